@@ -1,0 +1,312 @@
+"""The command line. Heavy packages are imported inside the command that needs them."""
+
+import os
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+# Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
+# OpenMP reads this once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# transformers says at every import that torchvision is missing; nothing here needs it.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import typer
+
+from gridsearch import __version__, terminal
+from gridsearch.errors import BadInput, GridsearchError
+
+app = typer.Typer(
+    name="gridsearch",
+    help="Find, overnight, the ratio at which SDXL checkpoints should be merged.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
+ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
+
+
+def main() -> None:
+    """Run the program; a named error becomes one to four lines and its exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except GridsearchError as error:
+        if debug:
+            raise
+        terminal.show_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        terminal.say("Stopped. Everything finished so far is kept; the same command goes on from here.")
+        sys.exit(1)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of named errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=lambda on: _version(on)),
+    ] = False,
+) -> None:
+    pass
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        terminal.say(f"gridsearch {__version__}")
+        raise typer.Exit
+
+
+# -- before the run
+
+
+@app.command(epilog="Example: gridsearch plan experiments/toy.toml")
+def plan(experiment_file: ExperimentFile) -> None:
+    """Check everything that can be checked without rendering, and say what the run will do."""
+    from gridsearch.experiment import load_experiment
+    from gridsearch.plan import make_plan
+
+    experiment = load_experiment(experiment_file)
+    terminal.show_plan(make_plan(experiment, _default_folder(experiment.name)))
+
+
+@app.command(epilog="Example: gridsearch inspect models/*.safetensors")
+def inspect(checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")]) -> None:
+    """Say what a checkpoint is: architecture, dtype, prediction type and where that was read, hash."""
+    from gridsearch.merge.files import architecture, open_checkpoint, prediction_of, sha256_of
+
+    opened = [open_checkpoint(path) for path in checkpoints]
+    with terminal.Progress() as progress:
+        for checkpoint in opened:
+            sha256 = sha256_of(checkpoint.path, progress.hashing(checkpoint.path.name, checkpoint.bytes))
+            terminal.show_checkpoint(checkpoint, architecture(checkpoint), prediction_of(checkpoint), sha256)
+
+
+# -- the run
+
+
+@app.command(epilog="Example: gridsearch run experiments/toy.toml --until 07:30")
+def run(
+    experiment_file: ExperimentFile,
+    out: Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many completed trials.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="Start no trial that would end later.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="HH:MM", help="The same as a time of day.")] = None,
+) -> None:
+    """Run an experiment, or resume it where it stopped."""
+    from gridsearch.experiment import load_experiment
+
+    experiment = load_experiment(experiment_file)
+    out = out or _default_folder(experiment.name)
+    deadline = _deadline(hours, until)
+
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.search.loop import Budget
+        from gridsearch.search.run import run as run_experiment
+
+        try:
+            run_experiment(experiment, out, Budget(trials, deadline), progress)
+        finally:
+            _write_what_there_is(out)
+    _show_answer(out)
+
+
+def _write_what_there_is(out: Path) -> None:
+    """Tables and report also of a run that was stopped, where it got as far as a trial."""
+    from gridsearch.report.build import build
+    from gridsearch.report.tables import load_results
+    from gridsearch.store import has_study
+
+    if has_study(out) and not (results := load_results(out)).images.empty:
+        build(results)
+
+
+def _show_answer(out: Path) -> None:
+    from gridsearch.report.analysis import analyse
+    from gridsearch.report.tables import load_results
+
+    results = load_results(out)
+    if results.images.empty:
+        terminal.say("No trial is complete yet.")
+    else:
+        terminal.show_answer(results, analyse(results))
+
+
+def _default_folder(name: str) -> Path:
+    return Path("results") / name
+
+
+def _deadline(hours: float | None, until: str | None) -> float | None:
+    """The earlier of both limits, in `time.time()` seconds."""
+    limits = []
+    if hours is not None:
+        limits.append(time.time() + hours * 3600)
+    if until is not None:
+        try:
+            clock = datetime.strptime(until, "%H:%M")
+        except ValueError:
+            raise BadInput(
+                f"{until!r} is no time of day.", where="--until", fix="Write it as 07:30."
+            ) from None
+        now = datetime.now()
+        end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        limits.append((end if end > now else end + timedelta(days=1)).timestamp())
+    return min(limits, default=None)
+
+
+# -- after the run
+
+
+@app.command(epilog="Example: gridsearch report results/toy")
+def report(folder: ResultsFolder) -> None:
+    """Make tables, sheet and report again from what is stored; renders nothing."""
+    from gridsearch.report.tables import load_results
+
+    load_results(folder)  # says what is wrong with the folder before anything is written
+    _write_what_there_is(folder)
+    _show_answer(folder)
+
+
+@app.command(
+    epilog="Examples: gridsearch score results/toy    gridsearch score a.png b.png --reference good.png"
+)
+def score(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="DIR | IMAGE...", help="A results folder, or images.")
+    ],
+    reference: Annotated[
+        Path | None, typer.Option(help="An image that shows what healthy looks like.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
+) -> None:
+    """Score a run's stored images again, or any images; renders nothing."""
+    if len(paths) == 1 and paths[0].is_dir():
+        from gridsearch.rescore import rescore
+
+        with terminal.Progress() as progress:
+            rescore(paths[0], progress.counting)
+        report(paths[0])
+        return
+    from gridsearch.rescore import score_files
+
+    table = score_files(paths, reference)
+    terminal.show_table(table)
+    if csv:
+        from gridsearch.files import write_atomic
+
+        write_atomic(csv, table.to_csv(index=False))
+
+
+@app.command(epilog="Example: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.png")
+def compare(
+    folder: ResultsFolder,
+    ratios: Annotated[
+        list[float] | None, typer.Option(help="Only these ratios (may be given again).")
+    ] = None,
+    prompts: Annotated[list[str] | None, typer.Option(help="Only prompts with this id or text.")] = None,
+    output: Output = Path("sheet.png"),
+) -> None:
+    """Make a contact sheet: prompts down, ratios across."""
+    from gridsearch.report.analysis import analyse
+    from gridsearch.report.sheet import contact_sheet
+    from gridsearch.report.tables import load_results
+
+    results = load_results(folder)
+    _require_images(results)
+    contact_sheet(results, analyse(results), ratios=ratios, prompts=prompts).save(output)
+    terminal.say(f"Wrote {output}.")
+
+
+def _require_images(results) -> None:
+    if results.images.empty:
+        raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+
+
+# -- merged checkpoints
+
+
+@app.command(epilog="Example: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors")
+def merge(
+    experiment_file: ExperimentFile,
+    output: Output,
+    ratio: Annotated[
+        list[str] | None, typer.Option(metavar="[STEP=]VALUE", help="The searched ratios, one by one.")
+    ] = None,
+) -> None:
+    """Make one merge, without a search."""
+    from gridsearch.experiment import load_experiment
+
+    experiment = load_experiment(experiment_file)
+    _export(experiment, _ratios(experiment, ratio or []), output)
+
+
+@app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
+def export(
+    folder: ResultsFolder,
+    output: Output,
+    trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
+) -> None:
+    """Write the merge of the best, or of a named, trial as a checkpoint."""
+    from gridsearch.experiment import Experiment
+    from gridsearch.report.analysis import analyse
+    from gridsearch.report.tables import load_results
+
+    results = load_results(folder)
+    _require_images(results)
+    number = analyse(results).best.trial if trial is None else trial
+    row = results.trials[results.trials["trial"] == number]
+    if row.empty:
+        raise BadInput(
+            f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
+        )
+    parameters = {name: row.iloc[0][name] for name in results.parameters}
+    known = {name: model["sha256"] for name, model in results.models.items()}
+    _export(Experiment.model_validate(results.settings), parameters, output, known)
+
+
+def _export(experiment, parameters: dict, output: Path, known: dict[str, str] | None = None) -> None:
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.exporting import export_trial
+
+        sha256 = export_trial(experiment, parameters, output, known, progress)
+    terminal.say(f"Wrote {output} ({output.stat().st_size / 1e6:,.1f} MB, SHA-256 {sha256}).")
+
+
+def _ratios(experiment, given: list[str]) -> dict[str, float]:
+    """`--ratio 0.6` or `--ratio step=0.6` -> parameters; every searched ratio must be given."""
+    wanted = [name for name in experiment.searched() if name.split(".")[-1] == "ratio"]
+    found = {}
+    for text in given:
+        step, _, value = text.rpartition("=")
+        name = wanted[0] if len(wanted) == 1 and step in ("", experiment.merge[-1].name) else f"{step}.ratio"
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise BadInput(
+                f"{text!r} is no ratio.", where="--ratio", fix="Write --ratio 0.6 or --ratio step=0.6."
+            ) from None
+    if set(found) != set(wanted):
+        flags = " ".join(
+            f"--ratio {name.removesuffix('.ratio')}=VALUE" if "." in name else "--ratio VALUE"
+            for name in wanted
+        )
+        raise BadInput(
+            "The ratios given are not the ones that the experiment searches.",
+            where="--ratio",
+            fix=f"Give {flags}.",
+        )
+    return found
+
+
+if __name__ == "__main__":
+    main()

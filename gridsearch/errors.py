@@ -1,0 +1,34 @@
+"""The errors a user can mend: what happened, where, why, and how to fix it.
+
+Everything else is a bug and keeps its traceback.
+"""
+
+
+class GridsearchError(Exception):
+    """A failure with a name. The command line prints it without a traceback.
+
+    Args:
+        what: one sentence, what is wrong.
+        where: the file, key or place it was found in.
+        why: the fact that makes it wrong, where the first sentence does not say it.
+        fix: what the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object = None, why: str | None = None, fix: str | None = None):
+        labelled = (("where", where), ("why", why), ("fix", fix))
+        self.lines = [what] + [f"  {label}: {text}" for label, text in labelled if text is not None]
+        super().__init__("\n".join(self.lines))
+
+
+class BadInput(GridsearchError):
+    """Something the user gave cannot be used: a file, a key, a value. Nothing was written."""
+
+    exit_code = 2
+
+
+class RunFailed(GridsearchError):
+    """The run started and could not go on."""
+
+    exit_code = 1

@@ -1,0 +1,60 @@
+"""What a trial found: a row per image, and what they come to."""
+
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from gridsearch.render.cases import Case
+from gridsearch.score.score import DEFECT_CAP, Score
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial found: a row per image, and how long each part took in seconds."""
+
+    images: list[dict]
+    seconds: dict[str, float]
+
+    @property
+    def survived(self) -> float:
+        """The share of images whose verdict is `ok`."""
+        return sum(row["verdict"] == "ok" for row in self.images) / len(self.images)
+
+    @property
+    def defect(self) -> float:
+        """The mean defect."""
+        return sum(row["defect"] for row in self.images) / len(self.images)
+
+    @property
+    def value(self) -> float:
+        """What the search minimises: images lost, then the mean defect as a fraction of its cap.
+
+        A defect never reaches above its cap, so no mean, however good, outweighs one lost image.
+        """
+        lost = round((1 - self.survived) * len(self.images))
+        return lost + self.defect / DEFECT_CAP
+
+
+class Drawn(Protocol):
+    """An image as it was drawn."""
+
+    finite: bool
+    seconds: float
+
+
+def case_row(case: Case, prediction_type: str, drawn: Drawn, file: str) -> dict:
+    """What an image is: its case, how long it took, and where it is kept, relative to the results folder."""
+    return {
+        "prompt_id": case.prompt_id,
+        "prompt": case.text,
+        "seed": case.seed,
+        "prediction_type": prediction_type,
+        "finite": drawn.finite,
+        "seconds": drawn.seconds,
+        "file": file,
+    }
+
+
+def score_row(score: Score) -> dict:
+    """What is thought of an image."""
+    judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
+    return judged | asdict(score.metrics)

@@ -1,0 +1,140 @@
+"""The checkpoints that are merged: whether they fit, what they predict, and so how their merges are drawn.
+
+All of it is known from the files' headers, before a weight is read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gridsearch.errors import BadInput
+from gridsearch.experiment import Experiment, Range, Render
+from gridsearch.merge.files import (
+    Checkpoint,
+    Prediction,
+    open_checkpoint,
+    prediction_of,
+    require_same_shapes,
+    require_sdxl,
+    sha256_of,
+    short_hash,
+)
+from gridsearch.render.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The checkpoints that the merge steps use, by their names in the experiment, in order of first use."""
+
+    checkpoints: Mapping[str, Checkpoint]
+    predictions: Mapping[str, Prediction]
+
+    @property
+    def first(self) -> Checkpoint:
+        """The checkpoint that gives a merge its keys and dtypes."""
+        return next(iter(self.checkpoints.values()))
+
+
+def open_parents(experiment: Experiment) -> Parents:
+    """Open and compare the parents.
+
+    Raises:
+        BadInput: a file is missing, broken, no SDXL model, or does not fit the others; or the prediction
+            type to draw with is neither said nor the same in all of them.
+    """
+    checkpoints = {name: open_checkpoint(experiment.models[name].path) for name in experiment.used_models()}
+    for checkpoint in checkpoints.values():
+        require_sdxl(checkpoint)
+    require_same_shapes(checkpoints)
+    predictions = {
+        name: prediction_of(checkpoint, experiment.models[name].prediction_type)
+        for name, checkpoint in checkpoints.items()
+    }
+    types = {prediction.type for prediction in predictions.values()}
+    if experiment.render.prediction_type is None and len(types) > 1:
+        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions.items())
+        raise BadInput(
+            "The parents predict different things, so the experiment must say how to draw their merges.",
+            why=said,
+            fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
+        )
+    return Parents(checkpoints, predictions)
+
+
+def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
+    """What is allowed but should be known before a night is spent on it."""
+    found = []
+    types = {prediction.type for prediction in parents.predictions.values()}
+    if len(types) > 1:
+        found.append(
+            "The parents predict different things (epsilon and v): only part of the ratios can draw well."
+        )
+    for name, prediction in parents.predictions.items():
+        marked = "v_pred" in parents.checkpoints[name].tensors
+        if marked and prediction.type == "epsilon":
+            found.append(
+                f"{name} carries the marker key v_pred but is taken as epsilon ({prediction.source})."
+            )
+    if len(experiment.prompt) == 1:
+        found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
+    return found
+
+
+# -- identity
+
+
+def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
+    """What each parent is, by content: its SHA-256, and how its prediction type is known."""
+    found = {}
+    for name, checkpoint in parents.checkpoints.items():
+        sha256 = sha256_of(checkpoint.path, hashing(name, checkpoint.bytes))
+        prediction = parents.predictions[name]
+        found[name] = {
+            "path": str(checkpoint.path),
+            "sha256": sha256,
+            "short_hash": short_hash(sha256),
+            "bytes": checkpoint.bytes,
+            "dtype": ", ".join(checkpoint.dtypes),
+            "prediction_type": prediction.type,
+            "prediction_type_source": prediction.source,
+            "zero_terminal_snr": prediction.zero_terminal_snr,
+        }
+    return found
+
+
+# -- how their merges are drawn
+
+
+def sampling_of(render: Render, parents: Parents) -> Sampling:
+    """The settings of a merge's images; what the experiment leaves open follows from the parents."""
+    prediction_type = first_value(render.prediction_type) or next(iter(parents.predictions.values())).type
+    trained_down = any(p.zero_terminal_snr for p in parents.predictions.values())
+    return _sampling(render, prediction_type, trained_down)
+
+
+def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
+    """The same settings in a parent's own prediction type."""
+    own = parents.predictions[name]
+    return _sampling(render, own.type, own.zero_terminal_snr)
+
+
+def _sampling(render: Render, prediction_type: str, trained_down: bool) -> Sampling:
+    wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
+    return Sampling(
+        prediction_type=prediction_type,
+        zero_terminal_snr=wanted and prediction_type == "v_prediction",
+        timestep_spacing=render.timestep_spacing,
+        sampler=render.sampler,
+        steps=first_value(render.steps),
+        cfg=first_value(render.cfg),
+        cfg_rescale=first_value(render.cfg_rescale),
+        unconditional=render.unconditional,
+        width=render.width,
+        height=render.height,
+    )
+
+
+def first_value(value):
+    """A value, or where it is searched its first choice: what references are drawn with."""
+    if isinstance(value, Range):
+        return value.low
+    return value[0] if isinstance(value, tuple) else value

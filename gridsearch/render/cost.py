@@ -1,0 +1,55 @@
+"""How long an image will take, from the arithmetic of one UNet call and the speed of this machine."""
+
+import time
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from gridsearch.render.pipeline import placement
+
+# Measured on two CPU cores with the tiny toy and on none larger: a call of small operations costs their
+# overhead, not their arithmetic, and no network reaches the speed of one large matrix product.
+SECONDS_PER_MODULE = 40e-6
+SHARE_OF_PEAK = 0.4
+
+
+def seconds_per_image(
+    config: Path, *, width: int, height: int, steps: int, guided: bool, batch: int, device: str, dtype: str
+) -> float:
+    """A rough estimate, in seconds, of one image in a batch of `batch`; nothing is loaded or drawn."""
+    place = placement(device, dtype)
+    flops, modules = unet_call(config, width, height)
+    calls = steps * (2 if guided else 1)
+    arithmetic = calls * flops / (SHARE_OF_PEAK * matmul_speed(place.device, place.dtype))
+    overhead = steps * modules * SECONDS_PER_MODULE / batch
+    return arithmetic + overhead
+
+
+def unet_call(config: Path, width: int, height: int) -> tuple[int, int]:
+    """Floating-point operations of one UNet call on one image, and its number of modules."""
+    settings = UNet2DConditionModel.load_config(config / "unet")
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(settings)
+        pooled = settings["projection_class_embeddings_input_dim"] - 6 * settings["addition_time_embed_dim"]
+        inputs = {
+            "sample": torch.empty(1, settings["in_channels"], height // 8, width // 8),
+            "timestep": torch.zeros(1),
+            "encoder_hidden_states": torch.empty(1, 77, settings["cross_attention_dim"]),
+            "added_cond_kwargs": {"text_embeds": torch.empty(1, pooled), "time_ids": torch.empty(1, 6)},
+        }
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            unet(**inputs)
+    return counter.get_total_flops(), sum(1 for _ in unet.modules())
+
+
+def matmul_speed(device: str, dtype: torch.dtype, size: int = 1024) -> float:
+    """Floating-point operations a second of a matrix product, the best of a few."""
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        (matrix @ matrix).sum().item()  # .item() waits for the device
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best

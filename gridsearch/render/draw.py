@@ -1,0 +1,117 @@
+"""Cases in, images out: fixed seeds, batches, one picture per case."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+
+from gridsearch.render.cases import Case
+from gridsearch.render.pipeline import Renderer
+from gridsearch.render.sampling import Sampling
+from gridsearch.render.schedulers import scheduler_for
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image of a case. `pixels` is (H, W, 3) uint8; non-finite values are black and `finite` says so."""
+
+    case: Case
+    pixels: np.ndarray
+    finite: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Text conditioning of cases: tokens (N, T, D) and pooled (N, P), for the prompt and against it."""
+
+    tokens: Tensor
+    pooled: Tensor
+    negative_tokens: Tensor
+    negative_pooled: Tensor
+
+
+@torch.inference_mode()
+def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: int) -> Iterator[Drawn]:
+    """Draw the cases in order, `batch` at a time.
+
+    An image's noise depends on its seed and size alone: every case has a CPU generator of its own.
+    """
+    pipe = renderer.pipe
+    pipe.scheduler = scheduler_for(sampling, renderer.scheduler_config)
+    for start in range(0, len(cases), batch):
+        began = time.perf_counter()
+        part = cases[start : start + batch]
+        images = _draw_batch(pipe, part, sampling)
+        finite = torch.isfinite(images).flatten(1).all(1)
+        pixels = to_uint8(images)
+        seconds = (time.perf_counter() - began) / len(part)
+        for case, image, is_finite in zip(part, pixels, finite, strict=True):
+            yield Drawn(case, image, bool(is_finite), seconds)
+
+
+def _draw_batch(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], sampling: Sampling) -> Tensor:
+    text = encode(pipe, cases, sampling.unconditional)
+    latents = pipe(
+        prompt_embeds=text.tokens,
+        pooled_prompt_embeds=text.pooled,
+        negative_prompt_embeds=text.negative_tokens,
+        negative_pooled_prompt_embeds=text.negative_pooled,
+        generator=[torch.Generator("cpu").manual_seed(case.seed) for case in cases],
+        num_inference_steps=sampling.steps,
+        guidance_scale=sampling.cfg,
+        guidance_rescale=sampling.cfg_rescale,
+        width=sampling.width,
+        height=sampling.height,
+        output_type="latent",
+    ).images
+    return decode(pipe, latents)
+
+
+def encode(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], unconditional: str) -> Embeddings:
+    """Encode prompts and negative prompts. An empty negative prompt is zeros, or encoded as it is.
+
+    Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
+    """
+    tokens, negative_tokens, pooled, negative_pooled = pipe.encode_prompt(
+        prompt=[case.text for case in cases],
+        negative_prompt=[case.negative for case in cases],
+        do_classifier_free_guidance=True,
+    )
+    if unconditional == "zeros":
+        empty = torch.tensor([not case.negative for case in cases], device=tokens.device)
+        negative_tokens = negative_tokens.masked_fill(empty[:, None, None], 0)
+        negative_pooled = negative_pooled.masked_fill(empty[:, None], 0)
+    return Embeddings(tokens, pooled, negative_tokens, negative_pooled)
+
+
+def decode(pipe: StableDiffusionXLPipeline, latents: Tensor) -> Tensor:
+    """Latents (N, C, h, w) -> images (N, 3, H, W) in 0..1, in the precision of the VAE."""
+    vae = pipe.vae
+    latents = latents.to(vae.dtype)
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    if mean is not None and std is not None:
+        mean, std = (
+            torch.tensor(x, device=latents.device, dtype=latents.dtype)[None, :, None, None]
+            for x in (mean, std)
+        )
+        latents = latents * std / vae.config.scaling_factor + mean
+    else:
+        latents = latents / vae.config.scaling_factor
+    return (vae.decode(latents, return_dict=False)[0] * 0.5 + 0.5).clamp(0, 1)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) in 0..1 -> (N, H, W, 3) uint8, rounded as diffusers and PIL do; NaN becomes black."""
+    array = images.float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
+    return (array * 255).round().astype(np.uint8)
+
+
+def truncated_tokens(pipe: StableDiffusionXLPipeline, text: str) -> int:
+    """How many of a text's tokens do not fit into the text encoder and are cut off."""
+    tokenizer = pipe.tokenizer
+    return max(0, len(tokenizer(text, truncation=False).input_ids) - tokenizer.model_max_length)

@@ -1,0 +1,86 @@
+"""A single-file checkpoint -> a renderer: a diffusers SDXL pipeline, offline, ready to be merged into."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from diffusers.utils import logging
+
+from gridsearch.errors import BadInput
+from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
+from gridsearch.render.layout import Piece, file_views
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
+TINY_UNET = 50_000_000
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the model lives and in which precision it draws."""
+
+    device: str
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A pipeline, the scheduler config it came with, and the views by which its weights are changed."""
+
+    pipe: StableDiffusionXLPipeline
+    scheduler_config: dict
+    live: dict[str, list[Piece]]  # file key -> views (see `layout.file_views`)
+
+
+def placement(device: str, dtype: str) -> Placement:
+    """Resolve "auto": CUDA in half precision where there is a GPU, else the CPU in float32."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("There is no CUDA device.", where='render.device = "cuda"', fix='Set device = "auto".')
+    if dtype == "auto":
+        dtype = "float16" if device == "cuda" else "float32"
+    return Placement(device, DTYPES[dtype])
+
+
+def load_renderer(path: Path, config: Path | None, vocabulary: Path | None, place: Placement) -> Renderer:
+    """Load a checkpoint with the component configs in `config` (default: the package's SDXL ones).
+
+    A VAE that overflows in half precision (`force_upcast`) stays in float32 for good: moving it there and
+    back for every image, as diffusers does, would also cut the live views off from the parameters.
+    """
+    folder = component_folder(config, vocabulary)
+    with _quiet():
+        pipe = StableDiffusionXLPipeline.from_single_file(
+            str(path),
+            config=str(folder),
+            local_files_only=True,
+            torch_dtype=place.dtype,
+            add_watermarker=False,
+            **load_tokenizers(folder),
+        )
+    check_loaded(pipe)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(place.device)
+    if place.dtype == torch.float16 and pipe.vae.config.force_upcast:
+        pipe.vae.to(torch.float32)
+    if place.device == "cpu" and sum(p.numel() for p in pipe.unet.parameters()) < TINY_UNET:
+        torch.set_num_threads(1)
+    for module in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
+        module.requires_grad_(False)
+    return Renderer(pipe, dict(pipe.scheduler.config), file_views(pipe.components))
+
+
+@contextlib.contextmanager
+def _quiet():
+    """diffusers draws a progress bar and warns of what the component folder already settles."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
+        logging.set_verbosity(level)

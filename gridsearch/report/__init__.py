@@ -1,0 +1,1 @@
+"""Results in, answers out. Never imports torch."""

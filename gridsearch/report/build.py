@@ -1,0 +1,20 @@
+"""Everything that is made from stored results: tables, answer, sheet and report."""
+
+from gridsearch.files import write_atomic
+from gridsearch.report.analysis import analyse
+from gridsearch.report.answer import Answer
+from gridsearch.report.best import write_best
+from gridsearch.report.html import write_report
+from gridsearch.report.results import Results
+from gridsearch.report.sheet import contact_sheet, png_of
+from gridsearch.report.tables import write_tables
+
+
+def build(results: Results) -> Answer:
+    """Write trials.csv, images.csv, best.json, sheet.png and report.html; renders nothing."""
+    answer = analyse(results)
+    write_tables(results)
+    write_best(results, answer, results.folder / "best.json")
+    write_atomic(results.folder / "sheet.png", png_of(contact_sheet(results, answer)))
+    write_report(results, answer, results.folder / "report.html")
+    return answer

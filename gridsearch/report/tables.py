@@ -1,0 +1,103 @@
+"""study.db -> the tables of a run: a row per trial, a row per image."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch import store
+from gridsearch.experiment import Experiment
+from gridsearch.files import write_atomic
+from gridsearch.report.results import METRICS, Results
+
+TRIAL_SECONDS = ("merge", "render", "score")
+CASE = ("prompt_id", "prompt", "seed", "prediction_type")
+JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", "seconds", "file")
+
+
+def load_results(folder: Path) -> Results:
+    """Everything a results folder holds, finished or not.
+
+    Raises:
+        BadInput: the folder holds no study.
+    """
+    study = store.open_study(folder)
+    facts = store.load_facts(study)
+    names = _searched(facts.experiment)
+    found = study.get_trials(deepcopy=False)
+    images = _images(found, names)
+    complete = sum(trial.state == TrialState.COMPLETE for trial in found)
+    return Results(
+        name=facts.experiment["name"],
+        folder=folder,
+        trials=_trials(found, names, images),
+        images=images,
+        references=pd.DataFrame(facts.references or [], columns=["model", *CASE, *JUDGED]),
+        parameters=names,
+        settings=facts.experiment,
+        models=facts.models,
+        versions=facts.versions,
+        finished=complete >= facts.planned,
+        planned=facts.planned,
+    )
+
+
+def _searched(experiment: Mapping) -> tuple[str, ...]:
+    return tuple(Experiment.model_validate(experiment).searched())
+
+
+def _images(trials: Iterable[FrozenTrial], names: tuple[str, ...]) -> pd.DataFrame:
+    rows = [
+        {"trial": trial.number, **_parameters(trial, names), **row}
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        for row in trial.user_attrs[store.IMAGES]
+    ]
+    return _with_numbers(pd.DataFrame(rows, columns=list(dict.fromkeys(["trial", *names, *CASE, *JUDGED]))))
+
+
+def _trials(trials: Iterable[FrozenTrial], names: tuple[str, ...], images: pd.DataFrame) -> pd.DataFrame:
+    by_trial = images.groupby("trial")
+    means = by_trial[["defect", *METRICS]].mean()
+    survived = by_trial["verdict"].agg(lambda verdicts: (verdicts == "ok").mean())
+    counts = by_trial.size()
+    rows = []
+    for trial in trials:
+        seconds = trial.user_attrs.get(store.SECONDS, {})
+        rows.append(
+            {"trial": trial.number, "state": trial.state.name}
+            | _parameters(trial, names)
+            | {
+                "defect": means["defect"].get(trial.number),
+                "survived": survived.get(trial.number),
+                "images": counts.get(trial.number, 0),
+            }
+            | {name: means[name].get(trial.number) for name in METRICS}
+            | {f"seconds_{part}": seconds.get(part) for part in TRIAL_SECONDS}
+            | {"started": _clock(trial.datetime_start), "finished": _clock(trial.datetime_complete)}
+        )
+    columns = ["trial", "state", *names, "defect", "survived", "images", *METRICS]
+    columns += [*(f"seconds_{part}" for part in TRIAL_SECONDS), "started", "finished"]
+    return _with_numbers(pd.DataFrame(rows, columns=columns))
+
+
+def _clock(time) -> str | None:
+    return time.isoformat(timespec="seconds") if time else None
+
+
+def _parameters(trial: FrozenTrial, names: tuple[str, ...]) -> dict:
+    given = trial.params or trial.system_attrs.get("fixed_params", {})
+    return {name: store.tidy(given.get(name)) for name in names}
+
+
+def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """A column of numbers and Nones holds objects; make the Nones NaN."""
+    numeric = [name for name in ("defect", "survived", *METRICS, "dial") if name in table]
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in numeric})
+
+
+def write_tables(results: Results) -> None:
+    """Write trials.csv and images.csv into the results folder."""
+    write_atomic(results.folder / "trials.csv", results.trials.to_csv(index=False))
+    write_atomic(results.folder / "images.csv", results.images.to_csv(index=False))

@@ -1,0 +1,111 @@
+"""Scores of images that exist already: a run's, or any files."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch import store
+from gridsearch.outcome import Outcome, score_row
+from gridsearch.references import bands_of
+from gridsearch.render.cases import case_id
+from gridsearch.score.band import POPULATION, Band, band_of
+from gridsearch.score.image import read_image
+from gridsearch.score.metrics import measure
+from gridsearch.score.score import score
+
+
+def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
+    """Score a run's stored images again, the references too; the study's values follow.
+
+    Optuna does not change a finished trial, so the study is written anew beside the old one, which it
+    replaces when it is whole.
+
+    Args:
+        counting: told how many images there are, returns what is called after each.
+    """
+    store.open_study(folder)  # an error here leaves no lock behind
+    with store.locked(folder):
+        _rescore_locked(folder, counting)
+
+
+def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
+    study = store.open_study(folder)
+    facts = store.load_facts(study)
+    trials = study.get_trials(deepcopy=False)
+    advance = counting(sum(len(trial.user_attrs.get(store.IMAGES, ())) for trial in trials))
+    references = [_measured(folder, row) for row in facts.references or ()]
+    cases = {
+        case_id(row["prompt_id"], row["seed"])
+        for trial in trials
+        for row in trial.user_attrs.get(store.IMAGES, ())
+    }
+    bands = bands_of(references, sorted(cases))
+
+    beside = folder / f".{store.FILE}.part"
+    beside.unlink(missing_ok=True)
+    fresh = store.create_study(folder, replace(facts, references=references), file=beside.name)
+    fresh.add_trials([_rescored(folder, trial, bands, advance) for trial in trials])
+    store.close(fresh)
+    store.close(study)
+    os.replace(beside, folder / store.FILE)
+
+
+def _measured(folder: Path, row: dict) -> dict:
+    return row | asdict(measure(read_image(folder / row["file"])))
+
+
+def _rescored(
+    folder: Path, trial: FrozenTrial, bands: dict[str, Band], advance: Callable[[], None]
+) -> FrozenTrial:
+    """The same trial with the rows and the value that today's scores give it."""
+    if trial.state != TrialState.COMPLETE:
+        return trial
+    rows = []
+    for row in trial.user_attrs[store.IMAGES]:
+        pixels = read_image(folder / row["file"])
+        judged = score(pixels, bands[case_id(row["prompt_id"], row["seed"])], finite=row["finite"])
+        rows.append(row | score_row(judged))
+        advance()
+    outcome = Outcome(rows, trial.user_attrs[store.SECONDS])
+    again = optuna.trial.create_trial(
+        state=trial.state,
+        value=outcome.value,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs | {store.IMAGES: store.json_safe(rows)},
+        system_attrs=trial.system_attrs,
+    )
+    again.datetime_start, again.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return again
+
+
+def score_files(paths: Sequence[Path], reference: Path | None) -> pd.DataFrame:
+    """Score images, against a reference image where one is given: a row per file.
+
+    Raises:
+        BadInput: a file is missing or is no image.
+    """
+    own = measure(read_image(reference)) if reference else None
+    band = band_of([own], own) if own else POPULATION
+    rows = []
+    for path in paths:
+        judged = score_row(score(read_image(path), band))
+        columns = (
+            "verdict",
+            "defect",
+            "blur",
+            "noise",
+            "contrast",
+            "clipped",
+            "colourfulness",
+            "entropy",
+            "dial",
+            "reason",
+        )
+        rows.append({"image": str(path)} | {name: judged[name] for name in columns})
+    return pd.DataFrame(rows)

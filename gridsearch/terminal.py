@@ -1,0 +1,219 @@
+"""What the command line shows: errors, tables, progress."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from gridsearch.errors import GridsearchError
+from gridsearch.units import duration, size
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line for people."""
+    out.print(escape(text), soft_wrap=True)
+
+
+def show_error(error: GridsearchError) -> None:
+    """Its one to four lines, on stderr."""
+    first, *rest = error.lines
+    err.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
+    for line in rest:
+        err.print(escape(line), soft_wrap=True)
+
+
+# -- progress
+
+
+class Progress:
+    """Bars on a terminal, plain lines elsewhere. Listens to a run."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._bar: TaskID | None = None
+        self._cases = 0
+        self._verdicts: dict[str, int] = {}
+
+    def __enter__(self) -> "Progress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bars.stop()
+
+    def loading(self) -> None:
+        """The heavy packages are being imported."""
+        self._begin("loading", None)
+
+    def hashing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._bytes(f"hashing {name}", total)
+
+    def writing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._bytes(f"writing {name}", total)
+
+    def counting(self, total: int) -> Callable[[], None]:
+        """`total` images are about to be scored."""
+        self._begin("scoring", total)
+        return lambda: self._advance(1)
+
+    def _bytes(self, description: str, total: int) -> Callable[[int], None]:
+        self._begin(description, total, amount=size(total))
+        return self._advance
+
+    def _begin(self, description: str, total: int | None, amount: str = "") -> None:
+        if self._bar is not None:
+            self._bars.remove_task(self._bar)
+        self._bar = self._bars.add_task(escape(description), total=total, amount=amount)
+
+    def _advance(self, by: int) -> None:
+        self._bars.advance(self._bar, by)
+
+    # -- the run's own events (see search.run.Listener)
+
+    def start(self, trials: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
+        self._cases = cases
+        resumed = f", {done} done before" if done else ""
+        drawn = "references kept" if references else "references first"
+        say(f"{trials} trials of {cases} images{resumed}; {drawn}.")
+        self._begin("images", (trials - done) * cases)
+
+    def reference(self, drawn: object) -> None:
+        self._bars.update(self._bar, description="references")
+
+    def image(self, case: object, score: Any) -> None:
+        self._verdicts[score.verdict] = self._verdicts.get(score.verdict, 0) + 1
+        self._bars.update(self._bar, description="images", advance=1)
+
+    def trial(self, number: int, parameters: Mapping[str, Any], outcome: Any) -> None:
+        """A line for each trial."""
+        head = f"trial {number:>4}  {settings_text(parameters)}  "
+        if isinstance(outcome, GridsearchError):
+            out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
+        else:
+            found = "  ".join(f"{verdict} {count}" for verdict, count in sorted(self._verdicts.items()))
+            seconds = sum(outcome.seconds.values())
+            share = f"{round(outcome.survived * self._cases):>3}/{self._cases} survived"
+            out.print(
+                f"{escape(head)}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  [dim]{found}[/]",
+                soft_wrap=True,
+            )
+        self._verdicts = {}
+
+
+# -- tables and answers
+
+
+def settings_text(parameters: Mapping[str, Any]) -> str:
+    """`ratio 0.35, cfg 4`."""
+    return ", ".join(
+        f"{name.removeprefix('render.')} {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in parameters.items()
+    )
+
+
+def show_checkpoint(checkpoint: Any, architecture: str, prediction: Any, sha256: str) -> None:
+    """Everything `inspect` knows of a file."""
+    table = Table(title=escape(str(checkpoint.path)), box=box.SIMPLE, show_header=False, title_justify="left")
+    rows = {
+        "architecture": architecture,
+        "prediction type": f"{prediction.type} ({prediction.source})",
+        "zero terminal SNR": "yes (marker key ztsnr)" if prediction.zero_terminal_snr else "no",
+        "size": f"{size(checkpoint.bytes)}, {len(checkpoint.tensors):,} tensors",
+        "dtype": ", ".join(checkpoint.dtypes),
+        "SHA-256": sha256,
+        "A1111 hash": sha256[:10],
+        **{f"metadata {key}": value[:300] for key, value in sorted(checkpoint.metadata.items())},
+    }
+    for name, value in rows.items():
+        table.add_row(escape(name), escape(value))
+    out.print(table)
+
+
+def show_plan(plan: Any) -> None:
+    """What a run will do, and what it needs."""
+    experiment = plan.experiment
+    models = Table(title="models", box=box.SIMPLE, title_justify="left")
+    for heading in ("name", "file", "size", "dtype", "predicts", "read from"):
+        models.add_column(heading)
+    for name, checkpoint in plan.parents.checkpoints.items():
+        prediction = plan.parents.predictions[name]
+        models.add_row(
+            escape(name),
+            escape(checkpoint.path.name),
+            size(checkpoint.bytes),
+            ", ".join(checkpoint.dtypes),
+            prediction.type,
+            prediction.source,
+        )
+    out.print(models)
+    table = Table(
+        title=escape(f"plan for {experiment.name}"), box=box.SIMPLE, show_header=False, title_justify="left"
+    )
+    for name, values in plan.searched.items():
+        table.add_row(escape(name), escape(_values_text(values)))
+    prompts = len(experiment.prompt)
+    table.add_row("sampler", experiment.search.sampler)
+    table.add_row(
+        "images",
+        f"{plan.trials} trials x {plan.cases} cases ({prompts} prompts) + {plan.references} references",
+    )
+    table.add_row("time", f"about {duration(plan.seconds)} (from {plan.seconds_from})")
+    table.add_row("disk", f"about {size(plan.disk)} of {size(plan.disk_free)} free")
+    table.add_row("memory", f"{size(plan.memory)} for the live model, {size(plan.memory_free)} free")
+    out.print(table)
+    for warning in plan.warnings:
+        out.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+
+
+def _values_text(values: Any) -> str:
+    if isinstance(values, tuple):
+        return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    step = f" in steps of {values.step:g}" if values.step else ""
+    return f"{values.low:g} to {values.high:g}{step}"
+
+
+def show_table(table: Any) -> None:
+    """A pandas table; numbers with three digits."""
+    shown = Table(box=box.SIMPLE)
+    for name in table.columns:
+        shown.add_column(escape(str(name)), justify="left" if table[name].dtype == object else "right")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(f"{value:.3g}" if isinstance(value, float) else escape(str(value)) for value in row))
+    out.print(shown)
+
+
+def show_answer(results: Any, answer: Any) -> None:
+    """The last screen of a run."""
+    out.print()
+    out.print(f"[bold]{escape(answer.sentence)}[/]")
+    out.print(f"  report  {escape(str(results.folder / 'report.html'))}", soft_wrap=True)
+    out.print(f"  sheet   {escape(str(results.folder / 'sheet.png'))}", soft_wrap=True)
+    out.print(
+        f"  export  gridsearch export {escape(str(results.folder))} -o best.safetensors", soft_wrap=True
+    )

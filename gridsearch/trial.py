@@ -1,0 +1,53 @@
+"""One trial: merge -> render -> score -> record."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gridsearch.files import write_atomic
+from gridsearch.merge.linear import merge_into, require_finite
+from gridsearch.merge.recipe import coefficients
+from gridsearch.outcome import Outcome, case_row, score_row
+from gridsearch.parents import sampling_of
+from gridsearch.render.cases import Case
+from gridsearch.render.draw import draw
+from gridsearch.render.png import parameters_text, png_bytes
+from gridsearch.score.score import Score, score
+from gridsearch.setup import Setup
+
+
+def run_trial(
+    number: int, parameters: Mapping[str, Any], setup: Setup, on_image: Callable[[Case, Score], None]
+) -> Outcome:
+    """Merge the parents at `parameters`, draw every case, judge every image, keep it as a PNG."""
+    experiment = setup.experiment.at(parameters)
+    sampling = sampling_of(experiment.render, setup.parents)
+    seconds = {"merge": 0.0, "render": 0.0, "score": 0.0}
+    images = []
+
+    began = time.perf_counter()
+    mix = coefficients(experiment.merge)
+    merge_into(setup.renderer.live, setup.sources, mix)
+    require_finite(setup.renderer.live)
+    seconds["merge"] = time.perf_counter() - began
+
+    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch):
+        case = drawn.case
+        seconds["render"] += drawn.seconds
+
+        began = time.perf_counter()
+        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite)
+        seconds["score"] += time.perf_counter() - began
+
+        file = f"images/t{number:04}_{case.id}.png"
+        write_atomic(
+            setup.out / file, png_bytes(drawn.pixels, parameters_text(case, sampling, recipe_text(mix)))
+        )
+        images.append(case_row(case, sampling.prediction_type, drawn, file) | score_row(judged))
+        on_image(case, judged)
+    return Outcome(images, seconds)
+
+
+def recipe_text(mix: Mapping[str, float]) -> str:
+    """A merge in one line: `0.35 base + 0.65 burnt`."""
+    return " + ".join(f"{weight:.6g} {name}" for name, weight in mix.items())
