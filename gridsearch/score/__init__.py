@@ -1,0 +1,1 @@
+"""An image in, numbers and a verdict out."""

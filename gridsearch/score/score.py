@@ -1,0 +1,76 @@
+"""The score of one picture: a verdict, how far from healthy, and on which side.
+
+    distance  = root of the summed squares of how far each metric lies outside its interval, in spreads
+    defect    = distance pressed below OK_CAP, where the verdict is "ok"
+              = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
+"""
+
+from dataclasses import dataclass
+from math import nan, sqrt
+
+import numpy as np
+
+from gridsearch.score.band import FEATURES, Band, deviation, excess
+from gridsearch.score.metrics import UNDEFINED, Metrics, measure
+from gridsearch.score.verdict import NOT_FINITE, OK, verdict_of
+
+OK_CAP = 4.0  # a picture that passes all gates stays below this
+FAILED = 5.0  # one that fails starts here
+DEFECT_CAP = 10.0  # and stays below this; a render that is not finite has exactly this
+DIAL_FEATURES = ("contrast", "clipped", "colourfulness")  # those that rise along a ratio
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is known about one picture.
+
+    Attributes:
+        verdict: one of `verdict.VERDICTS`.
+        reason: why, in words; empty for "ok".
+        defect: 0 inside the healthy band, larger is worse, at most DEFECT_CAP.
+        dial: below 0 under-cooked (pale), above 0 over-cooked (garish), in spreads of healthy pictures;
+            nan where the render is not finite.
+        metrics: the numbers behind it.
+    """
+
+    verdict: str
+    reason: str
+    defect: float
+    dial: float
+    metrics: Metrics
+
+
+def score(rgb: np.ndarray, band: Band, *, finite: bool = True) -> Score:
+    """Score one picture against a band.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        finite: whether all values were finite before they became 8 bits; if not, the pixels mean
+            nothing and are not looked at.
+    Raises:
+        BadInput: another shape or dtype.
+    """
+    if not finite:
+        return Score(NOT_FINITE.name, NOT_FINITE.reason, DEFECT_CAP, nan, UNDEFINED)
+    metrics = measure(rgb)
+    verdict = verdict_of(metrics, band)
+    distance = distance_from(band, metrics)
+    floor, cap = (0.0, OK_CAP) if verdict == OK else (FAILED, DEFECT_CAP)
+    defect = floor + _pressed(distance, cap - floor)
+    return Score(verdict.name, verdict.reason, defect, dial(metrics, band), metrics)
+
+
+def distance_from(band: Band, metrics: Metrics) -> float:
+    """Euclidean distance from the band, in spreads; 0 inside."""
+    return sqrt(sum(excess(name, getattr(metrics, name), getattr(band, name)) ** 2 for name in FEATURES))
+
+
+def dial(metrics: Metrics, band: Band) -> float:
+    """Mean signed distance of contrast, clipping and colourfulness from their typical values, in spreads."""
+    signed = (deviation(name, getattr(metrics, name), getattr(band, name)) for name in DIAL_FEATURES)
+    return sum(signed) / len(DIAL_FEATURES)
+
+
+def _pressed(distance: float, limit: float) -> float:
+    """Of slope 1 at 0 and below the limit everywhere, so that no difference is ever lost to a cap."""
+    return limit * distance / (limit + distance)

@@ -1,0 +1,157 @@
+"""One word for how a picture broke, and the reason in words.
+
+The gates are tried in a fixed order and the first that fires gives the verdict. The absolute thresholds
+had no false positive on 56 healthy cells of published SDXL merge grids. The relative ones are multiples
+of the band's edges: a wide band, such as POPULATION, makes them lenient, and what a picture's own
+reference also has is no fault.
+"""
+
+from dataclasses import dataclass
+from math import inf, isnan, sqrt
+
+from gridsearch.score.band import POPULATION, Band, Interval
+from gridsearch.score.image import WORKING_SIDE
+from gridsearch.score.metrics import Metrics
+
+VERDICTS = ("ok", "blank", "ghost", "burnt", "noise", "black", "nan")
+
+BLANK_CONTRAST = 8.0  # levels; less than this is one tone
+BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
+BURNT_CLIPPED = 0.30  # share of channel values, together with
+BURNT_CONTRAST = 70.0  # levels
+NOISE_SIGMA = 6.0  # levels, in the flattest areas
+NOISE_CORRELATION = 0.8  # of neighbouring pixels
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`name` is one of VERDICTS; `reason` is a clause that starts in lower case, empty for "ok"."""
+
+    name: str
+    reason: str
+
+
+OK = Verdict("ok", "")
+NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
+
+
+def verdict_of(metrics: Metrics, band: Band) -> Verdict:
+    """The verdict on one picture against one band."""
+    if isnan(metrics.contrast):  # only UNDEFINED has none
+        return NOT_FINITE
+    gates = _black, _blank, _snow, _burnt, _grainy, _ghost
+    return next((verdict for gate in gates if (verdict := gate(metrics, band))), OK)
+
+
+def usable_reference(metrics: Metrics) -> bool:
+    """Whether a parent's own render may define what healthy is: it passes all gates without a reference."""
+    return verdict_of(metrics, POPULATION) == OK
+
+
+def _black(metrics: Metrics, band: Band) -> Verdict | None:
+    if metrics.brightness < BLANK_CONTRAST and metrics.contrast < BLANK_CONTRAST:
+        return Verdict("black", f"mean luma is {metrics.brightness:.1f} of 255")
+    return None
+
+
+def _blank(metrics: Metrics, band: Band) -> Verdict | None:
+    if metrics.contrast < BLANK_CONTRAST:
+        spread = f"luma varies by {metrics.contrast:.1f} levels only"
+        return Verdict("blank", spread + _expected(band, "contrast"))
+    if metrics.detail < min(BLANK_DETAIL, band.detail.low):
+        return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
+    return None
+
+
+def _snow(metrics: Metrics, band: Band) -> Verdict | None:
+    """Neighbouring pixels have little to do with one another. Asked before burnt: strong noise clips."""
+    room = _room(metrics)
+    unrelated = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) * room, _low(band.autocorrelation))
+    # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
+    grain = metrics.noise > max(NOISE_SIGMA / 4 * room, _high(band.noise))
+    if unrelated and grain:
+        correlation = f"neighbouring pixels correlate by {metrics.autocorrelation:.2f} only"
+        return Verdict("noise", correlation + _expected(band, "autocorrelation"))
+    return None
+
+
+def _burnt(metrics: Metrics, band: Band) -> Verdict | None:
+    """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
+
+    Without references strong colours count for nothing: a flower on black is clipped and vivid too.
+    """
+    beyond = metrics.clipped - band.clipped.high
+    absolute = metrics.clipped > BURNT_CLIPPED and beyond > 0.1 and metrics.contrast > BURNT_CONTRAST
+    contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
+    garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
+    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
+    if absolute or contrasty or (band.references > 0 and (garish or flat_out)):
+        clipped = f"{metrics.clipped:.0%} of the channel values are clipped"
+        return Verdict("burnt", clipped + _expected(band, "clipped"))
+    return None
+
+
+def _grainy(metrics: Metrics, band: Band) -> Verdict | None:
+    """Strong grain in flat areas; or half as strong, and neighbouring pixels are loosely related too."""
+    room = _room(metrics)
+    strong = metrics.noise > max(NOISE_SIGMA * room, 2 * _high(band.noise))
+    visible = metrics.noise > max(NOISE_SIGMA / 2 * room, 3 * _high(band.noise))
+    loose = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) / 2 * room, _low(band.autocorrelation))
+    if strong or (visible and loose):
+        grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
+        return Verdict("noise", grain + _expected(band, "noise"))
+    return None
+
+
+def _ghost(metrics: Metrics, band: Band) -> Verdict | None:
+    """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
+    pale = f"contrast is {metrics.contrast:.0f} levels" + _expected(band, "contrast")
+    if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
+        return Verdict("ghost", pale)
+    sharp = _high(band.blur, missing=inf)
+    blurred = f"its edges are {metrics.blur:.1f} px wide" + _expected(band, "blur")
+    if metrics.blur > 4 * sharp:
+        return Verdict("ghost", blurred)
+    if metrics.contrast > 0.75 * band.contrast.typical:
+        return None
+    if isnan(metrics.blur):
+        return Verdict("ghost", f"{pale}, and it has no edges")
+    if metrics.blur > 2 * sharp:
+        return Verdict("ghost", f"{pale}, and {blurred}")
+    if metrics.detail < band.detail.low / 3:
+        return Verdict("ghost", f"{pale}, and {_filled(metrics)}")
+    return None
+
+
+def _room(metrics: Metrics) -> float:
+    """What noise thresholds are multiplied by: 1 at full size, 2.8 at 64 px.
+
+    In a small picture neighbouring pixels lie further apart, so outlines and texture look like grain.
+    """
+    return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
+
+
+def _low(interval: Interval | None) -> float:
+    return inf if interval is None else interval.low  # nothing to compare: the absolute threshold decides
+
+
+def _high(interval: Interval | None, missing: float = 0.0) -> float:
+    return missing if interval is None else interval.high
+
+
+def _filled(metrics: Metrics) -> str:
+    return f"only {metrics.detail:.0%} of its blocks hold anything"
+
+
+def _expected(band: Band, name: str) -> str:
+    """What the value is held against, as the rest of a sentence: ", its reference has 4%"."""
+    value = getattr(band.own, name) if band.own else getattr(band, name).typical
+    if isnan(value):
+        return ""
+    if name in ("clipped", "detail"):
+        number = f"{value:.0%}"
+    else:
+        number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    if band.own:
+        return f", its reference has {number}"
+    return f", the references have {number}" if band.references else f", healthy pictures have {number}"

@@ -1,0 +1,90 @@
+"""Files in: every kind of PNG, JPEG and WebP, and every way to be none."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gridsearch.errors import BadInput
+from gridsearch.score.image import WORKING_SIDE, read_image, working_copy
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
+GREY = PICTURE[..., 0]
+
+
+def png(width, height, bits, colour_type, rows):
+    """A PNG built by hand, for the kinds that Pillow does not write."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_rgb_comes_back_as_it_was(tmp_path, name):
+    Image.fromarray(PICTURE).save(tmp_path / name, lossless=True)
+    np.testing.assert_array_equal(read_image(tmp_path / name), PICTURE)
+
+
+def test_grey_palette_and_jpeg_become_rgb(tmp_path):
+    picture = Image.fromarray(PICTURE)
+    for mode in ("L", "P", "1", "RGB", "CMYK"):
+        path = tmp_path / f"{mode}.{'jpg' if mode in ('RGB', 'CMYK') else 'png'}"
+        picture.convert(mode).save(path)
+        read = read_image(path)
+        assert (read.shape, read.dtype) == (PICTURE.shape, np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_over_white(tmp_path, mode):
+    layer = Image.fromarray(PICTURE).convert(mode)
+    alpha = np.zeros((24, 16), np.uint8)
+    alpha[:, 8:] = 255
+    layer.putalpha(Image.fromarray(alpha))
+    layer.save(tmp_path / "a.png")
+    read = read_image(tmp_path / "a.png")
+    assert (read[:, :8] == 255).all()
+    np.testing.assert_array_equal(read[:, 8:], np.asarray(layer.convert("RGB"))[:, 8:])
+
+
+def test_sixteen_bits_keep_the_upper_eight(tmp_path):
+    Image.fromarray(GREY.astype(np.uint16) << 8).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.repeat(GREY[..., None], 3, axis=2))
+    (tmp_path / "rgb.png").write_bytes(png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 0, 0x8000, 0xFFFF)))
+    assert read_image(tmp_path / "rgb.png").tolist() == [[[0, 128, 255]]]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "not a picture"),
+    (b"GIF89a", "not a picture"),
+    (np.random.default_rng(0).bytes(500), "not a picture"),
+    (png(16, 16, 8, 2, np.random.default_rng(0).bytes(784))[:400], "cannot be read"),
+    (png(2, 200, 8, 2, b"\0"), "cannot be read"),
+    (png(9000, 9000, 8, 2, b"\0"), "too large"),
+    (png(20000, 20000, 8, 2, b"\0"), "too large"),
+])
+def test_what_is_no_picture_is_named_in_a_few_lines(tmp_path, content, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=message) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+    assert len(caught.value.lines) <= 4
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path in (tmp_path, tmp_path / "none.png"):
+        with pytest.raises(BadInput, match=str(path)):
+            read_image(path)
+
+
+def test_the_working_copy_is_reduced_and_never_enlarged():
+    assert working_copy(PICTURE) is PICTURE
+    for shape in ((1024, 1024, 3), (768, 1344, 3), (3000, 10, 3)):
+        height, width, _ = working_copy(np.zeros(shape, np.uint8)).shape
+        assert height * width <= WORKING_SIDE**2 * 1.05
+        assert height / width == pytest.approx(shape[0] / shape[1], rel=0.1)

@@ -1,0 +1,118 @@
+"""Verdict, defect and dial of pictures that are broken on purpose."""
+
+from dataclasses import asdict
+from math import isfinite, isnan
+
+import numpy as np
+import pytest
+
+from gridsearch.score.band import POPULATION, band_of
+from gridsearch.score.metrics import UNDEFINED, measure
+from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
+from gridsearch.score.verdict import VERDICTS, usable_reference
+from tests.score.pictures import gained, grey, scene
+
+SIZES = (64, 512)
+BANDS = {size: band_of([measure(scene(size, seed)) for seed in range(8)]) for size in SIZES}
+PICTURES = {size: [scene(size, seed) for seed in range(20, 26)] for size in SIZES}
+
+
+def noise(size):
+    return np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("with_references", [True, False])
+@pytest.mark.parametrize(("verdict", "breaking"), [
+    ("blank", lambda p: np.full_like(p, 128)),
+    ("blank", lambda p: np.full_like(p, 255)),
+    ("black", np.zeros_like),
+    ("noise", lambda p: noise(len(p))),
+    ("ghost", lambda p: gained(p, 0.25)),
+    ("burnt", lambda p: gained(p, 3)),
+])
+def test_a_picture_broken_on_purpose_is_called_so(size, with_references, verdict, breaking):
+    band = BANDS[size] if with_references else POPULATION
+    for picture in PICTURES[size]:
+        broken = score(breaking(picture), band)
+        assert broken.verdict == verdict
+        assert broken.reason
+        assert FAILED <= broken.defect < DEFECT_CAP
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_other_pictures_of_the_same_kind_are_ok(size):
+    for picture in PICTURES[size]:
+        for band in (BANDS[size], band_of([measure(picture)]), POPULATION):
+            healthy = score(picture, band)
+            assert (healthy.verdict, healthy.reason) == ("ok", "")
+            assert healthy.defect < OK_CAP < FAILED
+        assert score(picture, band_of([measure(picture)])).defect == 0
+
+
+def test_a_moderate_burn_is_seen_against_references():
+    for picture in PICTURES[64]:
+        assert score(gained(picture, 1.8), BANDS[64]).verdict == "burnt"
+
+
+def test_a_white_background_is_burnt_unless_its_own_reference_has_it():
+    drawing = np.full((512, 512), 255.0)
+    drawing[100:400, 60:360] = 60 + 40 * np.sin(np.add.outer(np.arange(300), np.arange(300)) / 20)
+    own = measure(grey(drawing))
+    assert score(grey(drawing), BANDS[512]).verdict == "burnt"
+    kept = score(grey(drawing), band_of([measure(p) for p in PICTURES[512]], own))
+    assert kept.verdict == "ok"
+
+
+def test_a_render_that_is_not_finite_is_nan_whatever_its_pixels():
+    for band in (BANDS[64], POPULATION):
+        broken = score(PICTURES[64][0], band, finite=False)
+        assert (broken.verdict, broken.defect) == ("nan", DEFECT_CAP)
+        assert isnan(broken.dial)
+        assert all(isnan(value) for value in asdict(broken.metrics).values())
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40, 3), (2, 2, 3), (7, 5, 3), (64, 64, 3), (1200, 900, 3)])
+@pytest.mark.parametrize("band", [BANDS[64], POPULATION], ids=["references", "population"])
+def test_any_bytes_get_a_verdict_and_a_finite_capped_defect(shape, band):
+    rng = np.random.default_rng(1)
+    for picture in (rng.integers(0, 256, shape, dtype=np.uint8), np.full(shape, 77, dtype=np.uint8)):
+        scored = score(picture, band)
+        assert scored.verdict in VERDICTS
+        assert 0 <= scored.defect < DEFECT_CAP
+        assert isfinite(scored.dial)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_dial_rises_with_the_gain(size):
+    for picture in PICTURES[size]:
+        gains = (0.05, 0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3)
+        dials = [score(gained(picture, gain), BANDS[size]).dial for gain in gains]
+        assert dials == sorted(dials)
+        assert dials[0] < -1 < 1 < dials[-1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_mean_defect_is_least_at_the_references_own_gain(size):
+    gains = (0.3, 0.5, 0.75, 1, 1.25, 1.5, 2)
+    means = [np.mean([score(gained(p, g), BANDS[size]).defect for p in PICTURES[size]]) for g in gains]
+    best = gains.index(1)
+    assert means[: best + 1] == sorted(means[: best + 1], reverse=True)
+    assert means[best:] == sorted(means[best:])
+
+
+def test_a_broken_parent_does_not_define_healthy():
+    picture = PICTURES[512][0]
+    assert usable_reference(measure(picture))
+    for broken in (gained(picture, 0.1), gained(picture, 3), noise(64), np.zeros_like(picture)):
+        assert not usable_reference(measure(broken))
+    assert not usable_reference(UNDEFINED)
+
+
+def test_the_reason_names_the_reference():
+    picture = PICTURES[512][0]
+    own = measure(picture)
+    reason = score(gained(picture, 3), band_of([own], own)).reason
+    assert "of the channel values are clipped, its reference has 0%" in reason
+    assert "the references have" in score(gained(picture, 3), BANDS[512]).reason
+    assert "healthy pictures have" in score(gained(picture, 3), POPULATION).reason
