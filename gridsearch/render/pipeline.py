@@ -11,6 +11,7 @@ from diffusers.utils import logging
 from gridsearch.errors import BadInput
 from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
 from gridsearch.render.layout import Piece, file_views
+from gridsearch.render.skeleton import check_file
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
@@ -52,6 +53,7 @@ def load_renderer(path: Path, config: Path | None, vocabulary: Path | None, plac
     back for every image, as diffusers does, would also cut the live views off from the parameters.
     """
     folder = component_folder(config, vocabulary)
+    check_file(path, folder)
     with _quiet():
         pipe = StableDiffusionXLPipeline.from_single_file(
             str(path),
