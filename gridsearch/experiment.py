@@ -41,7 +41,7 @@ class Range(Table):
     def _in_order(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
-        if self.step is not None and self.step > self.high - self.low:
+        if self.step is not None and len(self.values()) == 1:
             raise ValueError(
                 f"step = {self.step:g} is wider than the range from {self.low:g} to {self.high:g}"
             )

@@ -16,6 +16,7 @@ from gridsearch.render.cases import cases_of
 from gridsearch.render.components import component_folder
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.pipeline import placement
+from gridsearch.render.skeleton import check_file
 from gridsearch.search.space import planned_trials
 from gridsearch.units import size
 
@@ -54,6 +55,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     """
     parents = open_parents(experiment)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
+    check_file(parents.first.path, config)
     trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
     references = cases * len(experiment.reference_models())
     images = trials * cases + references
