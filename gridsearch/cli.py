@@ -116,8 +116,8 @@ def run(
         try:
             run_experiment(experiment, out, Budget(trials, deadline), progress)
         finally:
+            progress.stop()
             _write_what_there_is(out)
-    _show_answer(out)
 
 
 def _write_what_there_is(out: Path) -> None:
@@ -126,19 +126,13 @@ def _write_what_there_is(out: Path) -> None:
     from gridsearch.report.tables import load_results
     from gridsearch.store import has_study
 
-    if has_study(out) and not (results := load_results(out)).images.empty:
-        build(results)
-
-
-def _show_answer(out: Path) -> None:
-    from gridsearch.report.analysis import analyse
-    from gridsearch.report.tables import load_results
-
+    if not has_study(out):
+        return
     results = load_results(out)
     if results.images.empty:
         terminal.say("No trial is complete yet.")
     else:
-        terminal.show_answer(results, analyse(results))
+        terminal.show_answer(results, build(results))
 
 
 def _default_folder(name: str) -> Path:
@@ -173,7 +167,6 @@ def report(folder: ResultsFolder) -> None:
 
     load_results(folder)  # says what is wrong with the folder before anything is written
     _write_what_there_is(folder)
-    _show_answer(folder)
 
 
 @app.command(

@@ -82,7 +82,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
 def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tuple[float, str]:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
-        trials = store.open_study(folder).get_trials(deepcopy=False)
+        _, trials = store.read_study(folder)
         seconds = [row["seconds"] for trial in trials for row in trial.user_attrs.get(store.IMAGES, ())]
         if seconds:
             return sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"

@@ -1,6 +1,5 @@
 """Scores of images that exist already: a run's, or any files."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,24 +18,24 @@ from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
 
 
+COLUMNS = "verdict defect blur noise contrast clipped colourfulness entropy dial reason".split()
+
+
 def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
     """Score a run's stored images again, the references too; the study's values follow.
 
-    Optuna does not change a finished trial, so the study is written anew beside the old one, which it
-    replaces when it is whole.
+    Optuna does not change a finished trial, so a new study takes the place of the old one.
 
     Args:
         counting: told how many images there are, returns what is called after each.
     """
-    store.open_study(folder)  # an error here leaves no lock behind
+    store.require_study(folder)  # an error here leaves no lock behind
     with store.locked(folder):
         _rescore_locked(folder, counting)
 
 
 def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
-    study = store.open_study(folder)
-    facts = store.load_facts(study)
-    trials = study.get_trials(deepcopy=False)
+    facts, trials = store.read_study(folder)
     advance = counting(sum(len(trial.user_attrs.get(store.IMAGES, ())) for trial in trials))
     references = [_measured(folder, row) for row in facts.references or ()]
     cases = {
@@ -45,14 +44,8 @@ def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]])
         for row in trial.user_attrs.get(store.IMAGES, ())
     }
     bands = bands_of(references, sorted(cases))
-
-    beside = folder / f".{store.FILE}.part"
-    beside.unlink(missing_ok=True)
-    fresh = store.create_study(folder, replace(facts, references=references), file=beside.name)
-    fresh.add_trials([_rescored(folder, trial, bands, advance) for trial in trials])
-    store.close(fresh)
-    store.close(study)
-    os.replace(beside, folder / store.FILE)
+    rescored = [_rescored(folder, trial, bands, advance) for trial in trials]
+    store.write_study(folder, replace(facts, references=references), rescored)
 
 
 def _measured(folder: Path, row: dict) -> dict:
@@ -95,17 +88,5 @@ def score_files(paths: Sequence[Path], reference: Path | None) -> pd.DataFrame:
     rows = []
     for path in paths:
         judged = score_row(score(read_image(path), band))
-        columns = (
-            "verdict",
-            "defect",
-            "blur",
-            "noise",
-            "contrast",
-            "clipped",
-            "colourfulness",
-            "entropy",
-            "dial",
-            "reason",
-        )
-        rows.append({"image": str(path)} | {name: judged[name] for name in columns})
+        rows.append({"image": str(path)} | {name: judged[name] for name in COLUMNS})
     return pd.DataFrame(rows)

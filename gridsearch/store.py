@@ -7,7 +7,8 @@ Tables, sheet and report are made from it and can be made again at any time.
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import filelock
 import optuna
 from optuna.samplers import RandomSampler
-from sqlalchemy import event
+from optuna.trial import FrozenTrial
 
 from gridsearch.errors import BadInput, RunFailed
 
@@ -40,65 +41,77 @@ class Facts:
     planned: int  # number of trials
 
 
-def create_study(folder: Path, facts: Facts, file: str = FILE) -> optuna.Study:
-    """Make a results folder with an empty study in it, or start over one that never got its first record."""
+def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) -> None:
+    """Put a whole new study in a folder, in the place of any that is there.
+
+    It is made beside its place and renamed, so that a kill leaves either the old one or the new one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=STUDY,
-        storage=_storage(folder / file),
-        direction="minimize",
-        sampler=RandomSampler(seed=0),
-        load_if_exists=True,
-    )
-    save_facts(study, facts)
-    return study
+    beside = folder / f".{FILE}.part"
+    for leftover in folder.glob(f"{beside.name}*"):
+        leftover.unlink()
+    with _database(beside) as storage:
+        study = optuna.create_study(study_name=STUDY, storage=storage, direction="minimize")
+        save_facts(study, facts)
+        study.add_trials(trials)
+    os.replace(beside, folder / FILE)
 
 
-def open_study(folder: Path) -> optuna.Study:
-    """The study of a results folder.
+@contextlib.contextmanager
+def open_study(folder: Path) -> Iterator[optuna.Study]:
+    """The study of a results folder, to be searched further.
 
     Raises:
         BadInput: the folder holds no study.
     """
-    if not (folder / FILE).is_file():
+    require_study(folder)
+    with _database(folder / FILE) as storage:
+        # Optuna would otherwise choose TPE and a median pruner without a word; the search sets its sampler.
+        yield optuna.load_study(
+            study_name=STUDY,
+            storage=storage,
+            sampler=RandomSampler(seed=0),
+            pruner=optuna.pruners.NopPruner(),
+        )
+
+
+def read_study(folder: Path) -> tuple[Facts, list[FrozenTrial]]:
+    """What a results folder holds now.
+
+    Raises:
+        BadInput: the folder holds no study.
+    """
+    with open_study(folder) as study:
+        return load_facts(study), study.get_trials(deepcopy=False)
+
+
+def has_study(folder: Path) -> bool:
+    """Whether a run has been started in this folder."""
+    return (folder / FILE).is_file()
+
+
+def require_study(folder: Path) -> None:
+    if not has_study(folder):
         raise BadInput(
             "This folder holds no results.",
             where=folder / FILE,
             fix="Name a folder that `gridsearch run` has made.",
         )
-    # Optuna would otherwise choose TPE and a median pruner without a word; the search sets its own sampler.
-    return optuna.load_study(
-        study_name=STUDY,
-        storage=_storage(folder / FILE),
-        sampler=RandomSampler(seed=0),
-        pruner=optuna.pruners.NopPruner(),
-    )
 
 
-def has_study(folder: Path) -> bool:
-    """Whether a run has been started in this folder."""
-    return (folder / FILE).is_file() and load_facts_or_none(open_study(folder)) is not None
-
-
-def close(study: optuna.Study) -> None:
-    """Write everything into the database file itself and let go of it."""
-    engine = study._storage.engine
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    engine.dispose()
-
-
-def _storage(path: Path) -> optuna.storages.RDBStorage:
+@contextlib.contextmanager
+def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
     """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database."""
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
     )
-
-    @event.listens_for(storage.engine, "connect")
-    def _write_ahead(connection, _record):
-        connection.execute("PRAGMA journal_mode=WAL")
-
-    return storage
+    with storage.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()  # the last one out folds the write-ahead log into the file
 
 
 @contextlib.contextmanager
@@ -122,11 +135,6 @@ def save_facts(study: optuna.Study, facts: Facts) -> None:
 
 def load_facts(study: optuna.Study) -> Facts:
     return Facts(**study.user_attrs[_FACTS])
-
-
-def load_facts_or_none(study: optuna.Study) -> Facts | None:
-    """None where a kill came between the making of the study and its first record."""
-    return load_facts(study) if _FACTS in study.user_attrs else None
 
 
 def record(trial: optuna.Trial, images: list[dict], seconds: Mapping[str, float]) -> None:

@@ -65,6 +65,10 @@ class Progress:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bars off the screen."""
         self._bars.stop()
 
     def loading(self) -> None:
@@ -112,7 +116,7 @@ class Progress:
 
     def trial(self, number: int, parameters: Mapping[str, Any], outcome: Any) -> None:
         """A line for each trial."""
-        head = f"trial {number:>4}  {settings_text(parameters)}  "
+        head = f"trial {number:>4}  {settings_text(parameters):<12}  "
         if isinstance(outcome, GridsearchError):
             out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
         else:
@@ -150,6 +154,8 @@ def show_checkpoint(checkpoint: Any, architecture: str, prediction: Any, sha256:
         "A1111 hash": sha256[:10],
         **{f"metadata {key}": value[:300] for key, value in sorted(checkpoint.metadata.items())},
     }
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(escape(name), escape(value))
     out.print(table)
@@ -200,9 +206,14 @@ def _values_text(values: Any) -> str:
 
 def show_table(table: Any) -> None:
     """A pandas table; numbers with three digits."""
-    shown = Table(box=box.SIMPLE)
+    from pandas.api.types import is_numeric_dtype
+
+    shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name in table.columns:
-        shown.add_column(escape(str(name)), justify="left" if table[name].dtype == object else "right")
+        is_text = not is_numeric_dtype(table[name])
+        shown.add_column(
+            escape(str(name)), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text
+        )
     for row in table.itertuples(index=False):
         shown.add_row(*(f"{value:.3g}" if isinstance(value, float) else escape(str(value)) for value in row))
     out.print(shown)

@@ -79,7 +79,11 @@ WRONG = {
     "unknown model": (('"b"]', '"bb"]'), "the nearest name is 'b'", None),
     "unknown method": (("models = [", 'method = "sum"\nmodels = ['), "merge[0].method", None),
     "grid without a step": ((", step = 0.1", ""), "A grid needs a step for ratio", None),
-    "sampler without trials": (("[[prompt]]", '[search]\nsampler = "tpe"\n[[prompt]]'), "search.trials", None),
+    "sampler without trials": (
+        ("[[prompt]]", '[search]\nsampler = "tpe"\n[[prompt]]'),
+        "search.trials",
+        None,
+    ),
     "size not in eights": (("cfg = 4", "width = 100"), "multiple of 8", None),
     "path in an id": (('text = "t"', 'text = "t"\nid = "../x"'), "prompt[0].id", None),
 }

@@ -42,7 +42,9 @@ def test_report_imports_no_other_room():
 def test_nothing_but_the_command_line_prints_or_exits():
     allowed = {ROOT / "cli.py", ROOT / "terminal.py"}
     for file in set(ROOT.rglob("*.py")) - allowed:
-        calls = [node.func for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        calls = [
+            node.func for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)
+        ]
         names = {call.id for call in calls if isinstance(call, ast.Name)}
         assert not names & {"print", "exit", "quit"}, file
         assert "sys.exit" not in {ast.unparse(call) for call in calls}, file
@@ -50,7 +52,9 @@ def test_nothing_but_the_command_line_prints_or_exits():
 
 def loaded_by(statement: str) -> list[str]:
     code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
 
 
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():

@@ -22,10 +22,8 @@ def load_results(folder: Path) -> Results:
     Raises:
         BadInput: the folder holds no study.
     """
-    study = store.open_study(folder)
-    facts = store.load_facts(study)
+    facts, found = store.read_study(folder)
     names = _searched(facts.experiment)
-    found = study.get_trials(deepcopy=False)
     images = _images(found, names)
     complete = sum(trial.state == TrialState.COMPLETE for trial in found)
     return Results(

@@ -1,8 +1,8 @@
 """The score of one picture: a verdict, how far from healthy, and on which side.
 
-    distance  = root of the summed squares of how far each metric lies outside its interval, in spreads
-    defect    = distance pressed below OK_CAP, where the verdict is "ok"
-              = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
+distance  = root of the summed squares of how far each metric lies outside its interval, in spreads
+defect    = distance pressed below OK_CAP, where the verdict is "ok"
+          = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+from optuna.trial import TrialState
 
 from gridsearch import store
 from gridsearch.errors import BadInput, GridsearchError
@@ -17,7 +18,7 @@ from gridsearch.render.draw import Drawn
 from gridsearch.score.score import Score
 from gridsearch.search.loop import Budget, search
 from gridsearch.search.space import planned_trials
-from gridsearch.setup import draw_references, load_setup, with_references
+from gridsearch.setup import Setup, draw_references, load_setup, with_references
 from gridsearch.trial import Outcome, run_trial
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
@@ -57,35 +58,36 @@ def run(experiment: Experiment, out: Path, budget: Budget, listener: Listener) -
         planned=planned_trials(experiment),
     )
     if store.has_study(out):
-        require_same_run(store.load_facts(store.open_study(out)), facts, out)
+        earlier, _ = store.read_study(out)
+        require_same_run(earlier, facts, out)
     setup = load_setup(experiment, parents, out)
     with store.locked(out):
-        study, facts = _study(out, facts)
-        done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        listener.start(facts.planned, len(done), len(setup.cases), facts.references)
-        if facts.references is None:
-            facts = replace(facts, references=list(draw_references(setup, listener.reference)))
-            store.save_facts(study, facts)
-        setup = with_references(setup, facts.references)
-        search(
-            study,
-            experiment,
-            budget,
-            evaluate=lambda number, parameters: run_trial(number, parameters, setup, listener.image),
-            on_trial=listener.trial,
-        )
+        if not store.has_study(out):
+            store.write_study(out, facts)
+        with store.open_study(out) as study:
+            _run_study(study, facts, setup, budget, listener)
 
 
-def _study(out: Path, facts: store.Facts) -> tuple[optuna.Study, store.Facts]:
-    """Start a study, or go on with the one there, keeping its references while their files are there."""
-    if not store.has_study(out):
-        return store.create_study(out, facts), facts
-    study = store.open_study(out)
+def _run_study(
+    study: optuna.Study, facts: store.Facts, setup: Setup, budget: Budget, listener: Listener
+) -> None:
+    """Draw the references where they are not there yet, then search."""
     references = store.load_facts(study).references
-    if references is not None and all((out / row["file"]).is_file() for row in references):
-        facts = replace(facts, references=references)
-    store.save_facts(study, facts)
-    return study, facts
+    if references is not None and not all((setup.out / row["file"]).is_file() for row in references):
+        references = None
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    listener.start(facts.planned, len(done), len(setup.cases), references)
+    if references is None:
+        references = list(draw_references(setup, listener.reference))
+    store.save_facts(study, replace(facts, references=references))
+    setup = with_references(setup, references)
+    search(
+        study,
+        setup.experiment,
+        budget,
+        evaluate=lambda number, parameters: run_trial(number, parameters, setup, listener.image),
+        on_trial=listener.trial,
+    )
 
 
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:

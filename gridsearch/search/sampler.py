@@ -1,5 +1,8 @@
 """Optuna's samplers under the names of the experiment file."""
 
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 
@@ -10,6 +13,8 @@ def make_sampler(name: str, seed: int, trial: int) -> BaseSampler:
     parameters as an unbroken one. A quasi-Monte-Carlo sequence is itself indexed by trial and keeps one seed.
     """
     if name == "qmc":
-        return QMCSampler(seed=seed, scramble=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QMCSampler(seed=seed, scramble=True)
     samplers = {"grid": RandomSampler, "random": RandomSampler, "tpe": TPESampler, "gp": GPSampler}
     return samplers[name](seed=seed + trial)

@@ -1,5 +1,6 @@
 """The searched parameters as Optuna sees them, and the grid of all their values."""
 
+import heapq
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -32,17 +33,16 @@ def grid(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def coarse_to_fine(values: Sequence[float]) -> list[float]:
-    """The ends, then the middles of the gaps, the widest gaps first."""
+    """The ends, then the middle of the widest gap, again and again."""
     last = len(values) - 1
-    order, gaps = [0, last] if last else [0], [(0, last)]
-    while gaps:
-        halved = []
-        for low, high in gaps:
-            if high - low > 1:
-                middle = (low + high) // 2
-                order.append(middle)
-                halved += [(low, middle), (middle, high)]
-        gaps = halved
+    order = [0, last] if last else [0]
+    gaps = [(-last, 0, last)]  # a heap: the widest gap first, of equals the lowest
+    while gaps[0][0] < -1:
+        _, low, high = heapq.heappop(gaps)
+        middle = (low + high) // 2
+        order.append(middle)
+        heapq.heappush(gaps, (low - middle, low, middle))
+        heapq.heappush(gaps, (middle - high, middle, high))
     return [values[i] for i in order]
 
 

@@ -16,9 +16,9 @@ def pair(dtype, seed=0, size=100_000):
 
 
 def is_nearest(merged, exact):
-    """Whether no value of the dtype is nearer to the exact one, by more than float32 can see."""
+    """Whether no value of the dtype is nearer to the exact one, by more than float32 can see (values are below 0.3)."""
     best = (exact.to(merged.dtype).double() - exact).abs()
-    return ((merged.double() - exact).abs() <= best * 1.001 + 1e-8).all()
+    return ((merged.double() - exact).abs() <= best + 1e-7).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -64,7 +64,10 @@ class Source:
 
 
 def test_a_live_model_gets_the_rows_and_the_rounding_of_the_file():
-    sources = {"a": Source(w=torch.tensor([[1.0], [2.0]]).half()), "b": Source(w=torch.tensor([[1.001], [4.0]]).half())}
+    sources = {
+        "a": Source(w=torch.tensor([[1.0], [2.0]]).half()),
+        "b": Source(w=torch.tensor([[1.001], [4.0]]).half()),
+    }
     top, bottom = torch.zeros(1, 1), torch.zeros(1, 1)
     live = {"w": [Piece(slice(0, 1), top), Piece(slice(1, 2), bottom)]}
     merge_into(live, sources, {"a": 0.5, "b": 0.5})
@@ -88,5 +91,7 @@ def test_sd_mecha_agrees():
     from sd_mecha.extensions import merge_methods
 
     a, b = pair(torch.float32, size=1000)
-    oracle = merge_methods.resolve("weighted_sum").__wrapped__({"k": a}, {"k": b}, alpha=torch.tensor(0.3), key="k")
+    oracle = merge_methods.resolve("weighted_sum").__wrapped__(
+        {"k": a}, {"k": b}, alpha=torch.tensor(0.3), key="k"
+    )
     torch.testing.assert_close(blend([a, b], [0.7, 0.3]), oracle, rtol=1e-6, atol=1e-7)

@@ -1,0 +1,79 @@
+"""best.json: the answer, with all that is needed to merge it again."""
+
+import copy
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.files import write_atomic
+from gridsearch.report.answer import Answer
+from gridsearch.report.results import Results
+
+
+def write_best(results: Results, answer: Answer, path: Path) -> None:
+    write_atomic(
+        path, json.dumps(best_dict(results, answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def best_dict(results: Results, answer: Answer) -> dict:
+    """The answer as nested JSON values; what is undefined is null.
+
+    The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top;
+    `merge` and `render` are the experiment's, with the best parameters in the place of their ranges.
+    """
+    found = answer.to_dict()
+    best = {k: v for k, v in found["slices"][0].items() if k != "settings"} if found["slices"] else {}
+    fixed = fill_in(results.settings, answer.parameters)
+    return plain(
+        {
+            "name": results.name,
+            "sentence": answer.sentence,
+            "parameters": answer.parameters,
+            **best,
+            "tied": answer.tied,
+            "finished": answer.finished,
+            "complete": answer.complete,
+            "planned": answer.planned,
+            "slices": found["slices"],
+            "recipe": {"merge": fixed.get("merge"), "render": fixed.get("render")} if best else None,
+            "models": results.models,
+            "versions": results.versions,
+        }
+    )
+
+
+def fill_in(settings: dict, parameters: Mapping[str, object]) -> dict:
+    """The settings with each searched range or list replaced by the parameter's value.
+
+    `ratio` belongs to the one step whose ratio is searched, `<step>.<key>` to the step of that name and
+    anything else (`render.cfg`) to the table of that name.
+    """
+    filled = copy.deepcopy(settings)
+    steps = filled.get("merge", [])
+    for name, value in parameters.items():
+        table, _, key = name.rpartition(".")
+        if table:
+            place = next((step for step in steps if step.get("name") == table), filled.get(table))
+        else:
+            place = next((step for step in steps if isinstance(step.get(key), (dict, list, tuple))), None)
+        if place is not None:
+            place[key] = value
+    return filled
+
+
+def plain(value: object) -> object:
+    """Nested JSON values: numpy's numbers as Python's, NaN and infinities as null, anything else as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else str(value)

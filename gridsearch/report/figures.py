@@ -1,0 +1,239 @@
+"""The report's figures, one per concern, as Plotly's JSON: `{id, title, about, wide, data, layout}`.
+
+Colours that depend on the page's light or dark are left to the page (`report.js`). Plotly reads a little HTML
+in its texts, so every text from outside is escaped here.
+"""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.report.analysis import main_parameter, split_slices
+from gridsearch.report.answer import Answer, Slice
+from gridsearch.report.labels import (
+    SLICE_COLOURS,
+    VERDICT_COLOURS,
+    one_line,
+    parameter_text,
+    shorten,
+    slice_text,
+    verdict_colour,
+)
+from gridsearch.report.results import Results
+
+MOST_SLICES = 6  # more curves than colours cannot be told apart; the best ones are drawn
+WINDOW_FILL, INTERVAL_FILL, BEST_LINE = "rgba(0,158,115,0.14)", "rgba(0,114,178,0.24)", "#0072b2"
+WINDOW_STROKE = "rgba(0,158,115,0.45)"
+
+METRIC_FIGURES = (
+    ("contrast", "Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
+    (
+        "clipped",
+        "Clipped",
+        "Share of colour values at the very dark or very bright end. It rises as the image burns.",
+    ),
+    (
+        "blur",
+        "Blur",
+        "Width of the edges in pixels. A blank image has none, so no value: less is not better.",
+    ),
+    (
+        "noise",
+        "Noise",
+        "Grain in the flattest areas, in brightness levels. The least noise is a blank image's.",
+    ),
+)
+
+
+def figures(results: Results, answer: Answer) -> list[dict]:
+    """All figures of the run; none where there is no curve yet, or no number was searched."""
+    main = main_parameter(results)
+    if main is None or answer.best is None:
+        return []
+    complete = results.trials[results.trials["state"] == "COMPLETE"]
+    by_settings = {tuple(settings.items()): trials for settings, trials in split_slices(results, complete)}
+    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MOST_SLICES]]
+    if max(trials["at"].nunique() for _, trials in curves) < 2:
+        return []
+    axis = parameter_text(main)
+    drawn = [
+        _verdicts(found, trials, results, axis, i) | {"wide": len(curves) == 1}
+        for i, (found, trials) in enumerate(curves)
+    ]
+    drawn.append(_defect(curves, results, axis))
+    drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
+    return drawn
+
+
+def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, number: int) -> dict:
+    """Shares of the verdicts at each ratio, stacked: the story from blank to burnt at a glance."""
+    images = results.images.merge(trials[["trial", "at"]], on="trial")
+    shares = pd.crosstab(images["at"], images["verdict"], normalize="index")
+    order = [v for v in VERDICT_COLOURS if v in shares] + [v for v in shares if v not in VERDICT_COLOURS]
+    order.sort(key=lambda verdict: verdict != "ok")  # survivors at the bottom, where shares are compared
+    data = [
+        {
+            "type": "bar",
+            "name": escape(verdict),
+            "x": _numbers(shares.index),
+            "y": _numbers(shares[verdict]),
+            "width": _bar_widths(shares.index.to_numpy(dtype=float)),
+            "marker": {"color": verdict_colour(verdict), "line": {"width": 0}},
+            "hovertemplate": f"{escape(axis)} %{{x}}<br>%{{y:.0%}} {escape(verdict)}<extra></extra>",
+        }
+        for verdict in order
+    ]
+    where = slice_text(found.settings)
+    layout = _layout(axis, "share of the images", found) | {"barmode": "stack", "shapes": _brackets(found)}
+    layout["yaxis"] |= {"range": [0, 1.07], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    layout["legend"] = {"traceorder": "normal"}
+    return {
+        "id": f"verdicts-{number}",
+        "title": "What survives" + (f": {where}" if where else ""),
+        "about": "Of the images at each place, how many are sound and how the others broke.",
+        "data": data,
+        "layout": layout,
+    }
+
+
+def _bar_widths(places: np.ndarray) -> list[float]:
+    """Each bar as wide as its nearest neighbour allows, and no wider than a tenth of the range."""
+    if len(places) < 2:
+        return [0.05]
+    gaps = np.diff(places)
+    nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    return (0.88 * np.minimum(nearest, np.ptp(places) / 10)).tolist()
+
+
+def _defect(curves: list[tuple[Slice, pd.DataFrame]], results: Results, axis: str) -> dict:
+    data = [
+        line
+        for i, (found, trials) in enumerate(curves)
+        for line in (_curve(found, trials, "defect", axis, i), *_prompt_lines(found, trials, results, i))
+    ]
+    return {
+        "id": "defect",
+        "title": "Distance from healthy",
+        "wide": True,
+        "about": "Mean defect: 0 is inside the healthy band, larger is worse. "
+        "Each prompt's own line can be switched on.",
+        "data": data,
+        "layout": _layout(axis, "defect", curves[0][0]) | {"showlegend": True},
+    }
+
+
+def _metric(curves: list, results: Results, axis: str, name: str, title: str, about: str) -> dict:
+    data = [_curve(found, trials, name, axis, i) for i, (found, trials) in enumerate(curves)]
+    layout = _layout(axis, name, curves[0][0]) | {"showlegend": len(curves) > 1}
+    for i, (model, level) in enumerate(_reference_levels(results, name)):
+        layout["shapes"].append(_level_line(level))
+        layout["annotations"].append(_level_label(model, level, left=i % 2 == 1))
+    if name == "clipped":
+        highest = max((value for line in data for value in line["y"] if value is not None), default=0)
+        layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
+    return {"id": name, "title": title, "about": about, "wide": False, "data": data, "layout": layout}
+
+
+def _level_line(level: float) -> dict:
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level}
+    return across | {"line": {"width": 1, "dash": "dash"}}
+
+
+def _level_label(model: str, level: float, left: bool) -> dict:
+    """At either end of the line, so that two parents' labels do not meet."""
+    place = {"xref": "paper", "x": 0 if left else 1, "xanchor": "left" if left else "right"}
+    text = escape(shorten(f"{model}'s own", 28))
+    return place | {"text": text, "y": level, "yanchor": "bottom", "showarrow": False}
+
+
+def _reference_levels(results: Results, name: str) -> list[tuple[str, float]]:
+    """The mean of each parent's sound renders: a parent that burns says nothing about healthy."""
+    sound = results.references[results.references["verdict"] == "ok"]
+    means = sound.groupby("model", sort=False)[name].mean().dropna()
+    return [(str(model), float(level)) for model, level in means.items()]
+
+
+def _curve(found: Slice, trials: pd.DataFrame, column: str, axis: str, number: int) -> dict:
+    mean = trials.groupby("at")[column].mean()
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(slice_text(found.settings) or "mean"),
+        "x": _numbers(mean.index),
+        "y": _numbers(mean),
+        "line": {"color": SLICE_COLOURS[number], "width": 2.5},
+        "marker": {"size": 6},
+        "hovertemplate": f"{escape(axis)} %{{x}}<br>{column} %{{y:.3g}}<extra></extra>",
+    }
+
+
+def _prompt_lines(found: Slice, trials: pd.DataFrame, results: Results, number: int) -> list[dict]:
+    """One thin line per prompt, all under one entry of the legend and off at first."""
+    images = results.images.merge(trials[["trial", "at"]], on="trial")
+    lines = []
+    for i, ((_, prompt), rows) in enumerate(images.groupby(["prompt_id", "prompt"], sort=False)):
+        mean = rows.groupby("at")["defect"].mean()
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": escape(" ".join(filter(None, ("each prompt", slice_text(found.settings))))),
+                "legendgroup": f"prompts-{number}",
+                "showlegend": i == 0,
+                "visible": "legendonly",
+                "x": _numbers(mean.index),
+                "y": _numbers(mean),
+                "line": {"color": SLICE_COLOURS[number], "width": 1},
+                "opacity": 0.55,
+                # as text, not in the template, which would read a prompt's %{...}
+                "text": escape(shorten(one_line(prompt), 60)),
+                "hovertemplate": "%{text}<br>%{x}: %{y:.3g}<extra></extra>",
+            }
+        )
+    return lines
+
+
+def _layout(axis: str, y: str, found: Slice) -> dict:
+    return {
+        "xaxis": {"title": {"text": escape(axis)}},
+        "yaxis": {"title": {"text": escape(y)}, "rangemode": "tozero"},
+        "shapes": _shades(found),
+        "annotations": [],
+        "showlegend": True,
+    }
+
+
+def _shades(found: Slice) -> list[dict]:
+    """The window, the interval and the best ratio, behind the curves."""
+    band = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
+    shapes = []
+    if found.window:
+        shapes.append(
+            band | {"x0": found.window.low.inside, "x1": found.window.high.inside, "fillcolor": WINDOW_FILL}
+        )
+    if found.interval:
+        shapes.append(
+            band | {"x0": found.interval.low, "x1": found.interval.high, "fillcolor": INTERVAL_FILL}
+        )
+    best = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": found.ratio, "x1": found.ratio}
+    return [*shapes, best | {"line": {"color": BEST_LINE, "width": 1.5, "dash": "dot"}}]
+
+
+def _brackets(found: Slice) -> list[dict]:
+    """Window and interval as strokes above the bars, which would hide a shade; the best as a dotted line."""
+    stroke = {"type": "line", "y0": 1.04, "y1": 1.04}
+    shapes = []
+    if found.window:
+        ends = {"x0": found.window.low.inside, "x1": found.window.high.inside}
+        shapes.append(stroke | ends | {"line": {"color": WINDOW_STROKE, "width": 7}})
+    if found.interval:
+        ends = {"x0": found.interval.low, "x1": found.interval.high}
+        shapes.append(stroke | ends | {"line": {"color": BEST_LINE, "width": 7}})
+    best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
+    return [*shapes, best | {"line": {"color": "#ffffff", "width": 1.5, "dash": "dot"}}]
+
+
+def _numbers(values) -> list[float | None]:
+    """Plotly leaves a gap at null and chokes on NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,223 @@
+"""Prompts down, ratios across: what stands in which cell, for the sheet and for the report alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.errors import BadInput
+from gridsearch.report.analysis import main_parameter, split_slices
+from gridsearch.report.answer import Answer, Slice
+from gridsearch.report.labels import metric_text, one_line, parameter_text, slice_text, value_text
+from gridsearch.report.results import Results
+
+CaseKey = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row: one prompt with one seed."""
+
+    prompt_id: str
+    prompt: str
+    seed: int
+
+    @property
+    def key(self) -> CaseKey:
+        return self.prompt_id, self.seed
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A cell. `file` is relative to the results folder."""
+
+    file: str
+    verdict: str
+    reason: str
+    defect: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """A trial, or a parent's own renders.
+
+    Attributes:
+        heading: the ratio, or the parent's name.
+        detail: the lines below: how many survived and the mean defect, or the parent's mode.
+        value: the main parameter; None for a parent or where none was searched.
+        trial: None for a parent.
+        survived: share of `ok` images.
+        best, alive: recommended in its slice, where anything survives there; inside its slice's window.
+        pictures: by case; a case that was not rendered is absent.
+    """
+
+    heading: str
+    detail: tuple[str, ...]
+    value: float | None
+    trial: int | None
+    survived: float
+    best: bool
+    alive: bool
+    pictures: dict[CaseKey, Picture]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns under one heading: the references, or one slice."""
+
+    heading: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    cases: tuple[Case, ...]
+    groups: tuple[Group, ...]
+
+
+def build_grid(
+    results: Results,
+    answer: Answer | None = None,
+    *,
+    ratios: Sequence[float] | None = None,
+    prompts: Sequence[str] | None = None,
+) -> Grid:
+    """The grid of everything rendered so far, references first.
+
+    Args:
+        ratios: show only these (each the nearest rendered one); all where None.
+        prompts: show only prompts with one of these ids, or with one of these texts inside.
+
+    Raises:
+        BadInput: nothing is rendered yet, no rendered ratio is near an asked one, or no prompt matches.
+    """
+    cases = _cases(results, prompts)
+    trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
+    slices = [(settings, _one_per_place(rows)) for settings, rows in split_slices(results, trials)]
+    if not cases or not (slices or len(results.references)):
+        raise BadInput(
+            "There is no image to show yet.", where=results.folder, fix="Let the run finish a trial first."
+        )
+    if ratios is not None:
+        slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
+    found = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
+    name = parameter_text(main_parameter(results) or "trial")
+    groups = [
+        Group(slice_text(settings) or name, _columns(rows, results, found.get(tuple(settings.items()))))
+        for settings, rows in slices
+        if len(rows)
+    ]
+    references = _references(results.references)
+    return Grid(cases, tuple([Group("references", references)] * bool(references) + groups))
+
+
+def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[Case, ...]:
+    """In the order of the experiment's prompts, as far as images or references exist."""
+    rows = pd.concat([results.references, results.images])
+    if rows.empty:
+        return ()
+    rows = rows.drop_duplicates(["prompt_id", "seed"])
+    order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
+    cases = [Case(str(r.prompt_id), one_line(r.prompt), int(r.seed)) for r in rows.itertuples()]
+    cases.sort(key=lambda case: order.get(case.prompt_id, len(order)))
+    if prompts is None:
+        return tuple(cases)
+    missing = [wanted for wanted in prompts if not any(_matches(case, wanted) for case in cases)]
+    if missing:
+        ids = ", ".join(dict.fromkeys(case.prompt_id for case in cases))
+        raise BadInput(
+            f"No prompt matches {missing[0]!r}.",
+            where=results.folder,
+            fix=f"Use one of {ids}, or words of a prompt.",
+        )
+    return tuple(case for case in cases if any(_matches(case, wanted) for wanted in prompts))
+
+
+def _matches(case: Case, wanted: str) -> bool:
+    return wanted == case.prompt_id or one_line(wanted).casefold() in case.prompt.casefold()
+
+
+def _one_per_place(trials: pd.DataFrame) -> pd.DataFrame:
+    """One trial per place on the curve: a complete one before any other, then the latest."""
+    ordered = trials.assign(complete=trials["state"] == "COMPLETE").sort_values(["at", "complete", "trial"])
+    return ordered.drop_duplicates("at", keep="last")
+
+
+def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> pd.DataFrame:
+    """The rendered places nearest to the asked ones: at most half a usual step, or 5% of the range, away."""
+    places = trials["at"].to_numpy()
+    span = float(np.ptp(places)) or 1.0
+    step = float(np.median(np.diff(places))) if len(places) > 1 else span
+    nearest = []
+    for ratio in ratios:
+        at = int(np.abs(places - ratio).argmin())
+        if abs(places[at] - ratio) > min(step / 2, 0.05 * span) + 1e-9:
+            rendered = ", ".join(value_text(place) for place in places)
+            raise BadInput(
+                f"No rendered ratio is near {value_text(ratio)}.",
+                where=results.folder,
+                fix=f"Rendered are {rendered}.",
+            )
+        nearest.append(at)
+    return trials.iloc[sorted(set(nearest))]
+
+
+def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
+    pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
+    searched = main_parameter(results) is not None
+    return tuple(
+        Column(
+            heading=value_text(row["at"]) if searched else str(row["trial"]),
+            detail=_detail(row, pictures[row["trial"]]),
+            value=float(row["at"]) if searched else None,
+            trial=int(row["trial"]),
+            survived=float((pictures[row["trial"]]["verdict"] == "ok").mean()),
+            best=found is not None and found.trial == row["trial"] and found.survived > 0,
+            alive=found is not None and _inside(row["at"], found),
+            pictures=_pictures(pictures[row["trial"]]),
+        )
+        for _, row in trials.iterrows()
+    )
+
+
+def _detail(trial: pd.Series, images: pd.DataFrame) -> tuple[str, ...]:
+    sound = int((images["verdict"] == "ok").sum())
+    unfinished = "" if trial["state"] == "COMPLETE" else " …"
+    defect = metric_text(round(float(images["defect"].mean()), 2))
+    return f"{sound}/{len(images)} ok{unfinished}", f"defect {defect}"
+
+
+def _inside(place: float, found: Slice) -> bool:
+    window = found.window
+    return window is not None and window.low.inside <= place <= window.high.inside
+
+
+def _references(references: pd.DataFrame) -> tuple[Column, ...]:
+    if references.empty:
+        return ()
+    return tuple(
+        Column(
+            heading=str(model),
+            detail=(str(rows["prediction_type"].iloc[0]),),
+            value=None,
+            trial=None,
+            survived=float((rows["verdict"] == "ok").mean()),
+            best=False,
+            alive=True,
+            pictures=_pictures(rows),
+        )
+        for model, rows in references.groupby("model", sort=False)
+    )
+
+
+def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
+    return {
+        (str(row.prompt_id), int(row.seed)): Picture(
+            file=str(row.file),
+            verdict=str(row.verdict),
+            reason="" if pd.isna(row.reason) else one_line(row.reason),
+            defect=float(row.defect),
+        )
+        for row in rows.itertuples()
+    }

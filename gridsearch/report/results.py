@@ -1,0 +1,42 @@
+"""What a run left behind, as tables: the one input of everything in this room."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+METRICS = ("blur", "noise", "contrast", "clipped", "colourfulness", "entropy")
+
+
+@dataclass(frozen=True)
+class Results:
+    """One experiment's results. A metric that an image does not have (the blur of a blank one) is NaN.
+
+    Attributes:
+        name: the experiment's name.
+        folder: the results folder; every `file` below is relative to it.
+        trials: a row per trial: trial, state (COMPLETE, FAIL, RUNNING, WAITING), one column per searched
+            parameter, defect, survived, images, the metrics' means, seconds_merge, seconds_render,
+            seconds_score, started, finished.
+        images: a row per image: trial, the parameters, prompt_id, prompt, seed, prediction_type, verdict,
+            defect, the metrics, dial, reason, seconds, file.
+        references: like images without trial and parameters, with the column model: the parents' own renders.
+        parameters: the searched parameters' names, numeric and categorical.
+        settings: the experiment as resolved; nested, JSON-able.
+        models: name -> path, sha256, short_hash, bytes, prediction_type, prediction_type_source, ...
+        versions: package -> version.
+        finished: every planned trial is complete.
+        planned: how many trials were planned.
+    """
+
+    name: str
+    folder: Path
+    trials: pd.DataFrame
+    images: pd.DataFrame
+    references: pd.DataFrame
+    parameters: tuple[str, ...]
+    settings: dict
+    models: dict
+    versions: dict
+    finished: bool
+    planned: int

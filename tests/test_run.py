@@ -1,0 +1,225 @@
+"""The main job end to end, on the trained toy checkpoints."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from gridsearch.errors import BadInput
+from gridsearch.experiment import parse_experiment
+from gridsearch.parents import sampling_of
+from gridsearch.render.cases import cases_of
+from gridsearch.render.draw import draw
+from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.report.build import build
+from gridsearch.report.tables import load_results
+from gridsearch.search.loop import Budget
+from gridsearch.search.run import run
+
+TIMES = ["seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
+
+
+class Quiet:
+    """Listens to a run and says nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def settings(toy: Path, **changes) -> dict:
+    return {
+        "name": "small",
+        "models": {"base": str(toy / "base.safetensors"), "burnt": str(toy / "burnt.safetensors")},
+        "merge": [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.25}}],
+        "render": {
+            "prediction_type": "v_prediction",
+            "config": str(toy / "config"),
+            "width": 64,
+            "height": 64,
+            "steps": 3,
+        },
+        "score": {"references": ["base"]},
+        "prompt": [{"text": "a circle", "seeds": [1, 2]}, {"text": "a star", "seeds": [1]}],
+    } | changes
+
+
+def experiment(toy: Path, **changes):
+    return parse_experiment(settings(toy, **changes), Path(), "test")
+
+
+@pytest.fixture(scope="module")
+def finished(toy, tmp_path_factory):
+    """The folder of a finished run, with its tables."""
+    out = tmp_path_factory.mktemp("run") / "small"
+    run(experiment(toy), out, Budget(), Quiet())
+    build(load_results(out))
+    return out
+
+
+def test_the_results_folder_holds_what_is_promised(finished):
+    names = ("study.db", "trials.csv", "images.csv", "best.json", "sheet.png", "report.html")
+    assert all((finished / name).is_file() for name in names)
+    trials, images = pd.read_csv(finished / "trials.csv"), pd.read_csv(finished / "images.csv")
+    assert trials["ratio"].tolist() == [0.0, 1.0, 0.5, 0.25, 0.75]
+    assert (trials["state"] == "COMPLETE").all()
+    assert len(images) == 15
+    assert set(images["file"]) == {f"images/{path.name}" for path in (finished / "images").iterdir()}
+    assert len(list((finished / "references").iterdir())) == 3
+    assert not list(finished.rglob("*.part"))
+
+
+def test_survived_and_defect_are_those_of_the_images(finished):
+    trials, images = pd.read_csv(finished / "trials.csv"), pd.read_csv(finished / "images.csv")
+    for row in trials.itertuples():
+        own = images[images["trial"] == row.trial]
+        assert row.survived == pytest.approx((own["verdict"] == "ok").mean())
+        assert row.defect == pytest.approx(own["defect"].mean())
+
+
+def test_an_image_says_how_it_was_drawn(finished):
+    text = Image.open(finished / "images" / "t0003_p2_s1.png").text["parameters"]
+    assert text.splitlines()[0] == "a star"
+    for part in (
+        "Steps: 3",
+        "Sampler: Euler",
+        "CFG scale: 5",
+        "Seed: 1",
+        "Size: 64x64",
+        "0.75 base + 0.25 burnt",
+    ):
+        assert part in text
+
+
+def drawn_fresh(path: Path, toy: Path, what) -> dict[str, np.ndarray]:
+    """What a checkpoint draws when nothing but it is loaded."""
+    renderer = load_renderer(path, toy / "config", None, placement("cpu", "float32"))
+    from gridsearch.parents import open_parents
+
+    sampling = sampling_of(what.at({"ratio": 0.0}).render, open_parents(what))
+    return {d.case.id: d.pixels for d in draw(renderer, cases_of(what.prompt), sampling, what.render.batch)}
+
+
+def stored(out: Path, trial: int) -> dict[str, np.ndarray]:
+    files = sorted((out / "images").glob(f"t{trial:04}_*.png"))
+    return {file.stem.split("_", 1)[1]: np.asarray(Image.open(file)) for file in files}
+
+
+def assert_same_images(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        assert np.array_equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize(("trial", "parent"), [(0, "base"), (1, "burnt")])
+def test_the_ends_are_the_parents_bit_for_bit(finished, toy, trial, parent):
+    assert_same_images(
+        stored(finished, trial), drawn_fresh(toy / f"{parent}.safetensors", toy, experiment(toy))
+    )
+
+
+def gridsearch(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "gridsearch", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        **options,
+    )
+
+
+def test_an_exported_merge_loaded_fresh_draws_the_same_bit_for_bit(finished, toy, tmp_path):
+    gridsearch("export", finished, "--trial", 3, "-o", tmp_path / "m.safetensors")
+    assert_same_images(stored(finished, 3), drawn_fresh(tmp_path / "m.safetensors", toy, experiment(toy)))
+
+
+def test_merge_writes_the_same_file_as_export(finished, toy, tmp_path):
+    (tmp_path / "x.toml").write_text(
+        f"""name = "small"
+        models = {{ base = "{toy}/base.safetensors", burnt = "{toy}/burnt.safetensors" }}
+        merge = [{{ models = ["base", "burnt"], ratio = [0.25, 0.5] }}]
+        render = {{ prediction_type = "v_prediction" }}
+        prompt = [{{ text = "x" }}]"""
+    )
+    gridsearch("merge", tmp_path / "x.toml", "--ratio", 0.25, "-o", tmp_path / "m.safetensors")
+    gridsearch("export", finished, "--trial", 3, "-o", tmp_path / "e.safetensors")
+    merged, exported = load_file(tmp_path / "m.safetensors"), load_file(tmp_path / "e.safetensors")
+    assert merged.keys() == exported.keys()
+    assert all(torch.equal(merged[key], exported[key]) for key in merged)
+    assert {"v_pred", "ztsnr"} <= merged.keys()
+
+
+def test_scoring_again_changes_nothing_where_nothing_has_changed(finished, tmp_path):
+    before = pd.read_csv(finished / "trials.csv")
+    gridsearch("score", finished)
+    pd.testing.assert_frame_equal(pd.read_csv(finished / "trials.csv"), before)
+
+
+def test_scoring_again_follows_the_images(finished, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    for file in (copy / "images").glob("t0002_*.png"):
+        Image.new("RGB", (64, 64), (128, 128, 128)).save(file)
+    gridsearch("score", copy)
+    results = load_results(copy)
+    grey = results.images[results.images["trial"] == 2]
+    assert set(grey["verdict"]) == {"blank"}
+    assert results.trials.set_index("trial").loc[2, "survived"] == 0
+    assert pd.isna(grey["blur"]).all()
+
+
+def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(finished, toy, tmp_path):
+    weights = load_file(toy / "burnt.safetensors")
+    weights["model.diffusion_model.out.2.bias"] += 1
+    save_file(weights, tmp_path / "burnt.safetensors")
+    models = {"base": str(toy / "base.safetensors"), "burnt": str(tmp_path / "burnt.safetensors")}
+    render = settings(toy)["render"]
+    for changes, said in (
+        ({"models": models}, "model burnt"),
+        ({"prompt": [{"text": "a ring"}]}, "the prompts"),
+        ({"render": render | {"cfg": 2.0}}, "[render]"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            run(experiment(toy, **changes), finished, Budget(), Quiet())
+        assert said in str(caught.value)
+    same = load_results(finished)
+    run(experiment(toy), finished, Budget(), Quiet())
+    pd.testing.assert_frame_equal(load_results(finished).trials, same.trials)
+
+
+def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
+    what = settings(toy)
+    (tmp_path / "x.json").write_text(json.dumps(what))
+    code = (
+        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from tests.test_run import *; "
+        "run(parse_experiment(json.load(open('x.json')), Path(), 'x'), Path('out'), Budget(), Quiet())"
+    )
+    command = [sys.executable, "-c", code, "x", str(Path(__file__).parent.parent)]
+    moments = random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen(command, cwd=tmp_path)
+        while process.poll() is None and not (tmp_path / "out" / "study.db").exists():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, cwd=tmp_path, check=True)
+    broken, unbroken = load_results(tmp_path / "out"), load_results(finished)
+    pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
+    pd.testing.assert_frame_equal(
+        broken.images.drop(columns="seconds"), unbroken.images.drop(columns="seconds")
+    )
+    for file in unbroken.images["file"]:
+        assert (tmp_path / "out" / file).read_bytes() == (finished / file).read_bytes()
+    assert not list((tmp_path / "out").rglob("*.part"))
