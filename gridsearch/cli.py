@@ -192,7 +192,9 @@ def score(
     from gridsearch.rescore import score_files
 
     table = score_files(paths, reference)
-    terminal.show_table(table)
+    terminal.show_table(
+        table[["image", "verdict", "defect", "blur", "noise", "contrast", "clipped", "reason"]]
+    )
     if csv:
         from gridsearch.files import write_atomic
 

@@ -17,8 +17,10 @@ from gridsearch.score.image import read_image
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
 
-
-COLUMNS = "verdict defect blur noise contrast clipped colourfulness entropy dial reason".split()
+COLUMNS = (
+    *("verdict", "defect", "blur", "noise", "contrast", "clipped"),
+    *("colourfulness", "entropy", "dial", "reason"),
+)
 
 
 def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:

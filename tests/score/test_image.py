@@ -16,6 +16,7 @@ GREY = PICTURE[..., 0]
 
 def png(width, height, bits, colour_type, rows):
     """A PNG built by hand, for the kinds that Pillow does not write."""
+
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -58,15 +59,18 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path):
     assert read_image(tmp_path / "rgb.png").tolist() == [[[0, 128, 255]]]
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "not a picture"),
-    (b"GIF89a", "not a picture"),
-    (np.random.default_rng(0).bytes(500), "not a picture"),
-    (png(16, 16, 8, 2, np.random.default_rng(0).bytes(784))[:400], "cannot be read"),
-    (png(2, 200, 8, 2, b"\0"), "cannot be read"),
-    (png(9000, 9000, 8, 2, b"\0"), "too large"),
-    (png(20000, 20000, 8, 2, b"\0"), "too large"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a picture"),
+        (b"GIF89a", "not a picture"),
+        (np.random.default_rng(0).bytes(500), "not a picture"),
+        (png(16, 16, 8, 2, np.random.default_rng(0).bytes(784))[:400], "cannot be read"),
+        (png(2, 200, 8, 2, b"\0"), "cannot be read"),
+        (png(9000, 9000, 8, 2, b"\0"), "too large"),
+        (png(20000, 20000, 8, 2, b"\0"), "too large"),
+    ],
+)
 def test_what_is_no_picture_is_named_in_a_few_lines(tmp_path, content, message):
     path = tmp_path / "a.png"
     path.write_bytes(content)

@@ -106,9 +106,15 @@ def test_one_picture_at_512_and_1024_reads_nearly_the_same():
     assert a == pytest.approx(b, rel=0.1, abs=0.1)
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [
-    ((8, 8), np.uint8), ((8, 8, 4), np.uint8), ((0, 8, 3), np.uint8), ((8, 8, 3), np.float32),
-])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((8, 8), np.uint8),
+        ((8, 8, 4), np.uint8),
+        ((0, 8, 3), np.uint8),
+        ((8, 8, 3), np.float32),
+    ],
+)
 def test_other_arrays_are_refused(shape, dtype):
     with pytest.raises(BadInput, match="not an RGB picture"):
         measure(np.zeros(shape, dtype))

@@ -23,14 +23,17 @@ def noise(size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("with_references", [True, False])
-@pytest.mark.parametrize(("verdict", "breaking"), [
-    ("blank", lambda p: np.full_like(p, 128)),
-    ("blank", lambda p: np.full_like(p, 255)),
-    ("black", np.zeros_like),
-    ("noise", lambda p: noise(len(p))),
-    ("ghost", lambda p: gained(p, 0.25)),
-    ("burnt", lambda p: gained(p, 3)),
-])
+@pytest.mark.parametrize(
+    ("verdict", "breaking"),
+    [
+        ("blank", lambda p: np.full_like(p, 128)),
+        ("blank", lambda p: np.full_like(p, 255)),
+        ("black", np.zeros_like),
+        ("noise", lambda p: noise(len(p))),
+        ("ghost", lambda p: gained(p, 0.25)),
+        ("burnt", lambda p: gained(p, 3)),
+    ],
+)
 def test_a_picture_broken_on_purpose_is_called_so(size, with_references, verdict, breaking):
     band = BANDS[size] if with_references else POPULATION
     for picture in PICTURES[size]:

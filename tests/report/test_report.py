@@ -1,0 +1,160 @@
+"""The page and best.json: nothing from outside gets through, nothing is loaded from outside."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import plotly.graph_objects as go
+import pytest
+
+from gridsearch.report.analysis import analyse
+from gridsearch.report.best import best_dict, fill_in, write_best
+from gridsearch.report.figures import figures
+from gridsearch.report.html import report_html, write_report
+from tests.report.conftest import make_results
+
+ATTACK = (
+    '</script><script>alert(1)</script><img src=http://evil.example/x onerror="alert(2)">\' %{x} <lora:a:1>'
+)
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, the texts of scripts, and all other text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] == "script" and self.cdata_elem == "script":
+            self.scripts[-1] += data
+        else:
+            self.words += data
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    results = make_results(
+        tmp_path_factory.mktemp("hostile"), ratios=(0.2, 0.5, 1.0), prompts=(ATTACK, "a cat")
+    )
+    return replace(
+        results,
+        images=results.images.assign(reason=ATTACK),
+        references=results.references.assign(model=ATTACK),
+        models={ATTACK: dict.fromkeys(results.models["base"], ATTACK)},
+        settings=results.settings | {"note": ATTACK},
+        versions={ATTACK: ATTACK},
+    )
+
+
+def test_hostile_text_stays_text(hostile):
+    page = Page(report_html(hostile, analyse(hostile), hostile.folder))
+    assert len(page.scripts) == 3  # the figures' data, the library, the page's own
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert not any("alert(" in script for script in page.scripts[1:])
+    assert "<lora:a:1>" in page.words  # shown as written, not swallowed
+    data = json.loads(page.scripts[0])
+    assert all("<" not in trace["name"] for figure in data for trace in figure["data"])
+
+
+def test_nothing_is_loaded_from_outside(sweep, hostile):
+    for results in (sweep, hostile):
+        page = Page(report_html(results, analyse(results), results.folder))
+        addresses = [a[name] for _, a in page.tags for name in ("src", "href", "srcset", "data") if name in a]
+        assert addresses
+        assert all(re.match(r"data:image/webp;base64,|images/|references/", address) for address in addresses)
+        assert not any(tag in {"link", "iframe", "object", "base"} for tag, _ in page.tags)
+        policy = next(
+            a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"
+        )
+        assert policy.startswith("default-src 'none'")
+
+
+def test_every_picture_is_there_with_words_for_who_cannot_see_it(sweep):
+    page = Page(report_html(sweep, analyse(sweep), sweep.folder))
+    pictures = [a for tag, a in page.tags if tag == "img"]
+    assert len(pictures) >= len(sweep.images) + len(sweep.references)
+    assert all(picture["alt"] for picture in pictures)
+    links = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert links == set(sweep.images["file"]) | set(sweep.references["file"])
+
+
+def test_the_answer_is_on_top_with_the_way_to_export_it(sweep):
+    words = Page(report_html(sweep, analyse(sweep), sweep.folder)).words
+    assert words.index("Take ratio 0.55") < words.index("gridsearch export") < words.index("Every image")
+    assert "not finished" not in words
+
+
+def test_a_run_under_way_says_so(tmp_path):
+    for done in (0, 1, 9):
+        results = make_results(tmp_path / str(done), prompts=("a cat", "a dog"), done=max(done, 1))
+        if done == 0:  # nothing but the references so far
+            results = replace(results, images=results.images.iloc[:0], trials=results.trials.iloc[1:])
+        write_report(results, analyse(results), results.folder / "report.html")
+        words = Page((results.folder / "report.html").read_text("utf-8")).words
+        assert "not finished" in words
+        assert f"{done} of {results.planned} trials so far" in words
+
+
+def test_figures_are_what_plotly_understands(sweep, modes):
+    for results, count in ((sweep, 6), (modes, 7)):
+        drawn = figures(results, analyse(results))
+        assert len(drawn) == count
+        for figure in drawn:
+            go.Figure(data=figure["data"], layout=figure["layout"])
+            json.dumps(figure, allow_nan=False)
+
+
+def test_a_missing_file_leaves_a_hole_not_an_error(tmp_path):
+    results = make_results(tmp_path, ratios=(0.2, 0.5, 1.0), prompts=("a cat", "a dog"))
+    (tmp_path / results.images["file"][0]).unlink()
+    (tmp_path / results.images["file"][1]).write_bytes(b"no picture")
+    assert "file missing" in report_html(results, analyse(results), tmp_path)
+
+
+def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    answer = analyse(sweep)
+    write_best(
+        replace(sweep, models={"base": {"sha256": "a1", "noise": float("nan")}}),
+        answer,
+        tmp_path / "best.json",
+    )
+    best = json.loads((tmp_path / "best.json").read_text("utf-8"), parse_constant=refuse)
+    assert best["parameters"] == {"ratio": 0.55}
+    assert best["recipe"]["merge"][0]["ratio"] == 0.55
+    assert best["interval"]["low"] <= 0.55 <= best["interval"]["high"]
+    assert best["window"]["low"]["inside"] == 0.45
+    assert best["models"]["base"] == {"sha256": "a1", "noise": None}
+    assert best["sentence"] == answer.sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["best.json"]
+
+
+def test_the_recipe_is_filled_in_by_name():
+    steps = [{"name": "first", "ratio": 0.3}, {"name": "second", "ratio": {"low": 0, "high": 1}}]
+    settings = {"merge": steps, "render": {"cfg": [3, 4], "steps": 20}}
+    filled = fill_in(settings, {"ratio": 0.7, "render.cfg": 4})
+    assert [step["ratio"] for step in filled["merge"]] == [0.3, 0.7]
+    assert filled["render"] == {"cfg": 4, "steps": 20}
+    assert settings["render"]["cfg"] == [3, 4]
+    chain = fill_in({"merge": [dict(step) for step in steps]}, {"first.ratio": 0.1, "second.ratio": 0.2})
+    assert [step["ratio"] for step in chain["merge"]] == [0.1, 0.2]
+
+
+def test_best_json_before_anything_is_done(tmp_path):
+    results = make_results(tmp_path, ratios=(0.2, 0.5), prompts=("a cat",), done=1)
+    empty = replace(results, images=results.images.iloc[:0], trials=results.trials.iloc[1:])
+    best = best_dict(empty, analyse(empty))
+    assert best["parameters"] == {}
+    assert best["recipe"] is None
