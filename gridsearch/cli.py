@@ -71,10 +71,9 @@ def _version(wanted: bool) -> None:
 @app.command(epilog="Example: gridsearch plan experiments/toy.toml")
 def plan(experiment_file: ExperimentFile) -> None:
     """Check everything that can be checked without rendering, and say what the run will do."""
-    from gridsearch.experiment import load_experiment
+    experiment = _checked(experiment_file)
     from gridsearch.plan import make_plan
 
-    experiment = load_experiment(experiment_file)
     terminal.show_plan(make_plan(experiment, _default_folder(experiment.name)))
 
 
@@ -102,9 +101,7 @@ def run(
     until: Annotated[str | None, typer.Option(metavar="HH:MM", help="The same as a time of day.")] = None,
 ) -> None:
     """Run an experiment, or resume it where it stopped."""
-    from gridsearch.experiment import load_experiment
-
-    experiment = load_experiment(experiment_file)
+    experiment = _checked(experiment_file)
     out = out or _default_folder(experiment.name)
     deadline = _deadline(hours, until)
 
@@ -118,6 +115,16 @@ def run(
         finally:
             progress.stop()
             _write_what_there_is(out)
+
+
+def _checked(experiment_file: Path):
+    """The experiment, if its files fit: what is wrong with them is said before anything heavy is imported."""
+    from gridsearch.experiment import load_experiment
+    from gridsearch.parents import open_parents
+
+    experiment = load_experiment(experiment_file)
+    open_parents(experiment)
+    return experiment
 
 
 def _write_what_there_is(out: Path) -> None:

@@ -54,7 +54,6 @@ WRONG = {
     "no prompt": (('[[prompt]]\ntext = "a circle"', ""), "'prompt' is missing"),
     "parents disagree": (('prediction_type = "v_prediction"', ""), "must say how to draw"),
     "no such config": (('{toy}/config"', 'nowhere"'), "config folder does not exist"),
-    "other components": (('config = "{toy}/config"', ""), "configs ask for"),
 }
 
 

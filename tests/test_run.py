@@ -33,7 +33,7 @@ class Quiet:
     """Listens to a run and says nothing."""
 
     def __getattr__(self, name):
-        return lambda *_: None
+        return lambda *_: lambda *_: None
 
 
 def settings(toy: Path, **changes) -> dict:
@@ -198,22 +198,28 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
     pd.testing.assert_frame_equal(load_results(finished).trials, same.trials)
 
 
+class Starting(Quiet):
+    """Says when the work begins, so that a kill lands in it and not in the imports."""
+
+    def start(self, *_):
+        print("started", flush=True)
+
+
 def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
-    what = settings(toy)
-    (tmp_path / "x.json").write_text(json.dumps(what))
+    (tmp_path / "x.json").write_text(json.dumps(settings(toy)))
     code = (
-        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from tests.test_run import *; "
-        "run(parse_experiment(json.load(open('x.json')), Path(), 'x'), Path('out'), Budget(), Quiet())"
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from tests.test_run import *; "
+        "run(parse_experiment(json.load(open('x.json')), Path(), 'x'), Path('out'), Budget(), Starting())"
     )
-    command = [sys.executable, "-c", code, "x", str(Path(__file__).parent.parent)]
-    moments = random.Random(0)
+    command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
+    moments, cut_short = random.Random(0), 0
     for _ in range(5):
-        process = subprocess.Popen(command, cwd=tmp_path)
-        while process.poll() is None and not (tmp_path / "out" / "study.db").exists():
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "started\n"
+            time.sleep(moments.uniform(0, 1))
+            process.send_signal(signal.SIGKILL)
+        cut_short += process.returncode == -signal.SIGKILL
+    assert cut_short >= 3
     subprocess.run(command, cwd=tmp_path, check=True)
     broken, unbroken = load_results(tmp_path / "out"), load_results(finished)
     pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
