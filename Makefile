@@ -16,6 +16,15 @@ lint: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Each prints ratios measured side by side in one run; benchmarks/README.md keeps what was seen.
+bench: .venv/test-installed
+	$(BIN)/python -m benchmarks.trial
+
+# Full-size SDXL of random weights (14 GB of disk while it runs), then the GPU tests.
+bench-gpu: .venv/test-installed
+	$(BIN)/python -m benchmarks.full_size
+	$(BIN)/python -m pytest -m gpu
+
 # Trains the toy checkpoints again from nothing; see experiments/toy/README.md.
 train-toy: .venv/installed
 	$(BIN)/python experiments/toy/train.py

@@ -1,7 +1,9 @@
-"""One trial against what is done by hand today, on the toy: `python -m benchmarks.trial`.
+"""One trial against what is done by hand today.
 
-By hand: merge two files into a third, load that into a pipeline, draw prompt after prompt.
-Here: write the merge over the live weights, draw in batches.
+    python -m benchmarks.trial [EXPERIMENT.toml]
+
+By hand: merge two files into a third, load that into a pipeline, draw prompt after prompt. Here: write the
+merge over the live weights, draw in batches, score, record. Both are measured side by side in one run.
 """
 
 import os
@@ -9,6 +11,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,49 +22,67 @@ from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
 from gridsearch.experiment import load_experiment
-from gridsearch.merge.linear import merge_into
 from gridsearch.parents import open_parents, sampling_of
-from gridsearch.render.draw import draw
+from gridsearch.render.components import component_folder
 from gridsearch.render.schedulers import scheduler_for
-from gridsearch.setup import load_setup
+from gridsearch.setup import Setup, load_setup, with_references
+from gridsearch.trial import run_trial
 
-ROOT = Path(__file__).parent.parent
+TOY = Path(__file__).parent.parent / "experiments" / "toy.toml"
 RATIOS = (0.3, 0.6, 0.9)
 
 
-def main() -> None:
+def main(path: Path) -> None:
+    """Print the seconds of each part, by hand and here, and their ratios."""
     logging.disable_progress_bar()
-    experiment = load_experiment(ROOT / "experiments" / "toy.toml")
-    setup = load_setup(experiment, open_parents(experiment), Path("unused"))
-    sampling = sampling_of(experiment.render, setup.parents)
-    rows = []
-    for ratio in RATIOS:  # side by side, so that a busy machine slows both
-        rows.append((*by_hand(setup, sampling, ratio), *here(setup, sampling, ratio)))
-    names = ("merge and load, by hand", "draw, by hand", "merge, here", "draw, here")
-    seconds = [min(column) for column in zip(*rows, strict=True)]
-    for name, value in zip(names, seconds, strict=True):
-        print(f"{name:<26}{value:8.3f} s")
-    print(f"merge: {seconds[0] / seconds[2]:.0f} x as fast")
-    print(f"draw:  {seconds[1] / seconds[3]:.2f} x as fast ({len(setup.cases)} images)")
+    experiment = load_experiment(path)
+    with tempfile.TemporaryDirectory() as folder:
+        setup = with_references(load_setup(experiment, open_parents(experiment), Path(folder)), [])
+        # Side by side and the best of each, so that a busy machine slows both.
+        ours = [here(number, setup, ratio) for number, ratio in enumerate(RATIOS)]
+        theirs = [by_hand(setup, ratio, Path(folder) / "merged.safetensors") for ratio in RATIOS]
+    images = len(setup.cases)
+    ours = {part: min(seconds[part] for seconds in ours) for part in ours[0]}
+    theirs = {part: min(seconds[part] for seconds in theirs) for part in theirs[0]}
+    device = setup.renderer.pipe.device
+    print(torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores")
+    for name, parts in (("by hand", theirs), ("here", ours)):
+        print(f"{name:<8}", "  ".join(f"{part} {seconds:.3f} s" for part, seconds in parts.items()))
+    print(f"merge: {theirs['merge and load'] / ours['merge']:.0f} x as fast")
+    print(f"draw:  {theirs['render'] / ours['render']:.2f} x as fast ({images} images)")
+    overhead = (ours["merge"] + ours["score"] + ours["rest"]) / ours["render"]
+    print(f"overhead of a trial: {overhead:.1%} of its render time")
+    if device.type == "cuda":
+        print(f"peak GPU memory: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
 
 
-def by_hand(setup, sampling, ratio: float) -> tuple[float, float]:
+def here(number: int, setup: Setup, ratio: float) -> dict[str, float]:
+    """Seconds of a trial's parts; `rest` is what is none of them: PNGs, bookkeeping."""
+    parameters = dict.fromkeys(setup.experiment.searched(), ratio)
+    began = time.perf_counter()
+    outcome = run_trial(number, parameters, setup, lambda *_: None)
+    rest = time.perf_counter() - began - sum(outcome.seconds.values())
+    return {**outcome.seconds, "rest": rest}
+
+
+def by_hand(setup: Setup, ratio: float, path: Path) -> dict[str, float]:
     """Seconds to merge through a file and load it, and to draw one image at a time."""
+    render, live = setup.experiment.render, setup.renderer.pipe
     began = time.perf_counter()
     first, second = (load_file(checkpoint.path) for checkpoint in setup.parents.checkpoints.values())
-    merged = {key: torch.lerp(first[key].float(), second[key].float(), ratio).half() for key in first}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "merged.safetensors"
-        save_file(merged, path)
-        pipe = StableDiffusionXLPipeline.from_single_file(
-            str(path),
-            config=str(setup.experiment.render.config),
-            local_files_only=True,
-            add_watermarker=False,
-        )
+    save_file({key: mixed(first[key], second[key], ratio) for key in first}, path)
+    del first, second
+    pipe = StableDiffusionXLPipeline.from_single_file(
+        str(path),
+        config=str(component_folder(render.config, render.vocabulary)),
+        local_files_only=True,
+        add_watermarker=False,
+        torch_dtype=live.unet.dtype,
+    ).to(live.device)
+    loaded = time.perf_counter()
+    sampling = sampling_of(render, setup.parents)
     pipe.scheduler = scheduler_for(sampling, dict(pipe.scheduler.config))
     pipe.set_progress_bar_config(disable=True)
-    loaded = time.perf_counter()
     for case in setup.cases:
         pipe(
             case.text,
@@ -71,18 +92,12 @@ def by_hand(setup, sampling, ratio: float) -> tuple[float, float]:
             width=sampling.width,
             height=sampling.height,
         )
-    return loaded - began, time.perf_counter() - loaded
+    return {"merge and load": loaded - began, "render": time.perf_counter() - loaded}
 
 
-def here(setup, sampling, ratio: float) -> tuple[float, float]:
-    """Seconds to merge over the live weights, and to draw in batches."""
-    first, second = setup.parents.checkpoints
-    began = time.perf_counter()
-    merge_into(setup.renderer.live, setup.sources, {first: 1 - ratio, second: ratio})
-    merged = time.perf_counter()
-    list(draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch))
-    return merged - began, time.perf_counter() - merged
+def mixed(first: torch.Tensor, second: torch.Tensor, ratio: float) -> torch.Tensor:
+    return torch.lerp(first, second, ratio) if first.is_floating_point() else first
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TOY)

@@ -16,7 +16,7 @@ def pair(dtype, seed=0, size=100_000):
 
 
 def is_nearest(merged, exact):
-    """Whether no value of the dtype is nearer to the exact one, by more than float32 can see of values below 0.3."""
+    """Whether no value of the dtype is nearer to the exact one, as far as float32 can tell below 0.3."""
     best = (exact.to(merged.dtype).double() - exact).abs()
     return ((merged.double() - exact).abs() <= best + 1e-7).all()
 

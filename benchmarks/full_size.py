@@ -1,0 +1,46 @@
+"""The same as `benchmarks.trial`, on full-size SDXL checkpoints of random weights at 1024 x 1024.
+
+    python -m benchmarks.full_size [FOLDER]
+
+Writes two checkpoints (14 GB) into FOLDER, or into a temporary one. Meant for a GPU: `make bench-gpu`.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import trial
+from benchmarks.random_sdxl import write_checkpoint
+from gridsearch.render.components import SDXL_CONFIGS
+
+EXPERIMENT = """
+name = "full-size"
+[models]
+a = "a.safetensors"
+b = "b.safetensors"
+[[merge]]
+models = ["a", "b"]
+ratio = { low = 0.0, high = 1.0, step = 0.1 }
+[render]
+steps = 20
+batch = 4
+[[prompt]]
+text = "a lighthouse on a cliff at dusk, oil painting"
+seeds = [1, 2, 3, 4, 5, 6, 7, 8]
+"""
+
+
+def main(folder: Path) -> None:
+    for seed, name in enumerate("ab"):
+        if not (folder / f"{name}.safetensors").exists():
+            write_checkpoint(folder / f"{name}.safetensors", SDXL_CONFIGS, seed, "epsilon")
+    (folder / "full-size.toml").write_text(EXPERIMENT)
+    trial.main(folder / "full-size.toml")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            main(Path(temporary))
