@@ -16,7 +16,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import typer
 
 from gridsearch import __version__, terminal
-from gridsearch.errors import BadInput, GridsearchError
+from gridsearch.errors import BadInput, GridsearchError, RunFailed
 
 app = typer.Typer(
     name="gridsearch",
@@ -112,9 +112,11 @@ def run(
 
         try:
             run_experiment(experiment, out, Budget(trials, deadline), progress)
-        finally:
+        except (KeyboardInterrupt, RunFailed):
             progress.stop()
             _write_what_there_is(out)
+            raise
+    _write_what_there_is(out)
 
 
 def _checked(experiment_file: Path):

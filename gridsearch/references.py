@@ -1,12 +1,29 @@
 """What healthy looks like for each case, from the parents' own renders."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
+from pathlib import Path
 
+from gridsearch.outcome import score_row
 from gridsearch.render.cases import case_id
 from gridsearch.score.band import POPULATION, Band, band_of
-from gridsearch.score.metrics import Metrics
+from gridsearch.score.image import read_image
+from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.score import score
 from gridsearch.score.verdict import usable_reference
+
+
+def judged_references(folder: Path, rows: Sequence[dict]) -> list[dict]:
+    """The rows of reference images in `folder` with today's metrics, and each judged by all of them."""
+    pictures = [read_image(folder / row["file"]) for row in rows]
+    measured = [row | asdict(measure(picture)) for row, picture in zip(rows, pictures, strict=True)]
+    ids = [case_id(row["prompt_id"], row["seed"]) for row in rows]
+    bands = bands_of(measured, ids)
+    scores = (
+        score(picture, bands[name], finite=row["finite"])
+        for row, picture, name in zip(rows, pictures, ids, strict=True)
+    )
+    return [row | score_row(judged) for row, judged in zip(rows, scores, strict=True)]
 
 
 def bands_of(references: Sequence[dict], case_ids: Sequence[str]) -> dict[str, Band]:

@@ -1,7 +1,7 @@
 """Scores of images that exist already: a run's, or any files."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.outcome import Outcome, score_row
-from gridsearch.references import bands_of
+from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import case_id
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
@@ -39,7 +39,7 @@ def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None
 def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
     facts, trials = store.read_study(folder)
     advance = counting(sum(len(trial.user_attrs.get(store.IMAGES, ())) for trial in trials))
-    references = [_measured(folder, row) for row in facts.references or ()]
+    references = judged_references(folder, facts.references or ())
     cases = {
         case_id(row["prompt_id"], row["seed"])
         for trial in trials
@@ -48,10 +48,6 @@ def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]])
     bands = bands_of(references, sorted(cases))
     rescored = [_rescored(folder, trial, bands, advance) for trial in trials]
     store.write_study(folder, replace(facts, references=references), rescored)
-
-
-def _measured(folder: Path, row: dict) -> dict:
-    return row | asdict(measure(read_image(folder / row["file"])))
 
 
 def _rescored(

@@ -1,7 +1,7 @@
 """What stays the same from trial to trial: the models opened, the renderer loaded, the references drawn."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gridsearch.experiment import Experiment
@@ -10,13 +10,12 @@ from gridsearch.merge.linear import merge_into
 from gridsearch.merge.sources import FileSource, open_source
 from gridsearch.outcome import case_row
 from gridsearch.parents import Parents, native_sampling
-from gridsearch.references import bands_of
+from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.png import parameters_text, png_bytes
 from gridsearch.score.band import Band
-from gridsearch.score.metrics import measure
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,11 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path) -> Setup:
     return Setup(experiment, parents, sources, renderer, cases_of(experiment.prompt), {}, out)
 
 
-def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
-    """Draw what healthy looks like: a row per image, as in images.csv, with `model` for `trial`."""
-    for name in setup.experiment.reference_models():
-        yield from _draw_parent(setup, name, on_image)
+def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dict]:
+    """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`."""
+    models = setup.experiment.reference_models()
+    drawn = [row for name in models for row in _draw_parent(setup, name, on_image)]
+    return judged_references(setup.out, drawn)
 
 
 def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
@@ -54,15 +54,10 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch):
         case = drawn.case
         file = f"references/{name}_{case.id}.png"
-        write_atomic(
-            setup.out / file, png_bytes(drawn.pixels, parameters_text(case, sampling, f"{name} alone"))
-        )
+        text = parameters_text(case, sampling, f"{name} alone")
+        write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
         on_image(drawn)
-        yield (
-            {"model": name}
-            | case_row(case, sampling.prediction_type, drawn, file)
-            | asdict(measure(drawn.pixels))
-        )
+        yield {"model": name} | case_row(case, sampling.prediction_type, drawn, file)
 
 
 def with_references(setup: Setup, references: Sequence[dict]) -> Setup:

@@ -40,9 +40,8 @@ def run_trial(
         seconds["score"] += time.perf_counter() - began
 
         file = f"images/t{number:04}_{case.id}.png"
-        write_atomic(
-            setup.out / file, png_bytes(drawn.pixels, parameters_text(case, sampling, recipe_text(mix)))
-        )
+        text = parameters_text(case, sampling, recipe_text(mix))
+        write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
         images.append(case_row(case, sampling.prediction_type, drawn, file) | score_row(judged))
         on_image(case, judged)
     return Outcome(images, seconds)

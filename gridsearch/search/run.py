@@ -78,7 +78,7 @@ def _run_study(
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     listener.start(facts.planned, len(done), len(setup.cases), references)
     if references is None:
-        references = list(draw_references(setup, listener.reference))
+        references = draw_references(setup, listener.reference)
     store.save_facts(study, replace(facts, references=references))
     setup = with_references(setup, references)
     search(
