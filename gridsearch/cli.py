@@ -34,6 +34,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Wh
 def main() -> None:
     """Run the program; a named error becomes one to four lines and its exit code."""
     debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
     try:
         app()
     except GridsearchError as error:

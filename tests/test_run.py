@@ -188,7 +188,7 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
     for changes, said in (
         ({"models": models}, "model burnt"),
         ({"prompt": [{"text": "a ring"}]}, "the prompts"),
-        ({"render": render | {"cfg": 2.0}}, "[render]"),
+        ({"render": render | {"cfg": 2.0}}, "render.cfg (5.0 then, 2.0 now)"),
     ):
         with pytest.raises(BadInput) as caught:
             run(experiment(toy, **changes), finished, Budget(), Quiet())

@@ -101,7 +101,11 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         if name in earlier.models and earlier.models[name]["sha256"] != model["sha256"]
     ]
     before, after = (_comparable(facts.experiment) for facts in (earlier, now))
-    changed += [part for part in before if before[part] != after[part]]
+    changed += [
+        f"{part} ({before[part]} then, {after[part]} now)" if part.startswith("render.") else part
+        for part in before
+        if before[part] != after[part]
+    ]
     if changed:
         raise BadInput(
             "This folder holds the results of a different experiment.",
@@ -113,15 +117,11 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
 
 def _comparable(experiment: dict) -> dict:
     """The parts of an experiment that decide what an image is, beside the models and the searched values."""
-    render = {
-        key: value
-        for key, value in experiment["render"].items()
-        if key not in ("batch", "config", "vocabulary")
-    }
-    searched = [(step["name"], step["method"], step["models"]) for step in experiment["merge"]]
+    free = ("batch", "config", "vocabulary")  # change no more than the last digit, or are checked elsewhere
+    render = {f"render.{key}": value for key, value in experiment["render"].items() if key not in free}
     return {
-        "the merge steps": searched,
-        "[render]": {key: value for key, value in render.items() if not isinstance(value, (dict, list))},
+        "the merge steps": [(step["name"], step["method"], step["models"]) for step in experiment["merge"]],
         "the prompts": experiment["prompt"],
         "[score]": experiment["score"],
+        **{key: "searched" if isinstance(value, (dict, list)) else value for key, value in render.items()},
     }
