@@ -12,7 +12,7 @@ from gridsearch.errors import BadInput
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64 * 1024 * 1024  # 8192 x 8192: an 8-bit RGB copy of it is 200 MB
-TOO_LARGE_FIX = "scale it down first"
+TOO_LARGE_FIX = "Scale it down first."
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
 
 # What Pillow's decoders raise on damaged files, apart from OSError.
@@ -35,13 +35,13 @@ def read_image(path: str | Path) -> np.ndarray:
                 file.load()
                 return _to_rgb(file)
     except FileNotFoundError:
-        raise BadInput("there is no such picture", where=path, fix="check the path") from None
+        raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
     except UnidentifiedImageError:
-        raise BadInput("this is not a picture", where=path, fix=f"give one of {', '.join(FORMATS)}") from None
+        raise BadInput("This is not a picture.", where=path, fix=f"Give one of {', '.join(FORMATS)}.") from None
     except Image.DecompressionBombError as error:
-        raise BadInput("the picture is too large", where=path, why=str(error), fix=TOO_LARGE_FIX) from None
+        raise BadInput("The picture is too large.", where=path, why=str(error), fix=TOO_LARGE_FIX) from None
     except _DAMAGED as error:
-        raise BadInput("the picture cannot be read", where=path, why=str(error), fix="get it anew") from None
+        raise BadInput("The picture cannot be read.", where=path, why=str(error), fix="Get it anew.") from None
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def working_copy(rgb: np.ndarray) -> np.ndarray:
 def _check_size(path: str | Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         why = f"{width} x {height} pixels, the limit is {MAX_PIXELS}"
-        raise BadInput("the picture is too large", where=path, why=why, fix=TOO_LARGE_FIX)
+        raise BadInput("The picture is too large.", where=path, why=why, fix=TOO_LARGE_FIX)
 
 
 def _to_rgb(file: Image.Image) -> np.ndarray:

@@ -60,8 +60,8 @@ def measure(rgb: np.ndarray) -> Metrics:
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or rgb.dtype != np.uint8:
         raise BadInput(
-            f"not an RGB picture: an array of shape {rgb.shape} and dtype {rgb.dtype}",
-            fix="give uint8 (height, width, 3)",
+            f"Not an RGB picture: an array of shape {rgb.shape} and dtype {rgb.dtype}.",
+            fix="Give uint8 (height, width, 3).",
         )
     copy = working_copy(rgb)
     luma = luma_of(copy)

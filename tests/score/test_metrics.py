@@ -116,5 +116,5 @@ def test_one_picture_at_512_and_1024_reads_nearly_the_same():
     ],
 )
 def test_other_arrays_are_refused(shape, dtype):
-    with pytest.raises(BadInput, match="not an RGB picture"):
+    with pytest.raises(BadInput, match="Not an RGB picture"):
         measure(np.zeros(shape, dtype))
