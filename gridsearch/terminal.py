@@ -58,6 +58,7 @@ class Progress:
         )
         self._bar: TaskID | None = None
         self._cases = 0
+        self._width = 0  # of the widest settings so far
         self._verdicts: dict[str, int] = {}
 
     def __enter__(self) -> "Progress":
@@ -116,7 +117,9 @@ class Progress:
 
     def trial(self, number: int, parameters: Mapping[str, Any], outcome: Any) -> None:
         """A line for each trial."""
-        head = f"trial {number:>4}  {settings_text(parameters):<12}  "
+        settings = settings_text(parameters)
+        self._width = max(self._width, len(settings))
+        head = f"trial {number:>4}  {settings:<{self._width}}  "
         if isinstance(outcome, GridsearchError):
             out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
         else:
@@ -166,7 +169,7 @@ def show_plan(plan: Any) -> None:
     experiment = plan.experiment
     models = Table(title="models", box=box.SIMPLE, title_justify="left")
     for heading in ("name", "file", "size", "dtype", "predicts", "read from"):
-        models.add_column(heading)
+        models.add_column(heading, overflow="fold")
     for name, checkpoint in plan.parents.checkpoints.items():
         prediction = plan.parents.predictions[name]
         models.add_row(

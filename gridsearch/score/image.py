@@ -37,11 +37,15 @@ def read_image(path: str | Path) -> np.ndarray:
     except FileNotFoundError:
         raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
     except UnidentifiedImageError:
-        raise BadInput("This is not a picture.", where=path, fix=f"Give one of {', '.join(FORMATS)}.") from None
+        raise BadInput(
+            "This is not a picture.", where=path, fix=f"Give one of {', '.join(FORMATS)}."
+        ) from None
     except Image.DecompressionBombError as error:
         raise BadInput("The picture is too large.", where=path, why=str(error), fix=TOO_LARGE_FIX) from None
     except _DAMAGED as error:
-        raise BadInput("The picture cannot be read.", where=path, why=str(error), fix="Get it anew.") from None
+        raise BadInput(
+            "The picture cannot be read.", where=path, why=str(error), fix="Get it anew."
+        ) from None
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:
