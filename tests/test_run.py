@@ -198,6 +198,31 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
     pd.testing.assert_frame_equal(load_results(finished).trials, same.trials)
 
 
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
+    (tmp_path / "x.toml").write_text(
+        f"""name = "small"
+        models = {{ base = "{toy}/base.safetensors", burnt = "{toy}/burnt.safetensors" }}
+        merge = [{{ models = ["base", "burnt"], ratio = {{ low = 0.0, high = 1.0, step = 0.01 }} }}]
+        render = {{ prediction_type = "v_prediction", config = "{toy}/config", width = 64, height = 64 }}
+        prompt = [{{ text = "a circle", seeds = [1, 2] }}]"""
+    )
+    command = [sys.executable, "-u", "-m", "gridsearch", "run", "x.toml"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not process.stdout.readline().startswith("trial    2"):
+            pass
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors == ""
+    assert "So far" in said
+    assert "the same command goes on from here" in said.splitlines()[-1]
+    trials = pd.read_csv(tmp_path / "results" / "small" / "trials.csv")
+    assert (trials["state"][:3] == "COMPLETE").all()
+    assert (trials["state"][-50:] == "WAITING").all()
+
+
 class Starting(Quiet):
     """Says when the work begins, so that a kill lands in it and not in the imports."""
 
