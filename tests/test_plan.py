@@ -33,7 +33,7 @@ def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
 
 
 def test_arithmetic_grows_with_the_area(toy):
-    """Convolutions grow with the number of pixels, attention faster, the text's keys and values not at all."""
+    """Convolutions grow with the pixels, attention faster, the text's keys and values not at all."""
     (small, modules), (large, _) = (unet_call(toy / "config", side, side) for side in (64, 128))
     assert 3.5 * small < large < 4.5 * small
     assert modules > 100

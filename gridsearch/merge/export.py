@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from gridsearch.errors import BadInput
 from gridsearch.merge.files import Checkpoint, TensorInfo
 from gridsearch.merge.linear import Source, blended
+from gridsearch.units import size
 
 MARKERS = ("v_pred", "ztsnr")
 _MARKER = TensorInfo("F32", (0,))
@@ -85,9 +87,35 @@ def write_safetensors(
 ) -> None:
     """Stream tensors into a safetensors file; only one of them is in memory at a time.
 
-    The layout (an 8-byte length, a JSON header, the data) is https://github.com/huggingface/safetensors#format;
-    the library's own writer wants the whole state dict in memory.
+    The library's own writer wants the whole state dict in memory.
     """
+    head = safetensors_head(entries, metadata)
+    needed, free = (
+        len(head) + sum(info.bytes for info in entries.values()),
+        shutil.disk_usage(path.parent).free,
+    )
+    if needed > free:
+        raise BadInput(
+            f"There is no room for a file of {size(needed)}.",
+            where=path.parent,
+            why=f"{size(free)} are free.",
+        )
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(head)
+            for info, tensor in zip(entries.values(), tensors, strict=True):
+                file.write(_raw(tensor.to(_DTYPES[info.dtype])))
+                advance(info.bytes)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
+    """An 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
     header: dict = {"__metadata__": dict(metadata)}
     offset = 0
     for key, info in entries.items():
@@ -99,18 +127,7 @@ def write_safetensors(
         offset += info.bytes
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(len(encoded).to_bytes(8, "little") + encoded)
-            for info, tensor in zip(entries.values(), tensors, strict=True):
-                file.write(_raw(tensor.to(_DTYPES[info.dtype])))
-                advance(info.bytes)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    return len(encoded).to_bytes(8, "little") + encoded
 
 
 _DTYPES = {

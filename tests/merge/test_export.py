@@ -87,6 +87,15 @@ def test_a_failure_leaves_neither_half_a_file_nor_the_old_one_harmed(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
 
 
+def test_a_full_disk_is_found_before_writing(parents, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(BadInput, match="no room"):
+        write_safetensors(
+            tmp_path / "m.safetensors", {"x": TensorInfo("F32", (2,))}, iter([torch.ones(2)]), {}
+        )
+    assert not list(tmp_path.glob("*m.safetensors*"))
+
+
 def test_only_safetensors_are_written(parents, tmp_path):
     first, sources = parents
     with pytest.raises(BadInput, match="safetensors"):
