@@ -158,6 +158,21 @@ def test_merge_writes_the_same_file_as_export(finished, toy, tmp_path):
     assert {"v_pred", "ztsnr"} <= merged.keys()
 
 
+def test_inspect_says_what_a_model_predicts_and_where_that_was_read(toy):
+    said = gridsearch("inspect", toy / "base.safetensors", toy / "vpred.safetensors").stdout
+    assert "epsilon (modelspec.prediction_type)" in said
+    assert "v_prediction (marker key v_pred)" in said
+    assert "yes (marker key ztsnr)" in said
+
+
+def test_compare_shows_the_chosen_ratios_and_prompts(finished, tmp_path):
+    for name, chosen in (("all", []), ("few", ["--ratios", 0.5, "--ratios", 1, "--prompts", "star"])):
+        gridsearch("compare", finished, *chosen, "-o", tmp_path / f"{name}.png")
+    everything, few = (Image.open(tmp_path / f"{name}.png") for name in ("all", "few"))
+    assert few.width < everything.width
+    assert few.height < everything.height
+
+
 def test_scoring_again_changes_nothing_where_nothing_has_changed(finished, tmp_path):
     before = pd.read_csv(finished / "trials.csv")
     gridsearch("score", finished)

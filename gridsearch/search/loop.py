@@ -66,7 +66,8 @@ def search(
             on_trial(trial.number, parameters, error)
             failures += 1
             if failures == FAILURES_IN_A_ROW:
-                raise RunFailed(f"{failures} trials in a row failed.", why=error.lines[0]) from error
+                why = " ".join(line.strip() for line in error.lines)
+                raise RunFailed(f"{failures} trials in a row failed.", why=why) from error
             continue
         store.record(trial, outcome.images, outcome.seconds)
         study.tell(trial, outcome.value)
