@@ -1,5 +1,6 @@
 """The command line. Heavy packages are imported inside the command that needs them."""
 
+import math
 import os
 import sys
 import time
@@ -65,12 +66,15 @@ def _version(wanted: bool) -> None:
 
 
 @app.command(epilog="Example: gridsearch plan experiments/toy.toml")
-def plan(experiment_file: ExperimentFile) -> None:
+def plan(
+    experiment_file: ExperimentFile,
+    out: Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")] = None,
+) -> None:
     """Check everything that can be checked without rendering, and say what the run will do."""
     experiment = _checked(experiment_file)
     from gridsearch.plan import make_plan
 
-    terminal.show_plan(make_plan(experiment, _default_folder(experiment.name)))
+    terminal.show_plan(make_plan(experiment, out or _default_folder(experiment.name)))
 
 
 @app.command(epilog="Example: gridsearch inspect models/*.safetensors")
@@ -107,7 +111,7 @@ def run(
         from gridsearch.search.run import run as run_experiment
 
         try:
-            run_experiment(experiment, out, Budget(trials, deadline), progress)
+            run_experiment(experiment, experiment_file, out, Budget(trials, deadline), progress)
         except KeyboardInterrupt:
             progress.stop()
             _write_what_there_is(out)
@@ -180,35 +184,63 @@ def report(folder: ResultsFolder) -> None:
 
 
 @app.command(
-    epilog="Examples: gridsearch score results/toy    gridsearch score a.png b.png --reference good.png"
+    epilog="Examples: gridsearch score results/toy    gridsearch score a.png b.png --reference good.png    "
+    "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv"
 )
 def score(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="DIR | IMAGE...", help="A results folder, or images.")
+        list[Path],
+        typer.Argument(metavar="DIR | IMAGE...", help="A results folder; or images, and folders of them."),
     ],
     reference: Annotated[
-        Path | None, typer.Option(help="An image that shows what healthy looks like.")
+        str | None,
+        typer.Option(
+            metavar="IMAGE | COLUMN",
+            help="What healthy looks like: an image, or a column of each X/Y/Z grid, from 0 at the left.",
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
 ) -> None:
-    """Score a run's stored images again, or any images; renders nothing."""
-    if len(paths) == 1 and paths[0].is_dir():
-        from gridsearch.rescore import rescore
+    """Score a run's stored images again, or any images; renders nothing.
 
-        with terminal.Progress() as progress:
-            rescore(paths[0], progress.counting)
-        report(paths[0])
-        return
-    from gridsearch.rescore import score_files
+    A file named xyz_grid-* as AUTOMATIC1111 names its X/Y/Z grids is cut into its cells first, which are
+    numbered by row and column from 0 at the top left.
+    """
+    from gridsearch.store import has_study
 
-    table = score_files(paths, reference)
-    terminal.show_table(
-        table[["image", "verdict", "defect", "blur", "noise", "contrast", "clipped", "reason"]]
-    )
+    if len(paths) == 1 and has_study(paths[0]):
+        _score_again(paths[0], reference, csv)
+    else:
+        _score_files(paths, reference, csv)
+
+
+def _score_again(folder: Path, reference: str | None, csv: Path | None) -> None:
+    if reference or csv:
+        raise BadInput(
+            "A run has its own references and tables.", where=folder, fix="Leave out --reference and --csv."
+        )
+    from gridsearch.rescore import rescore
+
+    with terminal.Progress() as progress:
+        rescore(folder, progress.counting)
+    report(folder)
+
+
+def _score_files(paths: list[Path], reference: str | None, csv: Path | None) -> None:
+    from gridsearch.files import write_atomic
+    from gridsearch.score_files import ERROR, files_of, read_reference, score_files, to_csv
+
+    files = files_of(paths)
+    with terminal.Progress() as progress:
+        scored = score_files(files, read_reference(reference), progress.counting)
+    terminal.show_scores(scored.table)
+    for note in scored.notes:
+        terminal.show_note(note)
     if csv:
-        from gridsearch.files import write_atomic
-
-        write_atomic(csv, table.to_csv(index=False))
+        write_atomic(csv, to_csv(scored.table))
+    bad = int((scored.table["verdict"] == ERROR).sum())
+    if bad:
+        raise BadInput(f"{bad} of {len(files)} files could not be scored; the table says why.")
 
 
 @app.command(epilog="Example: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.png")
@@ -222,12 +254,13 @@ def compare(
 ) -> None:
     """Make a contact sheet: prompts down, ratios across."""
     from gridsearch.report.analysis import analyse
+    from gridsearch.report.build import write_png
     from gridsearch.report.sheet import contact_sheet
     from gridsearch.report.tables import load_results
 
     results = load_results(folder)
     _require_images(results)
-    contact_sheet(results, analyse(results), ratios=ratios, prompts=prompts).save(output)
+    write_png(contact_sheet(results, analyse(results), ratios=ratios, prompts=prompts), output)
     terminal.say(f"Wrote {output}.")
 
 
@@ -246,12 +279,16 @@ def merge(
     ratio: Annotated[
         list[str] | None, typer.Option(metavar="[STEP=]VALUE", help="The searched ratios, one by one.")
     ] = None,
+    prediction_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="epsilon or v_prediction, where both are searched.")
+    ] = None,
 ) -> None:
     """Make one merge, without a search."""
     from gridsearch.experiment import load_experiment
 
     experiment = load_experiment(experiment_file)
-    _export(experiment, _ratios(experiment, ratio or []), output)
+    parameters = _ratios(experiment, ratio or []) | _mode(experiment, prediction_type)
+    _export(experiment, parameters, output)
 
 
 @app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
@@ -288,29 +325,46 @@ def _export(experiment, parameters: dict, output: Path, known: dict[str, str] | 
 
 
 def _ratios(experiment, given: list[str]) -> dict[str, float]:
-    """`--ratio 0.6` or `--ratio step=0.6` -> parameters; every searched ratio must be given."""
-    wanted = [name for name in experiment.searched() if name.split(".")[-1] == "ratio"]
-    found = {}
+    """`--ratio 0.6` or `--ratio step=0.6` -> parameters; every searched ratio must be given once."""
+    searched = [name for name in experiment.searched() if name.split(".")[-1] == "ratio"]
+    steps = experiment.searched_steps()
+    by_flag = dict(zip(steps, searched, strict=True)) | ({"": searched[0]} if len(searched) == 1 else {})
+    flags = [f"--ratio {step}=VALUE" for step in steps] if len(steps) > 1 else ["--ratio VALUE"] * len(steps)
+    found: dict[str, float] = {}
     for text in given:
         step, _, value = text.rpartition("=")
-        name = wanted[0] if len(wanted) == 1 and step in ("", experiment.merge[-1].name) else f"{step}.ratio"
-        try:
-            found[name] = float(value)
-        except ValueError:
+        number = _number(value)
+        if number is None or by_flag.get(step, "") in ("", *found):
             raise BadInput(
-                f"{text!r} is no ratio.", where="--ratio", fix="Write --ratio 0.6 or --ratio step=0.6."
-            ) from None
-    if set(found) != set(wanted):
-        flags = " ".join(
-            f"--ratio {name.removesuffix('.ratio')}=VALUE" if "." in name else "--ratio VALUE"
-            for name in wanted
-        )
-        raise BadInput(
-            "The ratios given are not the ones that the experiment searches.",
-            where="--ratio",
-            fix=f"Give {flags}.",
-        )
+                f"--ratio {text} cannot be used.", fix=f"Give {' '.join(flags) or 'no ratio at all'}."
+            )
+        found[by_flag[step]] = number
+    if len(found) < len(searched):
+        raise BadInput("A searched ratio is not given.", where="--ratio", fix=f"Give {' '.join(flags)}.")
     return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _mode(experiment, given: str | None) -> dict[str, str]:
+    """The merge's marker keys follow its prediction type, so a searched one must be said."""
+    searched = experiment.searched().get("render.prediction_type")
+    if given is None and searched is None:
+        return {}
+    choices = searched or (experiment.render.prediction_type,)
+    if given not in choices:
+        raise BadInput(
+            "The merge's prediction type is not known.",
+            where="--prediction-type",
+            fix=f"Give one of {', '.join(map(str, choices))}.",
+        )
+    return {"render.prediction_type": given}
 
 
 if __name__ == "__main__":

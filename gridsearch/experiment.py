@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from gridsearch.errors import BadInput
 
@@ -25,6 +34,9 @@ class Table(BaseModel):
     """A table of the file: frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+MOST_VALUES = 10_000  # of a range; every image of a trial takes a second or more
 
 
 # -- values that may be searched
@@ -41,18 +53,32 @@ class Range(Table):
     def _in_order(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
-        if self.step is not None and len(self.values()) == 1:
+        if self.step is not None and self.count() == 1:
             raise ValueError(
                 f"step = {self.step:g} is wider than the range from {self.low:g} to {self.high:g}"
             )
+        if self.count() > MOST_VALUES:
+            raise ValueError(
+                f"a step of {self.step:g} makes {self.count():,} values; {MOST_VALUES:,} are allowed"
+            )
         return self
+
+    def count(self) -> int:
+        """How many values there are; without a step, the two ends."""
+        if self.step is None:
+            return 2
+        low, high, step = self._decimals()
+        return int((high - low) / step) + 1
 
     def values(self) -> tuple[float, ...]:
         """The grid from `low` up in decimal steps (0.1 + 0.2 is 0.3 here); without a step, both ends."""
         if self.step is None:
             return (self.low, self.high)
-        low, high, step = (Decimal(repr(x)) for x in (self.low, self.high, self.step))
-        return tuple(float(low + i * step) for i in range(int((high - low) / step) + 1))
+        low, _, step = self._decimals()
+        return tuple(float(low + i * step) for i in range(self.count()))
+
+    def _decimals(self) -> tuple[Decimal, ...]:
+        return tuple(Decimal(repr(x)) for x in (self.low, self.high, self.step))
 
 
 def _form(value: object) -> str:
@@ -61,17 +87,28 @@ def _form(value: object) -> str:
     return "list" if isinstance(value, (list, tuple)) else "value"
 
 
-_Choices = Annotated[tuple[float, ...], Field(min_length=1), Tag("list")]
+def _all_different(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is listed twice")
+    return values
+
+
+_Listed = (Field(min_length=1), AfterValidator(_all_different), Tag("list"))
+_Steps = Annotated[int, Field(ge=1)]
+_Choices = Annotated[tuple[float, ...], *_Listed]
 Number = Annotated[
     Annotated[float, Tag("value")] | Annotated[Range, Tag("range")] | _Choices, Discriminator(_form)
 ]
-_IntChoices = Annotated[tuple[int, ...], Field(min_length=1), Tag("list")]
-Whole = Annotated[Annotated[int, Tag("value")] | _IntChoices, Discriminator(_form)]
-_ModeChoices = Annotated[tuple[PredictionType, ...], Field(min_length=1), Tag("list")]
+_StepChoices = Annotated[tuple[_Steps, ...], *_Listed]
+Steps = Annotated[Annotated[_Steps, Tag("value")] | _StepChoices, Discriminator(_form)]
+_ModeChoices = Annotated[tuple[PredictionType, ...], *_Listed]
 Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(_form)]
 
 
 # -- the tables of the file
+
+# Of a model or a merge step: it becomes part of file names and of parameter names.
+Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
 
 
 class Model(Table):
@@ -88,7 +125,7 @@ def _path_alone(value: object) -> object:
 class MergeStep(Table):
     """`name` = `models[0]` * (1 - ratio) + `models[1]` * ratio."""
 
-    name: str = "merged"
+    name: Name = "merged"
     method: Literal["weighted_sum"] = "weighted_sum"
     models: tuple[str, str]
     ratio: Number
@@ -101,7 +138,7 @@ class Render(Table):
     zero_terminal_snr: bool | None = None
     timestep_spacing: TimestepSpacing | None = None
     sampler: Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "heun", "unipc"] = "euler"
-    steps: Whole = 28
+    steps: Steps = 28
     cfg: Number = 5.0
     cfg_rescale: Number = 0.0
     unconditional: Literal["zeros", "empty"] = "zeros"
@@ -119,14 +156,16 @@ class Prompt(Table):
 
     text: str = Field(min_length=1)
     negative: str = ""
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(1,), min_length=1)
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(_all_different)
+    ] = (1,)
     id: str = Field(default="", pattern=r"^[\w-]*$")
 
 
 class Scoring(Table):
     """Whose own renders say what healthy looks like. Default: every model's that pass the gates."""
 
-    references: tuple[str, ...] | None = None
+    references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_all_different)] | None = None
 
 
 class Search(Table):
@@ -141,7 +180,7 @@ class Experiment(Table):
     """The whole file. `source` is where it was read; paths in it are relative to that file's folder."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
-    models: dict[str, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)
+    models: dict[Name, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     render: Render = Render()
     prompt: tuple[Prompt, ...] = Field(min_length=1)
@@ -155,9 +194,14 @@ class Experiment(Table):
             for name in step.models:
                 if name not in known:
                     raise ValueError(f"step {step.name!r} uses {name!r}{_nearest(name, known)}")
+            if step.name == "render":
+                raise ValueError('a merge step cannot be named "render": its ratio would look like a setting')
             if step.name in known:
                 raise ValueError(f"two things are named {step.name!r}: give the merge step another name")
             known.append(step.name)
+        used = {name for step in self.merge for name in step.models}
+        if idle := [step.name for step in self.merge[:-1] if step.name not in used]:
+            raise ValueError(f"step {idle[0]!r} is used by no later step, so it changes nothing: remove it")
         for name in self.score.references or ():
             if name not in self.models:
                 raise ValueError(f"score.references names {name!r}{_nearest(name, list(self.models))}")
@@ -168,6 +212,8 @@ class Experiment(Table):
 
     @model_validator(mode="after")
     def _search_is_complete(self) -> Self:
+        if self.search.sampler == "grid" and self.search.trials is not None:
+            raise ValueError("a grid runs every value: leave search.trials out, or stop early with --trials")
         if self.search.sampler != "grid":
             if self.search.trials is None:
                 raise ValueError(
@@ -190,6 +236,10 @@ class Experiment(Table):
             for name in ("prediction_type", "steps", "cfg", "cfg_rescale")
         }
         return ratios | {name: value for name, value in fields.items() if _is_searched(value)}
+
+    def searched_steps(self) -> list[str]:
+        """The merge steps whose ratio is searched."""
+        return [step.name for step in self.merge if _is_searched(step.ratio)]
 
     def at(self, parameters: Mapping[str, Any]) -> Self:
         """The experiment with every searched value fixed to the one in `parameters`."""
@@ -236,7 +286,7 @@ def load_experiment(path: Path) -> Experiment:
     if not path.is_file():
         raise BadInput("There is no such experiment file.", where=path, fix="Name a .toml file that exists.")
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(path.read_text("utf-8-sig"))  # Windows' Notepad puts a mark in front
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)) from None
     return parse_experiment(data, base=path.resolve().parent, source=path)
@@ -287,6 +337,8 @@ def _bad_key(error: pydantic.ValidationError, source: object) -> BadInput:
         )
     if first["type"] == "missing":
         return BadInput(f"The key {key!r} is missing{more}.", where=source, fix=_HINTS.get(key))
+    if first["type"] == "tuple_type":
+        return BadInput(f"{key}: give a list, as in [1, 2], got {first['input']!r:.60}{more}.", where=source)
     if first["type"] == "union_tag_invalid":
         return BadInput(f"{key}: give one value or a list of values{more}.", where=source)
     message = first["msg"].removeprefix("Value error, ")

@@ -1,6 +1,6 @@
 """The merge of one set of parameters as a checkpoint file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,7 @@ def export_trial(
     """
     fixed = experiment.at(parameters)
     parents = open_parents(fixed)
+    require_new_file(output, [checkpoint.path for checkpoint in parents.checkpoints.values()])
     models = identify(parents, progress.hashing)
     for name, model in models.items():
         if known and known[name] != model["sha256"]:
@@ -66,3 +67,14 @@ def export_trial(
     advance = progress.writing(output.name, total)
     export_merge(output, parents.first, sources, coefficients(fixed.merge), target, advance)
     return sha256_of(output, progress.hashing(output.name, output.stat().st_size))
+
+
+def require_new_file(output: Path, parents: Sequence[Path]) -> None:
+    """Refuse a place that cannot be written to, or a parent's own."""
+    if output.suffix != ".safetensors":
+        better = output.with_suffix(".safetensors").name
+        raise BadInput("A merge is written as .safetensors.", where=output, fix=f"Use -o {better}.")
+    if not output.resolve().parent.is_dir():
+        raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
+    if any(output.resolve() == parent.resolve() for parent in parents):
+        raise BadInput("This would replace a model that is merged.", where=output, fix="Choose another name.")

@@ -74,6 +74,12 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
             found.append(
                 f"{name} carries the marker key v_pred but is taken as epsilon ({prediction.source})."
             )
+    for name in ("cfg", "cfg_rescale", "steps"):
+        if isinstance(value := getattr(experiment.render, name), (Range, tuple)):
+            found.append(f"The references are drawn at {name} {usual_value(value):g}.")
+    for name in experiment.models:
+        if name not in parents.checkpoints:
+            found.append(f"The model {name} is used by no merge step.")
     if len(experiment.prompt) == 1:
         found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
     return found
@@ -106,7 +112,7 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
 
 def sampling_of(render: Render, parents: Parents) -> Sampling:
     """The settings of a merge's images; what the experiment leaves open follows from the parents."""
-    prediction_type = first_value(render.prediction_type) or next(iter(parents.predictions.values())).type
+    prediction_type = usual_value(render.prediction_type) or next(iter(parents.predictions.values())).type
     trained_down = any(p.zero_terminal_snr for p in parents.predictions.values())
     return _sampling(render, prediction_type, trained_down)
 
@@ -124,17 +130,30 @@ def _sampling(render: Render, prediction_type: str, trained_down: bool) -> Sampl
         zero_terminal_snr=wanted and prediction_type == "v_prediction",
         timestep_spacing=render.timestep_spacing,
         sampler=render.sampler,
-        steps=first_value(render.steps),
-        cfg=first_value(render.cfg),
-        cfg_rescale=first_value(render.cfg_rescale),
+        steps=usual_value(render.steps),
+        cfg=usual_value(render.cfg),
+        cfg_rescale=usual_value(render.cfg_rescale),
         unconditional=render.unconditional,
         width=render.width,
         height=render.height,
     )
 
 
-def first_value(value):
-    """A value, or where it is searched its first choice: what references are drawn with."""
+def samplings_of(experiment: Experiment, parents: Parents) -> list[Sampling]:
+    """One set of settings for each mode that is drawn in: the merges' and the references'."""
+    searched = experiment.render.prediction_type
+    modes = searched if isinstance(searched, tuple) else (searched,)
+    found = [
+        sampling_of(experiment.render.model_copy(update={"prediction_type": mode}), parents) for mode in modes
+    ]
+    return found + [
+        native_sampling(experiment.render, parents, name) for name in experiment.reference_models()
+    ]
+
+
+def usual_value(value):
+    """A value; where it is searched, its middle or its first choice: what references are drawn with."""
     if isinstance(value, Range):
-        return value.low
+        values = value.values()
+        return values[len(values) // 2] if value.step else (value.low + value.high) / 2
     return value[0] if isinstance(value, tuple) else value

@@ -1,5 +1,6 @@
 """What a run will do, and whether it can, known without rendering."""
 
+import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -7,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import torch
 
 from gridsearch import store
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
-from gridsearch.parents import Parents, first_value, open_parents, warnings_about
-from gridsearch.render.cases import cases_of
-from gridsearch.render.components import component_folder
+from gridsearch.parents import Parents, open_parents, samplings_of, usual_value, warnings_about
+from gridsearch.render.cases import cases_of, cut_prompts
+from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.pipeline import placement
+from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.skeleton import check_file
 from gridsearch.search.space import planned_trials
 from gridsearch.units import size
@@ -56,6 +59,10 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     parents = open_parents(experiment)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_file(parents.first.path, config)
+    tokenizer = load_tokenizers(config)["tokenizer"]
+    scheduler = json.loads((config / "scheduler" / "scheduler_config.json").read_text("utf-8"))
+    for sampling in samplings_of(experiment, parents):
+        scheduler_for(sampling, scheduler)  # says where a sampler and a mode do not go together
     trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
     references = cases * len(experiment.reference_models())
     images = trials * cases + references
@@ -70,10 +77,10 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         disk=int(images * experiment.render.width * experiment.render.height * PNG_BYTES_PER_PIXEL),
         disk_free=shutil.disk_usage(_existing(folder)).free,
         memory=_memory(experiment, parents),
-        memory_free=psutil.virtual_memory().available,
+        memory_free=_memory_free(experiment),
         seconds=seconds * images,
         seconds_from=seconds_from,
-        warnings=warnings_about(experiment, parents),
+        warnings=warnings_about(experiment, parents) + cut_prompts(experiment.prompt, tokenizer),
     )
     _require_room(plan, folder)
     return plan
@@ -91,8 +98,8 @@ def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tu
         config,
         width=render.width,
         height=render.height,
-        steps=first_value(render.steps),
-        guided=first_value(render.cfg) > 1,
+        steps=usual_value(render.steps),
+        guided=usual_value(render.cfg) > 1,
         batch=render.batch,
         device=render.device,
         dtype=render.dtype,
@@ -105,6 +112,12 @@ def _memory(experiment: Experiment, parents: Parents) -> int:
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = sum(math.prod(info.shape) for info in parents.first.tensors.values() if info.merges)
     return elements * place.dtype.itemsize
+
+
+def _memory_free(experiment: Experiment) -> int:
+    if placement(experiment.render.device, experiment.render.dtype).device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
 
 
 def _require_room(plan: Plan, folder: Path) -> None:

@@ -1,26 +1,19 @@
-"""Scores of images that exist already: a run's, or any files."""
+"""Scores of a run's images, made again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
-import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.outcome import Outcome, score_row
 from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import case_id
-from gridsearch.score.band import POPULATION, Band, band_of
+from gridsearch.score.band import Band
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
-
-COLUMNS = (
-    *("verdict", "defect", "blur", "noise", "contrast", "clipped"),
-    *("colourfulness", "entropy", "dial", "reason"),
-)
 
 
 def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
@@ -39,13 +32,13 @@ def rescore(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None
 def _rescore_locked(folder: Path, counting: Callable[[int], Callable[[], None]]) -> None:
     facts, trials = store.read_study(folder)
     advance = counting(sum(len(trial.user_attrs.get(store.IMAGES, ())) for trial in trials))
-    references = judged_references(folder, facts.references or ())
+    references = judged_references(folder, facts.references) if facts.references else None
     cases = {
         case_id(row["prompt_id"], row["seed"])
         for trial in trials
         for row in trial.user_attrs.get(store.IMAGES, ())
     }
-    bands = bands_of(references, sorted(cases))
+    bands = bands_of(references or (), sorted(cases))
     rescored = [_rescored(folder, trial, bands, advance) for trial in trials]
     store.write_study(folder, replace(facts, references=references), rescored)
 
@@ -73,18 +66,3 @@ def _rescored(
     )
     again.datetime_start, again.datetime_complete = trial.datetime_start, trial.datetime_complete
     return again
-
-
-def score_files(paths: Sequence[Path], reference: Path | None) -> pd.DataFrame:
-    """Score images, against a reference image where one is given: a row per file.
-
-    Raises:
-        BadInput: a file is missing or is no image.
-    """
-    own = measure(read_image(reference)) if reference else None
-    band = band_of([own], own) if own else POPULATION
-    rows = []
-    for path in paths:
-        judged = score_row(score(read_image(path), band))
-        rows.append({"image": str(path)} | {name: judged[name] for name in COLUMNS})
-    return pd.DataFrame(rows)

@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
 from gridsearch.merge.linear import merge_into
-from gridsearch.merge.sources import FileSource, open_source
+from gridsearch.merge.sources import FileSource, dtypes_of, open_source
 from gridsearch.outcome import case_row
-from gridsearch.parents import Parents, native_sampling
+from gridsearch.parents import Parents, native_sampling, samplings_of
 from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.png import parameters_text, png_bytes
+from gridsearch.render.schedulers import scheduler_for
 from gridsearch.score.band import Band
 
 
@@ -25,6 +28,7 @@ class Setup:
     experiment: Experiment
     parents: Parents
     sources: Mapping[str, FileSource]
+    dtypes: Mapping[str, torch.dtype]  # of a merge's keys
     renderer: Renderer
     cases: tuple[Case, ...]
     bands: Mapping[str, Band]  # case id -> what healthy looks like
@@ -36,8 +40,13 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path) -> Setup:
     render = experiment.render
     place = placement(render.device, render.dtype)
     renderer = load_renderer(parents.first.path, render.config, render.vocabulary, place)
+    for sampling in samplings_of(experiment, parents):
+        scheduler_for(
+            sampling, renderer.scheduler_config
+        )  # an unfit sampler is said before anything is written
     sources = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
-    return Setup(experiment, parents, sources, renderer, cases_of(experiment.prompt), {}, out)
+    dtypes = dtypes_of(parents.first)
+    return Setup(experiment, parents, sources, dtypes, renderer, cases_of(experiment.prompt), {}, out)
 
 
 def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dict]:
@@ -49,12 +58,12 @@ def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dic
 
 def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
     """A parent's own renders of every case, in the mode it was trained for."""
-    merge_into(setup.renderer.live, setup.sources, {name: 1.0})
+    merge_into(setup.renderer.live, setup.sources, {name: 1.0}, setup.dtypes)
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch):
         case = drawn.case
         file = f"references/{name}_{case.id}.png"
-        text = parameters_text(case, sampling, f"{name} alone")
+        text = parameters_text(case, sampling, f"{name} alone", setup.renderer.place)
         write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
         on_image(drawn)
         yield {"model": name} | case_row(case, sampling.prediction_type, drawn, file)

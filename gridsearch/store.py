@@ -8,7 +8,8 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import filelock
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 
 from gridsearch.errors import BadInput, RunFailed
 
@@ -39,6 +41,8 @@ class Facts:
     versions: dict[str, str]
     references: list[dict] | None  # a row per reference image; None until they are drawn
     planned: int  # number of trials
+    drawing: dict  # device, dtype, and the hash of the component configs
+    file: str  # the experiment's file
 
 
 def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) -> None:
@@ -54,7 +58,28 @@ def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) 
         study = optuna.create_study(study_name=STUDY, storage=storage, direction="minimize")
         save_facts(study, facts)
         study.add_trials(trials)
+    _fold_log(folder / FILE)
     os.replace(beside, folder / FILE)
+
+
+def _fold_log(path: Path) -> None:
+    """Fold a database's write-ahead log into it: left behind, it would be taken for the new file's log.
+
+    Raises:
+        RunFailed: another program has the database open.
+    """
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            raise RunFailed(
+                "Another program has the study open.",
+                where=path,
+                why=str(error),
+                fix="Close the dashboard or database browser and try again.",
+            ) from None
 
 
 @contextlib.contextmanager
@@ -73,6 +98,15 @@ def open_study(folder: Path) -> Iterator[optuna.Study]:
             sampler=RandomSampler(seed=0),
             pruner=optuna.pruners.NopPruner(),
         )
+
+
+def _require_database(path: Path) -> None:
+    """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise BadInput(
+                "The study is damaged.", where=path, why="It is no SQLite database.", fix="Delete it."
+            )
 
 
 def read_study(folder: Path) -> tuple[Facts, list[FrozenTrial]]:
@@ -97,14 +131,14 @@ def require_study(folder: Path) -> None:
             where=folder / FILE,
             fix="Name a folder that `gridsearch run` has made.",
         )
+    _require_database(folder / FILE)
 
 
 @contextlib.contextmanager
 def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
     """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database."""
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
+    url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
     with storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
     try:
@@ -118,15 +152,13 @@ def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
 def locked(out: Path) -> Iterator[None]:
     """One run a folder. The lock is the operating system's: it goes with the process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / ".lock")
     try:
-        lock.acquire(timeout=0)
+        with filelock.FileLock(out / ".lock", timeout=0):
+            yield
     except filelock.Timeout:
         raise RunFailed(
             "Another run is working in this folder.", where=out, fix="Wait for it, or use --out."
         ) from None
-    with lock:
-        yield
 
 
 def save_facts(study: optuna.Study, facts: Facts) -> None:
@@ -135,6 +167,17 @@ def save_facts(study: optuna.Study, facts: Facts) -> None:
 
 def load_facts(study: optuna.Study) -> Facts:
     return Facts(**study.user_attrs[_FACTS])
+
+
+def remaining(facts: Facts, trials: Sequence[FrozenTrial]) -> int:
+    """How many trials are still to be done: those queued in a grid, and else those short of the number."""
+    states = [trial.state for trial in trials]
+    complete = states.count(TrialState.COMPLETE)
+    if facts.experiment["search"]["sampler"] != "grid":
+        return max(0, facts.planned - complete)
+    queued = states.count(TrialState.WAITING) + states.count(TrialState.RUNNING)
+    # A kill while the grid was being queued leaves fewer trials than planned.
+    return max(queued, facts.planned - len(states))
 
 
 def record(trial: optuna.Trial, images: list[dict], seconds: Mapping[str, float]) -> None:

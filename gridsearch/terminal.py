@@ -1,5 +1,6 @@
 """What the command line shows: errors, tables, progress."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,11 @@ err = Console(stderr=True, highlight=False)
 def say(text: str) -> None:
     """One line for people."""
     out.print(escape(text), soft_wrap=True)
+
+
+def show_note(text: str) -> None:
+    """One line that does not stop anything."""
+    out.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
 
 def show_error(error: GridsearchError) -> None:
@@ -101,12 +107,15 @@ class Progress:
 
     # -- the run's own events (see search.run.Listener)
 
-    def start(self, trials: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
+    def note(self, text: str) -> None:
+        show_note(text)
+
+    def start(self, remaining: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
         self._cases = cases
         resumed = f", {done} done before" if done else ""
         drawn = "references kept" if references else "references first"
-        say(f"{trials} trials of {cases} images{resumed}; {drawn}.")
-        self._begin("images", (trials - done) * cases)
+        say(f"{remaining} trials of {cases} images{resumed}; {drawn}.")
+        self._begin("images", remaining * cases)
 
     def reference(self, drawn: object) -> None:
         self._bars.update(self._bar, description="references")
@@ -197,7 +206,7 @@ def show_plan(plan: Any) -> None:
     table.add_row("memory", f"{size(plan.memory)} for the live model, {size(plan.memory_free)} free")
     out.print(table)
     for warning in plan.warnings:
-        out.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+        show_note(warning)
 
 
 def _values_text(values: Any) -> str:
@@ -207,18 +216,30 @@ def _values_text(values: Any) -> str:
     return f"{values.low:g} to {values.high:g}{step}"
 
 
-def show_table(table: Any) -> None:
-    """A pandas table; numbers with three digits."""
+def show_scores(table: Any) -> None:
+    """A table of all whole images, and one of each grid's cells. Few columns, to leave the reasons room."""
+    shown = ["verdict", "defect", "blur", "noise", "reason"]
+    is_cell = table["column"].notna()
+    if not is_cell.all():
+        show_table(table.loc[~is_cell, ["image", *shown]])
+    for image, cells in table[is_cell].groupby("image", sort=False):
+        show_table(cells[["row", "column", *shown]], title=image)
+
+
+def show_table(table: Any, title: str | None = None) -> None:
+    """A pandas table; numbers with three digits, nothing where there is no value."""
+    from pandas import isna
     from pandas.api.types import is_numeric_dtype
 
-    shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    shown = Table(title=title and escape(title), box=box.SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
     for name in table.columns:
         is_text = not is_numeric_dtype(table[name])
         shown.add_column(
             escape(str(name)), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text
         )
     for row in table.itertuples(index=False):
-        shown.add_row(*(f"{value:.3g}" if isinstance(value, float) else escape(str(value)) for value in row))
+        texts = (f"{value:.3g}" if isinstance(value, float) else escape(str(value)) for value in row)
+        shown.add_row(*("" if isna(value) else text for value, text in zip(row, texts, strict=True)))
     out.print(shown)
 
 
@@ -226,8 +247,6 @@ def show_answer(results: Any, answer: Any) -> None:
     """The last screen of a run."""
     out.print()
     out.print(f"[bold]{escape(answer.sentence)}[/]")
-    out.print(f"  report  {escape(str(results.folder / 'report.html'))}", soft_wrap=True)
-    out.print(f"  sheet   {escape(str(results.folder / 'sheet.png'))}", soft_wrap=True)
-    out.print(
-        f"  export  gridsearch export {escape(str(results.folder))} -o best.safetensors", soft_wrap=True
-    )
+    say(f"  report  {results.folder / 'report.html'}")
+    say(f"  sheet   {results.folder / 'sheet.png'}")
+    say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")

@@ -27,7 +27,7 @@ def run_trial(
 
     began = time.perf_counter()
     mix = coefficients(experiment.merge)
-    merge_into(setup.renderer.live, setup.sources, mix)
+    merge_into(setup.renderer.live, setup.sources, mix, setup.dtypes)
     require_finite(setup.renderer.live)
     seconds["merge"] = time.perf_counter() - began
 
@@ -40,7 +40,7 @@ def run_trial(
         seconds["score"] += time.perf_counter() - began
 
         file = f"images/t{number:04}_{case.id}.png"
-        text = parameters_text(case, sampling, recipe_text(mix))
+        text = parameters_text(case, sampling, recipe_text(mix), setup.renderer.place)
         write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
         images.append(case_row(case, sampling.prediction_type, drawn, file) | score_row(judged))
         on_image(case, judged)

@@ -1,11 +1,14 @@
 """The command line: what is wrong is said in one to four lines with exit code 2, and nothing is written."""
 
+import csv
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 GOOD = """
 name = "bad"
@@ -53,6 +56,10 @@ WRONG = {
     "low over high": (("low = 0.0", "low = 3.0"), "low = 3 must be less than high = 1"),
     "no prompt": (('[[prompt]]\ntext = "a circle"', ""), "'prompt' is missing"),
     "parents disagree": (('prediction_type = "v_prediction"', ""), "must say how to draw"),
+    "sampler and mode": (("steps = 2", 'steps = 2\nsampler = "heun"'), "cannot start from zero terminal SNR"),
+    "a value twice": (("{{ low = 0.0, high = 1.0, step = 0.5 }}", "[0.5, 0.5]"), "listed twice"),
+    "too many values": (("step = 0.5", "step = 1e-9"), "1,000,000,001 values"),
+    "no steps": (("steps = 2", "steps = 0"), "render.steps"),
     "no such config": (('{toy}/config"', 'nowhere"'), "config folder does not exist"),
 }
 
@@ -73,6 +80,40 @@ def test_bad_input(files, toy, case, command):
     assert sorted(files.rglob("*")) == before
 
 
+def test_a_merge_never_replaces_its_parents_and_needs_a_place(toy, tmp_path):
+    shutil.copytree(toy, tmp_path / "toy", ignore=shutil.ignore_patterns("build"))
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=tmp_path / "toy"))
+    before = (tmp_path / "toy" / "burnt.safetensors").read_bytes()
+    for output, said in (
+        ("toy/burnt.safetensors", "would replace a model"),
+        ("nowhere/x.safetensors", "no such folder"),
+        ("x.ckpt", "written as .safetensors"),
+    ):
+        done = gridsearch("merge", "x.toml", "--ratio", 0.5, "-o", output, cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert (tmp_path / "toy" / "burnt.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [[], ["nan"], ["x=0.5"], ["0.5", "0.6"], ["half"]])
+def test_ratios_that_do_not_fit_are_refused(toy, tmp_path, flags):
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
+    ratios = [part for flag in flags for part in ("--ratio", flag)]
+    done = gridsearch("merge", "x.toml", *ratios, "-o", "m.safetensors", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--ratio VALUE" in done.stderr
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
+    both = GOOD.replace('prediction_type = "v_prediction"', 'prediction_type = ["epsilon", "v_prediction"]')
+    (tmp_path / "x.toml").write_text(both.format(toy=toy.resolve()))
+    arguments = ("merge", "x.toml", "--ratio", 0.5, "-o", "m.safetensors")
+    assert "--prediction-type" in gridsearch(*arguments, cwd=tmp_path).stderr
+    assert gridsearch(*arguments, "--prediction-type", "v_prediction", cwd=tmp_path).returncode == 0
+    assert {"v_pred", "ztsnr"} <= load_file(tmp_path / "m.safetensors").keys()
+
+
 def test_debug_shows_the_traceback(files):
     done = gridsearch("--debug", "run", "gone.toml", cwd=files)
     assert "Traceback" in done.stderr
@@ -86,6 +127,17 @@ def test_a_folder_without_results_is_refused(tmp_path, command):
     assert done.returncode == 2
     assert "holds no results" in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_a_bad_file_among_several_is_a_row_and_the_exit_code(tmp_path):
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    done = gridsearch("score", "bad.png", "good.png", "--csv", "scores.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "1 of 2 files could not be scored" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [(row["image"], row["verdict"]) for row in rows] == [("bad.png", "error"), ("good.png", "blank")]
+    assert rows[0]["reason"] in " ".join(done.stdout.split())
 
 
 def test_every_command_has_help_with_an_example(tmp_path):

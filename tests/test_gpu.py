@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from gridsearch.merge.files import open_checkpoint
 from gridsearch.merge.linear import merge_into
-from gridsearch.merge.sources import open_source
+from gridsearch.merge.sources import dtypes_of, open_source
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement
@@ -37,9 +38,10 @@ def test_a_live_merge_at_an_end_draws_what_the_parent_draws(toy, load, dtype):
     live = load("base", dtype)
     before = images(live)
     sources = {name: open_source(toy / f"{name}.safetensors") for name in ("base", "burnt")}
-    merge_into(live.live, sources, {"burnt": 1.0})
+    dtypes = dtypes_of(open_checkpoint(toy / "base.safetensors"))
+    merge_into(live.live, sources, {"burnt": 1.0}, dtypes)
     assert np.array_equal(images(live), images(load("burnt", dtype)))
-    merge_into(live.live, sources, {"base": 1.0})
+    merge_into(live.live, sources, {"base": 1.0}, dtypes)
     assert np.array_equal(images(live), before)
 
 

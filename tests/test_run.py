@@ -1,8 +1,11 @@
 """The main job end to end, on the trained toy checkpoints."""
 
+import contextlib
 import json
 import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,17 +18,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import parse_experiment
-from gridsearch.parents import sampling_of
+from gridsearch.parents import open_parents, sampling_of
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement
 from gridsearch.report.build import build
 from gridsearch.report.tables import load_results
+from gridsearch.rescore import rescore
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 
+FILE = Path("x.toml")
 TIMES = ["seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
 
@@ -61,7 +66,7 @@ def experiment(toy: Path, **changes):
 def finished(toy, tmp_path_factory):
     """The folder of a finished run, with its tables."""
     out = tmp_path_factory.mktemp("run") / "small"
-    run(experiment(toy), out, Budget(), Quiet())
+    run(experiment(toy), FILE, out, Budget(), Quiet())
     build(load_results(out))
     return out
 
@@ -103,8 +108,6 @@ def test_an_image_says_how_it_was_drawn(finished):
 def drawn_fresh(path: Path, toy: Path, what) -> dict[str, np.ndarray]:
     """What a checkpoint draws when nothing but it is loaded."""
     renderer = load_renderer(path, toy / "config", None, placement("cpu", "float32"))
-    from gridsearch.parents import open_parents
-
     sampling = sampling_of(what.at({"ratio": 0.0}).render, open_parents(what))
     return {d.case.id: d.pixels for d in draw(renderer, cases_of(what.prompt), sampling, what.render.batch)}
 
@@ -180,8 +183,6 @@ def test_scoring_again_changes_nothing_where_nothing_has_changed(finished, tmp_p
 
 
 def test_scoring_again_follows_the_images(finished, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     for file in (copy / "images").glob("t0002_*.png"):
@@ -206,11 +207,48 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
         ({"render": render | {"cfg": 2.0}}, "render.cfg (5.0 then, 2.0 now)"),
     ):
         with pytest.raises(BadInput) as caught:
-            run(experiment(toy, **changes), finished, Budget(), Quiet())
+            run(experiment(toy, **changes), FILE, finished, Budget(), Quiet())
         assert said in str(caught.value)
-    same = load_results(finished)
-    run(experiment(toy), finished, Budget(), Quiet())
-    pd.testing.assert_frame_equal(load_results(finished).trials, same.trials)
+
+
+def test_a_grown_range_draws_what_is_new_only(toy, tmp_path):
+    def grid(high):
+        merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": high, "step": 0.25}}]
+        return experiment(toy, merge=merge)
+
+    run(grid(0.25), FILE, tmp_path / "x", Budget(), Quiet())
+    first = load_results(tmp_path / "x")
+    drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "x").rglob("*.png")}
+    run(grid(0.5), FILE, tmp_path / "x", Budget(), Quiet())
+    grown = load_results(tmp_path / "x")
+    assert grown.trials["ratio"].tolist() == [*first.trials["ratio"], 0.5]
+    assert grown.finished
+    assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
+
+
+def test_a_score_between_a_kill_and_the_references_does_not_lose_them(toy, tmp_path):
+    class Killed(Quiet):
+        def reference(self, _):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment(toy), FILE, tmp_path / "x", Budget(), Killed())
+    rescore(tmp_path / "x", lambda _: lambda: None)
+    run(experiment(toy), FILE, tmp_path / "x", Budget(trials=1), Quiet())
+    assert len(load_results(tmp_path / "x").references) == 3
+
+
+def test_a_study_that_another_program_reads_is_not_replaced_under_it(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy" / "study.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM trials").fetchone()
+        with pytest.raises(RunFailed, match="has the study open"):
+            rescore(tmp_path / "copy", lambda _: lambda: None)
+    before = load_results(finished).trials
+    pd.testing.assert_frame_equal(load_results(tmp_path / "copy").trials, before)
+    rescore(tmp_path / "copy", lambda _: lambda: None)
+    pd.testing.assert_frame_equal(load_results(tmp_path / "copy").trials, before)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
@@ -225,8 +263,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        while not process.stdout.readline().startswith("trial    2"):
-            pass
+        assert any(line.startswith("trial    2") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         said, errors = process.communicate()
     assert process.returncode == 1
@@ -238,34 +275,40 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     assert (trials["state"][-50:] == "WAITING").all()
 
 
-class Starting(Quiet):
-    """Says when the work begins, so that a kill lands in it and not in the imports."""
+class Counting(Quiet):
+    """A line for each image, so that a kill lands in the work wherever it is told to."""
 
-    def start(self, *_):
-        print("started", flush=True)
+    def reference(self, _):
+        print("reference", flush=True)
+
+    def image(self, *_):
+        print("image", flush=True)
 
 
-def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
-    (tmp_path / "x.json").write_text(json.dumps(settings(toy)))
+def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(toy, tmp_path):
+    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.1}}]
+    run(experiment(toy, merge=merge), FILE, tmp_path / "unbroken", Budget(), Quiet())
+    (tmp_path / "x.json").write_text(json.dumps(settings(toy, merge=merge)))
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); from tests.test_run import *; "
-        "run(parse_experiment(json.load(open('x.json')), Path(), 'x'), Path('out'), Budget(), Starting())"
+        "what = parse_experiment(json.load(open('x.json')), Path(), 'x'); "
+        "run(what, FILE, Path('out'), Budget(), Counting())"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
-    moments, cut_short = random.Random(0), 0
+    moments = random.Random(0)
     for _ in range(5):
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout.readline() == "started\n"
-            time.sleep(moments.uniform(0, 1))
+            for _ in range(moments.randint(1, 5)):
+                assert process.stdout.readline()
+            time.sleep(moments.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
-        cut_short += process.returncode == -signal.SIGKILL
-    assert cut_short >= 3
-    subprocess.run(command, cwd=tmp_path, check=True)
-    broken, unbroken = load_results(tmp_path / "out"), load_results(finished)
+        assert process.returncode == -signal.SIGKILL
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    broken, unbroken = load_results(tmp_path / "out"), load_results(tmp_path / "unbroken")
     pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
     pd.testing.assert_frame_equal(
         broken.images.drop(columns="seconds"), unbroken.images.drop(columns="seconds")
     )
     for file in unbroken.images["file"]:
-        assert (tmp_path / "out" / file).read_bytes() == (finished / file).read_bytes()
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "unbroken" / file).read_bytes()
     assert not list((tmp_path / "out").rglob("*.part"))

@@ -13,6 +13,7 @@ from torch import Tensor
 from gridsearch.errors import BadInput
 from gridsearch.merge.files import Checkpoint, TensorInfo
 from gridsearch.merge.linear import Source, blended
+from gridsearch.merge.sources import DTYPES
 from gridsearch.units import size
 
 MARKERS = ("v_pred", "ztsnr")
@@ -47,12 +48,6 @@ def export_merge(
     Args:
         advance: told the bytes of each tensor written.
     """
-    if path.suffix != ".safetensors":
-        raise BadInput(
-            "A merge is written as .safetensors.",
-            where=path,
-            fix=f"Use -o {path.with_suffix('.safetensors').name}.",
-        )
     entries = {key: info for key, info in first.tensors.items() if key not in MARKERS}
     if target.prediction_type == "v_prediction":
         entries["v_pred"] = _MARKER
@@ -73,7 +68,7 @@ def _tensors(
         if key in MARKERS:
             yield torch.empty(0)
         elif info.merges:
-            yield blended(sources, mix, key)
+            yield blended(sources, mix, key, DTYPES[info.dtype])
         else:
             yield copied_from.tensor(key)
 
@@ -105,7 +100,7 @@ def write_safetensors(
         with part.open("wb") as file:
             file.write(head)
             for info, tensor in zip(entries.values(), tensors, strict=True):
-                file.write(_raw(tensor.to(_DTYPES[info.dtype])))
+                file.write(_raw(tensor.to(DTYPES[info.dtype])))
                 advance(info.bytes)
             file.flush()
             os.fsync(file.fileno())
@@ -128,13 +123,6 @@ def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, s
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
     return len(encoded).to_bytes(8, "little") + encoded
-
-
-_DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
-    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-}  # fmt: skip
 
 
 def _raw(tensor: Tensor) -> memoryview:

@@ -16,7 +16,7 @@ ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-FLOATS = ("F64", "F32", "F16", "BF16")
+FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
 
 
@@ -60,7 +60,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
         BadInput: the file is missing, is a pickle, is truncated or is not safetensors.
     """
     if not path.is_file():
-        raise BadInput("There is no such checkpoint.", where=path, fix="Correct the path in [models].")
+        raise BadInput(
+            "There is no such checkpoint.",
+            where=path,
+            fix="Check the path; in an experiment file it is relative to that file.",
+        )
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         raise BadInput(
             "This checkpoint is a pickle, which can run code when it is opened.",

@@ -22,38 +22,47 @@ class Source(Protocol):
     def tensor(self, key: str) -> Tensor: ...
 
 
-def blend(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """The weighted sum of same-shaped tensors, in the dtype of the first, rounded once.
+# What torch.lerp knows on every device; 8-bit floats are not among them.
+LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def blend(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> Tensor:
+    """The weighted sum of same-shaped tensors in `dtype`, rounded once.
 
     Two weights that sum to one take `torch.lerp` with a Python float: that equals float32 arithmetic
     rounded once bit for bit, and is exact at 0, at 1 and wherever the tensors agree.
     """
     first, *others = tensors
     if len(tensors) == 1 and weights[0] == 1:
-        return first
-    if len(tensors) == 2 and weights[0] == 1 - weights[1] and first.dtype == others[0].dtype:
+        return first.to(dtype)
+    alike = len(tensors) == 2 and first.dtype == others[0].dtype == dtype and dtype in LERP_DTYPES
+    if alike and weights[0] == 1 - weights[1]:
         return torch.lerp(first, others[0], weights[1])
     total = first.float() * weights[0]
     for tensor, weight in zip(others, weights[1:], strict=True):
         total.add_(tensor.float(), alpha=weight)
-    return total.to(first.dtype)
+    return total.to(dtype)
 
 
-def blended(sources: Mapping[str, Source], mix: Mapping[str, float], key: str) -> Tensor:
+def blended(sources: Mapping[str, Source], mix: Mapping[str, float], key: str, dtype: torch.dtype) -> Tensor:
     """`key` as the merge `mix` (source -> coefficient) has it."""
-    return blend([sources[name].tensor(key) for name in mix], list(mix.values()))
+    return blend([sources[name].tensor(key) for name in mix], list(mix.values()), dtype)
 
 
 def merge_into(
-    live: Mapping[str, Sequence[Piece]], sources: Mapping[str, Source], mix: Mapping[str, float]
+    live: Mapping[str, Sequence[Piece]],
+    sources: Mapping[str, Source],
+    mix: Mapping[str, float],
+    dtypes: Mapping[str, torch.dtype],
 ) -> None:
     """Write the merge over the live weights, from the pristine sources each time.
 
-    Values are rounded to the sources' dtype before they are widened to the live one, so that the live
-    model equals the exported file loaded again, bit for bit.
+    Args:
+        dtypes: what an exported file keeps each key in. Values are rounded to that before they are widened
+            to the live dtype, so that the live model equals the exported file loaded again, bit for bit.
     """
     for key, pieces in live.items():
-        merged = blended(sources, mix, key)
+        merged = blended(sources, mix, key, dtypes[key])
         for piece in pieces:
             piece.view.copy_(merged[piece.rows])
 

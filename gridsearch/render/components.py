@@ -91,6 +91,11 @@ def component_folder(
     return _written_once(cache or default_cache(), files)
 
 
+def folder_digest(folder: Path) -> str:
+    """The SHA-256 of a component folder's configs and vocabularies: another folder draws other images."""
+    return _digest(_config_files(folder))
+
+
 def default_cache() -> Path:
     """Where joined folders are kept: under `XDG_CACHE_HOME`, or `~/.cache` where that is not set."""
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -214,10 +219,7 @@ def _written_once(cache: Path, files: Mapping[str, bytes]) -> Path:
 
     Its name is the content's hash, so two processes at once write the same and either may win.
     """
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
-    place = cache / digest.hexdigest()[:16]
+    place = cache / _digest(files)[:16]
     if _holds(place, files):
         return place
     try:
@@ -250,6 +252,13 @@ def _rename_unless_there(beside: Path, place: Path) -> None:
 
 def _holds(place: Path, files: Mapping[str, bytes]) -> bool:
     return all((place / name).is_file() and (place / name).read_bytes() == files[name] for name in files)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return digest.hexdigest()
 
 
 # -- after loading: the tokenizers and the pipeline

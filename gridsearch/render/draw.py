@@ -90,7 +90,10 @@ def encode(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], unconditional
 
 
 def decode(pipe: StableDiffusionXLPipeline, latents: Tensor) -> Tensor:
-    """Latents (N, C, h, w) -> images (N, 3, H, W) in 0..1, in the precision of the VAE."""
+    """Latents (N, C, h, w) -> images (N, 3, H, W), 0 black and 1 white, in the precision of the VAE.
+
+    Not clamped: an infinity must stay one until it has been looked for.
+    """
     vae = pipe.vae
     latents = latents.to(vae.dtype)
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
@@ -102,16 +105,10 @@ def decode(pipe: StableDiffusionXLPipeline, latents: Tensor) -> Tensor:
         latents = latents * std / vae.config.scaling_factor + mean
     else:
         latents = latents / vae.config.scaling_factor
-    return (vae.decode(latents, return_dict=False)[0] * 0.5 + 0.5).clamp(0, 1)
+    return vae.decode(latents, return_dict=False)[0] * 0.5 + 0.5
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(N, 3, H, W) in 0..1 -> (N, H, W, 3) uint8, rounded as diffusers and PIL do; NaN becomes black."""
-    array = images.float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
+    """(N, 3, H, W), 0 black and 1 white -> (N, H, W, 3) uint8, rounded as diffusers does; NaN is black."""
+    array = images.clamp(0, 1).float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
     return (array * 255).round().astype(np.uint8)
-
-
-def truncated_tokens(pipe: StableDiffusionXLPipeline, text: str) -> int:
-    """How many of a text's tokens do not fit into the text encoder and are cut off."""
-    tokenizer = pipe.tokenizer
-    return max(0, len(tokenizer(text, truncation=False).input_ids) - tokenizer.model_max_length)

@@ -25,12 +25,16 @@ class Placement:
     device: str
     dtype: torch.dtype
 
+    def __str__(self) -> str:
+        return f"{self.device} {str(self.dtype).removeprefix('torch.')}"
+
 
 @dataclass(frozen=True)
 class Renderer:
     """A pipeline, the scheduler config it came with, and the views by which its weights are changed."""
 
     pipe: StableDiffusionXLPipeline
+    place: Placement
     scheduler_config: dict
     live: dict[str, list[Piece]]  # file key -> views (see `layout.file_views`)
 
@@ -72,7 +76,7 @@ def load_renderer(path: Path, config: Path | None, vocabulary: Path | None, plac
         torch.set_num_threads(1)
     for module in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         module.requires_grad_(False)
-    return Renderer(pipe, dict(pipe.scheduler.config), file_views(pipe.components))
+    return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ _A1111_NAMES = {
 }
 
 
-def parameters_text(case: Case, sampling: Sampling, recipe: str) -> str:
+def parameters_text(case: Case, sampling: Sampling, recipe: str, place: object) -> str:
     """What A1111 keeps under `parameters`: prompt, negative prompt, one line of settings."""
     lines = [case.text]
     if case.negative:
@@ -38,6 +38,7 @@ def parameters_text(case: Case, sampling: Sampling, recipe: str) -> str:
         "CFG rescale": f"{sampling.cfg_rescale:g}",
         "Recipe": f'"{recipe}"',
         "RNG": "CPU",
+        "Drawn on": place,
     }
     return "\n".join([*lines, ", ".join(f"{key}: {value}" for key, value in settings.items())])
 

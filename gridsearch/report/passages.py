@@ -103,7 +103,7 @@ def _tied(results: Results, answer: Answer) -> dict:
 def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     """What to type next: `export` the best merge, where one survives; `run` to go on or to run it again."""
     folder = shlex.quote(_shown(results.folder))
-    experiment = shlex.quote(f"{results.name}.toml")
+    experiment = shlex.quote(results.file)
     run = f"gridsearch run {experiment} --out {folder}"
     if not survives(answer):
         return {"run": run, "export": None}

@@ -17,7 +17,7 @@ class Results:
         folder: the results folder; every `file` below is relative to it.
         trials: a row per trial: trial, state (COMPLETE, FAIL, RUNNING, WAITING), one column per searched
             parameter, defect, survived, images, the metrics' means, seconds_merge, seconds_render,
-            seconds_score, started, finished.
+            seconds_score, started, finished, reason (why it failed).
         images: a row per image: trial, the parameters, prompt_id, prompt, seed, prediction_type, verdict,
             defect, the metrics, dial, reason, seconds, file.
         references: like images without trial and parameters, with the column model: the parents' own renders.
@@ -26,7 +26,8 @@ class Results:
         models: name -> path, sha256, short_hash, bytes, prediction_type, prediction_type_source, ...
         versions: package -> version.
         finished: every planned trial is complete.
-        planned: how many trials were planned.
+        planned: how many trials there will be, done ones included.
+        file: the experiment's file.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Results:
     versions: dict
     finished: bool
     planned: int
+    file: str = "experiment.toml"

@@ -26,6 +26,7 @@ def load_results(folder: Path) -> Results:
     names = _searched(facts.experiment)
     images = _images(found, names)
     complete = sum(trial.state == TrialState.COMPLETE for trial in found)
+    remaining = store.remaining(facts, found)
     return Results(
         name=facts.experiment["name"],
         folder=folder,
@@ -36,8 +37,9 @@ def load_results(folder: Path) -> Results:
         settings=facts.experiment,
         models=facts.models,
         versions=facts.versions,
-        finished=complete >= facts.planned,
-        planned=facts.planned,
+        finished=remaining == 0,
+        planned=complete + remaining,
+        file=facts.file,
     )
 
 
@@ -74,9 +76,10 @@ def _trials(trials: Iterable[FrozenTrial], names: tuple[str, ...], images: pd.Da
             | {name: means[name].get(trial.number) for name in METRICS}
             | {f"seconds_{part}": seconds.get(part) for part in TRIAL_SECONDS}
             | {"started": _clock(trial.datetime_start), "finished": _clock(trial.datetime_complete)}
+            | {"reason": trial.user_attrs.get(store.REASON)}
         )
     columns = ["trial", "state", *names, "defect", "survived", "images", *METRICS]
-    columns += [*(f"seconds_{part}" for part in TRIAL_SECONDS), "started", "finished"]
+    columns += [*(f"seconds_{part}" for part in TRIAL_SECONDS), "started", "finished", "reason"]
     return _with_numbers(pd.DataFrame(rows, columns=columns))
 
 
@@ -85,7 +88,7 @@ def _clock(time) -> str | None:
 
 
 def _parameters(trial: FrozenTrial, names: tuple[str, ...]) -> dict:
-    given = trial.params or trial.system_attrs.get("fixed_params", {})
+    given = trial.system_attrs.get("fixed_params", {}) | trial.params
     return {name: store.tidy(given.get(name)) for name in names}
 
 

@@ -1,7 +1,7 @@
 """The search: ask, run, tell; stop within the budget, and resume where it was."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch import store
 from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
+from gridsearch.outcome import Outcome
 from gridsearch.search.sampler import make_sampler
 from gridsearch.search.space import grid, planned_trials, suggest
-from gridsearch.trial import Outcome
 
 FAILURES_IN_A_ROW = 3
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -33,7 +33,8 @@ class Budget:
             return False
         if self.deadline is None:
             return True
-        durations = [trial.duration.total_seconds() for trial in done[-5:]]
+        # Not the trials' own clocks: an interrupted one counts the hours until it was taken up again.
+        durations = [sum(trial.user_attrs[store.SECONDS].values()) for trial in done[-5:]]
         expected = sum(durations) / len(durations) if durations else 0.0
         return time.time() + expected < self.deadline
 
@@ -53,13 +54,11 @@ def search(
     Raises:
         RunFailed: several trials in a row failed.
     """
-    if experiment.search.sampler == "grid":
-        enqueue_missing(study, experiment)
     failures = 0
     for trial in _trials(study, experiment, budget):
         parameters = suggest(trial, experiment)
         try:
-            outcome = evaluate(trial.number, parameters)
+            outcome = _same_before(study, parameters) or evaluate(trial.number, parameters)
         except RunFailed as error:
             trial.set_user_attr(store.REASON, error.lines[0])
             study.tell(trial, state=TrialState.FAIL)
@@ -84,8 +83,6 @@ def _trials(study: optuna.Study, experiment: Experiment, budget: Budget) -> Iter
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
         if not unfinished and (settings.sampler == "grid" or complete >= planned_trials(experiment)):
             return
-        if settings.trials is not None and complete >= settings.trials:
-            return
         abandoned = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
         number = abandoned.number if abandoned else unfinished[0].number if unfinished else len(trials)
         study.sampler = make_sampler(settings.sampler, settings.seed, number)
@@ -93,18 +90,39 @@ def _trials(study: optuna.Study, experiment: Experiment, budget: Budget) -> Iter
 
 
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
-    """Queue every point of the grid that no trial has, or will have, completed."""
-    taken = [
-        _parameters(trial)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state in (TrialState.COMPLETE, *UNFINISHED)
-    ]
+    """Queue the points of the grid that no trial has completed or will; withdraw what left the grid."""
+    points = [tidied(point) for point in grid(experiment)]
+    taken = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state in UNFINISHED and parameters_of(trial) not in points:
+            withdraw(study, trial)
+        elif trial.state in (TrialState.COMPLETE, *UNFINISHED):
+            taken.append(parameters_of(trial))
     for point in grid(experiment):
-        if point not in taken:
+        if tidied(point) not in taken:
             study.enqueue_trial(point)
 
 
-def _parameters(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's parameters; before it runs they are only its fixed ones."""
-    found = trial.params or trial.system_attrs.get("fixed_params", {})
-    return {name: store.tidy(value) for name, value in found.items()}
+def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End a trial that the experiment no longer asks for. `Study.tell` takes running trials only."""
+    study._storage.set_trial_user_attr(trial._trial_id, store.REASON, "no longer asked for")
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _same_before(study: optuna.Study, parameters: Mapping[str, Any]) -> Outcome | None:
+    """What a completed trial with the same parameters found: it would draw the same images again."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if parameters_of(trial) == tidied(parameters):
+            return Outcome(
+                trial.user_attrs[store.IMAGES], dict.fromkeys(trial.user_attrs[store.SECONDS], 0.0)
+            )
+    return None
+
+
+def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's parameters; those that it has not asked for yet are only its fixed ones."""
+    return tidied(trial.system_attrs.get("fixed_params", {}) | trial.params)
+
+
+def tidied(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: store.tidy(value) for name, value in parameters.items()}

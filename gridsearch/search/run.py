@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
+import torch
 from optuna.trial import TrialState
 
 from gridsearch import store
-from gridsearch.errors import BadInput, GridsearchError
+from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
-from gridsearch.parents import identify, open_parents
-from gridsearch.render.cases import Case
+from gridsearch.outcome import Outcome
+from gridsearch.parents import identify, open_parents, warnings_about
+from gridsearch.render.cases import Case, cut_prompts
+from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
+from gridsearch.render.pipeline import placement
 from gridsearch.score.score import Score
-from gridsearch.search.loop import Budget, search
+from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.space import planned_trials
 from gridsearch.setup import Setup, draw_references, load_setup, with_references
-from gridsearch.trial import Outcome, run_trial
+from gridsearch.trial import run_trial
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
 
@@ -30,8 +34,11 @@ class Listener(Protocol):
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         """A file's hash is about to be computed; returns what is told the bytes of each block."""
 
-    def start(self, trials: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
-        """All is loaded: how many trials there are and are done, the images of each, the references kept."""
+    def note(self, text: str) -> None:
+        """Something to know before a night is spent on it."""
+
+    def start(self, remaining: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
+        """All is loaded: how many trials are left and done, the images of each, the references kept."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
@@ -42,25 +49,36 @@ class Listener(Protocol):
     ) -> None: ...
 
 
-def run(experiment: Experiment, out: Path, budget: Budget, listener: Listener) -> None:
-    """Run the experiment into `out`, or resume it there.
+def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
+    """Run the experiment read from `file` into `out`, or resume it there.
 
     Raises:
         BadInput: the experiment, a model, or what `out` already holds does not fit. Nothing was written.
         RunFailed: another run works in `out`, or too many trials failed.
     """
     parents = open_parents(experiment)
+    render = experiment.render
+    place = placement(render.device, render.dtype)
     facts = store.Facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, listener.hashing),
         versions={package: version(package) for package in PACKAGES},
         references=None,
         planned=planned_trials(experiment),
+        drawing={
+            "on": str(place),
+            "components": folder_digest(component_folder(render.config, render.vocabulary)),
+        },
+        file=str(file),
     )
     if store.has_study(out):
         earlier, _ = store.read_study(out)
         require_same_run(earlier, facts, out)
     setup = load_setup(experiment, parents, out)
+    for note in warnings_about(experiment, parents) + cut_prompts(
+        experiment.prompt, setup.renderer.pipe.tokenizer
+    ):
+        listener.note(note)
     with store.locked(out):
         if not store.has_study(out):
             store.write_study(out, facts)
@@ -73,38 +91,47 @@ def _run_study(
 ) -> None:
     """Draw the references where they are not there yet, then search."""
     references = store.load_facts(study).references
-    if references is not None and not all((setup.out / row["file"]).is_file() for row in references):
+    if not references or not all((setup.out / row["file"]).is_file() for row in references):
         references = None
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    listener.start(facts.planned, len(done), len(setup.cases), references)
+    store.save_facts(study, replace(facts, references=references))
+    if setup.experiment.search.sampler == "grid":
+        enqueue_missing(study, setup.experiment)
+    trials = study.get_trials(deepcopy=False)
+    done = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    listener.start(store.remaining(facts, trials), done, len(setup.cases), references)
     if references is None:
         references = draw_references(setup, listener.reference)
-    store.save_facts(study, replace(facts, references=references))
+        store.save_facts(study, replace(facts, references=references))
     setup = with_references(setup, references)
     search(
         study,
         setup.experiment,
         budget,
-        evaluate=lambda number, parameters: run_trial(number, parameters, setup, listener.image),
+        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener),
         on_trial=listener.trial,
     )
+
+
+def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener) -> Outcome:
+    """A trial, with what may go wrong on any machine by its name."""
+    try:
+        return run_trial(number, parameters, setup, listener.image)
+    except torch.OutOfMemoryError as error:
+        raise RunFailed("The GPU ran out of memory.", fix="Set a smaller render.batch.") from error
+    except OSError as error:
+        raise RunFailed("A file could not be read or written.", where=setup.out, why=str(error)) from error
 
 
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     """Refuse to mix images that cannot be compared: other models, prompts or settings are another run.
 
-    What is searched may grow: more ratios, more trials.
+    What a grid searches may grow or shrink; what another sampler has learnt holds for its own ranges only.
     """
+    before, after = _comparable(earlier), _comparable(now)
     changed = [
-        f"model {name} ({earlier.models[name]['short_hash']} then, {model['short_hash']} now)"
-        for name, model in now.models.items()
-        if name in earlier.models and earlier.models[name]["sha256"] != model["sha256"]
-    ]
-    before, after = (_comparable(facts.experiment) for facts in (earlier, now))
-    changed += [
-        f"{part} ({before[part]} then, {after[part]} now)" if part.startswith("render.") else part
-        for part in before
-        if before[part] != after[part]
+        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part in SHOWN or "." in part else part
+        for part in dict.fromkeys([*before, *after])
+        if before.get(part) != after.get(part)
     ]
     if changed:
         raise BadInput(
@@ -115,13 +142,35 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         )
 
 
-def _comparable(experiment: dict) -> dict:
-    """The parts of an experiment that decide what an image is, beside the models and the searched values."""
-    free = ("batch", "config", "vocabulary")  # change no more than the last digit, or are checked elsewhere
-    render = {f"render.{key}": value for key, value in experiment["render"].items() if key not in free}
+SHOWN = ("the sampler", "drawn on")
+
+
+def _comparable(facts: store.Facts) -> dict:
+    """The parts of a run that decide what an image is, beside the searched values."""
+    experiment = facts.experiment
+    free = ("batch", "config", "vocabulary", "device", "dtype")  # see `drawing`; a batch is the last digit
+    render = {key: value for key, value in experiment["render"].items() if key not in free}
+    models = {
+        f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
+        for name, model in facts.models.items()
+    }
+    steps = [step | {"ratio": _value(step["ratio"])} for step in experiment["merge"]]
+    is_grid = experiment["search"]["sampler"] == "grid"
     return {
-        "the merge steps": [(step["name"], step["method"], step["models"]) for step in experiment["merge"]],
+        **models,
+        "the merge steps": steps,
         "the prompts": experiment["prompt"],
         "[score]": experiment["score"],
-        **{key: "searched" if isinstance(value, (dict, list)) else value for key, value in render.items()},
+        **{f"render.{key}": _value(value) for key, value in render.items()},
+        "the sampler": experiment["search"]["sampler"],
+        "the searched values": None if is_grid else [experiment["merge"], render],
+        "drawn on": facts.drawing["on"],
+        "the component configs": facts.drawing["components"],
     }
+
+
+def _value(value: Any) -> Any:
+    """A fixed value; a searched number may change, a searched choice of words may not."""
+    if isinstance(value, dict):
+        return "searched"
+    return value if not isinstance(value, list) or isinstance(value[0], str) else "searched"

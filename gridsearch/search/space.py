@@ -12,14 +12,27 @@ from gridsearch.store import tidy
 
 
 def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
-    """Ask for every searched parameter, in the decimals that were written: 0.3, not 0.30000000000000004."""
+    """Ask for every searched parameter, in the decimals that were written: 0.3, not 0.30000000000000004.
+
+    The points of a grid are fixed already; its lists of numbers are floats to Optuna, so that they may grow,
+    which the choices of a categorical parameter may not.
+    """
     parameters = {}
+    is_grid = experiment.search.sampler == "grid"
     for name, values in experiment.searched().items():
         if isinstance(values, Range):
-            parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=values.step))
+            step = None if is_grid else values.step
+            parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=step))
+        elif is_grid and is_numeric(values):
+            value = trial.suggest_float(name, min(values), max(values))
+            parameters[name] = min(values, key=lambda known: abs(known - value))
         else:
             parameters[name] = trial.suggest_categorical(name, values)
     return parameters
+
+
+def is_numeric(values: Sequence) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)
 
 
 def grid(experiment: Experiment) -> list[dict[str, Any]]:
@@ -49,5 +62,5 @@ def coarse_to_fine(values: Sequence[float]) -> list[float]:
 def planned_trials(experiment: Experiment) -> int:
     """How many trials the experiment asks for."""
     if experiment.search.sampler == "grid":
-        return min(len(grid(experiment)), experiment.search.trials or 10**9)
+        return len(grid(experiment))
     return experiment.search.trials

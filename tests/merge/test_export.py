@@ -94,9 +94,3 @@ def test_a_full_disk_is_found_before_writing(parents, tmp_path, monkeypatch):
             tmp_path / "m.safetensors", {"x": TensorInfo("F32", (2,))}, iter([torch.ones(2)]), {}
         )
     assert not list(tmp_path.glob("*m.safetensors*"))
-
-
-def test_only_safetensors_are_written(parents, tmp_path):
-    first, sources = parents
-    with pytest.raises(BadInput, match="safetensors"):
-        export_merge(tmp_path / "m.ckpt", first, sources, {"a": 1.0}, target())

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+from gridsearch.score.cells import cut
+from gridsearch.score.image import read_image
 
 GRIDS = Path(__file__).parents[3] / "shared" / "grids"
 # Left to right: h healthy, b blank, g ghost, u burnt, f shards, n noise. From the README beside them.
 LABELS = {"0001": "hbhuu", "0003": "hbhff", "0019": "bbbnfn", "0110": "hbbbu", "0124": "hbguf"}
 REFERENCE = {"0001": 0, "0003": 0, "0110": 0, "0124": 0}
 KEPT = {"0001": 2, "0003": 2}
-HEIGHTS = (768, 832, 896, 1024, 1152, 1216, 1344)  # usual SDXL ones
-BANDS = range(271, 330)  # heights of the label band above the cells
 
 needs_grids = pytest.mark.skipif(not GRIDS.is_dir(), reason=f"no grids at {GRIDS}")
 
@@ -51,13 +52,46 @@ def grey(plane):
 
 
 def cells(grid):
-    """The cells of one grid, left to right, and their labels: [("h", uint8 (H, W, 3)), ...]."""
+    """The cells of one published grid, left to right, and their labels: [("h", uint8 (H, W, 3)), ...]."""
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
-    width, height = (int(part) for part in path.stem.split("-")[3:5])
-    with Image.open(path) as file:
-        sheet = np.asarray(file.convert("RGB"))
-    (band,) = (height - cell for cell in HEIGHTS if height - cell in BANDS)
-    top = round(band * sheet.shape[1] / width) + 1  # one pixel in, for scaling mixes neighbours
-    edges = np.linspace(0, sheet.shape[1], len(LABELS[grid]) + 1).round().astype(int)
-    bounds = zip(LABELS[grid], edges, edges[1:], strict=False)
-    return [(label, sheet[top:, left + 1 : right - 1]) for label, left, right in bounds]
+    found = cut(read_image(path), path)
+    return [(label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True)]
+
+
+def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safetensors [57a96b981e]",)):
+    """Rows of pictures, uint8 (H, W, 3) each of one size, put together as AUTOMATIC1111's web UI does.
+
+    Returns:
+        The grid, and where each picture lies: {(row, column): (left, top, right, bottom)}.
+    """
+    rows, columns = len(pictures), len(pictures[0])
+    height, width = pictures[0][0].shape[:2]
+    font_size = (width + height) // 25
+    space = font_size // 2
+    labels = [column_labels[column % len(column_labels)].split() for column in range(columns)]
+    tallest = max(len(lines) * (font_size + space) - space for lines in labels)
+    left, top = width * 3 // 4 if row_labels else 0, tallest + 2 * space
+    size = left + columns * (width + margin) - margin, top + rows * (height + margin) - margin
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+
+    def write(lines, x, y, allowed):
+        for index, line in enumerate(lines):
+            fitting = font_size
+            while draw.textlength(line, ImageFont.load_default(fitting)) > allowed:
+                fitting -= 1
+            place = x, y + (index - (len(lines) - 1) / 2) * (font_size + space)
+            draw.text(place, line, "black", ImageFont.load_default(fitting), anchor="mm")
+
+    boxes = {}
+    for column, lines in enumerate(labels):
+        write(lines, left + column * (width + margin) + width / 2, top / 2, width)
+    for row, line in enumerate(pictures):
+        y = top + row * (height + margin)
+        if row_labels:
+            write([f"CFG: {row + 4.5}"], left / 2, y + height / 2, left)
+        for column, picture in enumerate(line):
+            x = left + column * (width + margin)
+            sheet.paste(Image.fromarray(picture), (x, y))
+            boxes[row, column] = (x, y, x + width, y + height)
+    return sheet, boxes

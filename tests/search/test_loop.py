@@ -1,6 +1,8 @@
 """The search loop on an objective that renders nothing: what is run, under which number, and what is kept."""
 
 import time
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from gridsearch import store
 from gridsearch.errors import RunFailed
 from gridsearch.experiment import parse_experiment
 from gridsearch.outcome import Outcome
-from gridsearch.search.loop import Budget, search
+from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.space import planned_trials
 
 
@@ -28,7 +30,22 @@ def experiment(high=1.0, **search_table):
     )
 
 
-FACTS = store.Facts(experiment={}, models={}, versions={}, references=None, planned=5)
+FACTS = store.Facts(
+    experiment={}, models={}, versions={}, references=None, planned=5, drawing={}, file="x.toml"
+)
+
+
+def listed(ratios):
+    return parse_experiment(
+        {
+            "name": "x",
+            "models": {"a": "a.safetensors", "b": "b.safetensors"},
+            "merge": [{"models": ["a", "b"], "ratio": ratios}],
+            "prompt": [{"text": "t"}],
+        },
+        Path(),
+        "x",
+    )
 
 
 @pytest.fixture
@@ -39,7 +56,7 @@ def study(tmp_path):
 
 
 def outcome(ratio):
-    return Outcome([{"verdict": "ok", "defect": abs(ratio - 0.6)}], {"merge": 0.0})
+    return Outcome([{"verdict": "ok", "defect": abs(ratio - 0.6)}], {"merge": 0.001})
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
@@ -54,6 +71,8 @@ def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
             raise RunFailed("no luck")
         return outcome(parameters["ratio"])
 
+    if what.search.sampler == "grid":
+        enqueue_missing(study, what)
     search(study, what, budget, evaluate, lambda *_: None)
     return seen
 
@@ -71,6 +90,59 @@ def test_a_grid_runs_every_point_once(study):
 def test_a_grown_grid_runs_only_what_is_new(study):
     run(study, experiment(high=0.5))
     assert sorted(ratio for _, ratio in run(study, experiment(high=1.0))) == [0.75, 1.0]
+
+
+def test_a_narrowed_grid_withdraws_what_it_no_longer_asks_for(study):
+    with pytest.raises(KeyboardInterrupt):
+        run(study, experiment(high=1.0), kill=[2])  # 0 and 1 are done, 0.5 is cut short, two wait
+    assert [ratio for _, ratio in run(study, experiment(high=0.25))] == [0.25]
+    assert (
+        store.remaining(replace(FACTS, experiment={"search": {"sampler": "grid"}}, planned=2), study.trials)
+        == 0
+    )
+    reasons = [trial.user_attrs.get(store.REASON) for trial in study.trials if trial.state == TrialState.FAIL]
+    assert reasons == ["no longer asked for"] * 2
+
+
+def test_values_that_no_decimal_can_write_are_drawn_once(study):
+    thirds = listed([1 / 3, 2 / 3])
+    assert [ratio for _, ratio in run(study, thirds)] == [1 / 3, 2 / 3]
+    assert run(study, thirds) == []
+
+
+def test_a_list_may_grow(study):
+    assert [ratio for _, ratio in run(study, listed([0.3, 0.5]))] == [0.3, 0.5]
+    assert [ratio for _, ratio in run(study, listed([0.3, 0.5, 0.7]))] == [0.7]
+
+
+def test_a_trial_cut_off_between_two_parameters_is_taken_up_and_not_drawn_twice(study):
+    two = parse_experiment(
+        {
+            "name": "x",
+            "models": {"a": "a.safetensors", "b": "b.safetensors"},
+            "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}}],
+            "render": {"cfg": [3.0, 5.0]},
+            "prompt": [{"text": "t"}],
+        },
+        Path(),
+        "x",
+    )
+    enqueue_missing(study, two)
+    study.ask().suggest_float("ratio", 0.0, 1.0)  # killed before it asked for the other
+    run(study, two)
+    assert len(study.trials) == 6
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 6
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 6
+
+
+def test_the_time_a_run_was_off_does_not_count_against_the_budget(study):
+    with pytest.raises(KeyboardInterrupt):
+        run(study, experiment(), kill=[0])
+    yesterday = datetime.now() - timedelta(hours=20)
+    model = study._storage._backend.engine
+    with model.begin() as connection:
+        connection.exec_driver_sql("UPDATE trials SET datetime_start = ?", (str(yesterday),))
+    assert len(run(study, experiment(), Budget(deadline=time.time() + 3600))) == 5
 
 
 @pytest.mark.parametrize("settings", [{}, {"sampler": "tpe", "trials": 14}, {"sampler": "qmc", "trials": 6}])
@@ -115,5 +187,6 @@ def test_budgets(study):
 def test_samplers_run_as_many_trials_as_asked_on_the_steps_asked(study, name):
     what = experiment(sampler=name, trials=12)
     seen = run(study, what)
-    assert len(seen) == planned_trials(what) == 12
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * planned_trials(what)
     assert {ratio for _, ratio in seen} <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert len(seen) == len({ratio for _, ratio in seen})  # what was drawn once is not drawn again
