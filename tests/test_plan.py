@@ -18,7 +18,7 @@ def demo(toy):
 
 def test_the_demo_is_counted_right(demo, tmp_path):
     plan = make_plan(demo, tmp_path / "not" / "there")
-    assert (plan.trials, plan.cases, plan.references, plan.images) == (21, 16, 16, 21 * 16 + 16)
+    assert (plan.trials, plan.cases, plan.references, plan.images) == (21, 32, 32, 21 * 32 + 32)
     # One live copy in float32: twice the bytes of the half-precision file, less its header.
     assert plan.memory == pytest.approx(2 * plan.parents.first.bytes, rel=0.03)
     assert plan.seconds > 0
@@ -28,7 +28,7 @@ def test_the_demo_is_counted_right(demo, tmp_path):
 def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(1000, 1000, 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(BadInput, match="disk is too small: 352 images"):
+    with pytest.raises(BadInput, match="disk is too small: 704 images"):
         make_plan(demo, tmp_path)
 
 
