@@ -228,7 +228,8 @@ def _score_again(folder: Path, reference: str | None, csv: Path | None) -> None:
 
 def _score_files(paths: list[Path], reference: str | None, csv: Path | None) -> None:
     from gridsearch.files import write_atomic
-    from gridsearch.score_files import ERROR, files_of, read_reference, score_files, to_csv
+    from gridsearch.score_files import ERROR, files_of, read_reference, score_files
+    from gridsearch.spreadsheet import to_csv
 
     files = files_of(paths)
     with terminal.Progress() as progress:

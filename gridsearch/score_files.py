@@ -23,7 +23,6 @@ COLUMNS = (
     *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
     *("colourfulness", "entropy", "dial", "reason"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
 
 Reference = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
@@ -111,16 +110,6 @@ def score_files(
         advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Scored(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """The table as CSV, with no text in it that a spreadsheet would take for a formula."""
-    texts = table.select_dtypes(exclude="number").columns
-    return table.assign(**{name: table[name].map(_quoted) for name in texts}).to_csv(index=False)
-
-
-def _quoted(text: object) -> object:
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
 
 
 def _one_line(error: BadInput) -> str:

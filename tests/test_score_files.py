@@ -12,7 +12,8 @@ from gridsearch.errors import BadInput
 from gridsearch.score.band import band_of
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
-from gridsearch.score_files import ERROR, files_of, read_reference, score_files, to_csv
+from gridsearch.score_files import ERROR, files_of, read_reference, score_files
+from gridsearch.spreadsheet import to_csv
 from tests.score.pictures import drawn_grid, gained, scene
 
 

@@ -10,6 +10,7 @@ from gridsearch import store
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
 from gridsearch.report.results import METRICS, Results
+from gridsearch.spreadsheet import to_csv
 
 TRIAL_SECONDS = ("merge", "render", "score")
 CASE = ("prompt_id", "prompt", "seed", "prediction_type")
@@ -100,5 +101,5 @@ def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_tables(results: Results) -> None:
     """Write trials.csv and images.csv into the results folder."""
-    write_atomic(results.folder / "trials.csv", results.trials.to_csv(index=False))
-    write_atomic(results.folder / "images.csv", results.images.to_csv(index=False))
+    write_atomic(results.folder / "trials.csv", to_csv(results.trials))
+    write_atomic(results.folder / "images.csv", to_csv(results.images))
