@@ -65,7 +65,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         scheduler_for(sampling, scheduler)  # says where a sampler and a mode do not go together
     trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
     references = cases * len(experiment.reference_models())
-    images = trials * cases + references
+    disk, disk_free = require_disk(experiment, folder)
     seconds, seconds_from = _seconds_per_image(experiment, config, folder)
     plan = Plan(
         experiment=experiment,
@@ -74,16 +74,37 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         trials=trials,
         cases=cases,
         references=references,
-        disk=int(images * experiment.render.width * experiment.render.height * PNG_BYTES_PER_PIXEL),
-        disk_free=shutil.disk_usage(_existing(folder)).free,
+        disk=disk,
+        disk_free=disk_free,
         memory=_memory(experiment, parents),
         memory_free=_memory_free(experiment),
-        seconds=seconds * images,
+        seconds=seconds * (trials * cases + references),
         seconds_from=seconds_from,
         warnings=warnings_about(experiment, parents) + cut_prompts(experiment.prompt, tokenizer),
     )
-    _require_room(plan, folder)
+    _require_memory(plan)
     return plan
+
+
+def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
+    """The bytes that the experiment's images take, and the bytes that are free.
+
+    Raises:
+        BadInput: the first is more than the second.
+    """
+    render = experiment.render
+    models = planned_trials(experiment) + len(experiment.reference_models())
+    images = models * len(cases_of(experiment.prompt))
+    needed = int(images * render.width * render.height * PNG_BYTES_PER_PIXEL)
+    free = shutil.disk_usage(_existing(folder)).free
+    if needed > free:
+        raise BadInput(
+            f"The disk is too small: {images:,} images take about {size(needed)}.",
+            where=_existing(folder),
+            why=f"{size(free)} are free.",
+            fix="Free some space, use --out on another disk, or search fewer ratios.",
+        )
+    return needed, free
 
 
 def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tuple[float, str]:
@@ -120,14 +141,7 @@ def _memory_free(experiment: Experiment) -> int:
     return psutil.virtual_memory().available
 
 
-def _require_room(plan: Plan, folder: Path) -> None:
-    if plan.disk > plan.disk_free:
-        raise BadInput(
-            f"The disk is too small: {plan.images:,} images take about {size(plan.disk)}.",
-            where=_existing(folder),
-            why=f"{size(plan.disk_free)} are free.",
-            fix="Free some space, use --out on another disk, or search fewer ratios.",
-        )
+def _require_memory(plan: Plan) -> None:
     if plan.memory > plan.memory_free:
         raise BadInput(
             f"There is too little memory: the model takes about {size(plan.memory)}.",

@@ -15,6 +15,7 @@ from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.outcome import Outcome
 from gridsearch.parents import identify, open_parents, warnings_about
+from gridsearch.plan import require_disk
 from gridsearch.render.cases import Case, cut_prompts
 from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
@@ -74,10 +75,11 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     if store.has_study(out):
         earlier, _ = store.read_study(out)
         require_same_run(earlier, facts, out)
+    else:
+        require_disk(experiment, out)
     setup = load_setup(experiment, parents, out)
-    for note in warnings_about(experiment, parents) + cut_prompts(
-        experiment.prompt, setup.renderer.pipe.tokenizer
-    ):
+    cut = cut_prompts(experiment.prompt, setup.renderer.pipe.tokenizer)
+    for note in warnings_about(experiment, parents) + cut:
         listener.note(note)
     with store.locked(out):
         if not store.has_study(out):
