@@ -34,10 +34,11 @@ RATIOS = (0.3, 0.6, 0.9)
 
 def main(path: Path) -> None:
     """Print the seconds of each part, by hand and here, and their ratios."""
-    logging.disable_progress_bar()
     experiment = load_experiment(path)
     with tempfile.TemporaryDirectory() as folder:
         setup = with_references(load_setup(experiment, open_parents(experiment), Path(folder)), [])
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
         # Side by side and the best of each, so that a busy machine slows both.
         ours = [here(number, setup, ratio) for number, ratio in enumerate(RATIOS)]
         theirs = [by_hand(setup, ratio, Path(folder) / "merged.safetensors") for ratio in RATIOS]
