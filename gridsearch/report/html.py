@@ -130,7 +130,11 @@ def _table(grid: Grid, picture) -> dict:
 
 def _strip(grid: Grid, answer: Answer, picture) -> dict | None:
     """One case along the ratio in the best slice, evenly thinned, with the recommended one in it."""
-    columns = next((group.columns for group in grid.groups if any(c.best for c in group.columns)), ())
+    wanted = answer.best.trial if answer.best else None
+    holds = (
+        group.columns for group in grid.groups if any(c.best and c.trial == wanted for c in group.columns)
+    )
+    columns = next(holds, ())
     if len(columns) < 2:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)

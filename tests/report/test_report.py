@@ -158,3 +158,13 @@ def test_best_json_before_anything_is_done(tmp_path):
     best = best_dict(empty, analyse(empty))
     assert best["parameters"] == {}
     assert best["recipe"] is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_strip_is_of_the_recommended_mode_whichever_that_is(modes, order):
+    found = analyse(modes)
+    answer = replace(found, slices=found.slices[::order])
+    html = report_html(modes, answer, modes.folder)
+    strip = html[html.index('<figure class="strip">') :]
+    shown = re.search(r'<li class="best">\s*<a href="([^"]+)"', strip)[1]
+    assert modes.images.set_index("file").loc[shown, "trial"] == answer.best.trial
