@@ -251,6 +251,11 @@ def test_a_study_that_another_program_reads_is_not_replaced_under_it(finished, t
     pd.testing.assert_frame_equal(load_results(tmp_path / "copy").trials, before)
 
 
+def hear_interrupts():
+    """A shell starts its background jobs deaf to Ctrl-C, and a test run among them hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     (tmp_path / "x.toml").write_text(
         f"""name = "small"
@@ -261,7 +266,12 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     )
     command = [sys.executable, "-u", "-m", "gridsearch", "run", "x.toml"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     ) as process:
         assert any(line.startswith("trial    2") for line in process.stdout)
         process.send_signal(signal.SIGINT)
