@@ -1,4 +1,4 @@
-"""Writing a file so that a reader, or a crash, never sees half of it."""
+"""Where files go: written so that a reader, or a crash, never sees half of one; and the cache folder."""
 
 import os
 from pathlib import Path
@@ -22,3 +22,10 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """This program's folder under `XDG_CACHE_HOME`, or under `~/.cache` where that is not set."""
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The XDG Base Directory Specification has a relative path ignored.
+    return (root if root.is_absolute() else Path.home() / ".cache") / "gridsearch"

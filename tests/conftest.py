@@ -7,6 +7,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,12 @@ import pytest
 # The same examples on every run: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
+
+# What the tests and the programs they start keep is not the user's; the hub's cache stays where it is.
+_users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ.setdefault("HF_HOME", str(_users / "huggingface"))
+_cache = tempfile.TemporaryDirectory(prefix="gridsearch-tests-")
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

@@ -9,7 +9,6 @@ tokenizer without a vocabulary, prompts never cut, tensors never loaded) is an e
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from gridsearch.errors import BadInput
+from gridsearch.files import cache_folder
 from gridsearch.render.vocabulary import (
     CLIP_TOKENS,
     END,
@@ -97,10 +97,8 @@ def folder_digest(folder: Path) -> str:
 
 
 def default_cache() -> Path:
-    """Where joined folders are kept: under `XDG_CACHE_HOME`, or `~/.cache` where that is not set."""
-    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG Base Directory Specification has a relative path ignored.
-    return (root if root.is_absolute() else Path.home() / ".cache") / "gridsearch" / "components"
+    """Where joined folders are kept."""
+    return cache_folder() / "components"
 
 
 # -- before loading: the folder
