@@ -80,13 +80,18 @@ def plan(
 @app.command(epilog="Example: gridsearch inspect models/*.safetensors")
 def inspect(checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")]) -> None:
     """Say what a checkpoint is: architecture, dtype, prediction type and where that was read, hash."""
-    from gridsearch.merge.files import architecture, open_checkpoint, prediction_of, sha256_of
+    from gridsearch.merge.architecture import architecture
+    from gridsearch.merge.files import open_checkpoint
+    from gridsearch.merge.identity import cached_sha256
+    from gridsearch.merge.prediction import read_prediction
 
     opened = [open_checkpoint(path) for path in checkpoints]
     with terminal.Progress() as progress:
         for checkpoint in opened:
-            sha256 = sha256_of(checkpoint.path, progress.hashing(checkpoint.path.name, checkpoint.bytes))
-            terminal.show_checkpoint(checkpoint, architecture(checkpoint), prediction_of(checkpoint), sha256)
+            sha256 = cached_sha256(checkpoint.path, progress.hashing(checkpoint.path.name, checkpoint.bytes))
+            terminal.show_checkpoint(
+                checkpoint, architecture(checkpoint), read_prediction(checkpoint), sha256
+            )
 
 
 # -- the run

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment, Range, Render
-from gridsearch.merge.files import (
-    Checkpoint,
-    Prediction,
-    open_checkpoint,
-    prediction_of,
-    require_same_shapes,
-    require_sdxl,
-    sha256_of,
-    short_hash,
-)
+from gridsearch.merge.architecture import require_same_shapes, require_sdxl
+from gridsearch.merge.files import Checkpoint, open_checkpoint
+from gridsearch.merge.identity import cached_sha256, short_hash
+from gridsearch.merge.prediction import Prediction, prediction_of
 from gridsearch.render.sampling import Sampling
 
 
@@ -69,11 +63,9 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
             "The parents predict different things (epsilon and v): only part of the ratios can draw well."
         )
     for name, prediction in parents.predictions.items():
-        marked = "v_pred" in parents.checkpoints[name].tensors
-        if marked and prediction.type == "epsilon":
-            found.append(
-                f"{name} carries the marker key v_pred but is taken as epsilon ({prediction.source})."
-            )
+        if prediction.conflicts:
+            said = " and ".join(prediction.conflicts)
+            found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
     for name in ("cfg", "cfg_rescale", "steps"):
         if isinstance(value := getattr(experiment.render, name), (Range, tuple)):
             found.append(f"The references are drawn at {name} {usual_value(value):g}.")
@@ -92,7 +84,7 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
     """What each parent is, by content: its SHA-256, and how its prediction type is known."""
     found = {}
     for name, checkpoint in parents.checkpoints.items():
-        sha256 = sha256_of(checkpoint.path, hashing(name, checkpoint.bytes))
+        sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
         prediction = parents.predictions[name]
         found[name] = {
             "path": str(checkpoint.path),
