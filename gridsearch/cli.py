@@ -79,19 +79,16 @@ def plan(
 
 @app.command(epilog="Example: gridsearch inspect models/*.safetensors")
 def inspect(checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")]) -> None:
-    """Say what a checkpoint is: architecture, dtype, prediction type and where that was read, hash."""
-    from gridsearch.merge.architecture import architecture
-    from gridsearch.merge.files import open_checkpoint
-    from gridsearch.merge.identity import cached_sha256
-    from gridsearch.merge.prediction import read_prediction
+    """Say what a checkpoint file or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
 
-    opened = [open_checkpoint(path) for path in checkpoints]
+    Where the prediction type was read is said too, and what says otherwise.
+    """
+    from gridsearch.inspection import cut, described, open_any
+
+    opened = [open_any(path) for path in checkpoints]
     with terminal.Progress() as progress:
         for checkpoint in opened:
-            sha256 = cached_sha256(checkpoint.path, progress.hashing(checkpoint.path.name, checkpoint.bytes))
-            terminal.show_checkpoint(
-                checkpoint, architecture(checkpoint), read_prediction(checkpoint), sha256
-            )
+            terminal.show_checkpoint(cut(str(checkpoint.path)), described(checkpoint, progress.hashing))
 
 
 # -- the run

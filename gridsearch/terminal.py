@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from rich import box
@@ -153,24 +154,16 @@ def settings_text(parameters: Mapping[str, Any]) -> str:
     )
 
 
-def show_checkpoint(checkpoint: Any, architecture: str, prediction: Any, sha256: str) -> None:
-    """Everything `inspect` knows of a file."""
-    table = Table(title=escape(str(checkpoint.path)), box=box.SIMPLE, show_header=False, title_justify="left")
-    rows = {
-        "architecture": architecture,
-        "prediction type": f"{prediction.type} ({prediction.source})",
-        "zero terminal SNR": "yes (marker key ztsnr)" if prediction.zero_terminal_snr else "no",
-        "size": f"{size(checkpoint.bytes)}, {len(checkpoint.tensors):,} tensors",
-        "dtype": ", ".join(checkpoint.dtypes),
-        "SHA-256": sha256,
-        "A1111 hash": sha256[:10],
-        **{f"metadata {key}": value[:300] for key, value in sorted(checkpoint.metadata.items())},
-    }
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(escape(name), escape(value))
-    out.print(table)
+def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Everything `inspect` knows of a file. Lines are not folded, so that a hash can be copied whole."""
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    for _, group in groupby(rows, key=lambda row: row[0].startswith(" ")):
+        aligned = list(group)
+        width = max(len(label) for label, _ in aligned)
+        for label, value in aligned:
+            words = value.replace("\n", "\n" + " " * (width + 4))
+            out.print(f"  [dim]{escape(label.ljust(width))}[/]  {escape(words)}", soft_wrap=True)
+    out.print()
 
 
 def show_plan(plan: Any) -> None:

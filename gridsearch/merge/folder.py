@@ -1,0 +1,72 @@
+"""What a diffusers folder holds, read from its JSON files and the headers of its weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gridsearch.errors import BadInput
+from gridsearch.merge.files import Checkpoint, open_checkpoint
+from gridsearch.merge.prediction import Prediction, meaning
+
+INDEX = "model_index.json"
+SCHEDULER = "scheduler_config.json"
+
+# Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
+_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A diffusers folder: its pipeline, the class of each component, and the weights files."""
+
+    path: Path
+    pipeline: str
+    classes: dict[str, str]  # component -> class
+    weights: dict[str, tuple[Checkpoint, ...]]  # component -> files
+    prediction: Prediction
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    return (path / INDEX).is_file()
+
+
+def open_folder(path: Path) -> Folder:
+    """Read what `model_index.json` names; a weight is not loaded.
+
+    Raises:
+        BadInput: a JSON file or a weights file is broken.
+    """
+    index = _read_object(path / INDEX)
+    classes = {
+        name: str(entry[1])
+        for name, entry in index.items()
+        if isinstance(entry, list) and len(entry) == 2 and entry[1] and Path(name).name == name
+    }
+    files = {name: sorted((path / name).glob("*.safetensors")) for name in classes}
+    weights = {name: tuple(map(open_checkpoint, found)) for name, found in files.items() if found}
+    return Folder(path, str(index.get("_class_name")), classes, weights, _scheduler_prediction(path))
+
+
+def _scheduler_prediction(path: Path) -> Prediction:
+    config = path / "scheduler" / SCHEDULER
+    content = _read_object(config) if config.is_file() else {}
+    name = str(content.get("_class_name"))
+    other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
+    said = other or meaning(content.get("prediction_type"))
+    trained_down = content.get("rescale_betas_zero_snr") is True
+    if said:
+        return Prediction(said, SCHEDULER, trained_down)
+    return Prediction("epsilon", f"default: {SCHEDULER} says nothing", trained_down)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(
+            "This file cannot be read.", where=file, why=str(error), fix="Copy it again."
+        ) from None
+    if not isinstance(content, dict):
+        raise BadInput("This file is not a JSON object.", where=file, fix="Copy it again.")
+    return content
