@@ -8,7 +8,7 @@ the model that draws, and reading the views in order gives the file back. Both d
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,31 @@ CLIP_G = "conditioner.embedders.1.model."
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows `rows` of a file tensor, as a view onto a live parameter (`view.shape == file[rows].shape`)."""
+    """Rows `rows` of a file tensor, as a view onto a live parameter (`view.shape == file[rows].shape`).
+
+    `name` is that parameter as diffusers and transformers name it, its component in front; `transposed`
+    says that the view is the parameter's transpose.
+    """
 
     rows: slice
     view: Tensor
+    name: str = ""
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a parameter is kept in a checkpoint file: rows `rows` of `key`.
+
+    `shape` is the shape of those rows in the file and `file_shape` that of the whole tensor; `transposed`
+    says that the parameter is the transpose of them.
+    """
+
+    key: str
+    rows: slice
+    shape: tuple[int, ...]
+    file_shape: tuple[int, ...]
+    transposed: bool = False
 
 
 WHOLE = slice(None)
@@ -45,6 +66,20 @@ def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[Piece]]:
     views |= dict(_clip_l_views(components["text_encoder"]))
     views |= dict(_clip_g_views(components["text_encoder_2"]))
     return views
+
+
+def places_of(views: Mapping[str, list[Piece]]) -> dict[str, Place]:
+    """`file_views` turned round: diffusers parameter -> its place in the file."""
+    return {
+        piece.name: Place(key, piece.rows, tuple(piece.view.shape), shape_of(pieces), piece.transposed)
+        for key, pieces in views.items()
+        for piece in pieces
+    }
+
+
+def shape_of(pieces: list[Piece]) -> tuple[int, ...]:
+    """The shape of the file tensor that the pieces make up."""
+    return (sum(piece.view.shape[0] for piece in pieces), *pieces[0].view.shape[1:])
 
 
 def file_state_dict(components: Mapping[str, nn.Module], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -79,7 +114,7 @@ _UNET_ENDS = {
 def _unet_views(unet: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
     layers = len(unet.down_blocks[0].resnets)
     for name, parameter in unet.named_parameters():
-        yield UNET + _unet_key(name, unet, layers), [Piece(WHOLE, parameter.data)]
+        yield UNET + _unet_key(name, unet, layers), [Piece(WHOLE, parameter.data, f"unet.{name}")]
 
 
 def _unet_key(name: str, unet: nn.Module, layers: int) -> str:
@@ -128,7 +163,7 @@ def _vae_views(vae: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
         view = parameter.data
         if ".attentions." in name and view.ndim == 2:  # a 1x1 convolution in the file, a linear layer here
             view = view[:, :, None, None]
-        yield VAE + _vae_key(name, ups), [Piece(WHOLE, view)]
+        yield VAE + _vae_key(name, ups), [Piece(WHOLE, view, f"vae.{name}")]
 
 
 def _vae_key(name: str, ups: int) -> str:
@@ -153,7 +188,8 @@ def _vae_key(name: str, ups: int) -> str:
 
 def _clip_l_views(encoder: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
     for name, parameter in encoder.named_parameters():
-        yield CLIP_L + name.removeprefix("text_model."), [Piece(WHOLE, parameter.data)]
+        piece = Piece(WHOLE, parameter.data, f"text_encoder.{name}")
+        yield CLIP_L + name.removeprefix("text_model."), [piece]
 
 
 _CLIP_G_ENDS = {
@@ -173,22 +209,27 @@ _CLIP_G_LAYER = {
 
 def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
     # text_projection is stored transposed: open_clip multiplies x @ P, transformers applies a linear layer.
-    yield CLIP_G + "text_projection", [Piece(WHOLE, encoder.text_projection.weight.data.T)]
-    parameters = {name.removeprefix("text_model."): p.data for name, p in encoder.named_parameters()}
-    for name, data in parameters.items():
+    projection = encoder.text_projection.weight.data.T
+    name = "text_encoder_2.text_projection.weight"
+    yield CLIP_G + "text_projection", [Piece(WHOLE, projection, name, transposed=True)]
+    whole = {
+        name.removeprefix("text_model."): Piece(WHOLE, parameter.data, f"text_encoder_2.{name}")
+        for name, parameter in encoder.named_parameters()
+    }
+    for name, piece in whole.items():
         if name in _CLIP_G_ENDS:
-            yield CLIP_G + _CLIP_G_ENDS[name], [Piece(WHOLE, data)]
+            yield CLIP_G + _CLIP_G_ENDS[name], [piece]
         elif match := re.match(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name):
             layer, module, leaf = match.groups()
             block = f"{CLIP_G}transformer.resblocks.{layer}."
             if module in _CLIP_G_LAYER:
-                yield f"{block}{_CLIP_G_LAYER[module]}.{leaf}", [Piece(WHOLE, data)]
+                yield f"{block}{_CLIP_G_LAYER[module]}.{leaf}", [piece]
             elif module == "self_attn.q_proj":
-                yield f"{block}attn.in_proj_{leaf}", _joined(name, parameters)
+                parts = [whole[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")]
+                yield f"{block}attn.in_proj_{leaf}", _joined(parts)
 
 
-def _joined(q_name: str, parameters: Mapping[str, Tensor]) -> list[Piece]:
+def _joined(parts: list[Piece]) -> list[Piece]:
     """The q, k and v projections, one under the other as open_clip keeps them."""
-    width = parameters[q_name].shape[0]
-    names = [q_name.replace("q_proj", part) for part in ("q_proj", "k_proj", "v_proj")]
-    return [Piece(slice(i * width, (i + 1) * width), parameters[name]) for i, name in enumerate(names)]
+    width = parts[0].view.shape[0]
+    return [replace(piece, rows=slice(i * width, (i + 1) * width)) for i, piece in enumerate(parts)]

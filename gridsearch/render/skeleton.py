@@ -13,7 +13,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from gridsearch.errors import BadInput
-from gridsearch.render.layout import CLIP_G, CLIP_L, UNET, VAE, file_views
+from gridsearch.render.layout import CLIP_G, CLIP_L, UNET, VAE, Place, file_views, places_of, shape_of
 
 COMPONENT_OF = {UNET: "unet", VAE: "vae", CLIP_L: "text_encoder", CLIP_G: "text_encoder_2"}
 
@@ -33,10 +33,15 @@ def skeleton(folder: Path) -> dict[str, nn.Module]:
 
 def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """What a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
-    return {
-        key: (sum(piece.view.shape[0] for piece in pieces), *pieces[0].view.shape[1:])
-        for key, pieces in file_views(skeleton(folder)).items()
-    }
+    return {key: shape_of(pieces) for key, pieces in file_views(skeleton(folder)).items()}
+
+
+def places(folder: Path) -> dict[str, Place]:
+    """Where each parameter is kept in a checkpoint for these configs: diffusers' name -> its place.
+
+    A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
+    """
+    return places_of(file_views(skeleton(folder)))
 
 
 def check_file(path: Path, folder: Path) -> None:
