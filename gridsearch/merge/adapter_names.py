@@ -1,0 +1,135 @@
+"""How adapter files spell the modules of SDXL, and what they call the parts of a delta.
+
+Every spelling is made from the model's own parameter names and looked up exactly: nothing is guessed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+UNET = "model.diffusion_model."
+
+
+class Place(Protocol):
+    """Where a parameter is kept in a checkpoint file: rows `rows`, of shape `shape`, of the tensor `key`.
+
+    `file_shape` is that of the whole tensor; `transposed` says that the parameter is the rows' transpose.
+    """
+
+    key: str
+    rows: slice
+    shape: tuple[int, ...]
+    file_shape: tuple[int, ...]
+    transposed: bool
+
+
+# What follows a module's name in an adapter file -> the part of a delta that it is.
+PARTS = {
+    "alpha": "alpha",
+    "diff": "diff",
+    "diff_b": "diff_b",
+    "w_norm": "w_norm",
+    "b_norm": "b_norm",
+    "lora_mid.weight": "mid",
+    # kohya; PEFT, saved and live; diffusers' text encoders, layers and attention processors before PEFT.
+    "lora_down.weight": "down", "lora_up.weight": "up",
+    "lora_A.weight": "down", "lora_B.weight": "up",
+    "lora_A.default.weight": "down", "lora_B.default.weight": "up",
+    "lora_linear_layer.down.weight": "down", "lora_linear_layer.up.weight": "up",
+    "lora.down.weight": "down", "lora.up.weight": "up",
+    "down.weight": "down", "up.weight": "up",
+}  # fmt: skip
+PARTS |= {f"hada_{part}": f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}
+PARTS |= {f"lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
+
+_DORA = "DoRA, whose change of a weight is not proportional to its strength"
+_IA3 = "(IA)^3, which multiplies weights instead of adding to them"
+_OFT = "OFT, which rotates weights instead of adding to them"
+_GLORA = "GLoRA, whose change depends on the weight that it is added to"
+UNSUPPORTED = {
+    "dora_scale": _DORA,
+    "lora_magnitude_vector": _DORA,
+    "lora_magnitude_vector.weight": _DORA,
+    "lora_magnitude_vector.default.weight": _DORA,
+    "on_input": _IA3,
+    "ia3_l": _IA3,
+    "oft_blocks": _OFT,
+    "oft_diag": _OFT,
+    "a1.weight": _GLORA,
+    "b1.weight": _GLORA,
+}  # fmt: skip
+
+
+def spellings(places: Mapping[str, Place]) -> dict[str, str]:
+    """Every way in which an adapter file may name a module -> the module's own name.
+
+    Args:
+        places: diffusers parameter (`unet.conv_in.weight`) -> its place in a checkpoint.
+
+    Returns:
+        `lora_unet_input_blocks_0_0`, `unet.conv_in`, ... -> `unet.conv_in`.
+    """
+    modules: dict[str, str] = {}
+    for parameter, place in places.items():
+        module, leaf = parameter.rsplit(".", 1)
+        for spelling in _spellings(module, place.key.removesuffix(f".{leaf}")):
+            if modules.setdefault(spelling, module) != module:
+                raise ValueError(f"{spelling} names both {modules[spelling]} and {module}")
+    return modules
+
+
+def _spellings(module: str, stem: str) -> Iterator[str]:
+    component, name = module.split(".", 1)
+    if component == "unet":
+        original = stem.removeprefix(UNET)
+        dotted = [
+            f"{prefix}{name}" for prefix in ("unet.", "", "base_model.model.", "base_model.model.unet.")
+        ]
+        yield from dotted
+        yield from (f"{prefix}{original}" for prefix in ("diffusion_model.", UNET))
+        for flat in (name.replace(".", "_"), original.replace(".", "_")):
+            yield from (f"lora_unet_{flat}", f"lycoris_{flat}")  # kohya; LyCORIS wrapped round a lone UNet
+        for spelling in dotted:
+            yield from _processor(spelling, ".to_q", ".to_k", ".to_v", ".to_out.0")
+    elif component in ("text_encoder", "text_encoder_2"):
+        number = 1 if component == "text_encoder" else 2
+        bare = name.removeprefix("text_model.")
+        for name in (bare, f"text_model.{bare}"):
+            yield f"lora_te{number}_{name.replace('.', '_')}"
+            for spelling in (f"{component}.{name}", f"base_model.model.{component}.{name}"):
+                yield spelling
+                yield from _processor(spelling, ".q_proj", ".k_proj", ".v_proj", ".out_proj")
+
+
+def _processor(spelling: str, *projections: str) -> Iterator[str]:
+    """The names of diffusers' LoRA attention processors, with and without `processor` among them."""
+    for projection, own in zip(projections, ("to_q", "to_k", "to_v", "to_out"), strict=True):
+        if spelling.endswith(projection):
+            attention = spelling.removesuffix(projection)
+            yield from (f"{attention}.processor.{own}_lora", f"{attention}.{own}_lora")
+
+
+def split(key: str, modules: Mapping[str, str]) -> tuple[str, str] | None:
+    """A file key as (spelling of a module, what follows it); None where no module is named so."""
+    head = key
+    while "." in head:
+        head = head.rsplit(".", 1)[0]
+        if head in modules:
+            return head, key[len(head) + 1 :]
+    return None
+
+
+# What the keys of other models' adapters hold. SDXL's first block has no attention, and its encoders numbers.
+_MARKS = {
+    "Flux": ("double_blocks", "single_blocks", "single_transformer_blocks"),
+    "Stable Diffusion 3": ("joint_blocks", "transformer.transformer_blocks"),
+    "Stable Diffusion 1.5 or 2": ("lora_te_", "down_blocks_0_attentions", "down_blocks.0.attentions"),
+}  # fmt: skip
+
+
+def model_of(keys: Iterable[str]) -> str | None:
+    """Which other model an adapter's keys are those of, where they tell."""
+    keys = list(keys)
+    for model, marks in _MARKS.items():
+        if any(mark in key for key in keys for mark in marks):
+            return model
+    return None

@@ -1,0 +1,195 @@
+"""Adapters (LoRA and its kin) as changes of a checkpoint's tensors: merged = base + strength * change."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from gridsearch.errors import BadInput
+from gridsearch.merge.adapter_checks import nothing_fits, require_adapter, require_fit, require_floats
+from gridsearch.merge.adapter_names import PARTS, Place, spellings, split
+from gridsearch.merge.adapter_scale import peft_config, scale_of
+from gridsearch.merge.deltas import BIAS_KINDS, KINDS, Kind
+from gridsearch.merge.files import Checkpoint, open_checkpoint
+from gridsearch.merge.sources import FileSource, open_source
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The change of one parameter, not yet computed.
+
+    `module` is diffusers' name of its module, `parts` the adapter's key of each part, and `scale` alpha over
+    rank.
+    """
+
+    module: str
+    kind: Kind
+    parts: Mapping[str, str]
+    scale: float
+    place: Place
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter file and what it changes, in the checkpoint's own terms.
+
+    `deltas` maps each file key to its changes, one for each group of rows; `matched` is the number of modules
+    changed and `kinds` how many in which way; `unused` are the adapter's keys for which SDXL has no place.
+    """
+
+    name: str
+    path: Path
+    deltas: Mapping[str, tuple[Delta, ...]]
+    kinds: Mapping[str, int]
+    matched: int
+    unused: tuple[str, ...]
+    metadata: Mapping[str, str]
+    _source: FileSource = field(repr=False)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The checkpoint keys that it changes."""
+        return tuple(self.deltas)
+
+    def tensor(self, key: str) -> Tensor:
+        """The change of `key` at strength one: float32, in the file's own shape, zero where it is silent.
+
+        Raises:
+            BadInput: the change holds a NaN or an infinity.
+        """
+        deltas = self.deltas[key]
+        if len(deltas) == 1 and deltas[0].place.shape == deltas[0].place.file_shape:
+            return self._change(deltas[0])
+        whole = torch.zeros(deltas[0].place.file_shape)
+        for delta in deltas:
+            whole[delta.place.rows] = self._change(delta)
+        return whole
+
+    def _change(self, delta: Delta) -> Tensor:
+        parts = {part: self._source.tensor(key).float() for part, key in delta.parts.items()}
+        change = delta.kind.formula(**parts)
+        if delta.scale != 1:
+            change.mul_(delta.scale)  # the product of several parts, so not the file's own memory
+        low, high = change.aminmax()
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            raise BadInput(
+                f"The adapter {self.name} has non-finite weights in {delta.module}.",
+                where=self.path,
+                why=f"in {', '.join(delta.parts.values())}",
+                fix="The file is broken, or its training diverged: name another.",
+            )
+        return (change.T if delta.place.transposed else change).reshape(delta.place.shape)
+
+
+def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
+    """Read an adapter's header and find what it changes. Its weights are read when they are asked for.
+
+    Supported: LoRA, LoCon, LoHa, LoKr, and whole differences of weights, biases and norms, in the layouts of
+    kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `adapter_names`.
+
+    Args:
+        places: diffusers parameter (`unet.conv_in.weight`) -> its place in a checkpoint.
+
+    Raises:
+        BadInput: the file is no such adapter, is one for another model, or is broken.
+    """
+    checkpoint = open_checkpoint(path)
+    found, unused = _by_module(checkpoint, spellings(places))
+    require_adapter(checkpoint, found)
+    source = _open(path)
+    config = peft_config(checkpoint.metadata, path)
+    deltas: dict[str, list[Delta]] = {}
+    for module, keys in found.items():
+        require_floats(checkpoint, keys)
+        alpha = _own_alpha(checkpoint, source, keys)
+        for parameter, kind, parts in _changes(checkpoint, module, keys):
+            if parameter not in places:
+                unused += parts.values()
+                continue
+            place = places[parameter]
+            shapes = {part: checkpoint.tensors[key].shape for part, key in parts.items()}
+            require_fit(checkpoint, module, kind, shapes, place)
+            scale = scale_of(module, shapes[kind.rank_of][0], alpha, config, path) if kind.rank_of else 1.0
+            deltas.setdefault(place.key, []).append(Delta(module, kind, parts, scale, place))
+    if not deltas:
+        raise nothing_fits(checkpoint)
+    changed = {(delta.module, delta.kind.name) for several in deltas.values() for delta in several}
+    return Adapter(
+        name=name,
+        path=path,
+        deltas={key: tuple(several) for key, several in deltas.items()},
+        kinds=dict(Counter(kind for _, kind in changed)),
+        matched=len({module for module, _ in changed}),
+        unused=tuple(unused),
+        metadata=checkpoint.metadata,
+        _source=source,
+    )
+
+
+def _by_module(
+    checkpoint: Checkpoint, modules: Mapping[str, str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Module -> part -> key, and the keys of no module. Two keys for one part, however spelt, are refused."""
+    found: dict[str, dict[str, str]] = {}
+    unused = []
+    for key in checkpoint.tensors:
+        pair = split(key, modules)
+        if pair is None:
+            unused.append(key)
+            continue
+        module, rest = modules[pair[0]], pair[1]
+        part = PARTS.get(rest, rest)
+        twin = found.setdefault(module, {}).setdefault(part, key)
+        if twin != key:
+            raise BadInput(
+                f"The adapter has the {part} of {module} twice.",
+                where=checkpoint.path,
+                why=f"as {twin} and as {key}",
+                fix="It was joined from two adapters: name those instead.",
+            )
+    return found, unused
+
+
+def _open(path: Path) -> FileSource:
+    try:
+        return open_source(path)
+    except SafetensorError as error:
+        raise BadInput("This is not a safetensors file.", where=path, why=str(error)) from None
+
+
+def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, str]) -> float | None:
+    if "alpha" not in keys:
+        return None
+    key = keys["alpha"]
+    if checkpoint.tensors[key].shape not in ((), (1,)):
+        raise BadInput(
+            f"The adapter's {key} is no single number.",
+            where=checkpoint.path,
+            why=f"its shape is {list(checkpoint.tensors[key].shape)}",
+            fix="The file is broken: name another.",
+        )
+    return float(source.tensor(key))
+
+
+def _changes(
+    checkpoint: Checkpoint, module: str, keys: Mapping[str, str]
+) -> Iterator[tuple[str, Kind, dict[str, str]]]:
+    """A module's changes: the parameter, how its change is written, and the parts of that."""
+    weight = {part: key for part, key in keys.items() if part != "alpha" and part not in BIAS_KINDS}
+    bias = {part: key for part, key in keys.items() if part in BIAS_KINDS}
+    kind = KINDS.get(frozenset(weight))
+    if ((weight or not bias) and not kind) or len(bias) > 1:
+        raise BadInput(
+            f"The adapter's change of {module} is not complete, or is more than one.",
+            where=checkpoint.path,
+            why=f"all that it has is {', '.join(keys.values())}",
+            fix="Copy or download the file again; a LoRA, for one, has an up and a down part.",
+        )
+    if kind:
+        yield f"{module}.weight", kind, weight
+    for part in bias:
+        yield f"{module}.bias", BIAS_KINDS[part], bias
