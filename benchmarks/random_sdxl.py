@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gridsearch.merge.export import safetensors_head, write_safetensors
 from gridsearch.merge.files import TensorInfo
+from gridsearch.merge.safetensors import safetensors_head, write_safetensors
 from gridsearch.render.components import SDXL_CONFIGS
 from gridsearch.render.layout import CLIP_G, CLIP_L
 from gridsearch.render.skeleton import file_shapes

@@ -1,6 +1,5 @@
 """The command line. Heavy packages are imported inside the command that needs them."""
 
-import math
 import os
 import sys
 import time
@@ -18,6 +17,7 @@ import typer
 
 from gridsearch import __version__, terminal
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
+from gridsearch.units import size
 
 app = typer.Typer(
     name="gridsearch",
@@ -29,6 +29,12 @@ app = typer.Typer(
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+ModelFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME=FILE", help="A model or adapter that is elsewhere now (may be given again)."
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
 
 
@@ -129,10 +135,10 @@ def run(
 def _checked(experiment_file: Path):
     """The experiment, if its files fit: what is wrong with them is said before anything heavy is imported."""
     from gridsearch.experiment import load_experiment
-    from gridsearch.parents import open_parents
+    from gridsearch.parents import open_parents, require_mode
 
     experiment = load_experiment(experiment_file)
-    open_parents(experiment)
+    require_mode(experiment, open_parents(experiment))
     return experiment
 
 
@@ -275,23 +281,43 @@ def _require_images(results) -> None:
 # -- merged checkpoints
 
 
-@app.command(epilog="Example: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors")
+@app.command(
+    epilog="Examples: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors    "
+    "gridsearch merge best.merge.json -o again.safetensors    "
+    "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors"
+)
 def merge(
-    experiment_file: ExperimentFile,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or a "
+            "recipe of sd-mecha (.mecha).",
+        ),
+    ],
     output: Output,
     ratio: Annotated[
-        list[str] | None, typer.Option(metavar="[STEP=]VALUE", help="The searched ratios, one by one.")
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]VALUE", help="What is searched, one by one: a step's ratio or a parameter."
+        ),
     ] = None,
     prediction_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="epsilon or v_prediction, where both are searched.")
+        str | None,
+        typer.Option(metavar="TYPE", help="epsilon or v_prediction, where the source leaves it open."),
     ] = None,
+    model: ModelFiles = None,
 ) -> None:
-    """Make one merge, without a search."""
-    from gridsearch.experiment import load_experiment
+    """Make one merge, without a search: of an experiment, or one that was made before, byte for byte.
 
-    experiment = load_experiment(experiment_file)
-    parameters = _ratios(experiment, ratio or []) | _mode(experiment, prediction_type)
-    _export(experiment, parameters, output)
+    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    """
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.replay import open_merge
+
+        fixed = open_merge(source, ratio or [], prediction_type, model or [])
+        _write_merge(fixed, output, progress)
 
 
 @app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
@@ -299,75 +325,37 @@ def export(
     folder: ResultsFolder,
     output: Output,
     trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
+    model: ModelFiles = None,
 ) -> None:
-    """Write the merge of the best, or of a named, trial as a checkpoint."""
-    from gridsearch.experiment import Experiment
+    """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
+
+    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    """
     from gridsearch.report.analysis import analyse
     from gridsearch.report.tables import load_results
 
     results = load_results(folder)
     _require_images(results)
     number = analyse(results).best.trial if trial is None else trial
-    row = results.trials[results.trials["trial"] == number]
-    if row.empty:
+    if number not in set(results.trials["trial"]):
         raise BadInput(
             f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
         )
-    parameters = {name: row.iloc[0][name] for name in results.parameters}
-    known = {name: model["sha256"] for name, model in results.models.items()}
-    _export(Experiment.model_validate(results.settings), parameters, output, known)
-
-
-def _export(experiment, parameters: dict, output: Path, known: dict[str, str] | None = None) -> None:
     with terminal.Progress() as progress:
         progress.loading()
-        from gridsearch.exporting import export_trial
+        from gridsearch.replay import of_trial
 
-        sha256 = export_trial(experiment, parameters, output, known, progress)
-    terminal.say(f"Wrote {output} ({output.stat().st_size / 1e6:,.1f} MB, SHA-256 {sha256}).")
-
-
-def _ratios(experiment, given: list[str]) -> dict[str, float]:
-    """`--ratio 0.6` or `--ratio step=0.6` -> parameters; every searched ratio must be given once."""
-    searched = [name for name in experiment.searched() if name.split(".")[-1] == "ratio"]
-    steps = experiment.searched_steps()
-    by_flag = dict(zip(steps, searched, strict=True)) | ({"": searched[0]} if len(searched) == 1 else {})
-    flags = [f"--ratio {step}=VALUE" for step in steps] if len(steps) > 1 else ["--ratio VALUE"] * len(steps)
-    found: dict[str, float] = {}
-    for text in given:
-        step, _, value = text.rpartition("=")
-        number = _number(value)
-        if number is None or by_flag.get(step, "") in ("", *found):
-            raise BadInput(
-                f"--ratio {text} cannot be used.", fix=f"Give {' '.join(flags) or 'no ratio at all'}."
-            )
-        found[by_flag[step]] = number
-    if len(found) < len(searched):
-        raise BadInput("A searched ratio is not given.", where="--ratio", fix=f"Give {' '.join(flags)}.")
-    return found
+        _write_merge(of_trial(results, number, model or []), output, progress)
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _write_merge(fixed, output: Path, progress: terminal.Progress) -> None:
+    from gridsearch.exporting import export as write
+    from gridsearch.exporting import log_path
 
-
-def _mode(experiment, given: str | None) -> dict[str, str]:
-    """The merge's marker keys follow its prediction type, so a searched one must be said."""
-    searched = experiment.searched().get("render.prediction_type")
-    if given is None and searched is None:
-        return {}
-    choices = searched or (experiment.render.prediction_type,)
-    if given not in choices:
-        raise BadInput(
-            "The merge's prediction type is not known.",
-            where="--prediction-type",
-            fix=f"Give one of {', '.join(map(str, choices))}.",
-        )
-    return {"render.prediction_type": given}
+    sha256 = write(fixed, output, progress)
+    progress.stop()
+    terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
+    terminal.say(f"How it was made, and can be again: {log_path(output)}.")
 
 
 if __name__ == "__main__":

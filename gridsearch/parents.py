@@ -6,21 +6,35 @@ All of it is known from the files' headers, before a weight is read.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gridsearch.blocks import component_of
 from gridsearch.errors import BadInput
-from gridsearch.experiment import Experiment, Range, Render
+from gridsearch.experiment import Experiment, Render
 from gridsearch.merge.architecture import require_same_shapes, require_sdxl
 from gridsearch.merge.files import Checkpoint, open_checkpoint
 from gridsearch.merge.identity import cached_sha256, short_hash
+from gridsearch.merge.outline import merged_keys, open_vae, own_keys
 from gridsearch.merge.prediction import Prediction, prediction_of
+from gridsearch.merge.record import VAE
+from gridsearch.recipe import Recipe
 from gridsearch.render.sampling import Sampling
+from gridsearch.values import Range
 
 
 @dataclass(frozen=True)
 class Parents:
-    """The checkpoints that the merge steps use, by their names in the experiment, in order of first use."""
+    """The files of a merge, opened and compared, by their names in the recipe.
+
+    Attributes:
+        checkpoints: the models, those that are merged first and in order of first use.
+        predictions: what each model predicts.
+        adapters: the adapters' files.
+        vae: the VAE's own file, where it has one.
+    """
 
     checkpoints: Mapping[str, Checkpoint]
     predictions: Mapping[str, Prediction]
+    adapters: Mapping[str, Checkpoint]
+    vae: Checkpoint | None
 
     @property
     def first(self) -> Checkpoint:
@@ -28,30 +42,40 @@ class Parents:
         return next(iter(self.checkpoints.values()))
 
 
-def open_parents(experiment: Experiment) -> Parents:
-    """Open and compare the parents.
+def open_parents(recipe: Recipe) -> Parents:
+    """Open and compare the files of a recipe, or of an experiment with its references.
 
     Raises:
-        BadInput: a file is missing, broken, no SDXL model, or does not fit the others; or the prediction
-            type to draw with is neither said nor the same in all of them.
+        BadInput: a file is missing, broken, no SDXL model, or does not fit the others.
     """
-    checkpoints = {name: open_checkpoint(experiment.models[name].path) for name in experiment.used_models()}
+    checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
     for checkpoint in checkpoints.values():
         require_sdxl(checkpoint)
-    require_same_shapes(checkpoints)
+    adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
+    vae = open_vae(recipe.vae_file())[0] if recipe.vae_file() else None
+    (first_name, first), *_ = checkpoints.items()
+    keys = merged_keys(own_keys(first))
+    require_same_shapes(checkpoints, keys)
+    if vae:
+        own = [key for key in keys if component_of(key) == "vae"]
+        require_same_shapes({first_name: first, "the VAE's file": vae}, own)
     predictions = {
-        name: prediction_of(checkpoint, experiment.models[name].prediction_type)
+        name: prediction_of(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
     }
-    types = {prediction.type for prediction in predictions.values()}
+    return Parents(checkpoints, predictions, adapters, vae)
+
+
+def require_mode(experiment: Experiment, parents: Parents) -> None:
+    """Refuse to guess how the merges of parents that predict different things are drawn."""
+    types = {prediction.type for prediction in parents.predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
-        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions.items())
+        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in parents.predictions.items())
         raise BadInput(
             "The parents predict different things, so the experiment must say how to draw their merges.",
             why=said,
             fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
         )
-    return Parents(checkpoints, predictions)
 
 
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
@@ -72,6 +96,9 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     for name in experiment.models:
         if name not in parents.checkpoints:
             found.append(f"The model {name} is used by no merge step.")
+    for name in experiment.adapters:
+        if name not in parents.adapters:
+            found.append(f"The adapter {name} is used by no merge step.")
     if len(experiment.prompt) == 1:
         found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
     return found
@@ -97,6 +124,21 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
             "zero_terminal_snr": prediction.zero_terminal_snr,
         }
     return found
+
+
+def identify_extras(
+    parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
+) -> dict[str, dict]:
+    """The same of the adapters, and of the VAE's own file."""
+    files = dict(parents.adapters) | ({VAE: parents.vae} if parents.vae else {})
+    return {
+        name: {
+            "path": str(file.path),
+            "sha256": cached_sha256(file.path, hashing(name, file.bytes)),
+            "bytes": file.bytes,
+        }
+        for name, file in files.items()
+    }
 
 
 # -- how their merges are drawn

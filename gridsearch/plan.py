@@ -13,7 +13,15 @@ import torch
 from gridsearch import store
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
-from gridsearch.parents import Parents, open_parents, samplings_of, usual_value, warnings_about
+from gridsearch.merge.sources import Residence
+from gridsearch.parents import (
+    Parents,
+    open_parents,
+    require_mode,
+    samplings_of,
+    usual_value,
+    warnings_about,
+)
 from gridsearch.render.cases import cases_of, cut_prompts
 from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
@@ -21,10 +29,26 @@ from gridsearch.render.pipeline import placement
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.skeleton import check_file
 from gridsearch.search.space import planned_trials
+from gridsearch.setup import residence_of
 from gridsearch.units import size
+from gridsearch.weights import Weights, adapter_notes, open_weights
 
 # A PNG of a drawn picture takes about this many bytes a pixel (1.1 to 1.9 on published SDXL renders).
 PNG_BYTES_PER_PIXEL = 1.6
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the run takes at most of the device's memory and of this machine's, in bytes.
+
+    On a CPU the two are one. Mapped files are not counted: the system lets go of them where it must.
+    """
+
+    device: int
+    device_free: int
+    host: int
+    host_free: int
+    residence: Residence
 
 
 @dataclass(frozen=True)
@@ -39,8 +63,7 @@ class Plan:
     references: int
     disk: int
     disk_free: int
-    memory: int
-    memory_free: int
+    memory: Memory
     seconds: float
     seconds_from: str  # what the estimate rests on
     warnings: list[str]
@@ -57,8 +80,10 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         BadInput: it could not run: a file, a setting, the disk or the memory.
     """
     parents = open_parents(experiment)
+    require_mode(experiment, parents)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_file(parents.first.path, config)
+    weights = open_weights(experiment, parents, experiment.render.config)
     tokenizer = load_tokenizers(config)["tokenizer"]
     scheduler = json.loads((config / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     for sampling in samplings_of(experiment, parents):
@@ -76,13 +101,14 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         references=references,
         disk=disk,
         disk_free=disk_free,
-        memory=_memory(experiment, parents),
-        memory_free=_memory_free(experiment),
+        memory=_memory(experiment, weights),
         seconds=seconds * (trials * cases + references),
         seconds_from=seconds_from,
-        warnings=warnings_about(experiment, parents) + cut_prompts(experiment.prompt, tokenizer),
+        warnings=warnings_about(experiment, parents)
+        + adapter_notes(weights.adapters)
+        + cut_prompts(experiment.prompt, tokenizer),
     )
-    _require_memory(plan)
+    _require_memory(plan.memory)
     return plan
 
 
@@ -128,26 +154,33 @@ def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tu
     return estimate, "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
 
 
-def _memory(experiment: Experiment, parents: Parents) -> int:
-    """The one live copy of the weights, in the precision that draws. The files are mapped, not loaded."""
+def _memory(experiment: Experiment, weights: Weights) -> Memory:
+    """The live copy of the weights, in the precision that draws, the sources where they are held, and room
+    to merge the largest weight."""
     place = placement(experiment.render.device, experiment.render.dtype)
-    elements = sum(math.prod(info.shape) for info in parents.first.tensors.values() if info.merges)
-    return elements * place.dtype.itemsize
+    elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
+    live = sum(elements) * place.dtype.itemsize
+    lies = residence_of(experiment, weights, place.device)
+    merging = 2 * max(elements) * torch.float32.itemsize
+    host_free = psutil.virtual_memory().available
+    if place.device == "cuda":
+        device_free = torch.cuda.mem_get_info()[0]
+        # the file is read into this machine's memory before it goes to the GPU
+        return Memory(live + lies.on_gpu + merging, device_free, live + lies.pinned, host_free, lies)
+    return Memory(live + merging, host_free, live + merging, host_free, lies)
 
 
-def _memory_free(experiment: Experiment) -> int:
-    if placement(experiment.render.device, experiment.render.dtype).device == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    return psutil.virtual_memory().available
-
-
-def _require_memory(plan: Plan) -> None:
-    if plan.memory > plan.memory_free:
-        raise BadInput(
-            f"There is too little memory: the model takes about {size(plan.memory)}.",
-            why=f"{size(plan.memory_free)} are free.",
-            fix='Close other programs, or set render.dtype = "bfloat16".',
-        )
+def _require_memory(memory: Memory) -> None:
+    for what, needed, free in (
+        ("memory", memory.host, memory.host_free),
+        ("memory on the GPU", memory.device, memory.device_free),
+    ):
+        if needed > free:
+            raise BadInput(
+                f"There is too little {what}: the run takes about {size(needed)}.",
+                why=f"{size(free)} are free.",
+                fix='Close other programs, or set render.dtype = "bfloat16".',
+            )
 
 
 def _existing(folder: Path) -> Path:

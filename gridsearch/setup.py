@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import torch
 
+from gridsearch.blocks import is_text
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
-from gridsearch.merge.linear import merge_into
-from gridsearch.merge.sources import FileSource, dtypes_of, open_source
+from gridsearch.merge.collapse import Terms
+from gridsearch.merge.live import Live, merge_live
+from gridsearch.merge.sources import DTYPES, Residence, held, residence
 from gridsearch.outcome import case_row
 from gridsearch.parents import Parents, native_sampling, samplings_of
 from gridsearch.references import bands_of, judged_references
@@ -19,6 +22,7 @@ from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.png import parameters_text, png_bytes
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.score.band import Band
+from gridsearch.weights import Reading, Weights, open_weights, read_through
 
 
 @dataclass(frozen=True)
@@ -27,26 +31,51 @@ class Setup:
 
     experiment: Experiment
     parents: Parents
-    sources: Mapping[str, FileSource]
-    dtypes: Mapping[str, torch.dtype]  # of a merge's keys
+    weights: Weights
+    live: Live
+    residence: Residence
     renderer: Renderer
     cases: tuple[Case, ...]
     bands: Mapping[str, Band]  # case id -> what healthy looks like
     out: Path
 
 
-def load_setup(experiment: Experiment, parents: Parents, out: Path) -> Setup:
-    """Open the sources and load the renderer. Writes nothing; the bands come with the references."""
+def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Reading) -> Setup:
+    """Load the renderer, open the sources and read them through. Writes nothing.
+
+    The bands come with the references.
+    """
     render = experiment.render
     place = placement(render.device, render.dtype)
+    weights = open_weights(experiment, parents, render.config)
     renderer = load_renderer(parents.first.path, render.config, render.vocabulary, place)
     for sampling in samplings_of(experiment, parents):
-        scheduler_for(
-            sampling, renderer.scheduler_config
-        )  # an unfit sampler is said before anything is written
-    sources = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
-    dtypes = dtypes_of(parents.first)
-    return Setup(experiment, parents, sources, dtypes, renderer, cases_of(experiment.prompt), {}, out)
+        # an unfit sampler is said before anything is written
+        scheduler_for(sampling, renderer.scheduler_config)
+    greatest = read_through(experiment, weights, listener)
+    lies = residence_of(experiment, weights, place.device)
+    files = {
+        name: held(file, weights.merged, lies, place.device) if name in experiment.models else file
+        for name, file in weights.files.items()
+    }
+    dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
+    live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
+    return Setup(experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, out)
+
+
+def residence_of(experiment: Experiment, weights: Weights, device: str) -> Residence:
+    """Where the merged models lie during the run."""
+    one = sum(weights.infos[key].bytes for key in weights.merged)
+    gpu_free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
+    return residence(
+        one * len(experiment.needed_models()), device, psutil.virtual_memory().available, gpu_free
+    )
+
+
+def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
+    """Merge over the live weights; what was encoded by text encoders that have changed is forgotten."""
+    if any(is_text(key) for key in merge_live(setup.live, terms)):
+        setup.renderer.encoded.clear()
 
 
 def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dict]:
@@ -58,7 +87,7 @@ def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dic
 
 def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
     """A parent's own renders of every case, in the mode it was trained for."""
-    merge_into(setup.renderer.live, setup.sources, {name: 1.0}, setup.dtypes)
+    merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch):
         case = drawn.case

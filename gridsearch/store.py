@@ -10,7 +10,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class Facts:
     planned: int  # number of trials
     drawing: dict  # device, dtype, and the hash of the component configs
     file: str  # the experiment's file
+    extras: dict[str, dict] = field(
+        default_factory=dict
+    )  # adapters and a VAE's own file: path, sha256, bytes
 
 
 def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) -> None:

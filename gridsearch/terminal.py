@@ -86,6 +86,9 @@ class Progress:
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         return self._bytes(f"hashing {name}", total)
 
+    def reading(self, name: str, total: int) -> Callable[[int], None]:
+        return self._bytes(f"reading {name}", total)
+
     def writing(self, name: str, total: int) -> Callable[[int], None]:
         return self._bytes(f"writing {name}", total)
 
@@ -196,7 +199,11 @@ def show_plan(plan: Any) -> None:
     )
     table.add_row("time", f"about {duration(plan.seconds)} (from {plan.seconds_from})")
     table.add_row("disk", f"about {size(plan.disk)} of {size(plan.disk_free)} free")
-    table.add_row("memory", f"{size(plan.memory)} for the live model, {size(plan.memory_free)} free")
+    memory = plan.memory
+    table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
+    if memory.device_free != memory.host_free:
+        table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free")
+    table.add_row("memory", f"at most {size(memory.host)} of {size(memory.host_free)} free")
     out.print(table)
     for warning in plan.warnings:
         show_note(warning)

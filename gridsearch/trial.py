@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.files import write_atomic
-from gridsearch.merge.linear import merge_into, require_finite
-from gridsearch.merge.recipe import coefficients
+from gridsearch.merge.collapse import recipe_text
 from gridsearch.outcome import Outcome, case_row, score_row
 from gridsearch.parents import sampling_of
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
 from gridsearch.render.png import parameters_text, png_bytes
 from gridsearch.score.score import Score, score
-from gridsearch.setup import Setup
+from gridsearch.setup import Setup, merge_over
 
 
 def run_trial(
@@ -26,10 +25,10 @@ def run_trial(
     images = []
 
     began = time.perf_counter()
-    mix = coefficients(experiment.merge)
-    merge_into(setup.renderer.live, setup.sources, mix, setup.dtypes)
-    require_finite(setup.renderer.live)
+    terms = setup.weights.terms(experiment)
+    merge_over(setup, terms)
     seconds["merge"] = time.perf_counter() - began
+    recipe = recipe_text(experiment, terms)
 
     for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch):
         case = drawn.case
@@ -40,13 +39,8 @@ def run_trial(
         seconds["score"] += time.perf_counter() - began
 
         file = f"images/t{number:04}_{case.id}.png"
-        text = parameters_text(case, sampling, recipe_text(mix), setup.renderer.place)
+        text = parameters_text(case, sampling, recipe, setup.renderer.place)
         write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
         images.append(case_row(case, sampling.prediction_type, drawn, file) | score_row(judged))
         on_image(case, judged)
     return Outcome(images, seconds)
-
-
-def recipe_text(mix: Mapping[str, float]) -> str:
-    """A merge in one line: `0.35 base + 0.65 burnt`."""
-    return " + ".join(f"{weight:.6g} {name}" for name, weight in mix.items())

@@ -1,8 +1,7 @@
-"""Write a merge as a single-file checkpoint, tensor by tensor, beside its place and then renamed."""
+"""A merge as a single-file checkpoint, tensor by tensor in bounded memory."""
 
 import json
-import os
-import shutil
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,146 +9,131 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gridsearch.errors import BadInput
-from gridsearch.merge.files import Checkpoint, TensorInfo
-from gridsearch.merge.linear import Source, blended
-from gridsearch.merge.sources import DTYPES
-from gridsearch.units import size
+from gridsearch.merge.architecture import MARKERS
+from gridsearch.merge.collapse import Terms, sources_in
+from gridsearch.merge.evaluate import Source, evaluate
+from gridsearch.merge.files import TensorInfo
+from gridsearch.merge.linear import Scratch, greatest, new_scratch, require_finite
+from gridsearch.merge.record import KEY, Record
+from gridsearch.merge.safetensors import write_safetensors
+from gridsearch.merge.sources import DTYPES, FileSource, greatest_value
 
-MARKERS = ("v_pred", "ztsnr")
 _MARKER = TensorInfo("F32", (0,))
+MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the merged file says of itself."""
+class Parent:
+    """A model or an adapter that was merged, as others' records name it."""
 
-    title: str
-    prediction_type: str
-    zero_terminal_snr: bool
-    steps: tuple[dict, ...]  # the merge steps with their ratios
-    models: dict[str, dict]  # name -> path, sha256, ...
-    versions: dict[str, str]
+    sha256: str
+    metadata: Mapping[str, str]
 
 
 def export_merge(
     path: Path,
-    first: Checkpoint,
+    infos: Mapping[str, TensorInfo],
+    terms: Mapping[str, Terms],
     sources: Mapping[str, Source],
-    mix: Mapping[str, float],
-    target: Target,
+    copied_from: Mapping[str, Source],
+    record: Record,
+    parents: Mapping[str, Parent],
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write the merge `mix` of `sources` to `path`, with the keys and dtypes of `first`.
+    """Write a merge to `path`.
 
-    Integer and empty keys are copied from `first`. The marker keys follow the merge's prediction type and
-    not the parents': a stray marker would make other programs sample the file in the wrong mode.
+    The marker keys follow the merge's prediction type and not the parents': a stray marker would make other
+    programs sample the file in the wrong mode.
 
     Args:
+        infos: the file's keys without markers (see `outline`).
+        terms: what the keys that are merged hold.
+        copied_from: the source of each key that is not merged.
         advance: told the bytes of each tensor written.
+
+    Raises:
+        BadInput: a source holds a NaN or an infinity where it is used; the disk is full.
+        RunFailed: the merge itself leaves what the file's precision can hold.
     """
-    entries = {key: info for key, info in first.tensors.items() if key not in MARKERS}
-    if target.prediction_type == "v_prediction":
+    entries = dict(infos)
+    if record.prediction_type == "v_prediction":
         entries["v_pred"] = _MARKER
-        if target.zero_terminal_snr:
+        if record.zero_terminal_snr:
             entries["ztsnr"] = _MARKER
-    tensors = _tensors(entries, first, sources, mix)
-    write_safetensors(path, entries, tensors, metadata_of(target), advance)
+    tensors = _tensors(entries, terms, sources, copied_from)
+    write_safetensors(path, entries, tensors, metadata_of(record, parents), advance)
 
 
 def _tensors(
     entries: Mapping[str, TensorInfo],
-    first: Checkpoint,
+    terms: Mapping[str, Terms],
     sources: Mapping[str, Source],
-    mix: Mapping[str, float],
+    copied_from: Mapping[str, Source],
 ) -> Iterator[Tensor]:
-    copied_from = next(iter(sources.values()))
+    scratch = new_scratch()
     for key, info in entries.items():
-        if key in MARKERS:
+        if key in terms:
+            yield _merged(key, terms[key], sources, DTYPES[info.dtype], scratch)
+        elif key in MARKERS:
             yield torch.empty(0)
-        elif info.merges:
-            yield blended(sources, mix, key, DTYPES[info.dtype])
         else:
-            yield copied_from.tensor(key)
+            yield copied_from[key].tensor(key)
 
 
-def write_safetensors(
-    path: Path,
-    entries: Mapping[str, TensorInfo],
-    tensors: Iterator[Tensor],
-    metadata: Mapping[str, str],
-    advance: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Stream tensors into a safetensors file; only one of them is in memory at a time.
+def _merged(
+    key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype, scratch: Scratch
+) -> Tensor:
+    merged = evaluate(terms, key, sources, dtype, scratch)
+    if not math.isfinite(greatest(merged)):
+        for name in sorted(sources_in(terms)):
+            if isinstance(source := sources[name], FileSource):
+                greatest_value(source.tensor(key), source.path, key)  # says whose fault it is
+        require_finite(merged, key)
+    return merged
 
-    The library's own writer wants the whole state dict in memory.
+
+# -- what the file says of itself
+
+
+def metadata_of(record: Record, parents: Mapping[str, Parent]) -> dict[str, str]:
+    """The records that other programs read: A1111's and supermerger's recipe, and the model spec.
+
+    https://github.com/Stability-AI/ModelSpec. A parent that is a merge itself brings its own history along.
     """
-    head = safetensors_head(entries, metadata)
-    needed, free = (
-        len(head) + sum(info.bytes for info in entries.values()),
-        shutil.disk_usage(path.parent).free,
-    )
-    if needed > free:
-        raise BadInput(
-            f"There is no room for a file of {size(needed)}.",
-            where=path.parent,
-            why=f"{size(free)} are free.",
-        )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(head)
-            for info, tensor in zip(entries.values(), tensors, strict=True):
-                file.write(_raw(tensor.to(DTYPES[info.dtype])))
-                advance(info.bytes)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
-    """An 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
-    header: dict = {"__metadata__": dict(metadata)}
-    offset = 0
-    for key, info in entries.items():
-        header[key] = {
-            "dtype": info.dtype,
-            "shape": info.shape,
-            "data_offsets": [offset, offset + info.bytes],
-        }
-        offset += info.bytes
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    return len(encoded).to_bytes(8, "little") + encoded
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    flat = tensor.contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
-
-
-def metadata_of(target: Target) -> dict[str, str]:
-    """The records that other programs read: A1111's and supermerger's recipe, and the model spec."""
-    recipe = {
-        "type": "gridsearch",
-        "steps": target.steps,
-        "models": sorted(target.models),
-        "versions": target.versions,
-    }
-    models = {
-        m["sha256"]: {"name": name, "legacy_hash": "", "sd_merge_recipe": None}
-        for name, m in target.models.items()
-    }
     return {
         "format": "pt",
-        "sd_merge_recipe": json.dumps(recipe),
-        "sd_merge_models": json.dumps(models),
+        KEY: record.to_json(),
+        "sd_merge_models": json.dumps(_history(parents), separators=(",", ":")),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base",
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        "modelspec.title": target.title,
-        "modelspec.merged_from": ", ".join(Path(m["path"]).name for m in target.models.values()),
-        "modelspec.prediction_type": "v" if target.prediction_type == "v_prediction" else "epsilon",
+        "modelspec.title": record.title,
+        "modelspec.merged_from": ", ".join(f"{name} [{p.sha256[:10]}]" for name, p in parents.items()),
+        "modelspec.prediction_type": "v" if record.prediction_type == "v_prediction" else "epsilon",
     }
+
+
+def _history(parents: Mapping[str, Parent]) -> dict[str, dict]:
+    """A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
+    found: dict[str, dict] = {}
+    for name, parent in parents.items():
+        earlier, recipe = _object(parent.metadata.get("sd_merge_models")), _object(parent.metadata.get(KEY))
+        found |= {sha256: entry for sha256, entry in earlier.items() if isinstance(entry, dict)}
+        found[parent.sha256] = {"name": name, "legacy_hash": "", "sd_merge_recipe": recipe or None}
+    if len(json.dumps(found)) > MOST_HISTORY:
+        found = {
+            p.sha256: {"name": name, "legacy_hash": "", "sd_merge_recipe": None}
+            for name, p in parents.items()
+        }
+    return found
+
+
+def _object(text: str | None) -> dict:
+    """A JSON object of another program's record; what is none says nothing."""
+    if text is None or len(text) > MOST_HISTORY:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.identity import sha256_of as sha256_of  # for those who look for it here
 
 # Bytes an element, by safetensors' dtype names.
 ITEM_BYTES = {

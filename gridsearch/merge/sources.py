@@ -1,5 +1,7 @@
-"""Checkpoint files opened for their weights."""
+"""Checkpoint files opened for their weights, read through once, and held where they are fastest."""
 
+import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,30 +9,127 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from gridsearch.errors import BadInput
 from gridsearch.merge.files import Checkpoint
+from gridsearch.merge.linear import greatest
+from gridsearch.merge.staging import Held
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
-    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+    "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64, "BOOL": torch.bool,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
+READ_AT_ONCE = 2**24  # elements
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache."""
+    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache.
+
+    `prefix` is what the file leaves out of its keys, as a VAE's own file does.
+    """
 
     path: Path
-    _file: safe_open = field(repr=False)
+    prefix: str = ""
+    _file: safe_open = field(default=None, repr=False)
 
     def tensor(self, key: str) -> Tensor:
-        return self._file.get_tensor(key)
+        return self._file.get_tensor(key.removeprefix(self.prefix))
 
 
-def open_source(path: Path) -> FileSource:
-    return FileSource(path, safe_open(path, framework="pt", device="cpu"))
+def open_source(path: Path, prefix: str = "") -> FileSource:
+    return FileSource(path, prefix, safe_open(path, framework="pt", device="cpu"))
 
 
 def dtypes_of(checkpoint: Checkpoint) -> dict[str, torch.dtype]:
     """Key -> the dtype it is stored in."""
     return {key: DTYPES[info.dtype] for key, info in checkpoint.tensors.items()}
+
+
+# -- read through once
+
+
+def greatest_values(
+    source: FileSource, keys: Collection[str], advance: Callable[[int], None] = lambda _: None
+) -> dict[str, float]:
+    """The largest absolute value of each key's tensor, the whole file read for it once.
+
+    So the file's pages are in memory before the first trial, and a broken file is found before the night.
+
+    Args:
+        advance: told the bytes of each piece read.
+
+    Raises:
+        BadInput: a weight is NaN or infinite.
+    """
+    return {key: greatest_value(source.tensor(key), source.path, key, advance) for key in keys}
+
+
+def greatest_value(
+    tensor: Tensor, path: Path, key: str, advance: Callable[[int], None] = lambda _: None
+) -> float:
+    """The largest absolute value of a tensor of floats; the errors are those of `greatest_values`."""
+    found = 0.0
+    for part in tensor.reshape(-1).split(READ_AT_ONCE):
+        found = max(found, here) if math.isfinite(here := greatest(part)) else math.nan
+        if not math.isfinite(found):
+            raise BadInput(
+                f"{key} holds a NaN or an infinity.",
+                where=path,
+                why="every merge with this model would draw black.",
+                fix="Download or make the file again, or leave the model out.",
+            )
+        advance(part.numel() * tensor.element_size())
+    return found
+
+
+# -- where they are held
+
+
+@dataclass(frozen=True)
+class Residence:
+    """Where the sources lie during a run. Sizes in bytes.
+
+    `where` is "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
+    (files in the system's page cache).
+    """
+
+    where: str
+    sources: int
+    fits: bool  # whether they stay there; a mapped file that does not fit is read from disk every trial
+
+    @property
+    def pinned(self) -> int:
+        return self.sources if self.where == "pinned" else 0
+
+    @property
+    def on_gpu(self) -> int:
+        return self.sources if self.where == "gpu" else 0
+
+    def __str__(self) -> str:
+        if self.where == "gpu":
+            return "on the GPU"
+        if self.where == "pinned":
+            return "in page-locked memory, copied to the GPU while it computes"
+        return "mapped files, kept in memory" if self.fits else "mapped files, read from disk every trial"
+
+
+def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Residence:
+    """Where sources of so many bytes lie best, beside the live model that `gpu_free` no longer counts.
+
+    A fifth of what is free is left to others.
+    """
+    if device == "cuda" and sources <= 0.8 * gpu_free:
+        return Residence("gpu", sources, True)
+    fits = sources <= 0.8 * memory_free
+    return Residence("pinned" if device == "cuda" and fits else "mapped", sources, fits)
+
+
+def held(source: FileSource, keys: Collection[str], place: Residence, device: str) -> FileSource | Held:
+    """The source with its weights where they are to lie."""
+    if place.where == "gpu":
+        return Held({key: source.tensor(key).to(device) for key in keys})
+    if place.where == "pinned":
+        return Held({key: source.tensor(key).pin_memory() for key in keys})
+    return source

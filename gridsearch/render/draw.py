@@ -10,6 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from gridsearch.render.cases import Case
+from gridsearch.render.encode import Embeddings, encode
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.sampling import Sampling
 from gridsearch.render.schedulers import scheduler_for
@@ -25,16 +26,6 @@ class Drawn:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """Text conditioning of cases: tokens (N, T, D) and pooled (N, P), for the prompt and against it."""
-
-    tokens: Tensor
-    pooled: Tensor
-    negative_tokens: Tensor
-    negative_pooled: Tensor
-
-
 @torch.inference_mode()
 def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: int) -> Iterator[Drawn]:
     """Draw the cases in order, `batch` at a time.
@@ -46,7 +37,7 @@ def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: i
     for start in range(0, len(cases), batch):
         began = time.perf_counter()
         part = cases[start : start + batch]
-        images = _draw_batch(pipe, part, sampling)
+        images = _draw_batch(pipe, _encoded(renderer, part, sampling.unconditional), part, sampling)
         finite = torch.isfinite(images).flatten(1).all(1)
         pixels = to_uint8(images)
         seconds = (time.perf_counter() - began) / len(part)
@@ -54,8 +45,17 @@ def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: i
             yield Drawn(case, image, bool(is_finite), seconds)
 
 
-def _draw_batch(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], sampling: Sampling) -> Tensor:
-    text = encode(pipe, cases, sampling.unconditional)
+def _encoded(renderer: Renderer, cases: Sequence[Case], unconditional: str) -> Embeddings:
+    """The cases' embeddings, encoded once for as long as the text encoders stay what they are."""
+    what = (tuple((case.text, case.negative) for case in cases), unconditional)
+    if what not in renderer.encoded:
+        renderer.encoded[what] = encode(renderer.pipe, cases, unconditional)
+    return renderer.encoded[what]
+
+
+def _draw_batch(
+    pipe: StableDiffusionXLPipeline, text: Embeddings, cases: Sequence[Case], sampling: Sampling
+) -> Tensor:
     latents = pipe(
         prompt_embeds=text.tokens,
         pooled_prompt_embeds=text.pooled,
@@ -70,23 +70,6 @@ def _draw_batch(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], sampling
         output_type="latent",
     ).images
     return decode(pipe, latents)
-
-
-def encode(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], unconditional: str) -> Embeddings:
-    """Encode prompts and negative prompts. An empty negative prompt is zeros, or encoded as it is.
-
-    Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
-    """
-    tokens, negative_tokens, pooled, negative_pooled = pipe.encode_prompt(
-        prompt=[case.text for case in cases],
-        negative_prompt=[case.negative for case in cases],
-        do_classifier_free_guidance=True,
-    )
-    if unconditional == "zeros":
-        empty = torch.tensor([not case.negative for case in cases], device=tokens.device)
-        negative_tokens = negative_tokens.masked_fill(empty[:, None, None], 0)
-        negative_pooled = negative_pooled.masked_fill(empty[:, None], 0)
-    return Embeddings(tokens, pooled, negative_tokens, negative_pooled)
 
 
 def decode(pipe: StableDiffusionXLPipeline, latents: Tensor) -> Tensor:

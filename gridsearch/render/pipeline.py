@@ -1,7 +1,7 @@
 """A single-file checkpoint -> a renderer: a diffusers SDXL pipeline, offline, ready to be merged into."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from diffusers.utils import logging
 
 from gridsearch.errors import BadInput
 from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
+from gridsearch.render.encode import Embeddings
 from gridsearch.render.layout import Piece, file_views
 from gridsearch.render.skeleton import check_file
 
@@ -31,12 +32,18 @@ class Placement:
 
 @dataclass(frozen=True)
 class Renderer:
-    """A pipeline, the scheduler config it came with, and the views by which its weights are changed."""
+    """A pipeline, the scheduler config it came with, and the views by which its weights are changed.
+
+    Attributes:
+        live: file key -> views (see `layout.file_views`).
+        encoded: what the text encoders made of prompts; to be cleared when they change.
+    """
 
     pipe: StableDiffusionXLPipeline
     place: Placement
     scheduler_config: dict
-    live: dict[str, list[Piece]]  # file key -> views (see `layout.file_views`)
+    live: dict[str, list[Piece]]
+    encoded: dict[tuple, Embeddings] = field(default_factory=dict)
 
 
 def placement(device: str, dtype: str) -> Placement:

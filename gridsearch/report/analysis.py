@@ -19,7 +19,7 @@ FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
 def main_parameter(results: Results) -> str | None:
     """The numeric parameter that makes the curve: a ratio before any other, then the first."""
     numeric = [name for name in results.parameters if _is_numeric(results.trials, name)]
-    ratios = [name for name in numeric if name.rsplit(".", 1)[-1] == "ratio"]
+    ratios = [name for name in numeric if "ratio" in name.split(".")]
     return next(iter(ratios + numeric), None)
 
 
@@ -143,8 +143,10 @@ def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
 def _parent(settings: dict, ratio: float) -> str | None:
     """The model that a single step's ratio of 0 or 1 leaves unmixed."""
     steps = settings.get("merge", [])
-    models = steps[0].get("models", ()) if len(steps) == 1 else ()
-    return {0.0: models[0], 1.0: models[1]}.get(ratio) if len(models) == 2 else None
+    if len(steps) != 1 or steps[0].get("method") not in ("weighted_sum", "slerp"):
+        return None
+    first, second = steps[0]["models"]
+    return {0.0: first, 1.0: second}.get(ratio)
 
 
 def _interval(images: pd.DataFrame, best: float, level: float, resamples: int, seed: int):

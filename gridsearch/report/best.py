@@ -1,6 +1,5 @@
 """best.json: the answer, with all that is needed to merge it again."""
 
-import copy
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.files import write_atomic
+from gridsearch.parameters import filled
 from gridsearch.report.answer import Answer
 from gridsearch.report.results import Results
 
@@ -28,7 +28,7 @@ def best_dict(results: Results, answer: Answer) -> dict:
     """
     found = answer.to_dict()
     best = {k: v for k, v in found["slices"][0].items() if k != "settings"} if found["slices"] else {}
-    fixed = fill_in(results.settings, answer.parameters)
+    fixed = filled(results.settings, answer.parameters)
     return plain(
         {
             "name": results.name,
@@ -40,30 +40,12 @@ def best_dict(results: Results, answer: Answer) -> dict:
             "complete": answer.complete,
             "planned": answer.planned,
             "slices": found["slices"],
-            "recipe": {"merge": fixed.get("merge"), "render": fixed.get("render")} if best else None,
+            "recipe": {key: fixed.get(key) for key in ("merge", "components", "render")} if best else None,
             "models": results.models,
+            "extras": results.extras,
             "versions": results.versions,
         }
     )
-
-
-def fill_in(settings: dict, parameters: Mapping[str, object]) -> dict:
-    """The settings with each searched range or list replaced by the parameter's value.
-
-    `ratio` belongs to the one step whose ratio is searched, `<step>.<key>` to the step of that name and
-    anything else (`render.cfg`) to the table of that name.
-    """
-    filled = copy.deepcopy(settings)
-    steps = filled.get("merge", [])
-    for name, value in parameters.items():
-        table, _, key = name.rpartition(".")
-        if table:
-            place = next((step for step in steps if step.get("name") == table), filled.get(table))
-        else:
-            place = next((step for step in steps if isinstance(step.get(key), (dict, list, tuple))), None)
-        if place is not None:
-            place[key] = value
-    return filled
 
 
 def plain(value: object) -> object:

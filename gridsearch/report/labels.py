@@ -56,12 +56,8 @@ def metric_text(value: object) -> str:
 
 
 def parameter_text(name: str) -> str:
-    """`ratio` and `render.cfg` as one says them; in a chain a ratio keeps its step's name."""
-    return (
-        name.removeprefix("render.")
-        if not name.endswith(".ratio")
-        else f"{name.removesuffix('.ratio')} ratio"
-    )
+    """A parameter's name as one says it: `ratio`, `cfg`, `second ratio`, `merged ratio IN04`."""
+    return name.removeprefix("render.").replace(".ratio", " ratio", 1).replace("ratio.", "ratio ", 1)
 
 
 def setting_text(name: str, value: object) -> str:

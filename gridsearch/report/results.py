@@ -1,6 +1,6 @@
 """What a run left behind, as tables: the one input of everything in this room."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,7 @@ class Results:
         finished: every planned trial is complete.
         planned: how many trials there will be, done ones included.
         file: the experiment's file.
+        extras: the same of adapters and of a VAE's own file: name -> path, sha256, bytes.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Results:
     finished: bool
     planned: int
     file: str = "experiment.toml"
+    extras: dict = field(default_factory=dict)

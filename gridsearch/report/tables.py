@@ -41,6 +41,7 @@ def load_results(folder: Path) -> Results:
         finished=remaining == 0,
         planned=complete + remaining,
         file=facts.file,
+        extras=facts.extras,
     )
 
 

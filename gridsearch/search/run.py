@@ -1,5 +1,6 @@
 """A whole run: check, identify, open or resume the study, draw the references, search."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,8 +14,10 @@ from optuna.trial import TrialState
 from gridsearch import store
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
+from gridsearch.merge.sources import Residence
 from gridsearch.outcome import Outcome
-from gridsearch.parents import identify, open_parents, warnings_about
+from gridsearch.parameters import filled, searched_places, value_at
+from gridsearch.parents import identify, identify_extras, open_parents, require_mode, warnings_about
 from gridsearch.plan import require_disk
 from gridsearch.render.cases import Case, cut_prompts
 from gridsearch.render.components import component_folder, folder_digest
@@ -25,6 +28,8 @@ from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.space import planned_trials
 from gridsearch.setup import Setup, draw_references, load_setup, with_references
 from gridsearch.trial import run_trial
+from gridsearch.units import size
+from gridsearch.weights import adapter_notes
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
 
@@ -34,6 +39,9 @@ class Listener(Protocol):
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         """A file's hash is about to be computed; returns what is told the bytes of each block."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]:
+        """A model's weights are about to be read through; as `hashing`."""
 
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
@@ -58,11 +66,13 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         RunFailed: another run works in `out`, or too many trials failed.
     """
     parents = open_parents(experiment)
+    require_mode(experiment, parents)
     render = experiment.render
     place = placement(render.device, render.dtype)
     facts = store.Facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, listener.hashing),
+        extras=identify_extras(parents, listener.hashing),
         versions={package: version(package) for package in PACKAGES},
         references=None,
         planned=planned_trials(experiment),
@@ -77,9 +87,10 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         require_same_run(earlier, facts, out)
     else:
         require_disk(experiment, out)
-    setup = load_setup(experiment, parents, out)
+    setup = load_setup(experiment, parents, out, listener)
     cut = cut_prompts(experiment.prompt, setup.renderer.pipe.tokenizer)
-    for note in warnings_about(experiment, parents) + cut:
+    adapters = adapter_notes(setup.weights.adapters)
+    for note in warnings_about(experiment, parents) + adapters + cut + residence_notes(setup.residence):
         listener.note(note)
     with store.locked(out):
         if not store.has_study(out):
@@ -114,6 +125,13 @@ def _run_study(
     )
 
 
+def residence_notes(place: Residence) -> list[str]:
+    """What the user should know of where the sources lie."""
+    if place.fits:
+        return []
+    return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
+
+
 def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener) -> Outcome:
     """A trial, with what may go wrong on any machine by its name."""
     try:
@@ -124,6 +142,9 @@ def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener
         raise RunFailed("A file could not be read or written.", where=setup.out, why=str(error)) from error
 
 
+SHOWN = ("the sampler", "drawn on", "render.")  # parts whose values are short enough to be named
+
+
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     """Refuse to mix images that cannot be compared: other models, prompts or settings are another run.
 
@@ -131,7 +152,7 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     """
     before, after = _comparable(earlier), _comparable(now)
     changed = [
-        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part in SHOWN or "." in part else part
+        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part.startswith(SHOWN) else part
         for part in dict.fromkeys([*before, *after])
         if before.get(part) != after.get(part)
     ]
@@ -144,35 +165,41 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         )
 
 
-SHOWN = ("the sampler", "drawn on")
-
-
 def _comparable(facts: store.Facts) -> dict:
     """The parts of a run that decide what an image is, beside the searched values."""
-    experiment = facts.experiment
+    experiment = _without_searched_numbers(facts.experiment)
     free = ("batch", "config", "vocabulary", "device", "dtype")  # see `drawing`; a batch is the last digit
     render = {key: value for key, value in experiment["render"].items() if key not in free}
     models = {
         f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
         for name, model in facts.models.items()
     }
-    steps = [step | {"ratio": _value(step["ratio"])} for step in experiment["merge"]]
     is_grid = experiment["search"]["sampler"] == "grid"
     return {
         **models,
-        "the merge steps": steps,
+        **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},
+        # as text: of a table of blocks a later entry overrules an earlier one
+        "the merge steps": json.dumps(experiment["merge"]),
+        "the components": {key: Path(value or "").name for key, value in experiment["components"].items()},
         "the prompts": experiment["prompt"],
         "[score]": experiment["score"],
-        **{f"render.{key}": _value(value) for key, value in render.items()},
+        **{f"render.{key}": value for key, value in render.items()},
         "the sampler": experiment["search"]["sampler"],
-        "the searched values": None if is_grid else [experiment["merge"], render],
+        "the searched values": None if is_grid else [facts.experiment[key] for key in ("merge", "render")],
         "drawn on": facts.drawing["on"],
         "the component configs": facts.drawing["components"],
     }
 
 
-def _value(value: Any) -> Any:
-    """A fixed value; a searched number may change, a searched choice of words may not."""
-    if isinstance(value, dict):
-        return "searched"
-    return value if not isinstance(value, list) or isinstance(value[0], str) else "searched"
+def _without_searched_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is searched may change where it is a number; a searched choice of words may not."""
+    numbers = {
+        name: "searched"
+        for name, place in searched_places(settings).items()
+        if not _of_words(value_at(settings, place))
+    }
+    return filled(settings, numbers)
+
+
+def _of_words(value: Any) -> bool:
+    return isinstance(value, list) and isinstance(value[0], str)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from gridsearch.report.analysis import analyse
-from gridsearch.report.best import best_dict, fill_in, write_best
+from gridsearch.report.best import best_dict, write_best
 from gridsearch.report.figures import figures
 from gridsearch.report.html import report_html, write_report
 from tests.report.conftest import make_results
@@ -139,17 +139,6 @@ def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):
     assert best["models"]["base"] == {"sha256": "a1", "noise": None}
     assert best["sentence"] == answer.sentence
     assert [path.name for path in tmp_path.iterdir()] == ["best.json"]
-
-
-def test_the_recipe_is_filled_in_by_name():
-    steps = [{"name": "first", "ratio": 0.3}, {"name": "second", "ratio": {"low": 0, "high": 1}}]
-    settings = {"merge": steps, "render": {"cfg": [3, 4], "steps": 20}}
-    filled = fill_in(settings, {"ratio": 0.7, "render.cfg": 4})
-    assert [step["ratio"] for step in filled["merge"]] == [0.3, 0.7]
-    assert filled["render"] == {"cfg": 4, "steps": 20}
-    assert settings["render"]["cfg"] == [3, 4]
-    chain = fill_in({"merge": [dict(step) for step in steps]}, {"first.ratio": 0.1, "second.ratio": 0.2})
-    assert [step["ratio"] for step in chain["merge"]] == [0.1, 0.2]
 
 
 def test_best_json_before_anything_is_done(tmp_path):

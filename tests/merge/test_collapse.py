@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import pytest
+from gridsearch.merge.recipe import coefficients
 from hypothesis import given
 from hypothesis import strategies as st
-
-from gridsearch.merge.recipe import coefficients
 
 MODELS = ("a", "b", "c")
 

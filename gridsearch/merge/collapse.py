@@ -1,0 +1,189 @@
+"""Merge steps -> for every key one weighted sum of sources.
+
+A linear step of linear steps is linear: a chain of them collapses to one coefficient per source and key,
+applied in one pass and rounded once. A non-linear step becomes a `Node`, a source of its own, whose inputs
+are such sums again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gridsearch.blocks import component_of, is_text, selects
+from gridsearch.errors import RunFailed
+from gridsearch.recipe import MERGED, Recipe
+
+
+@dataclass(frozen=True)
+class Node:
+    """A non-linear step at one key: its method, the sums it takes and its numbers."""
+
+    method: str
+    inputs: tuple["Terms", ...]
+    numbers: tuple[tuple[str, float], ...]
+
+
+# A weighted sum: sources (a model's or an adapter's name, or a node) with their coefficients, zeros left out.
+# It can be compared and hashed: equal terms give equal weights.
+Terms = tuple[tuple[str | Node, float], ...]
+
+
+def terms_of(
+    recipe: Recipe, keys: Iterable[str], touched: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Terms]:
+    """What the merge holds of each source: file key -> terms.
+
+    Args:
+        recipe: with nothing left to search.
+        touched: adapter -> the file keys it changes; it has no part in others.
+
+    A ratio of exactly 0 or 1 names one source only, and the other's values (a NaN, say) stay out.
+    """
+    known: dict[tuple, Terms] = {}  # the same for all keys with the same numbers and adapters
+    touched = touched or {}
+    found = {}
+    for key in keys:
+        if (lent := _lent_by(recipe, key)) is not None:
+            found[key] = ((lent, 1.0),)
+            continue
+        numbers = tuple(tuple(_numbers(step, key).items()) for step in recipe.merge)
+        active = tuple(name for name, touches in touched.items() if key in touches)
+        signature = (numbers, active)
+        if signature not in known:
+            known[signature] = _collapsed(recipe, [dict(pairs) for pairs in numbers], active)
+        found[key] = known[signature]
+    return found
+
+
+def lender(recipe: Recipe, key: str) -> str:
+    """The source of a key that is copied and not merged: its component's, or the first model."""
+    return _lent_by(recipe, key) or recipe.merged_models()[0]
+
+
+def _lent_by(recipe: Recipe, key: str) -> str | None:
+    """Whom a key's component is taken from as it is; None where it is merged."""
+    source = recipe.components.text_encoders if is_text(key) else MERGED
+    if component_of(key) == "vae":
+        source = recipe.vae_source()
+    return None if source == MERGED else source
+
+
+def _numbers(step: Any, key: str) -> dict[str, float]:
+    """A step's numbers as they hold for one key."""
+    named = {
+        name: value
+        for name in ("k", "probability", "della_eps", "seed")
+        if (value := getattr(step, name, None)) is not None
+    }
+    ratio = getattr(step, "ratio", None)
+    if ratio is not None:
+        named["ratio"] = ratio_at(step.name, ratio, key) if isinstance(ratio, dict) else ratio
+    return named
+
+
+def ratio_at(step: str, blocks: Mapping[str, float], key: str) -> float:
+    """The ratio for one key: of the entries that mean it, the last.
+
+    Raises:
+        RunFailed: no entry does.
+    """
+    meant = [value for selector, value in blocks.items() if selects(selector, key)]
+    if not meant:
+        raise RunFailed(
+            f"The ratios of step {step!r} leave {key} out.",
+            fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
+        )
+    return meant[-1]
+
+
+def _collapsed(recipe: Recipe, numbers: list[dict[str, float]], adapters: Collection[str]) -> Terms:
+    known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
+    for step, own in zip(recipe.merge, numbers, strict=True):
+        inputs = [known.get(name, ()) for name in step.models]  # an adapter elsewhere adds nothing
+        known[step.name] = _result(step, inputs, own)
+        if not known[step.name]:
+            raise RunFailed(
+                f"Nothing is left of any model after step {step.name!r}.",
+                why="all its coefficients are zero",
+                fix="Give a model some weight.",
+            )
+    return known[recipe.merge[-1].name]
+
+
+def _result(step: Any, inputs: list[Terms], numbers: Mapping[str, float]) -> Terms:
+    ratio = numbers.get("ratio")
+    match step.method:
+        case "weighted_sum":
+            return _sum(inputs, (1 - ratio, ratio))
+        case "add_difference":
+            return _sum(inputs, (1.0, ratio, -ratio))
+        case "adapter":
+            return _sum(inputs, (1.0, ratio))
+        case "average":
+            return _sum(inputs, _shares(step))
+        case "slerp" if ratio in (0, 1):  # where sd-mecha's is not exact
+            return inputs[int(ratio)]
+        case "ties" | "dare_ties" | "della" | "model_stock" | "train_difference" if ratio == 0:
+            return inputs[0]
+    node = Node(step.method, tuple(inputs), tuple(numbers.items()))
+    return ((node, 1.0),)
+
+
+def _shares(step: Any) -> tuple[float, ...]:
+    """The coefficients of an average's models."""
+    weights = step.weights or (1.0,) * len(step.models)
+    if not step.normalize:
+        return tuple(weights)
+    if (total := sum(weights)) == 0:
+        raise RunFailed(
+            f"The weights of step {step.name!r} add up to zero.",
+            fix="Give one of them another weight, or set normalize = false.",
+        )
+    return tuple(weight / total for weight in weights)
+
+
+def _sum(inputs: list[Terms], shares: tuple[float, ...]) -> Terms:
+    mix: dict[str | Node, float] = {}
+    for terms, share in zip(inputs, shares, strict=True):
+        for source, weight in terms:
+            mix[source] = mix.get(source, 0.0) + share * weight
+    return tuple((source, weight) for source, weight in mix.items() if weight != 0)
+
+
+def sources_in(terms: Terms) -> set[str]:
+    """The models and adapters that a sum is made of, those inside its nodes too."""
+    found: set[str] = set()
+    for source, _ in terms:
+        found |= {source} if isinstance(source, str) else set().union(*map(sources_in, source.inputs))
+    return found
+
+
+# -- in words
+
+
+def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
+    """A merge in one line: `0.35 base + 0.65 burnt`; where blocks differ or a step is not linear, its steps."""
+    distinct = set(terms.values()) - {((name, 1.0),) for name in _lenders(recipe)}
+    if len(distinct) == 1:
+        (one,) = distinct
+        if all(isinstance(source, str) for source, _ in one):
+            return " + ".join(f"{weight:.6g} {source}" for source, weight in one)
+    return "; ".join(_step_text(step) for step in recipe.merge)
+
+
+def _lenders(recipe: Recipe) -> set[str]:
+    return {name for name in (recipe.components.text_encoders, recipe.vae_source()) if name != MERGED}
+
+
+def _step_text(step: Any) -> str:
+    settings = step.model_dump(exclude={"name", "method", "models"}, exclude_none=True)
+    numbers = ", ".join(f"{name} {_number_text(value)}" for name, value in settings.items())
+    return f"{step.name} = {step.method}({', '.join(step.models)}; {numbers})"
+
+
+def _number_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{block}={number:g}" for block, number in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(f"{number:g}" for number in value)
+    return f"{value:g}"

@@ -1,0 +1,5 @@
+"""Recipes of sd-mecha."""
+
+
+def read_mecha(path):
+    raise NotImplementedError

@@ -1,0 +1,146 @@
+"""What is merged and how: models, adapters and the steps that use them by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gridsearch import parameters
+from gridsearch.nearest import nearest
+from gridsearch.steps import Adapter, MergeStep, Name
+from gridsearch.values import Table
+
+PredictionType = Literal["epsilon", "v_prediction"]
+MERGED = "merged"  # of a component: it is part of the merge
+
+
+class Model(Table):
+    """A checkpoint file. `prediction_type` is read from the file where it is not said here."""
+
+    path: Path
+    prediction_type: PredictionType | None = None
+
+
+def _path_alone(value: object) -> object:
+    return {"path": value} if isinstance(value, (str, Path)) else value
+
+
+class Components(Table):
+    """Where the parts beside the UNet come from.
+
+    `text_encoders` are merged too, or stay with a model named here. The `vae` stays with a model, the first
+    where none is named; it may be "merged", or a file of its own ("vae/sdxl_vae.safetensors").
+    """
+
+    text_encoders: str = MERGED
+    vae: str | None = None
+
+
+class Recipe(Table):
+    """Models, adapters, merge steps and components; what is searched may be among the steps' numbers."""
+
+    models: dict[Name, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)
+    adapters: dict[Name, Path] = Field(default_factory=dict)
+    merge: tuple[MergeStep, ...] = Field(min_length=1)
+    components: Components = Components()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if twice := self.models.keys() & self.adapters.keys():
+            raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
+        known = list(self.models)
+        for step in self.merge:
+            _check_inputs(step, known, list(self.adapters))
+            if step.name == "render":
+                raise ValueError('a merge step cannot be named "render": its ratio would look like a setting')
+            if step.name in known or step.name in self.adapters:
+                raise ValueError(f"two things are named {step.name!r}: give the merge step another name")
+            known.append(step.name)
+        used = {name for step in self.merge for name in step.models}
+        if idle := [step.name for step in self.merge[:-1] if step.name not in used]:
+            raise ValueError(f"step {idle[0]!r} is used by no later step, so it changes nothing: remove it")
+        self._check_components()
+        return self
+
+    def _check_components(self) -> None:
+        models = list(self.models)
+        if (name := self.components.text_encoders) not in (MERGED, *models):
+            raise ValueError(f"components.text_encoders names {name!r}{_hint(name, [MERGED, *models])}")
+        vae = self.components.vae
+        if vae is not None and vae not in (MERGED, *models) and Path(vae).suffix != ".safetensors":
+            raise ValueError(
+                f"components.vae names {vae!r}, which is neither a model nor a .safetensors file; "
+                f"the nearest name is {nearest(vae, [MERGED, *models])!r}"
+            )
+
+    # -- what is searched
+
+    def searched(self) -> dict[str, Any]:
+        """Searched parameter -> its range or choices (see `gridsearch.parameters`)."""
+        return {name: _at(self, place) for name, place in self.places().items()}
+
+    def places(self) -> dict[str, parameters.Place]:
+        """Searched parameter -> where its value stands."""
+        return parameters.searched_places(self.model_dump())
+
+    def at(self, values: Mapping[str, Any]) -> Self:
+        """The same with every searched value that is named fixed to the one given."""
+        return type(self).model_validate(parameters.filled(self.model_dump(), values))
+
+    # -- which files are used
+
+    def merged_models(self) -> tuple[str, ...]:
+        """The models that the merge steps use, in the order in which they first appear."""
+        names = [name for step in self.merge for name in step.models if name in self.models]
+        return tuple(dict.fromkeys(names))
+
+    def merged_adapters(self) -> tuple[str, ...]:
+        """The adapters that the merge steps use, in the order in which they first appear."""
+        names = [name for step in self.merge for name in step.models if name in self.adapters]
+        return tuple(dict.fromkeys(names))
+
+    def vae_source(self) -> str:
+        """Where the VAE comes from: a model's name, `merged`, or a file's path."""
+        return self.components.vae or self.merged_models()[0]
+
+    def vae_file(self) -> Path | None:
+        """The VAE's own file, where it has one."""
+        source = self.vae_source()
+        return None if source in (MERGED, *self.models) else Path(source)
+
+    def needed_models(self) -> tuple[str, ...]:
+        """All models that a merge reads: those of the steps, then those that lend a component."""
+        lent = [name for name in (self.components.text_encoders, self.vae_source()) if name in self.models]
+        return tuple(dict.fromkeys([*self.merged_models(), *lent]))
+
+    def used_models(self) -> tuple[str, ...]:
+        """All models that are opened."""
+        return self.needed_models()
+
+
+def _check_inputs(step: MergeStep, known: list[str], adapters: list[str]) -> None:
+    """An adapter step takes its second input from the adapters; all else is a model or an earlier step."""
+    last = len(step.models) - 1
+    for i, name in enumerate(step.models):
+        if isinstance(step, Adapter) and i == last:
+            if name not in adapters:
+                hint = _hint(name, adapters, "adapter") if adapters else ": name its file under [adapters]"
+                raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
+        elif name not in known:
+            if name in adapters:
+                raise ValueError(
+                    f'{name!r} is an adapter: step {step.name!r} needs method = "adapter" to use it'
+                )
+            raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
+
+
+def _hint(name: str, known: list[str], what: str = "model or earlier step") -> str:
+    return f", which is no {what}; the nearest name is {nearest(name, known)!r}"
+
+
+def _at(table: Any, place: parameters.Place) -> Any:
+    """The value at a place of validated tables."""
+    for part in place:
+        table = getattr(table, part) if isinstance(table, Table) else table[part]
+    return table

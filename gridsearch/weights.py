@@ -1,0 +1,99 @@
+"""The weights of a recipe: its files opened for reading, and what a merge of them holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gridsearch.blocks import VAE as VAE_KEYS
+from gridsearch.merge.adapters import Adapter, open_adapter
+from gridsearch.merge.collapse import Terms, terms_of
+from gridsearch.merge.evaluate import Source
+from gridsearch.merge.files import TensorInfo
+from gridsearch.merge.outline import merged_keys, open_vae, outline
+from gridsearch.merge.sources import FileSource, greatest_values, open_source
+from gridsearch.parents import Parents
+from gridsearch.recipe import Recipe
+from gridsearch.render.components import SDXL_CONFIGS
+from gridsearch.render.skeleton import places
+
+
+class Reading(Protocol):
+    """Who is told the bytes of a file as it is read through."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]: ...
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A recipe's files, opened.
+
+    Attributes:
+        infos: the merged file's keys with dtype and shape, markers left out.
+        merged: those whose values are computed.
+        files: model, or the VAE's path -> its file.
+        adapters: adapter -> what it changes.
+    """
+
+    infos: Mapping[str, TensorInfo]
+    merged: tuple[str, ...]
+    files: Mapping[str, FileSource]
+    adapters: Mapping[str, Adapter]
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """All that terms may name."""
+        return {**self.files, **self.adapters}
+
+    def terms(self, recipe: Recipe) -> dict[str, Terms]:
+        """What a merge at this recipe, with nothing left to search, holds of each source."""
+        touched = {name: frozenset(adapter.deltas) for name, adapter in self.adapters.items()}
+        return terms_of(recipe, self.merged, touched)
+
+
+def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:
+    """Open the files that a recipe uses.
+
+    Args:
+        config: component configs of another size than SDXL's, from which adapters' names are understood.
+
+    Raises:
+        BadInput: an adapter is none, or is one for another model.
+    """
+    files = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
+    if vae := recipe.vae_file():
+        _, prefix = open_vae(vae)
+        files[recipe.vae_source()] = open_source(vae, prefix)
+    known = places(config or SDXL_CONFIGS) if parents.adapters else {}
+    adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
+    infos = outline(recipe, parents.checkpoints, parents.vae)
+    return Weights(infos, tuple(merged_keys(infos)), files, adapters)
+
+
+def read_through(recipe: Recipe, weights: Weights, listener: Reading) -> dict[str, dict[str, float]]:
+    """Read every file that is merged once: source -> key -> its largest absolute value.
+
+    Raises:
+        BadInput: a weight is NaN or infinite.
+    """
+    found = {}
+    own_vae = [recipe.vae_source()] if recipe.vae_file() else []
+    for name in [*recipe.needed_models(), *own_vae]:
+        keys = [key for key in weights.merged if name not in own_vae or key.startswith(VAE_KEYS)]
+        total = sum(weights.infos[key].bytes for key in keys)
+        found[name] = greatest_values(weights.files[name], keys, listener.reading(Path(name).name, total))
+    return found
+
+
+def adapter_notes(adapters: Mapping[str, Adapter]) -> list[str]:
+    """What each adapter changes, in words."""
+    notes = []
+    for name, adapter in adapters.items():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in adapter.kinds.items())
+        note = (
+            f"The adapter {name} changes {len(adapter.deltas)} weights by {adapter.matched} modules ({kinds})"
+        )
+        if adapter.unused:
+            note += f"; {len(adapter.unused)} of its keys have no place, {adapter.unused[0]} first"
+        notes.append(f"{note}.")
+    return notes
