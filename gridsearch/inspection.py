@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gridsearch.merge.architecture import ADAPTERS, architecture, stray_keys
+from gridsearch.errors import BadInput
+from gridsearch.merge.architecture import ADAPTERS, architecture, require_sdxl, stray_keys
 from gridsearch.merge.files import Checkpoint, open_checkpoint
 from gridsearch.merge.folder import Folder, is_diffusers_folder, open_folder
 from gridsearch.merge.identity import cached_sha256, short_hash
-from gridsearch.merge.prediction import DEFAULT, Prediction, read_prediction
+from gridsearch.merge.prediction import DEFAULT, Prediction, prediction_of, read_prediction
 from gridsearch.units import size
 
 SHOWN_LETTERS = 200  # of a value
@@ -59,7 +60,17 @@ def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
     ]
     if "SDXL" in kind:
         rows.append(("stray keys", _some(stray_keys(checkpoint))))
+    rows.append(("can be merged", _can_be_merged(checkpoint)))
     return rows + _metadata_rows(checkpoint.metadata)
+
+
+def _can_be_merged(checkpoint: Checkpoint) -> str:
+    try:
+        require_sdxl(checkpoint)
+        prediction_of(checkpoint)
+    except BadInput as error:
+        return f"no: {error.lines[0]}"
+    return "yes"
 
 
 def _layout(kind: str) -> str:
@@ -131,7 +142,7 @@ def _metadata_rows(metadata: Mapping[str, str]) -> list[Row]:
 def _value(key: str, value: str) -> str:
     if key in RECIPES:
         try:
-            lines = json.dumps(json.loads(value), indent=1, ensure_ascii=False).splitlines()
+            lines = json.dumps(json.loads(value), indent=2, ensure_ascii=False).splitlines()
         except (ValueError, RecursionError):
             return cut(value)
         more = [f"... ({len(lines):,} lines)"] if len(lines) > SHOWN_LINES else []

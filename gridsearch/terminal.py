@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from rich import box
@@ -160,12 +159,12 @@ def settings_text(parameters: Mapping[str, Any]) -> str:
 def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Everything `inspect` knows of a file. Lines are not folded, so that a hash can be copied whole."""
     out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
-    for _, group in groupby(rows, key=lambda row: row[0].startswith(" ")):
-        aligned = list(group)
-        width = max(len(label) for label, _ in aligned)
-        for label, value in aligned:
-            words = value.replace("\n", "\n" + " " * (width + 4))
-            out.print(f"  [dim]{escape(label.ljust(width))}[/]  {escape(words)}", soft_wrap=True)
+    labels = [label for label, _ in rows]
+    inner = {label for label in labels if label.startswith(" ")}  # a column of their own
+    for label, value in rows:
+        width = max(len(other) for other in labels if (other in inner) == (label in inner))
+        words = value.replace("\n", "\n" + " " * (width + 4))
+        out.print(f"  [dim]{escape(label.ljust(width))}[/]  {escape(words)}", soft_wrap=True)
     out.print()
 
 

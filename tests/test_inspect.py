@@ -67,6 +67,7 @@ def test_a_checkpoint_is_described(toy, tmp_path):
         f"SHA-256            {sha256_of(path)}",
         f"A1111 hash         {sha256_of(path)[:10]}",
         "stray keys         1: denoiser.sigmas",
+        "can be merged      yes",
         r"title                      a [bold]\x1b[2J",
     }
     assert said <= {line.strip() for line in done.stdout.splitlines()}
@@ -110,6 +111,7 @@ def test_an_adapter_is_described_and_not_refused(rows):
     said = rows(**{f"lora_unet_{n}.lora_down.weight": torch.ones(8 * n, 4) for n in (1, 2)})
     assert (said["architecture"], said["rank"], said["modules"]) == ("a LoRA", "8 to 16", "2")
     assert "prediction type" not in said
+    assert said["can be merged"] == "no: This is a LoRA, which changes a model and is none itself."
 
 
 def test_an_edm_model_is_described(rows):
@@ -124,7 +126,7 @@ def test_metadata_is_cut(rows):
         metadata={"notes": "y" * 1_000_000, "sd_merge_recipe": recipe, "sd_merge_models": "[" * 99_999}
     )
     assert said["notes"] == "y" * 200 + "... (1,000,000 characters)"
-    assert said["sd_merge_recipe"].splitlines()[:2] == ["{", ' "steps": [']
+    assert said["sd_merge_recipe"].splitlines()[:2] == ["{", '  "steps": [']
     assert said["sd_merge_recipe"].endswith("... (154 lines)")
     assert said["sd_merge_models"].endswith("... (99,999 characters)")
     many = rows(metadata={f"k{n}": "" for n in range(SHOWN_ENTRIES + 5)})
