@@ -66,7 +66,8 @@ def lokr(
         w2 = lokr_w2
     else:
         w2 = lora(lokr_w2_a, lokr_w2_b) if lokr_t2 is None else _tucker(lokr_t2, lokr_w2_a, lokr_w2_b)
-    return torch.kron(w1.reshape(*w1.shape, *[1] * (w2.ndim - w1.ndim)), w2)
+    w1 = w1.reshape(*w1.shape, *[1] * (w2.ndim - w1.ndim))
+    return torch.kron(w1, w2.contiguous())  # torch.kron takes no view that a contraction left
 
 
 def _hadamard(first: Tensor, second: Tensor) -> Tensor:
