@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from gridsearch.errors import BadInput
 from gridsearch.merge.adapter_names import PARTS, UNSUPPORTED, Place, model_of
 from gridsearch.merge.deltas import Kind, fits, shape_of
-from gridsearch.merge.files import FLOATS, Checkpoint, architecture
+from gridsearch.merge.architecture import architecture
+from gridsearch.merge.files import FLOATS, Checkpoint
 
 _NO_CHECKPOINT = ("a LoRA", "no model that is known here")
 

@@ -162,7 +162,7 @@ def sources_in(terms: Terms) -> set[str]:
 
 
 def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
-    """A merge in one line: `0.35 base + 0.65 burnt`; where blocks differ or a step is not linear, its steps."""
+    """A merge in one line: `0.35 base + 0.65 burnt`; its steps, where that cannot be said so."""
     distinct = set(terms.values()) - {((name, 1.0),) for name in _lenders(recipe)}
     if len(distinct) == 1:
         (one,) = distinct
