@@ -27,6 +27,7 @@ PARTS = {
     "te": r"^conditioner\.",
     "te1": rf"^{re.escape(CLIP_L)}",
     "te2": rf"^{re.escape(CLIP_G)}",
+    "vae": rf"^{re.escape(VAE)}",
     "in": r"\.input_blocks\.",
     "mid": r"\.middle_block\.",
     "out": rf"\.output_blocks\.|^{re.escape(UNET)}out\.",

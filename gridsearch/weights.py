@@ -90,9 +90,8 @@ def adapter_notes(adapters: Mapping[str, Adapter]) -> list[str]:
     notes = []
     for name, adapter in adapters.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in adapter.kinds.items())
-        note = (
-            f"The adapter {name} changes {len(adapter.deltas)} weights by {adapter.matched} modules ({kinds})"
-        )
+        counts = f"{len(adapter.deltas)} weights, {adapter.matched} modules ({kinds})"
+        note = f"The adapter {name} changes {counts}"
         if adapter.unused:
             note += f"; {len(adapter.unused)} of its keys have no place, {adapter.unused[0]} first"
         notes.append(f"{note}.")

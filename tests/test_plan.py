@@ -20,7 +20,7 @@ def test_the_demo_is_counted_right(demo, tmp_path):
     plan = make_plan(demo, tmp_path / "not" / "there")
     assert (plan.trials, plan.cases, plan.references, plan.images) == (21, 32, 32, 21 * 32 + 32)
     # One live copy in float32: twice the bytes of the half-precision file, less its header.
-    assert plan.memory == pytest.approx(2 * plan.parents.first.bytes, rel=0.03)
+    assert plan.memory.host == pytest.approx(2 * plan.parents.first.bytes, rel=0.03)
     assert plan.seconds > 0
     assert any("predict different things" in warning for warning in plan.warnings)
 

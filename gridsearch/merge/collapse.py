@@ -178,7 +178,7 @@ def _lenders(recipe: Recipe) -> set[str]:
 def _step_text(step: Any) -> str:
     settings = step.model_dump(exclude={"name", "method", "models"}, exclude_none=True)
     numbers = ", ".join(f"{name} {_number_text(value)}" for name, value in settings.items())
-    return f"{step.name} = {step.method}({', '.join(step.models)}; {numbers})"
+    return f"{step.name} = {step.method}({', '.join(step.models)}{numbers and f'; {numbers}'})"
 
 
 def _number_text(value: Any) -> str:

@@ -47,17 +47,23 @@ def blend_into(
 ) -> None:
     """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
 
-    Two weights that sum to one take `torch.lerp` with a Python float: that equals float32 arithmetic
-    rounded once bit for bit, and is exact at 0, at 1 and wherever the tensors agree.
+    Two weights that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and
+    exact at 0, at 1 and wherever the tensors agree.
     """
     if not out.is_contiguous():
         out.copy_(blend(tensors, weights, dtype, scratch))
     elif len(tensors) == 1 and weights[0] == 1:
         out.copy_(tensors[0] if tensors[0].dtype == dtype else tensors[0].to(dtype))
     elif _is_lerp(tensors, weights, dtype) and out.dtype == dtype:
-        torch.lerp(tensors[0], tensors[1], weights[1], out=out)
+        _lerp(tensors, weights, out)
     else:
         _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, scratch)
+
+
+def _lerp(tensors: Sequence[Tensor], weights: Sequence[float], out: Tensor) -> None:
+    """From the nearer tensor to the other: the smaller weight is the more exact one in float32."""
+    near, far = (0, 1) if weights[0] >= weights[1] else (1, 0)
+    torch.lerp(tensors[near], tensors[far], weights[far], out=out)
 
 
 def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
@@ -79,7 +85,7 @@ def _in_pieces(
         parts = [tensor[here] for tensor in tensors]
         target = out[here] if rounded is out else rounded[: here.stop - start]
         if lerps:
-            torch.lerp(parts[0], parts[1], weights[1], out=target)
+            _lerp(parts, weights, target)
         else:
             target.copy_(_sum(parts, weights, scratch))
         if rounded is not out:
