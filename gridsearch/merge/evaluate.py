@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gridsearch.merge.collapse import Node, Terms
-from gridsearch.merge.linear import Scratch, blend
+from gridsearch.merge.linear import blend
 from gridsearch.merge.methods import apply_method
 
 
@@ -18,22 +18,22 @@ class Source(Protocol):
 
 
 def evaluate(
-    terms: Terms, key: str, sources: Mapping[str, Source], dtype: torch.dtype, scratch: Scratch
+    terms: Terms, key: str, sources: Mapping[str, Source], dtype: torch.dtype, buffer: Tensor
 ) -> Tensor:
     """The sum as a new tensor of the file's shape, rounded once to `dtype`."""
-    return blend(*summands(terms, key, sources, scratch), dtype, scratch)
+    return blend(*summands(terms, key, sources, buffer), dtype, buffer)
 
 
 def summands(
-    terms: Terms, key: str, sources: Mapping[str, Source], scratch: Scratch
+    terms: Terms, key: str, sources: Mapping[str, Source], buffer: Tensor
 ) -> tuple[list[Tensor], list[float]]:
     """The tensors that a sum is made of, and their weights; what a node stands for is computed here."""
-    tensors = [_summand(source, key, sources, scratch) for source, _ in terms]
+    tensors = [_summand(source, key, sources, buffer) for source, _ in terms]
     return tensors, [weight for _, weight in terms]
 
 
-def _summand(source: str | Node, key: str, sources: Mapping[str, Source], scratch: Scratch) -> Tensor:
+def _summand(source: str | Node, key: str, sources: Mapping[str, Source], buffer: Tensor) -> Tensor:
     if isinstance(source, str):
         return sources[source].tensor(key)
-    inputs = [evaluate(terms, key, sources, torch.float32, scratch) for terms in source.inputs]
+    inputs = [evaluate(terms, key, sources, torch.float32, buffer) for terms in source.inputs]
     return apply_method(source.method, inputs, dict(source.numbers))

@@ -13,7 +13,7 @@ from gridsearch.merge.architecture import MARKERS
 from gridsearch.merge.collapse import Terms, sources_in
 from gridsearch.merge.evaluate import Source, evaluate
 from gridsearch.merge.files import TensorInfo
-from gridsearch.merge.linear import Scratch, greatest, new_scratch, require_finite
+from gridsearch.merge.linear import greatest, new_buffer, require_finite
 from gridsearch.merge.record import KEY, Record
 from gridsearch.merge.safetensors import write_safetensors
 from gridsearch.merge.sources import DTYPES, FileSource, greatest_value
@@ -70,10 +70,10 @@ def _tensors(
     sources: Mapping[str, Source],
     copied_from: Mapping[str, Source],
 ) -> Iterator[Tensor]:
-    scratch = new_scratch()
+    buffer = new_buffer()
     for key, info in entries.items():
         if key in terms:
-            yield _merged(key, terms[key], sources, DTYPES[info.dtype], scratch)
+            yield _merged(key, terms[key], sources, DTYPES[info.dtype], buffer)
         elif key in MARKERS:
             yield torch.empty(0)
         else:
@@ -81,9 +81,9 @@ def _tensors(
 
 
 def _merged(
-    key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype, scratch: Scratch
+    key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype, buffer: Tensor
 ) -> Tensor:
-    merged = evaluate(terms, key, sources, dtype, scratch)
+    merged = evaluate(terms, key, sources, dtype, buffer)
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):

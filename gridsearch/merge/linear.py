@@ -1,49 +1,40 @@
 """The linear kernel: a weighted sum of tensors in float32, rounded once.
 
 Large temporaries would page-fault and cost ten times the arithmetic, so it works in pieces that stay in the
-cache, on two small buffers that are kept.
+cache, on one small buffer that is kept.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gridsearch.errors import RunFailed
 
-# Elements that are worked on at once: two float32 buffers of them stay in a CPU's cache, and fill a GPU.
-CPU_PIECE, GPU_PIECE = 2**17, 2**24
+# Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
+CPU_PIECE, GPU_PIECE = 2**19, 2**24
 
 # What torch.lerp knows on every device; 8-bit floats are not among them.
 LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-@dataclass(frozen=True)
-class Scratch:
-    """Two float32 buffers: the sum so far, and the summand before it is added. One a thread."""
-
-    total: Tensor
-    part: Tensor
-
-
-def new_scratch(device: torch.device | str = "cpu") -> Scratch:
-    size = CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE
-    return Scratch(torch.empty(size, device=device), torch.empty(size, device=device))
+def new_buffer(device: torch.device | str = "cpu") -> Tensor:
+    """Room for one piece of a sum; a thread needs its own."""
+    return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)
 
 
 def blend(
-    tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, scratch: Scratch | None = None
+    tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor | None = None
 ) -> Tensor:
     """The weighted sum of same-shaped tensors as a new one in `dtype`, rounded once."""
     out = torch.empty(tensors[0].shape, dtype=dtype, device=tensors[0].device)
-    blend_into(out, tensors, weights, dtype, scratch or new_scratch(out.device))
+    blend_into(out, tensors, weights, dtype, buffer if buffer is not None else new_buffer(out.device))
     return out
 
 
 def blend_into(
-    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, scratch: Scratch
+    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
 ) -> None:
     """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
 
@@ -51,13 +42,13 @@ def blend_into(
     exact at 0, at 1 and wherever the tensors agree.
     """
     if not out.is_contiguous():
-        out.copy_(blend(tensors, weights, dtype, scratch))
+        out.copy_(blend(tensors, weights, dtype, buffer))
     elif len(tensors) == 1 and weights[0] == 1:
         out.copy_(tensors[0] if tensors[0].dtype == dtype else tensors[0].to(dtype))
     elif _is_lerp(tensors, weights, dtype) and out.dtype == dtype:
         _lerp(tensors, weights, out)
     else:
-        _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, scratch)
+        _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, buffer)
 
 
 def _lerp(tensors: Sequence[Tensor], weights: Sequence[float], out: Tensor) -> None:
@@ -73,10 +64,10 @@ def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.d
 
 
 def _in_pieces(
-    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, scratch: Scratch
+    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
 ) -> None:
     lerps = _is_lerp(tensors, weights, dtype)
-    size = scratch.total.numel()
+    size = buffer.numel()
     rounded = (
         out if out.dtype == dtype else torch.empty(min(size, out.numel()), dtype=dtype, device=out.device)
     )
@@ -87,17 +78,17 @@ def _in_pieces(
         if lerps:
             _lerp(parts, weights, target)
         else:
-            target.copy_(_sum(parts, weights, scratch))
+            target.copy_(_sum(parts, weights, buffer))
         if rounded is not out:
             out[here].copy_(target)
 
 
-def _sum(parts: Sequence[Tensor], weights: Sequence[float], scratch: Scratch) -> Tensor:
-    count = parts[0].numel()
-    total, part = scratch.total[:count], scratch.part[:count]
+def _sum(parts: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> Tensor:
+    total = buffer[: parts[0].numel()]
     total.copy_(parts[0]).mul_(weights[0])
-    for tensor, weight in zip(parts[1:], weights[1:], strict=True):
-        total.add_(part.copy_(tensor), alpha=weight)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        # narrower floats are widened on the way; there are no sums of 8-bit ones
+        total.add_(part if part.element_size() > 1 else part.float(), alpha=weight)
     return total
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.evaluate import Source, summands
-from gridsearch.merge.linear import Scratch, blend_into, new_scratch, require_finite
+from gridsearch.merge.linear import blend_into, new_buffer, require_finite
 from gridsearch.merge.staging import staged
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
@@ -63,9 +63,9 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> frozenset[str]:
     changed.sort(key=lambda key: -_size(live, key))
     device = _device(live)
     if device.type == "cuda":
-        scratch = new_scratch(device)
+        buffer = new_buffer(device)
         for key, sources in staged(changed, terms, live.sources, device):
-            _write(live, key, terms[key], sources, scratch)
+            _write(live, key, terms[key], sources, buffer)
     else:
         _on_cpu(live, changed, terms)
     return frozenset(changed)
@@ -84,16 +84,16 @@ def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None
 
 
 def _write_all(live: Live, keys: Iterable[str], terms: Mapping[str, Terms]) -> None:
-    scratch = new_scratch()
+    buffer = new_buffer()
     for key in keys:
-        _write(live, key, terms[key], live.sources, scratch)
+        _write(live, key, terms[key], live.sources, buffer)
 
 
-def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], scratch: Scratch) -> None:
-    tensors, weights = summands(terms, key, sources, scratch)
+def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], buffer: Tensor) -> None:
+    tensors, weights = summands(terms, key, sources, buffer)
     for piece in live.pieces[key]:
         rows = [tensor[piece.rows] if tensor.ndim else tensor for tensor in tensors]
-        blend_into(piece.view, rows, weights, live.dtypes[key], scratch)
+        blend_into(piece.view, rows, weights, live.dtypes[key], buffer)
     if not _bounded(live, key, terms):
         for piece in live.pieces[key]:
             require_finite(piece.view, key)

@@ -1,7 +1,7 @@
 """Checkpoint files opened for their weights, read through once, and held where they are fastest."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.files import Checkpoint
 from gridsearch.merge.linear import greatest
 from gridsearch.merge.staging import Held
 
@@ -25,26 +24,23 @@ READ_AT_ONCE = 2**24  # elements
 
 @dataclass(frozen=True)
 class FileSource:
-    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache.
-
-    `prefix` is what the file leaves out of its keys, as a VAE's own file does.
-    """
+    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache."""
 
     path: Path
-    prefix: str = ""
-    _file: safe_open = field(default=None, repr=False)
+    tensors: Mapping[str, Tensor] = field(repr=False)
 
     def tensor(self, key: str) -> Tensor:
-        return self._file.get_tensor(key.removeprefix(self.prefix))
+        return self.tensors[key]
 
 
 def open_source(path: Path, prefix: str = "") -> FileSource:
-    return FileSource(path, prefix, safe_open(path, framework="pt", device="cpu"))
+    """Map a file; asking safetensors for a tensor again and again would cost as much as merging it.
 
-
-def dtypes_of(checkpoint: Checkpoint) -> dict[str, torch.dtype]:
-    """Key -> the dtype it is stored in."""
-    return {key: DTYPES[info.dtype] for key, info in checkpoint.tensors.items()}
+    Args:
+        prefix: what the file leaves out of its keys, as a VAE's own file does.
+    """
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return FileSource(path, {prefix + key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
 
 
 # -- read through once

@@ -9,7 +9,7 @@ from gridsearch.blocks import BLOCKS, UNET
 from gridsearch.errors import RunFailed
 from gridsearch.merge.collapse import recipe_text, sources_in, terms_of
 from gridsearch.merge.evaluate import evaluate
-from gridsearch.merge.linear import new_scratch
+from gridsearch.merge.linear import new_buffer
 from gridsearch.merge.staging import Held
 from gridsearch.recipe import Recipe
 
@@ -117,7 +117,7 @@ def test_a_linear_chain_collapses_to_what_its_steps_give_one_by_one(steps, seed)
             for name, value in values.items()
         }
         assert all(isinstance(source, str) for source, _ in terms[key])
-        merged = evaluate(terms[key], key, sources, torch.float32, new_scratch())
+        merged = evaluate(terms[key], key, sources, torch.float32, new_buffer())
         expected = step_by_step(what, key, exact)
         size = max(1.0, sum(abs(weight) for _, weight in terms[key]))
         torch.testing.assert_close(merged.double(), expected, rtol=1e-5, atol=1e-5 * size)

@@ -8,7 +8,7 @@ from sd_mecha.extensions import merge_methods
 
 from gridsearch.merge.collapse import terms_of
 from gridsearch.merge.evaluate import evaluate
-from gridsearch.merge.linear import new_scratch
+from gridsearch.merge.linear import new_buffer
 from gridsearch.merge.methods import apply_method
 from gridsearch.merge.sources import open_source
 from gridsearch.recipe import Recipe
@@ -43,7 +43,7 @@ def ours(folder, *steps):
     recipe = Recipe(models=models, merge=steps, components=PARTS)
     sources = {name: open_source(path) for name, path in models.items()}
     terms = terms_of(recipe, KEYS)
-    return {key: evaluate(terms[key], key, sources, torch.float32, new_scratch()) for key in KEYS}
+    return {key: evaluate(terms[key], key, sources, torch.float32, new_buffer()) for key in KEYS}
 
 
 def theirs(node):
