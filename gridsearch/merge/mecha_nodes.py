@@ -1,0 +1,167 @@
+"""What the instructions of sd-mecha's recipes make: the values that a recipe is put together from.
+
+Nodes are compared by identity, so that a recipe of any shape is cheap to hold; models and steps know what
+they are made of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gridsearch.blocks import BLOCKS, VAE
+from gridsearch.errors import BadInput
+
+VAE_BLOCK = "VAE"  # sd-mecha's name of it; here it is a pattern
+ALL_BLOCKS = frozenset((*BLOCKS, VAE_BLOCK))
+BLOCKS_CONFIG = "sdxl-supermerger_blocks"
+TEXT_PARTS = ("clip_l", "clip_g")  # sd-mecha's names of the components that a model may lend
+VAE_PART = "vae"
+LINEAR = ("weighted_sum", "add_difference", "average")
+
+# A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.
+MOST_EVALUATIONS = 200
+MOST_NESTED = 50
+
+Ratio = float | dict[str, float]  # one number, or block -> number
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A merge step: its method and numbers as `gridsearch.steps` has them.
+
+    Attributes:
+        absent: the blocks that its ratio leaves out; sd-mecha leaves them out of the file.
+        models: all that it is made of.
+        inner: the non-linear steps whose results it takes.
+        evaluations: of non-linear steps, for one weight of it.
+        nested: how many of them stand in one another.
+    """
+
+    where: str
+    method: str
+    inputs: tuple["Weights", ...]
+    numbers: Mapping[str, Any]
+    absent: frozenset[str]
+    models: frozenset[Model]
+    inner: frozenset["Step"]
+    evaluations: int
+    nested: int
+
+
+Weights = Model | Step
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """`of - less`"""
+
+    of: Weights
+    less: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """What a method makes of the others' differences from `base`."""
+
+    method: str
+    base: Weights
+    others: tuple[Weights, ...]
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Train difference's, of three models."""
+
+    inputs: tuple[Weights, ...]
+    ratio: Ratio
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A model's component alone."""
+
+    model: Model
+    component: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Weights some of whose components come from a model, or from nobody yet."""
+
+    weights: Weights
+    lent: Mapping[str, Model | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """`dict`: it means something inside a literal only."""
+
+    values: Mapping[str, Any]
+
+
+def new_step(
+    where: str, method: str, inputs: tuple[Weights, ...], ratio: Ratio | None = None, **numbers: Any
+) -> Step:
+    """A step, its ratio in our words.
+
+    Raises:
+        BadInput: evaluating it would take forever.
+    """
+    absent: frozenset[str] = frozenset()
+    if isinstance(ratio, dict):
+        absent = ALL_BLOCKS - ratio.keys()
+    if ratio is not None:
+        numbers["ratio"] = ratio
+    models = frozenset().union(*({i} if isinstance(i, Model) else i.models for i in inputs))
+    before = [i for i in inputs if isinstance(i, Step)]
+    inner = frozenset().union(*(i.inner if i.method in LINEAR else {i} for i in before))
+    nested = max((i.nested for i in before), default=0)
+    if method in LINEAR:
+        evaluations = sum(i.evaluations for i in inner)
+    else:
+        evaluations, nested = 1 + sum(i.evaluations for i in before), nested + 1
+    if evaluations > MOST_EVALUATIONS or nested > MOST_NESTED:
+        raise BadInput(
+            f"The recipe cannot be evaluated in a reasonable time: {method} has {evaluations:,} non-linear "
+            f"steps in it, {nested:,} one in another.",
+            where=where,
+            why=f"at most {MOST_EVALUATIONS:,}, and {MOST_NESTED:,} one in another, are allowed",
+        )
+    return Step(where, method, inputs, numbers, absent, models, inner, evaluations, nested)
+
+
+def filled(step: Step, ratio: float) -> Step:
+    """The step with a ratio for the blocks that were left out."""
+    table = {block: step.numbers["ratio"].get(block, ratio) for block in (*BLOCKS, VAE_BLOCK)}
+    others = {name: value for name, value in step.numbers.items() if name != "ratio"}
+    return new_step(step.where, step.method, step.inputs, table, **others)
+
+
+def steps_of(root: Step) -> list[Step]:
+    """All steps that the last one is made of, each after its inputs."""
+    found: dict[Step, None] = {}
+    stack: list[tuple[Weights, bool]] = [(root, False)]
+    while stack:
+        node, inputs_are_in = stack.pop()
+        if isinstance(node, Model) or node in found:
+            continue
+        if inputs_are_in:
+            found[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((one, False) for one in reversed(node.inputs))
+    return list(found)
+
+
+def as_selectors(ratio: Ratio) -> Ratio:
+    """A table over sd-mecha's blocks as one over ours."""
+    if not isinstance(ratio, dict):
+        return ratio
+    return {f"{VAE}*" if block == VAE_BLOCK else block: number for block, number in ratio.items()}
