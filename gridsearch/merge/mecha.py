@@ -109,7 +109,7 @@ def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
 
 
 def _model_path(path: Any, config: Any, space: Any, where: str) -> str:
-    if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f]", path):
+    if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f\x7f-\x9f]", path):
         raise BadInput("A model is named by its path in quotes.", where=where, why=f"here it is {path!r:.60}")
     if config not in (None, "sdxl-sgm"):
         raise BadInput(

@@ -1,5 +1,6 @@
 """sd-mecha's merge methods in our steps' words."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -143,7 +144,7 @@ def _require(method: str, settings: Mapping[str, Any], expected: Mapping[str, An
 
 
 def _average(models: tuple[Weights, ...], where: str) -> Weights:
-    counts = {model: models.count(model) for model in dict.fromkeys(models)}
+    counts = Counter(models)
     if len(counts) == 1:
         return models[0]
     weights = {} if len(counts) == len(models) else {"weights": tuple(map(float, counts.values()))}

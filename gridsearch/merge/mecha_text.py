@@ -29,7 +29,6 @@ _KEYS = {
     **{f"OUT{i:02}": (f"{UNET}output_blocks.{i}.0.in_layers.0.weight",) for i in range(9)},
     VAE_BLOCK: (f"{VAE}decoder.conv_in.weight",),
 }
-_KEYS["OUT08"] += (f"{UNET}out.0.weight",)
 
 _FIX = "Merge it with gridsearch merge, or make the recipe simpler."
 
@@ -88,7 +87,7 @@ def _merged_keys(lenders: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 def _model(lines: Instructions, path: Path) -> str:
     name = str(path)
     # sd-mecha takes what is before "=" for an argument's name, even within quotes.
-    if re.search(r"[=\x00-\x1f]", name) or not _is_text(name):
+    if re.search(r"[=\x00-\x1f\x7f-\x9f]", name) or not _is_text(name):
         raise BadInput(
             "sd-mecha cannot read this path in a recipe.",
             where=name,
@@ -225,7 +224,7 @@ def _block_ratio(step: Any, block: str, keys: tuple[str, ...]) -> str:
         raise BadInput(
             f"sd-mecha has one ratio for all of {block}, and here it has several.",
             where=f"step {step.name!r}",
-            why=f"{low:g} and {high:g} for the text encoders, the embeddings or the last layers of it",
+            why=f"{low:g} and {high:g} for the text encoders and the embeddings",
             fix=_FIX,
         )
     return repr(meant[0][-1])
