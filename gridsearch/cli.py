@@ -350,8 +350,12 @@ def export(
 
 def _write_merge(fixed, output: Path, progress: terminal.Progress) -> None:
     from gridsearch.exporting import export as write
-    from gridsearch.exporting import log_path
+    from gridsearch.exporting import log_path, write_recipe
 
+    if output.suffix == ".mecha":
+        write_recipe(fixed, output)
+        terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
+        return
     sha256 = write(fixed, output, progress)
     progress.stop()
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")

@@ -15,6 +15,7 @@ from gridsearch.files import write_atomic
 from gridsearch.merge.collapse import lender, recipe_text
 from gridsearch.merge.export import Parent, export_merge
 from gridsearch.merge.identity import sha256_of
+from gridsearch.merge.mecha.text import write_mecha
 from gridsearch.merge.outline import own_keys
 from gridsearch.merge.record import VAE, Record, record_of
 from gridsearch.parents import Parents, identify, identify_extras, open_parents, sampling_of
@@ -133,6 +134,16 @@ def export(merge: Fixed, output: Path, progress: Progress) -> str:
     return sha256
 
 
+def write_recipe(merge: Fixed, output: Path) -> None:
+    """Write the merge as sd-mecha's recipe, which looks for relative paths elsewhere."""
+    absolute = {
+        name: model.model_copy(update={"path": model.path.resolve()})
+        for name, model in merge.recipe.models.items()
+    }
+    require_folder(output)
+    write_mecha(merge.recipe.model_copy(update={"models": absolute}), output)
+
+
 def log_path(output: Path) -> Path:
     """`best.safetensors` -> `best.merge.json`."""
     return output.with_suffix(".merge.json")
@@ -143,10 +154,15 @@ def require_new_file(output: Path, parents: Sequence[Path]) -> None:
     if output.suffix != ".safetensors":
         better = output.with_suffix(".safetensors").name
         raise BadInput("A merge is written as .safetensors.", where=output, fix=f"Use -o {better}.")
-    if not output.resolve().parent.is_dir():
-        raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
+    require_folder(output)
     if any(output.resolve() == parent.resolve() for parent in parents):
         raise BadInput("This would replace a model that is merged.", where=output, fix="Choose another name.")
+
+
+def require_folder(output: Path) -> None:
+    """Refuse a place in a folder that is not there."""
+    if not output.resolve().parent.is_dir():
+        raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
 
 
 def _require_known(models: Mapping[str, Mapping[str, Any]], known: Mapping[str, str]) -> None:

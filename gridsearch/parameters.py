@@ -3,7 +3,6 @@
 Works on plain data, an experiment as it is kept with its results, so that a report can read it too.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,11 +39,18 @@ def value_at(settings: Any, place: Place) -> Any:
 
 def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the settings with the searched values that `parameters` names replaced by plain ones."""
-    copied = copy.deepcopy(dict(settings))
+    copied = _copied(settings)
     for name, (*way, last) in searched_places(settings).items():
         if name in parameters:
             value_at(copied, tuple(way))[last] = parameters[name]
     return copied
+
+
+def _copied(value: Any) -> Any:
+    """Plain data with lists in place of tuples, so that every place can be filled."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _places(settings: Mapping[str, Any]) -> Iterator[Place]:

@@ -10,7 +10,7 @@ from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment, load_experiment
 from gridsearch.exporting import Fixed, fixed_record, fixed_trial
 from gridsearch.merge.files import open_checkpoint
-from gridsearch.merge.mecha import read_mecha
+from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.record import KEY, Record, read_record
 from gridsearch.parents import open_parents
 from gridsearch.recipe import Model

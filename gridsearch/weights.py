@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gridsearch.blocks import VAE as VAE_KEYS
-from gridsearch.merge.adapters import Adapter, open_adapter
+from gridsearch.merge.adapters.adapter import Adapter, open_adapter
 from gridsearch.merge.collapse import Terms, terms_of
 from gridsearch.merge.evaluate import Source
 from gridsearch.merge.files import TensorInfo

@@ -9,7 +9,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from torch import nn
 
-from gridsearch.merge.adapters import open_adapter
+from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.render.layout import UNET, file_state_dict
 from gridsearch.render.skeleton import places
 from tests.render.tiny_components import random_components, write_configs

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.adapter_names import spellings
-from gridsearch.merge.adapters import open_adapter
+from gridsearch.merge.adapters.adapter import open_adapter
+from gridsearch.merge.adapters.names import spellings
 from gridsearch.render.components import SDXL_CONFIGS
 from gridsearch.render.layout import CLIP_G, Place
 from gridsearch.render.skeleton import file_shapes, places

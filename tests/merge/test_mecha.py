@@ -12,7 +12,8 @@ from gridsearch.errors import BadInput
 from gridsearch.merge.collapse import Node, terms_of
 from gridsearch.merge.evaluate import evaluate
 from gridsearch.merge.linear import new_scratch
-from gridsearch.merge.mecha import mecha_text, read_mecha, write_mecha
+from gridsearch.merge.mecha.read import read_mecha
+from gridsearch.merge.mecha.text import mecha_text, write_mecha
 from gridsearch.merge.sources import open_source
 from gridsearch.recipe import Model, Recipe
 

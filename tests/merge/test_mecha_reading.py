@@ -8,7 +8,7 @@ import pytest
 from gridsearch.blocks import BLOCKS, UNET, VAE
 from gridsearch.errors import BadInput
 from gridsearch.merge.collapse import terms_of
-from gridsearch.merge.mecha import read_mecha
+from gridsearch.merge.mecha.read import read_mecha
 
 HEAD = """version 0.1.0
 model "a.safetensors" model_config=null merge_space="weight"

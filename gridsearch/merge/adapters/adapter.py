@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.adapter_checks import nothing_fits, require_adapter, require_fit, require_floats
-from gridsearch.merge.adapter_names import PARTS, Place, spellings, split
-from gridsearch.merge.adapter_scale import peft_config, scale_of
-from gridsearch.merge.deltas import BIAS_KINDS, KINDS, Kind
+from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_floats
+from gridsearch.merge.adapters.deltas import BIAS_KINDS, KINDS, Kind
+from gridsearch.merge.adapters.names import PARTS, Place, spellings, split
+from gridsearch.merge.adapters.scale import peft_config, scale_of
 from gridsearch.merge.files import Checkpoint, open_checkpoint
 from gridsearch.merge.sources import FileSource, open_source
 

@@ -12,12 +12,12 @@ from typing import Any
 from gridsearch.blocks import BLOCKS, CLIP_G, CLIP_L, DEFAULT, PARTS, UNET, VAE, selects
 from gridsearch.errors import BadInput
 from gridsearch.files import write_atomic
-from gridsearch.merge.mecha_lines import VERSION, quoted
-from gridsearch.merge.mecha_nodes import BLOCKS_CONFIG, TEXT_PARTS, VAE_BLOCK, VAE_PART
+from gridsearch.merge.mecha.lines import VERSION, quoted
+from gridsearch.merge.mecha.nodes import BLOCKS_CONFIG, TEXT_PARTS, VAE_BLOCK, VAE_PART
 from gridsearch.recipe import MERGED, Recipe
 
 # Selectors that mean all of a block's weights or none. Of the patterns, those for a component.
-_WHOLE = (DEFAULT, "unet", "te", "te1", "te2", "in", "mid", "out", "time")
+_WHOLE = (DEFAULT, "unet", "te", "te1", "te2", "vae", "in", "mid", "out", "time")
 _PATTERNS = tuple(f"{prefix}*" for prefix in ("", UNET, VAE, CLIP_L, CLIP_G))
 
 # sd-mecha's block -> a key of each part of it that such a selector can mean alone.

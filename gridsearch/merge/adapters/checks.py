@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.adapter_names import PARTS, UNSUPPORTED, Place, model_of
+from gridsearch.merge.adapters.deltas import Kind, fits, shape_of
+from gridsearch.merge.adapters.names import PARTS, UNSUPPORTED, Place, model_of
 from gridsearch.merge.architecture import ADAPTERS, architecture
-from gridsearch.merge.deltas import Kind, fits, shape_of
 from gridsearch.merge.files import FLOATS, Checkpoint
 
 _NO_CHECKPOINT = (*ADAPTERS, "no model that is known here")

@@ -11,9 +11,9 @@ from typing import Any
 import pydantic
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.mecha_lines import Argument, Instruction, Reference, instructions, read_text
-from gridsearch.merge.mecha_methods import call, left_out
-from gridsearch.merge.mecha_nodes import (
+from gridsearch.merge.mecha.lines import Argument, Instruction, Reference, instructions, read_text
+from gridsearch.merge.mecha.methods import call, left_out
+from gridsearch.merge.mecha.nodes import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
     TEXT_PARTS,
@@ -25,11 +25,8 @@ from gridsearch.merge.mecha_nodes import (
     as_selectors,
     steps_of,
 )
-from gridsearch.merge.mecha_text import mecha_text, write_mecha
 from gridsearch.recipe import MERGED, Components, Recipe
 from gridsearch.steps import MergeStep
-
-__all__ = ["mecha_text", "read_mecha", "write_mecha"]
 
 MOST_STEPS = 1_000
 MOST_MODELS = 500

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.mecha_arguments import MEDIAN, METHODS, STOCK, bound
-from gridsearch.merge.mecha_nodes import (
+from gridsearch.merge.mecha.arguments import MEDIAN, METHODS, STOCK, bound
+from gridsearch.merge.mecha.nodes import (
     ALL_BLOCKS,
     TEXT_PARTS,
     VAE_PART,

@@ -1,0 +1,1 @@
+"""Adapters: LoRA and its kin, as changes of a checkpoint's tensors."""

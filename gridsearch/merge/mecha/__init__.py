@@ -1,0 +1,1 @@
+"""sd-mecha's recipes, read and written where they can express ours."""
