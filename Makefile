@@ -28,6 +28,7 @@ check: lint test  ## lint, then test
 bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchmarks/README.md keeps what was seen)
 	$(BIN)/python -m benchmarks.trial
 	$(BIN)/python -m benchmarks.scores
+	$(BIN)/python -m benchmarks.merging
 
 bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size

@@ -24,8 +24,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.quiet import Quiet
 from benchmarks.random_sdxl import write_checkpoint
-from gridsearch.exporting import Fixed, export
+from gridsearch.exporting import export
+from gridsearch.fixed import Fixed
 from gridsearch.merge.collapse import terms_of
 from gridsearch.merge.files import open_checkpoint
 from gridsearch.merge.live import Live, merge_live
@@ -168,15 +170,6 @@ def timed_export(folder: Path) -> None:
     print(f"export of {size(output.stat().st_size)}, its hash included: {took:.0f} s, ", end="")
     print(f"{size(max(peak) - peak[0])} of anonymous memory more than before")
     output.unlink()
-
-
-class Quiet:
-    """Hears of bytes and says nothing."""
-
-    def hashing(self, name: str, total: int) -> Callable[[int], None]:
-        return lambda _: None
-
-    writing = hashing
 
 
 # -- what is done by hand today

@@ -21,6 +21,7 @@ from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
+from benchmarks.quiet import Quiet
 from gridsearch.experiment import load_experiment
 from gridsearch.parents import open_parents, sampling_of
 from gridsearch.render.components import component_folder
@@ -36,7 +37,8 @@ def main(path: Path) -> None:
     """Print the seconds of each part, by hand and here, and their ratios."""
     experiment = load_experiment(path)
     with tempfile.TemporaryDirectory() as folder:
-        setup = with_references(load_setup(experiment, open_parents(experiment), Path(folder)), [])
+        loaded = load_setup(experiment, open_parents(experiment), Path(folder), Quiet())
+        setup = with_references(loaded, [])
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         # Side by side and the best of each, so that a busy machine slows both.

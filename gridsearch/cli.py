@@ -307,17 +307,18 @@ def merge(
         typer.Option(metavar="TYPE", help="epsilon or v_prediction, where the source leaves it open."),
     ] = None,
     model: ModelFiles = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Component configs of another size than SDXL's, for adapters."),
+    ] = None,
 ) -> None:
     """Make one merge, without a search: of an experiment, or one that was made before, byte for byte.
 
     With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
     """
-    with terminal.Progress() as progress:
-        progress.loading()
-        from gridsearch.replay import open_merge
+    from gridsearch.replay import open_merge
 
-        fixed = open_merge(source, ratio or [], prediction_type, model or [])
-        _write_merge(fixed, output, progress)
+    _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output)
 
 
 @app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
@@ -341,23 +342,26 @@ def export(
         raise BadInput(
             f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
         )
-    with terminal.Progress() as progress:
-        progress.loading()
-        from gridsearch.replay import of_trial
+    from gridsearch.replay import of_trial
 
-        _write_merge(of_trial(results, number, model or []), output, progress)
+    _write_merge(of_trial(results, number, model or []), output)
 
 
-def _write_merge(fixed, output: Path, progress: terminal.Progress) -> None:
-    from gridsearch.exporting import export as write
-    from gridsearch.exporting import log_path, write_recipe
+def _write_merge(fixed, output: Path) -> None:
+    from gridsearch.fixed import require_new_file
+    from gridsearch.replay import write_recipe
 
+    require_new_file(output, fixed)
     if output.suffix == ".mecha":
         write_recipe(fixed, output)
         terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
         return
-    sha256 = write(fixed, output, progress)
-    progress.stop()
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.exporting import export as write
+        from gridsearch.exporting import log_path
+
+        sha256 = write(fixed, output, progress)
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
     terminal.say(f"How it was made, and can be again: {log_path(output)}.")
 

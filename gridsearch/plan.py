@@ -160,7 +160,7 @@ def _memory(experiment: Experiment, weights: Weights) -> Memory:
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize
-    lies = residence_of(experiment, weights, place.device)
+    lies = residence_of(experiment, weights, place.device, live)
     merging = 2 * max(elements) * torch.float32.itemsize
     host_free = psutil.virtual_memory().available
     if place.device == "cuda":

@@ -63,12 +63,16 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Re
     return Setup(experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, out)
 
 
-def residence_of(experiment: Experiment, weights: Weights, device: str) -> Residence:
-    """Where the merged models lie during the run."""
+def residence_of(experiment: Experiment, weights: Weights, device: str, live: int = 0) -> Residence:
+    """Where the merged models lie during the run.
+
+    Args:
+        live: bytes that the live model will take of the GPU's free memory, where it is not loaded yet.
+    """
     one = sum(weights.infos[key].bytes for key in weights.merged)
     gpu_free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
     return residence(
-        one * len(experiment.needed_models()), device, psutil.virtual_memory().available, gpu_free
+        one * len(experiment.needed_models()), device, psutil.virtual_memory().available, gpu_free - live
     )
 
 

@@ -15,7 +15,6 @@ from gridsearch.merge.sources import FileSource, greatest_values, open_source
 from gridsearch.parents import Parents
 from gridsearch.recipe import Recipe
 from gridsearch.render.components import SDXL_CONFIGS
-from gridsearch.render.skeleton import places
 
 
 class Reading(Protocol):
@@ -64,10 +63,16 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     if vae := recipe.vae_file():
         _, prefix = open_vae(vae)
         files[recipe.vae_source()] = open_source(vae, prefix)
-    known = places(config or SDXL_CONFIGS) if parents.adapters else {}
-    adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
+    adapters = _open_adapters(parents, config) if parents.adapters else {}
     infos = outline(recipe, parents.checkpoints, parents.vae)
     return Weights(infos, tuple(merged_keys(infos)), files, adapters)
+
+
+def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
+    from gridsearch.render.skeleton import places  # seconds of imports, which other merges are spared
+
+    known = places(config or SDXL_CONFIGS)
+    return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
 
 
 def read_through(recipe: Recipe, weights: Weights, listener: Reading) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from gridsearch.blocks import BLOCKS, CLIP_G, CLIP_L, UNET, VAE, block_of
 from gridsearch.errors import BadInput
 from gridsearch.merge.collapse import Node, terms_of
 from gridsearch.merge.evaluate import evaluate
-from gridsearch.merge.linear import new_scratch
+from gridsearch.merge.linear import new_buffer
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.text import mecha_text, write_mecha
 from gridsearch.merge.sources import open_source
@@ -73,7 +73,7 @@ def theirs(text, **options):
 
 def our_weights(ours, keys=KEYS):
     sources = {name: open_source(model.path) for name, model in ours.models.items()}
-    scratch = new_scratch()
+    scratch = new_buffer()
     terms = terms_of(ours, keys)
     return {key: evaluate(terms[key], key, sources, torch.float16, scratch) for key in keys}
 

@@ -1,0 +1,82 @@
+"""A merge with nothing left to search, from an experiment or from a record. Light: no weight is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gridsearch.errors import BadInput
+from gridsearch.experiment import Experiment
+from gridsearch.merge.record import Record
+from gridsearch.parents import open_parents, sampling_of
+from gridsearch.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A merge with nothing left to search.
+
+    Attributes:
+        known: model, adapter or "vae" -> the SHA-256 that its file must have, where that is known.
+        config: component configs of another size than SDXL's, where the experiment names them.
+    """
+
+    recipe: Recipe
+    title: str
+    prediction_type: str
+    zero_terminal_snr: bool
+    known: Mapping[str, str]
+    config: Path | None = None
+
+
+def fixed_trial(
+    experiment: Experiment, parameters: Mapping[str, Any], known: Mapping[str, str] | None = None
+) -> Fixed:
+    """An experiment's merge at these parameters."""
+    fixed = experiment.at(parameters)
+    sampling = sampling_of(fixed.render, open_parents(fixed))
+    settings = [f"{name} {_text(value)}" for name, value in parameters.items()]
+    recipe = Recipe.model_validate({name: getattr(fixed, name) for name in Recipe.model_fields})
+    return Fixed(
+        recipe,
+        " ".join([experiment.name, *settings]),
+        sampling.prediction_type,
+        sampling.zero_terminal_snr,
+        known or {},
+        experiment.render.config,
+    )
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> Fixed:
+    """A recorded merge, on files found at `paths`.
+
+    Raises:
+        BadInput: a file is not named.
+    """
+    if absent := [name for name in record.files if name not in paths]:
+        raise BadInput(
+            f"The record does not say where {absent[0]} is.",
+            where=source,
+            why=f"its SHA-256 is {record.files[absent[0]]}",
+            fix=f"Say it: {' '.join(f'--model {name}=FILE' for name in absent)}",
+        )
+    recipe = record.recipe({name: str(path) for name, path in paths.items()})
+    return Fixed(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)
+
+
+def require_new_file(output: Path, merge: Fixed) -> None:
+    """Refuse a place that cannot be written to, or a parent's own."""
+    if output.suffix not in (".safetensors", ".mecha"):
+        better = output.with_suffix(".safetensors").name
+        raise BadInput("A merge is written as .safetensors.", where=output, fix=f"Use -o {better}.")
+    if not output.resolve().parent.is_dir():
+        raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
+    recipe = merge.recipe
+    vae = [recipe.vae_file()] if recipe.vae_file() else []
+    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), *vae]
+    if any(output.resolve() == path.resolve() for path in inputs):
+        raise BadInput("This would replace a model that is merged.", where=output, fix="Choose another name.")
