@@ -188,6 +188,10 @@ def show_plan(plan: Any) -> None:
     table = Table(
         title=escape(f"plan for {experiment.name}"), box=box.SIMPLE, show_header=False, title_justify="left"
     )
+    for step in experiment.merge:
+        table.add_row(escape(step.name), escape(f"{step.method} of {', '.join(step.models)}"))
+    table.add_row("VAE", escape(_component_text(experiment.vae_source())))
+    table.add_row("text encoders", escape(_component_text(experiment.components.text_encoders)))
     for name, values in plan.searched.items():
         table.add_row(escape(name), escape(_values_text(values)))
     prompts = len(experiment.prompt)
@@ -206,6 +210,10 @@ def show_plan(plan: Any) -> None:
     out.print(table)
     for warning in plan.warnings:
         show_note(warning)
+
+
+def _component_text(source: str) -> str:
+    return "merged" if source == "merged" else f"of {source}"
 
 
 def _values_text(values: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gridsearch.blocks import VAE as VAE_KEYS
 from gridsearch.merge.adapters.adapter import Adapter, open_adapter
-from gridsearch.merge.collapse import Terms, terms_of
+from gridsearch.merge.collapse import Terms, require_covered, terms_of
 from gridsearch.merge.evaluate import Source
 from gridsearch.merge.files import TensorInfo
 from gridsearch.merge.outline import merged_keys, open_vae, outline
@@ -57,7 +57,7 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
         config: component configs of another size than SDXL's, from which adapters' names are understood.
 
     Raises:
-        BadInput: an adapter is none, or is one for another model.
+        BadInput: an adapter is none, or is one for another model; or ratios per block leave a key out.
     """
     files = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
     if vae := recipe.vae_file():
@@ -65,7 +65,9 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
         files[recipe.vae_source()] = open_source(vae, prefix)
     adapters = _open_adapters(parents, config) if parents.adapters else {}
     infos = outline(recipe, parents.checkpoints, parents.vae)
-    return Weights(infos, tuple(merged_keys(infos)), files, adapters)
+    merged = tuple(merged_keys(infos))
+    require_covered(recipe, merged)
+    return Weights(infos, merged, files, adapters)
 
 
 def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:

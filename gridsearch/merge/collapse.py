@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridsearch.blocks import component_of, is_text, selects
-from gridsearch.errors import RunFailed
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.recipe import MERGED, Recipe
 
 
@@ -81,19 +81,28 @@ def _numbers(step: Any, key: str) -> dict[str, float]:
     return named
 
 
-def ratio_at(step: str, blocks: Mapping[str, float], key: str) -> float:
+def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
     """The ratio for one key: of the entries that mean it, the last.
 
     Raises:
-        RunFailed: no entry does.
+        BadInput: no entry does.
     """
     meant = [value for selector, value in blocks.items() if selects(selector, key)]
     if not meant:
-        raise RunFailed(
+        raise BadInput(
             f"The ratios of step {step!r} leave {key} out.",
             fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
         )
     return meant[-1]
+
+
+def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
+    """Raise BadInput unless every ratio per block says something for every key that is merged."""
+    steps = [step for step in recipe.merge if isinstance(getattr(step, "ratio", None), Mapping)]
+    for key in keys if steps else ():
+        if _lent_by(recipe, key) is None:
+            for step in steps:
+                ratio_at(step.name, step.ratio, key)
 
 
 def _collapsed(recipe: Recipe, numbers: list[dict[str, float]], adapters: Collection[str]) -> Terms:

@@ -56,8 +56,12 @@ def metric_text(value: object) -> str:
 
 
 def parameter_text(name: str) -> str:
-    """A parameter's name as one says it: `ratio`, `cfg`, `second ratio`, `merged ratio IN04`."""
-    return name.removeprefix("render.").replace(".ratio", " ratio", 1).replace("ratio.", "ratio ", 1)
+    """A parameter's name as one says it: `ratio`, `cfg`, `second ratio`, `merged ratio [IN04]`."""
+    step, is_step, part = name.removeprefix("render.").partition(".")
+    if not is_step:
+        return step
+    number, is_one_of_many, of = part.partition(".")
+    return f"{step} {number} [{of}]" if is_one_of_many else f"{step} {number}"
 
 
 def setting_text(name: str, value: object) -> str:

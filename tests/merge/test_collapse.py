@@ -6,8 +6,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from gridsearch.blocks import BLOCKS, UNET
-from gridsearch.errors import RunFailed
-from gridsearch.merge.collapse import recipe_text, sources_in, terms_of
+from gridsearch.errors import BadInput, RunFailed
+from gridsearch.merge.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.evaluate import evaluate
 from gridsearch.merge.linear import new_buffer
 from gridsearch.merge.staging import Held
@@ -157,8 +157,10 @@ def test_a_later_entry_overrules_an_earlier_one_and_a_gap_is_named():
     terms = terms_of(recipe(weighted(blocks)), [KEYS["IN"], KEYS["M"], KEYS["BASE"]])
     assert [dict(found)["b"] for found in terms.values()] == [0.9, 0.2, 0.4]
     key = "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight"
-    with pytest.raises(RunFailed, match="leave") as caught:
-        terms_of(recipe(weighted(blocks)), [key])
+    require_covered(recipe(weighted(blocks)), terms)
+    require_covered(recipe(weighted(blocks), text_encoders="a"), [key])
+    with pytest.raises(BadInput, match="leave") as caught:
+        require_covered(recipe(weighted(blocks)), [*terms, key])
     assert key in str(caught.value)
 
 
