@@ -1,5 +1,6 @@
 """What may be merged and searched, and what is said of a recipe that does not hold together."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment, parse_experiment
+from gridsearch.steps import METHODS
 
 GOOD = """
 name = "x"
@@ -72,6 +74,15 @@ def test_files_are_those_that_the_steps_and_the_components_use():
     assert experiment.vae_file() == Path("/folder/vae/own.safetensors")
     lent = parse(GOOD.replace('vae = "vae/own.safetensors"', 'vae = "c"'))
     assert (lent.vae_source(), lent.vae_file()) == ("c", None)
+
+
+def test_the_documented_recipe_and_methods_are_real():
+    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text("utf-8")
+    example = text.split("```toml\n")[1].split("```")[0]
+    experiment = parse('name = "x"\nprompt = [{ text = "t" }]\n' + example)
+    assert list(experiment.searched()) == ["mixed.ratio", "sharper.ratio", "merged.ratio.unet"]
+    rows = text.split("| method |")[1].split("\n\n")[0]
+    assert set(METHODS) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\| (.*?) \|", rows))))
 
 
 WRONG = {

@@ -29,8 +29,9 @@ def share_unlike(merged, exact):
 DECIMALS = (0.05, 0.1, 0.3, 0.45, 0.55, 0.7, 0.75, 0.9, 0.95)
 
 
-# Float32 lies between: where it rounds to a tie of the narrower dtype, the second rounding may go wrong.
-@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 3e-4), (torch.bfloat16, 3e-4)])
+# Float32 lies between: where it rounds to a tie of the narrower dtype, the second rounding may go wrong. More
+# often so in bfloat16, whose values differ more in size.
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 3e-4), (torch.bfloat16, 1e-3)])
 @settings(max_examples=20, deadline=None)
 @given(ratio=st.sampled_from(DECIMALS) | st.floats(0, 1))
 def test_two_models_are_the_exact_sum_rounded_once(dtype, most, ratio):
