@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
-from gridsearch.recipe import Model
+from gridsearch.recipe import VAE, Model
 
 
 def files_from(given: Sequence[str]) -> dict[str, Path]:
@@ -20,16 +20,18 @@ def files_from(given: Sequence[str]) -> dict[str, Path]:
 
 def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
     """The recipe with other files for some of its models and adapters."""
-    models, adapters = dict(recipe.models), dict(recipe.adapters)
+    models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
     for name, path in files.items():
         if name in models:
             models[name] = Model(path=path, prediction_type=models[name].prediction_type)
         elif name in adapters:
             adapters[name] = path
+        elif name == VAE and recipe.vae_file():
+            components = components.model_copy(update={"vae": str(path)})
         else:
             known = ", ".join([*models, *adapters])
             raise BadInput(f"There is no model {name}.", where="--model", fix=f"There are {known}.")
-    return recipe.model_copy(update={"models": models, "adapters": adapters})
+    return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
 
 
 def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float]:

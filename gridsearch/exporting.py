@@ -8,15 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.files import write_atomic
 from gridsearch.fixed import Fixed
 from gridsearch.merge.collapse import lender, recipe_text
 from gridsearch.merge.export import Parent, export_merge
-from gridsearch.merge.identity import sha256_of
 from gridsearch.merge.outline import own_keys
-from gridsearch.merge.record import VAE, record_of
+from gridsearch.merge.record import record_of
 from gridsearch.parents import Parents, identify, identify_extras, open_parents
+from gridsearch.recipe import VAE
 from gridsearch.weights import Weights, open_weights
 
 
@@ -29,6 +29,18 @@ class Progress(Protocol):
 
 
 def export(merge: Fixed, output: Path, progress: Progress) -> str:
+    """As `write_merge`; an error of the disk gets its name.
+
+    Raises:
+        RunFailed: a file could not be read or written.
+    """
+    try:
+        return write_merge(merge, output, progress)
+    except OSError as error:
+        raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
+
+
+def write_merge(merge: Fixed, output: Path, progress: Progress) -> str:
     """Write the merge to `output`, and beside it a log that says how to make it again.
 
     Returns:
@@ -46,7 +58,7 @@ def export(merge: Fixed, output: Path, progress: Progress) -> str:
     files = {name: model["sha256"] for name, model in models.items()}
     record = record_of(merge.recipe, merge.title, merge.prediction_type, merge.zero_terminal_snr, files)
     terms = weights.terms(merge.recipe)
-    export_merge(
+    sha256 = export_merge(
         output,
         weights.infos,
         terms,
@@ -56,7 +68,6 @@ def export(merge: Fixed, output: Path, progress: Progress) -> str:
         {name: Parent(files[name], inputs[name].metadata) for name in files},
         progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),
     )
-    sha256 = sha256_of(output, progress.hashing(output.name, output.stat().st_size))
     log = {
         "file": output.name,
         "sha256": sha256,

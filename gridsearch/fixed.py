@@ -7,9 +7,12 @@ from typing import Any
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
-from gridsearch.merge.record import Record
+from gridsearch.merge.record import MOST_TITLE, Record
 from gridsearch.parents import open_parents, sampling_of
 from gridsearch.recipe import Recipe
+
+MOST_NAME = 200  # bytes; a file system takes 255, and a part's and a log's names are longer
+FEW = 6  # values that a title names
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ def fixed_trial(
 ) -> Fixed:
     """An experiment's merge at these parameters."""
     fixed = experiment.at(parameters)
-    sampling = sampling_of(fixed.render, open_parents(fixed))
     settings = [f"{name} {_text(value)}" for name, value in parameters.items()]
+    if len(settings) > FEW:
+        settings = [f"at {len(settings)} values"]
     recipe = Recipe.model_validate({name: getattr(fixed, name) for name in Recipe.model_fields})
+    sampling = sampling_of(fixed.render, open_parents(recipe))
     return Fixed(
         recipe,
-        " ".join([experiment.name, *settings]),
+        " ".join([experiment.name, *settings])[:MOST_TITLE],
         sampling.prediction_type,
         sampling.zero_terminal_snr,
         known or {},
@@ -57,6 +62,12 @@ def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> F
     Raises:
         BadInput: a file is not named.
     """
+    if stray := [name for name in paths if name not in record.files]:
+        raise BadInput(
+            f"There is no model {stray[0]} in the record.",
+            where=source,
+            fix=f"There are {', '.join(record.files)}.",
+        )
     if absent := [name for name in record.files if name not in paths]:
         raise BadInput(
             f"The record does not say where {absent[0]} is.",
@@ -70,11 +81,17 @@ def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> F
 
 def require_new_file(output: Path, merge: Fixed) -> None:
     """Refuse a place that cannot be written to, or a parent's own."""
+    if not output.name:
+        raise BadInput("This is a folder.", where=output, fix="Name a file in it.")
     if output.suffix not in (".safetensors", ".mecha"):
         better = output.with_suffix(".safetensors").name
         raise BadInput("A merge is written as .safetensors.", where=output, fix=f"Use -o {better}.")
+    if output.is_dir():
+        raise BadInput("This is a folder.", where=output, fix="Name a file in it.")
     if not output.resolve().parent.is_dir():
         raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
+    if len(output.name.encode()) > MOST_NAME:
+        raise BadInput("The name is too long.", where=output, fix=f"{MOST_NAME} bytes are enough for a name.")
     recipe = merge.recipe
     vae = [recipe.vae_file()] if recipe.vae_file() else []
     inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), *vae]

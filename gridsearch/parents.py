@@ -12,10 +12,9 @@ from gridsearch.experiment import Experiment, Render
 from gridsearch.merge.architecture import require_same_shapes, require_sdxl
 from gridsearch.merge.files import Checkpoint, open_checkpoint
 from gridsearch.merge.identity import cached_sha256, short_hash
-from gridsearch.merge.outline import merged_keys, open_vae, own_keys
+from gridsearch.merge.outline import merged_keys, open_vae, own_keys, require_floats
 from gridsearch.merge.prediction import Prediction, prediction_of
-from gridsearch.merge.record import VAE
-from gridsearch.recipe import Recipe
+from gridsearch.recipe import VAE, Recipe
 from gridsearch.render.sampling import Sampling
 from gridsearch.values import Range
 
@@ -27,14 +26,21 @@ class Parents:
     Attributes:
         checkpoints: the models, those that are merged first and in order of first use.
         predictions: what each model predicts.
+        merged: the models that are merged; others lend a component or are references only.
         adapters: the adapters' files.
         vae: the VAE's own file, where it has one.
     """
 
     checkpoints: Mapping[str, Checkpoint]
     predictions: Mapping[str, Prediction]
+    merged: tuple[str, ...]
     adapters: Mapping[str, Checkpoint]
     vae: Checkpoint | None
+
+    @property
+    def merged_predictions(self) -> dict[str, Prediction]:
+        """What those that are merged predict: what else is opened has no say in the merge's own type."""
+        return {name: self.predictions[name] for name in self.merged}
 
     @property
     def first(self) -> Checkpoint:
@@ -51,6 +57,7 @@ def open_parents(recipe: Recipe) -> Parents:
     checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
     for checkpoint in checkpoints.values():
         require_sdxl(checkpoint)
+        require_floats(checkpoint)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae = open_vae(recipe.vae_file())[0] if recipe.vae_file() else None
     (first_name, first), *_ = checkpoints.items()
@@ -63,14 +70,15 @@ def open_parents(recipe: Recipe) -> Parents:
         name: prediction_of(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
     }
-    return Parents(checkpoints, predictions, adapters, vae)
+    return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
 
 
 def require_mode(experiment: Experiment, parents: Parents) -> None:
     """Refuse to guess how the merges of parents that predict different things are drawn."""
-    types = {prediction.type for prediction in parents.predictions.values()}
+    types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
-        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in parents.predictions.items())
+        predictions = parents.merged_predictions.items()
+        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions)
         raise BadInput(
             "The parents predict different things, so the experiment must say how to draw their merges.",
             why=said,
@@ -81,7 +89,7 @@ def require_mode(experiment: Experiment, parents: Parents) -> None:
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     """What is allowed but should be known before a night is spent on it."""
     found = []
-    types = {prediction.type for prediction in parents.predictions.values()}
+    types = {prediction.type for prediction in parents.merged_predictions.values()}
     if len(types) > 1:
         found.append(
             "The parents predict different things (epsilon and v): only part of the ratios can draw well."
@@ -146,8 +154,9 @@ def identify_extras(
 
 def sampling_of(render: Render, parents: Parents) -> Sampling:
     """The settings of a merge's images; what the experiment leaves open follows from the parents."""
-    prediction_type = usual_value(render.prediction_type) or next(iter(parents.predictions.values())).type
-    trained_down = any(p.zero_terminal_snr for p in parents.predictions.values())
+    merged = list(parents.merged_predictions.values())
+    prediction_type = usual_value(render.prediction_type) or merged[0].type
+    trained_down = any(p.zero_terminal_snr for p in merged)
     return _sampling(render, prediction_type, trained_down)
 
 

@@ -12,6 +12,7 @@ from gridsearch.steps import Adapter, MergeStep, Name
 from gridsearch.values import Table
 
 PredictionType = Literal["epsilon", "v_prediction"]
+VAE = "vae"  # what a VAE's own file is called where files are named
 MERGED = "merged"  # of a component: it is part of the merge
 
 
@@ -47,6 +48,8 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
+        if reserved := (self.models.keys() | self.adapters.keys()) & {MERGED, VAE}:
+            raise ValueError(f"a model cannot be named {min(reserved)!r}: it means a part of the merge")
         if twice := self.models.keys() & self.adapters.keys():
             raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
         known = list(self.models)

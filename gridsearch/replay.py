@@ -62,6 +62,10 @@ def _opened(source: Path, values: Sequence[str], prediction_type: str | None, mo
 def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
     """The merge of a run's trial."""
     row = results.trials.set_index("trial").loc[number]
+    if row[list(results.parameters)].isna().any():
+        raise BadInput(
+            f"Trial {number} has not begun.", where=results.folder, fix="Export one that is complete."
+        )
     experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
     known = {name: file["sha256"] for name, file in {**results.models, **results.extras}.items()}
     return fixed_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)
@@ -74,6 +78,8 @@ def _from_log(path: Path, files: Mapping[str, Path]) -> Fixed:
         paths = {str(name): path.parent / str(file) for name, file in log.get("paths", {}).items()}
         config = path.parent / str(log["config"]) if log.get("config") else None
         text = json.dumps(log.get("record"))
+        if any("\0" in str(path) for path in paths.values()):
+            raise ValueError("a path has a null character in it")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BadInput("The merge log cannot be read.", where=path, why=str(error)) from None
     return replace(fixed_record(read_record(text, path), {**paths, **files}, path), config=config)
@@ -94,7 +100,8 @@ def _read_checkpoint(path: Path) -> Record:
 def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> Fixed:
     recipe = with_files(read_mecha(path), files)
     parents = open_parents(recipe)
-    types = {prediction.type for prediction in parents.predictions.values()}
+    predictions = parents.merged_predictions.values()
+    types = {prediction.type for prediction in predictions}
     if prediction_type is None and len(types) > 1:
         raise BadInput(
             "The merge's prediction type is not known.",
@@ -103,7 +110,7 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
             fix="Give epsilon or v_prediction.",
         )
     mode = prediction_type or types.pop()
-    trained_down = any(p.zero_terminal_snr for p in parents.predictions.values())
+    trained_down = any(p.zero_terminal_snr for p in predictions)
     return Fixed(recipe, path.stem, mode, trained_down and mode == "v_prediction", {})
 
 

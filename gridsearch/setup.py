@@ -11,7 +11,7 @@ from gridsearch.blocks import is_text
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
 from gridsearch.merge.collapse import Terms
-from gridsearch.merge.live import Live, merge_live
+from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
 from gridsearch.outcome import case_row
 from gridsearch.parents import Parents, native_sampling, samplings_of
@@ -22,7 +22,7 @@ from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.png import parameters_text, png_bytes
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.score.band import Band
-from gridsearch.weights import Reading, Weights, open_weights, read_through
+from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,13 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Re
     for sampling in samplings_of(experiment, parents):
         # an unfit sampler is said before anything is written
         scheduler_for(sampling, renderer.scheduler_config)
-    greatest = read_through(experiment, weights, listener)
+    keys = keys_read(experiment, weights, experiment.reference_models())
+    greatest = read_through(weights, keys, listener)
     lies = residence_of(experiment, weights, place.device)
+    merged = keys_read(experiment, weights)
+    # references are drawn once: what only they need stays where it is
     files = {
-        name: held(file, weights.merged, lies, place.device) if name in experiment.models else file
+        name: held(file, merged[name], lies, place.device) if name in experiment.needed_models() else file
         for name, file in weights.files.items()
     }
     dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
@@ -69,17 +72,19 @@ def residence_of(experiment: Experiment, weights: Weights, device: str, live: in
     Args:
         live: bytes that the live model will take of the GPU's free memory, where it is not loaded yet.
     """
-    one = sum(weights.infos[key].bytes for key in weights.merged)
-    gpu_free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
-    return residence(
-        one * len(experiment.needed_models()), device, psutil.virtual_memory().available, gpu_free - live
+    keys = keys_read(experiment, weights)
+    sources = sum(
+        weights.files[name].tensor(key).nbytes for name in experiment.needed_models() for key in keys[name]
     )
+    gpu_free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
+    return residence(sources, device, psutil.virtual_memory().available, gpu_free - live)
 
 
 def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
     """Merge over the live weights; what was encoded by text encoders that have changed is forgotten."""
-    if any(is_text(key) for key in merge_live(setup.live, terms)):
-        setup.renderer.encoded.clear()
+    if any(is_text(key) for key in stale_keys(setup.live, terms)):
+        setup.renderer.encoded.clear()  # before the merge, which may fail half way
+    merge_live(setup.live, terms)
 
 
 def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dict]:

@@ -7,34 +7,13 @@ an earlier one.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.blocks import checked_selector
-from gridsearch.values import (
-    Fixed,
-    Listed,
-    Number,
-    Range,
-    Ranged,
-    Table,
-    form,
-    is_range,
-    least_and_most,
-)
+from gridsearch.values import Number, Range, Table, is_range, least_and_most
 
 # Of a model or a merge step: it becomes part of file names and of parameter names.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
-
-Blocks = Annotated[
-    dict[Annotated[str, AfterValidator(checked_selector)], Number], Field(min_length=1), Tag("blocks")
-]
-
-
-def _ratio_form(value: object) -> str:
-    return "blocks" if isinstance(value, dict) and not is_range(value) else form(value)
-
-
-Ratio = Annotated[Fixed | Ranged | Listed | Blocks, Discriminator(_ratio_form)]
 
 
 def _within(low: float, high: float, open_end: bool = False):
@@ -49,6 +28,26 @@ def _within(low: float, high: float, open_end: bool = False):
     return AfterValidator(check)
 
 
+def _flat(blocks: object) -> object:
+    """`IN04.attention = 0.5` without quotes is a table in a table to TOML; here it means the same."""
+    found = {}
+    for selector, value in blocks.items() if isinstance(blocks, dict) else ():
+        nested = value.items() if isinstance(value, dict) and not is_range(value) else [("", value)]
+        found |= {f"{selector}.{inner}".rstrip("."): number for inner, number in nested}
+    return found or blocks
+
+
+def _ratio_form(value: object) -> str:
+    return "blocks" if isinstance(value, dict) and not is_range(value) else "number"
+
+
+MOST = 1e6  # a ratio beyond it says nothing new, and float32 has an end
+Bounded = Annotated[Number, _within(-MOST, MOST)]
+Selector = Annotated[str, AfterValidator(checked_selector)]
+Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
+Ratio = Annotated[
+    Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
+]
 Share = Annotated[Number, _within(0, 1)]
 Chance = Annotated[Number, _within(0, 1, open_end=True)]
 Two = tuple[Name, Name]
@@ -84,7 +83,7 @@ class Average(_Step):
 
     method: Literal["average"]
     models: Annotated[tuple[Name, ...], Field(min_length=2)]
-    weights: tuple[Number, ...] | None = None
+    weights: tuple[Bounded, ...] | None = None
     normalize: bool = True
 
     @model_validator(mode="after")

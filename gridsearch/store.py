@@ -10,7 +10,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,10 @@ def save_facts(study: optuna.Study, facts: Facts) -> None:
 
 
 def load_facts(study: optuna.Study) -> Facts:
-    return Facts(**study.user_attrs[_FACTS])
+    facts = Facts(**study.user_attrs[_FACTS])
+    # Before components could be named, all of a model was merged.
+    earlier = {"adapters": {}, "components": {"text_encoders": "merged", "vae": "merged"}}
+    return replace(facts, experiment=earlier | facts.experiment)
 
 
 def remaining(facts: Facts, trials: Sequence[FrozenTrial]) -> int:

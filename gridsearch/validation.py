@@ -15,7 +15,7 @@ _HINTS = {
     "models": 'Add [models] with a = "path/to/a.safetensors" and b = "path/to/b.safetensors".',
     "name": 'Give the experiment a name of letters, digits, "." , "_" or "-": it names the results folder.',
 }
-_TAGS = ("value", "range", "list", "blocks")  # of the unions of values: no keys of the file
+_TAGS = ("value", "range", "list", "number", "blocks")  # of the unions of values: no keys of the file
 
 
 def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]]) -> BadInput:

@@ -95,7 +95,7 @@ def least_and_most(value: "float | Range | tuple[float, ...]") -> tuple[float, f
 
 
 LISTED = (Field(min_length=1), AfterValidator(all_different), Tag("list"))
-Fixed = Annotated[float, Tag("value")]
-Ranged = Annotated[Range, Tag("range")]
-Listed = Annotated[tuple[float, ...], *LISTED]
-Number = Annotated[Fixed | Ranged | Listed, Discriminator(form)]
+Number = Annotated[
+    Annotated[float, Tag("value")] | Annotated[Range, Tag("range")] | Annotated[tuple[float, ...], *LISTED],
+    Discriminator(form),
+]

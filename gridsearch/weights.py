@@ -1,15 +1,15 @@
 """The weights of a recipe: its files opened for reading, and what a merge of them holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gridsearch.blocks import VAE as VAE_KEYS
 from gridsearch.merge.adapters.adapter import Adapter, open_adapter
-from gridsearch.merge.collapse import Terms, require_covered, terms_of
+from gridsearch.merge.collapse import Terms, lent_by, require_covered, terms_of
 from gridsearch.merge.evaluate import Source
 from gridsearch.merge.files import TensorInfo
+from gridsearch.merge.linear import greatest
 from gridsearch.merge.outline import merged_keys, open_vae, outline
 from gridsearch.merge.sources import FileSource, greatest_values, open_source
 from gridsearch.parents import Parents
@@ -77,18 +77,44 @@ def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
     return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
 
 
-def read_through(recipe: Recipe, weights: Weights, listener: Reading) -> dict[str, dict[str, float]]:
-    """Read every file that is merged once: source -> key -> its largest absolute value.
+def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:
+    """Source -> the file keys that merges at this recipe read of it, and references all of theirs."""
+    found: dict[str, list[str]] = {name: [] for name in [*weights.files, *weights.adapters]}
+    for key in weights.merged:
+        lent = lent_by(recipe, key)
+        for name in recipe.merged_models() if lent is None else (lent,):
+            found[name].append(key)
+        for name, adapter in weights.adapters.items():
+            if lent is None and key in adapter.deltas:
+                found[name].append(key)
+    for name in references:
+        found[name] = [key for key in weights.merged if key in weights.files[name].tensors]
+    return found
+
+
+def read_through(
+    weights: Weights, keys: Mapping[str, Collection[str]], listener: Reading
+) -> dict[str, dict[str, float]]:
+    """Read everything that will be merged once: source -> key -> its largest absolute value.
+
+    Args:
+        keys: source -> the keys that are read of it.
 
     Raises:
         BadInput: a weight is NaN or infinite.
     """
     found = {}
-    own_vae = [recipe.vae_source()] if recipe.vae_file() else []
-    for name in [*recipe.needed_models(), *own_vae]:
-        keys = [key for key in weights.merged if name not in own_vae or key.startswith(VAE_KEYS)]
-        total = sum(weights.infos[key].bytes for key in keys)
-        found[name] = greatest_values(weights.files[name], keys, listener.reading(Path(name).name, total))
+    for name, own in keys.items():
+        if name in weights.adapters:
+            advance = listener.reading(name, sum(weights.infos[key].bytes for key in own))
+            found[name] = {}
+            for key in own:
+                found[name][key] = greatest(weights.adapters[name].tensor(key))
+                advance(weights.infos[key].bytes)
+        else:
+            file = weights.files[name]
+            advance = listener.reading(Path(name).name, sum(file.tensor(key).nbytes for key in own))
+            found[name] = greatest_values(file, own, advance)
     return found
 
 

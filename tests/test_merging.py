@@ -11,11 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gridsearch.errors import BadInput
-from gridsearch.experiment import parse_experiment
+from gridsearch import blocks, store
+from gridsearch.errors import BadInput, RunFailed
+from gridsearch.experiment import Render, parse_experiment
 from gridsearch.exporting import export
 from gridsearch.fixed import fixed_trial
-from gridsearch.parents import open_parents, sampling_of
+from gridsearch.parents import open_parents, require_mode, sampling_of
+from gridsearch.recipe import Components
 from gridsearch.render import draw as draw_module
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
@@ -24,7 +26,6 @@ from gridsearch.report.tables import load_results
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from gridsearch.setup import load_setup, merge_over
-from gridsearch.weights import read_through
 from tests.test_run import FILE, Quiet
 
 TO_Q = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"
@@ -278,17 +279,88 @@ def test_another_adapter_or_another_recipe_is_another_run(toy, lora, tmp_path):
     go(2, lora, [0.0, 0.25, 0.5])
 
 
-def test_a_file_is_read_through_once_for_all_that_is_merged_of_it(toy, tmp_path):
+def test_of_every_file_only_what_is_merged_is_read_through_and_that_once(toy, lora, tmp_path):
     told = {}
 
     class Told(Quiet):
         def reading(self, name, total):
+            assert name not in told
             told[name] = [total, 0]
             return lambda read: told[name].__setitem__(1, told[name][1] + read)
 
-    what = experiment(toy, {"models": ["base", "vpred"], "ratio": 0.5})
+    wide = {key: value.float() for key, value in load_file(toy / "vpred.safetensors").items()}
+    save_file(wide, tmp_path / "vpred.safetensors")
+    models = settings(toy)["models"] | {"vpred": str(tmp_path / "vpred.safetensors")}
+    steps = (
+        {"name": "mixed", "models": ["base", "vpred"], "ratio": 0.5},
+        {"method": "adapter", "models": ["mixed", "style"], "ratio": 0.5},
+    )
+    what = experiment(
+        toy, *steps, models=models, adapters={"style": str(lora)}, components={"text_encoders": "burnt"}
+    )
     setup = load_setup(what, open_parents(what), tmp_path, Told())
-    assert told.keys() == {"base", "vpred"}
     assert all(read == total for total, read in told.values())
-    again = read_through(what, setup.weights, Told())
-    assert again == setup.live.greatest
+    weights = load_file(toy / "base.safetensors")
+    of = {
+        part: sum(value.nbytes for key, value in weights.items() if key.startswith(part))
+        for part in ("model.", "conditioner.")
+    }
+    assert told["base"][0] == sum(v.nbytes for v in weights.values())  # its own renders are the reference
+    assert told["vpred"][0] == 2 * of["model."]  # its VAE and its text encoders are not used
+    assert told["burnt"][0] == of["conditioner."]
+    assert setup.live.greatest["style"].keys() == {TO_Q}
+    assert (
+        setup.residence.sources == told["vpred"][0] + told["burnt"][0] + told["base"][0] - of["conditioner."]
+    )
+
+
+def test_what_is_not_merged_has_no_say_in_how_the_merge_is_drawn(toy):
+    files = {"a": "base", "b": "base", "v": "vpred"}
+    same = {"models": {name: str(toy / f"{file}.safetensors") for name, file in files.items()}}
+    step = {"models": ["a", "b"], "ratio": 0.5}
+    for changes in ({"score": {"references": ["v"]}}, {"components": {"vae": "v"}, "score": {}}):
+        what = experiment(toy, step, **(same | changes))
+        parents = open_parents(what)
+        require_mode(what.model_copy(update={"render": Render()}), parents)
+        assert not sampling_of(what.render, parents).zero_terminal_snr
+
+
+def test_prompts_are_encoded_again_after_a_merge_that_failed_half_way(toy, lora, tmp_path):
+    what = with_adapter(toy, lora, {"unet": [0.0, 1e5], "te": [0.0, 0.5]})
+    setup = load_setup(what, open_parents(what), tmp_path, Quiet())
+    sampling = sampling_of(what.render, setup.parents)
+
+    def drawn(unet, te):
+        merge_over(setup, setup.weights.terms(what.at({"merged.ratio.unet": unet, "merged.ratio.te": te})))
+        return next(iter(draw(setup.renderer, cases_of(what.prompt), sampling, 1))).pixels
+
+    before = drawn(0.0, 0.0)
+    with pytest.raises(RunFailed, match="non-finite"):
+        drawn(1e5, 0.5)
+    after = drawn(0.0, 0.5)
+    setup.renderer.encoded.clear()
+    assert np.array_equal(after, drawn(0.0, 0.5))
+    assert not np.array_equal(after, before)
+
+
+def test_a_run_of_before_there_were_components_is_what_it_was(toy, tmp_path):
+    """All of a model was merged then, the VAE too."""
+    what = experiment(toy, {"models": ["base", "vpred"], "ratio": [0.0, 0.5]}, components={"vae": "merged"})
+    run(what, FILE, tmp_path / "x", Budget(trials=1), Quiet())
+    with store.open_study(tmp_path / "x") as study:
+        facts = study.user_attrs["facts"]
+        earlier = {k: v for k, v in facts["experiment"].items() if k not in ("components", "adapters")}
+        study.set_user_attr(
+            "facts", {k: v for k, v in facts.items() if k != "extras"} | {"experiment": earlier}
+        )
+    run(what, FILE, tmp_path / "x", Budget(trials=2), Quiet())
+    with pytest.raises(BadInput, match="the components"):
+        run(what.model_copy(update={"components": Components()}), FILE, tmp_path / "x", Budget(), Quiet())
+
+
+def test_a_search_over_every_block_can_be_exported(toy, tmp_path):
+    ratios = {block: [0.25, 0.5] for block in blocks.BLOCKS}
+    what = experiment(toy, {"models": ["base", "vpred"], "ratio": ratios})
+    fixed = fixed_trial(what, dict.fromkeys(what.searched(), 0.5))
+    export(fixed, tmp_path / "m.safetensors", Quiet())
+    assert fixed.title == "small at 20 values"

@@ -76,6 +76,11 @@ def test_files_are_those_that_the_steps_and_the_components_use():
     assert (lent.vae_source(), lent.vae_file()) == ("c", None)
 
 
+def test_a_selector_of_two_parts_needs_no_quotes():
+    plain = parse(GOOD.replace('"IN04.attention" = ', "IN04.attention = "))
+    assert plain == parse(GOOD)
+
+
 def test_the_documented_recipe_and_methods_are_real():
     text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text("utf-8")
     example = text.split("```toml\n")[1].split("```")[0]
@@ -105,6 +110,8 @@ WRONG = {
         "nearest name",
     ),
     "no such vae": (('vae = "vae/own.safetensors"', 'vae = "own"'), "omponents.vae names 'own'", "nearest"),
+    "a part's name": (("c = ", "vae = "), "cannot be named 'vae'", None),
+    "ratio beyond sense": (("unet = 0.55", "unet = 1e39"), "merge[3].ratio.unet", "from -1e+06 to 1e+06"),
     "two of one name": (("style = ", "a = "), "both named 'a'", None),
 }
 

@@ -12,6 +12,9 @@ from typing import Any
 from gridsearch.blocks import component_of, is_text, selects
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.recipe import MERGED, Recipe
+from gridsearch.values import is_searched
+
+MOST_WEIGHT = 1e12  # of a source; half precision ends at 65,504
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def terms_of(
     touched = touched or {}
     found = {}
     for key in keys:
-        if (lent := _lent_by(recipe, key)) is not None:
+        if (lent := lent_by(recipe, key)) is not None:
             found[key] = ((lent, 1.0),)
             continue
         numbers = tuple(tuple(_numbers(step, key).items()) for step in recipe.merge)
@@ -57,10 +60,10 @@ def terms_of(
 
 def lender(recipe: Recipe, key: str) -> str:
     """The source of a key that is copied and not merged: its component's, or the first model."""
-    return _lent_by(recipe, key) or recipe.merged_models()[0]
+    return lent_by(recipe, key) or recipe.merged_models()[0]
 
 
-def _lent_by(recipe: Recipe, key: str) -> str | None:
+def lent_by(recipe: Recipe, key: str) -> str | None:
     """Whom a key's component is taken from as it is; None where it is merged."""
     source = recipe.components.text_encoders if is_text(key) else MERGED
     if component_of(key) == "vae":
@@ -97,12 +100,30 @@ def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
 
 
 def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
-    """Raise BadInput unless every ratio per block says something for every key that is merged."""
-    steps = [step for step in recipe.merge if isinstance(getattr(step, "ratio", None), Mapping)]
-    for key in keys if steps else ():
-        if _lent_by(recipe, key) is None:
-            for step in steps:
-                ratio_at(step.name, step.ratio, key)
+    """Raise BadInput unless the ratios per block say something for every key that is merged, and only that.
+
+    An entry that means nothing, or that is searched and overruled everywhere, would be a search of nothing.
+    """
+    merged = [key for key in keys if lent_by(recipe, key) is None]
+    for step in recipe.merge:
+        ratio = getattr(step, "ratio", None)
+        if not isinstance(ratio, Mapping):
+            continue
+        meant: set[str] = set()
+        holds: set[str] = set()
+        for key in merged:
+            own = [selector for selector in ratio if selects(selector, key)]
+            meant.update(own)
+            holds.add(own[-1] if own else ratio_at(step.name, ratio, key))
+        for selector, value in ratio.items():
+            if selector not in (holds if is_searched(value) else meant):
+                raise BadInput(
+                    f"The ratio {selector!r} of step {step.name!r} changes nothing.",
+                    why="later entries overrule it everywhere"
+                    if selector in meant
+                    else "it means no weight that is merged; see [components] for what is not",
+                    fix="Leave it out, or write it after the others.",
+                )
 
 
 def _collapsed(recipe: Recipe, numbers: list[dict[str, float]], adapters: Collection[str]) -> Terms:
@@ -115,6 +136,11 @@ def _collapsed(recipe: Recipe, numbers: list[dict[str, float]], adapters: Collec
                 f"Nothing is left of any model after step {step.name!r}.",
                 why="all its coefficients are zero",
                 fix="Give a model some weight.",
+            )
+        if any(abs(weight) > MOST_WEIGHT for _, weight in known[step.name]):
+            raise RunFailed(
+                f"The coefficients after step {step.name!r} are beyond {MOST_WEIGHT:g}.",
+                fix="Give smaller ratios.",
             )
     return known[recipe.merge[-1].name]
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,13 @@ from gridsearch.merge.architecture import MARKERS
 from gridsearch.merge.collapse import Terms, sources_in
 from gridsearch.merge.evaluate import Source, evaluate
 from gridsearch.merge.files import TensorInfo
-from gridsearch.merge.linear import greatest, new_buffer, require_finite
+from gridsearch.merge.linear import greatest, new_buffer, require_finite, single_threaded
 from gridsearch.merge.record import KEY, Record
 from gridsearch.merge.safetensors import write_safetensors
 from gridsearch.merge.sources import DTYPES, FileSource, greatest_value
 
 _MARKER = TensorInfo("F32", (0,))
+MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
 MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
 
 
@@ -39,8 +42,8 @@ def export_merge(
     record: Record,
     parents: Mapping[str, Parent],
     advance: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Write a merge to `path`.
+) -> str:
+    """Write a merge to `path`; returns the SHA-256 of the file.
 
     The marker keys follow the merge's prediction type and not the parents': a stray marker would make other
     programs sample the file in the wrong mode.
@@ -61,7 +64,7 @@ def export_merge(
         if record.zero_terminal_snr:
             entries["ztsnr"] = _MARKER
     tensors = _tensors(entries, terms, sources, copied_from)
-    write_safetensors(path, entries, tensors, metadata_of(record, parents), advance)
+    return write_safetensors(path, entries, tensors, metadata_of(record, parents), advance)
 
 
 def _tensors(
@@ -70,20 +73,26 @@ def _tensors(
     sources: Mapping[str, Source],
     copied_from: Mapping[str, Source],
 ) -> Iterator[Tensor]:
-    buffer = new_buffer()
-    for key, info in entries.items():
+    """The tensors in order, a few of them computed at once."""
+
+    def one(key: str) -> Tensor:
         if key in terms:
-            yield _merged(key, terms[key], sources, DTYPES[info.dtype], buffer)
-        elif key in MARKERS:
-            yield torch.empty(0)
-        else:
-            yield copied_from[key].tensor(key)
+            return _merged(key, terms[key], sources, DTYPES[entries[key].dtype])
+        return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
+
+    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Tensor]] = deque()
+        for key in entries:
+            ahead.append(pool.submit(one, key))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
-def _merged(
-    key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype, buffer: Tensor
-) -> Tensor:
-    merged = evaluate(terms, key, sources, dtype, buffer)
+def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype) -> Tensor:
+    merged = evaluate(terms, key, sources, dtype, new_buffer())
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):

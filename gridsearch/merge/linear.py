@@ -5,7 +5,8 @@ cache, on one small buffer that is kept.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -53,7 +54,8 @@ def _in_pieces(
     out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
 ) -> None:
     size = buffer.numel()
-    rounded = torch.empty(min(size, out.numel()), dtype=dtype, device=out.device)
+    spare = 0 if out.dtype == dtype else min(size, out.numel())
+    rounded = torch.empty(spare, dtype=dtype, device=out.device)
     for start in range(0, out.numel(), size):
         here = slice(start, min(start + size, out.numel()))
         parts = [tensor[here] for tensor in tensors]
@@ -81,7 +83,7 @@ def _is_copy(weights: Sequence[float]) -> bool:
 
 
 def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
-    if len(tensors) != 2 or weights[0] != 1 - weights[1]:
+    if len(tensors) != 2 or not math.isclose(sum(weights), 1, rel_tol=1e-12):
         return False
     return tensors[0].dtype == tensors[1].dtype == dtype and dtype in LERP_DTYPES
 
@@ -118,3 +120,18 @@ def require_finite(tensor: Tensor, key: str) -> None:
             where=key,
             fix="Its ratios take some weights out of what the file's precision can hold.",
         )
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Operations use one core each, in threads started meanwhile too.
+
+    Norms and dot products depend on the number of threads in their last bits: live and exported weights must
+    not.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.evaluate import Source, summands
-from gridsearch.merge.linear import blend_into, new_buffer, require_finite
+from gridsearch.merge.linear import blend_into, new_buffer, require_finite, single_threaded
 from gridsearch.merge.staging import staged
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
@@ -34,7 +33,9 @@ class Live:
         pieces: file key -> the live views that make it up.
         sources: model or adapter -> its weights.
         dtypes: what an exported file keeps each key in. Values are rounded to that before they are widened
-            to the live dtype, so that the live model equals the exported file loaded again, bit for bit.
+            to the live dtype, so that the live model equals the exported file loaded again, bit for bit. (All
+            but a VAE that is kept in float32 in its file and in a half-precision model: diffusers loads it by
+            way of half precision.)
         greatest: model -> file key -> the largest absolute value there, where it is known.
         holds: file key -> the terms that the live weights are; absent where that is not known.
     """
@@ -46,18 +47,18 @@ class Live:
     holds: dict[str, Terms] = field(default_factory=dict)
 
 
-def merge_live(live: Live, terms: Mapping[str, Terms]) -> frozenset[str]:
-    """Make the live weights what `terms` says, file key by file key.
+def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
+    """The keys whose weights hold something else than `terms` says."""
+    return [key for key in live.pieces if live.holds.get(key) != terms[key]]
 
-    Only keys whose terms differ from what the weights hold are computed.
 
-    Returns:
-        the keys that were written.
+def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
+    """Make the live weights what `terms` says, file key by file key, the stale ones only.
 
     Raises:
         RunFailed: a merged weight is NaN or infinite; it could only draw black.
     """
-    changed = [key for key in live.pieces if live.holds.get(key) != terms[key]]
+    changed = stale_keys(live, terms)
     for key in changed:
         live.holds.pop(key, None)
     changed.sort(key=lambda key: -_size(live, key))
@@ -68,17 +69,17 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> frozenset[str]:
             _write(live, key, terms[key], sources, buffer)
     else:
         _on_cpu(live, changed, terms)
-    return frozenset(changed)
 
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None:
     """One thread a core, each with keys of its own: small operations are not worth sharing."""
     threads = torch.get_num_threads()
     if threads == 1 or sum(_size(live, key) for key in keys) < TINY:
-        _write_all(live, iter(keys), terms)
+        with single_threaded():
+            _write_all(live, keys, terms)
         return
     shared = _Shared(keys)
-    with _single_threaded(), ThreadPoolExecutor(threads) as pool:
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(_write_all, live, shared, terms) for _ in range(threads)]:
             done.result()
 
@@ -122,17 +123,6 @@ class _Shared(Iterator[str]):
     def __next__(self) -> str:
         with self._lock:
             return next(self._keys)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Operations in threads started meanwhile use one core each."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _size(live: Live, key: str) -> int:

@@ -5,6 +5,7 @@ All inputs and results are float32 tensors of one shape.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -21,7 +22,8 @@ def apply_method(method: str, tensors: Sequence[Tensor], numbers: dict[str, floa
         case "slerp":
             return _sd_mecha("slerp")(first, others[0], _scalar(first, ratio))
         case "cosine_a" | "cosine_b":
-            return _sd_mecha(f"add_{method}")(first, others[0], _scalar(first, ratio))
+            merged = _sd_mecha(f"add_{method}")(first, others[0], _scalar(first, ratio))
+            return torch.where(merged.isnan(), others[0], merged)  # nothing is like a tensor of zeros
         case "train_difference":
             mask = _sd_mecha("train_difference_mask")(first, *others, _scalar(first, ratio))
             return first.addcmul(others[0] - others[1], mask)

@@ -47,6 +47,18 @@ def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:
     return [key for key, info in infos.items() if info.merges and key not in OPTIONAL]
 
 
+def require_floats(checkpoint: Checkpoint) -> None:
+    """Refuse weights that are kept as integers: quantised ones mean nothing without their scales."""
+    infos = own_keys(checkpoint)
+    if odd := [key for key, info in infos.items() if info.bytes and not info.merges and key not in OPTIONAL]:
+        raise BadInput(
+            f"{len(odd):,} weights of this checkpoint are no floats, {odd[0]} first.",
+            where=checkpoint.path,
+            why=f"it is {infos[odd[0]].dtype}",
+            fix="Use the fp16 or bf16 version of the model.",
+        )
+
+
 def open_vae(path: Path) -> tuple[Checkpoint, str]:
     """A VAE's own file, its keys as a whole checkpoint has them, and the prefix that its file leaves out.
 

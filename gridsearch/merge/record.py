@@ -6,19 +6,19 @@ the same recipe gives the same record and so the same file, byte for byte.
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gridsearch.errors import BadInput
-from gridsearch.recipe import Components, PredictionType, Recipe
+from gridsearch.recipe import MERGED, VAE, Components, PredictionType, Recipe
 from gridsearch.steps import MergeStep, Name
 from gridsearch.validation import bad_key
 from gridsearch.values import Table
 
 KEY = "sd_merge_recipe"
-VAE = "vae"  # what a VAE's own file is called here
+MOST_TITLE = 500  # characters
 _VAE_FILE = "vae.safetensors"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -31,13 +31,25 @@ class Record(Table):
     """
 
     type: Literal["gridsearch"] = "gridsearch"
-    title: str = Field(max_length=500)
+    title: str = Field(max_length=MOST_TITLE)
     prediction_type: PredictionType
     zero_terminal_snr: bool
     files: dict[Name, Sha256]
     adapters: tuple[Name, ...] = ()
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     components: Components = Components()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        """Names only: no path that a stranger's record says is ever opened."""
+        if stray := set(self.adapters) - self.files.keys():
+            raise ValueError(f"the adapter {min(stray)!r} has no file")
+        known = (_VAE_FILE,) if VAE in self.files else (None, MERGED, *self.files)
+        if self.components.vae not in known:
+            raise ValueError("components.vae is no model of this record")
+        if searched := self.recipe(dict.fromkeys(self.files, "x.safetensors")).searched():
+            raise ValueError(f"{min(searched)} is still to be searched")
+        return self
 
     def recipe(self, paths: Mapping[str, str]) -> Recipe:
         """The recipe on files found at `paths`."""

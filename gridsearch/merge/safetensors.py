@@ -3,6 +3,7 @@
 The library's own writer wants the whole state dict in memory.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,8 +25,8 @@ def write_safetensors(
     tensors: Iterator[Tensor],
     metadata: Mapping[str, str],
     advance: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Stream tensors into a safetensors file; only one of them is in memory at a time.
+) -> str:
+    """Stream tensors into a safetensors file; returns its SHA-256.
 
     The part has a fixed name, so that what a kill leaves behind is overwritten by the next try.
 
@@ -46,12 +47,16 @@ def write_safetensors(
     try:
         with part.open("wb") as file:
             file.write(head)
+            digest = hashlib.sha256(head)
             for info, tensor in zip(entries.values(), tensors, strict=True):
-                file.write(_raw(tensor.to(DTYPES[info.dtype])))
+                raw = _raw(tensor.to(DTYPES[info.dtype]))
+                file.write(raw)
+                digest.update(raw)
                 advance(info.bytes)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        return digest.hexdigest()
     finally:
         part.unlink(missing_ok=True)
 

@@ -128,9 +128,9 @@ def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Res
 
 
 def held(source: FileSource, keys: Collection[str], place: Residence, device: str) -> FileSource | Held:
-    """The source with its weights where they are to lie."""
+    """The source with these weights where they are to lie, and the others in its file."""
     if place.where == "gpu":
-        return Held({key: source.tensor(key).to(device) for key in keys})
+        return Held({**source.tensors, **{key: source.tensor(key).to(device) for key in keys}})
     if place.where == "pinned":
-        return Held({key: source.tensor(key).pin_memory() for key in keys})
+        return Held({**source.tensors, **{key: source.tensor(key).pin_memory() for key in keys}})
     return source

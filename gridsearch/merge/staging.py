@@ -1,5 +1,7 @@
 """Sources on their way to a GPU: the next key's copies run while this one's arithmetic does."""
 
+import functools
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,14 +39,23 @@ def staged(
     Copies from pinned memory overlap with the arithmetic; others do not, and what is on the device already
     is not copied.
     """
-    main, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
-    upcoming = None
+    main, aside = torch.cuda.current_stream(device), _side_stream(device)
+    upcoming, merged = None, deque()
     for key in [*keys, None]:
         current = upcoming
+        if len(merged) > 1:
+            merged.popleft().synchronize()  # or copies would pile up ahead of the arithmetic
         upcoming = None if key is None else _copy(key, terms[key], sources, main, aside)
         if current is not None:
             main.wait_event(current.ready)
             yield current.key, current.sources
+            merged.append(main.record_event())
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for good: memory freed on a stream is used again on that stream only."""
+    return torch.cuda.Stream(device)
 
 
 def _copy(

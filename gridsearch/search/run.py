@@ -180,7 +180,7 @@ def _comparable(facts: store.Facts) -> dict:
         **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},
         # as text: of a table of blocks a later entry overrules an earlier one
         "the merge steps": json.dumps(experiment["merge"]),
-        "the components": {key: Path(value or "").name for key, value in experiment["components"].items()},
+        "the components": _components(facts.experiment),
         "the prompts": experiment["prompt"],
         "[score]": experiment["score"],
         **{f"render.{key}": value for key, value in render.items()},
@@ -189,6 +189,12 @@ def _comparable(facts: store.Facts) -> dict:
         "drawn on": facts.drawing["on"],
         "the component configs": facts.drawing["components"],
     }
+
+
+def _components(settings: Mapping[str, Any]) -> list[str]:
+    """Where the text encoders and the VAE come from; a file of its own is known by its content."""
+    recipe = Experiment.model_validate(settings)
+    return [recipe.components.text_encoders, "a file" if recipe.vae_file() else recipe.vae_source()]
 
 
 def _without_searched_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,10 +158,29 @@ def test_a_later_entry_overrules_an_earlier_one_and_a_gap_is_named():
     assert [dict(found)["b"] for found in terms.values()] == [0.9, 0.2, 0.4]
     key = "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight"
     require_covered(recipe(weighted(blocks)), terms)
-    require_covered(recipe(weighted(blocks), text_encoders="a"), [key])
     with pytest.raises(BadInput, match="leave") as caught:
         require_covered(recipe(weighted(blocks)), [*terms, key])
     assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ({"default": 0.5, "vae": [0.0, 1.0]}, "'vae'.*means no weight that is merged"),
+        ({"default": 0.5, "M00.te": [0.0, 1.0]}, "'M00.te'.*means no weight"),
+        ({"IN04": [0.0, 1.0], "default": 0.5}, "'IN04'.*overrule it everywhere"),
+    ],
+)
+def test_an_entry_that_changes_nothing_is_refused(blocks, said):
+    with pytest.raises(BadInput, match=f"(?s){said}"):
+        require_covered(recipe(weighted(blocks)), [*KEYS.values(), VAE_KEY])
+
+
+def test_coefficients_that_no_weight_can_bear_are_a_failure_with_a_reason():
+    steps = [weighted(1e6, name="s0")]
+    steps += [{"name": f"s{i}", "models": [f"s{i - 1}", "c"], "ratio": -1e6} for i in (1, 2, 3)]
+    with pytest.raises(RunFailed, match="beyond"):
+        terms_of(recipe(*steps), ["k"])
 
 
 def test_a_non_linear_step_inside_a_chain_is_a_source_of_its_own():

@@ -112,6 +112,14 @@ def test_a_parent_that_is_a_merge_brings_its_history_along_and_a_broken_one_is_l
         ("[" * 100_000, "not JSON"),
         (record().to_json().replace("0" * 64, "../x"), "pattern"),
         (record().to_json().replace("weighted_sum", "sum"), "no merge method"),
+        (
+            record().to_json().replace('"components":{', '"components":{"vae":"../x.safetensors",'),
+            "no model of this",
+        ),
+        (record().to_json().replace("0.25}", "[0.1,0.2]}"), "still to be searched"),
+        (record().to_json().replace("0.25}", "1e39}"), "must be from"),
+        (record().to_json().replace('["a","b"]', '["a","c"]'), "is no model or earlier step"),
+        (record().to_json().replace('"adapters":[]', '"adapters":["style"]'), "has no file"),
     ],
 )
 def test_a_record_that_is_none_is_refused(text, said):

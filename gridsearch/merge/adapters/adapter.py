@@ -89,7 +89,7 @@ def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
     """Read an adapter's header and find what it changes. Its weights are read when they are asked for.
 
     Supported: LoRA, LoCon, LoHa, LoKr, and whole differences of weights, biases and norms, in the layouts of
-    kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `adapter_names`.
+    kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `names`.
 
     Args:
         places: diffusers parameter (`unet.conv_in.weight`) -> its place in a checkpoint.
