@@ -5,13 +5,10 @@
 Writes two checkpoints (14 GB) into FOLDER, or into a temporary one. Meant for a GPU: `make bench-gpu`.
 """
 
-import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import trial
-from benchmarks.random_sdxl import write_checkpoint
-from gridsearch.render.components import SDXL_CONFIGS
+from benchmarks.random_sdxl import in_a_folder
 
 EXPERIMENT = """
 name = "full-size"
@@ -31,16 +28,9 @@ seeds = [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def main(folder: Path) -> None:
-    for seed, name in enumerate("ab"):
-        if not (folder / f"{name}.safetensors").exists():
-            write_checkpoint(folder / f"{name}.safetensors", SDXL_CONFIGS, seed, "epsilon")
     (folder / "full-size.toml").write_text(EXPERIMENT)
     trial.main(folder / "full-size.toml")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as temporary:
-            main(Path(temporary))
+    in_a_folder(main)

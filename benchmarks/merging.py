@@ -12,8 +12,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import math
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.quiet import Quiet
-from benchmarks.random_sdxl import write_checkpoint
+from benchmarks.random_sdxl import in_a_folder
 from gridsearch.exporting import export
 from gridsearch.fixed import Fixed
 from gridsearch.merge.collapse import terms_of
@@ -35,7 +33,7 @@ from gridsearch.merge.outline import merged_keys, own_keys
 from gridsearch.merge.sources import DTYPES, greatest_values, open_source
 from gridsearch.merge.staging import Held
 from gridsearch.recipe import Recipe
-from gridsearch.render.components import SDXL_CONFIGS, component_folder
+from gridsearch.render.components import component_folder
 from gridsearch.units import size
 
 ROUNDS = 5  # the best of each side counts, so that a busy machine slows both
@@ -45,9 +43,6 @@ FIVE = ("a", "b", "c", "d", "e")
 
 def main(folder: Path) -> None:
     """Print seconds, ratios and peak memory."""
-    for seed, name in enumerate("ab"):
-        if not (folder / f"{name}.safetensors").exists():
-            write_checkpoint(folder / f"{name}.safetensors", SDXL_CONFIGS, seed, "epsilon")
     print(f"{os.cpu_count()} cores, torch {torch.__version__}")
     ours = trial_merges(folder)
     timed_export(folder)
@@ -233,8 +228,4 @@ def anonymous_bytes() -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as temporary:
-            main(Path(temporary))
+    in_a_folder(main)

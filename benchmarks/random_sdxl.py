@@ -9,7 +9,9 @@ the repository:
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -68,6 +70,22 @@ def write_checkpoint(path: Path, folder: Path, seed: int, prediction_type: str) 
     """Write a checkpoint for the configs in `folder` beside its place, then rename it."""
     entries = file_entries(folder, prediction_type)
     write_safetensors(path, entries, random_tensors(entries, seed), metadata_of(prediction_type))
+
+
+def in_a_folder(benchmark: Callable[[Path], None]) -> None:
+    """Run a benchmark where two checkpoints, a and b, lie: the command line's folder, or a temporary one."""
+
+    def run(folder: Path) -> None:
+        for seed, name in enumerate("ab"):
+            if not (folder / f"{name}.safetensors").exists():
+                write_checkpoint(folder / f"{name}.safetensors", SDXL_CONFIGS, seed, "epsilon")
+        benchmark(folder)
+
+    if len(sys.argv) > 1:
+        run(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            run(Path(temporary))
 
 
 def main() -> None:
