@@ -13,7 +13,7 @@ demo: .venv/installed  ## install into .venv, run the toy sweep, write results/t
 	$(BIN)/gridsearch run experiments/toy.toml
 
 test: .venv/test-installed  ## run the tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/test-installed  ## look for mistakes and for unformatted code
 	$(BIN)/ruff check .
