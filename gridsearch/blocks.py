@@ -19,6 +19,7 @@ CLIP_G = "conditioner.embedders.1."
 
 BLOCKS = ("BASE", *(f"IN{i:02}" for i in range(9)), "M00", *(f"OUT{i:02}" for i in range(9)))
 DEFAULT = "default"
+_COMPONENTS = {UNET: "unet", VAE: "vae", CLIP_L: "te1", CLIP_G: "te2"}
 
 # A name that stands for more than one block, or for a part of each, and the keys it means.
 PARTS = {
@@ -56,8 +57,7 @@ def block_of(key: str) -> str | None:
 
 def component_of(key: str) -> str | None:
     """`unet`, `vae`, `te1` or `te2`; None for keys that are no part of SDXL."""
-    prefixes = {UNET: "unet", VAE: "vae", CLIP_L: "te1", CLIP_G: "te2"}
-    return next((name for prefix, name in prefixes.items() if key.startswith(prefix)), None)
+    return next((name for prefix, name in _COMPONENTS.items() if key.startswith(prefix)), None)
 
 
 def is_text(key: str) -> bool:

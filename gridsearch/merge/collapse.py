@@ -42,19 +42,19 @@ def terms_of(
 
     A ratio of exactly 0 or 1 names one source only, and the other's values (a NaN, say) stay out.
     """
-    known: dict[tuple, Terms] = {}  # the same for all keys with the same numbers and adapters
+    known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
     touched = touched or {}
+    tables = [(step.name, _blocks(step)) for step in recipe.merge]
     found = {}
     for key in keys:
         if (lent := lent_by(recipe, key)) is not None:
             found[key] = ((lent, 1.0),)
             continue
-        numbers = tuple(tuple(_numbers(step, key).items()) for step in recipe.merge)
+        ratios = tuple(blocks and ratio_at(step, blocks, key) for step, blocks in tables)
         active = tuple(name for name, touches in touched.items() if key in touches)
-        signature = (numbers, active)
-        if signature not in known:
-            known[signature] = _collapsed(recipe, [dict(pairs) for pairs in numbers], active)
-        found[key] = known[signature]
+        if (ratios, active) not in known:
+            known[ratios, active] = _collapsed(recipe, ratios, active)
+        found[key] = known[ratios, active]
     return found
 
 
@@ -71,17 +71,17 @@ def lent_by(recipe: Recipe, key: str) -> str | None:
     return None if source == MERGED else source
 
 
-def _numbers(step: Any, key: str) -> dict[str, float]:
-    """A step's numbers as they hold for one key."""
-    named = {
-        name: value
-        for name in ("k", "probability", "della_eps", "seed")
-        if (value := getattr(step, name, None)) is not None
-    }
+def _blocks(step: Any) -> Mapping[str, Any] | None:
+    """A step's ratios per block, where it has them."""
     ratio = getattr(step, "ratio", None)
-    if ratio is not None:
-        named["ratio"] = ratio_at(step.name, ratio, key) if isinstance(ratio, dict) else ratio
-    return named
+    return ratio if isinstance(ratio, Mapping) else None
+
+
+def _numbers(step: Any, block_ratio: float | None) -> dict[str, float]:
+    """A step's numbers, with the ratio of the block in the place of the table."""
+    names = ("k", "probability", "della_eps", "seed", "ratio")
+    found = {name: value for name in names if (value := getattr(step, name, None)) is not None}
+    return found if block_ratio is None else found | {"ratio": block_ratio}
 
 
 def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
@@ -106,8 +106,7 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
     """
     merged = [key for key in keys if lent_by(recipe, key) is None]
     for step in recipe.merge:
-        ratio = getattr(step, "ratio", None)
-        if not isinstance(ratio, Mapping):
+        if (ratio := _blocks(step)) is None:
             continue
         meant: set[str] = set()
         holds: set[str] = set()
@@ -126,11 +125,11 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
                 )
 
 
-def _collapsed(recipe: Recipe, numbers: list[dict[str, float]], adapters: Collection[str]) -> Terms:
+def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str]) -> Terms:
     known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
-    for step, own in zip(recipe.merge, numbers, strict=True):
+    for step, ratio in zip(recipe.merge, ratios, strict=True):
         inputs = [known.get(name, ()) for name in step.models]  # an adapter elsewhere adds nothing
-        known[step.name] = _result(step, inputs, own)
+        known[step.name] = _result(step, inputs, _numbers(step, ratio))
         if not known[step.name]:
             raise RunFailed(
                 f"Nothing is left of any model after step {step.name!r}.",
