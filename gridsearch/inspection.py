@@ -47,7 +47,7 @@ def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
     kind = architecture(checkpoint)
     sha256 = cached_sha256(checkpoint.path, hashing(checkpoint.path.name, checkpoint.bytes))
     prediction = read_prediction(checkpoint)
-    rows = [("layout", _layout(kind)), ("architecture", kind)]
+    rows = [("layout", layout_of(kind)), ("architecture", kind)]
     if kind in ADAPTERS:
         rows += _adapter_rows(checkpoint)
     if kind not in ADAPTERS or prediction.source != DEFAULT:
@@ -73,7 +73,7 @@ def _can_be_merged(checkpoint: Checkpoint) -> str:
     return "yes"
 
 
-def _layout(kind: str) -> str:
+def layout_of(kind: str) -> str:
     if kind in ADAPTERS:
         return "single file"
     return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys"
@@ -137,6 +137,11 @@ def _metadata_rows(metadata: Mapping[str, str]) -> list[Row]:
     if len(metadata) > len(shown):
         rows.append(("  ...", f"and {len(metadata) - len(shown):,} more"))
     return rows
+
+
+def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The first entries, printable and cut: what is kept of a stranger's metadata."""
+    return {cut(key, 60): cut(metadata[key]) for key in sorted(metadata)[:SHOWN_ENTRIES]}
 
 
 def _value(key: str, value: str) -> str:

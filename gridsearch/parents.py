@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gridsearch.blocks import component_of
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment, Render
-from gridsearch.merge.architecture import require_same_shapes, require_sdxl
+from gridsearch.inspection import layout_of, shown_metadata
+from gridsearch.merge.architecture import architecture, require_same_shapes, require_sdxl
 from gridsearch.merge.files import Checkpoint, open_checkpoint
 from gridsearch.merge.identity import cached_sha256, short_hash
 from gridsearch.merge.outline import merged_keys, open_vae, own_keys, require_floats
@@ -116,7 +117,7 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
 
 
 def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
-    """What each parent is, by content: its SHA-256, and how its prediction type is known."""
+    """What each parent is: content by SHA-256, layout, metadata, how its prediction type is known."""
     found = {}
     for name, checkpoint in parents.checkpoints.items():
         sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
@@ -126,10 +127,13 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
             "sha256": sha256,
             "short_hash": short_hash(sha256),
             "bytes": checkpoint.bytes,
+            "layout": layout_of(architecture(checkpoint)),
             "dtype": ", ".join(checkpoint.dtypes),
             "prediction_type": prediction.type,
             "prediction_type_source": prediction.source,
+            "prediction_type_conflicts": list(prediction.conflicts),
             "zero_terminal_snr": prediction.zero_terminal_snr,
+            "metadata": shown_metadata(checkpoint.metadata),
         }
     return found
 

@@ -16,7 +16,8 @@ from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import Render, parse_experiment
 from gridsearch.exporting import export
 from gridsearch.fixed import fixed_trial
-from gridsearch.parents import open_parents, require_mode, sampling_of
+from gridsearch.merge.identity import sha256_of
+from gridsearch.parents import identify, open_parents, require_mode, sampling_of
 from gridsearch.recipe import Components
 from gridsearch.render import draw as draw_module
 from gridsearch.render.cases import cases_of
@@ -312,6 +313,20 @@ def test_of_every_file_only_what_is_merged_is_read_through_and_that_once(toy, lo
     assert (
         setup.residence.sources == told["vpred"][0] + told["burnt"][0] + told["base"][0] - of["conditioner."]
     )
+
+
+def test_the_record_of_a_run_says_what_each_model_was(toy):
+    what = experiment(toy, {"models": ["base", "vpred"], "ratio": 0.5})
+    found = identify(open_parents(what), Quiet().hashing)["vpred"]
+    assert found["sha256"] == sha256_of(toy / "vpred.safetensors")
+    assert found["short_hash"] == found["sha256"][:10]
+    assert (found["layout"], found["dtype"]) == ("single file, original keys", "F16")
+    assert (found["prediction_type"], found["prediction_type_source"]) == (
+        "v_prediction",
+        "marker key v_pred",
+    )
+    assert found["prediction_type_conflicts"] == []
+    assert found["metadata"]["modelspec.architecture"] == "stable-diffusion-xl-v1-base"
 
 
 def test_what_is_not_merged_has_no_say_in_how_the_merge_is_drawn(toy):
