@@ -46,7 +46,7 @@ class Weights:
 
     def terms(self, recipe: Recipe) -> dict[str, Terms]:
         """What a merge at this recipe, with nothing left to search, holds of each source."""
-        touched = {name: frozenset(adapter.deltas) for name, adapter in self.adapters.items()}
+        touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
         return terms_of(recipe, self.merged, touched)
 
 

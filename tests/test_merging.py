@@ -28,6 +28,7 @@ from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from gridsearch.setup import load_setup, merge_over
 from tests.test_run import FILE, Quiet
+from tests.test_run import settings as small
 
 TO_Q = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"
 TE_FC = "conditioner.embedders.0.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
@@ -35,20 +36,9 @@ VAE = "first_stage_model."
 
 
 def settings(toy: Path, *steps: dict, **changes) -> dict:
-    return {
-        "name": "small",
-        "models": {name: str(toy / f"{name}.safetensors") for name in ("base", "burnt", "vpred")},
-        "merge": list(steps),
-        "render": {
-            "prediction_type": "v_prediction",
-            "config": str(toy / "config"),
-            "width": 64,
-            "height": 64,
-            "steps": 2,
-        },
-        "score": {"references": ["base"]},
-        "prompt": [{"text": "a circle"}],
-    } | changes
+    own = small(toy, merge=list(steps), prompt=[{"text": "a circle"}])
+    models = {name: str(toy / f"{name}.safetensors") for name in ("base", "burnt", "vpred")}
+    return own | {"models": models, "render": own["render"] | {"steps": 2}} | changes
 
 
 def experiment(toy: Path, *steps: dict, **changes):

@@ -47,7 +47,6 @@ class Adapter:
     kinds: Mapping[str, int]
     matched: int
     unused: tuple[str, ...]
-    metadata: Mapping[str, str]
     _source: FileSource = field(repr=False)
 
     @property
@@ -125,7 +124,6 @@ def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
         kinds=dict(Counter(kind for _, kind in changed)),
         matched=len({module for module, _ in changed}),
         unused=tuple(unused),
-        metadata=checkpoint.metadata,
         _source=source,
     )
 
