@@ -22,8 +22,9 @@ from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
 from benchmarks.quiet import Quiet
+from gridsearch.drawing import sampling_of
 from gridsearch.experiment import load_experiment
-from gridsearch.parents import open_parents, sampling_of
+from gridsearch.parents import open_parents
 from gridsearch.render.components import component_folder
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.setup import Setup, load_setup, with_references

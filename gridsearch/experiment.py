@@ -10,43 +10,68 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.errors import BadInput
 from gridsearch.nearest import nearest
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
+from gridsearch.render.samplers import SAMPLERS, sampler_key
 from gridsearch.validation import bad_key
 from gridsearch.values import LISTED, Number, Range, Table, all_different, form
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 
-_Steps = Annotated[int, Field(ge=1)]
-_StepChoices = Annotated[tuple[_Steps, ...], *LISTED]
-Steps = Annotated[Annotated[_Steps, Tag("value")] | _StepChoices, Discriminator(form)]
+_Count = Annotated[int, Field(ge=1)]
+_Counts = Annotated[tuple[_Count, ...], *LISTED]
+Count = Annotated[Annotated[_Count, Tag("value")] | _Counts, Discriminator(form)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
+Sampler = Annotated[Literal[tuple(SAMPLERS)], BeforeValidator(sampler_key)]
+USUAL_ABORT = 0.4  # share of the steps after which a hopeless image is stopped
+
+
+def _share(value: object) -> object:
+    """`early_abort = false` is no share of the steps, `true` the usual one."""
+    return {True: USUAL_ABORT, False: 0.0}[value] if isinstance(value, bool) else value
+
+
+def _unless_auto(value: object) -> object:
+    return None if value == "auto" else value
 
 
 # -- the tables of the file, beside those of its recipe
 
 
 class Render(Table):
-    """How every image is drawn. What is `None` follows from the models and the prediction type."""
+    """How every image is drawn. What is `None` follows from the models, the prediction type or the size."""
 
     prediction_type: Mode | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: TimestepSpacing | None = None
-    sampler: Literal["euler", "euler_a", "ddim", "dpmpp_2m", "dpmpp_2m_karras", "heun", "unipc"] = "euler"
-    steps: Steps = 28
+    sampler: Sampler = "euler"
+    steps: Count = 28
     cfg: Number = 5.0
     cfg_rescale: Number = 0.0
+    pag_scale: Number = 0.0
     unconditional: Literal["zeros", "empty"] = "zeros"
+    clip_skip: Count = 2
+    rng: Literal["cpu", "gpu"] = "cpu"
     width: int = Field(default=1024, gt=0, multiple_of=8)
     height: int = Field(default=1024, gt=0, multiple_of=8)
-    batch: int = Field(default=8, ge=1)
+    original_width: Number | None = None
+    original_height: Number | None = None
+    crop_left: Number | None = None
+    crop_top: Number | None = None
+    target_width: Number | None = None
+    target_height: Number | None = None
+    batch: Annotated[int | None, BeforeValidator(_unless_auto), Field(ge=1)] = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    compile: bool = False
+    early_abort: Annotated[float, BeforeValidator(_share), Field(ge=0, lt=1)] = USUAL_ABORT
+    trace: bool = False
     config: Path | None = None
     vocabulary: Path | None = None
 

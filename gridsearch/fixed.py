@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gridsearch.drawing import sampling_of
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.record import MOST_TITLE, Record
-from gridsearch.parents import open_parents, sampling_of
+from gridsearch.parents import open_parents
 from gridsearch.recipe import Recipe
 
 MOST_NAME = 200  # bytes; a file system takes 255, and a part's and a log's names are longer

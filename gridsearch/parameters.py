@@ -10,7 +10,20 @@ from gridsearch.values import is_range, is_searched
 
 # Keys of a merge step that hold one number; `ratio` may hold one per block, `weights` holds one per model.
 STEP_NUMBERS = ("ratio", "weights", "k", "probability", "della_eps")
-RENDER_VALUES = ("prediction_type", "steps", "cfg", "cfg_rescale")
+RENDER_VALUES = (
+    "prediction_type",
+    "steps",
+    "cfg",
+    "cfg_rescale",
+    "pag_scale",
+    "clip_skip",
+    "original_width",
+    "original_height",
+    "crop_left",
+    "crop_top",
+    "target_width",
+    "target_height",
+)
 
 Place = tuple[str | int, ...]  # the keys and indices that lead to a value
 

@@ -1,4 +1,4 @@
-"""The checkpoints that are merged: whether they fit, what they predict, and so how their merges are drawn.
+"""The checkpoints that are merged: whether they fit, and what they predict.
 
 All of it is known from the files' headers, before a weight is read.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gridsearch.blocks import component_of
 from gridsearch.errors import BadInput
-from gridsearch.experiment import Experiment, Render
+from gridsearch.experiment import Experiment
 from gridsearch.inspection import layout_of, shown_metadata
 from gridsearch.merge.architecture import architecture, require_same_shapes, require_sdxl
 from gridsearch.merge.files import Checkpoint, open_checkpoint
@@ -16,8 +16,6 @@ from gridsearch.merge.identity import cached_sha256, short_hash
 from gridsearch.merge.outline import merged_keys, open_vae, own_keys, require_floats
 from gridsearch.merge.prediction import Prediction, prediction_of
 from gridsearch.recipe import VAE, Recipe
-from gridsearch.render.sampling import Sampling
-from gridsearch.values import Range
 
 
 @dataclass(frozen=True)
@@ -99,9 +97,6 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
         if prediction.conflicts:
             said = " and ".join(prediction.conflicts)
             found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
-    for name in ("cfg", "cfg_rescale", "steps"):
-        if isinstance(value := getattr(experiment.render, name), (Range, tuple)):
-            found.append(f"The references are drawn at {name} {usual_value(value):g}.")
     for name in experiment.models:
         if name not in parents.checkpoints:
             found.append(f"The model {name} is used by no merge step.")
@@ -151,56 +146,3 @@ def identify_extras(
         }
         for name, file in files.items()
     }
-
-
-# -- how their merges are drawn
-
-
-def sampling_of(render: Render, parents: Parents) -> Sampling:
-    """The settings of a merge's images; what the experiment leaves open follows from the parents."""
-    merged = list(parents.merged_predictions.values())
-    prediction_type = usual_value(render.prediction_type) or merged[0].type
-    trained_down = any(p.zero_terminal_snr for p in merged)
-    return _sampling(render, prediction_type, trained_down)
-
-
-def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
-    """The same settings in a parent's own prediction type."""
-    own = parents.predictions[name]
-    return _sampling(render, own.type, own.zero_terminal_snr)
-
-
-def _sampling(render: Render, prediction_type: str, trained_down: bool) -> Sampling:
-    wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
-    return Sampling(
-        prediction_type=prediction_type,
-        zero_terminal_snr=wanted and prediction_type == "v_prediction",
-        timestep_spacing=render.timestep_spacing,
-        sampler=render.sampler,
-        steps=usual_value(render.steps),
-        cfg=usual_value(render.cfg),
-        cfg_rescale=usual_value(render.cfg_rescale),
-        unconditional=render.unconditional,
-        width=render.width,
-        height=render.height,
-    )
-
-
-def samplings_of(experiment: Experiment, parents: Parents) -> list[Sampling]:
-    """One set of settings for each mode that is drawn in: the merges' and the references'."""
-    searched = experiment.render.prediction_type
-    modes = searched if isinstance(searched, tuple) else (searched,)
-    found = [
-        sampling_of(experiment.render.model_copy(update={"prediction_type": mode}), parents) for mode in modes
-    ]
-    return found + [
-        native_sampling(experiment.render, parents, name) for name in experiment.reference_models()
-    ]
-
-
-def usual_value(value):
-    """A value; where it is searched, its middle or its first choice: what references are drawn with."""
-    if isinstance(value, Range):
-        values = value.values()
-        return values[len(values) // 2] if value.step else (value.low + value.high) / 2
-    return value[0] if isinstance(value, tuple) else value

@@ -11,17 +11,11 @@ import psutil
 import torch
 
 from gridsearch import store
+from gridsearch.drawing import samplings_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
-from gridsearch.parents import (
-    Parents,
-    open_parents,
-    require_mode,
-    samplings_of,
-    usual_value,
-    warnings_about,
-)
+from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.render.cases import cases_of, cut_prompts
 from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
@@ -105,6 +99,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         seconds=seconds * (trials * cases + references),
         seconds_from=seconds_from,
         warnings=warnings_about(experiment, parents)
+        + usual_notes(experiment.render)
         + adapter_notes(weights.adapters)
         + cut_prompts(experiment.prompt, tokenizer),
     )
@@ -147,7 +142,7 @@ def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tu
         height=render.height,
         steps=usual_value(render.steps),
         guided=usual_value(render.cfg) > 1,
-        batch=render.batch,
+        batch=render.batch or 8,
         device=render.device,
         dtype=render.dtype,
     )

@@ -8,13 +8,14 @@ import psutil
 import torch
 
 from gridsearch.blocks import is_text
+from gridsearch.drawing import native_sampling, samplings_of
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
 from gridsearch.outcome import case_row
-from gridsearch.parents import Parents, native_sampling, samplings_of
+from gridsearch.parents import Parents
 from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
@@ -98,7 +99,7 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     """A parent's own renders of every case, in the mode it was trained for."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
-    for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch):
+    for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch or 8):
         case = drawn.case
         file = f"references/{name}_{case.id}.png"
         text = parameters_text(case, sampling, f"{name} alone", setup.renderer.place)

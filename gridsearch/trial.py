@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gridsearch.drawing import sampling_of
 from gridsearch.files import write_atomic
 from gridsearch.merge.collapse import recipe_text
 from gridsearch.outcome import Outcome, case_row, score_row
-from gridsearch.parents import sampling_of
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
 from gridsearch.render.png import parameters_text, png_bytes
@@ -30,7 +30,7 @@ def run_trial(
     seconds["merge"] = time.perf_counter() - began
     recipe = recipe_text(experiment, terms)
 
-    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch):
+    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch or 8):
         case = drawn.case
         seconds["render"] += drawn.seconds
 

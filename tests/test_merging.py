@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch import blocks, store
+from gridsearch.drawing import sampling_of
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import Render, parse_experiment
 from gridsearch.exporting import export
 from gridsearch.fixed import fixed_trial
 from gridsearch.merge.identity import sha256_of
-from gridsearch.parents import identify, open_parents, require_mode, sampling_of
+from gridsearch.parents import identify, open_parents, require_mode
 from gridsearch.recipe import Components
 from gridsearch.render import draw as draw_module
 from gridsearch.render.cases import cases_of

@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from gridsearch.drawing import sampling_of
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import parse_experiment
-from gridsearch.parents import open_parents, sampling_of
+from gridsearch.parents import open_parents
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement

@@ -7,18 +7,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.render.cases import Case
+from gridsearch.render.samplers import SAMPLERS
 from gridsearch.render.sampling import Sampling
-
-# The names that A1111 shows for the samplers here.
-_A1111_NAMES = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "ddim": "DDIM",
-    "dpmpp_2m": "DPM++ 2M",
-    "dpmpp_2m_karras": "DPM++ 2M Karras",
-    "heun": "Heun",
-    "unipc": "UniPC",
-}
 
 
 def parameters_text(case: Case, sampling: Sampling, recipe: str, place: object) -> str:
@@ -28,7 +18,7 @@ def parameters_text(case: Case, sampling: Sampling, recipe: str, place: object) 
         lines.append(f"Negative prompt: {case.negative}")
     settings = {
         "Steps": sampling.steps,
-        "Sampler": _A1111_NAMES[sampling.sampler],
+        "Sampler": SAMPLERS[sampling.sampler].title,
         "CFG scale": f"{sampling.cfg:g}",
         "Seed": case.seed,
         "Size": f"{sampling.width}x{sampling.height}",

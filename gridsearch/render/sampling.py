@@ -1,47 +1,110 @@
 """How the noise becomes a picture: prediction type, noise schedule and sampler.
 
-A model trained to predict epsilon and one trained to predict v (Salimans & Ho 2022) differ in what their
-output means; a v model may also have been trained down to zero terminal SNR (Lin et al. 2023, "Common
-diffusion noise schedules and sample steps are flawed"), where the first step starts from pure noise.
+A model trained to predict epsilon and one trained to predict v (Salimans & Ho 2022, appendix D) differ in
+what their output means; a v model may also have been trained down to zero terminal SNR (Lin et al. 2023,
+"Common diffusion noise schedules and sample steps are flawed"), where the first step starts from pure noise.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # settings are compared where torch is not loaded
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Every setting that decides what an image looks like, beside weights, prompt and seed."""
+    """Every setting that decides what an image looks like, beside weights, prompt and seed.
 
-    prediction_type: str  # "epsilon" or "v_prediction"
+    Attributes:
+        prediction_type: "epsilon" or "v_prediction".
+        timestep_spacing: None for what the component folder's scheduler says.
+        pag_scale: strength of perturbed-attention guidance (Ahn et al. 2024); 0 is without.
+        unconditional: "zeros" or "empty", for an empty negative prompt.
+        clip_skip: which layer of the text encoders is read, counted from the last, as web UIs count: SDXL was
+            trained with 2.
+        rng: whose random numbers: "cpu" is torch's CPU generator, "gpu" is CUDA's.
+        width, height: of the image, px; the sizes after them are what SDXL is told of the picture
+            (Podell et al. 2023, section 2.2), px.
+    """
+
+    prediction_type: str
     zero_terminal_snr: bool
-    timestep_spacing: str | None  # None: as the component folder's scheduler says
+    timestep_spacing: str | None
     sampler: str
     steps: int
     cfg: float
     cfg_rescale: float
-    unconditional: str  # "zeros" or "empty", for an empty negative prompt
-    width: int  # px
-    height: int  # px
+    pag_scale: float
+    unconditional: str
+    clip_skip: int
+    rng: str
+    width: int
+    height: int
+    original_width: float
+    original_height: float
+    crop_left: float
+    crop_top: float
+    target_width: float
+    target_height: float
+
+
+class Mode(Protocol):
+    """A prediction type: what a model's output means, and what its noise schedule is by default.
+
+    A noisy latent is x = alpha x0 + sigma noise, with alpha^2 + sigma^2 = 1.
+    """
+
+    name: str
+    reaches_zero_snr: bool  # whether it says anything at alpha = 0
+
+    def x0(self, x: Tensor, output: Tensor, alpha: float, sigma: float) -> Tensor:
+        """The clean latent that the output stands for; all tensors of one shape."""
+
+    def spacing(self, zero_terminal_snr: bool) -> str | None:
+        """The timestep spacing where the experiment names none; None for the component folder's."""
+
+    def spacing_source(self, zero_terminal_snr: bool) -> str:
+        """Why, in words."""
 
 
 @dataclass(frozen=True)
-class Mode:
-    """What a prediction type and its noise schedule ask of a diffusers scheduler."""
+class Epsilon:
+    """The output is the noise."""
 
-    prediction_type: str
-    rescale_betas_zero_snr: bool
-    timestep_spacing: str | None
+    name: str = "epsilon"
+    reaches_zero_snr: bool = False  # x0 = (x - sigma eps) / alpha
 
+    def x0(self, x: Tensor, output: Tensor, alpha: float, sigma: float) -> Tensor:
+        return (x - sigma * output) / alpha
 
-def epsilon(sampling: Sampling) -> Mode:
-    """Epsilon says nothing at zero SNR (x0 = (x - sigma eps) / alpha, alpha = 0), so it is never rescaled."""
-    return Mode("epsilon", False, sampling.timestep_spacing)
+    def spacing(self, zero_terminal_snr: bool) -> str | None:
+        return None
 
-
-def v_prediction(sampling: Sampling) -> Mode:
-    """Zero terminal SNR needs trailing spacing, or the last timestep is never visited (Lin et al., §3.3)."""
-    spacing = "trailing" if sampling.zero_terminal_snr else None
-    return Mode("v_prediction", sampling.zero_terminal_snr, sampling.timestep_spacing or spacing)
+    def spacing_source(self, zero_terminal_snr: bool) -> str:
+        return "the component configs"
 
 
-MODES = {"epsilon": epsilon, "v_prediction": v_prediction}
+@dataclass(frozen=True)
+class VPrediction:
+    """The output is v = alpha noise - sigma x0."""
+
+    name: str = "v_prediction"
+    reaches_zero_snr: bool = True
+
+    def x0(self, x: Tensor, output: Tensor, alpha: float, sigma: float) -> Tensor:
+        return alpha * x - sigma * output
+
+    def spacing(self, zero_terminal_snr: bool) -> str | None:
+        """Zero terminal SNR needs trailing spacing, or the last timestep is never visited (Lin, §3.3)."""
+        return "trailing" if zero_terminal_snr else None
+
+    def spacing_source(self, zero_terminal_snr: bool) -> str:
+        return (
+            "zero terminal SNR starts at the last timestep" if zero_terminal_snr else "the component configs"
+        )
+
+
+MODES: dict[str, Mode] = {mode.name: mode for mode in (Epsilon(), VPrediction())}

@@ -12,6 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 from gridsearch import store
+from gridsearch.drawing import usual_notes
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
@@ -90,7 +91,8 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     setup = load_setup(experiment, parents, out, listener)
     cut = cut_prompts(experiment.prompt, setup.renderer.pipe.tokenizer)
     adapters = adapter_notes(setup.weights.adapters)
-    for note in warnings_about(experiment, parents) + adapters + cut + residence_notes(setup.residence):
+    notes = warnings_about(experiment, parents) + usual_notes(render)
+    for note in notes + adapters + cut + residence_notes(setup.residence):
         listener.note(note)
     with store.locked(out):
         if not store.has_study(out):

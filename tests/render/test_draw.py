@@ -32,9 +32,18 @@ def sampling(prediction_type="epsilon", sampler="euler", **changes):
         "steps": 4,
         "cfg": 3.5,
         "cfg_rescale": 0.0,
+        "pag_scale": 0.0,
         "unconditional": "zeros",
+        "clip_skip": 2,
+        "rng": "cpu",
         "width": 64,
         "height": 64,
+        "original_width": 64,
+        "original_height": 64,
+        "crop_left": 0,
+        "crop_top": 0,
+        "target_width": 64,
+        "target_height": 64,
     }
     return Sampling(**settings | changes)
 

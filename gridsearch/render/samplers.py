@@ -1,0 +1,38 @@
+"""The samplers by name: how an experiment spells them, and what A1111 shows for each."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SamplerName:
+    """What A1111 writes into an image: since 1.9 the noise schedule apart from the sampler."""
+
+    sampler: str
+    schedule: str | None = None  # None: whatever the UI chooses by itself
+
+    @property
+    def title(self) -> str:
+        """The name in one, as A1111's menus had it before 1.9: `DPM++ 2M Karras`."""
+        return " ".join(filter(None, (self.sampler, self.schedule)))
+
+
+SAMPLERS = {
+    "euler": SamplerName("Euler"),
+    "euler_a": SamplerName("Euler a"),
+    "heun": SamplerName("Heun"),
+    "dpmpp_2m": SamplerName("DPM++ 2M"),
+    "dpmpp_2m_karras": SamplerName("DPM++ 2M", "Karras"),
+    "dpmpp_2m_sde": SamplerName("DPM++ 2M SDE"),
+    "dpmpp_2m_sde_karras": SamplerName("DPM++ 2M SDE", "Karras"),
+    "dpmpp_sde": SamplerName("DPM++ SDE"),
+    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras"),
+    "ddim": SamplerName("DDIM"),
+    "unipc": SamplerName("UniPC"),
+    "lcm": SamplerName("LCM"),
+}
+
+
+def sampler_key(name: object) -> object:
+    """The key of a sampler that is named as A1111 shows it, in any case; anything else as it is."""
+    titles = {known.title.lower(): key for key, known in SAMPLERS.items()}
+    return titles.get(" ".join(name.lower().split()), name) if isinstance(name, str) else name
