@@ -65,7 +65,7 @@ class Render(Table):
     crop_top: Number | None = None
     target_width: Number | None = None
     target_height: Number | None = None
-    batch: Annotated[int | None, BeforeValidator(_unless_auto), Field(ge=1)] = None
+    batch: Annotated[_Count | None, BeforeValidator(_unless_auto)] = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionXLPipeline
-from torch import Tensor
 
 from gridsearch.render.cases import Case
-from gridsearch.render.encode import Embeddings, encode
+from gridsearch.render.decode import decode, finite_rows, to_uint8
+from gridsearch.render.denoise import denoise
+from gridsearch.render.encode import Conditioning, Encoded, encode, stacked, zeros_like
+from gridsearch.render.guidance import is_guided
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.sampling import Sampling
 from gridsearch.render.schedulers import scheduler_for
+from gridsearch.render.trace import Recorder, Trace
 
 
 @dataclass(frozen=True)
@@ -24,74 +26,64 @@ class Drawn:
     pixels: np.ndarray
     finite: bool
     seconds: float
+    trace: Trace
 
 
 @torch.inference_mode()
 def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: int) -> Iterator[Drawn]:
     """Draw the cases in order, `batch` at a time.
 
-    An image's noise depends on its seed and size alone: every case has a CPU generator of its own.
+    An image's noise depends on its seed and size alone.
     """
-    pipe = renderer.pipe
-    pipe.scheduler = scheduler_for(sampling, renderer.scheduler_config)
     for start in range(0, len(cases), batch):
-        began = time.perf_counter()
-        part = cases[start : start + batch]
-        images = _draw_batch(pipe, _encoded(renderer, part, sampling.unconditional), part, sampling)
-        finite = torch.isfinite(images).flatten(1).all(1)
-        pixels = to_uint8(images)
-        seconds = (time.perf_counter() - began) / len(part)
-        for case, image, is_finite in zip(part, pixels, finite, strict=True):
-            yield Drawn(case, image, bool(is_finite), seconds)
+        yield from _draw_batch(renderer, cases[start : start + batch], sampling)
 
 
-def _encoded(renderer: Renderer, cases: Sequence[Case], unconditional: str) -> Embeddings:
-    """The cases' embeddings, encoded once for as long as the text encoders stay what they are."""
-    what = (tuple((case.text, case.negative) for case in cases), unconditional)
-    if what not in renderer.encoded:
-        renderer.encoded[what] = encode(renderer.pipe, cases, unconditional)
-    return renderer.encoded[what]
+def _draw_batch(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> list[Drawn]:
+    began = time.perf_counter()
+    pipe = renderer.pipe
+    recorder = Recorder(len(cases))
+    latents = denoise(
+        pipe.unet,
+        scheduler_for(sampling, renderer.scheduler_config),
+        _conditioning(renderer, cases, sampling),
+        [case.seed for case in cases],
+        sampling,
+        pipe.vae_scale_factor,
+        recorder,
+    )
+    images = decode(pipe.vae, latents)
+    finite = finite_rows(images).tolist()
+    pixels = to_uint8(images)
+    seconds = (time.perf_counter() - began) / len(cases)
+    return [
+        Drawn(case, image, is_finite, seconds, trace)
+        for case, image, is_finite, trace in zip(cases, pixels, finite, recorder.traces(), strict=True)
+    ]
 
 
-def _draw_batch(
-    pipe: StableDiffusionXLPipeline, text: Embeddings, cases: Sequence[Case], sampling: Sampling
-) -> Tensor:
-    latents = pipe(
-        prompt_embeds=text.tokens,
-        pooled_prompt_embeds=text.pooled,
-        negative_prompt_embeds=text.negative_tokens,
-        negative_pooled_prompt_embeds=text.negative_pooled,
-        generator=[torch.Generator("cpu").manual_seed(case.seed) for case in cases],
-        num_inference_steps=sampling.steps,
-        guidance_scale=sampling.cfg,
-        guidance_rescale=sampling.cfg_rescale,
-        width=sampling.width,
-        height=sampling.height,
-        output_type="latent",
-    ).images
-    return decode(pipe, latents)
+def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
+    """The texts of a batch in the order in which the loop asks: see `denoise`."""
+    prompts = [_encoded(renderer, case.text, sampling.clip_skip) for case in cases]
+    texts = list(prompts)
+    if is_guided(sampling):
+        texts = [_negative(renderer, case, sampling) for case in cases] + texts
+    if sampling.pag_scale > 0:
+        texts += prompts
+    return stacked(texts)
 
 
-def decode(pipe: StableDiffusionXLPipeline, latents: Tensor) -> Tensor:
-    """Latents (N, C, h, w) -> images (N, 3, H, W), 0 black and 1 white, in the precision of the VAE.
+def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
+    """An empty negative prompt is zeros, or encoded as it is.
 
-    Not clamped: an infinity must stay one until it has been looked for.
+    Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
     """
-    vae = pipe.vae
-    latents = latents.to(vae.dtype)
-    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
-    if mean is not None and std is not None:
-        mean, std = (
-            torch.tensor(x, device=latents.device, dtype=latents.dtype)[None, :, None, None]
-            for x in (mean, std)
-        )
-        latents = latents * std / vae.config.scaling_factor + mean
-    else:
-        latents = latents / vae.config.scaling_factor
-    return vae.decode(latents, return_dict=False)[0] * 0.5 + 0.5
+    encoded = _encoded(renderer, case.negative, sampling.clip_skip)
+    return zeros_like(encoded) if not case.negative and sampling.unconditional == "zeros" else encoded
 
 
-def to_uint8(images: Tensor) -> np.ndarray:
-    """(N, 3, H, W), 0 black and 1 white -> (N, H, W, 3) uint8, rounded as diffusers does; NaN is black."""
-    array = images.clamp(0, 1).float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
-    return (array * 255).round().astype(np.uint8)
+def _encoded(renderer: Renderer, text: str, clip_skip: int) -> Encoded:
+    """A text's embedding, computed once for as long as the text encoders stay what they are."""
+    if (text, clip_skip) not in renderer.encoded:
+        renderer.encoded[text, clip_skip] = encode(renderer.pipe, text, clip_skip)
+    return renderer.encoded[text, clip_skip]

@@ -7,31 +7,30 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
-from gridsearch.render.cases import Case
+
+@dataclass(frozen=True)
+class Encoded:
+    tokens: Tensor
+    pooled: Tensor
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """Text conditioning of cases: tokens (N, T, D) and pooled (N, P), for the prompt and against it."""
-
+class Conditioning:
     tokens: Tensor
     pooled: Tensor
-    negative_tokens: Tensor
-    negative_pooled: Tensor
+    mask: Tensor | None
 
 
-def encode(pipe: StableDiffusionXLPipeline, cases: Sequence[Case], unconditional: str) -> Embeddings:
-    """Encode prompts and negative prompts. An empty negative prompt is zeros, or encoded as it is.
-
-    Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
-    """
-    tokens, negative_tokens, pooled, negative_pooled = pipe.encode_prompt(
-        prompt=[case.text for case in cases],
-        negative_prompt=[case.negative for case in cases],
-        do_classifier_free_guidance=True,
+def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encoded:
+    tokens, _, pooled, _ = pipe.encode_prompt(
+        prompt=text, do_classifier_free_guidance=False, clip_skip=clip_skip - 2
     )
-    if unconditional == "zeros":
-        empty = torch.tensor([not case.negative for case in cases], device=tokens.device)
-        negative_tokens = negative_tokens.masked_fill(empty[:, None, None], 0)
-        negative_pooled = negative_pooled.masked_fill(empty[:, None], 0)
-    return Embeddings(tokens, pooled, negative_tokens, negative_pooled)
+    return Encoded(tokens[0], pooled[0])
+
+
+def zeros_like(encoded: Encoded) -> Encoded:
+    return Encoded(torch.zeros_like(encoded.tokens[:77]), torch.zeros_like(encoded.pooled))
+
+
+def stacked(texts: Sequence[Encoded]) -> Conditioning:
+    return Conditioning(torch.stack([t.tokens for t in texts]), torch.stack([t.pooled for t in texts]), None)

@@ -10,7 +10,7 @@ from diffusers.utils import logging
 
 from gridsearch.errors import BadInput
 from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
-from gridsearch.render.encode import Embeddings
+from gridsearch.render.encode import Encoded
 from gridsearch.render.layout import Piece, file_views
 from gridsearch.render.skeleton import check_file
 
@@ -43,7 +43,7 @@ class Renderer:
     place: Placement
     scheduler_config: dict
     live: dict[str, list[Piece]]
-    encoded: dict[tuple, Embeddings] = field(default_factory=dict)
+    encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
 
 
 def placement(device: str, dtype: str) -> Placement:

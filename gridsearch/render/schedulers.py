@@ -1,6 +1,7 @@
 """Samplers by name, as diffusers schedulers."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ SCHEDULERS = {
     "dpmpp_sde": (DPMSolverSDEScheduler, {}),
     "dpmpp_sde_karras": (DPMSolverSDEScheduler, _KARRAS),
     "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": True}),
-    "unipc": (UniPCMultistepScheduler, {"solver_order": 3, "solver_type": "bh1"}),
+    "unipc": (UniPCMultistepScheduler, {"solver_order": 3}),
     "lcm": (LCMScheduler, {"clip_sample": False}),
 }
 LCM_TEACHER_STEPS = 50  # of the solver that a latent consistency model was distilled from (Luo et al. 2023)
@@ -79,3 +80,16 @@ def noise_level(scheduler: SchedulerMixin, call: int) -> float:
     if isinstance(scheduler, DPMSolverSDEScheduler) and not scheduler.state_in_first_order:
         return float(scheduler.mid_point_sigma)
     return scheduler.sigmas[call].item()
+
+
+def keep_rows(scheduler: SchedulerMixin, rows: Sequence[int]) -> None:
+    """Let the scheduler forget what it remembers of all but these images of a batch: (N, C, h, w) tensors."""
+    for name, value in vars(scheduler).items():
+        if isinstance(value, list):
+            setattr(scheduler, name, [_kept(item, rows) for item in value])
+        else:
+            setattr(scheduler, name, _kept(value, rows))
+
+
+def _kept(value: Any, rows: Sequence[int]) -> Any:
+    return value[rows] if isinstance(value, Tensor) and value.ndim == 4 else value

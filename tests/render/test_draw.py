@@ -1,24 +1,28 @@
 """Our images are those of a plain diffusers pipeline, and a seed draws the same picture in any company."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSDEScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    LCMScheduler,
+    StableDiffusionXLPAGPipeline,
     StableDiffusionXLPipeline,
     UniPCMultistepScheduler,
 )
 
-from gridsearch.errors import BadInput
 from gridsearch.render.cases import Case
-from gridsearch.render.draw import draw, encode, to_uint8
+from gridsearch.render.decode import to_uint8
+from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement
 from gridsearch.render.sampling import Sampling
-from gridsearch.render.schedulers import scheduler_for
 
 CASES = [Case("p1", "a circle", "", 101), Case("p2", "a star", "", 7), Case("p3", "a heart", "", 101)]
 
@@ -66,27 +70,27 @@ def plain(toy):
     return pipe
 
 
-SCHEDULERS = {
-    "euler": EulerDiscreteScheduler,
-    "euler_a": EulerAncestralDiscreteScheduler,
-    "ddim": DDIMScheduler,
-    "dpmpp_2m": DPMSolverMultistepScheduler,
-    "heun": HeunDiscreteScheduler,
-    "unipc": UniPCMultistepScheduler,
+# What a person would choose in plain diffusers.
+KARRAS, SDE = {"use_karras_sigmas": True}, {"algorithm_type": "sde-dpmsolver++"}
+CHOICES = {
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler_a": (EulerAncestralDiscreteScheduler, {}),
+    "heun": (HeunDiscreteScheduler, {}),
+    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
+    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, KARRAS),
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, SDE),
+    "dpmpp_2m_sde_karras": (DPMSolverMultistepScheduler, SDE | KARRAS),
+    "dpmpp_sde": (DPMSolverSDEScheduler, {"noise_sampler_seed": 101}),
+    "dpmpp_sde_karras": (DPMSolverSDEScheduler, {"noise_sampler_seed": 101} | KARRAS),
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "unipc": (UniPCMultistepScheduler, {"solver_order": 3}),
+    "lcm": (LCMScheduler, {"clip_sample": False}),
 }
-IN_MODES = [("epsilon", name) for name in SCHEDULERS]
-IN_MODES += [("v_prediction", name) for name in ("euler", "euler_a", "ddim", "dpmpp_2m", "unipc")]
+WITHOUT_ZERO_SNR = ("heun", "dpmpp_sde", "dpmpp_sde_karras")  # in plain diffusers
 
 
-@pytest.mark.parametrize(("prediction_type", "sampler"), IN_MODES)
-def test_an_image_is_the_one_that_plain_diffusers_draws(renderer, plain, prediction_type, sampler):
-    mode = {"prediction_type": prediction_type}
-    if prediction_type == "v_prediction":
-        mode |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    if sampler == "ddim":
-        mode |= {"clip_sample": False, "set_alpha_to_one": False}
-    plain.scheduler = SCHEDULERS[sampler].from_config(renderer.scheduler_config, **mode)
-    oracle = plain(
+def drawn_by(pipe, **settings):
+    image = pipe(
         "a circle",
         generator=torch.Generator("cpu").manual_seed(101),
         num_inference_steps=4,
@@ -94,10 +98,74 @@ def test_an_image_is_the_one_that_plain_diffusers_draws(renderer, plain, predict
         width=64,
         height=64,
         output_type="np",
+        **settings,
     ).images[0]
-    (drawn,) = draw(renderer, CASES[:1], sampling(prediction_type, sampler), batch=1)
-    assert np.array_equal(drawn.pixels, (oracle * 255).round().astype(np.uint8))
-    assert drawn.finite
+    return (image * 255).round().astype(np.uint8)
+
+
+def one(renderer, settings, case=CASES[0]):
+    (drawn,) = draw(renderer, [case], settings, batch=1)
+    return drawn.pixels
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("sampler", CHOICES)
+def test_an_image_is_the_one_that_plain_diffusers_draws(renderer, plain, prediction_type, sampler):
+    cls, options = CHOICES[sampler]
+    to_zero = prediction_type == "v_prediction" and sampler not in WITHOUT_ZERO_SNR
+    if to_zero:
+        options = options | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    config = renderer.scheduler_config | {"prediction_type": prediction_type}
+    plain.scheduler = cls.from_config(config, **options)
+    ours = one(renderer, sampling(prediction_type, sampler, zero_terminal_snr=to_zero))
+    assert np.array_equal(ours, drawn_by(plain))
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace"])
+def test_settings_reach_the_image_as_they_reach_plain_diffusers(renderer, plain, spacing):
+    plain.scheduler = EulerDiscreteScheduler.from_config(renderer.scheduler_config, timestep_spacing=spacing)
+    theirs = drawn_by(
+        plain,
+        guidance_rescale=0.7,
+        clip_skip=1,
+        original_size=(512, 768),
+        crops_coords_top_left=(16, 32),
+        target_size=(96, 128),
+    )
+    settings = sampling(
+        timestep_spacing=spacing,
+        cfg_rescale=0.7,
+        clip_skip=3,
+        original_height=512,
+        original_width=768,
+        crop_top=16,
+        crop_left=32,
+        target_height=96,
+        target_width=128,
+    )
+    assert np.array_equal(one(renderer, settings), theirs)
+
+
+@pytest.mark.parametrize("cfg", [3.5, 1.0])
+def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg):
+    pipe = StableDiffusionXLPAGPipeline.from_pipe(plain, pag_applied_layers="mid")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = EulerDiscreteScheduler.from_config(renderer.scheduler_config)
+    without = one(renderer, sampling(cfg=cfg))
+    theirs = pipe(
+        "a circle",
+        generator=torch.Generator("cpu").manual_seed(101),
+        num_inference_steps=4,
+        guidance_scale=cfg,
+        pag_scale=3.0,
+        width=64,
+        height=64,
+        output_type="np",
+    ).images[0]
+    ours = one(renderer, sampling(cfg=cfg, pag_scale=3.0))
+    assert np.array_equal(ours, (theirs * 255).round().astype(np.uint8))
+    assert not np.array_equal(ours, without)
+    assert np.array_equal(one(renderer, sampling(cfg=cfg)), without)
 
 
 def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(renderer):
@@ -108,44 +176,19 @@ def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(ren
     assert not np.array_equal(alone["p1_s101"], alone["p2_s7"])
 
 
-def test_the_unconditional_embedding_is_zeros_or_the_empty_prompt_and_a_negative_prompt_is_neither(renderer):
-    cases = [Case("p1", "a circle", "", 1), Case("p2", "a circle", "a star", 1)]
-    zeros, empty = (encode(renderer.pipe, cases, name) for name in ("zeros", "empty"))
-    assert not zeros.negative_tokens[0].any()
-    assert not zeros.negative_pooled[0].any()
-    assert empty.negative_tokens[0].any()
-    assert torch.equal(zeros.negative_tokens[1], empty.negative_tokens[1])
-    drawn = [
-        next(iter(draw(renderer, cases[:1], sampling(unconditional=name), 1))).pixels
-        for name in ("zeros", "empty")
-    ]
-    assert not np.array_equal(*drawn)
+def test_an_empty_negative_prompt_is_zeros_or_encoded_and_another_is_neither(renderer):
+    against = Case("p2", "a circle", "a star", 101)
+    images = [one(renderer, sampling(unconditional=name)) for name in ("zeros", "empty")]
+    images.append(one(renderer, sampling(), against))
+    assert not any(np.array_equal(a, b) for a, b in combinations(images, 2))
+    assert np.array_equal(images[2], one(renderer, sampling(unconditional="empty"), against))
 
 
 def test_settings_of_one_trial_do_not_reach_the_next(renderer):
-    before = next(iter(draw(renderer, CASES[:1], sampling("epsilon", "ddim"), 1))).pixels
-    list(draw(renderer, CASES[:1], sampling("v_prediction", "dpmpp_2m_karras"), 1))
-    after = next(iter(draw(renderer, CASES[:1], sampling("epsilon", "ddim"), 1))).pixels
+    before = one(renderer, sampling("epsilon", "ddim"))
+    one(renderer, sampling("v_prediction", "dpmpp_2m_karras"))
+    after = one(renderer, sampling("epsilon", "ddim"))
     assert np.array_equal(before, after)
-
-
-def test_epsilon_is_never_rescaled_to_zero_snr_and_v_starts_at_the_last_timestep():
-    config = {
-        "beta_schedule": "scaled_linear",
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "timestep_spacing": "leading",
-    }
-    for prediction_type, last in (("epsilon", None), ("v_prediction", 999)):
-        scheduler = scheduler_for(sampling(prediction_type, zero_terminal_snr=True), config)
-        scheduler.set_timesteps(20)
-        assert scheduler.config.rescale_betas_zero_snr == (prediction_type == "v_prediction")
-        assert last is None or scheduler.timesteps[0] == last
-
-
-def test_a_sampler_that_cannot_start_from_zero_snr_says_so():
-    with pytest.raises(BadInput, match="heun"):
-        scheduler_for(sampling("v_prediction", "heun"), {})
 
 
 def test_nan_is_black_and_halves_are_rounded_to_the_nearest():

@@ -1,0 +1,59 @@
+"""Latents in, pixels out, in the memory that there is and never black for want of range."""
+
+import copy
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+
+def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Latents (N, C, h, w) -> images (N, 3, H, W), 0 black and 1 white, in the precision of the VAE.
+
+    Not clamped: an infinity must stay one until it has been looked for. Where memory is short the batch is
+    halved, and a single image is decoded in overlapping tiles from then on. What overflows half precision is
+    decoded once more in float32.
+    """
+    latents = _unscaled(vae, latents.to(vae.dtype))
+    images = _in_memory(vae, latents)
+    if vae.dtype == torch.float16:
+        spilt = finite_rows(latents) & ~finite_rows(images)
+        if spilt.any():
+            images = images.float()
+            images[spilt] = _in_memory(copy.deepcopy(vae).float(), latents[spilt].float())
+    return images * 0.5 + 0.5
+
+
+def _unscaled(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    if mean is None or std is None:
+        return latents / vae.config.scaling_factor
+    mean, std = (
+        torch.tensor(x, device=latents.device, dtype=latents.dtype)[None, :, None, None] for x in (mean, std)
+    )
+    return latents * std / vae.config.scaling_factor + mean
+
+
+def _in_memory(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    try:
+        return vae.decode(latents, return_dict=False)[0]
+    except torch.OutOfMemoryError:
+        if len(latents) == 1 and vae.use_tiling:
+            raise
+    torch.cuda.empty_cache()
+    if len(latents) > 1:
+        return torch.cat([_in_memory(vae, half) for half in latents.tensor_split(2)])
+    vae.enable_tiling()
+    return _in_memory(vae, latents)
+
+
+def finite_rows(tensor: Tensor) -> Tensor:
+    """Which of N are finite throughout: (N, ...) -> (N,) bool."""
+    return torch.isfinite(tensor).flatten(1).all(1)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W), 0 black and 1 white -> (N, H, W, 3) uint8, rounded as diffusers does; NaN is black."""
+    array = images.clamp(0, 1).float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
+    return (array * 255).round().astype(np.uint8)

@@ -1,0 +1,88 @@
+"""The noise of a batch: each image draws from a source of its own, seeded by its case alone.
+
+So an image is the same in any batch, order, worker or device: numbers are drawn on the CPU, in float32.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class Source(Protocol):
+    """One image's random numbers."""
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """The next normal numbers: float32, on the CPU."""
+
+
+class CpuRandn:
+    """The numbers of torch's CPU generator, as diffusers and A1111's "CPU" draw them."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator("cpu").manual_seed(seed)
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._generator)
+
+
+SOURCES = {"cpu": CpuRandn}
+
+
+class Noise(TorchFunctionMode):
+    """The sources of a batch. Within `with noise:`, `torch.randn` gives each row the next of its own source.
+
+    diffusers' schedulers take no noise but draw it, each in a place of its own; all of them by `torch.randn`.
+    A call that names its generator is left alone.
+    """
+
+    def __init__(self, seeds: Sequence[int], rng: str) -> None:
+        super().__init__()
+        self._sources: list[Source] = [SOURCES[rng](seed) for seed in seeds]
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """The next numbers of every image, each of `shape`: (N, *shape)."""
+        return torch.stack([source.draw(shape) for source in self._sources])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these images only."""
+        self._sources = [self._sources[row] for row in rows]
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is not torch.randn or kwargs.get("generator") is not None:
+            return function(*args, **kwargs)
+        _, *shape = args[0]
+        return self.draw(tuple(shape)).to(kwargs.get("device"), kwargs.get("dtype"))
+
+
+class Brownian:
+    """Brownian motion over the noise level, one path an image, as DPM++ SDE asks for it.
+
+    The paths are those of torchsde, as in k-diffusion and diffusers, and follow from the seed whatever `rng`.
+
+    Args:
+        shape: of one image's latent.
+        levels: the least and the greatest sigma.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], device: torch.device
+    ) -> None:
+        one = torch.zeros((1, *shape))
+        self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
+        self._device = device
+
+    def __call__(self, level: float, next_level: float) -> Tensor:
+        with warnings.catch_warnings():
+            # of an end of the path that is rounded on the way to the scheduler's sigma and back
+            warnings.filterwarnings("ignore", "Should have t")
+            return torch.cat([path(level, next_level) for path in self._paths]).to(self._device)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these images only."""
+        self._paths = [self._paths[row] for row in rows]
