@@ -1,10 +1,12 @@
 """What a trial found: a row per image, and what they come to."""
 
+from collections.abc import Mapping, Sized
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from gridsearch.render.cases import Case
 from gridsearch.score.score import DEFECT_CAP, Score
+from gridsearch.score.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,25 @@ class Outcome:
         return lost + self.defect / DEFECT_CAP
 
 
+class Stop(Protocol):
+    """Why and where drawing was stopped."""
+
+    verdict: str
+    reason: str
+
+
 class Drawn(Protocol):
     """An image as it was drawn."""
 
     finite: bool
     seconds: float
+    trace: Sized  # one entry a call of the UNet
+    calls: int
+    stop: Stop | None
 
 
-def case_row(case: Case, prediction_type: str, drawn: Drawn, file: str) -> dict:
-    """What an image is: its case, how long it took, and where it is kept, relative to the results folder."""
+def case_row(case: Case, prediction_type: str, drawn: Drawn, file: str, film: str | None) -> dict:
+    """What an image is: its case, how it came about, and where it is kept, relative to the results folder."""
     return {
         "prompt_id": case.prompt_id,
         "prompt": case.text,
@@ -50,8 +62,21 @@ def case_row(case: Case, prediction_type: str, drawn: Drawn, file: str) -> dict:
         "prediction_type": prediction_type,
         "finite": drawn.finite,
         "seconds": drawn.seconds,
+        "unet_calls": len(drawn.trace),
+        "unet_calls_saved": drawn.calls - len(drawn.trace),
+        "stopped": drawn.stop and drawn.stop.verdict,
+        "stopped_because": drawn.stop and drawn.stop.reason,
         "file": file,
+        "film": film,
     }
+
+
+def stop_verdict(row: Mapping) -> Verdict | None:
+    """The verdict on an image's denoising, where that was stopped."""
+    if not row.get("stopped"):
+        return None
+    made, saved = row["unet_calls"], row["unet_calls_saved"]
+    return Verdict(row["stopped"], f"{row['stopped_because']}; stopped at step {made} of {made + saved}")
 
 
 def score_row(score: Score) -> dict:

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
-from gridsearch.outcome import Outcome, score_row
+from gridsearch.outcome import Outcome, score_row, stop_verdict
 from gridsearch.references import bands_of, judged_references
 from gridsearch.render.cases import case_id
 from gridsearch.score.band import Band
@@ -52,7 +52,8 @@ def _rescored(
     rows = []
     for row in trial.user_attrs[store.IMAGES]:
         pixels = read_image(folder / row["file"])
-        judged = score(pixels, bands[case_id(row["prompt_id"], row["seed"])], finite=row["finite"])
+        band = bands[case_id(row["prompt_id"], row["seed"])]
+        judged = score(pixels, band, finite=row["finite"], stopped=stop_verdict(row))
         rows.append(row | score_row(judged))
         advance()
     outcome = Outcome(rows, trial.user_attrs[store.SECONDS])

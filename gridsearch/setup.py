@@ -10,18 +10,20 @@ import torch
 from gridsearch.blocks import is_text
 from gridsearch.drawing import native_sampling, samplings_of
 from gridsearch.experiment import Experiment
-from gridsearch.files import write_atomic
+from gridsearch.keeping import keep
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
-from gridsearch.outcome import case_row
 from gridsearch.parents import Parents
 from gridsearch.references import bands_of, judged_references
+from gridsearch.render.abort import expected_of
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
-from gridsearch.render.png import parameters_text, png_bytes
+from gridsearch.render.png import parameters_text
+from gridsearch.render.recorder import Watch
 from gridsearch.render.schedulers import scheduler_for
+from gridsearch.render.trace import trace_of
 from gridsearch.score.band import Band
 from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
 
@@ -38,6 +40,7 @@ class Setup:
     renderer: Renderer
     cases: tuple[Case, ...]
     bands: Mapping[str, Band]  # case id -> what healthy looks like
+    watch: Watch  # what is seen to while images are drawn
     out: Path
 
 
@@ -49,7 +52,9 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Re
     render = experiment.render
     place = placement(render.device, render.dtype)
     weights = open_weights(experiment, parents, render.config)
-    renderer = load_renderer(parents.first.path, render.config, render.vocabulary, place)
+    renderer = load_renderer(
+        parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
+    )
     for sampling in samplings_of(experiment, parents):
         # an unfit sampler is said before anything is written
         scheduler_for(sampling, renderer.scheduler_config)
@@ -63,8 +68,11 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Re
         for name, file in weights.files.items()
     }
     dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
+    watch = Watch(early_abort=render.early_abort, film=render.trace)
     live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
-    return Setup(experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, out)
+    return Setup(
+        experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, watch, out
+    )
 
 
 def residence_of(experiment: Experiment, weights: Weights, device: str, live: int = 0) -> Residence:
@@ -99,15 +107,17 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     """A parent's own renders of every case, in the mode it was trained for."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
-    for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch or 8):
-        case = drawn.case
-        file = f"references/{name}_{case.id}.png"
-        text = parameters_text(case, sampling, f"{name} alone", setup.renderer.place)
-        write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
+    film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
+    for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
+        text = parameters_text(drawn.case, sampling, f"{name} alone", setup.renderer.place)
+        row = keep(setup.out, "references", name, drawn, sampling, text)
         on_image(drawn)
-        yield {"model": name} | case_row(case, sampling.prediction_type, drawn, file)
+        yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
 
 def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
-    """The setup that judges by these references."""
-    return replace(setup, bands=bands_of(references, [case.id for case in setup.cases]))
+    """The setup that judges by these references, and stops what they say is hopeless."""
+    healthy = [row["trajectory"] for row in references if row["verdict"] == "ok" and "trajectory" in row]
+    expected = expected_of([trace_of(trajectory) for trajectory in healthy])
+    bands = bands_of(references, [case.id for case in setup.cases])
+    return replace(setup, bands=bands, watch=replace(setup.watch, expected=expected))

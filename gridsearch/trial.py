@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.drawing import sampling_of
-from gridsearch.files import write_atomic
+from gridsearch.keeping import keep
 from gridsearch.merge.collapse import recipe_text
-from gridsearch.outcome import Outcome, case_row, score_row
+from gridsearch.outcome import Outcome, score_row, stop_verdict
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
-from gridsearch.render.png import parameters_text, png_bytes
+from gridsearch.render.png import parameters_text
 from gridsearch.score.score import Score, score
 from gridsearch.setup import Setup, merge_over
 
@@ -30,17 +30,16 @@ def run_trial(
     seconds["merge"] = time.perf_counter() - began
     recipe = recipe_text(experiment, terms)
 
-    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch or 8):
+    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch, setup.watch):
         case = drawn.case
         seconds["render"] += drawn.seconds
+        text = parameters_text(case, sampling, recipe, setup.renderer.place)
+        row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, text)
 
         began = time.perf_counter()
-        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite)
+        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite, stopped=stop_verdict(row))
         seconds["score"] += time.perf_counter() - began
 
-        file = f"images/t{number:04}_{case.id}.png"
-        text = parameters_text(case, sampling, recipe, setup.renderer.place)
-        write_atomic(setup.out / file, png_bytes(drawn.pixels, text))
-        images.append(case_row(case, sampling.prediction_type, drawn, file) | score_row(judged))
+        images.append(row | score_row(judged))
         on_image(case, judged)
     return Outcome(images, seconds)

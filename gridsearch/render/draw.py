@@ -6,59 +6,108 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from gridsearch.render.abort import Stop
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows, to_uint8
 from gridsearch.render.denoise import denoise
 from gridsearch.render.encode import Conditioning, Encoded, encode, stacked, zeros_like
 from gridsearch.render.guidance import is_guided
 from gridsearch.render.pipeline import Renderer
+from gridsearch.render.preview import film, preview, rgb_map
+from gridsearch.render.recorder import NOTHING, Recorder, Watch
 from gridsearch.render.sampling import Sampling
 from gridsearch.render.schedulers import scheduler_for
-from gridsearch.render.trace import Recorder, Trace
+from gridsearch.render.trace import Trace
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An image of a case. `pixels` is (H, W, 3) uint8; non-finite values are black and `finite` says so."""
+    """An image of a case.
+
+    Attributes:
+        pixels: (H, W, 3) uint8; non-finite values are black and `finite` says so.
+        seconds: its share of its batch's.
+        trace: what was predicted on the way.
+        calls: of the UNet, that drawing it to the end takes.
+        stop: where and why it was not drawn to its end; its pixels are then what was predicted there.
+        film: the predictions side by side, (H, W, 3) uint8, where they were asked for.
+    """
 
     case: Case
     pixels: np.ndarray
     finite: bool
     seconds: float
     trace: Trace
+    calls: int
+    stop: Stop | None
+    film: np.ndarray | None
 
 
 @torch.inference_mode()
-def draw(renderer: Renderer, cases: Sequence[Case], sampling: Sampling, batch: int) -> Iterator[Drawn]:
-    """Draw the cases in order, `batch` at a time.
+def draw(
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    batch: int | None = None,
+    watch: Watch = NOTHING,
+) -> Iterator[Drawn]:
+    """Draw the cases in order.
 
-    An image's noise depends on its seed and size alone.
+    An image's noise depends on its seed and size alone, whatever it is drawn together with.
+
+    Args:
+        batch: images a call; None for as many as fit. Halved where they do not.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits.
     """
-    for start in range(0, len(cases), batch):
-        yield from _draw_batch(renderer, cases[start : start + batch], sampling)
+    colours = rgb_map(renderer.pipe.vae) if watch.film else None
+    while cases:
+        images = renderer.batches.size(sampling, batch)
+        drawn = _draw_if_it_fits(renderer, cases[:images], sampling, watch, colours)
+        if drawn is None:
+            renderer.batches.halve(sampling, len(cases[:images]))
+        else:
+            yield from drawn
+            cases = cases[images:]
 
 
-def _draw_batch(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> list[Drawn]:
+def _draw_if_it_fits(
+    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
+) -> list[Drawn] | None:
+    try:
+        with renderer.batches.measured(sampling, len(cases)):
+            return _draw_batch(renderer, cases, sampling, watch, colours)
+    except torch.OutOfMemoryError:
+        if len(cases) == 1:
+            raise
+        return None
+
+
+def _draw_batch(
+    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
+) -> list[Drawn]:
     began = time.perf_counter()
     pipe = renderer.pipe
-    recorder = Recorder(len(cases))
-    latents = denoise(
-        pipe.unet,
-        scheduler_for(sampling, renderer.scheduler_config),
-        _conditioning(renderer, cases, sampling),
-        [case.seed for case in cases],
-        sampling,
-        pipe.vae_scale_factor,
-        recorder,
-    )
-    images = decode(pipe.vae, latents)
+    scheduler = scheduler_for(sampling, renderer.scheduler_config)
+    calls = len(scheduler.timesteps)
+    recorder = Recorder(len(cases), calls, watch)
+    text = _conditioning(renderer, cases, sampling)
+    seeds = [case.seed for case in cases]
+    drawn = denoise(pipe.unet, scheduler, text, seeds, sampling, pipe.vae_scale_factor, recorder)
+    images = decode(pipe.vae, recorder.latents(drawn))
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
+    films = [None] * len(cases)
+    if colours is not None:
+        films = [film(preview(frames, colours)) for frames in recorder.films()]
+    traces = recorder.traces()
     seconds = (time.perf_counter() - began) / len(cases)
     return [
-        Drawn(case, image, is_finite, seconds, trace)
-        for case, image, is_finite, trace in zip(cases, pixels, finite, recorder.traces(), strict=True)
+        Drawn(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
+        for i, case in enumerate(cases)
     ]
 
 

@@ -9,6 +9,7 @@ from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import logging
 
 from gridsearch.errors import BadInput
+from gridsearch.render.batch import BatchSizes
 from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
 from gridsearch.render.encode import Encoded
 from gridsearch.render.layout import Piece, file_views
@@ -36,6 +37,7 @@ class Renderer:
 
     Attributes:
         live: file key -> views (see `layout.file_views`).
+        batches: how many images are drawn in a call.
         encoded: what the text encoders made of prompts; to be cleared when they change.
     """
 
@@ -43,6 +45,7 @@ class Renderer:
     place: Placement
     scheduler_config: dict
     live: dict[str, list[Piece]]
+    batches: BatchSizes
     encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
 
 
@@ -57,11 +60,22 @@ def placement(device: str, dtype: str) -> Placement:
     return Placement(device, DTYPES[dtype])
 
 
-def load_renderer(path: Path, config: Path | None, vocabulary: Path | None, place: Placement) -> Renderer:
+def load_renderer(
+    path: Path,
+    config: Path | None,
+    vocabulary: Path | None,
+    place: Placement,
+    vae_dtype: str = "auto",
+    compiled: bool = False,
+) -> Renderer:
     """Load a checkpoint with the component configs in `config` (default: the package's SDXL ones).
 
-    A VAE that overflows in half precision (`force_upcast`) stays in float32 for good: moving it there and
-    back for every image, as diffusers does, would also cut the live views off from the parameters.
+    Args:
+        vae_dtype: "auto" keeps a VAE that overflows in half precision (`force_upcast`) in float32 for good:
+            moving it there and back for every image, as diffusers does, would also cut the live views off
+            from the parameters.
+        compiled: whether the UNet's transformer blocks go through torch.compile: its graphs take the weights
+            as inputs, so that they may change.
     """
     folder = component_folder(config, vocabulary)
     check_file(path, folder)
@@ -75,15 +89,27 @@ def load_renderer(path: Path, config: Path | None, vocabulary: Path | None, plac
             **load_tokenizers(folder),
         )
     check_loaded(pipe)
-    pipe.set_progress_bar_config(disable=True)
     pipe.to(place.device)
-    if place.dtype == torch.float16 and pipe.vae.config.force_upcast:
-        pipe.vae.to(torch.float32)
-    if place.device == "cpu" and sum(p.numel() for p in pipe.unet.parameters()) < TINY_UNET:
+    with _quiet():
+        pipe.vae.to(_vae_dtype(vae_dtype, place.dtype, pipe.vae.config.force_upcast))
+    is_tiny = sum(p.numel() for p in pipe.unet.parameters()) < TINY_UNET
+    if place.device == "cpu" and is_tiny:
         torch.set_num_threads(1)
     for module in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         module.requires_grad_(False)
-    return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components))
+    if place.device == "cuda":  # what its convolutions are fastest with; views are taken after this
+        for module in (pipe.unet, pipe.vae):
+            module.to(memory_format=torch.channels_last)
+    if compiled:
+        pipe.unet.compile_repeated_blocks()
+    batches = BatchSizes(torch.device(place.device), is_tiny)
+    return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components), batches)
+
+
+def _vae_dtype(wanted: str, drawn_in: torch.dtype, overflows: bool) -> torch.dtype:
+    if wanted != "auto":
+        return DTYPES[wanted]
+    return torch.float32 if drawn_in == torch.float16 and overflows else drawn_in
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The denoising trace: what the UNet believed the picture to be at each of its calls, in a few numbers."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,22 @@ class Trace:
     def __len__(self) -> int:
         return len(self.level)
 
+    def as_row(self) -> dict[str, list]:
+        """As plain lists, to be kept: six digits are more than anyone reads."""
+        return {name: [_short(x) for x in values.tolist()] for name, values in vars(self).items()}
+
+
+def trace_of(row: Mapping[str, Sequence]) -> Trace:
+    """The trace that `Trace.as_row` made a row of."""
+    numbers = {name: np.array(row[name], dtype=float) for name in ("level", "mean", "std", "autocorrelation")}
+    return Trace(**numbers, finite=np.array(row["finite"], dtype=bool))
+
+
+def _short(value: float | bool) -> float | bool | None:
+    if isinstance(value, bool):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
 
 def statistics(x0: Tensor) -> Tensor:
     """Mean, standard deviation, autocorrelation and finiteness of latents (N, C, h, w): (N, 4), float32.
@@ -42,33 +59,3 @@ def statistics(x0: Tensor) -> Tensor:
     correlation = 1 - (right + down) / (4 * var)
     finite = torch.isfinite(var) & torch.isfinite(mean)
     return torch.stack([mean, var.sqrt(), correlation, finite.float()], dim=1)
-
-
-class Recorder:
-    """Keeps the statistics of a batch on its device, so that writing them down waits for nothing."""
-
-    def __init__(self, images: int) -> None:
-        self._rows = list(range(images))  # which image each row of the batch is
-        self._seen: list[tuple[float, Tensor]] = []
-        self._images = images
-
-    def see(self, call: int, level: float, x0: Tensor) -> None:
-        self._seen.append((level, self._spread(statistics(x0))))
-
-    def kept(self, call: int) -> Sequence[int] | None:
-        return None
-
-    def _spread(self, values: Tensor) -> Tensor:
-        spread = values.new_full((self._images, *values.shape[1:]), float("nan"))
-        spread[self._rows] = values
-        return spread
-
-    def traces(self) -> list[Trace]:
-        levels = np.array([level for level, _ in self._seen])
-        table = torch.stack([row for _, row in self._seen], dim=1).cpu().double().numpy()  # (N, calls, 4)
-        found = []
-        for image in table:
-            calls = int((~np.isnan(image[:, 3])).sum())
-            mean, std, correlation, finite = image[:calls].T
-            found.append(Trace(levels[:calls], mean, std, correlation, finite > 0))
-        return found

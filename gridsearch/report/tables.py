@@ -14,7 +14,8 @@ from gridsearch.spreadsheet import to_csv
 
 TRIAL_SECONDS = ("merge", "render", "score")
 CASE = ("prompt_id", "prompt", "seed", "prediction_type")
-JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", "seconds", "file")
+DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "file", "film")
+JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", *DRAWN)
 
 
 def load_results(folder: Path) -> Results:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gridsearch.score.band import FEATURES, Band, deviation, excess
 from gridsearch.score.metrics import UNDEFINED, Metrics, measure
-from gridsearch.score.verdict import NOT_FINITE, OK, verdict_of
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
@@ -40,13 +40,15 @@ class Score:
     metrics: Metrics
 
 
-def score(rgb: np.ndarray, band: Band, *, finite: bool = True) -> Score:
+def score(rgb: np.ndarray, band: Band, *, finite: bool = True, stopped: Verdict | None = None) -> Score:
     """Score one picture against a band.
 
     Args:
         rgb: uint8 (H, W, 3).
         finite: whether all values were finite before they became 8 bits; if not, the pixels mean
             nothing and are not looked at.
+        stopped: the verdict on its denoising, where that was stopped as hopeless and the picture is what was
+            predicted until then. What was noise is named as it looks, where it looks broken.
     Raises:
         BadInput: another shape or dtype.
     """
@@ -54,6 +56,8 @@ def score(rgb: np.ndarray, band: Band, *, finite: bool = True) -> Score:
         return Score(NOT_FINITE.name, NOT_FINITE.reason, DEFECT_CAP, nan, UNDEFINED)
     metrics = measure(rgb)
     verdict = verdict_of(metrics, band)
+    if stopped and (verdict == OK or stopped.name != SNOW):
+        verdict = stopped
     distance = distance_from(band, metrics)
     floor, cap = (0.0, OK_CAP) if verdict == OK else (FAILED, DEFECT_CAP)
     defect = floor + _pressed(distance, cap - floor)

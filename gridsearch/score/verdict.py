@@ -32,6 +32,7 @@ class Verdict:
 
 
 OK = Verdict("ok", "")
+SNOW = "noise"
 NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
 
 
@@ -71,7 +72,7 @@ def _snow(metrics: Metrics, band: Band) -> Verdict | None:
     grain = metrics.noise > max(NOISE_SIGMA / 4 * room, _high(band.noise))
     if unrelated and grain:
         correlation = f"neighbouring pixels correlate by {metrics.autocorrelation:.2f} only"
-        return Verdict("noise", correlation + _expected(band, "autocorrelation"))
+        return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
 
@@ -99,7 +100,7 @@ def _grainy(metrics: Metrics, band: Band) -> Verdict | None:
     loose = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) / 2 * room, _low(band.autocorrelation))
     if strong or (visible and loose):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
-        return Verdict("noise", grain + _expected(band, "noise"))
+        return Verdict(SNOW, grain + _expected(band, "noise"))
     return None
 
 

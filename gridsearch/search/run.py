@@ -12,7 +12,7 @@ import torch
 from optuna.trial import TrialState
 
 from gridsearch import store
-from gridsearch.drawing import usual_notes
+from gridsearch.drawing import provenance, usual_notes
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
@@ -80,6 +80,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         drawing={
             "on": str(place),
             "components": folder_digest(component_folder(render.config, render.vocabulary)),
+            "settings": provenance(experiment, parents),
         },
         file=str(file),
     )
@@ -139,7 +140,10 @@ def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener
     try:
         return run_trial(number, parameters, setup, listener.image)
     except torch.OutOfMemoryError as error:
-        raise RunFailed("The GPU ran out of memory.", fix="Set a smaller render.batch.") from error
+        raise RunFailed(
+            "The GPU ran out of memory, with one image at a time and the VAE in tiles.",
+            fix="Close other programs on it, or draw smaller images.",
+        ) from error
     except OSError as error:
         raise RunFailed("A file could not be read or written.", where=setup.out, why=str(error)) from error
 
@@ -170,7 +174,8 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
 def _comparable(facts: store.Facts) -> dict:
     """The parts of a run that decide what an image is, beside the searched values."""
     experiment = _without_searched_numbers(facts.experiment)
-    free = ("batch", "config", "vocabulary", "device", "dtype")  # see `drawing`; a batch is the last digit
+    # see `drawing`; a batch and a compiled model are the last digit; an early abort changes no verdict
+    free = ("batch", "compile", "trace", "early_abort", "config", "vocabulary", "device", "dtype")
     render = {key: value for key, value in experiment["render"].items() if key not in free}
     models = {
         f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])

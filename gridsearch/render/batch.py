@@ -1,0 +1,57 @@
+"""How many images are drawn in one call: as many as fit, found on the way and remembered."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from gridsearch.render.guidance import calls_of
+from gridsearch.render.sampling import Sampling
+
+MOST = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
+SPARED = 0.85  # of the free memory of a GPU is planned with: what is freed comes back in pieces
+
+
+class BatchSizes:
+    """The largest batch that fits, for each size of picture and number of UNet calls.
+
+    On a GPU the first image goes alone, and what it took says how many go together from then on. On a CPU,
+    where a large model gains nothing by batches, it is one image, or `MOST` of a tiny one.
+    """
+
+    def __init__(self, device: torch.device, is_tiny: bool) -> None:
+        self._device = device
+        self._first = MOST if is_tiny and device.type == "cpu" else 1
+        self._fits: dict[tuple[int, int, int], int] = {}
+
+    def size(self, sampling: Sampling, wanted: int | None) -> int:
+        """Images for the next call.
+
+        Args:
+            wanted: what the experiment asks for; None for as many as fit.
+        """
+        found = self._fits.get(_kind(sampling))
+        return min(wanted or MOST, found or wanted or self._first)
+
+    @contextlib.contextmanager
+    def measured(self, sampling: Sampling, images: int) -> Iterator[None]:
+        """Watches what a call takes of a GPU's memory, where it is the first of its kind."""
+        if self._device.type != "cuda" or _kind(sampling) in self._fits:
+            yield
+            return
+        torch.cuda.reset_peak_memory_stats(self._device)
+        before = torch.cuda.memory_allocated(self._device)
+        yield
+        taken = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
+        free, _ = torch.cuda.mem_get_info(self._device)
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        self._fits[_kind(sampling)] = max(images, min(MOST, int(SPARED * free * images / taken)))
+
+    def halve(self, sampling: Sampling, images: int) -> None:
+        """`images`, more than one, did not fit."""
+        torch.cuda.empty_cache()
+        self._fits[_kind(sampling)] = images // 2
+
+
+def _kind(sampling: Sampling) -> tuple[int, int, int]:
+    return sampling.width, sampling.height, calls_of(sampling)
