@@ -16,7 +16,7 @@ from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
-from gridsearch.render.cases import cases_of, cut_prompts
+from gridsearch.render.cases import cases_of
 from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.pipeline import placement
@@ -78,7 +78,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_file(parents.first.path, config)
     weights = open_weights(experiment, parents, experiment.render.config)
-    tokenizer = load_tokenizers(config)["tokenizer"]
+    load_tokenizers(config)  # says where a prompt would not be read as the model was trained
     scheduler = json.loads((config / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     for sampling in samplings_of(experiment, parents):
         scheduler_for(sampling, scheduler)  # says where a sampler and a mode do not go together
@@ -100,8 +100,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         seconds_from=seconds_from,
         warnings=warnings_about(experiment, parents)
         + usual_notes(experiment.render)
-        + adapter_notes(weights.adapters)
-        + cut_prompts(experiment.prompt, tokenizer),
+        + adapter_notes(weights.adapters),
     )
     _require_memory(plan.memory)
     return plan

@@ -38,22 +38,3 @@ def cases_of(prompts: Iterable[Prompt]) -> tuple[Case, ...]:
     return tuple(
         Case(prompt.id, prompt.text, prompt.negative, seed) for prompt in prompts for seed in prompt.seeds
     )
-
-
-class Tokenizer(Protocol):
-    """CLIP's, as transformers has it."""
-
-    model_max_length: int
-
-    def __call__(self, text: str, truncation: bool) -> object: ...
-
-
-def cut_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> list[str]:
-    """A note for each prompt that is longer than the text encoders read."""
-    found = []
-    for prompt in prompts:
-        for text in (prompt.text, prompt.negative):
-            cut = len(tokenizer(text, truncation=False).input_ids) - tokenizer.model_max_length
-            if cut > 0:
-                found.append(f"The last {cut} tokens of prompt {prompt.id} are cut off: {text[:40]!r}...")
-    return found

@@ -20,7 +20,7 @@ from gridsearch.outcome import Outcome
 from gridsearch.parameters import filled, searched_places, value_at
 from gridsearch.parents import identify, identify_extras, open_parents, require_mode, warnings_about
 from gridsearch.plan import require_disk
-from gridsearch.render.cases import Case, cut_prompts
+from gridsearch.render.cases import Case
 from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
 from gridsearch.render.pipeline import placement
@@ -90,10 +90,9 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     else:
         require_disk(experiment, out)
     setup = load_setup(experiment, parents, out, listener)
-    cut = cut_prompts(experiment.prompt, setup.renderer.pipe.tokenizer)
     adapters = adapter_notes(setup.weights.adapters)
     notes = warnings_about(experiment, parents) + usual_notes(render)
-    for note in notes + adapters + cut + residence_notes(setup.residence):
+    for note in notes + adapters + residence_notes(setup.residence):
         listener.note(note)
     with store.locked(out):
         if not store.has_study(out):
