@@ -112,7 +112,7 @@ def require_plain_prompt(text: str, where: object = None, negative: bool = False
             breaks within brackets, or weighs something by infinity.
     """
     for what, why, fix in _misreadings(text, negative):
-        raise BadInput(what, where=where, why=why, fix=fix)
+        raise BadInput(" ".join(what.split()), where=where, why=why, fix=fix)
 
 
 def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
@@ -152,16 +152,18 @@ def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
             "Close the brackets before BREAK, and open them again after it.",
         )
     if not all(math.isfinite(weight) for _, weight in runs):
-        yield "The prompt has a weight that is not finite.", "its brackets multiply", "Use smaller weights."
+        yield "The prompt has a weight that is not finite.", "brackets multiply", "Use smaller weights."
 
 
 def _network(tag: str, kind: str, arguments: str) -> tuple[str, str, str]:
-    name, _, ratio = arguments.partition(":")
+    name, *strengths = (argument.strip() for argument in arguments.split(":"))
     why = "networks are merged before a prompt is read; here it would be read as words"
     if kind in ("lora", "lyco"):
-        return f"The prompt names a LoRA: {tag}", why, LORA.format(name=name, ratio=ratio or "1")
+        te, *unet = strengths or ["1"]
+        ratio = f"{{ te = {te}, unet = {unet[0]} }}" if unet else te
+        return f"The prompt names a LoRA: {tag}", why, LORA.format(name=name, ratio=ratio)
     if kind == "hypernet":
-        return f"The prompt names a hypernetwork: {tag}", "hypernetworks are not supported", "Take it out."
+        return f"The prompt names a hypernetwork: {tag}", why, "Take it out: hypernetworks are not supported."
     return (
         f"The prompt has a tag that is no text: {tag}",
         "web UIs take such tags out of a prompt",

@@ -137,12 +137,15 @@ def test_what_would_mean_something_else_is_refused(text, found):
     assert fix.startswith("  fix: ")
 
 
-def test_a_lora_is_told_where_it_goes():
+@pytest.mark.parametrize(
+    ("strength", "ratio"), [(":0.8", "0.8"), ("", "1"), (":0.2:0.5", "{ te = 0.2, unet = 0.5 }")]
+)
+def test_a_lora_is_told_where_it_goes(strength, ratio):
     with pytest.raises(BadInput) as error:
-        require_plain_prompt("<lora:style_v2:0.8>")
+        require_plain_prompt(f"<lora:style_v2{strength}>")
     fix = error.value.lines[-1]
     assert 'lora = "style_v2.safetensors" under [adapters]' in fix
-    assert 'method = "adapter", models = ["...", "lora"], ratio = 0.8' in fix
+    assert f'method = "adapter", models = ["...", "lora"], ratio = {ratio}.' in fix
 
 
 @pytest.mark.parametrize(
