@@ -88,10 +88,8 @@ def _runs(text: str) -> list[tuple[str | None, float]]:
         elif token["literal"] is not None:
             runs.append(token["literal"])
         else:
-            first, *others = BREAK.split(token[0])
-            runs.append(first)
-            for run in others:
-                runs += [None, run]
+            for place, run in enumerate(BREAK.split(token[0])):
+                runs += [None, run] if place else [run]
         weights += [1.0] * (len(runs) - len(weights))
     for bracket, factor in FACTORS.items():
         while opened[bracket]:
