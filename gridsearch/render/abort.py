@@ -12,6 +12,7 @@ import numpy as np
 
 from gridsearch.render.trace import Trace
 
+FORMED = 1.0  # noise to signal: below it a picture is there, or will not come
 FLAT = 0.1  # of the references' typical signal; fainter is a constant
 RUNAWAY = 2.0  # times the references' largest spread
 NOISY = 0.5  # of the references' lowest autocorrelation
@@ -92,13 +93,15 @@ def hopeless(trace: Trace, expected: Expected | None, values: int) -> Stop | Non
     if expected is None:
         return None
     level, std, correlation = trace.level[-1], trace.std[-1], trace.autocorrelation[-1]
-    error = SIGMAS / (CHANNELS * values) ** 0.5
     typical, spread, least = (expected.at(name, level) for name in ("signal", "spread", "autocorrelation"))
+    if std > RUNAWAY * spread:
+        return Stop("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
+    if level > FORMED:
+        return None
+    error = SIGMAS / (CHANNELS * values) ** 0.5
     most = std * max(correlation + error, 0.0) ** 0.5 if std > 0 else 0.0
     if most < FLAT * typical:
         return Stop("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
-    if std > RUNAWAY * spread:
-        return Stop("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
     if correlation + error < NOISY * least:
         why = f"neighbouring latents correlate by {correlation:.2f}, the references' by {least:.2f} at least"
         return Stop("noise", why, call)

@@ -22,34 +22,9 @@ from gridsearch.render.cases import Case
 from gridsearch.render.decode import to_uint8
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement
-from gridsearch.render.sampling import Sampling
+from tests.render.settings import sampling
 
 CASES = [Case("p1", "a circle", "", 101), Case("p2", "a star", "", 7), Case("p3", "a heart", "", 101)]
-
-
-def sampling(prediction_type="epsilon", sampler="euler", **changes):
-    settings = {
-        "prediction_type": prediction_type,
-        "zero_terminal_snr": prediction_type == "v_prediction",
-        "timestep_spacing": None,
-        "sampler": sampler,
-        "steps": 4,
-        "cfg": 3.5,
-        "cfg_rescale": 0.0,
-        "pag_scale": 0.0,
-        "unconditional": "zeros",
-        "clip_skip": 2,
-        "rng": "cpu",
-        "width": 64,
-        "height": 64,
-        "original_width": 64,
-        "original_height": 64,
-        "crop_left": 0,
-        "crop_top": 0,
-        "target_width": 64,
-        "target_height": 64,
-    }
-    return Sampling(**settings | changes)
 
 
 @pytest.fixture(scope="module")
