@@ -1,24 +1,48 @@
 """What is kept of a drawn image: the picture with its text inside, and its trace where that is asked for."""
 
+import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.files import write_atomic
 from gridsearch.outcome import case_row
 from gridsearch.render.draw import Drawn
+from gridsearch.render.infotext import parameters_text
 from gridsearch.render.png import png_bytes
 from gridsearch.render.sampling import Sampling
 
 
-def keep(out: Path, folder: str, name: str, drawn: Drawn, sampling: Sampling, text: str) -> dict:
+@dataclass(frozen=True)
+class Origin:
+    """Which weights drew an image, and on what: what its text says beside its settings."""
+
+    model: str
+    model_hash: str
+    recipe: str
+    place: object
+
+
+def merge_hash(recipe: str, hashes: Mapping[str, str]) -> str:
+    """Ten digits that tell merges apart, as A1111's short hash tells files.
+
+    Args:
+        recipe: how the weights are merged.
+        hashes: of the files by their names in the recipe.
+    """
+    return hashlib.sha256(json.dumps([recipe, sorted(hashes.items())]).encode()).hexdigest()[:10]
+
+
+def keep(out: Path, folder: str, name: str, drawn: Drawn, sampling: Sampling, origin: Origin) -> dict:
     """Write an image into a results folder; its row, not yet judged.
 
     Args:
         folder: "images" or "references".
         name: whose image it is; the case's name follows.
-        text: A1111's `parameters`.
     """
     stem = f"{name}_{drawn.case.id}"
+    text = parameters_text(drawn.case, sampling, **vars(origin))
     file = f"{folder}/{stem}.png"
     write_atomic(out / file, png_bytes(drawn.pixels, text))
     film = None if drawn.film is None else f"traces/{stem}.png"

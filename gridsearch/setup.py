@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import torch
@@ -10,7 +11,7 @@ import torch
 from gridsearch.blocks import is_text
 from gridsearch.drawing import native_sampling, samplings_of
 from gridsearch.experiment import Experiment
-from gridsearch.keeping import keep
+from gridsearch.keeping import Origin, keep
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
@@ -20,7 +21,6 @@ from gridsearch.render.abort import expected_of
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
-from gridsearch.render.png import parameters_text
 from gridsearch.render.recorder import Watch
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.trace import trace_of
@@ -42,12 +42,22 @@ class Setup:
     bands: Mapping[str, Band]  # case id -> what healthy looks like
     watch: Watch  # what is seen to while images are drawn
     out: Path
+    hashes: Mapping[str, str]  # name -> the file's short hash
 
 
-def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Reading) -> Setup:
+def load_setup(
+    experiment: Experiment,
+    parents: Parents,
+    out: Path,
+    listener: Reading,
+    hashes: Mapping[str, str] = MappingProxyType({}),
+) -> Setup:
     """Load the renderer, open the sources and read them through. Writes nothing.
 
     The bands come with the references.
+
+    Args:
+        hashes: of the models and other files by their names, as far as they are known: images name them.
     """
     render = experiment.render
     place = placement(render.device, render.dtype)
@@ -71,7 +81,7 @@ def load_setup(experiment: Experiment, parents: Parents, out: Path, listener: Re
     watch = Watch(early_abort=render.early_abort, film=render.trace)
     live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
     return Setup(
-        experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, watch, out
+        experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, watch, out, hashes
     )
 
 
@@ -107,10 +117,10 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     """A parent's own renders of every case, in the mode it was trained for."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
+    origin = Origin(name, setup.hashes.get(name, ""), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
-        text = parameters_text(drawn.case, sampling, f"{name} alone", setup.renderer.place)
-        row = keep(setup.out, "references", name, drawn, sampling, text)
+        row = keep(setup.out, "references", name, drawn, sampling, origin)
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.drawing import sampling_of
-from gridsearch.keeping import keep
+from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import recipe_text
 from gridsearch.outcome import Outcome, score_row, stop_verdict
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
-from gridsearch.render.png import parameters_text
 from gridsearch.score.score import Score, score
 from gridsearch.setup import Setup, merge_over
 
@@ -29,12 +28,12 @@ def run_trial(
     merge_over(setup, terms)
     seconds["merge"] = time.perf_counter() - began
     recipe = recipe_text(experiment, terms)
+    origin = Origin(experiment.name, merge_hash(recipe, setup.hashes), recipe, setup.renderer.place)
 
     for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch, setup.watch):
         case = drawn.case
         seconds["render"] += drawn.seconds
-        text = parameters_text(case, sampling, recipe, setup.renderer.place)
-        row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, text)
+        row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, origin)
 
         began = time.perf_counter()
         judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite, stopped=stop_verdict(row))
