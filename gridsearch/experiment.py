@@ -5,7 +5,7 @@ list of values to choose from. `Experiment.searched()` names those, `Experiment.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from gridsearch.errors import BadInput
 from gridsearch.nearest import nearest
+from gridsearch.prompt_files import prompts_in, require_different
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
 from gridsearch.validation import bad_key
@@ -76,15 +77,32 @@ class Render(Table):
     vocabulary: Path | None = None
 
 
-class Prompt(Table):
-    """A text and the seeds it is drawn with. Each pair is a case."""
+def _unwritten(value: object) -> object:
+    raise ValueError("this is read from prompt files, and not said in the experiment")
 
-    text: str = Field(min_length=1)
+
+class Prompt(Table):
+    """A text and the seeds it is drawn with. Each pair is a case.
+
+    In place of a text there may be a `file` of them; an experiment that is read has a prompt for each of its
+    texts. `origin` is where in the file one stands, `others` all else that is said there; neither is kept.
+    """
+
+    text: str = Field(default="", min_length=1)
+    file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
     negative: str = ""
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
     ] = (1,)
     id: str = Field(default="", pattern=r"^[\w-]*$")
+    origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
+    others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
+
+    @model_validator(mode="after")
+    def _has_a_text_or_a_file(self) -> Self:
+        if bool(self.text) == bool(self.file):
+            raise ValueError('give it either a text = "..." or a file = "prompts.txt"')
+        return self
 
 
 class Scoring(Table):
@@ -155,7 +173,7 @@ def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file.
 
     Raises:
-        BadInput: the file is missing, is not TOML, or a key or value in it is wrong.
+        BadInput: the file is missing, is not TOML, or a key, a value or a prompt file in it is wrong.
     """
     if not path.is_file():
         raise BadInput("There is no such experiment file.", where=path, fix="Name a .toml file that exists.")
@@ -167,7 +185,11 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:
-    """Validate the tables of an experiment; relative paths in it start at `base`."""
+    """Validate the tables of an experiment and read its prompt files; relative paths in it start at `base`.
+
+    Raises:
+        BadInput: a key, a value or a prompt file is wrong.
+    """
     data = dict(data)
     if isinstance(data.get("prompt"), list):
         numbered = enumerate(data["prompt"], start=1)
@@ -176,7 +198,28 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         experiment = Experiment.model_validate(data)
     except pydantic.ValidationError as error:
         raise bad_key(error, source, TABLES) from None
-    return _with_paths(experiment, base)
+    prompts = _from_files(experiment.prompt, base)
+    return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
+
+
+def _from_files(prompts: Sequence[Prompt], base: Path) -> tuple[Prompt, ...]:
+    """A prompt for each that the named files have, and those that stand in the experiment."""
+    found: list[tuple[str, Prompt]] = []
+    for i, prompt in enumerate(prompts, start=1):
+        if prompt.file is None:
+            found.append((f"[[prompt]] {i}", prompt))
+            continue
+        for said in prompts_in(prompt.file, base):
+            one = Prompt(
+                text=said.text,
+                negative=prompt.negative if said.negative is None else said.negative,
+                seeds=prompt.seeds if said.seed is None else (said.seed,),
+                id=f"{prompt.id}-{said.name}",
+            )
+            one = one.model_copy(update={"origin": said.place, "others": dict(said.others)})
+            found.append((said.place, one))
+    require_different((place, p.id, [(p.text, p.negative, seed) for seed in p.seeds]) for place, p in found)
+    return tuple(prompt for _, prompt in found)
 
 
 def _with_paths(experiment: Experiment, base: Path) -> Experiment:

@@ -16,6 +16,7 @@ from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
+from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.cases import cases_of
 from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
@@ -100,6 +101,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         seconds_from=seconds_from,
         warnings=warnings_about(experiment, parents)
         + usual_notes(experiment.render)
+        + foreign_settings(experiment)
         + adapter_notes(weights.adapters),
     )
     _require_memory(plan.memory)

@@ -20,6 +20,7 @@ from gridsearch.outcome import Outcome
 from gridsearch.parameters import filled, searched_places, value_at
 from gridsearch.parents import identify, identify_extras, open_parents, require_mode, warnings_about
 from gridsearch.plan import require_disk
+from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.cases import Case
 from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
@@ -91,7 +92,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         require_disk(experiment, out)
     setup = load_setup(experiment, parents, out, listener)
     adapters = adapter_notes(setup.weights.adapters)
-    notes = warnings_about(experiment, parents) + usual_notes(render)
+    notes = warnings_about(experiment, parents) + usual_notes(render) + foreign_settings(experiment)
     for note in notes + adapters + residence_notes(setup.residence):
         listener.note(note)
     with store.locked(out):
