@@ -28,18 +28,6 @@ def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
     return _sampling(render, own.type, own.zero_terminal_snr)
 
 
-def samplings_of(experiment: Experiment, parents: Parents) -> list[Sampling]:
-    """One set of settings for each mode that is drawn in: the merges' and the references'."""
-    searched = experiment.render.prediction_type
-    modes = searched if isinstance(searched, tuple) else (searched,)
-    found = [
-        sampling_of(experiment.render.model_copy(update={"prediction_type": mode}), parents) for mode in modes
-    ]
-    return found + [
-        native_sampling(experiment.render, parents, name) for name in experiment.reference_models()
-    ]
-
-
 def _sampling(render: Render, prediction_type: str, trained_down: bool) -> Sampling:
     wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
     mode = MODES[prediction_type]

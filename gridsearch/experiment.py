@@ -5,7 +5,7 @@ list of values to choose from. `Experiment.searched()` names those, `Experiment.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from gridsearch.errors import BadInput
 from gridsearch.nearest import nearest
-from gridsearch.prompt_files import prompts_in, require_different
+from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
 from gridsearch.validation import bad_key
@@ -23,6 +23,9 @@ from gridsearch.values import LISTED, Number, Range, Table, all_different, form
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 
+_Step = Annotated[int, Field(ge=1, le=1000)]  # SDXL was trained on a thousand
+_Steps = Annotated[tuple[_Step, ...], *LISTED]
+Steps = Annotated[Annotated[_Step, Tag("value")] | _Steps, Discriminator(form)]
 _Count = Annotated[int, Field(ge=1)]
 _Counts = Annotated[tuple[_Count, ...], *LISTED]
 Count = Annotated[Annotated[_Count, Tag("value")] | _Counts, Discriminator(form)]
@@ -51,7 +54,7 @@ class Render(Table):
     zero_terminal_snr: bool | None = None
     timestep_spacing: TimestepSpacing | None = None
     sampler: Sampler = "euler"
-    steps: Count = 28
+    steps: Steps = 28
     cfg: Number = 5.0
     cfg_rescale: Number = 0.0
     pag_scale: Number = 0.0
@@ -75,34 +78,6 @@ class Render(Table):
     trace: bool = False
     config: Path | None = None
     vocabulary: Path | None = None
-
-
-def _unwritten(value: object) -> object:
-    raise ValueError("this is read from prompt files, and not said in the experiment")
-
-
-class Prompt(Table):
-    """A text and the seeds it is drawn with. Each pair is a case.
-
-    In place of a text there may be a `file` of them; an experiment that is read has a prompt for each of its
-    texts. `origin` is where in the file one stands, `others` all else that is said there; neither is kept.
-    """
-
-    text: str = Field(default="", min_length=1)
-    file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
-    negative: str = ""
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
-    ] = (1,)
-    id: str = Field(default="", pattern=r"^[\w-]*$")
-    origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
-    others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
-
-    @model_validator(mode="after")
-    def _has_a_text_or_a_file(self) -> Self:
-        if bool(self.text) == bool(self.file):
-            raise ValueError('give it either a text = "..." or a file = "prompts.txt"')
-        return self
 
 
 class Scoring(Table):
@@ -198,28 +173,8 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         experiment = Experiment.model_validate(data)
     except pydantic.ValidationError as error:
         raise bad_key(error, source, TABLES) from None
-    prompts = _from_files(experiment.prompt, base)
+    prompts = read_prompts(experiment.prompt, base, source)
     return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
-
-
-def _from_files(prompts: Sequence[Prompt], base: Path) -> tuple[Prompt, ...]:
-    """A prompt for each that the named files have, and those that stand in the experiment."""
-    found: list[tuple[str, Prompt]] = []
-    for i, prompt in enumerate(prompts, start=1):
-        if prompt.file is None:
-            found.append((f"[[prompt]] {i}", prompt))
-            continue
-        for said in prompts_in(prompt.file, base):
-            one = Prompt(
-                text=said.text,
-                negative=prompt.negative if said.negative is None else said.negative,
-                seeds=prompt.seeds if said.seed is None else (said.seed,),
-                id=f"{prompt.id}-{said.name}",
-            )
-            one = one.model_copy(update={"origin": said.place, "others": dict(said.others)})
-            found.append((said.place, one))
-    require_different((place, p.id, [(p.text, p.negative, seed) for seed in p.seeds]) for place, p in found)
-    return tuple(prompt for _, prompt in found)
 
 
 def _with_paths(experiment: Experiment, base: Path) -> Experiment:

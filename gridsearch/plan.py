@@ -1,6 +1,5 @@
 """What a run will do, and whether it can, known without rendering."""
 
-import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import psutil
 import torch
 
 from gridsearch import store
-from gridsearch.drawing import samplings_of, usual_notes, usual_value
+from gridsearch.drawing import usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
@@ -21,7 +20,6 @@ from gridsearch.render.cases import cases_of
 from gridsearch.render.components import component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.pipeline import placement
-from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.skeleton import check_file
 from gridsearch.search.space import planned_trials
 from gridsearch.setup import residence_of
@@ -80,9 +78,6 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     check_file(parents.first.path, config)
     weights = open_weights(experiment, parents, experiment.render.config)
     load_tokenizers(config)  # says where a prompt would not be read as the model was trained
-    scheduler = json.loads((config / "scheduler" / "scheduler_config.json").read_text("utf-8"))
-    for sampling in samplings_of(experiment, parents):
-        scheduler_for(sampling, scheduler)  # says where a sampler and a mode do not go together
     trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
     references = cases * len(experiment.reference_models())
     disk, disk_free = require_disk(experiment, folder)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from gridsearch.experiment import Experiment, Prompt, Render
+from gridsearch.experiment import Experiment, Render
+from gridsearch.prompts import Prompt
 from gridsearch.render.samplers import SAMPLERS
 from gridsearch.values import is_searched
 

@@ -9,10 +9,11 @@ import psutil
 import torch
 
 from gridsearch.blocks import is_text
-from gridsearch.drawing import native_sampling, samplings_of
+from gridsearch.drawing import native_sampling
 from gridsearch.experiment import Experiment
 from gridsearch.keeping import Origin, keep
 from gridsearch.merge.collapse import Terms
+from gridsearch.merge.identity import short_hash
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
 from gridsearch.parents import Parents
@@ -22,7 +23,6 @@ from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.recorder import Watch
-from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.trace import trace_of
 from gridsearch.score.band import Band
 from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
@@ -42,7 +42,7 @@ class Setup:
     bands: Mapping[str, Band]  # case id -> what healthy looks like
     watch: Watch  # what is seen to while images are drawn
     out: Path
-    hashes: Mapping[str, str]  # name -> the file's short hash
+    hashes: Mapping[str, str]  # name -> the file's SHA-256
 
 
 def load_setup(
@@ -57,7 +57,7 @@ def load_setup(
     The bands come with the references.
 
     Args:
-        hashes: of the models and other files by their names, as far as they are known: images name them.
+        hashes: SHA-256 of the models and other files by their names, as far as known: images tell them.
     """
     render = experiment.render
     place = placement(render.device, render.dtype)
@@ -65,9 +65,6 @@ def load_setup(
     renderer = load_renderer(
         parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
     )
-    for sampling in samplings_of(experiment, parents):
-        # an unfit sampler is said before anything is written
-        scheduler_for(sampling, renderer.scheduler_config)
     keys = keys_read(experiment, weights, experiment.reference_models())
     greatest = read_through(weights, keys, listener)
     lies = residence_of(experiment, weights, place.device)
@@ -81,7 +78,17 @@ def load_setup(
     watch = Watch(early_abort=render.early_abort, film=render.trace)
     live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
     return Setup(
-        experiment, parents, weights, live, lies, renderer, cases_of(experiment.prompt), {}, watch, out, hashes
+        experiment=experiment,
+        parents=parents,
+        weights=weights,
+        live=live,
+        residence=lies,
+        renderer=renderer,
+        cases=cases_of(experiment.prompt),
+        bands={},
+        watch=watch,
+        out=out,
+        hashes=hashes,
     )
 
 
@@ -117,7 +124,7 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     """A parent's own renders of every case, in the mode it was trained for."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
-    origin = Origin(name, setup.hashes.get(name, ""), f"{name} alone", setup.renderer.place)
+    origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
         row = keep(setup.out, "references", name, drawn, sampling, origin)

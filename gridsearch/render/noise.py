@@ -12,6 +12,8 @@ from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampl
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from gridsearch.render.philox import CudaRandn
+
 
 class Source(Protocol):
     """One image's random numbers."""
@@ -30,7 +32,7 @@ class CpuRandn:
         return torch.randn(shape, generator=self._generator)
 
 
-SOURCES = {"cpu": CpuRandn}
+SOURCES = {"cpu": CpuRandn, "gpu": CudaRandn}
 
 
 class Noise(TorchFunctionMode):

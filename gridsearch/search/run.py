@@ -90,7 +90,8 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         require_same_run(earlier, facts, out)
     else:
         require_disk(experiment, out)
-    setup = load_setup(experiment, parents, out, listener)
+    hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
+    setup = load_setup(experiment, parents, out, listener, hashes)
     adapters = adapter_notes(setup.weights.adapters)
     notes = warnings_about(experiment, parents) + usual_notes(render) + foreign_settings(experiment)
     for note in notes + adapters + residence_notes(setup.residence):
