@@ -14,7 +14,7 @@ from gridsearch.render.trace import Trace
 
 FORMED = 1.0  # noise to signal: below it a picture is there, or will not come
 FLAT = 0.1  # of the references' typical signal; fainter is a constant
-RUNAWAY = 2.0  # times the references' largest spread
+RUNAWAY = 2.5  # times the largest spread of the references; pictures that recover were seen up to 2.2 times
 NOISY = 0.5  # of the references' lowest autocorrelation
 CHECK_EVERY = 0.1  # share of the steps between two looks, each of which waits for the device
 SIGMAS = 3.0  # times the error that white noise of so many values gives an autocorrelation

@@ -127,8 +127,9 @@ def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
 
     Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
     """
-    encoded = _encoded(renderer, case.negative, sampling.clip_skip)
-    return zeros_like(encoded) if not case.negative and sampling.unconditional == "zeros" else encoded
+    if not case.negative and sampling.unconditional == "zeros":
+        return zeros_like(_encoded(renderer, case.text, sampling.clip_skip))
+    return _encoded(renderer, case.negative, sampling.clip_skip)
 
 
 def _encoded(renderer: Renderer, text: str, clip_skip: int) -> Encoded:

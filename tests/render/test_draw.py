@@ -1,5 +1,7 @@
 """Our images are those of a plain diffusers pipeline, and a seed draws the same picture in any company."""
 
+import subprocess
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -143,12 +145,59 @@ def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg)
     assert np.array_equal(one(renderer, sampling(cfg=cfg)), without)
 
 
-def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(renderer):
-    alone = {d.case.id: d.pixels for d in draw(renderer, CASES, sampling(), batch=1)}
-    together = {d.case.id: d.pixels for d in draw(renderer, CASES[::-1], sampling(), batch=8)}
-    for name, pixels in alone.items():
-        assert np.abs(pixels.astype(int) - together[name]).max() <= 1
-    assert not np.array_equal(alone["p1_s101"], alone["p2_s7"])
+EIGHT = [
+    Case(f"p{i}", text, negative, seed)
+    for i, (text, negative, seed) in enumerate(
+        [
+            ("a circle", "", 101),
+            ("a star", "", 7),
+            ("a heart", "a moon", 101),
+            (" ".join(["a circle and a star"] * 20), "", 8),
+            ("a (square:1.4)", " ".join(["a moon"] * 50), 9),
+            ("a ring", "", 2**62),
+            ("a cross", "", 0),
+            ("a moon", "", 10),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(("sampler", "rng"), [("euler", "cpu"), ("euler_a", "gpu"), ("dpmpp_sde", "cpu")])
+def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(renderer, sampler, rng):
+    settings = sampling("v_prediction", sampler, rng=rng)
+    alone = {case.id: one(renderer, settings, case) for case in EIGHT}
+    for order in (EIGHT, EIGHT[::-1]):
+        for drawn in draw(renderer, order, settings, batch=8):
+            assert np.abs(drawn.pixels.astype(int) - alone[drawn.case.id]).max() <= 1
+    assert len({pixels.tobytes() for pixels in alone.values()}) == 8
+
+
+WORKER = """
+import sys
+import numpy as np
+from pathlib import Path
+from gridsearch.render.draw import draw
+from gridsearch.render.pipeline import load_renderer, placement
+from tests.render.settings import sampling
+from tests.render.test_draw import EIGHT
+
+toy, out = map(Path, sys.argv[1:])
+renderer = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
+drawn = draw(renderer, EIGHT[::-1], sampling("v_prediction", "euler_a", rng="gpu"), batch=3)
+np.savez(out, **{d.case.id: d.pixels for d in drawn})
+"""
+
+
+def test_another_worker_draws_the_same_picture(renderer, toy, tmp_path):
+    subprocess.run([sys.executable, "-c", WORKER, str(toy), str(tmp_path / "drawn.npz")], check=True)
+    theirs = np.load(tmp_path / "drawn.npz")
+    settings = sampling("v_prediction", "euler_a", rng="gpu")
+    for case in EIGHT:
+        assert np.abs(one(renderer, settings, case).astype(int) - theirs[case.id]).max() <= 1
+
+
+def test_the_numbers_of_cpu_and_gpu_draw_different_pictures(renderer):
+    assert not np.array_equal(one(renderer, sampling(rng="cpu")), one(renderer, sampling(rng="gpu")))
 
 
 def test_an_empty_negative_prompt_is_zeros_or_encoded_and_another_is_neither(renderer):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridsearch.render.abort import Expected, expected_of, hopeless, is_look
+from gridsearch.render.abort import RUNAWAY, Expected, expected_of, hopeless, is_look
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer, placement
@@ -85,8 +85,8 @@ def test_between_two_levels_the_logarithm_is_interpolated():
         (trace(), None),
         (trace(std=(1.0, 0.05)), "blank"),
         (trace(std=(0.0, 0.0), autocorrelation=(np.nan, np.nan)), "blank"),
-        (trace(std=(9.0, 3.9)), None),
-        (trace(std=(1.0, 4.1)), "noise"),
+        (trace(std=(9.0, 4.9)), None),
+        (trace(std=(1.0, 5.1)), "noise"),
         (trace(autocorrelation=(0.0, 0.25)), "noise"),
         (trace(autocorrelation=(0.0, 0.40)), None),
         (trace(finite=(True, False)), "nan"),
@@ -126,7 +126,7 @@ def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sa
     spread = {name: d.trace.std[d.calls // 2] for name, d in alone.items()}
     highest = max(spread, key=spread.get)
     others = [value for name, value in spread.items() if name != highest]
-    limit = (spread[highest] + max(others)) / 2 / 2  # half way, and twice the references' is a runaway
+    limit = (spread[highest] + max(others)) / 2 / RUNAWAY  # half way between them
     level = alone[highest].trace.level
     flat = np.zeros_like(level)
     expected = Expected(level, flat, np.where(level == level[len(level) // 2], limit, 1e9), flat - 9)

@@ -1,0 +1,116 @@
+"""Where memory is short: smaller batches, then tiles; and a VAE that overflows is not believed."""
+
+import numpy as np
+import pytest
+import torch
+
+from gridsearch.render.cases import Case
+from gridsearch.render.decode import decode, finite_rows
+from gridsearch.render.draw import draw
+from gridsearch.render.pipeline import load_renderer, placement
+from tests.render.settings import sampling
+
+CASES = [Case(f"p{seed}", "a circle", "", seed) for seed in range(1, 8)]
+
+
+@pytest.fixture
+def renderer(toy):
+    return load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
+
+
+def fits(module, monkeypatch, most, name="forward"):
+    """Let a module run out of memory over `most` images; returns the batches that it was asked for."""
+    asked = []
+    inner = getattr(module, name)
+
+    def limited(x, *args, **kwargs):
+        asked.append(len(x))
+        if len(x) > most:
+            raise torch.OutOfMemoryError("no room")
+        return inner(x, *args, **kwargs)
+
+    monkeypatch.setattr(module, name, limited)
+    return asked
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_remembered(renderer, monkeypatch):
+    expected = [d.pixels for d in draw(renderer, CASES, sampling())]
+    asked = fits(renderer.pipe.unet, monkeypatch, most=4)  # two images, each with and without its prompt
+    drawn = list(draw(renderer, CASES, sampling()))
+    assert [d.case for d in drawn] == CASES
+    assert asked[:2] == [14, 6]
+    assert set(asked[2:]) == {2}
+    for found, wanted in zip(drawn, expected, strict=True):
+        assert np.abs(found.pixels.astype(int) - wanted).max() <= 1
+    asked.clear()
+    list(draw(renderer, CASES, sampling()))
+    assert max(asked) == 2  # not tried again
+    list(draw(renderer, CASES, sampling(height=72)))
+    assert max(asked) == 14  # another size may fit
+
+
+def test_an_image_that_does_not_fit_alone_is_an_error(renderer, monkeypatch):
+    fits(renderer.pipe.unet, monkeypatch, most=1)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(draw(renderer, CASES[:1], sampling()))
+
+
+def test_a_wanted_batch_is_kept_to(renderer, monkeypatch):
+    asked = fits(renderer.pipe.unet, monkeypatch, most=99)
+    list(draw(renderer, CASES, sampling(), batch=3))
+    assert sorted(set(asked)) == [2, 6]
+
+
+def test_decoding_is_halved_and_then_tiled(renderer, monkeypatch):
+    vae = renderer.pipe.vae
+    latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = decode(vae, latents)
+        asked = fits(vae, monkeypatch, most=1, name="_decode")
+        torch.testing.assert_close(decode(vae, latents), expected, atol=1e-5, rtol=0)
+    assert asked == [4, 2, 1, 1, 2, 1, 1]
+    assert not vae.use_tiling
+
+
+def test_one_image_too_large_is_decoded_in_tiles_from_then_on(renderer, monkeypatch):
+    vae = renderer.pipe.vae
+    inner = vae.decoder.forward
+
+    def limited(x, *args, **kwargs):
+        if x.shape[-1] > 8:
+            raise torch.OutOfMemoryError("no room")
+        return inner(x, *args, **kwargs)
+
+    monkeypatch.setattr(vae.decoder, "forward", limited)
+    monkeypatch.setattr(vae, "tile_latent_min_size", 8)
+    with torch.inference_mode():
+        image = decode(vae, torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1)))
+    assert image.shape == (1, 3, 128, 128)
+    assert torch.isfinite(image).all()
+    assert vae.use_tiling
+
+
+def test_what_overflows_half_precision_is_decoded_once_more_in_full(renderer):
+    """The first layer is scaled up, so that the norm after it has too much to take in half precision."""
+    vae = renderer.pipe.vae
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    latents[1] *= 1e-6
+    with torch.inference_mode():
+        vae.decoder.conv_in.weight *= 8e4
+        vae.decoder.conv_in.bias *= 8e4
+        expected = decode(vae, latents)
+        half = decode(vae.half(), latents)
+    assert not finite_rows(vae.decoder.conv_in(latents[:1].half())).all()
+    assert torch.isfinite(half).all()
+    assert half.dtype == torch.float32
+    assert (half - expected).abs().max() < 0.05
+
+
+def test_a_vae_is_kept_in_the_precision_that_is_asked_for(toy):
+    for wanted, found in (("auto", torch.bfloat16), ("float32", torch.float32)):
+        place = placement("cpu", "bfloat16")
+        loaded = load_renderer(toy / "base.safetensors", toy / "config", None, place, vae_dtype=wanted)
+        (drawn,) = draw(loaded, CASES[:1], sampling())
+        assert loaded.pipe.vae.dtype == found
+        assert loaded.pipe.unet.dtype == torch.bfloat16
+        assert drawn.finite
