@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from gridsearch import store
-from gridsearch.drawing import usual_notes, usual_value
+from gridsearch.drawing import sampling_of, usual_notes
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.merge.sources import Residence
@@ -28,6 +28,7 @@ from gridsearch.weights import Weights, adapter_notes, open_weights
 
 # A PNG of a drawn picture takes about this many bytes a pixel (1.1 to 1.9 on published SDXL renders).
 PNG_BYTES_PER_PIXEL = 1.6
+USUAL_BATCH = 8  # where the run will find out what fits
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
     references = cases * len(experiment.reference_models())
     disk, disk_free = require_disk(experiment, folder)
-    seconds, seconds_from = _seconds_per_image(experiment, config, folder)
+    seconds, seconds_from = _seconds_per_image(experiment, parents, config, folder)
     plan = Plan(
         experiment=experiment,
         parents=parents,
@@ -124,7 +125,9 @@ def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
     return needed, free
 
 
-def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tuple[float, str]:
+def _seconds_per_image(
+    experiment: Experiment, parents: Parents, config: Path, folder: Path
+) -> tuple[float, str]:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
         _, trials = store.read_study(folder)
@@ -132,16 +135,8 @@ def _seconds_per_image(experiment: Experiment, config: Path, folder: Path) -> tu
         if seconds:
             return sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"
     render = experiment.render
-    estimate = seconds_per_image(
-        config,
-        width=render.width,
-        height=render.height,
-        steps=usual_value(render.steps),
-        guided=usual_value(render.cfg) > 1,
-        batch=render.batch or 8,
-        device=render.device,
-        dtype=render.dtype,
-    )
+    sampling = sampling_of(render, parents)
+    estimate = seconds_per_image(config, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
     return estimate, "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
 
 

@@ -7,7 +7,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gridsearch.render.guidance import calls_of
 from gridsearch.render.pipeline import placement
+from gridsearch.render.samplers import SAMPLERS
+from gridsearch.render.sampling import Sampling
 
 # Measured on two CPU cores with the tiny toy and on none larger: a call of small operations costs their
 # overhead, not their arithmetic, and no network reaches the speed of one large matrix product.
@@ -15,15 +18,14 @@ SECONDS_PER_MODULE = 40e-6
 SHARE_OF_PEAK = 0.4
 
 
-def seconds_per_image(
-    config: Path, *, width: int, height: int, steps: int, guided: bool, batch: int, device: str, dtype: str
-) -> float:
+def seconds_per_image(config: Path, sampling: Sampling, batch: int, device: str, dtype: str) -> float:
     """A rough estimate, in seconds, of one image in a batch of `batch`; nothing is loaded or drawn."""
     place = placement(device, dtype)
-    flops, modules = unet_call(config, width, height)
-    calls = steps * (2 if guided else 1)
-    arithmetic = calls * flops / (SHARE_OF_PEAK * matmul_speed(place.device, place.dtype))
-    overhead = steps * modules * SECONDS_PER_MODULE / batch
+    flops, modules = unet_call(config, sampling.width, sampling.height)
+    calls = SAMPLERS[sampling.sampler].calls(sampling.steps)
+    speed = SHARE_OF_PEAK * matmul_speed(place.device, place.dtype)
+    arithmetic = calls * calls_of(sampling) * flops / speed
+    overhead = calls * modules * SECONDS_PER_MODULE / batch
     return arithmetic + overhead
 
 

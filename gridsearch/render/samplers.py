@@ -5,27 +5,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SamplerName:
-    """What A1111 writes into an image: since 1.9 the noise schedule apart from the sampler."""
+    """A sampler as A1111 writes it into an image: since 1.9 the noise schedule apart from the sampler.
+
+    Attributes:
+        schedule: None for whatever the UI chooses by itself.
+        order: calls of the UNet a step; one less in the last.
+    """
 
     sampler: str
-    schedule: str | None = None  # None: whatever the UI chooses by itself
+    schedule: str | None = None
+    order: int = 1
 
     @property
     def title(self) -> str:
         """The name in one, as A1111's menus had it before 1.9: `DPM++ 2M Karras`."""
         return " ".join(filter(None, (self.sampler, self.schedule)))
 
+    def calls(self, steps: int) -> int:
+        """How often the UNet is called for so many steps."""
+        return self.order * (steps - 1) + 1
+
 
 SAMPLERS = {
     "euler": SamplerName("Euler"),
     "euler_a": SamplerName("Euler a"),
-    "heun": SamplerName("Heun"),
+    "heun": SamplerName("Heun", order=2),
     "dpmpp_2m": SamplerName("DPM++ 2M"),
     "dpmpp_2m_karras": SamplerName("DPM++ 2M", "Karras"),
     "dpmpp_2m_sde": SamplerName("DPM++ 2M SDE"),
     "dpmpp_2m_sde_karras": SamplerName("DPM++ 2M SDE", "Karras"),
-    "dpmpp_sde": SamplerName("DPM++ SDE"),
-    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras"),
+    "dpmpp_sde": SamplerName("DPM++ SDE", order=2),
+    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras", order=2),
     "ddim": SamplerName("DDIM"),
     "unipc": SamplerName("UniPC"),
     "lcm": SamplerName("LCM"),

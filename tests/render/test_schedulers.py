@@ -8,6 +8,7 @@ from torch import nn
 
 from gridsearch.render.denoise import denoise
 from gridsearch.render.encode import Conditioning
+from gridsearch.render.samplers import SAMPLERS
 from gridsearch.render.schedulers import SCHEDULERS, noise_level, scheduler_for
 from tests.render.settings import sampling
 
@@ -75,6 +76,13 @@ def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, spacing, mo
     assert max(believed[1:]) < 1e-3
     wrong, _ = error(settings, other)
     assert wrong > 1e-3
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+@pytest.mark.parametrize("steps", [1, 2, 7, 60])
+def test_a_sampler_calls_the_unet_as_often_as_it_is_said_to(sampler, steps):
+    scheduler = scheduler_for(sampling("v_prediction", sampler, steps=steps), SDXL)
+    assert len(scheduler.timesteps) == SAMPLERS[sampler].calls(steps)
 
 
 def test_epsilon_is_never_rescaled_to_zero_snr_and_v_starts_at_the_last_timestep():

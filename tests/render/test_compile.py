@@ -1,0 +1,38 @@
+"""A compiled UNet takes its weights as they are now, not as they were when it was compiled."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from gridsearch.render.cases import Case
+from gridsearch.render.draw import draw
+from gridsearch.render.pipeline import load_renderer, placement
+from tests.render.settings import sampling
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
+
+
+def test_a_compiled_model_draws_what_the_plain_one_draws_also_after_a_merge_in_place(toy):
+    plain, compiled = (
+        load_renderer(
+            toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"), compiled=flag
+        )
+        for flag in (False, True)
+    )
+    settings, case = sampling(steps=2, cfg=1.0), Case("p1", "a circle", "", 1)
+    images = []
+    for change in (1.0, 1.05):
+        for renderer in (plain, compiled):
+            with torch.no_grad():
+                for pieces in renderer.live.values():
+                    for piece in pieces:
+                        piece.view.mul_(change)
+            renderer.encoded.clear()
+            (drawn,) = draw(renderer, [case], settings)
+            images.append(drawn.pixels.astype(int))
+    before, compiled_before, after, compiled_after = images
+    assert np.abs(before - compiled_before).max() <= 1
+    assert np.abs(after - compiled_after).max() <= 1
+    assert np.abs(after - before).max() > 5
