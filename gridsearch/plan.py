@@ -17,13 +17,14 @@ from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.cases import cases_of
-from gridsearch.render.components import component_folder, load_tokenizers
+from gridsearch.render.components import check_clip_skip, component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.pipeline import placement
 from gridsearch.render.skeleton import check_file
 from gridsearch.search.space import planned_trials
 from gridsearch.setup import residence_of
 from gridsearch.units import size
+from gridsearch.values import choices_of
 from gridsearch.weights import Weights, adapter_notes, open_weights
 
 # A PNG of a drawn picture takes about this many bytes a pixel (1.1 to 1.9 on published SDXL renders).
@@ -76,6 +77,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     parents = open_parents(experiment)
     require_mode(experiment, parents)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
+    check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     check_file(parents.first.path, config)
     weights = open_weights(experiment, parents, experiment.render.config)
     load_tokenizers(config)  # says where a prompt would not be read as the model was trained

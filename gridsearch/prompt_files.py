@@ -191,8 +191,11 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
         names = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]
     found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     if not found:
-        what = "The folder has no pictures." if path.is_dir() else "There is no such prompt file."
-        raise BadInput(what, where=path, fix=f"Pictures are {', '.join(PICTURES)}.")
+        kinds = ", ".join(PICTURES)
+        if path.is_dir():
+            raise BadInput("The folder has no pictures.", where=path, fix=f"Pictures are {kinds}.")
+        fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
+        raise BadInput("There is no such prompt file.", where=path, fix=fix)
     return found
 
 

@@ -20,11 +20,13 @@ from gridsearch.parents import Parents
 from gridsearch.references import bands_of, judged_references
 from gridsearch.render.abort import expected_of
 from gridsearch.render.cases import Case, cases_of
+from gridsearch.render.components import check_clip_skip, component_folder
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.recorder import Watch
 from gridsearch.render.trace import trace_of
 from gridsearch.score.band import Band
+from gridsearch.values import choices_of
 from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
 
 
@@ -62,6 +64,7 @@ def load_setup(
     render = experiment.render
     place = placement(render.device, render.dtype)
     weights = open_weights(experiment, parents, render.config)
+    check_clip_skip(component_folder(render.config, render.vocabulary), max(choices_of(render.clip_skip)))
     renderer = load_renderer(
         parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
     )

@@ -1,5 +1,6 @@
 """What pydantic found wrong with a file, in words: what, where and how to mend it."""
 
+import re
 from collections.abc import Mapping
 
 import pydantic
@@ -48,6 +49,10 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
         return BadInput(f"{key}.method: {method!r:.60} is no merge method{more}.", where=source, fix=fix)
     if kind == "union_tag_invalid":
         return BadInput(f"{key}: give one value or a list of values{more}.", where=source)
+    if kind == "literal_error":
+        known = re.findall("'([^']*)'", first["ctx"]["expected"])
+        fix = f"The nearest one is {nearest(first['input'], known)!r}; there are {', '.join(known)}."
+        return BadInput(f"{key}: there is no {first['input']!r:.60}{more}.", where=source, fix=fix)
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], (dict, Table)) else f", got {first['input']!r:.60}"
     what = f"{key}: {message}{given}{more}." if key else f"{message}{more}."

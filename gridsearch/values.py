@@ -86,6 +86,11 @@ def all_different(values: tuple) -> tuple:
     return values
 
 
+def choices_of(value: object) -> tuple:
+    """The values of a list; of a plain value, itself."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def least_and_most(value: "float | Range | tuple[float, ...]") -> tuple[float, float]:
     """The least and the greatest number that a searched or fixed value can be."""
     if isinstance(value, Range):

@@ -164,6 +164,19 @@ def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
     raise BadInput(f"The vocabulary is not that of the {name}.", where=vocabulary.source, why=why, fix=fix)
 
 
+def check_clip_skip(folder: Path, clip_skip: int) -> None:
+    """Raise BadInput unless both text encoders have as many layers as are to be counted from the last."""
+    for name in ENCODER_OF.values():
+        layers = _number(folder, name, "num_hidden_layers")
+        if clip_skip > layers + 1:  # the first of the hidden states is before all layers
+            raise BadInput(
+                f"There is no hidden state for clip_skip = {clip_skip}.",
+                where="render.clip_skip",
+                why=f"the {name} has {layers} layers",
+                fix=f"Set it to 1 to {layers}; SDXL was trained with 2.",
+            )
+
+
 def _has_vocabulary(folder: Path) -> bool:
     pair = [(folder / name).is_file() for name in ("vocab.json", "merges.txt")]
     if (folder / "tokenizer.json").is_file() or all(pair):

@@ -9,7 +9,6 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gridsearch.errors import BadInput
 from gridsearch.render.chunks import Chunk, chunks_of
 
 ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
@@ -55,13 +54,8 @@ def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encode
         pipe: its tokenizers and text encoders are used, where they are and in their precision.
         text: may be empty, and as long as you like.
         clip_skip: 1 reads the last hidden state of both encoders, 2 the last but one, as SDXL was trained,
-            and so on. diffusers counts 2 less.
-
-    Raises:
-        BadInput: `clip_skip` is beyond an encoder's layers.
+            and so on (`components.check_clip_skip`). diffusers counts 2 less.
     """
-    for name in ENCODERS:
-        _require_layer(name, getattr(pipe, name).config.num_hidden_layers, clip_skip)
     first, second = (_chunks(pipe, text, name) for name in ENCODERS.values())
     count = max(len(first), len(second))  # the same, unless the two have different vocabularies
     first += _chunks(pipe, "", "tokenizer") * (count - len(first))
@@ -121,13 +115,3 @@ def weighted(states: Tensor, weights: Sequence[float]) -> Tensor:
     before = states.float()
     after = before * torch.tensor(weights, device=states.device)[:, None]
     return (after * (before.mean() / after.mean())).to(states.dtype)
-
-
-def _require_layer(encoder: str, layers: int, clip_skip: int) -> None:
-    if not 1 <= clip_skip <= layers + 1:  # the one beyond the layers is what goes into the first
-        raise BadInput(
-            f"There is no hidden state for clip_skip = {clip_skip}.",
-            where="render.clip_skip",
-            why=f"the {encoder} has {layers} layers",
-            fix=f"Set it to 1 to {layers}; SDXL was trained with 2.",
-        )

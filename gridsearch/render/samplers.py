@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gridsearch.nearest import nearest
+
 
 @dataclass(frozen=True)
 class SamplerName:
@@ -43,6 +45,16 @@ SAMPLERS = {
 
 
 def sampler_key(name: object) -> object:
-    """The key of a sampler that is named as A1111 shows it, in any case; anything else as it is."""
+    """The key of a sampler, which may be named as A1111 shows it, in any case.
+
+    Raises:
+        ValueError: no sampler is called so.
+    """
+    if name in SAMPLERS or not isinstance(name, str):
+        return name
     titles = {known.title.lower(): key for key, known in SAMPLERS.items()}
-    return titles.get(" ".join(name.lower().split()), name) if isinstance(name, str) else name
+    asked = " ".join(name.lower().split())
+    if asked not in titles:
+        close = SAMPLERS[titles[nearest(asked, titles)]].title
+        raise ValueError(f"no sampler is called so; the nearest is {close!r}")
+    return titles[asked]
