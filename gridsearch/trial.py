@@ -8,8 +8,9 @@ from gridsearch.drawing import sampling_of
 from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import recipe_text
 from gridsearch.outcome import Outcome, score_row, stop_verdict
+from gridsearch.overlap import overlapped
 from gridsearch.render.cases import Case
-from gridsearch.render.draw import draw
+from gridsearch.render.draw import Drawn, draw
 from gridsearch.score.score import Score, score
 from gridsearch.setup import Setup, merge_over
 
@@ -30,15 +31,17 @@ def run_trial(
     recipe = recipe_text(experiment, terms)
     origin = Origin(experiment.name, merge_hash(recipe, setup.hashes), recipe, setup.renderer.place)
 
-    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch, setup.watch):
-        case = drawn.case
-        seconds["render"] += drawn.seconds
+    def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
         row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, origin)
-
         began = time.perf_counter()
-        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite, stopped=stop_verdict(row))
-        seconds["score"] += time.perf_counter() - began
+        band = setup.bands[drawn.case.id]
+        judged = score(drawn.pixels, band, finite=drawn.finite, stopped=stop_verdict(row))
+        return drawn, row, judged, time.perf_counter() - began
 
+    batches = draw(setup.renderer, setup.cases, sampling, experiment.render.batch, setup.watch)
+    for drawn, row, judged, took in overlapped(kept_and_judged, batches):
+        seconds["render"] += drawn.seconds
+        seconds["score"] += took
         images.append(row | score_row(judged))
-        on_image(case, judged)
+        on_image(drawn.case, judged)
     return Outcome(images, seconds)

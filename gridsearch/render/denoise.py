@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridsearch.render.encode import Conditioning
 from gridsearch.render.guidance import calls_of, guided, perturbed_attention
-from gridsearch.render.noise import Brownian, Noise
+from gridsearch.render.noise import Brownian, Noise, on_device
 from gridsearch.render.sampling import MODES, Sampling
 from gridsearch.render.schedulers import keep_rows, noise_level
 
@@ -103,7 +103,7 @@ def _start(
     shape: tuple[int, ...],
 ) -> _Batch:
     noise = Noise(seeds, sampling.rng)
-    latents = noise.draw(shape).to(unet.device, unet.dtype) * scheduler.init_noise_sigma
+    latents = on_device(noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
     brownian = None
     if isinstance(scheduler, DPMSolverSDEScheduler):
         positive = scheduler.sigmas[scheduler.sigmas > 0]

@@ -59,7 +59,15 @@ class Noise(TorchFunctionMode):
         if function is not torch.randn or kwargs.get("generator") is not None:
             return function(*args, **kwargs)
         _, *shape = args[0]
-        return self.draw(tuple(shape)).to(kwargs.get("device"), kwargs.get("dtype"))
+        return on_device(self.draw(tuple(shape)), kwargs["device"], kwargs["dtype"])
+
+
+def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """Numbers of the CPU, moved without waiting for what the device is at."""
+    noise = noise.to(dtype)
+    if torch.device(device).type == "cuda":
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
 
 
 class Brownian:
@@ -83,7 +91,8 @@ class Brownian:
         with warnings.catch_warnings():
             # of an end of the path that is rounded on the way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
-            return torch.cat([path(level, next_level) for path in self._paths]).to(self._device)
+            noise = torch.cat([path(level, next_level) for path in self._paths])
+        return on_device(noise, self._device, noise.dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these images only."""
