@@ -1,10 +1,8 @@
 """report.html: one file that opens offline, with the answer on top and every image below."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -16,6 +14,7 @@ from gridsearch.report.best import plain
 from gridsearch.report.figures import figures
 from gridsearch.report.grid import Column, Grid, build_grid
 from gridsearch.report.labels import parameter_text, text_on, verdict_colour
+from gridsearch.report.links import address, within
 from gridsearch.report.passages import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import lede_text, take_text
@@ -55,7 +54,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         settings=json.dumps(plain(results.settings), indent=2, ensure_ascii=False),
         models=plain(results.models),
         versions=results.versions,
-        sheet=_link(sheet, home) if sheet.is_file() else None,
+        sheet=address(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )
 
@@ -75,16 +74,13 @@ def _counts(results: Results, answer: Answer) -> str:
     return f"{answer.complete} of {answer.planned} trials so far, {images}"
 
 
-def _link(file: Path, home: Path) -> str:
-    return quote(Path(os.path.relpath(file, home)).as_posix())
-
-
 def _thumbnails(grid: Grid | None, folder: Path) -> dict[str, str | None]:
     """Every picture's thumbnail by its file, made once."""
     groups = grid.groups if grid else ()
     files = [p.file for group in groups for column in group.columns for p in column.pictures.values()]
     side = thumbnail_side(len(files))
-    return {file: data_uri(folder / file, side) for file in files}
+    paths = {file: within(folder, file) for file in files}
+    return {file: path and data_uri(path, side) for file, path in paths.items()}
 
 
 def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -> dict | None:
@@ -93,6 +89,7 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
     if picture is None:
         return None
     colour = verdict_colour(picture.verdict)
+    file = within(folder, picture.file)
     said = f"{picture.verdict}: {picture.reason}" if picture.reason else picture.verdict
     return {
         "heading": column.heading,
@@ -101,7 +98,7 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
         "colour": colour,
         "ink": text_on(colour),
         "src": thumbnails[picture.file],
-        "href": _link(folder / picture.file, home),
+        "href": file and address(file, home),
         "alt": f"{case.prompt}, seed {case.seed}, {column.heading}: {picture.verdict}",
         "title": f"{column.heading} · seed {case.seed}\n{said}\ndefect {picture.defect:.3g}",
     }
