@@ -136,6 +136,8 @@ class Progress:
             out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
         else:
             found = "  ".join(f"{verdict} {count}" for verdict, count in sorted(self._verdicts.items()))
+            stopped = sum(bool(row.get("stopped")) for row in outcome.images)
+            found += f"  ({stopped} stopped early)" if stopped else ""
             seconds = sum(outcome.seconds.values())
             share = f"{round(outcome.survived * self._cases):>3}/{self._cases} survived"
             out.print(
@@ -252,8 +254,12 @@ def show_table(table: Any, title: str | None = None) -> None:
 
 def show_answer(results: Any, answer: Any) -> None:
     """The last screen of a run."""
+    from gridsearch.report.stops import savings_text
+
     out.print()
     out.print(f"[bold]{escape(answer.sentence)}[/]")
+    if savings := savings_text(results.images):
+        say(savings)
     say(f"  report  {results.folder / 'report.html'}")
     say(f"  sheet   {results.folder / 'sheet.png'}")
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")

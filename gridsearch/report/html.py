@@ -18,6 +18,7 @@ from gridsearch.report.links import address, within
 from gridsearch.report.passages import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import lede_text, take_text
+from gridsearch.report.stops import savings_text
 from gridsearch.report.thumbs import data_uri, thumbnail_side
 
 STRIP = 11  # pictures in the strip under the answer
@@ -50,6 +51,8 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         slices=slice_rows(answer) if len(answer.slices) > 1 else (),
         edges=edges(results, answer),
         failures=failures(results),
+        savings=savings_text(results.images),
+        provenance=results.provenance,
         trials=trial_table(results, answer),
         settings=json.dumps(plain(results.settings), indent=2, ensure_ascii=False),
         models=plain(results.models),
@@ -90,7 +93,6 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
         return None
     colour = verdict_colour(picture.verdict)
     file = within(folder, picture.file)
-    said = f"{picture.verdict}: {picture.reason}" if picture.reason else picture.verdict
     return {
         "heading": column.heading,
         "best": column.best,
@@ -100,7 +102,7 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
         "src": thumbnails[picture.file],
         "href": file and address(file, home),
         "alt": f"{case.prompt}, seed {case.seed}, {column.heading}: {picture.verdict}",
-        "title": f"{column.heading} · seed {case.seed}\n{said}\ndefect {picture.defect:.3g}",
+        "title": f"{column.heading} · seed {case.seed}\n{picture.said}\ndefect {picture.defect:.3g}",
     }
 
 
