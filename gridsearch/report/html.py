@@ -12,12 +12,14 @@ from gridsearch.files import write_atomic
 from gridsearch.report.answer import Answer
 from gridsearch.report.best import plain
 from gridsearch.report.figures import figures
+from gridsearch.report.films import film_section
 from gridsearch.report.grid import Column, Grid, build_grid
 from gridsearch.report.labels import parameter_text, text_on, verdict_colour
 from gridsearch.report.links import address, within
 from gridsearch.report.passages import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import lede_text, take_text
+from gridsearch.report.spacing import evenly
 from gridsearch.report.stops import savings_text
 from gridsearch.report.thumbs import data_uri, thumbnail_side
 
@@ -47,6 +49,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         figures=drawn,
         figures_json=plain([{key: figure[key] for key in ("id", "data", "layout")} for figure in drawn]),
         grid=_table(grid, picture) if grid else None,
+        films=film_section(grid, answer.best and answer.best.trial, results.folder, home) if grid else None,
         axis=parameter_text(answer.main or "trial"),
         slices=slice_rows(answer) if len(answer.slices) > 1 else (),
         edges=edges(results, answer),
@@ -137,14 +140,7 @@ def _strip(grid: Grid, answer: Answer, picture) -> dict | None:
     if len(columns) < 2:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)
-    last = len(columns) - 1
-    chosen = {round(i * last / (STRIP - 1)) for i in range(STRIP)} if last >= STRIP else set(range(last + 1))
-    nearest = min(chosen - {0, last} or chosen, key=lambda i: abs(i - best))
-    shown = (
-        [columns[i] for i in sorted(chosen - {nearest} | {best})]
-        if best not in chosen
-        else [columns[i] for i in sorted(chosen)]
-    )
+    shown = [columns[i] for i in evenly(len(columns), STRIP, best)]
     sound = [case for case in grid.cases if (p := columns[best].pictures.get(case.key)) and p.verdict == "ok"]
     case = (sound or grid.cases)[0]
     pictures = [found for column in shown if (found := picture(column, case))]
