@@ -99,7 +99,6 @@ def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[t
         "prediction_type": f"{first} predicts it ({merged[first].source})",
         "zero_terminal_snr": _snr_source(sampling, parents),
         "timestep_spacing": mode.spacing_source(sampling.zero_terminal_snr),
-        **dict.fromkeys(SIZES, "the image's size, uncropped"),
     }
     for name, value in vars(sampling).items():
         given = name in render.model_fields_set and getattr(render, name) is not None

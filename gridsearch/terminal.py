@@ -210,8 +210,21 @@ def show_plan(plan: Any) -> None:
         table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free")
     table.add_row("memory", f"at most {size(memory.host)} of {size(memory.host_free)} free")
     out.print(table)
+    out.print(_settings_table(plan.settings))
     for warning in plan.warnings:
         show_note(warning)
+
+
+def _settings_table(settings: Sequence[Mapping[str, str]]) -> Table:
+    """How the images are drawn, and where each value is from; in one line what all have by default."""
+    table = Table(title="how images are drawn", box=box.SIMPLE, show_header=False, title_justify="left")
+    usual = [row for row in settings if row["source"] == "the default"]
+    for row in settings:
+        if row not in usual:
+            table.add_row(escape(row["setting"]), escape(row["value"]), escape(row["source"]))
+    defaults = ", ".join(f"{row['setting']} {row['value']}" for row in usual)
+    table.add_row("the rest", escape(defaults), "the defaults")
+    return table
 
 
 def _component_text(source: str) -> str:
