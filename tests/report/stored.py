@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from gridsearch import store
-from gridsearch.experiment import parse_experiment
+from gridsearch.experiment import Experiment
 from tests.report.conftest import drawn, model, save
 
 RATIOS = (0.5, 0.0, 1.0, 0.25, 0.75)  # in the order of the trials, which is not that along the ratio
@@ -43,9 +43,10 @@ def _experiment(prompts, seeds) -> dict:
         "name": "made-up",
         "models": {"base": "a.safetensors", "vpred": "b.safetensors"},
         "merge": [{"models": ["base", "vpred"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.25}}],
-        "prompt": [{"text": text, "seeds": list(seeds)} for text in prompts],
+        "prompt": [{"id": f"p{i}", "text": text, "seeds": seeds} for i, text in enumerate(prompts, 1)],
     }
-    return parse_experiment(table, Path(), "x").model_dump(mode="json")
+    # not read from a file, where some of the texts would be refused
+    return Experiment.model_validate(table).model_dump(mode="json")
 
 
 def _trial(folder: Path, number: int, ratio: float, prompts, seeds, old: bool) -> FrozenTrial:
