@@ -78,7 +78,8 @@ def compare(experiment: Experiment, parents: Parents, sampling: Sampling, folder
         began = clock()
         pictures = drawn_by_hand(pipe, setup.cases, sampling)
         rounds.append({**trial, BY_HAND: clock() - began, TOGETHER: together(setup, sampling, clock)})
-    best = {part: min(one[part] for one in rounds) for part in rounds[0]} | singly(setup, sampling, clock)
+    alone = singly(setup, sampling, clock)  # once, so it is held against the round right before it
+    best = {part: min(one[part] for one in rounds) for part in rounds[0]}
     images, batch = len(setup.cases), setup.renderer.batches.size(sampling, experiment.render.batch)
     difference = _difference(folder, len(RATIOS) - 1, setup.cases, pictures)
 
@@ -87,10 +88,11 @@ def compare(experiment: Experiment, parents: Parents, sampling: Sampling, folder
     print("here     " + "  ".join(f"{part} {best[part]:.3f} s" for part in PARTS))
     print(f"merge: {merging / best['merge']:.0f} x as fast (the models are {setup.residence})")
     print(f"draw {images} images: by hand {best[BY_HAND]:.2f} s, here {best[TOGETHER]:.2f} s")
-    for part in (TOGETHER, *SINGLY):
-        print(f"  {best[BY_HAND] / best[part]:.2f} x as fast {part}" + f" of {batch}" * (part == TOGETHER))
+    print(f"  {best[BY_HAND] / best[TOGETHER]:.2f} x as fast {TOGETHER} of {batch}")
+    for part in SINGLY:
+        print(f"  {rounds[-1][BY_HAND] / alone[part]:.2f} x as fast {part}")
     print(f"the pictures differ by {difference:.3f} of 255")
-    overhead = sum(best[part] for part in PARTS if part != "render") / best["render"]
+    overhead = (best["merge"] + best["rest"]) / best["render"]
     print(f"overhead of a trial: {overhead:.1%} of its render time")
     if _on_gpu():
         print(f"peak GPU memory: {peak / 1e9:.2f} GB, without {beside / 1e9:.2f} GB of the pipeline by hand")
@@ -108,18 +110,22 @@ def compare_compiled(experiment: Experiment, parents: Parents, folder: Path, eag
 
 # -- here
 
-PARTS = ("merge", "render", "score", "rest")
+PARTS = ("merge", "render", "rest", "score")
 BY_HAND, TOGETHER = "by hand", "in batches"
 SINGLY = ("one at a time, each prompt encoded once", "one at a time, every prompt encoded for every image")
 Clock = Callable[[], float]
 
 
 def here(number: int, setup: Setup, ratio: float) -> Seconds:
-    """Seconds of a trial's parts; `rest` is what is none of them: PNGs, bookkeeping."""
+    """Seconds of a trial's parts.
+
+    `rest` is neither merging nor drawing: waiting for scores and PNGs, which another thread makes meanwhile,
+    and bookkeeping. `score` is that thread's.
+    """
     parameters = dict.fromkeys(setup.experiment.searched(), ratio)
     began = time.perf_counter()
     outcome = run_trial(number, parameters, setup, lambda *_: None)
-    rest = time.perf_counter() - began - sum(outcome.seconds.values())
+    rest = time.perf_counter() - began - outcome.seconds["merge"] - outcome.seconds["render"]
     return {**outcome.seconds, "rest": rest}
 
 
