@@ -43,6 +43,9 @@ SAMPLERS = {
     "lcm": SamplerName("LCM"),
 }
 
+# The schedule that A1111's "Automatic" means, where it is not "Uniform" (1.9 and later).
+AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ SDE": "Karras", "DPM++ 2M SDE": "Exponential"}
+
 
 def sampler_key(name: object) -> object:
     """The key of a sampler, which may be named as A1111 shows it, in any case.
