@@ -13,6 +13,8 @@ from gridsearch.parents import Parents
 from gridsearch.render.sampling import MODES, Sampling
 from gridsearch.values import Range
 
+DRAWING = 2  # to be raised where the same settings draw other pictures than before
+
 
 def sampling_of(render: Render, parents: Parents) -> Sampling:
     """The settings of a merge's images."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+MOST_WAITING = 64  # items, so that a slow hand does not fill the memory
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
@@ -14,7 +16,7 @@ def overlapped(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
         waiting = deque()
         for item in items:
             waiting.append(hand.submit(work, item))
-            while waiting and waiting[0].done():
+            while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

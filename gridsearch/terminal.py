@@ -1,12 +1,13 @@
 """What the command line shows: errors, tables, progress."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import (
     BarColumn,
     TaskID,
@@ -21,8 +22,15 @@ from rich.table import Table
 from gridsearch.errors import GridsearchError
 from gridsearch.units import duration, size
 
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def escape(text: str) -> str:
+    """Text from outside, which can neither mark itself up nor command the terminal."""
+    return without_markup(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def say(text: str) -> None:

@@ -1,7 +1,7 @@
 """The denoising loop: noise and conditioning in, latents out.
 
 Nothing in it waits for the device: what a step depends on beside the latents is known on the CPU. Only a
-watcher that stops images has to look.
+watcher that stops images has to look, and diffusers' UniPC solves its equations where the latents are.
 """
 
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ def _start(
     if isinstance(scheduler, DPMSolverSDEScheduler):
         positive = scheduler.sigmas[scheduler.sigmas > 0]
         levels = (positive.min().item(), positive.max().item())
-        brownian = scheduler.noise_sampler = Brownian(seeds, shape, levels, unet.device)
+        brownian = scheduler.noise_sampler = Brownian(seeds, shape, levels, latents)
     sizes = torch.tensor([_sizes(sampling)], device=unet.device, dtype=unet.dtype)
     return _Batch(latents, noise, brownian, text, sizes.repeat(len(text.tokens), 1))
 

@@ -78,21 +78,22 @@ class Brownian:
     Args:
         shape: of one image's latent.
         levels: the least and the greatest sigma.
+        like: gives the device and the precision of the latents.
     """
 
     def __init__(
-        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], device: torch.device
+        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], like: Tensor
     ) -> None:
         one = torch.zeros((1, *shape))
         self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
-        self._device = device
+        self._device, self._dtype = like.device, like.dtype
 
     def __call__(self, level: float, next_level: float) -> Tensor:
         with warnings.catch_warnings():
             # of an end of the path that is rounded on the way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
             noise = torch.cat([path(level, next_level) for path in self._paths])
-        return on_device(noise, self._device, noise.dtype)
+        return on_device(noise, self._device, self._dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these images only."""

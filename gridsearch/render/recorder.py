@@ -78,7 +78,7 @@ class Recorder:
     def latents(self, drawn: Tensor) -> Tensor:
         """Of all images: the final ones, and for those that were stopped what was predicted there."""
         ended = self._ended | dict(zip(self._active, drawn, strict=True))
-        return torch.stack([ended[image].to(drawn.dtype) for image in range(self._images)])
+        return torch.stack([ended[image].float() for image in range(self._images)])
 
     def traces(self) -> list[Trace]:
         """Of each image, as far as it came. Waits for the device."""
