@@ -23,6 +23,13 @@ PROVENANCE = [
 NEW = ("unet_calls", "unet_calls_saved", "stopped", "stopped_because", "film")
 
 
+# The settings of an image before there were more.
+EARLIER = (
+    *("prediction_type", "zero_terminal_snr", "timestep_spacing", "sampler", "steps", "cfg", "cfg_rescale"),
+    *("unconditional", "width", "height", "batch", "device", "dtype", "config", "vocabulary"),
+)
+
+
 def stored_run(folder: Path, prompts=("a cat", "a dog"), seeds=(11, 12), old: bool = False) -> Path:
     """Five trials: the images of the last ratio, 1, were stopped as noise, and all others were not."""
     references = [
@@ -33,6 +40,8 @@ def stored_run(folder: Path, prompts=("a cat", "a dog"), seeds=(11, 12), old: bo
     drawing = {"on": "cpu float32"} | ({} if old else {"settings": PROVENANCE})
     models = {"base": model("a1", "epsilon"), "vpred": model("b2", "v_prediction")}
     experiment = _experiment(prompts, seeds)
+    if old:
+        experiment["render"] = {key: experiment["render"][key] for key in EARLIER}
     facts = store.Facts(experiment, models, {"torch": "2.13.0"}, references, len(RATIOS), drawing, "x.toml")
     store.write_study(folder, facts, trials)
     return folder
