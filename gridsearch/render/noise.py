@@ -70,10 +70,24 @@ def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> 
     return noise.to(device)
 
 
-class Brownian:
-    """Brownian motion over the noise level, one path an image, as DPM++ SDE asks for it.
+class _Seeded(TorchFunctionMode):
+    """Within it, a `torch.randn` that names its generator gives another source's numbers of the same seed."""
 
-    The paths are those of torchsde, as in k-diffusion and diffusers, and follow from the seed whatever `rng`.
+    def __init__(self, rng: str) -> None:
+        super().__init__()
+        self._source = SOURCES[rng]
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is not torch.randn or kwargs.get("generator") is None:
+            return function(*args, **kwargs)
+        return self._source(kwargs["generator"].initial_seed()).draw(tuple(args[0]))
+
+
+class Brownian:
+    """Brownian motion over the noise level, one path an image, as A1111's SDE samplers ask for it.
+
+    The paths are those of torchsde, as in k-diffusion and diffusers, made of the numbers that `rng` names.
 
     Args:
         shape: of one image's latent.
@@ -82,14 +96,21 @@ class Brownian:
     """
 
     def __init__(
-        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], like: Tensor
+        self,
+        seeds: Sequence[int],
+        rng: str,
+        shape: tuple[int, ...],
+        levels: tuple[float, float],
+        like: Tensor,
     ) -> None:
         one = torch.zeros((1, *shape))
-        self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
+        self._numbers = _Seeded(rng)
         self._device, self._dtype = like.device, like.dtype
+        with self._numbers:
+            self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
 
     def __call__(self, level: float, next_level: float) -> Tensor:
-        with warnings.catch_warnings():
+        with self._numbers, warnings.catch_warnings():
             # of an end of the path that is rounded on the way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
             noise = torch.cat([path(level, next_level) for path in self._paths])
