@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.drawing import sampling_of
+from gridsearch.judging import judge, with_values
 from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import recipe_text
-from gridsearch.outcome import Outcome, score_row, stop_verdict
+from gridsearch.outcome import Outcome, score_row
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
-from gridsearch.score.score import Score, score
+from gridsearch.score.score import Score
 from gridsearch.setup import Setup, merge_over
 
 
@@ -36,7 +37,8 @@ def run_trial(
         row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, origin)
 
         began = time.perf_counter()
-        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite, stopped=stop_verdict(row))
+        row = with_values(row, setup.standard.scorers, drawn.pixels, case)
+        judged = judge(setup.standard, drawn.pixels, row)
         seconds["score"] += time.perf_counter() - began
 
         images.append(row | score_row(judged))

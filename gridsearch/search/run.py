@@ -1,6 +1,7 @@
 """A whole run: check, identify, open or resume the study, draw the references, search."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,7 +15,8 @@ from optuna.trial import TrialState
 from gridsearch import store
 from gridsearch.drawing import provenance, usual_notes
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
-from gridsearch.experiment import Experiment
+from gridsearch.experiment import Experiment, Scoring
+from gridsearch.judging import failure_notes, idle_notes, opened
 from gridsearch.merge.sources import Residence
 from gridsearch.outcome import Outcome
 from gridsearch.parameters import filled, searched_places, value_at
@@ -69,6 +71,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    standard = opened(experiment.score)
     render = experiment.render
     place = placement(render.device, render.dtype)
     facts = store.Facts(
@@ -91,7 +94,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     else:
         require_disk(experiment, out)
     hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
-    setup = load_setup(experiment, parents, out, listener, hashes)
+    setup = load_setup(experiment, parents, out, listener, hashes, standard)
     adapters = adapter_notes(setup.weights.adapters)
     notes = warnings_about(experiment, parents) + usual_notes(render) + foreign_settings(experiment)
     for note in notes + adapters + residence_notes(setup.residence):
@@ -116,15 +119,19 @@ def _run_study(
     trials = study.get_trials(deepcopy=False)
     done = sum(trial.state == TrialState.COMPLETE for trial in trials)
     listener.start(store.remaining(facts, trials), done, len(setup.cases), references)
+    noted: set[str] = set()
     if references is None:
         references = draw_references(setup, listener.reference)
         store.save_facts(study, replace(facts, references=references))
+        _note_failures(references, noted, listener)
     setup = with_references(setup, references)
+    for note in idle_notes(setup.standard):
+        listener.note(note)
     search(
         study,
         setup.experiment,
         budget,
-        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener),
+        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener, noted),
         on_trial=listener.trial,
     )
 
@@ -136,10 +143,12 @@ def residence_notes(place: Residence) -> list[str]:
     return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
 
 
-def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener) -> Outcome:
+def _evaluate(
+    number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener, noted: set[str]
+) -> Outcome:
     """A trial, with what may go wrong on any machine by its name."""
     try:
-        return run_trial(number, parameters, setup, listener.image)
+        outcome = run_trial(number, parameters, setup, listener.image)
     except torch.OutOfMemoryError as error:
         raise RunFailed(
             "The GPU ran out of memory, with one image at a time and the VAE in tiles.",
@@ -147,6 +156,16 @@ def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener
         ) from error
     except OSError as error:
         raise RunFailed("A file could not be read or written.", where=setup.out, why=str(error)) from error
+    _note_failures(outcome.images, noted, listener)
+    return outcome
+
+
+def _note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:
+    """Say of each scorer once what it has no value for; `noted` are those that were said of before."""
+    for name, text in failure_notes(rows).items():
+        if name not in noted:
+            noted.add(name)
+            listener.note(text)
 
 
 SHOWN = ("the sampler", "drawn on", "render.")  # parts whose values are short enough to be named
@@ -168,8 +187,16 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
             "This folder holds the results of a different experiment.",
             where=out,
             why=f"changed since: {', '.join(changed)}.",
-            fix="Choose another folder with --out, or delete this one.",
+            fix=_fix(changed, out),
         )
+
+
+def _fix(changed: Sequence[str], out: Path) -> str:
+    if changed == ["[score]"]:
+        return (
+            f"Score its images so too: gridsearch score {shlex.quote(str(out))} --experiment EXPERIMENT.toml"
+        )
+    return "Choose another folder with --out, or delete this one."
 
 
 def _comparable(facts: store.Facts) -> dict:
@@ -190,7 +217,7 @@ def _comparable(facts: store.Facts) -> dict:
         "the merge steps": json.dumps(experiment["merge"]),
         "the components": _components(facts.experiment),
         "the prompts": experiment["prompt"],
-        "[score]": experiment["score"],
+        "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
         **{f"render.{key}": value for key, value in render.items()},
         "the sampler": experiment["search"]["sampler"],
         "the searched values": None if is_grid else [facts.experiment[key] for key in ("merge", "render")],
