@@ -213,7 +213,7 @@ def score(
         Path | None,
         typer.Option(
             metavar="EXPERIMENT.toml",
-            help="Of a run: score it by this file's [score] from now on. Default: as the run was.",
+            help="Of a run: score it from now on as this file says under score. Default: as it was.",
         ),
     ] = None,
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_run_can_be_resumed_with_its_scorers_and_not_without(weighed, toy):
     run(experiment(toy, score=scored_by(*scorers)), FILE, weighed[0], Budget(), Quiet())
     with pytest.raises(BadInput, match=r"changed since: \[score\]") as caught:
         run(experiment(toy), FILE, weighed[0], Budget(), Quiet())
-    assert f"gridsearch score {weighed[0]} --experiment" in str(caught.value)
+    assert f"gridsearch score {weighed[0]} --experiment x.toml" in str(caught.value)
 
 
 # -- before the run

@@ -187,15 +187,14 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
             "This folder holds the results of a different experiment.",
             where=out,
             why=f"changed since: {', '.join(changed)}.",
-            fix=_fix(changed, out),
+            fix=_fix(changed, now.file, out),
         )
 
 
-def _fix(changed: Sequence[str], out: Path) -> str:
+def _fix(changed: Sequence[str], file: str, out: Path) -> str:
     if changed == ["[score]"]:
-        return (
-            f"Score its images so too: gridsearch score {shlex.quote(str(out))} --experiment EXPERIMENT.toml"
-        )
+        again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
+        return f"Score its images so too, and go on: {again}"
     return "Choose another folder with --out, or delete this one."
 
 
