@@ -10,24 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    JsonValue,
-    Tag,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.errors import BadInput
 from gridsearch.nearest import nearest
 from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
+from gridsearch.scoring import Scoring, Thresholds, with_paths
 from gridsearch.validation import bad_key
-from gridsearch.values import LISTED, Number, Range, Table, all_different, form
+from gridsearch.values import LISTED, Number, Range, Table, form
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
@@ -87,64 +79,6 @@ class Render(Table):
     trace: bool = False
     config: Path | None = None
     vocabulary: Path | None = None
-
-
-class Thresholds(Table):
-    """What the gates hold a picture against; the usual value where it is not said (see `score.verdict`)."""
-
-    blank_contrast: float | None = Field(default=None, ge=0, le=128)
-    blank_detail: float | None = Field(default=None, ge=0, le=1)
-    burnt_clipped: float | None = Field(default=None, ge=0, le=1)
-    burnt_contrast: float | None = Field(default=None, ge=0, le=128)
-    noise_sigma: float | None = Field(default=None, ge=0, le=255)
-    noise_correlation: float | None = Field(default=None, ge=-1, le=1)
-
-    def given(self) -> dict[str, float]:
-        """Those that are said."""
-        return self.model_dump(exclude_none=True)
-
-
-class Scorer(Table):
-    """A plug-in scorer by its name, how much it counts, and under other keys what it wants to know itself."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
-
-    name: str = Field(pattern=r"^[A-Za-z]\w*$")
-    weight: float = Field(default=0.0, ge=0, le=1000)
-    direction: Literal["lower", "higher"] | None = None
-
-    @model_validator(mode="after")
-    def _a_weight_has_a_direction(self) -> Self:
-        if self.weight and self.direction is None:
-            raise ValueError(
-                'a weight needs a direction: direction = "lower" or "higher" says what is better'
-            )
-        return self
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the scorer wants to know itself."""
-        return dict(self.__pydantic_extra__)
-
-
-class Scoring(Table):
-    """What images are judged by.
-
-    `references` are the models whose own renders say what healthy looks like. Default: every model's that
-    pass the gates.
-    """
-
-    references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
-    thresholds: Thresholds = Thresholds()
-    scorer: tuple[Scorer, ...] = ()
-
-    @model_validator(mode="after")
-    def _scorers_are_different(self) -> Self:
-        names = [scorer.name for scorer in self.scorer]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"the scorer {twice!r} is listed twice")
-        return self
 
 
 class Search(Table):
@@ -244,12 +178,6 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
 
     render = experiment.render
     paths = {key: here(value) for key in ("config", "vocabulary") if (value := getattr(render, key))}
-    scorers = tuple(
-        scorer.model_copy(
-            update={key: str(here(value)) for key, value in scorer.options.items() if _is_path(key, value)}
-        )
-        for scorer in experiment.score.scorer
-    )
     components = experiment.components
     if file := experiment.vae_file():
         components = components.model_copy(update={"vae": str(here(file))})
@@ -262,14 +190,9 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
             "adapters": {name: here(path) for name, path in experiment.adapters.items()},
             "components": components,
             "render": render.model_copy(update=paths),
-            "score": experiment.score.model_copy(update={"scorer": scorers}),
+            "score": with_paths(experiment.score, here),
         }
     )
-
-
-def _is_path(key: str, value: object) -> bool:
-    """Whether a scorer's option is a path, told by its name: no scorer is imported to read an experiment."""
-    return isinstance(value, str) and key.split("_")[-1] in ("folder", "file", "path")
 
 
 TABLES = {

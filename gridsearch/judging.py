@@ -6,14 +6,15 @@ from math import hypot
 
 import numpy as np
 
-from gridsearch.experiment import Scoring
 from gridsearch.outcome import number, stop_verdict
 from gridsearch.render.cases import Case, case_id
 from gridsearch.score.band import Band
 from gridsearch.score.beyond import Edge, beyond
-from gridsearch.score.plugins import Scorer, no_values, open_scorers, values_of
+from gridsearch.score.installed import open_scorers
+from gridsearch.score.plugins import Scorer, no_values, values_of
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import USUAL, Thresholds
+from gridsearch.scoring import Scoring
 
 
 @dataclass(frozen=True)

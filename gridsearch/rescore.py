@@ -10,12 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.errors import BadInput
-from gridsearch.experiment import TABLES, Experiment, Scoring
+from gridsearch.experiment import TABLES, Experiment
 from gridsearch.judging import Standard, failure_notes, idle_notes, judge, opened, with_values
 from gridsearch.outcome import Outcome, score_row
 from gridsearch.references import judged_references, standard_of
 from gridsearch.render.cases import Case, case_id, cases_of
 from gridsearch.score.image import read_image
+from gridsearch.scoring import Scoring
 from gridsearch.validation import bad_key
 
 

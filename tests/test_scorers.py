@@ -1,7 +1,7 @@
 """Plug-in scorers and thresholds, in a run and in one that is scored again; on the toy checkpoints."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
@@ -13,6 +13,8 @@ from gridsearch.plan import make_plan
 from gridsearch.report.build import build
 from gridsearch.report.tables import load_results
 from gridsearch.rescore import rescore
+from gridsearch.score.verdict import Thresholds as Gates
+from gridsearch.scoring import Thresholds
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from tests.score.plugin_package import install
@@ -262,3 +264,9 @@ def test_the_command_takes_the_score_table_of_an_experiment(copy, toy, tmp_path)
     images = pd.read_csv(copy / "images.csv")
     assert images["blur_effect"].between(0, 1).any()
     assert load_results(copy).settings["name"] == "small"
+
+
+def test_thresholds_of_an_experiment_are_those_of_the_gates():
+    given = {field.name for field in fields(Gates)}
+    assert set(Thresholds.model_fields) == given
+    assert Thresholds().given() == {}

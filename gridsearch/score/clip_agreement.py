@@ -30,8 +30,8 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 def clip_agreement(rgb: np.ndarray, case: Case, *, folder: str, device: str = "auto") -> float:
     """Cosine of the angle between the embeddings of an image and of its prompt, -1 to 1.
 
-    Of matching pairs it is about 0.3, of others about 0.15. The prompt is taken as it is written, weights in
-    brackets included, and cut at what the model reads, 77 tokens of OpenAI's.
+    The prompt is taken as it is written, weights in brackets included, and cut at what the model reads, 77
+    tokens of OpenAI's.
 
     Args:
         rgb: uint8 (H, W, 3).

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from gridsearch import store
 from gridsearch.drawing import provenance, usual_notes
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
-from gridsearch.experiment import Experiment, Scoring
+from gridsearch.experiment import Experiment
 from gridsearch.judging import failure_notes, idle_notes, opened
 from gridsearch.merge.sources import Residence
 from gridsearch.outcome import Outcome
@@ -28,6 +28,7 @@ from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
 from gridsearch.render.pipeline import placement
 from gridsearch.score.score import Score
+from gridsearch.scoring import Scoring
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.space import planned_trials
 from gridsearch.setup import Setup, draw_references, load_setup, with_references

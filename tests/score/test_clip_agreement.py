@@ -11,10 +11,11 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gridsearch.errors import BadInput
-from gridsearch.experiment import Scorer as Wanted
 from gridsearch.render.cases import Case
 from gridsearch.score.clip_agreement import clip_agreement, load, preprocessed
-from gridsearch.score.plugins import open_scorers, values_of
+from gridsearch.score.installed import open_scorers
+from gridsearch.score.plugins import values_of
+from gridsearch.scoring import Scorer as Wanted
 from tests.score.pictures import scene
 
 SIDE, LENGTH = 32, 16

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from gridsearch.errors import BadInput
-from gridsearch.experiment import Scorer as Wanted
 from gridsearch.report.tables import CASE, DRAWN, JUDGED
 from gridsearch.score import plugins
+from gridsearch.score.installed import TAKEN, open_scorers
 from gridsearch.score.metrics import Metrics
-from gridsearch.score.plugins import TAKEN, no_values, open_scorers, values_of
+from gridsearch.score.plugins import no_values, values_of
+from gridsearch.scoring import Scorer as Wanted
 from tests.score.plugin_package import install
 
 CODE = """
