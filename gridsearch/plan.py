@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from gridsearch import store
-from gridsearch.drawing import sampling_of, usual_notes
+from gridsearch.drawing import provenance, sampling_of, usual_notes
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.judging import opened
@@ -62,6 +62,7 @@ class Plan:
     memory: Memory
     seconds: float
     seconds_from: str  # what the estimate rests on
+    settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
     warnings: list[str]
 
     @property
@@ -99,6 +100,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         memory=_memory(experiment, weights),
         seconds=seconds * (trials * cases + references),
         seconds_from=seconds_from,
+        settings=provenance(experiment, parents),
         warnings=warnings_about(experiment, parents)
         + usual_notes(experiment.render)
         + foreign_settings(experiment)

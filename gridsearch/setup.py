@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from gridsearch.blocks import is_text
-from gridsearch.drawing import native_sampling
+from gridsearch.drawing import native_sampling, usual_value
 from gridsearch.experiment import Experiment
 from gridsearch.judging import Standard, opened
 from gridsearch.keeping import Origin, keep
@@ -25,6 +25,8 @@ from gridsearch.render.components import check_clip_skip, component_folder
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.recorder import Watch
+from gridsearch.render.samplers import SAMPLERS
+from gridsearch.render.sampling import GUIDANCE, Sampling
 from gridsearch.render.trace import trace_of
 from gridsearch.values import choices_of
 from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
@@ -132,16 +134,25 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
-        row = keep(setup.out, "references", name, drawn, sampling, origin)
+        row = keep(setup.out, "references", f"{name}.", drawn, sampling, origin)
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
 
+def watch_for(setup: Setup, sampling: Sampling) -> Watch:
+    """What is seen to in a trial: only alike guided trajectories compare with the references'."""
+    render = setup.experiment.render
+    alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)
+    if alike and SAMPLERS[sampling.sampler].steady:
+        return setup.watch
+    return replace(setup.watch, expected=None)
+
+
 def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
     """The setup that judges by these references, and stops what they say is hopeless."""
-    healthy = [row["trajectory"] for row in references if row["verdict"] == "ok" and "trajectory" in row]
-    expected = expected_of([trace_of(trajectory) for trajectory in healthy])
     models = setup.experiment.reference_models()  # after scoring again, fewer than were drawn
     chosen = [row for row in references if row["model"] in models]
+    healthy = [row["trajectory"] for row in chosen if row["verdict"] == "ok" and "trajectory" in row]
+    expected = expected_of([trace_of(trajectory) for trajectory in healthy])
     standard = standard_of(chosen, [case.id for case in setup.cases], setup.standard)
     return replace(setup, standard=standard, watch=replace(setup.watch, expected=expected))

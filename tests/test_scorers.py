@@ -112,7 +112,7 @@ def test_a_scorer_that_raises_leaves_its_cells_empty_and_is_told_of_once(weighed
     assert (pd.read_csv(out / "trials.csv")["moody"] == 1).all()
     (note,) = [note for note in notes if "moody" in note]
     assert note == (
-        "The scorer moody has no value for references/base_p2_s1.png: RuntimeError: no stars today. "
+        "The scorer moody has no value for references/base.p2_s1.png: RuntimeError: no stars today. "
         "Its cell is empty."
     )
     assert (load_results(out).trials["state"] == "COMPLETE").all()

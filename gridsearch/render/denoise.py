@@ -1,7 +1,7 @@
 """The denoising loop: noise and conditioning in, latents out.
 
 Nothing in it waits for the device: what a step depends on beside the latents is known on the CPU. Only a
-watcher that stops images has to look.
+watcher that stops images has to look, and diffusers' UniPC solves its equations where the latents are.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridsearch.render.encode import Conditioning
 from gridsearch.render.guidance import calls_of, guided, perturbed_attention
-from gridsearch.render.noise import Brownian, Noise
+from gridsearch.render.noise import Brownian, Noise, on_device
 from gridsearch.render.sampling import MODES, Sampling
 from gridsearch.render.schedulers import keep_rows, noise_level
 
@@ -103,12 +103,12 @@ def _start(
     shape: tuple[int, ...],
 ) -> _Batch:
     noise = Noise(seeds, sampling.rng)
-    latents = noise.draw(shape).to(unet.device, unet.dtype) * scheduler.init_noise_sigma
+    latents = on_device(noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
     brownian = None
     if isinstance(scheduler, DPMSolverSDEScheduler):
         positive = scheduler.sigmas[scheduler.sigmas > 0]
         levels = (positive.min().item(), positive.max().item())
-        brownian = scheduler.noise_sampler = Brownian(seeds, shape, levels, unet.device)
+        brownian = scheduler.noise_sampler = Brownian(seeds, shape, levels, latents)
     sizes = torch.tensor([_sizes(sampling)], device=unet.device, dtype=unet.dtype)
     return _Batch(latents, noise, brownian, text, sizes.repeat(len(text.tokens), 1))
 

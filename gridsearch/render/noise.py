@@ -59,7 +59,15 @@ class Noise(TorchFunctionMode):
         if function is not torch.randn or kwargs.get("generator") is not None:
             return function(*args, **kwargs)
         _, *shape = args[0]
-        return self.draw(tuple(shape)).to(kwargs.get("device"), kwargs.get("dtype"))
+        return on_device(self.draw(tuple(shape)), kwargs["device"], kwargs["dtype"])
+
+
+def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """Numbers of the CPU, moved without waiting for what the device is at."""
+    noise = noise.to(dtype)
+    if torch.device(device).type == "cuda":
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
 
 
 class Brownian:
@@ -70,20 +78,22 @@ class Brownian:
     Args:
         shape: of one image's latent.
         levels: the least and the greatest sigma.
+        like: gives the device and the precision of the latents.
     """
 
     def __init__(
-        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], device: torch.device
+        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], like: Tensor
     ) -> None:
         one = torch.zeros((1, *shape))
         self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
-        self._device = device
+        self._device, self._dtype = like.device, like.dtype
 
     def __call__(self, level: float, next_level: float) -> Tensor:
         with warnings.catch_warnings():
             # of an end of the path that is rounded on the way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
-            return torch.cat([path(level, next_level) for path in self._paths]).to(self._device)
+            noise = torch.cat([path(level, next_level) for path in self._paths])
+        return on_device(noise, self._device, self._dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these images only."""

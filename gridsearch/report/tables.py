@@ -14,7 +14,7 @@ from gridsearch.spreadsheet import to_csv
 
 TRIAL_SECONDS = ("merge", "render", "score")
 CASE = ("prompt_id", "prompt", "seed", "prediction_type")
-DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "file", "film")
+DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because", "file", "film")
 JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", *DRAWN)
 
 
@@ -46,6 +46,7 @@ def load_results(folder: Path) -> Results:
         planned=complete + remaining,
         file=facts.file,
         extras=facts.extras,
+        provenance=tuple(facts.drawing.get("settings", ())),
     )
 
 
