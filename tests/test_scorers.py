@@ -1,7 +1,9 @@
 """Plug-in scorers and thresholds, in a run and in one that is scored again; on the toy checkpoints."""
 
+import re
 import shutil
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -270,3 +272,9 @@ def test_thresholds_of_an_experiment_are_those_of_the_gates():
     given = {field.name for field in fields(Gates)}
     assert set(Thresholds.model_fields) == given
     assert Thresholds().given() == {}
+
+
+def test_the_docs_name_the_usual_thresholds():
+    text = (Path(__file__).parent.parent / "docs" / "scorers.md").read_text()
+    table = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
+    assert {name: float(value) for name, value in table.items()} == vars(Gates())
