@@ -18,8 +18,9 @@ from gridsearch.nearest import nearest
 from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
+from gridsearch.scoring import Scoring, Thresholds, with_paths
 from gridsearch.validation import bad_key
-from gridsearch.values import LISTED, Number, Range, Table, all_different, form, least_and_most
+from gridsearch.values import LISTED, Number, Range, Table, form, least_and_most
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
@@ -101,12 +102,6 @@ class Render(Table):
     trace: bool = False
     config: Path | None = None
     vocabulary: Path | None = None
-
-
-class Scoring(Table):
-    """Whose own renders say what healthy looks like. Default: every model's that pass the gates."""
-
-    references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
 
 
 class Search(Table):
@@ -218,6 +213,7 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
             "adapters": {name: here(path) for name, path in experiment.adapters.items()},
             "components": components,
             "render": render.model_copy(update=paths),
+            "score": with_paths(experiment.score, here),
         }
     )
 
@@ -229,5 +225,6 @@ TABLES = {
     "render": Render,
     "prompt": Prompt,
     "score": Scoring,
+    "score.thresholds": Thresholds,
     "search": Search,
 }

@@ -13,6 +13,7 @@ from gridsearch import store
 from gridsearch.drawing import provenance, sampling_of, usual_notes
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
+from gridsearch.judging import opened
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.prompt_notes import foreign_settings
@@ -73,10 +74,11 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     """Check an experiment and say what it needs.
 
     Raises:
-        BadInput: it could not run: a file, a setting, the disk or the memory.
+        BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    opened(experiment.score)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     check_file(parents.first.path, config)

@@ -204,6 +204,9 @@ def show_plan(plan: Any) -> None:
     table.add_row("text encoders", escape(_component_text(experiment.components.text_encoders)))
     for name, values in plan.searched.items():
         table.add_row(escape(name), escape(_values_text(values)))
+    for scorer in experiment.score.scorer:
+        weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
+        table.add_row(escape(scorer.name), weighs)
     prompts = len(experiment.prompt)
     table.add_row("sampler", experiment.search.sampler)
     table.add_row(

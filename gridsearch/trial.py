@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.drawing import sampling_of
+from gridsearch.judging import judge, with_values
 from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import lent_text, recipe_text
-from gridsearch.outcome import Outcome, score_row, stop_verdict
+from gridsearch.outcome import Outcome, score_row
 from gridsearch.overlap import overlapped
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import Drawn, draw
-from gridsearch.score.score import Score, score
+from gridsearch.score.score import Score
 from gridsearch.setup import Setup, merge_over, watch_for
 
 
@@ -34,8 +35,8 @@ def run_trial(
     def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
         row = keep(setup.out, "images", f"t{number:04}_", drawn, sampling, origin)
         began = time.perf_counter()
-        band = setup.bands[drawn.case.id]
-        judged = score(drawn.pixels, band, finite=drawn.finite, stopped=stop_verdict(row))
+        row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+        judged = judge(setup.standard, drawn.pixels, row)
         return drawn, row, judged, time.perf_counter() - began
 
     watch = watch_for(setup, sampling)

@@ -15,6 +15,7 @@ from gridsearch import store
 from gridsearch.drawing import DRAWING, provenance, usual_notes
 from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
+from gridsearch.judging import failure_notes, idle_notes, opened
 from gridsearch.merge.sources import Residence
 from gridsearch.outcome import Outcome
 from gridsearch.parents import identify, identify_extras, open_parents, require_mode, warnings_about
@@ -69,6 +70,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    standard = opened(experiment.score)
     render = experiment.render
     place = placement(render.device, render.dtype)
     facts = store.Facts(
@@ -92,7 +94,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     else:
         require_disk(experiment, out)
     hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
-    setup = load_setup(experiment, parents, out, listener, hashes)
+    setup = load_setup(experiment, parents, out, listener, hashes, standard)
     adapters = adapter_notes(setup.weights.adapters)
     notes = warnings_about(experiment, parents) + usual_notes(render) + foreign_settings(experiment)
     for note in notes + adapters + residence_notes(setup.residence):
@@ -117,16 +119,20 @@ def _run_study(
     trials = study.get_trials(deepcopy=False)
     done = sum(trial.state == TrialState.COMPLETE for trial in trials)
     listener.start(store.remaining(facts, trials), done, len(setup.cases), references)
+    noted: set[str] = set()
     if references is None:
         with _named(setup.out):
             references = draw_references(setup, listener.reference)
         store.save_facts(study, replace(facts, references=references))
+        _note_failures(references, noted, listener)
     setup = with_references(setup, references)
+    for note in idle_notes(setup.standard):
+        listener.note(note)
     search(
         study,
         setup.experiment,
         budget,
-        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener),
+        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener, noted),
         on_trial=listener.trial,
     )
 
@@ -138,9 +144,21 @@ def residence_notes(place: Residence) -> list[str]:
     return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
 
 
-def _evaluate(number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener) -> Outcome:
+def _evaluate(
+    number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener, noted: set[str]
+) -> Outcome:
     with _named(setup.out):
-        return run_trial(number, parameters, setup, listener.image)
+        outcome = run_trial(number, parameters, setup, listener.image)
+    _note_failures(outcome.images, noted, listener)
+    return outcome
+
+
+def _note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:
+    """Say of each scorer once what it has no value for; `noted` are those that were said of before."""
+    for name, text in failure_notes(rows).items():
+        if name not in noted:
+            noted.add(name)
+            listener.note(text)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Whether a results folder holds the same run: only then may it be resumed."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from gridsearch import store
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.parameters import filled, searched_places, value_at
+from gridsearch.scoring import Scoring
 
 SHOWN = (
     "the sampler",
@@ -34,8 +36,15 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
             "This folder holds the results of a different experiment.",
             where=out,
             why=f"changed since: {', '.join(changed)}.",
-            fix="Choose another folder with --out, or delete this one.",
+            fix=_fix(changed, now.file, out),
         )
+
+
+def _fix(changed: Sequence[str], file: str, out: Path) -> str:
+    if changed == ["[score]"]:
+        again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
+        return f"Score its images so too, and go on: {again}"
+    return "Choose another folder with --out, or delete this one."
 
 
 def _comparable(facts: store.Facts) -> dict:
@@ -56,7 +65,7 @@ def _comparable(facts: store.Facts) -> dict:
         "the merge steps": json.dumps(experiment["merge"]),
         "the components": _components(facts.experiment),
         "the prompts": experiment["prompt"],
-        "[score]": experiment["score"],
+        "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
         **{f"render.{key}": value for key, value in render.items()},
         "the sampler": experiment["search"]["sampler"],
         "the searched values": None if is_grid else _searched(facts.experiment),
