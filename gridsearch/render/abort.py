@@ -102,7 +102,7 @@ def hopeless(trace: Trace, expected: Expected | None, values: int) -> Stop | Non
     most = std * max(correlation + error, 0.0) ** 0.5 if std > 0 else 0.0
     if most < FLAT * typical:
         return Stop("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
-    if correlation + error < NOISY * least:
+    if correlation + error < NOISY * least and std > typical:  # fainter noise may still fade to one tone
         why = f"neighbouring latents correlate by {correlation:.2f}, the references' by {least:.2f} at least"
         return Stop("noise", why, call)
     return None

@@ -87,8 +87,9 @@ def test_between_two_levels_the_logarithm_is_interpolated():
         (trace(std=(0.0, 0.0), autocorrelation=(np.nan, np.nan)), "blank"),
         (trace(std=(9.0, 4.9)), None),
         (trace(std=(1.0, 5.1)), "noise"),
-        (trace(autocorrelation=(0.0, 0.25)), "noise"),
+        (trace(std=(1.0, 1.4), autocorrelation=(0.0, 0.25)), "noise"),
         (trace(autocorrelation=(0.0, 0.40)), None),
+        (trace(std=(1.0, 0.8), autocorrelation=(0.0, 0.25)), None),
         (trace(finite=(True, False)), "nan"),
     ],
 )
