@@ -19,7 +19,7 @@ BLANK_CONTRAST = 8.0  # levels; less than this is one tone
 BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
 BURNT_CLIPPED = 0.30  # share of channel values, together with
 BURNT_CONTRAST = 70.0  # levels
-NOISE_SIGMA = 6.0  # levels, in the flattest areas
+NOISE_SIGMA = 4.5  # levels, in the flattest areas; renders stay below 1, grainy photographs below 3
 NOISE_CORRELATION = 0.8  # of neighbouring pixels
 
 

@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from gridsearch.score.cells import cut
 from gridsearch.score.image import read_image
 
-GRIDS = Path(__file__).parents[3] / "shared" / "grids"
+# Beside this repository, or beside the folder that holds its worktrees.
+_PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
+GRIDS = next((place for place in _PLACES if place.is_dir()), _PLACES[0])
 # Left to right: h healthy, b blank, g ghost, u burnt, f shards, n noise. From the README beside them.
 LABELS = {"0001": "hbhuu", "0003": "hbhff", "0019": "bbbnfn", "0110": "hbbbu", "0124": "hbguf"}
 REFERENCE = {"0001": 0, "0003": 0, "0110": 0, "0124": 0}
