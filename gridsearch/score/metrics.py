@@ -16,6 +16,10 @@ from gridsearch.score.image import working_copy
 
 CLIPPED_LOW, CLIPPED_HIGH = 8, 247  # a channel value at or beyond these counts as clipped
 TEXTURED = 4.0  # a block whose luma varies by more than this many levels holds something
+# What white noise adds to a window, in its sigmas: to the range of an edge, and in quadrature to the steepest
+# 1-px difference; and the least shares of both that are taken to be the picture's.
+RANGE_OF_NOISE, SLOPE_OF_NOISE = 2.4, 5.0
+LEAST_RANGE, LEAST_SLOPE = 0.5, 0.45
 EDGE_RANGE = 12.0  # a window whose luma spans fewer levels holds no edge to measure
 
 
@@ -67,9 +71,10 @@ def measure(rgb: np.ndarray) -> Metrics:
     copy = working_copy(rgb)
     luma = luma_of(copy)
     grain = grain_of(*luma.shape)
+    fine = flat_noise(luma, grain)
     return Metrics(
-        blur=edge_width(luma, grain),
-        noise=grain_noise(luma, grain),
+        blur=edge_width(luma, grain, 0.0 if isnan(fine) else fine),
+        noise=grain_noise(luma, grain, fine),
         contrast=float(luma.std(dtype=np.float64)),
         clipped=clipped_share(copy),
         colourfulness=colourfulness(copy),
@@ -94,7 +99,7 @@ def grain_of(height: int, width: int) -> int:
     return round(min(max(sqrt(height * width) / 32, 6), 16))
 
 
-def edge_width(luma: np.ndarray, grain: int) -> float:
+def edge_width(luma: np.ndarray, grain: int, noise: float) -> float:
     """Gaussian sigma of the strongest edges, in pixels; nan where no edge spans EDGE_RANGE levels.
 
     An edge of height r blurred by a Gaussian of sigma s has the steepest slope d = r / (sqrt(2 pi) s).
@@ -102,6 +107,14 @@ def edge_width(luma: np.ndarray, grain: int) -> float:
     largest range the median counts: these hold the outlines, not the grain. (In the spirit of the
     edge-width measure of Marziliano et al. 2002; unlike Crété's blur effect of 2007 it has no value
     where there is no edge.)
+
+    Noise widens the range and steepens the slope, which is taken off again. Only part of either may be
+    noise, or nothing would be left where there is nothing but noise.
+
+    Args:
+        luma: (H, W), levels.
+        grain: half a window, pixels.
+        noise: sigma of white noise in the picture, levels.
     """
     step = 2 if grain >= 16 else 1  # windows overlap so much that every other one, each way, says the same
     reach = 2 * (grain // step) + 1
@@ -113,7 +126,9 @@ def edge_width(luma: np.ndarray, grain: int) -> float:
         return nan
     strongest = spans >= least
     slopes = ndimage.maximum_filter(_most(_slope(luma), step), reach)[strongest]
-    return float(np.median(spans[strongest] / slopes)) / sqrt(2 * pi)
+    ranges = np.maximum(spans[strongest] - RANGE_OF_NOISE * noise, LEAST_RANGE * spans[strongest])
+    steepest = np.sqrt(np.maximum(slopes**2 - (SLOPE_OF_NOISE * noise) ** 2, (LEAST_SLOPE * slopes) ** 2))
+    return float(np.median(ranges / steepest)) / sqrt(2 * pi)
 
 
 def _most(plane: np.ndarray, edge: int) -> np.ndarray:
@@ -131,14 +146,17 @@ def _slope(luma: np.ndarray) -> np.ndarray:
     return np.hypot(down, right)
 
 
-def grain_noise(luma: np.ndarray, grain: int) -> float:
+def grain_noise(luma: np.ndarray, grain: int, fine: float) -> float:
     """Sigma of noise in flat areas, in levels: the larger of two scales; nan where neither can be taken.
 
     Noise of an undenoised latent has grains of 8 px at native size, which a mask of 3 px hardly sees;
     on the picture halved it does. White noise is halved with it, so its sigma is that of the full scale.
     Fur, grass and cloth look like coarse grain too, but seldom everywhere: there the quietest blocks count.
+
+    Args:
+        fine: that of the full scale, from `flat_noise`.
     """
-    scales = flat_noise(luma, grain), flat_noise(halved(luma), max(grain // 2, 6), quantile=0.25)
+    scales = fine, flat_noise(halved(luma), max(grain // 2, 6), quantile=0.25)
     return max((sigma for sigma in scales if not isnan(sigma)), default=nan)
 
 

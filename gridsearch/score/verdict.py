@@ -79,10 +79,12 @@ def _snow(metrics: Metrics, band: Band) -> Verdict | None:
 def _burnt(metrics: Metrics, band: Band) -> Verdict | None:
     """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
 
-    Without references strong colours count for nothing: a flower on black is clipped and vivid too.
+    Without references strong colours alone count for nothing: a flower on black is clipped and vivid too.
     """
     beyond = metrics.clipped - band.clipped.high
-    absolute = metrics.clipped > BURNT_CLIPPED and beyond > 0.1 and metrics.contrast > BURNT_CONTRAST
+    vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
+    strong = metrics.contrast > BURNT_CONTRAST or vivid
+    absolute = metrics.clipped > BURNT_CLIPPED and beyond > 0.1 and strong
     contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
     garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
     flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
@@ -93,12 +95,17 @@ def _burnt(metrics: Metrics, band: Band) -> Verdict | None:
 
 
 def _grainy(metrics: Metrics, band: Band) -> Verdict | None:
-    """Strong grain in flat areas; or half as strong, and neighbouring pixels are loosely related too."""
+    """Strong grain in flat areas; or half as strong in a picture that is loose or clipped as well.
+
+    Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
+    grain is cut off.
+    """
     room = _room(metrics)
     strong = metrics.noise > max(NOISE_SIGMA * room, 2 * _high(band.noise))
     visible = metrics.noise > max(NOISE_SIGMA / 2 * room, 3 * _high(band.noise))
     loose = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) / 2 * room, _low(band.autocorrelation))
-    if strong or (visible and loose):
+    cut_off = metrics.clipped > max(BURNT_CLIPPED, band.clipped.high)
+    if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
     return None
