@@ -70,7 +70,7 @@ def real_cells(references: str) -> Labelled:
     """
     found = []
     for grid in LABELS:
-        pictures, band = cells(grid), POPULATION
+        pictures, band = list(cells(grid)), POPULATION
         if references == "own":
             if grid not in REFERENCE:
                 continue

@@ -51,13 +51,13 @@ def usable_reference(metrics: Metrics) -> bool:
 
 def _black(metrics: Metrics, band: Band) -> Verdict | None:
     if metrics.brightness < BLANK_CONTRAST and metrics.contrast < BLANK_CONTRAST:
-        return Verdict("black", f"mean luma is {metrics.brightness:.1f} of 255")
+        return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
     return None
 
 
 def _blank(metrics: Metrics, band: Band) -> Verdict | None:
     if metrics.contrast < BLANK_CONTRAST:
-        spread = f"luma varies by {metrics.contrast:.1f} levels only"
+        spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
         return Verdict("blank", spread + _expected(band, "contrast"))
     if metrics.detail < min(BLANK_DETAIL, band.detail.low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
@@ -71,7 +71,7 @@ def _snow(metrics: Metrics, band: Band) -> Verdict | None:
     # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
     grain = metrics.noise > max(NOISE_SIGMA / 4 * room, _high(band.noise))
     if unrelated and grain:
-        correlation = f"neighbouring pixels correlate by {metrics.autocorrelation:.2f} only"
+        correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
@@ -113,17 +113,17 @@ def _grainy(metrics: Metrics, band: Band) -> Verdict | None:
 
 def _ghost(metrics: Metrics, band: Band) -> Verdict | None:
     """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
-    pale = f"contrast is {metrics.contrast:.0f} levels" + _expected(band, "contrast")
+    pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
     if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
         return Verdict("ghost", pale)
     sharp = _high(band.blur, missing=inf)
-    blurred = f"its edges are {metrics.blur:.1f} px wide" + _expected(band, "blur")
+    blurred = f"it has edges of {metrics.blur:.1f} px" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
     if metrics.contrast > 0.75 * band.contrast.typical:
         return None
     if isnan(metrics.blur):
-        return Verdict("ghost", f"{pale}, and it has no edges")
+        return Verdict("ghost", f"{pale}, and no edges")
     if metrics.blur > 2 * sharp:
         return Verdict("ghost", f"{pale}, and {blurred}")
     if metrics.detail < band.detail.low / 3:
@@ -162,4 +162,5 @@ def _expected(band: Band, name: str) -> str:
         number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
     if band.own:
         return f", its reference has {number}"
-    return f", the references have {number}" if band.references else f", healthy pictures have {number}"
+    others = "the references" if band.references else "healthy pictures"
+    return f", {others} have about {number}"

@@ -1,5 +1,6 @@
 """Pictures to score: drawn ones, and the cells of the published grids where they are at hand."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,12 @@ def grey(plane):
     return np.repeat(to_bytes(plane)[..., None], 3, axis=2)
 
 
+@cache
 def cells(grid):
-    """The cells of one published grid, left to right, and their labels: [("h", uint8 (H, W, 3)), ...]."""
+    """The cells of one published grid, left to right, and their labels: (("h", uint8 (H, W, 3)), ...)."""
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
     found = cut(read_image(path), path)
-    return [(label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True)]
+    return tuple((label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True))
 
 
 def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safetensors [57a96b981e]",)):
