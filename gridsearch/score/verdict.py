@@ -117,7 +117,7 @@ def _ghost(metrics: Metrics, band: Band) -> Verdict | None:
     if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
         return Verdict("ghost", pale)
     sharp = _high(band.blur, missing=inf)
-    blurred = f"it has edges of {metrics.blur:.1f} px" + _expected(band, "blur")
+    blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
     if metrics.contrast > 0.75 * band.contrast.typical:
