@@ -192,7 +192,8 @@ def report(folder: ResultsFolder) -> None:
 
 
 @app.command(
-    epilog="Examples: gridsearch score results/toy    gridsearch score a.png b.png --reference good.png    "
+    epilog="Examples: gridsearch score results/toy    gridsearch score results/toy --experiment new.toml    "
+    "gridsearch score a.png b.png --reference good.png    "
     "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv"
 )
 def score(
@@ -208,6 +209,13 @@ def score(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
+    experiment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EXPERIMENT.toml",
+            help="Of a run: score it from now on as this file says under score. Default: as it was.",
+        ),
+    ] = None,
 ) -> None:
     """Score a run's stored images again, or any images; renders nothing.
 
@@ -217,20 +225,30 @@ def score(
     from gridsearch.store import has_study
 
     if len(paths) == 1 and has_study(paths[0]):
-        _score_again(paths[0], reference, csv)
+        _score_again(paths[0], reference, csv, experiment)
+    elif experiment:
+        raise BadInput(
+            "--experiment says how to score a run again.",
+            where=paths[0],
+            fix="Name one results folder, or leave it out.",
+        )
     else:
         _score_files(paths, reference, csv)
 
 
-def _score_again(folder: Path, reference: str | None, csv: Path | None) -> None:
+def _score_again(folder: Path, reference: str | None, csv: Path | None, experiment_file: Path | None) -> None:
     if reference or csv:
         raise BadInput(
             "A run has its own references and tables.", where=folder, fix="Leave out --reference and --csv."
         )
+    from gridsearch.experiment import load_experiment
     from gridsearch.rescore import rescore
 
+    scoring = load_experiment(experiment_file).score if experiment_file else None
     with terminal.Progress() as progress:
-        rescore(folder, progress.counting)
+        notes = rescore(folder, progress.counting, scoring)
+    for note in notes:
+        terminal.show_note(note)
     report(folder)
 
 

@@ -13,6 +13,8 @@ from gridsearch.parents import Parents
 from gridsearch.render.sampling import MODES, Sampling
 from gridsearch.values import Range
 
+DRAWING = 2  # to be raised where the same settings draw other pictures than before
+
 
 def sampling_of(render: Render, parents: Parents) -> Sampling:
     """The settings of a merge's images."""
@@ -99,7 +101,6 @@ def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[t
         "prediction_type": f"{first} predicts it ({merged[first].source})",
         "zero_terminal_snr": _snr_source(sampling, parents),
         "timestep_spacing": mode.spacing_source(sampling.zero_terminal_snr),
-        **dict.fromkeys(SIZES, "the image's size, uncropped"),
     }
     for name, value in vars(sampling).items():
         given = name in render.model_fields_set and getattr(render, name) is not None

@@ -13,20 +13,22 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.errors import BadInput
+from gridsearch.files import from_home
 from gridsearch.nearest import nearest
 from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
+from gridsearch.scoring import Scoring, Thresholds, with_paths
 from gridsearch.validation import bad_key
-from gridsearch.values import LISTED, Number, Range, Table, all_different, form
+from gridsearch.values import LISTED, Number, Range, Table, form, least_and_most
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 
-_Step = Annotated[int, Field(ge=1, le=1000)]  # SDXL was trained on a thousand
+_Step = Annotated[int, Field(ge=1, le=1000, strict=True)]  # SDXL was trained on a thousand
 _Steps = Annotated[tuple[_Step, ...], *LISTED]
 Steps = Annotated[Annotated[_Step, Tag("value")] | _Steps, Discriminator(form)]
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, strict=True)]
 _Counts = Annotated[tuple[_Count, ...], *LISTED]
 Count = Annotated[Annotated[_Count, Tag("value")] | _Counts, Discriminator(form)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
@@ -41,7 +43,29 @@ def _share(value: object) -> object:
 
 
 def _unless_auto(value: object) -> object:
-    return None if value == "auto" else value
+    if isinstance(value, str) and value.lower() != "auto":
+        raise ValueError('give a number of images, or "auto" for as many as fit')
+    return None if isinstance(value, str) else value
+
+
+def _rng(value: object) -> object:
+    """A1111's own names: "NV" is the same numbers as "GPU"."""
+    return {"nv": "gpu"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+def _between(low: float, high: float) -> AfterValidator:
+    def check(value: Any) -> Any:
+        least, most = least_and_most(value)
+        if least < low or most > high:
+            raise ValueError(f"must be between {low:g} and {high:g}")
+        return value
+
+    return AfterValidator(check)
+
+
+Positive = Annotated[Number, _between(0, 1000)]
+Share = Annotated[Number, _between(0, 1)]
+Pixels = Annotated[Number, _between(0, 16_384)]  # what SDXL is told is no larger in half precision
 
 
 # -- the tables of the file, beside those of its recipe
@@ -55,35 +79,29 @@ class Render(Table):
     timestep_spacing: TimestepSpacing | None = None
     sampler: Sampler = "euler"
     steps: Steps = 28
-    cfg: Number = 5.0
-    cfg_rescale: Number = 0.0
-    pag_scale: Number = 0.0
+    cfg: Positive = 5.0
+    cfg_rescale: Share = 0.0
+    pag_scale: Positive = 0.0
     unconditional: Literal["zeros", "empty"] = "zeros"
     clip_skip: Count = 2
-    rng: Literal["cpu", "gpu"] = "cpu"
+    rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
     width: int = Field(default=1024, gt=0, multiple_of=8)
     height: int = Field(default=1024, gt=0, multiple_of=8)
-    original_width: Number | None = None
-    original_height: Number | None = None
-    crop_left: Number | None = None
-    crop_top: Number | None = None
-    target_width: Number | None = None
-    target_height: Number | None = None
+    original_width: Pixels | None = None
+    original_height: Pixels | None = None
+    crop_left: Pixels | None = None
+    crop_top: Pixels | None = None
+    target_width: Pixels | None = None
+    target_height: Pixels | None = None
     batch: Annotated[_Count | None, BeforeValidator(_unless_auto)] = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     compile: bool = False
-    early_abort: Annotated[float, BeforeValidator(_share), Field(ge=0, lt=1)] = USUAL_ABORT
+    early_abort: Annotated[float, BeforeValidator(_share), Field(ge=0, le=0.9)] = USUAL_ABORT
     trace: bool = False
     config: Path | None = None
     vocabulary: Path | None = None
-
-
-class Scoring(Table):
-    """Whose own renders say what healthy looks like. Default: every model's that pass the gates."""
-
-    references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
 
 
 class Search(Table):
@@ -179,7 +197,7 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
 
 def _with_paths(experiment: Experiment, base: Path) -> Experiment:
     def here(path: Path | str) -> Path:
-        return base / Path(path).expanduser()
+        return base / from_home(path)
 
     render = experiment.render
     paths = {key: here(value) for key in ("config", "vocabulary") if (value := getattr(render, key))}
@@ -195,6 +213,7 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
             "adapters": {name: here(path) for name, path in experiment.adapters.items()},
             "components": components,
             "render": render.model_copy(update=paths),
+            "score": with_paths(experiment.score, here),
         }
     )
 
@@ -206,5 +225,6 @@ TABLES = {
     "render": Render,
     "prompt": Prompt,
     "score": Scoring,
+    "score.thresholds": Thresholds,
     "search": Search,
 }

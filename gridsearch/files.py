@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from gridsearch.errors import BadInput
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write beside `path`, flush to disk, then rename over it.
@@ -22,6 +24,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def from_home(path: Path | str) -> Path:
+    """The path with its `~` or `~name` made a folder.
+
+    Raises:
+        BadInput: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadInput("There is no such home folder.", where=path, fix="Write the whole path.") from error
 
 
 def cache_folder() -> Path:

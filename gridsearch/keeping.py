@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gridsearch.files import write_atomic
 from gridsearch.outcome import case_row
+from gridsearch.recipe import Recipe
 from gridsearch.render.draw import Drawn
 from gridsearch.render.infotext import parameters_text
 from gridsearch.render.png import png_bytes
@@ -24,14 +25,15 @@ class Origin:
     place: object
 
 
-def merge_hash(recipe: str, hashes: Mapping[str, str]) -> str:
+def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
     """Ten digits that tell merges apart, as A1111's short hash tells files.
 
     Args:
-        recipe: how the weights are merged.
+        recipe: its values fixed.
         hashes: of the files by their names in the recipe.
     """
-    return hashlib.sha256(json.dumps([recipe, sorted(hashes.items())]).encode()).hexdigest()[:10]
+    said = recipe.model_dump_json(include={"merge", "components"})
+    return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
 
 
 def keep(out: Path, folder: str, name: str, drawn: Drawn, sampling: Sampling, origin: Origin) -> dict:
@@ -39,9 +41,9 @@ def keep(out: Path, folder: str, name: str, drawn: Drawn, sampling: Sampling, or
 
     Args:
         folder: "images" or "references".
-        name: whose image it is; the case's name follows.
+        name: whose image it is, with the mark that parts it from the case's name after it.
     """
-    stem = f"{name}_{drawn.case.id}"
+    stem = f"{name}{drawn.case.id}"
     text = parameters_text(drawn.case, sampling, **vars(origin))
     file = f"{folder}/{stem}.png"
     write_atomic(out / file, png_bytes(drawn.pixels, text))

@@ -83,3 +83,8 @@ def score_row(score: Score) -> dict:
     """What is thought of an image."""
     judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
     return judged | asdict(score.metrics)
+
+
+def number(stored: float | None) -> float:
+    """A number as it was before it was stored: an undefined one is None there."""
+    return float("nan") if stored is None else stored

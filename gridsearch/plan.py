@@ -10,9 +10,10 @@ import psutil
 import torch
 
 from gridsearch import store
-from gridsearch.drawing import sampling_of, usual_notes
+from gridsearch.drawing import provenance, sampling_of, usual_notes
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
+from gridsearch.judging import opened
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.prompt_notes import foreign_settings
@@ -61,6 +62,7 @@ class Plan:
     memory: Memory
     seconds: float
     seconds_from: str  # what the estimate rests on
+    settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
     warnings: list[str]
 
     @property
@@ -72,10 +74,11 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
     """Check an experiment and say what it needs.
 
     Raises:
-        BadInput: it could not run: a file, a setting, the disk or the memory.
+        BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    opened(experiment.score)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     check_file(parents.first.path, config)
@@ -97,6 +100,7 @@ def make_plan(experiment: Experiment, folder: Path) -> Plan:
         memory=_memory(experiment, weights),
         seconds=seconds * (trials * cases + references),
         seconds_from=seconds_from,
+        settings=provenance(experiment, parents),
         warnings=warnings_about(experiment, parents)
         + usual_notes(experiment.render)
         + foreign_settings(experiment)

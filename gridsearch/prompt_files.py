@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gridsearch.errors import BadInput
+from gridsearch.files import from_home
 from gridsearch.nearest import nearest
 from gridsearch.render.infotext import parameters_of, read_parameters
 
@@ -63,7 +64,7 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
     Raises:
         BadInput: there is none, or one cannot be read: file, line and what is wrong with it.
     """
-    path = base / Path(file).expanduser()
+    path = base / from_home(file)
     try:
         if path.is_file() and path.suffix.lower() in TEXTS:
             return _in_text(path, file)
@@ -187,7 +188,7 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
     if path.is_dir():
         names = list(path.iterdir())
     else:
-        pattern = str(Path(pattern).expanduser())
+        pattern = str(from_home(pattern))
         names = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]
     found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
     if not found:

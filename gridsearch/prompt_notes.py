@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from gridsearch.experiment import Experiment, Render
 from gridsearch.prompts import Prompt
-from gridsearch.render.samplers import SAMPLERS
+from gridsearch.render.samplers import AUTOMATIC, SAMPLERS
 from gridsearch.values import is_searched
 
 MOST_NOTES = 5
@@ -71,18 +71,18 @@ def _said(others: Mapping[str, str], render: Render) -> dict[str, str]:
         "steps": others.get("steps") or others.get("Steps", ""),
         "CFG": others.get("cfg_scale") or others.get("CFG scale", ""),
         "clip skip": others.get("Clip skip", ""),
-        "sampler": _sampler(others, render),
+        "sampler": _sampler(others),
         "size": size or others.get("Size", ""),
     }
 
 
-def _sampler(others: Mapping[str, str], render: Render) -> str:
-    """Sampler and noise schedule in one; a schedule that A1111 chose is taken for the one used here."""
+def _sampler(others: Mapping[str, str]) -> str:
+    """In one, as `[render]` has it: before 1.9 A1111 named no schedule, and meant none."""
     sampler = others.get("sampler_name") or others.get("Sampler", "")
     schedule = others.get("Schedule type", "")
-    if schedule == "Automatic" and sampler == SAMPLERS[render.sampler].sampler:
-        return SAMPLERS[render.sampler].title
-    return sampler if schedule in ("Automatic", "Uniform", "") else f"{sampler} {schedule}"
+    if schedule == "Automatic":
+        schedule = AUTOMATIC.get(sampler, "")
+    return sampler if schedule in ("Uniform", "") else f"{sampler} {schedule}"
 
 
 def _plain(value: str) -> str:

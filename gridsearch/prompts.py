@@ -28,7 +28,7 @@ class Prompt(Table):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
     ] = (1,)
-    id: str = Field(default="", pattern=r"^[\w-]*$")
+    id: str = Field(default="", pattern=r"^[\w-]*$", max_length=50)
     origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
     others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
 

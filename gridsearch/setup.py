@@ -9,23 +9,25 @@ import psutil
 import torch
 
 from gridsearch.blocks import is_text
-from gridsearch.drawing import native_sampling
+from gridsearch.drawing import native_sampling, usual_value
 from gridsearch.experiment import Experiment
+from gridsearch.judging import Standard, opened
 from gridsearch.keeping import Origin, keep
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.identity import short_hash
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
 from gridsearch.parents import Parents
-from gridsearch.references import bands_of, judged_references
+from gridsearch.references import judged_references, standard_of
 from gridsearch.render.abort import expected_of
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.components import check_clip_skip, component_folder
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.pipeline import Renderer, load_renderer, placement
 from gridsearch.render.recorder import Watch
+from gridsearch.render.samplers import SAMPLERS
+from gridsearch.render.sampling import GUIDANCE, Sampling
 from gridsearch.render.trace import trace_of
-from gridsearch.score.band import Band
 from gridsearch.values import choices_of
 from gridsearch.weights import Reading, Weights, keys_read, open_weights, read_through
 
@@ -41,7 +43,7 @@ class Setup:
     residence: Residence
     renderer: Renderer
     cases: tuple[Case, ...]
-    bands: Mapping[str, Band]  # case id -> what healthy looks like
+    standard: Standard  # what images are judged by
     watch: Watch  # what is seen to while images are drawn
     out: Path
     hashes: Mapping[str, str]  # name -> the file's SHA-256
@@ -53,13 +55,15 @@ def load_setup(
     out: Path,
     listener: Reading,
     hashes: Mapping[str, str] = MappingProxyType({}),
+    standard: Standard | None = None,
 ) -> Setup:
     """Load the renderer, open the sources and read them through. Writes nothing.
 
-    The bands come with the references.
+    What healthy looks like comes with the references.
 
     Args:
         hashes: SHA-256 of the models and other files by their names, as far as known: images tell them.
+        standard: thresholds and scorers, where they are opened already.
     """
     render = experiment.render
     place = placement(render.device, render.dtype)
@@ -88,7 +92,7 @@ def load_setup(
         residence=lies,
         renderer=renderer,
         cases=cases_of(experiment.prompt),
-        bands={},
+        standard=standard or opened(experiment.score),
         watch=watch,
         out=out,
         hashes=hashes,
@@ -120,7 +124,7 @@ def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dic
     """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`."""
     models = setup.experiment.reference_models()
     drawn = [row for name in models for row in _draw_parent(setup, name, on_image)]
-    return judged_references(setup.out, drawn)
+    return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]
 
 
 def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
@@ -130,14 +134,25 @@ def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> 
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
     for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
-        row = keep(setup.out, "references", name, drawn, sampling, origin)
+        row = keep(setup.out, "references", f"{name}.", drawn, sampling, origin)
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
 
+def watch_for(setup: Setup, sampling: Sampling) -> Watch:
+    """What is seen to in a trial: only alike guided trajectories compare with the references'."""
+    render = setup.experiment.render
+    alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)
+    if alike and SAMPLERS[sampling.sampler].steady:
+        return setup.watch
+    return replace(setup.watch, expected=None)
+
+
 def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
     """The setup that judges by these references, and stops what they say is hopeless."""
-    healthy = [row["trajectory"] for row in references if row["verdict"] == "ok" and "trajectory" in row]
+    models = setup.experiment.reference_models()  # after scoring again, fewer than were drawn
+    chosen = [row for row in references if row["model"] in models]
+    healthy = [row["trajectory"] for row in chosen if row["verdict"] == "ok" and "trajectory" in row]
     expected = expected_of([trace_of(trajectory) for trajectory in healthy])
-    bands = bands_of(references, [case.id for case in setup.cases])
-    return replace(setup, bands=bands, watch=replace(setup.watch, expected=expected))
+    standard = standard_of(chosen, [case.id for case in setup.cases], setup.standard)
+    return replace(setup, standard=standard, watch=replace(setup.watch, expected=expected))

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
 
 from gridsearch.errors import BadInput, RunFailed
+from gridsearch.experiment import Render
 
 FILE = "study.db"
 STUDY = "gridsearch"
@@ -172,7 +173,8 @@ def load_facts(study: optuna.Study) -> Facts:
     facts = Facts(**study.user_attrs[_FACTS])
     # Before components could be named, all of a model was merged.
     earlier = {"adapters": {}, "components": {"text_encoders": "merged", "vae": "merged"}}
-    return replace(facts, experiment=earlier | facts.experiment)
+    render = Render().model_dump(mode="json") | facts.experiment["render"]
+    return replace(facts, experiment=earlier | facts.experiment | {"render": render})
 
 
 def remaining(facts: Facts, trials: Sequence[FrozenTrial]) -> int:

@@ -1,12 +1,13 @@
 """What the command line shows: errors, tables, progress."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import (
     BarColumn,
     TaskID,
@@ -21,8 +22,15 @@ from rich.table import Table
 from gridsearch.errors import GridsearchError
 from gridsearch.units import duration, size
 
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def escape(text: str) -> str:
+    """Text from outside, which can neither mark itself up nor command the terminal."""
+    return without_markup(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def say(text: str) -> None:
@@ -136,6 +144,8 @@ class Progress:
             out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
         else:
             found = "  ".join(f"{verdict} {count}" for verdict, count in sorted(self._verdicts.items()))
+            stopped = sum(bool(row.get("stopped")) for row in outcome.images)
+            found += f"  ({stopped} stopped early)" if stopped else ""
             seconds = sum(outcome.seconds.values())
             share = f"{round(outcome.survived * self._cases):>3}/{self._cases} survived"
             out.print(
@@ -194,6 +204,9 @@ def show_plan(plan: Any) -> None:
     table.add_row("text encoders", escape(_component_text(experiment.components.text_encoders)))
     for name, values in plan.searched.items():
         table.add_row(escape(name), escape(_values_text(values)))
+    for scorer in experiment.score.scorer:
+        weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
+        table.add_row(escape(scorer.name), weighs)
     prompts = len(experiment.prompt)
     table.add_row("sampler", experiment.search.sampler)
     table.add_row(
@@ -208,8 +221,21 @@ def show_plan(plan: Any) -> None:
         table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free")
     table.add_row("memory", f"at most {size(memory.host)} of {size(memory.host_free)} free")
     out.print(table)
+    out.print(_settings_table(plan.settings))
     for warning in plan.warnings:
         show_note(warning)
+
+
+def _settings_table(settings: Sequence[Mapping[str, str]]) -> Table:
+    """How the images are drawn, and where each value is from; in one line what all have by default."""
+    table = Table(title="how images are drawn", box=box.SIMPLE, show_header=False, title_justify="left")
+    usual = [row for row in settings if row["source"] == "the default"]
+    for row in settings:
+        if row not in usual:
+            table.add_row(escape(row["setting"]), escape(row["value"]), escape(row["source"]))
+    defaults = ", ".join(f"{row['setting']} {row['value']}" for row in usual)
+    table.add_row("the rest", escape(defaults), "the defaults")
+    return table
 
 
 def _component_text(source: str) -> str:
@@ -252,8 +278,12 @@ def show_table(table: Any, title: str | None = None) -> None:
 
 def show_answer(results: Any, answer: Any) -> None:
     """The last screen of a run."""
+    from gridsearch.report.stops import savings_text
+
     out.print()
     out.print(f"[bold]{escape(answer.sentence)}[/]")
+    if savings := savings_text(results.images):
+        say(savings)
     say(f"  report  {results.folder / 'report.html'}")
     say(f"  sheet   {results.folder / 'sheet.png'}")
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")

@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridsearch.drawing import sampling_of
+from gridsearch.judging import judge, with_values
 from gridsearch.keeping import Origin, keep, merge_hash
-from gridsearch.merge.collapse import recipe_text
-from gridsearch.outcome import Outcome, score_row, stop_verdict
+from gridsearch.merge.collapse import lent_text, recipe_text
+from gridsearch.outcome import Outcome, score_row
+from gridsearch.overlap import overlapped
 from gridsearch.render.cases import Case
-from gridsearch.render.draw import draw
-from gridsearch.score.score import Score, score
-from gridsearch.setup import Setup, merge_over
+from gridsearch.render.draw import Drawn, draw
+from gridsearch.score.score import Score
+from gridsearch.setup import Setup, merge_over, watch_for
 
 
 def run_trial(
@@ -27,18 +29,21 @@ def run_trial(
     terms = setup.weights.terms(experiment)
     merge_over(setup, terms)
     seconds["merge"] = time.perf_counter() - began
-    recipe = recipe_text(experiment, terms)
-    origin = Origin(experiment.name, merge_hash(recipe, setup.hashes), recipe, setup.renderer.place)
+    recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
+    origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
 
-    for drawn in draw(setup.renderer, setup.cases, sampling, experiment.render.batch, setup.watch):
-        case = drawn.case
-        seconds["render"] += drawn.seconds
-        row = keep(setup.out, "images", f"t{number:04}", drawn, sampling, origin)
-
+    def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
+        row = keep(setup.out, "images", f"t{number:04}_", drawn, sampling, origin)
         began = time.perf_counter()
-        judged = score(drawn.pixels, setup.bands[case.id], finite=drawn.finite, stopped=stop_verdict(row))
-        seconds["score"] += time.perf_counter() - began
+        row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+        judged = judge(setup.standard, drawn.pixels, row)
+        return drawn, row, judged, time.perf_counter() - began
 
+    watch = watch_for(setup, sampling)
+    batches = draw(setup.renderer, setup.cases, sampling, experiment.render.batch, watch)
+    for drawn, row, judged, took in overlapped(kept_and_judged, batches):
+        seconds["render"] += drawn.seconds
+        seconds["score"] += took
         images.append(row | score_row(judged))
-        on_image(case, judged)
+        on_image(drawn.case, judged)
     return Outcome(images, seconds)

@@ -72,4 +72,5 @@ def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -
         return list(Range.model_fields)
     if len(loc) == 3 and loc[0] == "merge":
         return list(KINDS[loc[2]].model_fields)
-    return list(tables[str(loc[0]) if loc else ""].model_fields)
+    named = ".".join(part for part in loc if isinstance(part, str))
+    return list((tables.get(named) or tables[str(loc[0])]).model_fields)

@@ -1,5 +1,8 @@
 """On a CUDA device: `pytest -m gpu`."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,14 @@ import torch
 from gridsearch.merge.files import open_checkpoint
 from gridsearch.merge.live import Live, merge_live
 from gridsearch.merge.sources import DTYPES, Residence, held, open_source
+from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
+from gridsearch.render.decode import decode
 from gridsearch.render.draw import draw
+from gridsearch.render.noise import SOURCES, Noise
 from gridsearch.render.pipeline import load_renderer, placement
-from gridsearch.render.sampling import Sampling
+from gridsearch.render.recorder import Recorder
+from tests.render.settings import sampling
 
 pytestmark = [
     pytest.mark.gpu,
@@ -18,19 +25,32 @@ pytestmark = [
 ]
 
 CASES = [Case("p1", "a circle", "", seed) for seed in range(4)]
-SAMPLING = Sampling("v_prediction", True, None, "euler", 8, 3.5, 0.0, "zeros", 64, 64)
+MANY = [Case("p1", "a circle", "", seed) for seed in range(32)]
+SAMPLING = sampling("v_prediction", steps=8)
+MIB = 2**20
 
 
 @pytest.fixture
 def load(toy):
-    def renderer(name, dtype):
-        return load_renderer(toy / f"{name}.safetensors", toy / "config", None, placement("cuda", dtype))
+    def renderer(name, dtype, **options):
+        place = placement("cuda", dtype)
+        return load_renderer(toy / f"{name}.safetensors", toy / "config", None, place, **options)
 
     return renderer
 
 
-def images(renderer):
-    return np.stack([drawn.pixels for drawn in draw(renderer, CASES, SAMPLING, batch=4)])
+@pytest.fixture
+def exact(monkeypatch):
+    """float32 is float32: convolutions would otherwise round to TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+def images(renderer, settings=SAMPLING, cases=CASES, batch=4):
+    return np.stack([drawn.pixels for drawn in draw(renderer, cases, settings, batch)])
+
+
+def mean_difference(some, others):
+    return np.abs(some.astype(int) - others).mean()
 
 
 def live_of(toy, renderer, where):
@@ -44,17 +64,24 @@ def live_of(toy, renderer, where):
     return Live(renderer.live, sources, {key: DTYPES[infos[key].dtype] for key in renderer.live})
 
 
+def merge_to(live, renderer, name):
+    """Write one model's weights over those that draw."""
+    merge_live(live, dict.fromkeys(renderer.live, ((name, 1.0),)))
+    renderer.encoded.clear()
+
+
+# -- merging
+
+
 @pytest.mark.parametrize("where", ["gpu", "pinned", "mapped"])
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_live_merge_at_an_end_draws_what_the_parent_draws(toy, load, dtype, where):
     renderer = load("base", dtype)
     before = images(renderer)
     live = live_of(toy, renderer, where)
-    merge_live(live, dict.fromkeys(renderer.live, (("burnt", 1.0),)))
-    renderer.encoded.clear()
+    merge_to(live, renderer, "burnt")
     assert np.array_equal(images(renderer), images(load("burnt", dtype)))
-    merge_live(live, dict.fromkeys(renderer.live, (("base", 1.0),)))
-    renderer.encoded.clear()
+    merge_to(live, renderer, "base")
     assert np.array_equal(images(renderer), before)
 
 
@@ -80,10 +107,163 @@ def test_wherever_the_models_lie_the_merge_is_the_same_and_that_of_the_cpu(toy, 
         assert differ <= 0.01
 
 
-def test_the_device_changes_an_image_by_rounding_only(toy, load):
+def test_weights_in_channels_last_are_still_what_a_merge_writes_to(toy, load):
+    renderer = load("base", "float32")
+    assert renderer.pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    for pieces in renderer.live.values():
+        for piece in pieces:
+            component, name = piece.name.split(".", 1)
+            parameter = getattr(renderer.pipe, component).get_parameter(name)
+            assert piece.view.untyped_storage().data_ptr() == parameter.untyped_storage().data_ptr()
+    merge_to(live_of(toy, renderer, "gpu"), renderer, "burnt")
+    parent = open_source(toy / "burnt.safetensors")
+    for key, pieces in renderer.live.items():
+        for piece in pieces:
+            assert torch.equal(piece.view.cpu(), parent.tensor(key)[piece.rows].float())
+
+
+def test_what_is_compiled_draws_with_the_weights_that_are_merged_later(toy, load, exact):
+    compiled = load("base", "float32", compiled=True)
+    assert mean_difference(images(compiled), images(load("base", "float32"))) < 1
+    merge_to(live_of(toy, compiled, "gpu"), compiled, "burnt")
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        merged = images(compiled)
+    assert mean_difference(merged, images(load("burnt", "float32"))) < 1
+
+
+# -- noise and the loop
+
+
+@pytest.mark.parametrize("rng", SOURCES)
+def test_new_noise_on_the_gpu_is_that_of_the_seed_on_the_cpu(rng):
+    shape, seeds = (4, 8, 8), (5, 2**31 + 1)
+    sources = [SOURCES[rng](seed) for seed in seeds]
+    with Noise(seeds, rng):
+        for dtype in (torch.float32, torch.float16, torch.float32):
+            drawn = torch.randn((len(seeds), *shape), device="cuda", dtype=dtype)
+            expected = torch.stack([source.draw(shape) for source in sources]).to(dtype)
+            assert drawn.device.type == "cuda"
+            assert torch.equal(drawn.cpu(), expected)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_a", "dpmpp_2m_sde", "dpmpp_sde", "lcm"])
+def test_the_device_changes_an_image_by_rounding_only(toy, load, exact, sampler):
+    settings = sampling("epsilon", sampler, steps=8)
     cpu = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
-    difference = np.abs(images(cpu).astype(int) - images(load("base", "float32")))
-    assert difference.mean() < 1
+    assert mean_difference(images(cpu, settings), images(load("base", "float32"), settings)) < 1
+
+
+class Strict(Recorder):
+    """From the end of the first call to that of the last, what waits for the GPU is an error."""
+
+    def see(self, call, level, x0):
+        super().see(call, level, x0)
+        torch.cuda.set_sync_debug_mode("default" if call == self._calls - 1 else "error")
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    monkeypatch.setattr("gridsearch.render.draw.Recorder", Strict)
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "ddim", "euler_a", "dpmpp_sde"])
+@pytest.mark.parametrize("changes", [{}, {"cfg_rescale": 0.7, "pag_scale": 3.0}])
+def test_no_step_waits_for_the_gpu(load, request, sampler, changes):
+    renderer, settings = load("base", "float16"), sampling("v_prediction", sampler, steps=8, **changes)
+    before = images(renderer, settings)
+    request.getfixturevalue("strict")  # only now: what is done once for all may wait
+    assert np.array_equal(images(renderer, settings), before)
+
+
+# -- memory
+
+
+@pytest.fixture
+def heavy():
+    """Lets each latent that a UNet is given take so many bytes of the GPU, for as long as the call lasts."""
+    hooks, ballast = [], []
+
+    def make(renderer, bytes_per_latent):
+        def load_up(_, args):
+            ballast.append(torch.empty(len(args[0]) * bytes_per_latent, dtype=torch.uint8, device="cuda"))
+
+        unet = renderer.pipe.unet
+        hooks.append(unet.register_forward_pre_hook(load_up))
+        hooks.append(unet.register_forward_hook(lambda *_: ballast.clear()))
+
+    yield make
+    ballast.clear()
+    for hook in hooks:
+        hook.remove()
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def allow(more):
+    """Let this process have so many bytes beyond those it holds."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + more) / total)
+
+
+def test_what_a_first_image_took_says_how_many_fit(load, heavy, monkeypatch):
+    renderer, sizes = load("base", "float16"), []
+    free, _ = torch.cuda.mem_get_info()
+    heavy(renderer, free // 20)  # ten images, each with and without its prompt
+    monkeypatch.setattr(BatchSizes, "halve", lambda *_: pytest.fail("it did not fit"))
+    renderer.pipe.unet.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0]) // 2))
+    assert len(images(renderer, cases=MANY[:20], batch=None)) == 20
+    assert sizes[0] == 1
+    assert 7 <= max(sizes) <= 9  # 85% of ten, less what the model itself takes
+
+
+@pytest.mark.parametrize("batch", [None, 32])
+def test_a_batch_that_does_not_fit_is_halved_and_none_is_lost(load, heavy, batch):
+    renderer = load("base", "float16")
+    before = images(renderer, cases=MANY, batch=8)
+    renderer = replace(renderer, batches=BatchSizes(torch.device("cuda"), is_tiny=True))
+    heavy(renderer, 64 * MIB)
+    allow(1536 * MIB)  # twelve images, each with and without its prompt
+    found = images(renderer, cases=MANY, batch=batch)
+    assert mean_difference(found, before) < 1
+    assert 4 <= renderer.batches.size(SAMPLING, None) <= 12
+
+
+def test_not_even_one_image_that_fits_is_an_error(load, heavy):
+    renderer = load("base", "float16")
+    heavy(renderer, 64 * MIB)
+    allow(64 * MIB)
+    with pytest.raises(torch.OutOfMemoryError):
+        images(renderer, batch=None)
+
+
+def test_a_vae_that_finds_no_room_goes_on_in_parts_and_in_tiles(load):
+    vae = load("base", "float16").pipe.vae
+    latents = torch.randn((4, 4, 128, 128), generator=torch.Generator().manual_seed(1)).to("cuda")
+    with torch.inference_mode():
+        expected = decode(vae, latents[:1]).cpu()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        decode(vae, latents)
+        taken = torch.cuda.max_memory_allocated() - before
+        try:
+            allow(taken * 2 // 5)  # one of four, not two
+            halved = decode(vae, latents)
+            assert not vae.use_tiling
+            allow(taken // 8)  # not even one
+            tiled = decode(vae, latents[:1])
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+    assert halved.shape[0] == 4
+    torch.testing.assert_close(halved[:1].cpu(), expected, atol=1e-3, rtol=1e-3)
+    assert vae.use_tiling
+    assert tiled.shape == expected.shape
+    assert torch.isfinite(tiled).all()
+
+
+# -- the VAE's precision
 
 
 def test_a_vae_that_overflows_in_half_precision_stays_in_float32(load):
@@ -92,3 +272,17 @@ def test_a_vae_that_overflows_in_half_precision_stays_in_float32(load):
     list(draw(renderer, CASES, SAMPLING, batch=4))
     assert renderer.pipe.vae.dtype == wanted
     assert renderer.pipe.unet.dtype == torch.float16
+
+
+def test_what_overflows_a_half_precision_vae_is_decoded_in_float32(load):
+    vae = load("base", "float16", vae_dtype="float16").pipe.vae
+    vae.decoder.conv_in.weight.mul_(3e4)  # the norms after it take no notice of the scale, float16 does
+    latents = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(1)).to("cuda")
+    with torch.inference_mode():
+        inner = latents.half() / vae.config.scaling_factor
+        assert not torch.isfinite(vae.decode(inner, return_dict=False)[0]).all()
+        images = decode(vae, latents)
+        expected = decode(copy.deepcopy(vae).float(), latents)
+    assert torch.isfinite(images).all()
+    assert vae.dtype == torch.float16
+    torch.testing.assert_close(images.float(), expected, atol=0.01, rtol=0.01)

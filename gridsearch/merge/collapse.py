@@ -11,7 +11,7 @@ from typing import Any
 
 from gridsearch.blocks import component_of, is_text, selects
 from gridsearch.errors import BadInput, RunFailed
-from gridsearch.recipe import MERGED, Recipe
+from gridsearch.recipe import MERGED, Components, Recipe
 from gridsearch.values import is_searched
 
 MOST_WEIGHT = 1e12  # of a source; half precision ends at 65,504
@@ -203,6 +203,12 @@ def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
         if all(isinstance(source, str) for source, _ in one):
             return " + ".join(f"{weight:.6g} {source}" for source, weight in one)
     return "; ".join(_step_text(step) for step in recipe.merge)
+
+
+def lent_text(recipe: Recipe) -> list[str]:
+    """The components that are not where they are by default: `text_encoders of base`."""
+    usual = Components()
+    return [f"{name} of {source}" for name, source in recipe.components if source != getattr(usual, name)]
 
 
 def _lenders(recipe: Recipe) -> set[str]:

@@ -23,6 +23,7 @@ class BatchSizes:
         self._device = device
         self._first = MOST if is_tiny and device.type == "cpu" else 1
         self._fits: dict[tuple[int, int, int], int] = {}
+        self._worked: dict[tuple[int, int, int], int] = {}
 
     def size(self, sampling: Sampling, wanted: int | None) -> int:
         """Images for the next call.
@@ -38,19 +39,29 @@ class BatchSizes:
         """Watches what a call takes of a GPU's memory, where it is the first of its kind."""
         if self._device.type != "cuda" or _kind(sampling) in self._fits:
             yield
+            self._has_worked(sampling, images)
             return
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
         yield
+        self._has_worked(sampling, images)
         taken = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
         free, _ = torch.cuda.mem_get_info(self._device)
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         self._fits[_kind(sampling)] = max(images, min(MOST, int(SPARED * free * images / taken)))
 
-    def halve(self, sampling: Sampling, images: int) -> None:
-        """`images`, more than one, did not fit."""
+    def halved(self, sampling: Sampling, images: int) -> int:
+        """`images`, more than one, did not fit: how many to try in their place.
+
+        It is remembered, unless as many have fitted before: then another program had the memory for a while.
+        """
         torch.cuda.empty_cache()
-        self._fits[_kind(sampling)] = images // 2
+        if images > self._worked.get(_kind(sampling), 0):
+            self._fits[_kind(sampling)] = images // 2
+        return images // 2
+
+    def _has_worked(self, sampling: Sampling, images: int) -> None:
+        self._worked[_kind(sampling)] = max(images, self._worked.get(_kind(sampling), 0))
 
 
 def _kind(sampling: Sampling) -> tuple[int, int, int]:

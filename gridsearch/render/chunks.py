@@ -33,7 +33,7 @@ def chunks_of(text: str, tokenizer: Any) -> tuple[Chunk, ...]:
     """
     *broken, last = [_tokens(pieces, tokenizer) for pieces in parse(text)]
     size = tokenizer.model_max_length - 2
-    (comma,) = tokenizer(",", add_special_tokens=False).input_ids
+    comma = tokenizer(",", add_special_tokens=False).input_ids[-1]
     parts = [part for section in broken for part in _split(section, size, comma)]
     if last or not parts:  # nothing after a BREAK is no chunk; nothing before one is
         parts += _split(last, size, comma)

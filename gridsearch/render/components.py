@@ -173,7 +173,7 @@ def check_clip_skip(folder: Path, clip_skip: int) -> None:
                 f"There is no hidden state for clip_skip = {clip_skip}.",
                 where="render.clip_skip",
                 why=f"the {name} has {layers} layers",
-                fix=f"Set it to 1 to {layers}; SDXL was trained with 2.",
+                fix=f"Set it to 1 to {layers + 1}; SDXL was trained with 2.",
             )
 
 

@@ -7,13 +7,17 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from gridsearch.render.memory import is_out_of_memory
+
+TILE = 64  # latents, 512 px: SDXL's VAE itself would not cut an image of 1024 px
+
 
 def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Latents (N, C, h, w) -> images (N, 3, H, W), 0 black and 1 white, in the precision of the VAE.
 
     Not clamped: an infinity must stay one until it has been looked for. Where memory is short the batch is
-    halved, and a single image is decoded in overlapping tiles from then on. What overflows half precision is
-    decoded once more in float32.
+    halved, and a single image is decoded in overlapping tiles. What overflows half precision is decoded once
+    more in float32.
     """
     latents = _unscaled(vae, latents.to(vae.dtype))
     images = _in_memory(vae, latents)
@@ -38,14 +42,25 @@ def _unscaled(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 def _in_memory(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     try:
         return vae.decode(latents, return_dict=False)[0]
-    except torch.OutOfMemoryError:
-        if len(latents) == 1 and vae.use_tiling:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
     torch.cuda.empty_cache()
     if len(latents) > 1:
         return torch.cat([_in_memory(vae, half) for half in latents.tensor_split(2)])
-    vae.enable_tiling()
-    return _in_memory(vae, latents)
+    return _in_tiles(vae, latents)
+
+
+def _in_tiles(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """One image by overlapping parts of TILE latents, and the VAE as it was afterwards: the next may fit."""
+    before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
+    scale = vae.tile_sample_min_size // vae.tile_latent_min_size
+    size = min(TILE, vae.tile_latent_min_size)
+    vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = True, size, size * scale
+    try:
+        return vae.decode(latents, return_dict=False)[0]
+    finally:
+        vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
 
 
 def finite_rows(tensor: Tensor) -> Tensor:

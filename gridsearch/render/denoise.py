@@ -1,7 +1,7 @@
 """The denoising loop: noise and conditioning in, latents out.
 
 Nothing in it waits for the device: what a step depends on beside the latents is known on the CPU. Only a
-watcher that stops images has to look.
+watcher that stops images has to look, and diffusers' UniPC solves its equations where the latents are.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gridsearch.render.encode import Conditioning
 from gridsearch.render.guidance import calls_of, guided, perturbed_attention
-from gridsearch.render.noise import Brownian, Noise
+from gridsearch.render.noise import Brownian, Noise, on_device
 from gridsearch.render.sampling import MODES, Sampling
-from gridsearch.render.schedulers import keep_rows, noise_level
+from gridsearch.render.schedulers import follows_a_path, keep_rows, noise_level
 
 
 class Watcher(Protocol):
@@ -61,7 +61,9 @@ def denoise(
             output = guided(_ask(unet, x, moments[call], batch), sampling)
             watcher.see(call, level, _clean(x[: len(output)], output, level, sampling))
             with batch.noise:
-                batch.latents = scheduler.step(output, timestep, batch.latents, return_dict=False)[0]
+                batch.latents = scheduler.step(
+                    output, timestep, batch.latents, **_variance(scheduler, call, batch), return_dict=False
+                )[0]
             rows = watcher.kept(call)
             if rows is not None:
                 batch.keep(rows, scheduler)
@@ -103,14 +105,24 @@ def _start(
     shape: tuple[int, ...],
 ) -> _Batch:
     noise = Noise(seeds, sampling.rng)
-    latents = noise.draw(shape).to(unet.device, unet.dtype) * scheduler.init_noise_sigma
+    latents = on_device(noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
     brownian = None
-    if isinstance(scheduler, DPMSolverSDEScheduler):
+    if follows_a_path(scheduler):
         positive = scheduler.sigmas[scheduler.sigmas > 0]
         levels = (positive.min().item(), positive.max().item())
-        brownian = scheduler.noise_sampler = Brownian(seeds, shape, levels, unet.device)
+        brownian = scheduler.noise_sampler = Brownian(seeds, sampling.rng, shape, levels, latents)
     sizes = torch.tensor([_sizes(sampling)], device=unet.device, dtype=unet.dtype)
     return _Batch(latents, noise, brownian, text, sizes.repeat(len(text.tokens), 1))
+
+
+def _variance(scheduler: SchedulerMixin, call: int, batch: _Batch) -> dict[str, Tensor]:
+    """DPM++ 2M SDE does not ask for its noise; DPM++ SDE does."""
+    if batch.brownian is None or isinstance(scheduler, DPMSolverSDEScheduler):
+        return {}
+    level, following = scheduler.sigmas[call], scheduler.sigmas[call + 1]
+    if following > 0:
+        return {"variance_noise": batch.brownian(level, following)}
+    return {"variance_noise": torch.zeros_like(batch.latents)}  # the last step adds none
 
 
 def _sizes(sampling: Sampling) -> tuple[float, ...]:

@@ -14,12 +14,15 @@ from gridsearch.render.decode import decode, finite_rows, to_uint8
 from gridsearch.render.denoise import denoise
 from gridsearch.render.encode import Conditioning, Encoded, encode, stacked, zeros_like
 from gridsearch.render.guidance import is_guided
+from gridsearch.render.memory import is_out_of_memory
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.preview import film, preview, rgb_map
 from gridsearch.render.recorder import NOTHING, Recorder, Watch
 from gridsearch.render.sampling import Sampling
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.render.trace import Trace
+
+MOST_TEXTS = 1000  # whose embeddings are kept, 0.3 MB each with SDXL
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,16 @@ def draw(
         torch.OutOfMemoryError: not even one image fits.
     """
     colours = rgb_map(renderer.pipe.vae) if watch.film else None
+    images = renderer.batches.size(sampling, batch)
     while cases:
-        images = renderer.batches.size(sampling, batch)
-        drawn = _draw_if_it_fits(renderer, cases[:images], sampling, watch, colours)
+        part = cases[:images]
+        drawn = _draw_if_it_fits(renderer, part, sampling, watch, colours)
         if drawn is None:
-            renderer.batches.halve(sampling, len(cases[:images]))
+            images = renderer.batches.halved(sampling, len(part))
         else:
             yield from drawn
-            cases = cases[images:]
+            cases = cases[len(part) :]
+            images = renderer.batches.size(sampling, batch)
 
 
 def _draw_if_it_fits(
@@ -80,9 +85,11 @@ def _draw_if_it_fits(
     try:
         with renderer.batches.measured(sampling, len(cases)):
             return _draw_batch(renderer, cases, sampling, watch, colours)
-    except torch.OutOfMemoryError:
-        if len(cases) == 1:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
+        if len(cases) == 1:
+            raise torch.OutOfMemoryError(str(error)) from error
         return None
 
 
@@ -134,6 +141,8 @@ def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
 
 def _encoded(renderer: Renderer, text: str, clip_skip: int) -> Encoded:
     """A text's embedding, computed once for as long as the text encoders stay what they are."""
+    if len(renderer.encoded) == MOST_TEXTS:
+        renderer.encoded.clear()
     if (text, clip_skip) not in renderer.encoded:
         renderer.encoded[text, clip_skip] = encode(renderer.pipe, text, clip_skip)
     return renderer.encoded[text, clip_skip]

@@ -26,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from gridsearch import __version__
 from gridsearch.errors import BadInput
 from gridsearch.render.cases import Case
-from gridsearch.render.samplers import SAMPLERS
+from gridsearch.render.samplers import AUTOMATIC, SAMPLERS
 from gridsearch.render.sampling import Sampling
 
 NEGATIVE = "Negative prompt:"
@@ -34,8 +34,6 @@ LEAST_SETTINGS = 3  # a last line with fewer is part of a prompt
 # A key of two characters or more, then JSON text or all that stands before the next comma. What is passed
 # over is never looked at again, so that a hostile line takes no longer than another.
 _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
-# A1111 chooses another noise schedule for these by itself (Karras or exponential).
-_UNIFORM_IF_PLAIN = ("DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE")
 _RNG = {"cpu": "CPU", "gpu": "NV"}
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -97,7 +95,7 @@ def parameters_text(
 
 def _sampler(name: str) -> dict[str, str | None]:
     known = SAMPLERS[name]
-    schedule = known.schedule or ("Uniform" if known.sampler in _UNIFORM_IF_PLAIN else None)
+    schedule = known.schedule or ("Uniform" if known.sampler in AUTOMATIC else None)
     return {"Sampler": known.sampler, "Schedule type": schedule}
 
 

@@ -59,31 +59,62 @@ class Noise(TorchFunctionMode):
         if function is not torch.randn or kwargs.get("generator") is not None:
             return function(*args, **kwargs)
         _, *shape = args[0]
-        return self.draw(tuple(shape)).to(kwargs.get("device"), kwargs.get("dtype"))
+        return on_device(self.draw(tuple(shape)), kwargs["device"], kwargs["dtype"])
+
+
+def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """Numbers of the CPU, moved without waiting for what the device is at."""
+    noise = noise.to(dtype)
+    if torch.device(device).type == "cuda":
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
+
+
+class _Seeded(TorchFunctionMode):
+    """Within it, a `torch.randn` that names its generator gives another source's numbers of the same seed."""
+
+    def __init__(self, rng: str) -> None:
+        super().__init__()
+        self._source = SOURCES[rng]
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is not torch.randn or kwargs.get("generator") is None:
+            return function(*args, **kwargs)
+        return self._source(kwargs["generator"].initial_seed()).draw(tuple(args[0]))
 
 
 class Brownian:
-    """Brownian motion over the noise level, one path an image, as DPM++ SDE asks for it.
+    """Brownian motion over the noise level, one path an image, as A1111's SDE samplers ask for it.
 
-    The paths are those of torchsde, as in k-diffusion and diffusers, and follow from the seed whatever `rng`.
+    The paths are those of torchsde, as in k-diffusion and diffusers, made of the numbers that `rng` names.
 
     Args:
         shape: of one image's latent.
         levels: the least and the greatest sigma.
+        like: gives the device and the precision of the latents.
     """
 
     def __init__(
-        self, seeds: Sequence[int], shape: tuple[int, ...], levels: tuple[float, float], device: torch.device
+        self,
+        seeds: Sequence[int],
+        rng: str,
+        shape: tuple[int, ...],
+        levels: tuple[float, float],
+        like: Tensor,
     ) -> None:
         one = torch.zeros((1, *shape))
-        self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
-        self._device = device
+        self._numbers = _Seeded(rng)
+        self._device, self._dtype = like.device, like.dtype
+        with self._numbers:
+            self._paths = [BrownianTreeNoiseSampler(one, *levels, [seed]) for seed in seeds]
 
     def __call__(self, level: float, next_level: float) -> Tensor:
-        with warnings.catch_warnings():
+        with self._numbers, warnings.catch_warnings():
             # of an end of the path that is rounded on the way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
-            return torch.cat([path(level, next_level) for path in self._paths]).to(self._device)
+            noise = torch.cat([path(level, next_level) for path in self._paths])
+        return on_device(noise, self._device, self._dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these images only."""

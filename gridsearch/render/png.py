@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+COMPRESSION = 4  # of zlib: 0.12 s for 1024 x 1024 pixels where 6, the default, takes 0.30 s for 5% less
+
 
 def png_bytes(pixels: np.ndarray, parameters: str) -> bytes:
     """(H, W, 3) uint8 -> a PNG file with its `parameters` text inside.
@@ -15,5 +17,5 @@ def png_bytes(pixels: np.ndarray, parameters: str) -> bytes:
     info = PngInfo()
     info.add_text("parameters", parameters)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info, compress_level=COMPRESSION)
     return buffer.getvalue()

@@ -23,7 +23,7 @@ def rgb_map(vae: AutoencoderKL) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn((SAMPLES, channels, COARSE, COARSE), generator=generator)
     latents = functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear").to(vae.device)
-    images = decode(vae, latents).float().clamp(0, 1)
+    images = decode(vae, latents).float().clamp(0, 1).nan_to_num(0)
     colours = functional.interpolate(images, (SIDE, SIDE), mode="area")
     solved = torch.linalg.lstsq(_pixels(latents).cpu(), colours.movedim(1, -1).reshape(-1, 3).cpu())
     return solved.solution

@@ -36,6 +36,7 @@ class Recorder:
 
     def __init__(self, images: int, calls: int, watch: Watch) -> None:
         self._active = list(range(images))  # which image each row of the batch is
+        self._places: Tensor | None = None  # the same on the device, once they are fewer
         self._images, self._calls, self._watch = images, calls, watch
         self._levels: list[float] = []
         self._statistics: list[Tensor] = []  # (images, 4) for each call
@@ -71,12 +72,13 @@ class Recorder:
         if len(going) == len(self._active):
             return None
         self._active = [self._active[row] for row in going]
+        self._places = torch.tensor(self._active, device=self._now.device)
         return going
 
     def latents(self, drawn: Tensor) -> Tensor:
         """Of all images: the final ones, and for those that were stopped what was predicted there."""
         ended = self._ended | dict(zip(self._active, drawn, strict=True))
-        return torch.stack([ended[image].to(drawn.dtype) for image in range(self._images)])
+        return torch.stack([ended[image].float() for image in range(self._images)])
 
     def traces(self) -> list[Trace]:
         """Of each image, as far as it came. Waits for the device."""
@@ -99,8 +101,8 @@ class Recorder:
 
     def _all(self, values: Tensor) -> Tensor:
         """Rows of the batch in the places of their images; nan for those that have been stopped."""
-        if len(self._active) == self._images:
+        if self._places is None:
             return values
         spread = values.new_full((self._images, *values.shape[1:]), float("nan"))
-        spread[self._active] = values
+        spread[self._places] = values
         return spread

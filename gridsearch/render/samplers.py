@@ -12,11 +12,13 @@ class SamplerName:
     Attributes:
         schedule: None for whatever the UI chooses by itself.
         order: calls of the UNet a step; one less in the last.
+        steady: whether what is predicted early comes true; samplers that put back much noise recover late.
     """
 
     sampler: str
     schedule: str | None = None
     order: int = 1
+    steady: bool = True
 
     @property
     def title(self) -> str:
@@ -36,12 +38,15 @@ SAMPLERS = {
     "dpmpp_2m_karras": SamplerName("DPM++ 2M", "Karras"),
     "dpmpp_2m_sde": SamplerName("DPM++ 2M SDE"),
     "dpmpp_2m_sde_karras": SamplerName("DPM++ 2M SDE", "Karras"),
-    "dpmpp_sde": SamplerName("DPM++ SDE", order=2),
-    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras", order=2),
+    "dpmpp_sde": SamplerName("DPM++ SDE", order=2, steady=False),
+    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras", order=2, steady=False),
     "ddim": SamplerName("DDIM"),
     "unipc": SamplerName("UniPC"),
-    "lcm": SamplerName("LCM"),
+    "lcm": SamplerName("LCM", steady=False),
 }
+
+# The schedule that A1111's "Automatic" means, where it is not "Uniform" (1.9 and later).
+AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ SDE": "Karras", "DPM++ 2M SDE": "Exponential"}
 
 
 def sampler_key(name: object) -> object:

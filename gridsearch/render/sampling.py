@@ -51,6 +51,10 @@ class Sampling:
     target_height: float
 
 
+# What moves the predictions of a trajectory beside the weights: those of different guidance do not compare.
+GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
+
+
 class Mode(Protocol):
     """A prediction type: what a model's output means, and what its noise schedule is by default.
 

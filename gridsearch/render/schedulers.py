@@ -72,6 +72,13 @@ def _betas_to_zero_snr(betas: Tensor) -> list[float]:
     return (1 - kept).tolist()
 
 
+def follows_a_path(scheduler: SchedulerMixin) -> bool:
+    """Whether its noise is that of Brownian motion, as in k-diffusion, and not new in every step."""
+    if isinstance(scheduler, DPMSolverMultistepScheduler):
+        return scheduler.config.algorithm_type == _SDE["algorithm_type"]
+    return isinstance(scheduler, DPMSolverSDEScheduler)
+
+
 def noise_level(scheduler: SchedulerMixin, call: int) -> float:
     """The ratio of noise to signal, sigma / alpha, of the latents that the UNet's n-th call is given."""
     if not hasattr(scheduler, "sigmas"):

@@ -11,6 +11,7 @@ import pandas as pd
 from gridsearch.files import write_atomic
 from gridsearch.parameters import filled
 from gridsearch.report.answer import Answer
+from gridsearch.report.labels import value_text
 from gridsearch.report.results import Results
 
 
@@ -24,7 +25,8 @@ def best_dict(results: Results, answer: Answer) -> dict:
     """The answer as nested JSON values; what is undefined is null.
 
     The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top;
-    `merge` and `render` are the experiment's, with the best parameters in the place of their ranges.
+    `merge` and `render` are the experiment's, with the best parameters in the place of their ranges;
+    `settings` says of each setting of the images where its value is from.
     """
     found = answer.to_dict()
     best = {k: v for k, v in found["slices"][0].items() if k != "settings"} if found["slices"] else {}
@@ -41,11 +43,20 @@ def best_dict(results: Results, answer: Answer) -> dict:
             "planned": answer.planned,
             "slices": found["slices"],
             "recipe": {key: fixed.get(key) for key in ("merge", "components", "render")} if best else None,
+            "settings": [_found(row, answer.parameters) for row in results.provenance],
             "models": results.models,
             "extras": results.extras,
             "versions": results.versions,
         }
     )
+
+
+def _found(setting: Mapping, parameters: Mapping) -> Mapping:
+    """A setting that was searched, at the best trial's value."""
+    name = f"render.{setting['setting']}"
+    if name not in parameters:
+        return setting
+    return {**setting, "value": value_text(parameters[name]), "source": "the search"}
 
 
 def plain(value: object) -> object:

@@ -11,6 +11,7 @@ from gridsearch.report.analysis import main_parameter, split_slices
 from gridsearch.report.answer import Answer, Slice
 from gridsearch.report.labels import metric_text, one_line, parameter_text, slice_text, value_text
 from gridsearch.report.results import Results
+from gridsearch.report.stops import Stop, stop_of
 
 CaseKey = tuple[str, int]
 
@@ -30,12 +31,27 @@ class Case:
 
 @dataclass(frozen=True)
 class Picture:
-    """A cell. `file` is relative to the results folder."""
+    """A cell.
+
+    Attributes:
+        file: relative to the results folder, as is `film`.
+        stop: where early abort stopped it, and why; None where it was drawn to its end.
+        film: None where none was kept.
+    """
 
     file: str
     verdict: str
     reason: str
     defect: float
+    stop: Stop | None = None
+    film: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The verdict, its reason, and where it was stopped, unless the reason says so itself."""
+        judged = f"{self.verdict}: {self.reason}" if self.reason else self.verdict
+        stop = self.stop
+        return judged if stop is None or stop.where in judged else f"{judged}\n{stop.where}: {stop.reason}"
 
 
 @dataclass(frozen=True)
@@ -218,6 +234,8 @@ def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
             verdict=str(row.verdict),
             reason="" if pd.isna(row.reason) else one_line(row.reason),
             defect=float(row.defect),
+            stop=stop_of(row),
+            film=row.film if isinstance(row.film, str) else None,
         )
         for row in rows.itertuples()
     }

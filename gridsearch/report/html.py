@@ -1,10 +1,8 @@
 """report.html: one file that opens offline, with the answer on top and every image below."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -14,11 +12,15 @@ from gridsearch.files import write_atomic
 from gridsearch.report.answer import Answer
 from gridsearch.report.best import plain
 from gridsearch.report.figures import figures
+from gridsearch.report.films import film_section
 from gridsearch.report.grid import Column, Grid, build_grid
 from gridsearch.report.labels import parameter_text, text_on, verdict_colour
+from gridsearch.report.links import address, within
 from gridsearch.report.passages import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import lede_text, take_text
+from gridsearch.report.spacing import evenly
+from gridsearch.report.stops import savings_text
 from gridsearch.report.thumbs import data_uri, thumbnail_side
 
 STRIP = 11  # pictures in the strip under the answer
@@ -47,15 +49,18 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         figures=drawn,
         figures_json=plain([{key: figure[key] for key in ("id", "data", "layout")} for figure in drawn]),
         grid=_table(grid, picture) if grid else None,
+        films=film_section(grid, answer.best and answer.best.trial, results.folder, home) if grid else None,
         axis=parameter_text(answer.main or "trial"),
         slices=slice_rows(answer) if len(answer.slices) > 1 else (),
         edges=edges(results, answer),
         failures=failures(results),
+        savings=savings_text(results.images),
+        provenance=results.provenance,
         trials=trial_table(results, answer),
         settings=json.dumps(plain(results.settings), indent=2, ensure_ascii=False),
         models=plain(results.models),
         versions=results.versions,
-        sheet=_link(sheet, home) if sheet.is_file() else None,
+        sheet=address(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )
 
@@ -75,16 +80,13 @@ def _counts(results: Results, answer: Answer) -> str:
     return f"{answer.complete} of {answer.planned} trials so far, {images}"
 
 
-def _link(file: Path, home: Path) -> str:
-    return quote(Path(os.path.relpath(file, home)).as_posix())
-
-
 def _thumbnails(grid: Grid | None, folder: Path) -> dict[str, str | None]:
     """Every picture's thumbnail by its file, made once."""
     groups = grid.groups if grid else ()
     files = [p.file for group in groups for column in group.columns for p in column.pictures.values()]
     side = thumbnail_side(len(files))
-    return {file: data_uri(folder / file, side) for file in files}
+    paths = {file: within(folder, file) for file in files}
+    return {file: path and data_uri(path, side) for file, path in paths.items()}
 
 
 def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -> dict | None:
@@ -93,7 +95,7 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
     if picture is None:
         return None
     colour = verdict_colour(picture.verdict)
-    said = f"{picture.verdict}: {picture.reason}" if picture.reason else picture.verdict
+    file = within(folder, picture.file)
     return {
         "heading": column.heading,
         "best": column.best,
@@ -101,9 +103,9 @@ def _picture(folder: Path, home: Path, thumbnails: dict, column: Column, case) -
         "colour": colour,
         "ink": text_on(colour),
         "src": thumbnails[picture.file],
-        "href": _link(folder / picture.file, home),
+        "href": file and address(file, home),
         "alt": f"{case.prompt}, seed {case.seed}, {column.heading}: {picture.verdict}",
-        "title": f"{column.heading} · seed {case.seed}\n{said}\ndefect {picture.defect:.3g}",
+        "title": f"{column.heading} · seed {case.seed}\n{picture.said}\ndefect {picture.defect:.3g}",
     }
 
 
@@ -138,14 +140,7 @@ def _strip(grid: Grid, answer: Answer, picture) -> dict | None:
     if len(columns) < 2:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)
-    last = len(columns) - 1
-    chosen = {round(i * last / (STRIP - 1)) for i in range(STRIP)} if last >= STRIP else set(range(last + 1))
-    nearest = min(chosen - {0, last} or chosen, key=lambda i: abs(i - best))
-    shown = (
-        [columns[i] for i in sorted(chosen - {nearest} | {best})]
-        if best not in chosen
-        else [columns[i] for i in sorted(chosen)]
-    )
+    shown = [columns[i] for i in evenly(len(columns), STRIP, best)]
     sound = [case for case in grid.cases if (p := columns[best].pictures.get(case.key)) and p.verdict == "ok"]
     case = (sound or grid.cases)[0]
     pictures = [found for column in shown if (found := picture(column, case))]

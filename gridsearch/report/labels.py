@@ -68,7 +68,8 @@ def setting_text(name: str, value: object) -> str:
     """One searched setting in a few words: `v_prediction`, `cfg 4`."""
     if name.endswith("prediction_type"):
         return str(value)
-    return f"{parameter_text(name)} {value_text(value)}"
+    short = f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
+    return f"{parameter_text(name)} {short}"
 
 
 def slice_text(settings: dict) -> str:

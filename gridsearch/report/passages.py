@@ -195,7 +195,8 @@ def trial_table(results: Results, answer: Answer) -> dict:
     """All trials, best first, the ones without a result last; numbers as text."""
     trials = results.trials.sort_values(["survived", "defect"], ascending=[False, True], na_position="last")
     best = answer.best.trial if answer.best else None
-    numbers = ("defect", *METRICS, "seconds_merge", "seconds_render", "seconds_score")
+    scorers = [scorer["name"] for scorer in results.settings.get("score", {}).get("scorer", ())]
+    numbers = ("defect", *METRICS, *scorers, "seconds_merge", "seconds_render", "seconds_score")
     rows = []
     for _, row in trials.iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""

@@ -19,7 +19,8 @@ class Results:
             parameter, defect, survived, images, the metrics' means, seconds_merge, seconds_render,
             seconds_score, started, finished, reason (why it failed).
         images: a row per image: trial, the parameters, prompt_id, prompt, seed, prediction_type, verdict,
-            defect, the metrics, dial, reason, seconds, file.
+            defect, the metrics, dial, reason, seconds, unet_calls (made), unet_calls_saved, stopped (as what
+            early abort stopped it), stopped_because, file, film. What an earlier version did not keep is NaN.
         references: like images without trial and parameters, with the column model: the parents' own renders.
         parameters: the searched parameters' names, numeric and categorical.
         settings: the experiment as resolved; nested, JSON-able.
@@ -29,6 +30,8 @@ class Results:
         planned: how many trials there will be, done ones included.
         file: the experiment's file.
         extras: the same of adapters and of a VAE's own file: name -> path, sha256, bytes.
+        provenance: each setting of the images: setting, value, source (where the value is from). Empty in a
+            run of an earlier version.
     """
 
     name: str
@@ -44,3 +47,4 @@ class Results:
     planned: int
     file: str = "experiment.toml"
     extras: dict = field(default_factory=dict)
+    provenance: tuple[dict[str, str], ...] = ()

@@ -46,7 +46,7 @@ def mode_text(settings: dict) -> str:
 def _named(answer: Answer, best: Slice) -> str:
     if best.ratio is None:
         return f"trial {best.trial}"
-    return f"{parameter_text(answer.main)} {value_text(best.ratio)}"
+    return setting_text(answer.main, best.ratio)
 
 
 def _parent(best: Slice) -> str:

@@ -14,6 +14,7 @@ from gridsearch.report.answer import Answer
 from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
 from gridsearch.report.labels import text_on, verdict_colour
 from gridsearch.report.lettering import font, wrap
+from gridsearch.report.links import within
 from gridsearch.report.results import Results
 
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
@@ -129,8 +130,11 @@ def _image_size(grid: Grid, results: Results) -> tuple[int, int]:
 
 def _open(picture: Picture, results: Results) -> Image.Image | None:
     """The image, or None where its file is gone or is no image: a hole in the sheet, not an end of it."""
+    path = within(results.folder, picture.file)
+    if path is None:
+        return None
     try:
-        with Image.open(results.folder / picture.file) as image:
+        with Image.open(path) as image:
             return image.convert("RGB")
     except OSError:  # Pillow's UnidentifiedImageError is one too
         return None

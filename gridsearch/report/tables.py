@@ -14,7 +14,7 @@ from gridsearch.spreadsheet import to_csv
 
 TRIAL_SECONDS = ("merge", "render", "score")
 CASE = ("prompt_id", "prompt", "seed", "prediction_type")
-DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "file", "film")
+DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because", "file", "film")
 JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", *DRAWN)
 
 
@@ -26,15 +26,18 @@ def load_results(folder: Path) -> Results:
     """
     facts, found = store.read_study(folder)
     names = _searched(facts.experiment)
-    images = _images(found, names)
+    scorers = tuple(scorer["name"] for scorer in facts.experiment["score"].get("scorer", ()))
+    images = _images(found, names, scorers)
     complete = sum(trial.state == TrialState.COMPLETE for trial in found)
     remaining = store.remaining(facts, found)
     return Results(
         name=facts.experiment["name"],
         folder=folder,
-        trials=_trials(found, names, images),
+        trials=_trials(found, names, scorers, images),
         images=images,
-        references=pd.DataFrame(facts.references or [], columns=["model", *CASE, *JUDGED]),
+        references=pd.DataFrame(
+            map(_flat, facts.references or []), columns=["model", *CASE, *_judged(scorers)]
+        ),
         parameters=names,
         settings=facts.experiment,
         models=facts.models,
@@ -43,6 +46,7 @@ def load_results(folder: Path) -> Results:
         planned=complete + remaining,
         file=facts.file,
         extras=facts.extras,
+        provenance=tuple(facts.drawing.get("settings", ())),
     )
 
 
@@ -50,19 +54,31 @@ def _searched(experiment: Mapping) -> tuple[str, ...]:
     return tuple(Experiment.model_validate(experiment).searched())
 
 
-def _images(trials: Iterable[FrozenTrial], names: tuple[str, ...]) -> pd.DataFrame:
+def _judged(scorers: tuple[str, ...]) -> list[str]:
+    """The columns of what is thought of an image, plug-in scorers' beside the metrics."""
+    return [*JUDGED[: JUDGED.index("dial")], *scorers, *JUDGED[JUDGED.index("dial") :]]
+
+
+def _flat(row: Mapping) -> dict:
+    return {**row, **row.get("scorers", {})}
+
+
+def _images(trials: Iterable[FrozenTrial], names: tuple[str, ...], scorers: tuple[str, ...]) -> pd.DataFrame:
     rows = [
-        {"trial": trial.number, **_parameters(trial, names), **row}
+        {"trial": trial.number, **_parameters(trial, names), **_flat(row)}
         for trial in trials
         if trial.state == TrialState.COMPLETE
         for row in trial.user_attrs[store.IMAGES]
     ]
-    return _with_numbers(pd.DataFrame(rows, columns=list(dict.fromkeys(["trial", *names, *CASE, *JUDGED]))))
+    columns = dict.fromkeys(["trial", *names, *CASE, *_judged(scorers)])
+    return _with_numbers(pd.DataFrame(rows, columns=list(columns)), scorers)
 
 
-def _trials(trials: Iterable[FrozenTrial], names: tuple[str, ...], images: pd.DataFrame) -> pd.DataFrame:
+def _trials(
+    trials: Iterable[FrozenTrial], names: tuple[str, ...], scorers: tuple[str, ...], images: pd.DataFrame
+) -> pd.DataFrame:
     by_trial = images.groupby("trial")
-    means = by_trial[["defect", *METRICS]].mean()
+    means = by_trial[["defect", *METRICS, *scorers]].mean()
     survived = by_trial["verdict"].agg(lambda verdicts: (verdicts == "ok").mean())
     counts = by_trial.size()
     rows = []
@@ -76,14 +92,14 @@ def _trials(trials: Iterable[FrozenTrial], names: tuple[str, ...], images: pd.Da
                 "survived": survived.get(trial.number),
                 "images": counts.get(trial.number, 0),
             }
-            | {name: means[name].get(trial.number) for name in METRICS}
+            | {name: means[name].get(trial.number) for name in (*METRICS, *scorers)}
             | {f"seconds_{part}": seconds.get(part) for part in TRIAL_SECONDS}
             | {"started": _clock(trial.datetime_start), "finished": _clock(trial.datetime_complete)}
             | {"reason": trial.user_attrs.get(store.REASON)}
         )
-    columns = ["trial", "state", *names, "defect", "survived", "images", *METRICS]
+    columns = ["trial", "state", *names, "defect", "survived", "images", *METRICS, *scorers]
     columns += [*(f"seconds_{part}" for part in TRIAL_SECONDS), "started", "finished", "reason"]
-    return _with_numbers(pd.DataFrame(rows, columns=columns))
+    return _with_numbers(pd.DataFrame(rows, columns=columns), scorers)
 
 
 def _clock(time) -> str | None:
@@ -95,9 +111,9 @@ def _parameters(trial: FrozenTrial, names: tuple[str, ...]) -> dict:
     return {name: store.tidy(given.get(name)) for name in names}
 
 
-def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+def _with_numbers(table: pd.DataFrame, scorers: tuple[str, ...]) -> pd.DataFrame:
     """A column of numbers and Nones holds objects; make the Nones NaN."""
-    numeric = [name for name in ("defect", "survived", *METRICS, "dial") if name in table]
+    numeric = [name for name in ("defect", "survived", *METRICS, *scorers, "dial") if name in table]
     return table.assign(**{name: pd.to_numeric(table[name]) for name in numeric})
 
 

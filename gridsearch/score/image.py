@@ -29,7 +29,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+            warnings.simplefilter("ignore")  # of large pictures, MAX_PIXELS is stricter; of bad EXIF data
             with Image.open(path, formats=FORMATS) as file:
                 _check_size(path, *file.size)
                 file.load()

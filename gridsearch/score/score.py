@@ -1,18 +1,19 @@
 """The score of one picture: a verdict, how far from healthy, and on which side.
 
-distance  = root of the summed squares of how far each metric lies outside its interval, in spreads
+distance  = root of the summed squares of how far each metric lies outside its interval, in spreads,
+            and of how far plug-in scorers lie beyond the references, times their weights
 defect    = distance pressed below OK_CAP, where the verdict is "ok"
           = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
 """
 
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import hypot, nan, sqrt
 
 import numpy as np
 
 from gridsearch.score.band import FEATURES, Band, deviation, excess
 from gridsearch.score.metrics import UNDEFINED, Metrics, measure
-from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, Verdict, verdict_of
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL, Thresholds, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
@@ -40,7 +41,15 @@ class Score:
     metrics: Metrics
 
 
-def score(rgb: np.ndarray, band: Band, *, finite: bool = True, stopped: Verdict | None = None) -> Score:
+def score(
+    rgb: np.ndarray,
+    band: Band,
+    *,
+    finite: bool = True,
+    stopped: Verdict | None = None,
+    beyond: float = 0.0,
+    thresholds: Thresholds = USUAL,
+) -> Score:
     """Score one picture against a band.
 
     Args:
@@ -49,16 +58,17 @@ def score(rgb: np.ndarray, band: Band, *, finite: bool = True, stopped: Verdict 
             nothing and are not looked at.
         stopped: the verdict on its denoising, where that was stopped as hopeless and the picture is what was
             predicted until then. What was noise is named as it looks, where it looks broken.
+        beyond: what plug-in scorers add to the distance, in spreads, finite; the verdict is not theirs.
     Raises:
         BadInput: another shape or dtype.
     """
     if not finite:
         return Score(NOT_FINITE.name, NOT_FINITE.reason, DEFECT_CAP, nan, UNDEFINED)
     metrics = measure(rgb)
-    verdict = verdict_of(metrics, band)
+    verdict = verdict_of(metrics, band, thresholds)
     if stopped and (verdict == OK or stopped.name != SNOW):
         verdict = stopped
-    distance = distance_from(band, metrics)
+    distance = hypot(distance_from(band, metrics), beyond)
     floor, cap = (0.0, OK_CAP) if verdict == OK else (FAILED, DEFECT_CAP)
     defect = floor + _pressed(distance, cap - floor)
     return Score(verdict.name, verdict.reason, defect, dial(metrics, band), metrics)

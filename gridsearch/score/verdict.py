@@ -15,12 +15,28 @@ from gridsearch.score.metrics import Metrics
 
 VERDICTS = ("ok", "blank", "ghost", "burnt", "noise", "black", "nan")
 
+BLACK_BRIGHTNESS = 8.0  # levels, mean luma; darker than this is black, where there is one tone
 BLANK_CONTRAST = 8.0  # levels; less than this is one tone
 BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
 BURNT_CLIPPED = 0.30  # share of channel values, together with
 BURNT_CONTRAST = 70.0  # levels
 NOISE_SIGMA = 4.5  # levels, in the flattest areas; renders stay below 1, grainy photographs below 3
 NOISE_CORRELATION = 0.8  # of neighbouring pixels
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the gates hold a picture against, where its band does not say otherwise; units as above."""
+
+    blank_contrast: float = BLANK_CONTRAST
+    blank_detail: float = BLANK_DETAIL
+    burnt_clipped: float = BURNT_CLIPPED
+    burnt_contrast: float = BURNT_CONTRAST
+    noise_sigma: float = NOISE_SIGMA
+    noise_correlation: float = NOISE_CORRELATION
+
+
+USUAL = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -36,55 +52,57 @@ SNOW = "noise"
 NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band) -> Verdict:
+def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL) -> Verdict:
     """The verdict on one picture against one band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
     gates = _black, _blank, _snow, _burnt, _grainy, _ghost
-    return next((verdict for gate in gates if (verdict := gate(metrics, band))), OK)
+    return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics) -> bool:
+def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL) -> bool:
     """Whether a parent's own render may define what healthy is: it passes all gates without a reference."""
-    return verdict_of(metrics, POPULATION) == OK
+    return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
-def _black(metrics: Metrics, band: Band) -> Verdict | None:
-    if metrics.brightness < BLANK_CONTRAST and metrics.contrast < BLANK_CONTRAST:
+def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    if metrics.brightness < BLACK_BRIGHTNESS and metrics.contrast < limits.blank_contrast:
         return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
     return None
 
 
-def _blank(metrics: Metrics, band: Band) -> Verdict | None:
-    if metrics.contrast < BLANK_CONTRAST:
+def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    if metrics.contrast < limits.blank_contrast:
         spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
         return Verdict("blank", spread + _expected(band, "contrast"))
-    if metrics.detail < min(BLANK_DETAIL, band.detail.low):
+    if metrics.detail < min(limits.blank_detail, band.detail.low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
     return None
 
 
-def _snow(metrics: Metrics, band: Band) -> Verdict | None:
+def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Neighbouring pixels have little to do with one another. Asked before burnt: strong noise clips."""
     room = _room(metrics)
-    unrelated = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) * room, _low(band.autocorrelation))
+    unrelated = metrics.autocorrelation < min(
+        1 - (1 - limits.noise_correlation) * room, _low(band.autocorrelation)
+    )
     # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
-    grain = metrics.noise > max(NOISE_SIGMA / 4 * room, _high(band.noise))
+    grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band.noise))
     if unrelated and grain:
         correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
 
-def _burnt(metrics: Metrics, band: Band) -> Verdict | None:
+def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
 
     Without references strong colours alone count for nothing: a flower on black is clipped and vivid too.
     """
     beyond = metrics.clipped - band.clipped.high
     vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
-    strong = metrics.contrast > BURNT_CONTRAST or vivid
-    absolute = metrics.clipped > BURNT_CLIPPED and beyond > 0.1 and strong
+    strong = metrics.contrast > limits.burnt_contrast or vivid
+    absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
     contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
     garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
     flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
@@ -94,24 +112,26 @@ def _burnt(metrics: Metrics, band: Band) -> Verdict | None:
     return None
 
 
-def _grainy(metrics: Metrics, band: Band) -> Verdict | None:
+def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Strong grain in flat areas; or half as strong in a picture that is loose or clipped as well.
 
     Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
     grain is cut off.
     """
     room = _room(metrics)
-    strong = metrics.noise > max(NOISE_SIGMA * room, 2 * _high(band.noise))
-    visible = metrics.noise > max(NOISE_SIGMA / 2 * room, 3 * _high(band.noise))
-    loose = metrics.autocorrelation < min(1 - (1 - NOISE_CORRELATION) / 2 * room, _low(band.autocorrelation))
-    cut_off = metrics.clipped > max(BURNT_CLIPPED, band.clipped.high)
+    strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band.noise))
+    visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band.noise))
+    loose = metrics.autocorrelation < min(
+        1 - (1 - limits.noise_correlation) / 2 * room, _low(band.autocorrelation)
+    )
+    cut_off = metrics.clipped > max(limits.burnt_clipped, band.clipped.high)
     if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
     return None
 
 
-def _ghost(metrics: Metrics, band: Band) -> Verdict | None:
+def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
     if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):

@@ -19,10 +19,13 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UniPCMultistepScheduler,
 )
+from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import to_uint8
 from gridsearch.render.draw import draw
+from gridsearch.render.noise import SOURCES, Brownian, CpuRandn
+from gridsearch.render.philox import CudaRandn
 from gridsearch.render.pipeline import load_renderer, placement
 from tests.render.settings import sampling
 
@@ -47,6 +50,20 @@ def plain(toy):
     return pipe
 
 
+class AlongAPath(DPMSolverMultistepScheduler):
+    """diffusers' scheduler, with the noise that k-diffusion and so A1111 gives DPM++ 2M SDE: seed 101's."""
+
+    path = None
+
+    def step(self, output, timestep, sample, generator=None, return_dict=True):
+        if self.path is None:
+            positive = self.sigmas[self.sigmas > 0]
+            self.path = BrownianTreeNoiseSampler(sample, positive.min().item(), positive.max().item(), [101])
+        now, following = self.sigmas[self._begin_index if self.step_index is None else self.step_index :][:2]
+        noise = self.path(now, following) if following > 0 else torch.zeros_like(sample)
+        return super().step(output, timestep, sample, variance_noise=noise, return_dict=return_dict)
+
+
 # What a person would choose in plain diffusers.
 KARRAS, SDE = {"use_karras_sigmas": True}, {"algorithm_type": "sde-dpmsolver++"}
 CHOICES = {
@@ -55,8 +72,8 @@ CHOICES = {
     "heun": (HeunDiscreteScheduler, {}),
     "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
     "dpmpp_2m_karras": (DPMSolverMultistepScheduler, KARRAS),
-    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, SDE),
-    "dpmpp_2m_sde_karras": (DPMSolverMultistepScheduler, SDE | KARRAS),
+    "dpmpp_2m_sde": (AlongAPath, SDE),
+    "dpmpp_2m_sde_karras": (AlongAPath, SDE | KARRAS),
     "dpmpp_sde": (DPMSolverSDEScheduler, {"noise_sampler_seed": 101}),
     "dpmpp_sde_karras": (DPMSolverSDEScheduler, {"noise_sampler_seed": 101} | KARRAS),
     "ddim": (DDIMScheduler, {"clip_sample": False}),
@@ -198,6 +215,27 @@ def test_another_worker_draws_the_same_picture(renderer, toy, tmp_path):
 
 def test_the_numbers_of_cpu_and_gpu_draw_different_pictures(renderer):
     assert not np.array_equal(one(renderer, sampling(rng="cpu")), one(renderer, sampling(rng="gpu")))
+
+
+def test_a_path_is_made_of_the_numbers_of_cpu_or_gpu():
+    """Over its whole length a path ends at the first numbers that torchsde draws of the image's seed."""
+    like, levels = torch.zeros(1), (0.25, 2.25)
+    drawn = {}
+    for rng, source in (("cpu", CpuRandn), ("gpu", CudaRandn)):
+        seeds = []
+
+        class Watched(source):
+            def __init__(self, seed, seeds=seeds, source=source):
+                seeds.append(seed)
+                super().__init__(seed)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setitem(SOURCES, rng, Watched)
+            path = Brownian([7], rng, (4, 8, 8), levels, like)
+        drawn[rng] = path(torch.tensor(2.25), torch.tensor(0.25))
+        first = source(seeds[0]).draw((1, 4, 8, 8)).flatten()
+        torch.testing.assert_close(drawn[rng].flatten().abs(), first.abs())
+    assert not torch.equal(drawn["cpu"], drawn["gpu"])
 
 
 def test_an_empty_negative_prompt_is_zeros_or_encoded_and_another_is_neither(renderer):

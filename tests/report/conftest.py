@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gridsearch.report.results import METRICS, Results
+from gridsearch.report.tables import JUDGED
 
 PROMPTS = (
     "a red circle on a blue background, crisp lines",
@@ -128,7 +129,7 @@ def make_results(
 
 def results_of(folder: Path, images: pd.DataFrame, parameters, references=None, waiting=()) -> Results:
     """Results as they follow from the tables of images; `waiting`: parameters of trials not yet run."""
-    images = images.reindex(columns=list(dict.fromkeys([*images.columns, *METRICS, "reason", "file"])))
+    images = with_columns(images)
     trials = [complete(trial, rows, parameters) for trial, rows in images.groupby("trial")]
     trials += [{"trial": len(trials) + i, "state": "WAITING"} | point for i, point in enumerate(waiting)]
     prompts = images.drop_duplicates("prompt_id")
@@ -138,7 +139,7 @@ def results_of(folder: Path, images: pd.DataFrame, parameters, references=None, 
         folder=folder,
         trials=pd.DataFrame(trials),
         images=images,
-        references=images.iloc[:0].assign(model="") if references is None else references,
+        references=images.iloc[:0].assign(model="") if references is None else with_columns(references),
         parameters=tuple(parameters),
         settings={
             "name": "toy",
@@ -151,6 +152,11 @@ def results_of(folder: Path, images: pd.DataFrame, parameters, references=None, 
         finished=not waiting,
         planned=len(trials),
     )
+
+
+def with_columns(images: pd.DataFrame) -> pd.DataFrame:
+    """All that a table of images has; what a row does not say is NaN."""
+    return images.reindex(columns=list(dict.fromkeys([*images.columns, *JUDGED])))
 
 
 def complete(trial: int, images: pd.DataFrame, parameters) -> dict:

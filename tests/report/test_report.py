@@ -7,11 +7,14 @@ from html.parser import HTMLParser
 
 import plotly.graph_objects as go
 import pytest
+from PIL import ImageColor
 
 from gridsearch.report.analysis import analyse
 from gridsearch.report.best import best_dict, write_best
 from gridsearch.report.figures import figures
+from gridsearch.report.grid import build_grid
 from gridsearch.report.html import report_html, write_report
+from gridsearch.report.sheet import LINE, contact_sheet, lay_out
 from tests.report.conftest import make_results
 
 ATTACK = (
@@ -119,6 +122,21 @@ def test_a_missing_file_leaves_a_hole_not_an_error(tmp_path):
     (tmp_path / results.images["file"][0]).unlink()
     (tmp_path / results.images["file"][1]).write_bytes(b"no picture")
     assert "file missing" in report_html(results, analyse(results), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "outside", ["../secret.png", "images/../../secret.png", "{there}", "images/a\0b.png"]
+)
+def test_a_stored_name_does_not_lead_out_of_the_folder(tmp_path, outside):
+    results = make_results(tmp_path / "run", ratios=(0.2, 0.5), prompts=("a cat",), seeds=(11,))
+    (tmp_path / "run/images/0000_p1_11.png").rename(tmp_path / "secret.png")
+    outside = outside.format(there=tmp_path / "secret.png")
+    results = replace(results, images=results.images.assign(file=[outside, *results.images["file"][1:]]))
+    html = report_html(results, analyse(results), results.folder)
+    assert html.count("file missing") == 2  # in the strip and in the grid
+    assert "secret.png" not in html
+    sheet, place = contact_sheet(results), lay_out(build_grid(results), (64, 64))
+    assert sheet.getpixel(place.box(1, 0, 0)[:2]) == ImageColor.getrgb(LINE)  # a hole's outline
 
 
 def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):

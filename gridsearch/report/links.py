@@ -1,0 +1,21 @@
+"""Where the file names stored with a run lead."""
+
+import os
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+
+def within(folder: Path, name: str) -> Path | None:
+    """The file that a stored name means; None where the name leads out of its results folder.
+
+    Names are looked at, not what they resolve to: images/ may well be a link to a larger disk.
+    """
+    path = PurePath(name)
+    if path.anchor or ".." in path.parts or "\0" in name:
+        return None
+    return folder / path
+
+
+def address(file: Path, home: Path) -> str:
+    """A link to `file` from a page in `home`."""
+    return quote(Path(os.path.relpath(file, home)).as_posix())
