@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint format check bench bench-gpu train-toy clean
+.PHONY: help demo test lint format check bench bench-gpu calibrate train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -33,6 +33,9 @@ bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchma
 bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size
 	$(BIN)/python -m pytest -m gpu
+
+calibrate: .venv/test-installed  ## how metrics answer to blur, noise and the like: write docs/calibration.md
+	$(BIN)/python -m benchmarks.calibrate
 
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py

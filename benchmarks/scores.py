@@ -3,26 +3,28 @@
     python -m benchmarks.scores
 
 The labelled cells are those of the published grids beside this repository, cut by the program itself;
-without these grids only drawn pictures are scored. AUC is the chance that a broken picture's defect is
-larger than a healthy one's.
+without these grids only photographs and drawn pictures are scored. AUC is the chance that a broken
+picture's defect is larger than a healthy one's. No picture is judged by a band it had a part in, except
+where its own reference is another model's render of the same prompt and seed.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
-from scipy.stats import spearmanr
 
+from benchmarks.calibrate.damage import blurred, noisy
+from benchmarks.calibrate.pictures import DRAWN, line_art, photographs
+from benchmarks.calibrate.series import graded
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.cells import cut
 from gridsearch.score.image import read_image
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import VERDICTS
-from tests.score.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene, to_bytes
+from tests.score.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
 
 CLASSES = {"h": "healthy", "b": "blank", "g": "ghost", "u": "burnt", "f": "shards", "n": "noise"}
 BREAKING: dict[str, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {
@@ -31,43 +33,72 @@ BREAKING: dict[str, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {
     "u": tuple(lambda p, gain=gain: gained(p, gain) for gain in (2.5, 3.5)),
     "n": tuple(lambda p, sigma=sigma: noisy(p, sigma) for sigma in (16, 60)),
 }
-DRAWN = range(100, 112)  # seeds of scenes that nothing else uses
-BLUR, NOISE = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0), (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 Labelled = list[tuple[str, Score]]
 
 
 def main() -> None:
     """Print confusion, AUC, graded degradations and times."""
+    scenes = {f"scene {seed}": scene(512, seed) for seed in DRAWN}
+    drawings = scenes | {f"line art {seed}": line_art(512, seed) for seed in range(4)}
+    photos = photographs()
+    real = []
     if GRIDS.is_dir():
-        show("published cells, no reference", real_cells(with_reference=False))
-        show("published cells, the grid's reference column", real_cells(with_reference=True))
-    show("drawn pictures, no reference", drawn_pictures(with_references=False))
-    show("drawn pictures, the other pictures as references", drawn_pictures(with_references=True))
-    show_graded()
+        show("published cells, no reference", real_cells("none"))
+        show("published cells, the grid's reference column", real_cells("own"))
+        real = real_cells("other grids")
+        show("published cells, the healthy cells of the other grids as references", real)
+    broken_photos = made_pictures(photos, with_references=True)
+    show("photographs, no reference", made_pictures(photos, with_references=False))
+    show("photographs, the other photographs as references", broken_photos)
+    show("all real pictures, the others as references", real + broken_photos)
+    show("drawn pictures, no reference", made_pictures(drawings, with_references=False))
+    show("drawn pictures, the others as references", made_pictures(drawings, with_references=True))
+    show_graded("photographs", photos)
+    show_graded("drawn pictures", drawings)
+    if GRIDS.is_dir():
+        show_graded("healthy published cells", healthy_cells())
     show_times()
 
 
-def real_cells(with_reference: bool) -> Labelled:
-    """The published cells; with a reference only grids that have one, and that column left out."""
+def real_cells(references: str) -> Labelled:
+    """The published cells.
+
+    Args:
+        references: "none"; "own": the grid's reference column, which is left out, and grids without one
+            too; "other grids": the healthy cells of all other grids.
+    """
     found = []
-    for grid in REFERENCE if with_reference else LABELS:
-        pictures, band = cells(grid), POPULATION
-        if with_reference:
-            _, reference = pictures.pop(REFERENCE[grid])
-            own = measure(reference)
+    for grid in LABELS:
+        pictures, band = list(cells(grid)), POPULATION
+        if references == "own":
+            if grid not in REFERENCE:
+                continue
+            own = measure(pictures.pop(REFERENCE[grid])[1])
             band = band_of([own], own)
+        if references == "other grids":
+            others = (cell for other in LABELS if other != grid for cell in cells(other))
+            band = band_of([measure(picture) for label, picture in others if label == "h"])
         found += [(label, score(picture, band)) for label, picture in pictures]
     return found
 
 
-def drawn_pictures(with_references: bool) -> Labelled:
-    """Scenes and what is made of them when they are broken; each against the other scenes at most."""
-    pictures = {seed: scene(512, seed) for seed in DRAWN}
-    measured = {seed: measure(picture) for seed, picture in pictures.items()}
+def healthy_cells() -> dict[str, np.ndarray]:
+    """Grid and column -> picture."""
+    return {
+        f"{grid} {column}": picture
+        for grid in LABELS
+        for column, (label, picture) in enumerate(cells(grid))
+        if label == "h"
+    }
+
+
+def made_pictures(pictures: Mapping[str, np.ndarray], with_references: bool) -> Labelled:
+    """Healthy pictures and what is made of them when they are broken; each against the others at most."""
+    measured = {name: measure(picture) for name, picture in pictures.items()}
     found = []
-    for seed, picture in pictures.items():
-        others = [metrics for other, metrics in measured.items() if other != seed]
+    for name, picture in pictures.items():
+        others = [metrics for other, metrics in measured.items() if other != name]
         band = band_of(others) if with_references else POPULATION
         found += [(label, score(made, band)) for label, made in variants(picture)]
     return found
@@ -79,14 +110,6 @@ def variants(picture: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for label, ways in BREAKING.items():
         for breaking in ways:
             yield label, breaking(picture)
-
-
-def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
-    return to_bytes(gaussian_filter(picture.astype(float), (sigma, sigma, 0)))
-
-
-def noisy(picture: np.ndarray, sigma: float) -> np.ndarray:
-    return to_bytes(picture + sigma * np.random.default_rng(0).standard_normal(picture.shape))
 
 
 # -- what is printed
@@ -113,25 +136,17 @@ def auc(healthy: Sequence[float], broken: Sequence[float]) -> float:
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
-def show_graded() -> None:
-    """Rank correlations with graded blur and noise, and what the other kind does, in its own mean steps."""
-    correlations, crossed = {"blur": [], "noise": []}, {"blur": [], "noise": []}
-    for seed in DRAWN:
-        picture = scene(512, seed)
-        series = {
-            "blur": [measure(blurred(picture, sigma)) for sigma in BLUR],
-            "noise": [measure(noisy(picture, sigma)) for sigma in NOISE],
-        }
-        for own, other, grades in (("blur", "noise", BLUR), ("noise", "blur", NOISE)):
-            mine = [getattr(found, own) for found in series[own]]
-            step = (mine[-1] - mine[0]) / (len(mine) - 1)
-            correlations[own].append(spearmanr(grades, mine).statistic)
-            crossed[own].append(np.ptp([getattr(found, own) for found in series[other]]) / step)
-    print(f"\ngraded degradations of {len(DRAWN)} drawn pictures, the worst picture")
+def show_graded(title: str, pictures: Mapping[str, np.ndarray]) -> None:
+    """The worst picture's rank correlation, and the picture that the other kind moves most."""
+    found = {name: graded(picture) for name, picture in pictures.items()}
+    print(f"\ngraded degradations of {len(pictures)} {title}")
     for own, other in (("blur", "noise"), ("noise", "blur")):
+        least = min(result[own][0] for result in found.values())
+        worst = max(found, key=lambda name: found[name][own][1])
+        moved = found[worst][own][1]
         print(
-            f"{own:<6} Spearman with {own} {min(correlations[own]):.3f}; "
-            f"{other} moves it by {max(crossed[own]):.2f} of one step of {own}"
+            f"{own:<6} Spearman with {own} at least {least:.3f}; "
+            f"{other} moves it by {moved:.2f} of one step of {own} at most ({worst})"
         )
 
 

@@ -13,14 +13,14 @@ cells side by side show no edge.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from gridsearch.errors import BadInput
+from gridsearch.score.axis import Axis, centred_labels, edged, edges_of, text_lines, white_gaps
 from gridsearch.score.metrics import luma_of
 
 PREFIX = "xyz_grid-"
@@ -149,27 +149,6 @@ class _Sheet:
         return 1.5 / self.scale - 0.5
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Cells along one direction, in pixels of the full size."""
-
-    start: float
-    size: float
-    count: int
-    margin: int
-
-    def cells(self, scale: float) -> Iterator[tuple[float, float]]:
-        """From where to where each cell lies in the file."""
-        for index in range(self.count):
-            start = self.start + index * (self.size + self.margin)
-            yield start * scale, (start + self.size) * scale
-
-    def gaps(self, scale: float) -> Iterator[tuple[float, float]]:
-        """From where to where the paper between two neighbours lies."""
-        for before, after in pairwise(self.cells(scale)):
-            yield before[1], after[0]
-
-
 def _band_bottoms(sheet: _Sheet) -> list[int]:
     """Rows where white paper ends, from the top: below the label band, but also above each line of text."""
     paper = (sheet.luma >= PAPER).mean(axis=1) >= SOLID
@@ -212,9 +191,9 @@ def _aspect(width: float, height: float) -> float:
     return max(width, height) / min(width, height)
 
 
-def _columns(sheet: _Sheet, bottom: int) -> Iterator[_Axis]:
+def _columns(sheet: _Sheet, bottom: int) -> Iterator[Axis]:
     """Columns that fit the labels above them and the paper between them."""
-    lines = _text_lines(sheet.luma[:bottom] < INK)
+    lines = text_lines(sheet.luma[:bottom] < INK)
     white = (sheet.luma[bottom:] >= PAPER).mean(axis=0) >= SOLID
     total = sheet.full[0]
     for beside in (0.0, 0.75):  # cells' widths of row labels
@@ -223,13 +202,13 @@ def _columns(sheet: _Sheet, bottom: int) -> Iterator[_Axis]:
                 size = (total - margin * (count - 1)) / (count + beside)
                 if size < LEAST_CELL or (sheet.unit and size % sheet.unit):
                     continue
-                axis = _Axis(beside * size, size, count, margin)
-                centred = _centred(lines, axis, sheet.scale, off_centre=0.03, space=0.06)
-                if centred and _white_gaps(white, axis, sheet.scale):
+                axis = Axis(beside * size, size, count, margin)
+                centred = centred_labels(lines, axis, sheet.scale, off_centre=0.03, space=0.06)
+                if centred and white_gaps(white, axis, sheet.scale):
                     yield axis
 
 
-def _rows(sheet: _Sheet, bottom: int, columns: _Axis) -> Iterator[_Axis]:
+def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
     """Rows that go with these columns."""
     left = int(columns.start * sheet.scale)
     labels, pictures = sheet.luma[:, :left] < INK, sheet.luma[:, left:]
@@ -237,20 +216,20 @@ def _rows(sheet: _Sheet, bottom: int, columns: _Axis) -> Iterator[_Axis]:
     if left and not (labels.any() and labels[bottom:].mean() < 0.5):
         return
     white = (pictures >= PAPER).mean(axis=1) >= SOLID
-    edges = _edges(pictures, columns, sheet.scale, left)
+    edges = edges_of(pictures, columns, sheet.scale, left)
     for axis in _row_sizes(sheet, bottom, columns):
-        if not _white_gaps(white, axis, sheet.scale):
+        if not white_gaps(white, axis, sheet.scale):
             continue
         if left:
             # Of several lines the web UI hangs a row label too low.
-            fits = _centred([labels.any(axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
+            fits = centred_labels([labels.any(axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
         else:
-            fits = axis.margin * sheet.scale > SEEN or _edged(edges, axis, sheet.scale)
+            fits = axis.margin * sheet.scale > SEEN or edged(edges, axis, sheet.scale)
         if fits:
             yield axis
 
 
-def _row_sizes(sheet: _Sheet, bottom: int, columns: _Axis) -> Iterator[_Axis]:
+def _row_sizes(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
     """Rows of any count, height and margin that fill the sheet below the text of the label band."""
     text = np.flatnonzero((sheet.luma[:bottom] < INK).any(axis=1))
     highest, lowest = (text[-1] + 1) / sheet.scale, bottom / sheet.scale + sheet.blur
@@ -269,73 +248,8 @@ def _row_sizes(sheet: _Sheet, bottom: int, columns: _Axis) -> Iterator[_Axis]:
                     and highest <= top <= lowest
                     and _aspect(columns.size, size) <= MAX_ASPECT
                 ):
-                    yield _Axis(top, size, count, margin)
+                    yield Axis(top, size, count, margin)
 
 
 def _margins(count: int) -> range:
     return range(0, MAX_MARGIN + 1, 2) if count > 1 else range(1)
-
-
-# -- what the pixels say
-
-
-def _text_lines(ink: np.ndarray) -> list[np.ndarray]:
-    """Where along x each line of text has ink: bool (H, W) -> a bool (W,) for each run of inked rows."""
-    inked = np.flatnonzero(ink.any(axis=1))
-    runs = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)
-    return [ink[run[0] : run[-1] + 1].any(axis=0) for run in runs]
-
-
-def _centred(lines: Sequence[np.ndarray], axis: _Axis, scale: float, off_centre: float, space: float) -> bool:
-    """Whether every cell has a label, each line of it centred on the cell and in one piece.
-
-    Args:
-        lines: where along the axis each line has ink, bool.
-        off_centre: the farthest that a label's middle may be from its cell's, in cells' sizes.
-        space: the widest within a label, in cells' sizes; it holds several labels if there is more.
-    """
-    labelled = set()
-    for line in lines:
-        if line[: int(axis.start * scale)].any():
-            return False
-        for index, (start, end) in enumerate(axis.cells(scale)):
-            inked = np.flatnonzero(line[round(start) : round(end)])
-            if len(inked) == 0:
-                continue
-            labelled.add(index)
-            middle = (inked[0] + inked[-1] + 1) / 2
-            if abs(middle - (end - start) / 2) > off_centre * (end - start) + 2:
-                return False
-            if np.diff(inked).max(initial=0) > space * (end - start) + 2:
-                return False
-        if any(line[max(round(start) - 2, 0) : round(end) + 2].all() for start, end in axis.gaps(scale)):
-            return False
-    return len(labelled) == axis.count
-
-
-def _white_gaps(white: np.ndarray, axis: _Axis, scale: float) -> bool:
-    """Whether all margins are white, but for a pixel on either side that scaling has mixed."""
-    gaps = ((round(start) + 1, round(end) - 1) for start, end in axis.gaps(scale))
-    return all(white[start:end].all() for start, end in gaps if start < end)
-
-
-def _edges(pictures: np.ndarray, columns: _Axis, scale: float, left: int) -> np.ndarray:
-    """How much each row differs from the one above, for each column, (columns, H - 1).
-
-    Over three pixels, because scaling makes an edge that wide.
-    """
-    steps = np.abs(pictures[3:] - pictures[:-3])
-    cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
-    return np.pad([steps[:, start:end].mean(axis=1) for start, end in cells], ((0, 0), (1, 1)))
-
-
-def _edged(edges: np.ndarray, axis: _Axis, scale: float) -> bool:
-    """Whether where two rows meet the pictures change as they hardly do elsewhere, in most columns."""
-    reach = int(axis.size * scale)
-    for meeting, _ in axis.gaps(scale):
-        row = round(meeting) - 1
-        here = edges[:, row - 1 : row + 2].max(axis=1, keepdims=True)
-        elsewhere = np.hstack([edges[:, row - reach + 3 : row - 3], edges[:, row + 4 : row + reach - 3]])
-        if np.median((elsewhere < here).mean(axis=1)) < 0.98:
-            return False
-    return True

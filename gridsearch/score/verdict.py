@@ -20,7 +20,7 @@ BLANK_CONTRAST = 8.0  # levels; less than this is one tone
 BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
 BURNT_CLIPPED = 0.30  # share of channel values, together with
 BURNT_CONTRAST = 70.0  # levels
-NOISE_SIGMA = 6.0  # levels, in the flattest areas
+NOISE_SIGMA = 4.5  # levels, in the flattest areas; renders stay below 1, grainy photographs below 3
 NOISE_CORRELATION = 0.8  # of neighbouring pixels
 
 
@@ -67,13 +67,13 @@ def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL) -> bool:
 
 def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.brightness < BLACK_BRIGHTNESS and metrics.contrast < limits.blank_contrast:
-        return Verdict("black", f"mean luma is {metrics.brightness:.1f} of 255")
+        return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
     return None
 
 
 def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
-        spread = f"luma varies by {metrics.contrast:.1f} levels only"
+        spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
         return Verdict("blank", spread + _expected(band, "contrast"))
     if metrics.detail < min(limits.blank_detail, band.detail.low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
@@ -89,7 +89,7 @@ def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
     grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band.noise))
     if unrelated and grain:
-        correlation = f"neighbouring pixels correlate by {metrics.autocorrelation:.2f} only"
+        correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
@@ -97,12 +97,12 @@ def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
 
-    Without references strong colours count for nothing: a flower on black is clipped and vivid too.
+    Without references strong colours alone count for nothing: a flower on black is clipped and vivid too.
     """
     beyond = metrics.clipped - band.clipped.high
-    absolute = (
-        metrics.clipped > limits.burnt_clipped and beyond > 0.1 and metrics.contrast > limits.burnt_contrast
-    )
+    vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
+    strong = metrics.contrast > limits.burnt_contrast or vivid
+    absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
     contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
     garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
     flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
@@ -113,14 +113,19 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Strong grain in flat areas; or half as strong, and neighbouring pixels are loosely related too."""
+    """Strong grain in flat areas; or half as strong in a picture that is loose or clipped as well.
+
+    Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
+    grain is cut off.
+    """
     room = _room(metrics)
     strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band.noise))
     visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band.noise))
     loose = metrics.autocorrelation < min(
         1 - (1 - limits.noise_correlation) / 2 * room, _low(band.autocorrelation)
     )
-    if strong or (visible and loose):
+    cut_off = metrics.clipped > max(limits.burnt_clipped, band.clipped.high)
+    if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
     return None
@@ -128,17 +133,17 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
-    pale = f"contrast is {metrics.contrast:.0f} levels" + _expected(band, "contrast")
+    pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
     if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
         return Verdict("ghost", pale)
     sharp = _high(band.blur, missing=inf)
-    blurred = f"its edges are {metrics.blur:.1f} px wide" + _expected(band, "blur")
+    blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
     if metrics.contrast > 0.75 * band.contrast.typical:
         return None
     if isnan(metrics.blur):
-        return Verdict("ghost", f"{pale}, and it has no edges")
+        return Verdict("ghost", f"{pale}, and no edges")
     if metrics.blur > 2 * sharp:
         return Verdict("ghost", f"{pale}, and {blurred}")
     if metrics.detail < band.detail.low / 3:
@@ -177,4 +182,5 @@ def _expected(band: Band, name: str) -> str:
         number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
     if band.own:
         return f", its reference has {number}"
-    return f", the references have {number}" if band.references else f", healthy pictures have {number}"
+    others = "the references" if band.references else "healthy pictures"
+    return f", {others} have about {number}"

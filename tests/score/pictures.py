@@ -1,5 +1,6 @@
 """Pictures to score: drawn ones, and the cells of the published grids where they are at hand."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 from gridsearch.score.cells import cut
 from gridsearch.score.image import read_image
 
-GRIDS = Path(__file__).parents[3] / "shared" / "grids"
+# Beside this repository, or beside the folder that holds its worktrees.
+_PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
+GRIDS = next((place for place in _PLACES if place.is_dir()), _PLACES[0])
 # Left to right: h healthy, b blank, g ghost, u burnt, f shards, n noise. From the README beside them.
 LABELS = {"0001": "hbhuu", "0003": "hbhff", "0019": "bbbnfn", "0110": "hbbbu", "0124": "hbguf"}
 REFERENCE = {"0001": 0, "0003": 0, "0110": 0, "0124": 0}
@@ -51,11 +54,12 @@ def grey(plane):
     return np.repeat(to_bytes(plane)[..., None], 3, axis=2)
 
 
+@cache
 def cells(grid):
-    """The cells of one published grid, left to right, and their labels: [("h", uint8 (H, W, 3)), ...]."""
+    """The cells of one published grid, left to right, and their labels: (("h", uint8 (H, W, 3)), ...)."""
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
     found = cut(read_image(path), path)
-    return [(label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True)]
+    return tuple((label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True))
 
 
 def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safetensors [57a96b981e]",)):

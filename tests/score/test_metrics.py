@@ -1,5 +1,6 @@
 """Each metric against what mathematics says it must read."""
 
+import time
 from dataclasses import asdict
 from math import isnan
 
@@ -104,6 +105,31 @@ def test_one_picture_at_512_and_1024_reads_nearly_the_same():
     small = np.asarray(Image.fromarray(large).resize((512, 512), Image.Resampling.BOX))
     a, b = asdict(measure(large)), asdict(measure(small))
     assert a == pytest.approx(b, rel=0.1, abs=0.1)
+
+
+@pytest.mark.parametrize("side", [1024, 768])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_picture_drawn_at_several_sizes_reads_nearly_the_same(seed, side):
+    assert asdict(measure(scene(side, seed))) == pytest.approx(
+        asdict(measure(scene(512, seed))), rel=0.12, abs=0.1
+    )
+
+
+def test_noise_of_a_large_picture_reads_as_it_does_in_the_small_one():
+    large = to_bytes(scene(1024, 4) + 12 * np.random.default_rng(0).standard_normal((1024, 1024, 3)))
+    small = np.asarray(Image.fromarray(large).resize((512, 512), Image.Resampling.LANCZOS))
+    assert measure(large).noise == pytest.approx(measure(small).noise, rel=0.25)
+    assert measure(large).noise > 2
+
+
+def test_all_metrics_of_a_1024_px_picture_take_under_150_ms_of_one_core():
+    picture = scene(1024, 0)
+    spent = []
+    for _ in range(5):
+        began = time.process_time()  # of all threads; what else the machine does hardly counts
+        measure(picture)
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.15
 
 
 @pytest.mark.parametrize(

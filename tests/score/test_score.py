@@ -2,10 +2,12 @@
 
 from dataclasses import asdict
 from math import isfinite, isnan
+from re import fullmatch
 
 import numpy as np
 import pytest
 
+from gridsearch.outcome import Outcome
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.metrics import UNDEFINED, measure
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
@@ -112,10 +114,41 @@ def test_a_broken_parent_does_not_define_healthy():
     assert not usable_reference(UNDEFINED)
 
 
-def test_the_reason_names_the_reference():
-    picture = PICTURES[512][0]
+@pytest.mark.parametrize(
+    ("breaking", "reason"),
+    [
+        (lambda p: gained(p, 3), r"\d+% of the channel values are clipped, WHO 0%"),
+        (lambda p: gained(p, 0.25), r"it has a contrast of 1\d levels, WHO [45]\d"),
+        (lambda p: gained(p, 0.02), r"it has a contrast of \d.\d levels only, WHO [45]\d"),
+        (lambda p: noise(len(p)), r"neighbouring pixels have a correlation of -?0.\d\d only, WHO 0.9\d"),
+        (np.zeros_like, r"its mean luma is 0.0 of 255"),
+    ],
+)
+def test_the_reason_is_a_sentence_with_the_value_and_what_it_is_held_against(breaking, reason):
+    picture = PICTURES[512][1]
     own = measure(picture)
-    reason = score(gained(picture, 3), band_of([own], own)).reason
-    assert "of the channel values are clipped, its reference has 0%" in reason
-    assert "the references have" in score(gained(picture, 3), BANDS[512]).reason
-    assert "healthy pictures have" in score(gained(picture, 3), POPULATION).reason
+    bands = {
+        "its reference has": band_of([own], own),
+        "the references have about": BANDS[512],
+        "healthy pictures have about": POPULATION,
+    }
+    for who, band in bands.items():
+        # A population has 2% clipped, as white paper and black ink have.
+        expected = reason.replace("WHO 0%", f"{who} [02]%").replace("WHO", who)
+        assert fullmatch(expected, score(breaking(picture), band).reason)
+
+
+@pytest.mark.parametrize("breaking", [lambda p: gained(p, 0.25), lambda p: gained(p, 3), np.zeros_like])
+def test_a_collapse_on_one_prompt_of_sixteen_cannot_be_averaged_away(breaking):
+    pictures = [scene(128, seed) for seed in range(40, 56)]
+    bands = [band_of([measure(picture)], measure(picture)) for picture in pictures]
+
+    def outcome(renders):
+        scores = [score(render, band) for render, band in zip(renders, bands, strict=True)]
+        return Outcome([{"verdict": s.verdict, "defect": s.defect} for s in scores], {})
+
+    collapsed = outcome([breaking(pictures[0]), *pictures[1:]])
+    paler = outcome([gained(picture, 0.6) for picture in pictures])
+    assert collapsed.survived == 15 / 16 < paler.survived == 1
+    assert collapsed.defect < paler.defect  # the mean alone would take the collapsed one
+    assert paler.value < collapsed.value

@@ -1,0 +1,96 @@
+"""Cells along one direction of a grid, and whether the pixels speak for them.
+
+Labels must be centred on cells, margins must be white, and where two rows meet without a margin the
+pictures must change.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Cells along one direction, in pixels of the full size."""
+
+    start: float
+    size: float
+    count: int
+    margin: int
+
+    def cells(self, scale: float) -> Iterator[tuple[float, float]]:
+        """From where to where each cell lies in the file."""
+        for index in range(self.count):
+            start = self.start + index * (self.size + self.margin)
+            yield start * scale, (start + self.size) * scale
+
+    def gaps(self, scale: float) -> Iterator[tuple[float, float]]:
+        """From where to where the paper between two neighbours lies."""
+        for before, after in pairwise(self.cells(scale)):
+            yield before[1], after[0]
+
+
+def text_lines(ink: np.ndarray) -> list[np.ndarray]:
+    """Where along x each line of text has ink: bool (H, W) -> a bool (W,) for each run of inked rows."""
+    inked = np.flatnonzero(ink.any(axis=1))
+    runs = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)
+    return [ink[run[0] : run[-1] + 1].any(axis=0) for run in runs]
+
+
+def centred_labels(
+    lines: Sequence[np.ndarray], axis: Axis, scale: float, off_centre: float, space: float
+) -> bool:
+    """Whether every cell has a label, each line of it centred on the cell and in one piece.
+
+    Args:
+        lines: where along the axis each line has ink, bool.
+        off_centre: the farthest that a label's middle may be from its cell's, in cells' sizes.
+        space: the widest within a label, in cells' sizes; it holds several labels if there is more.
+    """
+    labelled = set()
+    for line in lines:
+        if line[: int(axis.start * scale)].any():
+            return False
+        for index, (start, end) in enumerate(axis.cells(scale)):
+            inked = np.flatnonzero(line[round(start) : round(end)])
+            if len(inked) == 0:
+                continue
+            labelled.add(index)
+            middle = (inked[0] + inked[-1] + 1) / 2
+            if abs(middle - (end - start) / 2) > off_centre * (end - start) + 2:
+                return False
+            if np.diff(inked).max(initial=0) > space * (end - start) + 2:
+                return False
+        if any(line[max(round(start) - 2, 0) : round(end) + 2].all() for start, end in axis.gaps(scale)):
+            return False
+    return len(labelled) == axis.count
+
+
+def white_gaps(white: np.ndarray, axis: Axis, scale: float) -> bool:
+    """Whether all margins are white, but for a pixel on either side that scaling has mixed."""
+    gaps = ((round(start) + 1, round(end) - 1) for start, end in axis.gaps(scale))
+    return all(white[start:end].all() for start, end in gaps if start < end)
+
+
+def edges_of(pictures: np.ndarray, columns: Axis, scale: float, left: int) -> np.ndarray:
+    """How much each row differs from the one above, for each column, (columns, H - 1).
+
+    Over three pixels, because scaling makes an edge that wide.
+    """
+    steps = np.abs(pictures[3:] - pictures[:-3])
+    cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
+    return np.pad([steps[:, start:end].mean(axis=1) for start, end in cells], ((0, 0), (1, 1)))
+
+
+def edged(edges: np.ndarray, axis: Axis, scale: float) -> bool:
+    """Whether where two rows meet the pictures change as they hardly do elsewhere, in most columns."""
+    reach = int(axis.size * scale)
+    for meeting, _ in axis.gaps(scale):
+        row = round(meeting) - 1
+        here = edges[:, row - 1 : row + 2].max(axis=1, keepdims=True)
+        elsewhere = np.hstack([edges[:, row - reach + 3 : row - 3], edges[:, row + 4 : row + reach - 3]])
+        if np.median((elsewhere < here).mean(axis=1)) < 0.98:
+            return False
+    return True
