@@ -173,7 +173,7 @@ def load_facts(study: optuna.Study) -> Facts:
     facts = Facts(**study.user_attrs[_FACTS])
     # Before components could be named, all of a model was merged.
     earlier = {"adapters": {}, "components": {"text_encoders": "merged", "vae": "merged"}}
-    render = Render().model_dump(mode="json") | facts.experiment["render"]
+    render = Render().model_dump(mode="json") | facts.experiment.get("render", {})
     return replace(facts, experiment=earlier | facts.experiment | {"render": render})
 
 

@@ -123,13 +123,11 @@ def test_what_overflows_half_precision_is_decoded_once_more_in_full(renderer):
     assert (half - expected).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_every_sampler_draws_in_half_precision(toy, dtype):
-    half = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", dtype))
+def test_every_sampler_draws_in_half_precision(toy):
+    half = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "bfloat16"))
     for sampler in SCHEDULERS:
-        for mode in ("epsilon", "v_prediction"):
-            (drawn,) = draw(half, CASES[:1], sampling(mode, sampler, steps=3, pag_scale=1.0))
-            assert drawn.finite, sampler
+        (drawn,) = draw(half, CASES[:1], sampling("v_prediction", sampler, steps=2))
+        assert drawn.finite, sampler
 
 
 def test_a_vae_is_kept_in_the_precision_that_is_asked_for(toy):
