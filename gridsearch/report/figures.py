@@ -21,6 +21,7 @@ from gridsearch.report.labels import (
     verdict_colour,
 )
 from gridsearch.report.results import Results
+from gridsearch.report.tradeoff import tradeoff
 
 MOST_SLICES = 6  # more curves than colours cannot be told apart; the best ones are drawn
 WINDOW_FILL, INTERVAL_FILL, BEST_LINE = "rgba(0,158,115,0.14)", "rgba(0,114,178,0.24)", "#0072b2"
@@ -63,7 +64,7 @@ def figures(results: Results, answer: Answer) -> list[dict]:
     ]
     drawn.append(_defect(curves, results, axis))
     drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
-    return drawn
+    return [*drawn, tradeoff(curves, results, axis)]
 
 
 def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, number: int) -> dict:

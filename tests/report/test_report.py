@@ -109,7 +109,7 @@ def test_a_run_under_way_says_so(tmp_path):
 
 
 def test_figures_are_what_plotly_understands(sweep, modes):
-    for results, count in ((sweep, 6), (modes, 7)):
+    for results, count in ((sweep, 7), (modes, 8)):
         drawn = figures(results, analyse(results))
         assert len(drawn) == count
         for figure in drawn:

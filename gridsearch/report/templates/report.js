@@ -44,7 +44,8 @@
   for (const figure of figures) {
     document.getElementById("plot-" + figure.id).on("plotly_click", (event) => {
       const columns = [...grid.querySelectorAll("[data-value]")];
-      const distance = (column) => Math.abs(column.dataset.value - event.points[0].x);
+      const { customdata, x } = event.points[0]; // where the ratio is not the axis, it comes along
+      const distance = (column) => Math.abs(column.dataset.value - (customdata ?? x));
       const nearest = columns.sort((a, b) => distance(a) - distance(b))[0];
       grid.scrollIntoView({ behavior: "smooth", block: "center" });
       show(nearest, "smooth");
