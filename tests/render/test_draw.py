@@ -16,7 +16,6 @@ from diffusers import (
     HeunDiscreteScheduler,
     LCMScheduler,
     StableDiffusionXLPAGPipeline,
-    StableDiffusionXLPipeline,
     UniPCMultistepScheduler,
 )
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
@@ -35,19 +34,6 @@ CASES = [Case("p1", "a circle", "", 101), Case("p2", "a star", "", 7), Case("p3"
 @pytest.fixture(scope="module")
 def renderer(toy):
     return load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
-
-
-@pytest.fixture(scope="module")
-def plain(toy):
-    """The oracle: nothing but diffusers."""
-    pipe = StableDiffusionXLPipeline.from_single_file(
-        str(toy / "base.safetensors"),
-        config=str(toy / "config"),
-        local_files_only=True,
-        add_watermarker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
 
 
 class AlongAPath(DPMSolverMultistepScheduler):
