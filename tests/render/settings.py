@@ -3,8 +3,8 @@
 from gridsearch.render.sampling import Sampling
 
 
-def sampling(prediction_type="epsilon", sampler="euler", **changes) -> Sampling:
-    """Four steps at 64 px; a v-prediction from zero terminal SNR."""
+def sampling(prediction_type="epsilon", sampler="euler", width=64, height=64, **changes) -> Sampling:
+    """Four steps at 64 px; a v-prediction from zero terminal SNR; SDXL is told the picture's own size."""
     settings = {
         "prediction_type": prediction_type,
         "zero_terminal_snr": prediction_type == "v_prediction",
@@ -17,13 +17,13 @@ def sampling(prediction_type="epsilon", sampler="euler", **changes) -> Sampling:
         "unconditional": "zeros",
         "clip_skip": 2,
         "rng": "cpu",
-        "width": 64,
-        "height": 64,
-        "original_width": 64,
-        "original_height": 64,
+        "width": width,
+        "height": height,
+        "original_width": width,
+        "original_height": height,
         "crop_left": 0,
         "crop_top": 0,
-        "target_width": 64,
-        "target_height": 64,
+        "target_width": width,
+        "target_height": height,
     }
     return Sampling(**settings | changes)

@@ -24,36 +24,25 @@ from gridsearch.render.infotext import (
     written,
 )
 from gridsearch.render.png import png_bytes
-from gridsearch.render.sampling import Sampling
+from tests.render.settings import sampling
 
-SAMPLING = Sampling(
-    prediction_type="v_prediction",
-    zero_terminal_snr=True,
+SAMPLING = sampling(
+    "v_prediction",
+    "dpmpp_2m_karras",
     timestep_spacing="trailing",
-    sampler="dpmpp_2m_karras",
     steps=28,
     cfg=5.0,
-    cfg_rescale=0.0,
-    pag_scale=0.0,
-    unconditional="zeros",
-    clip_skip=2,
     rng="gpu",
     width=1024,
     height=1024,
-    original_width=1024,
-    original_height=1024,
-    crop_left=0,
-    crop_top=0,
-    target_width=1024,
-    target_height=1024,
 )
 
 
 def text_of(text="a cat", negative="", model="mix", recipe="0.5 a + 0.5 b", **settings):
     case = Case("p1", text, negative, 7)
-    sampling = replace(SAMPLING, **settings)
+    drawn_with = replace(SAMPLING, **settings)
     return parameters_text(
-        case, sampling, model=model, model_hash="0123456789", recipe=recipe, place="cpu float32"
+        case, drawn_with, model=model, model_hash="0123456789", recipe=recipe, place="cpu float32"
     )
 
 
