@@ -19,11 +19,11 @@ from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.render.samplers import SAMPLERS, sampler_key
 from gridsearch.scoring import Scoring, Thresholds, with_paths
+from gridsearch.searching import UNTIL_DONE, Search
 from gridsearch.validation import bad_key
 from gridsearch.values import LISTED, Number, Range, Table, form, least_and_most
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
-SamplerName = Literal["grid", "random", "tpe", "gp", "qmc"]
 
 _Step = Annotated[int, Field(ge=1, le=1000, strict=True)]  # SDXL was trained on a thousand
 _Steps = Annotated[tuple[_Step, ...], *LISTED]
@@ -104,14 +104,6 @@ class Render(Table):
     vocabulary: Path | None = None
 
 
-class Search(Table):
-    """How the searched values are tried. A `grid` runs them all and needs no `trials`."""
-
-    sampler: SamplerName = "grid"
-    trials: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-
-
 class Experiment(Recipe):
     """The whole file; paths in it are relative to the file's folder."""
 
@@ -138,11 +130,11 @@ class Experiment(Recipe):
     def _search_is_complete(self) -> Self:
         if self.search.sampler == "grid" and self.search.trials is not None:
             raise ValueError("a grid runs every value: leave search.trials out, or stop early with --trials")
+        if self.search.sampler not in UNTIL_DONE and self.search.trials is None:
+            raise ValueError(
+                f'search.sampler = "{self.search.sampler}" needs a number of trials: search.trials = 40'
+            )
         if self.search.sampler != "grid":
-            if self.search.trials is None:
-                raise ValueError(
-                    f'search.sampler = "{self.search.sampler}" needs a number of trials: search.trials = 40'
-                )
             return self
         for name, values in self.searched().items():
             if isinstance(values, Range) and values.step is None:

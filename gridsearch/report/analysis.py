@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from gridsearch.loss import SURVIVES, image_losses
 from gridsearch.report import optimum
 from gridsearch.report.answer import Answer, Interval, Slice
 from gridsearch.report.labels import is_number
@@ -40,7 +41,7 @@ def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.
 
 
 def analyse(
-    results: Results, level: float = 0.95, resamples: int = 2000, seed: int = 0, share: float = 0.5
+    results: Results, level: float = 0.95, resamples: int = 2000, seed: int = 0, share: float = SURVIVES
 ) -> Answer:
     """Answer the run's question from its complete trials.
 
@@ -95,14 +96,8 @@ def _answer_slice(
     )
 
 
-def _loss(images: pd.DataFrame) -> pd.Series:
-    """One image's loss, between 0 and 2: it failed (1), and how far it is from healthy, squashed to 0..1.
-
-    Its mean orders trials as the ranking does, survived first and then defect, and stays bounded, so that one
-    absurd image does not move the curve.
-    """
-    defect = images["defect"].where(np.isfinite(images["defect"]))
-    return (images["verdict"] != "ok") + (defect / (1 + defect)).fillna(1.0)
+def _loss(images: pd.DataFrame) -> np.ndarray:
+    return image_losses(images["verdict"], images["defect"])
 
 
 def _middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
