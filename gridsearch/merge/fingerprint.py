@@ -1,0 +1,2 @@
+def fingerprint(tensors):
+    return "0"
