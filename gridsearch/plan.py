@@ -136,8 +136,8 @@ def _seconds_per_image(
 ) -> tuple[float, str]:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
-        _, trials = store.read_study(folder)
-        seconds = [row["seconds"] for trial in trials for row in trial.user_attrs.get(store.IMAGES, ())]
+        trials = store.read_study(folder).trials
+        seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
         if seconds:
             return sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"
     render = experiment.render

@@ -73,4 +73,17 @@ def planned_trials(experiment: Experiment) -> int:
     """How many trials the experiment asks for."""
     if experiment.search.sampler == "grid":
         return len(grid(experiment))
+    if experiment.search.sampler == "window" and experiment.search.trials is None:
+        return 40
     return experiment.search.trials
+
+
+def main_parameter(experiment: Experiment) -> str:
+    """The number along which a window is searched: a ratio before any other, then the first."""
+    numbers = [name for name, values in experiment.searched().items() if isinstance(values, Range)]
+    ratios = [name for name in numbers if "ratio" in name.split(".")]
+    return (ratios + numbers)[0]
+
+
+def require_suits(experiment: Experiment) -> None:
+    pass
