@@ -7,28 +7,38 @@ from typing import Any
 
 import optuna
 
-from gridsearch.experiment import Experiment, Range
+from gridsearch.experiment import Experiment
 from gridsearch.store import tidy
+from gridsearch.values import Range, WholeRange
 
 
 def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
     """Ask for every searched parameter, in the decimals that were written: 0.3, not 0.30000000000000004.
 
-    The points of a grid are fixed already; its lists of numbers are floats to Optuna, so that they may grow,
+    The points of a grid are fixed already; its lists of numbers are a range to Optuna, so that they may grow,
     which the choices of a categorical parameter may not.
     """
     parameters = {}
     is_grid = experiment.search.sampler == "grid"
     for name, values in experiment.searched().items():
-        if isinstance(values, Range):
+        if isinstance(values, WholeRange):
+            step = 1 if is_grid else values.step
+            parameters[name] = trial.suggest_int(name, values.low, values.high, step=step)
+        elif isinstance(values, Range):
             step = None if is_grid else values.step
             parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=step))
+        elif is_grid and is_whole(values):
+            parameters[name] = trial.suggest_int(name, min(values), max(values))
         elif is_grid and is_numeric(values):
             value = trial.suggest_float(name, min(values), max(values))
             parameters[name] = min(values, key=lambda known: abs(known - value))
         else:
             parameters[name] = trial.suggest_categorical(name, values)
     return parameters
+
+
+def is_whole(values: Sequence) -> bool:
+    return all(isinstance(value, int) for value in values)
 
 
 def is_numeric(values: Sequence) -> bool:
