@@ -29,7 +29,6 @@ class Judged:
         covered: the interval holds that optimum; None where there is no interval.
         width: of the interval.
         error: of the smoothed optimum, signed.
-        found: a whole trial survives, so that there is a window at all.
     """
 
     renders: int
@@ -40,7 +39,6 @@ class Judged:
     covered: bool | None
     width: float
     error: float
-    found: bool
 
 
 def judge(of: Problem, found: Found) -> Judged:
@@ -60,7 +58,6 @@ def judge(of: Problem, found: Found) -> Judged:
         covered=low <= best <= high if len(draws) else None,
         width=high - low,
         error=centre - best,
-        found=window is not None,
     )
 
 

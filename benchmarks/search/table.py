@@ -1,21 +1,21 @@
 """The table: every search on the same studies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
 import optuna
 
-from benchmarks.search.answers import Judged, judge
-from benchmarks.search.study import RATIOS, problem, search
+from benchmarks.search.answers import Judged, judge, survival
+from benchmarks.search.study import RATIOS, Found, Problem, problem, search
 
 PROMPTS = 16
 NARROW = 0.02
 PROCESSES = 2
 
-HEAD = """{studies} studies of {prompts} prompts each, one seed a prompt; renders in % of {all}, the grid of steps of 0.01
-(mean and most; of random, tpe and gp as many as window took in the same study, the last trial whole)
+HEAD = """{studies} studies of {prompts} prompts each, one seed a prompt; renders in % of {all},
+the grid of steps of 0.01 (mean and most; of random, tpe and gp as many as window took in the same study, the last trial whole)
 
 search      renders  most  edges  of all   best  taken  cover   width  narrow"""
 
@@ -28,18 +28,29 @@ cover   the 95% interval holds that optimum; width: its mean
 narrow  in as many studies with a window 0.02 wide, a surviving ratio is found"""
 
 
-def judged(name: str, prompts: int, width: float | None, seed: int) -> Judged:
+def judged(name: str, prompts: int, seed: int) -> Judged:
     """One study, searched and held against its truth."""
+    of = problem(seed, prompts)
+    return judge(of, searched(name, of))
+
+
+def finds_narrow(name: str, prompts: int, seed: int) -> bool:
+    """Whether a ratio that survives is found where the window is narrow."""
+    window, _ = survival(searched(name, problem(seed, prompts, width=NARROW)))
+    return window is not None
+
+
+def searched(name: str, of: Problem) -> Found:
+    """What a search finds; where it does not end by itself, with as many renders as `window` takes."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    of = problem(seed, prompts, width=width)
     renders = None if name in ("exhaustive", "window") else search("window", of).renders
-    return judge(of, search(name, of, renders))
+    return search(name, of, renders)
 
 
-def all_judged(name: str, studies: int, prompts: int = PROMPTS, width: float | None = None) -> list[Judged]:
-    """So many seeded studies, in two processes."""
+def all_judged(study: Callable, name: str, studies: int, prompts: int = PROMPTS) -> list:
+    """What `study` says of so many seeds, in two processes."""
     with ProcessPoolExecutor(PROCESSES) as pool:
-        return list(pool.map(partial(judged, name, prompts, width), range(studies), chunksize=4))
+        return list(pool.map(partial(study, name, prompts), range(studies), chunksize=4))
 
 
 def table(names: Sequence[str], studies: int) -> Iterator[str]:
@@ -47,18 +58,19 @@ def table(names: Sequence[str], studies: int) -> Iterator[str]:
     everything = len(RATIOS) * PROMPTS
     yield HEAD.format(studies=studies, prompts=PROMPTS, all=everything)
     for name in names:
-        wide, narrow = all_judged(name, studies), all_judged(name, studies, width=NARROW)
+        wide = all_judged(judged, name, studies)
+        narrow = all_judged(finds_narrow, name, studies)
         yield row(name, wide, narrow, everything)
     yield FOOT
 
 
-def row(name: str, wide: Sequence[Judged], narrow: Sequence[Judged], everything: int) -> str:
+def row(name: str, wide: Sequence[Judged], narrow: Sequence[bool], everything: int) -> str:
     renders = [100 * one.renders / everything for one in wide]
     shares = [
         100 * np.mean([getattr(one, field) for one in wide])
         for field in ("edges", "edges_of_all", "best", "taken", "covered")
     ]
     width = np.mean([one.width for one in wide])
-    found = 100 * np.mean([one.found for one in narrow])
+    found = 100 * np.mean(narrow)
     cells = " ".join(f"{share:6.1f}" for share in shares)
     return f"{name:<11} {np.mean(renders):7.1f} {max(renders):5.1f} {cells} {width:7.3f} {found:7.1f}"

@@ -81,13 +81,15 @@ def without_cliffs(means: Array) -> Array:
     return np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
 
 
-def lowest(points: Array, curve: Array) -> float:
-    """The middle of the floor around the curve's minimum."""
-    at = int(curve.argmin())
-    above = np.flatnonzero(curve > curve[at] + FLOOR * np.ptp(curve))
-    left = above[above < at].max(initial=-1) + 1
-    right = above[above > at].min(initial=len(curve)) - 1
-    return float((points[left] + points[right]) / 2)
+def lowest(points: Array, curves: Array) -> Array:
+    """The middle of the floor around each curve's minimum; `curves` are draws × points."""
+    at = curves.argmin(axis=1)[:, None]
+    least = np.take_along_axis(curves, at, axis=1)
+    above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
+    index = np.arange(len(points))
+    left = np.where(above & (index < at), index, -1).max(axis=1) + 1
+    right = np.where(above & (index > at), index, len(points)).min(axis=1) - 1
+    return (points[left] + points[right]) / 2
 
 
 def interval(ratios: Array, centre: float, draws: Array, level: float) -> tuple[float, float]:
@@ -129,7 +131,7 @@ def resampled(
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
     part = surroundings(mean)
     smoother = make_smoother(ratios[part], counts[:, part].sum(axis=0))
-    centre = lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part]))[0])
+    centre = float(lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part])))[0])
     have = len(sums)
     if have == 1:
         return centre, np.empty(0)
@@ -137,7 +139,7 @@ def resampled(
     weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
     images = weights @ counts[:, part]
     means = np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part])
-    draws = np.array([lowest(smoother.points, one) for one in smoother.curves(without_cliffs(means))])
+    draws = lowest(smoother.points, smoother.curves(without_cliffs(means)))
     # normal deviations, times this, have the spread of Student's t with have - 1 degrees of freedom
     stretch = np.sqrt(have / rng.chisquare(have - 1, size=resamples))
     return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
@@ -188,7 +190,7 @@ def prompts_between(width: float, narrowing: list[tuple[int, float]]) -> tuple[i
 
 
 def _constants(narrowing: list[tuple[int, float]]) -> list[float]:
-    """c of each width: with few prompts the interval is held in by the ends of the range, so of the last three."""
+    """c of the last three widths: with few prompts the ends of the range hold the interval in."""
     return [width * float(np.sqrt(prompts)) for prompts, width in narrowing[-3:]]
 
 
