@@ -150,7 +150,7 @@ class WindowSampler(BaseSampler):
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
     ) -> list[tuple[tuple, float]]:
-        """(slice, ratio), the most useful first: the first look at every slice, then the best slices' plans."""
+        """(slice, ratio), the most useful first: a first look at every slice, then the best slices' plans."""
         axis = _axis(space[self._main])
         slices = self._by_slice(study, space, without)
         looks = {key: axis_coarse_left(axis, [one.ratio for one in seen]) for key, seen in slices.items()}
