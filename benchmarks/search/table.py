@@ -14,8 +14,8 @@ PROMPTS = 16
 NARROW = 0.02
 PROCESSES = 2
 
-HEAD = """{studies} studies of {prompts} prompts each, one seed a prompt; renders in % of {all},
-the grid of steps of 0.01 (mean and most; of random, tpe and gp as many as window took in the same study, the last trial whole)
+HEAD = """{studies} studies of {prompts} prompts each, one seed a prompt; renders in % of {all}, the
+grid of steps of 0.01 (mean and most; random, tpe and gp stop after as many as window took in the same study)
 
 search      renders  most  edges  of all   best  taken  cover   width  narrow"""
 

@@ -81,8 +81,13 @@ def without_cliffs(means: Array) -> Array:
     return np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
 
 
-def lowest(points: Array, curves: Array) -> Array:
-    """The middle of the floor around each curve's minimum; `curves` are draws × points."""
+def lowest(points: Array, curve: Array) -> float:
+    """The middle of the floor around the curve's minimum."""
+    return float(all_lowest(points, curve[None])[0])
+
+
+def all_lowest(points: Array, curves: Array) -> Array:
+    """As `lowest`, of every curve (draws × points)."""
     at = curves.argmin(axis=1)[:, None]
     least = np.take_along_axis(curves, at, axis=1)
     above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
@@ -131,7 +136,7 @@ def resampled(
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
     part = surroundings(mean)
     smoother = make_smoother(ratios[part], counts[:, part].sum(axis=0))
-    centre = float(lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part])))[0])
+    centre = lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part]))[0])
     have = len(sums)
     if have == 1:
         return centre, np.empty(0)
@@ -139,7 +144,7 @@ def resampled(
     weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
     images = weights @ counts[:, part]
     means = np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part])
-    draws = lowest(smoother.points, smoother.curves(without_cliffs(means)))
+    draws = all_lowest(smoother.points, smoother.curves(without_cliffs(means)))
     # normal deviations, times this, have the spread of Student's t with have - 1 degrees of freedom
     stretch = np.sqrt(have / rng.chisquare(have - 1, size=resamples))
     return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
