@@ -1,4 +1,4 @@
-"""A trial's images come in rungs: what is kept, what is drawn again, what stops it, and what it is told as."""
+"""A trial's images come in rungs: what is kept, what is drawn again, what stops it, what it is told as."""
 
 from pathlib import Path
 
