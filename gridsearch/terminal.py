@@ -159,6 +159,8 @@ class Progress:
             found += f"  stopped: {stopped}" if stopped else ""
             seconds = sum(outcome.seconds.values())
             drawn = len(outcome.images)
+            if self._bar is not None:
+                self._advance(outcome.cases - drawn)
             share = f"{round(outcome.survived * drawn):>3}/{drawn} survived"
             out.print(
                 f"{escape(head)}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  "
@@ -291,12 +293,15 @@ def show_table(table: Any, title: str | None = None) -> None:
 
 def show_answer(results: Any, answer: Any) -> None:
     """The last screen of a run."""
+    from gridsearch.report.last_screen import last_lines
     from gridsearch.report.stops import savings_text
 
     out.print()
     out.print(f"[bold]{escape(answer.sentence)}[/]")
+    for line in last_lines(results, answer):
+        say(line)
     if savings := savings_text(results.images):
-        say(savings)
+        say(f"  saved   {savings}")
     say(f"  report  {results.folder / 'report.html'}")
     say(f"  sheet   {results.folder / 'sheet.png'}")
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
