@@ -1,4 +1,4 @@
-"""A run that goes on: a change draws exactly what is missing, or is refused with the reason and the way out."""
+"""A run that goes on: a change draws exactly what is missing, or is refused with the way out."""
 
 import json
 import shutil
