@@ -7,20 +7,22 @@ say only how sharp it is: a step of 0.05 can go from blank to burnt, and a windo
 - A case is sound between its two edges and nowhere else (TOY: 31 of 32 cases have one run of sound ratios).
 - The window, from the median lower edge to the median upper one, is 0.02 to 0.2 wide (published grids; drawn
   uniformly) and lies anywhere at least 0.02 from the ends. TOY's is 0.43 wide.
-- Edges scatter in proportion to the window: with more scatter than that no ratio keeps half of its images and
-  there is no window to speak of. TOY: the quartiles of the edges are those of a normal of sd 0.16 (lower) and
-  0.20 (upper) of the width, the sd itself, tails included, 0.26 and 0.27; rank correlation of both edges 0.30.
+- Edges scatter in proportion to the window: with more scatter than that no ratio keeps half of its images
+  and there is no window to speak of. TOY: the quartiles of the edges are those of a normal of sd 0.16 (lower)
+  and 0.20 (upper) of the width, the sd itself, tails included, 0.26 and 0.27; rank correlation of both 0.30.
   Here: a prompt shifts both edges by 0.12 and each by another 0.10, a seed each by 0.10 of the width: 0.19 in
   all, correlation 0.4. The prompts' shifts are heavy-tailed (Student's t with 4 degrees of freedom, so that
   these are scales), the seeds' normal. TOY's seeds scatter as much as its prompts, since its captions say
   little; in real merges prompts count more.
 - The defect of a sound image against its place u in its case's own window, 0 to 1 (TOY: 0.9 at u = 0, about
-  0.2 from u = 0.15 to 0.45, 1.5 at u = 1): falls over the first 0.1 to 0.3 from 0.5 to 1.5, is 0 to the middle
-  (0.3 to 0.6), then rises to 0.8 to 1.8; drawn for each study. To that each case adds its own exponential
-  (mean 0.15) and each image a normal error (sd 0.03, of which one in fifty is ten times as large; TOY, from
-  second differences along the ratio: sd 0.04, by its quartiles 0.01). Failed: ghost 7.3, blank 8.3, burnt 7.3.
+  0.2 from u = 0.15 to 0.45, 1.5 at u = 1): falls over the first 0.1 to 0.3 from 0.5 to 1.5, is 0 to the
+  middle (0.3 to 0.6), then rises to 0.8 to 1.8; drawn for each study. To that each case adds its own
+  exponential (mean 0.15) and each image a normal error (sd 0.03, of which one in fifty is ten times as large;
+  TOY, from second differences along the ratio: sd 0.04, by its quartiles 0.01). Failed images: ghost 7.3,
+  blank 8.3, burnt 7.3, sd 0.3 (TOY).
 - The dial (TOY's medians): -1.2 at u = 0, 0 at u = 0.2, +1.8 at u = 1, and outside to -4.5 and +2.7 within a
-  third of a width below and one above. A case adds its own offset (sd 0.4; TOY: 0.3 to 0.4), an image 0.03, one in fifty 0.3.
+  third of a width below and one above. A case adds its own offset (sd 0.4; TOY: 0.3 to 0.4), an image an
+  error like that of its defect.
 - An image's own edges jitter by 0.01 of the width (TOY: 1 of 32 cases has a verdict out of order).
 """
 
@@ -38,7 +40,8 @@ PROMPT_BOTH, PROMPT_EDGE, SEED_EDGE = 0.12, 0.10, 0.10  # scatter of edges, in w
 TAILS = 4  # degrees of freedom of the prompts' shifts
 JITTER = 0.01  # of an image's edges, in window widths
 GHOST = 0.33  # so far below its window an image is a ghost, and further blank; in window widths
-FINE = np.linspace(-0.2, 1.2, 281)  # places in the window at which the population's loss is read
+FINE = np.linspace(0, 1, 101)  # places in the window at which the population's loss is read
+SMOOTH = 5  # of these places are averaged, so that no single prompt decides
 POPULATION = 4000  # prompts that stand for all of them
 
 
@@ -48,8 +51,8 @@ class Curve:
 
     Attributes:
         low, width: of the window, in ratios.
-        at_low, falls_to, rises_from, at_high: the defect at the lower edge, where it has fallen to 0, where it
-            begins to rise, and what it is at the upper edge; places in window widths.
+        at_low, falls_to, rises_from, at_high: the defect at the lower edge, where it has fallen to 0, where
+            it begins to rise, and what it is at the upper edge; places in window widths.
     """
 
     low: float
@@ -158,8 +161,8 @@ def true_best(curve: Curve, seed: int) -> float:
     cases = draw_cases(curve, POPULATION, 1, rng)
     ratios = curve.low + curve.width * FINE
     loss = np.array([expected_loss(curve, cases, ratio) for ratio in ratios])
-    smooth = np.convolve(loss, np.ones(9) / 9, mode="same")[4:-4]
-    return float(np.clip(ratios[4:-4][smooth.argmin()], 0, 1))
+    smooth = np.convolve(loss, np.ones(SMOOTH) / SMOOTH, mode="valid")
+    return float(ratios[SMOOTH // 2 + smooth.argmin()])
 
 
 def expected_loss(curve: Curve, cases: Cases, ratio: float) -> float:

@@ -1,6 +1,6 @@
 """Simulated studies: what a search renders, on a real Optuna study with its real sampler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -128,8 +128,3 @@ def _found(log: Log, of: Problem, checks: int) -> Found:
         prompts=of.cases.prompts,
         renders=log.renders + checks,
     )
-
-
-def problems(count: int, prompts: int, width: float | None = None) -> Iterator[Problem]:
-    """Seeded, the same for every search."""
-    return (problem(seed, prompts, width=width) for seed in range(count))

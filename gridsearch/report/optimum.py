@@ -1,9 +1,14 @@
 """Where along the ratio the loss is least, and how sure that is.
 
-The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2 and 5) and
-the optimum read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far
-more than on seeds, so whole prompts are drawn again with replacement (the cluster bootstrap; Davison &
-Hinkley 1997, ch. 3.8) and every draw gives its own optimum.
+The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2) and the optimum
+read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far more than on
+seeds, so whole prompts are drawn again with replacement (the cluster bootstrap; Davison & Hinkley 1997, ch.
+3.8) and every draw gives its own optimum. A spread that few prompts show is itself unsure, and too small: the
+draws are spread as Student's t is (Hesterberg 2015, "What teachers should know about the bootstrap", 4.3).
+
+What the smoothing rests on was chosen on simulated curves (`python -m benchmarks.search`): only the ratios
+around the optimum count, cliffs are cut off, and the curve bends on the scale of the window. A length scale
+fitted to so few and so uneven ratios follows single prompts' edges instead: twice the error.
 """
 
 from dataclasses import dataclass
@@ -11,11 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
-GRID = 501  # points on which the smooth curve is read, over the whole range of ratios
+GRID = 401  # points on which the smooth curve is read
+FAR = 1.0  # a ratio whose loss is so much above the least is out: every image there fails, say
+NEAR = 0.2  # one that is so close may be the best with other prompts
+CLIFF = 0.6  # so far above the least, more makes no difference
+LENGTH = 0.3  # the curve's length scale, as a share of the ratios that are left
+NOISE = 0.2  # of a ratio's mean, as a share of the curve's own spread; more where it has fewer images
+FEWEST = 4  # ratios, so that there is a curve
 # The floor of a healthy window is flat and a smooth curve ripples on it; whatever lies within this share
 # of the curve's height above its minimum counts as the same floor, and its middle is the optimum.
 FLOOR = 0.02
@@ -23,7 +33,7 @@ FLOOR = 0.02
 
 @dataclass(frozen=True)
 class Smoother:
-    """A fitted curve: `matrix` (points × ratios) turns values at the ratios into the curve at `points`."""
+    """A curve without values: `matrix` (points × ratios) turns values at the ratios into the curve."""
 
     points: Array
     matrix: Array
@@ -34,54 +44,64 @@ class Smoother:
         return mean + (values - mean) @ self.matrix.T
 
 
-def fit_smoother(ratios: Array, values: Array) -> Smoother:
-    """Fit RBF + white noise to `values` (one per ratio) by maximum likelihood; prepare the posterior mean."""
-    gaps = np.diff(np.sort(ratios))
-    span = ratios.max() - ratios.min()
-    centred = values - values.mean()
-    bounds = [(np.log(gaps.min()), np.log(2 * span)), (np.log(1e-3), np.log(1.0))]
-    starts = [(np.log(length * span), np.log(noise)) for length in (0.1, 0.4) for noise in (0.03, 0.3)]
-    fits = [
-        minimize(_negative_log_likelihood, start, (ratios, centred), method="L-BFGS-B", bounds=bounds)
-        for start in np.clip(starts, *np.transpose(bounds))
-    ]
-    length, noise = np.exp(min(fits, key=lambda fit: fit.fun).x)
-    points = np.linspace(ratios.min(), ratios.max(), GRID)
-    covariance = _rbf(ratios, ratios, length) + noise**2 * np.eye(len(ratios))
-    matrix = cho_solve(cho_factor(covariance), _rbf(ratios, points, length)).T
-    return Smoother(points, matrix)
+def make_smoother(ratios: Array, images: Array) -> Smoother:
+    """The posterior mean of RBF + white noise (Rasmussen & Williams, eq. 2.23).
+
+    Args:
+        ratios: ascending.
+        images: how many each ratio has; of few the mean is less sure.
+    """
+    points = np.linspace(ratios[0], ratios[-1], GRID)
+    length = LENGTH * (ratios[-1] - ratios[0])
+    covariance = _rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
+    return Smoother(points, cho_solve(cho_factor(covariance), _rbf(ratios, points, length)).T)
 
 
 def _rbf(a: Array, b: Array, length: float) -> Array:
     return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
 
 
-def _negative_log_likelihood(logs: Array, ratios: Array, centred: Array) -> float:
-    """Up to a constant; `logs` are of the length scale and of the noise in units of the signal.
+def surroundings(mean: Array) -> slice:
+    """The ratios that the optimum is read from: those that may be best, out to what is far worse.
 
-    The signal's variance has a closed form given the other two (Rasmussen & Williams, eq. 5.8 maximised).
+    `mean` is the loss at each ratio.
     """
-    length, noise = np.exp(logs)
-    factor = cho_factor(_rbf(ratios, ratios, length) + noise**2 * np.eye(len(ratios)), lower=True)
-    signal = centred @ cho_solve(factor, centred) / len(ratios)
-    return 0.5 * len(ratios) * np.log(signal + 1e-12) + np.log(np.diag(factor[0])).sum()
+    above = mean - mean.min()
+    near = np.flatnonzero(above < NEAR)
+    far = np.flatnonzero(above >= FAR)
+    low = far[far < near[0]].max(initial=0)
+    high = far[far > near[-1]].min(initial=len(mean) - 1)
+    while high - low + 1 < min(FEWEST, len(mean)):
+        low, high = max(low - 1, 0), min(high + 1, len(mean) - 1)
+    return slice(int(low), int(high) + 1)
+
+
+def without_cliffs(means: Array) -> Array:
+    """Losses (draws × ratios) above each draw's own least, cut off where it is a cliff."""
+    return np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
 
 
 def lowest(points: Array, curve: Array) -> float:
     """The middle of the floor around the curve's minimum."""
-    at = int(curve.argmin())
-    above = np.flatnonzero(curve > curve[at] + FLOOR * np.ptp(curve))
-    left = above[above < at].max(initial=-1) + 1
-    right = above[above > at].min(initial=len(curve)) - 1
-    return float((points[left] + points[right]) / 2)
+    return float(all_lowest(points, curve[None])[0])
+
+
+def all_lowest(points: Array, curves: Array) -> Array:
+    """As `lowest`, of every curve (draws × points)."""
+    at = curves.argmin(axis=1)[:, None]
+    least = np.take_along_axis(curves, at, axis=1)
+    above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
+    index = np.arange(len(points))
+    left = np.where(above & (index < at), index, -1).max(axis=1) + 1
+    right = np.where(above & (index > at), index, len(points)).min(axis=1) - 1
+    return (points[left] + points[right]) / 2
 
 
 def interval(ratios: Array, centre: float, draws: Array, level: float) -> tuple[float, float]:
-    """The percentile interval of the bootstrap draws, never narrower than the sweep can see.
+    """The percentile interval of the draws, never narrower than the search can see.
 
     Between two neighbouring ratios nothing was rendered, so the interval reaches at least half that gap
-    to either side of the optimum. (Simulated on curves with cliffs and 11 ratios, this lifts the coverage
-    at a nominal .95 from .65–.89 to over .95; on 21 ratios, with 8 or 16 prompts, to .91–.95.)
+    to either side of the optimum. Without draws it is the whole range.
     """
     after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
     half_gap = (ratios[after] - ratios[after - 1]) / 2
@@ -97,21 +117,87 @@ def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int
     Args:
         ratios: the rendered ratios, three or more, ascending.
         sums: prompts × ratios, the loss summed over a prompt's seeds.
-        counts: prompts × ratios, how many images each sum holds.
+        counts: prompts × ratios, how many images each sum holds: 0 where a trial was stopped before. The
+            prompts that it lacks are taken to be like those that it has.
 
     Returns:
-        (optimum, draws): the optimum of all prompts, and one optimum per resample of the prompts.
-        The smoother's hyperparameters are fitted once, on all prompts.
+        (optimum, draws): the optimum of all prompts, and one optimum per resample of the prompts. There are
+        no draws where there is no curve, or one prompt only: its optimum is a guess.
     """
+    return resampled(ratios, sums, counts, len(sums), resamples, seed)
+
+
+def resampled(
+    ratios: Array, sums: Array, counts: Array, prompts: int, resamples: int, seed: int
+) -> tuple[float, Array]:
+    """As `optimum`, with draws as though there were only so many of these prompts."""
     mean = sums.sum(axis=0) / counts.sum(axis=0)
     if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
-    smoother = fit_smoother(ratios, mean)
-    centre = lowest(smoother.points, smoother.curves(mean[None])[0])
-    prompts = len(sums)
-    weights = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
-    images = weights @ counts
-    means = (weights @ sums) / np.maximum(images, 1)
-    # a draw that leaves a ratio without any image has no curve there
-    curves = smoother.curves(means[(images > 0).all(axis=1)])
-    return centre, np.array([lowest(smoother.points, curve) for curve in curves])
+    part = surroundings(mean)
+    smoother = make_smoother(ratios[part], counts[:, part].sum(axis=0))
+    centre = lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part]))[0])
+    have = len(sums)
+    if have == 1:
+        return centre, np.empty(0)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
+    images = weights @ counts[:, part]
+    means = np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part])
+    draws = all_lowest(smoother.points, smoother.curves(without_cliffs(means)))
+    # normal deviations, times this, have the spread of Student's t with have - 1 degrees of freedom
+    stretch = np.sqrt(have / rng.chisquare(have - 1, size=resamples))
+    return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
+
+
+def probability_best(ratios: Array, draws: Array) -> Array:
+    """The share of draws whose optimum is nearest to each rendered ratio; they add up to 1.
+
+    Without draws nothing is known, and each is as likely.
+    """
+    if not len(draws):
+        return np.full(len(ratios), 1 / len(ratios))
+    nearest = np.searchsorted((ratios[:-1] + ratios[1:]) / 2, draws)
+    return np.bincount(nearest, minlength=len(ratios)) / len(draws)
+
+
+def narrowing(
+    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
+) -> list[tuple[int, float]]:
+    """(prompts, width): how wide the interval would be with 1, 2, 4, ... of these prompts, and with all.
+
+    Nothing of one prompt only, and nothing where there is no curve: there is no interval to narrow.
+    """
+    have = len(sums)
+    sizes = sorted({2**i for i in range(have.bit_length()) if 2**i < have} | {have})
+    found = []
+    for prompts in sizes:
+        centre, draws = resampled(ratios, sums, counts, prompts, resamples, seed)
+        if not len(draws):
+            return []
+        low, high = interval(ratios, centre, draws, level)
+        found.append((prompts, high - low))
+    return found
+
+
+def prompts_for(width: float, narrowing: list[tuple[int, float]]) -> int:
+    """How many prompts would make the interval so narrow, by the law width = c / √prompts fitted to it."""
+    return _prompts(width, float(np.mean(_constants(narrowing))))
+
+
+def prompts_between(width: float, narrowing: list[tuple[int, float]]) -> tuple[int, int]:
+    """The doubt of `prompts_for`: what the narrowest and the widest of the fitted intervals would say.
+
+    It knows nothing of the prompts to come, which may differ more than these.
+    """
+    constants = _constants(narrowing)
+    return _prompts(width, min(constants)), _prompts(width, max(constants))
+
+
+def _constants(narrowing: list[tuple[int, float]]) -> list[float]:
+    """c of the last three widths: with few prompts the ends of the range hold the interval in."""
+    return [width * float(np.sqrt(prompts)) for prompts, width in narrowing[-3:]]
+
+
+def _prompts(width: float, constant: float) -> int:
+    return max(1, int(np.ceil((constant / width) ** 2 - 1e-9)))

@@ -23,6 +23,11 @@ class Edge:
     prompt: str | None
     prompt_at: float | None
 
+    @property
+    def at(self) -> float:
+        """Where the window ends, as nearly as is known: half way to the neighbour outside."""
+        return self.inside if self.outside is None else (self.inside + self.outside) / 2
+
 
 @dataclass(frozen=True)
 class Window:

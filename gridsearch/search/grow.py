@@ -50,9 +50,12 @@ def grown(
 
 
 def _queued(trials: Iterable[FrozenTrial], cases: int) -> Iterable[FrozenTrial]:
+    seen = []
     for trial in trials:
         if trial.state == TrialState.COMPLETE or trial.state in UNDER_WAY:
-            yield _waiting(trial)
+            # one that was a copy of another is so again, and not drawn itself
+            yield _waiting(trial, images=trial.params not in seen)
+            seen.append(trial.params)
         elif trial.state == TrialState.PRUNED:
             images = store.images_of(trial)
             yield _copy(trial, value=Outcome(images, store.seconds_of(trial), cases).value)
@@ -60,9 +63,10 @@ def _queued(trials: Iterable[FrozenTrial], cases: int) -> Iterable[FrozenTrial]:
             yield trial
 
 
-def _waiting(trial: FrozenTrial) -> FrozenTrial:
+def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
     fixed = trial.system_attrs.get("fixed_params", {}) | trial.params
-    attrs = {key: value for key, value in trial.user_attrs.items() if key != store.SUMMARY}
+    attrs = trial.user_attrs if images else store.with_images(trial, [])
+    attrs = {key: value for key, value in attrs.items() if key != store.SUMMARY}
     return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs={"fixed_params": fixed})
 
 

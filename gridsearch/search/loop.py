@@ -169,7 +169,7 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     settings = experiment.search
     if settings.sampler == "window":
         return WindowSampler(main_parameter(experiment), seed=settings.seed)
-    return make_sampler(settings.sampler, settings.seed, number)
+    return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
 
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:

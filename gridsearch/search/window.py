@@ -28,6 +28,9 @@ RIVAL = 0.2  # a second run of survivors is looked at where it keeps at most so 
 # since it differs from prompt to prompt; finer than this does not pay.
 FINEST = 1 / 12  # of the window's width: the spacing at the best
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
+HALVED = (
+    1.5  # a gap is halved where it is so many times as wide as it should be: 1 would halve nearly all twice
+)
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
 
 
@@ -88,11 +91,6 @@ def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(dict.fromkeys(_stages(seen, taken, axis)))
 
 
-def settled(seen: Iterable[Seen], axis: Axis) -> bool:
-    """Whether the first look is over, so that this curve can be compared with others."""
-    return not axis_coarse_left(axis, [one.ratio for one in seen if not one.running])
-
-
 def best_of(seen: Iterable[Seen]) -> Seen | None:
     """The most survivors and then the least loss; one that was stopped early only where there is no other."""
     known = [one for one in seen if _is_known(one)]
@@ -106,22 +104,22 @@ def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
 
 
 def _stages(seen: tuple[Seen, ...], taken: list[float], axis: Axis) -> Iterator[float]:
-    yield from axis_coarse_left(axis, taken)
+    yield from coarse_left(taken, axis)
     known = _known(seen)
     runs = _runs(known)
     if not runs:
-        yield from _search(known, taken, axis)
+        yield from _search(known, seen, taken, axis)
         return
     best, *others = sorted(runs, key=lambda run: _rank(known[slice(*run)]))
-    yield from _edges(known, best, seen, taken, axis)
+    yield from _edges(known, best, seen, axis)
     kept = max(one.survived for one in known[slice(*best)])
     rivals = [run for run in others if max(one.survived for one in known[slice(*run)]) >= kept - RIVAL]
     for run in rivals[:1]:
-        yield from _edges(known, run, seen, taken, axis)
-    yield from _refine(known, best, seen, taken, axis)
+        yield from _edges(known, run, seen, axis)
+    yield from _refine(known, best, taken, axis)
 
 
-def axis_coarse_left(axis: Axis, taken: Sequence[float]) -> list[float]:
+def coarse_left(taken: Sequence[float], axis: Axis) -> list[float]:
     """Of the first look, what is left: both ends, then from the middle outwards."""
     count = len(axis.values)
     every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
@@ -170,9 +168,7 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iter
             gaps += [(low, middle), (middle, high)]
 
 
-def _next_in(
-    low: float, high: float, seen: Sequence[Seen], taken: Sequence[float], axis: Axis
-) -> Iterator[float]:
+def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
     """What to try in a gap between two known ratios: its middle; while that runs, the quarters, and so on.
 
     What failed there has no values and parts the gap like what runs.
@@ -184,18 +180,19 @@ def _next_in(
 
 
 def _search(
-    known: Sequence[Seen], taken: Sequence[float], axis: Axis
-) -> Iterator[float]:  # nothing survives yet
+    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
+) -> Iterator[float]:
+    """Where the dial turns; where it says nothing, to both sides of the least loss."""
     dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
     turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
-    turns.sort(key=lambda gap: gap[0].loss + gap[1].loss)
-    for a, b in turns:
+    for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss):
         yield from _halved(a.ratio, b.ratio, taken, axis)
+    if known and not turns:
+        at = known.index(best_of(known))
+        yield from _edges(known, (at, at + 1), seen, axis)
 
 
-def _edges(
-    known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
-) -> Iterator[float]:
+def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
     """The gaps on both sides of a run, the wider one first."""
     first, end = run
     gaps = []
@@ -204,14 +201,15 @@ def _edges(
     if end < len(known):
         gaps.append((known[end - 1].ratio, known[end].ratio))
     gaps.sort(key=lambda gap: gap[0] - gap[1])
-    turns = [list(_next_in(*gap, seen, taken, axis)) for gap in gaps]
+    turns = [list(_next_in(*gap, seen, axis)) for gap in gaps]
     for depth in range(max(map(len, turns), default=0)):
         yield from (turn[depth] for turn in turns if depth < len(turn))
 
 
 def _refine(
-    known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
+    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: Axis
 ) -> Iterator[float]:
+    """The gaps inside a run that are wide for their distance from the best, the widest for it first."""
     first, end = run
     low, high = known[first].ratio, known[end - 1].ratio
     width = high - low
@@ -222,7 +220,7 @@ def _refine(
     for a, b in pairwise(places):
         distance = max(a - best, best - b, 0.0)
         excess = (b - a) / max(finest, GROWTH * distance)
-        if excess > 1.5:
+        if excess > HALVED:
             wanted.append((excess, a, b))
     for _, a, b in sorted(wanted, reverse=True):
         free = axis.free(a, b, taken)

@@ -22,8 +22,8 @@ from gridsearch.search.window import (
     RIVAL,
     Axis,
     Seen,
-    axis_coarse_left,
     best_of,
+    coarse_left,
     make_axis,
     next_ratios,
     widest_gaps,
@@ -142,18 +142,21 @@ class WindowSampler(BaseSampler):
                 continue
             key = tuple((name, given.get(name)) for name in sorted(space) if name != self._main)
             if key in found:
-                ratio = float(given[self._main])
-                running = trial.state in OPEN
-                found[key].append(Seen(ratio, running=True) if running else self._seen(trial, ratio))
+                found[key].append(self._read(trial, float(given[self._main])))
         return found
+
+    def _read(self, trial: FrozenTrial, ratio: float) -> Seen:
+        if trial.state == TrialState.FAIL:
+            return Seen(ratio)
+        return Seen(ratio, running=True) if trial.state in OPEN else self._seen(trial, ratio)
 
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
     ) -> list[tuple[tuple, float]]:
-        """(slice, ratio), the most useful first: the first look at every slice, then the best slices' plans."""
+        """(slice, ratio), the most useful first: a first look at every slice, then the best slices' plans."""
         axis = _axis(space[self._main])
         slices = self._by_slice(study, space, without)
-        looks = {key: axis_coarse_left(axis, [one.ratio for one in seen]) for key, seen in slices.items()}
+        looks = {key: coarse_left([one.ratio for one in seen], axis) for key, seen in slices.items()}
         first = [
             (key, look[depth])
             for depth in range(max(map(len, looks.values())))

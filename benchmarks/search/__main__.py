@@ -1,0 +1,29 @@
+"""Prints the table of searches on simulated curves, or draws the picture of their intervals."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.search.coverage import draw_coverage
+from benchmarks.search.study import NAMES
+from benchmarks.search.table import table
+
+PICTURE = Path(__file__).parents[2] / "docs" / "search" / "coverage.png"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+    parser.add_argument("--studies", type=int, default=200, help="how many studies each search has (200)")
+    parser.add_argument("--only", choices=NAMES, action="append", help="this search alone; may be repeated")
+    parser.add_argument("--coverage", action="store_true", help=f"draw {PICTURE.name} instead")
+    asked = parser.parse_args()
+    if asked.coverage:
+        PICTURE.parent.mkdir(exist_ok=True)
+        lines = draw_coverage(asked.studies, PICTURE)
+    else:
+        lines = table(asked.only or NAMES, asked.studies)
+    for line in lines:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The sampler on plain Optuna studies that render nothing."""
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from gridsearch.errors import BadInput
+from gridsearch.search.window_sampler import WindowSampler
+
+SPACE = {"ratio": FloatDistribution(0.0, 1.0, step=0.01)}
+MODES = {"mode": CategoricalDistribution(["epsilon", "v_prediction"])}
+
+
+def summary(ratio, low=0.32, high=0.41, kept=1.0):
+    alive = kept if low <= ratio <= high else 0.0
+    loss = abs(ratio - (low + high) / 2) + 2 * (1 - alive)
+    return {"survived": alive, "dial": ratio - (low + high) / 2, "loss": loss, "partial": not alive}
+
+
+def study_of(sampler):
+    return optuna.create_study(sampler=sampler, pruner=optuna.pruners.NopPruner())
+
+
+def tell(study, trial, found):
+    trial.set_user_attr("summary", found)
+    stopped = found["partial"]
+    study.tell(
+        trial, None if stopped else found["loss"], state=TrialState.PRUNED if stopped else TrialState.COMPLETE
+    )
+
+
+def ratios(study):
+    return [trial.params["ratio"] for trial in study.trials]
+
+
+@pytest.mark.parametrize("space", [None, SPACE])
+def test_a_plain_study_finds_the_window(space):
+    sampler = WindowSampler("ratio", space=space)
+
+    def objective(trial):
+        found = summary(trial.suggest_float("ratio", 0.0, 1.0, step=0.01))
+        trial.set_user_attr("summary", found)
+        if found["partial"]:
+            raise optuna.TrialPruned
+        if sampler.done(study):
+            study.stop()
+        return found["loss"]
+
+    study = study_of(sampler)
+    study.optimize(objective, n_trials=60)
+    assert {0.31, 0.32, 0.41, 0.42} <= {round(ratio, 2) for ratio in ratios(study)}
+    assert len(study.trials) < 30
+
+
+@pytest.mark.parametrize("space", [None, SPACE])
+def test_workers_that_start_together_try_different_ratios(space):
+    study = study_of(WindowSampler("ratio", space=space))
+    asked = [study.ask() for _ in range(8)]  # nobody has said yet what it tries
+    for trial in reversed(asked):
+        trial.suggest_float("ratio", 0.0, 1.0, step=0.01)
+    assert sorted(ratios(study)) == [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0]
+
+
+def test_when_all_is_known_it_is_done_and_goes_on_with_the_widest_gaps():
+    sampler = WindowSampler("ratio", space=SPACE)
+    study = study_of(sampler)
+    while not sampler.done(study):
+        trial = study.ask()
+        tell(study, trial, summary(trial.suggest_float("ratio", 0.0, 1.0, step=0.01)))
+    before = ratios(study)
+    more = [study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) for _ in range(3)]
+    assert not set(more) & set(before)
+    assert all(min(abs(ratio - other) for other in before) > 0.04 for ratio in more)
+
+
+def test_it_goes_on_when_everything_has_been_tried():
+    study = study_of(WindowSampler("ratio"))
+    for _ in range(7):
+        trial = study.ask()
+        tell(study, trial, summary(trial.suggest_float("ratio", 0.0, 1.0, step=0.25)))
+    assert set(ratios(study)) == {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+def test_enqueued_and_failed_ratios_are_not_tried_again():
+    sampler = WindowSampler("ratio", space=SPACE)
+    study = study_of(sampler)
+    study.enqueue_trial({"ratio": 0.5})
+    study.add_trial(
+        optuna.trial.create_trial(state=TrialState.FAIL, params={"ratio": 0.0}, distributions=SPACE)
+    )
+    queued = study.ask()
+    trial = study.ask()
+    assert queued.suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.5
+    assert trial.suggest_float("ratio", 0.0, 1.0, step=0.01) == 1.0
+    assert study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.4
+
+
+def test_each_mode_is_a_curve_and_the_worse_one_is_dropped():
+    sampler = WindowSampler("ratio", space=SPACE | MODES)
+    study = study_of(sampler)
+    while not sampler.done(study):
+        trial = study.ask()
+        mode = trial.suggest_categorical("mode", ["epsilon", "v_prediction"])
+        ratio = trial.suggest_float("ratio", 0.0, 1.0, step=0.01)
+        tell(study, trial, summary(ratio, kept=1.0 if mode == "epsilon" else 0.6))
+    tried = {
+        mode: [trial.params["ratio"] for trial in study.trials if trial.params["mode"] == mode]
+        for mode in MODES["mode"].choices
+    }
+    assert {0.31, 0.32, 0.41, 0.42} <= set(tried["epsilon"])
+    assert sorted(tried["v_prediction"]) == [round(0.1 * i, 1) for i in range(11)]
+
+
+def test_the_same_study_asks_the_same_again():
+    asked = []
+    for _ in range(2):
+        study = study_of(WindowSampler("ratio", seed=3, space=SPACE | MODES))
+        for _ in range(30):
+            trial = study.ask()
+            trial.suggest_categorical("mode", ["epsilon", "v_prediction"])
+            tell(study, trial, summary(trial.suggest_float("ratio", 0.0, 1.0, step=0.01)))
+        asked.append([trial.params for trial in study.trials])
+    assert asked[0] == asked[1]
+
+
+def test_a_second_parameter_without_a_step_is_refused():
+    sampler = WindowSampler("ratio", space=SPACE | {"render.cfg": FloatDistribution(1.0, 8.0)})
+    with pytest.raises(BadInput, match=r"cannot search render\.cfg"):
+        study_of(sampler).ask().suggest_float("ratio", 0.0, 1.0, step=0.01)
+
+
+def test_too_many_curves_are_refused():
+    blocks = {f"block{i}": FloatDistribution(0.0, 1.0, step=0.25) for i in range(3)}
+    with pytest.raises(BadInput, match="would search 125 curves"):
+        study_of(WindowSampler("ratio", space=SPACE | blocks)).ask().suggest_float(
+            "ratio", 0.0, 1.0, step=0.01
+        )
