@@ -41,14 +41,14 @@ def run_race(race: Race, losses: NDArray[np.float64], best: NDArray[np.float64] 
         if drawn < LEAST:
             continue
         so_far = race.order[:drawn]
-        if race.gate and hopeless(losses[so_far], count):
+        if race.gate and hopeless(losses[so_far]):
             return drawn
         if race.worse and best is not None and clearly_worse(losses[so_far], best[so_far], count):
             return drawn
     return count
 
 
-def hopeless(losses: NDArray[np.float64], count: int) -> bool:
+def hopeless(losses: NDArray[np.float64]) -> bool:
     """So few are sound that a share of `SURVIVES` is unlikely."""
     sound = int((losses < 1).sum())
     return bool(binom.cdf(sound, len(losses), SURVIVES) < GATE)

@@ -17,6 +17,7 @@ from gridsearch.search.window_sampler import SUMMARY, WindowSampler
 STEP = 0.01
 RATIOS = tuple(round(STEP * i, 2) for i in range(round(1 / STEP) + 1))
 LEADERS, HELD_OUT = 3, 4  # confirmed on so many cases of other prompts each; one trial is repeated besides
+REPEATS = 5  # in a row: nothing new is to be expected
 NAMES = ("exhaustive", "window", "random", "tpe", "gp")
 
 
@@ -40,15 +41,27 @@ class Found:
     renders: int
 
 
-@dataclass
+@dataclass  # not frozen: a study is logged as it goes
 class Log:
-    """Grows with every trial."""
+    """Grows with every trial; the same ratio again draws nothing and only counts as a repeat."""
 
     rows: list[tuple[float, Rendered, NDArray[np.bool_]]] = field(default_factory=list)
+    repeats: int = 0
+
+    def add(self, ratio: float, images: Rendered, drawn: NDArray[np.bool_]) -> None:
+        if any(ratio == earlier for earlier, _, _ in self.rows):
+            self.repeats += 1
+            return
+        self.rows.append((ratio, images, drawn))
+        self.repeats = 0
 
     @property
     def renders(self) -> int:
         return sum(int(drawn.sum()) for _, _, drawn in self.rows)
+
+    def spent(self, renders: int) -> bool:
+        """So much has been drawn, or the sampler has settled on ratios that it has tried."""
+        return self.renders >= renders or self.repeats >= REPEATS
 
 
 def problem(seed: int, prompts: int, seeds: int = 1, width: float | None = None) -> Problem:
@@ -64,8 +77,8 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
     checks = LEADERS * HELD_OUT + len(of.cases)
     racing = name != "gp"  # a Gaussian process learns from whole trials only
     sampler = _sampler(name, of.seed)
-    enough = sampler.done if name == "window" else lambda _: log.renders >= renders - checks
     log = Log()
+    enough = sampler.done if name == "window" else lambda _: log.spent(renders - checks)
     run_study(of, sampler, racing, log, enough)
     return _found(log, of, checks)
 
@@ -94,9 +107,7 @@ def run_study(
         count = run_race(race, losses, best[1] if best else None)
         drawn = np.zeros(len(losses), dtype=bool)
         drawn[order[:count]] = True
-        again = any(ratio == earlier for earlier, _, _ in log.rows)
-        if not again:  # the same images are not drawn twice
-            log.rows.append((ratio, images, drawn))
+        log.add(ratio, images, drawn)
         partial = count < len(losses)
         mean = float(losses[drawn].mean())
         summary = {

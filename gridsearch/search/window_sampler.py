@@ -112,7 +112,9 @@ class WindowSampler(BaseSampler):
             and self._main not in _parameters(other)
             for other in trials
         )
-        plan = self._plan(study, space, trial.number) or self._leftovers(study, space, trial.number)
+        plan = self._plan(study, space, trial.number)
+        if ahead >= len(plan):
+            plan += self._leftovers(study, space, trial.number)
         if not plan:  # all has been tried
             plan = [(key, value) for key in self._slices(space) for value in _axis(space[self._main]).values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
@@ -140,7 +142,7 @@ class WindowSampler(BaseSampler):
             given = _parameters(trial)
             if trial.number == without or self._main not in given:
                 continue
-            key = tuple((name, given.get(name)) for name in sorted(space) if name != self._main)
+            key = tuple((name, _tidy(given.get(name))) for name in sorted(space) if name != self._main)
             if key in found:
                 found[key].append(self._read(trial, float(given[self._main])))
         return found
@@ -187,6 +189,11 @@ def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
     ]
 
 
+def _tidy(value: Any) -> Any:
+    """0.30000000000000004 and 0.3 are the same curve."""
+    return round(value, 10) if isinstance(value, float) else value
+
+
 def _parameters(trial: FrozenTrial) -> dict[str, Any]:
     return trial.system_attrs.get("fixed_params", {}) | trial.params
 
@@ -208,7 +215,7 @@ def values_of(name: str, distribution: BaseDistribution) -> list[Any]:
         BadInput: it has no step, so there would be no end of curves.
     """
     if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
+        return [_tidy(choice) for choice in distribution.choices]
     if distribution.low == distribution.high:
         return [distribution.low]
     if distribution.step is None:

@@ -124,6 +124,20 @@ def test_the_same_study_asks_the_same_again():
     assert asked[0] == asked[1]
 
 
+def test_a_second_number_with_a_step_is_a_set_of_curves():
+    space = SPACE | {"render.cfg": FloatDistribution(0.1, 0.3, step=0.1)}
+    sampler = WindowSampler("ratio", space=space)
+    study = study_of(sampler)
+    while not sampler.done(study):
+        trial = study.ask()
+        cfg = trial.suggest_float("render.cfg", 0.1, 0.3, step=0.1)
+        ratio = trial.suggest_float("ratio", 0.0, 1.0, step=0.01)
+        tell(study, trial, summary(ratio, kept=1.0 if cfg > 0.25 else 0.6))
+    tried = [(round(trial.params["render.cfg"], 9), trial.params["ratio"]) for trial in study.trials]
+    assert len(set(tried)) == len(tried)
+    assert {(0.3, 0.31), (0.3, 0.32), (0.3, 0.41), (0.3, 0.42)} <= set(tried)
+
+
 def test_a_second_parameter_without_a_step_is_refused():
     sampler = WindowSampler("ratio", space=SPACE | {"render.cfg": FloatDistribution(1.0, 8.0)})
     with pytest.raises(BadInput, match=r"cannot search render\.cfg"):
