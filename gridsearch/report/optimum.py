@@ -115,3 +115,38 @@ def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int
     # a draw that leaves a ratio without any image has no curve there
     curves = smoother.curves(means[(images > 0).all(axis=1)])
     return centre, np.array([lowest(smoother.points, curve) for curve in curves])
+
+
+def probability_best(ratios: Array, draws: Array) -> Array:
+    """The share of the bootstrap's draws that each ratio is nearest to; they sum to 1."""
+    nearest = np.abs(draws[:, None] - ratios[None, :]).argmin(axis=1)
+    return np.bincount(nearest, minlength=len(ratios)) / len(draws)
+
+
+def narrowing(
+    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
+) -> list[tuple[int, float]]:
+    """(number of prompts, width of the interval) as the bootstrap has it when it draws so many prompts."""
+    prompts = len(sums)
+    mean = sums.sum(axis=0) / counts.sum(axis=0)
+    smoother = fit_smoother(ratios, mean)
+    centre = lowest(smoother.points, smoother.curves(mean[None])[0])
+    widths = []
+    for drawn in sorted({1, 2, 4, 8, 16, 32, 64, prompts, 2 * prompts, 4 * prompts}):
+        rng = np.random.default_rng([seed, drawn])
+        weights = rng.multinomial(drawn, np.full(prompts, 1 / prompts), size=resamples)
+        images = weights @ counts
+        means = ((weights @ sums) / np.maximum(images, 1))[(images > 0).all(axis=1)]
+        draws = np.array([lowest(smoother.points, curve) for curve in smoother.curves(means)])
+        low, high = interval(ratios, centre, draws, level)
+        widths.append((drawn, high - low))
+    return widths
+
+
+def prompts_for(width: float, narrowing: list[tuple[int, float]]) -> int:
+    """How many prompts make the interval `width` wide: the first that does, or by 1 / sqrt(prompts) beyond."""
+    for prompts, wide in narrowing:
+        if wide <= width:
+            return prompts
+    prompts, wide = narrowing[-1]
+    return int(np.ceil(prompts * (wide / width) ** 2))
