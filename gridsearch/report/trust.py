@@ -21,7 +21,7 @@ def checks(results: Results, answer: Answer) -> tuple[Check, ...]:
     trials = counted(results)
     if trials.empty:
         return ()
-    named = partial(_named, results, trials.set_index("trial"))
+    named = partial(trial_text, results, trials)
     weights = _weights(trials)
     return (
         _parents(results, trials, weights, named),
@@ -32,11 +32,11 @@ def checks(results: Results, answer: Answer) -> tuple[Check, ...]:
     )
 
 
-def _named(results: Results, trials: pd.DataFrame, trial: int) -> str:
+def trial_text(results: Results, trials: pd.DataFrame, trial: int) -> str:
     """A trial by its parameters: `ratio 0.45`; by its number where they are many."""
     if len(results.parameters) > 3 or not results.parameters:
         return f"trial {trial}"
-    row = trials.loc[trial]
+    row = trials.set_index("trial").loc[trial]
     return ", ".join(setting_text(name, row[name]) for name in results.parameters if pd.notna(row[name]))
 
 
@@ -151,7 +151,9 @@ def _held_out(results: Results, answer: Answer, named) -> Check:
     prompts = first.held_out.prompts
     sound, images = round(first.held_out.survived * first.held_out.images), first.held_out.images
     chose = f"{round(first.selection.survived * first.selection.images)} of {first.selection.images}"
-    words = f"{sound} of {images} images are sound on {prompts} prompts kept apart, {chose} where it was chosen"
+    words = (
+        f"{sound} of {images} images are sound on {prompts} prompts kept apart, {chose} where it was chosen"
+    )
     return Check(name, "passed", f"{_capital(named(first.trial))}: {words}.")
 
 
