@@ -135,6 +135,11 @@ class Figures:
     images: int
     prompts: int
 
+    @property
+    def sound(self) -> str:
+        """`14 of 16`."""
+        return f"{round(self.survived * self.images)} of {self.images}"
+
 
 @dataclass(frozen=True)
 class Confirmation:
@@ -149,8 +154,8 @@ class Confirmation:
 class Unmasked:
     """A winner by luck: `trial` won on the selection prompts, and `instead` is recommended.
 
-    `named` is the winner in words, `reason` what the held-out prompts show of it, and `p` how probable that is
-    where the winner won by merit.
+    `named` is the winner in words, `reason` what the held-out prompts show of it, and `p` how probable that
+    is where the winner won by merit.
     """
 
     trial: int

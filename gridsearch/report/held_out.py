@@ -1,14 +1,14 @@
 """The leaders on prompts that had no part in choosing them: is the winner one by luck?
 
-Two tests, each of a kind of evidence. Paired: another leader does better on the same held-out cases. Unpaired:
-the winner does worse on the held-out prompts than on those that chose it.
+Two tests, each of a kind of evidence. Paired: another leader does better on the same held-out cases.
+Unpaired: the winner does worse on the held-out prompts than on those that chose it.
 
 Images of one prompt resemble one another, and prompts are few, so each test asks twice and believes the
 weaker answer: over the cases by ranks (Wilcoxon's signed-rank test; the Mann-Whitney test where nothing is
-paired), which needs no normal distribution, and over the prompts' means by t (Student's; Welch's where nothing
-is paired), which with few clusters keeps its level as long as the means are roughly symmetric (Ibragimov &
-Müller 2010 and 2016). The larger of the two p-values keeps the level if either does. Holm's step-down accounts
-for the number of other leaders; the two kinds of evidence share the level.
+paired), which needs no normal distribution, and over the prompts' means by t (Student's; Welch's where
+nothing is paired), which with few clusters keeps its level as long as the means are roughly symmetric
+(Ibragimov & Müller 2010 and 2016). The larger of the two p-values keeps the level if either does. Holm's
+step-down accounts for the number of other leaders; the two kinds of evidence share the level.
 """
 
 import numpy as np

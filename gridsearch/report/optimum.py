@@ -144,7 +144,7 @@ def narrowing(
 
 
 def prompts_for(width: float, narrowing: list[tuple[int, float]]) -> int:
-    """How many prompts make the interval `width` wide: the first that does, or by 1 / sqrt(prompts) beyond."""
+    """How many prompts make the interval so wide: the first that do, or by 1 / sqrt(prompts) beyond them."""
     for prompts, wide in narrowing:
         if wide <= width:
             return prompts

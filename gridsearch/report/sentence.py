@@ -45,14 +45,11 @@ def luck_text(answer: Answer) -> str:
         return ""
     trial, instead = answer.unmasked.trial, answer.unmasked.instead
     on_others = {found.trial: found.held_out for found in answer.confirmed}
-    lucky, kept = (
-        f"{round(figures.survived * figures.images)} of {figures.images}"
-        for figures in (on_others[trial], on_others[instead])
-    )
+    lucky, kept = on_others[trial].sound, on_others[instead].sound
     named = answer.unmasked.named
     return (
-        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: of its images on the prompts kept "
-        f"apart {lucky} are sound, and {kept} of the recommended one's."
+        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the prompts kept apart "
+        f"{lucky} of its images are sound, and {kept} of the recommended one's."
     )
 
 

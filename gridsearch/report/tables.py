@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch import store
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
+from gridsearch.report.checked import with_held_out, with_roles
 from gridsearch.report.results import METRICS, Results
 from gridsearch.spreadsheet import to_csv
 
@@ -119,5 +120,5 @@ def _with_numbers(table: pd.DataFrame, scorers: tuple[str, ...]) -> pd.DataFrame
 
 def write_tables(results: Results) -> None:
     """Write trials.csv and images.csv into the results folder."""
-    write_atomic(results.folder / "trials.csv", to_csv(results.trials))
-    write_atomic(results.folder / "images.csv", to_csv(results.images))
+    write_atomic(results.folder / "trials.csv", to_csv(with_held_out(results)))
+    write_atomic(results.folder / "images.csv", to_csv(with_roles(results)))

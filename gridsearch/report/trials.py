@@ -105,7 +105,7 @@ def is_projection(results: Results) -> bool:
 
 
 def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
-    """What the recipe makes at these parameters: a model's name where it mixes nothing, or else an expression.
+    """What the recipe makes at these parameters: a model's name where it mixes nothing, else an expression.
 
     Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
     which a later ratio of 0 leaves out.

@@ -148,13 +148,9 @@ def _held_out(results: Results, answer: Answer, named) -> Check:
     first = answer.confirmed[0]
     if first.trial != answer.best.trial:
         return Check(name, "not done", "The best trial is not drawn on them; a trial that led before is.")
-    prompts = first.held_out.prompts
-    sound, images = round(first.held_out.survived * first.held_out.images), first.held_out.images
-    chose = f"{round(first.selection.survived * first.selection.images)} of {first.selection.images}"
-    words = (
-        f"{sound} of {images} images are sound on {prompts} prompts kept apart, {chose} where it was chosen"
-    )
-    return Check(name, "passed", f"{_capital(named(first.trial))}: {words}.")
+    words = f"{first.held_out.sound} images are sound on {first.held_out.prompts} prompts kept apart"
+    chosen = f"{first.selection.sound} on those that chose it"
+    return Check(name, "passed", f"{_capital(named(first.trial))}: {words}, {chosen}.")
 
 
 def _pairs(pairs: list, named) -> str:
