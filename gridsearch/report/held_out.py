@@ -8,7 +8,10 @@ weaker answer: over the cases by ranks (Wilcoxon's signed-rank test; the Mann-Wh
 paired), which needs no normal distribution, and over the prompts' means by t (Student's; Welch's where
 nothing is paired), which with few clusters keeps its level as long as the means are roughly symmetric
 (Ibragimov & Müller 2010 and 2016). The larger of the two p-values keeps the level if either does. Holm's
-step-down accounts for the number of other leaders; the two kinds of evidence share the level.
+step-down accounts for the number of other leaders. A fall alone may mean that the other prompts are harder,
+so it counts only where the leader that takes over is likely to be better on them. (Simulated without any
+effect, with 2 to 10 leaders, 2 to 8 held-out prompts and prompts that prefer ratios of their own, at most 5%
+of the winners are unmasked; mostly it is 1 to 4%.)
 """
 
 import numpy as np
@@ -18,16 +21,16 @@ from scipy.stats import mannwhitneyu, ttest_1samp, ttest_ind, wilcoxon
 from gridsearch.report.answer import Confirmation, Figures, Unmasked
 from gridsearch.report.ties import holm
 
-LEVEL = 0.05  # of unmasking an honest winner, over both kinds of evidence
-LEANS = 0.25  # a leader takes over from one that fell only if it is at least likely to be better
+LEVEL = 0.05  # of unmasking an honest winner
+LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
 
 def confirmations(best: int, images: pd.DataFrame, held_out: pd.DataFrame) -> tuple[Confirmation, ...]:
     """Both figures of every leader that was checked, `best` first and then by the held-out figures."""
-    found = [
-        Confirmation(int(trial), _figures(images[images["trial"] == trial]), _figures(rows))
-        for trial, rows in held_out.groupby("trial")
-    ]
+    found = []
+    for trial, rows in held_out.groupby("trial"):
+        chosen = images[images["trial"] == trial]
+        found.append(Confirmation(int(trial), _figures(chosen), _figures(rows), fell_p(chosen, rows)))
     rank = {trial: i for i, trial in enumerate(_ranking(held_out))}
     return tuple(sorted(found, key=lambda leader: (leader.trial != best, rank[leader.trial])))
 
@@ -68,11 +71,11 @@ def unmask(
     others = [trial for trial in ranking if trial != winner]
     paired = [worse_p(losses[winner] - losses[other]) for other in others]
     beaten = min(holm(paired))
-    if beaten < level / 2:
+    if beaten < level:
         return Unmasked(winner, instead, "another leader does clearly better on them", float(beaten))
     chosen = images[images["trial"] == winner]
     fell = fell_p(chosen, held_out[held_out["trial"] == winner])
-    if fell < level / 2 and paired[others.index(instead)] < LEANS:
+    if fell < level and paired[others.index(instead)] < LEANS:
         return Unmasked(winner, instead, "it does clearly worse on them", float(fell))
     return None
 

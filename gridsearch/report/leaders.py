@@ -30,7 +30,7 @@ def front_rows(results: Results, answer: Answer) -> list[dict]:
             "trial": point.trial,
             "best": point.trial == answer.best.trial,
             "mark": ", ".join(["recommended"] * (point.trial == answer.best.trial) + ["knee"] * point.knee),
-            "values": _values(results, point.trial),
+            "said": _values(results, point.trial),
             "survived": f"{point.survived:.0%}",
             "blur": metric_text(point.blur),
             "noise": metric_text(point.noise),
@@ -53,7 +53,7 @@ def neighbour_rows(results: Results, answer: Answer) -> list[dict]:
             "distance": f"{distance:.2f}",
             "survived": f"{survived:.0%}",
             "defect": metric_text(round(defect, 3)),
-            "values": _values(results, trial),
+            "said": _values(results, trial),
         }
         for trial, distance, survived, defect in rows
     ]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from gridsearch import honesty
 from gridsearch.report.answer import Answer, Check
+from gridsearch.report.held_out import LEVEL
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
 from gridsearch.report.trials import counted, made_of, whole
@@ -150,7 +151,10 @@ def _held_out(results: Results, answer: Answer, named) -> Check:
         return Check(name, "not done", "The best trial is not drawn on them; a trial that led before is.")
     words = f"{first.held_out.sound} images are sound on {first.held_out.prompts} prompts kept apart"
     chosen = f"{first.selection.sound} on those that chose it"
-    return Check(name, "passed", f"{_capital(named(first.trial))}: {words}, {chosen}.")
+    text = f"{_capital(named(first.trial))}: {words}, {chosen}"
+    if first.fell < LEVEL:
+        return Check(name, "alarm", f"{text}. No other leader does better on them, so they may be harder.")
+    return Check(name, "passed", f"{text}.")
 
 
 def _pairs(pairs: list, named) -> str:
@@ -160,7 +164,7 @@ def _pairs(pairs: list, named) -> str:
 def _some(texts: Iterable[str]) -> str:
     texts = list(texts)
     left = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
-    return "; ".join(texts[:MOST]) + left if left or len(texts) > 1 else "".join(texts)
+    return ("; " if any("," in text for text in texts) else ", ").join(texts[:MOST]) + left
 
 
 def _capital(text: str) -> str:
