@@ -7,14 +7,18 @@ from gridsearch.report.labels import parameter_text, shorten, value_text
 from gridsearch.report.results import Results
 
 LIKELIEST, NAMED, ALARMS = 4, 3, 3  # ratios, prompts and alarms that find room
-WIDEST = 110  # characters
+WIDEST = 110  # characters, of all lines but alarms
+ALARM = "ALARM"
 
 
 def last_lines(results: Results, answer: Answer) -> list[str]:
     """How sure the answer is and what it rests on, about ten lines; none where there is no answer."""
     if answer.best is None:
         return []
-    return [shorten(f"  {label:<8}{text}", WIDEST) for label, text in _lines(results, answer)]
+    return [
+        f"  {label:<8}{text if label == ALARM else shorten(text, WIDEST - 10)}"
+        for label, text in _lines(results, answer)
+    ]
 
 
 def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
@@ -40,7 +44,7 @@ def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.stopped:
         yield "races", stopped_text(answer)
     for check in answer.alarms[:ALARMS]:
-        yield "ALARM", f"{check.name}? {check.text}"
+        yield ALARM, f"{check.name}? {check.text}"
 
 
 def interval_text(best: Slice) -> str:

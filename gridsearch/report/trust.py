@@ -117,7 +117,9 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
         changed = found.images - found.verdicts
         return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
     below = _below(results, answer, trials, found.floor)
-    text += f"; {_some(map(named, below))} differ from the best by less than that" if below else ""
+    text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
+        below
+    )
     return Check(name, "passed", f"{text}.")
 
 
