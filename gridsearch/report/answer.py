@@ -48,7 +48,9 @@ class Doubt:
         chances: of each rendered ratio, ascending; empty without an interval.
         narrowing: the interval's width by the number of prompts; of the best slice alone.
         wanted_width: what was asked for, or else half of the present width.
-        prompts_needed: how many prompts in all would reach it, at least as many as there are.
+        prompts_needed: how many prompts in all would reach it, at least as many as there are; None where none
+            would.
+        finest: the gap between the ratios about the best. No number of prompts tells more than that.
     """
 
     smoothed: float | None
@@ -58,6 +60,7 @@ class Doubt:
     narrowing: tuple[Width, ...] = ()
     wanted_width: float | None = None
     prompts_needed: int | None = None
+    finest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """One leader's figures on the prompts that chose it, and on those that were kept apart."""
+    """One leader's figures on the prompts that chose it, and on those that were kept apart.
+
+    `fell` is the p-value of its doing worse on the latter.
+    """
 
     trial: int
     selection: Figures
     held_out: Figures
+    fell: float
 
 
 @dataclass(frozen=True)

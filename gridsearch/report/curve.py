@@ -62,15 +62,31 @@ def with_narrowing(
     """The same with how the interval narrows as prompts are added, and how many would make it `wanted` wide.
 
     Args:
-        wanted: half of the present width where None.
+        wanted: where None, half of the present width, or as narrow as the ratios allow.
     """
     losses = _losses(images)
     if found.interval is None or losses is None or not found.chances:
         return found
-    width = found.interval.width
-    wanted = width / 2 if wanted is None else wanted
     steps = optimum.narrowing(*losses, resamples, seed, level)
-    have = found.interval.prompts
-    needed = have if width <= wanted else max(have, optimum.prompts_for(wanted, steps))
-    widths = tuple(Width(int(prompts), float(wide)) for prompts, wide in steps)
-    return replace(found, narrowing=widths, wanted_width=float(wanted), prompts_needed=int(needed))
+    if not steps:
+        return found
+    width, have, finest = found.interval.width, found.interval.prompts, _gap(losses[0], found.smoothed)
+    wanted = max(width / 2, finest) if wanted is None else wanted
+    needed = None
+    if width <= wanted:
+        needed = have
+    elif wanted >= finest:
+        needed = max(have, optimum.prompts_for(wanted, steps))
+    return replace(
+        found,
+        narrowing=tuple(Width(int(prompts), float(wide)) for prompts, wide in steps),
+        wanted_width=float(wanted),
+        prompts_needed=needed,
+        finest=finest,
+    )
+
+
+def _gap(ratios: np.ndarray, centre: float) -> float:
+    """Between the two ratios about `centre`, where nothing was rendered."""
+    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
+    return round(float(ratios[after] - ratios[after - 1]), 10)

@@ -29,7 +29,7 @@ def doubt_figures(results: Results, answer: Answer, axis: str) -> list[dict]:
     if best.doubt.chances:
         found.append(_chances(best, axis))
     if best.doubt.narrowing:
-        found.append(_narrowing(best))
+        found.append(_narrowing(best, axis))
     if best.disagreement:
         found.append(_prompts(best, results, axis))
     return found
@@ -59,13 +59,15 @@ def _chances(best: Slice, axis: str) -> dict:
     }
 
 
-def _narrowing(best: Slice) -> dict:
+def _narrowing(best: Slice, axis: str) -> dict:
     """Both axes by powers: the width shrinks like one over the square root of the prompts."""
     doubt, have = best.doubt, best.interval.prompts
     prompts = [width.prompts for width in doubt.narrowing]
+    widths = [width.width for width in doubt.narrowing]
+    needed = [doubt.prompts_needed] if (doubt.prompts_needed or 0) > have else []
     layout = plain_layout("prompts", "width of the interval")
-    layout["xaxis"] |= {"type": "log", "tickvals": prompts, "ticktext": [str(count) for count in prompts]}
-    layout["yaxis"] |= {"rangemode": "tozero"}
+    layout["xaxis"] |= {"type": "log", "tickvals": prompts + needed}
+    layout["xaxis"]["ticktext"] = [str(count) for count in prompts + needed]
     wanted = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"width": 1, "dash": "dash"}}
     layout["shapes"] = [wanted | {"y0": doubt.wanted_width, "y1": doubt.wanted_width}]
     layout["annotations"] = [
@@ -83,24 +85,33 @@ def _narrowing(best: Slice) -> dict:
         "type": "scatter",
         "mode": "lines+markers",
         "x": prompts,
-        "y": [width.width for width in doubt.narrowing],
+        "y": widths,
         "line": {"color": BEST_LINE, "width": 2.5},
-        "marker": {
-            "size": [12 if count == have else 7 for count in prompts],
-            "symbol": ["circle" if count <= have else "circle-open" for count in prompts],
-        },
+        "marker": {"size": [12 if count == have else 7 for count in prompts]},
         "hovertemplate": "%{x} prompts: %{y:.3g} wide<extra></extra>",
     }
-    if doubt.prompts_needed <= have:
-        about = f"The large dot is this run's {have} prompts: as narrow as asked."
-    else:
-        about = (
-            f"The large dot is this run's {have} prompts. About {doubt.prompts_needed} would make the "
-            f"interval {doubt.wanted_width:.3g} wide."
-        )
+    ahead = line | {
+        "x": [prompts[-1], *needed],
+        "y": [widths[-1], doubt.wanted_width],
+        "line": {"color": BEST_LINE, "width": 1.5, "dash": "dash"},
+        "marker": {"size": [1, 12], "symbol": "circle-open"},
+    }
+    about = f"The large dot is this run's {have} prompts. {_ahead(best, axis)}"
     title = "What more prompts would change"
     figure = {"id": "narrowing", "title": title, "about": about, "wide": False, "along": False}
-    return figure | {"data": [line], "layout": layout}
+    return figure | {"data": [line, ahead] if needed else [line], "layout": layout}
+
+
+def _ahead(best: Slice, axis: str) -> str:
+    doubt = best.doubt
+    if doubt.prompts_needed is None:
+        return (
+            f"No number of them narrows it to {doubt.wanted_width:.3g}: the {axis}s tried are "
+            f"{doubt.finest:.3g} apart."
+        )
+    if doubt.prompts_needed <= best.interval.prompts:
+        return "The interval is as narrow as asked, or as the spacing allows."
+    return f"About {doubt.prompts_needed} would make the interval {doubt.wanted_width:.3g} wide."
 
 
 def _prompts(best: Slice, results: Results, axis: str) -> dict:

@@ -23,6 +23,8 @@ def front(
     """
     alive = trials[trials["survived"] >= share]
     rows = images[images["trial"].isin(alive["trial"])]
+    if rows.empty:
+        return ()
     sound = references[references["verdict"] == "ok"]
     excess = pd.DataFrame({"trial": rows["trial"]} | {name: _excess(rows, sound, name) for name in GOALS})
     means = excess.groupby("trial")[list(GOALS)].mean().dropna()

@@ -8,26 +8,30 @@ weaker answer: over the cases by ranks (Wilcoxon's signed-rank test; the Mann-Wh
 paired), which needs no normal distribution, and over the prompts' means by t (Student's; Welch's where
 nothing is paired), which with few clusters keeps its level as long as the means are roughly symmetric
 (Ibragimov & Müller 2010 and 2016). The larger of the two p-values keeps the level if either does. Holm's
-step-down accounts for the number of other leaders; the two kinds of evidence share the level.
+step-down accounts for the number of other leaders. A fall alone may mean that the other prompts are harder,
+so it counts only where the leader that takes over is likely to be better on them. (Simulated without any
+effect, with 2 to 10 leaders, 2 to 8 held-out prompts and prompts that prefer ratios of their own, at most 5%
+of the winners are unmasked; mostly it is 1 to 4%.)
 """
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu, ttest_1samp, ttest_ind, wilcoxon
+from scipy.stats import mannwhitneyu, t, wilcoxon
 
 from gridsearch.report.answer import Confirmation, Figures, Unmasked
 from gridsearch.report.ties import holm
 
-LEVEL = 0.05  # of unmasking an honest winner, over both kinds of evidence
-LEANS = 0.25  # a leader takes over from one that fell only if it is at least likely to be better
+LEVEL = 0.05  # of unmasking an honest winner
+TINY = 1e-12  # of a loss from 0 to 2: no difference
+LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
 
 def confirmations(best: int, images: pd.DataFrame, held_out: pd.DataFrame) -> tuple[Confirmation, ...]:
     """Both figures of every leader that was checked, `best` first and then by the held-out figures."""
-    found = [
-        Confirmation(int(trial), _figures(images[images["trial"] == trial]), _figures(rows))
-        for trial, rows in held_out.groupby("trial")
-    ]
+    found = []
+    for trial, rows in held_out.groupby("trial"):
+        chosen = images[images["trial"] == trial]
+        found.append(Confirmation(int(trial), _figures(chosen), _figures(rows), fell_p(chosen, rows)))
     rank = {trial: i for i, trial in enumerate(_ranking(held_out))}
     return tuple(sorted(found, key=lambda leader: (leader.trial != best, rank[leader.trial])))
 
@@ -68,11 +72,11 @@ def unmask(
     others = [trial for trial in ranking if trial != winner]
     paired = [worse_p(losses[winner] - losses[other]) for other in others]
     beaten = min(holm(paired))
-    if beaten < level / 2:
+    if beaten < level:
         return Unmasked(winner, instead, "another leader does clearly better on them", float(beaten))
     chosen = images[images["trial"] == winner]
     fell = fell_p(chosen, held_out[held_out["trial"] == winner])
-    if fell < level / 2 and paired[others.index(instead)] < LEANS:
+    if fell < level and paired[others.index(instead)] < LEANS:
         return Unmasked(winner, instead, "it does clearly worse on them", float(fell))
     return None
 
@@ -87,7 +91,7 @@ def worse_p(differences: pd.Series) -> float:
     if not (differences != 0).any():
         return 1.0
     by_case = wilcoxon(differences, alternative="greater").pvalue
-    return max(float(by_case), _t_p(ttest_1samp, differences.groupby("prompt_id").mean(), 0.0))
+    return max(float(by_case), _t_p(differences.groupby("prompt_id").mean()))
 
 
 def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
@@ -96,14 +100,20 @@ def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
         return 1.0
     by_case = mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
     means = [rows.groupby("prompt_id")["loss"].mean() for rows in (held_out, selection)]
-    if len(means[1]) < 2:
-        return 1.0
-    return max(float(by_case), _t_p(ttest_ind, *means, equal_var=False))
+    return max(float(by_case), _t_p(*means))
 
 
-def _t_p(test, a: pd.Series, b, **options) -> float:
-    """One-sided; 1 where one prompt alone leaves nothing to tell."""
-    if len(a) < 2:
+def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:
+    """Of the mean of `a` above zero, or above that of `b` (Welch), one-sided.
+
+    1 where one prompt alone leaves nothing to tell, 0 where means that differ do not vary at all.
+    """
+    parts = [a] if b is None else [a, b]
+    if min(map(len, parts)) < 2:
         return 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # all prompts exactly alike: t is infinite
-        return float(np.nan_to_num(test(a, b, alternative="greater", **options).pvalue, nan=1.0))
+    difference = a.mean() - (0.0 if b is None else b.mean())
+    errors = np.array([part.var(ddof=1) / len(part) for part in parts])
+    if errors.sum() < TINY:
+        return float(difference <= TINY)
+    free = errors.sum() ** 2 / sum(e**2 / (len(part) - 1) for e, part in zip(errors, parts, strict=True))
+    return float(t.sf(difference / np.sqrt(errors.sum()), free))

@@ -152,13 +152,16 @@ def _table(grid: Grid, picture) -> dict:
 
 
 def _strip(grid: Grid, answer: Answer, picture) -> dict | None:
-    """One case along the ratio in the best slice, evenly thinned, with the recommended one in it."""
+    """One case along the ratio in the best slice, evenly thinned, with the recommended one in it.
+
+    None where there are too few, or where it is not the ratio alone that changes.
+    """
     wanted = answer.best.trial if answer.best else None
     holds = (
         group.columns for group in grid.groups if any(c.best and c.trial == wanted for c in group.columns)
     )
     columns = next(holds, ())
-    if len(columns) < 2:
+    if len(columns) < 2 or answer.projection:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)
     shown = [columns[i] for i in evenly(len(columns), STRIP, best)]

@@ -7,7 +7,7 @@ from gridsearch.report.labels import is_number
 
 ENOUGH = 12  # trials; with fewer, shares are noise
 FEW_VALUES = 8  # a number with more of them is cut into bins
-PER_BIN = 5  # trials in a bin at least, to have a mean worth comparing
+PER_BIN = 12  # trials in a bin, so that its mean is worth comparing
 
 
 def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
@@ -37,8 +37,19 @@ def _groups(values: pd.Series) -> pd.Series:
     numeric = all(is_number(value) for value in values.dropna())
     if not numeric or values.nunique() <= FEW_VALUES:
         return values
-    bins = int(np.clip(values.notna().sum() // PER_BIN, 2, FEW_VALUES))
-    return pd.qcut(values.astype(float), bins, duplicates="drop")
+    return pd.qcut(values.astype(float), _bins(int(values.notna().sum())), duplicates="drop")
+
+
+def _bins(trials: int) -> int:
+    return int(np.clip(trials // PER_BIN, 3, FEW_VALUES))
+
+
+def by_chance(trials: int) -> float:
+    """The share that a number without any effect reaches in one case of twenty or so.
+
+    Twice the deviation of epsilon squared of pure noise, which is that of chi squared over the trials.
+    """
+    return 2 * float(np.sqrt(2 * (_bins(trials) - 1))) / trials
 
 
 def _share(loss: pd.Series, groups: pd.Series) -> float:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from gridsearch.loss import image_losses
 from gridsearch.report.answer import Answer
+from gridsearch.report.importance import by_chance
 from gridsearch.report.labels import parameter_text, value_text
 from gridsearch.report.layouts import BEST_LINE, plain_layout
 from gridsearch.report.results import Results
@@ -18,8 +19,8 @@ COMPACT = 3  # more slices than this are drawn small
 
 def landscape_figures(results: Results, answer: Answer) -> list[dict]:
     """Importances, and a slice for each number beside the main one; of a projection for the main one too."""
-    found = [_importances(answer)] if answer.importances else []
     trials = counted(results)
+    found = [_importances(answer, len(trials))] if answer.importances else []
     rows = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
     trials = trials.join(rows.groupby("trial")["loss"].mean(), on="trial").dropna(subset="loss")
     names = [
@@ -33,7 +34,7 @@ def landscape_figures(results: Results, answer: Answer) -> list[dict]:
     return found + [_slice(name, trials, answer, i, small) for i, name in enumerate(names)]
 
 
-def _importances(answer: Answer) -> dict:
+def _importances(answer: Answer, trials: int) -> dict:
     shares = answer.importances[::-1]  # the largest on top
     layout = plain_layout("share of what differs between trials", "")
     layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
@@ -50,7 +51,8 @@ def _importances(answer: Answer) -> dict:
         "id": "importances",
         "title": "Which values matter",
         "about": "How much of the difference between trials goes with each value alone. "
-        f"The other {together:.0%} go with several at once, or are noise.",
+        f"The other {together:.0%} go with several at once, or are noise. Of {trials} trials, shares below "
+        f"{by_chance(trials):.0%} may be chance.",
         "wide": True,
         "along": False,
         "height": ROOM + BAR * len(shares),

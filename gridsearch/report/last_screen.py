@@ -3,31 +3,40 @@
 from collections.abc import Iterator
 
 from gridsearch.report.answer import Answer, Disagreement, Slice
-from gridsearch.report.labels import shorten, value_text
+from gridsearch.report.labels import parameter_text, shorten, value_text
 from gridsearch.report.results import Results
 
 LIKELIEST, NAMED, ALARMS = 4, 3, 3  # ratios, prompts and alarms that find room
-WIDEST = 110  # characters
+WIDEST = 110  # characters, of all lines but alarms
+ALARM = "ALARM"
 
 
 def last_lines(results: Results, answer: Answer) -> list[str]:
     """How sure the answer is and what it rests on, about ten lines; none where there is no answer."""
     if answer.best is None:
         return []
-    return [shorten(f"  {label:<8}{text}", WIDEST) for label, text in _lines(results, answer)]
+    return [
+        f"  {label:<8}{text if label == ALARM else shorten(text, WIDEST - 10)}"
+        for label, text in _lines(results, answer)
+    ]
 
 
 def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
     best = answer.best
-    yield "best in", interval_text(best)
+    if best.interval:
+        yield "best in", interval_text(best)
     if best.doubt.chances:
         yield "chance", chances_text(best)
     if best.window:
         yield "window", window_text(best)
     if best.disagreement:
         yield "prompts", disagreement_text(best.disagreement)
-    if best.doubt.prompts_needed:
+    if best.doubt.narrowing:
         yield "more", more_text(best)
+    if answer.projection:
+        yield "nearby", nearby_text(answer)
+    if answer.importances:
+        yield "matters", importances_text(answer)
     if answer.front:
         yield "front", f"{len(answer.front)} trials that none beats on blur and noise both"
     if answer.confirmed:
@@ -35,12 +44,10 @@ def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.stopped:
         yield "races", stopped_text(answer)
     for check in answer.alarms[:ALARMS]:
-        yield "ALARM", f"{check.name}? {check.text}"
+        yield ALARM, f"{check.name}? {check.text}"
 
 
 def interval_text(best: Slice) -> str:
-    if best.interval is None:
-        return best.note or "unknown"
     low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
     sure = f"{low} to {high}, {best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
     return f"{sure}; {best.note}" if best.note else sure
@@ -77,10 +84,24 @@ def disagreement_text(found: Disagreement) -> str:
 def more_text(best: Slice) -> str:
     """How many more prompts would narrow the interval to the wanted width."""
     now, wanted, have = best.interval.width, best.doubt.wanted_width, best.interval.prompts
+    if best.doubt.prompts_needed is None:
+        return f"no prompts narrow it to {wanted:.3g}: the values tried are {best.doubt.finest:.3g} apart"
     if best.doubt.prompts_needed <= have:
-        return f"the interval is {now:.3g} wide, as narrow as asked"
+        asked = "asked" if now <= wanted and wanted > best.doubt.finest else "the values tried allow"
+        return f"the interval is {now:.3g} wide, as narrow as {asked}"
     more = best.doubt.prompts_needed - have
     return f"about {more} more prompts would narrow the interval from {now:.3g} to {wanted:.3g}"
+
+
+def nearby_text(answer: Answer) -> str:
+    alive = sum(near.survived >= answer.share for near in answer.neighbours)
+    return f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
+
+
+def importances_text(answer: Answer) -> str:
+    """The values that matter most, each with its share of what differs between trials."""
+    said = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
+    return f"{', '.join(said)} of what differs between trials"
 
 
 def held_out_text(results: Results, answer: Answer) -> str:
@@ -92,7 +113,7 @@ def held_out_text(results: Results, answer: Answer) -> str:
         name = value_text(trials[place][found.trial]) if place else f"trial {found.trial}"
         said.append(f"{name} {found.held_out.sound} ({found.selection.sound})")
     prompts = answer.confirmed[0].held_out.prompts
-    return f"sound on {prompts} prompts kept apart (and where it was chosen): {', '.join(said)}"
+    return f"sound on {prompts} prompts kept apart (and where chosen): {', '.join(said)}"
 
 
 def stopped_text(answer: Answer) -> str:

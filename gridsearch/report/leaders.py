@@ -3,6 +3,7 @@
 from gridsearch.report.answer import Answer
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
+from gridsearch.report.sentence import MOST_NAMED
 from gridsearch.report.trust import trial_text
 
 
@@ -30,7 +31,7 @@ def front_rows(results: Results, answer: Answer) -> list[dict]:
             "trial": point.trial,
             "best": point.trial == answer.best.trial,
             "mark": ", ".join(["recommended"] * (point.trial == answer.best.trial) + ["knee"] * point.knee),
-            "values": _values(results, point.trial),
+            "said": _values(results, answer, point.trial),
             "survived": f"{point.survived:.0%}",
             "blur": metric_text(point.blur),
             "noise": metric_text(point.noise),
@@ -53,12 +54,16 @@ def neighbour_rows(results: Results, answer: Answer) -> list[dict]:
             "distance": f"{distance:.2f}",
             "survived": f"{survived:.0%}",
             "defect": metric_text(round(defect, 3)),
-            "values": _values(results, trial),
+            "said": _values(results, answer, trial),
         }
         for trial, distance, survived, defect in rows
     ]
 
 
-def _values(results: Results, trial: int) -> str:
+def _values(results: Results, answer: Answer, trial: int) -> str:
+    """The values that matter most, where not all find room."""
     row = results.trials.set_index("trial").loc[trial]
-    return ", ".join(setting_text(name, row[name]) for name in results.parameters)
+    ranked = [name for name, _ in answer.importances] or list(results.parameters)
+    names = ranked[:MOST_NAMED] if len(results.parameters) > MOST_NAMED else results.parameters
+    left = len(results.parameters) - len(names)
+    return ", ".join(setting_text(name, row[name]) for name in names) + (f" and {left} more" if left else "")

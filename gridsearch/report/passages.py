@@ -40,7 +40,7 @@ def facts(results: Results, answer: Answer) -> list[dict]:
         level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         low, high = round(best.interval.low, 3), round(best.interval.high, 3)
         found.append(_fact("Best lies in", _span(low, high), best.note or level))
-    elif best.ratio is not None:
+    elif best.ratio is not None and not answer.projection:
         found.append(_fact("Best lies in", "unknown", best.note))
     if answer.projection:
         return [*found, _ground(answer), _tied_trials(answer), *_more(answer)]
@@ -65,8 +65,8 @@ def _more(answer: Answer) -> list[dict]:
         found.append(_fact("Prompts in all", f"about {best.doubt.prompts_needed}", about))
     if answer.confirmed and answer.confirmed[0].trial == best.trial:
         unseen = answer.confirmed[0].held_out
-        about = f"on {unseen.prompts} prompts that had no part in the choice"
-        found.append(_fact("Sound when unseen", unseen.sound, about))
+        about = f"are sound, on {unseen.prompts} prompts that had no part in the choice"
+        found.append(_fact("On unseen prompts", unseen.sound, about))
     return found
 
 
@@ -135,6 +135,7 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     if not survives(answer):
         return {"run": run, "export": None}
     ratio = "" if answer.best.ratio is None else f"-{value_text(answer.best.ratio)}"
+    ratio = f"-{answer.best.trial}" if answer.projection else ratio
     merged = shlex.quote(f"{results.name}{ratio}.safetensors")
     return {"run": run, "export": f"gridsearch export {folder} -o {merged}"}
 

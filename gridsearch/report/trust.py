@@ -7,6 +7,7 @@ import pandas as pd
 
 from gridsearch import honesty
 from gridsearch.report.answer import Answer, Check
+from gridsearch.report.held_out import LEVEL
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
 from gridsearch.report.trials import counted, made_of, whole
@@ -116,7 +117,9 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
         changed = found.images - found.verdicts
         return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
     below = _below(results, answer, trials, found.floor)
-    text += f"; {_some(map(named, below))} differ from the best by less than that" if below else ""
+    text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
+        below
+    )
     return Check(name, "passed", f"{text}.")
 
 
@@ -150,7 +153,10 @@ def _held_out(results: Results, answer: Answer, named) -> Check:
         return Check(name, "not done", "The best trial is not drawn on them; a trial that led before is.")
     words = f"{first.held_out.sound} images are sound on {first.held_out.prompts} prompts kept apart"
     chosen = f"{first.selection.sound} on those that chose it"
-    return Check(name, "passed", f"{_capital(named(first.trial))}: {words}, {chosen}.")
+    text = f"{_capital(named(first.trial))}: {words}, {chosen}"
+    if first.fell < LEVEL:
+        return Check(name, "alarm", f"{text}. No other leader does better on them, so they may be harder.")
+    return Check(name, "passed", f"{text}.")
 
 
 def _pairs(pairs: list, named) -> str:
@@ -160,7 +166,7 @@ def _pairs(pairs: list, named) -> str:
 def _some(texts: Iterable[str]) -> str:
     texts = list(texts)
     left = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
-    return "; ".join(texts[:MOST]) + left if left or len(texts) > 1 else "".join(texts)
+    return ("; " if any("," in text for text in texts) else ", ").join(texts[:MOST]) + left
 
 
 def _capital(text: str) -> str:
