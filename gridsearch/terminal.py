@@ -222,13 +222,8 @@ def show_plan(plan: Any) -> None:
     for scorer in experiment.score.scorer:
         weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
         table.add_row(escape(scorer.name), weighs)
-    prompts = len(experiment.prompt)
-    table.add_row("sampler", experiment.search.sampler)
-    table.add_row(
-        "images",
-        f"{plan.trials} trials x {plan.cases} cases ({prompts} prompts) + {plan.references} references",
-    )
-    table.add_row("time", f"about {duration(plan.seconds)} (from {plan.seconds_from})")
+    for name, text in _search_rows(plan):
+        table.add_row(name, escape(text))
     table.add_row("disk", f"about {size(plan.disk)} of {size(plan.disk_free)} free")
     memory = plan.memory
     table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
@@ -239,6 +234,27 @@ def show_plan(plan: Any) -> None:
     out.print(_settings_table(plan.settings))
     for warning in plan.warnings:
         show_note(warning)
+
+
+def _search_rows(plan: Any) -> list[tuple[str, str]]:
+    """How much is drawn, of what, and how long that takes."""
+    search = plan.experiment.search
+    apart = f", {plan.held_out} cases held out" if plan.held_out else ""
+    cases = f"{plan.cases} cases of {len(plan.experiment.prompt)} prompts{apart}"
+    race = "; a trial that cannot win is stopped early" if search.races() else ""
+    return [
+        ("sampler", f"{search.sampler}{race}"),
+        ("trials", f"{_span(plan.fewest, plan.trials, '{:,}'.format)} of {cases}"),
+        ("images", f"at most {plan.images:,}: {plan.references} references, {plan.checks} checks at the end"),
+        (
+            "time",
+            f"about {_span(plan.fewest_seconds, plan.seconds, duration)} (from {plan.seconds_from})",
+        ),
+    ]
+
+
+def _span(low: float, high: float, text: Callable[[float], str]) -> str:
+    return text(high) if text(low) == text(high) else f"{text(low)} to {text(high)}"
 
 
 def _settings_table(settings: Sequence[Mapping[str, str]]) -> Table:
