@@ -71,7 +71,6 @@ class Progress:
             disable=not out.is_terminal,
         )
         self._bar: TaskID | None = None
-        self._cases = 0
         self._width = 0  # of the widest settings so far
         self._verdicts: dict[str, int] = {}
 
@@ -121,11 +120,10 @@ class Progress:
     def note(self, text: str) -> None:
         show_note(text)
 
-    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
-        self._cases = cases
+    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
         resumed = f", {done} done before" if done else ""
         drawn = "references first" if references else "references kept"
-        say(f"{remaining} trials of {cases} images{resumed}; {drawn}.")
+        say(f"{'At most ' if most else ''}{remaining} trials of {cases} images{resumed}; {drawn}.")
         self._begin("images", remaining * cases)
 
     def reference(self, drawn: object) -> None:
@@ -239,12 +237,11 @@ def show_plan(plan: Any) -> None:
 def _search_rows(plan: Any) -> list[tuple[str, str]]:
     """How much is drawn, of what, and how long that takes."""
     search = plan.experiment.search
-    apart = f", {plan.held_out} cases held out" if plan.held_out else ""
-    cases = f"{plan.cases} cases of {len(plan.experiment.prompt)} prompts{apart}"
+    apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     return [
         ("sampler", f"{search.sampler}{race}"),
-        ("trials", f"{_span(plan.fewest, plan.trials, '{:,}'.format)} of {cases}"),
+        ("trials", f"{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
         ("images", f"at most {plan.images:,}: {plan.references} references, {plan.checks} checks at the end"),
         (
             "time",

@@ -6,6 +6,11 @@ Nothing is simulated: merges, renders and scores are the toy's own. Both runs dr
 the eight prompts are held out of both. In a FOLDER that holds the runs already nothing is drawn again.
 """
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
 import sys
 import tempfile
 from collections.abc import Iterator
