@@ -26,6 +26,7 @@ from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
 from gridsearch.render.pipeline import placement
 from gridsearch.score.score import Score
+from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
 from gridsearch.search.enough import leaders, narrow_enough
 from gridsearch.search.grow import grown, has_grown, order_of
@@ -168,7 +169,8 @@ def _run_study(
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     evaluate = _evaluate("images/t", facts.order, setup, listener, noted)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
-    if search(study, experiment, facts.order, budget, evaluate, listener.trial, enough):
+    told = alarming(study, listener.trial, listener.note)
+    if search(study, experiment, facts.order, budget, evaluate, told, enough):
         _check(study, facts, setup, budget, listener, noted)
 
 
