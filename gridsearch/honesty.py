@@ -25,7 +25,8 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> Pairs:
     Two sets of parameters that make the same pictures mean that one of them was not merged or not drawn.
 
     Args:
-        digests: trial -> case -> fingerprint of its pixels. Leave out images that are `ALIKE`, and all but one of the trials with the same parameters.
+        digests: trial -> case -> fingerprint of its pixels. Leave out images that are `ALIKE`, and all but
+            one of the trials with the same parameters.
     """
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
     for trial in sorted(digests):

@@ -26,8 +26,8 @@ def alarming(
         twins = [a for a, b in honesty.identical(drawn) if b == trial.number and made[a] != made[b]]
         if twins:
             note(
-                f"Trial {trial.number} drew the same images as trial {twins[0]}, pixel for pixel, though their "
-                "parameters differ: what is searched may have no effect."
+                f"Trial {trial.number} drew the same images as trial {twins[0]}, pixel for pixel, though "
+                "their parameters differ: what is searched may have no effect."
             )
 
     return told
