@@ -7,6 +7,7 @@ from typing import Any
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
+from gridsearch.nearest import nearest
 from gridsearch.recipe import VAE, Model
 
 
@@ -34,12 +35,14 @@ def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
     return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
 
 
-def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float]:
-    """`[NAME=]VALUE` -> parameters; every searched number of the merge must be given once.
+def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float | str]:
+    """`[NAME=]VALUE` -> parameters; every searched number and model of the merge must be given once.
 
-    The name is a parameter's, or a step's for its ratio; it may be left out where there is one only.
+    The name is a parameter's, or a step's for its ratio; it may be left out where there is one only. A model
+    is one of its list; a number may lie beside its range.
     """
-    searched = [name for name in experiment.searched() if not name.startswith("render.")]
+    among = {n: values for n, values in experiment.searched().items() if not n.startswith("render.")}
+    searched = list(among)
     steps = [step.name for step in experiment.merge]
     by_flag = {name: name for name in searched}
     by_flag |= {step: f"{step}.ratio" for step in steps if f"{step}.ratio" in searched}
@@ -47,16 +50,27 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
         by_flag[steps[place[1]]] = "ratio"
     if len(searched) == 1:
         by_flag[""] = searched[0]
-    found: dict[str, float] = {}
+    found: dict[str, float | str] = {}
     for text in given:
         flag, _, value = text.rpartition("=")
-        number = _number(value)
-        if number is None or by_flag.get(flag, "") in ("", *found):
+        name = by_flag.get(flag)
+        chosen = None if name is None or name in found else _chosen(text, value, among[name])
+        if chosen is None:
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
-        found[by_flag[flag]] = number
+        found[name] = chosen
     if len(found) < len(searched):
         raise BadInput("A searched value is not given.", where="--ratio", fix=f"Give {_flags(searched)}.")
     return {name: found[name] for name in searched}  # in one order, whatever was typed first
+
+
+def _chosen(text: str, value: str, among: Any) -> float | str | None:
+    """A model by its name, or a number; None where it is neither."""
+    if not (isinstance(among, tuple) and isinstance(among[0], str)):
+        return _number(value)
+    if value not in among:
+        fix = f"The nearest one is {nearest(value, among)!r}; there are {', '.join(among)}."
+        raise BadInput(f"--ratio {text} cannot be used.", why=f"{value!r} is not in the list", fix=fix)
+    return value
 
 
 def _flags(searched: Sequence[str]) -> str:

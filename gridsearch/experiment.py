@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.errors import BadInput
 from gridsearch.files import from_home
@@ -21,16 +21,11 @@ from gridsearch.render.samplers import SAMPLERS, sampler_key
 from gridsearch.scoring import Scoring, Thresholds, with_paths
 from gridsearch.searching import UNTIL_DONE, Search
 from gridsearch.validation import bad_key
-from gridsearch.values import LISTED, Number, Range, Table, form, least_and_most
+from gridsearch.values import LISTED, Number, Range, Table, Whole, form, within
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 
-_Step = Annotated[int, Field(ge=1, le=1000, strict=True)]  # SDXL was trained on a thousand
-_Steps = Annotated[tuple[_Step, ...], *LISTED]
-Steps = Annotated[Annotated[_Step, Tag("value")] | _Steps, Discriminator(form)]
-_Count = Annotated[int, Field(ge=1, strict=True)]
-_Counts = Annotated[tuple[_Count, ...], *LISTED]
-Count = Annotated[Annotated[_Count, Tag("value")] | _Counts, Discriminator(form)]
+_Images = Annotated[int, Field(ge=1, strict=True)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
 Sampler = Annotated[Literal[tuple(SAMPLERS)], BeforeValidator(sampler_key)]
@@ -53,19 +48,11 @@ def _rng(value: object) -> object:
     return {"nv": "gpu"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
-def _between(low: float, high: float) -> AfterValidator:
-    def check(value: Any) -> Any:
-        least, most = least_and_most(value)
-        if least < low or most > high:
-            raise ValueError(f"must be between {low:g} and {high:g}")
-        return value
-
-    return AfterValidator(check)
-
-
-Positive = Annotated[Number, _between(0, 1000)]
-Share = Annotated[Number, _between(0, 1)]
-Pixels = Annotated[Number, _between(0, 16_384)]  # what SDXL is told is no larger in half precision
+Positive = Annotated[Number, within(0, 1000)]
+Share = Annotated[Number, within(0, 1)]
+Pixels = Annotated[Number, within(0, 16_384)]  # what SDXL is told is no larger in half precision
+Steps = Annotated[Whole, within(1, 1000)]  # SDXL was trained on a thousand
+ClipSkip = Annotated[Whole, within(1, 1000)]  # how many there are is for the text encoders to say
 
 
 # -- the tables of the file, beside those of its recipe
@@ -83,7 +70,7 @@ class Render(Table):
     cfg_rescale: Share = 0.0
     pag_scale: Positive = 0.0
     unconditional: Literal["zeros", "empty"] = "zeros"
-    clip_skip: Count = 2
+    clip_skip: ClipSkip = 2
     rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
     width: int = Field(default=1024, gt=0, multiple_of=8)
     height: int = Field(default=1024, gt=0, multiple_of=8)
@@ -93,7 +80,7 @@ class Render(Table):
     crop_top: Pixels | None = None
     target_width: Pixels | None = None
     target_height: Pixels | None = None
-    batch: Annotated[_Count | None, BeforeValidator(_unless_auto)] = None
+    batch: Annotated[_Images | None, BeforeValidator(_unless_auto)] = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -143,8 +130,12 @@ class Experiment(Recipe):
         return self
 
     def reference_models(self) -> tuple[str, ...]:
-        """The models whose own renders say what healthy looks like."""
-        return self.score.references or self.merged_models()
+        """The models whose own renders say what healthy looks like: by default, those that are merged.
+
+        Of a list of models to choose from the first: ten epochs of one training would be ten times the
+        renders for one opinion, and the first is the least likely to be overdone.
+        """
+        return self.score.references or self.typical_models()
 
     def used_models(self) -> tuple[str, ...]:
         """All models that are opened: those that a merge reads, then those that are references only."""

@@ -36,20 +36,21 @@ def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
 
 
-def keep(out: Path, folder: str, name: str, drawn: Drawn, sampling: Sampling, origin: Origin) -> dict:
+def keep(out: Path, name: str, drawn: Drawn, sampling: Sampling, origin: Origin) -> dict:
     """Write an image into a results folder; its row, not yet judged.
 
     Args:
-        folder: "images" or "references".
-        name: whose image it is, with the mark that parts it from the case's name after it.
+        name: the folder, and whose image it is with the mark that parts it from the case's name after it:
+            `images/t0007_`, `references/base.`.
     """
-    stem = f"{name}{drawn.case.id}"
+    file = f"{name}{drawn.case.id}.png"
+    stem = Path(file).stem
     text = parameters_text(drawn.case, sampling, **vars(origin))
-    file = f"{folder}/{stem}.png"
     write_atomic(out / file, png_bytes(drawn.pixels, text))
     film = None if drawn.film is None else f"traces/{stem}.png"
     if film:
         write_atomic(out / film, png_bytes(drawn.film, text))
         trace = json.dumps(drawn.trace.as_row())
         write_atomic(out / f"traces/{stem}.json", trace.encode())
-    return case_row(drawn.case, sampling.prediction_type, drawn, file, film)
+    digest = hashlib.blake2b(drawn.pixels.tobytes(), digest_size=8).hexdigest()
+    return case_row(drawn.case, sampling.prediction_type, drawn, digest, file, film)

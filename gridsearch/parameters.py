@@ -1,8 +1,9 @@
-"""Searched values by name: `ratio`, `merged.ratio.IN04`, `merged.weights.base`, `render.cfg`.
+"""Searched values: `ratio`, `merged.ratio.IN04`, `merged.weights.base`, `merged.model_b`, `render.cfg`.
 
 Works on plain data, an experiment as it is kept with its results, so that a report can read it too.
 """
 
+import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,14 +34,17 @@ def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
 
     A searched ratio is `<step>.ratio`, and simply `ratio` where it is the only one.
     """
-    found = {
-        _name(settings, place): place for place in _places(settings) if is_searched(value_at(settings, place))
-    }
+    found = {name_of(settings, place): place for place in all_searched(settings)}
     ratios = [name for name, place in found.items() if place[-1] == "ratio" and place[0] == "merge"]
     blocks = [name for name, place in found.items() if "ratio" in place[:-1]]
     if len(ratios) == 1 and not blocks:
         return {"ratio" if name == ratios[0] else name: place for name, place in found.items()}
     return found
+
+
+def all_searched(settings: Mapping[str, Any]) -> list[Place]:
+    """Where searched values stand in the settings."""
+    return [place for place in _places(settings) if is_searched(value_at(settings, place))]
 
 
 def value_at(settings: Any, place: Place) -> Any:
@@ -55,8 +59,16 @@ def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[s
     copied = _copied(settings)
     for name, (*way, last) in searched_places(settings).items():
         if name in parameters:
-            value_at(copied, tuple(way))[last] = parameters[name]
+            inner = value_at(copied, tuple(way))
+            inner[last] = _as_searched(parameters[name], inner[last])
     return copied
+
+
+def _as_searched(value: Any, searched: Any) -> Any:
+    """A whole number as one: a column of a table that has a gap holds floats."""
+    numbers = [searched["low"], searched["high"]] if is_range(searched) else searched
+    whole = all(type(number) is int for number in numbers)
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def _copied(value: Any) -> Any:
@@ -77,15 +89,26 @@ def _places(settings: Mapping[str, Any]) -> Iterator[Place]:
                 yield from (("merge", i, key, block) for block in value)
             elif value is not None:
                 yield ("merge", i, key)
+        yield from (("merge", i, "models", j) for j in range(len(step.get("models", ()))))
     render = settings.get("render", {})
     yield from (("render", key) for key in RENDER_VALUES if render.get(key) is not None)
 
 
-def _name(settings: Mapping[str, Any], place: Place) -> str:
+def model_place(index: int) -> str:
+    """What a place of `models` is called: `model_a` is the first, as A1111 has it."""
+    letters = string.ascii_lowercase
+    return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
+
+
+def name_of(settings: Mapping[str, Any], place: Place) -> str:
+    """A value's name, in full."""
     if place[0] == "render":
         return f"render.{place[1]}"
     _, i, key, *rest = place
     step = settings["merge"][i]
+    if key == "models":
+        return f"{step['name']}.{model_place(rest[0])}"
     if key == "weights":
-        rest = [step["models"][rest[0]]]
+        model = step["models"][rest[0]]
+        rest = [model_place(rest[0]) if is_searched(model) else model]
     return ".".join([step["name"], key, *rest])

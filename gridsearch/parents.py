@@ -4,14 +4,15 @@ All of it is known from the files' headers, before a weight is read.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from gridsearch.blocks import component_of
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.inspection import layout_of, shown_metadata
 from gridsearch.merge.architecture import architecture, require_same_shapes, require_sdxl
-from gridsearch.merge.files import Checkpoint, open_checkpoint
+from gridsearch.merge.files import Checkpoint, TensorInfo, open_checkpoint
 from gridsearch.merge.identity import cached_sha256, short_hash
 from gridsearch.merge.outline import merged_keys, open_vae, own_keys, require_floats
 from gridsearch.merge.prediction import Prediction, prediction_of
@@ -25,7 +26,7 @@ class Parents:
     Attributes:
         checkpoints: the models, those that are merged first and in order of first use.
         predictions: what each model predicts.
-        merged: the models that are merged; others lend a component or are references only.
+        merged: the models that are merged, or may be; others lend a component or are references only.
         adapters: the adapters' files.
         vae: the VAE's own file, where it has one.
     """
@@ -46,6 +47,10 @@ class Parents:
         """The checkpoint that gives a merge its keys and dtypes."""
         return next(iter(self.checkpoints.values()))
 
+    def of(self, recipe: Recipe) -> Self:
+        """The same where only those are merged that this recipe, a trial's, has chosen."""
+        return replace(self, merged=recipe.merged_models())
+
 
 def open_parents(recipe: Recipe) -> Parents:
     """Open and compare the files of a recipe, or of an experiment with its references.
@@ -62,6 +67,7 @@ def open_parents(recipe: Recipe) -> Parents:
     (first_name, first), *_ = checkpoints.items()
     keys = merged_keys(own_keys(first))
     require_same_shapes(checkpoints, keys)
+    _require_alike({name: checkpoints[name] for name in recipe.first_models()})
     if vae:
         own = [key for key in keys if component_of(key) == "vae"]
         require_same_shapes({first_name: first, "the VAE's file": vae}, own)
@@ -70,6 +76,30 @@ def open_parents(recipe: Recipe) -> Parents:
         for name, checkpoint in checkpoints.items()
     }
     return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
+
+
+def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
+    """Refuse models that take the first place in turn and would give their merges other keys or dtypes."""
+    (first, checkpoint), *others = firsts.items()
+    kept = _merged_infos(checkpoint)
+    for name, other in others:
+        theirs = _merged_infos(other)
+        if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
+            raise BadInput(
+                f"{first} and {name} take the first place in turn, and are not kept alike.",
+                where=other.path,
+                why=f"{odd} is {_kept_as(kept, odd)} in {first} and {_kept_as(theirs, odd)} in {name}",
+                fix="Put another model first (the ratio turns round), or save them in one precision.",
+            )
+
+
+def _merged_infos(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
+    own = own_keys(checkpoint)
+    return {key: own[key] for key in merged_keys(own)}
+
+
+def _kept_as(infos: Mapping[str, TensorInfo], key: str) -> str:
+    return infos[key].dtype if key in infos else "missing"
 
 
 def require_mode(experiment: Experiment, parents: Parents) -> None:
@@ -93,6 +123,11 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
         found.append(
             "The parents predict different things (epsilon and v): only part of the ratios can draw well."
         )
+    if experiment.render.zero_terminal_snr is None and (odd := _of_two_minds(experiment, parents)):
+        found.append(
+            f"Of {', '.join(odd)} only some were trained with zero terminal SNR, so trials are drawn in two "
+            "ways. Set render.zero_terminal_snr to draw all alike."
+        )
     for name, prediction in parents.predictions.items():
         if prediction.conflicts:
             said = " and ".join(prediction.conflicts)
@@ -106,6 +141,15 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     if len(experiment.prompt) == 1:
         found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
     return found
+
+
+def _of_two_minds(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
+    """The models of a list whose choice decides about zero terminal SNR; empty where none does."""
+    places = [names for step in experiment.merge for names in step.candidates()]
+    trained = {name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr}
+    if any(trained >= set(names) for names in places):
+        return ()  # whatever is chosen, one that was trained so is merged
+    return next((names for names in places if trained & set(names)), ())
 
 
 # -- identity

@@ -2,15 +2,17 @@
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import psutil
 import torch
 
 from gridsearch import store
-from gridsearch.drawing import provenance, sampling_of, usual_notes
+from gridsearch.dependence import dependent_notes, require_dependent
+from gridsearch.drawing import provenance, sampling_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.judging import opened
@@ -20,13 +22,15 @@ from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.cases import cases_of
 from gridsearch.render.components import check_clip_skip, component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
+from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import placement
 from gridsearch.render.skeleton import check_file
-from gridsearch.search.space import planned_trials
-from gridsearch.setup import residence_of
+from gridsearch.search.order import held_out_prompts
+from gridsearch.search.space import expected_trials, planned_trials, require_suits
+from gridsearch.setup import load_setup, merge_over, residence_of
 from gridsearch.units import size
 from gridsearch.values import choices_of
-from gridsearch.weights import Weights, adapter_notes, open_weights
+from gridsearch.weights import Reading, Weights, adapter_notes, open_weights
 
 # A PNG of a drawn picture takes about this many bytes a pixel (1.1 to 1.9 on published SDXL renders).
 PNG_BYTES_PER_PIXEL = 1.6
@@ -54,60 +58,100 @@ class Plan:
     experiment: Experiment
     parents: Parents
     searched: Mapping[str, object]
-    trials: int
-    cases: int
+    trials: int  # at most
+    fewest: int  # trials that a search which ends by itself will probably take at least
+    cases: int  # of a trial
+    held_out: int  # cases that only confirm what was found
+    checks: (
+        int  # images at most that check what was found: the leaders' on held-out prompts, the best's again
+    )
     references: int
     disk: int
     disk_free: int
     memory: Memory
-    seconds: float
+    seconds: float  # at most, were no trial stopped early
+    fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
     settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
     warnings: list[str]
 
     @property
     def images(self) -> int:
-        return self.trials * self.cases + self.references
+        """All of them, at most."""
+        return self.trials * self.cases + self.references + self.checks
 
 
-def make_plan(experiment: Experiment, folder: Path) -> Plan:
+class _Nobody:
+    """Is told how a file's reading goes, and does nothing about it."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]:
+        return lambda _: None
+
+
+def make_plan(
+    experiment: Experiment, folder: Path, timed: bool = False, listener: Reading | None = None
+) -> Plan:
     """Check an experiment and say what it needs.
+
+    Args:
+        timed: load the models, merge once and draw one image, to know the time; it is kept nowhere.
+        listener: who is told how the models are read for that.
 
     Raises:
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    require_suits(experiment)
+    require_dependent(experiment)
     opened(experiment.score)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     check_file(parents.first.path, config)
     weights = open_weights(experiment, parents, experiment.render.config)
     load_tokenizers(config)  # says where a prompt would not be read as the model was trained
-    trials, cases = planned_trials(experiment), len(cases_of(experiment.prompt))
-    references = cases * len(experiment.reference_models())
+    fewest, trials = expected_trials(experiment)
+    cases, held_out, checks = _cases(experiment, trials)
+    references = (cases + held_out) * len(experiment.reference_models())
     disk, disk_free = require_disk(experiment, folder)
-    seconds, seconds_from = _seconds_per_image(experiment, parents, config, folder)
-    plan = Plan(
+    memory = _memory(experiment, weights)
+    _require_memory(memory)
+    if timed:
+        time = _timed(experiment, parents, folder, listener or _Nobody())
+    else:
+        time = _estimated(experiment, parents, config, folder)
+    return Plan(
         experiment=experiment,
         parents=parents,
         searched=experiment.searched(),
         trials=trials,
+        fewest=fewest,
         cases=cases,
+        held_out=held_out,
+        checks=checks,
         references=references,
         disk=disk,
         disk_free=disk_free,
-        memory=_memory(experiment, weights),
-        seconds=seconds * (trials * cases + references),
-        seconds_from=seconds_from,
+        memory=memory,
+        seconds=time.of(trials, trials * cases + references + checks),
+        fewest_seconds=time.of(fewest, fewest * cases + references + checks),
+        seconds_from=time.source,
         settings=provenance(experiment, parents),
         warnings=warnings_about(experiment, parents)
+        + dependent_notes(experiment)
         + usual_notes(experiment.render)
         + foreign_settings(experiment)
         + adapter_notes(weights.adapters),
     )
-    _require_memory(plan.memory)
-    return plan
+
+
+def _cases(experiment: Experiment, trials: int) -> tuple[int, int, int]:
+    """A trial's cases, the held-out ones, and the images that check what was found."""
+    apart = held_out_prompts(experiment.prompt, experiment.search)
+    all_cases = cases_of(experiment.prompt)
+    held_out = sum(case.prompt_id in apart for case in all_cases)
+    cases = len(all_cases) - held_out
+    return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
 
 
 def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
@@ -117,8 +161,9 @@ def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
         BadInput: the first is more than the second.
     """
     render = experiment.render
-    models = planned_trials(experiment) + len(experiment.reference_models())
-    images = models * len(cases_of(experiment.prompt))
+    trials = planned_trials(experiment)
+    cases, held_out, checks = _cases(experiment, trials)
+    images = trials * cases + (cases + held_out) * len(experiment.reference_models()) + checks
     needed = int(images * render.width * render.height * PNG_BYTES_PER_PIXEL)
     free = shutil.disk_usage(_existing(folder)).free
     if needed > free:
@@ -131,19 +176,51 @@ def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
     return needed, free
 
 
-def _seconds_per_image(
-    experiment: Experiment, parents: Parents, config: Path, folder: Path
-) -> tuple[float, str]:
+# -- time
+
+
+@dataclass(frozen=True)
+class _Time:
+    """Seconds of a merge and of an image, and what is known of them."""
+
+    merge: float
+    image: float
+    source: str
+
+    def of(self, trials: int, images: int) -> float:
+        return trials * self.merge + images * self.image
+
+
+def _estimated(experiment: Experiment, parents: Parents, config: Path, folder: Path) -> _Time:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
-        _, trials = store.read_study(folder)
-        seconds = [row["seconds"] for trial in trials for row in trial.user_attrs.get(store.IMAGES, ())]
+        trials = store.read_study(folder).trials
+        seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
         if seconds:
-            return sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"
+            return _Time(0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far")
     render = experiment.render
     sampling = sampling_of(render, parents)
-    estimate = seconds_per_image(config, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
-    return estimate, "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
+    image = seconds_per_image(config, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
+    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
+    return _Time(0.0, image, source)
+
+
+def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Reading) -> _Time:
+    """Measured on the first case, drawn to its end with the middle of all that is searched.
+
+    Alone in its batch and the first of all, so that the others will not take longer.
+    """
+    setup = load_setup(experiment, parents, folder, listener)
+    fixed = experiment.at({name: usual_value(values) for name, values in experiment.searched().items()})
+    began = perf_counter()
+    merge_over(setup, setup.weights.terms(fixed))
+    merged = perf_counter() - began
+    sampling = sampling_of(fixed.render, parents.of(fixed))
+    (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)
+    return _Time(merged, drawn.seconds, "one image drawn now, alone; in batches it is faster")
+
+
+# -- room
 
 
 def _memory(experiment: Experiment, weights: Weights) -> Memory:

@@ -29,6 +29,7 @@ class Prompt(Table):
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
     ] = (1,)
     id: str = Field(default="", pattern=r"^[\w-]*$", max_length=50)
+    held_out: bool = False  # kept apart from the search: it confirms what that has found
     origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
     others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
 
@@ -61,6 +62,7 @@ def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple
                 negative=prompt.negative if said.negative is None else said.negative,
                 seeds=prompt.seeds if said.seed is None else (said.seed,),
                 id=f"{prompt.id}-{said.name}",
+                held_out=prompt.held_out,
             )
             one = one.model_copy(update={"origin": said.place, "others": dict(said.others)})
             found.append((said.place, one))

@@ -54,17 +54,25 @@ class Recipe(Table):
             raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
         known = list(self.models)
         for step in self.merge:
-            _check_inputs(step, known, list(self.adapters))
+            _check_inputs(step, known, list(self.adapters), known[len(self.models) :])
             if step.name == "render":
                 raise ValueError('a merge step cannot be named "render": its ratio would look like a setting')
             if step.name in known or step.name in self.adapters:
                 raise ValueError(f"two things are named {step.name!r}: give the merge step another name")
             known.append(step.name)
-        used = {name for step in self.merge for name in step.models}
+        used = {name for step in self.merge for names in step.candidates() for name in names}
         if idle := [step.name for step in self.merge[:-1] if step.name not in used]:
             raise ValueError(f"step {idle[0]!r} is used by no later step, so it changes nothing: remove it")
         self._check_components()
+        self._check_parameters()
         return self
+
+    def _check_parameters(self) -> None:
+        """A model may be called `model_b`, as a place of a step's models is."""
+        settings = self.model_dump(include={"merge"})
+        names = [parameters.name_of(settings, place) for place in parameters.all_searched(settings)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two searched values are named {twice!r}: give the model another name")
 
     def _check_components(self) -> None:
         models = list(self.models)
@@ -94,18 +102,33 @@ class Recipe(Table):
     # -- which files are used
 
     def merged_models(self) -> tuple[str, ...]:
-        """The models that the merge steps use, in the order in which they first appear."""
-        names = [name for step in self.merge for name in step.models if name in self.models]
-        return tuple(dict.fromkeys(names))
+        """The models that the merge steps may use, in the order in which they first appear."""
+        return self._inputs(self.models)
 
     def merged_adapters(self) -> tuple[str, ...]:
-        """The adapters that the merge steps use, in the order in which they first appear."""
-        names = [name for step in self.merge for name in step.models if name in self.adapters]
-        return tuple(dict.fromkeys(names))
+        """The adapters that the merge steps may use, in the order in which they first appear."""
+        return self._inputs(self.adapters)
+
+    def _inputs(self, known: Mapping[str, Any]) -> tuple[str, ...]:
+        names = (name for step in self.merge for names in step.candidates() for name in names)
+        return tuple(dict.fromkeys(name for name in names if name in known))
+
+    def typical_models(self) -> tuple[str, ...]:
+        """Of the merged models one of each kind: of a list, which names a series of one model, the first."""
+        firsts = [names[0] for step in self.merge for names in step.candidates()]
+        return tuple(dict.fromkeys(name for name in firsts if name in self.models))
+
+    def first_models(self) -> tuple[str, ...]:
+        """The models that may take the first place, which gives a merge its keys, dtypes and VAE."""
+        return self.merge[0].candidates()[0]
+
+    def vae_sources(self) -> tuple[str, ...]:
+        """Where the VAE may come from: models' names, `merged`, or a file's path."""
+        return (self.components.vae,) if self.components.vae else self.first_models()
 
     def vae_source(self) -> str:
-        """Where the VAE comes from: a model's name, `merged`, or a file's path."""
-        return self.components.vae or self.merged_models()[0]
+        """Where the VAE comes from, while the first model is not chosen from the first of its list."""
+        return self.vae_sources()[0]
 
     def vae_file(self) -> Path | None:
         """The VAE's own file, where it has one."""
@@ -113,8 +136,8 @@ class Recipe(Table):
         return None if source in (MERGED, *self.models) else Path(source)
 
     def needed_models(self) -> tuple[str, ...]:
-        """All models that a merge reads: those of the steps, then those that lend a component."""
-        lent = [name for name in (self.components.text_encoders, self.vae_source()) if name in self.models]
+        """All models that a merge may read: those of the steps, then those that lend a component."""
+        lent = [name for name in (self.components.text_encoders, *self.vae_sources()) if name in self.models]
         return tuple(dict.fromkeys([*self.merged_models(), *lent]))
 
     def used_models(self) -> tuple[str, ...]:
@@ -122,20 +145,33 @@ class Recipe(Table):
         return self.needed_models()
 
 
-def _check_inputs(step: MergeStep, known: list[str], adapters: list[str]) -> None:
-    """An adapter step takes its second input from the adapters; all else is a model or an earlier step."""
+def _check_inputs(step: MergeStep, known: list[str], adapters: list[str], steps: list[str]) -> None:
+    """An adapter step takes its second input from the adapters; all else is a model or an earlier step.
+
+    Lists name files only: of two steps that one is chosen from, the other would be made for nothing.
+    """
     last = len(step.models) - 1
-    for i, name in enumerate(step.models):
-        if isinstance(step, Adapter) and i == last:
-            if name not in adapters:
-                hint = _hint(name, adapters, "adapter") if adapters else ": name its file under [adapters]"
-                raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
-        elif name not in known:
-            if name in adapters:
+    for i, names in enumerate(step.candidates()):
+        for name in names:
+            if isinstance(step, Adapter) and i == last:
+                _check_adapter(step, name, adapters)
+            elif name not in known:
+                if name in adapters:
+                    raise ValueError(
+                        f'{name!r} is an adapter: step {step.name!r} needs method = "adapter" to use it'
+                    )
+                raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
+            elif isinstance(step.models[i], tuple) and name in steps:
                 raise ValueError(
-                    f'{name!r} is an adapter: step {step.name!r} needs method = "adapter" to use it'
+                    f"step {step.name!r} chooses among {', '.join(names)}, and {name!r} is a step: "
+                    "a list names models only"
                 )
-            raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
+
+
+def _check_adapter(step: MergeStep, name: str, adapters: list[str]) -> None:
+    if name not in adapters:
+        hint = _hint(name, adapters, "adapter") if adapters else ": name its file under [adapters]"
+        raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
 
 
 def _hint(name: str, known: list[str], what: str = "model or earlier step") -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pydantic
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from gridsearch import store
 from gridsearch.errors import BadInput
@@ -17,6 +18,8 @@ from gridsearch.references import judged_references, standard_of
 from gridsearch.render.cases import Case, case_id, cases_of
 from gridsearch.score.image import read_image
 from gridsearch.scoring import Scoring
+from gridsearch.search.grow import order_of
+from gridsearch.search.race import losses_by_step
 from gridsearch.validation import bad_key
 
 
@@ -43,12 +46,14 @@ def rescore(
 def _rescore_locked(
     folder: Path, counting: Callable[[int], Callable[[], None]], scoring: Scoring | None
 ) -> list[str]:
-    facts, trials = store.read_study(folder)
+    stored = store.read_study(folder)
+    facts = stored.facts
     experiment = _experiment(facts.experiment, scoring, folder)
     by = opened(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
     _require_drawn(models, facts.references, folder)
-    advance = counting(sum(len(trial.user_attrs.get(store.IMAGES, ())) for trial in trials))
+    everything = [*stored.trials, *stored.checks]
+    advance = counting(sum(len(store.images_of(trial)) for trial in everything))
 
     references = facts.references
     if references:
@@ -56,11 +61,16 @@ def _rescore_locked(
     else:
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
-    rescored = [_rescored(folder, trial, known, standard, advance) for trial in trials]
+    judged = partial(_judged_again, folder, known, standard, advance)
+    order = order_of(facts)
+    objectives = experiment.search.objectives()
+    trials = [_rescored(trial, judged, order, objectives) for trial in stored.trials]
+    checks = [_rescored(check, judged, order, ("value",)) for check in stored.checks]
 
     settings = facts.experiment | {"score": experiment.score.model_dump(mode="json")}
-    store.write_study(folder, replace(facts, experiment=settings, references=references), rescored)
-    images = [row for trial in rescored for row in trial.user_attrs.get(store.IMAGES, ())]
+    facts = replace(facts, experiment=settings, references=references)
+    store.write_study(folder, facts, trials, checks, stored.done)
+    images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
     return [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
 
 
@@ -86,31 +96,43 @@ def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, 
         )
 
 
-def _rescored(
+def _judged_again(
     folder: Path,
-    trial: FrozenTrial,
     cases: Mapping[str, Case],
     standard: Standard,
     advance: Callable[[], None],
+    row: Mapping,
+) -> dict:
+    """An image's row with the scores that it has today."""
+    pixels = read_image(folder / row["file"])
+    again = with_values(row, standard.scorers, pixels, cases[case_id(row["prompt_id"], row["seed"])])
+    advance()
+    return again | score_row(judge(standard, pixels, again))
+
+
+def _rescored(
+    trial: FrozenTrial,
+    judged: Callable[[Mapping], dict],
+    order: Sequence[str],
+    objectives: Sequence[str],
 ) -> FrozenTrial:
     """The same trial with the rows and the value that today's scores give it."""
-    if trial.state != TrialState.COMPLETE:
+    rows = [judged(row) for row in store.images_of(trial)]
+    if not rows:
         return trial
-    rows = []
-    for row in trial.user_attrs[store.IMAGES]:
-        pixels = read_image(folder / row["file"])
-        case = cases[case_id(row["prompt_id"], row["seed"])]
-        again = with_values(row, standard.scorers, pixels, case)
-        rows.append(again | score_row(judge(standard, pixels, again)))
-        advance()
-    outcome = Outcome(rows, trial.user_attrs[store.SECONDS])
+    outcome = Outcome(rows, store.seconds_of(trial), max(len(rows), len(order)))
+    attrs = store.with_images(trial, rows)
+    if store.SUMMARY in attrs:
+        attrs[store.SUMMARY] = outcome.summary()
+    ended = trial.state in store.ENDED
     again = optuna.trial.create_trial(
         state=trial.state,
-        value=outcome.value,
+        values=outcome.values(objectives) if ended else None,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs=trial.user_attrs | {store.IMAGES: store.json_safe(rows)},
+        user_attrs=attrs,
         system_attrs=trial.system_attrs,
+        intermediate_values=losses_by_step(rows, order) if trial.intermediate_values else None,
     )
     again.datetime_start, again.datetime_complete = trial.datetime_start, trial.datetime_complete
     return again

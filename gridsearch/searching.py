@@ -41,3 +41,7 @@ class Search(Table):
         if self.held_out is not None:
             return self.held_out
         return prompts // 4 if self.sampler == "window" and prompts >= FEW_PROMPTS else 0
+
+    def objectives(self) -> tuple[str, ...]:
+        """What is minimised."""
+        return ("blur", "noise") if self.sampler == "nsga2" else ("value",)

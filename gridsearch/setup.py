@@ -13,7 +13,8 @@ from gridsearch.drawing import native_sampling, usual_value
 from gridsearch.experiment import Experiment
 from gridsearch.judging import Standard, opened
 from gridsearch.keeping import Origin, keep
-from gridsearch.merge.collapse import Terms
+from gridsearch.merge.collapse import Terms, lent_by
+from gridsearch.merge.fingerprint import fingerprint
 from gridsearch.merge.identity import short_hash
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
@@ -120,21 +121,58 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
     merge_live(setup.live, terms)
 
 
-def draw_references(setup: Setup, on_image: Callable[[Drawn], None]) -> list[dict]:
-    """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`."""
+def live_fingerprint(live: Live) -> str:
+    """What tells the weights that draw now from any others, on whatever device."""
+    return fingerprint(
+        {f"{key} {i}": piece.view for key, pieces in live.pieces.items() for i, piece in enumerate(pieces)}
+    )
+
+
+def parent_fingerprint(setup: Setup, name: str) -> str:
+    """The same of a parent's own file, read past all merging; what the experiment lends stays lent."""
+    views = {}
+    for key, pieces in setup.live.pieces.items():
+        source = lent_by(setup.experiment, key) or name
+        own = setup.weights.files[source].tensor(key).to(setup.live.dtypes[key])
+        for i, piece in enumerate(pieces):
+            rows = own[piece.rows] if own.ndim else own
+            views[f"{key} {i}"] = rows.reshape(piece.view.shape).to(piece.view.dtype)
+    return fingerprint(views)
+
+
+def pure_models(experiment: Experiment) -> tuple[str, ...]:
+    """The models that a ratio of 0 or 1 leaves unmixed."""
+    (last, *earlier) = reversed(experiment.merge)
+    between_two = last.method in ("weighted_sum", "slerp") and not earlier
+    return experiment.merged_models() if between_two else ()
+
+
+def draw_references(setup: Setup, known: Sequence[Mapping], on_image: Callable[[Drawn], None]) -> list[dict]:
+    """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`.
+
+    Args:
+        known: rows of those that are there already.
+    """
     models = setup.experiment.reference_models()
-    drawn = [row for name in models for row in _draw_parent(setup, name, on_image)]
+    drawn = [dict(row) for row in known]
+    for name in models:
+        there = {(row["prompt_id"], row["seed"]) for row in known if row["model"] == name}
+        missing = [case for case in setup.cases if (case.prompt_id, case.seed) not in there]
+        if missing:
+            drawn += _draw_parent(setup, name, missing, on_image)
     return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]
 
 
-def _draw_parent(setup: Setup, name: str, on_image: Callable[[Drawn], None]) -> Iterator[dict]:
-    """A parent's own renders of every case, in the mode it was trained for."""
+def _draw_parent(
+    setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Drawn], None]
+) -> Iterator[dict]:
+    """A parent's own renders, in the mode it was trained for."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
-    for drawn in draw(setup.renderer, setup.cases, sampling, setup.experiment.render.batch, film_only):
-        row = keep(setup.out, "references", f"{name}.", drawn, sampling, origin)
+    for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):
+        row = keep(setup.out, f"references/{name}.", drawn, sampling, origin)
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 

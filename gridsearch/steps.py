@@ -1,8 +1,8 @@
 """The steps of a merge: each takes models, adapters or earlier steps by name and makes something of them.
 
-Ratio 0 is the first model and 1 the second. Wherever a formula holds a number it may be searched; a `ratio`
-may also be a table with a number per block or part (`gridsearch.blocks`), of which a later entry overrules
-an earlier one.
+Ratio 0 is the first model and 1 the second. Wherever a formula holds a number it may be searched, and so may
+the model in any place of `models`: a list there names those to choose from. A `ratio` may also be a table
+with a number per block or part (`gridsearch.blocks`), of which a later entry overrules an earlier one.
 """
 
 from typing import Annotated, Literal, Self
@@ -10,22 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.blocks import checked_selector
-from gridsearch.values import Number, Range, Table, is_range, least_and_most
+from gridsearch.values import LISTED, Number, Table, choices_of, form, is_range, within
 
 # Of a model or a merge step: it becomes part of file names and of parameter names.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
-
-
-def _within(low: float, high: float, open_end: bool = False):
-    """A check that every value of a number lies between two bounds."""
-
-    def check(value: float | Range | tuple[float, ...]) -> float | Range | tuple[float, ...]:
-        least, most = least_and_most(value)
-        if least < low or most > high or (open_end and most == high):
-            raise ValueError(f"must be from {low:g} to {'less than ' if open_end else ''}{high:g}")
-        return value
-
-    return AfterValidator(check)
 
 
 def _flat(blocks: object) -> object:
@@ -42,20 +30,30 @@ def _ratio_form(value: object) -> str:
 
 
 MOST = 1e6  # a ratio beyond it says nothing new, and float32 has an end
-Bounded = Annotated[Number, _within(-MOST, MOST)]
+Bounded = Annotated[Number, within(-MOST, MOST)]
 Selector = Annotated[str, AfterValidator(checked_selector)]
 Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
 Ratio = Annotated[
     Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
 ]
-Share = Annotated[Number, _within(0, 1)]
-Chance = Annotated[Number, _within(0, 1, open_end=True)]
-Two = tuple[Name, Name]
-Three = tuple[Name, Name, Name]
+Share = Annotated[Number, within(0, 1)]
+Chance = Annotated[Number, within(0, 1, open_end=True)]
+Candidates = Annotated[tuple[Name, ...], *LISTED]
+Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]
+Two = tuple[Input, Input]
+Three = tuple[Input, Input, Input]
 
 
 class _Step(Table):
     name: Name = "merged"
+
+    def candidates(self) -> tuple[tuple[str, ...], ...]:
+        """The names that may stand in each place of `models`: one, or those of a list."""
+        return tuple(choices_of(names) for names in self.models)
+
+    def inputs_text(self) -> str:
+        """`a, b`; of a list, `one of ep1, ep2`."""
+        return ", ".join(f"one of {', '.join(x)}" if isinstance(x, tuple) else x for x in self.models)
 
 
 # -- linear: computed here, a chain of them in one pass
@@ -82,7 +80,7 @@ class Average(_Step):
     `normalize` is false."""
 
     method: Literal["average"]
-    models: Annotated[tuple[Name, ...], Field(min_length=2)]
+    models: Annotated[tuple[Input, ...], Field(min_length=2)]
     weights: tuple[Bounded, ...] | None = None
     normalize: bool = True
 
@@ -90,7 +88,8 @@ class Average(_Step):
     def _one_weight_each(self) -> Self:
         if self.weights is not None and len(self.weights) != len(self.models):
             raise ValueError(f"{len(self.weights)} weights are given for {len(self.models)} models")
-        if len(set(self.models)) < len(self.models):
+        names = [name for names in self.candidates() for name in names]
+        if len(set(names)) < len(names):
             raise ValueError("a model is listed twice: give it more weight instead")
         return self
 
@@ -131,7 +130,7 @@ class Cosine(_Step):
     ratio: Ratio
 
 
-_AndOthers = Annotated[tuple[Name, ...], Field(min_length=3)]
+_AndOthers = Annotated[tuple[Input, ...], Field(min_length=3)]
 
 
 class Ties(_Step):

@@ -22,13 +22,20 @@ from sqlalchemy import URL
 
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import Render
+from gridsearch.searching import Search
 
 FILE = "study.db"
 STUDY = "gridsearch"
+CHECKS = "gridsearch-checks"
 _FACTS = "facts"
-IMAGES = "images"
-SECONDS = "seconds"
+_IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
+_RUNG = "rung "  # and its number: its images and seconds, as they came
+SUMMARY = "summary"
+WEIGHTS = "weights"
 REASON = "reason"
+DONE = "done"  # of a study: why it needs no further trial
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -47,9 +54,18 @@ class Facts:
     extras: dict[str, dict] = field(
         default_factory=dict
     )  # adapters and a VAE's own file: path, sha256, bytes
+    order: list[str] = field(default_factory=list)  # ids of the search's cases as they are drawn
+    held_out: list[str] = field(default_factory=list)  # ids of prompts kept apart from the search
+    parents: dict[str, str] = field(default_factory=dict)  # model -> the fingerprint of its weights alone
 
 
-def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) -> None:
+def write_study(
+    folder: Path,
+    facts: Facts,
+    trials: Iterable[FrozenTrial] = (),
+    checks: Iterable[FrozenTrial] = (),
+    done: str | None = None,
+) -> None:
     """Put a whole new study in a folder, in the place of any that is there.
 
     It is made beside its place and renamed, so that a kill leaves either the old one or the new one.
@@ -59,9 +75,12 @@ def write_study(folder: Path, facts: Facts, trials: Iterable[FrozenTrial] = ()) 
     for leftover in folder.glob(f"{beside.name}*"):
         leftover.unlink()
     with _database(beside) as storage:
-        study = optuna.create_study(study_name=STUDY, storage=storage, direction="minimize")
+        directions = ["minimize"] * len(objectives_of(facts))
+        study = optuna.create_study(study_name=STUDY, storage=storage, directions=directions)
         save_facts(study, facts)
+        study.set_user_attr(DONE, done)
         study.add_trials(trials)
+        checks_of(study).add_trials(checks)
     _fold_log(folder / FILE)
     os.replace(beside, folder / FILE)
 
@@ -104,6 +123,18 @@ def open_study(folder: Path) -> Iterator[optuna.Study]:
         )
 
 
+def objectives_of(facts: Facts) -> tuple[str, ...]:
+    """What the study minimises."""
+    return Search.model_validate(facts.experiment.get("search", {})).objectives()
+
+
+def checks_of(study: optuna.Study) -> optuna.Study:
+    """What is drawn to check the search: it lies beside it, so that no sampler learns from it."""
+    return optuna.create_study(
+        study_name=CHECKS, storage=study._storage, direction="minimize", load_if_exists=True
+    )
+
+
 def _require_database(path: Path) -> None:
     """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
     with path.open("rb") as file:
@@ -113,14 +144,40 @@ def _require_database(path: Path) -> None:
             )
 
 
-def read_study(folder: Path) -> tuple[Facts, list[FrozenTrial]]:
+@dataclass(frozen=True)
+class Stored:
+    """What a results folder holds.
+
+    Attributes:
+        trials: of the search.
+        checks: images that check it: the leaders on held-out prompts, the best once more.
+        done: why the search needs no further trial; None while it does.
+    """
+
+    facts: Facts
+    trials: list[FrozenTrial]
+    checks: list[FrozenTrial]
+    done: str | None
+
+
+def read_study(folder: Path) -> Stored:
     """What a results folder holds now.
 
     Raises:
         BadInput: the folder holds no study.
     """
     with open_study(folder) as study:
-        return load_facts(study), study.get_trials(deepcopy=False)
+        return stored(study)
+
+
+def stored(study: optuna.Study) -> Stored:
+    """What an open study holds now."""
+    return Stored(
+        load_facts(study),
+        study.get_trials(deepcopy=False),
+        checks_of(study).get_trials(deepcopy=False),
+        study.user_attrs.get(DONE),
+    )
 
 
 def has_study(folder: Path) -> bool:
@@ -177,21 +234,64 @@ def load_facts(study: optuna.Study) -> Facts:
     return replace(facts, experiment=earlier | facts.experiment | {"render": render})
 
 
-def remaining(facts: Facts, trials: Sequence[FrozenTrial]) -> int:
-    """How many trials are still to be done: those queued in a grid, and else those short of the number."""
+def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = None) -> int:
+    """How many trials are still to be done: those queued, and else those short of the number.
+
+    Args:
+        done: why the search needs no further one, where it does not.
+    """
     states = [trial.state for trial in trials]
-    complete = states.count(TrialState.COMPLETE)
-    if facts.experiment["search"]["sampler"] != "grid":
-        return max(0, facts.planned - complete)
     queued = states.count(TrialState.WAITING) + states.count(TrialState.RUNNING)
-    # A kill while the grid was being queued leaves fewer trials than planned.
-    return max(queued, facts.planned - len(states))
+    if facts.experiment["search"]["sampler"] == "grid":
+        # A kill while the grid was being queued leaves fewer trials than planned.
+        return max(queued, facts.planned - len(states))
+    return queued if done else max(queued, facts.planned - sum(state in ENDED for state in states))
 
 
-def record(trial: optuna.Trial, images: list[dict], seconds: Mapping[str, float]) -> None:
-    """Keep a trial's rows; they are stored before the trial is told complete."""
-    trial.set_user_attr(IMAGES, json_safe(images))
-    trial.set_user_attr(SECONDS, json_safe(dict(seconds)))
+# -- a trial's rows
+
+
+def record_rung(
+    trial: optuna.Trial, number: int, images: Sequence[Mapping], seconds: Mapping[str, float]
+) -> None:
+    """Keep a rung of a trial: rows of images that are safe, and what they took."""
+    trial.set_user_attr(f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}))
+
+
+def rungs_of(trial: FrozenTrial) -> int:
+    return sum(key.startswith(_RUNG) for key in trial.user_attrs)
+
+
+def images_of(trial: FrozenTrial) -> list[dict]:
+    """A row per image, in the order in which they were drawn."""
+    return [row for rung in _kept(trial) for row in rung["images"]]
+
+
+def seconds_of(trial: FrozenTrial) -> dict[str, float]:
+    """How long each part took."""
+    found: dict[str, float] = {}
+    for rung in _kept(trial):
+        for part, seconds in rung["seconds"].items():
+            found[part] = found.get(part, 0.0) + seconds
+    return found
+
+
+def _kept(trial: FrozenTrial) -> list[dict]:
+    attrs = trial.user_attrs
+    if _IMAGES in attrs:
+        return [{"images": attrs[_IMAGES], "seconds": attrs.get(_SECONDS, {})}]
+    return [attrs[key] for key in sorted(attrs) if key.startswith(_RUNG)]
+
+
+def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
+    """A trial's attributes with other rows for its images, in one rung."""
+    others = {
+        key: value
+        for key, value in trial.user_attrs.items()
+        if key not in (_IMAGES, _SECONDS) and not key.startswith(_RUNG)
+    }
+    rung = {"images": images, "seconds": seconds_of(trial)}
+    return others | ({f"{_RUNG}0000": json_safe(rung)} if images else {})
 
 
 def json_safe(value: Any) -> Any:

@@ -121,10 +121,10 @@ class Progress:
     def note(self, text: str) -> None:
         show_note(text)
 
-    def start(self, remaining: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
+    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
         self._cases = cases
         resumed = f", {done} done before" if done else ""
-        drawn = "references kept" if references else "references first"
+        drawn = "references first" if references else "references kept"
         say(f"{remaining} trials of {cases} images{resumed}; {drawn}.")
         self._begin("images", remaining * cases)
 
@@ -135,21 +135,36 @@ class Progress:
         self._verdicts[score.verdict] = self._verdicts.get(score.verdict, 0) + 1
         self._bars.update(self._bar, description="images", advance=1)
 
-    def trial(self, number: int, parameters: Mapping[str, Any], outcome: Any) -> None:
+    def trial(self, told: Any) -> None:
         """A line for each trial."""
+        self._ended(f"trial {told.number:>4}", told.parameters, told.outcome, told.stopped)
+
+    def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
+        """A line for each rendering that checks a trial."""
+        role = "held out" if check.role == "held_out" else "again"
+        self._ended(f"{role} {check.trial:>4}", parameters, outcome)
+
+    def _ended(
+        self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None = None
+    ) -> None:
         settings = settings_text(parameters)
         self._width = max(self._width, len(settings))
-        head = f"trial {number:>4}  {settings:<{self._width}}  "
+        head = f"{name}  {settings:<{self._width}}  "
         if isinstance(outcome, GridsearchError):
             out.print(f"{escape(head)}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
         else:
             found = "  ".join(f"{verdict} {count}" for verdict, count in sorted(self._verdicts.items()))
-            stopped = sum(bool(row.get("stopped")) for row in outcome.images)
-            found += f"  ({stopped} stopped early)" if stopped else ""
+            aborted = sum(bool(row.get("stopped")) for row in outcome.images)
+            found += f"  ({aborted} stopped early)" if aborted else ""
+            found += f"  stopped: {stopped}" if stopped else ""
             seconds = sum(outcome.seconds.values())
-            share = f"{round(outcome.survived * self._cases):>3}/{self._cases} survived"
+            drawn = len(outcome.images)
+            if self._bar is not None:
+                self._advance(outcome.cases - drawn)
+            share = f"{round(outcome.survived * drawn):>3}/{drawn} survived"
             out.print(
-                f"{escape(head)}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  [dim]{found}[/]",
+                f"{escape(head)}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  "
+                f"[dim]{escape(found)}[/]",
                 soft_wrap=True,
             )
         self._verdicts = {}
@@ -278,12 +293,15 @@ def show_table(table: Any, title: str | None = None) -> None:
 
 def show_answer(results: Any, answer: Any) -> None:
     """The last screen of a run."""
+    from gridsearch.report.last_screen import last_lines
     from gridsearch.report.stops import savings_text
 
     out.print()
     out.print(f"[bold]{escape(answer.sentence)}[/]")
+    for line in last_lines(results, answer):
+        say(line)
     if savings := savings_text(results.images):
-        say(savings)
+        say(f"  saved   {savings}")
     say(f"  report  {results.folder / 'report.html'}")
     say(f"  sheet   {results.folder / 'sheet.png'}")
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")

@@ -1,49 +1,90 @@
 """One trial: merge -> render -> score -> record."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gridsearch.drawing import sampling_of
 from gridsearch.judging import judge, with_values
 from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import lent_text, recipe_text
-from gridsearch.outcome import Outcome, score_row
+from gridsearch.outcome import score_row
 from gridsearch.overlap import overlapped
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import Drawn, draw
+from gridsearch.render.sampling import Sampling
 from gridsearch.score.score import Score
-from gridsearch.setup import Setup, merge_over, watch_for
+from gridsearch.setup import Setup, live_fingerprint, merge_over, watch_for
+
+LOOK = 8  # images that are drawn at most before a trial that may be stopped is looked at
 
 
 def run_trial(
-    number: int, parameters: Mapping[str, Any], setup: Setup, on_image: Callable[[Case, Score], None]
-) -> Outcome:
-    """Merge the parents at `parameters`, draw every case, judge every image, keep it as a PNG."""
+    name: str,
+    parameters: Mapping[str, Any],
+    setup: Setup,
+    cases: Sequence[Case],
+    on_image: Callable[[Case, Score], None],
+    on_rung: Callable[[list[dict], Mapping[str, float]], bool],
+) -> None:
+    """Merge the parents at `parameters`, draw the cases, judge every image, keep it as a PNG.
+
+    Args:
+        name: the folder of its images and the beginning of their names, `images/t0007_`.
+        on_rung: told the rows of some images once they are safe, and what they took in seconds; says whether
+            to go on.
+    """
     experiment = setup.experiment.at(parameters)
     sampling = sampling_of(experiment.render, setup.parents)
-    seconds = {"merge": 0.0, "render": 0.0, "score": 0.0}
-    images = []
 
     began = time.perf_counter()
     terms = setup.weights.terms(experiment)
     merge_over(setup, terms)
-    seconds["merge"] = time.perf_counter() - began
+    weights = live_fingerprint(setup.live)
+    spent = {"merge": time.perf_counter() - began, "render": 0.0, "score": 0.0}
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
 
     def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
-        row = keep(setup.out, "images", f"t{number:04}_", drawn, sampling, origin)
+        row = keep(setup.out, name, drawn, sampling, origin)
         began = time.perf_counter()
         row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
         judged = judge(setup.standard, drawn.pixels, row)
-        return drawn, row, judged, time.perf_counter() - began
+        return drawn, row | {"weights": weights}, judged, time.perf_counter() - began
 
+    for drawn in drawn_rungs(setup, sampling, cases, kept_and_judged):
+        rows = []
+        for image, row, judged, took in drawn:
+            spent["render"] += image.seconds
+            spent["score"] += took
+            rows.append(row | score_row(judged))
+            on_image(image.case, judged)
+        if not on_rung(rows, spent):
+            return
+        spent = dict.fromkeys(spent, 0.0)
+
+
+def drawn_rungs(
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], work: Callable[[Drawn], Any]
+) -> Iterator[list]:
+    """What `work` makes of the images, a rung at a time.
+
+    Where trials race, nothing further is drawn until a rung has been looked at; otherwise the next batch is
+    under way already.
+    """
+    batches, batch = setup.renderer.batches, setup.experiment.render.batch
     watch = watch_for(setup, sampling)
-    batches = draw(setup.renderer, setup.cases, sampling, experiment.render.batch, watch)
-    for drawn, row, judged, took in overlapped(kept_and_judged, batches):
-        seconds["render"] += drawn.seconds
-        seconds["score"] += took
-        images.append(row | score_row(judged))
-        on_image(drawn.case, judged)
-    return Outcome(images, seconds)
+    races = setup.experiment.search.races()
+    while cases:
+        size = batches.size(sampling, batch)
+        size = min(size, LOOK) if races else size
+        part = cases[:size] if races else cases
+        rung = []
+        for result in overlapped(work, draw(setup.renderer, part, sampling, batch, watch)):
+            rung.append(result)
+            if len(rung) == size:
+                yield rung
+                rung = []
+        if rung:
+            yield rung
+        cases = cases[len(part) :]

@@ -1,7 +1,7 @@
 """Values of an experiment that may be searched: a plain value is fixed, a range or a list is searched."""
 
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +61,17 @@ class Range(Table):
         return tuple(Decimal(repr(x)) for x in (self.low, self.high, self.step))
 
 
+class WholeRange(Range):
+    """Every whole number from `low` to `high`, or every `step`-th of them."""
+
+    low: int
+    high: int
+    step: int = Field(default=1, gt=0)
+
+    def values(self) -> tuple[int, ...]:
+        return tuple(range(self.low, self.high + 1, self.step))
+
+
 def is_range(value: object) -> bool:
     """Whether a value, validated or as the file has it, is a range."""
     return isinstance(value, Range) or (
@@ -87,11 +98,13 @@ def all_different(values: tuple) -> tuple:
 
 
 def choices_of(value: object) -> tuple:
-    """The values of a list; of a plain value, itself."""
+    """The values of a list or of a range; of a plain value, itself."""
+    if isinstance(value, Range):
+        return value.values()
     return value if isinstance(value, tuple) else (value,)
 
 
-def least_and_most(value: "float | Range | tuple[float, ...]") -> tuple[float, float]:
+def least_and_most(value: float | Range | tuple[float, ...]) -> tuple[float, float]:
     """The least and the greatest number that a searched or fixed value can be."""
     if isinstance(value, Range):
         return value.low, value.high
@@ -99,8 +112,27 @@ def least_and_most(value: "float | Range | tuple[float, ...]") -> tuple[float, f
     return min(numbers), max(numbers)
 
 
+def within(low: float, high: float, open_end: bool = False) -> AfterValidator:
+    """A check that every value of a number, fixed or searched, lies between two bounds."""
+
+    def check(value: Any) -> Any:
+        least, most = least_and_most(value)
+        if least < low or most > high or (open_end and most == high):
+            raise ValueError(f"must be from {low:g} to {'less than ' if open_end else ''}{high:g}")
+        return value
+
+    return AfterValidator(check)
+
+
 LISTED = (Field(min_length=1), AfterValidator(all_different), Tag("list"))
 Number = Annotated[
     Annotated[float, Tag("value")] | Annotated[Range, Tag("range")] | Annotated[tuple[float, ...], *LISTED],
+    Discriminator(form),
+]
+_One = Annotated[int, Field(strict=True)]
+Whole = Annotated[
+    Annotated[_One, Tag("value")]
+    | Annotated[WholeRange, Tag("range")]
+    | Annotated[tuple[_One, ...], *LISTED],
     Discriminator(form),
 ]

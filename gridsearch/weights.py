@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gridsearch.merge.adapters.adapter import Adapter, open_adapter
-from gridsearch.merge.collapse import Terms, lent_by, require_covered, terms_of
+from gridsearch.merge.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.evaluate import Source
 from gridsearch.merge.files import TensorInfo
 from gridsearch.merge.linear import greatest
@@ -78,14 +78,14 @@ def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:
-    """Source -> the file keys that merges at this recipe read of it, and references all of theirs."""
+    """Source -> the file keys that merges at this recipe may read of it, and references all of theirs."""
     found: dict[str, list[str]] = {name: [] for name in [*weights.files, *weights.adapters]}
     for key in weights.merged:
-        lent = lent_by(recipe, key)
-        for name in recipe.merged_models() if lent is None else (lent,):
+        lent = lenders(recipe, key)
+        for name in lent or recipe.merged_models():
             found[name].append(key)
         for name, adapter in weights.adapters.items():
-            if lent is None and key in adapter.deltas:
+            if not lent and key in adapter.deltas:
                 found[name].append(key)
     for name in references:
         found[name] = [key for key in weights.merged if key in weights.files[name].tensors]

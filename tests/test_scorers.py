@@ -177,7 +177,7 @@ def test_scored_again_by_other_scorers_it_is_as_if_it_had_been_run_so(copy, weig
     pd.testing.assert_frame_equal(
         again.references.drop(columns="seconds"), first.references.drop(columns="seconds")
     )
-    values = [[trial.value for trial in store.read_study(folder)[1]] for folder in (copy, weighed[0])]
+    values = [[trial.value for trial in store.read_study(folder).trials] for folder in (copy, weighed[0])]
     assert values[0] == values[1]
     # and goes on as it is scored now
     run(experiment(toy, score=scored_by(*scorers)), FILE, copy, Budget(), Quiet())
@@ -207,7 +207,7 @@ def test_other_thresholds_give_other_verdicts_and_the_studys_values_follow(copy,
     after = load_results(copy)
     assert set(after.images["verdict"]) == {"blank"}
     assert (after.trials["survived"] == 0).all()
-    assert all(trial.value > 3 for trial in store.read_study(copy)[1])  # three images lost
+    assert all(trial.value > 3 for trial in store.read_study(copy).trials)  # three images lost
     rescore(copy, not_counted, scoring(toy))
     pd.testing.assert_frame_equal(load_results(copy).images, before.images)
 
@@ -237,9 +237,10 @@ def test_references_can_be_fewer_and_none_that_were_not_drawn(toy, tmp_path):
 
 
 def test_a_run_from_before_there_were_scorers_is_resumed_and_scored_again(copy, toy):
-    facts, trials = store.read_study(copy)
+    stored = store.read_study(copy)
+    facts, trials = stored.facts, stored.trials
     settings = facts.experiment | {"score": {"references": ["base"]}}
-    for rows in (facts.references, *(trial.user_attrs[store.IMAGES] for trial in trials)):
+    for rows in (facts.references, *(store.images_of(trial) for trial in trials)):
         for row in rows:
             del row["scorers"], row["unscored"]
     store.write_study(copy, replace(facts, experiment=settings), trials)

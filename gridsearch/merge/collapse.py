@@ -65,10 +65,16 @@ def lender(recipe: Recipe, key: str) -> str:
 
 def lent_by(recipe: Recipe, key: str) -> str | None:
     """Whom a key's component is taken from as it is; None where it is merged."""
-    source = recipe.components.text_encoders if is_text(key) else MERGED
+    return next(iter(lenders(recipe, key)), None)
+
+
+def lenders(recipe: Recipe, key: str) -> tuple[str, ...]:
+    """Those whom a key's component may be taken from as it is, as the first model may be one of a list; empty
+    where the component is merged."""
+    sources = (recipe.components.text_encoders if is_text(key) else MERGED,)
     if component_of(key) == "vae":
-        source = recipe.vae_source()
-    return None if source == MERGED else source
+        sources = recipe.vae_sources()
+    return () if MERGED in sources else sources
 
 
 def _blocks(step: Any) -> Mapping[str, Any] | None:

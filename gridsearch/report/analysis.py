@@ -1,103 +1,164 @@
 """From tables to the answer: the best trial, how sure that is, where the merge survives, what ties."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from gridsearch.loss import SURVIVES, image_losses
-from gridsearch.report import optimum
-from gridsearch.report.answer import Answer, Interval, Slice
+from gridsearch.report import curve
+from gridsearch.report.answer import Answer, Doubt, Neighbour, Slice
+from gridsearch.report.disagreement import disagreement
+from gridsearch.report.front import GOALS, front
+from gridsearch.report.held_out import confirmations, unmask
+from gridsearch.report.importance import importances
 from gridsearch.report.labels import is_number
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import sentence
 from gridsearch.report.ties import tied_with
+from gridsearch.report.trials import (
+    counted,
+    is_partial,
+    is_projection,
+    lone_parent,
+    main_parameter,
+    plain_value,
+    split_slices,
+    whole,
+)
+from gridsearch.report.trust import checks, trial_text
 from gridsearch.report.window import find_window
 
-FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
-
-
-def main_parameter(results: Results) -> str | None:
-    """The numeric parameter that makes the curve: a ratio before any other, then the first."""
-    numeric = [name for name in results.parameters if _is_numeric(results.trials, name)]
-    ratios = [name for name in numeric if "ratio" in name.split(".")]
-    return next(iter(ratios + numeric), None)
-
-
-def _is_numeric(trials: pd.DataFrame, name: str) -> bool:
-    return len(trials) > 0 and all(is_number(value) for value in trials[name].dropna())
-
-
-def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
-    """The trials by their other parameters; in each, `at` is the main parameter and rows ascend by it."""
-    main = main_parameter(results)
-    # 0.30000000000000004 and 0.3 are the same ratio
-    trials = trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
-    others = [name for name in results.parameters if name != main]
-    if not others:
-        return [({}, trials.sort_values("at"))] if len(trials) else []
-    groups = trials.groupby(others, dropna=False, sort=True)
-    return [(dict(zip(others, key, strict=True)), group.sort_values("at")) for key, group in groups]
+NEAREST = 5  # neighbours of the best trial
+SCATTERED = Doubt(None, None, "too many values were searched at once for a curve along one of them")
 
 
 def analyse(
     results: Results, level: float = 0.95, resamples: int = 2000, seed: int = 0, share: float = SURVIVES
 ) -> Answer:
-    """Answer the run's question from its complete trials.
+    """Answer the run's question from its trials.
+
+    Stopped trials never win or tie; they count for window and curve with the images that they have.
 
     Args:
         level: confidence of the interval.
         resamples, seed: of the bootstrap over prompts.
         share: what a ratio must keep of its images to be in the window.
     """
-    main = main_parameter(results)
-    complete = results.trials[(results.trials["state"] == "COMPLETE") & results.trials["survived"].notna()]
+    complete, trials = whole(results), counted(results)
+    images = results.images.assign(loss=_loss)
     bootstrap = {"level": level, "resamples": resamples, "seed": seed}
-    slices = [
-        _answer_slice(settings, trials, results, main, share, bootstrap)
-        for settings, trials in split_slices(results, complete)
-    ]
-    slices.sort(key=lambda item: (-item.survived, item.defect))
+    groups = split_slices(results, trials)
+    can_win = [(settings, rows) for settings, rows in groups if rows["trial"].isin(complete["trial"]).any()]
+    answer_one = _answer_projection if is_projection(results) else _answer_slice
+    found = [answer_one(settings, rows, images, results, share, bootstrap) for settings, rows in can_win]
+    order = sorted(range(len(found)), key=lambda i: (-found[i].survived, found[i].defect))
+    winner = found[order[0]].trial if order else None
+    held_out = results.checks_of("held_out").assign(loss=_loss)
+    lucky = unmask(winner, images, held_out) if order else None
+    if lucky is not None:  # the recommendation moves, and its curve comes first
+        home = next(i for i in order if lucky.instead in set(can_win[i][1]["trial"]))
+        found[home] = answer_one(*can_win[home], images, results, share, bootstrap, chosen=lucky.instead)
+        order.sort(key=lambda i: i != home)
+    slices = [found[i] for i in order]
+    if slices:
+        slices[0] = _in_full(slices[0], can_win[order[0]][1], images, results, bootstrap)
     best = slices[0] if slices else None
     row = complete.set_index("trial").loc[best.trial] if best else None
     answer = Answer(
-        main=main,
+        main=main_parameter(results),
         parameters={name: plain_value(row[name]) for name in results.parameters} if best else {},
         slices=tuple(slices),
-        tied=_tied(best, complete, results.images, share) if best else (),
+        tied=_tied(best, complete, images, share) if best else (),
         complete=len(complete),
         planned=results.planned,
         finished=results.finished,
         share=share,
+        stopped=int(is_partial(results.trials).sum()) if len(results.trials) else 0,
+        given_up=tuple(s for s, rows in groups if not rows["trial"].isin(complete["trial"]).any()),
+        projection=is_projection(results),
+        neighbours=_neighbours(best, trials, results) if best and is_projection(results) else (),
+        importances=_importances(trials, images, results),
+        front=front(complete, images, results.references, share) if results.objectives == GOALS else (),
+        confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
+        unmasked=lucky and replace(lucky, named=trial_text(results, complete, lucky.trial)),
     )
+    if best:
+        answer = replace(answer, checks=checks(results, answer))
     return replace(answer, sentence=sentence(answer))
-
-
-def _answer_slice(
-    settings: dict, trials: pd.DataFrame, results: Results, main: str | None, share: float, bootstrap: dict
-) -> Slice:
-    images = results.images.merge(trials[["trial", "at"]], on="trial").assign(loss=_loss)
-    best = _middle_of_the_best(trials, images)
-    nothing = None, None, "no ratio was searched"
-    smoothed, interval, note = _interval(images, float(best["at"]), **bootstrap) if main else nothing
-    survived = trials.groupby("at")["survived"].mean()
-    return Slice(
-        settings={name: plain_value(value) for name, value in settings.items()},
-        trial=int(best["trial"]),
-        ratio=float(best["at"]) if main else None,
-        parent=_parent(results.settings, float(best["at"])) if main == "ratio" else None,
-        survived=float(best["survived"]),
-        defect=float(best["defect"]),
-        images=int((images["trial"] == best["trial"]).sum()),
-        smoothed=smoothed,
-        interval=interval,
-        note=note,
-        window=find_window(survived, images, best["at"], share) if main else None,
-    )
 
 
 def _loss(images: pd.DataFrame) -> np.ndarray:
     return image_losses(images["verdict"], images["defect"])
+
+
+def _answer_slice(
+    settings: dict,
+    trials: pd.DataFrame,
+    images: pd.DataFrame,
+    results: Results,
+    share: float,
+    bootstrap: Mapping,
+    chosen: int | None = None,
+) -> Slice:
+    """`chosen`: the trial to recommend, where that is not for these images to say."""
+    main = main_parameter(results)
+    own = images.merge(trials[["trial", "at"]], on="trial")
+    can_win = trials[~is_partial(trials)]
+    best = (
+        _middle_of_the_best(can_win, own)
+        if chosen is None
+        else can_win.set_index("trial", drop=False).loc[chosen]
+    )
+    survived = trials.groupby("at")["survived"].mean()
+    return _slice(
+        settings,
+        best,
+        results,
+        doubt=curve.doubt(own, float(best["at"]), **bootstrap) if main else curve.NOTHING,
+        window=find_window(survived, own, best["at"], share) if main else None,
+        estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if main else (),
+    )
+
+
+def _answer_projection(
+    settings: dict,
+    trials: pd.DataFrame,
+    images: pd.DataFrame,
+    results: Results,
+    share: float,
+    bootstrap: Mapping,
+    chosen: int | None = None,
+) -> Slice:
+    """The best trial of all: what is claimed of a curve would be claimed of other values too."""
+    can_win = trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
+    best = can_win.iloc[0] if chosen is None else can_win.set_index("trial", drop=False).loc[chosen]
+    return _slice(settings, best, results, doubt=SCATTERED, window=None)
+
+
+def _slice(settings: dict, best: pd.Series, results: Results, **found) -> Slice:
+    return Slice(
+        settings=settings,
+        trial=int(best["trial"]),
+        ratio=float(best["at"]) if main_parameter(results) else None,
+        parent=lone_parent(results.settings, {name: plain_value(best[name]) for name in results.parameters}),
+        survived=float(best["survived"]),
+        defect=float(best["defect"]),
+        images=int((results.images["trial"] == best["trial"]).sum()),
+        **found,
+    )
+
+
+def _in_full(
+    best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping
+) -> Slice:
+    """With what is worth its time for the best slice alone."""
+    if best.ratio is None or best.doubt is SCATTERED:
+        return best
+    own = images.merge(trials[["trial", "at"]], on="trial")
+    narrowed = curve.with_narrowing(best.doubt, own, results.wanted_width, **bootstrap)
+    return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))
 
 
 def _middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
@@ -135,39 +196,8 @@ def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
     return bool(difference.mean() <= error + 1e-9)
 
 
-def _parent(settings: dict, ratio: float) -> str | None:
-    """The model that a single step's ratio of 0 or 1 leaves unmixed."""
-    steps = settings.get("merge", [])
-    if len(steps) != 1 or steps[0].get("method") not in ("weighted_sum", "slerp"):
-        return None
-    first, second = steps[0]["models"]
-    return {0.0: first, 1.0: second}.get(ratio)
-
-
-def _interval(images: pd.DataFrame, best: float, level: float, resamples: int, seed: int):
-    """(smoothed optimum, its interval with `best` inside, a note); see `gridsearch.report.optimum`."""
-    losses = images.assign(one=1.0).pivot_table(
-        index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
-    )
-    if losses.empty or losses["loss"].shape[1] < 3:
-        return None, None, "fewer than three ratios: there is no curve yet"
-    ratios = losses["loss"].columns.to_numpy(dtype=float)
-    sums, counts = losses["loss"].to_numpy(dtype=float), losses["one"].to_numpy(dtype=float)
-    centre, draws = optimum.optimum(ratios, sums, counts, resamples, seed)
-    prompts = len(sums)
-    if prompts == 1:
-        return centre, None, "one prompt only: this is a guess"
-    low, high = optimum.interval(ratios, centre, draws, level)
-    # where the best trial and the smooth curve disagree, both stay possible
-    low, high = round(min(low, best), 6), round(max(high, best), 6)
-    note = (
-        f"only {prompts} prompts: the true doubt is wider than this interval" if prompts < FEW_PROMPTS else ""
-    )
-    return centre, Interval(low, high, level, prompts, resamples), note
-
-
 def _tied(best: Slice, complete: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:
-    """Among the trials that survive; one that does not is out without a test."""
+    """Among the whole trials that survive; one that does not is out without a test."""
     alive = complete.loc[(complete["survived"] >= share) | (complete["trial"] == best.trial), "trial"]
     rows = images[images["trial"].isin(alive)]
     return tied_with(
@@ -175,6 +205,27 @@ def _tied(best: Slice, complete: pd.DataFrame, images: pd.DataFrame, share: floa
     )
 
 
-def plain_value(value: object) -> object:
-    """A table's value as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value
+def _importances(trials: pd.DataFrame, images: pd.DataFrame, results: Results):
+    if trials.empty:
+        return ()
+    loss = images.groupby("trial")["loss"].mean().rename("loss")
+    return importances(trials.join(loss, on="trial").dropna(subset="loss"), results.parameters)
+
+
+def _neighbours(best: Slice, trials: pd.DataFrame, results: Results) -> tuple[Neighbour, ...]:
+    """The nearest trials, stopped ones too; numbers scaled to their ranges, unequal words are 1 apart."""
+    here = trials.set_index("trial").loc[best.trial]
+    square = sum(_apart(trials[name], here[name]) ** 2 for name in results.parameters)
+    near = trials.assign(distance=np.sqrt(square / len(results.parameters)))
+    near = near[near["trial"] != best.trial].sort_values("distance", kind="stable").head(NEAREST)
+    return tuple(
+        Neighbour(int(row["trial"]), float(row["distance"]), float(row["survived"]), float(row["defect"]))
+        for _, row in near.iterrows()
+    )
+
+
+def _apart(values: pd.Series, here: object) -> pd.Series:
+    if is_number(here) and all(is_number(value) for value in values.dropna()):
+        span = values.astype(float).max() - values.astype(float).min()
+        return ((values.astype(float) - here).abs() / (span or 1.0)).fillna(1.0)
+    return (values != here).astype(float)

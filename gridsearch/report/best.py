@@ -14,6 +14,8 @@ from gridsearch.report.answer import Answer
 from gridsearch.report.labels import value_text
 from gridsearch.report.results import Results
 
+ALSO = ("stopped", "given_up", "projection", "neighbours", "front", "confirmed", "unmasked", "checks")
+
 
 def write_best(results: Results, answer: Answer, path: Path) -> None:
     write_atomic(
@@ -29,7 +31,8 @@ def best_dict(results: Results, answer: Answer) -> dict:
     `settings` says of each setting of the images where its value is from.
     """
     found = answer.to_dict()
-    best = {k: v for k, v in found["slices"][0].items() if k != "settings"} if found["slices"] else {}
+    slices = [_flat(one) for one in found["slices"]]
+    best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
     fixed = filled(results.settings, answer.parameters)
     return plain(
         {
@@ -41,7 +44,9 @@ def best_dict(results: Results, answer: Answer) -> dict:
             "finished": answer.finished,
             "complete": answer.complete,
             "planned": answer.planned,
-            "slices": found["slices"],
+            **{key: found[key] for key in ALSO},
+            "importances": dict(answer.importances),
+            "slices": slices,
             "recipe": {key: fixed.get(key) for key in ("merge", "components", "render")} if best else None,
             "settings": [_found(row, answer.parameters) for row in results.provenance],
             "models": results.models,
@@ -49,6 +54,11 @@ def best_dict(results: Results, answer: Answer) -> dict:
             "versions": results.versions,
         }
     )
+
+
+def _flat(found: dict) -> dict:
+    """A slice with what is known of its doubt beside its other fields."""
+    return {**{key: value for key, value in found.items() if key != "doubt"}, **found["doubt"]}
 
 
 def _found(setting: Mapping, parameters: Mapping) -> Mapping:

@@ -6,11 +6,10 @@ in its texts, so every text from outside is escaped here.
 
 from html import escape
 
-import numpy as np
 import pandas as pd
 
-from gridsearch.report.analysis import main_parameter, split_slices
 from gridsearch.report.answer import Answer, Slice
+from gridsearch.report.doubts import DOUBT, doubt_figures
 from gridsearch.report.labels import (
     SLICE_COLOURS,
     VERDICT_COLOURS,
@@ -20,13 +19,24 @@ from gridsearch.report.labels import (
     slice_text,
     verdict_colour,
 )
+from gridsearch.report.landscape import landscape_figures
+from gridsearch.report.layouts import (
+    BEST_LINE,
+    INTERVAL_FILL,
+    WINDOW_FILL,
+    WINDOW_STROKE,
+    band,
+    bar_widths,
+    best_line,
+    numbers,
+    plain_layout,
+)
 from gridsearch.report.results import Results
 from gridsearch.report.tradeoff import tradeoff
+from gridsearch.report.trials import MANY_CURVES, counted, main_parameter, split_slices
 
-MOST_SLICES = 6  # more curves than colours cannot be told apart; the best ones are drawn
-WINDOW_FILL, INTERVAL_FILL, BEST_LINE = "rgba(0,158,115,0.14)", "rgba(0,114,178,0.24)", "#0072b2"
-WINDOW_STROKE = "rgba(0,158,115,0.45)"
-
+MOST_SLICES = MANY_CURVES  # the best ones are drawn
+HOLLOW, HATCHED = "circle-open", "/"  # how stopped trials are drawn: their figures are estimates
 METRIC_FIGURES = (
     ("contrast", "Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
     (
@@ -49,22 +59,61 @@ METRIC_FIGURES = (
 
 def figures(results: Results, answer: Answer) -> list[dict]:
     """All figures of the run; none where there is no curve yet, or no number was searched."""
+    return [figure for section in sections(results, answer) for figure in section["figures"]]
+
+
+def sections(results: Results, answer: Answer) -> list[dict]:
+    """The figures by what they are about: `{title, about, along, figures}`; none that is empty.
+
+    `along` says of a section, and of a figure, that it runs along the main parameter. A figure may be
+    `small`, and may have its `height` in px.
+    """
     main = main_parameter(results)
     if main is None or answer.best is None:
         return []
-    complete = results.trials[results.trials["state"] == "COMPLETE"]
-    by_settings = {tuple(settings.items()): trials for settings, trials in split_slices(results, complete)}
+    axis = parameter_text(main)
+    found = [
+        {
+            "title": f"Along the {axis}",
+            "about": "",
+            "along": True,
+            "figures": _along(results, answer, axis) if not answer.projection else [],
+        },
+        {
+            "title": "How sure",
+            "about": DOUBT,
+            "along": False,
+            "figures": doubt_figures(results, answer, axis),
+        },
+        {
+            "title": "What matters",
+            "about": "",
+            "along": False,
+            "figures": landscape_figures(results, answer),
+        },
+    ]
+    if answer.projection:
+        found[2]["figures"].append(tradeoff([], results, answer, axis))
+    for section in found:
+        usual = {"small": False, "height": None, "along": section["along"]}
+        section["figures"] = [usual | figure for figure in section["figures"]]
+    return [section for section in found if section["figures"]]
+
+
+def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
+    by_settings = {
+        tuple(settings.items()): trials for settings, trials in split_slices(results, counted(results))
+    }
     curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MOST_SLICES]]
     if max(trials["at"].nunique() for _, trials in curves) < 2:
         return []
-    axis = parameter_text(main)
     drawn = [
         _verdicts(found, trials, results, axis, i) | {"wide": len(curves) == 1}
         for i, (found, trials) in enumerate(curves)
     ]
     drawn.append(_defect(curves, results, axis))
     drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
-    return [*drawn, tradeoff(curves, results, axis)]
+    return [*drawn, tradeoff(curves, results, answer, axis)]
 
 
 def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, number: int) -> dict:
@@ -77,10 +126,14 @@ def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, n
         {
             "type": "bar",
             "name": escape(verdict),
-            "x": _numbers(shares.index),
-            "y": _numbers(shares[verdict]),
-            "width": _bar_widths(shares.index.to_numpy(dtype=float)),
-            "marker": {"color": verdict_colour(verdict), "line": {"width": 0}},
+            "x": numbers(shares.index),
+            "y": numbers(shares[verdict]),
+            "width": bar_widths(shares.index.to_numpy(dtype=float)),
+            "marker": {
+                "color": verdict_colour(verdict),
+                "line": {"width": 0},
+                "pattern": {"shape": [HATCHED if at in found.estimated else "" for at in shares.index]},
+            },
             "hovertemplate": f"{escape(axis)} %{{x}}<br>%{{y:.0%}} {escape(verdict)}<extra></extra>",
         }
         for verdict in order
@@ -92,19 +145,11 @@ def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, n
     return {
         "id": f"verdicts-{number}",
         "title": "What survives" + (f": {where}" if where else ""),
-        "about": "Of the images at each place, how many are sound and how the others broke.",
+        "about": "Of the images at each place, how many are sound and how the others broke."
+        + (" Hatched: stopped early, so an estimate." if found.estimated else ""),
         "data": data,
         "layout": layout,
     }
-
-
-def _bar_widths(places: np.ndarray) -> list[float]:
-    """Each bar as wide as its nearest neighbour allows, and no wider than a tenth of the range."""
-    if len(places) < 2:
-        return [0.05]
-    gaps = np.diff(places)
-    nearest = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
-    return (0.88 * np.minimum(nearest, np.ptp(places) / 10)).tolist()
 
 
 def _defect(curves: list[tuple[Slice, pd.DataFrame]], results: Results, axis: str) -> dict:
@@ -118,7 +163,8 @@ def _defect(curves: list[tuple[Slice, pd.DataFrame]], results: Results, axis: st
         "title": "Distance from healthy",
         "wide": True,
         "about": "Mean defect: 0 is inside the healthy band, larger is worse. "
-        "Each prompt's own line can be switched on.",
+        "Each prompt's own line can be switched on."
+        + (" Hollow: stopped early." if any(found.estimated for found, _ in curves) else ""),
         "data": data,
         "layout": _layout(axis, "defect", curves[0][0]) | {"showlegend": True},
     }
@@ -161,10 +207,13 @@ def _curve(found: Slice, trials: pd.DataFrame, column: str, axis: str, number: i
         "type": "scatter",
         "mode": "lines+markers",
         "name": escape(slice_text(found.settings) or "mean"),
-        "x": _numbers(mean.index),
-        "y": _numbers(mean),
+        "x": numbers(mean.index),
+        "y": numbers(mean),
         "line": {"color": SLICE_COLOURS[number], "width": 2.5},
-        "marker": {"size": 6},
+        "marker": {
+            "size": [9 if at in found.estimated else 6 for at in mean.index],
+            "symbol": [HOLLOW if at in found.estimated else "circle" for at in mean.index],
+        },
         "hovertemplate": f"{escape(axis)} %{{x}}<br>{column} %{{y:.3g}}<extra></extra>",
     }
 
@@ -183,8 +232,8 @@ def _prompt_lines(found: Slice, trials: pd.DataFrame, results: Results, number: 
                 "legendgroup": f"prompts-{number}",
                 "showlegend": i == 0,
                 "visible": "legendonly",
-                "x": _numbers(mean.index),
-                "y": _numbers(mean),
+                "x": numbers(mean.index),
+                "y": numbers(mean),
                 "line": {"color": SLICE_COLOURS[number], "width": 1},
                 "opacity": 0.55,
                 # as text, not in the template, which would read a prompt's %{...}
@@ -196,29 +245,17 @@ def _prompt_lines(found: Slice, trials: pd.DataFrame, results: Results, number: 
 
 
 def _layout(axis: str, y: str, found: Slice) -> dict:
-    return {
-        "xaxis": {"title": {"text": escape(axis)}},
-        "yaxis": {"title": {"text": escape(y)}, "rangemode": "tozero"},
-        "shapes": _shades(found),
-        "annotations": [],
-        "showlegend": True,
-    }
+    return plain_layout(axis, y) | {"shapes": _shades(found), "showlegend": True}
 
 
 def _shades(found: Slice) -> list[dict]:
     """The window, the interval and the best ratio, behind the curves."""
-    band = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
     shapes = []
     if found.window:
-        shapes.append(
-            band | {"x0": found.window.low.inside, "x1": found.window.high.inside, "fillcolor": WINDOW_FILL}
-        )
+        shapes.append(band(found.window.low.inside, found.window.high.inside, WINDOW_FILL))
     if found.interval:
-        shapes.append(
-            band | {"x0": found.interval.low, "x1": found.interval.high, "fillcolor": INTERVAL_FILL}
-        )
-    best = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": found.ratio, "x1": found.ratio}
-    return [*shapes, best | {"line": {"color": BEST_LINE, "width": 1.5, "dash": "dot"}}]
+        shapes.append(band(found.interval.low, found.interval.high, INTERVAL_FILL))
+    return [*shapes, best_line(found.ratio)]
 
 
 def _brackets(found: Slice) -> list[dict]:
@@ -233,8 +270,3 @@ def _brackets(found: Slice) -> list[dict]:
         shapes.append(stroke | ends | {"line": {"color": BEST_LINE, "width": 7}})
     best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
     return [*shapes, best | {"line": {"color": "#ffffff", "width": 1.5, "dash": "dot"}}]
-
-
-def _numbers(values) -> list[float | None]:
-    """Plotly leaves a gap at null and chokes on NaN."""
-    return [float(value) if np.isfinite(value) else None for value in values]

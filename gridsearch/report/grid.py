@@ -7,22 +7,23 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.errors import BadInput
-from gridsearch.report.analysis import main_parameter, split_slices
 from gridsearch.report.answer import Answer, Slice
 from gridsearch.report.labels import metric_text, one_line, parameter_text, slice_text, value_text
 from gridsearch.report.results import Results
 from gridsearch.report.stops import Stop, stop_of
+from gridsearch.report.trials import is_projection, main_parameter, split_slices
 
 CaseKey = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row: one prompt with one seed."""
+    """A row: one prompt with one seed. Of one that is `held_out` only the leaders are drawn."""
 
     prompt_id: str
     prompt: str
     seed: int
+    held_out: bool = False
 
     @property
     def key(self) -> CaseKey:
@@ -66,6 +67,7 @@ class Column:
         survived: share of `ok` images.
         best, alive: recommended in its slice, where anything survives there; inside its slice's window.
         pictures: by case; a case that was not rendered is absent.
+        missing: why the other cases were not rendered, in a word or two and in full.
     """
 
     heading: str
@@ -76,6 +78,10 @@ class Column:
     best: bool
     alive: bool
     pictures: dict[CaseKey, Picture]
+    missing: tuple[str, str] = ("not rendered", "")
+
+    def why_missing(self, case: Case) -> tuple[str, str]:
+        return ("", "") if case.held_out else self.missing
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ def build_grid(
     """
     cases = _cases(results, prompts)
     trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
-    slices = [(settings, _one_per_place(rows)) for settings, rows in split_slices(results, trials)]
+    slices = split_slices(results, trials)
+    if not is_projection(results):
+        slices = [(settings, _one_per_place(rows)) for settings, rows in slices]
     if not cases or not (slices or len(results.references)):
         raise BadInput(
             "There is no image to show yet.", where=results.folder, fix="Let the run finish a trial first."
@@ -129,14 +137,19 @@ def build_grid(
 
 
 def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[Case, ...]:
-    """In the order of the experiment's prompts, as far as images or references exist."""
-    rows = pd.concat([results.references, results.images])
+    """In the order of the experiment's prompts, as far as images or references exist; held-out ones last."""
+    held_out = results.checks_of("held_out")
+    apart = {*results.held_out, *held_out["prompt_id"]}
+    rows = pd.concat([results.references, results.images, held_out])
     if rows.empty:
         return ()
     rows = rows.drop_duplicates(["prompt_id", "seed"])
     order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
-    cases = [Case(str(r.prompt_id), one_line(r.prompt), int(r.seed)) for r in rows.itertuples()]
-    cases.sort(key=lambda case: order.get(case.prompt_id, len(order)))
+    cases = [
+        Case(str(r.prompt_id), one_line(r.prompt), int(r.seed), r.prompt_id in apart)
+        for r in rows.itertuples()
+    ]
+    cases.sort(key=lambda case: (case.held_out, order.get(case.prompt_id, len(order))))
     if prompts is None:
         return tuple(cases)
     missing = [wanted for wanted in prompts if not any(_matches(case, wanted) for case in cases)]
@@ -181,6 +194,7 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
 
 def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
     pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
+    held_out = dict(list(results.checks_of("held_out").groupby("trial")))
     searched = main_parameter(results) is not None
     return tuple(
         Column(
@@ -191,7 +205,9 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
             survived=float((pictures[row["trial"]]["verdict"] == "ok").mean()),
             best=found is not None and found.trial == row["trial"] and found.survived > 0,
             alive=found is not None and _inside(row["at"], found),
-            pictures=_pictures(pictures[row["trial"]]),
+            pictures=_pictures(pictures[row["trial"]])
+            | (_pictures(held_out[row["trial"]]) if row["trial"] in held_out else {}),
+            missing=_missing(row),
         )
         for _, row in trials.iterrows()
     )
@@ -199,9 +215,17 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
 
 def _detail(trial: pd.Series, images: pd.DataFrame) -> tuple[str, ...]:
     sound = int((images["verdict"] == "ok").sum())
-    unfinished = "" if trial["state"] == "COMPLETE" else " …"
+    unfinished = {"COMPLETE": "", "PRUNED": ", stopped"}.get(trial["state"], " …")
     defect = metric_text(round(float(images["defect"].mean()), 2))
     return f"{sound}/{len(images)} ok{unfinished}", f"defect {defect}"
+
+
+def _missing(trial: pd.Series) -> tuple[str, str]:
+    """Why a trial lacks images."""
+    if trial["state"] != "PRUNED":
+        return "not rendered", ""
+    reason = trial.get("reason")
+    return "stopped", one_line(reason) if isinstance(reason, str) else "it could not win"
 
 
 def _inside(place: float, found: Slice) -> bool:

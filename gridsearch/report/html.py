@@ -11,10 +11,11 @@ from plotly.offline import get_plotlyjs
 from gridsearch.files import write_atomic
 from gridsearch.report.answer import Answer
 from gridsearch.report.best import plain
-from gridsearch.report.figures import figures
+from gridsearch.report.figures import sections
 from gridsearch.report.films import film_section
 from gridsearch.report.grid import Column, Grid, build_grid
-from gridsearch.report.labels import parameter_text, text_on, verdict_colour
+from gridsearch.report.labels import parameter_text, slice_text, text_on, verdict_colour
+from gridsearch.report.leaders import front_rows, leader_rows, neighbour_rows
 from gridsearch.report.links import address, within
 from gridsearch.report.passages import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.report.results import Results
@@ -35,7 +36,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
     """The page's text; full-size images are linked relative to `home`, the folder it will lie in."""
     grid = None if results.images.empty and results.references.empty else build_grid(results, answer)
     picture = partial(_picture, results.folder, home, _thumbnails(grid, results.folder))
-    drawn = figures(results, answer)
+    drawn = sections(results, answer)
     sheet = results.folder / "sheet.png"
     return _template().render(
         name=results.name,
@@ -46,12 +47,24 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         facts=facts(results, answer),
         commands=commands(results, answer),
         strip=_strip(grid, answer, picture) if grid else None,
-        figures=drawn,
-        figures_json=plain([{key: figure[key] for key in ("id", "data", "layout")} for figure in drawn]),
+        sections=drawn,
+        figures_json=plain(
+            [
+                {key: figure[key] for key in ("id", "data", "layout", "along")}
+                for section in drawn
+                for figure in section["figures"]
+            ]
+        ),
+        alarms=answer.alarms,
+        checks=answer.checks,
+        leaders=leader_rows(results, answer),
+        front=front_rows(results, answer),
+        nearby=neighbour_rows(results, answer),
+        given_up=[slice_text(settings) for settings in answer.given_up],
         grid=_table(grid, picture) if grid else None,
         films=film_section(grid, answer.best and answer.best.trial, results.folder, home) if grid else None,
         axis=parameter_text(answer.main or "trial"),
-        slices=slice_rows(answer) if len(answer.slices) > 1 else (),
+        slices=slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
         edges=edges(results, answer),
         failures=failures(results),
         savings=savings_text(results.images),
@@ -75,9 +88,11 @@ def _template() -> jinja2.Template:
 
 def _counts(results: Results, answer: Answer) -> str:
     images = f"{len(results.images)} images"
+    stopped = f", {answer.stopped} of them stopped early" if answer.stopped else ""
+    done = answer.complete + answer.stopped
     if answer.finished:
-        return f"{answer.complete} trials, {images}"
-    return f"{answer.complete} of {answer.planned} trials so far, {images}"
+        return f"{done} trials{stopped}, {images}"
+    return f"{done} of {answer.planned} trials so far{stopped}, {images}"
 
 
 def _thumbnails(grid: Grid | None, folder: Path) -> dict[str, str | None]:
@@ -120,8 +135,14 @@ def _table(grid: Grid, picture) -> dict:
         {
             "case": case,
             "first": i == 0 or grid.cases[i - 1].prompt_id != case.prompt_id,
+            "apart": case.held_out and (i == 0 or not grid.cases[i - 1].held_out),
             "cells": [
-                {"picture": picture(item["column"], case), "opens": item["opens"], "best": item["best"]}
+                {
+                    "picture": picture(item["column"], case),
+                    "opens": item["opens"],
+                    "best": item["best"],
+                    "missing": item["column"].why_missing(case),
+                }
                 for item in columns
             ],
         }
@@ -131,13 +152,16 @@ def _table(grid: Grid, picture) -> dict:
 
 
 def _strip(grid: Grid, answer: Answer, picture) -> dict | None:
-    """One case along the ratio in the best slice, evenly thinned, with the recommended one in it."""
+    """One case along the ratio in the best slice, evenly thinned, with the recommended one in it.
+
+    None where there are too few, or where it is not the ratio alone that changes.
+    """
     wanted = answer.best.trial if answer.best else None
     holds = (
         group.columns for group in grid.groups if any(c.best and c.trial == wanted for c in group.columns)
     )
     columns = next(holds, ())
-    if len(columns) < 2:
+    if len(columns) < 2 or answer.projection:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)
     shown = [columns[i] for i in evenly(len(columns), STRIP, best)]

@@ -74,7 +74,7 @@ def setting_text(name: str, value: object) -> str:
 
 def slice_text(settings: dict) -> str:
     """The name of a slice: its settings, joined. Empty where nothing but the main parameter is searched."""
-    return ", ".join(setting_text(name, value) for name, value in settings.items())
+    return ", ".join(setting_text(name, value) for name, value in settings.items() if value is not None)
 
 
 def one_line(text: object) -> str:

@@ -19,6 +19,7 @@ from gridsearch.report.labels import (
 )
 from gridsearch.report.results import METRICS, Results
 from gridsearch.report.sentence import survives
+from gridsearch.report.trials import is_partial
 
 EXAMPLES = 2  # reasons quoted per verdict
 
@@ -39,8 +40,10 @@ def facts(results: Results, answer: Answer) -> list[dict]:
         level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         low, high = round(best.interval.low, 3), round(best.interval.high, 3)
         found.append(_fact("Best lies in", _span(low, high), best.note or level))
-    elif best.ratio is not None:
+    elif best.ratio is not None and not answer.projection:
         found.append(_fact("Best lies in", "unknown", best.note))
+    if answer.projection:
+        return [*found, _ground(answer), _tied_trials(answer), *_more(answer)]
     if best.ratio is not None:
         found.append(
             _fact(
@@ -50,7 +53,31 @@ def facts(results: Results, answer: Answer) -> list[dict]:
             )
         )
         found.append(_tied(results, answer))
+    return found + _more(answer)
+
+
+def _more(answer: Answer) -> list[dict]:
+    """What more prompts would do, and the winner on prompts that had no part in choosing it."""
+    found, best = [], answer.best
+    if best.doubt.prompts_needed and best.doubt.prompts_needed > best.interval.prompts:
+        width = f"{best.doubt.wanted_width:.3g}"
+        about = f"would narrow {best.interval.width:.3g} to {width}"
+        found.append(_fact("Prompts in all", f"about {best.doubt.prompts_needed}", about))
+    if answer.confirmed and answer.confirmed[0].trial == best.trial:
+        unseen = answer.confirmed[0].held_out
+        about = f"are sound, on {unseen.prompts} prompts that had no part in the choice"
+        found.append(_fact("On unseen prompts", unseen.sound, about))
     return found
+
+
+def _ground(answer: Answer) -> dict:
+    alive = sum(near.survived >= answer.share for near in answer.neighbours)
+    return _fact("Next to it", f"{alive} of {len(answer.neighbours)}", "of the nearest trials survive")
+
+
+def _tied_trials(answer: Answer) -> dict:
+    about = "cannot be told apart" if answer.tied else "every other one that survives is worse"
+    return _fact("As good as the best", f"{len(answer.tied)} trials" if answer.tied else "no other", about)
 
 
 def _fact(label: str, value: str, about: str) -> dict:
@@ -108,6 +135,7 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     if not survives(answer):
         return {"run": run, "export": None}
     ratio = "" if answer.best.ratio is None else f"-{value_text(answer.best.ratio)}"
+    ratio = f"-{answer.best.trial}" if answer.projection else ratio
     merged = shlex.quote(f"{results.name}{ratio}.safetensors")
     return {"run": run, "export": f"gridsearch export {folder} -o {merged}"}
 
@@ -151,8 +179,10 @@ def edges(results: Results, answer: Answer) -> list[str]:
             found.append(f"The {side} end of the sweep, {end}, still survives: the window may go on.")
             continue
         below, above = (value_text(end) for end in sorted((edge.inside, edge.outside)))
+        estimate = " (an estimate: it was stopped early)" if edge.outside in best.estimated else ""
         text = (
-            f"The {side} edge lies between {below} and {above}: beyond it, most images are “{edge.verdict}”."
+            f"The {side} edge lies between {below} and {above}: beyond it, most images are "
+            f"“{edge.verdict}”{estimate}."
         )
         if edge.prompt is not None:
             prompt = shorten(texts[edge.prompt], 80)
@@ -193,24 +223,39 @@ def failures(results: Results) -> dict:
 
 def trial_table(results: Results, answer: Answer) -> dict:
     """All trials, best first, the ones without a result last; numbers as text."""
-    trials = results.trials.sort_values(["survived", "defect"], ascending=[False, True], na_position="last")
+    table = results.trials.assign(partial=is_partial(results.trials))
+    trials = table.sort_values(
+        ["partial", "survived", "defect"], ascending=[True, False, True], na_position="last"
+    )
+    checked = {found.trial: found.held_out for found in answer.confirmed}
     best = answer.best.trial if answer.best else None
     scorers = [scorer["name"] for scorer in results.settings.get("score", {}).get("scorer", ())]
     numbers = ("defect", *METRICS, *scorers, "seconds_merge", "seconds_render", "seconds_score")
     rows = []
     for _, row in trials.iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""
+        state = "stopped early" if row["state"] == "PRUNED" else row["state"].lower()
         cells = [
             str(row["trial"]),
-            mark or row["state"].lower(),
+            mark or state,
             *(_value(row[name]) for name in results.parameters),
         ]
-        cells.append("–" if pd.isna(row["survived"]) else f"{row['survived']:.0%}")
+        cells.append(_share_text(row))
+        if checked:
+            cells.append(checked[row["trial"]].sound if row["trial"] in checked else "–")
         cells += [metric_text(row[name]) for name in numbers]
         rows.append({"mark": mark, "cells": cells})
     names = [parameter_text(name) for name in results.parameters]
-    heads = ["trial", "state", *names, "survived", *map(_head, numbers)]
+    heads = ["trial", "state", *names, "survived", *["unseen"] * bool(checked), *map(_head, numbers)]
     return {"heads": heads, "rows": rows}
+
+
+def _share_text(trial: pd.Series) -> str:
+    """A stopped trial's share is one of the images that it has."""
+    if pd.isna(trial["survived"]):
+        return "–"
+    share = f"{trial['survived']:.0%}"
+    return f"{share} of {trial['images']}" if trial["state"] == "PRUNED" else share
 
 
 def _head(name: str) -> str:

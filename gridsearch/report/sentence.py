@@ -3,6 +3,8 @@
 from gridsearch.report.answer import Answer, Slice
 from gridsearch.report.labels import parameter_text, setting_text, value_text
 
+MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
+
 
 def sentence(answer: Answer) -> str:
     """One sentence: what to take, how sure that is, where it survives."""
@@ -10,7 +12,7 @@ def sentence(answer: Answer) -> str:
     if best is None:
         return f"Nothing to say yet: none of {answer.planned} trials is complete."
     take = f"{take_text(answer)}{_parent(best)}: {_sound(best)}" if survives(answer) else _least_bad(answer)
-    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "."
+    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "." + luck_text(answer)
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
@@ -25,6 +27,9 @@ def take_text(answer: Answer) -> str:
     best = answer.best
     if best is None:
         return "No answer yet"
+    if answer.projection and len(answer.parameters) <= MOST_NAMED:
+        values = ", ".join(setting_text(name, value) for name, value in answer.parameters.items())
+        return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
     return f"{'Take' if survives(answer) else 'Least bad:'} {_named(answer, best)}{mode_text(best.settings)}"
 
 
@@ -34,17 +39,32 @@ def lede_text(answer: Answer) -> str:
     return text[0].upper() + text[1:]
 
 
+def luck_text(answer: Answer) -> str:
+    """What became of a winner by luck, as a sentence that follows another; empty where there was none."""
+    if answer.unmasked is None:
+        return ""
+    trial, instead = answer.unmasked.trial, answer.unmasked.instead
+    on_others = {found.trial: found.held_out for found in answer.confirmed}
+    lucky, kept = on_others[trial].sound, on_others[instead].sound
+    named = answer.unmasked.named
+    return (
+        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the prompts kept apart "
+        f"{lucky} of its images are sound, and {kept} of the recommended one's."
+    )
+
+
 def mode_text(settings: dict) -> str:
     """The other settings of a slice, ready to follow a noun: ` in v_prediction mode with cfg 4`."""
     parts = [
         f" in {value} mode" if name.endswith("prediction_type") else f" with {setting_text(name, value)}"
         for name, value in settings.items()
+        if value is not None
     ]
     return "".join(sorted(parts, key=lambda part: not part.startswith(" in")))
 
 
 def _named(answer: Answer, best: Slice) -> str:
-    if best.ratio is None:
+    if best.ratio is None or answer.projection:
         return f"trial {best.trial}"
     return setting_text(answer.main, best.ratio)
 

@@ -21,7 +21,8 @@ PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 MARGIN, GAP, GROUP_GAP, LABEL = 32, 10, 36, 230  # px: around, between cells, between groups, row labels
-COLUMN_HEAD, GROUP_HEAD = 86, 40
+COLUMN_HEAD, GROUP_HEAD, APART = 86, 40, 44
+HELD_OUT = "Prompts kept apart: they had no part in the choice, and only the leaders were drawn of them."
 MOST_PIXELS = 48_000_000  # under Pillow's decompression-bomb warning; a larger run gets smaller cells
 SMALLEST_CELL = 40
 
@@ -71,12 +72,16 @@ def contact_sheet(
     _title(draw, place, results, answer)
     for row, case in enumerate(grid.cases):
         _row_label(draw, place, row, case, _first_of_prompt(grid, row))
+        if _first_held_out(grid, row):
+            words = wrap(HELD_OUT, place.size[0] - 2 * MARGIN, 17, lines=1)[0]
+            draw.text((MARGIN, place.top[row] - APART + 4), words, font=font(17), fill=FAINT)
     for g, group in enumerate(grid.groups):
         _group_heading(draw, place, g, group.heading)
         for c, column in enumerate(group.columns):
             _column_heading(draw, place, g, c, column)
             for row, case in enumerate(grid.cases):
-                _cell(sheet, draw, place.box(g, c, row), column.pictures.get(case.key), results)
+                picture = column.pictures.get(case.key)
+                _cell(sheet, draw, place.box(g, c, row), picture, column.why_missing(case), results)
             if column.best:
                 _frame_best(draw, place, g, c)
     return sheet
@@ -106,6 +111,7 @@ def _place(grid: Grid, image: tuple[int, int], cell: int) -> Layout:
     top, y = [], _head(scale) + GROUP_HEAD + COLUMN_HEAD
     for row in range(len(grid.cases)):
         y += 8 if row and _first_of_prompt(grid, row) else 0
+        y += APART if _first_held_out(grid, row) else 0
         top.append(y)
         y += height + GAP
     return Layout((width, height), tuple(left), tuple(top), (right + MARGIN, y - GAP + MARGIN), scale)
@@ -118,6 +124,10 @@ def _head(scale: float) -> int:
 
 def _first_of_prompt(grid: Grid, row: int) -> bool:
     return row == 0 or grid.cases[row - 1].prompt_id != grid.cases[row].prompt_id
+
+
+def _first_held_out(grid: Grid, row: int) -> bool:
+    return grid.cases[row].held_out and (row == 0 or not grid.cases[row - 1].held_out)
 
 
 def _image_size(grid: Grid, results: Results) -> tuple[int, int]:
@@ -190,11 +200,17 @@ def _row_label(draw: ImageDraw.ImageDraw, place: Layout, row: int, case: Case, f
 
 
 def _cell(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, box: tuple, picture: Picture | None, results: Results
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    box: tuple,
+    picture: Picture | None,
+    missing: tuple[str, str],
+    results: Results,
 ) -> None:
     image = _open(picture, results) if picture else None
     if image is None:
-        _hole(draw, box, "file missing" if picture else "not rendered")
+        if picture or any(missing):
+            _hole(draw, box, "file missing" if picture else ": ".join(filter(None, missing)))
         return
     width, height = box[2] - box[0], box[3] - box[1]
     image.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -220,7 +236,7 @@ def _mark(draw: ImageDraw.ImageDraw, box: tuple, verdict: str) -> None:
 def _hole(draw: ImageDraw.ImageDraw, box: tuple, text: str) -> None:
     draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=EMPTY, outline=LINE)
     centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    lines = "\n".join(wrap(text, box[2] - box[0] - 6, 12, lines=2))
+    lines = "\n".join(wrap(text, box[2] - box[0] - 12, 12, lines=max(2, (box[3] - box[1]) // 18)))
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
 
 

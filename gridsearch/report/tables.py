@@ -9,12 +9,17 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch import store
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
+from gridsearch.report.checked import with_held_out, with_roles
 from gridsearch.report.results import METRICS, Results
+from gridsearch.searching import Search
 from gridsearch.spreadsheet import to_csv
 
 TRIAL_SECONDS = ("merge", "render", "score")
 CASE = ("prompt_id", "prompt", "seed", "prediction_type")
-DRAWN = ("seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because", "file", "film")
+DRAWN = (
+    *("seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because"),
+    *("file", "film", "digest", "weights"),
+)
 JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", *DRAWN)
 
 
@@ -24,12 +29,19 @@ def load_results(folder: Path) -> Results:
     Raises:
         BadInput: the folder holds no study.
     """
-    facts, found = store.read_study(folder)
+    return results_of(store.read_study(folder), folder)
+
+
+def results_of(stored: store.Stored, folder: Path) -> Results:
+    """What is stored, as tables."""
+    facts, found = stored.facts, stored.trials
     names = _searched(facts.experiment)
+    search = Search.model_validate(facts.experiment.get("search", {}))
     scorers = tuple(scorer["name"] for scorer in facts.experiment["score"].get("scorer", ()))
-    images = _images(found, names, scorers)
-    complete = sum(trial.state == TrialState.COMPLETE for trial in found)
-    remaining = store.remaining(facts, found)
+    place = _places(facts)
+    images = _images(found, names, scorers, place)
+    ended = sum(trial.state in store.ENDED for trial in found)
+    remaining = store.remaining(facts, found, stored.done)
     return Results(
         name=facts.experiment["name"],
         folder=folder,
@@ -43,11 +55,22 @@ def load_results(folder: Path) -> Results:
         models=facts.models,
         versions=facts.versions,
         finished=remaining == 0,
-        planned=complete + remaining,
+        planned=ended + remaining,
         file=facts.file,
         extras=facts.extras,
         provenance=tuple(facts.drawing.get("settings", ())),
+        checks=_checks(stored.checks, names, scorers, place),
+        parents=facts.parents,
+        held_out=tuple(facts.held_out),
+        objectives=search.objectives(),
+        wanted_width=search.width,
     )
+
+
+def _places(facts: store.Facts) -> dict[tuple[str, int], int]:
+    """(prompt's id, seed) -> its place in the experiment: rows of a trial stand in that order."""
+    cases = [(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
+    return {case: i for i, case in enumerate(cases)}
 
 
 def _searched(experiment: Mapping) -> tuple[str, ...]:
@@ -63,15 +86,35 @@ def _flat(row: Mapping) -> dict:
     return {**row, **row.get("scorers", {})}
 
 
-def _images(trials: Iterable[FrozenTrial], names: tuple[str, ...], scorers: tuple[str, ...]) -> pd.DataFrame:
+def _images(
+    trials: Iterable[FrozenTrial], names: tuple[str, ...], scorers: tuple[str, ...], place: Mapping
+) -> pd.DataFrame:
     rows = [
-        {"trial": trial.number, **_parameters(trial, names), **_flat(row)}
+        {"trial": trial.number, **_parameters(trial, names), **row}
         for trial in trials
-        if trial.state == TrialState.COMPLETE
-        for row in trial.user_attrs[store.IMAGES]
+        if trial.state in store.ENDED
+        for row in _rows(trial, place)
     ]
     columns = dict.fromkeys(["trial", *names, *CASE, *_judged(scorers)])
     return _with_numbers(pd.DataFrame(rows, columns=list(columns)), scorers)
+
+
+def _checks(
+    checks: Iterable[FrozenTrial], names: tuple[str, ...], scorers: tuple[str, ...], place: Mapping
+) -> pd.DataFrame:
+    rows = [
+        {"role": said["role"], "trial": said["of"], **said["parameters"], **row}
+        for check in checks
+        if check.state == TrialState.COMPLETE and (said := check.user_attrs)
+        for row in _rows(check, place)
+    ]
+    columns = dict.fromkeys(["role", "trial", *names, *CASE, *_judged(scorers)])
+    return _with_numbers(pd.DataFrame(rows, columns=list(columns)), scorers)
+
+
+def _rows(trial: FrozenTrial, place: Mapping) -> list[dict]:
+    rows = sorted(store.images_of(trial), key=lambda row: place.get((row["prompt_id"], row["seed"]), 0))
+    return [_flat(row) for row in rows]
 
 
 def _trials(
@@ -81,9 +124,10 @@ def _trials(
     means = by_trial[["defect", *METRICS, *scorers]].mean()
     survived = by_trial["verdict"].agg(lambda verdicts: (verdicts == "ok").mean())
     counts = by_trial.size()
+    weights = by_trial["weights"].first()
     rows = []
     for trial in trials:
-        seconds = trial.user_attrs.get(store.SECONDS, {})
+        seconds = store.seconds_of(trial) if trial.state in store.ENDED else {}
         rows.append(
             {"trial": trial.number, "state": trial.state.name}
             | _parameters(trial, names)
@@ -96,9 +140,11 @@ def _trials(
             | {f"seconds_{part}": seconds.get(part) for part in TRIAL_SECONDS}
             | {"started": _clock(trial.datetime_start), "finished": _clock(trial.datetime_complete)}
             | {"reason": trial.user_attrs.get(store.REASON)}
+            | {"partial": trial.state == TrialState.PRUNED, "weights": weights.get(trial.number)}
         )
     columns = ["trial", "state", *names, "defect", "survived", "images", *METRICS, *scorers]
     columns += [*(f"seconds_{part}" for part in TRIAL_SECONDS), "started", "finished", "reason"]
+    columns += ["partial", "weights"]
     return _with_numbers(pd.DataFrame(rows, columns=columns), scorers)
 
 
@@ -119,5 +165,5 @@ def _with_numbers(table: pd.DataFrame, scorers: tuple[str, ...]) -> pd.DataFrame
 
 def write_tables(results: Results) -> None:
     """Write trials.csv and images.csv into the results folder."""
-    write_atomic(results.folder / "trials.csv", to_csv(results.trials))
-    write_atomic(results.folder / "images.csv", to_csv(results.images))
+    write_atomic(results.folder / "trials.csv", to_csv(with_held_out(results)))
+    write_atomic(results.folder / "images.csv", to_csv(with_roles(results)))

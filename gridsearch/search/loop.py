@@ -1,92 +1,175 @@
 """The search: ask, run, tell; stop within the budget, and resume where it was."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.outcome import Outcome
+from gridsearch.search.pruner import Racing
+from gridsearch.search.race import Evaluate, run_cases
 from gridsearch.search.sampler import make_sampler
-from gridsearch.search.space import grid, planned_trials, suggest
+from gridsearch.search.space import grid, main_parameter, suggest
+from gridsearch.search.window_sampler import WindowSampler
 
 FAILURES_IN_A_ROW = 3
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+LAST_STEP = 10**9  # where a stopped trial reports what its value would have been
+RECENT = 5  # trials that say how long the next will take
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop early. `trials` counts completed ones; `deadline` is in `time.time()` seconds."""
+    """When to stop early.
+
+    Attributes:
+        trials: how many are to be complete, those stopped as hopeless among them.
+        deadline: in `time.time()` seconds; a trial that would not finish by then is not begun.
+        first: seconds that the first trial is expected to take.
+    """
 
     trials: int | None = None
     deadline: float | None = None
+    first: float = 0.0
 
     def allows(self, study: optuna.Study) -> bool:
         """Whether another trial may start: it must be wanted, and be likely to finish in time."""
-        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if self.trials is not None and len(done) >= self.trials:
+        ended = study.get_trials(deepcopy=False, states=store.ENDED)
+        if self.trials is not None and len(ended) >= self.trials:
             return False
-        if self.deadline is None:
-            return True
+        return self.may_start(study)
+
+    def may_start(self, study: optuna.Study) -> bool:
+        """Whether there is time for as many images as a trial has."""
+        ended = study.get_trials(deepcopy=False, states=store.ENDED)
+        return self.deadline is None or time.time() + self.expected(ended) < self.deadline
+
+    def expected(self, ended: Sequence[FrozenTrial]) -> float:
+        """Seconds that the next trial takes, did nothing stop it."""
+        whole = [trial for trial in ended if trial.state == TrialState.COMPLETE] or ended
         # Not the trials' own clocks: an interrupted one counts the hours until it was taken up again.
-        durations = [sum(trial.user_attrs[store.SECONDS].values()) for trial in done[-5:]]
-        expected = sum(durations) / len(durations) if durations else 0.0
-        return time.time() + expected < self.deadline
+        durations = [sum(store.seconds_of(trial).values()) for trial in whole[-RECENT:]]
+        return sum(durations) / len(durations) if durations else self.first
+
+
+@dataclass(frozen=True)
+class Told:
+    """A trial that ended: what it found, or why it failed; `stopped` says why it was not drawn to its end."""
+
+    number: int
+    parameters: dict[str, Any]
+    outcome: Outcome | GridsearchError
+    stopped: str | None = None
 
 
 def search(
     study: optuna.Study,
     experiment: Experiment,
+    order: Sequence[str],
     budget: Budget,
-    evaluate: Callable[[int, dict[str, Any]], Outcome],
-    on_trial: Callable[[int, dict[str, Any], Outcome | GridsearchError], None],
-) -> None:
-    """Run trials until the experiment or the budget is done.
+    evaluate: Evaluate,
+    on_trial: Callable[[Told], None],
+    enough: Callable[[], str | None] = lambda: None,
+) -> bool:
+    """Run trials until the experiment or the budget is done; whether the search needs no further trial.
 
-    A trial that a kill left behind is run again under its own number and with its own parameters, so a
-    resumed study ends like an unbroken one. A trial that fails is told so, with its reason and no score.
+    A trial that a kill left behind goes on under its own number and with its own parameters, so a resumed
+    study ends like an unbroken one. A trial that fails is told so, with its reason and no score; one that
+    cannot win is stopped and keeps the images it has.
+
+    Args:
+        order: ids of the cases, as they are drawn.
+        enough: why no further trial is needed, asked after each.
 
     Raises:
         RunFailed: several trials in a row failed.
     """
+    study.set_user_attr(store.DONE, None)
     failures = 0
-    for trial in _trials(study, experiment, budget):
+    racing = Racing(edges=experiment.search.sampler == "window") if experiment.search.races() else None
+    while (done := _done(study, experiment, enough)) is None:
+        if not budget.allows(study):
+            return False
+        trial = _next_trial(study, experiment)
         parameters = suggest(trial, experiment)
         try:
-            outcome = _same_before(study, parameters) or evaluate(trial.number, parameters)
+            outcome, stopped = _same_before(study, trial, parameters, order) or run_cases(
+                study, trial, parameters, order, racing, evaluate
+            )
         except RunFailed as error:
             trial.set_user_attr(store.REASON, error.lines[0])
             study.tell(trial, state=TrialState.FAIL)
-            on_trial(trial.number, parameters, error)
+            on_trial(Told(trial.number, parameters, error))
             failures += 1
             if failures == FAILURES_IN_A_ROW:
                 why = " ".join(line.strip() for line in error.lines)
                 raise RunFailed(f"{failures} trials in a row failed.", why=why) from error
             continue
-        store.record(trial, outcome.images, outcome.seconds)
-        study.tell(trial, outcome.value)
-        on_trial(trial.number, parameters, outcome)
+        _tell(study, trial, outcome, stopped, experiment.search.objectives())
+        on_trial(Told(trial.number, parameters, outcome, stopped))
         failures = 0
+    study.set_user_attr(store.DONE, done)
+    return True
 
 
-def _trials(study: optuna.Study, experiment: Experiment, budget: Budget) -> Iterator[optuna.Trial]:
-    """The next trial to run, again and again: abandoned ones first, then enqueued ones, then sampled ones."""
+def _tell(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    outcome: Outcome,
+    stopped: str | None,
+    objectives: Sequence[str],
+) -> None:
+    trial.set_user_attr(store.SUMMARY, outcome.summary())
+    if stopped is None:
+        study.tell(trial, outcome.values(objectives))
+        return
+    trial.set_user_attr(store.REASON, stopped)
+    # Optuna takes the last report for a pruned trial's value. It is never better than the best.
+    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    best = min((t.value for t in whole), default=0.0)
+    trial.report(max(outcome.value, best), LAST_STEP)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
+def _done(study: optuna.Study, experiment: Experiment, enough: Callable[[], str | None]) -> str | None:
+    """Why the search needs no further trial; None while it does."""
     settings = experiment.search
-    while budget.allows(study):
-        trials = study.get_trials(deepcopy=False)
-        unfinished = [trial for trial in trials if trial.state in UNFINISHED]
-        complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        if not unfinished and (settings.sampler == "grid" or complete >= planned_trials(experiment)):
-            return
-        abandoned = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
-        number = abandoned.number if abandoned else unfinished[0].number if unfinished else len(trials)
-        study.sampler = make_sampler(settings.sampler, settings.seed, number)
-        yield optuna.Trial(study, abandoned._trial_id) if abandoned else study.ask()
+    trials = study.get_trials(deepcopy=False)
+    if any(trial.state in UNFINISHED for trial in trials):
+        return None
+    if settings.sampler == "grid":
+        return "every point of the grid is done"
+    ended = sum(trial.state in store.ENDED for trial in trials)
+    if settings.trials is not None and ended >= settings.trials:
+        return f"{ended} trials are done"
+    if settings.sampler == "window" and sampler_of(experiment, len(trials)).done(study):
+        return "the window and the best in it are found, as closely as the steps allow"
+    return enough() if ended else None
+
+
+def _next_trial(study: optuna.Study, experiment: Experiment) -> optuna.Trial:
+    """The trial to run now: an abandoned one first, then an enqueued one, then what the sampler asks for."""
+    trials = study.get_trials(deepcopy=False)
+    unfinished = [trial for trial in trials if trial.state in UNFINISHED]
+    abandoned = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
+    number = abandoned.number if abandoned else unfinished[0].number if unfinished else len(trials)
+    study.sampler = sampler_of(experiment, number)
+    return optuna.Trial(study, abandoned._trial_id) if abandoned else study.ask()
+
+
+def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
+    """The sampler for the trial of this number."""
+    settings = experiment.search
+    if settings.sampler == "window":
+        return WindowSampler(main_parameter(experiment), seed=settings.seed)
+    return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
 
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
@@ -96,7 +179,7 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
     for trial in study.get_trials(deepcopy=False):
         if trial.state in UNFINISHED and parameters_of(trial) not in points:
             withdraw(study, trial)
-        elif trial.state in (TrialState.COMPLETE, *UNFINISHED):
+        elif trial.state in (*store.ENDED, *UNFINISHED):
             taken.append(parameters_of(trial))
     for point in grid(experiment):
         if tidied(point) not in taken:
@@ -109,13 +192,18 @@ def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
-def _same_before(study: optuna.Study, parameters: Mapping[str, Any]) -> Outcome | None:
-    """What a completed trial with the same parameters found: it would draw the same images again."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if parameters_of(trial) == tidied(parameters):
-            return Outcome(
-                trial.user_attrs[store.IMAGES], dict.fromkeys(trial.user_attrs[store.SECONDS], 0.0)
-            )
+def _same_before(
+    study: optuna.Study, trial: optuna.Trial, parameters: Mapping[str, Any], order: Sequence[str]
+) -> tuple[Outcome, str | None] | None:
+    """What an ended trial with the same parameters found: another would draw the same images again."""
+    if store.rungs_of(study._storage.get_trial(trial._trial_id)):
+        return None  # it has some of its own
+    for twin in study.get_trials(deepcopy=False, states=store.ENDED):
+        if parameters_of(twin) == tidied(parameters):
+            rows = store.images_of(twin)
+            outcome = Outcome(rows, dict.fromkeys(store.seconds_of(twin), 0.0), len(order))
+            store.record_rung(trial, 0, rows, outcome.seconds)
+            return outcome, twin.user_attrs.get(store.REASON)
     return None
 
 

@@ -1,15 +1,15 @@
-"""A whole run: check, identify, open or resume the study, draw the references, search."""
+"""A whole run: check, identify, open or resume the study, draw references, search, check what was found."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 import torch
-from optuna.trial import TrialState
 
 from gridsearch import store
 from gridsearch.drawing import DRAWING, provenance, usual_notes
@@ -18,7 +18,7 @@ from gridsearch.experiment import Experiment
 from gridsearch.judging import failure_notes, idle_notes, opened
 from gridsearch.merge.sources import Residence
 from gridsearch.outcome import Outcome
-from gridsearch.parents import identify, identify_extras, open_parents, require_mode, warnings_about
+from gridsearch.parents import Parents, identify, identify_extras, open_parents, require_mode, warnings_about
 from gridsearch.plan import require_disk
 from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.cases import Case
@@ -26,10 +26,22 @@ from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
 from gridsearch.render.pipeline import placement
 from gridsearch.score.score import Score
-from gridsearch.search.loop import Budget, enqueue_missing, search
+from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
+from gridsearch.search.enough import leaders, narrow_enough
+from gridsearch.search.grow import grown, has_grown, order_of
+from gridsearch.search.loop import Budget, Told, enqueue_missing, parameters_of, search
+from gridsearch.search.order import drawing_order, held_out_prompts
+from gridsearch.search.race import Evaluate, OnRung
 from gridsearch.search.same import require_same_run
-from gridsearch.search.space import planned_trials
-from gridsearch.setup import Setup, draw_references, load_setup, with_references
+from gridsearch.search.space import planned_trials, require_suits
+from gridsearch.setup import (
+    Setup,
+    draw_references,
+    load_setup,
+    parent_fingerprint,
+    pure_models,
+    with_references,
+)
 from gridsearch.trial import run_trial
 from gridsearch.units import size
 from gridsearch.weights import adapter_notes
@@ -49,15 +61,17 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
 
-    def start(self, remaining: int, done: int, cases: int, references: Sequence[dict] | None) -> None:
-        """All is loaded: how many trials are left and done, the images of each, the references kept."""
+    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
+        """All is loaded: trials left and done, the images of each, whether references are drawn first."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
     def image(self, case: Case, score: Score) -> None: ...
 
-    def trial(
-        self, number: int, parameters: Mapping[str, Any], outcome: Outcome | GridsearchError
+    def trial(self, told: Told) -> None: ...
+
+    def check(
+        self, check: Check, parameters: Mapping[str, Any], outcome: Outcome | GridsearchError
     ) -> None: ...
 
 
@@ -70,10 +84,40 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     """
     parents = open_parents(experiment)
     require_mode(experiment, parents)
+    require_suits(experiment)
     standard = opened(experiment.score)
-    render = experiment.render
+    earlier = store.read_study(out) if store.has_study(out) else None
+    facts = _facts(experiment, file, parents, listener, earlier and earlier.facts)
+    if earlier:
+        require_same_run(earlier.facts, facts, out)
+    else:
+        require_disk(experiment, out)
+    hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
+    setup = load_setup(experiment, parents, out, listener, hashes, standard)
+    adapters = adapter_notes(setup.weights.adapters)
+    notes = warnings_about(experiment, parents) + usual_notes(experiment.render)
+    for note in notes + foreign_settings(experiment) + adapters + residence_notes(setup.residence):
+        listener.note(note)
+    with store.locked(out):
+        if not earlier:
+            store.write_study(out, facts)
+        elif has_grown(earlier.facts, facts):
+            store.write_study(out, *grown(store.read_study(out), facts))
+        with store.open_study(out) as study:
+            _run_study(study, facts, setup, budget, listener)
+
+
+def _facts(
+    experiment: Experiment, file: Path, parents: Parents, listener: Listener, earlier: store.Facts | None
+) -> store.Facts:
+    """What holds for the run; the order of its cases goes on from where an earlier one was."""
+    render, search = experiment.render, experiment.search
     place = placement(render.device, render.dtype)
-    facts = store.Facts(
+    before = order_of(earlier) if earlier else []
+    held_out = held_out_prompts(experiment.prompt, search, earlier.held_out if earlier else (), before)
+    searched = [prompt for prompt in experiment.prompt if prompt.id not in held_out]
+    order = drawing_order(searched, search.seed, search.races(), before)
+    return store.Facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, listener.hashing),
         extras=identify_extras(parents, listener.hashing),
@@ -87,54 +131,85 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
             "version": DRAWING,
         },
         file=str(file),
+        order=[case.id for case in order],
+        held_out=held_out,
     )
-    if store.has_study(out):
-        earlier, _ = store.read_study(out)
-        require_same_run(earlier, facts, out)
-    else:
-        require_disk(experiment, out)
-    hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
-    setup = load_setup(experiment, parents, out, listener, hashes, standard)
-    adapters = adapter_notes(setup.weights.adapters)
-    notes = warnings_about(experiment, parents) + usual_notes(render) + foreign_settings(experiment)
-    for note in notes + adapters + residence_notes(setup.residence):
-        listener.note(note)
-    with store.locked(out):
-        if not store.has_study(out):
-            store.write_study(out, facts)
-        with store.open_study(out) as study:
-            _run_study(study, facts, setup, budget, listener)
 
 
 def _run_study(
     study: optuna.Study, facts: store.Facts, setup: Setup, budget: Budget, listener: Listener
 ) -> None:
-    """Draw the references where they are not there yet, then search."""
-    references = store.load_facts(study).references
-    if not references or not all((setup.out / row["file"]).is_file() for row in references):
-        references = None
-    store.save_facts(study, replace(facts, references=references))
-    if setup.experiment.search.sampler == "grid":
-        enqueue_missing(study, setup.experiment)
+    """Draw the references that are not there yet, search, then check what was found."""
+    experiment = setup.experiment
+    if experiment.search.sampler == "grid":
+        enqueue_missing(study, experiment)
+    known = store.load_facts(study).references or []
+    known = [row for row in known if (setup.out / row["file"]).is_file()]
     trials = study.get_trials(deepcopy=False)
-    done = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    listener.start(store.remaining(facts, trials), done, len(setup.cases), references)
+    ended = sum(trial.state in store.ENDED for trial in trials)
+    missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
+    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing)
+    store.save_facts(study, replace(facts, references=known or None))
+
     noted: set[str] = set()
-    if references is None:
+    if missing:
         with _named(setup.out):
-            references = draw_references(setup, listener.reference)
-        store.save_facts(study, replace(facts, references=references))
-        _note_failures(references, noted, listener)
-    setup = with_references(setup, references)
+            known = draw_references(setup, known, listener.reference)
+        _note_failures(known, noted, listener)
+    setup = with_references(setup, known)
     for note in idle_notes(setup.standard):
         listener.note(note)
-    search(
-        study,
-        setup.experiment,
-        budget,
-        evaluate=lambda number, parameters: _evaluate(number, parameters, setup, listener, noted),
-        on_trial=listener.trial,
-    )
+    alone = {name: parent_fingerprint(setup, name) for name in pure_models(experiment)}
+    store.save_facts(study, replace(facts, references=known, parents=alone))
+
+    seconds = [row["seconds"] for row in known]
+    budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
+    evaluate = _evaluate("images/t", facts.order, setup, listener, noted)
+    enough = partial(narrow_enough, study, setup.out, experiment.search.width)
+    if search(study, experiment, facts.order, budget, evaluate, listener.trial, enough):
+        _check(study, facts, setup, budget, listener, noted)
+
+
+def _check(
+    study: optuna.Study,
+    facts: store.Facts,
+    setup: Setup,
+    budget: Budget,
+    listener: Listener,
+    noted: set[str],
+) -> None:
+    """Draw the leaders on held-out prompts, and the best once more."""
+    checks = store.checks_of(study)
+    held_out = [case.id for case in setup.cases if case.prompt_id in facts.held_out]
+    order = {HELD_OUT: held_out, REPEAT: facts.order}
+    best = leaders(study, setup.out, setup.experiment.search.confirm)
+    wanted = wanted_checks(best, bool(held_out), checks.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    enqueue(checks, wanted, {number: parameters_of(trials[number]) for number in best})
+
+    def evaluate(role: str) -> Evaluate:
+        if role == REPEAT:  # all of it: also what is in place already
+            setup.live.holds.clear()
+            setup.renderer.encoded.clear()
+        return _evaluate("checks/c", order[role], setup, listener, noted)
+
+    run_checks(checks, order, lambda: budget.may_start(study), evaluate, listener.check)
+
+
+def _evaluate(name: str, order: Sequence[str], setup: Setup, listener: Listener, noted: set[str]) -> Evaluate:
+    """What draws cases of a trial whose images are named so."""
+    cases = {case.id: case for case in setup.cases}
+
+    def evaluate(number: int, parameters: Mapping[str, Any], done: Collection[str], on_rung: OnRung) -> None:
+        def noting(rows: list[dict], seconds: Mapping[str, float]) -> bool:
+            _note_failures(rows, noted, listener)
+            return on_rung(rows, seconds)
+
+        missing = [cases[case] for case in order if case not in done]
+        with _named(setup.out):
+            run_trial(f"{name}{number:04}_", parameters, setup, missing, listener.image, noting)
+
+    return evaluate
 
 
 def residence_notes(place: Residence) -> list[str]:
@@ -142,15 +217,6 @@ def residence_notes(place: Residence) -> list[str]:
     if place.fits:
         return []
     return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
-
-
-def _evaluate(
-    number: int, parameters: Mapping[str, Any], setup: Setup, listener: Listener, noted: set[str]
-) -> Outcome:
-    with _named(setup.out):
-        outcome = run_trial(number, parameters, setup, listener.image)
-    _note_failures(outcome.images, noted, listener)
-    return outcome
 
 
 def _note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:

@@ -12,6 +12,7 @@ from gridsearch.experiment import Experiment
 from gridsearch.parameters import filled, searched_places, value_at
 from gridsearch.scoring import Scoring
 
+PROMPTS = "the prompts"
 SHOWN = (
     "the sampler",
     "drawn on",
@@ -23,13 +24,15 @@ SHOWN = (
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     """Refuse to mix images that cannot be compared: other models, prompts or settings are another run.
 
-    What a grid searches may grow or shrink; what another sampler has learnt holds for its own ranges only.
+    Prompts and seeds may be added. What a grid searches may grow or shrink; what another sampler has learnt
+    holds for its own ranges only.
     """
     before, after = _comparable(earlier), _comparable(now)
     changed = [
         f"{part} ({before.get(part)} then, {after.get(part)} now)" if part.startswith(SHOWN) else part
         for part in dict.fromkeys([*before, *after])
         if before.get(part) != after.get(part)
+        and not (part == PROMPTS and only_added(before[part], after[part]))
     ]
     if changed:
         raise BadInput(
@@ -40,10 +43,31 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         )
 
 
+def only_added(before: Sequence[Mapping], after: Sequence[Mapping]) -> bool:
+    """Whether every prompt is still there as it was, with its seeds and perhaps more."""
+    now = {prompt["id"]: prompt for prompt in after}
+    return all(
+        prompt["id"] in now
+        and set(prompt["seeds"]) <= set(now[prompt["id"]]["seeds"])
+        and _without_seeds(prompt) == _without_seeds(now[prompt["id"]])
+        for prompt in before
+    )
+
+
+def _without_seeds(prompt: Mapping) -> dict:
+    # earlier versions held none out
+    return {"held_out": False} | {key: value for key, value in prompt.items() if key != "seeds"}
+
+
 def _fix(changed: Sequence[str], file: str, out: Path) -> str:
     if changed == ["[score]"]:
         again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
         return f"Score its images so too, and go on: {again}"
+    if changed == [PROMPTS]:
+        return (
+            "Prompts and seeds may be added, after those that are there; for others choose another folder "
+            "with --out."
+        )
     return "Choose another folder with --out, or delete this one."
 
 
@@ -64,7 +88,7 @@ def _comparable(facts: store.Facts) -> dict:
         # as text: of a table of blocks a later entry overrules an earlier one
         "the merge steps": json.dumps(experiment["merge"]),
         "the components": _components(facts.experiment),
-        "the prompts": experiment["prompt"],
+        PROMPTS: experiment["prompt"],
         "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
         **{f"render.{key}": value for key, value in render.items()},
         "the sampler": experiment["search"]["sampler"],

@@ -66,7 +66,7 @@ def _trial(folder: Path, number: int, ratio: float, prompts, seeds, old: bool) -
         value=1.0,
         params={"ratio": ratio},
         distributions={"ratio": FloatDistribution(0, 1, step=0.25)},
-        user_attrs={store.IMAGES: store.json_safe(rows), store.SECONDS: {"merge": 0.1}},
+        user_attrs={"images": store.json_safe(rows), "seconds": {"merge": 0.1}},
     )
 
 

@@ -16,6 +16,7 @@ from gridsearch.report.grid import Picture
 from gridsearch.report.html import report_html
 from gridsearch.report.stops import savings_text, stop_of
 from gridsearch.report.tables import load_results
+from gridsearch.search.loop import Told
 from tests.report.stored import NEW, PROVENANCE, WHY, stored_run
 
 # 4 of 20 images stop after 8 of 20 calls: 4 * 12 of 20 * 20 calls are saved
@@ -66,9 +67,10 @@ def test_a_stopped_images_tooltip_says_where_once():
 def test_a_trials_line_counts_what_was_stopped(capsys):
     progress = terminal.Progress()
     row = {"verdict": "burnt", "defect": 8.0}
-    progress.trial(3, {"ratio": 0.5}, Outcome([row | {"stopped": "noise"}, row | {"stopped": None}, row], {}))
+    three = Outcome([row | {"stopped": "noise"}, row | {"stopped": None}, row], {}, 3)
+    progress.trial(Told(3, {"ratio": 0.5}, three))
     assert "(1 stopped early)" in capsys.readouterr().out
-    progress.trial(4, {"ratio": 0.5}, Outcome([row], {}))
+    progress.trial(Told(4, {"ratio": 0.5}, Outcome([row], {}, 1)))
     assert "stopped" not in capsys.readouterr().out
 
 

@@ -11,7 +11,6 @@ from optuna.trial import TrialState
 from gridsearch import store
 from gridsearch.errors import RunFailed
 from gridsearch.experiment import parse_experiment
-from gridsearch.outcome import Outcome
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.space import planned_trials
 
@@ -55,25 +54,29 @@ def study(tmp_path):
         yield study
 
 
-def outcome(ratio):
-    return Outcome([{"verdict": "ok", "defect": abs(ratio - 0.6)}], {"merge": 0.001})
+ORDER = ["p1_s1"]
+
+
+def row(defect, prompt="p1", verdict="ok", dial=0.0):
+    """An image's row, as far as a search looks at it."""
+    return {"prompt_id": prompt, "seed": 1, "verdict": verdict, "defect": defect, "dial": dial}
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
     """Run the search; returns the (number, ratio) of each evaluation."""
     seen = []
 
-    def evaluate(number, parameters):
+    def evaluate(number, parameters, done, on_rung):
         seen.append((number, parameters["ratio"]))
         if len(seen) - 1 in kill:
             raise KeyboardInterrupt
         if len(seen) - 1 in fail:
             raise RunFailed("no luck")
-        return outcome(parameters["ratio"])
+        on_rung([row(abs(parameters["ratio"] - 0.6))], {"merge": 0.001})
 
     if what.search.sampler == "grid":
         enqueue_missing(study, what)
-    search(study, what, budget, evaluate, lambda *_: None)
+    search(study, what, ORDER, budget, evaluate, lambda _: None)
     return seen
 
 
@@ -154,13 +157,11 @@ def test_a_killed_search_ends_like_an_unbroken_one(tmp_path, settings):
                 run(study, experiment(**settings), kill=[moment])
         with store.open_study(tmp_path / name) as study:
             run(study, experiment(**settings))
-    (_, unbroken), (_, broken) = (
-        store.read_study(tmp_path / "unbroken"),
-        store.read_study(tmp_path / "broken"),
+    unbroken, broken = (
+        [(t.number, t.params, t.value) for t in store.read_study(tmp_path / name).trials]
+        for name in ("unbroken", "broken")
     )
-    assert [(t.number, t.params, t.value) for t in broken] == [
-        (t.number, t.params, t.value) for t in unbroken
-    ]
+    assert broken == unbroken
 
 
 def test_a_failed_trial_has_a_reason_and_no_score_and_is_tried_again_next_time(study):

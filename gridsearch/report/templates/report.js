@@ -41,7 +41,7 @@
   dark.addEventListener("change", draw);
 
   // A click on a curve brings that column of the grid into view.
-  for (const figure of figures) {
+  for (const figure of figures.filter((figure) => figure.along)) {
     document.getElementById("plot-" + figure.id).on("plotly_click", (event) => {
       const columns = [...grid.querySelectorAll("[data-value]")];
       const { customdata, x } = event.points[0]; // where the ratio is not the axis, it comes along

@@ -1,0 +1,141 @@
+"""Which trials count for what, and the curves that they make."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.parameters import filled
+from gridsearch.report.labels import is_number
+from gridsearch.report.results import Results
+from gridsearch.searching import UNTIL_DONE
+
+MANY_CURVES = 6  # more than can be told apart
+CURVE = 3  # places; fewer make no curve
+
+
+def whole(results: Results) -> pd.DataFrame:
+    """The trials with all their images: only these can win."""
+    trials = results.trials
+    if trials.empty:
+        return trials
+    return trials[(trials["state"] == "COMPLETE") & trials["survived"].notna() & ~is_partial(trials)]
+
+
+def counted(results: Results) -> pd.DataFrame:
+    """The whole trials, and the stopped ones where nothing whole has the same parameters."""
+    complete, trials = whole(results), results.trials
+    if trials.empty:
+        return trials
+    stopped = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & trials["survived"].notna()]
+    stopped = stopped[is_partial(stopped)]
+    known = set(map(_place, complete[list(results.parameters)].to_dict("records")))
+    is_new = [_place(row) not in known for row in stopped[list(results.parameters)].to_dict("records")]
+    return trials.loc[trials.index.isin([*complete.index, *stopped.index[is_new]])]
+
+
+def is_partial(trials: pd.DataFrame) -> pd.Series:
+    """Whether a trial was stopped: its figures are then those of the images that it has."""
+    stopped = trials["state"] == "PRUNED"
+    return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
+
+
+def _place(parameters: Mapping) -> tuple:
+    return tuple(None if pd.isna(value) else value for value in parameters.values())
+
+
+# -- curves
+
+
+def main_parameter(results: Results) -> str | None:
+    """The numeric parameter that makes the curve: a ratio before any other, then the first."""
+    numeric = numeric_parameters(results)
+    ratios = [name for name in numeric if "ratio" in name.split(".")]
+    return next(iter(ratios + numeric), None)
+
+
+def numeric_parameters(results: Results) -> list[str]:
+    return [name for name in results.parameters if _is_numeric(results.trials, name)]
+
+
+def _is_numeric(trials: pd.DataFrame, name: str) -> bool:
+    return len(trials) > 0 and all(is_number(value) for value in trials[name].dropna())
+
+
+def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
+    """The trials by their other parameters; in each, `at` is the main parameter and rows ascend by it.
+
+    One that a trial does not have is None. A projection is one slice without settings.
+    """
+    others = [name for name in results.parameters if name != main_parameter(results)]
+    if not others or is_projection(results):
+        trials = _placed(results, trials).sort_values("at", kind="stable")
+        return [({}, trials)] if len(trials) else []
+    return [
+        (dict(zip(others, map(_known, key), strict=True)), group.sort_values("at", kind="stable"))
+        for key, group in _placed(results, trials).groupby(others, dropna=False, sort=True)
+    ]
+
+
+def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
+    main = main_parameter(results)
+    # 0.30000000000000004 and 0.3 are the same ratio
+    return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
+
+
+def _known(value: object) -> object:
+    return None if pd.isna(value) else plain_value(value)
+
+
+def is_projection(results: Results) -> bool:
+    """Whether so many values are searched at once that hardly two trials differ in the main one alone.
+
+    A search along curves knows which ones it draws, even where it has just begun.
+    """
+    sampler = results.settings.get("search", {}).get("sampler", "grid")
+    others = [name for name in results.parameters if name != main_parameter(results)]
+    if sampler in UNTIL_DONE or not others or main_parameter(results) is None:
+        return False
+    trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
+    places = trials.groupby(others, dropna=False)["at"].nunique()
+    return len(places) > MANY_CURVES and places.median() < CURVE
+
+
+# -- recipes
+
+
+def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
+    """What the recipe makes at these parameters: a model's name where it mixes nothing, else an expression.
+
+    Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
+    which a later ratio of 0 leaves out.
+    """
+    made: dict[str, str | tuple] = {}
+    made_last: str | tuple = ()
+    for step in filled(settings, parameters).get("merge", ()):
+        inputs = tuple(made.get(name, name) for name in step["models"])
+        kept = _unmixed(step)
+        rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
+        made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
+    return made_last
+
+
+def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
+    """The model that the recipe leaves unmixed at these parameters; None where it mixes."""
+    made = made_of(settings, parameters)
+    return made if isinstance(made, str) else None
+
+
+def _unmixed(step: Mapping) -> int | None:
+    """Which of its inputs a step passes on as it is."""
+    method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
+    if not is_number(ratio) or ratio not in (0, 1):
+        return None
+    if method in ("weighted_sum", "slerp"):
+        return int(ratio)
+    return 0 if method in ("add_difference", "adapter") and ratio == 0 else None
+
+
+def plain_value(value: object) -> object:
+    """A table's value as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,130 @@
+"""Which trials count for what: stopped ones, projections, recipes that mix nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gridsearch.report.analysis import analyse
+from gridsearch.report.trials import counted, is_projection, lone_parent, made_of, whole
+from tests.report.conftest import results_of
+from tests.report.test_analysis import table
+
+NOWHERE = Path("nowhere")
+
+
+def stop(results, *trials, keep: int):
+    """The same with some trials stopped after `keep` images."""
+    images = results.images
+    stopped = images["trial"].isin(trials)
+    images = images[~stopped | (images.groupby("trial").cumcount() < keep)]
+    rows = results.trials.copy()
+    rows["partial"] = rows["trial"].isin(trials)
+    for trial in trials:
+        own = images[images["trial"] == trial]
+        known = {"survived": (own["verdict"] == "ok").mean(), "defect": own["defect"].mean()}
+        known |= {"state": "PRUNED", "images": len(own)}
+        rows.loc[rows["trial"] == trial, list(known)] = list(known.values())
+    return replace(results, images=images, trials=rows)
+
+
+VERDICTS = {0.2: "bbbb", 0.4: "ooob", 0.5: "ooob", 0.6: "ooub", 0.8: "uuuu"}
+
+
+def test_a_stopped_trial_never_wins_or_ties_and_counts_for_window_and_curve():
+    images = table(VERDICTS, prompts=("p1", "p2", "p3", "p4"))
+    # what 0.6 has of its images is all sound, more than any whole trial has
+    answer = analyse(stop(results_of(NOWHERE, images, ("ratio",)), 0, 3, 4, keep=2))
+    assert answer.best.ratio in {0.4, 0.5}
+    assert set(answer.tied) <= {1, 2}
+    assert answer.best.estimated == (0.2, 0.6, 0.8)
+    assert (answer.best.window.low.outside, answer.best.window.high.inside) == (0.2, 0.6)
+    assert answer.best.window.high.outside == 0.8
+    assert answer.best.interval is not None
+    assert (answer.complete, answer.stopped) == (2, 3)
+
+
+def test_a_curve_on_which_all_trials_were_stopped_is_named_and_not_answered():
+    mode = "render.prediction_type"
+    one, two = (table(VERDICTS, **{mode: name}) for name in ("epsilon", "v_prediction"))
+    images = pd.concat([one, two.assign(trial=two["trial"] + 5)])
+    results = stop(results_of(NOWHERE, images, ("ratio", mode)), *range(5, 10), keep=1)
+    answer = analyse(results)
+    assert [found.settings for found in answer.slices] == [{mode: "epsilon"}]
+    assert answer.given_up == ({mode: "v_prediction"},)
+
+
+def test_a_stopped_trial_is_left_out_where_a_whole_one_has_its_parameters():
+    images = pd.concat([table({0.2: "bb", 0.5: "oo"}), table({0.5: "oo"}).assign(trial=2)])
+    results = stop(results_of(NOWHERE, images, ("ratio",)), 0, 1, keep=1)
+    assert list(whole(results)["trial"]) == [2]
+    assert list(counted(results)["trial"]) == [0, 2]
+
+
+def test_nothing_but_stopped_trials_is_no_answer():
+    results = stop(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo"}), ("ratio",)), 0, 1, keep=1)
+    assert analyse(results).best is None
+
+
+def scattered(sampler: str, trials: int = 30):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"trial": trial, "ratio": ratio, "render.cfg": cfg, "prompt_id": prompt, "prompt": "x", "seed": 1}
+        | {"verdict": "ok" if abs(ratio - 0.5) < 0.2 else "blank", "defect": 8 * abs(ratio - 0.5)}
+        for trial, (ratio, cfg) in enumerate(rng.random((trials, 2)).round(3))
+        for prompt in ("p1", "p2", "p3")
+    ]
+    results = results_of(NOWHERE, pd.DataFrame(rows), ("ratio", "render.cfg"))
+    return replace(results, settings=results.settings | {"search": {"sampler": sampler}})
+
+
+def test_many_values_at_once_claim_neither_interval_nor_window():
+    results = scattered("tpe")
+    assert is_projection(results)
+    answer = analyse(results)
+    (best,) = answer.slices
+    assert (best.interval, best.window) == (None, None)
+    first = results.trials.sort_values(["survived", "defect"], ascending=[False, True]).iloc[0]
+    assert answer.parameters == {name: first[name] for name in ("ratio", "render.cfg")}
+    assert answer.sentence.startswith(f"Take ratio {first['ratio']}")
+    shares = dict(answer.importances)
+    assert shares["ratio"] > 0.5 > shares["render.cfg"]
+    spans = results.trials[["ratio", "render.cfg"]].agg(np.ptp)
+    square = ((results.trials[["ratio", "render.cfg"]] - first[["ratio", "render.cfg"]]) / spans) ** 2
+    nearest = np.sqrt(square.astype(float).mean(axis=1)).drop(first.name).sort_values()
+    assert [near.trial for near in answer.neighbours] == list(nearest.index[:5])
+    assert answer.neighbours[0].distance == pytest.approx(nearest.iloc[0])
+
+
+def test_a_grid_is_no_projection_however_few_trials_it_has():
+    assert not is_projection(scattered("grid"))
+    assert not is_projection(scattered("tpe", trials=4))
+
+
+CHAIN = {
+    "merge": [
+        {"name": "first", "method": "weighted_sum", "models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0}},
+        {"name": "last", "method": "add_difference", "models": ["first", "c", "d"], "ratio": [0.0, 0.5]},
+    ]
+}
+
+
+def test_a_chain_is_one_parent_where_every_step_passes_one_on():
+    def parent(first, last):
+        return lone_parent(CHAIN, {"first.ratio": first, "last.ratio": last})
+
+    assert [parent(0, 0), parent(1.0, 0.0)] == ["a", "b"]
+    assert [parent(0, 0.5), parent(0.3, 0)] == [None, None]
+
+
+def test_what_a_later_step_leaves_out_makes_no_other_merge():
+    settings = {"merge": [CHAIN["merge"][0], CHAIN["merge"][0] | {"name": "last", "models": ["first", "c"]}]}
+
+    def made(first, last):
+        return made_of(settings, {"first.ratio": first, "last.ratio": last})
+
+    assert made(0.2, 1) == made(0.3, 1) == "c"
+    assert made(0.2, 0) != made(0.3, 0)
+    assert made(0.2, 0.5) != made(0.2, 0.6)
