@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 Pairs = list[tuple[int, int]]
+ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> Pairs:
     Two sets of parameters that make the same pictures mean that one of them was not merged or not drawn.
 
     Args:
-        digests: trial -> case -> fingerprint of its pixels. Leave out images that are alike whatever made
-            them (those that are not finite), and all but one of the trials with the same parameters.
+        digests: trial -> case -> fingerprint of its pixels. Leave out images that are `ALIKE`, and all but one of the trials with the same parameters.
     """
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
     for trial in sorted(digests):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from math import isfinite
+from statistics import median
 from typing import Protocol
 
 from gridsearch.loss import image_losses
@@ -70,7 +71,7 @@ class Outcome:
         dials = [dial for row in self.images if isfinite(dial := number(row["dial"]))]
         return {
             "survived": self.survived,
-            "dial": sum(dials) / len(dials) if dials else None,
+            "dial": median(dials) if dials else None,
             "loss": float(losses.mean()),
             "partial": self.partial,
         }

@@ -12,7 +12,6 @@ from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
 from gridsearch.report.trials import counted, made_of, whole
 
-ALIKE = ("nan", "black")  # such images are the same whatever made them
 SHIFTED = 0.05  # of the verdicts: a repeat that changes more is no repeat
 MOST = 4  # named in one line
 
@@ -89,7 +88,7 @@ def _images_differ(results: Results, trials: pd.DataFrame, named) -> Check:
     first = trials.assign(made=[str(merges[trial]) for trial in trials["trial"]])
     first = first.drop_duplicates(["made", *shown])
     rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
-    rows = rows[~rows["verdict"].isin(ALIKE)]
+    rows = rows[~rows["verdict"].isin(honesty.ALIKE)]
     digests = {int(trial): _by_case(own, "digest") for trial, own in rows.groupby("trial")}
     if pairs := honesty.identical(digests):
         return Check(name, "alarm", f"{_pairs(pairs, named)} drew the same images, pixel for pixel.")

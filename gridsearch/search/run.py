@@ -26,6 +26,7 @@ from gridsearch.render.components import component_folder, folder_digest
 from gridsearch.render.draw import Drawn
 from gridsearch.render.pipeline import placement
 from gridsearch.score.score import Score
+from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
 from gridsearch.search.enough import leaders, narrow_enough
 from gridsearch.search.grow import grown, has_grown, order_of
@@ -61,8 +62,9 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
 
-    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
-        """All is loaded: trials left and done, the images of each, whether references are drawn first."""
+    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
+        """All is loaded: trials left (at most, where the search ends by itself) and done, the images of each,
+        and whether references are drawn first."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
@@ -148,7 +150,8 @@ def _run_study(
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
     missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
-    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing)
+    most = experiment.search.sampler == "window"
+    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, most)
     store.save_facts(study, replace(facts, references=known or None))
 
     noted: set[str] = set()
@@ -166,7 +169,8 @@ def _run_study(
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     evaluate = _evaluate("images/t", facts.order, setup, listener, noted)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
-    if search(study, experiment, facts.order, budget, evaluate, listener.trial, enough):
+    told = alarming(study, listener.trial, listener.note)
+    if search(study, experiment, facts.order, budget, evaluate, told, enough):
         _check(study, facts, setup, budget, listener, noted)
 
 

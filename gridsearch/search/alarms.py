@@ -1,0 +1,41 @@
+"""What is said in the middle of the night: two different trials have drawn the same pictures."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import optuna
+
+from gridsearch import honesty, store
+from gridsearch.errors import GridsearchError
+from gridsearch.search.loop import Told, parameters_of
+from gridsearch.search.race import id_of
+
+
+def alarming(
+    study: optuna.Study, on_trial: Callable[[Told], None], note: Callable[[str], None]
+) -> Callable[[Told], None]:
+    """`on_trial`, and a note with it where a trial's pictures are all another's, whose parameters are not."""
+    ended = study.get_trials(deepcopy=False, states=store.ENDED)
+    drawn = {trial.number: _digests(store.images_of(trial)) for trial in ended}
+    made = {trial.number: parameters_of(trial) for trial in ended}
+
+    def told(trial: Told) -> None:
+        on_trial(trial)
+        if isinstance(trial.outcome, GridsearchError):
+            return
+        drawn[trial.number], made[trial.number] = _digests(trial.outcome.images), trial.parameters
+        twins = [a for a, b in honesty.identical(drawn) if b == trial.number and made[a] != made[b]]
+        if twins:
+            note(
+                f"Trial {trial.number} drew the same images as trial {twins[0]}, pixel for pixel, though their "
+                "parameters differ: what is searched may have no effect."
+            )
+
+    return told
+
+
+def _digests(images: Sequence[Mapping]) -> dict[str, str]:
+    return {
+        id_of(row): row["digest"]
+        for row in images
+        if row.get("digest") and row["verdict"] not in honesty.ALIKE
+    }
