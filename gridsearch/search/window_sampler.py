@@ -142,7 +142,9 @@ class WindowSampler(BaseSampler):
             given = _parameters(trial)
             if trial.number == without or self._main not in given:
                 continue
-            key = tuple((name, _tidy(given.get(name))) for name in sorted(space) if name != self._main)
+            key = tuple(
+                (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self._main
+            )
             if key in found:
                 found[key].append(self._read(trial, float(given[self._main])))
         return found
@@ -189,9 +191,9 @@ def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
     ]
 
 
-def _tidy(value: Any) -> Any:
-    """0.30000000000000004 and 0.3 are the same curve."""
-    return round(value, 10) if isinstance(value, float) else value
+def _tidy(distribution: BaseDistribution, value: Any) -> Any:
+    """0.30000000000000004 and 0.3 are the same curve; choices are as they were written."""
+    return round(value, 10) if isinstance(distribution, FloatDistribution) and value is not None else value
 
 
 def _parameters(trial: FrozenTrial) -> dict[str, Any]:
@@ -215,9 +217,9 @@ def values_of(name: str, distribution: BaseDistribution) -> list[Any]:
         BadInput: it has no step, so there would be no end of curves.
     """
     if isinstance(distribution, CategoricalDistribution):
-        return [_tidy(choice) for choice in distribution.choices]
+        return list(distribution.choices)
     if distribution.low == distribution.high:
-        return [distribution.low]
+        return [_tidy(distribution, distribution.low)]
     if distribution.step is None:
         raise BadInput(
             f"The window sampler cannot search {name} as well.",
