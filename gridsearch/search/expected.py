@@ -1,6 +1,6 @@
 """How many trials it takes to find a window, known before the search has begun."""
 
-from gridsearch.search.window import Axis, Seen, axis_coarse_left, next_ratios
+from gridsearch.search.window import Axis, Seen, coarse_left, next_ratios
 
 WIDTHS = (0.02, 0.1, 0.3)  # of windows that are tried out, as shares of the range
 PLACES = (0.2, 0.37, 0.61)  # of their middles
@@ -11,7 +11,7 @@ def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
 
     Each curve has its first look; of the fewest, one alone is followed to its edges, of the most all are.
     """
-    look = len(axis_coarse_left(axis, ()))
+    look = len(coarse_left((), axis))
     each = [_trials(axis, place, width) for width in WIDTHS for place in PLACES]
     return curves * look + max(min(each) - look, 0), curves * max(each)
 
