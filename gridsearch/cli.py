@@ -71,16 +71,20 @@ def _version(wanted: bool) -> None:
 # -- before the run
 
 
-@app.command(epilog="Example: gridsearch plan experiments/toy.toml")
+@app.command(epilog="Example: gridsearch plan experiments/toy.toml --time")
 def plan(
     experiment_file: ExperimentFile,
     out: Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")] = None,
+    time: Annotated[bool, typer.Option("--time", help="Draw one image, to know how long it takes.")] = False,
 ) -> None:
     """Check everything that can be checked without rendering, and say what the run will do."""
     experiment = _checked(experiment_file)
-    from gridsearch.plan import make_plan
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.plan import make_plan
 
-    terminal.show_plan(make_plan(experiment, out or _default_folder(experiment.name)))
+        made = make_plan(experiment, out or _default_folder(experiment.name), time, progress)
+    terminal.show_plan(made)
 
 
 @app.command(epilog="Example: gridsearch inspect models/*.safetensors")

@@ -9,6 +9,7 @@ from gridsearch.values import Table
 SamplerName = Literal["window", "grid", "tpe", "gp", "cmaes", "qmc", "random", "nsga2"]
 UNTIL_DONE = ("grid", "window")  # they know themselves when they are done, and need no number of trials
 FEW_PROMPTS = 8  # fewer are all needed for the search
+LOOK = 6  # images at most before a trial that may be stopped is looked at: none of six sound is enough
 
 
 class Search(Table):

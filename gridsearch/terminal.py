@@ -71,7 +71,6 @@ class Progress:
             disable=not out.is_terminal,
         )
         self._bar: TaskID | None = None
-        self._cases = 0
         self._width = 0  # of the widest settings so far
         self._verdicts: dict[str, int] = {}
 
@@ -121,11 +120,10 @@ class Progress:
     def note(self, text: str) -> None:
         show_note(text)
 
-    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
-        self._cases = cases
+    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
         resumed = f", {done} done before" if done else ""
         drawn = "references first" if references else "references kept"
-        say(f"{remaining} trials of {cases} images{resumed}; {drawn}.")
+        say(f"{'At most ' if most else ''}{remaining} trials of {cases} images{resumed}; {drawn}.")
         self._begin("images", remaining * cases)
 
     def reference(self, drawn: object) -> None:
@@ -222,13 +220,8 @@ def show_plan(plan: Any) -> None:
     for scorer in experiment.score.scorer:
         weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
         table.add_row(escape(scorer.name), weighs)
-    prompts = len(experiment.prompt)
-    table.add_row("sampler", experiment.search.sampler)
-    table.add_row(
-        "images",
-        f"{plan.trials} trials x {plan.cases} cases ({prompts} prompts) + {plan.references} references",
-    )
-    table.add_row("time", f"about {duration(plan.seconds)} (from {plan.seconds_from})")
+    for name, text in _search_rows(plan):
+        table.add_row(name, escape(text))
     table.add_row("disk", f"about {size(plan.disk)} of {size(plan.disk_free)} free")
     memory = plan.memory
     table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
@@ -239,6 +232,26 @@ def show_plan(plan: Any) -> None:
     out.print(_settings_table(plan.settings))
     for warning in plan.warnings:
         show_note(warning)
+
+
+def _search_rows(plan: Any) -> list[tuple[str, str]]:
+    """How much is drawn, of what, and how long that takes."""
+    search = plan.experiment.search
+    apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
+    race = "; a trial that cannot win is stopped early" if search.races() else ""
+    return [
+        ("sampler", f"{search.sampler}{race}"),
+        ("trials", f"{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
+        ("images", f"at most {plan.images:,}: {plan.references} references, {plan.checks} checks at the end"),
+        (
+            "time",
+            f"about {_span(plan.fewest_seconds, plan.seconds, duration)} (from {plan.seconds_from})",
+        ),
+    ]
+
+
+def _span(low: float, high: float, text: Callable[[float], str]) -> str:
+    return text(high) if text(low) == text(high) else f"{text(low)} to {text(high)}"
 
 
 def _settings_table(settings: Sequence[Mapping[str, str]]) -> Table:

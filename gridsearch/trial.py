@@ -14,9 +14,8 @@ from gridsearch.render.cases import Case
 from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.sampling import Sampling
 from gridsearch.score.score import Score
+from gridsearch.searching import LOOK
 from gridsearch.setup import Setup, live_fingerprint, merge_over, watch_for
-
-LOOK = 8  # images that are drawn at most before a trial that may be stopped is looked at
 
 
 def run_trial(

@@ -1,18 +1,20 @@
-"""Simulated studies: what a search renders, on a real Optuna study with its real sampler."""
+"""Simulated studies: what a search renders. All but the pictures is the real thing: study, sampler, race."""
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
 
 from benchmarks.search.curve import Cases, Curve, Rendered, draw_cases, draw_curve, render
-from benchmarks.search.race import Race, run_race
-from gridsearch.loss import image_losses
-from gridsearch.search.window_sampler import SUMMARY, WindowSampler
+from gridsearch.experiment import Experiment, parse_experiment
+from gridsearch.search.loop import Budget, Told
+from gridsearch.search.loop import search as run_search
+from gridsearch.search.race import OnRung
+from gridsearch.searching import LOOK
 
 STEP = 0.01
 RATIOS = tuple(round(STEP * i, 2) for i in range(round(1 / STEP) + 1))
@@ -27,6 +29,7 @@ class Problem:
 
     curve: Curve
     cases: Cases
+    order: NDArray[np.int64]  # in which the cases are drawn
     seed: int
 
 
@@ -43,99 +46,91 @@ class Found:
 
 @dataclass  # not frozen: a study is logged as it goes
 class Log:
-    """Grows with every trial; the same ratio again draws nothing and only counts as a repeat."""
+    """Grows with every image; a ratio that was tried before draws nothing and only counts as a repeat."""
 
-    rows: list[tuple[float, Rendered, NDArray[np.bool_]]] = field(default_factory=list)
+    of: Problem
+    images: dict[float, Rendered] = field(default_factory=dict)
+    drawn: dict[float, NDArray[np.bool_]] = field(default_factory=dict)
     repeats: int = 0
 
-    def add(self, ratio: float, images: Rendered, drawn: NDArray[np.bool_]) -> None:
-        if any(ratio == earlier for earlier, _, _ in self.rows):
-            self.repeats += 1
-            return
-        self.rows.append((ratio, images, drawn))
-        self.repeats = 0
+    def evaluate(self, number: int, parameters: Mapping, done: Collection[str], on_rung: OnRung) -> None:
+        """Draw the cases in batches, in the study's order."""
+        ratio = parameters["ratio"]
+        self.images[ratio] = render(self.of.curve, self.of.cases, ratio, self.of.seed)
+        self.drawn[ratio] = np.zeros(len(self.of.cases), dtype=bool)
+        self.repeats = -1
+        for start in range(0, len(self.of.cases), LOOK):
+            batch = self.of.order[start : start + LOOK]
+            self.drawn[ratio][batch] = True
+            if not on_rung([self._row(ratio, case) for case in batch], {}):
+                return
+
+    def _row(self, ratio: float, case: int) -> dict:
+        images = self.images[ratio]
+        judged = {"verdict": str(images.verdicts[case]), "defect": float(images.defects[case])}
+        return judged | {"prompt_id": f"p{case}", "seed": 0, "dial": float(images.dials[case])}
+
+    def told(self, _: Told) -> None:
+        self.repeats += 1
 
     @property
     def renders(self) -> int:
-        return sum(int(drawn.sum()) for _, _, drawn in self.rows)
+        return sum(int(drawn.sum()) for drawn in self.drawn.values())
 
-    def spent(self, renders: int) -> bool:
+    def spent(self, renders: int | None) -> str | None:
         """So much has been drawn, or the sampler has settled on ratios that it has tried."""
-        return self.renders >= renders or self.repeats >= REPEATS
+        done = renders is not None and (self.renders >= renders or self.repeats >= REPEATS)
+        return "enough" if done else None
 
 
 def problem(seed: int, prompts: int, seeds: int = 1, width: float | None = None) -> Problem:
     rng = np.random.default_rng([seed, 0])
     curve = draw_curve(rng, width)
-    return Problem(curve, draw_cases(curve, prompts, seeds, rng), seed)
+    cases = draw_cases(curve, prompts, seeds, rng)
+    return Problem(curve, cases, np.random.default_rng([seed, 2]).permutation(len(cases)), seed)
 
 
 def search(name: str, of: Problem, renders: int | None = None) -> Found:
     """Search by name; all but `exhaustive` and `window` go on until they have drawn `renders`."""
-    if name == "exhaustive":
-        return exhaustive(of)
+    log = Log(of)
+    if name == "exhaustive":  # every ratio with every case: nothing is left to decide
+        for ratio in RATIOS:
+            log.images[ratio] = render(of.curve, of.cases, ratio, of.seed)
+            log.drawn[ratio] = np.ones(len(of.cases), dtype=bool)
+        return _found(log, 0)
     checks = LEADERS * HELD_OUT + len(of.cases)
-    racing = name != "gp"  # a Gaussian process learns from whole trials only
-    sampler = _sampler(name, of.seed)
-    log = Log()
-    enough = sampler.done if name == "window" else lambda _: log.spent(renders - checks)
-    run_study(of, sampler, racing, log, enough)
-    return _found(log, of, checks)
+    enough = partial(log.spent, None if renders is None else renders - checks)
+    order = [f"p{case}_s0" for case in of.order]
+    study = optuna.create_study()
+    run_search(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
+    return _found(log, checks)
 
 
-def exhaustive(of: Problem) -> Found:
-    """Every ratio with every case, without a study: nothing is left to decide."""
-    log = Log()
-    everything = np.ones(len(of.cases), dtype=bool)
-    log.rows += [(ratio, render(of.curve, of.cases, ratio, of.seed), everything) for ratio in RATIOS]
-    return _found(log, of, 0)
+def _experiment(name: str, seed: int) -> Experiment:
+    """As a user writes it: a gaussian process races no trial, the others do."""
+    trials = {} if name == "window" else {"trials": len(RATIOS) * 100}
+    merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": STEP}}
+    return parse_experiment(
+        {
+            "name": "simulated",
+            "models": {"a": "a.safetensors", "b": "b.safetensors"},
+            "merge": [merge],
+            "prompt": [{"text": "simulated"}],
+            "search": {"sampler": name, "seed": seed} | trials,
+        },
+        Path(),
+        "simulated",
+    )
 
 
-def run_study(
-    of: Problem, sampler: BaseSampler, racing: bool, log: Log, enough: Callable[[optuna.Study], bool]
-) -> None:
-    """Ask, race, tell, until it is enough."""
-    order = np.random.default_rng([of.seed, 2]).permutation(len(of.cases))
-    race = Race(order, gate=racing, worse=racing)
-    study = optuna.create_study(sampler=sampler, pruner=optuna.pruners.NopPruner())
-    best: tuple[float, NDArray[np.float64]] | None = None
-    while not enough(study):
-        trial = study.ask()
-        ratio = round(trial.suggest_float("ratio", 0.0, 1.0, step=STEP), 10)
-        images = render(of.curve, of.cases, ratio, of.seed)
-        losses = image_losses(images.verdicts, images.defects)
-        count = run_race(race, losses, best[1] if best else None)
-        drawn = np.zeros(len(losses), dtype=bool)
-        drawn[order[:count]] = True
-        log.add(ratio, images, drawn)
-        partial = count < len(losses)
-        mean = float(losses[drawn].mean())
-        summary = {
-            "survived": float((losses[drawn] < 1).mean()),
-            "dial": float(np.median(images.dials[drawn])),
-            "loss": mean,
-            "partial": partial,
-        }
-        trial.set_user_attr(SUMMARY, summary)
-        if partial:
-            study.tell(trial, state=TrialState.PRUNED)
-            continue
-        study.tell(trial, mean)
-        if best is None or mean < best[0]:
-            best = mean, losses
-
-
-def _sampler(name: str, seed: int) -> BaseSampler:
-    samplers = {"random": RandomSampler, "tpe": TPESampler, "gp": GPSampler}
-    return WindowSampler("ratio", seed=seed) if name == "window" else samplers[name](seed=seed)
-
-
-def _found(log: Log, of: Problem, checks: int) -> Found:
-    rows = sorted(log.rows, key=lambda row: row[0])
+def _found(log: Log, checks: int) -> Found:
+    ratios = sorted(log.images)
+    drawn = [log.drawn[ratio] for ratio in ratios]
+    images = [log.images[ratio] for ratio in ratios]
     return Found(
-        ratios=np.array([ratio for ratio, _, _ in rows]),
-        verdicts=np.array([np.where(drawn, images.verdicts, "") for _, images, drawn in rows]),
-        defects=np.array([np.where(drawn, images.defects, np.nan) for _, images, drawn in rows]),
-        prompts=of.cases.prompts,
+        ratios=np.array(ratios),
+        verdicts=np.array([np.where(d, i.verdicts, "") for d, i in zip(drawn, images, strict=True)]),
+        defects=np.array([np.where(d, i.defects, np.nan) for d, i in zip(drawn, images, strict=True)]),
+        prompts=log.of.cases.prompts,
         renders=log.renders + checks,
     )

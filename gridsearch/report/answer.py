@@ -62,6 +62,11 @@ class Doubt:
     prompts_needed: int | None = None
     finest: float | None = None
 
+    @property
+    def width(self) -> float | None:
+        """Of the curve's own interval now, before it is stretched to hold the recommended ratio."""
+        return self.narrowing[-1].width if self.narrowing else None
+
 
 @dataclass(frozen=True)
 class PromptView:

@@ -64,13 +64,13 @@ def with_narrowing(
     Args:
         wanted: where None, half of the present width, or as narrow as the ratios allow.
     """
-    losses = _losses(images)
-    if found.interval is None or losses is None or not found.chances:
+    if found.interval is None or not found.chances:
         return found
+    losses = _losses(images)
     steps = optimum.narrowing(*losses, resamples, seed, level)
     if not steps:
         return found
-    width, have, finest = found.interval.width, found.interval.prompts, _gap(losses[0], found.smoothed)
+    width, have, finest = steps[-1][1], found.interval.prompts, _gap(losses[0], found.smoothed)
     wanted = max(width / 2, finest) if wanted is None else wanted
     needed = None
     if width <= wanted:

@@ -83,7 +83,7 @@ def disagreement_text(found: Disagreement) -> str:
 
 def more_text(best: Slice) -> str:
     """How many more prompts would narrow the interval to the wanted width."""
-    now, wanted, have = best.interval.width, best.doubt.wanted_width, best.interval.prompts
+    now, wanted, have = best.doubt.width, best.doubt.wanted_width, best.interval.prompts
     if best.doubt.prompts_needed is None:
         return f"no prompts narrow it to {wanted:.3g}: the values tried are {best.doubt.finest:.3g} apart"
     if best.doubt.prompts_needed <= have:
@@ -101,7 +101,7 @@ def nearby_text(answer: Answer) -> str:
 def importances_text(answer: Answer) -> str:
     """The values that matter most, each with its share of what differs between trials."""
     said = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
-    return f"{', '.join(said)} of what differs between trials"
+    return f"of what differs between trials: {', '.join(said)}"
 
 
 def held_out_text(results: Results, answer: Answer) -> str:
@@ -111,9 +111,10 @@ def held_out_text(results: Results, answer: Answer) -> str:
     said = []
     for found in answer.confirmed[:NAMED]:
         name = value_text(trials[place][found.trial]) if place else f"trial {found.trial}"
-        said.append(f"{name} {found.held_out.sound} ({found.selection.sound})")
+        unseen, chosen = (of.sound.replace(" of ", "/") for of in (found.held_out, found.selection))
+        said.append(f"{name} {unseen} ({chosen})")
     prompts = answer.confirmed[0].held_out.prompts
-    return f"sound on {prompts} prompts kept apart (and where chosen): {', '.join(said)}"
+    return f"sound on {prompts} prompts kept apart (where chosen): {', '.join(said)}"
 
 
 def stopped_text(answer: Answer) -> str:

@@ -61,7 +61,7 @@ def _more(answer: Answer) -> list[dict]:
     found, best = [], answer.best
     if best.doubt.prompts_needed and best.doubt.prompts_needed > best.interval.prompts:
         width = f"{best.doubt.wanted_width:.3g}"
-        about = f"would narrow {best.interval.width:.3g} to {width}"
+        about = f"would narrow {best.doubt.width:.3g} to {width}"
         found.append(_fact("Prompts in all", f"about {best.doubt.prompts_needed}", about))
     if answer.confirmed and answer.confirmed[0].trial == best.trial:
         unseen = answer.confirmed[0].held_out

@@ -61,8 +61,9 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
 
-    def start(self, remaining: int, done: int, cases: int, references: bool) -> None:
-        """All is loaded: trials left and done, the images of each, whether references are drawn first."""
+    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
+        """All is loaded: trials left (at most, where the search ends by itself) and done, the images of each,
+        and whether references are drawn first."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
@@ -148,7 +149,8 @@ def _run_study(
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
     missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
-    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing)
+    most = experiment.search.sampler == "window"
+    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, most)
     store.save_facts(study, replace(facts, references=known or None))
 
     noted: set[str] = set()
