@@ -15,12 +15,13 @@ from gridsearch.exporting import export
 from gridsearch.fixed import fixed_trial
 from gridsearch.parents import open_parents, require_mode, warnings_about
 from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.replay import of_trial, open_merge, write_recipe
 from gridsearch.report.tables import load_results
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from gridsearch.setup import load_setup, merge_over
 from gridsearch.weights import keys_read
-from tests.test_merging import experiment, gridsearch, lora, settings  # noqa: F401
+from tests.test_merging import experiment, lora, settings  # noqa: F401
 from tests.test_run import FILE, Quiet
 
 VAE_BIAS = "first_stage_model.decoder.conv_in.bias"
@@ -67,11 +68,12 @@ def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
     step = {"models": ["base", ["burnt", "vpred"]], "ratio": [0.25, 0.5]}
     what = experiment(toy, step)
     run(what, FILE, tmp_path / "x", Budget(), Quiet())
-    trials = load_results(tmp_path / "x").trials
+    results = load_results(tmp_path / "x")
+    trials = results.trials
     assert list(trials["merged.model_b"]) == ["burnt", "vpred", "burnt", "vpred"]
     assert list(trials["ratio"]) == [0.25, 0.25, 0.5, 0.5]
     made = tmp_path / "made.safetensors"
-    assert gridsearch("export", tmp_path / "x", "--trial", 3, "-o", made).returncode == 0
+    export(of_trial(results, 3, []), made, Quiet())
 
     alone = fixed_trial(experiment(toy, step | {"models": ["base", "vpred"], "ratio": 0.5}), {})
     export(alone, tmp_path / "alone.safetensors", Quiet())
@@ -90,12 +92,10 @@ def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
         models = ["base", ["burnt", "vpred"]]
         ratio = [0.25, 0.5]"""
     )
-    values = ("--ratio", "merged.model_b=vpred", "--ratio", "merged=0.5")
-    done = gridsearch("merge", "x.toml", *values, "-o", "again.safetensors", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    again = open_merge(tmp_path / "x.toml", ["merged.model_b=vpred", "merged=0.5"])
+    export(again, tmp_path / "again.safetensors", Quiet())
     assert (tmp_path / "again.safetensors").read_bytes() == made.read_bytes()
-    done = gridsearch("merge", "x.toml", *values, "-o", "again.mecha", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    write_recipe(again, tmp_path / "again.mecha")
     assert "burnt" not in (tmp_path / "again.mecha").read_text("utf-8")
 
     longer = experiment(toy, step | {"models": ["base", ["burnt", "vpred", "base"]]})
