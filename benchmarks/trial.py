@@ -16,6 +16,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -123,10 +124,16 @@ def here(number: int, setup: Setup, ratio: float) -> Seconds:
     and bookkeeping. `score` is that thread's.
     """
     parameters = dict.fromkeys(setup.experiment.searched(), ratio)
+    spent = Counter()
+
+    def on_rung(_: list[dict], seconds: Seconds) -> bool:
+        spent.update(seconds)
+        return True
+
     began = time.perf_counter()
-    outcome = run_trial(number, parameters, setup, lambda *_: None)
-    rest = time.perf_counter() - began - outcome.seconds["merge"] - outcome.seconds["render"]
-    return {**outcome.seconds, "rest": rest}
+    run_trial(f"images/t{number:04}_", parameters, setup, setup.cases, lambda *_: None, on_rung)
+    rest = time.perf_counter() - began - spent["merge"] - spent["render"]
+    return {**spent, "rest": rest}
 
 
 def together(setup: Setup, sampling: Sampling, clock: Clock) -> float:

@@ -145,7 +145,7 @@ def test_a_collapse_on_one_prompt_of_sixteen_cannot_be_averaged_away(breaking):
 
     def outcome(renders):
         scores = [score(render, band) for render, band in zip(renders, bands, strict=True)]
-        return Outcome([{"verdict": s.verdict, "defect": s.defect} for s in scores], {})
+        return Outcome([{"verdict": s.verdict, "defect": s.defect} for s in scores], {}, len(scores))
 
     collapsed = outcome([breaking(pictures[0]), *pictures[1:]])
     paler = outcome([gained(picture, 0.6) for picture in pictures])
