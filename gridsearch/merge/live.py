@@ -52,11 +52,6 @@ def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
     return [key for key in live.pieces if live.holds.get(key) != terms[key]]
 
 
-def live_tensors(live: Live) -> dict[str, Tensor]:
-    """The live weights by name, for a fingerprint: a file key, and the piece's number."""
-    return {f"{key}#{i}": piece.view for key, own in live.pieces.items() for i, piece in enumerate(own)}
-
-
 def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
     """Make the live weights what `terms` says, file key by file key, the stale ones only.
 
