@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.search.answers import Judged
-from benchmarks.search.table import all_judged, judged
+from benchmarks.search.table import judged, studies_of
 
 PROMPTS = (1, 4, 8, 16, 32)
 STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
@@ -20,7 +20,7 @@ INK, FAINT = "#2b5c8a", "#999999"
 
 def draw_coverage(studies: int, path: Path) -> list[str]:
     """Search with `window` at every number of prompts, draw the picture, and say its figures in lines."""
-    found = {prompts: all_judged(judged, "window", studies, prompts) for prompts in PROMPTS}
+    found = {prompts: studies_of(judged, "window", studies, prompts) for prompts in PROMPTS}
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         _coverage(left, found)
@@ -41,7 +41,7 @@ def _coverage(axis, found: dict[int, list[Judged]]) -> None:
     errors = 1.96 * np.sqrt(shares * (1 - shares) / studies)
     axis.axhline(0.95, color=FAINT, linewidth=1, linestyle="--")
     axis.errorbar(list(several), shares, errors, color=INK, marker="o", capsize=3)
-    axis.annotate("one prompt:\na guess,\nno interval", (1, 0.8), ha="center", color=FAINT)
+    axis.annotate("one prompt:\na guess,\nno interval", (1, 0.8), ha="left", color=FAINT)
     axis.set_ylim(0.7, 1)
     axis.set_xlim(0.7, 45)
     axis.set_title(f"The 95% interval holds the best ratio\n(share of {studies} simulated studies)")

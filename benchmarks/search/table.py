@@ -28,49 +28,59 @@ cover   the 95% interval holds that optimum; width: its mean
 narrow  in as many studies with a window 0.02 wide, a surviving ratio is found"""
 
 
-def judged(name: str, prompts: int, seed: int) -> Judged:
-    """One study, searched and held against its truth."""
+def judged(name: str, prompts: int, seed: int, renders: int | None) -> Judged:
+    """One study, searched and held against its truth; see `search` for `renders`."""
     of = problem(seed, prompts)
-    return judge(of, searched(name, of))
+    return judge(of, _quietly(name, of, renders))
 
 
-def finds_narrow(name: str, prompts: int, seed: int) -> bool:
-    """Whether a ratio that survives is found where the window is narrow."""
-    window, _ = survival(searched(name, problem(seed, prompts, width=NARROW)))
-    return window is not None
+def narrow(name: str, prompts: int, seed: int, renders: int | None) -> tuple[int, bool]:
+    """(renders, whether a ratio that survives is found) in a study whose window is narrow."""
+    found = _quietly(name, problem(seed, prompts, width=NARROW), renders)
+    return found.renders, survival(found)[0] is not None
 
 
-def searched(name: str, of: Problem) -> Found:
-    """What a search finds; where it does not end by itself, with as many renders as `window` takes."""
+def _quietly(name: str, of: Problem, renders: int | None) -> Found:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    renders = None if name in ("exhaustive", "window") else search("window", of).renders
     return search(name, of, renders)
 
 
-def all_judged(study: Callable, name: str, studies: int, prompts: int = PROMPTS) -> list:
-    """What `study` says of so many seeds, in two processes."""
+def studies_of(
+    study: Callable, name: str, count: int, prompts: int = PROMPTS, renders: Sequence[int] | None = None
+) -> list:
+    """What `study` says of so many seeds, in two processes; `renders` are each one's budget."""
+    budgets = renders or [None] * count
     with ProcessPoolExecutor(PROCESSES) as pool:
-        return list(pool.map(partial(study, name, prompts), range(studies), chunksize=4))
+        return list(pool.map(partial(study, name, prompts), range(count), budgets, chunksize=4))
 
 
 def table(names: Sequence[str], studies: int) -> Iterator[str]:
     """The lines, each as soon as it is known."""
     everything = len(RATIOS) * PROMPTS
     yield HEAD.format(studies=studies, prompts=PROMPTS, all=everything)
-    for name in names:
-        wide = all_judged(judged, name, studies)
-        narrow = all_judged(finds_narrow, name, studies)
-        yield row(name, wide, narrow, everything)
+    known: dict[str, tuple[list[Judged], list[tuple[int, bool]]]] = {}
+    for name in (*(["window"] if set(names) - {"exhaustive"} else []), *names):
+        if name in known:
+            continue
+        budgets = [None, None]
+        if name not in ("exhaustive", "window"):
+            wide, small = known["window"]
+            budgets = [[one.renders for one in wide], [renders for renders, _ in small]]
+        known[name] = (
+            studies_of(judged, name, studies, renders=budgets[0]),
+            studies_of(narrow, name, studies, renders=budgets[1]),
+        )
+        yield row(name, *known[name], everything)
     yield FOOT
 
 
-def row(name: str, wide: Sequence[Judged], narrow: Sequence[bool], everything: int) -> str:
+def row(name: str, wide: Sequence[Judged], small: Sequence[tuple[int, bool]], everything: int) -> str:
     renders = [100 * one.renders / everything for one in wide]
     shares = [
         100 * np.mean([getattr(one, field) for one in wide])
         for field in ("edges", "edges_of_all", "best", "taken", "covered")
     ]
     width = np.mean([one.width for one in wide])
-    found = 100 * np.mean(narrow)
+    found = 100 * np.mean([found for _, found in small])
     cells = " ".join(f"{share:6.1f}" for share in shares)
     return f"{name:<11} {np.mean(renders):7.1f} {max(renders):5.1f} {cells} {width:7.3f} {found:7.1f}"
