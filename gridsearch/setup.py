@@ -141,10 +141,11 @@ def parent_fingerprint(setup: Setup, name: str) -> str:
 
 
 def pure_models(experiment: Experiment) -> tuple[str, ...]:
-    """The models that a ratio of 0 or 1 leaves unmixed."""
+    """The models that a ratio of 0 or 1 leaves unmixed; none where it is searched which models these are."""
     (last, *earlier) = reversed(experiment.merge)
     between_two = last.method in ("weighted_sum", "slerp") and not earlier
-    return experiment.merged_models() if between_two else ()
+    chosen = all(isinstance(name, str) for name in last.models)
+    return experiment.merged_models() if between_two and chosen else ()
 
 
 def draw_references(setup: Setup, known: Sequence[Mapping], on_image: Callable[[Drawn], None]) -> list[dict]:

@@ -212,7 +212,7 @@ def show_plan(plan: Any) -> None:
         title=escape(f"plan for {experiment.name}"), box=box.SIMPLE, show_header=False, title_justify="left"
     )
     for step in experiment.merge:
-        table.add_row(escape(step.name), escape(f"{step.method} of {', '.join(step.models)}"))
+        table.add_row(escape(step.name), escape(f"{step.method} of {step.inputs_text()}"))
     table.add_row("VAE", escape(_component_text(experiment.vae_source())))
     table.add_row("text encoders", escape(_component_text(experiment.components.text_encoders)))
     for name, values in plan.searched.items():

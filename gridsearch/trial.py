@@ -34,7 +34,7 @@ def run_trial(
             to go on.
     """
     experiment = setup.experiment.at(parameters)
-    sampling = sampling_of(experiment.render, setup.parents)
+    sampling = sampling_of(experiment.render, setup.parents.of(experiment))
 
     began = time.perf_counter()
     terms = setup.weights.terms(experiment)

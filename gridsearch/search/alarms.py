@@ -1,6 +1,7 @@
 """What is said in the middle of the night: two different trials have drawn the same pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import optuna
 
@@ -8,21 +9,30 @@ from gridsearch import honesty, store
 from gridsearch.errors import GridsearchError
 from gridsearch.search.loop import Told, parameters_of
 from gridsearch.search.race import id_of
+from gridsearch.search.twins import pictures_of
 
 
 def alarming(
-    study: optuna.Study, on_trial: Callable[[Told], None], note: Callable[[str], None]
+    study: optuna.Study,
+    settings: Mapping[str, Any],
+    on_trial: Callable[[Told], None],
+    note: Callable[[str], None],
 ) -> Callable[[Told], None]:
-    """`on_trial`, and a note with it where a trial's pictures are all another's, whose parameters are not."""
+    """`on_trial`, and a note with it where a trial's pictures are all another's, and should not be.
+
+    Args:
+        settings: the experiment, as plain data.
+    """
     ended = study.get_trials(deepcopy=False, states=store.ENDED)
     drawn = {trial.number: _digests(store.images_of(trial)) for trial in ended}
-    made = {trial.number: parameters_of(trial) for trial in ended}
+    made = {trial.number: pictures_of(settings, parameters_of(trial)) for trial in ended}
 
     def told(trial: Told) -> None:
         on_trial(trial)
         if isinstance(trial.outcome, GridsearchError):
             return
-        drawn[trial.number], made[trial.number] = _digests(trial.outcome.images), trial.parameters
+        drawn[trial.number] = _digests(trial.outcome.images)
+        made[trial.number] = pictures_of(settings, trial.parameters)
         twins = [a for a, b in honesty.identical(drawn) if b == trial.number and made[a] != made[b]]
         if twins:
             note(

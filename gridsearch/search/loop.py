@@ -17,6 +17,7 @@ from gridsearch.search.pruner import Racing
 from gridsearch.search.race import Evaluate, run_cases
 from gridsearch.search.sampler import make_sampler
 from gridsearch.search.space import grid, main_parameter, suggest
+from gridsearch.search.twins import pictures_of
 from gridsearch.search.window_sampler import WindowSampler
 
 FAILURES_IN_A_ROW = 3
@@ -93,6 +94,7 @@ def search(
     """
     study.set_user_attr(store.DONE, None)
     failures = 0
+    settings = experiment.model_dump(mode="json")
     racing = Racing(edges=experiment.search.sampler == "window") if experiment.search.races() else None
     while (done := _done(study, experiment, enough)) is None:
         if not budget.allows(study):
@@ -100,9 +102,11 @@ def search(
         trial = _next_trial(study, experiment)
         parameters = suggest(trial, experiment)
         try:
-            outcome, stopped = _same_before(study, trial, parameters, order) or run_cases(
-                study, trial, parameters, order, racing, evaluate
-            )
+            twin = _twin(study, trial, settings, parameters)
+            if twin is None:
+                outcome, stopped = run_cases(study, trial, parameters, order, racing, evaluate)
+            else:
+                outcome, stopped = _copied(trial, twin, len(order))
         except RunFailed as error:
             trial.set_user_attr(store.REASON, error.lines[0])
             study.tell(trial, state=TrialState.FAIL)
@@ -192,19 +196,22 @@ def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
-def _same_before(
-    study: optuna.Study, trial: optuna.Trial, parameters: Mapping[str, Any], order: Sequence[str]
-) -> tuple[Outcome, str | None] | None:
-    """What an ended trial with the same parameters found: another would draw the same images again."""
+def _twin(
+    study: optuna.Study, trial: optuna.Trial, settings: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> FrozenTrial | None:
+    """An ended trial that drew the pictures which this one, without any of its own yet, would draw."""
     if store.rungs_of(study._storage.get_trial(trial._trial_id)):
-        return None  # it has some of its own
-    for twin in study.get_trials(deepcopy=False, states=store.ENDED):
-        if parameters_of(twin) == tidied(parameters):
-            rows = store.images_of(twin)
-            outcome = Outcome(rows, dict.fromkeys(store.seconds_of(twin), 0.0), len(order))
-            store.record_rung(trial, 0, rows, outcome.seconds)
-            return outcome, twin.user_attrs.get(store.REASON)
-    return None
+        return None
+    wanted = pictures_of(settings, parameters)
+    ended = study.get_trials(deepcopy=False, states=store.ENDED)
+    return next((one for one in ended if pictures_of(settings, parameters_of(one)) == wanted), None)
+
+
+def _copied(trial: optuna.Trial, twin: FrozenTrial, cases: int) -> tuple[Outcome, str | None]:
+    """The twin's images as this trial's, at no cost; stopped where that was."""
+    rows, nothing = store.images_of(twin), dict.fromkeys(store.seconds_of(twin), 0.0)
+    store.record_rung(trial, 0, rows, nothing)
+    return Outcome(rows, nothing, cases), twin.user_attrs.get(store.REASON)
 
 
 def parameters_of(trial: FrozenTrial) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import optuna
 import torch
 
 from gridsearch import store
+from gridsearch.dependence import dependent_notes, require_dependent
 from gridsearch.drawing import DRAWING, provenance, usual_notes
 from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
@@ -87,6 +88,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     parents = open_parents(experiment)
     require_mode(experiment, parents)
     require_suits(experiment)
+    require_dependent(experiment)
     standard = opened(experiment.score)
     earlier = store.read_study(out) if store.has_study(out) else None
     facts = _facts(experiment, file, parents, listener, earlier and earlier.facts)
@@ -97,7 +99,8 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
     setup = load_setup(experiment, parents, out, listener, hashes, standard)
     adapters = adapter_notes(setup.weights.adapters)
-    notes = warnings_about(experiment, parents) + usual_notes(experiment.render)
+    notes = warnings_about(experiment, parents) + dependent_notes(experiment)
+    notes += usual_notes(experiment.render)
     for note in notes + foreign_settings(experiment) + adapters + residence_notes(setup.residence):
         listener.note(note)
     with store.locked(out):
@@ -169,7 +172,7 @@ def _run_study(
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     evaluate = _evaluate("images/t", facts.order, setup, listener, noted)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
-    told = alarming(study, listener.trial, listener.note)
+    told = alarming(study, facts.experiment, listener.trial, listener.note)
     if search(study, experiment, facts.order, budget, evaluate, told, enough):
         _check(study, facts, setup, budget, listener, noted)
 

@@ -11,7 +11,7 @@ from gridsearch.experiment import parse_experiment
 from gridsearch.loss import image_losses
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
 from gridsearch.search.grow import grown, has_grown
-from gridsearch.search.loop import Budget, parameters_of, search
+from gridsearch.search.loop import Budget, enqueue_missing, parameters_of, search
 from tests.search.test_loop import row
 
 ORDER = [f"p{i}_s1" for i in range(1, 13)]
@@ -226,3 +226,21 @@ def test_checks_go_on_where_they_were_interrupted(tmp_path):
             parameters_of(t) for t in store.read_study(tmp_path).trials
         ]
         assert len(study.trials) == 10
+
+
+def test_what_cannot_differ_is_drawn_once(tmp_path):
+    """At ratio 0 it does not matter which of a series the second model is."""
+    table = {
+        "name": "x",
+        "models": {name: f"{name}.safetensors" for name in "abc"},
+        "merge": [{"models": ["a", ["b", "c"]], "ratio": [0.0, 0.5]}],
+        "prompt": [{"text": "x"}],
+    }
+    what = parse_experiment(table, Path(), "x")
+    store.write_study(tmp_path, facts_of(what, ["p1_s1"]))
+    painter = Painter(["p1_s1"])
+    with store.open_study(tmp_path) as study:
+        enqueue_missing(study, what)
+        search(study, what, ["p1_s1"], Budget(), painter, lambda _: None)
+    assert sorted(ratio for ratio, _ in painter.drawn) == [0.0, 0.5, 0.5]
+    assert all(store.images_of(trial) for trial in store.read_study(tmp_path).trials)
