@@ -14,6 +14,7 @@ from gridsearch.report.front import GOALS, front
 from gridsearch.report.held_out import confirmations, unmask
 from gridsearch.report.importance import importances
 from gridsearch.report.labels import is_number
+from gridsearch.report.recommend import recommended
 from gridsearch.report.results import Results
 from gridsearch.report.sentence import sentence
 from gridsearch.report.ties import tied_with
@@ -106,17 +107,17 @@ def _answer_slice(
     main = main_parameter(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
     can_win = trials[~is_partial(trials)]
-    best = (
-        _middle_of_the_best(can_win, own)
-        if chosen is None
-        else can_win.set_index("trial", drop=False).loc[chosen]
-    )
+    doubt = curve.doubt(own, **bootstrap) if main else curve.NOTHING
+    if chosen is None:
+        best = recommended(can_win, own, doubt.smoothed if doubt.interval else None, share)
+    else:
+        best = can_win.set_index("trial", drop=False).loc[chosen]
     survived = trials.groupby("at")["survived"].mean()
     return _slice(
         settings,
         best,
         results,
-        doubt=curve.doubt(own, float(best["at"]), **bootstrap) if main else curve.NOTHING,
+        doubt=curve.holding(doubt, float(best["at"])),
         window=find_window(survived, own, best["at"], share) if main else None,
         estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if main else (),
     )
@@ -159,41 +160,6 @@ def _in_full(
     own = images.merge(trials[["trial", "at"]], on="trial")
     narrowed = curve.with_narrowing(best.doubt, own, results.wanted_width, **bootstrap)
     return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))
-
-
-def _middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
-    """The trial with the most survivors and then the least defect; of a run of equals, the middle one.
-
-    Equals are neighbours along the ratio with the same survivors and a defect that is not worse by more
-    than one standard error of the paired difference (Breiman et al. 1984, the one-standard-error rule).
-    """
-    trials = trials.reset_index(drop=True)
-    leader = int(trials.sort_values(["survived", "defect"], ascending=[False, True]).index[0])
-    cases = images.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
-    equal = [
-        row["survived"] == trials["survived"][leader]
-        and _no_worse(cases, int(row["trial"]), int(trials["trial"][leader]))
-        for _, row in trials.iterrows()
-    ]
-    low = high = leader
-    while low > 0 and equal[low - 1]:
-        low -= 1
-    while high < len(trials) - 1 and equal[high + 1]:
-        high += 1
-    run = trials.iloc[low : high + 1]
-    middle = (run["at"].iloc[0] + run["at"].iloc[-1]) / 2
-    nearest = run.assign(distance=(run["at"] - middle).abs().round(10)).sort_values(["distance", "defect"])
-    return nearest.iloc[0]
-
-
-def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
-    if trial == leader:
-        return True
-    if trial not in cases or leader not in cases:
-        return False
-    difference = (cases[trial] - cases[leader]).groupby("prompt_id").mean().dropna()
-    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return bool(difference.mean() <= error + 1e-9)
 
 
 def _tied(best: Slice, complete: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:

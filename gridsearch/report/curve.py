@@ -13,12 +13,11 @@ FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
 NOTHING = Doubt(None, None, "no ratio was searched")
 
 
-def doubt(images: pd.DataFrame, best: float, level: float, resamples: int, seed: int) -> Doubt:
+def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
     """How sure the best ratio is; see `gridsearch.report.optimum`.
 
     Args:
         images: columns at (the ratio), prompt_id, loss. A stopped trial has none of some prompts.
-        best: the recommended ratio, which the interval holds.
     """
     losses = _losses(images)
     if losses is None:
@@ -29,13 +28,19 @@ def doubt(images: pd.DataFrame, best: float, level: float, resamples: int, seed:
     if prompts == 1:
         return Doubt(centre, None, "one prompt only: this is a guess")
     low, high = optimum.interval(ratios, centre, draws, level)
-    # where the best trial and the smooth curve disagree, both stay possible
-    low, high = round(min(low, best), 6), round(max(high, best), 6)
     note = (
         f"only {prompts} prompts: the true doubt is wider than this interval" if prompts < FEW_PROMPTS else ""
     )
-    found = Interval(low, high, level, prompts, resamples)
+    found = Interval(round(low, 6), round(high, 6), level, prompts, resamples)
     return Doubt(centre, found, note, _chances(ratios, draws))
+
+
+def holding(found: Doubt, best: float) -> Doubt:
+    """The same with the recommended ratio in the interval: where the two disagree, both are possible."""
+    if found.interval is None:
+        return found
+    low, high = min(found.interval.low, round(best, 6)), max(found.interval.high, round(best, 6))
+    return replace(found, interval=replace(found.interval, low=low, high=high))
 
 
 def _losses(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

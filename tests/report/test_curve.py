@@ -30,7 +30,7 @@ def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said
     monkeypatch.setattr(optimum, "prompts_for", lambda *_: 64)
     images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
     images = images.assign(at=images["ratio"])
-    doubt = curve.doubt(images, 0.6, 0.95, 100, 0)
+    doubt = curve.doubt(images, 0.95, 100, 0)
     doubt = replace(doubt, smoothed=0.58, interval=Interval(0.4, 0.7, 0.95, 4, 100))
     found = curve.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
     assert found.prompts_needed == needed

@@ -28,10 +28,10 @@ def rows(sound: dict[int, list[int]], prompts: str, seeds: int = 4) -> pd.DataFr
     return images.assign(loss=image_losses(images["verdict"], images["defect"]))
 
 
-SELECTION = {38: [2] * 8, 40: [4] * 8, 42: [4] * 7 + [3], 44: [4] * 7 + [3], 50: [0] * 8}
-LUCKY = {40: [0, 1, 0, 3], 42: [4, 4, 4, 4], 44: [4, 4, 3, 4]}  # 4 of 16, 16 of 16, 15 of 16
-HONEST = {40: [4, 4, 3, 4], 42: [4, 3, 4, 4], 44: [4, 4, 4, 4]}
-HARDER = {40: [1, 0, 2, 1], 42: [1, 1, 1, 1], 44: [0, 1, 2, 1]}
+SELECTION = {38: [2] * 8, 40: [4] * 7 + [3], 42: [4] * 8, 44: [4] * 7 + [3], 50: [0] * 8}
+LUCKY = {42: [0, 1, 0, 3], 40: [4, 4, 4, 4], 44: [4, 4, 3, 4]}  # 4 of 16, 16 of 16, 15 of 16
+HONEST = {42: [4, 4, 3, 4], 40: [4, 3, 4, 4], 44: [4, 4, 4, 4]}
+HARDER = {42: [1, 0, 2, 1], 40: [1, 1, 1, 1], 44: [0, 1, 2, 1]}
 
 
 def run(held_out: dict):
@@ -42,25 +42,25 @@ def run(held_out: dict):
 
 def test_a_lucky_winner_makes_way_for_the_one_that_holds_up_best():
     results = run(LUCKY)
-    assert analyse(replace(results, checks=pd.DataFrame())).best.ratio == 0.40
+    assert analyse(replace(results, checks=pd.DataFrame())).best.ratio == 0.42
     answer = analyse(results)
-    assert (answer.best.ratio, answer.parameters) == (0.42, {"ratio": 0.42})
-    assert (answer.unmasked.trial, answer.unmasked.instead) == (40, 42)
-    assert answer.sentence.startswith("Take ratio 0.42: 31 of 32 images are sound")
+    assert (answer.best.ratio, answer.parameters) == (0.40, {"ratio": 0.40})
+    assert (answer.unmasked.trial, answer.unmasked.instead) == (42, 40)
+    assert answer.sentence.startswith("Take ratio 0.40: 31 of 32 images are sound")
     assert answer.sentence.endswith(
-        "Ratio 0.40 won on the selection prompts by luck: on the prompts kept apart 4 of 16 of its images "
+        "Ratio 0.42 won on the selection prompts by luck: on the prompts kept apart 4 of 16 of its images "
         "are sound, and 16 of 16 of the recommended one's."
     )
     best = best_dict(results, answer)
-    assert best["recipe"]["merge"][0]["ratio"] == 0.42
-    assert best["unmasked"]["named"] == "ratio 0.40"
+    assert best["recipe"]["merge"][0]["ratio"] == 0.40
+    assert best["unmasked"]["named"] == "ratio 0.42"
     assert [check["state"] for check in best["checks"]][-1] == "alarm"
-    assert answer.best.interval.low <= 0.42 <= answer.best.interval.high
+    assert answer.best.interval.low <= 0.40 <= answer.best.interval.high
 
 
 def test_an_honest_winner_stays_though_another_has_one_sound_image_more():
     answer = analyse(run(HONEST))
-    assert (answer.best.ratio, answer.unmasked) == (0.40, None)
+    assert (answer.best.ratio, answer.unmasked) == (0.42, None)
     assert "by luck" not in answer.sentence
     assert answer.checks[-1].state == "passed"
     assert "15 of 16 images are sound on 4 prompts" in answer.checks[-1].text
@@ -68,14 +68,14 @@ def test_an_honest_winner_stays_though_another_has_one_sound_image_more():
 
 def test_prompts_that_are_harder_for_all_move_nothing_and_are_told():
     answer = analyse(run(HARDER))
-    assert (answer.best.ratio, answer.unmasked) == (0.40, None)
+    assert (answer.best.ratio, answer.unmasked) == (0.42, None)
     assert answer.checks[-1].state == "alarm"
     assert "they may be harder" in answer.checks[-1].text
 
 
 def test_both_figures_of_every_leader():
-    first, second, third = confirmations(40, rows(SELECTION, "p"), rows(LUCKY, "h"))
-    assert [leader.trial for leader in (first, second, third)] == [40, 42, 44]
+    first, second, third = confirmations(42, rows(SELECTION, "p"), rows(LUCKY, "h"))
+    assert [leader.trial for leader in (first, second, third)] == [42, 40, 44]
     assert (first.selection.sound, first.held_out.sound) == ("32 of 32", "4 of 16")
     assert second.selection.survived == pytest.approx(31 / 32)
     assert third.held_out.defect == pytest.approx((15 * 0.3 + 5.3) / 16)
@@ -83,7 +83,7 @@ def test_both_figures_of_every_leader():
 
 
 def test_one_held_out_prompt_proves_nothing():
-    assert unmask(40, rows(SELECTION, "p"), rows({40: [0], 42: [4]}, "h")) is None
+    assert unmask(42, rows(SELECTION, "p"), rows({42: [0], 40: [4]}, "h")) is None
 
 
 def equally_good(rng, leaders: int, prompts: str, count: int, seeds: int = 4) -> pd.DataFrame:

@@ -1,0 +1,67 @@
+"""Which trial of a curve to recommend."""
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.report.ties import tied_with
+
+
+def recommended(
+    trials: pd.DataFrame, images: pd.DataFrame, smoothed: float | None, share: float
+) -> pd.Series:
+    """Of the trials that cannot be told from the best by rank, the one nearest to the smooth curve's optimum.
+
+    A rank is made on these prompts, and of many ratios one is lucky; the curve leans on its neighbours too.
+    On simulated curves the trial next to the optimum is nearer to the truth than the best by rank.
+
+    Args:
+        trials: a row per trial that may win, with `at`, its ratio; ascending.
+        images: of these, with `at`.
+        smoothed: where the smooth curve is least; None where there is none to trust, and the rank decides.
+        share: what a trial must keep of its images to be recommended for its place alone.
+    """
+    leader = middle_of_the_best(trials, images)
+    if smoothed is None or leader["survived"] < share:
+        return leader
+    alive = trials[trials["survived"] >= share]
+    rows = images[images["trial"].isin(alive["trial"])]
+    defects = rows.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
+    tied = tied_with(int(leader["trial"]), defects)
+    equals = alive[alive["trial"].isin([leader["trial"], *tied])]
+    near = equals.assign(distance=(equals["at"] - smoothed).abs().round(10), lost=-equals["survived"])
+    return near.sort_values(["distance", "lost", "defect"]).iloc[0].drop(["distance", "lost"])
+
+
+def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
+    """The trial with the most survivors and then the least defect; of a run of equals, the middle one.
+
+    Equals are neighbours along the ratio with the same survivors and a defect that is not worse by more
+    than one standard error of the paired difference (Breiman et al. 1984, the one-standard-error rule).
+    """
+    trials = trials.reset_index(drop=True)
+    leader = int(trials.sort_values(["survived", "defect"], ascending=[False, True]).index[0])
+    cases = images.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
+    equal = [
+        row["survived"] == trials["survived"][leader]
+        and _no_worse(cases, int(row["trial"]), int(trials["trial"][leader]))
+        for _, row in trials.iterrows()
+    ]
+    low = high = leader
+    while low > 0 and equal[low - 1]:
+        low -= 1
+    while high < len(trials) - 1 and equal[high + 1]:
+        high += 1
+    run = trials.iloc[low : high + 1]
+    middle = (run["at"].iloc[0] + run["at"].iloc[-1]) / 2
+    nearest = run.assign(distance=(run["at"] - middle).abs().round(10)).sort_values(["distance", "defect"])
+    return nearest.iloc[0]
+
+
+def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
+    if trial == leader:
+        return True
+    if trial not in cases or leader not in cases:
+        return False
+    difference = (cases[trial] - cases[leader]).groupby("prompt_id").mean().dropna()
+    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return bool(difference.mean() <= error + 1e-9)
