@@ -2,8 +2,6 @@
 
 import os
 import sys
-import time
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +14,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import typer
 
 from gridsearch import __version__, terminal
+from gridsearch.deadline import deadline
 from gridsearch.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.units import size
 
@@ -115,7 +114,7 @@ def run(
     """Run an experiment, or resume it where it stopped."""
     experiment = _checked(experiment_file)
     out = out or _default_folder(experiment.name)
-    deadline = _deadline(hours, until)
+    end = deadline(hours, until)
 
     with terminal.Progress() as progress:
         progress.loading()
@@ -123,7 +122,7 @@ def run(
         from gridsearch.search.run import run as run_experiment
 
         try:
-            run_experiment(experiment, experiment_file, out, Budget(trials, deadline), progress)
+            run_experiment(experiment, experiment_file, out, Budget(trials, end), progress)
         except KeyboardInterrupt:
             progress.stop()
             _write_what_there_is(out)
@@ -163,24 +162,6 @@ def _write_what_there_is(out: Path) -> None:
 
 def _default_folder(name: str) -> Path:
     return Path("results") / name
-
-
-def _deadline(hours: float | None, until: str | None) -> float | None:
-    """The earlier of both limits, in `time.time()` seconds."""
-    limits = []
-    if hours is not None:
-        limits.append(time.time() + hours * 3600)
-    if until is not None:
-        try:
-            clock = datetime.strptime(until, "%H:%M")
-        except ValueError:
-            raise BadInput(
-                f"{until!r} is no time of day.", where="--until", fix="Write it as 07:30."
-            ) from None
-        now = datetime.now()
-        end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-        limits.append((end if end > now else end + timedelta(days=1)).timestamp())
-    return min(limits, default=None)
 
 
 # -- after the run
@@ -359,7 +340,14 @@ def export(
 
     results = load_results(folder)
     _require_images(results)
-    number = analyse(results).best.trial if trial is None else trial
+    best = analyse(results).best
+    if best is None and trial is None:
+        raise BadInput(
+            "Every trial so far was stopped, so that none is the best.",
+            where=folder,
+            fix="Name one with --trial, or run it further.",
+        )
+    number = best.trial if trial is None else trial
     if number not in set(results.trials["trial"]):
         raise BadInput(
             f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."

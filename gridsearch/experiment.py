@@ -121,6 +121,13 @@ class Experiment(Recipe):
             raise ValueError(
                 f'search.sampler = "{self.search.sampler}" needs a number of trials: search.trials = 40'
             )
+        if self.search.sampler == "nsga2" and self.search.racing:
+            raise ValueError("Optuna stops no trial of nsga2's, which has two goals: leave search.racing out")
+        if self.search.width is not None and self.search.sampler in ("grid", "nsga2"):
+            raise ValueError(
+                f"search.width ends a search that asks for one trial after another until the best is known; "
+                f"{self.search.sampler} does not: leave it out"
+            )
         if self.search.sampler != "grid":
             return self
         for name, values in self.searched().items():

@@ -5,9 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import optuna
 import pydantic
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.errors import BadInput
@@ -19,7 +18,7 @@ from gridsearch.render.cases import Case, case_id, cases_of
 from gridsearch.score.image import read_image
 from gridsearch.scoring import Scoring
 from gridsearch.search.grow import order_of
-from gridsearch.search.race import losses_by_step
+from gridsearch.search.race import LAST_STEP, NEVER_BEST, losses_by_step
 from gridsearch.validation import bad_key
 
 
@@ -63,9 +62,9 @@ def _rescore_locked(
     known = {case.id: case for case in cases}
     judged = partial(_judged_again, folder, known, standard, advance)
     order = order_of(facts)
-    objectives = experiment.search.objectives()
-    trials = [_rescored(trial, judged, order, objectives) for trial in stored.trials]
-    checks = [_rescored(check, judged, order, ("value",)) for check in stored.checks]
+    trials = [_rescored(trial, judged, order, experiment.search.objectives()) for trial in stored.trials]
+    trials = [_never_best(trial, trials) for trial in trials]
+    checks = [_rescored(check, judged, (), ("value",)) for check in stored.checks]
 
     settings = facts.experiment | {"score": experiment.score.model_dump(mode="json")}
     facts = replace(facts, experiment=settings, references=references)
@@ -125,14 +124,20 @@ def _rescored(
     if store.SUMMARY in attrs:
         attrs[store.SUMMARY] = outcome.summary()
     ended = trial.state in store.ENDED
-    again = optuna.trial.create_trial(
-        state=trial.state,
+    return store.copied(
+        trial,
         values=outcome.values(objectives) if ended else None,
-        params=trial.params,
-        distributions=trial.distributions,
         user_attrs=attrs,
-        system_attrs=trial.system_attrs,
-        intermediate_values=losses_by_step(rows, order) if trial.intermediate_values else None,
+        intermediate_values=losses_by_step(rows, order) if trial.intermediate_values else {},
     )
-    again.datetime_start, again.datetime_complete = trial.datetime_start, trial.datetime_complete
-    return again
+
+
+def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
+    """The same trial; where a race stopped it, with what it counts as beside the best of all."""
+    if trial.state != TrialState.PRUNED:
+        return trial
+    best = min((one.value for one in trials if one.state == TrialState.COMPLETE), default=0.0)
+    value = max(trial.value, best + NEVER_BEST)
+    return store.copied(
+        trial, values=[value], intermediate_values=trial.intermediate_values | {LAST_STEP: value}
+    )

@@ -13,8 +13,7 @@ from gridsearch.drawing import native_sampling, usual_value
 from gridsearch.experiment import Experiment
 from gridsearch.judging import Standard, opened
 from gridsearch.keeping import Origin, keep
-from gridsearch.merge.collapse import Terms, lent_by
-from gridsearch.merge.fingerprint import fingerprint
+from gridsearch.merge.collapse import Terms
 from gridsearch.merge.identity import short_hash
 from gridsearch.merge.live import Live, merge_live, stale_keys
 from gridsearch.merge.sources import DTYPES, Residence, held, residence
@@ -119,33 +118,6 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
     if any(is_text(key) for key in stale_keys(setup.live, terms)):
         setup.renderer.encoded.clear()  # before the merge, which may fail half way
     merge_live(setup.live, terms)
-
-
-def live_fingerprint(live: Live) -> str:
-    """What tells the weights that draw now from any others, on whatever device."""
-    return fingerprint(
-        {f"{key} {i}": piece.view for key, pieces in live.pieces.items() for i, piece in enumerate(pieces)}
-    )
-
-
-def parent_fingerprint(setup: Setup, name: str) -> str:
-    """The same of a parent's own file, read past all merging; what the experiment lends stays lent."""
-    views = {}
-    for key, pieces in setup.live.pieces.items():
-        source = lent_by(setup.experiment, key) or name
-        own = setup.weights.files[source].tensor(key).to(setup.live.dtypes[key])
-        for i, piece in enumerate(pieces):
-            rows = own[piece.rows] if own.ndim else own
-            views[f"{key} {i}"] = rows.reshape(piece.view.shape).to(piece.view.dtype)
-    return fingerprint(views)
-
-
-def pure_models(experiment: Experiment) -> tuple[str, ...]:
-    """The models that a ratio of 0 or 1 leaves unmixed; none where it is searched which models these are."""
-    (last, *earlier) = reversed(experiment.merge)
-    between_two = last.method in ("weighted_sum", "slerp") and not earlier
-    chosen = all(isinstance(name, str) for name in last.models)
-    return experiment.merged_models() if between_two and chosen else ()
 
 
 def draw_references(setup: Setup, known: Sequence[Mapping], on_image: Callable[[Drawn], None]) -> list[dict]:

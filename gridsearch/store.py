@@ -17,7 +17,7 @@ from typing import Any
 import filelock
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import URL
 
 from gridsearch.errors import BadInput, RunFailed
@@ -33,9 +33,11 @@ _RUNG = "rung "  # and its number: its images and seconds, as they came
 SUMMARY = "summary"
 WEIGHTS = "weights"
 REASON = "reason"
+WHOLE = "whole"  # of a trial that is drawn further: nothing stopped it before
 DONE = "done"  # of a study: why it needs no further trial
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -245,7 +247,11 @@ def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = No
     if facts.experiment["search"]["sampler"] == "grid":
         # A kill while the grid was being queued leaves fewer trials than planned.
         return max(queued, facts.planned - len(states))
-    return queued if done else max(queued, facts.planned - sum(state in ENDED for state in states))
+    if done:
+        return queued
+    # `window` ends by itself: how many trials that takes is a guess
+    least = 1 if facts.experiment["search"]["sampler"] == "window" else 0
+    return max(queued, least, facts.planned - sum(state in ENDED for state in states))
 
 
 # -- a trial's rows
@@ -259,7 +265,12 @@ def record_rung(
 
 
 def rungs_of(trial: FrozenTrial) -> int:
-    return sum(key.startswith(_RUNG) for key in trial.user_attrs)
+    return len(rungs(trial))
+
+
+def rungs(trial: FrozenTrial) -> dict[str, Any]:
+    """The attributes that hold a trial's rungs."""
+    return {key: value for key, value in trial.user_attrs.items() if key.startswith(_RUNG)}
 
 
 def images_of(trial: FrozenTrial) -> list[dict]:
@@ -278,20 +289,32 @@ def seconds_of(trial: FrozenTrial) -> dict[str, float]:
 
 def _kept(trial: FrozenTrial) -> list[dict]:
     attrs = trial.user_attrs
-    if _IMAGES in attrs:
-        return [{"images": attrs[_IMAGES], "seconds": attrs.get(_SECONDS, {})}]
-    return [attrs[key] for key in sorted(attrs) if key.startswith(_RUNG)]
+    earlier = [{"images": attrs[_IMAGES], "seconds": attrs.get(_SECONDS, {})}] if _IMAGES in attrs else []
+    return earlier + [rung for _, rung in sorted(rungs(trial).items())]
 
 
 def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
     """A trial's attributes with other rows for its images, in one rung."""
-    others = {
-        key: value
-        for key, value in trial.user_attrs.items()
-        if key not in (_IMAGES, _SECONDS) and not key.startswith(_RUNG)
-    }
+    kept = (_IMAGES, _SECONDS, *rungs(trial))
+    others = {key: value for key, value in trial.user_attrs.items() if key not in kept}
     rung = {"images": images, "seconds": seconds_of(trial)}
     return others | ({f"{_RUNG}0000": json_safe(rung)} if images else {})
+
+
+def copied(trial: FrozenTrial, **changes: Any) -> FrozenTrial:
+    """A trial with some of its parts changed, which Optuna does not do to one that has ended."""
+    parts = (
+        "state",
+        "values",
+        "params",
+        "distributions",
+        "user_attrs",
+        "system_attrs",
+        "intermediate_values",
+    )
+    copy = create_trial(**{name: getattr(trial, name) for name in parts} | changes)
+    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
+    return copy
 
 
 def json_safe(value: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gridsearch.drawing import sampling_of
+from gridsearch.ends import live_fingerprint
 from gridsearch.judging import judge, with_values
 from gridsearch.keeping import Origin, keep, merge_hash
 from gridsearch.merge.collapse import lent_text, recipe_text
@@ -15,7 +16,7 @@ from gridsearch.render.draw import Drawn, draw
 from gridsearch.render.sampling import Sampling
 from gridsearch.score.score import Score
 from gridsearch.searching import LOOK
-from gridsearch.setup import Setup, live_fingerprint, merge_over, watch_for
+from gridsearch.setup import Setup, merge_over, watch_for
 
 
 def run_trial(

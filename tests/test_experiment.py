@@ -84,6 +84,16 @@ WRONG = {
         "search.trials",
         None,
     ),
+    "racing for two goals": (
+        ("[[prompt]]", '[search]\nsampler = "nsga2"\ntrials = 20\nracing = true\n[[prompt]]'),
+        "leave search.racing out",
+        None,
+    ),
+    "a grid that is to end early": (
+        ("[[prompt]]", "[search]\nwidth = 0.1\n[[prompt]]"),
+        "Search.width ends a search",
+        None,
+    ),
     "size not in eights": (("cfg = 4", "width = 100"), "multiple of 8", None),
     "path in an id": (('text = "t"', 'text = "t"\nid = "../x"'), "prompt[0].id", None),
 }

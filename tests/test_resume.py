@@ -11,6 +11,7 @@ from gridsearch import store
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.report.build import build
 from gridsearch.report.tables import load_results
+from gridsearch.rescore import rescore
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from tests.test_run import FILE, TIMES, Quiet, experiment, settings
@@ -178,3 +179,32 @@ def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say
     assert len(checks) == 3
     assert go(what(toy, prompts, search=search), tmp_path / "out").images == []
     assert json.loads((tmp_path / "out" / "best.json").read_text("utf-8"))["finished"]
+
+
+def test_nothing_searched_is_one_trial_and_its_repeat(toy, tmp_path):
+    fixed = [{"models": ["base", "burnt"], "ratio": 0.5}]
+    prompts = [{"text": "a circle", "seeds": [1]}, {"text": "a star", "seeds": [1], "held_out": True}]
+    run(experiment(toy, merge=fixed, prompt=prompts), FILE, tmp_path / "out", Budget(), Quiet())
+    results = load_results(tmp_path / "out")
+    assert (len(results.images), results.finished) == (1, True)
+    assert results.checks["role"].tolist() == ["held_out", "repeat"]
+
+
+def test_scored_again_a_stopped_trial_is_still_never_the_best(toy, tmp_path):
+    out = tmp_path / "out"
+    search = {"sampler": "grid", "racing": True}
+    render = settings(toy)["render"] | {"steps": 12, "cfg": 3.5}
+    prompts = [{"text": f"a {name}", "seeds": [1, 2, 3, 4]} for name in ("circle", "star", "ring")]
+    merge = [{"models": ["base", "burnt"], "ratio": [0.0, 0.5, 1.0]}]
+    what = experiment(toy, prompt=prompts, merge=merge, search=search, render=render)
+    run(what, FILE, out, Budget(), Quiet())
+    before = store.read_study(out).trials
+    stopped = [trial for trial in before if trial.state.name == "PRUNED"]
+    assert stopped
+    rescore(out, lambda _: lambda: None)
+    after = {trial.number: trial for trial in store.read_study(out).trials}
+    best = min(trial.value for trial in after.values() if trial.state.name == "COMPLETE")
+    for trial in stopped:
+        assert after[trial.number].value > best
+        assert after[trial.number].value == pytest.approx(trial.value)
+        assert after[trial.number].intermediate_values == pytest.approx(trial.intermediate_values)

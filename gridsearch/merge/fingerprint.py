@@ -17,7 +17,7 @@ from gridsearch.merge.linear import single_threaded
 WORD = 8  # bytes of a 64-bit integer; their sum wraps around
 PAGE = 4096  # bytes of one sum
 PIECE = 2**22  # bytes that are worked on at once, whole pages
-TASK = 2**25  # bytes at least that a thread takes, or that are summed before a GPU is waited for
+TOGETHER = 8  # tensors that a thread takes at once, and after which a GPU is waited for
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -26,40 +26,29 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     One element that is changed, or moved to another page of its tensor or to another tensor, always changes
     the hash. Not seen are changes within one page that leave the sum of its 64-bit words as it is: words that
     are swapped there, or two changes that cancel exactly. A tensor that is not contiguous is copied first.
+
+    Args:
+        tensors: looked up once each, a few at a time, so that a mapping may make them as they are asked for.
     """
     names = sorted(tensors)
-    heads = [(name, str(tensors[name].dtype), list(tensors[name].shape)) for name in names]
-    digest = hashlib.sha256(json.dumps(heads).encode())
-    for sums in _summed(list(_tasks([tensors[name] for name in names]))):
-        digest.update(sums.numpy())
+    threads = torch.get_num_threads()
+    digest = hashlib.sha256()
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        tasks = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
+        for found in pool.map(lambda task: _page_sums(task, tensors), tasks):
+            digest.update(found)
     return digest.hexdigest()[:10]
 
 
-def _summed(tasks: Sequence[Sequence[Tensor]]) -> Iterator[Tensor]:
-    """The page sums of each task, in order; on a CPU one thread a core."""
-    on_cpu = all(tensor.device.type == "cpu" for task in tasks for tensor in task)
-    threads = torch.get_num_threads() if on_cpu else 1
-    with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(_page_sums, tasks)
-
-
-def _tasks(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of tensors large enough that starting a task does not count."""
-    task, taken = [], 0
-    for tensor in tensors:
-        task.append(tensor)
-        taken += tensor.nbytes
-        if taken >= TASK:
-            yield task
-            task, taken = [], 0
-    if task:
-        yield task
-
-
-def _page_sums(tensors: Sequence[Tensor]) -> Tensor:
-    """The sums of all pages of these tensors, one after another; a GPU is waited for once."""
-    found = [sums for tensor in tensors for sums in _sums_of(tensor)]
-    return torch.cat(found).cpu() if found else torch.empty(0, dtype=torch.int64)
+def _page_sums(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
+    """Heads and page sums of these tensors, one after another; a GPU is waited for once."""
+    heads, sums = [], []
+    for name in names:
+        tensor = tensors[name]
+        heads.append((name, str(tensor.dtype), list(tensor.shape)))
+        sums += _sums_of(tensor)
+    together = torch.cat(sums).cpu() if sums else torch.empty(0, dtype=torch.int64)
+    return json.dumps(heads).encode() + together.numpy().tobytes()
 
 
 def _sums_of(tensor: Tensor) -> Iterator[Tensor]:

@@ -7,9 +7,10 @@ import optuna
 
 from gridsearch import honesty, store
 from gridsearch.errors import GridsearchError
+from gridsearch.report.trials import made_of
 from gridsearch.search.loop import Told, parameters_of
 from gridsearch.search.race import id_of
-from gridsearch.search.twins import pictures_of
+from gridsearch.store import tidy
 
 
 def alarming(
@@ -25,15 +26,19 @@ def alarming(
     """
     ended = study.get_trials(deepcopy=False, states=store.ENDED)
     drawn = {trial.number: _digests(store.images_of(trial)) for trial in ended}
-    made = {trial.number: pictures_of(settings, parameters_of(trial)) for trial in ended}
+    made = {trial.number: _made(settings, parameters_of(trial)) for trial in ended}
 
     def told(trial: Told) -> None:
         on_trial(trial)
         if isinstance(trial.outcome, GridsearchError):
             return
-        drawn[trial.number] = _digests(trial.outcome.images)
-        made[trial.number] = pictures_of(settings, trial.parameters)
-        twins = [a for a, b in honesty.identical(drawn) if b == trial.number and made[a] != made[b]]
+        mine, own = _digests(trial.outcome.images), _made(settings, trial.parameters)
+        twins = [
+            number
+            for number, other in drawn.items()
+            if made[number] != own and honesty.identical({number: other, trial.number: mine})
+        ]
+        drawn[trial.number], made[trial.number] = mine, own
         if twins:
             note(
                 f"Trial {trial.number} drew the same images as trial {twins[0]}, pixel for pixel, though "
@@ -41,6 +46,13 @@ def alarming(
             )
 
     return told
+
+
+def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
+    """What is merged, and how it is drawn. At ratio 0 it does not matter which model the other one is."""
+    tidied = {name: tidy(value) for name, value in parameters.items()}
+    drawn = [(name, value) for name, value in tidied.items() if name.startswith("render.")]
+    return made_of(settings, tidied), sorted(drawn)
 
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:

@@ -33,9 +33,10 @@ def wanted_checks(leaders: Sequence[int], held_out: bool, known: Sequence[Frozen
     Args:
         leaders: numbers of the trials that may be the best, the best first.
         held_out: whether there are held-out prompts.
-        known: the checks so far; one that failed is not tried again.
+        known: the checks so far; one that failed is tried again.
     """
-    there = {(trial.user_attrs[ROLE], trial.user_attrs[OF]) for trial in known}
+    said = [trial.user_attrs for trial in known if trial.state != TrialState.FAIL]
+    there = {(check[ROLE], check[OF]) for check in said}
     found = [Check(HELD_OUT, trial) for trial in leaders] if held_out else []
     if leaders and not any(role == REPEAT for role, _ in there):
         found.append(Check(REPEAT, leaders[0]))

@@ -16,7 +16,9 @@ def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
     answer = analyse(results)
     if answer.best is None:
         return []
-    ranked = results.trials[results.trials["state"] == "COMPLETE"].drop_duplicates([*results.parameters])
+    ranked = results.trials[results.trials["state"] == "COMPLETE"]
+    if results.parameters:
+        ranked = ranked.drop_duplicates([*results.parameters])
     ranked = ranked.sort_values(["survived", "defect"], ascending=[False, True])["trial"].tolist()
     tied = [trial for trial in ranked if trial in answer.tied]
     return list(dict.fromkeys([answer.best.trial, *tied, *ranked]))[:wanted]

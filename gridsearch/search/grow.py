@@ -1,17 +1,16 @@
 """A run whose experiment has more prompts or seeds now: each trial is queued again, with its images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch import store
 from gridsearch.experiment import Experiment
-from gridsearch.outcome import Outcome
 from gridsearch.render.cases import cases_of
 from gridsearch.search.checks import HELD_OUT, ROLE
-
-UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
+from gridsearch.search.loop import parameters_of
+from gridsearch.search.race import LAST_STEP
 
 
 def order_of(facts: store.Facts) -> list[str]:
@@ -40,7 +39,7 @@ def grown(
     as hopeless stays so.
     """
     kept = replace(facts, references=stored.facts.references)
-    trials = list(_queued(stored.trials, len(facts.order)))
+    trials = list(_queued(stored.trials, len(facts.order) / len(order_of(stored.facts))))
     more = len(_held_out(facts)) > len(_held_out(stored.facts))
     checks = [
         _waiting(check) if more and check.user_attrs.get(ROLE) == HELD_OUT else check
@@ -49,36 +48,32 @@ def grown(
     return kept, trials, checks
 
 
-def _queued(trials: Iterable[FrozenTrial], cases: int) -> Iterable[FrozenTrial]:
+def _queued(trials: Sequence[FrozenTrial], scale: float) -> Iterable[FrozenTrial]:
     seen = []
     for trial in trials:
-        if trial.state == TrialState.COMPLETE or trial.state in UNDER_WAY:
+        if trial.state == TrialState.COMPLETE or trial.state in store.UNFINISHED:
             # one that was a copy of another is so again, and not drawn itself
-            yield _waiting(trial, images=trial.params not in seen)
-            seen.append(trial.params)
+            parameters = parameters_of(trial)
+            yield _waiting(trial, images=parameters not in seen)
+            seen.append(parameters)
         elif trial.state == TrialState.PRUNED:
-            images = store.images_of(trial)
-            yield _copy(trial, value=Outcome(images, store.seconds_of(trial), cases).value)
+            yield _longer(trial, scale)
         else:
             yield trial
 
 
 def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
-    fixed = trial.system_attrs.get("fixed_params", {}) | trial.params
-    attrs = trial.user_attrs if images else store.with_images(trial, [])
+    rows = store.images_of(trial) if images else []
+    attrs = store.with_images(trial, rows)
     attrs = {key: value for key, value in attrs.items() if key != store.SUMMARY}
-    return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs={"fixed_params": fixed})
+    if trial.state == TrialState.COMPLETE:
+        attrs[store.WHOLE] = True
+    fixed = {"fixed_params": trial.system_attrs.get("fixed_params", {}) | trial.params}
+    return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=fixed)
 
 
-def _copy(trial: FrozenTrial, value: float) -> FrozenTrial:
-    copy = create_trial(
-        state=trial.state,
-        value=value,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-        system_attrs=trial.system_attrs,
-        intermediate_values=trial.intermediate_values,
-    )
-    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
-    return copy
+def _longer(trial: FrozenTrial, scale: float) -> FrozenTrial:
+    """A stopped trial among longer ones, whose values, the numbers of images lost, are larger by `scale`."""
+    value = trial.value * scale
+    reports = trial.intermediate_values | {LAST_STEP: value}
+    return store.copied(trial, values=[value], intermediate_values=reports)

@@ -14,15 +14,12 @@ from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.outcome import Outcome
 from gridsearch.search.pruner import Racing
-from gridsearch.search.race import Evaluate, run_cases
+from gridsearch.search.race import LAST_STEP, Evaluate, run_cases, stopped_value
 from gridsearch.search.sampler import make_sampler
 from gridsearch.search.space import grid, main_parameter, suggest
-from gridsearch.search.twins import pictures_of
 from gridsearch.search.window_sampler import WindowSampler
 
 FAILURES_IN_A_ROW = 3
-UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
-LAST_STEP = 10**9  # where a stopped trial reports what its value would have been
 RECENT = 5  # trials that say how long the next will take
 
 
@@ -56,7 +53,8 @@ class Budget:
         """Seconds that the next trial takes, did nothing stop it."""
         whole = [trial for trial in ended if trial.state == TrialState.COMPLETE] or ended
         # Not the trials' own clocks: an interrupted one counts the hours until it was taken up again.
-        durations = [sum(store.seconds_of(trial).values()) for trial in whole[-RECENT:]]
+        durations = [seconds for trial in whole if (seconds := sum(store.seconds_of(trial).values()))]
+        durations = durations[-RECENT:]  # copies, which took none, left out
         return sum(durations) / len(durations) if durations else self.first
 
 
@@ -94,7 +92,6 @@ def search(
     """
     study.set_user_attr(store.DONE, None)
     failures = 0
-    settings = experiment.model_dump(mode="json")
     racing = Racing(edges=experiment.search.sampler == "window") if experiment.search.races() else None
     while (done := _done(study, experiment, enough)) is None:
         if not budget.allows(study):
@@ -102,7 +99,7 @@ def search(
         trial = _next_trial(study, experiment)
         parameters = suggest(trial, experiment)
         try:
-            twin = _twin(study, trial, settings, parameters)
+            twin = _twin(study, trial, parameters)
             if twin is None:
                 outcome, stopped = run_cases(study, trial, parameters, order, racing, evaluate)
             else:
@@ -135,10 +132,9 @@ def _tell(
         study.tell(trial, outcome.values(objectives))
         return
     trial.set_user_attr(store.REASON, stopped)
-    # Optuna takes the last report for a pruned trial's value. It is never better than the best.
     whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = min((t.value for t in whole), default=0.0)
-    trial.report(max(outcome.value, best), LAST_STEP)
+    # Optuna takes the last report for a pruned trial's value
+    trial.report(stopped_value(outcome, min((t.value for t in whole), default=0.0)), LAST_STEP)
     study.tell(trial, state=TrialState.PRUNED)
 
 
@@ -146,7 +142,7 @@ def _done(study: optuna.Study, experiment: Experiment, enough: Callable[[], str 
     """Why the search needs no further trial; None while it does."""
     settings = experiment.search
     trials = study.get_trials(deepcopy=False)
-    if any(trial.state in UNFINISHED for trial in trials):
+    if any(trial.state in store.UNFINISHED for trial in trials):
         return None
     if settings.sampler == "grid":
         return "every point of the grid is done"
@@ -161,7 +157,7 @@ def _done(study: optuna.Study, experiment: Experiment, enough: Callable[[], str 
 def _next_trial(study: optuna.Study, experiment: Experiment) -> optuna.Trial:
     """The trial to run now: an abandoned one first, then an enqueued one, then what the sampler asks for."""
     trials = study.get_trials(deepcopy=False)
-    unfinished = [trial for trial in trials if trial.state in UNFINISHED]
+    unfinished = [trial for trial in trials if trial.state in store.UNFINISHED]
     abandoned = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
     number = abandoned.number if abandoned else unfinished[0].number if unfinished else len(trials)
     study.sampler = sampler_of(experiment, number)
@@ -179,15 +175,19 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
     """Queue the points of the grid that no trial has completed or will; withdraw what left the grid."""
     points = [tidied(point) for point in grid(experiment)]
-    taken = []
+    taken, failed = [], []
     for trial in study.get_trials(deepcopy=False):
-        if trial.state in UNFINISHED and parameters_of(trial) not in points:
+        if trial.state in store.UNFINISHED and parameters_of(trial) not in points:
             withdraw(study, trial)
-        elif trial.state in (*store.ENDED, *UNFINISHED):
+        elif trial.state in (*store.ENDED, *store.UNFINISHED):
             taken.append(parameters_of(trial))
+        elif store.rungs_of(trial):
+            failed.append(trial)
     for point in grid(experiment):
         if tidied(point) not in taken:
-            study.enqueue_trial(point)
+            # what a failed trial had drawn before it failed need not be drawn again
+            drawn = next((trial for trial in failed if parameters_of(trial) == tidied(point)), None)
+            study.enqueue_trial(point, user_attrs=drawn and store.rungs(drawn))
 
 
 def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -196,15 +196,12 @@ def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
-def _twin(
-    study: optuna.Study, trial: optuna.Trial, settings: Mapping[str, Any], parameters: Mapping[str, Any]
-) -> FrozenTrial | None:
-    """An ended trial that drew the pictures which this one, without any of its own yet, would draw."""
+def _twin(study: optuna.Study, trial: optuna.Trial, parameters: Mapping[str, Any]) -> FrozenTrial | None:
+    """An ended trial with the same parameters, which drew what this one, without an image yet, would draw."""
     if store.rungs_of(study._storage.get_trial(trial._trial_id)):
         return None
-    wanted = pictures_of(settings, parameters)
     ended = study.get_trials(deepcopy=False, states=store.ENDED)
-    return next((one for one in ended if pictures_of(settings, parameters_of(one)) == wanted), None)
+    return next((one for one in ended if parameters_of(one) == tidied(parameters)), None)
 
 
 def _copied(trial: optuna.Trial, twin: FrozenTrial, cases: int) -> tuple[Outcome, str | None]:

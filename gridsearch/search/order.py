@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 
 from gridsearch.errors import BadInput
+from gridsearch.experiment import Experiment
 from gridsearch.prompts import Prompt
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.searching import Search
@@ -37,6 +38,14 @@ def held_out_prompts(
             fix="Hold out fewer, or write more prompts.",
         )
     return [one for one in ids if one in chosen]
+
+
+def held_out_notes(experiment: Experiment, held_out: Sequence[str]) -> list[str]:
+    """What cannot be as it was asked for."""
+    wanted = experiment.search.prompts_held_out(len(experiment.prompt))
+    if len(held_out) >= wanted or any(prompt.held_out for prompt in experiment.prompt):
+        return []
+    return [f"{len(held_out)} prompts are held out and not {wanted}: the others have had a say already."]
 
 
 def drawing_order(

@@ -15,6 +15,9 @@ from gridsearch.outcome import Outcome
 from gridsearch.render.cases import case_id
 from gridsearch.search.pruner import Racing
 
+LAST_STEP = 10**9  # where a stopped trial reports what its value would have been
+NEVER_BEST = 0.01  # how much worse than the best a stopped trial is taken to be at least
+
 OnRung = Callable[[list[dict], Mapping[str, float]], bool]
 
 
@@ -53,6 +56,9 @@ def run_cases(
     seconds = store.seconds_of(frozen)
     stop = None
 
+    if frozen.user_attrs.get(store.WHOLE):  # it was drawn whole once, and has only become longer
+        pruner = None
+
     def look() -> None:
         nonlocal stop
         if pruner is not None:
@@ -70,11 +76,20 @@ def run_cases(
         look()
         return stop is None
 
-    if rows:
+    if rows and pruner is not None:
         look()
     if stop is None and len(rows) < len(order):
         evaluate(trial.number, parameters, {id_of(row) for row in rows}, on_rung)
     return Outcome(rows, seconds, len(order)), stop
+
+
+def stopped_value(outcome: Outcome, best: float) -> float:
+    """What a stopped trial counts as: as if what is missing were like what is there, and never the best.
+
+    Args:
+        best: the value of the best trial that was drawn whole.
+    """
+    return max(outcome.value, best + NEVER_BEST)
 
 
 def id_of(row: Mapping) -> str:

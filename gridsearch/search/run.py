@@ -14,6 +14,7 @@ import torch
 from gridsearch import store
 from gridsearch.dependence import dependent_notes, require_dependent
 from gridsearch.drawing import DRAWING, provenance, usual_notes
+from gridsearch.ends import parent_fingerprint, pure_models
 from gridsearch.errors import GridsearchError, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.judging import failure_notes, idle_notes, opened
@@ -32,18 +33,11 @@ from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_check
 from gridsearch.search.enough import leaders, narrow_enough
 from gridsearch.search.grow import grown, has_grown, order_of
 from gridsearch.search.loop import Budget, Told, enqueue_missing, parameters_of, search
-from gridsearch.search.order import drawing_order, held_out_prompts
+from gridsearch.search.order import drawing_order, held_out_notes, held_out_prompts
 from gridsearch.search.race import Evaluate, OnRung
 from gridsearch.search.same import require_same_run
 from gridsearch.search.space import planned_trials, require_suits
-from gridsearch.setup import (
-    Setup,
-    draw_references,
-    load_setup,
-    parent_fingerprint,
-    pure_models,
-    with_references,
-)
+from gridsearch.setup import Setup, draw_references, load_setup, with_references
 from gridsearch.trial import run_trial
 from gridsearch.units import size
 from gridsearch.weights import adapter_notes
@@ -103,6 +97,8 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     notes += usual_notes(experiment.render)
     for note in notes + foreign_settings(experiment) + adapters + residence_notes(setup.residence):
         listener.note(note)
+    for note in held_out_notes(experiment, facts.held_out):
+        listener.note(note)
     with store.locked(out):
         if not earlier:
             store.write_study(out, facts)
@@ -148,14 +144,15 @@ def _run_study(
     experiment = setup.experiment
     if experiment.search.sampler == "grid":
         enqueue_missing(study, experiment)
-    known = store.load_facts(study).references or []
+    earlier = store.load_facts(study)
+    known, kept = earlier.references or [], earlier.parents
     known = [row for row in known if (setup.out / row["file"]).is_file()]
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
     missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
     most = experiment.search.sampler == "window"
     listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, most)
-    store.save_facts(study, replace(facts, references=known or None))
+    store.save_facts(study, replace(facts, references=known or None, parents=kept))
 
     noted: set[str] = set()
     if missing:
@@ -165,7 +162,7 @@ def _run_study(
     setup = with_references(setup, known)
     for note in idle_notes(setup.standard):
         listener.note(note)
-    alone = {name: parent_fingerprint(setup, name) for name in pure_models(experiment)}
+    alone = {name: kept.get(name) or parent_fingerprint(setup, name) for name in pure_models(experiment)}
     store.save_facts(study, replace(facts, references=known, parents=alone))
 
     seconds = [row["seconds"] for row in known]

@@ -1,12 +1,15 @@
 """A trial's images come in rungs: what is kept, what is drawn again, what stops it, what it is told as."""
 
+import contextlib
 from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from gridsearch import store
+from gridsearch.errors import RunFailed
 from gridsearch.experiment import parse_experiment
 from gridsearch.loss import image_losses
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
@@ -228,19 +231,80 @@ def test_checks_go_on_where_they_were_interrupted(tmp_path):
         assert len(study.trials) == 10
 
 
-def test_what_cannot_differ_is_drawn_once(tmp_path):
-    """At ratio 0 it does not matter which of a series the second model is."""
-    table = {
-        "name": "x",
-        "models": {name: f"{name}.safetensors" for name in "abc"},
-        "merge": [{"models": ["a", ["b", "c"]], "ratio": [0.0, 0.5]}],
-        "prompt": [{"text": "x"}],
-    }
-    what = parse_experiment(table, Path(), "x")
-    store.write_study(tmp_path, facts_of(what, ["p1_s1"]))
-    painter = Painter(["p1_s1"])
+def test_a_run_may_grow_again_before_it_has_caught_up(tmp_path):
+    searched(tmp_path, experiment(), Painter())
+    whole = {t.params["ratio"] for t in store.read_study(tmp_path).trials if t.state == TrialState.COMPLETE}
+    drawn = []
+    for prompts, kill_after in ((13, 1), (14, None)):
+        more = experiment(prompts=prompts)
+        order = [f"p{i}_s1" for i in range(1, prompts + 1)]
+        store.write_study(tmp_path, *grown(store.read_study(tmp_path), facts_of(more, order)))
+        painter = Painter(order, size=1, kill_after=kill_after)
+        with contextlib.suppress(KeyboardInterrupt):
+            searched(tmp_path, more, painter, order)
+        drawn += painter.drawn
+    assert sorted(drawn) == sorted((ratio, case) for ratio in whole for case in ("p13_s1", "p14_s1"))
+    ended = store.read_study(tmp_path).trials
+    assert all(len(store.images_of(t)) == 14 for t in ended if t.state == TrialState.COMPLETE)
+
+
+def test_images_of_an_earlier_version_count_when_a_run_grows(tmp_path):
+    rows = [painted(0.5, case) for case in ORDER]
+    attrs = {"images": rows, "seconds": {"render": 1.0}}
+    trial = create_trial(
+        value=1.0,
+        params={"ratio": 0.5},
+        distributions={"ratio": FloatDistribution(0, 1, step=0.05)},
+        user_attrs=attrs,
+    )
+    store.write_study(tmp_path, facts_of(experiment(trials=1)), [trial])
+    more, order = experiment(prompts=13, trials=1), [*ORDER, "p13_s1"]
+    store.write_study(tmp_path, *grown(store.read_study(tmp_path), facts_of(more, order)))
+    painter = Painter(order)
+    searched(tmp_path, more, painter, order)
+    assert painter.drawn == [(0.5, "p13_s1")]
+    (after,) = store.read_study(tmp_path).trials
+    assert [row["prompt_id"] for row in store.images_of(after)] == [case.split("_")[0] for case in order]
+
+
+def test_a_trial_that_was_whole_is_never_stopped_because_there_are_more_prompts(tmp_path):
+    searched(tmp_path, experiment(racing=False, sampler="qmc"), Painter())
+    before = store.read_study(tmp_path)
+    hopeless = [t for t in before.trials if t.value > 6]
+    assert hopeless
+    more, order = experiment(prompts=13, sampler="qmc"), [*ORDER, "p13_s1"]
+    store.write_study(tmp_path, *grown(before, facts_of(more, order)))
+    searched(tmp_path, more, Painter(order), order)
+    assert {t.state for t in store.read_study(tmp_path).trials} == {TrialState.COMPLETE}
+
+
+def test_what_a_failed_trial_had_drawn_is_not_drawn_again(tmp_path):
+    what = experiment(sampler="grid", trials=None)
+    store.write_study(tmp_path, facts_of(what))
+
+    class Failing(Painter):
+        def __call__(self, *told):
+            try:
+                super().__call__(*told)
+            except KeyboardInterrupt:
+                raise RunFailed("no luck") from None
+
+    first = Failing(size=4, kill_after=6)
+    rest = Painter(size=4)
     with store.open_study(tmp_path) as study:
         enqueue_missing(study, what)
-        search(study, what, ["p1_s1"], Budget(), painter, lambda _: None)
-    assert sorted(ratio for ratio, _ in painter.drawn) == [0.0, 0.5, 0.5]
-    assert all(store.images_of(trial) for trial in store.read_study(tmp_path).trials)
+        with pytest.raises(RunFailed):
+            search(study, what, ORDER, Budget(), first, lambda _: None)
+        enqueue_missing(study, what)
+        search(study, what, ORDER, Budget(), rest, lambda _: None)
+    assert len(rest.drawn) == 21 * len(ORDER) - 4
+    assert all(len(store.images_of(t)) == 12 for t in study.trials if t.state == TrialState.COMPLETE)
+
+
+def test_window_is_not_finished_before_it_says_so(tmp_path):
+    facts = facts_of(experiment(sampler="window", trials=None))
+    searched(tmp_path, experiment(trials=3), Painter())
+    trials = store.read_study(tmp_path).trials
+    assert facts.planned <= len(trials)
+    assert store.remaining(facts, trials) == 1
+    assert store.remaining(facts, trials, "it is known") == 0
