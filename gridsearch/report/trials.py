@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from gridsearch.parameters import filled
+from gridsearch.parameters import curve_parameter, filled
 from gridsearch.report.labels import is_number
 from gridsearch.report.results import Results
 from gridsearch.searching import UNTIL_DONE
@@ -48,10 +48,9 @@ def _place(parameters: Mapping) -> tuple:
 
 
 def main_parameter(results: Results) -> str | None:
-    """The numeric parameter that makes the curve: a ratio before any other, then the first."""
-    numeric = numeric_parameters(results)
-    ratios = [name for name in numeric if "ratio" in name.split(".")]
-    return next(iter(ratios + numeric), None)
+    """The number that makes the curve, as the search has it; None where there is none, or no trial yet."""
+    found = curve_parameter(results.settings)
+    return found if found in results.parameters and len(results.trials) else None
 
 
 def numeric_parameters(results: Results) -> list[str]:

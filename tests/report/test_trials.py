@@ -103,6 +103,17 @@ def test_a_grid_is_no_projection_however_few_trials_it_has():
     assert not is_projection(scattered("tpe", trials=4))
 
 
+def test_the_report_follows_the_curve_that_the_search_bisected():
+    settings = {
+        "merge": [{"name": "merged", "models": ["a", "b"], "ratio": [0.4, 0.5, 0.6]}],
+        "render": {"cfg": {"low": 1.0, "high": 10.0, "step": 0.5}},
+    }
+    results = replace(scattered("window"), settings=settings | {"search": {"sampler": "window"}})
+    answer = analyse(results)
+    assert answer.main == "render.cfg"
+    assert {tuple(found.settings) for found in answer.slices} == {("ratio",)}
+
+
 CHAIN = {
     "merge": [
         {"name": "first", "method": "weighted_sum", "models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0}},
