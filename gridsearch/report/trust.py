@@ -21,7 +21,7 @@ def checks(results: Results, answer: Answer) -> tuple[Check, ...]:
     trials = counted(results)
     if trials.empty:
         return ()
-    named = partial(trial_text, results, trials)
+    named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
     weights = _weights(trials)
     return (
         _parents(results, trials, weights, named),

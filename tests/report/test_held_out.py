@@ -73,6 +73,21 @@ def test_prompts_that_are_harder_for_all_move_nothing_and_are_told():
     assert "they may be harder" in answer.checks[-1].text
 
 
+@pytest.mark.parametrize("state", ["WAITING", "PRUNED"])
+def test_a_leader_that_more_prompts_have_queued_or_stopped_takes_over_from_none(state):
+    results = run({42: LUCKY[42], 40: LUCKY[40]})
+    assert analyse(results).unmasked.instead == 40
+    trials = results.trials.copy()
+    trials.loc[trials["trial"] == 40, "state"] = state
+    if state == "WAITING":
+        trials.loc[trials["trial"] == 40, ["survived", "defect"]] = np.nan
+    again = results.checks.assign(role="repeat").query("trial == 40")  # it was drawn twice then
+    grown = replace(results, trials=trials, checks=pd.concat([results.checks, again]))
+    answer = analyse(grown)
+    assert (answer.best.ratio, answer.unmasked) == (0.42, None)
+    assert [leader.trial for leader in answer.confirmed] == [42]
+
+
 def test_both_figures_of_every_leader():
     first, second, third = confirmations(42, rows(SELECTION, "p"), rows(LUCKY, "h"))
     assert [leader.trial for leader in (first, second, third)] == [42, 40, 44]
