@@ -24,6 +24,7 @@ from gridsearch.report.trials import (
     plain_value,
     split_slices,
     whole,
+    without_copies,
 )
 from gridsearch.report.trust import checks, trial_text
 
@@ -123,8 +124,11 @@ def _tied(best: Slice, trials: pd.DataFrame, images: pd.DataFrame, share: float)
     )
 
 
-def _importances(trials: pd.DataFrame, images: pd.DataFrame, results: Results):
+def _importances(
+    trials: pd.DataFrame, images: pd.DataFrame, results: Results
+) -> tuple[tuple[str, float], ...]:
     if trials.empty:
         return ()
     loss = images.groupby("trial")["loss"].mean().rename("loss")
-    return importances(trials.join(loss, on="trial").dropna(subset="loss"), results.parameters)
+    own = without_copies(trials, images).join(loss, on="trial").dropna(subset="loss")
+    return importances(own, results.parameters)

@@ -23,15 +23,28 @@ def whole(results: Results) -> pd.DataFrame:
 
 
 def counted(results: Results) -> pd.DataFrame:
-    """The whole trials, and the stopped ones where nothing whole has the same parameters."""
-    complete, trials = whole(results), results.trials
+    """One trial for each set of parameters: the first whole one, or else of the stopped ones the longest.
+
+    A sampler may ask for the same again, which would count one picture twice.
+    """
+    trials = results.trials
     if trials.empty:
         return trials
     stopped = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & trials["survived"].notna()]
-    stopped = stopped[is_partial(stopped)]
-    known = set(map(_place, complete[list(results.parameters)].to_dict("records")))
-    is_new = [_place(row) not in known for row in stopped[list(results.parameters)].to_dict("records")]
-    return trials.loc[trials.index.isin([*complete.index, *stopped.index[is_new]])]
+    stopped = stopped[is_partial(stopped)].sort_values("images", ascending=False, kind="stable")
+    ranked = pd.concat([whole(results), stopped])
+    first = ~_places(ranked[list(results.parameters)]).duplicated()
+    return trials.loc[trials.index.isin(ranked.index[first.to_numpy()])]
+
+
+def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """One trial for each set of pictures: other parameters may draw the same ones, which are then copied.
+
+    At ratio 0, say, all second models do. Such trials are points of several curves, and one piece of evidence.
+    """
+    files = images.dropna(subset="file").groupby("trial")["file"].agg(frozenset)
+    drawn = trials["trial"].map(files)
+    return trials[drawn.isna() | ~drawn.duplicated()]
 
 
 def is_partial(trials: pd.DataFrame) -> pd.Series:
@@ -40,8 +53,16 @@ def is_partial(trials: pd.DataFrame) -> pd.Series:
     return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
 
 
-def _place(parameters: Mapping) -> tuple:
-    return tuple(None if pd.isna(value) else value for value in parameters.values())
+def _places(parameters: pd.DataFrame) -> pd.Series:
+    """Each row as one value that compares; a value that is missing equals another."""
+    rows = [tuple(map(_tidied, row)) for row in parameters.itertuples(index=False)]
+    return pd.Series(rows, index=parameters.index, dtype=object)
+
+
+def _tidied(value: object) -> object:
+    if is_number(value) and not pd.isna(value):
+        return round(float(value), 10)  # 0.30000000000000004 and 0.3 are the same ratio
+    return None if pd.isna(value) else value
 
 
 # -- curves
@@ -78,7 +99,6 @@ def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.
 
 def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
     main = main_parameter(results)
-    # 0.30000000000000004 and 0.3 are the same ratio
     return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
 
 

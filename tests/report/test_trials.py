@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from gridsearch.report.analysis import analyse
-from gridsearch.report.trials import counted, is_projection, lone_parent, made_of, whole
+from gridsearch.report.importance import importances
+from gridsearch.report.trials import counted, is_projection, lone_parent, made_of, whole, without_copies
 from tests.report.conftest import results_of
 from tests.report.test_analysis import table
 
@@ -61,6 +62,49 @@ def test_a_stopped_trial_is_left_out_where_a_whole_one_has_its_parameters():
     results = stop(results_of(NOWHERE, images, ("ratio",)), 0, 1, keep=1)
     assert list(whole(results)["trial"]) == [2]
     assert list(counted(results)["trial"]) == [0, 2]
+
+
+def test_the_same_parameters_drawn_again_are_one_piece_of_evidence():
+    once = table(
+        {0.2: "bbbb", 0.4: "ooob", 0.5: "oooo", 0.6: "ooub", 0.8: "uuuu"}, prompts=("p1", "p2", "p3")
+    )
+    again = once[once["ratio"] == 0.4]
+    copies = [again.assign(trial=trial) for trial in (5, 6, 7)]
+    alone = results_of(NOWHERE, once, ("ratio",))
+    results = results_of(NOWHERE, pd.concat([once, *copies]), ("ratio",))
+    assert list(counted(results)["trial"]) == [0, 1, 2, 3, 4]
+    assert analyse(results).best.doubt == analyse(alone).best.doubt
+    assert analyse(results).tied == analyse(alone).tied
+
+
+def test_of_stopped_trials_with_the_same_parameters_the_longest_counts():
+    images = pd.concat([table({0.2: "bb", 0.5: "oooo"}), table({0.5: "oooo"}).assign(trial=2)])
+    results = stop(results_of(NOWHERE, images, ("ratio",)), 1, keep=2)
+    assert list(counted(stop(results, 2, keep=3))["trial"]) == [0, 2]
+
+
+def test_copied_pictures_are_a_point_of_each_curve_and_count_once_for_what_matters():
+    mode = "merged.model_b"
+    rows = [
+        {"trial": 11 * j + i, "ratio": ratio, mode: other, "prompt_id": p, "prompt": "x", "seed": 1}
+        | {"verdict": "ok", "defect": 8 * (ratio - 0.5) ** 2 + 0.3 * j * (i > 0)}
+        | {"file": f"t{11 * j * (i > 0) + i}_{p}.png"}  # at ratio 0 the second model does not count
+        for j, other in enumerate("bc")
+        for i, ratio in enumerate(np.arange(0, 1.01, 0.1).round(2))
+        for p in ("p1", "p2", "p3")
+    ]
+    results = results_of(NOWHERE, pd.DataFrame(rows), ("ratio", mode))
+    settings = {"merge": [results.settings["merge"][0] | {"models": ["a", ["b", "c"]]}]}
+    results = replace(results, settings=settings)
+    assert len(counted(results)) == 22
+    assert list(without_copies(counted(results), results.images)["trial"]) == [*range(11), *range(12, 22)]
+    loss = (
+        results.images.assign(loss=lambda t: t["defect"] / (1 + t["defect"])).groupby("trial")["loss"].mean()
+    )
+    own = results.trials[results.trials["trial"] != 11].join(loss, on="trial")
+    answer = analyse(results, resamples=50)
+    assert answer.importances == importances(own, ("ratio", mode))
+    assert [found.doubt.chances[0].ratio for found in answer.slices] == [0.0, 0.0]
 
 
 def test_nothing_but_stopped_trials_is_no_answer():
