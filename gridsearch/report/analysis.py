@@ -67,7 +67,9 @@ def analyse(
         projection=scattered,
         neighbours=neighbours(best.trial, trials, results.parameters) if best and scattered else (),
         importances=_importances(trials, images, results),
-        front=front(complete, images, results.references, share) if results.objectives == GOALS else (),
+        front=front(trials[~is_partial(trials)], images, results.references, share)
+        if results.objectives == GOALS
+        else (),
         confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
         unmasked=lucky and replace(lucky, named=trial_text(results, complete, lucky.trial)),
     )

@@ -40,7 +40,7 @@ def counted(results: Results) -> pd.DataFrame:
 def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """One trial for each set of pictures: other parameters may draw the same ones, which are then copied.
 
-    At ratio 0, say, all second models do. Such trials are points of several curves, and one piece of evidence.
+    At ratio 0, say, all second models do. They are points of several curves, and one piece of evidence.
     """
     files = images.dropna(subset="file").groupby("trial")["file"].agg(frozenset)
     drawn = trials["trial"].map(files)
