@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.loss import SURVIVES, image_losses
-from gridsearch.report.answer import Answer, Slice, Unmasked
+from gridsearch.report.answer import Answer, FrontPoint, Slice, Unmasked
 from gridsearch.report.front import GOALS, front
 from gridsearch.report.held_out import confirmations, unmask
 from gridsearch.report.importance import importances
@@ -67,9 +67,7 @@ def analyse(
         projection=scattered,
         neighbours=neighbours(best.trial, trials, results.parameters) if best and scattered else (),
         importances=_importances(trials, images, results),
-        front=front(trials[~is_partial(trials)], images, results.references, share)
-        if results.objectives == GOALS
-        else (),
+        front=_front(trials, images, results, share) if best else (),
         confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
         unmasked=lucky and replace(lucky, named=trial_text(results, complete, lucky.trial)),
     )
@@ -124,6 +122,14 @@ def _tied(best: Slice, trials: pd.DataFrame, images: pd.DataFrame, share: float)
     return tied_with(
         best.trial, rows.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
     )
+
+
+def _front(
+    trials: pd.DataFrame, images: pd.DataFrame, results: Results, share: float
+) -> tuple[FrontPoint, ...]:
+    if results.objectives != GOALS:
+        return ()
+    return front(trials[~is_partial(trials)], images, results.references, share)
 
 
 def _importances(

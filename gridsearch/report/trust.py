@@ -10,7 +10,7 @@ from gridsearch.report.answer import Answer, Check
 from gridsearch.report.held_out import LEVEL
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
-from gridsearch.report.trials import counted, made_of, whole
+from gridsearch.report.trials import counted, is_partial, made_of
 
 SHIFTED = 0.05  # of the verdicts: a repeat that changes more is no repeat
 MOST = 4  # named in one line
@@ -115,7 +115,7 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
     if found.verdicts < (1 - SHIFTED) * found.images:
         changed = found.images - found.verdicts
         return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
-    below = _below(results, answer, trials, found.floor)
+    below = _below(answer, trials, found.floor)
     text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
         below
     )
@@ -131,9 +131,9 @@ def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     }
 
 
-def _below(results: Results, answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
+def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
     """The whole trials as sound as the best whose mean defect is within the floor of its."""
-    rows = whole(results)
+    rows = trials[~is_partial(trials)]
     near = (rows["defect"] - answer.best.defect).abs() < floor
     near &= (rows["survived"] == answer.best.survived) & (rows["trial"] != answer.best.trial)
     return [int(trial) for trial in rows.loc[near, "trial"]]
