@@ -1,17 +1,23 @@
 """Which trials count for what, and the curves that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from gridsearch.parameters import curve_parameter, filled
+from gridsearch.parameters import curve_parameter, filled, searched_places
 from gridsearch.report.labels import is_number
 from gridsearch.report.results import Results
 from gridsearch.searching import UNTIL_DONE
 
 MANY_CURVES = 6  # more than can be told apart
 CURVE = 3  # places; fewer make no curve
+NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
+# methods that add to the first model `ratio` times what they make of the others
+FROM_THE_FIRST = (
+    *("add_difference", "adapter", "train_difference"),
+    *("ties", "dare_ties", "della", "model_stock"),
+)
 
 
 def whole(results: Results) -> pd.DataFrame:
@@ -133,7 +139,7 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     made_last: str | tuple = ()
     for step in filled(settings, parameters).get("merge", ()):
         inputs = tuple(made.get(name, name) for name in step["models"])
-        kept = _unmixed(step)
+        kept = _unmixed(step, inputs)
         rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
         made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
     return made_last
@@ -145,14 +151,33 @@ def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
     return made if isinstance(made, str) else None
 
 
-def _unmixed(step: Mapping) -> int | None:
-    """Which of its inputs a step passes on as it is."""
+def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
+    """Which of its inputs a step passes on as it is, bit for bit (see `gridsearch.merge.collapse`)."""
     method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
+    if method == "weighted_sum" and inputs[0] == inputs[1]:
+        return 0  # what is mixed with itself stays, at every ratio
     if not is_number(ratio) or ratio not in (0, 1):
         return None
     if method in ("weighted_sum", "slerp"):
         return int(ratio)
-    return 0 if method in ("add_difference", "adapter") and ratio == 0 else None
+    return 0 if method in FROM_THE_FIRST and ratio == 0 else None
+
+
+# -- pictures
+
+
+def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
+    """The searched settings of the images, without those that have no effect: equal ones draw alike.
+
+    Guidance of 1 or less is none (see `gridsearch.render.guidance`), and what is not guided is not rescaled.
+    """
+    names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
+    drawn = {name: _tidied(parameters[name]) for name in names}
+    cfg = filled(settings, parameters).get("render", {}).get("cfg")
+    if is_number(cfg) and cfg <= NO_GUIDANCE:
+        drawn.pop("render.cfg_rescale", None)
+        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
+    return tuple(sorted(drawn.items()))
 
 
 def plain_value(value: object) -> object:

@@ -10,7 +10,7 @@ from gridsearch.report.answer import Answer, Check
 from gridsearch.report.held_out import LEVEL
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
-from gridsearch.report.trials import counted, is_partial, made_of
+from gridsearch.report.trials import counted, drawn_with, is_partial, made_of
 
 SHIFTED = 0.05  # of the verdicts: a repeat that changes more is no repeat
 MOST = 4  # named in one line
@@ -84,9 +84,9 @@ def _images_differ(results: Results, trials: pd.DataFrame, named) -> Check:
     if "digest" not in images or images["digest"].isna().all():
         return Check(name, "not done", "No fingerprints of the images were kept.")
     merges = _merges(results, trials)
-    shown = [name for name in results.parameters if name.startswith("render.")]
-    first = trials.assign(made=[str(merges[trial]) for trial in trials["trial"]])
-    first = first.drop_duplicates(["made", *shown])
+    shown = trials[["trial", *results.parameters]].to_dict("records")
+    made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
+    first = trials.assign(made=made).drop_duplicates("made")
     rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
     rows = rows[~rows["verdict"].isin(honesty.ALIKE)]
     digests = {int(trial): _by_case(own, "digest") for trial, own in rows.groupby("trial")}

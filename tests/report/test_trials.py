@@ -7,9 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gridsearch.loss import image_losses
 from gridsearch.report.analysis import analyse
 from gridsearch.report.importance import importances
-from gridsearch.report.trials import counted, is_projection, lone_parent, made_of, whole, without_copies
+from gridsearch.report.trials import (
+    counted,
+    drawn_with,
+    is_projection,
+    lone_parent,
+    made_of,
+    whole,
+    without_copies,
+)
 from tests.report.conftest import results_of
 from tests.report.test_analysis import table
 
@@ -65,9 +74,7 @@ def test_a_stopped_trial_is_left_out_where_a_whole_one_has_its_parameters():
 
 
 def test_the_same_parameters_drawn_again_are_one_piece_of_evidence():
-    once = table(
-        {0.2: "bbbb", 0.4: "ooob", 0.5: "oooo", 0.6: "ooub", 0.8: "uuuu"}, prompts=("p1", "p2", "p3")
-    )
+    once = table(VERDICTS | {0.5: "oooo"}, prompts=("p1", "p2", "p3"))
     again = once[once["ratio"] == 0.4]
     copies = [again.assign(trial=trial) for trial in (5, 6, 7)]
     alone = results_of(NOWHERE, once, ("ratio",))
@@ -98,9 +105,8 @@ def test_copied_pictures_are_a_point_of_each_curve_and_count_once_for_what_matte
     results = replace(results, settings=settings)
     assert len(counted(results)) == 22
     assert list(without_copies(counted(results), results.images)["trial"]) == [*range(11), *range(12, 22)]
-    loss = (
-        results.images.assign(loss=lambda t: t["defect"] / (1 + t["defect"])).groupby("trial")["loss"].mean()
-    )
+    images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
+    loss = images.groupby("trial")["loss"].mean()
     own = results.trials[results.trials["trial"] != 11].join(loss, on="trial")
     answer = analyse(results, resamples=50)
     assert answer.importances == importances(own, ("ratio", mode))
@@ -183,3 +189,51 @@ def test_what_a_later_step_leaves_out_makes_no_other_merge():
     assert made(0.2, 1) == made(0.3, 1) == "c"
     assert made(0.2, 0) != made(0.3, 0)
     assert made(0.2, 0.5) != made(0.2, 0.6)
+
+
+METHODS = ("add_difference", "train_difference", "ties", "dare_ties", "della", "model_stock")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_ratio_of_0_leaves_the_first_model_as_it_is(method):
+    step = {
+        "name": "merged",
+        "method": method,
+        "models": ["a", "b", "c"],
+        "ratio": [0.0, 0.5],
+        "k": [0.1, 0.2],
+    }
+
+    def made(ratio, k):
+        return made_of({"merge": [step]}, {"ratio": ratio, "merged.k": k})
+
+    assert made(0.0, 0.1) == made(0.0, 0.2) == "a"
+    assert made(0.5, 0.1) != made(0.5, 0.2)
+    assert lone_parent({"merge": [step]}, {"ratio": 1.0, "merged.k": 0.1}) is None
+
+
+def test_a_model_mixed_with_itself_is_itself_at_every_ratio():
+    ratio = {"low": 0.0, "high": 1.0, "step": 0.1}
+    settings = {"merge": [{"name": "merged", "models": [["a", "b"], "b"], "ratio": ratio}]}
+    made = [made_of(settings, {"merged.model_a": first, "ratio": r}) for r in (0.3, 0.4) for first in "ba"]
+    assert made[0] == made[2] == "b"
+    assert made[1] != made[3]
+    # as the merge has it: the weights of its terms add up to exactly 1
+    assert all((1 - r) + r == 1.0 for r in np.random.default_rng(0).random(10_000))
+
+
+@pytest.mark.parametrize(
+    ("render", "one", "other", "alike"),
+    [
+        ({"cfg": [0.5, 1.0, 4.0]}, {"cfg": 0.5}, {"cfg": 1.0}, True),
+        ({"cfg": [0.5, 1.0, 4.0]}, {"cfg": 1.0}, {"cfg": 4.0}, False),
+        ({"cfg": 1.0, "cfg_rescale": [0.0, 0.7]}, {"cfg_rescale": 0.0}, {"cfg_rescale": 0.7}, True),
+        ({"cfg": 4.0, "cfg_rescale": [0.0, 0.7]}, {"cfg_rescale": 0.0}, {"cfg_rescale": 0.7}, False),
+        ({"cfg": 1.0, "pag_scale": [0.0, 3.0]}, {"pag_scale": 0.0}, {"pag_scale": 3.0}, False),
+    ],
+)
+def test_without_guidance_neither_its_strength_nor_its_rescaling_counts(render, one, other, alike):
+    def drawn(values):
+        return drawn_with({"render": render}, {f"render.{name}": value for name, value in values.items()})
+
+    assert (drawn(one) == drawn(other)) == alike
