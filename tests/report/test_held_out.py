@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from gridsearch.loss import image_losses
 from gridsearch.report.analysis import analyse
 from gridsearch.report.best import best_dict
-from gridsearch.report.held_out import _t_p, confirmations, unmask
+from gridsearch.report.held_out import _t_p, confirmations, unmask, worse_p
 from tests.report.conftest import results_of, with_columns
 
 
@@ -99,6 +99,21 @@ def test_both_figures_of_every_leader():
 
 def test_one_held_out_prompt_proves_nothing():
     assert unmask(42, rows(SELECTION, "p"), rows({42: [0], 40: [4]}, "h")) is None
+
+
+def test_a_leader_is_recommended_on_its_own_evidence():
+    def unseen(trial, defects):
+        rows = {"trial": trial, "prompt_id": [f"h{i}" for i in range(8)], "seed": 1, "verdict": "ok"}
+        return pd.DataFrame(rows | {"defect": defects, "loss": image_losses(["ok"] * 8, defects)})
+
+    steady = [0.9, 0.91, 0.89, 0.92, 0.9, 0.88, 0.9, 0.91]  # a little better each time
+    erratic = [0, 0, 0, 1.1, 1.12, 1.1, 1.11, 1.1]  # best on average, and mostly worse than the winner
+    held_out = pd.concat([unseen(0, [1.0] * 8), unseen(1, erratic), unseen(2, steady)])
+    losses = held_out.pivot_table(index=["prompt_id", "seed"], columns="trial", values="loss")
+    found = unmask(0, unseen(0, [1.0] * 8), held_out)
+    assert found.instead == 2
+    assert found.p == pytest.approx(2 * worse_p(losses[0] - losses[2]))  # Holm's, of two leaders
+    assert worse_p(losses[0] - losses[1]) > 0.1
 
 
 def equally_good(rng, leaders: int, prompts: str, count: int, seeds: int = 4) -> pd.DataFrame:
