@@ -12,7 +12,7 @@ from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
 from gridsearch.report.trials import counted, drawn_with, is_partial, made_of
 
-SHIFTED = 0.05  # of the verdicts: a repeat that changes more is no repeat
+SHIFTED = 0.05  # of the verdicts: a repeat that certainly changes more is no repeat
 MOST = 4  # named in one line
 
 
@@ -112,9 +112,11 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
     if found.identical == found.images:
         return Check(name, "passed", f"{text}, pixel for pixel.")
     text += f", defects differ by {metric_text(round(found.floor, 4))} on average"
-    if found.verdicts < (1 - SHIFTED) * found.images:
+    if found.changes_more_than(SHIFTED, LEVEL):
         changed = found.images - found.verdicts
         return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
+    if found.verdicts < found.images:
+        text += f"; verdicts changed: {found.images - found.verdicts}"
     below = _below(answer, trials, found.floor)
     text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
         below

@@ -117,6 +117,15 @@ def test_the_repeat_is_the_noise_floor(kept):
     assert state(replace(kept, checks=checks), REPEAT)[0] == "alarm"
 
 
+def test_one_image_on_the_edge_of_a_verdict_is_no_alarm(kept):
+    checks = kept.checks.copy()
+    again = checks.index[checks["role"] == "repeat"]
+    checks.loc[again, "digest"] = "other"
+    for flips, expected in ((1, "passed"), (2, "alarm")):  # of 6; P(2 or more | 0.05) = 0.033
+        checks.loc[again[:flips], "verdict"] = "ghost"
+        assert state(replace(kept, checks=checks), REPEAT)[0] == expected
+
+
 def test_alarms_stand_on_top_of_the_page_and_on_the_last_screen(kept):
     wrong = replace(kept, parents={"base": "ffff"})
     answer = analyse(wrong)
