@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
+from scipy.stats import binom
+
 Pairs = list[tuple[int, int]]
 ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
 
@@ -17,6 +19,12 @@ class Repeat:
     identical: int
     verdicts: int
     floor: float
+
+    def changes_more_than(self, share: float, level: float) -> bool:
+        """Whether so many verdicts changed that a share of at most `share` is refuted at `level` (exact
+        binomial test). One alone never does: an image may stand on the edge of two verdicts."""
+        changed = self.images - self.verdicts
+        return changed > 1 and float(binom.sf(changed - 1, self.images, share)) < level
 
 
 def identical(digests: Mapping[int, Mapping[str, str]]) -> Pairs:

@@ -47,6 +47,23 @@ def all_searched(settings: Mapping[str, Any]) -> list[Place]:
     return [place for place in _places(settings) if is_searched(value_at(settings, place))]
 
 
+def curve_parameter(settings: Mapping[str, Any]) -> str | None:
+    """The number along which curves run, or None: a range before a list of numbers, of each a ratio first.
+
+    A range is what a window is bisected along; a list is a choice.
+    """
+    places = searched_places(settings)
+    values = {name: value_at(settings, place) for name, place in places.items()}
+    ranges = [name for name, value in values.items() if is_range(value)]
+    names = ranges or [name for name, value in values.items() if all(map(_is_number, value))]
+    ratios = [name for name in names if places[name][0] == "merge" and places[name][2] == "ratio"]
+    return next(iter(ratios + names), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def value_at(settings: Any, place: Place) -> Any:
     """The value at a place of plain data."""
     for part in place:

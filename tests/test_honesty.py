@@ -1,10 +1,12 @@
 """Honesty checks on cases small enough to work out by hand."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch.honesty import identical, not_the_parent, repeat, same_weights
+from gridsearch.honesty import Repeat, identical, not_the_parent, repeat, same_weights
 
 CASES = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("xyz"))
 
@@ -50,3 +52,18 @@ def test_a_repeat_is_compared_case_by_case():
     assert (found.images, found.identical, found.verdicts) == (3, 1, 2)  # no digest is no sameness
     assert found.floor == pytest.approx(0.2)
     assert repeat(first, {"z": ("11", "ok", 1.0)}) is None
+
+
+@pytest.mark.parametrize(
+    ("images", "most"),
+    # P(3 or more of 16 | 0.05) = 0.043 and of 2 or more 0.189; one is never enough
+    [(1, 1), (2, 1), (6, 1), (7, 1), (8, 2), (16, 2), (17, 3), (100, 9)],
+)
+def test_a_repeat_may_change_as_many_verdicts_as_chance_would(images, most):
+    def changed(count):
+        return Repeat(images, 0, images - count, 0.1).changes_more_than(0.05, 0.05)
+
+    chance = [math.comb(images, k) * 0.05**k * 0.95 ** (images - k) for k in range(images + 1)]
+    assert most == max(1, next((k for k in range(images + 1) if sum(chance[k + 1 :]) < 0.05), 1))
+    assert not any(changed(count) for count in range(most + 1))
+    assert all(changed(count) for count in range(most + 1, images + 1))

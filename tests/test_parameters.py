@@ -7,7 +7,7 @@ import pytest
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment, Range, parse_experiment
-from gridsearch.parameters import RENDER_VALUES
+from gridsearch.parameters import RENDER_VALUES, curve_parameter
 from gridsearch.values import WholeRange
 
 STEPS = {
@@ -156,3 +156,23 @@ def test_two_values_of_one_name_are_refused():
     step = {"method": "average", "models": ["a", ["b", "c"], "model_b"], "weights": [1.0, FLOATS, FLOATS]}
     with pytest.raises(BadInput, match="Two searched values are named 'merged"):
         parse(step, models={name: f"{name}.safetensors" for name in ("a", "b", "c", "model_b")})
+
+
+RATIOS, CFGS = {"low": 0.0, "high": 1.0, "step": 0.1}, {"low": 1.0, "high": 10.0, "step": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "render", "expected"),
+    [
+        (RATIOS, {"steps": WHOLE, "cfg": CFGS}, "ratio"),
+        ([0.4, 0.5, 0.6], {"cfg": CFGS}, "render.cfg"),  # a range before a list, though that is a ratio's
+        ({"default": 0.5, "IN04": RATIOS}, {"cfg": CFGS}, "merged.ratio.IN04"),
+        ([0.4, 0.5], {"cfg": [3.0, 4.0]}, "ratio"),
+        (0.5, {"prediction_type": ["epsilon", "v_prediction"], "cfg": [3.0, 4.0]}, "render.cfg"),
+        (0.5, {"prediction_type": ["epsilon", "v_prediction"]}, None),
+    ],
+)
+def test_curves_run_along_a_range_before_a_list_and_along_a_ratio_first(ratio, render, expected):
+    what = parse(STEPS["weighted_sum"] | {"ratio": ratio}, render=render)
+    assert curve_parameter(what.model_dump()) == expected
+    assert curve_parameter(what.model_dump(mode="json")) == expected

@@ -15,19 +15,20 @@ def front(
     """The Pareto front of mean blur and noise in excess of the references, by blur.
 
     Trials that keep `share` of their images come before all others (Deb et al. 2002, constrained domination);
-    where none does, there is no front. Sharper or cleaner than a sound reference is no gain.
+    where none does, there is no front. The means are those of sound images: a blank one is free of noise.
+    Sharper or cleaner than a sound reference is no gain.
 
     Args:
         trials: whole ones: trial, survived.
         images, references: prompt_id, seed, verdict, blur, noise.
     """
     alive = trials[trials["survived"] >= share]
-    rows = images[images["trial"].isin(alive["trial"])]
-    if rows.empty:
-        return ()
+    rows = images[images["trial"].isin(alive["trial"]) & (images["verdict"] == "ok")]
     sound = references[references["verdict"] == "ok"]
     excess = pd.DataFrame({"trial": rows["trial"]} | {name: _excess(rows, sound, name) for name in GOALS})
     means = excess.groupby("trial")[list(GOALS)].mean().dropna()
+    if means.empty:
+        return ()
     points = means.to_numpy()
     on = means[[not _beaten(point, points) for point in points]].sort_values(list(GOALS))
     knee = _knee(on.to_numpy())

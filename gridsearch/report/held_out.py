@@ -67,17 +67,20 @@ def unmask(
     ranking = _ranking(held_out) if len(held_out) else []
     if winner not in ranking or ranking[0] == winner:
         return None
-    instead = ranking[0]
     losses = held_out.pivot_table(index=["prompt_id", "seed"], columns="trial", values="loss")
     others = [trial for trial in ranking if trial != winner]
-    paired = [worse_p(losses[winner] - losses[other]) for other in others]
-    beaten = min(holm(paired))
-    if beaten < level:
-        return Unmasked(winner, instead, "another leader does clearly better on them", float(beaten))
+    paired = {trial: worse_p(losses[winner] - losses[trial]) for trial in others}
+    adjusted = dict(zip(others, holm(list(paired.values())), strict=True))
+    above = ranking[: ranking.index(winner)]
+    for instead in above:  # its own evidence counts: another's would prove nothing of it
+        if adjusted[instead] < level:
+            return Unmasked(
+                winner, instead, "another leader does clearly better on them", float(adjusted[instead])
+            )
     chosen = images[images["trial"] == winner]
     fell = fell_p(chosen, held_out[held_out["trial"] == winner])
-    if fell < level and paired[others.index(instead)] < LEANS:
-        return Unmasked(winner, instead, "it does clearly worse on them", float(fell))
+    if fell < level and paired[above[0]] < LEANS:
+        return Unmasked(winner, above[0], "it does clearly worse on them", float(fell))
     return None
 
 

@@ -10,7 +10,7 @@ from gridsearch.report.importance import by_chance
 from gridsearch.report.labels import parameter_text, value_text
 from gridsearch.report.layouts import BEST_LINE, plain_layout
 from gridsearch.report.results import Results
-from gridsearch.report.trials import counted, is_partial, numeric_parameters
+from gridsearch.report.trials import counted, is_partial, numeric_parameters, without_copies
 
 SCALE = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # of survived: none, half, all
 BAR, ROOM = 26, 80  # px: a parameter's bar, and the axis below
@@ -20,7 +20,7 @@ COMPACT = 3  # more slices than this are drawn small
 def landscape_figures(results: Results, answer: Answer) -> list[dict]:
     """Importances, and a slice for each number beside the main one; of a projection for the main one too."""
     trials = counted(results)
-    found = [_importances(answer, len(trials))] if answer.importances else []
+    found = [_importances(answer, len(without_copies(trials, results.images)))] if answer.importances else []
     rows = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
     trials = trials.join(rows.groupby("trial")["loss"].mean(), on="trial").dropna(subset="loss")
     names = [

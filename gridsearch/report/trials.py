@@ -1,17 +1,23 @@
 """Which trials count for what, and the curves that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from gridsearch.parameters import filled
+from gridsearch.parameters import curve_parameter, filled, searched_places
 from gridsearch.report.labels import is_number
 from gridsearch.report.results import Results
 from gridsearch.searching import UNTIL_DONE
 
 MANY_CURVES = 6  # more than can be told apart
 CURVE = 3  # places; fewer make no curve
+NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
+# methods that add to the first model `ratio` times what they make of the others
+FROM_THE_FIRST = (
+    *("add_difference", "adapter", "train_difference"),
+    *("ties", "dare_ties", "della", "model_stock"),
+)
 
 
 def whole(results: Results) -> pd.DataFrame:
@@ -23,15 +29,28 @@ def whole(results: Results) -> pd.DataFrame:
 
 
 def counted(results: Results) -> pd.DataFrame:
-    """The whole trials, and the stopped ones where nothing whole has the same parameters."""
-    complete, trials = whole(results), results.trials
+    """One trial for each set of parameters: the first whole one, or else of the stopped ones the longest.
+
+    A sampler may ask for the same again, which would count one picture twice.
+    """
+    trials = results.trials
     if trials.empty:
         return trials
     stopped = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & trials["survived"].notna()]
-    stopped = stopped[is_partial(stopped)]
-    known = set(map(_place, complete[list(results.parameters)].to_dict("records")))
-    is_new = [_place(row) not in known for row in stopped[list(results.parameters)].to_dict("records")]
-    return trials.loc[trials.index.isin([*complete.index, *stopped.index[is_new]])]
+    stopped = stopped[is_partial(stopped)].sort_values("images", ascending=False, kind="stable")
+    ranked = pd.concat([whole(results), stopped])
+    first = ~_places(ranked[list(results.parameters)]).duplicated()
+    return trials.loc[trials.index.isin(ranked.index[first.to_numpy()])]
+
+
+def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """One trial for each set of pictures: other parameters may draw the same ones, which are then copied.
+
+    At ratio 0, say, all second models do. They are points of several curves, and one piece of evidence.
+    """
+    files = images.dropna(subset="file").groupby("trial")["file"].agg(frozenset)
+    drawn = trials["trial"].map(files)
+    return trials[drawn.isna() | ~drawn.duplicated()]
 
 
 def is_partial(trials: pd.DataFrame) -> pd.Series:
@@ -40,18 +59,25 @@ def is_partial(trials: pd.DataFrame) -> pd.Series:
     return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
 
 
-def _place(parameters: Mapping) -> tuple:
-    return tuple(None if pd.isna(value) else value for value in parameters.values())
+def _places(parameters: pd.DataFrame) -> pd.Series:
+    """Each row as one value that compares; a value that is missing equals another."""
+    rows = [tuple(map(_tidied, row)) for row in parameters.itertuples(index=False)]
+    return pd.Series(rows, index=parameters.index, dtype=object)
+
+
+def _tidied(value: object) -> object:
+    if is_number(value) and not pd.isna(value):
+        return round(float(value), 10)  # 0.30000000000000004 and 0.3 are the same ratio
+    return None if pd.isna(value) else value
 
 
 # -- curves
 
 
 def main_parameter(results: Results) -> str | None:
-    """The numeric parameter that makes the curve: a ratio before any other, then the first."""
-    numeric = numeric_parameters(results)
-    ratios = [name for name in numeric if "ratio" in name.split(".")]
-    return next(iter(ratios + numeric), None)
+    """The number that makes the curve, as the search has it; None where there is none, or no trial yet."""
+    found = curve_parameter(results.settings)
+    return found if found in results.parameters and len(results.trials) else None
 
 
 def numeric_parameters(results: Results) -> list[str]:
@@ -79,7 +105,6 @@ def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.
 
 def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
     main = main_parameter(results)
-    # 0.30000000000000004 and 0.3 are the same ratio
     return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
 
 
@@ -114,7 +139,7 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     made_last: str | tuple = ()
     for step in filled(settings, parameters).get("merge", ()):
         inputs = tuple(made.get(name, name) for name in step["models"])
-        kept = _unmixed(step)
+        kept = _unmixed(step, inputs)
         rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
         made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
     return made_last
@@ -126,14 +151,33 @@ def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
     return made if isinstance(made, str) else None
 
 
-def _unmixed(step: Mapping) -> int | None:
-    """Which of its inputs a step passes on as it is."""
+def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
+    """Which of its inputs a step passes on as it is, bit for bit (see `gridsearch.merge.collapse`)."""
     method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
+    if method == "weighted_sum" and inputs[0] == inputs[1]:
+        return 0  # what is mixed with itself stays, at every ratio
     if not is_number(ratio) or ratio not in (0, 1):
         return None
     if method in ("weighted_sum", "slerp"):
         return int(ratio)
-    return 0 if method in ("add_difference", "adapter") and ratio == 0 else None
+    return 0 if method in FROM_THE_FIRST and ratio == 0 else None
+
+
+# -- pictures
+
+
+def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
+    """The searched settings of the images, without those that have no effect: equal ones draw alike.
+
+    Guidance of 1 or less is none (see `gridsearch.render.guidance`), and what is not guided is not rescaled.
+    """
+    names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
+    drawn = {name: _tidied(parameters[name]) for name in names}
+    cfg = filled(settings, parameters).get("render", {}).get("cfg")
+    if is_number(cfg) and cfg <= NO_GUIDANCE:
+        drawn.pop("render.cfg_rescale", None)
+        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
+    return tuple(sorted(drawn.items()))
 
 
 def plain_value(value: object) -> object:

@@ -10,9 +10,9 @@ from gridsearch.report.answer import Answer, Check
 from gridsearch.report.held_out import LEVEL
 from gridsearch.report.labels import metric_text, setting_text
 from gridsearch.report.results import Results
-from gridsearch.report.trials import counted, made_of, whole
+from gridsearch.report.trials import counted, drawn_with, is_partial, made_of
 
-SHIFTED = 0.05  # of the verdicts: a repeat that changes more is no repeat
+SHIFTED = 0.05  # of the verdicts: a repeat that certainly changes more is no repeat
 MOST = 4  # named in one line
 
 
@@ -21,7 +21,7 @@ def checks(results: Results, answer: Answer) -> tuple[Check, ...]:
     trials = counted(results)
     if trials.empty:
         return ()
-    named = partial(trial_text, results, trials)
+    named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
     weights = _weights(trials)
     return (
         _parents(results, trials, weights, named),
@@ -84,9 +84,9 @@ def _images_differ(results: Results, trials: pd.DataFrame, named) -> Check:
     if "digest" not in images or images["digest"].isna().all():
         return Check(name, "not done", "No fingerprints of the images were kept.")
     merges = _merges(results, trials)
-    shown = [name for name in results.parameters if name.startswith("render.")]
-    first = trials.assign(made=[str(merges[trial]) for trial in trials["trial"]])
-    first = first.drop_duplicates(["made", *shown])
+    shown = trials[["trial", *results.parameters]].to_dict("records")
+    made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
+    first = trials.assign(made=made).drop_duplicates("made")
     rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
     rows = rows[~rows["verdict"].isin(honesty.ALIKE)]
     digests = {int(trial): _by_case(own, "digest") for trial, own in rows.groupby("trial")}
@@ -112,10 +112,12 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
     if found.identical == found.images:
         return Check(name, "passed", f"{text}, pixel for pixel.")
     text += f", defects differ by {metric_text(round(found.floor, 4))} on average"
-    if found.verdicts < (1 - SHIFTED) * found.images:
+    if found.changes_more_than(SHIFTED, LEVEL):
         changed = found.images - found.verdicts
         return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
-    below = _below(results, answer, trials, found.floor)
+    if found.verdicts < found.images:
+        text += f"; verdicts changed: {found.images - found.verdicts}"
+    below = _below(answer, trials, found.floor)
     text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
         below
     )
@@ -131,9 +133,9 @@ def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     }
 
 
-def _below(results: Results, answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
+def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
     """The whole trials as sound as the best whose mean defect is within the floor of its."""
-    rows = whole(results)
+    rows = trials[~is_partial(trials)]
     near = (rows["defect"] - answer.best.defect).abs() < floor
     near &= (rows["survived"] == answer.best.survived) & (rows["trial"] != answer.best.trial)
     return [int(trial) for trial in rows.loc[near, "trial"]]

@@ -10,6 +10,7 @@ import optuna
 
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
+from gridsearch.parameters import curve_parameter
 from gridsearch.search.expected import window_trials
 from gridsearch.search.sampler import population
 from gridsearch.search.window import make_axis
@@ -100,10 +101,8 @@ def expected_trials(experiment: Experiment) -> tuple[int, int]:
 
 
 def main_parameter(experiment: Experiment) -> str:
-    """The number along which a window is searched: a ratio before any other, then the first."""
-    numbers = [name for name, values in experiment.searched().items() if isinstance(values, Range)]
-    ratios = [name for name in numbers if "ratio" in name.split(".")]
-    return (ratios + numbers)[0]
+    """The number along which a window is searched, and its curve drawn."""
+    return curve_parameter(experiment.model_dump())
 
 
 def slices(experiment: Experiment) -> int:

@@ -47,3 +47,16 @@ def test_without_references_blur_itself_counts_and_without_survivors_nothing_doe
     trials, images = tables(POINTS)
     assert [point.trial for point in front(trials, images, references().iloc[:0], 0.5)] == [0, 1, 2]
     assert front(trials.assign(survived=0.1), images, references(), 0.5) == ()
+
+
+def test_blank_images_do_not_clean_their_trial():
+    trials, images = tables({0: (1.0, 2.0, 1.2), 1: (0.5, 2.0, 1.4)})
+    images = images.assign(blur=[2.0, 2.0, 2.0, float("nan")], noise=[1.2, 1.2, 1.4, 0.0])
+    images.loc[3, "verdict"] = "blank"
+    assert [(p.trial, p.noise) for p in front(trials, images, references().iloc[:0], 0.5)] == [(0, 1.2)]
+
+
+def test_where_no_sound_image_has_edges_there_is_no_front():
+    trials, images = tables({0: (1.0, 2.0, 1.2)})
+    assert front(trials, images.assign(blur=float("nan")), references(), 0.5) == ()
+    assert front(trials, images.assign(verdict="blank"), references(), 0.5) == ()

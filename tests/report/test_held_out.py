@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from gridsearch.loss import image_losses
 from gridsearch.report.analysis import analyse
 from gridsearch.report.best import best_dict
-from gridsearch.report.held_out import _t_p, confirmations, unmask
+from gridsearch.report.held_out import _t_p, confirmations, unmask, worse_p
 from tests.report.conftest import results_of, with_columns
 
 
@@ -73,6 +73,21 @@ def test_prompts_that_are_harder_for_all_move_nothing_and_are_told():
     assert "they may be harder" in answer.checks[-1].text
 
 
+@pytest.mark.parametrize("state", ["WAITING", "PRUNED"])
+def test_a_leader_that_more_prompts_have_queued_or_stopped_takes_over_from_none(state):
+    results = run({42: LUCKY[42], 40: LUCKY[40]})
+    assert analyse(results).unmasked.instead == 40
+    trials = results.trials.copy()
+    trials.loc[trials["trial"] == 40, "state"] = state
+    if state == "WAITING":
+        trials.loc[trials["trial"] == 40, ["survived", "defect"]] = np.nan
+    again = results.checks.assign(role="repeat").query("trial == 40")  # it was drawn twice then
+    grown = replace(results, trials=trials, checks=pd.concat([results.checks, again]))
+    answer = analyse(grown)
+    assert (answer.best.ratio, answer.unmasked) == (0.42, None)
+    assert [leader.trial for leader in answer.confirmed] == [42]
+
+
 def test_both_figures_of_every_leader():
     first, second, third = confirmations(42, rows(SELECTION, "p"), rows(LUCKY, "h"))
     assert [leader.trial for leader in (first, second, third)] == [42, 40, 44]
@@ -84,6 +99,21 @@ def test_both_figures_of_every_leader():
 
 def test_one_held_out_prompt_proves_nothing():
     assert unmask(42, rows(SELECTION, "p"), rows({42: [0], 40: [4]}, "h")) is None
+
+
+def test_a_leader_is_recommended_on_its_own_evidence():
+    def unseen(trial, defects):
+        rows = {"trial": trial, "prompt_id": [f"h{i}" for i in range(8)], "seed": 1, "verdict": "ok"}
+        return pd.DataFrame(rows | {"defect": defects, "loss": image_losses(["ok"] * 8, defects)})
+
+    steady = [0.9, 0.91, 0.89, 0.92, 0.9, 0.88, 0.9, 0.91]  # a little better each time
+    erratic = [0, 0, 0, 1.1, 1.12, 1.1, 1.11, 1.1]  # best on average, and mostly worse than the winner
+    held_out = pd.concat([unseen(0, [1.0] * 8), unseen(1, erratic), unseen(2, steady)])
+    losses = held_out.pivot_table(index=["prompt_id", "seed"], columns="trial", values="loss")
+    found = unmask(0, unseen(0, [1.0] * 8), held_out)
+    assert found.instead == 2
+    assert found.p == pytest.approx(2 * worse_p(losses[0] - losses[2]))  # Holm's, of two leaders
+    assert worse_p(losses[0] - losses[1]) > 0.1
 
 
 def equally_good(rng, leaders: int, prompts: str, count: int, seeds: int = 4) -> pd.DataFrame:

@@ -87,6 +87,23 @@ def test_two_ratios_with_the_same_images_and_what_is_alike_anyway(kept):
     assert state(replace(kept, images=broken), IMAGES)[0] == "passed"
 
 
+def test_without_guidance_equal_images_are_no_alarm(kept):
+    images = kept.images.copy()
+    images.loc[images["trial"].isin([1, 2]), "digest"] = "none"
+    for cfg, expected in ((0.5, "passed"), (4.0, "alarm")):
+        values = dict(zip(range(5), (1.0, 1.0, cfg, 1.0, 1.0), strict=True))
+        settings = kept.settings | {"merge": [], "render": {"cfg": [0.5, 1.0, 4.0]}}
+        one_merge = replace(
+            kept,
+            parameters=("render.cfg",),
+            settings=settings,
+            images=images.assign(**{"render.cfg": images["trial"].map(values)}),
+            trials=kept.trials.assign(**{"render.cfg": kept.trials["trial"].map(values)}).iloc[1:3],
+            checks=pd.DataFrame(),
+        )
+        assert state(one_merge, IMAGES)[0] == expected
+
+
 def test_the_repeat_is_the_noise_floor(kept):
     checks = kept.checks.copy()
     again = checks["role"] == "repeat"
@@ -98,6 +115,15 @@ def test_the_repeat_is_the_noise_floor(kept):
     assert text.endswith("nearer to the best than that, and so not told from it: ratio 0.50.")
     checks.loc[again, "verdict"] = "ghost"
     assert state(replace(kept, checks=checks), REPEAT)[0] == "alarm"
+
+
+def test_one_image_on_the_edge_of_a_verdict_is_no_alarm(kept):
+    checks = kept.checks.copy()
+    again = checks.index[checks["role"] == "repeat"]
+    checks.loc[again, "digest"] = "other"
+    for flips, expected in ((1, "passed"), (2, "alarm")):  # of 6; P(2 or more | 0.05) = 0.033
+        checks.loc[again[:flips], "verdict"] = "ghost"
+        assert state(replace(kept, checks=checks), REPEAT)[0] == expected
 
 
 def test_alarms_stand_on_top_of_the_page_and_on_the_last_screen(kept):
