@@ -92,7 +92,8 @@ def search(
     """
     study.set_user_attr(store.DONE, None)
     failures = 0
-    racing = Racing(edges=experiment.search.sampler == "window") if experiment.search.races() else None
+    edges = experiment.search.sampler == "window"
+    racing = Racing(len(order), edges) if experiment.search.races() else None
     while (done := _done(study, experiment, enough)) is None:
         if not budget.allows(study):
             return False

@@ -2,10 +2,18 @@
 
 A step of a trial is a case, by its place in the study's order, and the value reported there is that image's
 loss (`gridsearch.loss`): 1 and more is a failed image.
+
+A trial is looked at several times, and each look is a chance to be wrong. So the chance is set for all looks
+together (`WRONG`) and spent on them as Lan & DeMets 1983 do: as much on the first as six images of one kind
+need, and the rest in equal parts on the others.
 """
 
+import copy
 import warnings
+from collections.abc import Mapping
+from functools import cache
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, WilcoxonPruner
@@ -13,41 +21,92 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binom
 
 from gridsearch.loss import SURVIVES
+from gridsearch.searching import LOOK
 
-HOPELESS = 0.02  # the chance that a trial which would survive looks as bad as this
-WORSE = 0.02  # p of the Wilcoxon test on paired images, which is made again after each rung
-START = 6  # paired images before that test is made
+WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
+FIRST = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
+ROUNDING = 1e-12
+
+
+def looks(cases: int) -> range:
+    """After how many images a trial of so many cases is looked at; not after its last."""
+    return range(LOOK, cases, LOOK)
+
+
+def levels(cases: int) -> dict[int, float]:
+    """What each look may add to the chance of being wrong; `WRONG` in all, or less."""
+    at = looks(cases)
+    return {drawn: (WRONG - FIRST) / (len(at) - 1) if drawn > LOOK else FIRST for drawn in at}
+
+
+@cache
+def hopeless(cases: int) -> Mapping[int, int]:
+    """At each look, so many sound images or fewer stop the trial; -1 where nothing does.
+
+    The most that keep the chance that a trial is stopped by then, of which half of the images are sound,
+    within the levels so far. Exact where images are independent. Really they are the cases at hand in an
+    order drawn by lot, a case of every prompt in turn: an urn scatters less, so the true chance is smaller,
+    and seeds of one prompt that are alike do no harm.
+    """
+    most, stopped, allowed = {}, 0.0, 0.0
+    going = np.ones(1)  # the chance of each number of sound images, in trials that nothing stopped so far
+    for drawn, level in levels(cases).items():
+        allowed += level
+        going = np.convolve(going, binom.pmf(np.arange(LOOK + 1), LOOK, SURVIVES))
+        below = stopped + np.cumsum(going)
+        most[drawn] = int(np.searchsorted(below, allowed + ROUNDING, side="right")) - 1
+        stopped = float(below[most[drawn]]) if most[drawn] >= 0 else stopped
+        going[: most[drawn] + 1] = 0.0
+    return most
 
 
 class Racing(BasePruner):
     """Stops a trial that would not survive, or that is clearly worse than the best on the same images.
 
-    Would not survive: so few images are sound that it has a chance below `HOPELESS` to look like this, did
-    it keep the share that it must (a one-sided binomial test: none of the first six, one of nine).
-    Clearly worse: the Wilcoxon signed-rank test on paired images, by Optuna's pruner.
+    It decides after every six images, whatever the size of the batches that they come in. Would not survive:
+    so few are sound (`hopeless`; none of the first six). Clearly worse: the Wilcoxon signed-rank test on
+    paired images, by Optuna's pruner, at that look's level.
 
     Args:
+        cases: how many images a whole trial has.
         edges: whether the edges of what survives matter, as for `window`: then a trial that may survive or
             not is drawn to its end, however much worse than the best it is.
     """
 
-    def __init__(self, edges: bool = False) -> None:
+    def __init__(self, cases: int, edges: bool = False) -> None:
+        self._cases = cases
         self._edges = edges
+        self._hopeless = hopeless(cases)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._paired = WilcoxonPruner(p_threshold=WORSE, n_startup_steps=START)
+            self._paired = {
+                drawn: WilcoxonPruner(p_threshold=level + ROUNDING, n_startup_steps=LOOK)
+                for drawn, level in levels(cases).items()
+            }
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         return self.reason(study, trial) is not None
 
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
         """Why the trial should be stopped; None where it should not."""
-        losses = trial.intermediate_values.values()
-        drawn, sound = len(losses), sum(loss < 1 for loss in losses)
-        if drawn and binom.cdf(sound, drawn, SURVIVES) < HOPELESS:
+        # what a stopped trial reports last is no case
+        known = sorted(item for item in trial.intermediate_values.items() if item[0] < self._cases)
+        drawn = len(known) // LOOK * LOOK
+        if drawn not in self._hopeless:
+            return None
+        first = dict(known[:drawn])
+        sound = sum(loss < 1 for loss in first.values())
+        if sound <= self._hopeless[drawn]:
             return f"{sound} of the first {drawn} images sound"
-        undecided = self._edges and binom.sf(sound - 1, drawn, SURVIVES) >= HOPELESS
+        undecided = self._edges and drawn - sound > self._hopeless[drawn]  # it may survive, or not
         whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if not whole or undecided or not self._paired.prune(study, trial):
+        if not whole or undecided or not self._worse(study, trial, first):
             return None
         return f"worse than trial {study.best_trial.number} on the same {drawn} images"
+
+    def _worse(self, study: optuna.Study, trial: FrozenTrial, first: dict[int, float]) -> bool:
+        if not study.best_trial.intermediate_values:  # of a version that had no races: nothing to pair with
+            return False
+        so_far = copy.copy(trial)
+        so_far.intermediate_values = first
+        return self._paired[len(first)].prune(study, so_far)
