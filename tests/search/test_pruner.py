@@ -116,3 +116,10 @@ def test_nothing_is_compared_with_a_trial_that_was_stopped():
     study = optuna.create_study()
     assert reason(study, [1.5] * 6) is not None
     assert reason(study, [0.9] * 8) is None
+
+
+def test_a_best_trial_of_a_version_without_races_is_no_pair_and_no_warning(recwarn):
+    study = optuna.create_study()
+    study.tell(study.ask(), 0.0)
+    assert reason(study, [0.9] * 12) is None
+    assert not [warning for warning in recwarn if "intermediate" in str(warning.message)]
