@@ -148,7 +148,7 @@ def test_prompt_means_are_tested_as_scipy_tests_them():
 
 
 def equals(seed: int, ratios: int = 20, prompts: int = 12, unseen: int = 4):
-    """Ratios that are truly equal, on prompts of one kind, and the best one's images of the unseen prompts."""
+    """Ratios that are truly equal, on prompts of one kind, and the best one on unseen prompts."""
     rng = np.random.default_rng(seed)
     count = prompts + unseen
     defect = np.abs(1 + rng.normal(0, 0.1, count) + rng.normal(0, 0.3, (ratios, count)))
