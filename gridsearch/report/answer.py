@@ -153,7 +153,7 @@ class Figures:
 class Confirmation:
     """One leader's figures on the prompts that chose it, and on those that were kept apart.
 
-    `fell` is the p-value of its doing worse on the latter.
+    `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen.
     """
 
     trial: int

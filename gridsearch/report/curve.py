@@ -81,7 +81,7 @@ def with_narrowing(
     if width <= wanted:
         needed = have
     elif wanted >= finest:
-        needed = max(have, optimum.prompts_for(wanted, steps))
+        needed = max(have, optimum.prompts_for(wanted, width, have, level))
     return replace(
         found,
         narrowing=tuple(Width(int(prompts), float(wide)) for prompts, wide in steps),

@@ -11,11 +11,13 @@ around the optimum count, cliffs are cut off, and the curve bends on the scale o
 fitted to so few and so uneven ratios follows single prompts' edges instead: twice the error.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import t
 
 Array = NDArray[np.float64]
 
@@ -29,6 +31,7 @@ FEWEST = 4  # ratios, so that there is a curve
 # The floor of a healthy window is flat and a smooth curve ripples on it; whatever lies within this share
 # of the curve's height above its minimum counts as the same floor, and its middle is the optimum.
 FLOOR = 0.02
+MOST_PROMPTS = 10**15  # that are thought of
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int
 def resampled(
     ratios: Array, sums: Array, counts: Array, prompts: int, resamples: int, seed: int
 ) -> tuple[float, Array]:
-    """As `optimum`, with draws as though there were only so many of these prompts."""
+    """As `optimum`, with draws as though there were only so many of these prompts, two or more."""
     mean = sums.sum(axis=0) / counts.sum(axis=0)
     if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
@@ -145,8 +148,9 @@ def resampled(
     images = weights @ counts[:, part]
     means = np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part])
     draws = all_lowest(smoother.points, smoother.curves(without_cliffs(means)))
-    # normal deviations, times this, have the spread of Student's t with have - 1 degrees of freedom
-    stretch = np.sqrt(have / rng.chisquare(have - 1, size=resamples))
+    # normal deviations, times this, have the spread of Student's t with prompts - 1 degrees of freedom: so
+    # few would not know their spread better. The first factor undoes the bootstrap's, which is too small.
+    stretch = np.sqrt(have / (have - 1) * (prompts - 1) / rng.chisquare(prompts - 1, size=resamples))
     return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
 
 
@@ -164,12 +168,12 @@ def probability_best(ratios: Array, draws: Array) -> Array:
 def narrowing(
     ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
 ) -> list[tuple[int, float]]:
-    """(prompts, width): how wide the interval would be with 1, 2, 4, ... of these prompts, and with all.
+    """(prompts, width): how wide the interval would be with 2, 4, 8, ... of these prompts, and with all.
 
     Nothing of one prompt only, and nothing where there is no curve: there is no interval to narrow.
     """
     have = len(sums)
-    sizes = sorted({2**i for i in range(have.bit_length()) if 2**i < have} | {have})
+    sizes = sorted({2**i for i in range(1, have.bit_length()) if 2**i < have} | {have})
     found = []
     for prompts in sizes:
         centre, draws = resampled(ratios, sums, counts, prompts, resamples, seed)
@@ -180,24 +184,16 @@ def narrowing(
     return found
 
 
-def prompts_for(width: float, narrowing: list[tuple[int, float]]) -> int:
-    """How many prompts would make the interval so narrow, by the law width = c / √prompts fitted to it."""
-    return _prompts(width, float(np.mean(_constants(narrowing))))
+def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
+    """How many prompts would make an interval `wanted` wide that is `width` wide with `have` of them.
 
-
-def prompts_between(width: float, narrowing: list[tuple[int, float]]) -> tuple[int, int]:
-    """The doubt of `prompts_for`: what the narrowest and the widest of the fitted intervals would say.
-
-    It knows nothing of the prompts to come, which may differ more than these.
+    By the law width = c t / √prompts, where t is Student's quantile at `level` with prompts - 1 degrees of
+    freedom.
     """
-    constants = _constants(narrowing)
-    return _prompts(width, min(constants)), _prompts(width, max(constants))
+    limit = wanted / width * _student(have, level) * (1 + 1e-9)
+    return 2 + bisect_left(range(2, MOST_PROMPTS), True, key=lambda count: _student(count, level) <= limit)
 
 
-def _constants(narrowing: list[tuple[int, float]]) -> list[float]:
-    """c of the last three widths: with few prompts the ends of the range hold the interval in."""
-    return [width * float(np.sqrt(prompts)) for prompts, width in narrowing[-3:]]
-
-
-def _prompts(width: float, constant: float) -> int:
-    return max(1, int(np.ceil((constant / width) ** 2 - 1e-9)))
+def _student(prompts: int, level: float) -> float:
+    """t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
+    return float(t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from gridsearch.report.optimum import (
     interval,
@@ -11,7 +12,6 @@ from gridsearch.report.optimum import (
     narrowing,
     optimum,
     probability_best,
-    prompts_between,
     prompts_for,
     surroundings,
 )
@@ -103,21 +103,41 @@ def test_probability_best_is_the_share_of_the_nearest_draws():
 def test_the_interval_narrows_with_the_root_of_the_prompts():
     owns = np.random.default_rng(2).normal(0.5, 0.03, 32)
     found = narrowing(DENSE, *bowls(DENSE, owns), 4000, 0, 0.95)
-    assert [prompts for prompts, _ in found] == [1, 2, 4, 8, 16, 32]
+    assert [prompts for prompts, _ in found] == [2, 4, 8, 16, 32]
     widths = dict(found)
-    assert widths[8] / widths[32] == pytest.approx(2, rel=0.1)
+    for few in (4, 8, 16):  # as Student's t, s / √n times its quantile, has it: few do not know their spread
+        law = t.ppf(0.975, few - 1) / t.ppf(0.975, 31) * np.sqrt(32 / few)
+        assert widths[few] / widths[32] == pytest.approx(law, rel=0.1)
     centre, draws = optimum(DENSE, *bowls(DENSE, owns), 4000, 0)
     low, high = interval(DENSE, centre, draws, 0.95)
     assert widths[32] == high - low  # what is said of all prompts is the interval itself
 
 
 def test_how_many_prompts_a_width_needs():
-    exact = [(1, 0.4), (4, 0.2), (8, 0.2 / np.sqrt(2)), (16, 0.1)]
-    assert prompts_for(0.05, exact) == 64
-    assert prompts_for(0.5, exact) == 1
-    assert prompts_between(0.05, exact) == (64, 64)
-    low, high = prompts_between(0.05, [(4, 0.18), (8, 0.15), (16, 0.1)])
-    assert low < prompts_for(0.05, [(4, 0.18), (8, 0.15), (16, 0.1)]) < high
+    def width(prompts):
+        return 0.1 * t.ppf(0.975, prompts - 1) / np.sqrt(prompts)
+
+    for have in (4, 8, 32):
+        assert prompts_for(width(64), width(have), have, 0.95) == 64
+        assert prompts_for(width(64) - 1e-6, width(have), have, 0.95) == 65
+        assert prompts_for(width(have), width(have), have, 0.95) == have
+    normal = 1.959964**2 * (0.1 / 1e-4) ** 2  # of very many, t is normal
+    assert prompts_for(1e-4, width(8), 8, 0.95) == pytest.approx(normal, rel=1e-5)
+
+
+def test_what_few_prompts_expect_of_more_is_what_more_give():
+    rng = np.random.default_rng(0)
+
+    def width(owns):
+        centre, draws = optimum(DENSE, *bowls(DENSE, owns), 400, 0)
+        return np.subtract(*interval(DENSE, centre, draws, 0.95)[::-1])
+
+    def studies(prompts):
+        return [width(rng.normal(0.5, 0.04, prompts)) for _ in range(40)]
+
+    wanted = np.mean(studies(32))
+    needed = np.median([prompts_for(wanted, few, 8, 0.95) for few in studies(8)])
+    assert 24 <= needed <= 36  # s² of 8 is less than its mean in the median, by 9%
 
 
 def test_the_floor_of_one_curve_is_its_middle_whatever_the_others():
