@@ -13,8 +13,10 @@ Every stage is worked out anew from all that is known, so it does not matter who
 or at which ratios.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 import numpy as np
@@ -64,11 +66,8 @@ class Axis:
     def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
         """Those strictly between that nobody has taken."""
         near = self.step / 100
-        return [
-            value
-            for value in self.values
-            if low + near < value < high - near and all(abs(value - other) > near for other in taken)
-        ]
+        between = self.values[bisect_right(self.values, low + near) : bisect_left(self.values, high - near)]
+        return [value for value in between if all(abs(value - other) > near for other in taken)]
 
 
 def make_axis(low: float, high: float, step: float | None) -> Axis:
@@ -86,9 +85,12 @@ def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
     With several workers each takes the first that is left: to whatever runs now, the list holds what can be
     done meanwhile.
     """
-    seen = tuple(seen)
-    taken = [one.ratio for one in seen]
-    return list(dict.fromkeys(_stages(seen, taken, axis)))
+    return list(dict.fromkeys(_stages(tuple(seen), axis)))
+
+
+def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
+    """The first of `next_ratios`, at less cost; None where nothing useful is left."""
+    return next(_stages(tuple(seen), axis), None)
 
 
 def best_of(seen: Iterable[Seen]) -> Seen | None:
@@ -103,7 +105,8 @@ def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: tuple[Seen, ...], taken: list[float], axis: Axis) -> Iterator[float]:
+def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
+    taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = _known(seen)
     runs = _runs(known)
@@ -157,15 +160,16 @@ def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
 def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iterator[float]:
     """Points between, the middle of the widest gap that is left first; what is taken parts gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
-    gaps = list(pairwise(places))
+    gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
+    heapify(gaps)
     while gaps:
-        low, high = gap = max(gaps, key=lambda gap: (round(gap[1] - gap[0], 9), -gap[0]))
-        gaps.remove(gap)
+        _, low, high = heappop(gaps)
         free = axis.free(low, high, ())
         if free:
             middle = min(free, key=lambda value: (abs(value - (low + high) / 2), value))
             yield middle
-            gaps += [(low, middle), (middle, high)]
+            for a, b in pairwise((low, middle, high)):
+                heappush(gaps, (round(a - b, 9), a, b))
 
 
 def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
