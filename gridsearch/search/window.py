@@ -93,6 +93,16 @@ def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
     return next(_stages(tuple(seen), axis), None)
 
 
+def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
+    """What halves the gap in which the dial turns; empty where it does not, or where that gap is one step.
+
+    A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
+    """
+    seen = tuple(seen)
+    turns = _turns(_known(seen))
+    return list(_next_in(*turns[0], seen, axis)) if turns else []
+
+
 def best_of(seen: Iterable[Seen]) -> Seen | None:
     """The most survivors and then the least loss; one that was stopped early only where there is no other."""
     known = [one for one in seen if _is_known(one)]
@@ -187,13 +197,19 @@ def _search(
     known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
 ) -> Iterator[float]:
     """Where the dial turns; where it says nothing, to both sides of the least loss."""
-    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
-    turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
-    for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss):
-        yield from _halved(a.ratio, b.ratio, taken, axis)
+    turns = _turns(known)
+    for low, high in turns:
+        yield from _halved(low, high, taken, axis)
     if known and not turns:
         at = known.index(best_of(known))
         yield from _edges(known, (at, at + 1), seen, axis)
+
+
+def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
+    """The gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
+    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
+    turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
+    return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
 def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
