@@ -13,8 +13,10 @@ Every stage is worked out anew from all that is known, so it does not matter who
 or at which ratios.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 import numpy as np
@@ -64,11 +66,8 @@ class Axis:
     def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
         """Those strictly between that nobody has taken."""
         near = self.step / 100
-        return [
-            value
-            for value in self.values
-            if low + near < value < high - near and all(abs(value - other) > near for other in taken)
-        ]
+        between = self.values[bisect_right(self.values, low + near) : bisect_left(self.values, high - near)]
+        return [value for value in between if all(abs(value - other) > near for other in taken)]
 
 
 def make_axis(low: float, high: float, step: float | None) -> Axis:
@@ -86,9 +85,22 @@ def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
     With several workers each takes the first that is left: to whatever runs now, the list holds what can be
     done meanwhile.
     """
+    return list(dict.fromkeys(_stages(tuple(seen), axis)))
+
+
+def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
+    """The first of `next_ratios`, at less cost; None where nothing useful is left."""
+    return next(_stages(tuple(seen), axis), None)
+
+
+def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
+    """What halves the gap in which the dial turns; empty where it does not, or where that gap is one step.
+
+    A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
+    """
     seen = tuple(seen)
-    taken = [one.ratio for one in seen]
-    return list(dict.fromkeys(_stages(seen, taken, axis)))
+    turns = _turns(_known(seen))
+    return list(_next_in(*turns[0], seen, axis)) if turns else []
 
 
 def best_of(seen: Iterable[Seen]) -> Seen | None:
@@ -103,7 +115,8 @@ def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: tuple[Seen, ...], taken: list[float], axis: Axis) -> Iterator[float]:
+def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
+    taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = _known(seen)
     runs = _runs(known)
@@ -157,15 +170,16 @@ def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
 def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iterator[float]:
     """Points between, the middle of the widest gap that is left first; what is taken parts gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
-    gaps = list(pairwise(places))
+    gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
+    heapify(gaps)
     while gaps:
-        low, high = gap = max(gaps, key=lambda gap: (round(gap[1] - gap[0], 9), -gap[0]))
-        gaps.remove(gap)
+        _, low, high = heappop(gaps)
         free = axis.free(low, high, ())
         if free:
             middle = min(free, key=lambda value: (abs(value - (low + high) / 2), value))
             yield middle
-            gaps += [(low, middle), (middle, high)]
+            for a, b in pairwise((low, middle, high)):
+                heappush(gaps, (round(a - b, 9), a, b))
 
 
 def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
@@ -183,13 +197,19 @@ def _search(
     known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
 ) -> Iterator[float]:
     """Where the dial turns; where it says nothing, to both sides of the least loss."""
-    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
-    turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
-    for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss):
-        yield from _halved(a.ratio, b.ratio, taken, axis)
+    turns = _turns(known)
+    for low, high in turns:
+        yield from _halved(low, high, taken, axis)
     if known and not turns:
         at = known.index(best_of(known))
         yield from _edges(known, (at, at + 1), seen, axis)
+
+
+def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
+    """The gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
+    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
+    turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
+    return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
 def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:

@@ -18,6 +18,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.errors import BadInput
+from gridsearch.loss import SURVIVES
 from gridsearch.search.window import (
     RIVAL,
     Axis,
@@ -26,6 +27,7 @@ from gridsearch.search.window import (
     coarse_left,
     make_axis,
     next_ratios,
+    turn_left,
     widest_gaps,
 )
 
@@ -49,7 +51,8 @@ class WindowSampler(BaseSampler):
     """Finds the window of one number, for each combination of the other searched parameters (a slice).
 
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
-    best; the others get no more trials.
+    best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
+    look would be, and no further.
     """
 
     def __init__(
@@ -157,7 +160,7 @@ class WindowSampler(BaseSampler):
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
     ) -> list[tuple[tuple, float]]:
-        """(slice, ratio), the most useful first: a first look at every slice, then the best slices' plans."""
+        """(slice, ratio), the most useful first: looks at every slice, the best ones' plans, the others' turns."""
         axis = _axis(space[self._main])
         slices = self._by_slice(study, space, without)
         looks = {key: coarse_left([one.ratio for one in seen], axis) for key, seen in slices.items()}
@@ -168,6 +171,7 @@ class WindowSampler(BaseSampler):
             if depth < len(look)
         ]
         plans = {key: next_ratios(slices[key], axis) for key in _worth_it(slices)}
+        plans |= {key: turn_left(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
 
     def _leftovers(
@@ -178,17 +182,13 @@ class WindowSampler(BaseSampler):
 
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
-    """The slices that may hold the best ratio, the best first, and those where nothing survives yet last."""
+    """The slices that do about as well as the best, the best first; all of them where none survives yet."""
     best = {key: best_of(seen) for key, seen in slices.items()}
-    ranked = sorted(
-        slices,
-        key=lambda key: (-best[key].survived, best[key].loss) if best[key] else (0.0, math.inf),
-    )
-    leader = best[ranked[0]]
-    most = leader.survived if leader else 0.0
-    return [
-        key for key in ranked if not best[key] or not best[key].survived or best[key].survived >= most - RIVAL
-    ]
+    kept = {key: one.survived if one else 0.0 for key, one in best.items()}
+    most = max(kept.values())
+    least = most - RIVAL if most >= SURVIVES else 0.0
+    ranked = sorted(slices, key=lambda key: (-kept[key], best[key].loss if best[key] else math.inf))
+    return [key for key in ranked if kept[key] >= least]
 
 
 def _tidy(distribution: BaseDistribution, value: Any) -> Any:

@@ -9,6 +9,7 @@ from gridsearch.errors import BadInput
 from gridsearch.search.window_sampler import WindowSampler
 
 SPACE = {"ratio": FloatDistribution(0.0, 1.0, step=0.01)}
+TENTHS = [round(0.1 * i, 1) for i in range(11)]
 MODES = {"mode": CategoricalDistribution(["epsilon", "v_prediction"])}
 
 
@@ -96,20 +97,44 @@ def test_enqueued_and_failed_ratios_are_not_tried_again():
     assert study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.4
 
 
-def test_each_mode_is_a_curve_and_the_worse_one_is_dropped():
+def tried_by_mode(curves):
+    """The ratios of each mode, all of them searched to the end; `curves` are functions of the ratio."""
     sampler = WindowSampler("ratio", space=SPACE | MODES)
     study = study_of(sampler)
+    tried = {mode: [] for mode in curves}
     while not sampler.done(study):
         trial = study.ask()
         mode = trial.suggest_categorical("mode", ["epsilon", "v_prediction"])
         ratio = trial.suggest_float("ratio", 0.0, 1.0, step=0.01)
-        tell(study, trial, summary(ratio, kept=1.0 if mode == "epsilon" else 0.6))
-    tried = {
-        mode: [trial.params["ratio"] for trial in study.trials if trial.params["mode"] == mode]
-        for mode in MODES["mode"].choices
-    }
+        tried[mode].append(round(ratio, 10))
+        tell(study, trial, curves[mode](ratio))
+    return tried
+
+
+def test_each_mode_is_a_curve_and_the_worse_one_is_followed_to_its_turn_only():
+    tried = tried_by_mode({"epsilon": summary, "v_prediction": lambda ratio: summary(ratio, kept=0.6)})
     assert {0.31, 0.32, 0.41, 0.42} <= set(tried["epsilon"])
-    assert sorted(tried["v_prediction"]) == [round(0.1 * i, 1) for i in range(11)]
+    assert sorted(tried["v_prediction"]) == sorted([*TENTHS, 0.35, 0.36, 0.37])  # the dial turns at .365
+
+
+@pytest.mark.parametrize("beside", [0.0, 1 / 12, 0.6])
+def test_a_narrow_window_between_tenths_is_found_whatever_survives_beside_it(beside):
+    def narrow(ratio):
+        found = summary(ratio, 0.54, 0.56)
+        return found | {"survived": beside} if abs(ratio - 0.5) < 0.01 else found
+
+    tried = tried_by_mode({"epsilon": summary, "v_prediction": narrow})
+    assert {0.53, 0.54, 0.56, 0.57} <= set(tried["v_prediction"])
+
+
+def test_a_curve_whose_dial_never_turns_is_not_followed_where_another_survives():
+    def burnt(ratio):
+        return summary(ratio, 2.0, 2.1) | {"dial": 1 + ratio}
+
+    tried = tried_by_mode({"epsilon": summary, "v_prediction": burnt})
+    assert sorted(tried["v_prediction"]) == TENTHS
+    alone = tried_by_mode({"epsilon": burnt, "v_prediction": burnt})  # there is nothing better to do
+    assert all(len(ratios) > len(TENTHS) for ratios in alone.values())
 
 
 def test_the_same_study_asks_the_same_again():
