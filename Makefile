@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint format check bench bench-gpu calibrate train-toy clean
+.PHONY: help demo test lint format check bench bench-search bench-gpu calibrate train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -29,6 +29,13 @@ bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchma
 	$(BIN)/python -m benchmarks.trial
 	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m benchmarks.merging
+	$(BIN)/python -m benchmarks.fingerprint
+
+bench-search: .venv/test-installed  ## what searches find with how many renders: simulated, and on the toy (an hour)
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.search --coverage
+	$(BIN)/python -m benchmarks.search.toy
+	$(BIN)/python -m benchmarks.dimensions
 
 bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size
