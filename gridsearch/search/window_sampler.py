@@ -160,7 +160,7 @@ class WindowSampler(BaseSampler):
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
     ) -> list[tuple[tuple, float]]:
-        """(slice, ratio), the most useful first: looks at every slice, the best ones' plans, the others' turns."""
+        """(slice, ratio), the most useful first: each one's look, the best ones' plans, the others' turns."""
         axis = _axis(space[self._main])
         slices = self._by_slice(study, space, without)
         looks = {key: coarse_left([one.ratio for one in seen], axis) for key, seen in slices.items()}
