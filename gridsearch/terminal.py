@@ -120,10 +120,10 @@ class Progress:
     def note(self, text: str) -> None:
         show_note(text)
 
-    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
+    def start(self, remaining: int, done: int, cases: int, references: bool, about: bool) -> None:
         resumed = f", {done} done before" if done else ""
         drawn = "references first" if references else "references kept"
-        say(f"{'At most ' if most else ''}{remaining} trials of {cases} images{resumed}; {drawn}.")
+        say(f"{'About ' if about else ''}{remaining} trials of {cases} images{resumed}; {drawn}.")
         self._begin("images", remaining * cases)
 
     def reference(self, drawn: object) -> None:
@@ -238,11 +238,15 @@ def _search_rows(plan: Any) -> list[tuple[str, str]]:
     """How much is drawn, of what, and how long that takes."""
     search = plan.experiment.search
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
+    about = "about " if search.sampler == "window" else ""
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     return [
         ("sampler", f"{search.sampler}{race}"),
-        ("trials", f"{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
-        ("images", f"at most {plan.images:,}: {plan.references} references, {plan.checks} checks at the end"),
+        ("trials", f"{about}{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
+        (
+            "images",
+            f"{about or 'at most '}{plan.images:,}: {plan.references} references, {plan.checks} checks at the end",
+        ),
         (
             "time",
             f"about {_span(plan.fewest_seconds, plan.seconds, duration)} (from {plan.seconds_from})",

@@ -57,8 +57,8 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
 
-    def start(self, remaining: int, done: int, cases: int, references: bool, most: bool) -> None:
-        """All is loaded: trials left (at most, where the search ends by itself) and done, the images of each,
+    def start(self, remaining: int, done: int, cases: int, references: bool, about: bool) -> None:
+        """All is loaded: trials left (about so many, where the search ends by itself) and done, the images of each,
         and whether references are drawn first."""
 
     def reference(self, drawn: Drawn) -> None: ...
@@ -150,8 +150,8 @@ def _run_study(
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
     missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
-    most = experiment.search.sampler == "window"
-    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, most)
+    about = experiment.search.sampler == "window"
+    listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
     store.save_facts(study, replace(facts, references=known or None, parents=kept))
 
     noted: set[str] = set()

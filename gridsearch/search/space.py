@@ -80,7 +80,7 @@ def coarse_to_fine(values: Sequence[float]) -> list[float]:
 
 
 def planned_trials(experiment: Experiment) -> int:
-    """How many trials the experiment asks for; where the search ends by itself, the most it will take."""
+    """How many trials the experiment asks for; where the search ends by itself, about the most it takes."""
     return expected_trials(experiment)[1]
 
 
