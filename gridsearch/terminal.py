@@ -239,18 +239,14 @@ def _search_rows(plan: Any) -> list[tuple[str, str]]:
     search = plan.experiment.search
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
     about = "about " if search.sampler == "window" else ""
+    also = f"{plan.references} references, {plan.checks} checks at the end"
+    span = _span(plan.fewest_seconds, plan.seconds, duration)
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     return [
         ("sampler", f"{search.sampler}{race}"),
         ("trials", f"{about}{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
-        (
-            "images",
-            f"{about or 'at most '}{plan.images:,}: {plan.references} references, {plan.checks} checks at the end",
-        ),
-        (
-            "time",
-            f"about {_span(plan.fewest_seconds, plan.seconds, duration)} (from {plan.seconds_from})",
-        ),
+        ("images", f"{about or 'at most '}{plan.images:,}: {also}"),
+        ("time", f"about {span} (from {plan.seconds_from})"),
     ]
 
 

@@ -7,7 +7,7 @@ import optuna
 
 from gridsearch import honesty, store
 from gridsearch.errors import GridsearchError
-from gridsearch.report.trials import made_of
+from gridsearch.report.trials import drawn_with, made_of
 from gridsearch.search.loop import Told, parameters_of
 from gridsearch.search.race import id_of
 from gridsearch.store import tidy
@@ -51,8 +51,7 @@ def alarming(
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
     """What is merged, and how it is drawn. At ratio 0 it does not matter which model the other one is."""
     tidied = {name: tidy(value) for name, value in parameters.items()}
-    drawn = [(name, value) for name, value in tidied.items() if name.startswith("render.")]
-    return made_of(settings, tidied), sorted(drawn)
+    return made_of(settings, tidied), drawn_with(settings, tidied)
 
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:

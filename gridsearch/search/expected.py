@@ -8,7 +8,7 @@ from gridsearch.search.window import Axis, Seen, coarse_left, next_ratio
 WIDTHS = (0.02, 0.1, 0.3)  # of windows that are tried out, as shares of the range
 PLACES = (0.2, 0.37, 0.61)  # of their middles
 # Prompts differ and losses scatter, so that the best moves while the search refines around it. Of simulated
-# studies (benchmarks/search: steps of 0.002 to 0.05, windows of 0.02 to 0.4, 4 or 16 prompts) none took more
+# studies (benchmarks/search: steps of 0.002 to 0.05, windows of 0.02 to 0.3, 4 or 16 prompts) none took more
 # than this times the most of the windows that are tried out here.
 SCATTER = 1.2
 

@@ -58,8 +58,8 @@ class Listener(Protocol):
         """Something to know before a night is spent on it."""
 
     def start(self, remaining: int, done: int, cases: int, references: bool, about: bool) -> None:
-        """All is loaded: trials left (about so many, where the search ends by itself) and done, the images of each,
-        and whether references are drawn first."""
+        """All is loaded: the trials left (about so many, where the search ends by itself) and done, the
+        images of each, and whether references are drawn first."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
