@@ -48,7 +48,7 @@ def in_steps():
     """Each number and each model of each method: (name, the step with it searched, its values)."""
     for method, step in STEPS.items():
         own = step | {"method": method}
-        for key in step.keys() - {"models"}:
+        for key in sorted(step.keys() - {"models"}):
             for searched in (FLOATS, [0.25, 0.75]):
                 name = "ratio" if key == "ratio" else f"merged.{key}"
                 yield name, own | {key: searched}, searched
