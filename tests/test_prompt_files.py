@@ -232,7 +232,8 @@ def test_an_experiment_is_kept_with_its_prompts_and_without_their_files(tmp_path
     kept = experiment.model_dump(mode="json")
     again = Experiment.model_validate(kept)
     assert again.model_dump(mode="json") == kept
-    assert kept["prompt"][1] == {"text": "b", "negative": "", "seeds": [3], "id": "p1-2"}
+    one = {"text": "b", "negative": "", "seeds": [3], "id": "p1-2", "held_out": False}
+    assert kept["prompt"][1] == one
     written = [
         'text = "a"\nid = "p1-1"',
         'text = "b"\nid = "p1-2"\nseeds = [3]',

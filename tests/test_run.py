@@ -78,8 +78,12 @@ def test_the_results_folder_holds_what_is_promised(finished):
     trials, images = pd.read_csv(finished / "trials.csv"), pd.read_csv(finished / "images.csv")
     assert trials["ratio"].tolist() == [0.0, 1.0, 0.5, 0.25, 0.75]
     assert (trials["state"] == "COMPLETE").all()
-    assert len(images) == 15
-    assert set(images["file"]) == {f"images/{path.name}" for path in (finished / "images").iterdir()}
+    searched = images[images["role"] == "search"]
+    assert len(searched) == 15
+    assert set(searched["file"]) == {f"images/{path.name}" for path in (finished / "images").iterdir()}
+    repeated = images.loc[images["role"] == "repeat", "file"]
+    assert set(repeated) == {f"checks/{path.name}" for path in (finished / "checks").iterdir()}
+    assert len(repeated) == 3
     assert len(list((finished / "references").iterdir())) == 3
     assert not list(finished.rglob("*.part"))
 
@@ -87,7 +91,7 @@ def test_the_results_folder_holds_what_is_promised(finished):
 def test_survived_and_defect_are_those_of_the_images(finished):
     trials, images = pd.read_csv(finished / "trials.csv"), pd.read_csv(finished / "images.csv")
     for row in trials.itertuples():
-        own = images[images["trial"] == row.trial]
+        own = images[(images["trial"] == row.trial) & (images["role"] == "search")]
         assert row.survived == pytest.approx((own["verdict"] == "ok").mean())
         assert row.defect == pytest.approx(own["defect"].mean())
 

@@ -20,7 +20,9 @@ _CASE = {"trial", "state", "model", "ratio", "prompt_id", "prompt", "seed", "pre
 _DRAWN = {"seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because", "finite", "file", "film"}
 _JUDGED = {"verdict", "defect", "dial", "reason", "scorers", "unscored", "images", "survived", "trajectory"}
 _TIMES = {"seconds_merge", "seconds_render", "seconds_score", "started", "finished"}
-TAKEN = {field.name for field in fields(Metrics)} | _CASE | _DRAWN | _JUDGED | _TIMES
+_CHECKED = {"role", "digest", "weights", "partial", "held_out_survived", "held_out_defect", "held_out_images"}
+_IN_TABLES = {"at", "loss"}  # of the report's own
+TAKEN = {field.name for field in fields(Metrics)} | _CASE | _DRAWN | _JUDGED | _TIMES | _CHECKED | _IN_TABLES
 
 
 class Wanted(Protocol):
