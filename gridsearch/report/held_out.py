@@ -16,10 +16,11 @@ of the winners are unmasked; mostly it is 1 to 4%.)
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu, t, wilcoxon
+from scipy.stats import mannwhitneyu, t
 
 from gridsearch.report.answer import Confirmation, Figures, Unmasked
 from gridsearch.report.ties import holm
+from gridsearch.signed_rank import signed_rank_p
 
 LEVEL = 0.05  # of unmasking an honest winner
 TINY = 1e-12  # of a loss from 0 to 2: no difference
@@ -91,10 +92,8 @@ def worse_p(differences: pd.Series) -> float:
         differences: by case; the index is (prompt_id, seed).
     """
     differences = differences.dropna()
-    if not (differences != 0).any():
-        return 1.0
-    by_case = wilcoxon(differences, alternative="greater").pvalue
-    return max(float(by_case), _t_p(differences.groupby("prompt_id").mean()))
+    by_case = signed_rank_p(differences, "greater")
+    return max(by_case, _t_p(differences.groupby("prompt_id").mean()))
 
 
 def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
+
+from gridsearch.signed_rank import signed_rank_p
 
 
 def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[int, ...]:
@@ -22,10 +23,7 @@ def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[in
 
 
 def _paired_p(a: pd.Series, b: pd.Series) -> float:
-    difference = (a - b).dropna()
-    if not (difference != 0).any():
-        return 1.0
-    return float(wilcoxon(difference).pvalue)
+    return signed_rank_p((a - b).dropna())
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -8,20 +8,18 @@ together (`WRONG`) and spent on them as Lan & DeMets 1983 do: as much on the fir
 need, and the rest in equal parts on the others.
 """
 
-import copy
-import warnings
 from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, WilcoxonPruner
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binom
 
 from gridsearch.loss import SURVIVES
 from gridsearch.searching import LOOK
+from gridsearch.signed_rank import signed_rank_p
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
 FIRST = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
@@ -65,7 +63,7 @@ class Racing(BasePruner):
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
     so few are sound (`hopeless`; none of the first six). Clearly worse: the Wilcoxon signed-rank test on
-    paired images, by Optuna's pruner, at that look's level.
+    paired images, at that look's level.
 
     Args:
         cases: how many images a whole trial has.
@@ -77,12 +75,7 @@ class Racing(BasePruner):
         self._cases = cases
         self._edges = edges
         self._hopeless = hopeless(cases)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._paired = {
-                drawn: WilcoxonPruner(p_threshold=level + ROUNDING, n_startup_steps=LOOK)
-                for drawn, level in levels(cases).items()
-            }
+        self._levels = levels(cases)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         return self.reason(study, trial) is not None
@@ -100,13 +93,17 @@ class Racing(BasePruner):
             return f"{sound} of the first {drawn} images sound"
         undecided = self._edges and drawn - sound > self._hopeless[drawn]  # it may survive, or not
         whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if not whole or undecided or not self._worse(study, trial, first):
+        if not whole or undecided or not self._worse(study, first):
             return None
         return f"worse than trial {study.best_trial.number} on the same {drawn} images"
 
-    def _worse(self, study: optuna.Study, trial: FrozenTrial, first: dict[int, float]) -> bool:
-        if not study.best_trial.intermediate_values:  # of a version that had no races: nothing to pair with
+    def _worse(self, study: optuna.Study, first: Mapping[int, float]) -> bool:
+        """Whether these losses are larger than the best trial's of the same cases, at this look's level."""
+        best = study.best_trial.intermediate_values
+        pairs = [(loss, best[step]) for step, loss in first.items() if step in best]
+        if len(pairs) < len(first):  # the best is of a version that had no races: nothing to pair with
             return False
-        so_far = copy.copy(trial)
-        so_far.intermediate_values = first
-        return self._paired[len(first)].prune(study, so_far)
+        differences = [loss - other for loss, other in pairs]
+        level = self._levels[len(first)] + ROUNDING
+        # as Optuna's WilcoxonPruner, which stops none that is the better one on average
+        return sum(differences) > 0 and signed_rank_p(differences, "greater") < level
