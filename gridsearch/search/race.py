@@ -55,16 +55,15 @@ def run_cases(
     rows, rungs = store.images_of(frozen), store.rungs_of(frozen)
     seconds = store.seconds_of(frozen)
     stop = None
-
-    if frozen.user_attrs.get(store.WHOLE):  # it was drawn whole once, and has only become longer
-        pruner = None
+    # what was drawn whole once, and has only become longer, is not stopped any more
+    races = pruner is not None and not frozen.user_attrs.get(store.WHOLE)
 
     def look() -> None:
         nonlocal stop
         if pruner is not None:
             _report(study, trial, order, rows)
-            if len(rows) < len(order):
-                stop = pruner.reason(study, study._storage.get_trial(trial._trial_id))
+        if races and len(rows) < len(order):
+            stop = pruner.reason(study, study._storage.get_trial(trial._trial_id))
 
     def on_rung(new: list[dict], took: Mapping[str, float]) -> bool:
         nonlocal rungs
@@ -76,7 +75,7 @@ def run_cases(
         look()
         return stop is None
 
-    if rows and pruner is not None:
+    if rows:
         look()
     if stop is None and len(rows) < len(order):
         evaluate(trial.number, parameters, {id_of(row) for row in rows}, on_rung)

@@ -166,6 +166,12 @@ def test_more_prompts_draw_only_themselves_in_every_trial_and_stopped_ones_stay_
     searched(tmp_path, more, painter, order)
     whole = [t for t in before.trials if t.state == TrialState.COMPLETE]
     assert {case for _, case in painter.drawn} == {"p13_s1", "p14_s1"}
+    after = store.read_study(tmp_path).trials
+    assert all(
+        sorted(trial.intermediate_values) == list(range(14))
+        for trial in after
+        if trial.state == TrialState.COMPLETE and trial.number == min(t.number for t in whole)
+    )
     assert len(painter.drawn) == 2 * len({t.params["ratio"] for t in whole})
     after = store.read_study(tmp_path).trials
     assert [(t.number, t.state, t.params) for t in after] == [
