@@ -33,7 +33,7 @@ def held_out_prompts(
         chosen += random.Random(search.seed).sample(free, min(wanted - len(chosen), len(free)))
     if len(chosen) >= len(prompts):
         raise BadInput(
-            f"All {len(prompts)} prompts are held out, and none is left to search with.",
+            "Every prompt is held out, and none is left to search with.",
             where="search.held_out",
             fix="Hold out fewer, or write more prompts.",
         )
