@@ -10,7 +10,6 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, R
 from gridsearch.search.cmaes import CmaEs
 from gridsearch.search.seeds import seed_for
 
-TWO_GOALS = ("nsga2",)  # they minimise two values; the others one
 LEAST_POPULATION, MOST_POPULATION = 6, 50
 GENERATIONS = 6  # that NSGA-II has at least, where its trials allow
 

@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch import store
 from gridsearch.errors import BadInput
 from gridsearch.loss import SURVIVES
 from gridsearch.search.window import (
@@ -31,9 +32,7 @@ from gridsearch.search.window import (
     widest_gaps,
 )
 
-SUMMARY = "summary"
 MOST_SLICES = 100  # each has at least a coarse look of its own
-OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
 def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
@@ -41,7 +40,7 @@ def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
 
     That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one has failed.
     """
-    found = trial.user_attrs.get(SUMMARY)
+    found = trial.user_attrs.get(store.SUMMARY)
     if found is None:
         return Seen(ratio)
     return Seen(ratio, found["survived"], found["dial"], found["loss"], found["partial"])
@@ -155,7 +154,7 @@ class WindowSampler(BaseSampler):
     def _read(self, trial: FrozenTrial, ratio: float) -> Seen:
         if trial.state == TrialState.FAIL:
             return Seen(ratio)
-        return Seen(ratio, running=True) if trial.state in OPEN else self._seen(trial, ratio)
+        return Seen(ratio, running=True) if trial.state in store.UNFINISHED else self._seen(trial, ratio)
 
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None

@@ -10,7 +10,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from gridsearch.search.cmaes import GENERATION, CmaEs
-from gridsearch.search.sampler import TWO_GOALS, make_sampler, population
+from gridsearch.search.sampler import make_sampler, population
+from gridsearch.searching import Search
 
 NAMES = ("random", "tpe", "gp", "cmaes", "qmc", "nsga2")
 TRIALS = 18
@@ -32,7 +33,7 @@ def values_of(parameters, goals):
 
 
 def new_study(name, storage=None):
-    directions = ["minimize"] * (2 if name in TWO_GOALS else 1)
+    directions = ["minimize"] * len(Search(sampler=name).objectives())
     return optuna.create_study(study_name="s", storage=storage, directions=directions)
 
 
