@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gridsearch import terminal
+from gridsearch.cli import terminal
 from gridsearch.outcome import Outcome
 from gridsearch.report.analysis import analyse
 from gridsearch.report.best import best_dict

@@ -1,0 +1,104 @@
+"""Merged checkpoints: `merge`, `export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridsearch.cli import terminal
+from gridsearch.cli.app import ModelFiles, Output, ResultsFolder, app
+from gridsearch.cli.stored import require_images
+from gridsearch.errors import BadInput
+from gridsearch.units import size
+
+
+@app.command(
+    epilog="Examples: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors    "
+    "gridsearch merge best.merge.json -o again.safetensors    "
+    "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors"
+)
+def merge(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or a "
+            "recipe of sd-mecha (.mecha).",
+        ),
+    ],
+    output: Output,
+    ratio: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]VALUE", help="What is searched, one by one: a step's ratio or a parameter."
+        ),
+    ] = None,
+    prediction_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="epsilon or v_prediction, where the source leaves it open."),
+    ] = None,
+    model: ModelFiles = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Component configs of another size than SDXL's, for adapters."),
+    ] = None,
+) -> None:
+    """Make one merge, without a search: of an experiment, or one that was made before, byte for byte.
+
+    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    """
+    from gridsearch.replay import open_merge
+
+    _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output)
+
+
+@app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
+def export(
+    folder: ResultsFolder,
+    output: Output,
+    trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
+    model: ModelFiles = None,
+) -> None:
+    """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
+
+    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    """
+    from gridsearch.report.analysis import analyse
+    from gridsearch.report.tables import load_results
+
+    results = load_results(folder)
+    require_images(results)
+    best = analyse(results).best
+    if best is None and trial is None:
+        raise BadInput(
+            "Every trial so far was stopped, so that none is the best.",
+            where=folder,
+            fix="Name one with --trial, or run it further.",
+        )
+    number = best.trial if trial is None else trial
+    if number not in set(results.trials["trial"]):
+        raise BadInput(
+            f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
+        )
+    from gridsearch.replay import of_trial
+
+    _write_merge(of_trial(results, number, model or []), output)
+
+
+def _write_merge(fixed, output: Path) -> None:
+    from gridsearch.fixed import require_new_file
+    from gridsearch.replay import write_recipe
+
+    require_new_file(output, fixed)
+    if output.suffix == ".mecha":
+        write_recipe(fixed, output)
+        terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
+        return
+    with terminal.Progress() as progress:
+        progress.loading()
+        from gridsearch.exporting import export as write
+        from gridsearch.exporting import log_path
+
+        sha256 = write(fixed, output, progress)
+    terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
+    terminal.say(f"How it was made, and can be again: {log_path(output)}.")
