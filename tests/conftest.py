@@ -13,6 +13,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.browser import chromium, visit  # noqa: F401  fixtures
+
 # The same examples on every run: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
