@@ -27,8 +27,8 @@ def judge(
     """Show blind pairs of the tied leaders in the browser: your choice decides among them.
 
     Two pictures of the same prompt and seed, without a word on which is which. Left or right arrow: that one
-    is better; down: equal; backspace takes the last one back. Only this machine can open the page. Each answer
-    is kept at once, so that Ctrl-C loses nothing.
+    is better; down: equal; backspace takes the last one back. Only this machine can open the page. Each
+    answer is kept at once, so that Ctrl-C loses nothing.
     """
     import secrets
     import webbrowser

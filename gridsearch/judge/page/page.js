@@ -26,6 +26,7 @@ const shown = (pair) => [picture(pair.left), picture(pair.right)];
 function reveal(name) {
   view = name;
   for (const id of ["judging", "last", "result"]) at(id).hidden = id !== name;
+  at("question").hidden = name !== "judging";
 }
 
 // Both pictures appear at once: the one that comes first would be looked at first.
@@ -71,26 +72,30 @@ async function ask(name, said) {
   throw new Error(await reply.text());
 }
 
+function work(on) {
+  busy = on;
+  document.body.setAttribute("aria-busy", on);
+}
+
 // One thing at a time: a key that is pressed twice is one answer.
 async function once(action) {
   if (busy) return;
-  busy = true;
+  work(true);
   try {
     await action();
     trouble("");
   } catch (error) {
     trouble(error.message);
   } finally {
-    busy = false;
-    for (const side of ["left", "right"]) at(side).classList.remove("taken");
+    work(false);
+    at("pictures").classList.remove("first", "second", "equal");
   }
 }
 
 function answer(choice) {
   if (view !== "judging") return;
   once(async () => {
-    if (choice !== "second") at("left").classList.add("taken");
-    if (choice !== "first") at("right").classList.add("taken");
+    at("pictures").classList.add(choice);
     await show(await ask("answer", { place: state.done, answer: choice }));
   });
 }
@@ -176,4 +181,4 @@ for (const [side, choice] of [["left", "first"], ["right", "second"]]) {
   figure.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch would open it
 }
 
-ask("state").then(show).catch((error) => trouble(error.message)).finally(() => { busy = false; });
+ask("state").then(show).catch((error) => trouble(error.message)).finally(() => work(false));
