@@ -60,9 +60,7 @@ def judge(
         terminal.show_note(f"There are {len(chosen)} different pairs.")
     terminal.say(f"{len(chosen)} pairs of {len(compared.trials)} trials: {server.address}")
     terminal.say("Only this machine can open it. Ctrl-C ends it; every answer is kept.")
-    if not no_browser:
-        webbrowser.open(server.address)
-    serve(server)
+    serve(server, lambda: no_browser or webbrowser.open(server.address))
     if not session.answered:
         terminal.say("Nothing was judged.")
         return

@@ -133,7 +133,10 @@ def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int
             lambda case, couple=couple: (shown[couple, *case], prompts[couple, case[0]], prompts[case[0]]),
             rng,
         )
-        prompt, files = open_cases[couple].pop(case)
+        prompt, *drawn = open_cases[couple].pop(case)
+        if _same(*drawn):
+            continue
+        files = [file for file, _ in drawn]
         couples[couple] += 1
         prompts[couple, case[0]] += 1
         prompts[case[0]] += 1
@@ -150,7 +153,7 @@ def _least(items: list, key, rng: np.random.Generator):
 
 
 def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[tuple, tuple]]:
-    """Couple of trials -> case -> its prompt and its two files, where these are there and differ."""
+    """Couple of trials -> case -> its prompt, and each one's file and digest, where both files are there."""
     images = results.images[results.images["trial"].isin(trials)]
     files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
     prompts = {}
@@ -162,9 +165,9 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
             files.setdefault(case, {})[int(row["trial"])] = (file, row.get("digest"))
     return {
         couple: {
-            case: (prompts[case], (drawn[couple[0]][0], drawn[couple[1]][0]))
+            case: (prompts[case], drawn[couple[0]], drawn[couple[1]])
             for case, drawn in files.items()
-            if set(couple) <= set(drawn) and not _same(drawn[couple[0]], drawn[couple[1]])
+            if set(couple) <= set(drawn)
         }
         for couple in combinations(sorted(trials), 2)
     }

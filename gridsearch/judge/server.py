@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -134,7 +135,9 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that hangs up is no news."""
+        """A browser that hangs up is no news; a bug is, with its traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -169,6 +172,11 @@ class Handler(BaseHTTPRequestHandler):
             self._write(reply_to(self._name))
         except GridsearchError as error:
             self._write(_text(503, str(error)))
+        except OSError:
+            raise  # nobody is there to be told
+        except Exception:
+            self._write(_text(500, "This is a bug; the terminal says more."))
+            raise
 
     def _write(self, reply: Reply) -> None:
         self._status = reply.status
@@ -205,12 +213,17 @@ def open_server(site: Site, port: int) -> Server:
         ) from None
 
 
-def serve(server: Server) -> None:
-    """Answer requests until the person has finished, or presses Ctrl-C."""
+def serve(server: Server, begin: Callable[[], object]) -> None:
+    """Answer requests until the person has finished, or presses Ctrl-C.
+
+    Args:
+        begin: called when requests are answered; may take its time, as a browser in the terminal does.
+    """
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         with suppress(KeyboardInterrupt):
+            begin()
             server.site.ended.wait()
     finally:
         server.shutdown()

@@ -124,7 +124,7 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     if best not in {found.trial for found in leaders}:
         return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
     if len(leaders) < 2:
-        return None, "None of the others ties with the best any more, so the choice is the metrics'."
+        return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
     if leaders[0].strength - leaders[1].strength <= TINY:
         return None, "You prefer none of them to all others, so the choice is the metrics'."
     return leaders[0].trial, ""

@@ -22,11 +22,11 @@ def judge(folder, *options):
 def answering(monkeypatch, answers):
     """In the place of a page: gives these answers, and then the person presses Ctrl-C."""
 
-    def serve(server):
+    def serve(server, begin):
         for place, answer in enumerate(answers):
             server.site.session.answer(place, answer)
         monkeypatch.setattr(server.site.ended, "wait", interrupted)
-        original(server)
+        original(server, begin)
 
     def interrupted():
         raise KeyboardInterrupt

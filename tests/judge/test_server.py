@@ -27,7 +27,7 @@ TOKEN = "a-token"
 def served(folder, pairs):
     session = Session(folder, pairs, 7)
     server = open_server(Site(TOKEN, session, lambda: {"headline": "done"}), 0)
-    thread = threading.Thread(target=serve, args=(server,))
+    thread = threading.Thread(target=serve, args=(server, int))
     thread.start()
     try:
         yield server

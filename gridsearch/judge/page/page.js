@@ -147,9 +147,16 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-for (const choice of ["first", "equal", "second"]) at(choice).addEventListener("click", () => answer(choice));
-for (const id of ["undo", "undo-last"]) at(id).addEventListener("click", undo);
-for (const id of ["stop", "finish"]) at(id).addEventListener("click", finish);
+// A button that was clicked does not keep the focus, or the space bar would press it again.
+function onClick(id, action) {
+  at(id).addEventListener("click", (event) => {
+    if (event.detail) at(id).blur();
+    action();
+  });
+}
+for (const choice of ["first", "equal", "second"]) onClick(choice, () => answer(choice));
+for (const id of ["undo", "undo-last"]) onClick(id, undo);
+for (const id of ["stop", "finish"]) onClick(id, finish);
 
 // A click on a picture takes it. Held, both are shown larger about the same place.
 let held = null;
