@@ -33,7 +33,7 @@ def result(answer: Answer, report: str) -> dict:
 
 def _headline(human: Human) -> str:
     if human.winner is None:
-        return "You leave it to the metrics"
+        return "The choice stays with the metrics"
     name = human.preference(human.winner).name
     if human.winner == human.instead_of:
         return f"You agree with the metrics: {name}"

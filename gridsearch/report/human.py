@@ -121,13 +121,16 @@ def human_verdict(
 
 def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     """The leader to take, strongest first in `leaders`; else why there is none."""
-    if best not in {found.trial for found in leaders}:
+    own = next((found for found in leaders if found.trial == best), None)
+    if own is None:
         return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
     if len(leaders) < 2:
         return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
-    if leaders[0].strength - leaders[1].strength <= TINY:
-        return None, "You prefer none of them to all others, so the choice is the metrics'."
-    return leaders[0].trial, ""
+    if leaders[0].strength - own.strength > TINY:
+        return leaders[0].trial, ""
+    if any(abs(found.strength - own.strength) <= TINY for found in leaders if found is not own):
+        return None, "You like another one as much as the metrics' choice, so that stays."
+    return best, ""
 
 
 def _agrees(row: object, strength: Mapping[int, float]) -> bool:

@@ -85,10 +85,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     [
         ([(1, 2, "first", 3), (2, 1, "first", 1)], {2}, 1, ""),
         ([(1, 2, "second", 3), (2, 1, "second", 1)], {2}, 2, ""),
-        ([(1, 2, "equal", 3)], {2}, None, "none of them"),
+        ([(1, 2, "equal", 3)], {2}, None, "another one as much"),
         ([(1, 3, "second", 3)], {2}, None, "ties with the best, so"),
         ([(2, 3, "second", 3)], {2, 3}, None, "was not among your pairs"),
         ([(1, 2, "first", 6), (2, 1, "first", 6)], {2}, None, "left image in 12 of 12"),
+        ([(2, 1, "first", 2), (1, 3, "second", 2)], {2, 3}, 2, ""),
     ],
 )
 def test_the_person_decides_among_tied_leaders_alone(said, tied, winner, note):
