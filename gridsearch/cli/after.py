@@ -8,7 +8,7 @@ import typer
 from gridsearch.cli import terminal
 from gridsearch.cli.app import AsJson, ResultsFolder, app
 from gridsearch.cli.documents import scores_dict
-from gridsearch.cli.stored import tell
+from gridsearch.cli.stored import write_what_there_is
 from gridsearch.errors import BadInput
 
 
@@ -18,7 +18,7 @@ def report(folder: ResultsFolder, as_json: AsJson = False) -> None:
     from gridsearch.report.tables import load_results
 
     load_results(folder)  # says what is wrong with the folder before anything is written
-    tell(folder, as_json)
+    write_what_there_is(folder, as_json)
 
 
 @app.command(
@@ -80,7 +80,7 @@ def _score_again(
     scoring = load_experiment(experiment_file).score if experiment_file else None
     with terminal.Progress(shown=not as_json) as progress:
         notes = rescore(folder, progress.counting, scoring)
-    tell(folder, as_json, notes)
+    write_what_there_is(folder, as_json, notes)
 
 
 def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:

@@ -1,5 +1,8 @@
 """The run itself: `run`."""
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +45,7 @@ def run(
     aloud = Silent() if quiet else terminal.RunScreen()
     listener = Events(experiment.name, folder) if as_json else aloud
 
-    with listener:
+    with _told_to_end(), listener:
         listener.loading()
         from gridsearch.search.loop import Budget
         from gridsearch.search.run import run as run_experiment
@@ -63,6 +66,20 @@ def run(
             _tell(folder, quiet, as_json)
             raise
     _tell(folder, quiet, as_json)
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Being told to end is as Ctrl-C: the report is written, and the terminal gets its cursor back."""
+
+    def stop(*_signal: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:

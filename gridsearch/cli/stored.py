@@ -38,9 +38,12 @@ def written(out: Path) -> tuple[Any, Any] | None:
     return results, None if results.images.empty else build(results)
 
 
-def tell(out: Path, as_json: bool, notes: Sequence[str] = ()) -> None:
-    """Write tables and report of a folder that holds results, and show the answer."""
-    results, answer = written(out)
+def write_what_there_is(out: Path, as_json: bool = False, notes: Sequence[str] = ()) -> None:
+    """Write tables and report, also of a run that was stopped, and show the answer."""
+    found = written(out)
+    if found is None:
+        return
+    results, answer = found
     if as_json:
         terminal.show_json(answer_dict(results, answer, notes))
         return

@@ -9,6 +9,7 @@ from gridsearch.cli.terminal.night import Best, Night, Work
 from gridsearch.cli.terminal.text import escape, settings_text, verdicts_text
 from gridsearch.units import duration
 
+WIDEST = 60  # of the bar, in columns
 ROLES = {"held_out": "checking, on the prompts kept apart: ", "repeat": "checking, drawn once more: "}
 
 
@@ -21,12 +22,13 @@ def night_view(night: Night) -> RenderableType:
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_row("", "")
-    grid.add_row("", ProgressBar(total=max(whole, 1), completed=max(whole - _ahead(night), 0)))
+    drawn = max(whole - _ahead(night), 0)
+    grid.add_row("", ProgressBar(max(whole, 1), drawn, width=WIDEST, complete_style="cyan"))
     for label, text in (
         ("trial", of),
         ("now", escape(now_text(night.work))),
         ("images", images_text(night.work)),
-        ("speed", speed_text(night)),
+        ("time", speed_text(night)),
         ("best", night.best and escape(best_text(night.best))),
         ("best in", night.best and night.best.interval and escape(night.best.interval)),
     ):
@@ -55,12 +57,9 @@ def images_text(work: Work) -> str:
 
 def speed_text(night: Night) -> str:
     per_minute, left = night.pace.per_minute(), night.pace.seconds_for(night.cases_left)
-    said = [f"{duration(night.pace.seconds)} so far"]
-    if per_minute is not None:
-        said.insert(0, f"{per_minute:.3g} images a minute")
-    if left is not None:
-        said.append(f"about {duration(left)} left")
-    return ", ".join(said)
+    said = [] if left is None else [f"about {duration(left)} left"]
+    said += [] if per_minute is None else [f"{per_minute:.3g} images a minute"]
+    return ", ".join([*said, f"{duration(night.pace.seconds)} so far"])
 
 
 def best_text(best: Best) -> str:
