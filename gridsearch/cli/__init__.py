@@ -21,6 +21,8 @@ from gridsearch.cli.documents import error_dict, failure_dict
 from gridsearch.cli.events import show_event
 from gridsearch.errors import GridsearchError
 
+NAME = "gridsearch"  # also where it is run as a module: what completion is installed for
+
 
 def main() -> None:
     """Run the program; a named error becomes one to four lines and its exit code.
@@ -33,7 +35,7 @@ def main() -> None:
         if "--json" in sys.argv:
             _run_for_programs()
         else:
-            app()
+            app(prog_name=NAME)
     except GridsearchError as error:
         if debug:
             raise
@@ -43,7 +45,7 @@ def main() -> None:
 
 def _run_for_programs() -> None:
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name=NAME, standalone_mode=False))
     except GridsearchError as error:
         _show_failure(error_dict(error))
         raise

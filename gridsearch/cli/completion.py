@@ -39,15 +39,14 @@ def results_folders(incomplete: str) -> list[str]:
 
 def trials(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
     """Numbers of the trials of the folder that stands on the line, each with its ratio."""
-    folder = ctx.params.get("folder")
+    folder = _said(ctx, "folder")
     return [] if folder is None else [one for one in _trials(Path(folder)) if one[0].startswith(incomplete)]
 
 
 def ratios(ctx: Any, incomplete: str) -> list[str]:
     """Names of the steps whose ratio is searched, of the experiment that stands on the line."""
-    source = ctx.params.get("source")
     try:
-        steps = tomllib.loads(Path(str(source)).read_text("utf-8"))["merge"]
+        steps = tomllib.loads(Path(_said(ctx, "source") or "").read_text("utf-8"))["merge"]
         names = [
             step.get("name", "merged") for step in steps if not isinstance(step.get("ratio"), (int, float))
         ]
@@ -56,13 +55,17 @@ def ratios(ctx: Any, incomplete: str) -> list[str]:
     return [f"{name}=" for name in names if f"{name}=".startswith(incomplete)]
 
 
+def _said(ctx: Any, argument: str) -> str | None:
+    """An argument's word. Where an option at the end has no value yet, arguments are still in a heap."""
+    said = ctx.params.get(argument) or next(iter(ctx.args), None)
+    return said and str(said)
+
+
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> Iterator[str]:
     """Files and folders that begin so; the folders with a slash. A lone folder is looked into at once."""
     found = [path for path in _beginning(incomplete) if path.is_dir() or wanted(path)]
-    if len(found) == 1 and found[0].is_dir():
-        yield from _paths(f"{found[0]}/", wanted)
-    for path in found:
-        yield f"{path}/" if path.is_dir() else str(path)
+    inside = list(_paths(f"{found[0]}/", wanted)) if len(found) == 1 and found[0].is_dir() else []
+    yield from inside or (f"{path}/" if path.is_dir() else str(path) for path in found)
 
 
 def _beginning(incomplete: str) -> list[Path]:
@@ -93,7 +96,8 @@ def _trials(folder: Path) -> list[tuple[str, str]]:
     """Straight from the database: Optuna takes a second to import."""
     query = (
         "SELECT trials.number, trial_params.param_name, trial_params.param_value FROM trials "
-        "JOIN studies USING (study_id) LEFT JOIN trial_params USING (trial_id) "
+        "JOIN studies USING (study_id) LEFT JOIN trial_params "
+        "ON trial_params.trial_id = trials.trial_id AND distribution_json NOT LIKE '%Categorical%' "
         "WHERE studies.study_name = 'gridsearch' AND trials.state IN ('COMPLETE', 'PRUNED') "
         "ORDER BY trials.number, trial_params.param_name"
     )
