@@ -53,6 +53,17 @@ def test_a_runs_lines_are_events(night):
     assert events[-1]["best"] == best
 
 
+def test_a_quiet_run_says_the_answer_alone(night):
+    folder, _ = night
+    done = gridsearch("run", "x.toml", "--quiet", cwd=folder)
+    best = read((folder / "results" / "bad" / "best.json").read_text("utf-8"))
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *alarms = done.stdout.splitlines()
+    assert first == best["sentence"]
+    assert all(line.startswith("  ALARM") for line in alarms)
+    assert gridsearch("run", "x.toml", "--quiet", "--json", cwd=folder).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("schema", "arguments"),
     [

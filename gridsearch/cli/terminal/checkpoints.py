@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.table import Table
-
+from gridsearch.cli.terminal.tables import show_rows
 from gridsearch.cli.terminal.text import escape, out
 
 
@@ -22,16 +20,16 @@ def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 def show_side_by_side(found: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
     """What tells several files apart, a row for each: whether they fit, and which predicts what."""
-    table = Table(title="side by side", box=box.SIMPLE, title_justify="left", padding=(0, 1, 0, 0))
-    for heading in ("file", "is", "predicts", "read from", "size", "hash"):
-        table.add_column(heading, overflow="fold")
-    for title, rows in found:
-        table.add_row(*map(escape, (title.replace("\\", "/").rpartition("/")[2], *_facts(dict(rows)))))
-    out.print(table)
+    names = [title.replace("\\", "/").rpartition("/")[2] for title, _ in found]
+    rows = [(name, *_facts(dict(said))) for name, (_, said) in zip(names, found, strict=True)]
+    show_rows("side by side", ("file", "is", "predicts", "dtype", "size", "hash"), rows)
 
 
 def _facts(said: Mapping[str, str]) -> tuple[str, ...]:
-    kind = said.get("architecture") or said.get("pipeline", "")
-    predicts, _, source = said.get("prediction type", "").partition(" (")
-    size = said.get("size", "").partition(",")[0]
-    return kind, predicts, source.removesuffix(")"), size, said.get("A1111 hash", "")
+    return (
+        said.get("architecture") or said.get("pipeline", ""),
+        said.get("prediction type", "").partition(" ")[0],
+        said.get("dtypes", "").partition(" ")[0],  # of most of its weights
+        said.get("size", "").partition(",")[0],
+        said.get("A1111 hash", ""),
+    )

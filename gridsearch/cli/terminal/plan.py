@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from gridsearch.cli.terminal.tables import show_rows
 from gridsearch.cli.terminal.text import escape, out, show_note
 from gridsearch.units import duration, size
 
@@ -13,20 +14,18 @@ from gridsearch.units import duration, size
 def show_plan(plan: Any) -> None:
     """What a run will do, and what it needs."""
     experiment = plan.experiment
-    models = Table(title="models", box=box.SIMPLE, title_justify="left")
-    for heading in ("name", "file", "size", "dtype", "predicts", "read from"):
-        models.add_column(heading, overflow="fold")
-    for name, checkpoint in plan.parents.checkpoints.items():
-        prediction = plan.parents.predictions[name]
-        models.add_row(
-            escape(name),
-            escape(checkpoint.path.name),
+    rows = [
+        (
+            name,
+            checkpoint.path.name,
             size(checkpoint.bytes),
             ", ".join(checkpoint.dtypes),
-            prediction.type,
-            prediction.source,
+            plan.parents.predictions[name].type,
+            plan.parents.predictions[name].source,
         )
-    out.print(models)
+        for name, checkpoint in plan.parents.checkpoints.items()
+    ]
+    show_rows("models", ("name", "file", "size", "dtype", "predicts", "read from"), rows)
     table = Table(
         title=escape(f"plan for {experiment.name}"), box=box.SIMPLE, show_header=False, title_justify="left"
     )

@@ -1,11 +1,42 @@
-"""Tables of scores."""
+"""Tables of anything, and of scores."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
+from rich.measure import Measurement
 from rich.table import Table
 
 from gridsearch.cli.terminal.text import escape, out
+
+ENDLESS = 10_000  # columns of a terminal on which nothing has to be cut
+
+
+def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of short texts from anywhere; where the terminal is too narrow, a block for each row."""
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    needs = Measurement.get(out, out.options.update(width=ENDLESS), table).maximum
+    if needs <= out.width:
+        out.print(table)
+    else:
+        width = max(map(len, headings))
+        out.print(f"[italic]{escape(title)}[/]")
+        for first, *others in rows:
+            out.print(f"  [bold]{escape(first)}[/]", soft_wrap=True)
+            for heading, text in zip(headings[1:], others, strict=True):
+                out.print(f"    [dim]{heading.ljust(width)}[/]  {escape(text)}", soft_wrap=True)
+    out.print()
 
 
 def show_scores(table: Any) -> None:
