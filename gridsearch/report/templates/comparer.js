@@ -12,7 +12,6 @@
     const prompts = [...new Set(told.cases.map((one) => one.id))];
     const casesOf = (id) => told.cases.flatMap((one, i) => (one.id === id ? [i] : []));
     const trackOf = (column) => Math.max(0, tracks.findIndex((track) => track.includes(column)));
-    const seen = { one: "one", wipe: "wipe", beside: "beside" };
 
     const state = {
       row: told.start.case,
@@ -25,18 +24,23 @@
 
     const loaded = new Set(), gone = new Set();
     let alone = false; // a page that was mailed has no images beside it: after one miss none is asked for
+    let asked = null;
     const waiting = [0, 0];
 
-    function load(href, then) {
+    async function load(href, then) {
+      await asked; // the first one says whether there are any
       if (alone || gone.has(href)) return;
-      const full = new Image();
-      full.onload = () => { loaded.add(href); then?.(full); };
-      full.onerror = () => {
-        gone.add(href);
-        alone = loaded.size === 0;
-        $(".alone").hidden = !alone;
-      };
-      full.src = href;
+      const answer = new Promise((done) => {
+        const full = new Image();
+        full.onload = () => done(loaded.add(href));
+        full.onerror = () => done(gone.add(href));
+        full.src = href;
+      });
+      asked ??= answer;
+      await answer;
+      alone = loaded.size === 0;
+      $(".alone").hidden = !alone;
+      if (loaded.has(href)) then();
     }
 
     function paint(side) {
@@ -56,6 +60,7 @@
         if (loaded.has(href)) full();
         else {
           image.src = small.src;
+          image.classList.remove("tiny");
           waiting[side] = setTimeout(() => load(href, () => image.alt === small.alt && full()), 90);
         }
         view.replaceChildren(image);
@@ -112,7 +117,7 @@
       looking.dataset.view = stage.dataset.view = state.view;
       stage.style.setProperty("--wipe", wipe.value);
       for (const side of [0, 1]) {
-        paint(side);
+        if (side === 0 || state.view !== "one") paint(side);
         rail(side).setAttribute("aria-valuetext", say(side));
         sides[side].querySelector(".mode").value = state.track[side];
       }
@@ -240,7 +245,7 @@
       show();
       $(`#seeds [data-row="${row}"]`).focus();
     });
-    $("#views").addEventListener("click", (event) => seen[event.target.dataset.view] && toView(event.target.dataset.view));
+    $("#views").addEventListener("click", (event) => event.target.dataset.view && toView(event.target.dataset.view));
     $("#swap").addEventListener("click", swap);
     $("#together input").addEventListener("change", () => to(0, state.at[0]));
     wipe.addEventListener("input", () => slide(0));

@@ -1,4 +1,4 @@
-  // The figures: drawn when they come near the screen, in the page's own colours and type.
+  // The figures, in the page's own colours and type.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Set();
   let each = false, one = "", paper = false;
@@ -72,15 +72,17 @@
   chosenPrompt?.append(...data.prompts.map(({ id, text }) => make("option", `${id} · ${unescaped(text)}`, { value: id })));
   chosenPrompt?.addEventListener("change", () => only(chosenPrompt.value));
 
-  const near = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const figure = isIntersecting && data.figures.find((one) => plotOf(one) === target);
-      if (!figure) continue;
-      near.unobserve(target);
-      if (!drawn.has(figure)) draw(figure);
-    }
-  }, { rootMargin: "600px" });
-  for (const figure of data.figures) near.observe(plotOf(figure));
+  // Those in sight at once, the others one by one while nothing else is to do.
+  const idle = window.requestIdleCallback ?? ((then) => setTimeout(then, 50));
+  const inOrder = data.figures.filter((figure) => plotOf(figure).getBoundingClientRect().top < innerHeight);
+  inOrder.forEach((figure) => draw(figure));
+  const left = data.figures.filter((figure) => !inOrder.includes(figure));
+  const next = () => {
+    const figure = left.shift();
+    if (figure && !drawn.has(figure)) draw(figure);
+    if (left.length) idle(next);
+  };
+  idle(next);
   dark.addEventListener("change", again);
 
   // Paper is narrower than the screen, and has no scrolling that would draw the rest.
