@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,7 +114,8 @@ def _keep(content: bytes, kept: Path) -> None:
         part.write_bytes(content)
         os.replace(part, kept)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _as_thumb(content: bytes, size: Box) -> Thumb:

@@ -20,6 +20,11 @@
       track: [trackOf(told.start.column), trackOf(told.start.beside)],
     };
 
+    function named(column) {
+      const mode = modes.length > 1 && modes.find((group) => through(group).includes(column));
+      return mode ? `${told.columns[column].heading} · ${mode.heading}` : told.columns[column].heading;
+    }
+
     // -- pictures: the small one from the grid at once, then the full one where it lies beside this file
 
     const loaded = new Set(), gone = new Set();
@@ -66,7 +71,7 @@
         view.replaceChildren(image);
         stage.style.setProperty("--ratio", small.width / small.height || 1);
       }
-      view.append(make("span", told.columns[column].heading, { class: "letter" }));
+      view.append(make("span", named(column), { class: "letter" }));
     }
 
     // -- what is said of them

@@ -32,7 +32,7 @@
         return [{
           type: "scatter", mode: chosen ? "lines+markers" : "lines", x, y: y[i], showlegend: false,
           line: { color: several ? figure.data[curve].line.color : css(chosen ? "--mark" : "--soft"), width: chosen ? 3 : 1 },
-          marker: { size: 5 }, opacity: chosen ? 1 : one ? 0.25 : 0.5,
+          marker: { size: 5 }, opacity: chosen ? 1 : one ? 0.4 : 0.6,
           text: text, hovertemplate: "%{text}<br>%{x}: %{y:.3g}<extra></extra>", prompt: id, curve,
         }];
       }));
@@ -41,7 +41,9 @@
 
   function draw(figure, size = {}) {
     const place = plotOf(figure), first = !drawn.has(figure);
-    Plotly.react(place, [...figure.data, ...lines(figure)], themed(figure.layout, size), { responsive: true, displayModeBar: false });
+    const own = lines(figure), layout = themed(figure.layout, size);
+    if (own.length && figure.id !== "survived") layout.yaxis.range = null; // made for the mean
+    Plotly.react(place, [...figure.data, ...own], layout, { responsive: true, displayModeBar: false });
     drawn.add(figure);
     if (first && figure.along) place.on("plotly_click", (event) => follow(figure, event.points[0]));
   }
