@@ -8,7 +8,6 @@ import typer
 from gridsearch.cli import terminal
 from gridsearch.cli.app import ModelFiles, Output, ResultsFolder, app
 from gridsearch.cli.stored import require_images
-from gridsearch.errors import BadInput
 from gridsearch.units import size
 
 
@@ -68,20 +67,9 @@ def export(
 
     results = load_results(folder)
     require_images(results)
-    best = analyse(results).best
-    if best is None and trial is None:
-        raise BadInput(
-            "Every trial so far was stopped, so that none is the best.",
-            where=folder,
-            fix="Name one with --trial, or run it further.",
-        )
-    number = best.trial if trial is None else trial
-    if number not in set(results.trials["trial"]):
-        raise BadInput(
-            f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
-        )
-    from gridsearch.replay import of_trial
+    from gridsearch.replay import of_trial, trial_to_export
 
+    number = trial_to_export(results, analyse(results), trial)
     _write_merge(of_trial(results, number, model or []), output)
 
 
