@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # transformers says at every import that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from gridsearch.cli import after, before, checkpoints, running, sheets, terminal  # noqa: F401
+from gridsearch.cli import after, before, checkpoints, dashboard, running, sheets, terminal  # noqa: F401
 from gridsearch.cli.app import app
 from gridsearch.errors import GridsearchError
 

@@ -50,7 +50,10 @@ def compare(
     if xyz:
         from gridsearch.xyz import write_grids
 
-        for file in write_grids(results, answer, output or Path(), ratios=ratios, prompts=prompts):
+        place = output or Path()
+        if place.parent.is_dir():
+            place.mkdir(exist_ok=True)
+        for file in write_grids(results, answer, place, ratios=ratios, prompts=prompts):
             terminal.say(f"Wrote {file}.")
         return
     first, *pages = write_sheets(results, answer, output or Path("sheet.png"), ratios=ratios, prompts=prompts)
