@@ -15,7 +15,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from typer.exceptions import TyperException
 
-from gridsearch.cli import after, before, checkpoints, judge, running, sheets, terminal  # noqa: F401
+from gridsearch.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
 from gridsearch.cli.app import app
 from gridsearch.cli.documents import error_dict, failure_dict
 from gridsearch.cli.events import show_event

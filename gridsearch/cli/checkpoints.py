@@ -9,7 +9,6 @@ from gridsearch.cli import completion, terminal
 from gridsearch.cli.app import AsJson, ModelFiles, Output, ResultsFolder, app
 from gridsearch.cli.documents import written_dict
 from gridsearch.cli.stored import require_images
-from gridsearch.errors import BadInput
 from gridsearch.units import size
 
 
@@ -77,20 +76,9 @@ def export(
 
     results = load_results(folder)
     require_images(results)
-    best = analyse(results).best
-    if best is None and trial is None:
-        raise BadInput(
-            "Every trial so far was stopped, so that none is the best.",
-            where=folder,
-            fix="Name one with --trial, or run it further.",
-        )
-    number = best.trial if trial is None else trial
-    if number not in set(results.trials["trial"]):
-        raise BadInput(
-            f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
-        )
-    from gridsearch.replay import of_trial
+    from gridsearch.replay import of_trial, trial_to_export
 
+    number = trial_to_export(results, analyse(results), trial)
     _write_merge(of_trial(results, number, model or []), output, as_json)
 
 
