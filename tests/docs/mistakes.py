@@ -1,0 +1,3 @@
+"""The errors and notes that the documentation quotes, provoked."""
+
+PROVOKED = {}
