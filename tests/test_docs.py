@@ -130,7 +130,9 @@ def lay_down(block: Block) -> None:
     elif file == "pyproject.toml":
         Path(file).write_text(block.text)
     elif file:
-        assert WHOLE <= set(tomllib.loads(block.text)), f"line {block.line}: {file} is a whole file by its name"
+        assert WHOLE <= set(tomllib.loads(block.text)), (
+            f"line {block.line}: {file} is a whole file by its name"
+        )
         put_experiment(block.text, Path(file))
     else:
         check_part(block.text, Path())
@@ -190,7 +192,9 @@ def options_of(words: list[str]) -> set[str] | None:
 
 @each_page
 def test_every_command_and_option_that_is_named_exists(page):
-    named = [token.content for token in inline(page, "code_inline") if token.content.startswith("gridsearch ")]
+    named = [
+        token.content for token in inline(page, "code_inline") if token.content.startswith("gridsearch ")
+    ]
     shown = [block for block in blocks(page) if block.language == "console"]
     named += [str(c) for block in shown for c in commands(block) if Path(c.words[0]).name == "gridsearch"]
     for text in named:
@@ -203,7 +207,9 @@ def test_every_command_and_option_that_is_named_exists(page):
 
 def test_the_readme_lists_every_command():
     named = " ".join(token.content for token in inline(REPOSITORY / "README.md", "code_inline"))
-    missing = [name for name in typer.main.get_command(cli.app).commands if f"gridsearch {name} " not in named]
+    missing = [
+        name for name in typer.main.get_command(cli.app).commands if f"gridsearch {name} " not in named
+    ]
     assert not missing
 
 
