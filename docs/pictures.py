@@ -1,7 +1,7 @@
 """Makes the pictures of the documentation: `make docs-pictures`, or `python docs/pictures.py [FOLDER]`.
 
-FOLDER is the finished run of experiments/toy.toml (default: results/toy), whose report is photographed by a headless
-Chromium. What is wrong with pictures is drawn here, by the toy's models and the program itself.
+FOLDER is the finished run of experiments/toy.toml (default: results/toy), whose report is photographed by a
+headless Chromium. What is wrong with pictures is drawn here, by the toy's models and the program itself.
 """
 
 import shutil
@@ -43,6 +43,10 @@ class Failure:
     mode: str = "v_prediction"
     sampler: str = "euler"
     steps: int = 20
+    vae: str = "base"
+
+    def files(self) -> set[str]:
+        return {*self.models, self.vae}
 
 
 FAILURES = {
@@ -54,7 +58,7 @@ FAILURES = {
     "epsilon-drawn-as-v": Failure(("vpred", "base")),
     "v-drawn-as-epsilon": Failure(("base", "vpred"), mode="epsilon"),
     "too-few-steps": Failure(("base", "burnt"), ratio=0.45, sampler="euler_a", steps=2),
-    "black": Failure(("base", "huge"), ratio=0.5),
+    "black": Failure(("base", "burnt"), ratio=0.45, vae="huge"),
 }
 
 
@@ -71,7 +75,7 @@ def main(run: Path) -> None:
 
 def drawn(name: str, failure: Failure, folder: Path) -> tuple[list[Image.Image], list[str]]:
     """The pictures of the cases, and their verdicts."""
-    for model in set(failure.models):
+    for model in failure.files():
         file = folder / f"{model}.safetensors"
         if model == "huge":
             enlarge(TOY / "burnt.safetensors", file)
@@ -80,12 +84,13 @@ def drawn(name: str, failure: Failure, folder: Path) -> tuple[list[Image.Image],
     (folder / f"{name}.toml").write_text(experiment(name, failure))
     out = folder / "results" / name
     app(["run", str(folder / f"{name}.toml"), "--out", str(out)], standalone_mode=False)
-    images = pd.read_csv(out / "images.csv").query("role == 'search'").sort_values("prompt_id")
+    images = pd.read_csv(out / "images.csv", keep_default_na=False)  # "nan" is a verdict
+    images = images.query("role == 'search'").sort_values("prompt_id")
     return [Image.open(out / file).convert("RGB") for file in images["file"]], list(images["verdict"])
 
 
 def experiment(name: str, failure: Failure) -> str:
-    models = sorted(set(failure.models))
+    models = sorted(failure.files())
     prompts = (f'[[prompt]]\ntext = "{text}"\nseeds = [{seed}]\n' for text, seed in CASES)
     return "\n".join(
         [
@@ -96,6 +101,8 @@ def experiment(name: str, failure: Failure) -> str:
             f'method = "{failure.method}"',
             f"models = {list(failure.models)}",
             f"ratio = [{failure.ratio}]",
+            "[components]",
+            f'vae = "{failure.vae}"',
             "[render]",
             f'prediction_type = "{failure.mode}"',
             f"zero_terminal_snr = {str(failure.mode == 'v_prediction').lower()}",
@@ -116,11 +123,11 @@ def experiment(name: str, failure: Failure) -> str:
 
 
 def enlarge(source: Path, file: Path) -> None:
-    """A checkpoint whose last weights are so large that the pictures overflow."""
+    """A checkpoint whose VAE overflows, as SDXL's own does in half precision."""
     with safe_open(source, "pt") as opened:
         metadata = opened.metadata()
     weights = load_file(source)
-    key = "model.diffusion_model.out.2.weight"
+    key = "first_stage_model.post_quant_conv.weight"
     weights[key] = torch.full_like(weights[key], 1e34, dtype=torch.float32)
     save_file(weights, file, metadata)
 
@@ -143,7 +150,7 @@ def photograph(report: Path) -> None:
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1100, "height": 900}, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1240, "height": 900}, reduced_motion="reduce")
         page.goto(report.resolve().as_uri())
         keep(page, "header.page", "report")
         for name, heading in SECTIONS.items():

@@ -1,5 +1,6 @@
 """What a page of the documentation holds: blocks, commands, links and anchors."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -86,10 +87,6 @@ def targets(page: Path) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """The headings' anchors, as GitHub makes them."""
-    everything = tokens(page)
-    headings = [
-        after.content
-        for token, after in zip(everything, everything[1:], strict=False)
-        if token.type == "heading_open"
-    ]
+    pairs = itertools.pairwise(tokens(page))
+    headings = [after.content for token, after in pairs if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

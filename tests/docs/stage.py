@@ -1,8 +1,8 @@
 """A working folder in which what the documentation tells a reader to do can be done in seconds.
 
-The models that its experiments name are the toy's, under those names. The experiments are the documentation's own,
-first checked as they stand, then made small: the toy's components, two steps, 64 px, three values of what is
-searched, one seed of two prompts.
+The models that its experiments name are the toy's, under those names. The experiments are the documentation's
+own, first checked as they stand, then made small: the toy's components, two steps, 64 px, three values of
+what is searched, one seed of two prompts.
 """
 
 import json
