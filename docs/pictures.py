@@ -25,11 +25,13 @@ TOY = DOCS.parent / "experiments" / "toy"
 OUT = DOCS / "pictures"
 TILE, GAP, LINE = 128, 6, 20  # px
 CASES = (("a circle", 101), ("a heart", 701), ("a star", 501), ("a moon", 801))
-# The part of the report by its heading, as a file.
+# The report's sections by their headings, as files, and how much of each is enough.
 SECTIONS = {
-    "along-the-ratio": "Along the ratio",
-    "how-sure": "How sure",
-    "trust": "Can it be trusted?",
+    "along-the-ratio": ("Along the ratio", 1250),
+    "look-closer": ("Look closer", 1000),
+    "every-image": ("Every image", 700),
+    "how-sure": ("How sure", 1000),
+    "trust": ("Can it be trusted?", 1000),
 }
 
 
@@ -152,20 +154,22 @@ def photograph(report: Path) -> None:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1240, "height": 900}, reduced_motion="reduce")
         page.goto(report.resolve().as_uri())
-        keep(page, "header.page", "report")
-        for name, heading in SECTIONS.items():
-            keep(page, f'section:has(h2:text-is("{heading}"))', name)
+        keep(page, "header.page", "report", 1000)
+        for name, (heading, height) in SECTIONS.items():
+            keep(page, f'section:has(h2:text-is("{heading}"))', name, height)
         browser.close()
 
 
-def keep(page: Page, part: str, name: str) -> None:
-    """A part of the page as a picture of at most 256 colours: a third of the bytes."""
+def keep(page: Page, part: str, name: str, height: int) -> None:
+    """A part of the page, to this many px, as a picture of at most 256 colours: a third of the bytes."""
     found = page.locator(part).first
     found.scroll_into_view_if_needed()
     page.wait_for_timeout(800)  # figures are drawn when they come into view
     file = OUT / f"{name}.png"
     found.screenshot(path=file)
-    Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    image = Image.open(file).convert("RGB")
+    image = image.crop((0, 0, image.width, min(image.height, height)))
+    image.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 if __name__ == "__main__":

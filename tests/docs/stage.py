@@ -18,6 +18,24 @@ from tests.docs.pages import REPOSITORY
 
 TOY = REPOSITORY / "experiments" / "toy"
 WHOLE = {"name", "models", "merge", "prompt"}  # a file without one of them is a part of an experiment
+# A night that a page may begin after, with its two models.
+NIGHT = """
+name = "night"
+[models]
+evo = "models/evo.safetensors"
+vpred = "models/vpred.safetensors"
+[[merge]]
+models = ["evo", "vpred"]
+ratio = { low = 0.0, high = 1.0, step = 0.5 }
+[render]
+prediction_type = "v_prediction"
+[[prompt]]
+text = "a circle"
+[[prompt]]
+text = "a star"
+[search]
+sampler = "grid"
+"""
 RATIO = {"low": 0.0, "high": 1.0, "step": 0.5}
 
 
@@ -30,6 +48,7 @@ def prepare(folder: Path) -> None:
         put_files(data, folder)  # for the copy that a reader makes of the example
         put_files(data, folder / "experiments")
         (folder / "experiments" / file.name).write_text(to_toml(small(data)))
+    put_experiment(NIGHT, folder / "night.toml")
 
 
 def put_experiment(text: str, file: Path) -> None:
