@@ -30,6 +30,7 @@ bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchma
 	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m benchmarks.merging
 	$(BIN)/python -m benchmarks.fingerprint
+	$(BIN)/python -m benchmarks.report
 
 bench-search: .venv/test-installed  ## what searches find with how many renders: simulated, and on the toy (an hour)
 	$(BIN)/python -m benchmarks.search

@@ -94,11 +94,11 @@ def _read(kept: Path) -> Thumb | None:
 
 
 def _made(path: Path, box: Box, kept: Path) -> Thumb:
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
+    with Image.open(path) as image:
+        small = image if image.mode == "RGB" else image.convert("RGB")
+        small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)  # in place: no copy of a large one
+        small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
     _keep(buffer.getvalue(), kept)
     return _as_thumb(buffer.getvalue(), small.size)
 

@@ -111,6 +111,9 @@ def test_the_comparer_obeys_slider_keys_switches_and_wipe(address, visit):
     assert [heading(page, 0), heading(page, 1)] == ["base", "burnt"]
     page.keyboard.press("3")
     assert view(page) == "beside"
+    page.locator(".grid").focus()
+    page.keyboard.press("Tab")  # one stop for all images
+    assert page.evaluate("document.activeElement.closest('.grid')") is None
     quiet(seen)
 
 

@@ -4,6 +4,9 @@
   const heads = grid ? [...grid.querySelectorAll("thead tr:last-child th")].slice(1) : [];
   const cellAt = (row, column) => rows[row].cells[column + 1];
 
+  // Tab would stop at every image of thousands; the comparer reaches them all from the keyboard.
+  if (data.compare) for (const link of grid.querySelectorAll("td a")) link.tabIndex = -1;
+
   function showColumn(column, behavior) {
     const head = heads[column], label = grid.querySelector("tbody th").offsetWidth;
     grid.scrollTo({ left: head.offsetLeft - (grid.clientWidth + label - head.offsetWidth) / 2, behavior });
