@@ -13,7 +13,6 @@ from gridsearch.report.doubts import DOUBT, doubt_figures
 from gridsearch.report.labels import (
     SLICE_COLOURS,
     VERDICT_COLOURS,
-    one_line,
     parameter_text,
     shorten,
     slice_text,
@@ -31,11 +30,13 @@ from gridsearch.report.layouts import (
     numbers,
     plain_layout,
 )
+from gridsearch.report.prompt_lines import prompt_lines
 from gridsearch.report.results import Results
 from gridsearch.report.tradeoff import tradeoff
 from gridsearch.report.trials import MANY_CURVES, counted, main_parameter, split_slices
 
 MOST_SLICES = MANY_CURVES  # the best ones are drawn
+BY_PROMPT = ("survived", "defect", "contrast", "clipped", "blur", "noise")  # figures with a line per prompt
 HOLLOW, HATCHED = "circle-open", "/"  # how stopped trials are drawn: their figures are estimates
 METRIC_FIGURES = (
     ("contrast", "Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
@@ -95,7 +96,7 @@ def sections(results: Results, answer: Answer) -> list[dict]:
     if answer.projection:
         found[2]["figures"].append(tradeoff([], results, answer, axis))
     for section in found:
-        usual = {"small": False, "height": None, "along": section["along"]}
+        usual = {"small": False, "height": None, "along": section["along"], "prompts": []}
         section["figures"] = [usual | figure for figure in section["figures"]]
     return [section for section in found if section["figures"]]
 
@@ -111,8 +112,12 @@ def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
         _verdicts(found, trials, results, axis, i) | {"wide": len(curves) == 1}
         for i, (found, trials) in enumerate(curves)
     ]
-    drawn.append(_defect(curves, results, axis))
+    drawn += [_survived(curves, axis), _defect(curves, axis)]
     drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
+    drawn = [
+        figure | {"prompts": prompt_lines(curves, results, figure["id"]) if figure["id"] in BY_PROMPT else []}
+        for figure in drawn
+    ]
     return [*drawn, tradeoff(curves, results, answer, axis)]
 
 
@@ -152,22 +157,33 @@ def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, n
     }
 
 
-def _defect(curves: list[tuple[Slice, pd.DataFrame]], results: Results, axis: str) -> dict:
-    data = [
-        line
-        for i, (found, trials) in enumerate(curves)
-        for line in (_curve(found, trials, "defect", axis, i), *_prompt_lines(found, trials, results, i))
-    ]
+def _survived(curves: list[tuple[Slice, pd.DataFrame]], axis: str) -> dict:
+    data = [_curve(found, trials, "survived", axis, i) for i, (found, trials) in enumerate(curves)]
+    layout = _layout(axis, "share of the images", curves[0][0]) | {"showlegend": len(curves) > 1}
+    layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
+    return {
+        "id": "survived",
+        "title": "Survived",
+        "wide": False,
+        "about": "The share of sound images." + _hollow(curves),
+        "data": data,
+        "layout": layout,
+    }
+
+
+def _defect(curves: list[tuple[Slice, pd.DataFrame]], axis: str) -> dict:
     return {
         "id": "defect",
         "title": "Distance from healthy",
-        "wide": True,
-        "about": "Mean defect: 0 is inside the healthy band, larger is worse. "
-        "Each prompt's own line can be switched on."
-        + (" Hollow: stopped early." if any(found.estimated for found, _ in curves) else ""),
-        "data": data,
-        "layout": _layout(axis, "defect", curves[0][0]) | {"showlegend": True},
+        "wide": False,
+        "about": "Mean defect: 0 is inside the healthy band, larger is worse." + _hollow(curves),
+        "data": [_curve(found, trials, "defect", axis, i) for i, (found, trials) in enumerate(curves)],
+        "layout": _layout(axis, "defect", curves[0][0]) | {"showlegend": len(curves) > 1},
     }
+
+
+def _hollow(curves: list[tuple[Slice, pd.DataFrame]]) -> str:
+    return " Hollow: stopped early." if any(found.estimated for found, _ in curves) else ""
 
 
 def _metric(curves: list, results: Results, axis: str, name: str, title: str, about: str) -> dict:
@@ -216,32 +232,6 @@ def _curve(found: Slice, trials: pd.DataFrame, column: str, axis: str, number: i
         },
         "hovertemplate": f"{escape(axis)} %{{x}}<br>{column} %{{y:.3g}}<extra></extra>",
     }
-
-
-def _prompt_lines(found: Slice, trials: pd.DataFrame, results: Results, number: int) -> list[dict]:
-    """One thin line per prompt, all under one entry of the legend and off at first."""
-    images = results.images.merge(trials[["trial", "at"]], on="trial")
-    lines = []
-    for i, ((_, prompt), rows) in enumerate(images.groupby(["prompt_id", "prompt"], sort=False)):
-        mean = rows.groupby("at")["defect"].mean()
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": escape(" ".join(filter(None, ("each prompt", slice_text(found.settings))))),
-                "legendgroup": f"prompts-{number}",
-                "showlegend": i == 0,
-                "visible": "legendonly",
-                "x": numbers(mean.index),
-                "y": numbers(mean),
-                "line": {"color": SLICE_COLOURS[number], "width": 1},
-                "opacity": 0.55,
-                # as text, not in the template, which would read a prompt's %{...}
-                "text": escape(shorten(one_line(prompt), 60)),
-                "hovertemplate": "%{text}<br>%{x}: %{y:.3g}<extra></extra>",
-            }
-        )
-    return lines
 
 
 def _layout(axis: str, y: str, found: Slice) -> dict:

@@ -59,7 +59,7 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
     """
     kept = {case: films for case in grid.cases if (films := _kept(grid, case, folder))}
     chosen = {case: evenly_chosen(films, best) for case, films in kept.items()}
-    shown = _fit([chosen[case] for case in _seed_by_seed(kept)])
+    shown = _fit([chosen[case] for case in _seed_by_seed(kept)], folder)
     if not shown.widest:
         return None
     total = sum(len(films) for films in kept.values())
@@ -99,21 +99,21 @@ def evenly_chosen(films: Sequence[Film], best: int | None) -> list[Film]:
     return [film for film in films if film.is_reference] + chosen
 
 
-def _fit(cases: Sequence[Sequence[Film]]) -> Shown:
+def _fit(cases: Sequence[Sequence[Film]], folder: Path) -> Shown:
     """As many whole cases as there is room for, at the greatest height that holds all."""
     for height in HEIGHTS:
-        shown = _fill(cases, height)
+        shown = _fill(cases, height, folder)
         if len(shown.films) == sum(len(films) for films in cases):
             break
     return shown
 
 
-def _fill(cases: Sequence[Sequence[Film]], height: int) -> Shown:
+def _fill(cases: Sequence[Sequence[Film]], height: int, folder: Path) -> Shown:
     """Case by case until the room is used up."""
     shown, left = Shown(height, {}, {}), ROOM
     for films in cases:
-        made = {kept.path: at_height(kept.path, height) for kept in films}
-        ends = {kept.path: kept.image and at_height(kept.image, height) for kept in films}
+        made = {kept.path: at_height(kept.path, height, folder) for kept in films}
+        ends = {kept.path: kept.image and at_height(kept.image, height, folder) for kept in films}
         left -= sum(len(thumb.uri) for thumb in (*made.values(), *ends.values()) if thumb)
         if left < 0:
             break

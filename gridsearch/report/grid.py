@@ -1,5 +1,6 @@
 """Prompts down, ratios across: what stands in which cell, for the sheet and for the report alike."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Picture:
         file: relative to the results folder, as is `film`.
         stop: where early abort stopped it, and why; None where it was drawn to its end.
         film: None where none was kept.
+        blur, noise: in px and in levels; NaN where the image has none to measure.
     """
 
     file: str
@@ -46,6 +48,8 @@ class Picture:
     defect: float
     stop: Stop | None = None
     film: str | None = None
+    blur: float = math.nan
+    noise: float = math.nan
 
     @property
     def said(self) -> str:
@@ -260,6 +264,12 @@ def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
             defect=float(row.defect),
             stop=stop_of(row),
             film=row.film if isinstance(row.film, str) else None,
+            blur=_number(row.blur),
+            noise=_number(row.noise),
         )
         for row in rows.itertuples()
     }
+
+
+def _number(value: object) -> float:
+    return math.nan if pd.isna(value) else float(value)

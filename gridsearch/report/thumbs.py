@@ -1,18 +1,35 @@
-"""Small pictures that travel inside the report."""
+"""Small pictures that travel inside the report, and the hidden folder beside the images that keeps them.
+
+A report is written again and again while a run goes on. A small picture is made once, and found again by
+the name, time and size of the file it was made from. Whatever is broken or gone in there is made anew.
+"""
 
 import base64
+import hashlib
 import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-ROOM = 18_000_000  # bytes for all thumbnails of a report: with plotly.js it stays under 25 MB, a mail's limit
+KEPT = ".thumbnails"  # in the results folder; may be removed at any time
+ROOM = 15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
 # longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
-BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 96: 3_400, 64: 1_700}
-
+BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 112: 4_300, 96: 3_400, 64: 1_700}
 LONGEST = 4096  # px, of a film strip: eight frames of five times their height
+QUALITY, EFFORT = 82, 2  # of WebP
+MOST_THREADS = 8
+
+# what Pillow raises of files that are no images, or not whole, or too large to be meant (its own error for
+# what it does not know is an OSError)
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+
+Box = tuple[int, int]  # (width, height) in px that a picture must fit
 
 
 def thumbnail_side(images: int) -> int:
@@ -33,30 +50,73 @@ class Thumb:
         return round(self.width * height / self.height)
 
 
-def data_uri(path: Path, side: int) -> str | None:
-    """The image as a `data:` address, at most `side` px; None where the file is gone or is no image."""
-    thumb = _thumb(path, (side, side))
-    return thumb and thumb.uri
+def thumbnails(paths: Iterable[Path], side: int, folder: Path) -> dict[Path, Thumb | None]:
+    """Each image at most `side` px; None where the file is gone or is no image.
+
+    Pillow lets go of the interpreter while it decodes and scales, so threads do here.
+    """
+    wanted = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
+        return dict(zip(wanted, threads.map(partial(_thumb, (side, side), folder), wanted), strict=True))
 
 
-def at_height(path: Path, height: int) -> Thumb | None:
+def at_height(path: Path, height: int, folder: Path) -> Thumb | None:
     """The image at most `height` px high, be it as wide as a film strip; None as above."""
-    return _thumb(path, (LONGEST, height))
+    return _thumb((LONGEST, height), folder, path)
 
 
-def _thumb(path: Path, box: tuple[int, int]) -> Thumb | None:
+def _thumb(box: Box, folder: Path, path: Path) -> Thumb | None:
     try:
-        return _encoded(path, path.stat().st_mtime_ns, box)
-    except OSError:  # Pillow's UnidentifiedImageError is one too
+        kept = _place(path, box, folder)
+        return _read(kept) or _made(path, box, kept)
+    except UNREADABLE:
         return None
 
 
-@lru_cache(maxsize=8192)  # a run writes its report again and again, with a few new images each time
-def _encoded(path: Path, modified: int, box: tuple[int, int]) -> Thumb:
+def _place(path: Path, box: Box, folder: Path) -> Path:
+    """Where the small picture of this very file is kept; raises OSError where there is no such file."""
+    found = path.stat()
+    name = os.path.relpath(path, folder)
+    key = f"{name}\0{found.st_mtime_ns}\0{found.st_size}\0{box}\0{QUALITY} {EFFORT}"
+    return folder / KEPT / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.webp"
+
+
+def _read(kept: Path) -> Thumb | None:
+    """What is kept there; None where nothing is, or half a file (RIFF says how long it is)."""
+    try:
+        content = kept.read_bytes()
+        if int.from_bytes(content[4:8], "little") + 8 != len(content):
+            return None
+        with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+            return _as_thumb(content, image.size)
+    except OSError:
+        return None
+
+
+def _made(path: Path, box: Box, kept: Path) -> Thumb:
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=82, method=2)
-    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Thumb(uri, *small.size)
+    small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
+    _keep(buffer.getvalue(), kept)
+    return _as_thumb(buffer.getvalue(), small.size)
+
+
+def _keep(content: bytes, kept: Path) -> None:
+    """Whole or not at all, also where two programs write the same; not at all in a folder one may only read.
+
+    Not flushed to disk: what a crash of the machine leaves is seen by its length, and made anew.
+    """
+    part = kept.with_suffix(f".{os.getpid()}.part")
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, kept)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _as_thumb(content: bytes, size: Box) -> Thumb:
+    return Thumb("data:image/webp;base64," + base64.b64encode(content).decode("ascii"), *size)

@@ -14,7 +14,8 @@ from gridsearch.report.best import best_dict, write_best
 from gridsearch.report.figures import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.html import report_html, write_report
-from gridsearch.report.sheet import LINE, contact_sheet, lay_out
+from gridsearch.report.placing import lay_out
+from gridsearch.report.sheet import LINE, contact_sheet
 from tests.report.conftest import make_results
 
 ATTACK = (
@@ -69,13 +70,15 @@ def hostile(tmp_path_factory):
 
 def test_hostile_text_stays_text(hostile):
     page = Page(report_html(hostile, analyse(hostile), hostile.folder))
-    assert len(page.scripts) == 3  # the figures' data, the library, the page's own
+    assert len(page.scripts) == 3  # the page's data, the library, the page's own
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert not any("alert(" in script for script in page.scripts[1:])
     assert "<lora:a:1>" in page.words  # shown as written, not swallowed
     data = json.loads(page.scripts[0])
+    assert ATTACK in data["compare"]["cases"][0]["prompt"]  # as it is: the page sets it as text
+    for_plotly = [data["figures"], data["prompts"]]  # Plotly reads a little HTML
     own = re.compile(r"<br>|<extra></extra>")  # what the figures themselves say
-    assert not [text for figure in data for text in texts(figure) if "<" in own.sub("", text)]
+    assert not [text for text in texts(for_plotly) if "<" in own.sub("", text)]
 
 
 def test_nothing_is_loaded_from_outside(sweep, hostile):
@@ -118,7 +121,7 @@ def test_a_run_under_way_says_so(tmp_path):
 
 
 def test_figures_are_what_plotly_understands(sweep, modes):
-    for results, count in ((sweep, 10), (modes, 12)):
+    for results, count in ((sweep, 11), (modes, 13)):
         drawn = figures(results, analyse(results))
         assert len(drawn) == count
         for figure in drawn:
@@ -182,5 +185,5 @@ def test_the_strip_is_of_the_recommended_mode_whichever_that_is(modes, order):
     answer = replace(found, slices=found.slices[::order])
     html = report_html(modes, answer, modes.folder)
     strip = html[html.index('<figure class="strip">') :]
-    shown = re.search(r'<li class="best">\s*<a href="([^"]+)"', strip)[1]
+    shown = re.search(r'<li class="best"[^>]*>\s*<a href="([^"]+)"', strip)[1]
     assert modes.images.set_index("file").loc[shown, "trial"] == answer.best.trial

@@ -1,0 +1,85 @@
+"""How long the report of a large run takes, how big it is, and how it opens and scrolls.
+
+    python -m benchmarks.report [FOLDER]
+
+100 ratios, 16 prompts, two seeds: 3200 images of 64 px, and the same of 1024 px. FOLDER is made, and must
+not be there; where none is named it is a temporary one.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.report.large import large_run
+from benchmarks.report.page import seen
+from gridsearch.report.analysis import analyse
+from gridsearch.report.best import write_best
+from gridsearch.report.build import write_png
+from gridsearch.report.html import write_report
+from gridsearch.report.sheet import contact_sheet
+from gridsearch.report.tables import load_results, write_tables
+from tests.browser import CHROMIUM, OPTIONS
+
+RATIOS, PROMPTS, SEEDS, SIDES = 100, 16, 2, (64, 1024)
+
+
+def main() -> None:
+    """Print build times, size, first paint and frame times for each size of image."""
+    named = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    home = named or Path(tempfile.mkdtemp(prefix="gridsearch-report-"))
+    try:
+        for side in SIDES:
+            folder = large_run(home / str(side), RATIOS, PROMPTS, SEEDS, side)
+            print(f"{RATIOS * PROMPTS * SEEDS} images of {side} px")
+            show_build("built", folder)
+            show_build("built again, nothing new", folder)
+            show_page(folder / "report.html")
+    finally:
+        if named is None:
+            shutil.rmtree(home)
+
+
+def show_build(what: str, folder: Path) -> None:
+    """What `gridsearch report` does, part by part."""
+    spent: dict[str, float] = {}
+    results = timed(spent, "read", lambda: load_results(folder))
+    answer = timed(spent, "analyse", lambda: analyse(results))
+    timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
+    timed(spent, "sheet", lambda: write_png(contact_sheet(results, answer), folder / "sheet.png"))
+    timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
+    parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
+    print(f"  {what}: {sum(spent.values()):.2f} s ({parts})", flush=True)
+
+
+def timed(spent: dict[str, float], name: str, work: Callable):
+    """What `work` returns; how long it took is added to `spent`."""
+    start = time.perf_counter()
+    done = work()
+    spent[name] = time.perf_counter() - start
+    return done
+
+
+def show_page(file: Path) -> None:
+    print(f"  page: {file.stat().st_size / 1e6:.1f} MB")
+    if CHROMIUM is None:
+        print("  there is no Chromium to open it with")
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        found = seen(browser, file)
+        browser.close()
+    print(f"  first paint {found.first_paint / 1000:.2f} s, ready {found.ready / 1000:.2f} s")
+    print(
+        f"  {len(found.frames)} frames of a scroll through it: median {found.frame(0.5):.0f} ms, "
+        f"95% under {found.frame(0.95):.0f} ms, longest {found.frame(1):.0f} ms",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

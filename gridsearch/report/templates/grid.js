@@ -1,0 +1,36 @@
+  // The grid: pictures by row (a case) and column, and a click that opens one in the comparer.
+  const grid = document.querySelector(".grid");
+  const rows = grid ? [...grid.querySelectorAll("tr.case")] : [];
+  const heads = grid ? [...grid.querySelectorAll("thead tr:last-child th")].slice(1) : [];
+  const cellAt = (row, column) => rows[row].cells[column + 1];
+
+  function showColumn(column, behavior) {
+    const head = heads[column], label = grid.querySelector("tbody th").offsetWidth;
+    grid.scrollTo({ left: head.offsetLeft - (grid.clientWidth + label - head.offsetWidth) / 2, behavior });
+  }
+
+  function markCell(row, column) {
+    grid.querySelector("td.current")?.classList.remove("current");
+    cellAt(row, column).classList.add("current");
+  }
+
+  const plainClick = (event) => event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+
+  grid?.addEventListener("click", (event) => {
+    const cell = event.target.closest("td");
+    if (!cell?.querySelector("a") || !plainClick(event) || !comparer) return;
+    event.preventDefault();
+    comparer.open(rows.indexOf(cell.parentElement), cell.cellIndex - 1);
+  });
+
+  for (const strip of document.querySelectorAll(".strip ol")) {
+    const chosen = strip.querySelector(".best");
+    strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft - (strip.clientWidth - chosen.offsetWidth) / 2;
+    strip.addEventListener("click", (event) => {
+      const item = event.target.closest("a") && event.target.closest("li");
+      if (!item || !plainClick(event) || !comparer) return;
+      event.preventDefault();
+      comparer.open(Number(strip.dataset.row), Number(item.dataset.column));
+    });
+  }
+  if (grid?.querySelector("th.best")) showColumn(heads.findIndex((head) => head.classList.contains("best")), "instant");

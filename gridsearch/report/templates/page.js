@@ -1,0 +1,17 @@
+  // What the parts of this script share. Texts from outside are only ever set as text.
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const pace = () => (calm.matches ? "instant" : "smooth");
+  const nearest = (items, distance) => items.reduce((a, b) => (distance(b) < distance(a) ? b : a));
+
+  function make(tag, text = "", attributes = {}) {
+    const node = document.createElement(tag);
+    node.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    return node;
+  }
+
+  for (const node of document.querySelectorAll(".scripted, .by-prompt, #reload")) node.hidden = false;
+  for (const node of document.querySelectorAll(".unscripted")) node.hidden = true;
+  document.getElementById("reload")?.addEventListener("click", () => location.reload());
