@@ -28,7 +28,7 @@ from gridsearch.report.fragment import fragment
 from gridsearch.report.grid import Column, Picture, build_grid
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
-from gridsearch.report.sheet import contact_sheet
+from gridsearch.report.sheet import UNREADABLE, contact_sheet
 from gridsearch.report.tables import load_results
 from gridsearch.store import has_study
 
@@ -211,7 +211,7 @@ class Run:
         try:
             with Image.open(path or "") as image:
                 return image.convert("RGB")
-        except OSError as error:
+        except UNREADABLE as error:
             raise BadInput("The picture cannot be read.", where=picture.file, why=str(error)) from None
 
     def sheet(
