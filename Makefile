@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint format check bench bench-search bench-gpu calibrate train-toy clean
+.PHONY: help demo test lint format check bench bench-search bench-gpu calibrate docs-pictures train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## install into .venv, run the toy sweep, write results/toy/report.html
 	$(BIN)/gridsearch run experiments/toy.toml
@@ -44,6 +44,9 @@ bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights
 
 calibrate: .venv/test-installed  ## how metrics answer to blur, noise and the like: write docs/calibration.md
 	$(BIN)/python -m benchmarks.calibrate
+
+docs-pictures: .venv/test-installed demo  ## draw the pictures of docs/ again, with Chromium: the report's, and what is wrong with images
+	$(BIN)/python docs/pictures.py
 
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py

@@ -13,4 +13,4 @@ class Quiet:
 
     def note(self, *_: object) -> None: ...
 
-    start = reference = image = trial = check = note
+    start = drawing = step = reference = image = trial = check = note

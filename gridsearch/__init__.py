@@ -1,3 +1,20 @@
-"""gridsearch: find, overnight, the ratio at which SDXL checkpoints should be merged."""
+"""gridsearch: find, overnight, the ratio at which SDXL checkpoints should be merged.
+
+In a notebook: `from gridsearch import load, run`.
+"""
 
 __version__ = "0.1.0"
+__all__ = ["Run", "load", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """What a notebook needs, imported when it is asked for: the package itself stays light (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gridsearch import notebook
+
+    return getattr(notebook, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

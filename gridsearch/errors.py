@@ -17,6 +17,7 @@ class GridsearchError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: object = None, why: str | None = None, fix: str | None = None):
+        self.what, self.where, self.why, self.fix = what, where, why, fix
         labelled = (("where", where), ("why", why), ("fix", fix))
         self.lines = [what] + [f"  {label}: {text}" for label, text in labelled if text is not None]
         super().__init__("\n".join(self.lines))

@@ -15,6 +15,7 @@ from gridsearch.merge.mecha.text import write_mecha
 from gridsearch.merge.record import KEY, Record, read_record
 from gridsearch.parents import open_parents
 from gridsearch.report.analysis import plain_value
+from gridsearch.report.answer import Answer
 from gridsearch.report.results import Results
 
 
@@ -57,6 +58,28 @@ def _opened(source: Path, values: Sequence[str], prediction_type: str | None, mo
     if source.suffix == ".json":
         return _from_log(source, files)
     return fixed_record(_read_checkpoint(source), files, source)
+
+
+def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
+    """The named trial, or else the best.
+
+    Raises:
+        BadInput: there is no such trial, or none is the best.
+    """
+    if answer.best is None and trial is None:
+        raise BadInput(
+            "Every trial so far was stopped, so that none is the best.",
+            where=results.folder,
+            fix="Name one with --trial, or run it further.",
+        )
+    number = answer.best.trial if trial is None else trial
+    if number not in set(results.trials["trial"]):
+        raise BadInput(
+            f"There is no trial {number}.",
+            where=results.folder,
+            fix=f"Trials are 0 to {len(results.trials) - 1}.",
+        )
+    return number
 
 
 def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:

@@ -35,6 +35,7 @@ WEIGHTS = "weights"
 REASON = "reason"
 WHOLE = "whole"  # of a trial that is drawn further: nothing stopped it before
 DONE = "done"  # of a study: why it needs no further trial
+JUDGEMENT = "judgement "  # of a study, and its session and place: what a person said (see `judgements`)
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -68,23 +69,56 @@ def write_study(
     checks: Iterable[FrozenTrial] = (),
     done: str | None = None,
 ) -> None:
-    """Put a whole new study in a folder, in the place of any that is there.
+    """Put a whole new study in a folder, in the place of any that is there, whose judgements it keeps.
 
     It is made beside its place and renamed, so that a kill leaves either the old one or the new one.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with in_place(folder):
+        _write_study(folder, facts, trials, checks, done)
+
+
+def _write_study(
+    folder: Path,
+    facts: Facts,
+    trials: Iterable[FrozenTrial],
+    checks: Iterable[FrozenTrial],
+    done: str | None,
+) -> None:
     beside = folder / f".{FILE}.part"
     for leftover in folder.glob(f"{beside.name}*"):
         leftover.unlink()
+    judgements = _judgements(folder)
     with _database(beside) as storage:
         directions = ["minimize"] * len(objectives_of(facts))
         study = optuna.create_study(study_name=STUDY, storage=storage, directions=directions)
         save_facts(study, facts)
         study.set_user_attr(DONE, done)
+        for key, judgement in judgements.items():
+            study.set_user_attr(key, judgement)
         study.add_trials(trials)
         checks_of(study).add_trials(checks)
     _fold_log(folder / FILE)
     os.replace(beside, folder / FILE)
+
+
+def _judgements(folder: Path) -> dict[str, dict | None]:
+    if not has_study(folder):
+        return {}
+    with open_study(folder) as study:
+        return judgements_in(study.user_attrs)
+
+
+def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
+    """The attributes of a study that are judgements; None is one that was taken back."""
+    return {key: value for key, value in attrs.items() if key.startswith(JUDGEMENT)}
+
+
+@contextlib.contextmanager
+def in_place(folder: Path) -> Iterator[None]:
+    """For what is added to a study from beside its run: while it lasts, no other study takes its place."""
+    with filelock.FileLock(folder / f".{FILE}.lock", timeout=60):
+        yield
 
 
 def _fold_log(path: Path) -> None:
@@ -154,12 +188,14 @@ class Stored:
         trials: of the search.
         checks: images that check it: the leaders on held-out prompts, the best once more.
         done: why the search needs no further trial; None while it does.
+        judgements: what a person said of pairs, by their keys (see `judgements.judgements_of`).
     """
 
     facts: Facts
     trials: list[FrozenTrial]
     checks: list[FrozenTrial]
     done: str | None
+    judgements: dict[str, dict | None] = field(default_factory=dict)
 
 
 def read_study(folder: Path) -> Stored:
@@ -179,6 +215,7 @@ def stored(study: optuna.Study) -> Stored:
         study.get_trials(deepcopy=False),
         checks_of(study).get_trials(deepcopy=False),
         study.user_attrs.get(DONE),
+        judgements_in(study.user_attrs),
     )
 
 

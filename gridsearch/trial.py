@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 from gridsearch.drawing import sampling_of
@@ -45,10 +46,13 @@ def run_trial(
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
 
+    one_by_one = Lock()  # plug-in scorers need not know of threads
+
     def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
         row = keep(setup.out, name, drawn, sampling, origin)
         began = time.perf_counter()
-        row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+        with one_by_one:
+            row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
         judged = judge(setup.standard, drawn.pixels, row)
         return drawn, row | {"weights": weights}, judged, time.perf_counter() - began
 

@@ -12,7 +12,7 @@ from gridsearch.merge.live import Live, merge_live
 from gridsearch.merge.sources import DTYPES, Residence, held, open_source
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
-from gridsearch.render.decode import decode
+from gridsearch.render.decode import _in_tiles, decode
 from gridsearch.render.draw import draw
 from gridsearch.render.noise import SOURCES, Noise
 from gridsearch.render.pipeline import load_renderer, placement
@@ -107,21 +107,6 @@ def test_wherever_the_models_lie_the_merge_is_the_same_and_that_of_the_cpu(toy, 
         assert differ <= 0.01
 
 
-def test_weights_in_channels_last_are_still_what_a_merge_writes_to(toy, load):
-    renderer = load("base", "float32")
-    assert renderer.pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    for pieces in renderer.live.values():
-        for piece in pieces:
-            component, name = piece.name.split(".", 1)
-            parameter = getattr(renderer.pipe, component).get_parameter(name)
-            assert piece.view.untyped_storage().data_ptr() == parameter.untyped_storage().data_ptr()
-    merge_to(live_of(toy, renderer, "gpu"), renderer, "burnt")
-    parent = open_source(toy / "burnt.safetensors")
-    for key, pieces in renderer.live.items():
-        for piece in pieces:
-            assert torch.equal(piece.view.cpu(), parent.tensor(key)[piece.rows].float())
-
-
 def test_what_is_compiled_draws_with_the_weights_that_are_merged_later(toy, load, exact):
     compiled = load("base", "float32", compiled=True)
     assert mean_difference(images(compiled), images(load("base", "float32"))) < 1
@@ -212,7 +197,7 @@ def test_what_a_first_image_took_says_how_many_fit(load, heavy, monkeypatch):
     renderer, sizes = load("base", "float16"), []
     free, _ = torch.cuda.mem_get_info()
     heavy(renderer, free // 20)  # ten images, each with and without its prompt
-    monkeypatch.setattr(BatchSizes, "halve", lambda *_: pytest.fail("it did not fit"))
+    monkeypatch.setattr(BatchSizes, "halved", lambda *_: pytest.fail("it did not fit"))
     renderer.pipe.unet.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0]) // 2))
     assert len(images(renderer, cases=MANY[:20], batch=None)) == 20
     assert sizes[0] == 1
@@ -239,8 +224,14 @@ def test_not_even_one_image_that_fits_is_an_error(load, heavy):
         images(renderer, batch=None)
 
 
-def test_a_vae_that_finds_no_room_goes_on_in_parts_and_in_tiles(load):
-    vae = load("base", "float16").pipe.vae
+def test_a_vae_that_finds_no_room_goes_on_in_parts_and_in_tiles(load, monkeypatch):
+    vae, in_tiles = load("base", "float16").pipe.vae, []
+
+    def noted(*args):
+        in_tiles.append(len(args[1]))
+        return _in_tiles(*args)
+
+    monkeypatch.setattr("gridsearch.render.decode._in_tiles", noted)
     latents = torch.randn((4, 4, 128, 128), generator=torch.Generator().manual_seed(1)).to("cuda")
     with torch.inference_mode():
         expected = decode(vae, latents[:1]).cpu()
@@ -251,14 +242,15 @@ def test_a_vae_that_finds_no_room_goes_on_in_parts_and_in_tiles(load):
         try:
             allow(taken * 2 // 5)  # one of four, not two
             halved = decode(vae, latents)
-            assert not vae.use_tiling
+            assert not in_tiles
             allow(taken // 8)  # not even one
             tiled = decode(vae, latents[:1])
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
     assert halved.shape[0] == 4
     torch.testing.assert_close(halved[:1].cpu(), expected, atol=1e-3, rtol=1e-3)
-    assert vae.use_tiling
+    assert in_tiles == [1]
+    assert not vae.use_tiling
     assert tiled.shape == expected.shape
     assert torch.isfinite(tiled).all()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import gridsearch
 
 ROOT = Path(gridsearch.__file__).parent
-ROOMS = ("merge", "render", "score", "search", "report")
+ROOMS = ("merge", "render", "score", "search", "report", "judge")
 ALONE = ("merge", "render", "score")
 HEAVY = ("torch", "diffusers", "transformers")
 
@@ -59,6 +59,6 @@ def loaded_by(statement: str) -> list[str]:
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     assert loaded_by("import gridsearch.cli, gridsearch.parents") == []
     assert loaded_by("import gridsearch.report.tables, gridsearch.report.analysis, gridsearch.rescore") == []
-    assert loaded_by("import gridsearch.score_files") == []
+    assert loaded_by("import gridsearch.score_files, gridsearch.judge.pairs, gridsearch.judge.server") == []
     assert loaded_by("import gridsearch.replay") == []
     assert loaded_by("import gridsearch.plan") == list(HEAVY)  # so that the check itself can fail

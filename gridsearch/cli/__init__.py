@@ -4,6 +4,8 @@ needs them.
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
@@ -11,19 +13,51 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # transformers says at every import that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from gridsearch.cli import after, before, checkpoints, running, sheets, terminal  # noqa: F401
+from typer.exceptions import TyperException
+
+from gridsearch.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
 from gridsearch.cli.app import app
+from gridsearch.cli.documents import error_dict, failure_dict
+from gridsearch.cli.events import show_event
 from gridsearch.errors import GridsearchError
+
+NAME = "gridsearch"  # also where it is run as a module: what completion is installed for
 
 
 def main() -> None:
-    """Run the program; a named error becomes one to four lines and its exit code."""
+    """Run the program; a named error becomes one to four lines and its exit code.
+
+    With --json it is the last document of the output as well, mistakes in the command itself among them.
+    """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
     try:
-        app()
+        if "--json" in sys.argv:
+            _run_for_programs()
+        else:
+            app(prog_name=NAME)
     except GridsearchError as error:
         if debug:
             raise
         terminal.show_error(error)
         sys.exit(error.exit_code)
+
+
+def _run_for_programs() -> None:
+    try:
+        sys.exit(app(prog_name=NAME, standalone_mode=False))
+    except GridsearchError as error:
+        _show_failure(error_dict(error))
+        raise
+    except TyperException as error:
+        _show_failure(failure_dict(error.format_message(), error.exit_code))
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def _show_failure(failure: Mapping[str, Any]) -> None:
+    """A line among a run's events, a document where there is no other."""
+    if "run" in sys.argv[1:2]:
+        show_event("error", error=failure)
+    else:
+        terminal.show_json({"error": failure})

@@ -6,18 +6,19 @@ from typing import Annotated
 import typer
 
 from gridsearch.cli import terminal
-from gridsearch.cli.app import ResultsFolder, app
+from gridsearch.cli.app import AsJson, ResultsFolder, app
+from gridsearch.cli.documents import scores_dict
 from gridsearch.cli.stored import write_what_there_is
 from gridsearch.errors import BadInput
 
 
 @app.command(epilog="Example: gridsearch report results/toy")
-def report(folder: ResultsFolder) -> None:
+def report(folder: ResultsFolder, as_json: AsJson = False) -> None:
     """Make tables, sheet and report again from what is stored; renders nothing."""
     from gridsearch.report.tables import load_results
 
     load_results(folder)  # says what is wrong with the folder before anything is written
-    write_what_there_is(folder)
+    write_what_there_is(folder, as_json)
 
 
 @app.command(
@@ -45,6 +46,7 @@ def score(
             help="Of a run: score it from now on as this file says under score. Default: as it was.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Score a run's stored images again, or any images; renders nothing.
 
@@ -54,7 +56,7 @@ def score(
     from gridsearch.store import has_study
 
     if len(paths) == 1 and has_study(paths[0]):
-        _score_again(paths[0], reference, csv, experiment)
+        _score_again(paths[0], reference, csv, experiment, as_json)
     elif experiment:
         raise BadInput(
             "--experiment says how to score a run again.",
@@ -62,10 +64,12 @@ def score(
             fix="Name one results folder, or leave it out.",
         )
     else:
-        _score_files(paths, reference, csv)
+        _score_files(paths, reference, csv, as_json)
 
 
-def _score_again(folder: Path, reference: str | None, csv: Path | None, experiment_file: Path | None) -> None:
+def _score_again(
+    folder: Path, reference: str | None, csv: Path | None, experiment_file: Path | None, as_json: bool
+) -> None:
     if reference or csv:
         raise BadInput(
             "A run has its own references and tables.", where=folder, fix="Leave out --reference and --csv."
@@ -74,26 +78,27 @@ def _score_again(folder: Path, reference: str | None, csv: Path | None, experime
     from gridsearch.rescore import rescore
 
     scoring = load_experiment(experiment_file).score if experiment_file else None
-    with terminal.Progress() as progress:
+    with terminal.Progress(shown=not as_json) as progress:
         notes = rescore(folder, progress.counting, scoring)
-    for note in notes:
-        terminal.show_note(note)
-    report(folder)
+    write_what_there_is(folder, as_json, notes)
 
 
-def _score_files(paths: list[Path], reference: str | None, csv: Path | None) -> None:
+def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
     from gridsearch.files import write_atomic
     from gridsearch.score_files import ERROR, files_of, read_reference, score_files
     from gridsearch.spreadsheet import to_csv
 
     files = files_of(paths)
-    with terminal.Progress() as progress:
+    with terminal.Progress(shown=not as_json) as progress:
         scored = score_files(files, read_reference(reference), progress.counting)
-    terminal.show_scores(scored.table)
-    for note in scored.notes:
-        terminal.show_note(note)
     if csv:
         write_atomic(csv, to_csv(scored.table))
     bad = int((scored.table["verdict"] == ERROR).sum())
+    if as_json:
+        terminal.show_json(scores_dict(scored, bad))
+        raise typer.Exit(BadInput.exit_code if bad else 0)
+    terminal.show_scores(scored.table)
+    for note in scored.notes:
+        terminal.show_note(note)
     if bad:
         raise BadInput(f"{bad} of {len(files)} files could not be scored; the table says why.")

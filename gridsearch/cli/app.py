@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from typer.core import TyperGroup
 
 from gridsearch import __version__
-from gridsearch.cli import terminal
+from gridsearch.cli import completion, terminal
 
 # As a night goes, which is how --help lists them.
 ORDER = (
@@ -28,7 +27,7 @@ ORDER = (
 class InOrder(TyperGroup):
     """Lists the commands as they are used one after the other."""
 
-    def list_commands(self, _context: click.Context) -> list[str]:
+    def list_commands(self, _context: typer.Context) -> list[str]:
         return sorted(self.commands, key=ORDER.index)
 
 
@@ -41,8 +40,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
-ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+ExperimentFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT.toml", help="The experiment file.", autocompletion=completion.experiments
+    ),
+]
+ResultsFolder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="A results folder.", autocompletion=completion.results_folders),
+]
+NewFolder = Annotated[
+    Path | None,
+    typer.Option(help="The results folder. Default: results/<name>.", autocompletion=completion.folders),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, for programs; gridsearch/schemas says what is in it.")
+]
 ModelFiles = Annotated[
     list[str] | None,
     typer.Option(

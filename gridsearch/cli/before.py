@@ -5,36 +5,61 @@ from typing import Annotated
 
 import typer
 
-from gridsearch.cli import terminal
-from gridsearch.cli.app import ExperimentFile, app
+from gridsearch.cli import completion, terminal
+from gridsearch.cli.app import AsJson, ExperimentFile, NewFolder, app
+from gridsearch.cli.documents import checkpoint_dict, plan_dict
 from gridsearch.cli.stored import checked, default_folder
 
 
 @app.command(epilog="Example: gridsearch plan experiments/toy.toml --time")
 def plan(
     experiment_file: ExperimentFile,
-    out: Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")] = None,
+    out: NewFolder = None,
     time: Annotated[bool, typer.Option("--time", help="Draw one image, to know how long it takes.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check everything that can be checked without rendering, and say what the run will do."""
     experiment = checked(experiment_file)
-    with terminal.Progress() as progress:
+    folder = out or default_folder(experiment.name)
+    with terminal.Progress(shown=not as_json) as progress:
         progress.loading()
         from gridsearch.plan import make_plan
 
-        made = make_plan(experiment, out or default_folder(experiment.name), time, progress)
-    terminal.show_plan(made)
+        made = make_plan(experiment, folder, time, progress)
+    if as_json:
+        terminal.show_json(plan_dict(made, folder))
+    else:
+        terminal.show_plan(made)
 
 
-@app.command(epilog="Example: gridsearch inspect models/*.safetensors")
-def inspect(checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")]) -> None:
+@app.command(
+    epilog="Examples: gridsearch inspect models/*.safetensors    "
+    "gridsearch inspect my-model.safetensors --json"
+)
+def inspect(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT...", autocompletion=completion.checkpoints)
+    ],
+    as_json: AsJson = False,
+) -> None:
     """Say what a checkpoint file or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
 
-    Where the prediction type was read is said too, and what says otherwise.
+    Where the prediction type was read is said too, and what says otherwise. Several files are also put
+    side by side.
     """
     from gridsearch.inspection import cut, described, open_any
 
     opened = [open_any(path) for path in checkpoints]
-    with terminal.Progress() as progress:
+    found = []
+    with terminal.Progress(shown=not as_json) as progress:
         for checkpoint in opened:
-            terminal.show_checkpoint(cut(str(checkpoint.path)), described(checkpoint, progress.hashing))
+            name, rows = cut(str(checkpoint.path)), described(checkpoint, progress.hashing)
+            found.append((name, rows))
+            if not as_json:
+                terminal.show_checkpoint(name, rows)
+    if as_json:
+        terminal.show_json(
+            {"checkpoints": [checkpoint_dict(*one) for one in zip(opened, found, strict=True)]}
+        )
+    elif len(found) > 1:
+        terminal.show_side_by_side(found)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from gridsearch.cli import terminal
-from gridsearch.cli.app import ModelFiles, Output, ResultsFolder, app
+from gridsearch.cli import completion, terminal
+from gridsearch.cli.app import AsJson, ModelFiles, Output, ResultsFolder, app
+from gridsearch.cli.documents import written_dict
 from gridsearch.cli.stored import require_images
-from gridsearch.errors import BadInput
 from gridsearch.units import size
 
 
@@ -24,13 +24,16 @@ def merge(
             metavar="SOURCE",
             help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or a "
             "recipe of sd-mecha (.mecha).",
+            autocompletion=completion.merges,
         ),
     ],
     output: Output,
     ratio: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]VALUE", help="What is searched, one by one: a step's ratio or a parameter."
+            metavar="[NAME=]VALUE",
+            help="What is searched, one by one: a step's ratio or a parameter.",
+            autocompletion=completion.ratios,
         ),
     ] = None,
     prediction_type: Annotated[
@@ -42,6 +45,7 @@ def merge(
         Path | None,
         typer.Option(metavar="DIR", help="Component configs of another size than SDXL's, for adapters."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make one merge, without a search: of an experiment, or one that was made before, byte for byte.
 
@@ -49,15 +53,19 @@ def merge(
     """
     from gridsearch.replay import open_merge
 
-    _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output)
+    _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output, as_json)
 
 
 @app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
 def export(
     folder: ResultsFolder,
     output: Output,
-    trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(help="A trial's number. Default: the best.", autocompletion=completion.trials),
+    ] = None,
     model: ModelFiles = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
 
@@ -68,37 +76,32 @@ def export(
 
     results = load_results(folder)
     require_images(results)
-    best = analyse(results).best
-    if best is None and trial is None:
-        raise BadInput(
-            "Every trial so far was stopped, so that none is the best.",
-            where=folder,
-            fix="Name one with --trial, or run it further.",
-        )
-    number = best.trial if trial is None else trial
-    if number not in set(results.trials["trial"]):
-        raise BadInput(
-            f"There is no trial {number}.", where=folder, fix=f"Trials are 0 to {len(results.trials) - 1}."
-        )
-    from gridsearch.replay import of_trial
+    from gridsearch.replay import of_trial, trial_to_export
 
-    _write_merge(of_trial(results, number, model or []), output)
+    number = trial_to_export(results, analyse(results), trial)
+    _write_merge(of_trial(results, number, model or []), output, as_json)
 
 
-def _write_merge(fixed, output: Path) -> None:
+def _write_merge(fixed, output: Path, as_json: bool) -> None:
     from gridsearch.fixed import require_new_file
     from gridsearch.replay import write_recipe
 
     require_new_file(output, fixed)
     if output.suffix == ".mecha":
         write_recipe(fixed, output)
-        terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
+        if as_json:
+            terminal.show_json(written_dict(output))
+        else:
+            terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
         return
-    with terminal.Progress() as progress:
+    with terminal.Progress(shown=not as_json) as progress:
         progress.loading()
         from gridsearch.exporting import export as write
         from gridsearch.exporting import log_path
 
         sha256 = write(fixed, output, progress)
+    if as_json:
+        terminal.show_json(written_dict(output, sha256, log_path(output)))
+        return
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
     terminal.say(f"How it was made, and can be again: {log_path(output)}.")

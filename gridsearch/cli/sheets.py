@@ -6,26 +6,57 @@ from typing import Annotated
 import typer
 
 from gridsearch.cli import terminal
-from gridsearch.cli.app import Output, ResultsFolder, app
+from gridsearch.cli.app import ResultsFolder, app
 from gridsearch.cli.stored import require_images
 
 
-@app.command(epilog="Example: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.png")
+@app.command(
+    epilog="Examples: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg    "
+    "gridsearch compare results/toy --xyz -o grids"
+)
 def compare(
     folder: ResultsFolder,
     ratios: Annotated[
         list[float] | None, typer.Option(help="Only these ratios (may be given again).")
     ] = None,
     prompts: Annotated[list[str] | None, typer.Option(help="Only prompts with this id or text.")] = None,
-    output: Output = Path("sheet.png"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE | DIR",
+            help="Where to write: .png, .jpg or .webp. Default: sheet.png here; with --xyz, this folder.",
+        ),
+    ] = None,
+    xyz: Annotated[
+        bool,
+        typer.Option(
+            "--xyz", help="As AUTOMATIC1111 draws and names its X/Y/Z grids, at full size: one for each seed."
+        ),
+    ] = False,
 ) -> None:
-    """Make a contact sheet: prompts down, ratios across."""
+    """Make a contact sheet: prompts down, ratios across.
+
+    What is too much for one picture becomes an overview, and beside it NAME-1, NAME-2, ... with all of it.
+    """
     from gridsearch.report.analysis import analyse
-    from gridsearch.report.build import write_png
-    from gridsearch.report.sheet import contact_sheet
+    from gridsearch.report.sheet_files import write_sheets
     from gridsearch.report.tables import load_results
 
     results = load_results(folder)
     require_images(results)
-    write_png(contact_sheet(results, analyse(results), ratios=ratios, prompts=prompts), output)
-    terminal.say(f"Wrote {output}.")
+    answer = analyse(results)
+    if xyz:
+        from gridsearch.xyz import write_grids
+
+        place = output or Path()
+        if place.parent.is_dir():
+            place.mkdir(exist_ok=True)
+        for file in write_grids(results, answer, place, ratios=ratios, prompts=prompts):
+            terminal.say(f"Wrote {file}.")
+        return
+    first, *pages = write_sheets(results, answer, output or Path("sheet.png"), ratios=ratios, prompts=prompts)
+    terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
+    if pages:
+        terminal.say(f"All of it is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")

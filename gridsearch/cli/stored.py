@@ -1,8 +1,11 @@
 """Experiments and results folders as the commands take them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gridsearch.cli import terminal
+from gridsearch.cli.documents import answer_dict
 from gridsearch.errors import BadInput
 
 
@@ -20,19 +23,36 @@ def default_folder(name: str) -> Path:
     return Path("results") / name
 
 
-def write_what_there_is(out: Path) -> None:
-    """Tables and report also of a run that was stopped, where it got as far as a trial."""
+def written(out: Path) -> tuple[Any, Any] | None:
+    """The results of a folder and their answer, once tables and report are written.
+
+    None where no run has begun there; the answer is None where no trial has ended, and nothing is written.
+    """
     from gridsearch.report.build import build
     from gridsearch.report.tables import load_results
     from gridsearch.store import has_study
 
     if not has_study(out):
-        return
+        return None
     results = load_results(out)
-    if results.images.empty:
+    return results, None if results.images.empty else build(results)
+
+
+def write_what_there_is(out: Path, as_json: bool = False, notes: Sequence[str] = ()) -> None:
+    """Write tables and report, also of a run that was stopped, and show the answer."""
+    found = written(out)
+    if found is None:
+        return
+    results, answer = found
+    if as_json:
+        terminal.show_json(answer_dict(results, answer, notes))
+        return
+    for note in notes:
+        terminal.show_note(note)
+    if answer is None:
         terminal.say("No trial is complete yet.")
     else:
-        terminal.show_answer(results, build(results))
+        terminal.show_answer(results, answer)
 
 
 def require_images(results) -> None:

@@ -17,7 +17,8 @@ from gridsearch.merge.linear import single_threaded
 WORD = 8  # bytes of a 64-bit integer; their sum wraps around
 PAGE = 4096  # bytes of one sum
 PIECE = 2**22  # bytes that are worked on at once, whole pages
-TOGETHER = 8  # tensors that a thread takes at once, and after which a GPU is waited for
+TOGETHER = 8  # tensors that a thread takes at once
+ON_GPU = 512  # tensors after which a GPU is waited for; one thread keeps it busy
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -28,13 +29,14 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     are swapped there, or two changes that cancel exactly. A tensor that is not contiguous is copied first.
 
     Args:
-        tensors: looked up once each, a few at a time, so that a mapping may make them as they are asked for.
+        tensors: looked up a few at a time, so that a mapping may make them as they are asked for.
     """
     names = sorted(tensors)
-    threads = torch.get_num_threads()
+    on_gpu = any(tensors[name].is_cuda for name in names[:1])
+    threads, together = (1, ON_GPU) if on_gpu else (torch.get_num_threads(), TOGETHER)
     digest = hashlib.sha256()
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        tasks = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
+        tasks = [names[start : start + together] for start in range(0, len(names), together)]
         for found in pool.map(lambda task: _page_sums(task, tensors), tasks):
             digest.update(found)
     return digest.hexdigest()[:10]

@@ -12,7 +12,7 @@ from torch import Tensor
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.evaluate import Source, summands
 from gridsearch.merge.linear import blend_into, new_buffer, require_finite, single_threaded
-from gridsearch.merge.staging import staged
+from gridsearch.merge.staging import is_there, staged
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
 TINY = 50_000_000
@@ -64,11 +64,22 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
     changed.sort(key=lambda key: -_size(live, key))
     device = _device(live)
     if device.type == "cuda":
-        buffer = new_buffer(device)
-        for key, sources in staged(changed, terms, live.sources, device):
-            _write(live, key, terms[key], sources, buffer)
+        _on_gpu(live, changed, terms, device)
     else:
         _on_cpu(live, changed, terms)
+
+
+def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
+    """What is there already needs no stage: its events would cost more than the arithmetic."""
+    buffer = new_buffer(device)
+    away = []
+    for key in keys:
+        if is_there(terms[key], key, live.sources, device):
+            _write(live, key, terms[key], live.sources, buffer)
+        else:
+            away.append(key)
+    for key, sources in staged(away, terms, live.sources, device):
+        _write(live, key, terms[key], sources, buffer)
 
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None:

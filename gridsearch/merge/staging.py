@@ -52,6 +52,12 @@ def staged(
             merged.append(main.record_event())
 
 
+def is_there(terms: Terms, key: str, sources: Mapping[str, Source], device: torch.device) -> bool:
+    """Whether all that a key is merged of lies on the device already; what is computed first does not."""
+    held = [sources[name] for name in sources_in(terms)]
+    return all(isinstance(one, Held) and one.tensors[key].device == device for one in held)
+
+
 @functools.cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
     """One for good: memory freed on a stream is used again on that stream only."""

@@ -97,9 +97,6 @@ def load_renderer(
         torch.set_num_threads(1)
     for module in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
         module.requires_grad_(False)
-    if place.device == "cuda":  # what its convolutions are fastest with; views are taken after this
-        for module in (pipe.unet, pipe.vae):
-            module.to(memory_format=torch.channels_last)
     if compiled:
         pipe.unet.compile_repeated_blocks()
     batches = BatchSizes(torch.device(place.device), is_tiny)

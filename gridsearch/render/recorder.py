@@ -1,6 +1,6 @@
 """Watches a batch being drawn: its traces, its previews, and who is stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,13 @@ class Watch:
         expected: what healthy trajectories look like, where that is known.
         early_abort: the share of the calls after which hopeless images are stopped; 0 for never.
         film: whether previews are kept.
+        on_call: told how many calls are done, and how many there are.
     """
 
     expected: Expected | None = None
     early_abort: float = 0.0
     film: bool = False
+    on_call: Callable[[int, int], None] | None = None
 
 
 NOTHING = Watch()
@@ -49,6 +51,8 @@ class Recorder:
         self.stops: dict[int, Stop] = {}
 
     def see(self, call: int, level: float, x0: Tensor) -> None:
+        if self._watch.on_call is not None:
+            self._watch.on_call(call + 1, self._calls)
         self._levels.append(level)
         self._statistics.append(self._all(statistics(x0)))
         self._now = x0

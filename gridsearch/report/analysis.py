@@ -1,7 +1,8 @@
 """From tables to the answer: the best trial, how sure that is, where the merge survives, what ties."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from gridsearch.loss import SURVIVES, image_losses
 from gridsearch.report.answer import Answer, FrontPoint, Slice, Unmasked
 from gridsearch.report.front import GOALS, front
 from gridsearch.report.held_out import confirmations, unmask
+from gridsearch.report.human import Human, human_verdict
 from gridsearch.report.importance import importances
 from gridsearch.report.neighbours import neighbours
 from gridsearch.report.results import Results
@@ -49,15 +51,15 @@ def analyse(
     can_win = [(settings, rows) for settings, rows in groups if _any_whole(rows)]
     held_out = _held_out(results, trials)
     bootstrap = {"level": level, "resamples": resamples, "seed": seed}
-    slices, lucky = _slices(can_win, images, held_out, results, share, bootstrap)
-    best = slices[0] if slices else None
+    chosen = _chosen(can_win, trials, images, held_out, results, share, bootstrap)
+    best = chosen.slices[0] if chosen.slices else None
     row = complete.set_index("trial").loc[best.trial] if best else None
     scattered = is_projection(results)
     answer = Answer(
         main=main_parameter(results),
         parameters={name: plain_value(row[name]) for name in results.parameters} if best else {},
-        slices=slices,
-        tied=_tied(best, trials, images, share) if best else (),
+        slices=chosen.slices,
+        tied=chosen.tied,
         complete=len(complete),
         planned=results.planned,
         finished=results.finished,
@@ -69,35 +71,69 @@ def analyse(
         importances=_importances(trials, images, results),
         front=_front(trials, images, results, share) if best else (),
         confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
-        unmasked=lucky and replace(lucky, named=trial_text(results, complete, lucky.trial)),
+        unmasked=chosen.unmasked,
+        human=chosen.human,
     )
     if best:
         answer = replace(answer, checks=checks(results, answer))
     return replace(answer, sentence=sentence(answer))
 
 
-def _slices(
+@dataclass(frozen=True)
+class _Chosen:
+    """The curves, the recommended one first; what ties with its trial; and who moved the recommendation."""
+
+    slices: tuple[Slice, ...] = ()
+    tied: tuple[int, ...] = ()
+    unmasked: Unmasked | None = None
+    human: Human | None = None
+
+
+def _chosen(
     can_win: Groups,
+    trials: pd.DataFrame,
     images: pd.DataFrame,
     held_out: pd.DataFrame,
     results: Results,
     share: float,
     bootstrap: Mapping,
-) -> tuple[tuple[Slice, ...], Unmasked | None]:
-    """The curves, best first, and the winner that lost its place to another on held-out prompts."""
-    answer_one = of_projection if is_projection(results) else along_curve
-    found = [answer_one(settings, rows, images, results, share, bootstrap) for settings, rows in can_win]
-    if not found:
-        return (), None
-    order = sorted(range(len(found)), key=lambda i: (-found[i].survived, found[i].defect))
-    lucky = unmask(found[order[0]].trial, images, held_out)
-    if lucky is not None:  # the recommendation moves, and its curve comes first
-        home = next(i for i in order if lucky.instead in set(can_win[i][1]["trial"]))
-        found[home] = answer_one(*can_win[home], images, results, share, bootstrap, chosen=lucky.instead)
-        order.sort(key=lambda i: i != home)
-    first, *others = order
-    best = in_full(found[first], can_win[first][1], images, results, bootstrap)
-    return (best, *(found[i] for i in others)), lucky
+) -> _Chosen:
+    """The best by these prompts, or by others where it was lucky; a person decides among its equals."""
+    if not can_win:
+        return _Chosen()
+    along = of_projection if is_projection(results) else along_curve
+    answer_one = partial(along, images=images, results=results, share=share, bootstrap=bootstrap)
+    curves = [(answer_one(*group), group) for group in can_win]
+    curves.sort(key=lambda curve: (-curve[0].survived, curve[0].defect))
+    lucky = unmask(curves[0][0].trial, images, held_out)
+    if lucky is not None:
+        curves = _led_by(lucky.instead, curves, answer_one)
+        lucky = replace(lucky, named=trial_text(results, results.trials, lucky.trial))
+    best = curves[0][0].trial
+    tied = _tied(curves[0][0], trials, images, share)
+    human = human_verdict(results.judgements, best, set(tied) - {lucky and lucky.trial})
+    if human is not None:
+        human = _named(human, results)
+        if human.winner not in (None, best):
+            curves = _led_by(human.winner, curves, answer_one)
+            tied = tuple(sorted({best, *tied} - {human.winner}))
+    (first, group), *others = curves
+    first = in_full(first, group[1], images, results, bootstrap)
+    return _Chosen((first, *(one for one, _ in others)), tied, lucky, human)
+
+
+def _led_by(
+    trial: int, curves: Sequence[tuple[Slice, tuple]], answer_one: Callable[..., Slice]
+) -> list[tuple[Slice, tuple]]:
+    """The curves with the recommendation moved to a trial, whose curve comes first."""
+    home = next(i for i, (_, (_, rows)) in enumerate(curves) if trial in set(rows["trial"]))
+    group = curves[home][1]
+    return [(answer_one(*group, chosen=trial), group), *curves[:home], *curves[home + 1 :]]
+
+
+def _named(human: Human, results: Results) -> Human:
+    named = [replace(one, name=trial_text(results, results.trials, one.trial)) for one in human.trials]
+    return replace(human, trials=tuple(named))
 
 
 def _any_whole(trials: pd.DataFrame) -> bool:

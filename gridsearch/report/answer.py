@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from gridsearch.report.human import Human
 from gridsearch.report.window import Window
 
 
@@ -228,6 +229,7 @@ class Answer:
         front: the trials on the front of blur and noise, by blur; empty where these are not the goals.
         confirmed: the leaders on held-out prompts, the recommended one first.
         unmasked: the winner that held-out prompts show to be one by luck; None where none is.
+        human: what a person preferred, who decides among the tied; None where none was asked.
         checks: whether the run can be trusted.
         sentence: the answer in words.
     """
@@ -248,6 +250,7 @@ class Answer:
     front: tuple[FrontPoint, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()
     unmasked: Unmasked | None = None
+    human: Human | None = None
     checks: tuple[Check, ...] = ()
     sentence: str = ""
 

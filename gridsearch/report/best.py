@@ -14,7 +14,10 @@ from gridsearch.report.answer import Answer
 from gridsearch.report.labels import value_text
 from gridsearch.report.results import Results
 
-ALSO = ("stopped", "given_up", "projection", "neighbours", "front", "confirmed", "unmasked", "checks")
+ALSO = (
+    *("stopped", "given_up", "projection", "neighbours", "front"),
+    *("confirmed", "unmasked", "human", "checks"),
+)
 
 
 def write_best(results: Results, answer: Answer, path: Path) -> None:

@@ -42,6 +42,9 @@ class Results:
         held_out: ids of the prompts that are kept apart; no row of `images` has one.
         objectives: what is minimised: ("value",), or ("blur", "noise") side by side.
         wanted_width: how narrow the interval is asked to be, in units of the main parameter.
+        judgements: what a person said of blind pairs, by time: first and second (the trials whose images
+            stood left and right), prompt_id, seed, answer ("first", "second" or "equal"), time, session.
+            Without columns where nothing was judged.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Results:
     held_out: tuple[str, ...] = ()
     objectives: tuple[str, ...] = ("value",)
     wanted_width: float | None = None
+    judgements: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def checks_of(self, role: str) -> pd.DataFrame:
         """The rows of one kind of check; none where there is no check at all."""

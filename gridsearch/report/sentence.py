@@ -12,7 +12,8 @@ def sentence(answer: Answer) -> str:
     if best is None:
         return f"Nothing to say yet: none of {answer.planned} trials is complete."
     take = f"{take_text(answer)}{_parent(best)}: {_sound(best)}" if survives(answer) else _least_bad(answer)
-    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "." + luck_text(answer)
+    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "."
+    text += luck_text(answer) + human_text(answer)
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
@@ -47,9 +48,25 @@ def luck_text(answer: Answer) -> str:
     on_others = {found.trial: found.held_out for found in answer.confirmed}
     lucky, kept = on_others[trial].sound, on_others[instead].sound
     named = answer.unmasked.named
+    whose = "the recommended one's" if answer.best.trial == instead else "those that held best there"
     return (
         f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the prompts kept apart "
-        f"{lucky} of its images are sound, and {kept} of the recommended one's."
+        f"{lucky} of its images are sound, and {kept} of {whose}."
+    )
+
+
+def human_text(answer: Answer) -> str:
+    """What a person preferred, as a sentence that follows another; empty where none was asked."""
+    human = answer.human
+    if human is None:
+        return ""
+    if human.winner is None:
+        return f" You judged {human.pairs} blind pairs. {human.note}"
+    found = human.preference(human.winner)
+    equal = f", {found.ties} equal" if found.ties else ""
+    return (
+        f" You preferred it in {found.wins} of its {found.pairs} blind pairs{equal} "
+        f"({found.chance:.0%} sure that you like it best of {len(human.trials)}). {human.note}".rstrip()
     )
 
 

@@ -1,6 +1,7 @@
 """study.db -> the tables of a run: a row per trial, a row per image."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch import store
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
+from gridsearch.judgements import judgements_of
 from gridsearch.report.checked import with_held_out, with_roles
 from gridsearch.report.results import METRICS, Results
 from gridsearch.searching import Search
@@ -64,6 +66,7 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
         held_out=tuple(facts.held_out),
         objectives=search.objectives(),
         wanted_width=search.width,
+        judgements=pd.DataFrame([asdict(made) for made in judgements_of(stored.judgements)]),
     )
 
 

@@ -145,7 +145,9 @@ def _held_out(results: Results, answer: Answer, named) -> Check:
     name = "The winner holds on other prompts"
     if answer.unmasked:
         lucky, instead = named(answer.unmasked.trial), named(answer.unmasked.instead)
-        return Check(name, "alarm", f"{_capital(lucky)} does not; {instead} is recommended instead.")
+        taken = answer.unmasked.instead == answer.best.trial  # a person may have chosen one that ties with it
+        is_better = "is recommended instead" if taken else "does better"
+        return Check(name, "alarm", f"{_capital(lucky)} does not; {instead} {is_better}.")
     if not answer.confirmed:
         why = "The leaders are not drawn on them yet." if results.held_out else "No prompt was kept apart."
         return Check(name, "not done", why)

@@ -57,9 +57,16 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Something to know before a night is spent on it."""
 
-    def start(self, remaining: int, done: int, cases: int, references: bool, about: bool) -> None:
+    def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         """All is loaded: the trials left (about so many, where the search ends by itself) and done, the
-        images of each, and whether references are drawn first."""
+        images of each, and how many references are drawn first."""
+
+    def drawing(self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int) -> None:
+        """Images are about to be drawn for a "trial", or to check one ("held_out", "repeat"): so many are
+        there already, of so many in all. `number` is the trial's, or the check's own."""
+
+    def step(self, step: int, steps: int) -> None:
+        """So many steps of the batch that is under way are done."""
 
     def reference(self, drawn: Drawn) -> None: ...
 
@@ -92,6 +99,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
         require_disk(experiment, out)
     hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
     setup = load_setup(experiment, parents, out, listener, hashes, standard)
+    setup = replace(setup, watch=replace(setup.watch, on_call=listener.step))
     adapters = adapter_notes(setup.weights.adapters)
     notes = warnings_about(experiment, parents) + dependent_notes(experiment)
     notes += usual_notes(experiment.render)
@@ -149,7 +157,7 @@ def _run_study(
     known = [row for row in known if (setup.out / row["file"]).is_file()]
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
-    missing = len(setup.cases) * len(experiment.reference_models()) > len(known)
+    missing = max(len(setup.cases) * len(experiment.reference_models()) - len(known), 0)
     about = experiment.search.sampler == "window"
     listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
     store.save_facts(study, replace(facts, references=known or None, parents=kept))
@@ -167,7 +175,7 @@ def _run_study(
 
     seconds = [row["seconds"] for row in known]
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
-    evaluate = _evaluate("images/t", facts.order, setup, listener, noted)
+    evaluate = _evaluate("trial", "images/t", facts.order, setup, listener, noted)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
     told = alarming(study, facts.experiment, listener.trial, listener.note)
     if search(study, experiment, facts.order, budget, evaluate, told, enough):
@@ -195,12 +203,14 @@ def _check(
         if role == REPEAT:  # all of it: also what is in place already
             setup.live.holds.clear()
             setup.renderer.encoded.clear()
-        return _evaluate("checks/c", order[role], setup, listener, noted)
+        return _evaluate(role, "checks/c", order[role], setup, listener, noted)
 
     run_checks(checks, order, lambda: budget.may_start(study), evaluate, listener.check)
 
 
-def _evaluate(name: str, order: Sequence[str], setup: Setup, listener: Listener, noted: set[str]) -> Evaluate:
+def _evaluate(
+    role: str, name: str, order: Sequence[str], setup: Setup, listener: Listener, noted: set[str]
+) -> Evaluate:
     """What draws cases of a trial whose images are named so."""
     cases = {case.id: case for case in setup.cases}
 
@@ -210,6 +220,7 @@ def _evaluate(name: str, order: Sequence[str], setup: Setup, listener: Listener,
             return on_rung(rows, seconds)
 
         missing = [cases[case] for case in order if case not in done]
+        listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
         with _named(setup.out):
             run_trial(f"{name}{number:04}_", parameters, setup, missing, listener.image, noting)
 

@@ -14,7 +14,8 @@ from gridsearch.report.best import best_dict, write_best
 from gridsearch.report.figures import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.html import report_html, write_report
-from gridsearch.report.sheet import LINE, contact_sheet, lay_out
+from gridsearch.report.placing import lay_out
+from gridsearch.report.sheet import LINE, contact_sheet
 from tests.report.conftest import make_results
 
 ATTACK = (

@@ -11,7 +11,8 @@ from gridsearch.errors import BadInput
 from gridsearch.report.analysis import analyse
 from gridsearch.report.grid import build_grid
 from gridsearch.report.labels import verdict_colour
-from gridsearch.report.sheet import BEST, EMPTY, MOST_PIXELS, contact_sheet, lay_out
+from gridsearch.report.placing import lay_out
+from gridsearch.report.sheet import BEST, EMPTY, contact_sheet
 from tests.report.conftest import results_of, save
 
 RATIOS, PROMPTS = (0.2, 0.4, 0.6), ("a red cat", "a blue dog")
@@ -119,10 +120,3 @@ def test_slices_stand_side_by_side_under_their_headings(modes):
     assert [group.heading for group in grid.groups] == ["references", "epsilon", "v_prediction"]
     assert [len(group.columns) for group in grid.groups] == [2, 11, 11]
     assert [sum(column.best for column in group.columns) for group in grid.groups] == [0, 1, 1]
-
-
-def test_a_huge_run_gets_smaller_cells(run):
-    grid = build_grid(run)
-    wide = replace(grid, cases=grid.cases * 25, groups=(grid.groups[0], *([grid.groups[1]] * 40)))
-    width, height = lay_out(wide, (1024, 1024)).size
-    assert width * height <= MOST_PIXELS

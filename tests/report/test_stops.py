@@ -65,7 +65,7 @@ def test_a_stopped_images_tooltip_says_where_once():
 
 
 def test_a_trials_line_counts_what_was_stopped(capsys):
-    progress = terminal.Progress()
+    progress = terminal.RunScreen()
     row = {"verdict": "burnt", "defect": 8.0}
     three = Outcome([row | {"stopped": "noise"}, row | {"stopped": None}, row], {}, 3)
     progress.trial(Told(3, {"ratio": 0.5}, three))

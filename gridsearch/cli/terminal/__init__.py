@@ -1,0 +1,38 @@
+"""What the command line shows: lines and errors, progress, a night's live view, tables, the answer."""
+
+from gridsearch.cli.terminal.answer import show_answer, show_sentence
+from gridsearch.cli.terminal.bars import Progress
+from gridsearch.cli.terminal.checkpoints import show_checkpoint, show_side_by_side
+from gridsearch.cli.terminal.plan import show_plan
+from gridsearch.cli.terminal.screen import RunScreen
+from gridsearch.cli.terminal.tables import show_scores, show_table
+from gridsearch.cli.terminal.text import (
+    err,
+    escape,
+    out,
+    say,
+    settings_text,
+    show_error,
+    show_json,
+    show_note,
+)
+
+__all__ = [
+    "Progress",
+    "RunScreen",
+    "err",
+    "escape",
+    "out",
+    "say",
+    "settings_text",
+    "show_answer",
+    "show_checkpoint",
+    "show_error",
+    "show_json",
+    "show_note",
+    "show_plan",
+    "show_scores",
+    "show_sentence",
+    "show_side_by_side",
+    "show_table",
+]

@@ -1,0 +1,1 @@
+"""Blind pairs, shown to a person."""

@@ -1,0 +1,250 @@
+"""For notebooks and scripts: run an experiment or load its results, and look at them as tables and pictures.
+
+from gridsearch import load, run
+
+night = run("experiments/toy.toml")     # or load("results/toy")
+night.best["ratio"], night.trials, night.plot("defect")
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
+
+from gridsearch.deadline import deadline
+from gridsearch.errors import BadInput
+from gridsearch.experiment import Experiment, load_experiment, parse_experiment
+from gridsearch.nearest import nearest
+from gridsearch.report.analysis import analyse
+from gridsearch.report.answer import Answer
+from gridsearch.report.best import best_dict
+from gridsearch.report.build import build
+from gridsearch.report.figures import figures
+from gridsearch.report.fragment import fragment
+from gridsearch.report.grid import Column, Picture, build_grid
+from gridsearch.report.links import within
+from gridsearch.report.results import Results
+from gridsearch.report.sheet import contact_sheet
+from gridsearch.report.tables import load_results
+from gridsearch.store import has_study
+
+if TYPE_CHECKING:
+    from gridsearch.search.run import Listener
+
+SURVIVED = "survived"  # what the stacked verdicts are called here; the first curve's
+VERDICTS = "verdicts-0"
+
+
+def load(folder: str | Path) -> "Run":
+    """The results in a folder, finished or not; renders nothing.
+
+    Raises:
+        BadInput: the folder holds no study.
+    """
+    results = load_results(Path(folder))
+    return Run(results, analyse(results))
+
+
+def run(
+    experiment: str | Path | Mapping[str, Any] | Experiment,
+    out: str | Path | None = None,
+    trials: int | None = None,
+    hours: float | None = None,
+    until: str | None = None,
+    progress: "bool | Listener" = True,
+) -> "Run":
+    """Run an experiment, or resume it where it stopped, as `gridsearch run` does.
+
+    However it ends, tables and report are written of what there is, and the same call goes on from there.
+
+    Args:
+        experiment: a .toml file, the same tables as a dict (relative paths in it start at the working
+            folder), or an experiment that is read already.
+        out: the results folder; results/<name> where None.
+        trials: stop at this many completed trials.
+        hours, until: start no trial that would end later; `until` is a time of day, "07:30".
+        progress: a line for each trial, or none, or a listener of your own.
+
+    Raises:
+        BadInput: the experiment, a model, or what `out` already holds does not fit. Nothing was written.
+        RunFailed: another run works in `out`, or too many trials failed.
+    """
+    read, file = _experiment(experiment)
+    folder = Path("results") / read.name if out is None else Path(out)
+    end = deadline(hours, until)
+    if progress is not True:
+        _run(read, file, folder, trials, end, progress or Silence())
+    else:
+        from gridsearch.cli.terminal import Progress
+
+        with Progress() as lines:
+            _run(read, file, folder, trials, end, lines)
+    return load(folder)
+
+
+def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Experiment, Path]:
+    """The experiment, and its file as the report names it."""
+    if isinstance(given, (str, Path)):
+        return load_experiment(Path(given)), Path(given)
+    unsaved = Path("experiment.toml")
+    if isinstance(given, Experiment):
+        return given, unsaved
+    return parse_experiment(given, Path.cwd(), "the experiment"), unsaved
+
+
+def _run(
+    experiment: Experiment, file: Path, out: Path, trials: int | None, end: float | None, listener: Any
+) -> None:
+    from gridsearch.search.loop import Budget
+    from gridsearch.search.run import run as run_experiment
+
+    try:
+        run_experiment(experiment, file, out, Budget(trials, end), listener)
+    finally:  # a cell that is interrupted, too
+        if has_study(out) and len((results := load_results(out)).images):
+            build(results)
+
+
+class Silence:
+    """A listener to which all is the same."""
+
+    def __getattr__(self, _event: str) -> Any:
+        return lambda *_: lambda *_: None
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """What a run left behind, and what follows from it, as of when it was loaded.
+
+    Attributes:
+        results: everything as tables; see `gridsearch.report.results.Results`.
+        answer: what was found; see `gridsearch.report.answer.Answer`.
+    """
+
+    results: Results
+    answer: Answer
+
+    @property
+    def folder(self) -> Path:
+        return self.results.folder
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row per trial, as in trials.csv."""
+        return self.results.trials.copy()
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """A row per image, as in images.csv, and `path`: where it lies."""
+        images = self.results.images
+        paths = [within(self.folder.resolve(), name) for name in images["file"]]
+        return images.assign(path=pd.Series(paths, index=images.index, dtype=object))
+
+    @property
+    def best(self) -> dict:
+        """The answer as in best.json: ratio, survived, interval, window, recipe and the rest."""
+        return best_dict(self.results, self.answer)
+
+    @property
+    def sentence(self) -> str:
+        return self.answer.sentence
+
+    def plot(self, kind: str = SURVIVED) -> go.Figure:
+        """One of the report's figures.
+
+        Args:
+            kind: survived, defect, contrast, clipped, blur, noise, or another that the report has.
+
+        Raises:
+            BadInput: the report of this run has no such figure; the error names those it has.
+        """
+        drawn = {SURVIVED if one["id"] == VERDICTS else one["id"]: one for one in self._figures()}
+        if kind not in drawn:
+            fix = f"The nearest is {nearest(kind, drawn)!r}; there are {', '.join(drawn)}."
+            raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
+        chosen = drawn[kind]
+        figure = go.Figure(chosen["data"], chosen["layout"])
+        return figure.update_layout(template="plotly_white", title={"text": chosen["title"]})
+
+    def _figures(self) -> list[dict]:
+        if drawn := figures(self.results, self.answer):
+            return drawn
+        raise BadInput(
+            "There is no curve to plot.",
+            where=self.folder,
+            why="it takes two ratios with images, or no number was searched",
+            fix="Run it further, or look at .trials.",
+        )
+
+    def image(
+        self,
+        ratio: float | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+        trial: int | None = None,
+    ) -> Image.Image:
+        """One picture as it was drawn; of the best trial, and of the first prompt and seed, unless told.
+
+        Args:
+            ratio: the nearest rendered one.
+            prompt: its id, or words of it.
+            trial: a trial's number, in the place of a ratio.
+
+        Raises:
+            BadInput: there is no such picture, or its file is gone.
+        """
+        ratios, prompts = (None if one is None else [one] for one in (ratio, prompt))
+        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
+        cases = [case.key for case in grid.cases if seed in (None, case.seed)]
+        for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
+            if picture := next(filter(None, map(column.pictures.get, cases)), None):
+                return self._opened(picture)
+        raise BadInput("There is no such picture.", where=self.folder, fix="Choose one of .images.")
+
+    def _opened(self, picture: Picture) -> Image.Image:
+        path = within(self.folder, picture.file)
+        try:
+            with Image.open(path or "") as image:
+                return image.convert("RGB")
+        except OSError as error:
+            raise BadInput("The picture cannot be read.", where=picture.file, why=str(error)) from None
+
+    def sheet(
+        self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
+    ) -> Image.Image:
+        """The contact sheet, of chosen ratios and prompts or of all."""
+        return contact_sheet(self.results, self.answer, ratios=ratios, prompts=prompts)
+
+    def export(self, path: str | Path, trial: int | None = None) -> Path:
+        """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
+
+        Raises:
+            BadInput: no such trial, a model is not where it was, or `path` cannot be written to.
+        """
+        from gridsearch.exporting import export
+        from gridsearch.fixed import require_new_file
+        from gridsearch.replay import of_trial, trial_to_export
+
+        output = Path(path)
+        merge = of_trial(self.results, trial_to_export(self.results, self.answer, trial), ())
+        require_new_file(output, merge)
+        export(merge, output, Silence())
+        return output
+
+    def __repr__(self) -> str:
+        return f"<Run {self.results.name} in {self.folder}: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        return fragment(self.results, self.answer)
+
+
+def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
+    """The columns of a trial where one is named; or else all, the best first."""
+    if trial is not None:
+        return [column for column in columns if column.trial == trial]
+    return sorted(columns, key=lambda column: column.trial != best)

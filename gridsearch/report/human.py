@@ -1,0 +1,258 @@
+"""What a person preferred, blind, as strengths: Bradley and Terry's model (1952) with Davidson's ties (1970).
+
+Of trials with strengths a and b (natural logarithms), the first is preferred with a probability in proportion
+to exp(a), the second to exp(b), and they are equal in proportion to exp(t + (a + b) / 2). The three are a
+multinomial logit, so the likelihood is concave in strengths and t together, and Newton's method finds its top
+(R. R. Davidson, On extending the Bradley-Terry model to accommodate ties, JASA 65, 1970).
+
+A trial that wins all its pairs has no finite estimate, and twenty pairs of five trials make that common. So
+each strength has a normal prior about 0 (Gelman et al., Bayesian Data Analysis, chapter 4: its mode, and the
+normal distribution about that, are the estimate and its doubt). Pairs count as independent.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, norm
+
+PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
+DRAWS = 20_000  # of the strengths, for the chance to be the best
+STEPS = 100
+TINY = 1e-9  # of a strength, and of a step: no difference
+ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
+ANSWERS = ("first", "second", "equal")
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How one trial did.
+
+    Attributes:
+        strength: natural logarithm, 0 is the mean of the trials that were judged; log(2) above another is
+            preferred to it twice as often as not.
+        low, high: hold the strength with the verdict's level.
+        chance: how probable it is that no other one judged is stronger.
+        name: the trial in words.
+    """
+
+    trial: int
+    wins: int
+    losses: int
+    ties: int
+    strength: float
+    low: float
+    high: float
+    chance: float
+    name: str = ""
+
+    @property
+    def pairs(self) -> int:
+        return self.wins + self.losses + self.ties
+
+
+@dataclass(frozen=True)
+class Human:
+    """What a person said of blind pairs.
+
+    Attributes:
+        pairs: how many were judged.
+        since: when the first one was, ISO 8601.
+        level: of the strengths' intervals.
+        trials: strongest first.
+        winner: the trial that is recommended since the person prefers it; None where they decided nothing.
+        instead_of: the trial that would be recommended without them; the winner itself where they agree.
+        left, decided: how often the left image was preferred, of the pairs that were not equal.
+        agreeing: of these, the pairs whose stronger trial was preferred.
+        note: what limits it, a plain sentence; empty where nothing does.
+    """
+
+    pairs: int
+    since: str
+    level: float
+    trials: tuple[Preference, ...]
+    winner: int | None
+    instead_of: int
+    left: int
+    decided: int
+    agreeing: int
+    note: str
+
+    def preference(self, trial: int) -> Preference:
+        return next(found for found in self.trials if found.trial == trial)
+
+
+def human_verdict(
+    judgements: pd.DataFrame, best: int, tied: Collection[int], level: float = 0.95
+) -> Human | None:
+    """What the judgements say of the leaders; None where there are none.
+
+    The metrics cannot tell the leaders apart, so the person's preference decides among them, if it has seen
+    the one that the metrics recommend. Of other trials it is only told.
+
+    Args:
+        judgements: rows of `Results.judgements`.
+        best: the trial that the metrics recommend.
+        tied: those that cannot be told from it.
+    """
+    if judgements.empty:
+        return None
+    trials = preferences(judgements, level)
+    leaders = [found for found in trials if found.trial in {best, *tied}]
+    winner, note = _winner(leaders, best)
+    strength = {found.trial: found.strength for found in trials}
+    decided = judgements[judgements["answer"] != "equal"]
+    left = int((decided["answer"] == "first").sum())
+    return Human(
+        pairs=len(judgements),
+        since=str(judgements["time"].iloc[0]),
+        level=level,
+        trials=trials,
+        winner=winner,
+        instead_of=best,
+        left=left,
+        decided=len(decided),
+        agreeing=sum(_agrees(row, strength) for row in decided.itertuples()),
+        note=" ".join(text for text in (note, _side_note(left, len(decided))) if text),
+    )
+
+
+def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
+    """The leader to take, strongest first in `leaders`; else why there is none."""
+    own = next((found for found in leaders if found.trial == best), None)
+    if own is None:
+        return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
+    if len(leaders) < 2:
+        return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
+    if leaders[0].strength - own.strength > TINY:
+        return leaders[0].trial, ""
+    if any(abs(found.strength - own.strength) <= TINY for found in leaders if found is not own):
+        return None, "You like another one as much as the metrics' choice, so that stays."
+    return best, ""
+
+
+def _agrees(row: object, strength: Mapping[int, float]) -> bool:
+    won, lost = (row.first, row.second) if row.answer == "first" else (row.second, row.first)
+    return strength[won] > strength[lost]
+
+
+def _side_note(left: int, decided: int) -> str:
+    if not decided or binomtest(left, decided).pvalue >= ONE_SIDED:
+        return ""
+    return f"You took the left image in {left} of {decided} pairs, which hardly is chance: sides are drawn."
+
+
+# -- the model
+
+
+def preferences(
+    judgements: pd.DataFrame, level: float = 0.95, prior: float = PRIOR, seed: int = 0
+) -> tuple[Preference, ...]:
+    """Each judged trial's strength, its interval and its chance to be the best; strongest first.
+
+    Args:
+        prior: the deviation of the strengths' normal prior; infinite for none.
+        seed: of the draws that count how often each is the best.
+    """
+    trials = sorted({*judgements["first"], *judgements["second"]})
+    number = {trial: i for i, trial in enumerate(trials)}
+    first, second = (judgements[side].map(number).to_numpy() for side in ("first", "second"))
+    answers = judgements["answer"].map(ANSWERS.index).to_numpy()
+    strengths, covariance = fit(first, second, answers, len(trials), prior)
+    reach = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
+    chances = _chances(strengths, covariance, seed)
+    counts = _counts(first, second, answers, len(trials))
+    found = [
+        Preference(
+            int(trial),
+            *(int(count) for count in counts[i]),
+            strength=float(strengths[i]),
+            low=float(strengths[i] - reach[i]),
+            high=float(strengths[i] + reach[i]),
+            chance=float(chances[i]),
+        )
+        for i, trial in enumerate(trials)
+    ]
+    return tuple(sorted(found, key=lambda one: (-round(one.strength, 9), one.trial)))
+
+
+def fit(
+    first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int, prior: float = PRIOR
+) -> tuple[np.ndarray, np.ndarray]:
+    """The strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
+
+    Args:
+        first, second: numbers of the two trials of each pair, below `count`.
+        answers: 0 where the first was preferred, 1 the second, 2 neither. Without any 2, no ties can be.
+    """
+    ties = bool((answers == 2).any())
+    options = _options(first, second, count)[:, : 3 if ties else 2, : count + ties]
+    # the readiness to say "equal" has the same prior, so that it is finite where nothing else was said
+    precision = np.full(count + ties, prior**-2)
+    at, step = np.zeros(count + ties), np.inf
+    for _ in range(STEPS):
+        gradient, information = _slope(options, answers, at, precision)
+        move = np.linalg.pinv(information, hermitian=True) @ gradient
+        step = float(np.abs(move).max())
+        if step < TINY:
+            break
+        while _height(options, answers, at + move, precision) < _height(options, answers, at, precision):
+            move /= 2  # too far: the top is nearer
+            if np.abs(move).max() < TINY:
+                break
+        at = at + move
+    _, information = _slope(options, answers, at, precision)
+    centred = np.eye(count) - 1 / count
+    covariance = centred @ np.linalg.pinv(information, hermitian=True)[:count, :count] @ centred
+    return centred @ at[:count], covariance
+
+
+def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """What each of three answers adds up of (strengths, t): (pairs, 3, `count` + 1)."""
+    options = np.zeros((len(first), 3, count + 1))
+    rows = np.arange(len(first))
+    options[rows, 0, first] = 1
+    options[rows, 1, second] = 1
+    options[:, 2] = (options[:, 0] + options[:, 1]) / 2
+    options[:, 2, count] = 1
+    return options
+
+
+def _height(options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray) -> float:
+    """The logarithm of the posterior density, but for a constant."""
+    logits = options @ at
+    chosen = logits[np.arange(len(answers)), answers]
+    return float((chosen - np.logaddexp.reduce(logits, axis=1)).sum() - (precision * at**2).sum() / 2)
+
+
+def _slope(
+    options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Its gradient, and its curvature with the sign turned, the information."""
+    logits = options @ at
+    shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    expected = np.einsum("po,pok->pk", shares, options)
+    gradient = (options[np.arange(len(answers)), answers] - expected).sum(axis=0) - precision * at
+    second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
+    return gradient, second_moment - expected.T @ expected + np.diag(precision)
+
+
+def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
+    """How often each is the strongest, in draws from the normal distribution about the estimate."""
+    if len(strengths) == 2:  # known without drawing
+        deviation = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+        first = float(norm.cdf((strengths[0] - strengths[1]) / deviation))
+        return np.array([first, 1 - first])
+    draws = np.random.default_rng(seed).multivariate_normal(strengths, covariance, DRAWS, method="eigh")
+    return np.bincount(draws.argmax(axis=1), minlength=len(strengths)) / DRAWS
+
+
+def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
+    """(`count`, 3): each trial's wins, losses and ties."""
+    counts = np.zeros((count, 3), dtype=int)
+    for i, j, answer in zip(first, second, answers, strict=True):
+        counts[i, answer] += 1
+        counts[j, (1, 0, 2)[answer]] += 1
+    return counts

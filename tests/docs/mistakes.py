@@ -1,0 +1,93 @@
+"""The errors and notes that the documentation quotes, provoked."""
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from gridsearch import store
+from gridsearch.cli import terminal
+from gridsearch.errors import GridsearchError
+
+
+def error_of(failing: Callable[[], object]) -> str:
+    """What the program shows of the error that this raises."""
+    said = io.StringIO()
+    with pytest.raises(GridsearchError) as raised:
+        failing()
+    with redirect_stderr(said):
+        terminal.show_error(raised.value)
+    return said.getvalue()
+
+
+def notes_of(notes: list[str]) -> str:
+    said = io.StringIO()
+    with redirect_stdout(said):
+        for note in notes:
+            terminal.show_note(note)
+    return said.getvalue()
+
+
+def no_vocabulary(_folder: Path, monkeypatch) -> str:
+    from gridsearch.render import vocabulary
+
+    for place in ("_from_packages", "_from_hub_cache", "_from_hub"):
+        monkeypatch.setattr(vocabulary, place, lambda: None)
+    return error_of(vocabulary.find_vocabulary)
+
+
+def two_runs_in_a_folder(folder: Path, _monkeypatch) -> str:
+    def second() -> None:
+        with store.locked(folder):
+            pass
+
+    with store.locked(folder):
+        return error_of(second)
+
+
+def too_little_memory(_folder: Path, _monkeypatch) -> str:
+    from gridsearch.merge.sources import Residence
+    from gridsearch.plan import Memory, _require_memory
+
+    gpu = Memory(7_500_000_000, 6_000_000_000, 1, 2, Residence("mapped", 1, True))
+    return error_of(lambda: _require_memory(gpu))
+
+
+def memory_ran_out(folder: Path, _monkeypatch) -> str:
+    import torch
+
+    from gridsearch.search.run import _named
+
+    def draw() -> None:
+        with _named(folder):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512.00 MiB.")
+
+    return error_of(draw)
+
+
+def models_do_not_fit(_folder: Path, _monkeypatch) -> str:
+    from gridsearch.merge.sources import Residence
+    from gridsearch.search.run import residence_notes
+
+    return notes_of(residence_notes(Residence("mapped", 13_880_000_000, False)))
+
+
+def a_broken_file(folder: Path, _monkeypatch) -> str:
+    import torch
+
+    from gridsearch.merge.sources import greatest_value
+
+    weight, key = torch.tensor([1.0, torch.nan]), "model.diffusion_model.out.2.weight"
+    return error_of(lambda: greatest_value(weight, folder / "evo.safetensors", key))
+
+
+PROVOKED = {
+    "error: CLIP's vocabulary is nowhere on this machine.": no_vocabulary,
+    "error: Another run is working in this folder.": two_runs_in_a_folder,
+    "error: There is too little memory on the GPU: the run takes about ...": too_little_memory,
+    "error: The memory is too small for one image at a time, with the VAE in tiles.": memory_ran_out,
+    "note: The models (...) do not fit into memory: each trial reads them from disk.": models_do_not_fit,
+    "error: model.diffusion_model.out.2.weight holds a NaN or an infinity.": a_broken_file,
+}
