@@ -46,6 +46,7 @@ def main() -> None:
 def show_build(what: str, folder: Path, all_pages: bool) -> None:
     """What `gridsearch.report.build` does, part by part; `all_pages` of the sheet, or its overview."""
     spent: dict[str, float] = {}
+    busy = time.process_time()
     results = timed(spent, "read", lambda: load_results(folder))
     answer = timed(spent, "analyse", lambda: analyse(results))
     timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
@@ -53,7 +54,8 @@ def show_build(what: str, folder: Path, all_pages: bool) -> None:
     timed(spent, "sheet", lambda: write_sheets(results, answer, sheet, all_pages=all_pages))
     timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
-    print(f"  {what}: {sum(spent.values()):.2f} s ({parts})", flush=True)
+    busy = time.process_time() - busy
+    print(f"  {what}: {sum(spent.values()):.2f} s ({parts}), {busy:.2f} s of processor time", flush=True)
 
 
 def timed(spent: dict[str, float], name: str, work: Callable):
