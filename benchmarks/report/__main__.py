@@ -19,9 +19,8 @@ from benchmarks.report.large import large_run
 from benchmarks.report.page import seen
 from gridsearch.report.analysis import analyse
 from gridsearch.report.best import write_best
-from gridsearch.report.build import write_png
 from gridsearch.report.html import write_report
-from gridsearch.report.sheet import contact_sheet
+from gridsearch.report.sheet_files import write_sheets
 from gridsearch.report.tables import load_results, write_tables
 from tests.browser import CHROMIUM, OPTIONS
 
@@ -36,24 +35,27 @@ def main() -> None:
         for side in SIDES:
             folder = large_run(home / str(side), RATIOS, PROMPTS, SEEDS, side)
             print(f"{RATIOS * PROMPTS * SEEDS} images of {side} px")
-            show_build("built", folder)
-            show_build("built again, nothing new", folder)
+            show_build("built", folder, all_pages=True)
+            show_build("built again, nothing new, as while a run goes on", folder, all_pages=False)
             show_page(folder / "report.html")
     finally:
         if named is None:
             shutil.rmtree(home)
 
 
-def show_build(what: str, folder: Path) -> None:
-    """What `gridsearch report` does, part by part."""
+def show_build(what: str, folder: Path, all_pages: bool) -> None:
+    """What `gridsearch.report.build` does, part by part; `all_pages` of the sheet, or its overview."""
     spent: dict[str, float] = {}
+    busy = time.process_time()
     results = timed(spent, "read", lambda: load_results(folder))
     answer = timed(spent, "analyse", lambda: analyse(results))
     timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
-    timed(spent, "sheet", lambda: write_png(contact_sheet(results, answer), folder / "sheet.png"))
+    sheet = folder / "sheet.png"
+    timed(spent, "sheet", lambda: write_sheets(results, answer, sheet, all_pages=all_pages))
     timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
-    print(f"  {what}: {sum(spent.values()):.2f} s ({parts})", flush=True)
+    busy = time.process_time() - busy
+    print(f"  {what}: {sum(spent.values()):.2f} s ({parts}), {busy:.2f} s of processor time", flush=True)
 
 
 def timed(spent: dict[str, float], name: str, work: Callable):
