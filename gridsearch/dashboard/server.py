@@ -1,6 +1,5 @@
 """The dashboard's server: this machine alone reaches it, and only the browser that was given its address."""
 
-import hmac
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -14,9 +13,8 @@ from optuna_dashboard import wsgi
 from gridsearch.dashboard.snapshot import SEARCH
 from gridsearch.dashboard.view import View
 from gridsearch.errors import BadInput
+from gridsearch.local import HOME, hosts, is_token, origins
 
-HOME = "127.0.0.1"
-HOSTS = (HOME, "localhost")
 READING = ("GET", "HEAD")
 FIRST = f"/dashboard/studies/{SEARCH}"
 ANYBODY = "access-control-allow-origin"  # which the dashboard grants for artifacts
@@ -44,11 +42,8 @@ def application(folder: Path, token: str, port: int) -> Application:
 def guarded(inner: Application, token: str, port: int) -> Application:
     """Answers reading requests of this machine's own address, from a browser that has been told the token.
 
-    The address with `?token=` leaves it in a cookie, for the dashboard's own links do not carry it. Another
-    site's page is known by its origin, and by its host where a name of its own leads to 127.0.0.1 (DNS
-    rebinding).
+    The address with `?token=` leaves it in a cookie, for the dashboard's own links do not carry it.
     """
-    hosts = {f"{name}:{port}" for name in HOSTS}
     cookie = f"gridsearch-{port}"  # cookies do not tell ports apart
 
     def answer(environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
@@ -60,17 +55,17 @@ def guarded(inner: Application, token: str, port: int) -> Application:
             kept = [pair for pair in headers if pair[0].lower() != ANYBODY]
             return start(status, [*kept, *HEADERS], *error)
 
-        if environ.get("HTTP_HOST") not in hosts:
+        if environ.get("HTTP_HOST") not in hosts(port):
             return refuse("403 Forbidden", "Refused: another host.")
-        if environ.get("HTTP_ORIGIN") not in {None, *(f"http://{host}" for host in hosts)}:
+        if environ.get("HTTP_ORIGIN") not in {None, *origins(port)}:
             return refuse("403 Forbidden", "Refused: another origin.")
         if environ["REQUEST_METHOD"] not in READING:
             return refuse("405 Method Not Allowed", "This shows a run and changes nothing of it.")
         given = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[-1]
-        if _equal(given, token):
+        if is_token(given, token):
             keep = f"{cookie}={token}; HttpOnly; SameSite=Lax; Path=/"
             return refuse("302 Found", "", ("Set-Cookie", keep), ("Location", FIRST))
-        if not _equal(_cookie(environ, cookie), token):
+        if not is_token(_cookie(environ, cookie), token):
             return refuse("403 Forbidden", "Refused: open the address that the terminal shows.")
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # the dashboard takes it for granted
         return inner(environ, begin)
@@ -84,11 +79,6 @@ def _cookie(environ: dict[str, Any], name: str) -> str:
     except CookieError:
         return ""
     return kept.value if kept else ""
-
-
-def _equal(given: str, token: str) -> bool:
-    """Compared in a time that tells nothing of where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
 # -- the server

@@ -1,15 +1,15 @@
 """Which requests are answered: those of the page itself, in the browser of who was told its address.
 
 Other people of this machine do not know the token. Nor does another site in the same browser; should it learn
-it, its origin gives it away, and so does the host where a name of its own leads to 127.0.0.1 (DNS rebinding).
+it, its origin or its host gives it away.
 """
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gridsearch.local import hosts, is_token, origins
+
 MOST_BYTES = 1000  # of a body; an answer has about forty
-HOSTS = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,17 @@ class Request:
 
 def refusal(request: Request, token: str, port: int) -> tuple[int, str] | None:
     """The status and the reason with which a request is refused; None where it may be answered."""
-    hosts = {f"{name}:{port}" for name in HOSTS}
-    if request.header("host") not in hosts:
+    if request.header("host") not in hosts(port):
         return 403, "another host"
-    if "origin" in request.headers and request.header("origin") not in {f"http://{host}" for host in hosts}:
+    if "origin" in request.headers and request.header("origin") not in origins(port):
         return 403, "another origin"
-    if not _equal(request.parts[0], token):
+    if not is_token(request.parts[0], token):
         return 403, "a wrong token"
     return _refused_post(request, token) if request.method == "POST" else None
 
 
 def _refused_post(request: Request, token: str) -> tuple[int, str] | None:
-    if not _equal(request.header("x-token") or "", token):
+    if not is_token(request.header("x-token") or "", token):
         return 403, "a wrong token"
     if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
         return 415, "a body that is not JSON"
@@ -53,8 +52,3 @@ def _refused_post(request: Request, token: str) -> tuple[int, str] | None:
     if not (length.isascii() and length.isdigit()):
         return 411, "a body of unknown length"
     return (413, "a body too long") if len(length) > 9 or int(length) > MOST_BYTES else None
-
-
-def _equal(given: str, token: str) -> bool:
-    """Compared in a time that tells nothing of where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())

@@ -18,8 +18,8 @@ from gridsearch.errors import BadInput, GridsearchError
 from gridsearch.judge.guard import Request, refusal
 from gridsearch.judge.session import Session
 from gridsearch.judgements import Choice
+from gridsearch.local import HOME
 
-HOME = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
 FILES = {
     "": ("page.html", "text/html; charset=utf-8"),

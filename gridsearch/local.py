@@ -1,0 +1,24 @@
+"""Pages for this machine's own browser: the names that reach it, and tokens that other people do not know.
+
+Another site's page is told by its origin, and by its host where a name of its own leads to 127.0.0.1 (DNS
+rebinding).
+"""
+
+import hmac
+
+HOME = "127.0.0.1"
+
+
+def hosts(port: int) -> set[str]:
+    """What the Host header may say."""
+    return {f"{name}:{port}" for name in (HOME, "localhost")}
+
+
+def origins(port: int) -> set[str]:
+    """What the Origin header may say, where there is one."""
+    return {f"http://{host}" for host in hosts(port)}
+
+
+def is_token(given: str, token: str) -> bool:
+    """Compared in a time that tells nothing of where they differ."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
