@@ -6,7 +6,8 @@ night = run("experiments/toy.toml")     # or load("results/toy")
 night.best["ratio"], night.trials, night.plot("defect")
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +29,14 @@ from gridsearch.report.fragment import fragment
 from gridsearch.report.grid import Column, Picture, build_grid
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
-from gridsearch.report.sheet import contact_sheet
+from gridsearch.report.sheet import UNREADABLE, contact_sheet
 from gridsearch.report.tables import load_results
 from gridsearch.store import has_study
 
 if TYPE_CHECKING:
     from gridsearch.search.run import Listener
 
-SURVIVED = "survived"  # what the stacked verdicts are called here; the first curve's
-VERDICTS = "verdicts-0"
+VERDICTS = "verdicts"  # short for those of the best curve
 
 
 def load(folder: str | Path) -> "Run":
@@ -76,14 +76,23 @@ def run(
     read, file = _experiment(experiment)
     folder = Path("results") / read.name if out is None else Path(out)
     end = deadline(hours, until)
-    if progress is not True:
-        _run(read, file, folder, trials, end, progress or Silence())
-    else:
-        from gridsearch.cli.terminal import Progress
-
-        with Progress() as lines:
-            _run(read, file, folder, trials, end, lines)
+    with _listening(progress, folder) as listener:
+        _run(read, file, folder, trials, end, listener)
     return load(folder)
+
+
+@contextlib.contextmanager
+def _listening(progress: Any, folder: Path) -> Iterator[Any]:
+    """Who listens to the run: the command line's own lines and live report, or whoever was given."""
+    from gridsearch.cli.live_report import LiveReport
+    from gridsearch.cli.silent import Silent
+    from gridsearch.cli.terminal import RunScreen
+
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    with RunScreen() if progress else Silent() as screen, LiveReport(folder, screen) as live:
+        yield live
 
 
 def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Experiment, Path]:
@@ -109,11 +118,13 @@ def _run(
             build(results)
 
 
-class Silence:
-    """A listener to which all is the same."""
+class Unheard:
+    """Is told how far an export is, and does not care."""
 
-    def __getattr__(self, _event: str) -> Any:
-        return lambda *_: lambda *_: None
+    def hashing(self, name: str, total: int) -> Callable[[int], None]:
+        return lambda _: None
+
+    writing = hashing
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,16 +164,16 @@ class Run:
     def sentence(self) -> str:
         return self.answer.sentence
 
-    def plot(self, kind: str = SURVIVED) -> go.Figure:
+    def plot(self, kind: str = VERDICTS) -> go.Figure:
         """One of the report's figures.
 
         Args:
-            kind: survived, defect, contrast, clipped, blur, noise, or another that the report has.
+            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another that the report has.
 
         Raises:
             BadInput: the report of this run has no such figure; the error names those it has.
         """
-        drawn = {SURVIVED if one["id"] == VERDICTS else one["id"]: one for one in self._figures()}
+        drawn = {one["id"].removesuffix("-0"): one for one in self._figures()}
         if kind not in drawn:
             fix = f"The nearest is {nearest(kind, drawn)!r}; there are {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
@@ -211,7 +222,7 @@ class Run:
         try:
             with Image.open(path or "") as image:
                 return image.convert("RGB")
-        except OSError as error:
+        except UNREADABLE as error:
             raise BadInput("The picture cannot be read.", where=picture.file, why=str(error)) from None
 
     def sheet(
@@ -233,7 +244,7 @@ class Run:
         output = Path(path)
         merge = of_trial(self.results, trial_to_export(self.results, self.answer, trial), ())
         require_new_file(output, merge)
-        export(merge, output, Silence())
+        export(merge, output, Unheard())
         return output
 
     def __repr__(self) -> str:

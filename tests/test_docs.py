@@ -26,9 +26,9 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests run in it",
     "make": "each is longer than all tests, and `make test` runs them",
     "gridsearch judge": "it waits for a person; tests/judge has one",
-    "gridsearch dashboard": "it waits for a browser; tests/test_dashboard.py has one",
+    "gridsearch dashboard": "it waits for a browser; tests/dashboard has one",
     "gridsearch --install-completion": "it would change the shell of whoever runs the tests",
-    "nvidia-smi": "there may be no GPU",
+    "CUDA_VISIBLE_DEVICES=1": "it is the line before on a second GPU, and there may be none",
 }
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"

@@ -60,5 +60,5 @@ def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     assert loaded_by("import gridsearch.cli, gridsearch.parents") == []
     assert loaded_by("import gridsearch.report.tables, gridsearch.report.analysis, gridsearch.rescore") == []
     assert loaded_by("import gridsearch.score_files, gridsearch.judge.pairs, gridsearch.judge.server") == []
-    assert loaded_by("import gridsearch.replay") == []
+    assert loaded_by("import gridsearch.replay, gridsearch.notebook, gridsearch.dashboard.server") == []
     assert loaded_by("import gridsearch.plan") == list(HEAVY)  # so that the check itself can fail

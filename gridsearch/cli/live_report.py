@@ -31,7 +31,7 @@ def build_here(folder: str) -> None:
     from gridsearch.report.tables import load_results
 
     try:
-        build(load_results(Path(folder)))
+        build(load_results(Path(folder)), all_pages=False)
     except GridsearchError as error:
         sys.exit(" ".join(line.strip() for line in error.lines[:2]))
 

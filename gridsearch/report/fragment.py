@@ -8,10 +8,10 @@ from gridsearch.report.labels import parameter_text, shorten, text_on, verdict_c
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
 from gridsearch.report.spacing import evenly
-from gridsearch.report.thumbs import data_uri
+from gridsearch.report.thumbs import at_height
 
 MOST = 9  # columns: what fits beside one another in a notebook
-SIDE = 128  # px of a thumbnail
+SIDE = 128  # px, of a thumbnail's height
 
 
 def fragment(results: Results, answer: Answer) -> str:
@@ -48,13 +48,14 @@ def _along(results: Results, answer: Answer) -> tuple[list[Column], Case | None]
 def _cell(results: Results, column: Column, case: Case) -> dict:
     picture = column.pictures.get(case.key)
     path = picture and within(results.folder, picture.file)
+    thumb = path and at_height(path, SIDE, results.folder)
     verdict = picture.verdict if picture else ""
     colour = verdict_colour(verdict)
     survived, defect = column.detail
     return {
         "heading": column.heading,
         "best": column.best,
-        "src": path and data_uri(path, SIDE),
+        "src": thumb and thumb.uri,
         "verdict": verdict,
         "colour": colour,
         "ink": text_on(colour),

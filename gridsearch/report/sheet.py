@@ -37,6 +37,9 @@ ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 HELD_OUT = "Prompts kept apart: they had no part in the choice, and only the leaders were drawn of them."
 READERS = min(4, os.cpu_count() or 1)  # Pillow decodes without holding Python up
 
+# what Pillow raises of files that are no images, or not whole, or too large to be meant
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
 _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and row
 
 
@@ -113,7 +116,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
         try:
             with Image.open(path) as image:
                 return image.size
-        except OSError:
+        except UNREADABLE:
             continue
     return 128, 128
 
@@ -141,7 +144,7 @@ def _small(path: Path | None, box: tuple[int, int]) -> Image.Image | None:
     try:
         with Image.open(path) as file:
             image = file.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):  # UnidentifiedImageError is an OSError
+    except UNREADABLE:
         return None
     image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
     scale = min(box[0] / image.width, box[1] / image.height)
