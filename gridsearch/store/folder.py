@@ -1,0 +1,107 @@
+"""The database of a results folder: who may open it, read it, write it."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import optuna
+from sqlalchemy import URL
+
+from gridsearch.errors import BadInput, Busy, RunFailed
+
+FILE = "study.db"
+
+
+def has_study(folder: Path) -> bool:
+    """Whether a run has been started in this folder."""
+    return (folder / FILE).is_file()
+
+
+def require_study(folder: Path) -> None:
+    if not has_study(folder):
+        raise BadInput(
+            "This folder holds no results.",
+            where=folder / FILE,
+            fix="Name a folder that `gridsearch run` has made.",
+        )
+    _require_database(folder / FILE)
+
+
+def _require_database(path: Path) -> None:
+    """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise BadInput(
+                "The study is damaged.", where=path, why="It is no SQLite database.", fix="Delete it."
+            )
+
+
+@contextlib.contextmanager
+def database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+    """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
+
+    Where nothing can be written, nobody else writes: the file is read as it lies there, without its log.
+    """
+    writable = os.access(path.parent, os.W_OK)
+    place, query = str(path.resolve()), {}
+    if not writable:
+        place, query = path.resolve().as_uri(), {"mode": "ro", "immutable": "1", "uri": "true"}
+    url = URL.create("sqlite", database=place, query=query).render_as_string()
+    storage = optuna.storages.RDBStorage(
+        url, engine_kwargs={"connect_args": {"timeout": 60}}, skip_table_creation=not writable
+    )
+    if writable:
+        with storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()  # the last one out folds the write-ahead log into the file
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One run a folder. The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+        Busy: another run has it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise Busy(
+            "Another run is working in this folder.", where=out, fix="Wait for it, or use --out."
+        ) from None
+
+
+@contextlib.contextmanager
+def in_place(folder: Path) -> Iterator[None]:
+    """For what is added to a study from beside its run: while it lasts, no other study takes its place."""
+    with filelock.FileLock(folder / f".{FILE}.lock", timeout=60):
+        yield
+
+
+def fold_log(path: Path) -> None:
+    """Fold a database's write-ahead log into it: left behind, it would be taken for the new file's log.
+
+    Raises:
+        RunFailed: another program has the database open.
+    """
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            raise RunFailed(
+                "Another program has the study open.",
+                where=path,
+                why=str(error),
+                fix="Close the dashboard or database browser and try again.",
+            ) from None
