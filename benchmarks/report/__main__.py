@@ -35,23 +35,24 @@ def main() -> None:
         for side in SIDES:
             folder = large_run(home / str(side), RATIOS, PROMPTS, SEEDS, side)
             print(f"{RATIOS * PROMPTS * SEEDS} images of {side} px")
-            show_build("built", folder, all_pages=True)
-            show_build("built again, nothing new, as while a run goes on", folder, all_pages=False)
+            show_build("built", folder, sheets=True)
+            show_build("built again, nothing new", folder, sheets=True)
+            show_build("built as while a run goes on, nothing new", folder, sheets=False)
             show_page(folder / "report.html")
     finally:
         if named is None:
             shutil.rmtree(home)
 
 
-def show_build(what: str, folder: Path, all_pages: bool) -> None:
-    """What `gridsearch.report.build` does, part by part; `all_pages` of the sheet, or its overview."""
+def show_build(what: str, folder: Path, sheets: bool) -> None:
+    """What `gridsearch.report.build` does, part by part."""
     spent: dict[str, float] = {}
     busy = time.process_time()
     results = timed(spent, "read", lambda: load_results(folder))
     answer = timed(spent, "analyse", lambda: analyse(results))
     timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
-    sheet = folder / "sheet.png"
-    timed(spent, "sheet", lambda: write_sheets(results, answer, sheet, all_pages=all_pages))
+    if sheets:
+        timed(spent, "sheet", lambda: write_sheets(results, answer, folder / "sheet.png"))
     timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
     busy = time.process_time() - busy

@@ -4,6 +4,7 @@ Another process builds it, at a low priority, from what is stored: Python's lock
 stall the drawing at every step, and what goes wrong there must not end the run.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,7 +32,9 @@ def build_here(folder: str) -> None:
     from gridsearch.report.tables import load_results
 
     try:
-        build(load_results(Path(folder)), all_pages=False)
+        results = load_results(Path(folder))
+        if len(results.images):
+            build(results, sheets=False)
     except GridsearchError as error:
         sys.exit(" ".join(line.strip() for line in error.lines[:2]))
 
@@ -66,6 +69,10 @@ class LiveReport:
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         self._listener.start(remaining, done, cases, references, about)
         self._wanted = bool(remaining and done)
+        self.look()
+
+    def step(self, step: int, steps: int) -> None:
+        self._listener.step(step, steps)
         self.look()
 
     def image(self, case: Any, score: Any) -> None:
@@ -117,7 +124,9 @@ class LiveReport:
         self._wait()
         if code:
             self._failed(said[-1] if said else f"it ended with code {code}")
-        else:
+            return
+        self._noted = False
+        with contextlib.suppress(OSError, ValueError):  # no image yet; or somebody has taken it away
             self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
 
     def _wait(self) -> None:

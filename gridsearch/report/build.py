@@ -14,12 +14,11 @@ from gridsearch.report.tables import write_tables
 LOCK = ".report.lock"  # a run refreshes its report while another program may make it too
 
 
-def build(results: Results, all_pages: bool = True) -> Answer:
+def build(results: Results, sheets: bool = True) -> Answer:
     """Write trials.csv, images.csv, best.json, sheet.png and report.html; renders nothing.
 
     Args:
-        all_pages: also the pages of a sheet that is too large for one picture. While a run goes on, its
-            overview is enough.
+        sheets: also the contact sheet and its pages. While a run goes on, the report is enough.
 
     Raises:
         RunFailed: the folder cannot be written to.
@@ -29,7 +28,8 @@ def build(results: Results, all_pages: bool = True) -> Answer:
         with filelock.FileLock(results.folder / LOCK):
             write_tables(results)
             write_best(results, answer, results.folder / "best.json")
-            write_sheets(results, answer, results.folder / "sheet.png", all_pages=all_pages)
+            if sheets:
+                write_sheets(results, answer, results.folder / "sheet.png")
             write_report(results, answer, results.folder / "report.html")
     except OSError as error:
         raise RunFailed("The report cannot be written.", where=results.folder, why=str(error)) from error

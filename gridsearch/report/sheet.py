@@ -30,15 +30,13 @@ from gridsearch.report.placing import (
     lay_out,
 )
 from gridsearch.report.results import Results
+from gridsearch.report.thumbs import UNREADABLE, reduced
 
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Prompts kept apart: they had no part in the choice, and only the leaders were drawn of them."
 READERS = min(4, os.cpu_count() or 1)  # Pillow decodes without holding Python up
-
-# what Pillow raises of files that are no images, or not whole, or too large to be meant
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and row
 
@@ -131,10 +129,11 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
         if (picture := column.pictures.get(case.key))
     }
     with ThreadPoolExecutor(READERS) as pool:
-        return dict(zip(files, pool.map(lambda path: _small(path, box), files.values()), strict=True))
+        small = pool.map(lambda path: _small(path, box, folder), files.values())
+        return dict(zip(files, small, strict=True))
 
 
-def _small(path: Path | None, box: tuple[int, int]) -> Image.Image | None:
+def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image | None:
     """The image, as large as the box lets it be; None where its file is gone or is no image.
 
     That is a hole in the sheet, not an end of it.
@@ -142,11 +141,9 @@ def _small(path: Path | None, box: tuple[int, int]) -> Image.Image | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
+        image = reduced(path, box, folder)
     except UNREADABLE:
         return None
-    image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
     scale = min(box[0] / image.width, box[1] / image.height)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

@@ -29,14 +29,10 @@ def write_sheets(
     *,
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
-    all_pages: bool = True,
 ) -> list[Path]:
     """Write the sheet to `path`, and where it is an overview its pages to NAME-1, NAME-2, ... beside it.
 
     Pages of an earlier sheet of that name are removed from the results folder, and from no other.
-
-    Args:
-        all_pages: also the pages, which take longer: a run that goes on leaves them for its end.
 
     Returns:
         what was written, in order.
@@ -48,7 +44,7 @@ def write_sheets(
     drawn = sheets(results, answer, ratios=ratios, prompts=prompts)
     written = [
         write_picture(image, path if number == 0 else page_path(path, number))
-        for number, image in enumerate(drawn if all_pages else [next(drawn)])
+        for number, image in enumerate(drawn)
     ]
     if path.parent.resolve() == results.folder.resolve():
         _remove(set(pages_of(path)) - set(written))

@@ -22,12 +22,13 @@ ROOM = 15_000_000  # bytes for all thumbnails of a page: with plotly.js and film
 # longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
 BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 112: 4_300, 96: 3_400, 64: 1_700}
 LONGEST = 4096  # px, of a film strip: eight frames of five times their height
-QUALITY, EFFORT = 82, 2  # of WebP
+QUALITY, FINE, EFFORT = 82, 92, 2  # of WebP: as shown, as kept to make others of, and how hard it tries
+MIDDLE = 256  # px
 MOST_THREADS = 8
 
 # what Pillow raises of files that are no images, or not whole, or too large to be meant (its own error for
 # what it does not know is an OSError)
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 Box = tuple[int, int]  # (width, height) in px that a picture must fit
 
@@ -65,42 +66,92 @@ def at_height(path: Path, height: int, folder: Path) -> Thumb | None:
     return _thumb((LONGEST, height), folder, path)
 
 
-def _thumb(box: Box, folder: Path, path: Path) -> Thumb | None:
+def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
+    """The image as RGB, at most as large as the box.
+
+    To decode a large one takes most of the time, so it is done once: what is wanted small is made of a middle
+    size that is kept.
+
+    Raises:
+        OSError, or another of `UNREADABLE`: the file is gone or is no image.
+    """
+    with Image.open(path) as image:
+        scale = min(box[0] / image.width, box[1] / image.height)
+        if max(image.size) <= 2 * MIDDLE or max(image.size) * scale > MIDDLE:
+            return _shrunk(image, box)
+        kept = _place(path, (MIDDLE, MIDDLE), folder)
+        middle = _kept_picture(kept)
+        if middle is None:
+            middle = _shrunk(image, (MIDDLE, MIDDLE))
+            _keep(_webp(middle, FINE), kept)
+        return _shrunk(middle, box)
+
+
+def _kept_picture(kept: Path) -> Image.Image | None:
+    content = _whole(kept)
+    if content is None:
+        return None
     try:
-        kept = _place(path, box, folder)
-        return _read(kept) or _made(path, box, kept)
+        with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+            return image.convert("RGB")
     except UNREADABLE:
         return None
 
 
-def _place(path: Path, box: Box, folder: Path) -> Path:
+def _shrunk(image: Image.Image, box: Box) -> Image.Image:
+    small = image.convert("RGB") if image.mode != "RGB" else image
+    small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)  # in place: no copy of a large one
+    small.load()
+    return small
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=EFFORT)
+    return buffer.getvalue()
+
+
+def _thumb(box: Box, folder: Path, path: Path) -> Thumb | None:
+    try:
+        kept = _place(path, box, folder, QUALITY)
+        return _read(kept) or _made(path, box, folder, kept)
+    except UNREADABLE:
+        return None
+
+
+def _place(path: Path, box: Box, folder: Path, quality: int = FINE) -> Path:
     """Where the small picture of this very file is kept; raises OSError where there is no such file."""
     found = path.stat()
     name = os.path.relpath(path, folder)
-    key = f"{name}\0{found.st_mtime_ns}\0{found.st_size}\0{box}\0{QUALITY} {EFFORT}"
+    key = f"{name}\0{found.st_mtime_ns}\0{found.st_size}\0{box}\0{quality} {EFFORT}"
     return folder / KEPT / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.webp"
 
 
-def _read(kept: Path) -> Thumb | None:
+def _whole(kept: Path) -> bytes | None:
     """What is kept there; None where nothing is, or half a file (RIFF says how long it is)."""
     try:
         content = kept.read_bytes()
-        if int.from_bytes(content[4:8], "little") + 8 != len(content):
-            return None
+    except OSError:
+        return None
+    return content if int.from_bytes(content[4:8], "little") + 8 == len(content) else None
+
+
+def _read(kept: Path) -> Thumb | None:
+    content = _whole(kept)
+    if content is None:
+        return None
+    try:
         with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
             return _as_thumb(content, image.size)
     except OSError:
         return None
 
 
-def _made(path: Path, box: Box, kept: Path) -> Thumb:
-    buffer = io.BytesIO()
-    with Image.open(path) as image:
-        small = image if image.mode == "RGB" else image.convert("RGB")
-        small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)  # in place: no copy of a large one
-        small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
-    _keep(buffer.getvalue(), kept)
-    return _as_thumb(buffer.getvalue(), small.size)
+def _made(path: Path, box: Box, folder: Path, kept: Path) -> Thumb:
+    small = reduced(path, box, folder)
+    content = _webp(small, QUALITY)
+    _keep(content, kept)
+    return _as_thumb(content, small.size)
 
 
 def _keep(content: bytes, kept: Path) -> None:

@@ -94,6 +94,18 @@ def test_a_failure_is_said_once_and_stops_nothing(tmp_path, monkeypatch):
     assert len(told.of("note")) == 1
 
 
+def test_a_long_batch_does_not_hide_that_a_build_has_ended(tmp_path, builds):
+    clock, told = SimpleNamespace(now=0.0), Told()
+    live = LiveReport(tmp_path, told, lambda: clock.now)
+    live.trial("first")
+    clock.now, builds[0].returncode = 3.0, 0
+    live.step(1, 20)
+    assert told.of("found") == []  # there is no best.json: nothing was there to be shown
+    clock.now = 90.0
+    live.trial("second")
+    assert len(builds) == 2
+
+
 def test_the_other_process_builds_what_is_stored(tmp_path):
     folder, told = stored_run(tmp_path / "run"), Told()
     with LiveReport(folder, told) as live:

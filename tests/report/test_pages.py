@@ -111,12 +111,6 @@ def test_pages_are_written_beside_their_overview_and_old_ones_removed(long_run):
     assert sorted(path.name for path in folder.glob("sheet*")) == ["sheet-x.png", "sheet.png"]
 
 
-def test_while_a_run_goes_on_the_overview_alone_is_drawn(long_run):
-    sheet = long_run.folder / "sheet.png"
-    assert write_sheets(long_run, None, sheet, all_pages=False) == [sheet]
-    assert [path.name for path in long_run.folder.glob("sheet*")] == ["sheet.png"]
-
-
 def test_the_name_says_the_format_and_other_folders_are_not_cleaned(long_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "a-1.jpg").touch()

@@ -61,3 +61,15 @@ def test_a_folder_that_one_may_only_read_has_a_report_all_the_same(run):
     (run / KEPT).write_bytes(b"in the way")
     assert small(run).width == 32
     assert not list(run.rglob("*.part"))
+
+
+def test_a_large_picture_is_decoded_once(run, monkeypatch):
+    shrunk, sizes = thumbs._shrunk, []
+    monkeypatch.setattr(thumbs, "_shrunk", lambda image, box: sizes.append(image.size) or shrunk(image, box))
+    save(picture(1, 1, 1.0, side=1024), run / "large.png")
+    assert small(run, "large.png", 96).width == 96
+    assert sizes == [(1024, 1024), (256, 256)]
+    assert thumbs.reduced(run / "large.png", (192, 192), run).size == (192, 192)
+    assert sizes[2:] == [(256, 256)]
+    assert thumbs.reduced(run / "large.png", (500, 500), run).size == (500, 500)
+    assert sizes[3:] == [(1024, 1024)]
