@@ -33,3 +33,7 @@ class RunFailed(GridsearchError):
     """The run started and could not go on."""
 
     exit_code = 1
+
+
+class Busy(RunFailed):
+    """The run did not start: another one works in its folder. What is there is the other's."""

@@ -20,7 +20,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import URL
 
-from gridsearch.errors import BadInput, RunFailed
+from gridsearch.errors import BadInput, Busy, RunFailed
 from gridsearch.experiment import Render
 from gridsearch.searching import Search
 
@@ -171,6 +171,15 @@ def checks_of(study: optuna.Study) -> optuna.Study:
     )
 
 
+def _checks_in(study: optuna.Study) -> list[FrozenTrial]:
+    """Those that there are: to read a study adds nothing to it."""
+    try:
+        checks = study._storage.get_study_id_from_name(CHECKS)
+    except KeyError:
+        return []
+    return study._storage.get_all_trials(checks, deepcopy=False)
+
+
 def _require_database(path: Path) -> None:
     """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
     with path.open("rb") as file:
@@ -213,7 +222,7 @@ def stored(study: optuna.Study) -> Stored:
     return Stored(
         load_facts(study),
         study.get_trials(deepcopy=False),
-        checks_of(study).get_trials(deepcopy=False),
+        _checks_in(study),
         study.user_attrs.get(DONE),
         judgements_in(study.user_attrs),
     )
@@ -236,11 +245,21 @@ def require_study(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
-    """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database."""
-    url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-    with storage.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+    """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
+
+    Where nothing can be written, nobody else writes: the file is read as it lies there, without its log.
+    """
+    writable = os.access(path.parent, os.W_OK)
+    place, query = str(path.resolve()), {}
+    if not writable:
+        place, query = path.resolve().as_uri(), {"mode": "ro", "immutable": "1", "uri": "true"}
+    url = URL.create("sqlite", database=place, query=query).render_as_string()
+    storage = optuna.storages.RDBStorage(
+        url, engine_kwargs={"connect_args": {"timeout": 60}}, skip_table_creation=not writable
+    )
+    if writable:
+        with storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
     try:
         yield storage
     finally:
@@ -250,13 +269,17 @@ def _database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """One run a folder. The lock is the operating system's: it goes with the process, however that ends."""
+    """One run a folder. The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+        Busy: another run has it.
+    """
     out.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(out / ".lock", timeout=0):
             yield
     except filelock.Timeout:
-        raise RunFailed(
+        raise Busy(
             "Another run is working in this folder.", where=out, fix="Wait for it, or use --out."
         ) from None
 

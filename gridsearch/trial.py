@@ -50,11 +50,13 @@ def run_trial(
 
     def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
         row = keep(setup.out, name, drawn, sampling, origin)
-        began = time.perf_counter()
         with one_by_one:
+            began = time.perf_counter()
             row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+            took = time.perf_counter() - began
+        began = time.perf_counter()
         judged = judge(setup.standard, drawn.pixels, row)
-        return drawn, row | {"weights": weights}, judged, time.perf_counter() - began
+        return drawn, row | {"weights": weights}, judged, took + time.perf_counter() - began
 
     for drawn in drawn_rungs(setup, sampling, cases, kept_and_judged):
         rows = []

@@ -15,7 +15,7 @@ from gridsearch.cli.live_report import LiveReport
 from gridsearch.cli.silent import Silent
 from gridsearch.cli.stored import checked, default_folder, written
 from gridsearch.deadline import deadline
-from gridsearch.errors import BadInput, RunFailed
+from gridsearch.errors import BadInput, Busy, RunFailed
 
 
 @app.command(
@@ -61,6 +61,8 @@ def run(
             else:
                 terminal.say("Stopped. Every finished trial is kept; the same command goes on from here.")
             raise typer.Exit(1) from None
+        except Busy:
+            raise
         except RunFailed:
             listener.stop()
             _tell(folder, quiet, as_json)

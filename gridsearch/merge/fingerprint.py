@@ -17,8 +17,8 @@ from gridsearch.merge.linear import single_threaded
 WORD = 8  # bytes of a 64-bit integer; their sum wraps around
 PAGE = 4096  # bytes of one sum
 PIECE = 2**22  # bytes that are worked on at once, whole pages
-TOGETHER = 8  # tensors that a thread takes at once
-ON_GPU = 512  # tensors after which a GPU is waited for; one thread keeps it busy
+BLOCK = 8  # tensors whose heads are hashed before their sums, which a CPU's thread takes at once
+ON_GPU = 64 * BLOCK  # tensors after which a GPU is waited for; one thread keeps it busy
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -33,24 +33,31 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """
     names = sorted(tensors)
     on_gpu = any(tensors[name].is_cuda for name in names[:1])
-    threads, together = (1, ON_GPU) if on_gpu else (torch.get_num_threads(), TOGETHER)
+    threads, together = (1, ON_GPU) if on_gpu else (torch.get_num_threads(), BLOCK)
     digest = hashlib.sha256()
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
         tasks = [names[start : start + together] for start in range(0, len(names), together)]
-        for found in pool.map(lambda task: _page_sums(task, tensors), tasks):
+        for found in pool.map(lambda task: _blocks(task, tensors), tasks):
             digest.update(found)
     return digest.hexdigest()[:10]
 
 
-def _page_sums(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
-    """Heads and page sums of these tensors, one after another; a GPU is waited for once."""
-    heads, sums = [], []
+def _blocks(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
+    """Heads and page sums of each block of these tensors; a GPU is waited for once."""
+    heads, sums, counts = [], [], []
     for name in names:
         tensor = tensors[name]
         heads.append((name, str(tensor.dtype), list(tensor.shape)))
-        sums += _sums_of(tensor)
+        own = list(_sums_of(tensor))
+        sums += own
+        counts.append(sum(len(one) for one in own))
     together = torch.cat(sums).cpu() if sums else torch.empty(0, dtype=torch.int64)
-    return json.dumps(heads).encode() + together.numpy().tobytes()
+    found, start = b"", 0
+    for first in range(0, len(names), BLOCK):
+        end = start + sum(counts[first : first + BLOCK])
+        found += json.dumps(heads[first : first + BLOCK]).encode() + together[start:end].numpy().tobytes()
+        start = end
+    return found
 
 
 def _sums_of(tensor: Tensor) -> Iterator[Tensor]:

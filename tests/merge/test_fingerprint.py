@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridsearch.merge.fingerprint import PAGE, PIECE, fingerprint
+from gridsearch.merge.fingerprint import BLOCK, PAGE, PIECE, _blocks, fingerprint
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.int64)
 
@@ -71,6 +71,13 @@ def test_the_number_of_threads_does_not_count(threads):
         torch.set_num_threads(usual)
 
 
+def test_how_many_are_summed_at_once_does_not_count():
+    tensors = {str(i): random(3000 + 5 * i, torch.float16, i) for i in range(21)}
+    names = sorted(tensors)
+    parts = [_blocks(names[start : start + BLOCK], tensors) for start in range(0, len(names), BLOCK)]
+    assert _blocks(names, tensors) == b"".join(parts)
+
+
 def test_what_is_empty_has_one_too():
     empty = {"a": torch.empty(0)}
     assert len({fingerprint({}), fingerprint(empty), fingerprint({"a": torch.tensor(0.0)})}) == 3
@@ -79,5 +86,5 @@ def test_what_is_empty_has_one_too():
 @pytest.mark.gpu
 def test_a_gpu_finds_the_same():
     for dtype in DTYPES:
-        tensors = {str(i): random(PIECE // 2 + 5 * i, dtype, i) for i in range(5)}
+        tensors = {str(i): random(PIECE // 2 + 5 * i, dtype, i) for i in range(BLOCK + 2)}
         assert fingerprint({n: t.cuda() for n, t in tensors.items()}) == fingerprint(tensors)
