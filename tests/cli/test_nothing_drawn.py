@@ -11,16 +11,16 @@ from tests.cli.program import gridsearch
 from tests.report.stored import stored_run
 
 
-@pytest.fixture
-def failed(tmp_path):
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
     """The references are known, and their pictures are gone."""
-    stored_run(tmp_path / "run")
-    facts = store.read_study(tmp_path / "run").facts
+    here = tmp_path_factory.mktemp("failed")
+    facts = store.read_study(stored_run(here / "run")).facts
     for row in facts.references:
-        (tmp_path / "run" / row["file"]).unlink()
+        (here / "run" / row["file"]).unlink()
     trial = create_trial(state=TrialState.FAIL, user_attrs={store.REASON: "out of memory"})
-    store.write_study(tmp_path / "run", replace(facts, planned=1), [trial])
-    return tmp_path
+    store.write_study(here / "run", replace(facts, planned=1), [trial])
+    return here
 
 
 @pytest.mark.parametrize("command", [["report"], ["score"], ["compare"], ["export", "-o", "x.safetensors"]])
