@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from gridsearch.deadline import deadline
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, Busy
 from gridsearch.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.nearest import nearest
 from gridsearch.report.analysis import analyse
@@ -113,9 +113,20 @@ def _run(
 
     try:
         run_experiment(experiment, file, out, Budget(trials, end), listener)
-    finally:  # a cell that is interrupted, too
-        if has_study(out) and len((results := load_results(out)).images):
-            build(results)
+    except (BadInput, Busy):  # it did not start
+        raise
+    except BaseException as error:  # a cell that is interrupted, too
+        try:
+            _write_what_there_is(out)
+        except Exception as failure:
+            error.add_note(f"Nor could the report be made: {failure}")
+        raise
+    _write_what_there_is(out)
+
+
+def _write_what_there_is(out: Path) -> None:
+    if has_study(out) and len((results := load_results(out)).images):
+        build(results)
 
 
 class Unheard:

@@ -67,10 +67,12 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
         BadInput: there is no such trial, or none is the best.
     """
     if answer.best is None and trial is None:
+        if not answer.stopped:
+            raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
         raise BadInput(
             "Every trial so far was stopped, so that none is the best.",
             where=results.folder,
-            fix="Name one with --trial, or run it further.",
+            fix="Name a trial, or run it further.",
         )
     number = answer.best.trial if trial is None else trial
     if number not in set(results.trials["trial"]):

@@ -50,11 +50,13 @@ def _rescore_locked(
     experiment = _experiment(facts.experiment, scoring, folder)
     by = opened(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
-    _require_drawn(models, facts.references, folder)
-    everything = [*stored.trials, *stored.checks]
-    advance = counting(sum(len(store.images_of(trial)) for trial in everything))
-
+    count = sum(len(store.images_of(trial)) for trial in (*stored.trials, *stored.checks))
     references = facts.references
+    if references and not count:  # nothing was judged by those that are gone, and a run draws them again
+        references = [row for row in references if (folder / row["file"]).is_file()]
+    _require_drawn(models, references, folder)
+    advance = counting(count)
+
     if references:
         references, standard = judged_references(folder, references, models, cases, by)
     else:

@@ -1,10 +1,12 @@
 """A run's pictures as X/Y/Z grids, drawn and named as AUTOMATIC1111's web UI does, for those who read them.
 
-One grid for each seed, which is in its name: ratios across, the prompts of that seed down, the parents' own
-renders first. `gridsearch.score.cells` says how such a grid is laid out, and cuts it again.
+One grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts down, the
+parents' own renders first. The seed of its first row is in its name, those of all rows are in its text.
+`gridsearch.score.cells` says how such a grid is laid out, and cuts it again.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,19 +27,24 @@ from gridsearch.report.labels import parameter_text
 from gridsearch.report.lettering import font, wrap
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
+from gridsearch.report.sheet import image_size
 from gridsearch.score.cells import PREFIX
 from gridsearch.score.image import MAX_PIXELS, read_image
 
-MOST_LINES = 3  # of a prompt beside its row
+MOST_LINES = 3  # beside a row, its seed among them
+Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One grid: a seed's rows, and the columns that stand beside one another."""
+    """One grid: a seed of each prompt, and the columns that stand beside one another."""
 
-    seed: int
     rows: tuple[Case, ...]
     columns: tuple[Column, ...]
+
+    @property
+    def one_seed(self) -> bool:
+        return len({case.seed for case in self.rows}) == 1
 
     def pictures(self) -> Iterator[Picture]:
         """Those of trials first, for they say how the others were drawn."""
@@ -52,23 +59,29 @@ def write_grids(
     *,
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
+    gone: Gone = lambda _: None,
 ) -> Iterator[Path]:
     """Write the grids into a folder, numbered on from those that lie there; yields each as it is written.
 
+    The cell of a picture that is gone stays black; of a grid whose pictures all are, there is no file.
+
     Raises:
-        BadInput: there is no such folder, nothing is rendered yet, or a picture is gone or of another size.
+        BadInput: there is no such folder, nothing is rendered yet, or a picture is of another size.
     """
     if not folder.is_dir():
         raise BadInput("There is no such folder.", where=folder, fix="Make it first.")
     grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
-    size = _size(grid, results)
-    index = next_index(folder)
+    size = image_size(grid, results)
+    number = next_index(folder)
     axis = parameter_text(answer.main or "trial") if answer else "ratio"
-    for number, sheet in enumerate(_sheets(grid, size), index):
+    for sheet in _sheets(grid, size):
+        pixels = np.asarray(_drawn(sheet, size, results, axis, gone))
         text = _text(sheet, results, axis)
-        pixels = np.asarray(_drawn(sheet, size, results, axis))
-        path = folder / _name(number, sheet.seed, pixels.shape[1::-1], text)
+        if text is None:
+            continue
+        path = folder / _name(number, pixels.shape[1::-1], text)
         write_atomic(path, png_bytes(pixels, written(text)))
+        number += 1
         yield path
 
 
@@ -78,26 +91,37 @@ def next_index(folder: Path) -> int:
     return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
-def _name(index: int, seed: int, size: tuple[int, int], text: Infotext) -> str:
+def _name(index: int, size: tuple[int, int], text: Infotext) -> str:
     """xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}.png"""
     settings = text.settings
     drawn = f"{settings['CFG scale']}-{settings['Steps']}"
-    return f"{PREFIX}{index:04}-{seed}-{size[0]}-{size[1]}-{drawn}-{datetime.now():%Y%m%d%H%M%S}.png"
+    return (
+        f"{PREFIX}{index:04}-{settings['Seed']}-{size[0]}-{size[1]}-{drawn}-{datetime.now():%Y%m%d%H%M%S}.png"
+    )
 
 
 # -- what stands on which grid
 
 
 def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
-    """One for each slice and seed; several where one would have more pixels than a reader takes."""
+    """One for each slice and turn of seeds; several where one would have more pixels than a reader takes."""
     references = tuple(c for group in grid.groups for c in group.columns if c.trial is None)
     for group in grid.groups:
         tried = [column for column in group.columns if column.trial is not None]
-        for seed in dict.fromkeys(case.seed for case in grid.cases):
-            rows = tuple(case for case in grid.cases if case.seed == seed)
+        for rows in _turns(grid.cases):
             columns = [column for column in tried if any(case.key in column.pictures for case in rows)]
             if columns:
-                yield from _that_fit(Sheet(seed, rows, tuple(columns)), references, size)
+                yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
+
+
+def _turns(cases: Sequence[Case]) -> list[tuple[Case, ...]]:
+    """The first seed of every prompt, then every second one, and so on: each prompt may have its own."""
+    seen: Counter[str] = Counter()
+    turns: dict[int, list[Case]] = {}
+    for case in cases:
+        turns.setdefault(seen[case.prompt_id], []).append(case)
+        seen[case.prompt_id] += 1
+    return [tuple(rows) for rows in turns.values()]
 
 
 def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
@@ -105,7 +129,7 @@ def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
         for columns in _blocks(sheet.columns, partial(_columns_fit, len(rows), beside, size)):
-            yield Sheet(sheet.seed, rows, (*references, *columns))
+            yield Sheet(rows, (*references, *columns))
 
 
 def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
@@ -129,12 +153,12 @@ def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
 # -- drawing
 
 
-def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str) -> Image.Image:
+def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
     """Labels in black on white: letters a 25th of the sum of a cell's sides, half of that between lines."""
     width, height = size
     letters = (width + height) // 25
     above = [_heading(column, results, axis) for column in sheet.columns]
-    left = width * 3 // 4 if len(sheet.rows) > 1 else 0
+    left = width * 3 // 4
     pitch = letters + letters // 2
     top = max(map(len, above)) * pitch + letters // 2
     whole = left + len(sheet.columns) * width, top + len(sheet.rows) * height
@@ -144,12 +168,12 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str) -> 
         _write(draw, lines, (left + c * width + width / 2, top / 2), width, letters)
     for r, case in enumerate(sheet.rows):
         y = top + r * height
-        if left:
-            most = max(min(MOST_LINES, height * 3 // 4 // pitch), 1)
-            lines = wrap(case.prompt, left * 0.9, letters, most)
-            _write(draw, lines, (left / 2, y + height / 2), left, letters)
+        most = max(min(MOST_LINES, height * 3 // 4 // pitch), 2)
+        seed = [] if sheet.one_seed else [f"seed {case.seed}"]
+        lines = wrap(case.prompt, left * 0.9, letters, most - len(seed)) + seed
+        _write(draw, lines, (left / 2, y + height / 2), left, letters)
         for c, column in enumerate(sheet.columns):
-            image.paste(_cell(column.pictures.get(case.key), size, results), (left + c * width, y))
+            image.paste(_cell(column.pictures.get(case.key), size, results, gone), (left + c * width, y))
     return image
 
 
@@ -173,11 +197,16 @@ def _write(
         draw.text(place, line, "black", font(size), anchor="mm")
 
 
-def _cell(picture: Picture | None, size: tuple[int, int], results: Results) -> Image.Image:
-    """The picture as it is; black, as the web UI leaves it, where none was drawn."""
+def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone: Gone) -> Image.Image:
+    """The picture as it is; black, as the web UI leaves it, where none was drawn or it is gone."""
     if picture is None:
         return Image.new("RGB", size)
-    image = Image.fromarray(read_image(_path(picture, results)))
+    path = _path(picture, results)
+    try:
+        image = Image.fromarray(read_image(path))
+    except BadInput:
+        gone(picture.file)
+        return Image.new("RGB", size)
     if image.size != size:
         raise BadInput(
             "The pictures are not of one size, as an X/Y/Z grid wants them.",
@@ -190,13 +219,6 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results) -> I
 # -- what the pictures say
 
 
-def _size(grid: Grid, results: Results) -> tuple[int, int]:
-    """(width, height) of the pictures."""
-    pictures = (p for group in grid.groups for column in group.columns for p in column.pictures.values())
-    height, width = read_image(_path(next(pictures), results)).shape[:2]
-    return width, height
-
-
 def _path(picture: Picture, results: Results) -> Path:
     path = within(results.folder, picture.file)
     if path is None:
@@ -204,10 +226,11 @@ def _path(picture: Picture, results: Results) -> Path:
     return path
 
 
-def _text(sheet: Sheet, results: Results, axis: str) -> Infotext:
-    """How the pictures were drawn, of one of them, and along what they differ."""
-    path = _path(next(sheet.pictures()), results)
-    text = read_parameters(parameters_of(path) or "")
+def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
+    """How the pictures were drawn, of one of them, and along what they differ; None where all are gone."""
+    path, text = next(_texts(sheet, results), (None, None))
+    if text is None:
+        return None
     if not {"CFG scale", "Steps"} <= set(text.settings):
         raise BadInput(
             "The picture does not say how it was drawn.",
@@ -217,10 +240,24 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext:
         )
     settings = {key: value for key, value in text.settings.items() if key != "Recipe"}
     settings |= {
+        "Seed": str(sheet.rows[0].seed),
         "Script": "X/Y/Z plot",
         "X Type": axis,
         "X Values": ", ".join(column.heading for column in sheet.columns),
+        "Y Type": "Prompt",
+        "Y Values": ", ".join(case.prompt for case in sheet.rows),
     }
-    if len(sheet.rows) > 1:
-        settings |= {"Y Type": "Prompt", "Y Values": ", ".join(case.prompt for case in sheet.rows)}
+    if not sheet.one_seed:
+        settings["Row seeds"] = ", ".join(str(case.seed) for case in sheet.rows)
     return Infotext(sheet.rows[0].prompt, text.negative, settings)
+
+
+def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
+    """What the pictures say that can be read, each with its file."""
+    for picture in sheet.pictures():
+        path = _path(picture, results)
+        try:
+            text = read_parameters(parameters_of(path) or "")
+        except BadInput:  # told of when the cells were drawn
+            continue
+        yield path, text

@@ -25,8 +25,8 @@ NOT_RUN = {
     ".venv/bin/pip install": "it would change the environment that the tests run in",
     ". .venv/bin/activate": "the tests run in it",
     "make": "each is longer than all tests, and `make test` runs them",
-    "gridsearch judge": "it waits for a person; tests/judge has one",
-    "gridsearch dashboard": "it waits for a browser; tests/dashboard has one",
+    "gridsearch judge": "it waits for a person; tests/judge/test_page.py has one",
+    "gridsearch dashboard": "it waits for a browser; tests/dashboard/test_dashboard.py has one",
     "gridsearch --install-completion": "it would change the shell of whoever runs the tests",
     "CUDA_VISIBLE_DEVICES=1": "it is the line before on a second GPU, and there may be none",
 }
@@ -136,6 +136,12 @@ def test_what_a_page_says_can_be_done(page, finished, tmp_path, monkeypatch):
                     do(command, finished, monkeypatch)
         elif block.language in ("toml", "python"):
             lay_down(block, finished, names)
+
+
+def test_what_is_run_elsewhere_is_run_there():
+    named = [path for why in NOT_RUN.values() for path in re.findall(r"tests/[\w./]+", why)]
+    assert named
+    assert [path for path in named if not (REPOSITORY / path).is_file()] == []
 
 
 @each_page

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gridsearch import load, run
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, Busy, RunFailed
 from gridsearch.notebook import Run
 from gridsearch.report.analysis import analyse
 from gridsearch.report.build import build
@@ -140,3 +140,22 @@ def test_a_dict_is_run_in_silence_and_exported(toy, tmp_path, monkeypatch, capsy
     assert all((found.folder / name).is_file() for name in ("trials.csv", "best.json", "report.html"))
     assert found.export("best.safetensors").stat().st_size > 1_000_000
     assert Path("best.merge.json").is_file()
+
+
+@pytest.mark.parametrize(("ends_with", "writes"), [(RunFailed, True), (Busy, False), (BadInput, False)])
+def test_a_run_that_ends_badly_says_why_and_one_that_did_not_start_writes_nothing(
+    toy, tmp_path, monkeypatch, ends_with, writes
+):
+    stored_run(tmp_path)
+
+    def ended(*_):
+        raise ends_with("So it ended.")
+
+    def unwritable(results):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("gridsearch.search.run.run", ended)
+    monkeypatch.setattr("gridsearch.notebook.build", unwritable)
+    with pytest.raises(ends_with, match="So it ended") as caught:
+        run(settings(toy), out=tmp_path, progress=False)
+    assert ["no space left" in note for note in getattr(caught.value, "__notes__", [])] == [True] * writes

@@ -74,7 +74,7 @@ def test_the_name_is_numbered_on_and_says_seed_size_cfg_and_steps(night, tmp_pat
         assert re.fullmatch(
             rf"xyz_grid-004{2 + i}-{SEEDS[i]}-{width}-{height}-4\.5-20-\d{{14}}\.png", file.name
         )
-        assert width == 2 * SIDE  # one row has no label beside it: a reference and a ratio
+        assert width == 2.75 * SIDE  # the row's label, a reference and a ratio
 
 
 def test_its_text_says_what_the_axes_are(night, tmp_path):
@@ -95,7 +95,7 @@ def test_a_grid_with_too_many_pixels_is_several_each_with_the_references(night, 
     monkeypatch.setattr(xyz, "MAX_PIXELS", 6 * SIDE * SIDE)
     files = list(write_grids(*night, tmp_path, prompts=["p0"]))
     assert len(files) == 2 * len(SEEDS)  # ratios 0 and 0.5, then 1
-    assert [Image.open(file).width for file in files[:2]] == [3 * SIDE, 2 * SIDE]
+    assert [Image.open(file).width for file in files[:2]] == [3.75 * SIDE, 2.75 * SIDE]
 
 
 def test_what_cannot_be_a_grid_is_refused(night, tmp_path):
@@ -119,3 +119,46 @@ def test_a_cell_that_was_not_drawn_is_black_as_the_web_ui_leaves_it(night, tmp_p
     cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(file), file)}
     assert cells[0, 1].max() == 0
     assert cells[1, 1].max() > 0
+
+
+def with_own_seeds(rows):
+    """The same pictures, as if the second prompt had seeds of its own."""
+    return rows.assign(seed=rows["seed"] + 10 * (rows["prompt_id"] == "p1"))
+
+
+def test_prompts_with_seeds_of_their_own_stand_on_one_grid_seed_by_seed(night, tmp_path):
+    results, answer = night
+    own = replace(
+        results, images=with_own_seeds(results.images), references=with_own_seeds(results.references)
+    )
+    files = list(write_grids(own, answer, tmp_path))
+    assert [file.name.split("-")[2] for file in files] == ["11", "12"]
+    for turn, file in enumerate(files):
+        said = read_parameters(parameters_of(file)).settings
+        assert (said["Seed"], said["Row seeds"]) == (str(SEEDS[turn]), f"{11 + turn}, {21 + turn}")
+        cells = cut(read_image(file), file)
+        assert len(cells) == len(PROMPTS) * (1 + len(RATIOS))
+        for cell in cells[1:4] + cells[5:]:  # without the references
+            stored = Image.open(results.folder / f"images/{cell.column - 1}_p{cell.row}_{SEEDS[turn]}.png")
+            np.testing.assert_array_equal(cell.rgb, np.asarray(stored))
+
+
+def test_a_single_row_has_its_label_and_is_cut_again(night, tmp_path):
+    file = next(write_grids(*night, tmp_path, prompts=["p1"]))
+    cells = cut(read_image(file), file)
+    assert [(cell.row, cell.column) for cell in cells] == [(0, column) for column in range(1 + len(RATIOS))]
+    assert "Row seeds" not in read_parameters(parameters_of(file)).settings
+
+
+def test_a_picture_that_is_gone_is_black_and_told_of(night, tmp_path):
+    results, answer = night
+    names = results.images["file"].replace("images/1_p0_11.png", "images/gone.png")  # the best one
+    names = names.mask(results.images["seed"] == SEEDS[1], "images/lost.png")
+    told = []
+    lost = replace(results, images=results.images.assign(file=names))
+    first, _ = write_grids(lost, answer, tmp_path, gone=told.append)
+    assert told == ["images/gone.png"] + ["images/lost.png"] * len(PROMPTS) * len(RATIOS)
+    cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(first), first)}
+    assert [cells[row, 2].max() > 0 for row in range(2)] == [False, True]
+    nothing = replace(lost, references=results.references.assign(file="images/lost.png"))
+    assert [file.name.split("-")[2] for file in write_grids(nothing, answer, tmp_path)] == ["11"]

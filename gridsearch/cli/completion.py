@@ -32,21 +32,22 @@ def folders(incomplete: str) -> list[str]:
 
 def results_folders(incomplete: str) -> list[str]:
     """Folders with a study in them, and else folders on the way."""
-    start = Path(incomplete if incomplete.endswith("/") else Path(incomplete).parent)
-    found = [str(path) for path in _studies(start, DEEP) if str(path).startswith(incomplete)]
-    return found or folders(incomplete)
+    typed, _ = _split(incomplete)
+    start = _meant(typed)
+    found = [f"{typed}{path.relative_to(start)}" for path in _studies(start, DEEP)]
+    return [name for name in found if name.startswith(incomplete)] or folders(incomplete)
 
 
 def trials(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
     """Numbers of the trials of the folder that stands on the line, each with its ratio."""
     folder = _said(ctx, "folder")
-    return [] if folder is None else [one for one in _trials(Path(folder)) if one[0].startswith(incomplete)]
+    return [] if folder is None else [one for one in _trials(_meant(folder)) if one[0].startswith(incomplete)]
 
 
 def ratios(ctx: Any, incomplete: str) -> list[str]:
     """Names of the steps whose ratio is searched, of the experiment that stands on the line."""
     try:
-        steps = tomllib.loads(Path(_said(ctx, "source") or "").read_text("utf-8"))["merge"]
+        steps = tomllib.loads(_meant(_said(ctx, "source") or "").read_text("utf-8"))["merge"]
         names = [
             step.get("name", "merged") for step in steps if not isinstance(step.get("ratio"), (int, float))
         ]
@@ -63,23 +64,32 @@ def _said(ctx: Any, argument: str) -> str | None:
 
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> Iterator[str]:
     """Files and folders that begin so; the folders with a slash. A lone folder is looked into at once."""
-    found = [path for path in _beginning(incomplete) if path.is_dir() or wanted(path)]
-    inside = list(_paths(f"{found[0]}/", wanted)) if len(found) == 1 and found[0].is_dir() else []
-    yield from inside or (f"{path}/" if path.is_dir() else str(path) for path in found)
+    typed, start = _split(incomplete)
+    beginning = [path for path in _entries(_meant(typed)) if path.name.startswith(start)]
+    found = [path for path in beginning if path.is_dir() or wanted(path)]
+    names = [f"{typed}{path.name}/" if path.is_dir() else f"{typed}{path.name}" for path in found]
+    inside = list(_paths(names[0], wanted)) if len(names) == 1 and names[0].endswith("/") else []
+    yield from inside or names
 
 
-def _beginning(incomplete: str) -> list[Path]:
-    whole = not incomplete or incomplete.endswith("/")
-    folder = Path(incomplete or ".") if whole else Path(incomplete).parent
-    start = "" if whole else Path(incomplete).name
-    return [path for path in _entries(folder) if path.name.startswith(start)]
+def _split(incomplete: str) -> tuple[str, str]:
+    """The folders as they were typed, which is how the shell wants them back, and how the name begins."""
+    folders, slash, start = incomplete.rpartition("/")
+    return folders + slash, start
+
+
+def _meant(typed: str) -> Path:
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError:  # `~nobody`
+        return Path(typed)
 
 
 def _entries(folder: Path) -> list[Path]:
     """What is in a folder, hidden files left out."""
     try:
         return [path for path in sorted(folder.iterdir())[:MOST] if not path.name.startswith(".")]
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

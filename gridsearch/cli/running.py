@@ -46,11 +46,11 @@ def run(
     listener = Events(experiment.name, folder) if as_json else aloud
 
     with _told_to_end(), listener:
-        listener.loading()
-        from gridsearch.search.loop import Budget
-        from gridsearch.search.run import run as run_experiment
-
         try:
+            listener.loading()
+            from gridsearch.search.loop import Budget
+            from gridsearch.search.run import run as run_experiment
+
             with LiveReport(folder, listener) as live:
                 run_experiment(experiment, experiment_file, folder, Budget(trials, end), live)
         except KeyboardInterrupt:

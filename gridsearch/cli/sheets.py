@@ -1,13 +1,14 @@
 """Contact sheets: `compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gridsearch.cli import terminal
 from gridsearch.cli.app import ResultsFolder, app
 from gridsearch.cli.stored import require_images
+from gridsearch.errors import BadInput
 
 
 @app.command(
@@ -32,7 +33,9 @@ def compare(
     xyz: Annotated[
         bool,
         typer.Option(
-            "--xyz", help="As AUTOMATIC1111 draws and names its X/Y/Z grids, at full size: one for each seed."
+            "--xyz",
+            help="As AUTOMATIC1111 draws and names its X/Y/Z grids, at full size: one with the first seed of "
+            "every prompt, one with the second, and so on.",
         ),
     ] = False,
 ) -> None:
@@ -48,15 +51,28 @@ def compare(
     require_images(results)
     answer = analyse(results)
     if xyz:
-        from gridsearch.xyz import write_grids
-
-        place = output or Path()
-        if place.parent.is_dir():
-            place.mkdir(exist_ok=True)
-        for file in write_grids(results, answer, place, ratios=ratios, prompts=prompts):
-            terminal.say(f"Wrote {file}.")
+        _write_grids(results, answer, output or Path(), ratios, prompts)
         return
     first, *pages = write_sheets(results, answer, output or Path("sheet.png"), ratios=ratios, prompts=prompts)
     terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
     if pages:
         terminal.say(f"All of it is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
+
+
+def _write_grids(
+    results: Any, answer: Any, place: Path, ratios: list[float] | None, prompts: list[str] | None
+) -> None:
+    from gridsearch.xyz import write_grids
+
+    if place.parent.is_dir():
+        place.mkdir(exist_ok=True)
+    gone: set[str] = set()
+    files = 0
+    for file in write_grids(results, answer, place, ratios=ratios, prompts=prompts, gone=gone.add):
+        terminal.say(f"Wrote {file}.")
+        files += 1
+    if not files:
+        raise BadInput("None of the pictures can be read.", where=results.folder, fix="Put the files back.")
+    if gone:
+        pictures = "1 picture is" if len(gone) == 1 else f"{len(gone)} pictures are"
+        terminal.show_note(f"{pictures} missing or cannot be read, and left black.")

@@ -32,12 +32,17 @@ def fragment(results: Results, answer: Answer) -> str:
 
 
 def _along(results: Results, answer: Answer) -> tuple[list[Column], Case | None]:
-    """Columns of the best slice, thinned evenly, and a case that is sound in the best one where any is."""
+    """Columns of the best slice, thinned evenly, and a case that is sound in the best one where any is.
+
+    None of either where no best is known, or no picture of it.
+    """
     if answer.best is None:
         return [], None
     grid = build_grid(results, answer)
     trial = answer.best.trial
-    columns = next(g.columns for g in grid.groups if any(c.trial == trial for c in g.columns))
+    columns = next((g.columns for g in grid.groups if any(c.trial == trial for c in g.columns)), ())
+    if not columns:
+        return [], None
     best = next(i for i, column in enumerate(columns) if column.trial == trial)
     shown = [columns[i] for i in evenly(len(columns), MOST, best)]
     drawn = columns[best].pictures

@@ -121,15 +121,17 @@ def build_grid(
     cases = _cases(results, prompts)
     trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
     slices = split_slices(results, trials)
+    found = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
     if not is_projection(results):
-        slices = [(settings, _one_per_place(rows)) for settings, rows in slices]
+        slices = [
+            (settings, _one_per_place(rows, found.get(tuple(settings.items())))) for settings, rows in slices
+        ]
     if not cases or not (slices or len(results.references)):
         raise BadInput(
             "There is no image to show yet.", where=results.folder, fix="Let the run finish a trial first."
         )
     if ratios is not None:
         slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
-    found = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
     name = parameter_text(main_parameter(results) or "trial")
     groups = [
         Group(slice_text(settings) or name, _columns(rows, results, found.get(tuple(settings.items()))))
@@ -171,9 +173,10 @@ def _matches(case: Case, wanted: str) -> bool:
     return wanted == case.prompt_id or one_line(wanted).casefold() in case.prompt.casefold()
 
 
-def _one_per_place(trials: pd.DataFrame) -> pd.DataFrame:
-    """One trial per place on the curve: a complete one before any other, then the latest."""
-    ordered = trials.assign(complete=trials["state"] == "COMPLETE").sort_values(["at", "complete", "trial"])
+def _one_per_place(trials: pd.DataFrame, found: Slice | None) -> pd.DataFrame:
+    """One trial per place on the curve: the recommended one, else a complete one, then the latest."""
+    ranks = {"best": trials["trial"] == (found and found.trial), "complete": trials["state"] == "COMPLETE"}
+    ordered = trials.assign(**ranks).sort_values(["at", *ranks, "trial"])
     return ordered.drop_duplicates("at", keep="last")
 
 

@@ -90,7 +90,8 @@ def more_text(best: Slice) -> str:
         asked = "asked" if now <= wanted and wanted > best.doubt.finest else "the values tried allow"
         return f"the interval is {now:.3g} wide, as narrow as {asked}"
     more = best.doubt.prompts_needed - have
-    return f"about {more} more prompts would narrow the interval from {now:.3g} to {wanted:.3g}"
+    prompts = "prompt" if more == 1 else "prompts"
+    return f"about {more} more {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
 def nearby_text(answer: Answer) -> str:

@@ -79,12 +79,29 @@ def test_arguments_are_offered_what_fits_them(place):
     assert completion.ratios(line, "") == ["merged="]
 
 
+@pytest.mark.parametrize("before", ["", "./", "../{here}/", "~/", "{home}/", "results/../"])
+def test_folders_are_offered_as_they_were_typed(place, monkeypatch, before):
+    monkeypatch.setenv("HOME", str(place))
+    before = before.format(here=place.name, home=place)
+    assert completion.experiments(before) == [f"{before}experiments/", f"{before}results/"]
+    assert completion.experiments(f"{before}experiments/t") == [f"{before}experiments/toy.toml"]
+    assert completion.folders(f"{before}exp") == [f"{before}experiments/"]
+    assert completion.results_folders(before) == [f"{before}results/toy"]
+    assert completion.results_folders(f"{before}results/t") == [f"{before}results/toy"]
+    line = SimpleNamespace(
+        params={"folder": f"{before}results/toy", "source": f"{before}experiments/toy.toml"}, args=[]
+    )
+    assert [number for number, _ in completion.trials(line, "")] == ["0", "1"]
+    assert completion.ratios(line, "") == ["merged="]
+
+
 @pytest.mark.parametrize("word", ["results/gone", "results/empty", "experiments/notes.txt", "\0", ""])
 def test_a_tab_never_raises(place, word):
     (place / "results" / "empty" / "study.db").write_text("no database")
     (place / "experiments" / "notes.txt").write_text("merge = 3")
     line = SimpleNamespace(params={}, args=[word] if word else [])
     assert completion.trials(line, "") == []
+    assert completion.folders(f"~nobody/{word}/") == completion.results_folders(f"{word}/\0/") == []
     assert completion.ratios(line, "") == []
 
 

@@ -53,6 +53,16 @@ def test_a_runs_lines_are_events(night):
     assert events[-1]["best"] == best
 
 
+def test_a_run_that_is_stopped_while_it_loads_says_so(toy, tmp_path, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gridsearch.cli.events.Events.loading", interrupted)
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
+    done = gridsearch("run", "x.toml", "--json", cwd=tmp_path)
+    assert (done.returncode, require_valid(read(done.stdout), "event")) == (1, {"event": "interrupted"})
+
+
 def test_a_quiet_run_says_the_answer_alone(night):
     folder, _ = night
     done = gridsearch("run", "x.toml", "--quiet", cwd=folder)

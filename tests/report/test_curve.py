@@ -22,12 +22,13 @@ NOWHERE = Path("nowhere")
         (0.5, 4, "as narrow as asked"),
         (0.15, 64, "about 60 more prompts would narrow the interval from 0.3 to 0.15"),
         (None, 64, "about 60 more prompts"),
+        (0.15, 5, "about 1 more prompt would"),
         (0.05, None, "no prompts narrow it to 0.05: the values tried are 0.1 apart"),
     ],
 )
 def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said):
     monkeypatch.setattr(optimum, "narrowing", lambda *_: [(1, 0.6), (4, 0.3)])
-    monkeypatch.setattr(optimum, "prompts_for", lambda *_: 64)
+    monkeypatch.setattr(optimum, "prompts_for", lambda *_: needed or 64)
     images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
     images = images.assign(at=images["ratio"])
     doubt = curve.doubt(images, 0.95, 100, 0)

@@ -1,0 +1,42 @@
+"""Which trial stands where several were drawn at one place."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from gridsearch.report.analysis import analyse
+from gridsearch.report.cells import pictures_of, strip
+from gridsearch.report.comparer import comparer
+from gridsearch.report.fragment import fragment
+from gridsearch.report.grid import build_grid
+from tests.report.conftest import make_results, results_of
+
+
+def drawn_twice(folder):
+    """A run, and the same one whose sampler asked for each of its ratios once more."""
+    once = make_results(folder, ratios=(0.3, 0.5, 0.9), prompts=("a", "b"), seeds=(1,))
+    again = once.images.assign(trial=once.images["trial"] + len(once.trials))
+    images = pd.concat([once.images, again], ignore_index=True)
+    return once, replace(results_of(folder, images, ("ratio",), once.references), settings=once.settings)
+
+
+def test_the_recommended_trial_keeps_its_place_from_its_copy(tmp_path):
+    _, twice = drawn_twice(tmp_path)
+    answer = analyse(twice)
+    assert answer.best.trial == 1
+    grid = build_grid(twice, answer)
+    columns = grid.groups[1].columns
+    assert [(c.value, c.trial, c.best) for c in columns] == [(0.3, 3, False), (0.5, 1, True), (0.9, 5, False)]
+
+    told = comparer(grid, answer)
+    assert told["columns"][told["start"]["column"]]["best"]
+    marked = [cell["best"] for cell in strip(grid, answer, pictures_of(grid, twice, tmp_path))["pictures"]]
+    assert marked == [False, True, False]
+
+
+def test_a_notebook_shows_it_with_the_copy_as_without(tmp_path):
+    once, twice = drawn_twice(tmp_path)
+    assert fragment(twice, analyse(twice)).count("<img") == fragment(once, analyse(once)).count("<img") == 3
+    answer = analyse(twice)
+    lost = replace(twice, images=twice.images[twice.images["trial"] != answer.best.trial])
+    assert "<img" not in fragment(lost, answer)
