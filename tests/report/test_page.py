@@ -185,7 +185,9 @@ def test_on_paper_there_is_the_answer_and_no_control(tmp_path, visit):
     results = make_results(tmp_path, prompts=("a cat", "a dog"), done=9)
     page = visit(page_of(results), reduced_motion="reduce").page
     assert page.locator(".running").is_visible()
-    assert page.locator(".written time").get_attribute("datetime")
+    when = page.locator(".written time")
+    assert re.fullmatch(r"\d\d:\d\d, [1-9]\d? [A-Z][a-z]+ \d{4}", when.inner_text())
+    assert when.get_attribute("datetime")
     assert page.get_by_role("button", name="Load it again").is_visible()
     page.emulate_media(media="print")
     assert not page.locator("button:visible, select:visible, input:visible").count()
