@@ -85,7 +85,7 @@
       chip.textContent = verdict;
       chip.style.setProperty("--verdict", colours?.colour ?? "transparent");
       chip.style.setProperty("--ink", colours?.ink ?? "inherit");
-      panel.querySelector(".mark").textContent = column.best ? "recommended" : column.reference ? "a parent’s own" : "";
+      panel.querySelector(".mark").textContent = column.mark;
       panel.querySelector(".said").textContent = words;
       const numbers = [["defect", defect, ""], ["blur", blur, " px"], ["noise", noise, " levels"]].map(([name, value, unit]) => {
         const item = make("div", value === null ? "–" : value + unit);
