@@ -88,6 +88,14 @@ def test_the_comparer_obeys_slider_keys_switches_and_wipe(address, visit):
     assert "seed 12" in shown.get_attribute("alt")
     page.locator("#seeds button").first.click()
     assert "seed 11" in shown.get_attribute("alt")
+    focus = "document.activeElement.closest('#seeds')?.dataset.prompt + document.activeElement.textContent"
+    page.keyboard.press("]")
+    assert page.evaluate(focus) == "p211"
+    assert page.locator("#seeds [aria-pressed=true]").inner_text() == "12"
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focus) == "p112"  # the other prompt's button in its place
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("[")
     expect(shown).to_have_attribute("src", re.compile(r"^file:.*/references/burnt_p2_11.png$"))
     assert page.locator(".full a").first.get_attribute("href").endswith("references/burnt_p2_11.png")
 
