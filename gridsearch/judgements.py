@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch import store
@@ -50,8 +51,15 @@ def keep(folder: Path, place: int, session: int, judgement: Judgement | None) ->
     try:
         with store.in_place(folder), store.open_study(folder) as study:
             study.set_user_attr(key, judgement and asdict(judgement))
-    except (OSError, SQLAlchemyError) as error:
-        raise RunFailed("The judgement could not be kept.", where=folder, why=str(error)) from error
+    except (OSError, SQLAlchemyError, StorageInternalError) as error:
+        raise RunFailed("The judgement could not be kept.", where=folder, why=_first_cause(error)) from error
+
+
+def _first_cause(error: BaseException) -> str:
+    """What SQLite said: Optuna and SQLAlchemy wrap it in words of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
 
 
 def judgements_of(attrs: Mapping[str, Any]) -> tuple[Judgement, ...]:

@@ -7,11 +7,13 @@ rebinding).
 import hmac
 
 HOME = "127.0.0.1"
+HTTP = 80  # the default port
 
 
 def hosts(port: int) -> set[str]:
-    """What the Host header may say."""
-    return {f"{name}:{port}" for name in (HOME, "localhost")}
+    """What the Host header may say. Browsers leave out the port that http has by default."""
+    names = {HOME, "localhost"}
+    return {f"{name}:{port}" for name in names} | (names if port == HTTP else set())
 
 
 def origins(port: int) -> set[str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import filelock
 import pytest
+from sqlalchemy import Engine, event
 
 from gridsearch import store
 from gridsearch.errors import RunFailed
@@ -59,3 +60,19 @@ def test_what_cannot_be_kept_is_said(folder, monkeypatch):
     monkeypatch.setattr(filelock, "FileLock", busy)
     with pytest.raises(RunFailed, match="could not be kept"):
         keep(folder, 0, 7, said())
+
+
+@pytest.fixture
+def read_only():
+    def refuse(connection, _record):
+        connection.execute("PRAGMA query_only = 1")
+
+    event.listen(Engine, "connect", refuse)
+    yield
+    event.remove(Engine, "connect", refuse)
+
+
+def test_a_database_that_takes_nothing_is_a_failed_write_and_no_bug(folder, read_only):
+    with pytest.raises(RunFailed, match="could not be kept") as refused:
+        keep(folder, 0, 7, said())
+    assert refused.value.why == "attempt to write a readonly database"

@@ -1,5 +1,6 @@
 """The last word: `judge`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from gridsearch.cli import terminal
 from gridsearch.cli.app import ResultsFolder, app
 from gridsearch.cli.stored import write_what_there_is
-from gridsearch.errors import BadInput, RunFailed
+from gridsearch.errors import BadInput, Busy
 
 
 @app.command(epilog="Example: gridsearch judge results/toy --pairs 20")
@@ -72,10 +73,13 @@ def _report_again(folder: Path) -> bool:
     """Make the report again, unless a run is at work here, which does so after its next trial."""
     from gridsearch.store import locked
 
-    try:
-        with locked(folder):
-            write_what_there_is(folder)
-            return True
-    except RunFailed:
-        terminal.show_note("A run is at work here: its report will hold what you said after its next trial.")
-        return False
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder))
+        except Busy:
+            terminal.show_note(
+                "A run is at work here: its report will hold what you said after its next trial."
+            )
+            return False
+        write_what_there_is(folder)
+        return True

@@ -26,10 +26,13 @@ class Request:
         return values[0] if len(values) == 1 else None
 
     @property
-    def parts(self) -> tuple[str, str]:
-        """The token in the path, and what is asked for. Escapes stay as they are: no name here has any."""
-        token, _, name = self.path.partition("?")[0].removeprefix("/").partition("/")
-        return token, name
+    def parts(self) -> tuple[str, str | None]:
+        """The token in the path, and what is asked for; None where no slash ends the token.
+
+        Escapes stay as they are: no name here has any.
+        """
+        token, slash, name = self.path.partition("?")[0].removeprefix("/").partition("/")
+        return token, name if slash else None
 
 
 def refusal(request: Request, token: str, port: int) -> tuple[int, str] | None:

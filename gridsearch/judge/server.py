@@ -43,6 +43,7 @@ class Reply:
     status: int
     kind: str
     body: bytes
+    location: str | None = None  # where to ask instead
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Site:
 # -- from a request to a reply
 
 
-def get(site: Site, name: str) -> Reply:
+def get(site: Site, name: str | None) -> Reply:
+    if name is None:  # the page's own links are relative to the slash
+        return Reply(302, "text/plain; charset=utf-8", b"", location=f"/{site.token}/")
     if name in FILES:
         file, kind = FILES[name]
         return Reply(200, kind, (PAGE / file).read_bytes())
@@ -78,7 +81,7 @@ def get(site: Site, name: str) -> Reply:
         return _text(404, "The picture cannot be read.")
 
 
-def post(site: Site, name: str, body: bytes) -> Reply:
+def post(site: Site, name: str | None, body: bytes) -> Reply:
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
@@ -161,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers["Content-Length"]))
 
-    def _answer(self, reply_to: Callable[[str], Reply]) -> None:
+    def _answer(self, reply_to: Callable[[str | None], Reply]) -> None:
         headers = {name.lower(): self.headers.get_all(name, []) for name in self.headers}
         request = Request(self.command, self.path, headers)
         self._name = request.parts[1]
@@ -183,6 +186,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
+        if reply.location is not None:
+            self.send_header("Location", reply.location)
         self.send_header("Content-Type", reply.kind)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()

@@ -28,7 +28,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     return {
         "axis": parameter_text(answer.main or "trial"),
         "cases": [{"id": case.prompt_id, "prompt": case.prompt, "seed": case.seed} for case in grid.cases],
-        "columns": [_column(column) for column in columns],
+        "columns": [_column(column, answer.best and answer.best.trial) for column in columns],
         "groups": list(_groups(grid)),
         "verdicts": {verdict: _colours(verdict_colour(verdict)) for verdict in sorted(said)},
         "cells": [[_cell(column.pictures.get(case.key)) for column in columns] for case in grid.cases],
@@ -38,14 +38,23 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     }
 
 
-def _column(column: Column) -> dict:
+def _column(column: Column, wanted: int | None) -> dict:
     return {
         "heading": column.heading,
         "value": column.value,
         "reference": column.trial is None,
-        "best": column.best,
+        "mark": _mark(column, wanted),
         "missing": column.missing[0],
     }
+
+
+def _mark(column: Column, wanted: int | None) -> str:
+    """What is special about it: every mode has a best one, and one of them is recommended."""
+    if column.trial is None:
+        return "a parent’s own"
+    if not column.best:
+        return ""
+    return "recommended" if column.trial == wanted else "best of its mode"
 
 
 def _groups(grid: Grid) -> Iterator[dict]:

@@ -6,7 +6,7 @@ import pytest
 
 from gridsearch import store
 from gridsearch.cli.app import app
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.judge import server as server_module
 
 
@@ -51,6 +51,15 @@ def test_beside_a_run_the_report_is_left_to_it(folder, monkeypatch, capsys):
         judge(folder)
     assert "A run is at work here" in " ".join(capsys.readouterr().out.split())
     assert not (folder / "best.json").exists()
+    assert len(store.read_study(folder).judgements) == 1
+
+
+def test_a_report_that_cannot_be_written_is_not_left_to_a_run(folder, monkeypatch, capsys):
+    answering(monkeypatch, ["first"])
+    (folder / "best.json").mkdir()
+    with pytest.raises(RunFailed, match="report cannot be written"):
+        judge(folder)
+    assert "A run is at work here" not in capsys.readouterr().out
     assert len(store.read_study(folder).judgements) == 1
 
 

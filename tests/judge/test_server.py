@@ -105,6 +105,13 @@ def test_a_wrong_token_host_or_origin_is_refused(server, name):
         assert ask(server, f"/{TOKEN}/{name}", Origin=origin)[0] == 403, origin
 
 
+def test_the_address_without_its_last_slash_leads_to_the_page(server):
+    status, headers, _ = ask(server, f"/{TOKEN}?x")
+    assert (status, headers["Location"]) == (302, f"/{TOKEN}/")
+    assert ask(server, "/wrong")[0] == 403
+    assert ask(server, f"/{TOKEN}", {"place": 0, "answer": "first"})[0] == 404
+
+
 def test_an_answer_needs_more_than_the_address(server, folder):
     path, said, before = f"/{TOKEN}/answer", {"place": 0, "answer": "first"}, kept(folder)
     for headers, status in (

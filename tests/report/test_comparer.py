@@ -45,6 +45,9 @@ def test_the_other_mode_stands_beside_at_the_same_ratio(modes, order):
     at, beside = (found["columns"][found["start"][side]] for side in ("column", "beside"))
     assert at["value"] == beside["value"] == answer.best.ratio
     assert found["start"]["column"] != found["start"]["beside"]
+    assert at["mark"] == "recommended"
+    marks = [column["mark"] for column in found["columns"]]
+    assert [marks.count(mark) for mark in ("recommended", "best of its mode", "a parent’s own")] == [1, 1, 2]
     headings = [found["groups"][group]["heading"] for group in found["curves"]]
     assert headings == [one.settings["render.prediction_type"] for one in answer.slices]
 

@@ -88,6 +88,14 @@ def test_the_comparer_obeys_slider_keys_switches_and_wipe(address, visit):
     assert "seed 12" in shown.get_attribute("alt")
     page.locator("#seeds button").first.click()
     assert "seed 11" in shown.get_attribute("alt")
+    focus = "document.activeElement.closest('#seeds')?.dataset.prompt + document.activeElement.textContent"
+    page.keyboard.press("]")
+    assert page.evaluate(focus) == "p211"
+    assert page.locator("#seeds [aria-pressed=true]").inner_text() == "12"
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(focus) == "p112"  # the other prompt's button in its place
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("[")
     expect(shown).to_have_attribute("src", re.compile(r"^file:.*/references/burnt_p2_11.png$"))
     assert page.locator(".full a").first.get_attribute("href").endswith("references/burnt_p2_11.png")
 
@@ -185,7 +193,9 @@ def test_on_paper_there_is_the_answer_and_no_control(tmp_path, visit):
     results = make_results(tmp_path, prompts=("a cat", "a dog"), done=9)
     page = visit(page_of(results), reduced_motion="reduce").page
     assert page.locator(".running").is_visible()
-    assert page.locator(".written time").get_attribute("datetime")
+    when = page.locator(".written time")
+    assert re.fullmatch(r"\d\d:\d\d, [1-9]\d? [A-Z][a-z]+ \d{4}", when.inner_text())
+    assert when.get_attribute("datetime")
     assert page.get_by_role("button", name="Load it again").is_visible()
     page.emulate_media(media="print")
     assert not page.locator("button:visible, select:visible, input:visible").count()

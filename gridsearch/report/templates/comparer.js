@@ -85,7 +85,7 @@
       chip.textContent = verdict;
       chip.style.setProperty("--verdict", colours?.colour ?? "transparent");
       chip.style.setProperty("--ink", colours?.ink ?? "inherit");
-      panel.querySelector(".mark").textContent = column.best ? "recommended" : column.reference ? "a parent’s own" : "";
+      panel.querySelector(".mark").textContent = column.mark;
       panel.querySelector(".said").textContent = words;
       const numbers = [["defect", defect, ""], ["blur", blur, " px"], ["noise", noise, " levels"]].map(([name, value, unit]) => {
         const item = make("div", value === null ? "–" : value + unit);
@@ -118,6 +118,17 @@
       return slider;
     }
 
+    // The buttons stay while the prompt does, and so does the keyboard's focus on one of them.
+    function seeds(id) {
+      const holder = $("#seeds"), held = holder.contains(document.activeElement), anew = holder.dataset.prompt !== id;
+      if (anew) {
+        holder.dataset.prompt = id;
+        holder.replaceChildren(...casesOf(id).map((row) => make("button", told.cases[row].seed, { type: "button", "data-row": row })));
+      }
+      for (const button of holder.children) button.setAttribute("aria-pressed", Number(button.dataset.row) === state.row);
+      if (anew && held) holder.querySelector("[aria-pressed=true]").focus();
+    }
+
     function show() {
       looking.dataset.view = stage.dataset.view = state.view;
       stage.style.setProperty("--wipe", wipe.value);
@@ -129,10 +140,7 @@
       const id = told.cases[state.row].id;
       chooser.value = prompts.indexOf(id);
       chooser.title = told.cases[state.row].prompt;
-      $("#seeds").replaceChildren(...casesOf(id).map((row) => {
-        const button = make("button", told.cases[row].seed, { type: "button", "aria-pressed": row === state.row, "data-row": row });
-        return button;
-      }));
+      seeds(id);
       for (const button of $("#views").children) button.setAttribute("aria-pressed", button.dataset.view === state.view);
       $("#swap").hidden = state.view === "one";
       $("#together").hidden = state.view === "one" || tracks.length < 2;
@@ -248,7 +256,6 @@
       if (row === undefined) return;
       state.row = Number(row);
       show();
-      $(`#seeds [data-row="${row}"]`).focus();
     });
     $("#views").addEventListener("click", (event) => event.target.dataset.view && toView(event.target.dataset.view));
     $("#swap").addEventListener("click", swap);
