@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.cli.program import gridsearch
+
 GOOD = """
 name = "bad"
 [models]
@@ -27,12 +29,6 @@ steps = 2
 [[prompt]]
 text = "a circle"
 """
-
-
-def gridsearch(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "gridsearch", *map(str, arguments)], cwd=cwd, capture_output=True, text=True
-    )
 
 
 @pytest.fixture
@@ -117,8 +113,8 @@ def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
 
 
 def test_debug_shows_the_traceback(files):
-    done = gridsearch("--debug", "run", "gone.toml", cwd=files)
-    assert "Traceback" in done.stderr
+    command = [sys.executable, "-m", "gridsearch", "--debug", "run", "gone.toml"]
+    assert "Traceback" in subprocess.run(command, cwd=files, capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize("command", ["report", "compare", "score", "export"])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from gridsearch.report.build import build
-from gridsearch.report.tables import load_results
+from gridsearch.report.tables import load_results, write_tables
 from gridsearch.rescore import rescore
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
@@ -39,7 +39,7 @@ def drawn(toy, tmp_path_factory):
     for share in (False, True):
         folders[share] = tmp_path_factory.mktemp("abort")
         run(sweep(toy, early_abort=share, trace=share), Path("x.toml"), folders[share], Budget(), Quiet())
-        build(load_results(folders[share]))
+        write_tables(load_results(folders[share]))
     return folders
 
 

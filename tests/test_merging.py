@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ from gridsearch.report.tables import load_results
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from gridsearch.setup import load_setup, merge_over
+from tests.cli.program import gridsearch
 from tests.test_run import FILE, Quiet
 from tests.test_run import settings as small
 
@@ -49,12 +48,6 @@ def experiment(toy: Path, *steps: dict, **changes):
 def with_adapter(toy: Path, path: Path, ratio, model: str = "base"):
     step = {"method": "adapter", "models": [model, "style"], "ratio": ratio}
     return experiment(toy, step, adapters={"style": str(path)})
-
-
-def gridsearch(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "gridsearch", *map(str, arguments)], capture_output=True, text=True, **options
-    )
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from gridsearch.report.tables import load_results
 from gridsearch.rescore import rescore
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
+from tests.cli import program
 
 FILE = Path("x.toml")
 TIMES = ["seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
@@ -135,14 +136,10 @@ def test_the_ends_are_the_parents_bit_for_bit(finished, toy, trial, parent):
     )
 
 
-def gridsearch(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "gridsearch", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        **options,
-    )
+def gridsearch(*arguments):
+    done = program.gridsearch(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def test_an_exported_merge_loaded_fresh_draws_the_same_bit_for_bit(finished, toy, tmp_path):

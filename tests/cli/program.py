@@ -17,7 +17,7 @@ class Done:
     stderr: str
 
 
-def gridsearch(*arguments, cwd) -> Done:
+def gridsearch(*arguments, cwd=".") -> Done:
     """As one would type it in the folder `cwd`."""
     said, errors, before = io.StringIO(), io.StringIO(), os.getcwd()
     os.chdir(cwd)

@@ -62,7 +62,7 @@ class Terminal:
 
 def test_a_night_on_a_terminal(toy, tmp_path):
     """The view moves, the report is there after the first trial, Ctrl-C gives the cursor back."""
-    (tmp_path / "x.toml").write_text(GOOD.replace("step = 0.5", "step = 0.001").format(toy=toy.resolve()))
+    (tmp_path / "x.toml").write_text(GOOD.replace("step = 0.5", "step = 0.002").format(toy=toy.resolve()))
     terminal = Terminal(tmp_path, "run", "x.toml", columns=100)
     terminal.read(until=lambda said: "trial    0" in said)
     report = tmp_path / "results" / "bad" / "report.html"
@@ -74,7 +74,7 @@ def test_a_night_on_a_terminal(toy, tmp_path):
     assert "So far, with" in report.read_text("utf-8")
     said = terminal.said
     assert "step 2 of 2" in said
-    assert "of 1001" in said
+    assert "of 501" in said
     assert said.rfind(SHOW) > said.rfind(HIDE) > 0
     assert "the same command goes on from here" in said[said.rfind(SHOW) :]
     assert "Traceback" not in said
