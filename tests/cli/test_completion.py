@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import shellingham
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import create_trial
 
@@ -107,7 +108,8 @@ def test_a_tab_never_raises(place, word):
 
 def test_it_can_be_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert gridsearch("--install-completion", "bash", cwd=tmp_path).returncode == 0
+    monkeypatch.setattr(shellingham, "detect_shell", lambda: ("bash", "/bin/bash"))  # none runs the tests
+    assert gridsearch("--install-completion", cwd=tmp_path).returncode == 0
     (script,) = (tmp_path / ".bash_completions").iterdir()
     assert script.name == "gridsearch.sh"
     assert f"source '{script}'" in (tmp_path / ".bashrc").read_text()
