@@ -1,7 +1,7 @@
 """Which requests are answered: those of the page itself, in the browser of who was told its address.
 
-Other people of this machine do not know the token. Nor does another site in the same browser; should it learn
-it, its origin or its host gives it away.
+Another site in the same browser does not know the token; should it learn it, its origin or its host gives it
+away. What another user of this machine can learn of it: see `gridsearch.local`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gridsearch.report.answer import Answer
 from gridsearch.report.grid import Case, Column, Grid
-from gridsearch.report.labels import shorten, text_on, verdict_colour
+from gridsearch.report.labels import spoken, text_on, verdict_colour
 from gridsearch.report.links import address, within
 from gridsearch.report.results import Results
 from gridsearch.report.spacing import evenly
@@ -13,7 +13,6 @@ from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 
 STRIP = 11  # pictures in the strip under the answer
 PRINTED = 8  # trials of a group on paper, where one cannot scroll
-SPOKEN = 90  # letters of a prompt in a picture's alt text
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Pictures:
             "ink": text_on(colour),
             "small": small,
             "href": file and address(file, self.home),
-            "alt": f"{shorten(case.prompt, SPOKEN)}, seed {case.seed}, {column.heading}: {picture.verdict}",
+            "alt": f"{spoken(case.prompt)}, seed {case.seed}, {column.heading}: {picture.verdict}",
             "title": f"{column.heading} · seed {case.seed}\n{picture.said}\ndefect {picture.defect:.3g}",
         }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.grid import Case, Column, Grid, Picture
-from gridsearch.report.labels import text_on, verdict_colour
+from gridsearch.report.labels import spoken, text_on, verdict_colour
 from gridsearch.report.links import address, within
 from gridsearch.report.spacing import evenly
 from gridsearch.report.thumbs import Thumb, at_height
@@ -148,7 +148,7 @@ def _strip(kept: Film, case: Case, shown: Shown, home: Path) -> dict:
     colour = verdict_colour(picture.verdict)
     film, end = shown.films[kept.path], shown.ends[kept.path]
     width = film.width_at(shown.height) if film else shown.widest
-    whose = f"{case.prompt}, seed {case.seed}, {kept.column.heading}"
+    whose = f"{spoken(case.prompt)}, seed {case.seed}, {kept.column.heading}"
     return _link(kept, home) | {
         "best": kept.column.best,
         "colour": colour,

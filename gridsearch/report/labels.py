@@ -15,6 +15,7 @@ VERDICT_COLOURS = {
     "noise": "#cc79a7",
 }
 UNKNOWN_VERDICT = "#e69f00"
+SPOKEN = 90  # letters of a prompt in an alt text
 SLICE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -84,3 +85,8 @@ def one_line(text: object) -> str:
 
 def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def spoken(prompt: str) -> str:
+    """A prompt in a picture's alt text, which is read aloud, and stands in the page once a picture."""
+    return shorten(prompt, SPOKEN)

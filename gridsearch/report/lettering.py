@@ -1,7 +1,9 @@
 """Words in pixels: Pillow's built-in scalable font, and text broken into lines that fit."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
 from PIL import ImageFont
 
@@ -15,7 +17,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 def wrap(text: str, width: float, size: int, lines: int) -> list[str]:
     """`text` broken into at most `lines` lines of `width` pixels; the last ends in … where some is left."""
-    wrapped = list(_break(one_line(text), width, size))
+    wrapped = list(islice(_break(one_line(text), width, size), lines + 1))
     if len(wrapped) <= lines:
         return wrapped or [""]
     last = wrapped[lines - 1] + "…"
@@ -28,13 +30,10 @@ def _break(text: str, width: float, size: int) -> Iterator[str]:
     """Lines broken between words, and inside a word that is wider than a line."""
     line = ""
     for word in text.split(" "):
-        while font(size).getlength(word) > width and len(word) > 1:
+        while (fits := _fitting(word, width, size)) < len(word):
             if line:
                 yield line
                 line = ""
-            fits = max(1, int(len(word) * width / font(size).getlength(word)))
-            while fits > 1 and font(size).getlength(word[:fits]) > width:
-                fits -= 1
             yield word[:fits]
             word = word[fits:]
         joined = f"{line} {word}" if line else word
@@ -44,3 +43,12 @@ def _break(text: str, width: float, size: int) -> Iterator[str]:
         line = joined
     if line:
         yield line
+
+
+def _fitting(word: str, width: float, size: int) -> int:
+    """How many of a word's letters fit into a line: one at least, and no more than it has pixels.
+
+    Nothing beyond those is measured, for a prompt may be one word of a hundred thousand letters.
+    """
+    counts = range(2, min(len(word), int(width)) + 1)
+    return min(len(word), 1 + bisect_right(counts, width, key=lambda n: font(size).getlength(word[:n])))

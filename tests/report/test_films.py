@@ -59,6 +59,12 @@ def test_a_case_has_one_strip_per_ratio_in_order_and_references_first(run):
     assert all(attributes["alt"] for tag, attributes in Page(first).tags if tag == "img")
 
 
+def test_a_long_prompt_stands_in_the_section_once(tmp_path):
+    prompt = "a cat, " * 200 + "a dog"
+    results = load_results(stored_run(tmp_path, prompts=(prompt, "a dog"), seeds=(11,)))
+    assert section(results).count(prompt) == 1
+
+
 def test_every_case_can_be_opened_and_the_first_is(run):
     found = cases(section(run))
     titles = [
