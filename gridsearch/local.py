@@ -1,7 +1,7 @@
-"""Pages for this machine's own browser: the names that reach it, and tokens that others have to be told.
+"""Pages for this machine's own browser: the names that reach it, and tokens that other people do not know.
 
 Another site's page is told by its origin, and by its host where a name of its own leads to 127.0.0.1 (DNS
-rebinding). Another user of this machine has no token, unless they read it from the command line of the browser
+rebinding). Another user of this machine has no token, unless it is read from the command line of the browser
 that is opened with it. A file that forwards there would hide it, but many browsers may not read one: those in
 a sandbox (snap, Flatpak), and those at the other end of WSL or of a remote editor.
 """

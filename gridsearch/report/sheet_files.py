@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
@@ -42,10 +43,13 @@ def write_sheets(
     """
     require_picture(path)
     drawn = sheets(results, answer, ratios=ratios, prompts=prompts)
-    written = [
-        write_picture(image, path if number == 0 else page_path(path, number))
-        for number, image in enumerate(drawn)
-    ]
+    written = []
+    with ThreadPoolExecutor(1) as hand:  # one is written while the next is drawn; no more are in memory
+        last: Future[Path] | None = None
+        for number, image in enumerate(drawn):
+            written += [last.result()] if last else []
+            last = hand.submit(write_picture, image, page_path(path, number) if number else path)
+        written += [last.result()] if last else []
     if path.parent.resolve() == results.folder.resolve():
         _remove(set(pages_of(path)) - set(written))
     return written

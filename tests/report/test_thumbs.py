@@ -65,7 +65,9 @@ def test_a_folder_that_one_may_only_read_has_a_report_all_the_same(run):
 
 def test_a_large_picture_is_decoded_once(run, monkeypatch):
     shrunk, sizes = thumbs._shrunk, []
-    monkeypatch.setattr(thumbs, "_shrunk", lambda image, box: sizes.append(image.size) or shrunk(image, box))
+    monkeypatch.setattr(
+        thumbs, "_shrunk", lambda image, box, **how: sizes.append(image.size) or shrunk(image, box, **how)
+    )
     save(picture(1, 1, 1.0, side=1024), run / "large.png")
     assert small(run, "large.png", 96).width == 96
     assert sizes == [(1024, 1024), (256, 256)]
