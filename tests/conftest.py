@@ -28,6 +28,10 @@ os.environ["XDG_CACHE_HOME"] = _cache.name
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def toy() -> Path:
     """The folder of the trained toy checkpoints and their component configs."""

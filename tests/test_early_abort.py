@@ -12,6 +12,8 @@ from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from tests.test_run import Quiet, experiment
 
+pytestmark = pytest.mark.long
+
 
 def sweep(toy: Path, **render):
     return experiment(
@@ -28,7 +30,7 @@ def sweep(toy: Path, **render):
         }
         | render,
         score={},
-        prompt=[{"text": f"a {shape}", "seeds": [1, 2]} for shape in ("circle", "star", "heart", "triangle")],
+        prompt=[{"text": f"a {shape}", "seeds": [1]} for shape in ("circle", "star", "heart", "triangle")],
     )
 
 
@@ -54,7 +56,7 @@ def test_an_early_abort_saves_calls_of_the_unet_and_changes_no_verdict(drawn):
     assert (aborted["unet_calls"] + aborted["unet_calls_saved"] == 20).all()
     assert aborted["unet_calls_saved"].sum() >= 0.3 * whole["unet_calls"].sum()
     assert aborted[whole["verdict"] == "ok"]["stopped"].isna().all()
-    assert aborted["stopped"].notna().sum() > 40
+    assert aborted["stopped"].notna().sum() > 20
 
 
 def test_a_stopped_image_keeps_its_verdict_when_it_is_scored_again(drawn):

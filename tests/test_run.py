@@ -258,13 +258,19 @@ def hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     (tmp_path / "x.toml").write_text(
         f"""name = "small"
         models = {{ base = "{toy}/base.safetensors", burnt = "{toy}/burnt.safetensors" }}
         merge = [{{ models = ["base", "burnt"], ratio = {{ low = 0.0, high = 1.0, step = 0.01 }} }}]
-        render = {{ prediction_type = "v_prediction", config = "{toy}/config", width = 64, height = 64 }}
-        prompt = [{{ text = "a circle", seeds = [1, 2] }}]"""
+        prompt = [{{ text = "a circle", seeds = [1, 2] }}]
+        [render]
+        prediction_type = "v_prediction"
+        config = "{toy}/config"
+        width = 64
+        height = 64
+        steps = 8"""
     )
     command = [sys.executable, "-u", "-m", "gridsearch", "run", "x.toml"]
     with subprocess.Popen(
@@ -297,6 +303,7 @@ class Counting(Quiet):
         print("image", flush=True)
 
 
+@pytest.mark.long
 def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(toy, tmp_path):
     merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.1}}]
     run(experiment(toy, merge=merge), FILE, tmp_path / "unbroken", Budget(), Quiet())
@@ -308,7 +315,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(toy, tmp_path)
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
     moments = random.Random(0)
-    for _ in range(5):
+    for _ in range(4):
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
             for _ in range(moments.randint(1, 5)):
                 assert process.stdout.readline()

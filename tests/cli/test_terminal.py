@@ -60,6 +60,7 @@ class Terminal:
         return self.process.wait(60)
 
 
+@pytest.mark.long
 def test_a_night_on_a_terminal(toy, tmp_path):
     """The view moves, the report is there after the first trial, Ctrl-C gives the cursor back."""
     (tmp_path / "x.toml").write_text(GOOD.replace("step = 0.5", "step = 0.002").format(toy=toy.resolve()))

@@ -29,7 +29,7 @@ def test_the_recommended_trial_keeps_its_place_from_its_copy(tmp_path):
     assert [(c.value, c.trial, c.best) for c in columns] == [(0.3, 3, False), (0.5, 1, True), (0.9, 5, False)]
 
     told = comparer(grid, answer)
-    assert told["columns"][told["start"]["column"]]["best"]
+    assert told["columns"][told["start"]["column"]]["mark"] == "recommended"
     marked = [cell["best"] for cell in strip(grid, answer, pictures_of(grid, twice, tmp_path))["pictures"]]
     assert marked == [False, True, False]
 
