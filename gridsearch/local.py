@@ -6,7 +6,11 @@ that is opened with it. A file that forwards there would hide it, but many brows
 a sandbox (snap, Flatpak), and those at the other end of WSL or of a remote editor.
 """
 
+import contextlib
 import hmac
+from collections.abc import Iterator
+
+from gridsearch.errors import BadInput
 
 HOME = "127.0.0.1"
 HTTP = 80  # the default port
@@ -26,3 +30,21 @@ def origins(port: int) -> set[str]:
 def is_token(given: str, token: str) -> bool:
     """Compared in a time that tells nothing of where they differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[None]:
+    """For the moment in which a server begins to listen.
+
+    Raises:
+        BadInput: the port is taken, or not for everybody.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            "The page cannot be served there.",
+            where=f"--port {port}",
+            why=error.strerror,
+            fix="Leave --port out: a free one is found.",
+        ) from None

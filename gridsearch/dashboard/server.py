@@ -13,7 +13,7 @@ from optuna_dashboard import wsgi
 from gridsearch.dashboard.snapshot import SEARCH
 from gridsearch.dashboard.view import View
 from gridsearch.errors import BadInput
-from gridsearch.local import HOME, hosts, is_token, origins
+from gridsearch.local import HOME, hosts, is_token, listening, origins
 
 READING = ("GET", "HEAD")
 FIRST = f"/dashboard/studies/{SEARCH}"
@@ -111,15 +111,8 @@ def open_server(folder: Path, token: str, port: int) -> Server:
     Raises:
         BadInput: the port is taken, or not for everybody; or the folder holds no study.
     """
-    try:
+    with listening(port):
         server = Server((HOME, port), Handler)
-    except OSError as error:
-        raise BadInput(
-            "The dashboard cannot be served there.",
-            where=f"--port {port}",
-            why=error.strerror,
-            fix="Leave --port out: a free one is found.",
-        ) from None
     try:
         server.set_app(application(folder, token, server.server_port))
     except BadInput:

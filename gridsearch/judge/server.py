@@ -14,11 +14,11 @@ from typing import get_args
 
 from PIL import Image
 
-from gridsearch.errors import BadInput, GridsearchError
+from gridsearch.errors import GridsearchError
 from gridsearch.judge.guard import Request, refusal
 from gridsearch.judge.session import Session
 from gridsearch.judgements import Choice
-from gridsearch.local import HOME
+from gridsearch.local import HOME, listening
 
 PAGE = Path(__file__).parent / "page"
 FILES = {
@@ -207,15 +207,8 @@ def open_server(site: Site, port: int) -> Server:
     Raises:
         BadInput: the port is taken, or not for everybody.
     """
-    try:
+    with listening(port):
         return Server(site, port)
-    except OSError as error:
-        raise BadInput(
-            "The page cannot be served there.",
-            where=f"--port {port}",
-            why=error.strerror,
-            fix="Leave --port out: a free one is found.",
-        ) from None
 
 
 def serve(server: Server, begin: Callable[[], object]) -> None:
