@@ -7,8 +7,12 @@ is drawn from by a pipeline of diffusers alone, one image after the other, and h
 images.
 """
 
-import json
 import os
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import json
 import shlex
 import shutil
 import subprocess
@@ -109,5 +113,4 @@ def plain_pipeline(exported: Path, config: Path, best: dict) -> StableDiffusionX
 
 
 if __name__ == "__main__":
-    os.environ["HF_HUB_OFFLINE"] = "1"
     main(sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parents[1]))

@@ -60,4 +60,4 @@ def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     light = "cli parents report.build rescore score_files judge.pairs judge.server replay notebook"
     light = [f"gridsearch.{name}" for name in (light + " dashboard.server").split()]
     assert loaded_by(f"import {', '.join(light)}") == []
-    assert loaded_by("import gridsearch.plan") == list(HEAVY)  # so that the check itself can fail
+    assert loaded_by("import torch") == ["torch"]  # so that the check itself can fail

@@ -315,7 +315,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(toy, tmp_path)
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
     moments = random.Random(0)
-    for _ in range(4):
+    for _ in range(3):
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
             for _ in range(moments.randint(1, 5)):
                 assert process.stdout.readline()
