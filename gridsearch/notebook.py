@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from gridsearch.deadline import deadline
-from gridsearch.errors import BadInput, Busy
+from gridsearch.errors import BadInput, Busy, GridsearchError
 from gridsearch.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.nearest import nearest
 from gridsearch.report.analysis import analyse
@@ -118,7 +118,7 @@ def _run(
     except BaseException as error:  # a cell that is interrupted, too
         try:
             _write_what_there_is(out)
-        except Exception as failure:
+        except (GridsearchError, OSError) as failure:
             error.add_note(f"Nor could the report be made: {failure}")
         raise
     _write_what_there_is(out)
