@@ -49,9 +49,9 @@ class Postgres:
         secret.write_text(PASSWORD)
         _own(self._folder, secret)
         options = ["--no-sync", "--no-instructions", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        place = ["-D", self._folder / "data", "-U", USER, f"--pwfile={secret}"]
         done = subprocess.run(
-            [*_as_postgres(), self._binaries / "initdb", "-D", self._folder / "data", "-U", USER]
-            + [f"--pwfile={secret}", *options],
+            [*_as_postgres(), self._binaries / "initdb", *place, *options],
             capture_output=True,
             text=True,
             cwd="/",
@@ -64,10 +64,10 @@ class Postgres:
         if self._process is not None:
             return
         options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
+        place = ["-D", self._folder / "data", "-p", str(self.port)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_as_postgres(), self._binaries / "postgres", "-D", self._folder / "data"]
-                + ["-p", str(self.port), *options],
+                [*_as_postgres(), self._binaries / "postgres", *place, *options],
                 stdout=log,
                 stderr=log,
                 cwd="/",

@@ -9,29 +9,17 @@ from functools import partial
 import sqlalchemy
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, _CachedStorage
 from optuna.storages._rdb.models import StudyModel
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
-from gridsearch.errors import BadInput, RunFailed
-from gridsearch.store.lost import PATIENCE, Waiting, said
+from gridsearch.errors import RunFailed
+from gridsearch.store.leading import Leading, leading
+from gridsearch.store.lost import PATIENCE, Waiting
 from gridsearch.store.patient import Patient
+from gridsearch.store.server import ANSWER, arguments, named, own_connection, rdb_of
 from gridsearch.store.url import PROXY_PORT, check_url, cleaned, is_proxy, parse_url, redacted
 
-ANSWER = 10  # seconds within which a server answers a new connection
-_TABLES = 0x677269647365  # the advisory lock under which the tables are made
+__all__ = ["PATIENCE", "Leading", "Patient", "connect", "leading", "rdb_of", "replace_study"]
 
-# A server that vanished without a word is noticed after a minute: three unanswered probes, or data that
-# nobody has received (https://www.postgresql.org/docs/current/libpq-connect.html).
-_POSTGRES = {
-    "connect_timeout": ANSWER,
-    "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-    "application_name": "gridsearch",
-}
-_MYSQL = {"connect_timeout": ANSWER, "read_timeout": 60, "write_timeout": 60}
+_TABLES = 0x677269647365  # the advisory lock under which the tables are made
 
 # It logs a lost connection with the statement and its values; `Waiting` says it better, and once.
 logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
@@ -80,7 +68,7 @@ def _open_proxy(url: str) -> tuple[BaseStorage, Callable[[], None]]:
 
 
 def _open_database(url: str) -> tuple[BaseStorage, Callable[[], None]]:
-    with _named(url), _making_tables(url):
+    with named(url), _making_tables(url):
         # Few connections: a thousand workers share the server's. Optuna fills braces in its URL.
         storage = RDBStorage(
             _rendered(url).replace("{", "{{").replace("}", "}}"),
@@ -88,7 +76,7 @@ def _open_database(url: str) -> tuple[BaseStorage, Callable[[], None]]:
                 "pool_pre_ping": True,
                 "pool_size": 1,
                 "max_overflow": 4,
-                "connect_args": _arguments(parse_url(url)),
+                "connect_args": arguments(parse_url(url)),
             },
         )
 
@@ -103,33 +91,6 @@ def _rendered(url: str) -> str:
     return parse_url(url).render_as_string(hide_password=False)
 
 
-def _arguments(url: sqlalchemy.URL) -> dict:
-    """What the user says in the URL's query stands."""
-    usual = _POSTGRES if url.get_backend_name() == "postgresql" else _MYSQL
-    return {key: value for key, value in usual.items() if key not in url.query}
-
-
-@contextlib.contextmanager
-def _named(url: str) -> Iterator[None]:
-    """What a driver says of a first connection, as an error that shows no password."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise RunFailed(
-            "The database cannot be opened.",
-            where=redacted(url),
-            why=cleaned(said(error), url),
-            fix="Check that it runs there, and its user, password and name.",
-        ) from None
-    except RuntimeError as error:  # Optuna's, of its tables' version
-        raise RunFailed(
-            "The database is of another version of Optuna.",
-            where=redacted(url),
-            why=cleaned(" ".join(str(error).split()), url),
-            fix="Use another database, or bring its tables up with `optuna storage upgrade`.",
-        ) from None
-
-
 @contextlib.contextmanager
 def _making_tables(url: str) -> Iterator[None]:
     """Two that make the tables at once would each find them half made: one goes after the other."""
@@ -139,43 +100,6 @@ def _making_tables(url: str) -> Iterator[None]:
         else:
             connection.exec_driver_sql(f"SELECT GET_LOCK('gridsearch-tables-{_TABLES}', 60)")
         yield
-
-
-@contextlib.contextmanager
-def own_connection(url: sqlalchemy.URL, name: str = "gridsearch") -> Iterator[sqlalchemy.Connection]:
-    """A connection beside any pool; what it has locked is free when it ends.
-
-    Args:
-        name: that the database's list of sessions shows, at most 63 characters of ASCII.
-    """
-    arguments = _arguments(url)
-    if "application_name" in arguments:
-        arguments["application_name"] = name
-    engine = sqlalchemy.create_engine(
-        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments
-    )
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def rdb_of(storage: BaseStorage) -> RDBStorage:
-    """The database inside a storage.
-
-    Raises:
-        BadInput: it is reached through a proxy.
-    """
-    inner = storage.inner if isinstance(storage, Patient) else storage
-    inner = inner._backend if isinstance(inner, _CachedStorage) else inner
-    if not isinstance(inner, RDBStorage):
-        raise BadInput(
-            "This needs the database itself.",
-            why="The study is reached through a proxy, which only workers may use.",
-            fix="Give the database's own URL: postgresql+psycopg:// or mysql+pymysql://.",
-        )
-    return inner
 
 
 def replace_study(storage: BaseStorage, new: str, old: str) -> None:

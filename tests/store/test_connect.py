@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import pytest
 
-from gridsearch.errors import BadInput, RunFailed
-from gridsearch.store.connect import connect, rdb_of, replace_study
+from gridsearch.errors import BadInput, Busy, RunFailed
+from gridsearch.store.connect import connect, leading, rdb_of, replace_study
 from tests.postgres import PASSWORD
 
 
@@ -79,3 +79,43 @@ def test_a_study_takes_the_place_of_another_and_leaves_nothing_of_it(database):
 def test_a_proxy_is_no_database():
     with pytest.raises(BadInput, match="needs the database itself"):
         rdb_of(optuna.storages.InMemoryStorage())
+
+
+def test_one_run_leads_a_study_and_a_second_is_told_who(database):
+    with leading(database, "one") as first:
+        assert first.still()
+        with (
+            pytest.raises(Busy, match=r"(?s)Another run leads.*process \d+, since 20"),
+            leading(database, "one"),
+        ):
+            pass
+        with leading(database, "another"):
+            pass
+    with connect(database) as storage, leading(storage, "one"):
+        pass
+
+
+def test_who_led_a_server_that_was_started_again_leads_on_unless_another_does(postgres, database):
+    with leading(database, "one", patience=20) as first:
+        postgres.stop()
+        postgres.start()
+        assert first.still()
+        postgres.stop()
+        postgres.start()
+        with leading(database, "one"):
+            assert not first.still()
+        assert first.still()
+
+
+def test_a_leader_s_own_session_that_was_left_behind_is_ended(postgres, database):
+    with leading(database, "one", patience=20) as first:
+        # as after a cut cable: the server holds the session, and this side has none
+        first._connection, left = None, first._connection
+        assert first.still()
+        assert postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)]
+        del left
+
+
+def test_a_proxy_does_not_lead():
+    with pytest.raises(BadInput, match="needs the database itself"), leading("grpc://127.0.0.1:1", "one"):
+        pass
