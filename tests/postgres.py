@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,6 +38,8 @@ class Postgres:
     def __init__(self, folder: Path, binaries: Path):
         self._folder, self._binaries = folder, binaries
         self._process: subprocess.Popen | None = None
+        # The server is told to end with its parent, by which Linux means the thread that began it.
+        self._parent = ThreadPoolExecutor(1)
         self.port = _free_port()
 
     def url(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
@@ -66,13 +69,14 @@ class Postgres:
         options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
         place = ["-D", self._folder / "data", "-p", str(self.port)]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = self._parent.submit(
+                subprocess.Popen,
                 [*_as_postgres(), self._binaries / "postgres", *place, *options],
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-            )
+            ).result()
         self._wait()
 
     def stop(self) -> None:
@@ -130,7 +134,7 @@ def _free_port() -> int:
 def _as_postgres() -> list[str]:
     """The server refuses to run as root; it ends with the tests, however those end."""
     if os.getuid():
-        return []
+        return ["setpriv", "--pdeathsig=INT", "--"] if shutil.which("setpriv") else []
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=INT", "--"]
 
 
