@@ -61,7 +61,3 @@ class StorageLost(MustStop):
 
 class Busy(RunFailed):
     """The run did not start: another one works in its folder. What is there is the other's."""
-
-
-class StorageLost(RunFailed):
-    """The database did not answer for as long as was waited for it. What it holds is whole."""
