@@ -35,7 +35,8 @@ LEAST_SETTINGS = 3  # a last line with fewer is part of a prompt
 # over is never looked at again, so that a hostile line takes no longer than another.
 _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
 _RNG = {"cpu": "CPU", "gpu": "NV"}
-_REDUCED = re.compile(r"(?:, |^)Reduced from: (\d{1,6})x(\d{1,6})$")
+REDUCED = "Reduced from"
+_REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 512 * 1024 * 1024  # of a picture's file: a WebP is read whole
@@ -127,7 +128,7 @@ def written(text: Infotext) -> str:
 
 def as_reduced(text: str, size: tuple[int, int]) -> str:
     """The text of a picture that is kept smaller than it was drawn, which was `size` (width, height)."""
-    return f"{text}{', ' if text else ''}Reduced from: {size[0]}x{size[1]}"
+    return f"{text}{', ' if text else ''}{REDUCED}: {size[0]}x{size[1]}"
 
 
 def _quoted(value: str) -> str:
@@ -208,7 +209,7 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     Raises:
         BadInput: as `parameters_of`.
     """
-    found = _REDUCED.search(parameters_of(path) or "")
+    found = _REDUCED_FROM.search(parameters_of(path) or "")
     return (int(found[1]), int(found[2])) if found else None
 
 
