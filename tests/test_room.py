@@ -91,6 +91,13 @@ def test_a_reduced_picture_has_its_name_its_text_and_says_what_it_was(tmp_path, 
     assert reduced_from(tmp_path / trials[0].pictures[0]) is None
 
 
+def test_a_picture_that_is_small_as_it_was_drawn_stays_as_it_is(tmp_path):
+    name = put(tmp_path, "images/x.png", ENCODERS["png"](PIXELS[:, :SMALL], "a"))
+    before = (tmp_path / name).read_bytes()
+    keep_room(tmp_path, [draw(tmp_path, 0), Ended(1, True, 0.0, 9.0, (name,), ())], Images(full=1), 0)
+    assert (tmp_path / name).read_bytes() == before
+
+
 def test_what_is_reduced_already_is_not_opened_again(tmp_path, monkeypatch):
     trials = [draw(tmp_path, number, written_as=end) for number, end in enumerate(("png", "png", "webp"))]
     keep_room(tmp_path, trials, Images(full=1), 0)
@@ -207,7 +214,7 @@ def test_without_a_table_nothing_is_touched(tmp_path):
 # -- of a study
 
 
-def test_trials_of_a_study_are_ranked_as_they_ended_and_scores_of_small_pictures_stay(tmp_path):
+def test_trials_of_a_study_are_ranked_by_their_rows(tmp_path):
     folder = stored_run(tmp_path / "run")
     trials = ended(store.read_study(folder).trials)
     assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
