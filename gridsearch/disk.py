@@ -24,6 +24,7 @@ from gridsearch.values import least_and_most
 BYTES_PER_PIXEL = {"png": 1.6, "webp": 1.25}
 # Noise cannot be packed: three bytes a pixel and a little, whatever the format.
 MOST_PER_PIXEL, MOST_BESIDE, MOST_PER_CHARACTER = 3.01, 8_192, 8
+LARGE = 1024 * 1024  # pixels of a picture that is larger than any thumbnail and any cell
 SMALL = 256  # px, the longer side of a picture that is kept small
 SMALL_BYTES_PER_PIXEL = {"png": 1.35, "webp": 1.1}  # measured: with less to a pixel that is like the next
 
@@ -127,8 +128,10 @@ def _filled(
     """The same with the pictures of so many trials in full, those of the others reduced."""
     render = experiment.render
     small = (parts.trials - full) * cases
-    large = full * cases + others
-    if max(render.width, render.height) <= 2 * SMALL:  # thumbnails are made of these as they are
+    large, pixels = full * cases + others, render.width * render.height
+    if parts.most is not None:
+        pixels = LARGE  # a cap is kept without a look at how small pictures are drawn
+    elif max(render.width, render.height) <= 2 * SMALL:  # thumbnails are made of these as they are
         small, large = small + large, 0
     traced = others + parts.trials * cases if render.trace and films else 0
     return replace(
@@ -137,7 +140,7 @@ def _filled(
         pictures=full * cases * picture_bytes(experiment),
         reduced=(parts.trials - full) * cases * small_bytes(experiment),
         traces=traced * _trace_bytes(experiment),
-        report=report_bytes(large, small),
+        report=report_bytes(large, small, pixels),
     )
 
 
@@ -174,11 +177,16 @@ def small_bytes(experiment: Experiment) -> int:
     return int(scale**2 * render.width * render.height * SMALL_BYTES_PER_PIXEL[experiment.images.format])
 
 
-def report_bytes(full: int, small: int) -> int:
-    """Of tables, sheets, report, and what is kept to write it again, for so many pictures."""
+def report_bytes(full: int, small: int, pixels: int = LARGE) -> int:
+    """Of tables, sheets, report, and what is kept to write it again, for so many pictures.
+
+    Args:
+        pixels: of a picture; a tiny one has no thumbnail larger than itself, and fills a cell smoothly.
+    """
     images = full + small
-    shared = PAGE + min(images * THUMB, THUMBS)
-    return shared + full * KEPT_THUMBS + small * KEPT_SMALL_THUMBS + images * CELL
+    shared = PAGE + min(images * min(THUMB, pixels), THUMBS)
+    kept = full * KEPT_THUMBS + small * min(KEPT_SMALL_THUMBS, 2 * pixels)
+    return shared + kept + images * min(CELL, 6 * pixels)
 
 
 def _trace_bytes(experiment: Experiment) -> int:
