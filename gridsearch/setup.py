@@ -145,7 +145,7 @@ def draw_parent(
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
     for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):
-        row = keep(setup.out, f"references/{name}.", drawn, sampling, origin)
+        row = keep(setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format)
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 

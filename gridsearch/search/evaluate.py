@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
+
+from gridsearch.disk import most_bytes, picture_bytes
+from gridsearch.experiment import Experiment
 from gridsearch.failures import Stamp, named, require_free, require_unchanged, stamps
 from gridsearch.judging import failure_notes
-from gridsearch.plan import image_bytes
+from gridsearch.room import ended, keep_room
 from gridsearch.search.listener import Listener
 from gridsearch.search.race import Evaluate, OnRung
 from gridsearch.setup import Setup
@@ -47,7 +51,7 @@ def evaluation(role: str, name: str, order: Sequence[str], on: Easel) -> Evaluat
         missing = [cases[case] for case in order if case not in done]
         with named(setup.out):
             require_unchanged(on.files, on.before)
-            require_free(setup.out, len(missing) * image_bytes(setup.experiment.render))
+            require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
             listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
             run_trial(f"{name}{number:04}_", parameters, setup, missing, listener.image, noting)
 
@@ -60,6 +64,22 @@ def note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) 
         if name not in noted:
             noted.add(name)
             listener.note(text)
+
+
+def make_room(study: optuna.Study, out: Path, experiment: Experiment, times: int = 1) -> None:
+    """Keep the folder within what the experiment allows it, before images are drawn.
+
+    Args:
+        times: how often all cases are drawn before the next call.
+
+    Raises:
+        RunFailed: there is no room for them.
+    """
+    settings = experiment.images
+    if settings.full is None and settings.most is None:
+        return
+    coming = most_bytes(experiment.render, experiment.prompt) * times
+    keep_room(out, ended(study.get_trials(deepcopy=False)), settings, coming)
 
 
 def forget(setup: Setup) -> None:

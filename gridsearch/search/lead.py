@@ -28,7 +28,7 @@ from gridsearch.render.cases import Case, cases_of
 from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import check_of, orders, queue_checks
 from gridsearch.search.enough import narrow_enough
-from gridsearch.search.evaluate import note_failures
+from gridsearch.search.evaluate import make_room, note_failures
 from gridsearch.search.jobs import enqueue_pieces, fingerprints_of, missing_pieces, rows_of
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, Told, end_as, enqueue_missing, parameters_of, why_done
@@ -210,6 +210,7 @@ def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pie
         [row for row in known if row["model"] in models], [*lead.cases], lead.prepared.standard
     )
     if pieces or alone:
+        make_room(lead.study, lead.out, lead.experiment, len(models))
         study = store.references_of(lead.study)
         enqueue_pieces(study, pieces, alone)
         done = _drawn_pieces(lead, study)
@@ -288,6 +289,10 @@ def _filled(lead: Lead, trials: list[FrozenTrial], budget: Budget, proposing: bo
         trials = study.get_trials(deepcopy=False)
     below = to_release(trials, most)
     if below != queue.released(study):
+        begun = sum(
+            t.state == TrialState.RUNNING or t.number < below for t in trials if t.state in store.UNFINISHED
+        )
+        make_room(study, lead.out, lead.experiment, begun)
         queue.release(study, below)
     return most is None or most > 0
 
@@ -329,6 +334,8 @@ def _check(lead: Lead, facts: store.Facts, budget: Budget) -> None:
     checks = store.checks_of(lead.study)
     order = orders(facts.held_out, [*lead.cases.values()], facts.order)
     queue_checks(lead.study, checks, lead.out, lead.experiment, order)
+    waiting = sum(not trial.state.is_finished() for trial in checks.get_trials(deepcopy=False))
+    make_room(lead.study, lead.out, lead.experiment, waiting)
 
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:
         lead.listener.check(*check_of(trial), found)

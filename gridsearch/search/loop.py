@@ -76,6 +76,7 @@ def search(
     evaluate: Evaluate,
     on_trial: Callable[[Told], None],
     enough: Callable[[], str | None] = lambda: None,
+    make_room: Callable[[], None] = lambda: None,
 ) -> bool:
     """Run trials until the experiment or the budget is done; whether the search needs no further trial.
 
@@ -86,6 +87,7 @@ def search(
     Args:
         order: ids of the cases, as they are drawn.
         enough: why no further trial is needed, asked after each.
+        make_room: called before each trial.
 
     Raises:
         RunFailed: several trials in a row failed of the same kind.
@@ -97,6 +99,7 @@ def search(
     while (done := why_done(study, experiment, enough)) is None:
         if not budget.allows(study):
             return False
+        make_room()
         trial = _next_trial(study, experiment)
         told = draw_trial(study, trial, experiment, order, racing, evaluate)
         on_trial(told)

@@ -15,7 +15,7 @@ from gridsearch.merge.sources import Residence
 from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import REPEAT, orders, queue_checks, run_checks
 from gridsearch.search.enough import narrow_enough
-from gridsearch.search.evaluate import Easel, easel, evaluation, forget, note_failures
+from gridsearch.search.evaluate import Easel, easel, evaluation, forget, make_room, note_failures
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
@@ -67,7 +67,9 @@ def _run_study(
     store.save_facts(study, replace(facts, references=known or None, parents=kept))
 
     on = easel(setup, listener, prepared.files)
+    room = partial(make_room, study, setup.out, experiment)
     if missing:
+        room(len(experiment.reference_models()))
         known = draw_references(setup, known, listener.reference)
         note_failures(known, on.noted, listener)
     on = replace(on, setup=with_references(setup, known))
@@ -81,7 +83,7 @@ def _run_study(
     evaluate = evaluation("trial", "images/t", facts.order, on)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
     told = alarming(study, facts.experiment, listener.trial, listener.note)
-    if search(study, experiment, facts.order, budget, evaluate, told, enough):
+    if search(study, experiment, facts.order, budget, evaluate, told, enough, room):
         _check(study, facts, on, budget)
 
 
@@ -92,6 +94,7 @@ def _check(study: optuna.Study, facts: store.Facts, on: Easel, budget: Budget) -
     queue_checks(study, checks, on.setup.out, on.setup.experiment, order)
 
     def evaluate(role: str) -> Evaluate:
+        make_room(study, on.setup.out, on.setup.experiment)
         if role == REPEAT:
             forget(on.setup)
         return evaluation(role, "checks/c", order[role], on)
