@@ -7,7 +7,8 @@ Tables, sheet and report are made from it and can be made again at any time.
 import optuna
 
 from gridsearch.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.store.folder import FILE, has_study, in_place, locked, require_study
+from gridsearch.store.folder import FILE, has_study, in_place, require_study
+from gridsearch.store.holding import Held, locked
 from gridsearch.store.study import (
     CHECKS,
     DONE,
@@ -51,6 +52,7 @@ __all__ = [
     "WEIGHTS",
     "WHOLE",
     "Facts",
+    "Held",
     "Stored",
     "checks_of",
     "copied",

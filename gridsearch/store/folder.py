@@ -10,7 +10,7 @@ import filelock
 import optuna
 from sqlalchemy import URL
 
-from gridsearch.errors import BadInput, Busy, RunFailed
+from gridsearch.errors import BadInput, RunFailed
 
 FILE = "study.db"
 
@@ -64,25 +64,11 @@ def database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """One run a folder. The lock is the operating system's: it goes with the process, however that ends.
-
-    Raises:
-        Busy: another run has it.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(out / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise Busy(
-            "Another run is working in this folder.", where=out, fix="Wait for it, or use --out."
-        ) from None
-
-
-@contextlib.contextmanager
 def in_place(folder: Path) -> Iterator[None]:
-    """For what is added to a study from beside its run: while it lasts, no other study takes its place."""
+    """For what is added to a study from beside its run: while it lasts, no other study takes its place.
+
+    The lock is the operating system's, as are SQLite's own: a study.db is written on one machine only.
+    """
     with filelock.FileLock(folder / f".{FILE}.lock", timeout=60):
         yield
 
