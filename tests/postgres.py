@@ -40,7 +40,7 @@ class Postgres:
         self._process: subprocess.Popen | None = None
         # The server is told to end with its parent, by which Linux means the thread that began it.
         self._parent = ThreadPoolExecutor(1)
-        self.port = _free_port()
+        self.port = free_port()
 
     def url(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
         """As a user writes it; without a password where that is None."""
@@ -125,7 +125,7 @@ class Postgres:
                 time.sleep(0.03)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]

@@ -7,7 +7,8 @@ Tables, sheet and report are made from it and can be made again at any time.
 import optuna
 
 from gridsearch.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.store.folder import in_place, locked
+from gridsearch.store.folder import in_place
+from gridsearch.store.holding import Held, locked
 from gridsearch.store.place import FILE, STUDY, VARIABLE, Place, place_of, settle
 from gridsearch.store.study import (
     DONE,
@@ -56,6 +57,7 @@ __all__ = [
     "WEIGHTS",
     "WHOLE",
     "Facts",
+    "Held",
     "Place",
     "Stored",
     "checks_of",

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -51,6 +52,7 @@ def connect(
 
 def _open_proxy(url: str) -> tuple[BaseStorage, Callable[[], None]]:
     parsed = parse_url(url)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it would log each lost connection to the terminal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls it experimental
         proxy = GrpcStorageProxy(host=parsed.host, port=parsed.port or PROXY_PORT)

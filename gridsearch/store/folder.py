@@ -10,7 +10,7 @@ import filelock
 import optuna
 from sqlalchemy import URL, Connection, Engine, event
 
-from gridsearch.errors import BadInput, Busy, RunFailed
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.store.place import FILE
 
 
@@ -71,25 +71,11 @@ def _lock_at_once(engine: Engine) -> None:
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """One run a folder. The lock is the operating system's: it goes with the process, however that ends.
-
-    Raises:
-        Busy: another run has it.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(out / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise Busy(
-            "Another run is working in this folder.", where=out, fix="Wait for it, or use --out."
-        ) from None
-
-
-@contextlib.contextmanager
 def in_place(folder: Path) -> Iterator[None]:
-    """For what is added to a study from beside its run: while it lasts, no other study takes its place."""
+    """For what is added to a study from beside its run: while it lasts, no other study takes its place.
+
+    The lock is the operating system's, as are SQLite's own: a study.db is written on one machine only.
+    """
     with filelock.FileLock(folder / f".{FILE}.lock", timeout=60):
         yield
 

@@ -1,14 +1,16 @@
 """A shared study: opened, led by one, replaced whole."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
+from optuna.storages._grpc.server import make_server
 
 from gridsearch.errors import BadInput, Busy, RunFailed
 from gridsearch.store.connect import connect, leading, rdb_of, replace_study
-from tests.postgres import PASSWORD
+from tests.postgres import PASSWORD, free_port
 
 
 def test_a_study_is_kept_and_found_again(database):
@@ -118,4 +120,39 @@ def test_a_leader_s_own_session_that_was_left_behind_is_ended(postgres, database
 
 def test_a_proxy_does_not_lead():
     with pytest.raises(BadInput, match="needs the database itself"), leading("grpc://127.0.0.1:1", "one"):
+        pass
+
+
+def start_later(storage, port: int):
+    time.sleep(0.5)
+    proxy = make_server(storage, "127.0.0.1", port)
+    proxy.start()
+    return proxy
+
+
+def test_a_worker_behind_a_proxy_waits_for_it_and_sees_the_same_study(database):
+    """The proxy is stopped and started again in between."""
+    told, port = [], free_port()
+    with connect(database) as storage:
+        study = optuna.create_study(study_name="one", storage=storage)
+        proxy = make_server(storage, "127.0.0.1", port)
+        proxy.start()
+        with connect(f"grpc://127.0.0.1:{port}", patience=30, on_wait=told.append) as far:
+            trial = far.create_new_trial(study._study_id)
+            proxy.stop(grace=None).wait()
+            later = ThreadPoolExecutor(1).submit(start_later, storage, port)
+            far.set_trial_user_attr(trial, "rung 0000", {"images": [1]})
+            assert far.set_trial_state_values(trial, optuna.trial.TrialState.COMPLETE, [0.5])
+            with pytest.raises(BadInput, match="needs the database itself"):
+                replace_study(far, "one", "two")
+            far.remove_session()
+        later.result().stop(grace=None).wait()
+        (kept,) = study.trials
+    assert (kept.value, kept.user_attrs) == (0.5, {"rung 0000": {"images": [1]}})
+    assert told[0].startswith("The database does not answer")
+
+
+def test_a_proxy_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("gridsearch.store.connect.ANSWER", 0.2)
+    with pytest.raises(RunFailed, match="proxy does not answer"), connect(f"grpc://127.0.0.1:{free_port()}"):
         pass
