@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch import store
 from gridsearch.experiment import Experiment
 from gridsearch.files import write_atomic
+from gridsearch.gathering import gather, rows_of
 from gridsearch.judgements import judgements_of
 from gridsearch.report.checked import with_held_out, with_roles
 from gridsearch.report.results import METRICS, Results
@@ -26,12 +27,15 @@ JUDGED = ("verdict", "defect", *METRICS, "dial", "reason", *DRAWN)
 
 
 def load_results(folder: Path) -> Results:
-    """Everything a results folder holds, finished or not.
+    """Everything a results folder holds, finished or not; what workers elsewhere have drawn is fetched.
 
     Raises:
         BadInput: the folder holds no study.
+        RunFailed: the database, or where the images lie, does not answer.
     """
-    return results_of(store.read_study(folder), folder)
+    stored = store.read_study(folder)
+    gather(folder, rows_of(stored))
+    return results_of(stored, folder)
 
 
 def results_of(stored: store.Stored, folder: Path) -> Results:

@@ -21,6 +21,7 @@ from gridsearch.ends import pure_models
 from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named, require_some_luck
+from gridsearch.gathering import gather
 from gridsearch.judging import idle_notes
 from gridsearch.outcome import Outcome
 from gridsearch.references import judged_references, standard_of
@@ -116,11 +117,15 @@ def lead(
     for note in notes_on(prepared):
         listener.note(note)
     with (
-        store.locked(out),
-        store.led(out) as still,
+        store.locked(out, listener.note) as held,
+        store.led(out) as leading,
         named(out),
         study_of(prepared, out, listener, shared=True) as study,
     ):
+
+        def still() -> bool:
+            return held.still() and leading()
+
         watch = Watch(queue.MISSED * pace, retries)
         queue.begin(study, pace)
         why = "the run was stopped"
@@ -140,7 +145,9 @@ def _lead(lead: Lead, budget: Budget) -> None:
         enqueue_missing(study, lead.experiment)
     _take_up(lead)
     earlier = store.load_facts(study)
-    known = [row for row in earlier.references or [] if (lead.out / row["file"]).is_file()]
+    known = earlier.references or []
+    gather(lead.out, known)
+    known = [row for row in known if (lead.out / row["file"]).is_file()]
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
     pieces = list(missing_pieces(known, lead.experiment.reference_models(), [*lead.cases.values()]))
@@ -218,6 +225,7 @@ def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pie
         asked = {(model, case) for model, ids in pieces for case in ids}
         new = [row for row in rows_of(done) if (row["model"], id_of(row)) in asked]
         if new:
+            gather(lead.out, new)
             known, standard = judged_references(lead.out, known + new, models, cases, lead.prepared.standard)
             note_failures(known, set(), lead.listener)
     for note in idle_notes(standard):

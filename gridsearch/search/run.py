@@ -8,6 +8,7 @@ import optuna
 
 from gridsearch import store
 from gridsearch.ends import parent_fingerprint, pure_models
+from gridsearch.errors import MustStop
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named
 from gridsearch.judging import idle_notes
@@ -24,6 +25,8 @@ from gridsearch.setup import Setup, draw_references, load_setup, with_references
 from gridsearch.units import size
 from gridsearch.weights import adapter_notes
 
+TAKEN = "Leave it to that one; or stop it, and give the same command again."
+
 
 def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
     """Run the experiment read from `file` into `out`, or resume it there.
@@ -35,8 +38,12 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     earlier = store.read_study(out) if store.has_study(out) else None
     prepared = prepare(experiment, file, out, listener, earlier)
     setup = loaded(prepared, out, listener)
-    with store.locked(out), named(out), study_of(prepared, out, listener) as study:
-        _run_study(study, prepared, setup, budget, listener)
+    with (
+        store.locked(out, listener.note) as held,
+        named(out),
+        study_of(prepared, out, listener) as study,
+    ):
+        _run_study(study, prepared, setup, budget, listener, held)
 
 
 def loaded(prepared: Prepared, out: Path, listener: Listener) -> Setup:
@@ -50,7 +57,12 @@ def loaded(prepared: Prepared, out: Path, listener: Listener) -> Setup:
 
 
 def _run_study(
-    study: optuna.Study, prepared: Prepared, setup: Setup, budget: Budget, listener: Listener
+    study: optuna.Study,
+    prepared: Prepared,
+    setup: Setup,
+    budget: Budget,
+    listener: Listener,
+    held: store.Held,
 ) -> None:
     """Draw the references that are not there yet, search, then check what was found."""
     experiment, facts = setup.experiment, prepared.facts
@@ -67,9 +79,8 @@ def _run_study(
     store.save_facts(study, replace(facts, references=known or None, parents=kept))
 
     on = easel(setup, listener, prepared.files)
-    room = partial(make_room, study, setup.out, experiment)
     if missing:
-        room(len(experiment.reference_models()))
+        make_room(study, setup.out, experiment, len(experiment.reference_models()))
         known = draw_references(setup, known, listener.reference)
         note_failures(known, on.noted, listener)
     on = replace(on, setup=with_references(setup, known))
@@ -82,8 +93,14 @@ def _run_study(
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     evaluate = evaluation("trial", "images/t", facts.order, on)
     enough = partial(narrow_enough, study, setup.out, experiment.search.width)
+
+    def ready() -> None:
+        if not held.still():
+            raise MustStop("Another machine has taken over this folder.", where=setup.out, fix=TAKEN)
+        make_room(study, setup.out, experiment)
+
     told = alarming(study, facts.experiment, listener.trial, listener.note)
-    if search(study, experiment, facts.order, budget, evaluate, told, enough, room):
+    if search(study, experiment, facts.order, budget, evaluate, told, enough, ready):
         _check(study, facts, on, budget)
 
 
