@@ -16,10 +16,13 @@ from gridsearch.errors import Busy
 from gridsearch.store import holding
 
 # A process that has the folder until its input ends; on another machine where a name for that is given.
+# It loads the one module, without Optuna, which takes a second.
 HOLD = """
-import socket, sys
+import importlib.util, socket, sys
 from pathlib import Path
-from gridsearch.store import holding
+module = importlib.util.spec_from_file_location("holding", sys.argv[3])
+holding = sys.modules["holding"] = importlib.util.module_from_spec(module)
+module.loader.exec_module(holding)
 folder, host, holding.LEASE, holding.BEAT = Path(sys.argv[1]), sys.argv[2], 1.0, 0.2
 if host:
     socket.gethostname = lambda: host
@@ -33,7 +36,9 @@ with holding.locked(folder) as held:
 @contextmanager
 def held_elsewhere(folder: Path, host: str = "") -> Iterator[subprocess.Popen]:
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, host], stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, host, holding.__file__], stdin=pipe, stdout=pipe, text=True
+    )
     with process:
         assert process.stdout.readline() == "held\n"
         yield process

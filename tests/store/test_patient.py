@@ -57,6 +57,7 @@ def gone() -> StorageInternalError:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     monkeypatch.setattr("gridsearch.store.lost.SHORTEST", 0.05)
+    monkeypatch.setattr("gridsearch.store.lost.LONGEST", 0.4)
 
 
 @pytest.mark.parametrize("ending", ["stop", "crash"])
@@ -76,9 +77,9 @@ def test_a_server_that_goes_away_in_mid_use_loses_nothing(postgres, database, en
             return beats
 
         def record() -> None:
-            for number in range(60):
+            for number in range(40):
                 storage.set_trial_user_attr(trial, f"rung {number:04}", {"images": [number]})
-                if number == 30:
+                if number == 20:
                     getattr(postgres, ending)()
                     threading.Timer(0.6, postgres.start).start()
 
@@ -90,7 +91,7 @@ def test_a_server_that_goes_away_in_mid_use_loses_nothing(postgres, database, en
                 stop.set()
             beats = beating.result()
         kept = storage.get_trial(trial)
-    assert [kept.user_attrs[f"rung {n:04}"]["images"] for n in range(60)] == [[n] for n in range(60)]
+    assert [kept.user_attrs[f"rung {n:04}"]["images"] for n in range(40)] == [[n] for n in range(40)]
     assert kept.system_attrs["beat"] == beats
     assert told[0] == "The database does not answer; trying again for up to 60 s."
     assert told[1].startswith("The database is back after ")
