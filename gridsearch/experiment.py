@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.errors import BadInput
 from gridsearch.files import from_home
+from gridsearch.images import Images
 from gridsearch.nearest import nearest
 from gridsearch.prompts import Prompt, read_prompts
 from gridsearch.recipe import Components, Model, PredictionType, Recipe
@@ -96,6 +97,7 @@ class Experiment(Recipe):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
     render: Render = Render()
+    images: Images = Images()
     prompt: tuple[Prompt, ...] = Field(min_length=1)
     score: Scoring = Scoring()
     search: Search = Search()
@@ -213,6 +215,7 @@ TABLES = {
     "models": Model,
     "components": Components,
     "render": Render,
+    "images": Images,
     "prompt": Prompt,
     "score": Scoring,
     "score.thresholds": Thresholds,

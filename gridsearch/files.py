@@ -1,5 +1,6 @@
 """Where files go: written so that a reader, or a crash, never sees half of one; and the cache folder."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from gridsearch.errors import BadInput
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write beside `path`, flush to disk, then rename over it.
+    """Write beside `path`, flush to disk, rename over it, and flush the folder: a power cut takes neither.
 
     The part has a fixed name, so that what a kill leaves behind is overwritten by the next try. It is in
     the same folder because a rename is atomic only within one file system. Text is written as UTF-8 with
@@ -24,6 +25,21 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk: those of new files, and of files that were renamed or removed."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows keeps names without being asked
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that does not do this for folders
+            raise
+    finally:
+        os.close(opened)
 
 
 def from_home(path: Path | str) -> Path:

@@ -4,14 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+
+import numpy as np
 
 from gridsearch.files import write_atomic
+from gridsearch.images import Format
 from gridsearch.outcome import case_row
 from gridsearch.recipe import Recipe
 from gridsearch.render.draw import Drawn
+from gridsearch.render.formats import ENCODERS
 from gridsearch.render.infotext import parameters_text
-from gridsearch.render.png import png_bytes
 from gridsearch.render.sampling import Sampling
 
 
@@ -36,21 +39,34 @@ def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
 
 
-def keep(out: Path, name: str, drawn: Drawn, sampling: Sampling, origin: Origin) -> dict:
+def keep(
+    out: Path, name: str, drawn: Drawn, sampling: Sampling, origin: Origin, written_as: Format = "png"
+) -> dict:
     """Write an image into a results folder; its row, not yet judged.
+
+    A file of the same name and another format is what a kill left of it before the format was changed.
 
     Args:
         name: the folder, and whose image it is with the mark that parts it from the case's name after it:
             `images/t0007_`, `references/base.`.
     """
-    file = f"{name}{drawn.case.id}.png"
-    stem = Path(file).stem
+    whole = f"{name}{drawn.case.id}"
+    stem = PurePath(whole).name
     text = parameters_text(drawn.case, sampling, **vars(origin))
-    write_atomic(out / file, png_bytes(drawn.pixels, text))
-    film = None if drawn.film is None else f"traces/{stem}.png"
-    if film:
-        write_atomic(out / film, png_bytes(drawn.film, text))
+    file = _write(out, whole, drawn.pixels, text, written_as)
+    film = None
+    if drawn.film is not None:
+        film = _write(out, f"traces/{stem}", drawn.film, text, written_as)
         trace = json.dumps(drawn.trace.as_row())
         write_atomic(out / f"traces/{stem}.json", trace.encode())
     digest = hashlib.blake2b(drawn.pixels.tobytes(), digest_size=8).hexdigest()
     return case_row(drawn.case, sampling.prediction_type, drawn, digest, file, film)
+
+
+def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Format) -> str:
+    """The file's name, relative to the results folder."""
+    for other in ENCODERS.keys() - {written_as}:
+        (out / f"{name}.{other}").unlink(missing_ok=True)
+    file = f"{name}.{written_as}"
+    write_atomic(out / file, ENCODERS[written_as](pixels, text))
+    return file

@@ -1,7 +1,6 @@
 """What a run will do, and whether it can, known without rendering."""
 
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from gridsearch import store
 from gridsearch.dependence import dependent_notes, require_dependent
+from gridsearch.disk import Disk, disk_of
 from gridsearch.drawing import provenance, sampling_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
@@ -32,8 +32,6 @@ from gridsearch.units import size
 from gridsearch.values import choices_of
 from gridsearch.weights import Reading, Weights, adapter_notes, open_weights
 
-# A PNG of a drawn picture takes about this many bytes a pixel (1.1 to 1.9 on published SDXL renders).
-PNG_BYTES_PER_PIXEL = 1.6
 USUAL_BATCH = 8  # where the run will find out what fits
 
 
@@ -66,8 +64,7 @@ class Plan:
         int  # images at most that check what was found: the leaders' on held-out prompts, the best's again
     )
     references: int
-    disk: int
-    disk_free: int
+    disk: Disk
     memory: Memory
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
@@ -113,7 +110,7 @@ def make_plan(
     fewest, trials = expected_trials(experiment)
     cases, held_out, checks = _cases(experiment, trials)
     references = (cases + held_out) * len(experiment.reference_models())
-    disk, disk_free = require_disk(experiment, folder)
+    disk = require_disk(experiment, folder)
     memory = _memory(experiment, weights)
     _require_memory(memory)
     if timed:
@@ -131,7 +128,6 @@ def make_plan(
         checks=checks,
         references=references,
         disk=disk,
-        disk_free=disk_free,
         memory=memory,
         seconds=time.of(trials, trials * cases + references + checks),
         fewest_seconds=time.of(fewest, fewest * cases + references + checks),
@@ -154,26 +150,16 @@ def _cases(experiment: Experiment, trials: int) -> tuple[int, int, int]:
     return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
 
 
-def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
-    """The bytes that the experiment's images take, and the bytes that are free.
+def require_disk(experiment: Experiment, folder: Path) -> Disk:
+    """What the run will take of the disk.
 
     Raises:
-        BadInput: the first is more than the second.
+        BadInput: that is more than is free, or than its own cap.
     """
-    render = experiment.render
     trials = planned_trials(experiment)
     cases, held_out, checks = _cases(experiment, trials)
-    images = trials * cases + (cases + held_out) * len(experiment.reference_models()) + checks
-    needed = int(images * render.width * render.height * PNG_BYTES_PER_PIXEL)
-    free = shutil.disk_usage(_existing(folder)).free
-    if needed > free:
-        raise BadInput(
-            f"The disk is too small: {images:,} images take about {size(needed)}.",
-            where=_existing(folder),
-            why=f"{size(free)} are free.",
-            fix="Free some space, use --out on another disk, or search fewer ratios.",
-        )
-    return needed, free
+    references = (cases + held_out) * len(experiment.reference_models())
+    return disk_of(experiment, folder, trials, cases, references, checks)
 
 
 # -- time
@@ -250,9 +236,3 @@ def _require_memory(memory: Memory) -> None:
                 why=f"{size(free)} are free.",
                 fix='Close other programs, or set render.dtype = "bfloat16".',
             )
-
-
-def _existing(folder: Path) -> Path:
-    """The nearest folder that is there: where a new one would be made."""
-    folder = folder.resolve()
-    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -1,6 +1,6 @@
 """Scores of a run's images, made again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from gridsearch.judging import Standard, failure_notes, idle_notes, judge, opene
 from gridsearch.outcome import Outcome, score_row
 from gridsearch.references import judged_references, standard_of
 from gridsearch.render.cases import Case, case_id, cases_of
+from gridsearch.render.infotext import reduced_from
 from gridsearch.score.image import read_image
 from gridsearch.scoring import Scoring
 from gridsearch.search.grow import order_of
@@ -27,6 +28,7 @@ def rescore(
 ) -> list[str]:
     """Score a run's stored images again, the references too; the study's values follow.
 
+    A picture that is kept small is no measure of what was drawn: its scores stay.
     Optuna does not change a finished trial, so a new study takes the place of the old one.
 
     Args:
@@ -50,7 +52,8 @@ def _rescore_locked(
     experiment = _experiment(facts.experiment, scoring, folder)
     by = opened(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
-    count = sum(len(store.images_of(trial)) for trial in (*stored.trials, *stored.checks))
+    drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
+    count = len(drawn)
     references = facts.references
     if references and not count:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if (folder / row["file"]).is_file()]
@@ -62,7 +65,8 @@ def _rescore_locked(
     else:
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
-    judged = partial(_judged_again, folder, known, standard, advance)
+    small = {file for file in drawn if reduced_from(folder / file)}
+    judged = partial(_judged_again, folder, known, standard, advance, small)
     order = order_of(facts)
     trials = [_rescored(trial, judged, order, experiment.search.objectives()) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
@@ -72,7 +76,14 @@ def _rescore_locked(
     facts = replace(facts, experiment=settings, references=references)
     store.write_study(folder, facts, trials, checks, stored.done)
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
-    return [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
+    notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
+    return notes + _reduced_notes(len(small), count)
+
+
+def _reduced_notes(small: int, count: int) -> list[str]:
+    if not small:
+        return []
+    return [f"{small:,} of {count:,} images are kept small and were not scored again: their scores stay."]
 
 
 def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:
@@ -102,9 +113,13 @@ def _judged_again(
     cases: Mapping[str, Case],
     standard: Standard,
     advance: Callable[[], None],
+    small: Collection[str],
     row: Mapping,
 ) -> dict:
-    """An image's row with the scores that it has today."""
+    """An image's row with the scores that it has today; those of a small one stay."""
+    if row["file"] in small:
+        advance()
+        return dict(row)
     pixels = read_image(folder / row["file"])
     again = with_values(row, standard.scorers, pixels, cases[case_id(row["prompt_id"], row["seed"])])
     advance()

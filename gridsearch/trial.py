@@ -28,7 +28,7 @@ def run_trial(
     on_image: Callable[[Case, Score], None],
     on_rung: Callable[[list[dict], Mapping[str, float]], bool],
 ) -> None:
-    """Merge the parents at `parameters`, draw the cases, judge every image, keep it as a PNG.
+    """Merge the parents at `parameters`, draw the cases, judge every image, keep it.
 
     Args:
         name: the folder of its images and the beginning of their names, `images/t0007_`.
@@ -49,7 +49,7 @@ def run_trial(
     one_by_one = Lock()  # plug-in scorers need not know of threads
 
     def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
-        row = keep(setup.out, name, drawn, sampling, origin)
+        row = keep(setup.out, name, drawn, sampling, origin, experiment.images.format)
         with one_by_one:
             began = time.perf_counter()
             row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)

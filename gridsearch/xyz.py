@@ -19,7 +19,14 @@ from PIL import Image, ImageDraw
 
 from gridsearch.errors import BadInput
 from gridsearch.files import write_atomic
-from gridsearch.render.infotext import Infotext, parameters_of, read_parameters, written
+from gridsearch.render.infotext import (
+    REDUCED,
+    Infotext,
+    parameters_of,
+    read_parameters,
+    reduced_from,
+    written,
+)
 from gridsearch.render.png import png_bytes
 from gridsearch.report.answer import Answer
 from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
@@ -198,7 +205,10 @@ def _write(
 
 
 def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone: Gone) -> Image.Image:
-    """The picture as it is; black, as the web UI leaves it, where none was drawn or it is gone."""
+    """The picture as it is; black, as the web UI leaves it, where none was drawn or it is gone.
+
+    One that is kept small is enlarged to what it was: a grid's cells are of one size.
+    """
     if picture is None:
         return Image.new("RGB", size)
     path = _path(picture, results)
@@ -207,6 +217,8 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
     except BadInput:
         gone(picture.file)
         return Image.new("RGB", size)
+    if reduced_from(path) == size:
+        return image.resize(size, Image.Resampling.LANCZOS)
     if image.size != size:
         raise BadInput(
             "The pictures are not of one size, as an X/Y/Z grid wants them.",
@@ -238,7 +250,7 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
             why="the grid's name holds cfg and steps, which are read from its text",
             fix="Put the file back as the run wrote it.",
         )
-    settings = {key: value for key, value in text.settings.items() if key != "Recipe"}
+    settings = {key: value for key, value in text.settings.items() if key not in ("Recipe", REDUCED)}
     settings |= {
         "Seed": str(sheet.rows[0].seed),
         "Script": "X/Y/Z plot",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gridsearch import xyz
 from gridsearch.errors import BadInput
-from gridsearch.render.infotext import parameters_of, read_parameters
+from gridsearch.render.infotext import as_reduced, parameters_of, read_parameters
 from gridsearch.render.png import png_bytes
 from gridsearch.report.analysis import analyse
 from gridsearch.score.cells import cut
@@ -96,6 +96,20 @@ def test_a_grid_with_too_many_pixels_is_several_each_with_the_references(night, 
     files = list(write_grids(*night, tmp_path, prompts=["p0"]))
     assert len(files) == 2 * len(SEEDS)  # ratios 0 and 0.5, then 1
     assert [Image.open(file).width for file in files[:2]] == [3.75 * SIDE, 2.75 * SIDE]
+
+
+def test_a_picture_that_is_kept_small_is_enlarged_to_what_it_was(night, tmp_path):
+    results, answer = night
+    small = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    text = as_reduced(SAID.format(11), (SIDE, SIDE))
+    (results.folder / "images/reduced.png").write_bytes(png_bytes(small, text))
+    files = ["images/reduced.png", *results.images["file"][1:]]
+    shown = replace(results, images=results.images.assign(file=files))
+    file = next(write_grids(shown, answer, tmp_path))
+    cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(file), file)}
+    assert cells[0, 1].shape == (SIDE, SIDE, 3)
+    assert (cells[0, 1] == (200, 100, 50)).all()
+    assert "Reduced from" not in parameters_of(file)
 
 
 def test_what_cannot_be_a_grid_is_refused(night, tmp_path):

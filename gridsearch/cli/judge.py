@@ -49,7 +49,7 @@ def judge(
         raise BadInput(
             "There is no pair to look at.",
             where=folder,
-            why="the trials have no two different pictures of the same prompt and seed",
+            why="the trials have no two different pictures in full of the same prompt and seed",
         )
     page = (folder / "report.html").resolve()
     session = Session(folder, chosen, number)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from gridsearch.errors import BadInput
+from gridsearch.render.infotext import reduced_from
 from gridsearch.report.answer import Answer
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
@@ -153,13 +155,13 @@ def _least(items: list, key, rng: np.random.Generator):
 
 
 def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[tuple, tuple]]:
-    """Couple of trials -> case -> its prompt, and each one's file and digest, where both files are there."""
+    """Couple of trials -> case -> its prompt, and each one's file and digest, where both are whole."""
     images = results.images[results.images["trial"].isin(trials)]
     files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
     prompts = {}
     for row in images.to_dict("records"):
         file = within(results.folder, str(row["file"]))
-        if file is not None and file.is_file():
+        if file is not None and file.is_file() and not _is_small(file):
             case = (row["prompt_id"], int(row["seed"]))
             prompts[case] = str(row["prompt"])
             files.setdefault(case, {})[int(row["trial"])] = (file, row.get("digest"))
@@ -171,6 +173,13 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
         }
         for couple in combinations(sorted(trials), 2)
     }
+
+
+def _is_small(file: Path) -> bool:
+    """Whether it is kept smaller than it was drawn, which a person would see at once."""
+    with suppress(BadInput):  # whatever is wrong with it is said when it is shown
+        return reduced_from(file) is not None
+    return False
 
 
 def _same(a: tuple[Path, object], b: tuple[Path, object]) -> bool:

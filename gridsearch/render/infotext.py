@@ -35,6 +35,8 @@ LEAST_SETTINGS = 3  # a last line with fewer is part of a prompt
 # over is never looked at again, so that a hostile line takes no longer than another.
 _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
 _RNG = {"cpu": "CPU", "gpu": "NV"}
+REDUCED = "Reduced from"
+_REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 512 * 1024 * 1024  # of a picture's file: a WebP is read whole
@@ -124,6 +126,11 @@ def written(text: Infotext) -> str:
     return "\n".join(lines)
 
 
+def as_reduced(text: str, size: tuple[int, int]) -> str:
+    """The text of a picture that is kept smaller than it was drawn, which was `size` (width, height)."""
+    return f"{text}{', ' if text else ''}{REDUCED}: {size[0]}x{size[1]}"
+
+
 def _quoted(value: str) -> str:
     """As JSON where it would not be read back as it is. A1111 looks for comma, colon and line end only."""
     plain = value and value == value.strip() and not set(value) & set(',:"\n')
@@ -194,6 +201,16 @@ def parameters_of(path: Path) -> str | None:
     if text and len(text) > MAX_TEXT:
         raise BadInput(f"The picture's text is too long: {len(text):,} characters.", where=path)
     return text or None
+
+
+def reduced_from(path: Path) -> tuple[int, int] | None:
+    """The size (width, height) that a picture had, where it is kept smaller than it was drawn.
+
+    Raises:
+        BadInput: as `parameters_of`.
+    """
+    found = _REDUCED_FROM.search(parameters_of(path) or "")
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _user_comment(data: bytes) -> str:

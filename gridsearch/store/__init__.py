@@ -7,17 +7,21 @@ Tables, sheet and report are made from it and can be made again at any time.
 import optuna
 
 from gridsearch.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.store.folder import FILE, has_study, in_place, locked, require_study
+from gridsearch.store.folder import in_place
+from gridsearch.store.holding import Held, locked
+from gridsearch.store.place import FILE, STUDY, VARIABLE, Place, place_of, settle
 from gridsearch.store.study import (
-    CHECKS,
     DONE,
     JUDGEMENT,
-    STUDY,
     Stored,
     checks_of,
+    has_study,
     judgements_in,
+    led,
     open_study,
     read_study,
+    references_of,
+    require_study,
     stored,
     write_study,
 )
@@ -29,7 +33,9 @@ from gridsearch.store.trials import (
     WEIGHTS,
     WHOLE,
     copied,
+    fail,
     images_of,
+    kind_of,
     record_rung,
     rungs,
     rungs_of,
@@ -39,7 +45,6 @@ from gridsearch.store.trials import (
 from gridsearch.store.values import json_safe, tidy
 
 __all__ = [
-    "CHECKS",
     "DONE",
     "ENDED",
     "FILE",
@@ -48,29 +53,38 @@ __all__ = [
     "STUDY",
     "SUMMARY",
     "UNFINISHED",
+    "VARIABLE",
     "WEIGHTS",
     "WHOLE",
     "Facts",
+    "Held",
+    "Place",
     "Stored",
     "checks_of",
     "copied",
+    "fail",
     "has_study",
     "images_of",
     "in_place",
     "json_safe",
     "judgements_in",
+    "kind_of",
+    "led",
     "load_facts",
     "locked",
     "objectives_of",
     "open_study",
+    "place_of",
     "read_study",
     "record_rung",
+    "references_of",
     "remaining",
     "require_study",
     "rungs",
     "rungs_of",
     "save_facts",
     "seconds_of",
+    "settle",
     "stored",
     "tidy",
     "with_images",

@@ -1,14 +1,18 @@
 """Which pairs are asked: of the leaders, balanced, each once, never of equal pictures."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from gridsearch.errors import BadInput
 from gridsearch.judge import pairs as pairs_module
 from gridsearch.judge.pairs import choose_pairs, contest
+from gridsearch.render.infotext import as_reduced
+from gridsearch.render.png import png_bytes
 from gridsearch.report.analysis import analyse
 from gridsearch.report.tables import load_results
 
@@ -74,6 +78,16 @@ def test_what_was_judged_before_is_asked_last(results):
     assert set(couples(choose_pairs(later, (0, 3, 4), 8, seed=2))) == {(0, 4), (3, 4)}
     asked = {(p.prompt_id, p.seed) for p in first}
     assert not asked & {(p.prompt_id, p.seed) for p in choose_pairs(later, (0, 3), 3, seed=2)}
+
+
+def test_a_picture_that_is_kept_small_is_not_asked(results, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(results.folder, folder)
+    small = folder / results.images[results.images["trial"] == 3].iloc[0]["file"]
+    small.write_bytes(png_bytes(np.zeros((8, 8, 3), np.uint8), as_reduced("", (64, 64))))
+    asked = choose_pairs(replace(results, folder=folder), (0, 3), 99, seed=1)
+    assert len(asked) == 9
+    assert not any(small in (pair.left, pair.right) for pair in asked)
 
 
 def test_equal_missing_and_foreign_pictures_are_not_asked(results):

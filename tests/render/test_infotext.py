@@ -1,6 +1,7 @@
 """A1111's `parameters` text, written and read, and the pictures that hold it."""
 
 import contextlib
+import io
 import string
 import time
 from dataclasses import replace
@@ -18,12 +19,15 @@ from gridsearch.render.cases import Case
 from gridsearch.render.infotext import (
     Infotext,
     as_kept,
+    as_reduced,
     parameters_of,
     parameters_text,
     read_parameters,
+    reduced_from,
     written,
 )
 from gridsearch.render.png import png_bytes
+from gridsearch.render.webp import webp_bytes
 from tests.render.settings import sampling
 
 SAMPLING = sampling(
@@ -193,6 +197,50 @@ PIXELS = np.zeros((8, 8, 3), np.uint8)
 def test_a_png_keeps_the_text(tmp_path, text):
     (tmp_path / "x.png").write_bytes(png_bytes(PIXELS, text))
     assert parameters_of(tmp_path / "x.png") == text
+
+
+@pytest.mark.parametrize("text", ["plain\nSteps: 1", "雪, é, 🎨", ""])
+def test_a_webp_keeps_the_text_and_every_pixel(tmp_path, text):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    (tmp_path / "x.webp").write_bytes(webp_bytes(pixels, text))
+    assert parameters_of(tmp_path / "x.webp") == (text or None)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "x.webp").convert("RGB")), pixels)
+
+
+# What piexif 1.1.3 makes of "a 雪", as A1111 puts it into a WebP.
+BY_A1111 = (
+    b"MM\0*\0\0\0\x08\0\x01\x87i\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0"
+    b"\0\x01\x92\x86\0\x07\0\0\0\x0e\0\0\0(UNICODE\0\0a\0 \x96\xea"
+)
+
+
+def test_a_webp_of_a1111_is_read_and_ours_has_the_comment_in_the_type_that_it_asks_for(tmp_path):
+    """Type 7, "undefined", of 14 bytes: as bytes, type 1, A1111 could not read it."""
+    Image.fromarray(PIXELS).save(tmp_path / "a1111.webp", lossless=True, exif=BY_A1111)
+    assert parameters_of(tmp_path / "a1111.webp") == "a 雪"
+    with Image.open(io.BytesIO(webp_bytes(PIXELS, "a 雪"))) as image:
+        ours = image.info["exif"].removeprefix(b"Exif\0\0")
+    assert ours[:36] == BY_A1111[:36]
+    at = int.from_bytes(ours[36:40], "big")
+    assert ours[at:] == BY_A1111[40:]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("a cat\nSteps: 1, Seed: 2, Size: 8x8, Reduced from: 1024x768", (1024, 768)),
+        ("Reduced from: 8x8", (8, 8)),
+        ("Reduced from: 8x8\nSteps: 1, Seed: 2, Size: 8x8", None),  # a prompt that says so
+        ('a\nSteps: 1, Seed: 2, Model: "x, Reduced from: 8x8"', None),
+        ("a\nSteps: 1, Seed: 2, Reduced from: 8x", None),
+        ("", None),
+    ],
+)
+def test_a_picture_that_is_kept_small_says_what_it_was(tmp_path, text, size):
+    (tmp_path / "x.png").write_bytes(png_bytes(PIXELS, text))
+    assert reduced_from(tmp_path / "x.png") == size
+    if size:
+        assert text.endswith(as_reduced("", size))
 
 
 COMMENTS = {

@@ -34,6 +34,14 @@ def test_what_changes_no_image_may_change(toy, search, free):
     require_same_run(facts(toy, search), facts(toy, search, free), OUT)
 
 
+def test_what_is_kept_of_images_may_change(toy):
+    now = facts(toy)
+    images = {"format": "webp", "full": 3, "most": 10**9}
+    require_same_run(now, replace(now, experiment=now.experiment | {"images": images}), OUT)
+    earlier = {key: value for key, value in now.experiment.items() if key != "images"}
+    require_same_run(replace(now, experiment=earlier), now, OUT)
+
+
 @pytest.mark.parametrize("search", [None, {"sampler": "tpe", "trials": 5}])
 @pytest.mark.parametrize(
     ("changed", "said"),

@@ -40,7 +40,7 @@ def show_plan(plan: Any) -> None:
         table.add_row(escape(scorer.name), weighs)
     for name, text in _search_rows(plan):
         table.add_row(name, escape(text))
-    table.add_row("disk", f"about {size(plan.disk)} of {size(plan.disk_free)} free")
+    table.add_row("disk", _disk_text(plan.disk))
     memory = plan.memory
     table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
     if memory.device_free != memory.host_free:
@@ -66,6 +66,22 @@ def _search_rows(plan: Any) -> list[tuple[str, str]]:
         ("images", f"{about or 'at most '}{plan.images:,}: {also}"),
         ("time", f"about {span} (from {plan.seconds_from})"),
     ]
+
+
+def _disk_text(disk: Any) -> str:
+    """How much it is, and what of."""
+    parts = disk.parts()
+    reduced = disk.trials - disk.full
+    names = {
+        "pictures": f"{disk.full} trial{'s' if disk.full != 1 else ''} in full",
+        "reduced": f"{reduced} reduced",
+        "database": "study.db",
+        "report": "tables, report and sheet",
+    }
+    said = [f"{names.get(name, name)} ({size(count)})" for name, count in parts.items() if count]
+    cap = f", never more than {size(disk.most)}" if disk.most else ""
+    there = f"; {size(disk.there)} of it are there" if disk.there else ""
+    return f"about {size(disk.total)} of {size(disk.free)} free{cap}: {', '.join(said)}{there}"
 
 
 def _span(low: float, high: float, text: Callable[[float], str]) -> str:
