@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from gridsearch.errors import BadInput
 from gridsearch.files import write_atomic
+from gridsearch.pictures import MAX_PIXELS
 from gridsearch.render.infotext import Infotext, parameters_of, read_parameters, written
 from gridsearch.render.png import png_bytes
 from gridsearch.report.answer import Answer
@@ -29,7 +30,7 @@ from gridsearch.report.links import within
 from gridsearch.report.results import Results
 from gridsearch.report.sheet import image_size
 from gridsearch.score.cells import PREFIX
-from gridsearch.score.image import MAX_PIXELS, read_image
+from gridsearch.score.image import read_image
 
 MOST_LINES = 3  # beside a row, its seed among them
 Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
