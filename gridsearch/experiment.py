@@ -96,7 +96,7 @@ class Render(Table):
 class Experiment(Recipe):
     """The whole file; paths in it are relative to the file's folder."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)
     render: Render = Render()
     prompt: tuple[Prompt, ...] = Field(min_length=1)
     score: Scoring = Scoring()
@@ -181,11 +181,21 @@ def load_experiment(path: Path) -> Experiment:
         if deep := _DEEP.search(text):
             raise ValueError(f"a key has too many parts: {deep[0].strip()[:40]!r}")
         data = tomllib.loads(text)
+        _require_numbers(data)
     except RecursionError:
         raise BadInput("The experiment file is nested too deeply.", where=path) from None
     except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
         raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)[:300]) from None
     return parse_experiment(data, base=path.resolve().parent, source=path)
+
+
+def _require_numbers(value: Any) -> None:
+    """Whole numbers of 64 bits are what TOML has; Python's own grow without end, and so do their texts."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number is out of all bounds")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _require_numbers(inner)
 
 
 def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:

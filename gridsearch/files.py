@@ -34,7 +34,7 @@ def from_home(path: Path | str) -> Path:
     """
     try:
         return Path(path).expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the second of a name with a null in it
         raise BadInput("There is no such home folder.", where=path, fix="Write the whole path.") from error
 
 

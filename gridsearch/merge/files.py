@@ -19,7 +19,9 @@ ITEM_BYTES = {
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
 # Parsed, a header takes up to thirty times its bytes: a small file may have a small one only.
-SMALL_HEADER_BYTES, HEADER_SHARE = 6_000_000, 1 / 16
+SMALL_HEADER_BYTES, HEADER_SHARE = 4_000_000, 1 / 16
+MOST_TENSORS = 20_000  # SDXL has 2,515
+MOST_BRACKETS = 3 * MOST_TENSORS + 100_000  # three of a tensor, and some in the metadata's texts
 LONGEST_KEY = 500  # characters; real ones have less than 150
 MOST_SIDES = 64  # of a tensor, as torch has it
 LARGEST = 2**63 - 1
@@ -103,7 +105,10 @@ def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
         raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
     if header_bytes > SMALL_HEADER_BYTES + HEADER_SHARE * size:
         raise ValueError(f"a header of {header_bytes:,} bytes is too large for a file of {size:,}")
-    return json.loads(file.read(header_bytes).decode(), object_pairs_hook=_once), size - 8 - header_bytes
+    raw = file.read(header_bytes)
+    if raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+        raise ValueError(f"the header has more in it than {MOST_TENSORS:,} tensors")
+    return json.loads(raw.decode(), object_pairs_hook=_once), size - 8 - header_bytes
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -126,6 +131,8 @@ def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("the header's metadata are no table of texts")
+    if len(header) > MOST_TENSORS:
+        raise ValueError(f"the header has {len(header):,} tensors; {MOST_TENSORS:,} are allowed")
     tensors, needed = {}, 0
     for key, entry in header.items():
         tensors[key], end = _tensor(key, entry)

@@ -14,7 +14,8 @@ from gridsearch.merge.files import Checkpoint
 TYPES = ("epsilon", "v_prediction")
 DEFAULT = "default: nothing in the file says otherwise"
 
-SIDECAR_BYTES = 100_000  # real ones have less than 10 kB
+SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
+SIDECAR_BRACKETS = 200  # the time for nested ones grows with the square of their number
 
 _SPELLINGS = {
     "epsilon": ("epsilon", "eps", "eps_pred", "epsilon_prediction"),
@@ -110,7 +111,10 @@ def _sidecar_parameterization(path: Path) -> str | None:
     try:
         if not path.is_file() or path.stat().st_size > SIDECAR_BYTES:
             return None
-        params = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)["model"]["params"]
+        text = path.read_text("utf-8")
+        if text.count("[") + text.count("{") > SIDECAR_BRACKETS:
+            return None
+        params = yaml.load(text, Loader=yaml.BaseLoader)["model"]["params"]
         if "parameterization" in params:
             return _text(params["parameterization"])
         target = params["denoiser_config"]["params"]["scaling_config"]["target"]

@@ -27,7 +27,7 @@ TOKEN = re.compile(
       | :""",
     re.VERBOSE,
 )
-BREAK = re.compile(r"\s*\bBREAK\b\s*")
+BREAK = re.compile(r"(?<!\s)\s*\bBREAK\b\s*")  # from the first space on: else many of them take long
 
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
 COMPOSITION = re.compile(r"\bAND\b")
