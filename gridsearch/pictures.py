@@ -4,6 +4,7 @@ A picture of a few kB can ask for gigabytes, so how much it will take is told fr
 decoded. Of Pillow's readers three are used: among the others are some that start another program.
 """
 
+import io
 import os
 import stat
 import struct
@@ -19,7 +20,7 @@ from gridsearch.errors import BadInput
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 512 * 1024 * 1024  # of a file
 MAX_PIXELS = 64 * 1024 * 1024  # 8192 x 8192
-ROOM = 190_000_000  # bytes that any picture may take while it is read, and twice its file's size beside them
+ROOM = 180_000_000  # bytes that any picture may take while it is read, and twice its file's size beside them
 # of them per pixel: Pillow's four and our three; then what the decoder holds, of a WebP two canvases and a
 # frame, of a JPEG in several scans its coefficients
 PIXEL, WEBP_PIXEL, SCANNED_PIXEL = 8, 20, 14
@@ -43,7 +44,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         size = _size_of_file(path)
         _require_small_canvas(path, size)
-        with Image.open(path, formats=FORMATS) as picture:
+        with _Bounded(path) as file, Image.open(file, formats=FORMATS) as picture:
             _require_room(path, picture, size)
             yield picture
     except FileNotFoundError:
@@ -56,6 +57,19 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     except DAMAGED as error:
         why = str(error)[:200]
         raise BadInput("The picture cannot be read.", where=path, why=why, fix="Get it anew.") from None
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked than is left: for what a damaged length asks, memory is taken first."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._end = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(self._end - self.tell(), 0))
+        return super().read(size)
 
 
 def _size_of_file(path: str | Path) -> int:

@@ -12,8 +12,6 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import get_args
 
-from PIL import Image
-
 from gridsearch.errors import BadInput, GridsearchError
 from gridsearch.judge.guard import Request, refusal
 from gridsearch.judge.session import Session
@@ -106,10 +104,12 @@ def bare_png(path: Path) -> bytes:
     Raises:
         BadInput: there is no such picture, or it cannot be read.
     """
-    with opened(path) as image:
-        pixels = image.convert("RGB")
     buffer = io.BytesIO()
-    Image.frombytes("RGB", pixels.size, pixels.tobytes()).save(buffer, "PNG", compress_level=1)
+    with opened(path) as image:
+        image.load()
+        pixels = image if image.mode == "RGB" else image.convert("RGB")
+        pixels.info = {}
+        pixels.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
