@@ -30,9 +30,33 @@ class BadInput(GridsearchError):
 
 
 class RunFailed(GridsearchError):
-    """The run started and could not go on."""
+    """The run started and could not go on.
+
+    Args:
+        kind: what failed, in one of the words of `failures`: failures of one kind in a row stop a run.
+    """
 
     exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        why: str | None = None,
+        fix: str | None = None,
+        kind: str = "other",
+    ):
+        super().__init__(what, where=where, why=why, fix=fix)
+        self.kind = kind
+
+
+class MustStop(RunFailed):
+    """No trial could go better now: the run stops, and what it was drawing goes on when it is resumed."""
+
+
+class StorageLost(MustStop):
+    """The database has not answered for so long that the run gave up waiting."""
 
 
 class Busy(RunFailed):

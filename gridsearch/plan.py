@@ -14,7 +14,7 @@ from gridsearch import store
 from gridsearch.dependence import dependent_notes, require_dependent
 from gridsearch.drawing import provenance, sampling_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
-from gridsearch.experiment import Experiment
+from gridsearch.experiment import Experiment, Render
 from gridsearch.judging import opened
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
@@ -154,6 +154,11 @@ def _cases(experiment: Experiment, trials: int) -> tuple[int, int, int]:
     return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
 
 
+def image_bytes(render: Render) -> int:
+    """What a picture takes on the disk."""
+    return int(render.width * render.height * PNG_BYTES_PER_PIXEL)
+
+
 def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
     """The bytes that the experiment's images take, and the bytes that are free.
 
@@ -164,7 +169,7 @@ def require_disk(experiment: Experiment, folder: Path) -> tuple[int, int]:
     trials = planned_trials(experiment)
     cases, held_out, checks = _cases(experiment, trials)
     images = trials * cases + (cases + held_out) * len(experiment.reference_models()) + checks
-    needed = int(images * render.width * render.height * PNG_BYTES_PER_PIXEL)
+    needed = images * image_bytes(render)
     free = shutil.disk_usage(_existing(folder)).free
     if needed > free:
         raise BadInput(

@@ -132,14 +132,14 @@ def draw_references(setup: Setup, known: Sequence[Mapping], on_image: Callable[[
         there = {(row["prompt_id"], row["seed"]) for row in known if row["model"] == name}
         missing = [case for case in setup.cases if (case.prompt_id, case.seed) not in there]
         if missing:
-            drawn += _draw_parent(setup, name, missing, on_image)
+            drawn += draw_parent(setup, name, missing, on_image)
     return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]
 
 
-def _draw_parent(
+def draw_parent(
     setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Drawn], None]
 ) -> Iterator[dict]:
-    """A parent's own renders, in the mode it was trained for."""
+    """A parent's own renders, in the mode it was trained for; rows that nobody has judged."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)

@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from tests.browser import chromium, visit  # noqa: F401  fixtures
+from tests.postgres import database, postgres  # noqa: F401  fixtures
 
 # The same examples on every run: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True)

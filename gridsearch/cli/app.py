@@ -8,12 +8,14 @@ from typer.core import TyperGroup
 
 from gridsearch import __version__
 from gridsearch.cli import completion, terminal
+from gridsearch.store.place import VARIABLE
 
 # As a night goes, which is how --help lists them.
 ORDER = (
     "plan",
     "inspect",
     "run",
+    "worker",
     "report",
     "score",
     "compare",
@@ -53,6 +55,19 @@ ResultsFolder = Annotated[
 NewFolder = Annotated[
     Path | None,
     typer.Option(help="The results folder. Default: results/<name>.", autocompletion=completion.folders),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar=VARIABLE,
+        metavar="URL",
+        show_envvar=True,
+        help="A database that several machines share: postgresql+psycopg://USER@HOST/NAME.",
+    ),
+]
+ArtifactsUrl = Annotated[
+    str | None,
+    typer.Option("--artifacts", metavar="URL", help="Where images go besides: s3://BUCKET/PREFIX."),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, for programs; gridsearch/schemas says what is in it.")

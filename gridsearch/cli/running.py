@@ -1,25 +1,26 @@
-"""The run itself: `run`."""
+"""The run itself: `run`, and `worker`."""
 
 import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gridsearch.cli import terminal
-from gridsearch.cli.app import AsJson, ExperimentFile, NewFolder, app
+from gridsearch.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, app
+from gridsearch.cli.crew import crew_of, crew_size, worker_name
+from gridsearch.cli.ending import told_to_end
 from gridsearch.cli.events import Events, show_event
 from gridsearch.cli.live_report import LiveReport
 from gridsearch.cli.silent import Silent
-from gridsearch.cli.stored import checked, default_folder, written
+from gridsearch.cli.stored import checked, default_folder, settled, written
 from gridsearch.deadline import deadline
-from gridsearch.errors import BadInput, Busy, RunFailed
+from gridsearch.errors import BadInput, Busy, GridsearchError, RunFailed
 
 
 @app.command(
     epilog="Examples: gridsearch run experiments/toy.toml --until 07:30    "
+    "gridsearch run experiments/toy.toml --workers auto    "
     "gridsearch run experiments/toy.toml --json > night.jsonl"
 )
 def run(
@@ -28,6 +29,15 @@ def run(
     trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many completed trials.")] = None,
     hours: Annotated[float | None, typer.Option(min=0, help="Start no trial that would end later.")] = None,
     until: Annotated[str | None, typer.Option(metavar="HH:MM", help="The same as a time of day.")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(metavar="N", help='Processes that draw; "auto" is one a GPU, or one a core of a CPU.'),
+    ] = None,
+    storage: Storage = None,
+    artifacts: ArtifactsUrl = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a trial is tried again whose worker died.")
+    ] = 1,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and in the end the answer.")
     ] = False,
@@ -42,17 +52,15 @@ def run(
     experiment = checked(experiment_file)
     folder = out or default_folder(experiment.name)
     end = deadline(hours, until)
+    size = crew_size(workers, experiment.render.device) if workers or storage else None
     aloud = Silent() if quiet else terminal.RunScreen()
     listener = Events(experiment.name, folder) if as_json else aloud
 
-    with _told_to_end(), listener:
+    with told_to_end(), listener, settled(folder, storage, experiment.name, artifacts):
         try:
             listener.loading()
-            from gridsearch.search.loop import Budget
-            from gridsearch.search.run import run as run_experiment
-
             with LiveReport(folder, listener) as live:
-                run_experiment(experiment, experiment_file, folder, Budget(trials, end), live)
+                _run(experiment, experiment_file, folder, (trials, end), live, size, retries)
         except KeyboardInterrupt:
             listener.stop()
             _tell(folder, quiet, as_json)
@@ -65,23 +73,62 @@ def run(
             raise
         except RunFailed:
             listener.stop()
-            _tell(folder, quiet, as_json)
+            with contextlib.suppress(GridsearchError):  # a full disk takes no report: why it failed says that
+                _tell(folder, quiet, as_json)
             raise
     _tell(folder, quiet, as_json)
 
 
-@contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Being told to end is as Ctrl-C: the report is written, and the terminal gets its cursor back."""
+def _run(
+    experiment: Any,
+    file: Path,
+    folder: Path,
+    budget: tuple[int | None, float | None],
+    listener: Any,
+    size: int | None,
+    retries: int,
+) -> None:
+    """Draw in this process, or lead those that do."""
+    from gridsearch.search.loop import Budget
 
-    def stop(*_signal: object) -> None:
-        raise KeyboardInterrupt
+    if size is None:
+        from gridsearch.search.run import run as run_here
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        run_here(experiment, file, folder, Budget(*budget), listener)
+        return
+    from gridsearch.search.lead import lead
+
+    lead(experiment, file, folder, Budget(*budget), listener, crew_of(size, file, folder, listener), retries)
+
+
+@app.command(
+    epilog="Example: gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my"
+)
+def worker(
+    experiment_file: ExperimentFile,
+    storage: Storage = None,
+    out: NewFolder = None,
+    artifacts: ArtifactsUrl = None,
+    name: Annotated[str | None, typer.Option(hidden=True, help="Its name, unlike any other's.")] = None,
+    tied: Annotated[bool, typer.Option(hidden=True, help="End when the standard input is closed.")] = False,
+) -> None:
+    """One more worker on a study that a run leads, on this or another machine.
+
+    It draws what the run asks for, and ends with it. Ctrl-C gives back what it is drawing.
+    """
+    experiment = checked(experiment_file)
+    folder = out or default_folder(experiment.name)
+    with told_to_end(tied), terminal.Lines() as lines, settled(folder, storage, experiment.name, artifacts):
+        try:
+            lines.loading()
+            from gridsearch.search.work import work
+
+            why = work(experiment, experiment_file, folder, name or worker_name(), lines)
+        except KeyboardInterrupt:
+            lines.stop()
+            terminal.say("Stopped. What it was drawing goes back to the queue.")
+            raise typer.Exit(1) from None
+    terminal.say(f"Nothing more to draw: {why}.")
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:

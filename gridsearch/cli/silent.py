@@ -1,6 +1,6 @@
 """Listens to a run and says nothing: `run --quiet`, and what `run --json` starts from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -29,6 +29,10 @@ class Silent:
 
     def drawing(
         self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int
+    ) -> None: ...
+
+    def drawing_many(
+        self, role: str, parameters: Sequence[Mapping[str, Any]], done: int, cases: int
     ) -> None: ...
 
     def step(self, step: int, steps: int) -> None: ...

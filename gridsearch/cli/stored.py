@@ -1,6 +1,8 @@
 """Experiments and results folders as the commands take them."""
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,39 @@ def checked(experiment_file: Path):
     experiment = load_experiment(experiment_file)
     require_mode(experiment, open_parents(experiment))
     return experiment
+
+
+@contextlib.contextmanager
+def settled(folder: Path, storage: str | None, study: str, artifacts: str | None) -> Iterator[None]:
+    """Note in the folder where its study lies, for as long as nothing of what was given is wrong.
+
+    The address, which may hold a password, is for this process and those that it starts.
+
+    Raises:
+        BadInput: an address cannot be used, or the folder's study lies elsewhere.
+    """
+    from gridsearch.artifacts import open_artifacts
+    from gridsearch.store.place import POINTER, VARIABLE, Place, settle
+    from gridsearch.store.url import check_url
+
+    if storage:
+        check_url(storage)
+    if artifacts:
+        open_artifacts(artifacts)
+        if not storage:
+            raise BadInput("--artifacts is for workers on several machines, which need --storage as well.")
+    if storage:
+        os.environ[VARIABLE] = storage
+    new = not (folder / POINTER).exists()
+    settle(folder, Place(storage, study, artifacts))
+    try:
+        yield
+    except BadInput:
+        if new:
+            (folder / POINTER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is something else in it
+                folder.rmdir()
+        raise
 
 
 def default_folder(name: str) -> Path:

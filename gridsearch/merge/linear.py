@@ -119,6 +119,7 @@ def require_finite(tensor: Tensor, key: str) -> None:
             "The merge has non-finite weights.",
             where=key,
             fix="Its ratios take some weights out of what the file's precision can hold.",
+            kind="not finite",
         )
 
 

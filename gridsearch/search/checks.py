@@ -5,14 +5,19 @@ They lie in a study of their own beside the search's, so that no sampler learns 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
-from gridsearch.errors import GridsearchError, RunFailed
+from gridsearch.errors import GridsearchError, MustStop, RunFailed
+from gridsearch.experiment import Experiment
 from gridsearch.outcome import Outcome
+from gridsearch.render.cases import Case
+from gridsearch.search.enough import leaders
+from gridsearch.search.loop import parameters_of
 from gridsearch.search.race import Evaluate, run_cases
 
 HELD_OUT, REPEAT = "held_out", "repeat"
@@ -50,6 +55,37 @@ def enqueue(checks: optuna.Study, wanted: Sequence[Check], parameters: Mapping[i
         checks.enqueue_trial({}, user_attrs=store.json_safe(said))
 
 
+def queue_checks(
+    study: optuna.Study,
+    checks: optuna.Study,
+    out: Path,
+    experiment: Experiment,
+    order: Mapping[str, Sequence],
+) -> None:
+    """Queue what is still to be checked of what the search has found."""
+    best = leaders(study, out, experiment.search.confirm)
+    wanted = wanted_checks(best, bool(order[HELD_OUT]), checks.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    enqueue(checks, wanted, {number: parameters_of(trials[number]) for number in best})
+
+
+def orders(held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]) -> dict[str, list[str]]:
+    """Role -> ids of the cases that it draws.
+
+    Args:
+        held_out: ids of prompts.
+        order: ids of the search's cases.
+    """
+    apart = [case.id for case in cases if case.prompt_id in held_out]
+    return {HELD_OUT: apart, REPEAT: list(order)}
+
+
+def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any]]:
+    """What a trial of the checks' study checks, and with which parameters."""
+    said = trial.user_attrs
+    return Check(said[ROLE], said[OF]), said[PARAMETERS]
+
+
 def run_checks(
     checks: optuna.Study,
     order: Mapping[str, Sequence[str]],
@@ -68,13 +104,27 @@ def run_checks(
             return
         running = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
         trial = optuna.Trial(checks, running._trial_id) if running else checks.ask()
-        said = trial.user_attrs
-        cases = order[said[ROLE]]
-        try:
-            found, _ = run_cases(checks, trial, said[PARAMETERS], cases, None, evaluate(said[ROLE]))
-            checks.tell(trial, found.value)
-        except RunFailed as error:
-            trial.set_user_attr(store.REASON, error.lines[0])
-            checks.tell(trial, state=TrialState.FAIL)
-            found = error
-        on_check(Check(said[ROLE], said[OF]), said[PARAMETERS], found)
+        on_check(*draw_check(checks, trial, order, evaluate))
+
+
+def draw_check(
+    checks: optuna.Study,
+    trial: optuna.Trial,
+    order: Mapping[str, Sequence[str]],
+    evaluate: Callable[[str], Evaluate],
+) -> tuple[Check, Mapping[str, Any], Outcome | GridsearchError]:
+    """Draw what a check is still missing, and tell what it came to.
+
+    Raises:
+        MustStop: no check could go better now. This one stays as it is.
+    """
+    check, parameters = check_of(trial)
+    try:
+        found, _ = run_cases(checks, trial, parameters, order[check.role], None, evaluate(check.role))
+    except MustStop:
+        raise
+    except RunFailed as error:
+        store.fail(checks, trial, error.lines[0], error.kind)
+        return check, parameters, error
+    checks.tell(trial, found.value)
+    return check, parameters, found

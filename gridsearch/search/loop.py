@@ -10,8 +10,9 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
-from gridsearch.errors import GridsearchError, RunFailed
+from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
+from gridsearch.failures import require_some_luck
 from gridsearch.outcome import Outcome
 from gridsearch.search.pruner import Racing
 from gridsearch.search.race import LAST_STEP, Evaluate, run_cases, stopped_value
@@ -19,7 +20,6 @@ from gridsearch.search.sampler import make_sampler
 from gridsearch.search.space import grid, main_parameter, suggest
 from gridsearch.search.window_sampler import WindowSampler
 
-FAILURES_IN_A_ROW = 3
 RECENT = 5  # trials that say how long the next will take
 
 
@@ -88,37 +88,57 @@ def search(
         enough: why no further trial is needed, asked after each.
 
     Raises:
-        RunFailed: several trials in a row failed.
+        RunFailed: several trials in a row failed of the same kind.
+        MustStop: something is wrong that no other trial would be spared.
     """
     study.set_user_attr(store.DONE, None)
-    failures = 0
-    edges = experiment.search.sampler == "window"
-    racing = Racing(len(order), edges) if experiment.search.races() else None
-    while (done := _done(study, experiment, enough)) is None:
+    racing = racing_of(experiment, order)
+    ended: list[FrozenTrial] = []
+    while (done := why_done(study, experiment, enough)) is None:
         if not budget.allows(study):
             return False
         trial = _next_trial(study, experiment)
-        parameters = suggest(trial, experiment)
-        try:
-            twin = _twin(study, trial, parameters)
-            if twin is None:
-                outcome, stopped = run_cases(study, trial, parameters, order, racing, evaluate)
-            else:
-                outcome, stopped = _copied(trial, twin, len(order))
-        except RunFailed as error:
-            trial.set_user_attr(store.REASON, error.lines[0])
-            study.tell(trial, state=TrialState.FAIL)
-            on_trial(Told(trial.number, parameters, error))
-            failures += 1
-            if failures == FAILURES_IN_A_ROW:
-                why = " ".join(line.strip() for line in error.lines)
-                raise RunFailed(f"{failures} trials in a row failed.", why=why) from error
-            continue
-        _tell(study, trial, outcome, stopped, experiment.search.objectives())
-        on_trial(Told(trial.number, parameters, outcome, stopped))
-        failures = 0
+        told = draw_trial(study, trial, experiment, order, racing, evaluate)
+        on_trial(told)
+        ended.append(study._storage.get_trial(trial._trial_id))
+        require_some_luck(ended)
     study.set_user_attr(store.DONE, done)
     return True
+
+
+def racing_of(experiment: Experiment, order: Sequence[str]) -> Racing | None:
+    """What stops hopeless trials; None where every trial is drawn to its end."""
+    edges = experiment.search.sampler == "window"
+    return Racing(len(order), edges) if experiment.search.races() else None
+
+
+def draw_trial(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    experiment: Experiment,
+    order: Sequence[str],
+    racing: Racing | None,
+    evaluate: Evaluate,
+) -> Told:
+    """Draw what a trial is still missing, and tell the study what it came to.
+
+    Raises:
+        MustStop: no trial could go better now. This one stays as it is.
+    """
+    parameters = suggest(trial, experiment)
+    try:
+        twin = _twin(study, trial, parameters)
+        if twin is None:
+            outcome, stopped = run_cases(study, trial, parameters, order, racing, evaluate)
+        else:
+            outcome, stopped = _copied(trial, twin, len(order))
+    except MustStop:
+        raise
+    except RunFailed as error:
+        store.fail(study, trial, error.lines[0], error.kind)
+        return Told(trial.number, parameters, error)
+    _tell(study, trial, outcome, stopped, experiment.search.objectives())
+    return Told(trial.number, parameters, outcome, stopped)
 
 
 def _tell(
@@ -139,7 +159,7 @@ def _tell(
     study.tell(trial, state=TrialState.PRUNED)
 
 
-def _done(study: optuna.Study, experiment: Experiment, enough: Callable[[], str | None]) -> str | None:
+def why_done(study: optuna.Study, experiment: Experiment, enough: Callable[[], str | None]) -> str | None:
     """Why the search needs no further trial; None while it does."""
     settings = experiment.search
     trials = study.get_trials(deepcopy=False)
@@ -210,6 +230,13 @@ def _copied(trial: optuna.Trial, twin: FrozenTrial, cases: int) -> tuple[Outcome
     rows, nothing = store.images_of(twin), dict.fromkeys(store.seconds_of(twin), 0.0)
     store.record_rung(trial, 0, rows, nothing)
     return Outcome(rows, nothing, cases), twin.user_attrs.get(store.REASON)
+
+
+def end_as(
+    study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial, cases: int, objectives: Sequence[str]
+) -> None:
+    """End a trial as another with the same parameters has ended, whose images are its own."""
+    _tell(study, trial, *_copied(trial, twin, cases), objectives)
 
 
 def parameters_of(trial: FrozenTrial) -> dict[str, Any]:

@@ -8,29 +8,13 @@ from pathlib import Path
 
 import filelock
 import optuna
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, Engine, event
 
 from gridsearch.errors import BadInput, Busy, RunFailed
-
-FILE = "study.db"
-
-
-def has_study(folder: Path) -> bool:
-    """Whether a run has been started in this folder."""
-    return (folder / FILE).is_file()
+from gridsearch.store.place import FILE
 
 
-def require_study(folder: Path) -> None:
-    if not has_study(folder):
-        raise BadInput(
-            "This folder holds no results.",
-            where=folder / FILE,
-            fix="Name a folder that `gridsearch run` has made.",
-        )
-    _require_database(folder / FILE)
-
-
-def _require_database(path: Path) -> None:
+def require_database(path: Path) -> None:
     """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":
@@ -40,10 +24,13 @@ def _require_database(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBStorage]:
     """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
 
     Where nothing can be written, nobody else writes: the file is read as it lies there, without its log.
+
+    Args:
+        shared: several processes write, so that what is read must not change before what follows is written.
     """
     writable = os.access(path.parent, os.W_OK)
     place, query = str(path.resolve()), {}
@@ -56,11 +43,31 @@ def database(path: Path) -> Iterator[optuna.storages.RDBStorage]:
     if writable:
         with storage.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+        if shared:
+            _lock_at_once(storage.engine)
     try:
         yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()  # the last one out folds the write-ahead log into the file
+
+
+def _lock_at_once(engine: Engine) -> None:
+    """Begin each transaction with the right to write.
+
+    SQLite has no SELECT FOR UPDATE, and Python's driver begins a transaction at the first write only: two
+    workers would both read that a trial waits. (docs.sqlalchemy.org, "SQLite: serializable isolation".)
+    """
+
+    @event.listens_for(engine, "connect")
+    def leave_it_to_us(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # what is open already was not told
 
 
 @contextlib.contextmanager

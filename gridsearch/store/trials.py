@@ -13,6 +13,7 @@ _RUNG = "rung "  # and its number: its images and seconds, as they came
 SUMMARY = "summary"
 WEIGHTS = "weights"
 REASON = "reason"
+_KIND = "failure"  # of a trial that failed: of what kind, in a word
 WHOLE = "whole"  # of a trial that is drawn further: nothing stopped it before
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -24,6 +25,18 @@ def record_rung(
 ) -> None:
     """Keep a rung of a trial: rows of images that are safe, and what they took."""
     trial.set_user_attr(f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}))
+
+
+def fail(study: optuna.Study, trial: optuna.Trial, reason: str, kind: str) -> None:
+    """End a trial without a score."""
+    trial.set_user_attr(REASON, reason)
+    trial.set_user_attr(_KIND, kind)
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def kind_of(trial: FrozenTrial) -> str | None:
+    """What kind of failure ended it; None where none did, or none that was named."""
+    return trial.user_attrs.get(_KIND)
 
 
 def rungs_of(trial: FrozenTrial) -> int:

@@ -4,7 +4,7 @@ from gridsearch.cli.terminal.answer import show_answer, show_sentence
 from gridsearch.cli.terminal.bars import Progress
 from gridsearch.cli.terminal.checkpoints import show_checkpoint, show_side_by_side
 from gridsearch.cli.terminal.plan import show_plan
-from gridsearch.cli.terminal.screen import RunScreen
+from gridsearch.cli.terminal.screen import Lines, RunScreen
 from gridsearch.cli.terminal.tables import show_scores, show_table
 from gridsearch.cli.terminal.text import (
     err,
@@ -18,6 +18,7 @@ from gridsearch.cli.terminal.text import (
 )
 
 __all__ = [
+    "Lines",
     "Progress",
     "RunScreen",
     "err",

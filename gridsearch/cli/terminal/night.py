@@ -58,9 +58,10 @@ class Work:
     """What is being drawn now.
 
     Attributes:
-        role: "references", "trial", "held_out" or "repeat".
+        role: "references", "trial", "held_out", "repeat", or "check" of several at once.
         drawn, cases: how many images are there, and will be.
         step, steps: of the batch that is being denoised.
+        many: the parameters, where several are drawn at once.
     """
 
     role: str
@@ -70,6 +71,7 @@ class Work:
     step: int = 0
     steps: int = 0
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    many: tuple[Mapping[str, Any], ...] = ()
 
     def with_image(self, verdict: str | None = None) -> "Work":
         counts = dict(self.verdicts)
@@ -99,7 +101,7 @@ class Night:
     @property
     def cases_left(self) -> int:
         """Images that are still to be drawn for the search; what checks it comes after them."""
-        if self.work.role in ("held_out", "repeat"):
+        if self.work.role in ("held_out", "repeat", "check"):
             return self.work.cases - self.work.drawn
         ahead = self.left * self.cases
         return ahead + self.work.cases if self.work.role == "references" else ahead - self.work.drawn

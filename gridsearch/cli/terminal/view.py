@@ -10,7 +10,11 @@ from gridsearch.cli.terminal.text import escape, settings_text, verdicts_text
 from gridsearch.units import duration
 
 WIDEST = 60  # of the bar, in columns
-ROLES = {"held_out": "checking, on the prompts kept apart: ", "repeat": "checking, drawn once more: "}
+ROLES = {
+    "held_out": "checking, on the prompts kept apart: ",
+    "repeat": "checking, drawn once more: ",
+    "check": "checking: ",
+}
 
 
 def night_view(night: Night) -> RenderableType:
@@ -45,6 +49,8 @@ def _ahead(night: Night) -> int:
 def now_text(work: Work) -> str:
     if work.role == "references":
         return "the references: what healthy looks like"
+    if work.many:
+        return ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many))
     return ROLES.get(work.role, "") + settings_text(work.parameters)
 
 

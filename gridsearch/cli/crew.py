@@ -1,0 +1,184 @@
+"""The workers of a run on this machine: processes of their own, one for each GPU, or for each core."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gridsearch
+from gridsearch.errors import BadInput, RunFailed
+
+LOGS = "logs"  # in the results folder: what each worker said
+TOO_SOON = 5  # deaths in a row before there was anything to draw
+ERRORS = (1, 2)  # exit codes of errors that another try would not mend
+GRACE = 30.0  # seconds that a worker may take to end
+
+
+@dataclass
+class Hand:
+    """A worker's place: its process, and how often it died in a row without having drawn."""
+
+    number: int
+    process: subprocess.Popen
+    name: str
+    deaths: int = 0
+
+
+@dataclass
+class Crew:
+    """See search.lead.Crew.
+
+    Attributes:
+        command: what a worker runs, but for its name.
+        environment: of the worker of a number.
+        note: told when one has died.
+    """
+
+    command: list[str]
+    environment: Callable[[int], Mapping[str, str]]
+    size: int
+    folder: Path
+    note: Callable[[str], None]
+    hands: dict[int, Hand] = field(default_factory=dict)
+    last_words: str = ""
+    begun: bool = False
+
+    def look(self, heard: Collection[str]) -> list[str]:
+        if not self.begun:
+            self.begun = True
+            for number in range(self.size):
+                self.hands[number] = self._started(number)
+        dead = []
+        for hand in [*self.hands.values()]:
+            if (code := hand.process.poll()) is not None:
+                dead.append(hand.name)
+                self._died(hand, code, hand.name in heard)
+        if self.size and not self.hands:
+            raise RunFailed(
+                "No worker is left on this machine.",
+                where=self.folder / LOGS,
+                why=self.last_words or None,
+                fix="Mend that, and give the same command again: it goes on from here.",
+            )
+        return dead
+
+    def _died(self, hand: Hand, code: int, drew: bool) -> None:
+        """Another takes its place, unless it has said why it cannot go on, or none there comes to draw."""
+        del self.hands[hand.number]
+        self.last_words = _last_words(self._log(hand.number))
+        if code == 0:  # it was told that all is done
+            return
+        deaths = 0 if drew else hand.deaths + 1
+        if code in ERRORS or deaths == TOO_SOON:
+            self.note(f"Worker {hand.number + 1} is given up: {self.last_words or ended(code)}")
+            return
+        self.note(f"Worker {hand.number + 1} {ended(code)}; another takes its place.")
+        self.hands[hand.number] = self._started(hand.number)
+        self.hands[hand.number].deaths = deaths
+
+    def _started(self, number: int) -> Hand:
+        log = self._log(number)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        name = f"{worker_name()} {number + 1}"
+        root = str(Path(gridsearch.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        with log.open("ab") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gridsearch", *self.command, "--name", name, "--tied"],
+                stdin=subprocess.PIPE,  # closed when this process ends, however that is
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "PYTHONPATH": path, **self.environment(number)},
+                start_new_session=True,  # Ctrl-C is for the run, which then ends them
+            )
+        return Hand(number, process, name)
+
+    def _log(self, number: int) -> Path:
+        return self.folder / LOGS / f"worker-{number + 1}.log"
+
+    def stop(self) -> None:
+        for hand in self.hands.values():
+            hand.process.terminate()
+        end = time.monotonic() + GRACE
+        for hand in self.hands.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                hand.process.wait(max(end - time.monotonic(), 0))
+            hand.process.kill()
+            hand.process.wait()
+            hand.process.stdin.close()
+        self.hands.clear()
+
+
+def ended(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def _last_words(log: Path) -> str:
+    """The last that a worker wrote, on one line."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - 2000, 0))
+        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
+    errors = [i for i, line in enumerate(lines) if line.startswith("error: ")]
+    said = lines[errors[-1] :] if errors else lines[-1:]
+    return " ".join(filter(None, said))[:500]
+
+
+def crew_of(size: int, experiment_file: Path, folder: Path, listener: Any) -> Crew:
+    """A crew of so many workers on this machine's GPUs, or else on its cores."""
+    command = ["worker", str(experiment_file.resolve()), "--out", str(folder.resolve())]
+    environment = environment_of(gpus_here(), cores_here(), size)
+    return Crew(command, environment, size, folder, listener.note)
+
+
+def crew_size(asked: str | None, device: str) -> int:
+    """How many workers draw here.
+
+    Args:
+        asked: a number, or "auto" or None for one a GPU, or one a core of a CPU.
+        device: of the experiment.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    if asked is not None and asked.isdecimal():
+        return int(asked)
+    if asked not in (None, "auto"):
+        raise BadInput(f"--workers takes a number or auto, not {asked!r}.")
+    return (len(gpus_here()) if device != "cpu" else 0) or cores_here()
+
+
+def cores_here() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_name() -> str:
+    """A name that no other worker has, here or elsewhere."""
+    return f"{socket.gethostname()} {os.getpid()} {time.time_ns():x}"
+
+
+def environment_of(gpus: list[str], cores: int, size: int) -> Callable[[int], dict[str, str]]:
+    """What parts the workers: each has a GPU of its own, or its share of the cores."""
+
+    def environment(number: int) -> dict[str, str]:
+        if gpus:
+            return {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
+        return {"OMP_NUM_THREADS": str(max(cores // size, 1)), "OMP_WAIT_POLICY": "PASSIVE"}
+
+    return environment
+
+
+def gpus_here() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one for one in named.split(",") if one] if torch.cuda.is_available() else []
+    return [str(number) for number in range(torch.cuda.device_count())]

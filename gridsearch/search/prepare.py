@@ -1,0 +1,125 @@
+"""What comes before any search: the files are checked and identified, and the study is opened or resumed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import optuna
+
+from gridsearch import store
+from gridsearch.dependence import dependent_notes, require_dependent
+from gridsearch.drawing import DRAWING, provenance, usual_notes
+from gridsearch.experiment import Experiment
+from gridsearch.judging import Standard, opened
+from gridsearch.parents import Parents, identify, identify_extras, open_parents, require_mode, warnings_about
+from gridsearch.plan import require_disk
+from gridsearch.prompt_notes import foreign_settings
+from gridsearch.render.components import component_folder, folder_digest
+from gridsearch.render.pipeline import placement
+from gridsearch.search.grow import grown, has_grown, order_of
+from gridsearch.search.listener import Listener
+from gridsearch.search.order import drawing_order, held_out_notes, held_out_prompts
+from gridsearch.search.same import require_same_run
+from gridsearch.search.space import planned_trials, require_suits
+
+PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can begin: all is checked, nothing is written or loaded.
+
+    Attributes:
+        standard: thresholds and scorers.
+        facts: what holds for the run.
+        earlier: what the folder holds of it already.
+    """
+
+    experiment: Experiment
+    parents: Parents
+    standard: Standard
+    facts: store.Facts
+    earlier: store.Stored | None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the models and other files by their names."""
+        return {name: file["sha256"] for name, file in {**self.facts.models, **self.facts.extras}.items()}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The models and other files by their names."""
+        return {name: Path(file["path"]) for name, file in {**self.facts.models, **self.facts.extras}.items()}
+
+
+def prepare(
+    experiment: Experiment, file: Path, out: Path, listener: Listener, earlier: store.Stored | None
+) -> Prepared:
+    """Check an experiment read from `file`, and that it is the one that `out` holds.
+
+    Raises:
+        BadInput: the experiment, a model, or what `out` already holds does not fit.
+    """
+    parents = open_parents(experiment)
+    require_mode(experiment, parents)
+    require_suits(experiment)
+    require_dependent(experiment)
+    standard = opened(experiment.score)
+    facts = _facts(experiment, file, parents, listener, earlier and earlier.facts)
+    if earlier:
+        require_same_run(earlier.facts, facts, out)
+    else:
+        require_disk(experiment, out)
+    return Prepared(experiment, parents, standard, facts, earlier)
+
+
+def notes_on(prepared: Prepared) -> list[str]:
+    """What is worth knowing before a night is spent on it."""
+    experiment = prepared.experiment
+    notes = warnings_about(experiment, prepared.parents) + dependent_notes(experiment)
+    notes += usual_notes(experiment.render) + foreign_settings(experiment)
+    return notes + held_out_notes(experiment, prepared.facts.held_out)
+
+
+@contextmanager
+def study_of(
+    prepared: Prepared, out: Path, listener: Listener, shared: bool = False
+) -> Iterator[optuna.Study]:
+    """The study of a run, begun or gone on with."""
+    if not prepared.earlier:
+        store.write_study(out, prepared.facts)
+    elif has_grown(prepared.earlier.facts, prepared.facts):
+        store.write_study(out, *grown(store.read_study(out), prepared.facts))
+    with store.open_study(out, shared, listener.note) as study:
+        yield study
+
+
+def _facts(
+    experiment: Experiment, file: Path, parents: Parents, listener: Listener, earlier: store.Facts | None
+) -> store.Facts:
+    """What holds for the run; the order of its cases goes on from where an earlier one was."""
+    render, search = experiment.render, experiment.search
+    place = placement(render.device, render.dtype)
+    before = order_of(earlier) if earlier else []
+    held_out = held_out_prompts(experiment.prompt, search, earlier.held_out if earlier else (), before)
+    searched = [prompt for prompt in experiment.prompt if prompt.id not in held_out]
+    order = drawing_order(searched, search.seed, search.races(), before)
+    return store.Facts(
+        experiment=experiment.model_dump(mode="json"),
+        models=identify(parents, listener.hashing),
+        extras=identify_extras(parents, listener.hashing),
+        versions={package: version(package) for package in PACKAGES},
+        references=None,
+        planned=planned_trials(experiment),
+        drawing={
+            "on": str(place),
+            "components": folder_digest(component_folder(render.config, render.vocabulary)),
+            "settings": provenance(experiment, parents),
+            "version": DRAWING,
+        },
+        file=str(file),
+        order=[case.id for case in order],
+        held_out=held_out,
+    )

@@ -1,0 +1,92 @@
+"""What to draw next, where many draw at once: new trials with their parameters, before anybody takes them."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch import store
+from gridsearch.experiment import Experiment
+from gridsearch.search.loop import parameters_of, sampler_of
+from gridsearch.search.space import suggest
+
+AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker waits for the sampler
+
+
+class _Seen(optuna.Study):
+    """A study in whose eyes what waits with its parameters given is under way: a sampler then minds it."""
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = map(_as_running, super()._get_trials(deepcopy=False))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def _as_running(trial: FrozenTrial) -> FrozenTrial:
+    if trial.state != TrialState.WAITING or not trial.params:
+        return trial
+    seen = copy.copy(trial)
+    seen.state = TrialState.RUNNING
+    return seen
+
+
+def _seen(study: optuna.Study, experiment: Experiment, number: int) -> optuna.Study:
+    return _Seen(study.study_name, study._storage, sampler_of(experiment, number), study.pruner)
+
+
+def propose(study: optuna.Study, experiment: Experiment) -> FrozenTrial:
+    """A new trial with its parameters. It is under way and nobody's, until it is put into the queue."""
+    trial_id = study._storage.create_new_trial(study._study_id)
+    return with_parameters(study, experiment, study._storage.get_trial(trial_id))
+
+
+def with_parameters(study: optuna.Study, experiment: Experiment, trial: FrozenTrial) -> FrozenTrial:
+    """A trial with all its parameters: those that it lacks are asked for now."""
+    seen = _seen(study, experiment, trial.number)
+    suggest(optuna.Trial(seen, trial._trial_id), experiment)
+    return study._storage.get_trial(trial._trial_id)
+
+
+def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether the search has another trial to propose, while others wait or are under way."""
+    settings = experiment.search
+    if settings.sampler == "grid":
+        return False  # all of it is queued
+    going = sum(trial.state != TrialState.FAIL for trial in trials)
+    if settings.trials is not None and going >= settings.trials:
+        return False
+    number = len(trials)
+    return settings.sampler != "window" or not sampler_of(experiment, number).done(
+        _seen(study, experiment, number)
+    )
+
+
+def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """A trial with the same parameters that has ended, or else one that is before this one in the queue."""
+    alike = [
+        other
+        for other in trials
+        if other.number != trial.number and parameters_of(other) == parameters_of(trial)
+    ]
+    ended = [other for other in alike if other.state in store.ENDED]
+    before = [o for o in alike if o.state in store.UNFINISHED and o.number < trial.number]
+    return next(iter(ended + before), None)
+
+
+def to_release(trials: Sequence[FrozenTrial], most: int | None) -> int:
+    """Below which number trials may be taken, so that one waits for every `AHEAD` that are drawn.
+
+    Args:
+        most: how many may still begin; None for any number.
+    """
+    waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+    wanted = min(depth(trials), len(waiting) if most is None else most, len(waiting))
+    return waiting[wanted - 1] + 1 if wanted > 0 else 0
+
+
+def depth(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials should wait, so that no worker does."""
+    return 1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD

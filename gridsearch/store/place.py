@@ -1,0 +1,93 @@
+"""Where a folder's study lies: in the folder itself, or in a database that several machines share."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gridsearch.errors import BadInput
+from gridsearch.files import write_atomic
+from gridsearch.store.url import ENVIRONMENT, redacted, with_password, without_password
+
+FILE = "study.db"
+POINTER = "storage.json"  # in the folder of a study that lies elsewhere; never a password in it
+VARIABLE = ENVIRONMENT
+STUDY = "gridsearch"  # its name in a database of its own
+
+
+@dataclass(frozen=True)
+class Place:
+    """A study in a database.
+
+    Attributes:
+        url: None for the folder's own SQLite file.
+        study: its name there.
+        artifacts: where its images are besides the folder; None where they are not.
+    """
+
+    url: str | None = None
+    study: str = STUDY
+    artifacts: str | None = None
+
+
+def place_of(folder: Path) -> Place:
+    """Where the study of a results folder lies.
+
+    The password of a database is not in the folder: it comes with the same address from `GRIDSEARCH_STORAGE`,
+    or from where the database's own client looks for it.
+
+    Raises:
+        BadInput: the folder's note of it is damaged.
+    """
+    file = folder / POINTER
+    if not file.is_file():
+        return Place()
+    try:
+        said = json.loads(file.read_bytes())
+        place = Place(str(said["storage"]), str(said["study"]), said.get("artifacts"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(
+            "The note of where the study lies is damaged.",
+            where=file,
+            why=str(error),
+            fix="Run `gridsearch run` again with --storage and --out; it writes the note anew.",
+        ) from None
+    return Place(with_password(place.url, os.environ), place.study, place.artifacts)
+
+
+def settle(folder: Path, place: Place) -> None:
+    """Note in a folder where its study lies.
+
+    Raises:
+        BadInput: the folder has a study already that lies elsewhere.
+    """
+    if place.url is None:
+        _require_own(folder)
+        return
+    if (folder / FILE).is_file():
+        raise BadInput(
+            "This folder holds a study of its own.",
+            where=folder / FILE,
+            why=f"the run was to be kept in {redacted(place.url)}.",
+            fix="Leave --storage out to go on with it, or choose another folder with --out.",
+        )
+    said = {"storage": without_password(place.url), "study": place.study, "artifacts": place.artifacts}
+    if (folder / POINTER).is_file():
+        there = place_of(folder)
+        if (without_password(there.url), there.study) != (said["storage"], said["study"]):
+            raise BadInput(
+                "This folder belongs to a study in another database.",
+                where=folder / POINTER,
+                why=f"it says {redacted(there.url)}, study {there.study!r}.",
+                fix="Choose another folder with --out.",
+            )
+    write_atomic(folder / POINTER, json.dumps(said, indent=2) + "\n")
+
+
+def _require_own(folder: Path) -> None:
+    if (folder / POINTER).is_file():
+        raise BadInput(
+            "The study of this folder lies in a database.",
+            where=folder / POINTER,
+            fix=f"Give its address again with --storage, or in {VARIABLE}.",
+        )

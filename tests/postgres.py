@@ -1,0 +1,186 @@
+"""A PostgreSQL of the tests' own, that can be stopped, started and killed in the middle of a run."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+USER = "gridsearch"
+PASSWORD = "p@ss/w%rd: {it's}"  # a URL has to encode it, and `str.format` stumbles over it
+HOW = "apt-get install postgresql, pip install 'gridsearch[postgres]'"
+# Small and quick. What was committed outlives a killed server, though not the machine's own end.
+OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "100",
+}
+
+
+class Postgres:
+    """A server with a cluster of its own in a temporary folder."""
+
+    def __init__(self, folder: Path, binaries: Path):
+        self._folder, self._binaries = folder, binaries
+        self._process: subprocess.Popen | None = None
+        # The server is told to end with its parent, by which Linux means the thread that began it.
+        self._parent = ThreadPoolExecutor(1)
+        self.port = _free_port()
+
+    def url(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
+        """As a user writes it; without a password where that is None."""
+        secret = f":{quote(password, safe='')}" if password is not None else ""
+        return f"postgresql+psycopg://{USER}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def make(self) -> None:
+        secret = self._folder / "password"
+        secret.write_text(PASSWORD)
+        _own(self._folder, secret)
+        options = ["--no-sync", "--no-instructions", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        place = ["-D", self._folder / "data", "-U", USER, f"--pwfile={secret}"]
+        done = subprocess.run(
+            [*_as_postgres(), self._binaries / "initdb", *place, *options],
+            capture_output=True,
+            text=True,
+            cwd="/",
+        )
+        if done.returncode:
+            pytest.fail(f"initdb: {done.stderr}")
+
+    def start(self) -> None:
+        """Returns when it answers; does nothing where it runs."""
+        if self._process is not None:
+            return
+        options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
+        place = ["-D", self._folder / "data", "-p", str(self.port)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = self._parent.submit(
+                subprocess.Popen,
+                [*_as_postgres(), self._binaries / "postgres", *place, *options],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            ).result()
+        self._wait()
+
+    def stop(self) -> None:
+        """As `pg_ctl stop -m fast`: every connection is cut."""
+        self._end(lambda process: process.send_signal(signal.SIGINT))
+
+    def crash(self) -> None:
+        """Every process of the server is killed at once."""
+        self._end(lambda process: os.killpg(process.pid, signal.SIGKILL))
+
+    def _end(self, ending) -> None:
+        if self._process is None:
+            return
+        ending(self._process)
+        self._process.wait(30)
+        self._process = None
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+        """One statement, beside any transaction; the rows that it gives."""
+        import psycopg
+
+        with psycopg.connect(**self._place(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def _place(self, database: str) -> dict:
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": USER,
+            "password": PASSWORD,
+            "dbname": database,
+        }
+
+    def _wait(self) -> None:
+        import psycopg
+
+        until = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(**self._place("postgres")).close()
+                return
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    pytest.fail((self._folder / "log").read_text()[-2000:])
+                time.sleep(0.03)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def _as_postgres() -> list[str]:
+    """The server refuses to run as root; it ends with the tests, however those end."""
+    if os.getuid():
+        return ["setpriv", "--pdeathsig=INT", "--"] if shutil.which("setpriv") else []
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=INT", "--"]
+
+
+def _own(*paths: Path) -> None:
+    if not os.getuid():
+        for path in paths:
+            shutil.chown(path, "postgres", "postgres")
+
+
+def _binaries() -> Path | None:
+    """Debian keeps them out of PATH, a folder per version."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
+    found = shutil.which("initdb")
+    places += [Path(found).resolve().parent] if found else []
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    binaries = _binaries()
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        binaries = None
+    if binaries is None:
+        if os.environ.get("REQUIRE_POSTGRES"):
+            pytest.fail(f"there is no PostgreSQL: {HOW}")
+        pytest.skip(f"there is no PostgreSQL: {HOW}")
+    # pytest's own folders are closed to other users
+    folder = Path(tempfile.mkdtemp(prefix="gridsearch-postgres-"))
+    server = Postgres(folder, binaries)
+    try:
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.crash()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database(postgres) -> Iterator[str]:
+    """The URL of an empty database; the server runs."""
+    postgres.start()
+    name = f"d{uuid.uuid4().hex}"
+    postgres.execute(f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    postgres.start()
+    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
