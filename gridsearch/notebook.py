@@ -232,7 +232,8 @@ class Run:
     def _opened(self, picture: Picture) -> Image.Image:
         path = within(self.folder, picture.file)
         if path is None:
-            raise BadInput("A picture's name leads out of the results folder.", where=picture.file)
+            why = "Its name leads out of the results folder."
+            raise BadInput("The picture cannot be read.", where=picture.file, why=why)
         with opened(path) as image:
             return image.convert("RGB")
 

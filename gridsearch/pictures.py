@@ -60,7 +60,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which no more is asked than is left: for what a damaged length asks, memory is taken first."""
+    """A file of which no more is asked than is left: memory is taken first for what a damaged length asks."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(io.FileIO(path))

@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from gridsearch.errors import BadInput
+from gridsearch.files import not_through_a_link
 from gridsearch.pictures import opened
 
 KEPT = ".thumbnails"  # in the results folder; may be removed at any time
@@ -172,7 +173,10 @@ def _keep(content: bytes, kept: Path) -> None:
     part = kept.with_suffix(f".{os.getpid()}.part")
     try:
         kept.parent.mkdir(exist_ok=True)
-        part.write_bytes(content)
+        if kept.parent.is_symlink():
+            return
+        with open(part, "wb", opener=not_through_a_link) as file:
+            file.write(content)
         os.replace(part, kept)
     except OSError:
         with suppress(OSError):

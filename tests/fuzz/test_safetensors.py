@@ -33,9 +33,8 @@ def _inspect(path):
 
 
 def _read_through(path):
-    source = open_source(path)
     floats = [key for key, info in open_checkpoint(path).tensors.items() if info.merges]
-    return greatest_values(source, floats)
+    return greatest_values(open_source(path), floats)
 
 
 def _merge(path):
@@ -253,7 +252,7 @@ def test_files_that_were_whole_once(bounds, real, seed):
     bounds.hold(written(bounds, mutated(chance.choice(real), chance, PIECES)), DOORS)
 
 
-@pytest.mark.parametrize("number", range(len(BOMBS)))
+@pytest.mark.parametrize("number", range(len(BOMBS)) if ALL else (0, 2, 6))
 def test_headers_that_would_grow(bounds, number):
     bounds.hold(written(bounds, BOMBS[number]), DOORS if ALL else {"open_checkpoint": open_checkpoint})
 
