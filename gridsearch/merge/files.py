@@ -25,6 +25,7 @@ MOST_BRACKETS = 3 * MOST_TENSORS + 100_000  # three of a tensor, and some in the
 LONGEST_KEY = 500  # characters; real ones have less than 150
 MOST_SIDES = 64  # of a tensor, as torch has it
 LARGEST = 2**63 - 1
+ENDING = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,14 @@ def _require_alike(path: Path) -> None:
     """
     with safe_open(path, framework="numpy"):
         pass
+
+
+def require_name(path: Path) -> None:
+    """Refuse a model whose name has another ending: diffusers would take the file for a pickle."""
+    if path.suffix != ENDING:
+        raise BadInput(
+            f"A model's file has a name that ends in {ENDING}.", where=path, fix=f"Rename it: *{ENDING}."
+        )
 
 
 # -- what it is instead

@@ -22,7 +22,7 @@ from gridsearch.validation import bad_key
 from gridsearch.values import choices_of
 
 KINDS = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-Number = float | None
+Number = Annotated[float, Field(ge=-1e12, le=1e12)] | None
 Word = Annotated[str, Field(max_length=100_000)]
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 
@@ -36,7 +36,7 @@ class Row(TypedDict):
     seed: Whole
     file: Word
     verdict: Word
-    defect: float
+    defect: Annotated[float, Field(ge=0, le=1e6)]
     model: NotRequired[Word]
     prediction_type: NotRequired[Word | None]
     reason: NotRequired[Word | None]

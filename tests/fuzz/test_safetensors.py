@@ -201,6 +201,7 @@ BOMBS = [
         + b"}",
         b"",
     ),
+    file_of(header({}, {"sd_merge_recipe": "[" + ",".join(["[" * 900 + "]" * 900] * 2_000) + "]"}), b""),
     file_of(b" " * 10_000_000, b""),
     (100_000_000).to_bytes(8, "little") + b"{",
 ]
