@@ -51,12 +51,12 @@ def test_workers_behind_a_proxy_draw_what_a_run_on_the_database_leads(
         said = [ended(worker) for worker in workers]
     assert all("Nothing more to draw: the run is done" in one for one in said)
     assert all("trial " in one for one in said)  # both have drawn
+    monkeypatch.setenv(VARIABLE, database)
     assert_same_run(out, whole)
 
     third = tmp_path / "third"
     third.mkdir()
     (third / "storage.json").write_bytes((out / "storage.json").read_bytes())
-    monkeypatch.setenv(VARIABLE, database)
     report = program.gridsearch("report", third)
     assert report.returncode == 0, report.stderr
     assert_same_run(third, whole)
