@@ -132,6 +132,8 @@ def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Call
         with queue.beating(queued, trial, worker.name):
             return draw(worker, queued, trial)
     except Lost:
+        silent = "this one was not heard of for too long."
+        worker.on.listener.note(f"Trial {trial.number} is another worker's now: {silent}")
         return worker
     except BaseException:
         with contextlib.suppress(RunFailed):  # who leads finds it in any case

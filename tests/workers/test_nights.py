@@ -50,8 +50,9 @@ def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(file, whole, da
 
 @contextlib.contextmanager
 def commands_seen() -> Iterator[set[str]]:
-    """The command lines of what this process begins, directly or not, as any user of the machine sees them."""
-    seen, over = set(), threading.Event()
+    """The command lines of what this process begins, directly or not, as any user of the machine may see."""
+    seen: set[str] = set()
+    over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.2):
