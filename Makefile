@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint format check bench bench-search bench-gpu calibrate docs-pictures train-toy clean
+.PHONY: help demo test lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -41,6 +41,9 @@ bench-search: .venv/test-installed  ## what searches find with how many renders:
 bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size
 	$(BIN)/python -m pytest -m gpu
+
+bench-leaks: .venv/test-installed  ## 500 trials of the toy: memory and open files must not grow (ten minutes)
+	$(BIN)/python -m benchmarks.leaks
 
 calibrate: .venv/test-installed  ## how metrics answer to blur, noise and the like: write docs/calibration.md
 	$(BIN)/python -m benchmarks.calibrate

@@ -5,14 +5,18 @@ import os
 # Before any library reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import hypothesis
 import pytest
 
+from gridsearch.cli.live_report import LiveReport
 from tests.browser import chromium, visit  # noqa: F401  fixtures
 from tests.postgres import database, postgres  # noqa: F401  fixtures
 
@@ -31,6 +35,17 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begin_build() -> Iterator[Callable[[LiveReport], None]]:
+    """What begins the build of a live report, which is done where a test asks for it only.
+
+    Each run of seconds would begin a process that imports for as long, and end it.
+    """
+    begin = LiveReport._begin
+    with patch.object(LiveReport, "_begin", lambda live: None):
+        yield begin
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.leaks import experiment, watched
 from gridsearch.merge.files import open_checkpoint
 from gridsearch.merge.live import Live, merge_live
 from gridsearch.merge.sources import DTYPES, Residence, held, open_source
@@ -278,3 +279,13 @@ def test_what_overflows_a_half_precision_vae_is_decoded_in_float32(load):
     assert torch.isfinite(images).all()
     assert vae.dtype == torch.float16
     torch.testing.assert_close(images.float(), expected, atol=0.01, rtol=0.01)
+
+
+# -- a long run
+
+
+def test_a_run_keeps_no_memory_of_the_gpu_and_no_file():
+    ten, sixty = watched(experiment(60, "cuda"), {10, 60})
+    assert ten.gpu > MIB
+    assert sixty.gpu == ten.gpu
+    assert sixty.files == ten.files

@@ -1,13 +1,10 @@
 """The main job end to end, on the trained toy checkpoints."""
 
 import contextlib
-import json
 import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from gridsearch.report.tables import load_results
 from gridsearch.rescore import rescore
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
+from tests import warm
 from tests.cli import program
 
 FILE = Path("x.toml")
@@ -216,7 +214,7 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
 def test_a_grown_range_draws_what_is_new_only(toy, tmp_path):
     def grid(high):
         merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": high, "step": 0.25}}]
-        return experiment(toy, merge=merge)
+        return experiment(toy, merge=merge, prompt=[{"text": "a circle", "seeds": [1]}])
 
     run(grid(0.25), FILE, tmp_path / "x", Budget(), Quiet())
     first = load_results(tmp_path / "x")
@@ -253,11 +251,6 @@ def test_a_study_that_another_program_reads_is_not_replaced_under_it(finished, t
     pd.testing.assert_frame_equal(load_results(tmp_path / "copy").trials, before)
 
 
-def hear_interrupts():
-    """A shell starts its background jobs deaf to Ctrl-C, and a test run among them hands that on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.long
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     (tmp_path / "x.toml").write_text(
@@ -272,20 +265,15 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
         height = 64
         steps = 8"""
     )
-    command = [sys.executable, "-u", "-m", "gridsearch", "run", "x.toml"]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-    ) as process:
+    with (
+        (tmp_path / "errors").open("wb") as errors,
+        warm.program("run", "x.toml", cwd=tmp_path, streams={2: errors.fileno()}) as process,
+    ):
         assert any(line.startswith("trial    2") for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate()
+        said = process.stdout.read()
     assert process.returncode == 1
-    assert errors == ""
+    assert (tmp_path / "errors").read_text() == ""
     assert "So far" in said
     assert "the same command goes on from here" in said.splitlines()[-1]
     trials = pd.read_csv(tmp_path / "results" / "small" / "trials.csv")
@@ -304,30 +292,22 @@ class Counting(Quiet):
 
 
 @pytest.mark.long
-def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(toy, tmp_path):
-    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.1}}]
-    run(experiment(toy, merge=merge), FILE, tmp_path / "unbroken", Budget(), Quiet())
-    (tmp_path / "x.json").write_text(json.dumps(settings(toy, merge=merge)))
-    code = (
-        "import json, sys; sys.path.insert(0, sys.argv[1]); from tests.test_run import *; "
-        "what = parse_experiment(json.load(open('x.json')), Path(), 'x'); "
-        "run(what, FILE, Path('out'), Budget(), Counting())"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent.parent)]
+def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
+    what, out = experiment(toy), tmp_path / "out"
     moments = random.Random(0)
     for _ in range(3):
-        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        with warm.Process(run, what, FILE, out, Budget(), Counting()) as process:
             for _ in range(moments.randint(1, 5)):
                 assert process.stdout.readline()
             time.sleep(moments.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    broken, unbroken = load_results(tmp_path / "out"), load_results(tmp_path / "unbroken")
+    run(what, FILE, out, Budget(), Quiet())
+    broken, unbroken = load_results(out), load_results(finished)
     pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
     pd.testing.assert_frame_equal(
         broken.images.drop(columns="seconds"), unbroken.images.drop(columns="seconds")
     )
     for file in unbroken.images["file"]:
-        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "unbroken" / file).read_bytes()
-    assert not list((tmp_path / "out").rglob("*.part"))
+        assert (out / file).read_bytes() == (finished / file).read_bytes()
+    assert not list(out.rglob("*.part"))

@@ -10,6 +10,9 @@ from typing import Any
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# numpy's threads know no such policy, and a report's matrices are small: with one thread they take half of
+# the processor's time, and wait for no core on which something is drawn. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # transformers says at every import that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 

@@ -22,6 +22,7 @@ from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named, require_free, require_some_luck
 from gridsearch.gathering import gather
+from gridsearch.gathering import rows_of as rows_of_all
 from gridsearch.judging import idle_notes
 from gridsearch.outcome import Outcome
 from gridsearch.references import judged_references, standard_of
@@ -39,6 +40,7 @@ from gridsearch.search.proposals import depth, propose, to_release, twin_of, wan
 from gridsearch.search.race import id_of
 from gridsearch.search.watch import Watch
 from gridsearch.store import queue
+from gridsearch.sweep import sweep
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
 BUSY = 4  # times as long as a look takes, so that a large study leaves its database to its workers
@@ -162,6 +164,7 @@ def _lead(lead: Lead, budget: Budget) -> None:
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     if _search(lead, facts, budget):
         _check(lead, facts, budget)
+        sweep(lead.out, rows_of_all(store.stored(study)))
 
 
 def _take_up(lead: Lead) -> None:

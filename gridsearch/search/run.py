@@ -11,6 +11,7 @@ from gridsearch.ends import parent_fingerprint, pure_models
 from gridsearch.errors import MustStop
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named
+from gridsearch.gathering import rows_of
 from gridsearch.judging import idle_notes
 from gridsearch.merge.sources import Residence
 from gridsearch.search.alarms import alarming
@@ -22,6 +23,7 @@ from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
 from gridsearch.search.race import Evaluate
 from gridsearch.setup import Setup, draw_references, load_setup, with_references
+from gridsearch.sweep import sweep
 from gridsearch.units import size
 from gridsearch.weights import adapter_notes
 
@@ -102,6 +104,7 @@ def _run_study(
     told = alarming(study, facts.experiment, listener.trial, listener.note)
     if search(study, experiment, facts.order, budget, evaluate, told, enough, ready):
         _check(study, facts, on, budget)
+        sweep(setup.out, rows_of(store.stored(study)))
 
 
 def _check(study: optuna.Study, facts: store.Facts, on: Easel, budget: Budget) -> None:

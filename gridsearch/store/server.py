@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 from gridsearch.errors import BadInput, RunFailed
 from gridsearch.store.lost import said
 from gridsearch.store.patient import Patient
-from gridsearch.store.url import cleaned, redacted
+from gridsearch.store.url import ENVIRONMENT, cleaned, redacted
 
 ANSWER = 10  # seconds within which a server answers a new connection
 
@@ -45,7 +45,8 @@ def named(url: str) -> Iterator[None]:
             "The database cannot be opened.",
             where=redacted(url),
             why=cleaned(said(error), url),
-            fix="Check that it runs there, and its user, password and name.",
+            fix="Check that it runs there, and its user and name; a password is never kept, and comes from "
+            f"{ENVIRONMENT} or, with PostgreSQL, from PGPASSWORD or ~/.pgpass.",
         ) from None
     except RuntimeError as error:  # Optuna's, of its tables' version
         raise RunFailed(

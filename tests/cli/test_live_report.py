@@ -33,6 +33,11 @@ class Build(SimpleNamespace):
         return self.returncode
 
 
+@pytest.fixture(autouse=True)
+def begun(begin_build, monkeypatch):
+    monkeypatch.setattr(LiveReport, "_begin", begin_build)
+
+
 @pytest.fixture
 def builds(monkeypatch):
     """The builds that were begun; none really runs."""

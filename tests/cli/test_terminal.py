@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests import warm
 from tests.test_cli import GOOD
 
 pty = pytest.importorskip("pty")
@@ -19,11 +20,6 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 COLOUR = re.compile(r"\x1b\[[\d;]*(?:3|4|9)\d[\d;]*m")
 
 
-def hear_interrupts():
-    """A shell starts its background jobs deaf to Ctrl-C, and a test run among them hands that on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Terminal:
     """The program on a terminal of its own."""
 
@@ -31,16 +27,12 @@ class Terminal:
         self.said = ""
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
-        path = os.pathsep.join(filter(None, sys.path))
         kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gridsearch", *map(str, arguments)],
+        self.process = warm.program(
+            *arguments,
             cwd=cwd,
-            env=kept | {"PYTHONPATH": path, "TERM": "xterm-256color"} | env,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            preexec_fn=hear_interrupts,
+            env=kept | {"TERM": "xterm-256color"} | env,
+            streams=dict.fromkeys((0, 1, 2), theirs),
         )
         os.close(theirs)
 
@@ -63,7 +55,8 @@ class Terminal:
 @pytest.mark.long
 def test_a_night_on_a_terminal(toy, tmp_path):
     """The view moves, the report is there after the first trial, Ctrl-C gives the cursor back."""
-    (tmp_path / "x.toml").write_text(GOOD.replace("step = 0.5", "step = 0.002").format(toy=toy.resolve()))
+    night = GOOD.replace("step = 0.5", "step = 0.01") + "seeds = [1, 2, 3, 4, 5]"  # longer than a build takes
+    (tmp_path / "x.toml").write_text(night.format(toy=toy.resolve()))
     terminal = Terminal(tmp_path, "run", "x.toml", columns=100)
     terminal.read(until=lambda said: "trial    0" in said)
     report = tmp_path / "results" / "bad" / "report.html"
@@ -75,7 +68,7 @@ def test_a_night_on_a_terminal(toy, tmp_path):
     assert "So far, with" in report.read_text("utf-8")
     said = terminal.said
     assert "step 2 of 2" in said
-    assert "of 501" in said
+    assert "of 101" in said
     assert said.rfind(SHOW) > said.rfind(HIDE) > 0
     assert "the same command goes on from here" in said[said.rfind(SHOW) :]
     assert "Traceback" not in said

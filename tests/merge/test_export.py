@@ -1,10 +1,9 @@
 """A merge as a file: every key, the right markers, a record that makes it again, and never half a file."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from gridsearch.merge.record import read_record, record_of
 from gridsearch.merge.safetensors import write_safetensors
 from gridsearch.merge.sources import open_source
 from gridsearch.recipe import Recipe
+from tests import warm
 
 SHA = {"a": "0" * 64, "b": "1" * 64}
 
@@ -154,21 +154,19 @@ def test_a_failure_leaves_neither_half_a_file_nor_the_old_one_harmed(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
 
 
+def half_an_export(path: Path) -> None:
+    def tensors():
+        yield torch.ones(2)
+        print("half", flush=True)
+        time.sleep(60)
+
+    entries = {"x": TensorInfo("F32", (2,)), "y": TensorInfo("F32", (2,))}
+    write_safetensors(path, entries, tensors(), {})
+
+
 def test_a_killed_export_leaves_no_file_under_the_name_and_the_next_one_clears_up(tmp_path):
     path = tmp_path / "m.safetensors"
-    code = (
-        "import sys, time, torch; from pathlib import Path\n"
-        "from gridsearch.merge.files import TensorInfo\n"
-        "from gridsearch.merge.safetensors import write_safetensors\n"
-        "def tensors():\n"
-        "    yield torch.ones(2)\n"
-        "    print('half', flush=True)\n"
-        "    time.sleep(60)\n"
-        "entries = {'x': TensorInfo('F32', (2,)), 'y': TensorInfo('F32', (2,))}\n"
-        "write_safetensors(Path(sys.argv[1]), entries, tensors(), {})\n"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    with warm.Process(half_an_export, path) as process:
         assert process.stdout.readline() == "half\n"
         process.send_signal(signal.SIGKILL)
     assert not path.exists()

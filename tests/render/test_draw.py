@@ -1,8 +1,7 @@
 """Our images are those of a plain diffusers pipeline, and a seed draws the same picture in any company."""
 
-import subprocess
-import sys
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from gridsearch.render.draw import draw
 from gridsearch.render.noise import SOURCES, Brownian, CpuRandn
 from gridsearch.render.philox import CudaRandn
 from gridsearch.render.pipeline import load_renderer, placement
+from tests import warm
 from tests.render.settings import sampling
 
 CASES = [Case("p1", "a circle", "", 101), Case("p2", "a star", "", 7), Case("p3", "a heart", "", 101)]
@@ -175,24 +175,14 @@ def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(ren
     assert len({pixels.tobytes() for pixels in alone.values()}) == 8
 
 
-WORKER = """
-import sys
-import numpy as np
-from pathlib import Path
-from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
-from tests.render.settings import sampling
-from tests.render.test_draw import EIGHT
-
-toy, out = map(Path, sys.argv[1:])
-renderer = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
-drawn = draw(renderer, EIGHT[::-1], sampling("v_prediction", "euler_a", rng="gpu"), batch=3)
-np.savez(out, **{d.case.id: d.pixels for d in drawn})
-"""
+def worker(toy: Path, out: Path) -> None:
+    renderer = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float32"))
+    drawn = draw(renderer, EIGHT[::-1], sampling("v_prediction", "euler_a", rng="gpu"), batch=3)
+    np.savez(out, **{d.case.id: d.pixels for d in drawn})
 
 
 def test_another_worker_draws_the_same_picture(renderer, toy, tmp_path):
-    subprocess.run([sys.executable, "-c", WORKER, str(toy), str(tmp_path / "drawn.npz")], check=True)
+    assert warm.Process(worker, toy, tmp_path / "drawn.npz").wait() == 0
     theirs = np.load(tmp_path / "drawn.npz")
     settings = sampling("v_prediction", "euler_a", rng="gpu")
     for case in EIGHT:
