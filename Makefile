@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean
+.PHONY: help demo test nights lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -14,6 +14,9 @@ demo: .venv/installed  ## install into .venv, run the toy sweep, write results/t
 
 test: .venv/test-installed  ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+nights: .venv/test-installed  ## what a night brings, in minutes: lost databases, full disks, dead workers; needs PostgreSQL and root
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m night
 
 lint: .venv/test-installed  ## look for mistakes and for unformatted code
 	$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def settle(folder: Path, place: Place) -> None:
         said["artifacts"] = place.artifacts or there.artifacts
         if (without_password(there.url), there.study) != (said["storage"], said["study"]):
             raise BadInput(
-                "This folder belongs to a study in another database.",
+                "This folder belongs to another study.",
                 where=folder / POINTER,
                 why=f"it says {redacted(there.url)}, study {there.study!r}.",
                 fix="Choose another folder with --out.",

@@ -23,7 +23,7 @@ TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started
 
 
 def write_experiment(toy: Path, folder: Path, step: float = 0.125, **changes) -> Path:
-    """Of trials of two images, each of which is kept by itself, and enough of them for a fault in the middle."""
+    """Of trials of two images, each kept by itself, and enough of them for a fault in the middle."""
     what = settings(
         toy,
         merge=[{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": step}}],

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cli import program
 from tests.workers.night import assert_same_run, begun, drawn, ended, wait_for
 
 

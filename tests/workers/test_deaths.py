@@ -51,6 +51,7 @@ def poisoned(toy, tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.night
 def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_are_drawn(poisoned, whole, tmp_path):
     file = poisoned([*(whole / "images").glob("t0002_*")])
     done = program.gridsearch("run", file, "--out", tmp_path / "out", "--workers", 1)
