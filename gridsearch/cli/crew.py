@@ -16,6 +16,7 @@ from gridsearch.errors import BadInput, RunFailed
 
 LOGS = "logs"  # in the results folder: what each worker said
 TOO_SOON = 5  # deaths in a row before there was anything to draw
+ERROR = "error: "  # how the first line of an error begins
 ERRORS = (1, 2)  # exit codes of errors that another try would not mend
 GRACE = 30.0  # seconds that a worker may take to end
 
@@ -46,7 +47,7 @@ class Crew:
     folder: Path
     note: Callable[[str], None]
     hands: dict[int, Hand] = field(default_factory=dict)
-    last_words: str = ""
+    last_words: list[str] = field(default_factory=list)
     begun: bool = False
 
     def look(self, heard: Collection[str]) -> list[str]:
@@ -60,12 +61,7 @@ class Crew:
                 dead.append(hand.name)
                 self._died(hand, code, hand.name in heard)
         if self.size and not self.hands:
-            raise RunFailed(
-                "No worker is left on this machine.",
-                where=self.folder / LOGS,
-                why=self.last_words or None,
-                fix="Mend that, and give the same command again: it goes on from here.",
-            )
+            raise _none_left(self.last_words, self.folder / LOGS)
         return dead
 
     def _died(self, hand: Hand, code: int, drew: bool) -> None:
@@ -76,7 +72,7 @@ class Crew:
             return
         deaths = 0 if drew else hand.deaths + 1
         if code in ERRORS or deaths == TOO_SOON:
-            self.note(f"Worker {hand.number + 1} is given up: {self.last_words or ended(code)}")
+            self.note(f"Worker {hand.number + 1} is given up: {' '.join(self.last_words) or ended(code)}")
             return
         self.note(f"Worker {hand.number + 1} {ended(code)}; another takes its place.")
         self.hands[hand.number] = self._started(hand.number)
@@ -119,14 +115,28 @@ def ended(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
-def _last_words(log: Path) -> str:
-    """The last that a worker wrote, on one line."""
+def _last_words(log: Path) -> list[str]:
+    """The lines of the error that a worker wrote last, or the last line."""
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - 2000, 0))
         lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
-    errors = [i for i, line in enumerate(lines) if line.startswith("error: ")]
-    said = lines[errors[-1] :] if errors else lines[-1:]
-    return " ".join(filter(None, said))[:500]
+    errors = [i for i, line in enumerate(lines) if line.startswith(ERROR)]
+    return [line[:500] for line in (lines[errors[-1] :] if errors else lines[-1:]) if line]
+
+
+def _none_left(words: list[str], logs: Path) -> RunFailed:
+    """Why nothing can be drawn here: what the last worker said was wrong is what is wrong."""
+    if not words or not words[0].startswith(ERROR):
+        return RunFailed(
+            "No worker is left on this machine.",
+            where=logs,
+            why=" ".join(words) or None,
+            fix="Mend that, and give the same command again: it goes on from here.",
+        )
+    said = dict(line.split(": ", 1) for line in words[1:] if ": " in line)
+    return RunFailed(
+        words[0].removeprefix(ERROR), **{part: said.get(part) for part in ("where", "why", "fix")}
+    )
 
 
 def crew_of(size: int, experiment_file: Path, folder: Path, listener: Any) -> Crew:

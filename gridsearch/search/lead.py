@@ -20,7 +20,7 @@ from gridsearch import store
 from gridsearch.ends import pure_models
 from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
-from gridsearch.failures import named, require_some_luck
+from gridsearch.failures import named, require_free, require_some_luck
 from gridsearch.gathering import gather
 from gridsearch.gathering import rows_of as rows_of_all
 from gridsearch.judging import idle_notes
@@ -189,6 +189,7 @@ def _looks(lead: Lead, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
     while True:
         began = time.monotonic()
         _say_alive(lead, began)
+        require_free(lead.out, 0)
         dead = lead.crew.look(lead.watch.workers)
         trials = study.get_trials(deepcopy=False)
         held = lead.held if study is lead.study else ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from gridsearch import store
 from gridsearch.artifacts import Artifacts, open_artifacts
@@ -31,6 +32,10 @@ PATIENCE = 600.0  # seconds without a run that leads, after which a worker gives
 
 class Lost(Exception):
     """The trial is another's now: this worker was not heard of for too long."""
+
+
+# What comes of a trial that is another's: Optuna says that it has ended, or, as a ValueError, that it waits.
+NOT_OURS = (Lost, UpdateFinishedTrialError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,17 @@ def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Call
     try:
         with queue.beating(queued, trial, worker.name):
             return draw(worker, queued, trial)
-    except Lost:
-        return worker
-    except BaseException:
+    except BaseException as error:
+        held = not isinstance(error, Lost)
         with contextlib.suppress(RunFailed):  # who leads finds it in any case
-            if queue.holds(queued, trial, worker.name):
+            held = held and queue.holds(queued, trial, worker.name)
+            if held:
                 queue.put_back(queued, trial._trial_id)
-        raise
+        if held or not isinstance(error, NOT_OURS):
+            raise
+    silent = "this one was not heard of for too long"
+    worker.on.listener.note(f"Trial {trial.number} is another worker's now: {silent}.")
+    return worker
 
 
 def _piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> Worker:

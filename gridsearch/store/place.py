@@ -56,7 +56,7 @@ def place_of(folder: Path) -> Place:
 
 
 def settle(folder: Path, place: Place) -> None:
-    """Note in a folder where its study lies.
+    """Note in a folder where its study lies. Where its images lie is kept where that is not said again.
 
     Raises:
         BadInput: the folder has a study already that lies elsewhere.
@@ -74,9 +74,10 @@ def settle(folder: Path, place: Place) -> None:
     said = {"storage": without_password(place.url), "study": place.study, "artifacts": place.artifacts}
     if (folder / POINTER).is_file():
         there = place_of(folder)
+        said["artifacts"] = place.artifacts or there.artifacts
         if (without_password(there.url), there.study) != (said["storage"], said["study"]):
             raise BadInput(
-                "This folder belongs to a study in another database.",
+                "This folder belongs to another study.",
                 where=folder / POINTER,
                 why=f"it says {redacted(there.url)}, study {there.study!r}.",
                 fix="Choose another folder with --out.",

@@ -1,8 +1,9 @@
 """The queue of a study: who leads it puts trials in, workers take them out, and what the dead held goes back.
 
 A trial waits (Optuna's WAITING) with its parameters given, is taken by one worker (RUNNING) and ends. Optuna
-lets one worker alone turn WAITING into RUNNING. Whoever holds a trial says so in it, with a beat that goes on
-for as long as the worker lives: that is its *lease*. Any storage of Optuna's will do, its gRPC proxy too.
+lets one worker alone turn WAITING into RUNNING. Whoever holds a trial says so in it, once, and beats for as
+long as it lives: that is its *lease*. One that was asleep may beat on for a trial that is another's by then,
+which counts for nothing. Any storage of Optuna's will do, its gRPC proxy too.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.errors import StorageLost
 
-_LEASE = "lease"  # of a trial: who draws it, and the beat
+_LEASE = "lease"  # of a trial: who draws it
+_BEAT = "beat"  # of a trial: who was heard of last, and how often
 _RELEASED = "released"  # of a study: trials below this number may be taken
 _OVER = "over"  # of a study: why its workers may go; None while they may not
 _LEADS = "leads"  # of a study: the beat of who leads it
@@ -35,8 +37,11 @@ class Lease:
 
 
 def lease_of(trial: FrozenTrial) -> Lease | None:
-    said = trial.system_attrs.get(_LEASE)
-    return Lease(str(said["worker"]), int(said["beat"])) if said else None
+    worker = trial.system_attrs.get(_LEASE)
+    if worker is None:
+        return None
+    heard = trial.system_attrs.get(_BEAT)
+    return Lease(str(worker), int(heard["beat"]) if heard and heard["worker"] == worker else 0)
 
 
 def holds(study: optuna.Study, trial: optuna.Trial, worker: str) -> bool:
@@ -53,7 +58,7 @@ def take(study: optuna.Study, worker: str) -> optuna.Trial | None:
         if below is not None and trial.number >= below:
             break
         if _claimed(study, trial):
-            _write_lease(study, trial._trial_id, Lease(worker, 0))
+            study._storage.set_trial_system_attr(trial._trial_id, _LEASE, worker)
             return optuna.Trial(study, trial._trial_id)
     return None
 
@@ -72,10 +77,6 @@ def put_back(study: optuna.Study, trial_id: int) -> bool:
     return False
 
 
-def _write_lease(study: optuna.Study, trial_id: int, lease: Lease) -> None:
-    study._storage.set_trial_system_attr(trial_id, _LEASE, {"worker": lease.worker, "beat": lease.beat})
-
-
 @contextlib.contextmanager
 def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[None]:
     """The worker is heard of for as long as it draws this trial."""
@@ -87,7 +88,8 @@ def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[N
             number += 1
             # where the database is gone, whoever draws says so; a trial that was lost is noticed there too
             with contextlib.suppress(UpdateFinishedTrialError, StorageLost):
-                _write_lease(study, trial._trial_id, Lease(worker, number))
+                heard = {"worker": worker, "beat": number}
+                study._storage.set_trial_system_attr(trial._trial_id, _BEAT, heard)
 
     thread = threading.Thread(target=beat, name="beat", daemon=True)
     thread.start()

@@ -64,12 +64,19 @@ def parse_url(url: str) -> URL:
 
 def _split(url: str) -> URL:
     try:
-        return make_url(url)
+        return _made(url)
     except (ArgumentError, ValueError) as error:
         # The error quotes what it could not read, which may be the password.
         raise BadInput(
             "This is not a URL of a storage.", where=redacted(url), fix=f"{_KNOWN} {_ESCAPING}"
         ) from (None if "://" in url else error)
+
+
+def _made(url: str) -> URL:
+    """SQLAlchemy ends a password at its first @, and would take what follows for host and database."""
+    if url.count("@") > 1:
+        raise ArgumentError("There is more than one @ in it.")
+    return make_url(url)
 
 
 _ESCAPING = "In a password, write @ as %40, / as %2F, : as %3A and % as %25."
@@ -95,7 +102,7 @@ def is_proxy(url: str) -> bool:
 def secret_of(url: str) -> tuple[str, ...]:
     """What nobody may read, in each form in which it may be quoted; the longest first."""
     try:
-        parsed = make_url(url)
+        parsed = _made(url)
     except (ArgumentError, ValueError):
         return (url,)
     secrets = [parsed.password, *(parsed.query.get(key) for key in _SECRET_KEYS)]
@@ -128,7 +135,7 @@ def cleaned(text: str, url: str) -> str:
 def redacted(url: str) -> str:
     """The URL to be shown: without its passwords. The user stays."""
     try:
-        parsed = make_url(url)
+        parsed = _made(url)
     except (ArgumentError, ValueError):
         scheme, sign, _ = url.partition("://")
         return f"{scheme}://{HIDDEN}" if sign and re.fullmatch(r"[\w+.-]{1,40}", scheme) else HIDDEN

@@ -25,7 +25,8 @@ WRITTEN = "s3cr3t%2fp%40ss"
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        (f"postgresql://me:{SECRET}@host/", "names no database"),
+        (f"postgresql://me:{WRITTEN}@host/", "names no database"),
+        (f"postgresql://me:p@{SECRET}@host/db", "(?s)not a URL.*%40"),
         (f"postgresql://me:{WRITTEN}@host:port/db", "not a URL"),
         (f"not a url {WRITTEN}", "not a URL"),
         (f"oracle://me:{WRITTEN}@host/db", r"(?s)Unknown scheme.*postgresql\+psycopg://"),

@@ -1,0 +1,61 @@
+"""What the tests of workers share: an experiment, and what comes of it where nothing goes wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridsearch import artifacts
+from gridsearch.experiment import load_experiment
+from gridsearch.search.loop import Budget
+from gridsearch.search.run import run
+from gridsearch.store.place import VARIABLE
+from tests.test_run import Quiet
+from tests.workers.night import write_experiment
+from tests.workers.secrets import HUSH
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch) -> None:
+    """The program leaves the address of its storage to those that it starts."""
+    monkeypatch.setenv(VARIABLE, "")
+
+
+@pytest.fixture(scope="session")
+def file(toy, tmp_path_factory) -> Path:
+    return write_experiment(toy, tmp_path_factory.mktemp("experiment"))
+
+
+@pytest.fixture(scope="session")
+def whole(file, tmp_path_factory) -> Path:
+    """The folder of an unbroken run in one process."""
+    out = tmp_path_factory.mktemp("whole") / "night"
+    run(load_experiment(file), file, out, Budget(), Quiet())
+    return out
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 of this machine's own."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch) -> Iterator[str]:
+    import boto3
+
+    keys = {"ACCESS_KEY_ID": "AKIAEXAMPLE", "SECRET_ACCESS_KEY": HUSH, "DEFAULT_REGION": "us-east-1"}
+    for key, value in (keys | {"ENDPOINT_URL": s3}).items():
+        monkeypatch.setenv(f"AWS_{key}", value)
+    monkeypatch.setattr(artifacts, "TRIES", 1)
+    made = boto3.resource("s3").Bucket("night")
+    made.create()
+    yield "s3://night/images"
+    made.objects.all().delete()
+    made.delete()
