@@ -2,10 +2,9 @@
 
     python -m benchmarks.workers [grid|tpe|random] ...
 
-A real run leads real workers; only their renderer sleeps a second for each image and draws nothing. A trial has
-four images here, and sixteen with the settings that the project recommends: what it costs beside drawing weighs
-four times as much. Timed from the beginning of the first trial to the end of the last; by then all workers have
-loaded.
+A real run leads real workers; only their renderer sleeps a second for each image and draws nothing. A trial
+has four images here, so that what it costs beside drawing weighs four times as much as with sixteen. Timed from
+the beginning of the first trial to the end of the last; by then all workers have loaded.
 """
 
 import os
@@ -103,7 +102,9 @@ def main(searches: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, serving(binaries, USUAL) as server:
         lines = [("PostgreSQL", search) for search in searches] + [("SQLite", searches[0])]
         for kind, search in lines:
-            runs = [_run(Path(folder), server if kind == "PostgreSQL" else None, search, n) for n in (1, MANY)]
+            runs = [
+                _run(Path(folder), server if kind == "PostgreSQL" else None, search, n) for n in (1, MANY)
+            ]
             _show(f"{kind}, {search}", *runs)
 
 

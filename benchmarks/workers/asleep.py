@@ -33,7 +33,7 @@ PROCESSES.set_forkserver_preload([__name__])
 
 
 def sleep_and_draw(_: Any, cases: Sequence[Case], sampling: Any, *__: Any) -> Iterator[Drawn]:
-    """In the place of `render.draw.draw`: a second for each picture, which is small and grey with some noise."""
+    """In the place of `render.draw.draw`: a second for each picture, which is small and all noise."""
     trace = Trace(*(np.full(3, value) for value in (1.0, 0.0, 1.0, 0.9)), finite=np.full(3, True))
     for case in cases:
         time.sleep(IMAGE)

@@ -7,7 +7,8 @@ for as long as the worker lives: that is its *lease*. Any storage of Optuna's wi
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.errors import StorageLost
+from gridsearch.store import direct
 
 _LEASE = "lease"  # of a trial: who draws it, and the beat
 _RELEASED = "released"  # of a study: trials below this number may be taken
 _OVER = "over"  # of a study: why its workers may go; None while they may not
 _LEADS = "leads"  # of a study: the beat of who leads it
 _PACE = "pace"  # of a study: seconds from beat to beat
+_SOURCE = "source"  # of a study: the name of it, or of one beside it, whose trials are drawn now
+AT_ONCE = 64  # trials among which a worker chooses
 USUAL_PACE = 15.0
 MISSED = 4  # beats, after which a worker is taken for dead
 
@@ -41,26 +45,28 @@ def lease_of(trial: FrozenTrial) -> Lease | None:
 
 def holds(study: optuna.Study, trial: optuna.Trial, worker: str) -> bool:
     """Whether the trial is still this worker's: one that was not heard of for long has lost it."""
-    found = study._storage.get_trial(trial._trial_id)
-    lease = lease_of(found)
-    return found.state == TrialState.RUNNING and lease is not None and lease.worker == worker
+    state, lease = direct.state_and(study, trial._trial_id, _LEASE)
+    return state == TrialState.RUNNING and lease is not None and lease["worker"] == worker
 
 
-def take(study: optuna.Study, worker: str) -> optuna.Trial | None:
-    """The first trial that waits and is released, for this worker alone; None where there is none."""
-    below = _said(study).get(_RELEASED)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        if below is not None and trial.number >= below:
-            break
-        if _claimed(study, trial):
-            _write_lease(study, trial._trial_id, Lease(worker, 0))
-            return optuna.Trial(study, trial._trial_id)
+def take(study: optuna.Study, worker: str, below: int | None) -> optuna.Trial | None:
+    """One of the first trials that wait, for this worker alone; None where there is none.
+
+    Args:
+        below: only trials with a smaller number; None for any.
+    """
+    waiting = direct.waiting(study, below, AT_ONCE)
+    first = zlib.crc32(worker.encode()) % max(len(waiting), 1)  # many that look at once each begin elsewhere
+    for trial_id in waiting[first:] + waiting[:first]:
+        if _claimed(study, trial_id):
+            _write_lease(study, trial_id, Lease(worker, 0))
+            return optuna.Trial(study, trial_id)
     return None
 
 
-def _claimed(study: optuna.Study, trial: FrozenTrial) -> bool:
+def _claimed(study: optuna.Study, trial_id: int) -> bool:
     with contextlib.suppress(UpdateFinishedTrialError):
-        return study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        return study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     return False
 
 
@@ -77,9 +83,9 @@ def _write_lease(study: optuna.Study, trial_id: int, lease: Lease) -> None:
 
 
 @contextlib.contextmanager
-def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[None]:
-    """The worker is heard of for as long as it draws this trial."""
-    pace, ended = pace_of(study), threading.Event()
+def beating(study: optuna.Study, trial: optuna.Trial, worker: str, pace: float) -> Iterator[None]:
+    """The worker is heard of, every `pace` seconds, for as long as it draws this trial."""
+    ended = threading.Event()
 
     def beat() -> None:
         number = 0
@@ -101,8 +107,35 @@ def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[N
 # -- what is said of the whole study
 
 
-def _said(study: optuna.Study) -> Mapping[str, Any]:
-    return study._storage.get_study_system_attrs(study._study_id)
+@dataclass(frozen=True)
+class Orders:
+    """What whoever leads a study says to its workers.
+
+    Attributes:
+        source: the name of the study whose trials are drawn now; None before any is.
+        below: trials of the search below this number may be taken.
+        pace: seconds from beat to beat.
+        beat: of whoever leads; None before a run has led it.
+        over: why its workers may go; None while there may be something to draw.
+    """
+
+    source: str | None
+    below: int | None
+    pace: float
+    beat: int | None
+    over: str | None
+
+
+def orders(study: optuna.Study) -> Orders:
+    """All of it at once: it is asked for at every look."""
+    said = study._storage.get_study_system_attrs(study._study_id)
+    pace = float(said.get(_PACE, USUAL_PACE))
+    return Orders(said.get(_SOURCE), said.get(_RELEASED), pace, said.get(_LEADS), said.get(_OVER))
+
+
+def draw_from(study: optuna.Study, source: optuna.Study) -> None:
+    """Have workers of a study draw the trials of this one: itself, or one beside it."""
+    _say(study, **{_SOURCE: source.study_name})
 
 
 def _say(study: optuna.Study, **facts: Any) -> None:
@@ -115,13 +148,9 @@ def release(study: optuna.Study, below: int) -> None:
     _say(study, **{_RELEASED: below})
 
 
-def released(study: optuna.Study) -> int | None:
-    return _said(study).get(_RELEASED)
-
-
 def begin(study: optuna.Study, pace: float) -> None:
     """A run leads the study from now on; nothing may be taken yet."""
-    _say(study, **{_RELEASED: 0, _PACE: pace, _OVER: None, _LEADS: 0})
+    _say(study, **{_SOURCE: None, _RELEASED: 0, _PACE: pace, _OVER: None, _LEADS: 0})
 
 
 def end(study: optuna.Study, why: str) -> None:
@@ -129,20 +158,6 @@ def end(study: optuna.Study, why: str) -> None:
     _say(study, **{_OVER: why})
 
 
-def over(study: optuna.Study) -> str | None:
-    """Why the workers may go; None while there may be something to draw."""
-    return _said(study).get(_OVER)
-
-
 def lead_on(study: optuna.Study, beat: int) -> None:
     """Whoever leads is alive."""
     _say(study, **{_LEADS: beat})
-
-
-def lead_beat(study: optuna.Study) -> int | None:
-    """None before a run has led it."""
-    return _said(study).get(_LEADS)
-
-
-def pace_of(study: optuna.Study) -> float:
-    return float(_said(study).get(_PACE, USUAL_PACE))
