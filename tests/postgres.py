@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 USER = "gridsearch"
@@ -102,6 +103,12 @@ class Postgres:
         with psycopg.connect(**self._place(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def seconds(self) -> float:
+        """Of processors, that the server and its sessions have taken."""
+        server = psutil.Process(self._process.pid)
+        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
 
     def _place(self, database: str) -> dict:
         return {

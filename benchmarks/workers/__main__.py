@@ -3,8 +3,8 @@
     python -m benchmarks.workers [grid|tpe|random] ...
 
 A real run leads real workers; only their renderer sleeps a second for each image and draws nothing. A trial
-has four images here, so that what it costs beside drawing weighs four times as much as with sixteen. Timed from
-the beginning of the first trial to the end of the last; by then all workers have loaded.
+has four images here, so that what it costs beside drawing weighs four times as much as with sixteen. Timed
+from the beginning of the first trial to the end of the last; by then all workers have loaded.
 """
 
 import os
@@ -36,7 +36,7 @@ from tests.postgres import Postgres, binaries_here, serving
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy"
 MANY = 8
-EACH = 5  # trials a worker
+EACH = 6  # trials a worker
 IMAGES = 4  # a trial
 # A server as it is after its installation, but for where it listens: what is committed is on the disk.
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}

@@ -45,7 +45,13 @@ BUSY = 4  # times as long as a look takes, so that a large study leaves its data
 
 
 class Crew(Protocol):
-    """The workers on this machine."""
+    """The workers on this machine.
+
+    Attributes:
+        size: how many there are.
+    """
+
+    size: int
 
     def look(self, heard: Collection[str]) -> list[str]:
         """The names of those that have died since the last look; others take their places.
@@ -69,6 +75,7 @@ class Lead:
         still: says whether nobody else leads the study meanwhile.
         held: numbers of proposals that wait for another trial with the same parameters to end.
         released: trials below this number may be taken.
+        pause: seconds that idle workers are told to let pass.
         beats, last: how often, and when, its workers were told that somebody leads.
     """
 
@@ -82,6 +89,7 @@ class Lead:
     pace: float
     held: set[int] = field(default_factory=set)
     released: int = 0
+    pause: float = 0.0
     beats: int = 0
     last: float = field(default_factory=time.monotonic)
 
@@ -298,12 +306,17 @@ def _filled(lead: Lead, trials: list[FrozenTrial], budget: Budget, proposing: bo
         trials = study.get_trials(deepcopy=False)
     most = _may_begin(study, trials, budget)
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
-    enough = depth(trials) if most is None else min(depth(trials), most)
+    drawn = sum(t.state == TrialState.RUNNING and t.number not in lead.held for t in trials)
+    idle = max(lead.watch.idle(), lead.crew.size - drawn)
+    enough = depth(trials, idle) if most is None else min(depth(trials, idle), most)
     while waiting < enough and proposing and wanted(study, lead.experiment, trials):
         new = propose(study, lead.experiment, trials)
         waiting += _place(lead, new, trials)
         trials.append(study._storage.get_trial(new._trial_id))
-    below = to_release(trials, most)
+    below = to_release(trials, most, idle)
+    if (pause := queue.pause_for(idle + drawn)) != lead.pause:
+        queue.let_pause(study, pause)
+        lead.pause = pause
     if below != lead.released:
         begun = sum(
             t.state == TrialState.RUNNING or t.number < below for t in trials if t.state in store.UNFINISHED

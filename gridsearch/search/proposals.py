@@ -88,17 +88,18 @@ def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | 
     return next(iter(ended + before), None)
 
 
-def to_release(trials: Sequence[FrozenTrial], most: int | None) -> int:
-    """Below which number trials may be taken, so that one waits for every `AHEAD` that are drawn.
+def to_release(trials: Sequence[FrozenTrial], most: int | None, idle: int) -> int:
+    """Below which number trials may be taken, so that as many wait as `depth` says.
 
     Args:
         most: how many may still begin; None for any number.
+        idle: workers that have nothing to draw.
     """
     waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    wanted = min(depth(trials), len(waiting) if most is None else most, len(waiting))
+    wanted = min(depth(trials, idle), len(waiting) if most is None else most, len(waiting))
     return waiting[wanted - 1] + 1 if wanted > 0 else 0
 
 
-def depth(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials should wait, so that no worker does."""
-    return 1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD
+def depth(trials: Sequence[FrozenTrial], idle: int) -> int:
+    """How many trials should wait, so that no worker does: one for each that is idle, or soon will be."""
+    return max(1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD, idle)

@@ -25,7 +25,8 @@ from gridsearch.search.run import loaded
 from gridsearch.setup import with_references
 from gridsearch.store import queue
 
-SOONEST, LATEST = 0.1, 5.0  # seconds between two looks at an empty queue
+SOONEST = 0.1  # seconds to the second look at an empty queue
+EARLY = 1.0  # seconds between two looks for a study that is not begun
 PATIENCE = 600.0  # seconds without a run that leads, after which a worker gives up
 
 
@@ -84,7 +85,7 @@ def _wait_for_study(out: Path, patience: float) -> None:
     while not store.has_study(out):
         if time.monotonic() - began > patience:
             raise RunFailed("No run has begun this study.", where=out, fix=BEGIN)
-        time.sleep(LATEST / 5)
+        time.sleep(EARLY)
 
 
 BEGIN = "Begin it: gridsearch run EXPERIMENT.toml with the same --storage."
@@ -108,7 +109,7 @@ def _work(worker: Worker, patience: float) -> str:
             return said.over
         silence.require_lead(said.beat)
         time.sleep(pause)
-        pause = min(LATEST, 1.5 * pause)
+        pause = min(said.pause, 1.5 * pause)
 
 
 @dataclass

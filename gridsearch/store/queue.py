@@ -25,6 +25,9 @@ _OVER = "over"  # of a study: why its workers may go; None while they may not
 _LEADS = "leads"  # of a study: the beat of who leads it
 _PACE = "pace"  # of a study: seconds from beat to beat
 _SOURCE = "source"  # of a study: the name of it, or of one beside it, whose trials are drawn now
+_PAUSE = "pause"  # of a study: seconds that an idle worker lets pass between two looks
+SHORTEST, LONGEST = 0.5, 5.0  # such seconds
+PER_SECOND = 200  # looks of idle workers that a database should bear
 AT_ONCE = 64  # trials among which a worker chooses
 USUAL_PACE = 15.0
 MISSED = 4  # beats, after which a worker is taken for dead
@@ -115,6 +118,7 @@ class Orders:
         source: the name of the study whose trials are drawn now; None before any is.
         below: trials of the search below this number may be taken.
         pace: seconds from beat to beat.
+        pause: seconds that an idle worker lets pass at most between two looks.
         beat: of whoever leads; None before a run has led it.
         over: why its workers may go; None while there may be something to draw.
     """
@@ -122,6 +126,7 @@ class Orders:
     source: str | None
     below: int | None
     pace: float
+    pause: float
     beat: int | None
     over: str | None
 
@@ -130,7 +135,17 @@ def orders(study: optuna.Study) -> Orders:
     """All of it at once: it is asked for at every look."""
     said = study._storage.get_study_system_attrs(study._study_id)
     pace = float(said.get(_PACE, USUAL_PACE))
-    return Orders(said.get(_SOURCE), said.get(_RELEASED), pace, said.get(_LEADS), said.get(_OVER))
+    pause = float(said.get(_PAUSE, SHORTEST))
+    return Orders(said.get(_SOURCE), said.get(_RELEASED), pace, pause, said.get(_LEADS), said.get(_OVER))
+
+
+def pause_for(workers: int) -> float:
+    """Seconds between two looks of an idle one of so many workers: the more there are, the longer."""
+    return min(LONGEST, max(SHORTEST, workers // PER_SECOND))
+
+
+def let_pause(study: optuna.Study, seconds: float) -> None:
+    _say(study, **{_PAUSE: seconds})
 
 
 def draw_from(study: optuna.Study, source: optuna.Study) -> None:
