@@ -59,7 +59,8 @@ ORDER = ["p1_s1"]
 
 def row(defect, prompt="p1", verdict="ok", dial=0.0):
     """An image's row, as far as a search looks at it."""
-    return {"prompt_id": prompt, "seed": 1, "verdict": verdict, "defect": defect, "dial": dial}
+    seen = {"verdict": verdict, "defect": defect, "dial": dial}
+    return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
