@@ -113,7 +113,7 @@ class Crew:
                 raise RunFailed("The workers do not come up.")
 
     def stop(self) -> None:
-        for _ in self.processes:
+        for _ in filter(lambda process: not process.exitcode, self.processes):
             self.said.append(self._said.get(timeout=ENDED))
         for process in self.processes:
             process.join(ENDED)

@@ -63,7 +63,7 @@ def take(study: optuna.Study, worker: str, below: int | None) -> optuna.Trial | 
     for trial_id in waiting[first:] + waiting[:first]:
         if _claimed(study, trial_id):
             _write_lease(study, trial_id, Lease(worker, 0))
-            return optuna.Trial(study, trial_id)
+            return direct.opened(study, trial_id)
     return None
 
 

@@ -1,0 +1,52 @@
+"""Trials that wait for a worker, as each worker sees them: with a storage of its own."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from gridsearch import store
+from gridsearch.store import queue
+from gridsearch.store.folder import database
+
+
+@pytest.fixture
+def led(tmp_path):
+    with database(tmp_path / "study.db", shared=True) as storage:
+        yield optuna.create_study(study_name="s", storage=storage)
+
+
+@pytest.fixture
+def worked(led, tmp_path):
+    with database(tmp_path / "study.db", shared=True) as storage:
+        yield optuna.load_study(study_name="s", storage=storage)
+
+
+def test_a_worker_takes_the_first_that_wait_and_are_released(led, worked):
+    for ratio in (0.1, 0.2, 0.3):
+        led.enqueue_trial({"ratio": ratio})
+    taken = [queue.take(worked, "w", below=2) for _ in range(3)]
+    assert {trial.number for trial in taken[:2]} == {0, 1}
+    assert taken[2] is None
+    assert [queue.holds(worked, trial, "w") for trial in taken[:2]] == [True, True]
+    assert not queue.holds(worked, taken[0], "another")
+
+
+def test_a_trial_that_was_read_alone_is_given_its_parameters_and_told(led, worked):
+    led.enqueue_trial({"ratio": 0.3})
+    trial = queue.take(worked, "w", below=None)
+    assert trial.suggest_float("ratio", 0, 1) == 0.3
+    store.record_rung(trial, 0, [{"file": "a"}], {"render": 1.0}, {0: 0.25, 1: 0.5})
+    worked.tell(trial, 0.5)
+    (seen,) = led.get_trials()
+    assert (seen.state, seen.params, seen.value) == (TrialState.COMPLETE, {"ratio": 0.3}, 0.5)
+    assert (seen.intermediate_values, store.images_of(seen)) == ({0: 0.25, 1: 0.5}, [{"file": "a"}])
+    assert worked.get_trials()[0].state == TrialState.COMPLETE
+
+
+def test_what_is_put_back_is_taken_again_with_what_is_kept_of_it(led, worked):
+    led.enqueue_trial({"ratio": 0.3})
+    store.record_rung(queue.take(worked, "w", below=None), 0, [{"file": "a"}], {}, {0: 0.25})
+    queue.put_back(led, led.get_trials()[0]._trial_id)
+    again = queue.take(worked, "x", below=None)
+    assert again._cached_frozen_trial.intermediate_values == {0: 0.25}
+    assert store.rungs_of(again._cached_frozen_trial) == 1
