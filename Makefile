@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test nights lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean
+.PHONY: help demo test fuzz lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean nights
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -15,6 +15,8 @@ demo: .venv/installed  ## install into .venv, run the toy sweep, write results/t
 test: .venv/test-installed  ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+fuzz: .venv/test-installed  ## all doors for files of strangers: 10,000 checkpoints, 10,000 experiments, 2,000 pictures (ten minutes)
+	HF_HUB_OFFLINE=1 GRIDSEARCH_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz
 nights: .venv/test-installed  ## what a night brings, in minutes: lost databases, full disks, dead workers; needs PostgreSQL and root
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m night
 

@@ -4,7 +4,9 @@ Anything that may be searched is written either as a plain value (fixed), as `{ 
 list of values to choose from. `Experiment.searched()` names those, `Experiment.at(parameters)` fixes them.
 """
 
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -95,7 +97,7 @@ class Render(Table):
 class Experiment(Recipe):
     """The whole file; paths in it are relative to the file's folder."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)
     render: Render = Render()
     images: Images = Images()
     prompt: tuple[Prompt, ...] = Field(min_length=1)
@@ -110,8 +112,8 @@ class Experiment(Recipe):
                     f"score.references names {name!r}, which is no model; "
                     f"the nearest name is {nearest(name, self.models)!r}"
                 )
-        ids = [prompt.id for prompt in self.prompt]
-        if duplicate := next((i for i in ids if ids.count(i) > 1), None):
+        counts = Counter(prompt.id for prompt in self.prompt)
+        if duplicate := next((name for name, count in counts.items() if count > 1), None):
             raise ValueError(f"two prompts have the id {duplicate!r}")
         return self
 
@@ -153,6 +155,12 @@ class Experiment(Recipe):
 
 # -- reading
 
+MAX_BYTES = 500_000  # of a file: many prompts are better off in files of their own
+IN_FILES = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
+# A key such as a.b.c, of a dozen parts. What the reader keeps of one grows with the square of their number.
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_DEEP = re.compile(rf"(?:^|[{{,])[ \t]*\[*[ \t]*(?:{_PART}[ \t]*\.[ \t]*){{12}}", re.MULTILINE)
+
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file.
@@ -160,13 +168,36 @@ def load_experiment(path: Path) -> Experiment:
     Raises:
         BadInput: the file is missing, is not TOML, or a key, a value or a prompt file in it is wrong.
     """
-    if not path.is_file():
-        raise BadInput("There is no such experiment file.", where=path, fix="Name a .toml file that exists.")
     try:
-        data = tomllib.loads(path.read_text("utf-8-sig"))  # Windows' Notepad puts a mark in front
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)) from None
+        if not path.is_file():
+            fix = "Name a .toml file that exists."
+            raise BadInput("There is no such experiment file.", where=path, fix=fix)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
+    if len(raw) > MAX_BYTES:
+        raise BadInput(f"An experiment file has at most {MAX_BYTES:,} bytes.", where=path, fix=IN_FILES)
+    try:
+        text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
+        if deep := _DEEP.search(text):
+            raise ValueError(f"a key has too many parts: {deep[0].strip()[:40]!r}")
+        data = tomllib.loads(text)
+        _require_numbers(data)
+    except RecursionError:
+        raise BadInput("The experiment file is nested too deeply.", where=path) from None
+    except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
+        raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)[:300]) from None
     return parse_experiment(data, base=path.resolve().parent, source=path)
+
+
+def _require_numbers(value: Any) -> None:
+    """Whole numbers of 64 bits are what TOML has; Python's own grow without end, and so do their texts."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number is out of all bounds")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _require_numbers(inner)
 
 
 def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:

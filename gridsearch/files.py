@@ -18,7 +18,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=not_through_a_link) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -42,6 +42,11 @@ def flush_folder(folder: Path) -> None:
         os.close(opened)
 
 
+def not_through_a_link(path: str, flags: int) -> int:
+    """An `opener`: a link in the place of the file, as somebody else's folder may have it, is an OSError."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def from_home(path: Path | str) -> Path:
     """The path with its `~` or `~name` made a folder.
 
@@ -50,7 +55,7 @@ def from_home(path: Path | str) -> Path:
     """
     try:
         return Path(path).expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # the second of a name with a null in it
         raise BadInput("There is no such home folder.", where=path, fix="Write the whole path.") from error
 
 

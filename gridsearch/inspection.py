@@ -19,6 +19,7 @@ from gridsearch.units import size
 
 SHOWN_LETTERS = 200  # of a value
 SHOWN_LINES = 16  # of a recipe
+MOST_RECIPE = 20_000  # characters; indented, one that is nested can be a thousand times as long
 SHOWN_ENTRIES = 40  # of the metadata
 SHOWN_KEYS = 3
 RECIPES = ("sd_merge_recipe", "sd_merge_models")
@@ -145,7 +146,7 @@ def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _value(key: str, value: str) -> str:
-    if key in RECIPES:
+    if key in RECIPES and len(value) <= MOST_RECIPE:
         try:
             lines = json.dumps(json.loads(value), indent=2, ensure_ascii=False).splitlines()
         except (ValueError, RecursionError):

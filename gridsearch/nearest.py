@@ -3,7 +3,9 @@
 import difflib
 from collections.abc import Collection
 
+LONGEST = 100  # characters that are compared
+
 
 def nearest(name: object, known: Collection[str]) -> str:
     """The most similar of the known names."""
-    return max(known, key=lambda other: difflib.SequenceMatcher(None, str(name), other).ratio())
+    return max(known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:LONGEST], other).ratio())

@@ -20,6 +20,7 @@ from gridsearch.deadline import deadline
 from gridsearch.errors import BadInput, Busy, GridsearchError
 from gridsearch.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.nearest import nearest
+from gridsearch.pictures import opened
 from gridsearch.report.analysis import analyse
 from gridsearch.report.answer import Answer
 from gridsearch.report.best import best_dict
@@ -29,7 +30,7 @@ from gridsearch.report.fragment import fragment
 from gridsearch.report.grid import Column, Picture, build_grid
 from gridsearch.report.links import within
 from gridsearch.report.results import Results
-from gridsearch.report.sheet import UNREADABLE, contact_sheet
+from gridsearch.report.sheet import contact_sheet
 from gridsearch.report.tables import load_results
 from gridsearch.store import has_study
 
@@ -230,11 +231,11 @@ class Run:
 
     def _opened(self, picture: Picture) -> Image.Image:
         path = within(self.folder, picture.file)
-        try:
-            with Image.open(path or "") as image:
-                return image.convert("RGB")
-        except UNREADABLE as error:
-            raise BadInput("The picture cannot be read.", where=picture.file, why=str(error)) from None
+        if path is None:
+            why = "Its name leads out of the results folder."
+            raise BadInput("The picture cannot be read.", where=picture.file, why=why)
+        with opened(path) as image:
+            return image.convert("RGB")
 
     def sheet(
         self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None

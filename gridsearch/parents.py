@@ -12,7 +12,7 @@ from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.inspection import layout_of, shown_metadata
 from gridsearch.merge.architecture import architecture, require_same_shapes, require_sdxl
-from gridsearch.merge.files import Checkpoint, TensorInfo, open_checkpoint
+from gridsearch.merge.files import Checkpoint, TensorInfo, open_checkpoint, require_name
 from gridsearch.merge.identity import cached_sha256, short_hash
 from gridsearch.merge.outline import merged_keys, open_vae, own_keys, require_floats
 from gridsearch.merge.prediction import Prediction, prediction_of
@@ -60,6 +60,7 @@ def open_parents(recipe: Recipe) -> Parents:
     """
     checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
     for checkpoint in checkpoints.values():
+        require_name(checkpoint.path)
         require_sdxl(checkpoint)
         require_floats(checkpoint)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}

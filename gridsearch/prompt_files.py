@@ -5,13 +5,17 @@ takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A pi
 text. What they say beside prompt, negative prompt and seed is kept but not used: `[render]` holds for all.
 """
 
+import fnmatch
 import glob
+import os
 import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from gridsearch.errors import BadInput
@@ -22,6 +26,9 @@ from gridsearch.render.infotext import parameters_of, read_parameters
 TEXTS = (".txt",)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_BYTES = 2_000_000  # of a text: some ten thousand prompts
+MAX_LINE = 50_000  # characters: two texts of the longest that a prompt may be, and options
+MOST_PROMPTS = 10_000  # of a file or folder
+MOST_ENTRIES = 50_000  # of folders that are looked through for a pattern
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -104,15 +111,18 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
 
 
 def _in_text(path: Path, shown: str) -> list[FilePrompt]:
-    if path.stat().st_size > MAX_BYTES:
+    with path.open("rb") as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         raise BadInput(f"A prompt file has at most {MAX_BYTES:,} bytes.", where=path)
-    data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput("The prompt file is not UTF-8.", where=f"{path} line {line}", why=str(error)) from None
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
+    if sum(map(bool, lines)) > MOST_PROMPTS:
+        raise BadInput(f"A prompt file has at most {MOST_PROMPTS:,} prompts.", where=path)
     found = [_in_line(line, f"{shown} line {i}", str(i)) for i, line in enumerate(lines, 1) if line]
     if not found:
         raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt a line.")
@@ -120,6 +130,8 @@ def _in_text(path: Path, shown: str) -> list[FilePrompt]:
 
 
 def _in_line(line: str, place: str, name: str) -> FilePrompt:
+    if len(line) > MAX_LINE:
+        raise BadInput(f"A line has at most {MAX_LINE:,} characters.", where=place)
     if not line.startswith("--"):
         return FilePrompt(place, name, line)
     said = _options(line, place)
@@ -185,12 +197,10 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
             kinds = ", ".join([*TEXTS, *PICTURES])
             raise BadInput("This kind of file has no prompts.", where=path, fix=f"Give one of {kinds}.")
         return [path]
-    if path.is_dir():
-        names = list(path.iterdir())
-    else:
-        pattern = str(from_home(pattern))
-        names = [base / name for name in glob.glob(pattern, root_dir=base, recursive=True)]
+    names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
     found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    if len(found) > MOST_PROMPTS:
+        raise BadInput(f"There are more than {MOST_PROMPTS:,} pictures.", where=path, fix="Name fewer.")
     if not found:
         kinds = ", ".join(PICTURES)
         if path.is_dir():
@@ -198,6 +208,53 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
         fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
         raise BadInput("There is no such prompt file.", where=path, fix=fix)
     return found
+
+
+def _matching(pattern: Path, base: Path) -> list[Path]:
+    """The files that a pattern names from `base` on, without what is hidden; `**` is any number of folders.
+
+    Not as `glob` does it, which looks through the whole disk if it is told to, and follows links in circles.
+
+    Raises:
+        BadInput: it would take too long.
+    """
+    looked_at = count(1)
+
+    def inside(folder: Path) -> Iterator[Path]:
+        with suppress(PermissionError, NotADirectoryError, FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if next(looked_at) > MOST_ENTRIES:
+                    fix = "Name a folder nearer to the pictures."
+                    raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
+                if not entry.name.startswith("."):
+                    yield folder / entry.name
+
+    def walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+        first, rest = parts[0], parts[1:]
+        if first == "**":
+            below = [folder, *_folders(inside, folder)] if rest else []
+            for each in below:
+                yield from walk(each, rest)
+        elif not glob.has_magic(first):
+            yield from walk(folder / first, rest) if rest else [folder / first]
+        else:
+            found = [path for path in inside(folder) if fnmatch.fnmatch(path.name, first)]
+            for path in found:
+                yield from walk(path, rest) if rest else [path]
+
+    start, parts = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
+    # "**/**" is "**"
+    parts = tuple(part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ("**",))
+    return sorted({path for path in walk(start, parts) if path.is_file()}) if parts else []
+
+
+def _folders(inside: Callable[[Path], Iterator[Path]], folder: Path) -> Iterator[Path]:
+    """All folders below one; links to folders are not gone into."""
+    stack = [folder]
+    while stack:
+        found = [path for path in inside(stack.pop()) if path.is_dir() and not path.is_symlink()]
+        yield from found
+        stack += found
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:

@@ -8,6 +8,7 @@ from pathlib import Path
 from gridsearch.judging import Standard, judge, with_values
 from gridsearch.outcome import number, score_row
 from gridsearch.render.cases import Case, case_id
+from gridsearch.report.links import picture_of
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.beyond import Edge, edge_of
 from gridsearch.score.image import read_image
@@ -26,7 +27,7 @@ def judged_references(
         cases: of all images.
         by: thresholds and scorers; its bands and edges do not matter.
     """
-    pictures = [read_image(folder / row["file"]) for row in rows]
+    pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     known = {case.id: case for case in cases}
     measured = [
         with_values(row | asdict(measure(picture)), by.scorers, picture, known[_id(row)])

@@ -18,6 +18,8 @@ from gridsearch.report.analysis import plain_value
 from gridsearch.report.answer import Answer
 from gridsearch.report.results import Results
 
+MOST_LOG = 4_000_000  # bytes
+
 
 def open_merge(
     source: Path,
@@ -99,7 +101,11 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
 def _from_log(path: Path, files: Mapping[str, Path]) -> Fixed:
     """The merge of a log, on the files where they were then; relative paths in it start at its folder."""
     try:
-        log = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            raw = file.read(MOST_LOG + 1)
+        if len(raw) > MOST_LOG:
+            raise ValueError(f"it has more than {MOST_LOG:,} bytes")
+        log = json.loads(raw)
         paths = {str(name): path.parent / str(file) for name, file in log.get("paths", {}).items()}
         config = path.parent / str(log["config"]) if log.get("config") else None
         text = json.dumps(log.get("record"))

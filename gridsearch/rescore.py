@@ -16,6 +16,7 @@ from gridsearch.outcome import Outcome, score_row
 from gridsearch.references import judged_references, standard_of
 from gridsearch.render.cases import Case, case_id, cases_of
 from gridsearch.render.infotext import reduced_from
+from gridsearch.report.links import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.scoring import Scoring
 from gridsearch.search.grow import order_of
@@ -56,7 +57,7 @@ def _rescore_locked(
     count = len(drawn)
     references = facts.references
     if references and not count:  # nothing was judged by those that are gone, and a run draws them again
-        references = [row for row in references if (folder / row["file"]).is_file()]
+        references = [row for row in references if picture_of(folder, row["file"]).is_file()]
     _require_drawn(models, references, folder)
     advance = counting(count)
 
@@ -120,7 +121,7 @@ def _judged_again(
     if row["file"] in small:
         advance()
         return dict(row)
-    pixels = read_image(folder / row["file"])
+    pixels = read_image(picture_of(folder, row["file"]))
     again = with_values(row, standard.scorers, pixels, cases[case_id(row["prompt_id"], row["seed"])])
     advance()
     return again | score_row(judge(standard, pixels, again))

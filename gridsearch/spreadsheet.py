@@ -1,15 +1,34 @@
-"""Tables as CSV that a spreadsheet may open: prompts and file names are text from outside."""
+"""Tables as CSV that a spreadsheet may open: prompts, file names and columns' names are text from outside."""
+
+import unicodedata
 
 import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
+FORMULA = "=+-@|"  # how a cell begins that a spreadsheet would run
+WIDE = str.maketrans("＝＋－＠｜﹦﹢﹣﹫", "=+-@|=+-@")  # which some take for the same
 
 
 def to_csv(table: pd.DataFrame) -> str:
     """The table as CSV, with no text in it that a spreadsheet would take for a formula."""
-    texts = table.select_dtypes(exclude="number").columns
-    return table.assign(**{name: table[name].map(_quoted) for name in texts}).to_csv(index=False)
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    safe = table.assign(**{name: table[name].map(_quoted) for name in texts})
+    return safe.rename(columns=_quoted).to_csv(index=False)
 
 
 def _quoted(text: object) -> object:
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
+    if not isinstance(text, str):
+        return text
+    text = text.replace("\r\n", "\n").replace(
+        "\r", "\n"
+    )  # a lone return would begin a row outside of any quotes
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """By its first letter that is seen: spaces and control characters before it some programs drop."""
+    seen = next((letter for letter in text if not _is_blank(letter)), " ")
+    return seen.translate(WIDE) in FORMULA
+
+
+def _is_blank(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")

@@ -13,7 +13,7 @@ from gridsearch.blocks import checked_selector
 from gridsearch.values import LISTED, Number, Table, choices_of, form, is_range, within
 
 # Of a model or a merge step: it becomes part of file names and of parameter names.
-Name = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
+Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
 
 
 def _flat(blocks: object) -> object:

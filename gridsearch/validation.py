@@ -38,7 +38,7 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
     if kind == "extra_forbidden":
         known = _known_keys(first["loc"][:-1], tables)
         fix = f"The nearest known key is {nearest(loc[-1], known)!r}."
-        return BadInput(f"Unknown key {key!r}{more}.", where=source, fix=fix)
+        return BadInput(f"Unknown key {key!r:.200}{more}.", where=source, fix=fix)
     if kind == "missing":
         return BadInput(f"The key {key!r} is missing{more}.", where=source, fix=_HINTS.get(key))
     if kind == "tuple_type":

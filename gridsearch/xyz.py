@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from gridsearch.errors import BadInput
 from gridsearch.files import write_atomic
+from gridsearch.pictures import MAX_PIXELS
 from gridsearch.render.infotext import (
     REDUCED,
     Infotext,
@@ -32,11 +33,11 @@ from gridsearch.report.answer import Answer
 from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
 from gridsearch.report.labels import parameter_text
 from gridsearch.report.lettering import font, wrap
-from gridsearch.report.links import within
+from gridsearch.report.links import picture_of
 from gridsearch.report.results import Results
 from gridsearch.report.sheet import image_size
 from gridsearch.score.cells import PREFIX
-from gridsearch.score.image import MAX_PIXELS, read_image
+from gridsearch.score.image import read_image
 
 MOST_LINES = 3  # beside a row, its seed among them
 Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
@@ -211,7 +212,7 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
     """
     if picture is None:
         return Image.new("RGB", size)
-    path = _path(picture, results)
+    path = picture_of(results.folder, picture.file)
     try:
         image = Image.fromarray(read_image(path))
     except BadInput:
@@ -229,13 +230,6 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
 
 
 # -- what the pictures say
-
-
-def _path(picture: Picture, results: Results) -> Path:
-    path = within(results.folder, picture.file)
-    if path is None:
-        raise BadInput("A picture's name leads out of the results folder.", where=picture.file)
-    return path
 
 
 def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
@@ -267,7 +261,7 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
 def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
     """What the pictures say that can be read, each with its file."""
     for picture in sheet.pictures():
-        path = _path(picture, results)
+        path = picture_of(results.folder, picture.file)
         try:
             text = read_parameters(parameters_of(path) or "")
         except BadInput:  # told of when the cells were drawn

@@ -1,5 +1,6 @@
 """A PostgreSQL of the tests' own, that can be stopped, started and killed in the middle of a run."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -8,11 +9,12 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 USER = "gridsearch"
@@ -35,8 +37,8 @@ OPTIONS = {
 class Postgres:
     """A server with a cluster of its own in a temporary folder."""
 
-    def __init__(self, folder: Path, binaries: Path):
-        self._folder, self._binaries = folder, binaries
+    def __init__(self, folder: Path, binaries: Path, options: Mapping[str, str] = OPTIONS):
+        self._folder, self._binaries, self._options = folder, binaries, options
         self._process: subprocess.Popen | None = None
         # The server is told to end with its parent, by which Linux means the thread that began it.
         self._parent = ThreadPoolExecutor(1)
@@ -66,7 +68,7 @@ class Postgres:
         """Returns when it answers; does nothing where it runs."""
         if self._process is not None:
             return
-        options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
+        options = [part for key, value in self._options.items() for part in ("-c", f"{key}={value}")]
         place = ["-D", self._folder / "data", "-p", str(self.port)]
         with (self._folder / "log").open("ab") as log:
             self._process = self._parent.submit(
@@ -101,6 +103,12 @@ class Postgres:
         with psycopg.connect(**self._place(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def seconds(self) -> float:
+        """Of processors, that the server and its sessions have taken."""
+        server = psutil.Process(self._process.pid)
+        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
 
     def _place(self, database: str) -> dict:
         return {
@@ -144,7 +152,7 @@ def _own(*paths: Path) -> None:
             shutil.chown(path, "postgres", "postgres")
 
 
-def _binaries() -> Path | None:
+def binaries_here() -> Path | None:
     """Debian keeps them out of PATH, a folder per version."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
     found = shutil.which("initdb")
@@ -152,9 +160,24 @@ def _binaries() -> Path | None:
     return next((place for place in places if (place / "initdb").exists()), None)
 
 
+@contextlib.contextmanager
+def serving(binaries: Path, options: Mapping[str, str] = OPTIONS) -> Iterator[Postgres]:
+    """A server that is there for as long as it is needed."""
+    # pytest's own folders are closed to other users
+    folder = Path(tempfile.mkdtemp(prefix="gridsearch-postgres-"))
+    server = Postgres(folder, binaries, options)
+    try:
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.crash()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    binaries = _binaries()
+    binaries = binaries_here()
     try:
         import psycopg  # noqa: F401
     except ImportError:
@@ -163,16 +186,8 @@ def postgres() -> Iterator[Postgres]:
         if os.environ.get("REQUIRE_POSTGRES"):
             pytest.fail(f"there is no PostgreSQL: {HOW}")
         pytest.skip(f"there is no PostgreSQL: {HOW}")
-    # pytest's own folders are closed to other users
-    folder = Path(tempfile.mkdtemp(prefix="gridsearch-postgres-"))
-    server = Postgres(folder, binaries)
-    try:
-        server.make()
-        server.start()
+    with serving(binaries) as server:
         yield server
-    finally:
-        server.crash()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typer.core import TyperGroup
 
 from gridsearch import __version__
 from gridsearch.cli import completion, terminal
-from gridsearch.store.place import VARIABLE
 
 # As a night goes, which is how --help lists them.
 ORDER = (
@@ -56,6 +55,8 @@ NewFolder = Annotated[
     Path | None,
     typer.Option(help="The results folder. Default: results/<name>.", autocompletion=completion.folders),
 ]
+VARIABLE = "GRIDSEARCH_STORAGE"  # as in store.url, which would import the packages of a database
+
 Storage = Annotated[
     str | None,
     typer.Option(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from gridsearch.errors import BadInput
+from gridsearch.pictures import opened
 from gridsearch.render.infotext import reduced_from
 from gridsearch.report.answer import Answer
 from gridsearch.report.links import within
@@ -188,5 +188,5 @@ def _same(a: tuple[Path, object], b: tuple[Path, object]) -> bool:
         return a[1] == b[1]
     if a[0] == b[0]:
         return True
-    with Image.open(a[0]) as one, Image.open(b[0]) as other:
+    with opened(a[0]) as one, opened(b[0]) as other:
         return one.size == other.size and one.convert("RGB").tobytes() == other.convert("RGB").tobytes()

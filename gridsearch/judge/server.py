@@ -12,13 +12,12 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import get_args
 
-from PIL import Image
-
-from gridsearch.errors import GridsearchError
+from gridsearch.errors import BadInput, GridsearchError
 from gridsearch.judge.guard import Request, refusal
 from gridsearch.judge.session import Session
 from gridsearch.judgements import Choice
 from gridsearch.local import HOME, listening
+from gridsearch.pictures import opened
 
 PAGE = Path(__file__).parent / "page"
 FILES = {
@@ -77,7 +76,7 @@ def get(site: Site, name: str | None) -> Reply:
         return _text(404, "There is no such page.")
     try:
         return Reply(200, "image/png", bare_png(image))
-    except OSError:
+    except BadInput:
         return _text(404, "The picture cannot be read.")
 
 
@@ -103,12 +102,14 @@ def bare_png(path: Path) -> bytes:
     """A picture as nothing but its pixels: the file's texts say how it was made.
 
     Raises:
-        OSError: there is no such picture.
+        BadInput: there is no such picture, or it cannot be read.
     """
-    with Image.open(path) as image:
-        pixels = image.convert("RGB")
     buffer = io.BytesIO()
-    Image.frombytes("RGB", pixels.size, pixels.tobytes()).save(buffer, "PNG", compress_level=1)
+    with opened(path) as image:
+        image.load()
+        pixels = image if image.mode == "RGB" else image.convert("RGB")
+        pixels.info = {}
+        pixels.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -5,6 +5,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors import SafetensorError, safe_open
 
 from gridsearch.errors import BadInput
 
@@ -15,6 +18,14 @@ ITEM_BYTES = {
 }  # fmt: skip
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
+# Parsed, a header takes up to thirty times its bytes: a small file may have a small one only.
+SMALL_HEADER_BYTES, HEADER_SHARE = 4_000_000, 1 / 16
+MOST_TENSORS = 20_000  # SDXL has 2,515
+MOST_BRACKETS = 3 * MOST_TENSORS + 100_000  # three of a tensor, and some in the metadata's texts
+LONGEST_KEY = 500  # characters; real ones have less than 150
+MOST_SIDES = 64  # of a tensor, as torch has it
+LARGEST = 2**63 - 1
+ENDING = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         BadInput: the file is missing, is a folder or a pickle, is truncated or is not safetensors.
     """
+    try:
+        return _opened(path)
+    except OSError as error:
+        raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+
+
+def _opened(path: Path) -> Checkpoint:
     if path.is_dir():
         raise _folder(path)
     if not path.is_file():
@@ -69,33 +87,104 @@ def open_checkpoint(path: Path) -> Checkpoint:
     size = path.stat().st_size
     with path.open("rb") as file:
         first = file.read(8)
-        header_bytes = int.from_bytes(first, "little")
-        if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
-            raise _not_safetensors(
-                path, first, f"the header would be {header_bytes:,} bytes in a file of {size:,}"
-            )
         try:
-            header = json.loads(file.read(header_bytes))
-            return _checked(path, size, header, size - 8 - header_bytes)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _not_safetensors(path, first, f"the header cannot be read ({error})") from None
+            header, data_bytes = _header(file, int.from_bytes(first, "little"), size)
+            found = _checked(path, size, header, data_bytes)
+            _require_alike(path)
+        except (ValueError, RecursionError, SafetensorError) as error:
+            raise _not_safetensors(path, first, str(error)) from None
+    return found
 
 
-def _checked(path: Path, size: int, header: dict, data_bytes: int) -> Checkpoint:
-    metadata = header.pop("__metadata__", {})
+def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
+    """The header as JSON, and how many bytes of weights follow it.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
+        raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
+    if header_bytes > SMALL_HEADER_BYTES + HEADER_SHARE * size:
+        raise ValueError(f"a header of {header_bytes:,} bytes is too large for a file of {size:,}")
+    raw = file.read(header_bytes)
+    if raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+        raise ValueError(f"the header has more in it than {MOST_TENSORS:,} tensors")
+    return json.loads(raw.decode(), object_pairs_hook=_once), size - 8 - header_bytes
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is there twice, two readers may see different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("the header has a key twice")
+    return found
+
+
+def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
+    """The checkpoint that a header describes.
+
+    Raises:
+        ValueError: it is no header.
+        BadInput: there are fewer weights than it says.
+    """
+    if not isinstance(header, dict):
+        raise ValueError("the header is no table")
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("the header's metadata are no table of texts")
+    if len(header) > MOST_TENSORS:
+        raise ValueError(f"the header has {len(header):,} tensors; {MOST_TENSORS:,} are allowed")
+    tensors, needed = {}, 0
     for key, entry in header.items():
-        if entry["dtype"] not in ITEM_BYTES:
-            raise ValueError(f"{key[:80]!r} has the unknown dtype {str(entry['dtype'])[:20]!r}")
-    tensors = {key: TensorInfo(entry["dtype"], tuple(entry["shape"])) for key, entry in header.items()}
-    for key, entry in header.items():
-        begin, end = entry["data_offsets"]
-        if min(tensors[key].shape, default=1) < 0 or end - begin != tensors[key].bytes or begin < 0:
-            raise ValueError(f"{key[:80]!r} has impossible offsets")
-    needed = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        tensors[key], end = _tensor(key, entry)
+        needed = max(needed, end)
     if needed > data_bytes:
         missing = f"{needed - data_bytes:,} of {needed:,} bytes of weights are missing"
         raise BadInput(f"The checkpoint is truncated: {missing}.", where=path, fix=AGAIN)
-    return Checkpoint(path, size, tensors, {str(k): str(v) for k, v in metadata.items()})
+    return Checkpoint(path, size, tensors, metadata)
+
+
+def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
+    """A tensor, and where it ends."""
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise ValueError(f"{key[:80]!r} is no name of a tensor")
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+        raise ValueError(f"{key[:80]!r} is not described")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in ITEM_BYTES:
+        raise ValueError(f"{key[:80]!r} has the unknown dtype {entry['dtype']!r:.20}")
+    shape, offsets = _counts(entry["shape"]), _counts(entry["data_offsets"])
+    if shape is None or offsets is None or len(offsets) != 2:
+        raise ValueError(f"{key[:80]!r} has no shape or no place")
+    info = TensorInfo(entry["dtype"], shape)
+    if offsets[1] - offsets[0] != info.bytes:
+        raise ValueError(f"{key[:80]!r} has impossible offsets")
+    return info, offsets[1]
+
+
+def _counts(numbers: Any) -> tuple[int, ...] | None:
+    """A few whole numbers from 0 up; None for what is none. True is a whole number to Python."""
+    if not isinstance(numbers, list) or len(numbers) > MOST_SIDES:
+        return None
+    fine = all(type(number) is int and 0 <= number <= LARGEST for number in numbers)
+    return tuple(numbers) if fine else None
+
+
+def _require_alike(path: Path) -> None:
+    """Whether the library that will read the weights takes the header too: it is the stricter one.
+
+    Raises:
+        SafetensorError: it does not.
+    """
+    with safe_open(path, framework="numpy"):
+        pass
+
+
+def require_name(path: Path) -> None:
+    """Refuse a model whose name has another ending: diffusers would take the file for a pickle."""
+    if path.suffix != ENDING:
+        raise BadInput(
+            f"A model's file has a name that ends in {ENDING}.", where=path, fix=f"Rename it: *{ENDING}."
+        )
 
 
 # -- what it is instead

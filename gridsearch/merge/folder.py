@@ -1,6 +1,7 @@
 """What a diffusers folder holds, read from its JSON files and the headers of its weights."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from gridsearch.merge.prediction import Prediction, meaning
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler_config.json"
+MAX_BYTES = 1_000_000  # of a JSON file; real ones have less than 10 kB
+MOST_COMPONENTS = 50
 
 # Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
 _OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
@@ -39,13 +42,20 @@ def open_folder(path: Path) -> Folder:
     """
     index = _read_object(path / INDEX)
     classes = {
-        name: str(entry[1])
+        name: entry[1]
         for name, entry in index.items()
-        if isinstance(entry, list) and len(entry) == 2 and entry[1] and Path(name).name == name
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str) and _is_component(name)
     }
+    if len(classes) > MOST_COMPONENTS:
+        raise BadInput(f"A pipeline has at most {MOST_COMPONENTS} components.", where=path / INDEX)
     files = {name: sorted((path / name).glob("*.safetensors")) for name in classes}
     weights = {name: tuple(map(open_checkpoint, found)) for name, found in files.items() if found}
     return Folder(path, str(index.get("_class_name")), classes, weights, _scheduler_prediction(path))
+
+
+def _is_component(name: str) -> bool:
+    """Whether a name is that of a folder inside: others lead out of it."""
+    return re.fullmatch(r"\w{1,100}", name, re.ASCII) is not None
 
 
 def _scheduler_prediction(path: Path) -> Prediction:
@@ -62,7 +72,11 @@ def _scheduler_prediction(path: Path) -> Prediction:
 
 def _read_object(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        content = json.loads(raw)
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             "This file cannot be read.", where=file, why=str(error), fix="Copy it again."

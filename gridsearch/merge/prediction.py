@@ -14,6 +14,9 @@ from gridsearch.merge.files import Checkpoint
 TYPES = ("epsilon", "v_prediction")
 DEFAULT = "default: nothing in the file says otherwise"
 
+SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
+SIDECAR_BRACKETS = 200  # the time for nested ones grows with the square of their number
+
 _SPELLINGS = {
     "epsilon": ("epsilon", "eps", "eps_pred", "epsilon_prediction"),
     "v_prediction": ("v_prediction", "v", "v_pred", "vpred"),
@@ -100,15 +103,26 @@ def meaning(said: Any) -> str:
 
 
 def _sidecar_parameterization(path: Path) -> str | None:
-    """What an A1111 sidecar says: `parameterization`, or SDXL's scaling class; other YAML says nothing."""
-    if not path.is_file() or path.stat().st_size > 1_000_000:
-        return None
+    """What an A1111 sidecar says: `parameterization`, or SDXL's scaling class; other YAML says nothing.
+
+    All its values are read as texts, and none is made of others: YAML's dates, numbers and merged tables can
+    raise, or grow without end.
+    """
     try:
-        params = yaml.safe_load(path.read_text("utf-8"))["model"]["params"]
+        if not path.is_file() or path.stat().st_size > SIDECAR_BYTES:
+            return None
+        text = path.read_text("utf-8")
+        if text.count("[") + text.count("{") > SIDECAR_BRACKETS:
+            return None
+        params = yaml.load(text, Loader=yaml.BaseLoader)["model"]["params"]
         if "parameterization" in params:
-            return str(params["parameterization"])
+            return _text(params["parameterization"])
         target = params["denoiser_config"]["params"]["scaling_config"]["target"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         return None
-    name = str(target).rpartition(".")[2]
+    name = _text(target).rpartition(".")[2]
     return _SCALINGS.get(name, name)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.merge.linear import greatest
 from gridsearch.merge.staging import Held
 
@@ -24,12 +24,23 @@ READ_AT_ONCE = 2**24  # elements
 
 @dataclass(frozen=True)
 class FileSource:
-    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache."""
+    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache.
+
+    `inode` and `bytes` are those of the file that is mapped.
+    """
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
+    inode: int = 0
+    bytes: int = 0
 
     def tensor(self, key: str) -> Tensor:
+        """A weight.
+
+        Raises:
+            RunFailed: the file was cut short. To read a page that is gone would end the process.
+        """
+        _require_whole(self)
         return self.tensors[key]
 
 
@@ -38,9 +49,36 @@ def open_source(path: Path, prefix: str = "") -> FileSource:
 
     Args:
         prefix: what the file leaves out of its keys, as a VAE's own file does.
+
+    Raises:
+        BadInput: it is no whole safetensors file.
     """
-    with safe_open(path, framework="pt", device="cpu") as file:
-        return FileSource(path, {prefix + key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    try:
+        found = path.stat()
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BadInput("This is no whole safetensors file.", where=path, why=str(error)) from None
+    except OSError as error:
+        raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+    source = FileSource(path, tensors, found.st_ino, found.st_size)
+    _require_whole(source)
+    return source
+
+
+def _require_whole(source: FileSource) -> None:
+    """Whether the mapped file is as long as it was; one that is gone, or replaced, is still mapped whole."""
+    try:
+        found = source.path.stat()
+    except OSError:
+        return
+    if found.st_ino == source.inode and found.st_size < source.bytes:
+        raise RunFailed(
+            "A model's file was cut short while it was in use.",
+            where=source.path,
+            why=f"{found.st_size:,} of {source.bytes:,} bytes are left",
+            fix="Copy the file again, and do not write over it while a run goes on.",
+        )
 
 
 # -- read through once

@@ -42,6 +42,7 @@ CONFIG_FILES = {
     "unet": "config.json",
     "vae": "config.json",
 }
+MAX_CONFIG = 1_000_000  # bytes; real ones have a few kB
 ENCODER_OF = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
 OPTIONAL_TOKENIZER_FILES = (
     "special_tokens_map.json",
@@ -205,7 +206,11 @@ def _number(folder: Path, name: str, key: str) -> int:
 
 def _read_object(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_CONFIG + 1)
+        if len(raw) > MAX_CONFIG:
+            raise ValueError(f"it has more than {MAX_CONFIG:,} bytes")
+        content = json.loads(raw)
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             "This config cannot be read.", where=file, why=str(error), fix="Copy it again."

@@ -27,7 +27,8 @@ TOKEN = re.compile(
       | :""",
     re.VERBOSE,
 )
-BREAK = re.compile(r"\s*\bBREAK\b\s*")
+# spaces are looked at from the first one on: from each of them, many would take long
+BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
 
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
 COMPOSITION = re.compile(r"\bAND\b")

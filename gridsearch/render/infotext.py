@@ -14,17 +14,16 @@ Source of the format: A1111's `modules/infotext_utils.py` and `modules/processin
 
 import json
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gridsearch import __version__
 from gridsearch.errors import BadInput
+from gridsearch.pictures import opened
 from gridsearch.render.cases import Case
 from gridsearch.render.samplers import AUTOMATIC, SAMPLERS
 from gridsearch.render.sampling import Sampling
@@ -38,11 +37,8 @@ _RNG = {"cpu": "CPU", "gpu": "NV"}
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_BYTES = 512 * 1024 * 1024  # of a picture's file: a WebP is read whole
 MAX_TEXT = 1024 * 1024  # characters
 EXIF, USER_COMMENT = 0x8769, 0x9286  # where JPEG and WebP keep the text
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -184,20 +180,10 @@ def parameters_of(path: Path) -> str | None:
     Raises:
         BadInput: no such file, not a picture, damaged or too large.
     """
-    try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise BadInput("The picture is too large.", where=path, fix="Scale it down first.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pixels, which stay packed
-            with Image.open(path, formats=FORMATS) as file:
-                text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
-    except FileNotFoundError:
-        raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
-    except UnidentifiedImageError:
-        fix = f"Give one of {', '.join(FORMATS)}."
-        raise BadInput("This is not a picture.", where=path, fix=fix) from None
-    except (Image.DecompressionBombError, *_DAMAGED) as error:
-        raise BadInput("The picture cannot be read.", where=path, why=str(error)[:200]) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pixels, which stay packed
+        with opened(path) as file:
+            text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
     if text and len(text) > MAX_TEXT:
         raise BadInput(f"The picture's text is too long: {len(text):,} characters.", where=path)
     return text or None

@@ -55,7 +55,7 @@ def sampler_key(name: object) -> object:
     Raises:
         ValueError: no sampler is called so.
     """
-    if name in SAMPLERS or not isinstance(name, str):
+    if not isinstance(name, str) or name in SAMPLERS:
         return name
     titles = {known.title.lower(): key for key, known in SAMPLERS.items()}
     asked = " ".join(name.lower().split())

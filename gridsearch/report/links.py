@@ -4,6 +4,8 @@ import os
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
+from gridsearch.errors import BadInput
+
 
 def within(folder: Path, name: str) -> Path | None:
     """The file that a stored name means; None where the name leads out of its results folder.
@@ -14,6 +16,18 @@ def within(folder: Path, name: str) -> Path | None:
     if path.anchor or ".." in path.parts or "\0" in name:
         return None
     return folder / path
+
+
+def picture_of(folder: Path, name: str) -> Path:
+    """The same of a picture that is read.
+
+    Raises:
+        BadInput: the name leads out of the results folder.
+    """
+    path = within(folder, name)
+    if path is None:
+        raise BadInput("A picture's name leads out of the results folder.", where=name)
+    return path
 
 
 def address(file: Path, home: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from gridsearch.pictures import opened
 from gridsearch.report.answer import Answer
 from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
 from gridsearch.report.labels import text_on, verdict_colour
@@ -112,7 +113,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
         if path is None:
             continue
         try:
-            with Image.open(path) as image:
+            with opened(path) as image:
                 return image.size
         except UNREADABLE:
             continue

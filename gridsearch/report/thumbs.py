@@ -17,6 +17,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from gridsearch.errors import BadInput
+from gridsearch.files import not_through_a_link
+from gridsearch.pictures import opened
+
 KEPT = ".thumbnails"  # in the results folder; may be removed at any time
 ROOM = 15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
 # longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
@@ -26,9 +30,9 @@ QUALITY, EFFORT = 82, 2  # of WebP
 MIDDLE, FINE = 256, 95  # px, and JPEG's quality, of what smaller ones are made of
 MOST_THREADS = 8
 
-# what Pillow raises of files that are no images, or not whole, or too large to be meant (its own error for
-# what it does not know is an OSError)
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+MOST_KEPT = 4_000_000  # bytes of a small picture: who sends a results folder may have put there anything
+
+UNREADABLE = (BadInput, OSError)  # of files that are no images, or not whole, or too large, or gone
 
 Box = tuple[int, int]  # (width, height) in px that a picture must fit
 
@@ -73,9 +77,9 @@ def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
     size that is kept.
 
     Raises:
-        OSError, or another of `UNREADABLE`: the file is gone or is no image.
+        BadInput: the file is gone or is no image.
     """
-    with Image.open(path) as image:
+    with opened(path) as image:
         scale = min(box[0] / image.width, box[1] / image.height)
         if max(image.size) <= 2 * MIDDLE or max(image.size) * scale > MIDDLE:
             return _shrunk(image, box)
@@ -90,13 +94,20 @@ def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
 def _kept_middle(kept: Path) -> Image.Image | None:
     """The picture that is kept there; None where nothing is, or half a file (JPEG marks its end)."""
     try:
-        content = kept.read_bytes()
+        content = _content(kept)
         if content[:2] != b"\xff\xd8" or content[-2:] != b"\xff\xd9":
             return None
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-            return image.convert("RGB")
+        with opened(kept) as image:
+            return image.convert("RGB") if max(image.size) <= MIDDLE else None
     except UNREADABLE:
         return None
+
+
+def _content(kept: Path) -> bytes:
+    """What is kept there; nothing of what is too large to have been kept by this program."""
+    with kept.open("rb") as file:
+        content = file.read(MOST_KEPT + 1)
+    return content if len(content) <= MOST_KEPT else b""
 
 
 def _shrunk(image: Image.Image, box: Box, gap: float = 2.0) -> Image.Image:
@@ -137,12 +148,12 @@ def _place(path: Path, what: str, folder: Path) -> Path:
 def _read(kept: Path) -> Thumb | None:
     """What is kept there; None where nothing is, or half a file (RIFF says how long it is)."""
     try:
-        content = kept.read_bytes()
+        content = _content(kept)
         if int.from_bytes(content[4:8], "little") + 8 != len(content):
             return None
-        with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
-            return _as_thumb(content, image.size)
-    except OSError:
+        with opened(kept) as image:
+            return _as_thumb(content, image.size) if image.format == "WEBP" else None
+    except UNREADABLE:
         return None
 
 
@@ -162,7 +173,10 @@ def _keep(content: bytes, kept: Path) -> None:
     part = kept.with_suffix(f".{os.getpid()}.part")
     try:
         kept.parent.mkdir(exist_ok=True)
-        part.write_bytes(content)
+        if kept.parent.is_symlink():
+            return
+        with open(part, "wb", opener=not_through_a_link) as file:
+            file.write(content)
         os.replace(part, kept)
     except OSError:
         with suppress(OSError):

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+STRIP = 64  # rows of a sheet that are compared at once
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -79,9 +81,13 @@ def edges_of(pictures: np.ndarray, columns: Axis, scale: float, left: int) -> np
 
     Over three pixels, because scaling makes an edge that wide.
     """
-    steps = np.abs(pictures[3:] - pictures[:-3])
     cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
-    return np.pad([steps[:, start:end].mean(axis=1) for start, end in cells], ((0, 0), (1, 1)))
+    above, below = pictures[:-3], pictures[3:]
+    steps = np.empty((len(cells), len(below)), np.float32)
+    for row in range(0, len(below), STRIP):  # of a whole sheet at once they would take as much as its pixels
+        step = np.abs(below[row : row + STRIP] - above[row : row + STRIP])
+        steps[:, row : row + STRIP] = [step[:, start:end].mean(axis=1) for start, end in cells]
+    return np.pad(steps, ((0, 0), (1, 1)))
 
 
 def edged(edges: np.ndarray, axis: Axis, scale: float) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.errors import BadInput
-from gridsearch.score.axis import Axis, centred_labels, edged, edges_of, text_lines, white_gaps
+from gridsearch.score.axis import STRIP, Axis, centred_labels, edged, edges_of, text_lines, white_gaps
 from gridsearch.score.metrics import luma_of
 
 PREFIX = "xyz_grid-"
@@ -115,7 +115,7 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
             why=f"It must be the whole grid, at full size or reduced {MOST_REDUCED} times at most.",
             fix="Give the file as the web UI saved it, or name it otherwise to score it as one picture.",
         )
-    sheet = _Sheet(luma_of(rgb), full, width / full[0], SIZE_UNIT if told else 0)
+    sheet = _Sheet(_luma(rgb), full, width / full[0], SIZE_UNIT if told else 0)
     for bottom in _band_bottoms(sheet):
         fitting = list(_layouts(sheet, bottom))
         if fitting:
@@ -129,6 +129,14 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
 
 
 # -- which layouts fit
+
+
+def _luma(rgb: np.ndarray) -> np.ndarray:
+    """`luma_of` in strips, for a whole sheet in floats of three channels would be gigabytes."""
+    luma = np.empty(rgb.shape[:2], np.float32)
+    for top in range(0, len(rgb), STRIP):
+        luma[top : top + STRIP] = luma_of(rgb[top : top + STRIP])
+    return luma
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ safetensors alone, because a pickle is a program.
 """
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -142,6 +143,8 @@ def check(folder: str, device: str = "auto") -> None:
         raise BadInput("The CLIP model has no model.safetensors.", where=place, why=why or None, fix=fix)
     if (place / WEIGHTS[0]).is_file():
         _require_whole(place / WEIGHTS[0])
+    if (place / WEIGHTS[1]).is_file():
+        _require_safe_parts(place / WEIGHTS[1])
     if not any((place / name).is_file() for name in TOKENIZER):
         _require(place, TOKENIZER[0])
     if not (place / TOKENIZER[0]).is_file():
@@ -157,6 +160,15 @@ def _require(folder: Path, name: str) -> None:
         raise BadInput(f"The CLIP model has no {name}.", where=folder, fix=fix)
 
 
+def _require_safe_parts(index: Path) -> None:
+    """Whether an index names safetensors files beside it only: transformers opens whatever it names."""
+    parts = _read_json(index).get("weight_map")
+    names = set(map(str, parts.values())) if isinstance(parts, dict) else {"no files"}
+    if odd := sorted(name for name in names if not re.fullmatch(r"[\w.-]+\.safetensors", name)):
+        why = f"It names {odd[0]!r:.80}; only .safetensors files beside it are read."
+        raise BadInput("The CLIP model's weights are not safe to read.", where=index, why=why)
+
+
 def _require_whole(weights: Path) -> None:
     """Whether a file can be opened as what its name says: its header, and as many bytes as that promises."""
     try:
@@ -170,7 +182,7 @@ def _require_whole(weights: Path) -> None:
 def _read_json(file: Path) -> dict:
     try:
         said = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput("This file cannot be read.", where=file, why=str(error)) from None
     if not isinstance(said, dict):
         raise BadInput("This file holds no table.", where=file)

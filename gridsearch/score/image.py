@@ -1,22 +1,15 @@
 """A picture file in, an array of one kind out; and the one size at which pictures are compared."""
 
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from gridsearch.errors import BadInput
+from gridsearch.pictures import opened
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_PIXELS = 64 * 1024 * 1024  # 8192 x 8192: an 8-bit RGB copy of it is 200 MB
-TOO_LARGE_FIX = "Scale it down first."
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
-
-# What Pillow's decoders raise on damaged files, apart from OSError.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+STRIP = 1024 * 1024  # pixels that are converted at once
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -25,27 +18,13 @@ def read_image(path: str | Path) -> np.ndarray:
     Transparency is laid over white, grey is repeated into three channels, 16 bits keep their upper 8.
 
     Raises:
-        BadInput: no such file, not a picture, damaged, or more than MAX_PIXELS.
+        BadInput: no such file, not a picture, damaged, or too large (see `gridsearch.pictures`).
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, MAX_PIXELS is stricter; of bad EXIF data
-            with Image.open(path, formats=FORMATS) as file:
-                _check_size(path, *file.size)
-                file.load()
-                return _to_rgb(file)
-    except FileNotFoundError:
-        raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
-    except UnidentifiedImageError:
-        raise BadInput(
-            "This is not a picture.", where=path, fix=f"Give one of {', '.join(FORMATS)}."
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise BadInput("The picture is too large.", where=path, why=str(error), fix=TOO_LARGE_FIX) from None
-    except _DAMAGED as error:
-        raise BadInput(
-            "The picture cannot be read.", where=path, why=str(error), fix="Get it anew."
-        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures, the limit here is stricter; of bad EXIF data
+        with opened(path) as file:
+            file.load()
+            return _to_rgb(file)
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:
@@ -70,16 +49,21 @@ def working_copy(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.HAMMING))
 
 
-def _check_size(path: str | Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        why = f"{width} x {height} pixels, the limit is {MAX_PIXELS}"
-        raise BadInput("The picture is too large.", where=path, why=why, fix=TOO_LARGE_FIX)
-
-
 def _to_rgb(file: Image.Image) -> np.ndarray:
+    """In strips: a second copy of a large picture would be gigabytes."""
+    width, height = file.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    rows = max(STRIP // width, 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        rgb[top:bottom] = _strip_to_rgb(file.crop((0, top, width, bottom)))
+    return rgb
+
+
+def _strip_to_rgb(file: Image.Image) -> np.ndarray:
     if file.mode.startswith("I"):  # 16-bit grey, as "I;16" or widened to "I"
         grey = (np.asarray(file).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        return grey[..., None]
     if file.has_transparency_data:
         layer = file.convert("RGBA")
         return np.asarray(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"))

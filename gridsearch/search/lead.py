@@ -47,7 +47,13 @@ BUSY = 4  # times as long as a look takes, so that a large study leaves its data
 
 
 class Crew(Protocol):
-    """The workers on this machine."""
+    """The workers on this machine.
+
+    Attributes:
+        size: how many there are.
+    """
+
+    size: int
 
     def look(self, heard: Collection[str]) -> list[str]:
         """The names of those that have died since the last look; others take their places.
@@ -70,6 +76,8 @@ class Lead:
     Attributes:
         still: says whether nobody else leads the study meanwhile.
         held: numbers of proposals that wait for another trial with the same parameters to end.
+        released: trials below this number may be taken.
+        pause: seconds that idle workers are told to let pass.
         beats, last: how often, and when, its workers were told that somebody leads.
     """
 
@@ -82,6 +90,8 @@ class Lead:
     still: Callable[[], bool]
     pace: float
     held: set[int] = field(default_factory=set)
+    released: int = 0
+    pause: float = 0.0
     beats: int = 0
     last: float = field(default_factory=time.monotonic)
 
@@ -175,7 +185,8 @@ def _take_up(lead: Lead) -> None:
             if not alone and queue.lease_of(trial):
                 continue  # its worker may live, on another machine
             if study is lead.study:
-                trial = with_parameters(study, lead.experiment, trial)
+                trials = study.get_trials(deepcopy=False)
+                trial = with_parameters(study, lead.experiment, trial, trials)
                 _place(lead, trial, study.get_trials(deepcopy=False))
             else:
                 queue.put_back(study, trial._trial_id)
@@ -224,6 +235,7 @@ def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pie
         make_room(lead.study, lead.out, lead.experiment, len(models))
         study = store.references_of(lead.study)
         enqueue_pieces(study, pieces, alone)
+        queue.draw_from(lead.study, study)
         done = _drawn_pieces(lead, study)
         parents = parents | fingerprints_of(done)
         asked = {(model, case) for model, ids in pieces for case in ids}
@@ -261,6 +273,7 @@ def _search(lead: Lead, facts: store.Facts, budget: Budget) -> bool:
     """Have trials drawn until the experiment or the budget is done; whether no further one is needed."""
     study, experiment = lead.study, lead.experiment
     study.set_user_attr(store.DONE, None)
+    queue.draw_from(study, study)
     enough = partial(narrow_enough, study, lead.out, experiment.search.width)
     told = alarming(study, facts.experiment, lead.listener.trial, lead.listener.note)
 
@@ -274,7 +287,8 @@ def _search(lead: Lead, facts: store.Facts, budget: Budget) -> bool:
     for trials in _looks(lead, study):
         news.tell(trials)
         require_some_luck(news.ended)
-        if (done := why_done(study, experiment, enough)) is not None:
+        going = any(trial.state in store.UNFINISHED for trial in trials)
+        if not going and (done := why_done(study, experiment, enough)) is not None:
             study.set_user_attr(store.DONE, done)
             return True
         if len(news.ended) > known:
@@ -289,23 +303,31 @@ def _search(lead: Lead, facts: store.Facts, budget: Budget) -> bool:
 def _filled(lead: Lead, trials: list[FrozenTrial], budget: Budget, proposing: bool) -> bool:
     """Have so many trials wait as are wanted soon; whether any may still begin."""
     study = lead.study
-    for trial in trials:
-        if trial.number in lead.held:
-            _place(lead, trial, trials)
-    trials = study.get_trials(deepcopy=False)
+    held = [trial for trial in trials if trial.number in lead.held]
+    for trial in held:
+        _place(lead, trial, trials)
+    if held:
+        trials = study.get_trials(deepcopy=False)
     most = _may_begin(study, trials, budget)
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
-    enough = depth(trials) if most is None else min(depth(trials), most)
+    drawn = sum(t.state == TrialState.RUNNING and t.number not in lead.held for t in trials)
+    idle = max(lead.watch.idle(), lead.crew.size - drawn)
+    enough = depth(trials, idle) if most is None else min(depth(trials, idle), most)
     while waiting < enough and proposing and wanted(study, lead.experiment, trials):
-        waiting += _place(lead, propose(study, lead.experiment), trials)
-        trials = study.get_trials(deepcopy=False)
-    below = to_release(trials, most)
-    if below != queue.released(study):
+        new = propose(study, lead.experiment, trials)
+        waiting += _place(lead, new, trials)
+        trials.append(study._storage.get_trial(new._trial_id))
+    below = to_release(trials, most, idle)
+    if (pause := queue.pause_for(idle + drawn)) != lead.pause:
+        queue.let_pause(study, pause)
+        lead.pause = pause
+    if below != lead.released:
         begun = sum(
             t.state == TrialState.RUNNING or t.number < below for t in trials if t.state in store.UNFINISHED
         )
         make_room(study, lead.out, lead.experiment, begun)
         queue.release(study, below)
+        lead.released = below
     return most is None or most > 0
 
 
@@ -344,6 +366,7 @@ def _check(lead: Lead, facts: store.Facts, budget: Budget) -> None:
     if not budget.may_start(lead.study):
         return
     checks = store.checks_of(lead.study)
+    queue.draw_from(lead.study, checks)
     order = orders(facts.held_out, [*lead.cases.values()], facts.order)
     queue_checks(lead.study, checks, lead.out, lead.experiment, order)
     waiting = sum(not trial.state.is_finished() for trial in checks.get_trials(deepcopy=False))

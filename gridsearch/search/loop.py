@@ -14,7 +14,7 @@ from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.failures import require_some_luck
 from gridsearch.outcome import Outcome
-from gridsearch.search.pruner import Racing
+from gridsearch.search.pruner import Racing, best_of
 from gridsearch.search.race import LAST_STEP, Evaluate, run_cases, stopped_value
 from gridsearch.search.sampler import make_sampler
 from gridsearch.search.space import grid, main_parameter, suggest
@@ -46,8 +46,10 @@ class Budget:
 
     def may_start(self, study: optuna.Study) -> bool:
         """Whether there is time for as many images as a trial has."""
+        if self.deadline is None:
+            return True
         ended = study.get_trials(deepcopy=False, states=store.ENDED)
-        return self.deadline is None or time.time() + self.expected(ended) < self.deadline
+        return time.time() + self.expected(ended) < self.deadline
 
     def expected(self, ended: Sequence[FrozenTrial]) -> float:
         """Seconds that the next trial takes, did nothing stop it."""
@@ -122,15 +124,19 @@ def draw_trial(
     order: Sequence[str],
     racing: Racing | None,
     evaluate: Evaluate,
+    copies: bool = True,
 ) -> Told:
     """Draw what a trial is still missing, and tell the study what it came to.
+
+    Args:
+        copies: whether it may be alike to one that has ended, whose images it then takes.
 
     Raises:
         MustStop: no trial could go better now. This one stays as it is.
     """
     parameters = suggest(trial, experiment)
     try:
-        twin = _twin(study, trial, parameters)
+        twin = _twin(study, trial, parameters) if copies else None
         if twin is None:
             outcome, stopped = run_cases(study, trial, parameters, order, racing, evaluate)
         else:
@@ -156,9 +162,9 @@ def _tell(
         study.tell(trial, outcome.values(objectives))
         return
     trial.set_user_attr(store.REASON, stopped)
-    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     # Optuna takes the last report for a pruned trial's value
-    trial.report(stopped_value(outcome, min((t.value for t in whole), default=0.0)), LAST_STEP)
+    best = best_of(study)
+    trial.report(stopped_value(outcome, best.value if best else 0.0), LAST_STEP)
     study.tell(trial, state=TrialState.PRUNED)
 
 
@@ -222,7 +228,7 @@ def withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def _twin(study: optuna.Study, trial: optuna.Trial, parameters: Mapping[str, Any]) -> FrozenTrial | None:
     """An ended trial with the same parameters, which drew what this one, without an image yet, would draw."""
-    if store.rungs_of(study._storage.get_trial(trial._trial_id)):
+    if store.rungs_of(trial._cached_frozen_trial):
         return None
     ended = study.get_trials(deepcopy=False, states=store.ENDED)
     return next((one for one in ended if parameters_of(one) == tidied(parameters)), None)

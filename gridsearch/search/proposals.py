@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
@@ -16,13 +17,17 @@ AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker w
 
 
 class _Seen(optuna.Study):
-    """A study in whose eyes what waits with its parameters given is under way: a sampler then minds it."""
+    """A study as a look has found it. What waits with its parameters given is under way in its eyes: a
+    sampler then minds it."""
+
+    def __init__(self, study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
+        super().__init__(study.study_name, study._storage, sampler, study.pruner)
+        self._trials = [*map(_as_running, trials)]
 
     def _get_trials(
         self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = map(_as_running, super()._get_trials(deepcopy=False))
-        return [trial for trial in trials if states is None or trial.state in states]
+        return [trial for trial in self._trials if states is None or trial.state in states]
 
 
 def _as_running(trial: FrozenTrial) -> FrozenTrial:
@@ -33,21 +38,28 @@ def _as_running(trial: FrozenTrial) -> FrozenTrial:
     return seen
 
 
-def _seen(study: optuna.Study, experiment: Experiment, number: int) -> optuna.Study:
-    return _Seen(study.study_name, study._storage, sampler_of(experiment, number), study.pruner)
+def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
+    """A new trial with its parameters. It is under way and nobody's, until it is put into the queue.
 
-
-def propose(study: optuna.Study, experiment: Experiment) -> FrozenTrial:
-    """A new trial with its parameters. It is under way and nobody's, until it is put into the queue."""
+    Args:
+        trials: all others of the study.
+    """
     trial_id = study._storage.create_new_trial(study._study_id)
-    return with_parameters(study, experiment, study._storage.get_trial(trial_id))
+    new = study._storage.get_trial(trial_id)
+    return with_parameters(study, experiment, new, [*trials, new])
 
 
-def with_parameters(study: optuna.Study, experiment: Experiment, trial: FrozenTrial) -> FrozenTrial:
-    """A trial with all its parameters: those that it lacks are asked for now."""
-    seen = _seen(study, experiment, trial.number)
-    suggest(optuna.Trial(seen, trial._trial_id), experiment)
-    return study._storage.get_trial(trial._trial_id)
+def with_parameters(
+    study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
+) -> FrozenTrial:
+    """A trial with all its parameters: those that it lacks are asked for now.
+
+    Args:
+        trials: of the study, this one among them.
+    """
+    asked = optuna.Trial(_Seen(study, sampler_of(experiment, trial.number), trials), trial._trial_id)
+    suggest(asked, experiment)
+    return asked._cached_frozen_trial
 
 
 def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
@@ -60,7 +72,7 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
         return False
     number = len(trials)
     return settings.sampler != "window" or not sampler_of(experiment, number).done(
-        _seen(study, experiment, number)
+        _Seen(study, sampler_of(experiment, number), trials)
     )
 
 
@@ -76,17 +88,18 @@ def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | 
     return next(iter(ended + before), None)
 
 
-def to_release(trials: Sequence[FrozenTrial], most: int | None) -> int:
-    """Below which number trials may be taken, so that one waits for every `AHEAD` that are drawn.
+def to_release(trials: Sequence[FrozenTrial], most: int | None, idle: int) -> int:
+    """Below which number trials may be taken, so that as many wait as `depth` says.
 
     Args:
         most: how many may still begin; None for any number.
+        idle: workers that have nothing to draw.
     """
     waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    wanted = min(depth(trials), len(waiting) if most is None else most, len(waiting))
+    wanted = min(depth(trials, idle), len(waiting) if most is None else most, len(waiting))
     return waiting[wanted - 1] + 1 if wanted > 0 else 0
 
 
-def depth(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials should wait, so that no worker does."""
-    return 1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD
+def depth(trials: Sequence[FrozenTrial], idle: int) -> int:
+    """How many trials should wait, so that no worker does: one for each that is idle, or soon will be."""
+    return max(1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD, idle)

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from scipy.stats import binom
 
 from gridsearch.loss import SURVIVES
@@ -58,6 +58,14 @@ def hopeless(cases: int) -> Mapping[int, int]:
     return most
 
 
+def best_of(study: optuna.Study) -> FrozenTrial | None:
+    """The best of the trials that were drawn whole; None where none is."""
+    try:
+        return study._storage.get_best_trial(study._study_id)
+    except ValueError:
+        return None
+
+
 class Racing(BasePruner):
     """Stops a trial that would not survive, or that is clearly worse than the best on the same images.
 
@@ -92,14 +100,13 @@ class Racing(BasePruner):
         if sound <= self._hopeless[drawn]:
             return f"{sound} of the first {drawn} images sound"
         undecided = self._edges and drawn - sound > self._hopeless[drawn]  # it may survive, or not
-        whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if not whole or undecided or not self._worse(study, first):
+        if undecided or (best := best_of(study)) is None or not self._worse(best, first):
             return None
-        return f"worse than trial {study.best_trial.number} on the same {drawn} images"
+        return f"worse than trial {best.number} on the same {drawn} images"
 
-    def _worse(self, study: optuna.Study, first: Mapping[int, float]) -> bool:
+    def _worse(self, trial: FrozenTrial, first: Mapping[int, float]) -> bool:
         """Whether these losses are larger than the best trial's of the same cases, at this look's level."""
-        best = study.best_trial.intermediate_values
+        best = trial.intermediate_values
         pairs = [(loss, best[step]) for step, loss in first.items() if step in best]
         if len(pairs) < len(first):  # the best is of a version that had no races: nothing to pair with
             return False

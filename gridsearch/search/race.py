@@ -51,7 +51,7 @@ def run_cases(
     Returns:
         what the trial found, and why it was stopped before its last case.
     """
-    frozen = study._storage.get_trial(trial._trial_id)
+    frozen = trial._cached_frozen_trial  # up to date: nobody else writes to it
     rows, rungs = store.images_of(frozen), store.rungs_of(frozen)
     seconds = store.seconds_of(frozen)
     stop = None
@@ -60,14 +60,13 @@ def run_cases(
 
     def look() -> None:
         nonlocal stop
-        if pruner is not None:
-            _report(study, trial, order, rows)
         if races and len(rows) < len(order):
-            stop = pruner.reason(study, study._storage.get_trial(trial._trial_id))
+            stop = pruner.reason(study, trial._cached_frozen_trial)
 
     def on_rung(new: list[dict], took: Mapping[str, float]) -> bool:
         nonlocal rungs
-        store.record_rung(trial, rungs, new, took)
+        losses = losses_by_step(new, order) if pruner is not None else {}
+        store.record_rung(trial, rungs, new, took, losses)
         rungs += 1
         rows.extend(new)
         for part, value in took.items():
@@ -76,6 +75,8 @@ def run_cases(
         return stop is None
 
     if rows:
+        if pruner is not None:
+            _report(trial, order, rows)
         look()
     if stop is None and len(rows) < len(order):
         evaluate(trial.number, parameters, {id_of(row) for row in rows}, on_rung)
@@ -104,8 +105,9 @@ def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, f
     return {place[id_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
 
 
-def _report(study: optuna.Study, trial: optuna.Trial, order: Sequence[str], rows: Sequence[Mapping]) -> None:
-    known = study._storage.get_trial(trial._trial_id).intermediate_values
+def _report(trial: optuna.Trial, order: Sequence[str], rows: Sequence[Mapping]) -> None:
+    """What was kept without it, by an earlier version or through a proxy."""
+    known = trial._cached_frozen_trial.intermediate_values
     for step, loss in losses_by_step(rows, order).items():
         if step not in known:
             trial.report(loss, step)

@@ -30,14 +30,14 @@ class Watch:
     Attributes:
         silence: seconds after which a worker is taken for dead.
         retries: how often a trial goes back to the queue for it.
-        workers: the names of all that ever held one.
+        workers: all that ever held one, by name, and when they were last seen to.
     """
 
     silence: float
     retries: int = RETRIES
     clock: Callable[[], float] = time.monotonic
     heard: dict[int, Heard] = field(default_factory=dict)
-    workers: set[str] = field(default_factory=set)
+    workers: dict[str, float] = field(default_factory=dict)
     listened: bool = False
 
     def lost(self, trials: Sequence[FrozenTrial], dead: Collection[str]) -> list[FrozenTrial]:
@@ -47,11 +47,16 @@ class Watch:
         for trial in running:
             lease, known = queue.lease_of(trial), self.heard.get(trial._trial_id)
             if lease is not None:
-                self.workers.add(lease.worker)
+                self.workers[lease.worker] = now
             if known is None or known.lease != lease:
                 self.heard[trial._trial_id] = Heard(lease, now, alive=self.listened)
         self.listened = True
         return [trial for trial in running if self._is_lost(trial, dead, now)]
+
+    def idle(self) -> int:
+        """How many workers have let go of a trial just now, and hold no other."""
+        now = self.clock()
+        return sum(0 < now - last < self.silence for last in self.workers.values())
 
     def _is_lost(self, trial: FrozenTrial, dead: Collection[str], now: float) -> bool:
         known = self.heard[trial._trial_id]

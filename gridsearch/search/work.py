@@ -26,7 +26,8 @@ from gridsearch.search.run import loaded
 from gridsearch.setup import with_references
 from gridsearch.store import queue
 
-SOONEST, LATEST = 0.1, 5.0  # seconds between two looks at an empty queue
+SOONEST = 0.1  # seconds to the second look at an empty queue
+EARLY = 1.0  # seconds between two looks for a study that is not begun
 PATIENCE = 600.0  # seconds without a run that leads, after which a worker gives up
 
 
@@ -89,7 +90,7 @@ def _wait_for_study(out: Path, patience: float) -> None:
     while not store.has_study(out):
         if time.monotonic() - began > patience:
             raise RunFailed("No run has begun this study.", where=out, fix=BEGIN)
-        time.sleep(LATEST / 5)
+        time.sleep(EARLY)
 
 
 BEGIN = "Begin it: gridsearch run EXPERIMENT.toml with the same --storage."
@@ -98,43 +99,44 @@ BEGIN = "Begin it: gridsearch run EXPERIMENT.toml with the same --storage."
 def _work(worker: Worker, patience: float) -> str:
     study = worker.study
     pieces, checks = store.references_of(study), store.checks_of(study)
-    jobs = ((pieces, _piece), (study, _trial), (checks, _check))
-    silence, pause = _Silence(study, patience), SOONEST
+    jobs = {pieces.study_name: (pieces, _piece), checks.study_name: (checks, _check)}
+    jobs[study.study_name] = (study, _trial)
+    silence, pause = _Silence(patience), SOONEST
     while True:
-        for queued, draw in jobs:
-            if trial := queue.take(queued, worker.name):
-                worker = _drawn(worker, queued, trial, draw)
-                pause = SOONEST
-                break
-        else:
-            if why := queue.over(study):
-                return why
-            silence.require_lead()
-            time.sleep(pause)
-            pause = min(LATEST, 1.5 * pause)
+        said = queue.orders(study)
+        queued, draw = jobs.get(said.source, (None, None))
+        below = said.below if queued is study else None
+        if queued is not None and (trial := queue.take(queued, worker.name, below)):
+            worker = _drawn(worker, queued, trial, draw, said.pace)
+            pause = SOONEST
+            continue
+        if said.over:
+            return said.over
+        silence.require_lead(said.beat)
+        time.sleep(pause)
+        pause = min(said.pause, 1.5 * pause)
 
 
 @dataclass
 class _Silence:
     """How long nobody has been heard of who leads the study."""
 
-    study: optuna.Study
     patience: float
     beat: int | None = None
     since: float = 0.0
 
-    def require_lead(self) -> None:
-        beat, now = queue.lead_beat(self.study), time.monotonic()
+    def require_lead(self, beat: int | None) -> None:
+        now = time.monotonic()
         if not self.since or beat != self.beat:
             self.beat, self.since = beat, now
         if now - self.since > self.patience:
             raise RunFailed(f"No run has led this study for {self.patience / 60:.0f} minutes.", fix=BEGIN)
 
 
-def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Callable) -> Worker:
+def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Callable, pace: float) -> Worker:
     """Draw a trial that is this worker's. However that ends early, it goes back to the queue, unless lost."""
     try:
-        with queue.beating(queued, trial, worker.name):
+        with queue.beating(queued, trial, worker.name, pace):
             return draw(worker, queued, trial)
     except BaseException as error:
         held = not isinstance(error, Lost)
@@ -167,7 +169,9 @@ def _trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> Worker:
     worker = _judging(worker)
     order, experiment = worker.facts.order, worker.on.setup.experiment
     evaluate = _evaluation(worker, study, trial, "trial", "images/t", order)
-    told = draw_trial(study, trial, experiment, order, racing_of(experiment, order), evaluate)
+    racing = racing_of(experiment, order)
+    # who leads has seen to it that no other trial is alike
+    told = draw_trial(study, trial, experiment, order, racing, evaluate, copies=False)
     worker.on.listener.trial(told)
     return worker
 

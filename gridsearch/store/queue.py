@@ -8,7 +8,8 @@ which counts for nothing. Any storage of Optuna's will do, its gRPC proxy too.
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.errors import StorageLost
+from gridsearch.store import direct
 
 _LEASE = "lease"  # of a trial: who draws it
 _BEAT = "beat"  # of a trial: who was heard of last, and how often
@@ -24,6 +26,11 @@ _RELEASED = "released"  # of a study: trials below this number may be taken
 _OVER = "over"  # of a study: why its workers may go; None while they may not
 _LEADS = "leads"  # of a study: the beat of who leads it
 _PACE = "pace"  # of a study: seconds from beat to beat
+_SOURCE = "source"  # of a study: the name of it, or of one beside it, whose trials are drawn now
+_PAUSE = "pause"  # of a study: seconds that an idle worker lets pass between two looks
+SHORTEST, LONGEST = 0.5, 5.0  # such seconds
+PER_SECOND = 200  # looks of idle workers that a database should bear
+AT_ONCE = 64  # trials among which a worker chooses
 USUAL_PACE = 15.0
 MISSED = 4  # beats, after which a worker is taken for dead
 
@@ -46,26 +53,27 @@ def lease_of(trial: FrozenTrial) -> Lease | None:
 
 def holds(study: optuna.Study, trial: optuna.Trial, worker: str) -> bool:
     """Whether the trial is still this worker's: one that was not heard of for long has lost it."""
-    found = study._storage.get_trial(trial._trial_id)
-    lease = lease_of(found)
-    return found.state == TrialState.RUNNING and lease is not None and lease.worker == worker
+    return direct.state_and(study, trial._trial_id, _LEASE) == (TrialState.RUNNING, worker)
 
 
-def take(study: optuna.Study, worker: str) -> optuna.Trial | None:
-    """The first trial that waits and is released, for this worker alone; None where there is none."""
-    below = _said(study).get(_RELEASED)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        if below is not None and trial.number >= below:
-            break
-        if _claimed(study, trial):
-            study._storage.set_trial_system_attr(trial._trial_id, _LEASE, worker)
-            return optuna.Trial(study, trial._trial_id)
+def take(study: optuna.Study, worker: str, below: int | None) -> optuna.Trial | None:
+    """One of the first trials that wait, for this worker alone; None where there is none.
+
+    Args:
+        below: only trials with a smaller number; None for any.
+    """
+    waiting = direct.waiting(study, below, AT_ONCE)
+    first = zlib.crc32(worker.encode()) % max(len(waiting), 1)  # many that look at once each begin elsewhere
+    for trial_id in waiting[first:] + waiting[:first]:
+        if _claimed(study, trial_id):
+            study._storage.set_trial_system_attr(trial_id, _LEASE, worker)
+            return optuna.Trial(study, trial_id)
     return None
 
 
-def _claimed(study: optuna.Study, trial: FrozenTrial) -> bool:
+def _claimed(study: optuna.Study, trial_id: int) -> bool:
     with contextlib.suppress(UpdateFinishedTrialError):
-        return study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        return study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     return False
 
 
@@ -78,9 +86,9 @@ def put_back(study: optuna.Study, trial_id: int) -> bool:
 
 
 @contextlib.contextmanager
-def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[None]:
-    """The worker is heard of for as long as it draws this trial."""
-    pace, ended = pace_of(study), threading.Event()
+def beating(study: optuna.Study, trial: optuna.Trial, worker: str, pace: float) -> Iterator[None]:
+    """The worker is heard of, every `pace` seconds, for as long as it draws this trial."""
+    ended = threading.Event()
 
     def beat() -> None:
         number = 0
@@ -103,8 +111,47 @@ def beating(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[N
 # -- what is said of the whole study
 
 
-def _said(study: optuna.Study) -> Mapping[str, Any]:
-    return study._storage.get_study_system_attrs(study._study_id)
+@dataclass(frozen=True)
+class Orders:
+    """What whoever leads a study says to its workers.
+
+    Attributes:
+        source: the name of the study whose trials are drawn now; None before any is.
+        below: trials of the search below this number may be taken.
+        pace: seconds from beat to beat.
+        pause: seconds that an idle worker lets pass at most between two looks.
+        beat: of whoever leads; None before a run has led it.
+        over: why its workers may go; None while there may be something to draw.
+    """
+
+    source: str | None
+    below: int | None
+    pace: float
+    pause: float
+    beat: int | None
+    over: str | None
+
+
+def orders(study: optuna.Study) -> Orders:
+    """All of it at once: it is asked for at every look."""
+    said = study._storage.get_study_system_attrs(study._study_id)
+    pace = float(said.get(_PACE, USUAL_PACE))
+    pause = float(said.get(_PAUSE, SHORTEST))
+    return Orders(said.get(_SOURCE), said.get(_RELEASED), pace, pause, said.get(_LEADS), said.get(_OVER))
+
+
+def pause_for(workers: int) -> float:
+    """Seconds between two looks of an idle one of so many workers: the more there are, the longer."""
+    return min(LONGEST, max(SHORTEST, workers // PER_SECOND))
+
+
+def let_pause(study: optuna.Study, seconds: float) -> None:
+    _say(study, **{_PAUSE: seconds})
+
+
+def draw_from(study: optuna.Study, source: optuna.Study) -> None:
+    """Have workers of a study draw the trials of this one: itself, or one beside it."""
+    _say(study, **{_SOURCE: source.study_name})
 
 
 def _say(study: optuna.Study, **facts: Any) -> None:
@@ -117,13 +164,9 @@ def release(study: optuna.Study, below: int) -> None:
     _say(study, **{_RELEASED: below})
 
 
-def released(study: optuna.Study) -> int | None:
-    return _said(study).get(_RELEASED)
-
-
 def begin(study: optuna.Study, pace: float) -> None:
     """A run leads the study from now on; nothing may be taken yet."""
-    _say(study, **{_RELEASED: 0, _PACE: pace, _OVER: None, _LEADS: 0})
+    _say(study, **{_SOURCE: None, _RELEASED: 0, _PACE: pace, _OVER: None, _LEADS: 0})
 
 
 def end(study: optuna.Study, why: str) -> None:
@@ -131,20 +174,6 @@ def end(study: optuna.Study, why: str) -> None:
     _say(study, **{_OVER: why})
 
 
-def over(study: optuna.Study) -> str | None:
-    """Why the workers may go; None while there may be something to draw."""
-    return _said(study).get(_OVER)
-
-
 def lead_on(study: optuna.Study, beat: int) -> None:
     """Whoever leads is alive."""
     _say(study, **{_LEADS: beat})
-
-
-def lead_beat(study: optuna.Study) -> int | None:
-    """None before a run has led it."""
-    return _said(study).get(_LEADS)
-
-
-def pace_of(study: optuna.Study) -> float:
-    return float(_said(study).get(_PACE, USUAL_PACE))

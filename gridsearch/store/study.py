@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gridsearch.store.connect import connect, leading, replace_study
 from gridsearch.store.facts import Facts, load_facts, objectives_of, save_facts
 from gridsearch.store.folder import database, fold_log, in_place, require_database
 from gridsearch.store.place import FILE, STUDY, place_of
+from gridsearch.store.sound import damage_is_named, require_plain, require_sound
 
 CHECKS, REFERENCES = "checks", "references"  # what is drawn beside the search, in studies beside its own
 DONE = "done"  # of a study: why it needs no further trial
@@ -223,10 +224,15 @@ def read_study(folder: Path) -> Stored:
     """What a results folder holds now.
 
     Raises:
-        BadInput: the folder holds no study.
+        BadInput: the folder holds no study, or one that this program has not written.
     """
-    with open_study(folder) as study:
-        return stored(study)
+    require_study(folder)
+    if place_of(folder).url is None:
+        require_plain(folder / FILE)
+    with damage_is_named(folder), open_study(folder) as study:
+        found = stored(study)
+        require_sound(asdict(found.facts), found.trials, found.checks, found.judgements)
+        return found
 
 
 def stored(study: optuna.Study) -> Stored:

@@ -1,11 +1,13 @@
 """A trial's attributes: its images in rungs, as they came, and what it came to."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from gridsearch.store import direct
 from gridsearch.store.values import json_safe
 
 _IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
@@ -21,10 +23,18 @@ UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
 def record_rung(
-    trial: optuna.Trial, number: int, images: Sequence[Mapping], seconds: Mapping[str, float]
+    trial: optuna.Trial,
+    number: int,
+    images: Sequence[Mapping],
+    seconds: Mapping[str, float],
+    losses: Mapping[int, float] = MappingProxyType({}),
 ) -> None:
-    """Keep a rung of a trial: rows of images that are safe, and what they took."""
-    trial.set_user_attr(f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}))
+    """Keep a rung of a trial: rows of images that are safe, and what they took.
+
+    Args:
+        losses: of the images, by step, where the trial reports them.
+    """
+    direct.keep(trial, f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
 
 
 def fail(study: optuna.Study, trial: optuna.Trial, reason: str, kind: str) -> None:

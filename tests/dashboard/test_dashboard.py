@@ -176,7 +176,9 @@ def test_a_run_that_goes_on_is_shown_as_it_goes_on(tmp_path, monkeypatch):
         assert shown.state == TrialState.RUNNING
         assert len([key for key in shown.system_attrs if key.startswith("artifacts:")]) == 1
         assert view.get_trial(shown._trial_id).user_attrs["images"] == 1
-        store.checks_of(study).add_trial(study.trials[0])
+        said = {"role": "repeat", "of": 0, "parameters": {}}
+        check = store.copied(study.trials[0], user_attrs=study.trials[0].user_attrs | said)
+        store.checks_of(study).add_trial(check)
     assert [study.study_name for study in view.get_all_studies()] == [
         "made-up",
         "made-up: checks of the leaders",

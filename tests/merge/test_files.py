@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridsearch.errors import BadInput
-from gridsearch.merge.files import open_checkpoint
+from gridsearch.merge.files import open_checkpoint, require_name
 from tests.merge.conftest import SDXL_KEYS
 
 
@@ -93,3 +93,50 @@ def test_hostile_headers_are_refused_and_nothing_else_happens(tmp_path_factory, 
     with contextlib.suppress(BadInput):  # any other error is a bug
         checkpoint = open_checkpoint(path)
         assert sum(info.bytes for info in checkpoint.tensors.values()) <= 4 * max(1, len(checkpoint.tensors))
+
+
+def header_of(entries):
+    head = json.dumps(entries).encode()
+    return len(head).to_bytes(8, "little") + head
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"dtype": "F16", "shape": [2.0], "data_offsets": [0, 4]}, "no shape"),
+        ({"dtype": "F16", "shape": [True, 2], "data_offsets": [0, 4]}, "no shape"),
+        ({"dtype": "F16", "shape": [2**62] * 60, "data_offsets": [0, 4]}, "impossible offsets"),
+        ({"dtype": "F16", "shape": [1], "data_offsets": [1, 3]}, "offset"),
+    ],
+)
+def test_what_only_looks_like_a_shape_is_refused(tmp_path, entry, said):
+    (tmp_path / "x.safetensors").write_bytes(header_of({"w": entry}) + b"\0" * 4)
+    with pytest.raises(BadInput, match=said):
+        open_checkpoint(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("key", ["a\nerror: it is fine", "\x1b[2J", "\u202egnp", "x" * 501])
+def test_a_key_that_would_command_the_terminal_is_no_name(tmp_path, key):
+    entry = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+    (tmp_path / "x.safetensors").write_bytes(header_of({key: entry}) + b"\0")
+    with pytest.raises(BadInput, match="no name of a tensor"):
+        open_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    entry = '"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
+    head = f"{{{entry},{entry}}}".encode()
+    (tmp_path / "x.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"\0")
+    with pytest.raises(BadInput, match="a key twice"):
+        open_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_model_of_another_ending_is_not_handed_on(save):
+    """Diffusers would take it for a pickle."""
+    with pytest.raises(BadInput, match=r"ends in \.safetensors"):
+        require_name(save("model", *SDXL_KEYS))
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        open_checkpoint(tmp_path / ("x" * 300 + ".safetensors"))

@@ -171,6 +171,15 @@ def test_a_pickle_beside_the_weights_is_not_opened(copy):
     assert -1 <= clip_agreement(scene(64, 3), CAT, folder=str(copy)) <= 1
 
 
+@pytest.mark.parametrize("part", ["pytorch_model.bin", "../model.safetensors", "model.safetensors\n"])
+def test_an_index_that_names_a_pickle_or_a_file_elsewhere_is_refused(copy, part):
+    (copy / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"logit_scale": part}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BadInput, match="not safe to read"):
+        open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+
+
 @pytest.mark.gpu
 def test_a_gpu_says_the_same(saved):
     values = [clip_agreement(scene(64, 3), CAT, folder=str(saved), device=d) for d in ("cpu", "cuda")]

@@ -11,7 +11,8 @@ from rich.markup import escape as without_markup
 
 from gridsearch.errors import GridsearchError
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
+# all but tab and line end; what turns the reading direction; halves of characters, which cannot be written
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # By names that every terminal has, dark or light; the verdict's word always stands beside its colour.
 VERDICT_STYLES = {"ok": "green", "ghost": "cyan", "blank": "blue", "burnt": "red", "noise": "magenta"}
 

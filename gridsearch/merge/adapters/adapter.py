@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from gridsearch.errors import BadInput
@@ -99,7 +98,7 @@ def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
     checkpoint = open_checkpoint(path)
     found, unused = _by_module(checkpoint, spellings(places))
     require_adapter(checkpoint, found)
-    source = _open(path)
+    source = open_source(path)
     config = peft_config(checkpoint.metadata, path)
     deltas: dict[str, list[Delta]] = {}
     for module, keys in found.items():
@@ -150,13 +149,6 @@ def _by_module(
                 fix="It was joined from two adapters: name those instead.",
             )
     return found, unused
-
-
-def _open(path: Path) -> FileSource:
-    try:
-        return open_source(path)
-    except SafetensorError as error:
-        raise BadInput("This is not a safetensors file.", where=path, why=str(error)) from None
 
 
 def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, str]) -> float | None:

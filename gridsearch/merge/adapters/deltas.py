@@ -66,7 +66,7 @@ def lokr(
         w2 = lokr_w2
     else:
         w2 = lora(lokr_w2_a, lokr_w2_b) if lokr_t2 is None else _tucker(lokr_t2, lokr_w2_a, lokr_w2_b)
-    w1 = w1.reshape(*w1.shape, *[1] * (w2.ndim - w1.ndim))
+    w1 = w1.reshape((*w1.shape, *[1] * (w2.ndim - w1.ndim)))
     return torch.kron(w1, w2.contiguous())  # torch.kron takes no view that a contraction left
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gridsearch.errors import BadInput
 
+MOST_ALPHA = 1e30  # float32 has an end, and Python's whole numbers have none
 METADATA_KEY = "lora_adapter_metadata"
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
 
@@ -38,12 +39,14 @@ def stated_alpha(module: str, config: Mapping, path: Path) -> float | None:
         raise _unreadable(path, f"{component}.alpha_pattern is no table")
     for pattern, value in patterns.items():
         if not set(pattern) <= _NAME_LETTERS:
-            raise _unreadable(path, f"the alpha_pattern {pattern!r} is not the name of a module")
+            raise _unreadable(path, f"the alpha_pattern {pattern!r:.80} is not the name of a module")
         if f".{name}".endswith(f".{pattern}"):
             alpha = value
             break
     if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, int | float)):
-        raise _unreadable(path, f"the alpha of {module} is {alpha!r}")
+        raise _unreadable(path, f"the alpha of {module} is {alpha!r:.60}")
+    if alpha is not None and not -MOST_ALPHA < alpha < MOST_ALPHA:
+        raise _unreadable(path, f"the alpha of {module} is out of all bounds")
     return None if alpha is None else float(alpha)
 
 

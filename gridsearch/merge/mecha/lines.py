@@ -22,8 +22,8 @@ MOST_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
 
 # A whole argument: its name, where it has one, then a string (in which a backslash keeps the next character)
-# or a bare word.
-_ARGUMENT = re.compile(r'\s*(?:([^\s"=&]+)=)?(?:"((?:[^"\\]|\\.)*)"|([^\s"=]+))(?=\s|$)')
+# or a bare word. What is passed over is never looked at again, so that a hostile line takes no more room.
+_ARGUMENT = re.compile(r'\s*+(?:([^\s"=&]++)=)?(?:"((?:[^"\\]|\\.)*+)"|([^\s"=]++))(?=\s|$)')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _CONSTANTS = {"null": None, "true": True, "false": False}

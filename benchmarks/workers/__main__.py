@@ -1,0 +1,145 @@
+"""Eight workers against one, and what a trial costs the database.
+
+    python -m benchmarks.workers [grid|tpe|random] ...
+
+A real run leads real workers; only their renderer sleeps a second for each image and draws nothing. A trial
+has four images here, so that what it costs beside drawing weighs four times as much as with sixteen. Timed
+from the beginning of the first trial to the end of the last; by then all workers have loaded.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import contextlib
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import optuna
+
+from benchmarks.quiet import Quiet
+from benchmarks.workers.asleep import Crew, using
+from benchmarks.workers.counting import counting
+from gridsearch import store
+from gridsearch.experiment import load_experiment
+from gridsearch.search.lead import lead
+from gridsearch.search.loop import Budget
+from tests.postgres import Postgres, binaries_here, serving
+
+TOY = Path(__file__).parents[2] / "experiments" / "toy"
+MANY = 8
+EACH = 6  # trials a worker
+IMAGES = 4  # a trial
+# A server as it is after its installation, but for where it listens: what is committed is on the disk.
+USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+EXPERIMENT = """
+name = "asleep"
+[models]
+base = "{toy}/base.safetensors"
+burnt = "{toy}/burnt.safetensors"
+[[merge]]
+models = ["base", "burnt"]
+ratio = {{ low = 0.0, high = 1.0, step = 0.001 }}
+[render]
+prediction_type = "v_prediction"
+config = "{toy}/config"
+width = 64
+height = 64
+steps = 3
+[score]
+references = ["base"]
+[[prompt]]
+text = "a circle"
+seeds = [1, 2]
+[[prompt]]
+text = "a star"
+seeds = [1, 2]
+[search]
+{search}
+"""
+SEARCHES = {
+    "grid": 'sampler = "grid"',
+    "tpe": 'sampler = "tpe"\ntrials = 1000',
+    "random": 'sampler = "random"\ntrials = 1000',
+}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run.
+
+    Attributes:
+        seconds: from the first trial's beginning to the last one's end.
+        lead, workers: transactions, of the workers together.
+    """
+
+    trials: int
+    seconds: float
+    lead: int
+    workers: int
+
+    @property
+    def per_minute(self) -> float:
+        return 60 * self.trials / self.seconds
+
+
+def main(searches: Sequence[str]) -> None:
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python", end=" ")
+    print(platform.python_version(), *(f"{name} {version(name)}" for name in ("optuna", "psycopg")), sep=", ")
+    print("trials a minute, and transactions a trial of who leads and of a worker\n")
+    print(f"{'':20}   one  {MANY:4}      x   lead  worker")
+    binaries = binaries_here()
+    if binaries is None:
+        sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
+    with tempfile.TemporaryDirectory() as folder, serving(binaries, USUAL) as server:
+        lines = [("PostgreSQL", search) for search in searches] + [("SQLite", searches[0])]
+        for kind, search in lines:
+            runs = [
+                _run(Path(folder), server if kind == "PostgreSQL" else None, search, n) for n in (1, MANY)
+            ]
+            _show(f"{kind}, {search}", *runs)
+
+
+def _show(name: str, one: Timed, many: Timed) -> None:
+    speeds = f"{one.per_minute:6.1f}{many.per_minute:6.1f}{many.per_minute / one.per_minute:7.2f}"
+    print(f"{name:20}{speeds}{many.lead / many.trials:7.1f}{many.workers / many.trials:8.1f}", flush=True)
+
+
+def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed:
+    """A run of so many workers, in a folder and a database of its own."""
+    name = f"{search}_{size}_{'server' if server else 'file'}"
+    file, out = folder / f"{name}.toml", folder / name
+    file.write_text(EXPERIMENT.format(toy=TOY, search=SEARCHES[search]))
+    with _database(server, name) as url, using(url):
+        store.settle(out, store.Place(url, name)) if url else out.mkdir()
+        crew, counted = Crew(file, out, url, size), counting()
+        lead(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
+        transactions = counted.transactions
+        ended = [trial for trial in store.read_study(out).trials if trial.state in store.ENDED]
+    return Timed(len(ended), _seconds(ended), transactions, sum(said[0] for said in crew.said))
+
+
+@contextlib.contextmanager
+def _database(server: Postgres | None, name: str) -> Iterator[str | None]:
+    if server is None:
+        yield None
+        return
+    server.execute(f"CREATE DATABASE {name}")
+    yield server.url(name)
+
+
+def _seconds(trials: Sequence[optuna.trial.FrozenTrial]) -> float:
+    first = min(trial.datetime_start for trial in trials)
+    return (max(trial.datetime_complete for trial in trials) - first).total_seconds()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [*SEARCHES])

@@ -1,0 +1,120 @@
+"""A thousand workers on one study, simulated second by second on costs that were measured.
+
+    python -m benchmarks.workers.simulation
+
+Who leads looks, proposes so many trials that `depth` of them wait, and sleeps as `lead` does. Workers draw,
+end, and look for the next as `work` does. The costs are those that `benchmarks.workers.look` prints.
+"""
+
+import heapq
+import random
+from dataclasses import dataclass
+
+from gridsearch.search.lead import BUSY, LATEST, SOONEST
+from gridsearch.search.proposals import AHEAD
+from gridsearch.search.work import SOONEST as FIRST_PAUSE
+from gridsearch.store.queue import USUAL_PACE, pause_for
+
+DRAWING = 80.0  # seconds of a trial: 16 images of 5 s each, SDXL on a GPU
+SPREAD = 0.2  # of it, as GPUs differ and trials stop early
+HOURS = 1.0
+PER_TRIAL = 14  # transactions of a worker for a trial of three rungs, its beats apart
+PER_LOOK = 2  # of an idle worker
+PER_PROPOSAL = 7  # of who leads
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds.
+
+    Attributes:
+        look: of a look, with nobody under way, and for each trial that is.
+        proposal: of one.
+        trial: of a worker's calls for one trial.
+    """
+
+    look: float = 0.05
+    look_each: float = 0.0015
+    proposal: float = 0.03
+    trial: float = 0.1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of it.
+
+    Attributes:
+        rate: trials a second.
+        idle: the share of the workers' time in which they had nothing to draw.
+        transactions: a second.
+        busy: the share of its time that who leads is at work.
+    """
+
+    rate: float
+    idle: float
+    transactions: float
+    busy: float
+
+
+def simulated(workers: int, costs: Costs, seed: int = 0) -> Found:
+    """An hour of so many workers, once all have begun."""
+    chance = random.Random(seed)
+    end, warm = 3600 * HOURS + 600, 600.0
+    waiting = running = ended = proposed = looks = 0
+    idle_time = lead_busy = 0.0
+    events: list[tuple[float, int, str, int]] = []  # time, tie-breaker, kind, worker
+    since = [0.0] * workers  # from when a worker is idle
+    pause = [FIRST_PAUSE] * workers
+    tie = 0
+
+    def at(time: float, kind: str, worker: int = -1) -> None:
+        nonlocal tie
+        tie += 1
+        heapq.heappush(events, (time, tie, kind, worker))
+
+    for worker in range(workers):
+        at(chance.uniform(0, pause_for(workers)), "look", worker)
+    at(0.0, "lead")
+    while events and events[0][0] < end:
+        now, _, kind, worker = heapq.heappop(events)
+        counted = now > warm
+        if kind == "lead":
+            wanted = max(1 + running // AHEAD, workers - running) - waiting
+            took = costs.look + costs.look_each * running
+            busy = took + costs.proposal * max(wanted, 0)
+            at(now + busy, "queued", max(wanted, 0))
+            at(now + busy + min(LATEST, max(SOONEST, BUSY * took)), "lead")
+            lead_busy += busy * counted
+            proposed += max(wanted, 0) * counted
+        elif kind == "queued":
+            waiting += worker
+        elif kind == "look":
+            looks += counted
+            if waiting:
+                waiting, running = waiting - 1, running + 1
+                idle_time += (now - max(since[worker], warm)) * counted
+                draws = DRAWING * chance.uniform(1 - SPREAD, 1 + SPREAD) + costs.trial
+                at(now + draws, "end", worker)
+            else:
+                at(now + pause[worker], "look", worker)
+                pause[worker] = min(pause_for(workers), 1.5 * pause[worker])
+        else:
+            running, ended = running - 1, ended + counted
+            since[worker], pause[worker] = now, FIRST_PAUSE
+            at(now, "look", worker)
+    seconds = end - warm
+    beats = workers / USUAL_PACE
+    transactions = (ended * PER_TRIAL + looks * PER_LOOK + proposed * PER_PROPOSAL) / seconds + beats
+    return Found(ended / seconds, idle_time / (workers * seconds), transactions, lead_busy / seconds)
+
+
+def main() -> None:
+    print("workers   trials/s   idle   transactions/s   who leads is busy")
+    for workers in (8, 64, 250, 1000):
+        found = simulated(workers, Costs())
+        line = f"{found.rate:11.2f}{found.idle:7.1%}{found.transactions:17.0f}{found.busy:20.0%}"
+        print(f"{workers:7}{line}")
+
+
+if __name__ == "__main__":
+    main()
