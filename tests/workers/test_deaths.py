@@ -70,8 +70,8 @@ def test_three_trials_in_a_row_that_kill_their_workers_stop_the_run(poisoned, wh
     assert done.returncode == 1
     assert done.stderr.startswith("error: 3 trials in a row failed.\n  why: Its worker died 1 time while")
     states = [trial.state.name for trial in store.read_study(tmp_path / "out").trials]
-    assert states.count("FAIL") in (3, 4)  # another may have died meanwhile
-    assert states.count("WAITING") == len(states) - states.count("FAIL")
+    assert states.count("FAIL") in (3, 4)  # the second worker may have died meanwhile
+    assert set(states) <= {"FAIL", "WAITING", "RUNNING"}  # what it held when the run stopped
 
 
 def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words(file, tmp_path):
