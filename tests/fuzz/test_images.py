@@ -121,7 +121,7 @@ PIECES = (
 )
 
 
-@inputs(2_000, 60)
+@inputs(2_000, 50)
 @given(seed=st.integers(0, 2**64))
 def test_pictures_that_were_whole_once(bounds, nothing_kept, seed):
     chance = random.Random(seed)

@@ -72,7 +72,7 @@ def changed(draw, value):
     return draw(st.sampled_from(WRONG))
 
 
-@inputs(300, 12)
+@inputs(300, 8)
 @given(data=st.data())
 def test_a_report_of_it_is_made_or_refused_by_name(run, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("case")
