@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test fuzz lint format check bench bench-search bench-gpu bench-leaks calibrate docs-pictures train-toy clean nights
+.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-pictures train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -42,6 +42,10 @@ bench-search: .venv/test-installed  ## what searches find with how many renders:
 	$(BIN)/python -m benchmarks.search --coverage
 	$(BIN)/python -m benchmarks.search.toy
 	$(BIN)/python -m benchmarks.dimensions
+
+bench-workers: .venv/test-installed  ## eight workers against one on a real PostgreSQL, and a thousand simulated
+	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.workers.simulation
 
 bench-gpu: .venv/test-installed  ## the same on full-size SDXL of random weights (14 GB of disk), and the GPU tests
 	$(BIN)/python -m benchmarks.full_size

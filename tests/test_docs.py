@@ -29,6 +29,11 @@ NOT_RUN = {
     "gridsearch dashboard": "it waits for a browser; tests/dashboard/test_dashboard.py has one",
     "gridsearch --install-completion": "it would change the shell of whoever runs the tests",
     "CUDA_VISIBLE_DEVICES=1": "it is the line before on a second GPU, and there may be none",
+    "gridsearch run my.toml --workers": "it starts processes that each load for themselves",
+    "gridsearch run my.toml --storage": "it needs a database",
+    "gridsearch worker": "it needs a run that leads it, and a database",
+    "sudo -u postgres": "it would change the machine's database",
+    "python -c": "it serves until it is stopped",
 }
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"

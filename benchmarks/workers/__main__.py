@@ -79,12 +79,14 @@ class Timed:
     Attributes:
         seconds: from the first trial's beginning to the last one's end.
         lead, workers: transactions, of the workers together.
+        processor: seconds of processors that the workers took together.
     """
 
     trials: int
     seconds: float
     lead: int
     workers: int
+    processor: float
 
     @property
     def per_minute(self) -> float:
@@ -94,8 +96,10 @@ class Timed:
 def main(searches: Sequence[str]) -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python", end=" ")
     print(platform.python_version(), *(f"{name} {version(name)}" for name in ("optuna", "psycopg")), sep=", ")
-    print("trials a minute, and transactions a trial of who leads and of a worker\n")
-    print(f"{'':20}   one  {MANY:4}      x   lead  worker")
+    print(
+        "trials a minute; of a trial: transactions of who leads and of a worker, its seconds of a processor\n"
+    )
+    print(f"{'':20}   one  {MANY:4}      x   lead  worker     CPU")
     binaries = binaries_here()
     if binaries is None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
@@ -110,7 +114,8 @@ def main(searches: Sequence[str]) -> None:
 
 def _show(name: str, one: Timed, many: Timed) -> None:
     speeds = f"{one.per_minute:6.1f}{many.per_minute:6.1f}{many.per_minute / one.per_minute:7.2f}"
-    print(f"{name:20}{speeds}{many.lead / many.trials:7.1f}{many.workers / many.trials:8.1f}", flush=True)
+    each = [spent / many.trials for spent in (many.lead, many.workers, many.processor)]
+    print(f"{name:20}{speeds}{each[0]:7.1f}{each[1]:8.1f}{each[2]:8.2f}", flush=True)
 
 
 def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed:
@@ -124,7 +129,8 @@ def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed
         lead(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
         transactions = counted.transactions
         ended = [trial for trial in store.read_study(out).trials if trial.state in store.ENDED]
-    return Timed(len(ended), _seconds(ended), transactions, sum(said[0] for said in crew.said))
+    of_workers, processor = map(sum, zip(*crew.said, strict=True))
+    return Timed(len(ended), _seconds(ended), transactions, of_workers, processor)
 
 
 @contextlib.contextmanager

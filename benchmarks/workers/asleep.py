@@ -42,7 +42,7 @@ def sleep_and_draw(_: Any, cases: Sequence[Case], sampling: Any, *__: Any) -> It
 
 
 def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any, said: Any) -> None:
-    """A worker's whole life; what it counted is put into `said`: (transactions, trials, images).
+    """A worker's whole life; into `said` it puts its transactions and its seconds of a processor.
 
     Args:
         ready: released once all is loaded.
@@ -50,32 +50,20 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
     counted = counting()
     load = work.loaded
 
+    began = 0.0
+
     def loaded(*arguments: Any) -> Any:
+        nonlocal began
         setup = load(*arguments)
-        counted.transactions = 0
+        counted.transactions, began = 0, time.process_time()
         ready.release()
         return setup
 
     work.loaded = loaded
     gridsearch.trial.draw = gridsearch.setup.draw = sleep_and_draw
-    heard = Heard()
     with using(url), contextlib.suppress(RunFailed):
-        work.work(load_experiment(file), file, out, name, heard)
-    said.put((counted.transactions, heard.trials, heard.images))
-
-
-@dataclass
-class Heard(Quiet):
-    """What a worker did."""
-
-    trials: int = 0
-    images: int = 0
-
-    def image(self, *_: object) -> None:
-        self.images += 1
-
-    def trial(self, *_: object) -> None:
-        self.trials += 1
+        work.work(load_experiment(file), file, out, name, Quiet())
+    said.put((counted.transactions, time.process_time() - began))
 
 
 @contextlib.contextmanager
@@ -104,7 +92,7 @@ class Crew:
     out: Path
     url: str | None
     size: int
-    said: list[tuple[int, int, int]] = field(default_factory=list)
+    said: list[tuple[int, float]] = field(default_factory=list)
     processes: list[BaseProcess] = field(default_factory=list)
 
     def look(self, heard: Collection[str]) -> list[str]:
@@ -125,7 +113,7 @@ class Crew:
                 raise RunFailed("The workers do not come up.")
 
     def stop(self) -> None:
-        for _ in self.processes:
+        for _ in filter(lambda process: not process.exitcode, self.processes):
             self.said.append(self._said.get(timeout=ENDED))
         for process in self.processes:
             process.join(ENDED)

@@ -30,7 +30,7 @@ from tests.postgres import Postgres, binaries_here, serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}
 IMAGES, RUNG = 16, 8  # images of a trial, and of a rung
-SPACE = FloatDistribution(0.0, 1.0, step=0.0001)
+SPACE = FloatDistribution(0.0001, 1.0, step=0.0001)
 # As long as a real row, which has its metrics, its verdict, the picture's hash and what it took.
 ROW = {f"metric_{i}": 0.123456789 + i for i in range(22)} | {
     "file": "images/t00000_p1_1.png",
@@ -94,7 +94,7 @@ def _experiment(sampler: str) -> Experiment:
     settings = {
         "name": "filled",
         "models": {"a": "a.safetensors", "b": "b.safetensors"},
-        "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.0001}}],
+        "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0001, "high": 1.0, "step": 0.0001}}],
         "prompt": [{"text": "a"}],
         "search": {"sampler": sampler, "trials": 10**6},
     }
@@ -135,7 +135,7 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
                     {
                         "trial_id": i,
                         "param_name": "ratio",
-                        "param_value": round(i * 0.618034 % 1, 4),
+                        "param_value": max(round(i * 0.618034 % 1, 4), 0.0001),
                         "distribution_json": space,
                     }
                     for i in ids

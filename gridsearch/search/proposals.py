@@ -1,7 +1,7 @@
 """What to draw next, where many draw at once: new trials with their parameters, before anybody takes them."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -13,6 +13,7 @@ from gridsearch.experiment import Experiment
 from gridsearch.search.loop import parameters_of, sampler_of
 from gridsearch.search.space import suggest
 
+PLAIN = 1e-6  # between two numbers, which are compared in the decimals that were written
 AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker waits for the sampler
 
 
@@ -78,14 +79,20 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
 
 def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """A trial with the same parameters that has ended, or else one that is before this one in the queue."""
-    alike = [
-        other
-        for other in trials
-        if other.number != trial.number and parameters_of(other) == parameters_of(trial)
-    ]
+    mine = parameters_of(trial)
+    others = [other for other in trials if other.number != trial.number and not _differs(other, mine)]
+    alike = [other for other in others if parameters_of(other) == mine]
     ended = [other for other in alike if other.state in store.ENDED]
     before = [o for o in alike if o.state in store.UNFINISHED and o.number < trial.number]
     return next(iter(ended + before), None)
+
+
+def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
+    """Whether that is plain without a closer look, of which thousands of trials would take too long."""
+    return any(
+        isinstance(value, float) and abs(other.params.get(name, value) - value) > PLAIN
+        for name, value in mine.items()
+    )
 
 
 def to_release(trials: Sequence[FrozenTrial], most: int | None, idle: int) -> int:

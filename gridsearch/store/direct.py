@@ -3,13 +3,15 @@
 A storage that is no database here, Optuna's gRPC proxy, is asked by Optuna's own calls.
 """
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.storages._cached_storage import _StudyInfo
 from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import TrialState
@@ -39,6 +41,17 @@ def waiting(study: optuna.Study, below: int | None, most: int) -> list[int]:
         asked = asked.where(TrialModel.number < below)
     asked = asked.order_by(TrialModel.number).limit(most)
     return _in_one(study._storage, rdb, lambda session: [*session.scalars(asked)])
+
+
+def opened(study: optuna.Study, trial_id: int) -> optuna.Trial:
+    """A trial, read alone. Optuna sets no parameter of one that its cache does not know."""
+    trial = optuna.Trial(study, trial_id)
+    storage = study._storage.inner if isinstance(study._storage, Patient) else study._storage
+    if isinstance(storage, _CachedStorage):
+        with storage._lock:
+            storage._studies.setdefault(study._study_id, _StudyInfo())
+            storage._add_trials_to_cache(study._study_id, [copy.deepcopy(trial._cached_frozen_trial)])
+    return trial
 
 
 def state_and(study: optuna.Study, trial_id: int, key: str) -> tuple[TrialState, Any]:

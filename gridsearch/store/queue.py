@@ -67,7 +67,7 @@ def take(study: optuna.Study, worker: str, below: int | None) -> optuna.Trial | 
     for trial_id in waiting[first:] + waiting[:first]:
         if _claimed(study, trial_id):
             study._storage.set_trial_system_attr(trial_id, _LEASE, worker)
-            return optuna.Trial(study, trial_id)
+            return direct.opened(study, trial_id)
     return None
 
 

@@ -58,10 +58,10 @@ def too_little_memory(_folder: Path, _monkeypatch) -> str:
 def memory_ran_out(folder: Path, _monkeypatch) -> str:
     import torch
 
-    from gridsearch.search.run import _named
+    from gridsearch.failures import named
 
     def draw() -> None:
-        with _named(folder):
+        with named(folder):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512.00 MiB.")
 
     return error_of(draw)
@@ -83,6 +83,36 @@ def a_broken_file(folder: Path, _monkeypatch) -> str:
     return error_of(lambda: greatest_value(weight, folder / "evo.safetensors", key))
 
 
+def disk_full(folder: Path, _monkeypatch) -> str:
+    from gridsearch.failures import require_free
+
+    return error_of(lambda: require_free(folder, 10**18))
+
+
+def database_gone(_folder: Path, _monkeypatch) -> str:
+    from sqlalchemy.exc import OperationalError
+
+    from gridsearch.store.lost import Waiting
+
+    waiting = Waiting()
+    waiting.end()  # it is not waited for here
+
+    def call() -> None:
+        raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+    return error_of(lambda: waiting.call(call))
+
+
+def three_in_a_row(_folder: Path, _monkeypatch) -> str:
+    from optuna.trial import TrialState, create_trial
+
+    from gridsearch.failures import MEMORY, require_some_luck
+
+    attrs = {store.REASON: "The memory is too small for one image at a time.", "failure": MEMORY}
+    trial = create_trial(state=TrialState.FAIL, user_attrs=attrs)
+    return error_of(lambda: require_some_luck([trial] * 3))
+
+
 PROVOKED = {
     "error: CLIP's vocabulary is nowhere on this machine.": no_vocabulary,
     "error: Another run is working in this folder.": two_runs_in_a_folder,
@@ -90,4 +120,7 @@ PROVOKED = {
     "error: The memory is too small for one image at a time, with the VAE in tiles.": memory_ran_out,
     "note: The models (...) do not fit into memory: each trial reads them from disk.": models_do_not_fit,
     "error: model.diffusion_model.out.2.weight holds a NaN or an infinity.": a_broken_file,
+    "error: The disk is full.": disk_full,
+    "error: The database has not answered for 10 min.": database_gone,
+    "error: 3 trials in a row failed.": three_in_a_row,
 }

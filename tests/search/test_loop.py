@@ -59,7 +59,8 @@ ORDER = ["p1_s1"]
 
 def row(defect, prompt="p1", verdict="ok", dial=0.0):
     """An image's row, as far as a search looks at it."""
-    return {"prompt_id": prompt, "seed": 1, "verdict": verdict, "defect": defect, "dial": dial}
+    seen = {"verdict": verdict, "defect": defect, "dial": dial}
+    return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
@@ -151,7 +152,7 @@ def test_the_time_a_run_was_off_does_not_count_against_the_budget(study):
 @pytest.mark.parametrize("settings", [{}, {"sampler": "tpe", "trials": 14}, {"sampler": "qmc", "trials": 6}])
 def test_a_killed_search_ends_like_an_unbroken_one(tmp_path, settings):
     for name, moments in (("unbroken", ()), ("broken", (0, 2, 1))):
-        store.write_study(tmp_path / name, FACTS)
+        store.write_study(tmp_path / name, replace(FACTS, experiment=experiment().model_dump(mode="json")))
         for moment in moments:
             with store.open_study(tmp_path / name) as study, pytest.raises(KeyboardInterrupt):
                 run(study, experiment(**settings), kill=[moment])
