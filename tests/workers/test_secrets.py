@@ -1,14 +1,16 @@
 """The password of a storage is told to nobody, whatever fails."""
 
-import threading
-import time
 import traceback
 from urllib.parse import quote
 
 import pytest
 
+from gridsearch import store
+from gridsearch.cli.crew import Crew
 from gridsearch.errors import StorageLost
+from gridsearch.search import work
 from gridsearch.store import connect
+from gridsearch.store.place import VARIABLE, Place, settle
 from tests.cli import program
 from tests.postgres import PASSWORD
 from tests.workers.secrets import in_files, in_text
@@ -42,25 +44,29 @@ def test_an_address_that_does_not_work_is_named_without_it(file, database, tmp_p
     assert not in_files(file.parent, tmp_path)
 
 
-def test_a_database_that_stays_away_ends_run_and_worker_without_it(
-    file, database, postgres, tmp_path, monkeypatch
+@pytest.mark.parametrize("command", [["run", "--workers", 0], ["worker"]], ids=["run", "worker"])
+def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
+    file, whole, database, postgres, tmp_path, monkeypatch, command
 ):
-    """Both have begun, and there is nobody who draws, when it goes."""
+    """It goes at the first look at the queue."""
     for opening in (connect.connect, connect.leading):
         monkeypatch.setattr(opening.__wrapped__, "__defaults__", (1.0, None))
+    for waits in (Crew, work._Silence):
+        name = "look" if waits is Crew else "require_lead"
+        monkeypatch.setattr(waits, name, lambda *_: postgres.stop() or [])
     given = [file, "--storage", database, "--out", tmp_path / "out"]
-    for command in (["run", "--workers", 0], ["worker"]):
-        postgres.start()
-        gone = threading.Thread(target=stopped_later, args=(postgres, tmp_path / "out"))
-        gone.start()
-        with pytest.raises(StorageLost) as lost:
-            program.gridsearch("--debug", *command, *given)
-        gone.join()
-        shown = "".join(traceback.format_exception(lost.value))
-        assert not in_text(shown), shown
+    if command == ["worker"]:
+        settle_like(whole, tmp_path / "out", database, monkeypatch)
+    with pytest.raises(StorageLost) as lost:
+        program.gridsearch("--debug", *command, *given)
+    shown = "".join(traceback.format_exception(lost.value))
+    assert not in_text(shown), shown
     assert not in_files(file.parent, tmp_path)
 
 
-def stopped_later(postgres, out) -> None:
-    time.sleep(4)
-    postgres.stop()
+def settle_like(whole, out, database, monkeypatch) -> None:
+    """A study in the database, as a run begins it."""
+    monkeypatch.setenv(VARIABLE, database)
+    out.mkdir()
+    settle(out, Place(database, "small"))
+    store.write_study(out, store.read_study(whole).facts)
