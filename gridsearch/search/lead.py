@@ -41,7 +41,7 @@ from gridsearch.search.watch import Watch
 from gridsearch.store import queue
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
-BUSY = 4  # times as long as a look takes, so that a large study leaves its database to its workers
+BUSY = 4  # times as long as a look computes: a large study leaves its database to its workers
 
 
 class Crew(Protocol):
@@ -195,8 +195,8 @@ def _take_up(lead: Lead) -> None:
 def _looks(lead: Lead, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
     """The trials of a study, again and again. What the dead held has gone back to the queue."""
     while True:
-        began = time.monotonic()
-        _say_alive(lead, began)
+        began = time.process_time()
+        _say_alive(lead, time.monotonic())
         dead = lead.crew.look(lead.watch.workers)
         trials = study.get_trials(deepcopy=False)
         held = lead.held if study is lead.study else ()
@@ -204,7 +204,7 @@ def _looks(lead: Lead, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
         for trial in lost:
             lead.watch.give_back(study, trial)
         yield study.get_trials(deepcopy=False) if lost else trials
-        time.sleep(min(LATEST, max(SOONEST, BUSY * (time.monotonic() - began))))
+        time.sleep(min(LATEST, max(SOONEST, BUSY * (time.process_time() - began))))
 
 
 def _say_alive(lead: Lead, now: float) -> None:
