@@ -18,19 +18,15 @@ from gridsearch.report.tables import load_results
 from gridsearch.store.place import VARIABLE
 from tests.test_run import settings
 
-KILLS = int(os.environ.get("GRIDSEARCH_KILLS", "5"))
 EVERY = (3.0, 7.0)  # seconds between two kills: a worker takes some to begin again
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
 
-STEP, TRIALS = (0.05, 21) if KILLS <= 8 else (0.01, 101)
-
-
-def written(toy: Path, folder: Path) -> Path:
+def written(toy: Path, folder: Path, step: float) -> Path:
     """An experiment of trials of four images, of which each is kept by itself."""
     what = settings(toy)
     what["render"] = what["render"] | {"batch": 1}
-    what["merge"][0]["ratio"] = {"low": 0.0, "high": 1.0, "step": STEP}
+    what["merge"][0]["ratio"] = {"low": 0.0, "high": 1.0, "step": step}
     what["prompt"] = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
     file = folder / "kills.toml"
     file.write_text(_toml(what))
@@ -71,8 +67,9 @@ def named_files(folder: Path) -> set[str]:
 
 
 @pytest.mark.long
-def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database):
-    file = written(toy, tmp_path)
+@pytest.mark.parametrize(("wanted", "step"), [(3, 0.1), pytest.param(50, 0.01, marks=pytest.mark.night)])
+def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, wanted, step):
+    file = written(toy, tmp_path, step)
     whole = begun(file, tmp_path / "whole", None)
     assert whole.wait(600) == 0, whole.stdout.read()
 
@@ -84,7 +81,7 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database):
             break
         except subprocess.TimeoutExpired:
             pass
-        if kills == KILLS:
+        if kills == wanted:
             continue
         family = psutil.Process(run.pid).children()
         workers = [one for one in family if "worker" in one.cmdline()]
@@ -95,14 +92,14 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database):
             run.wait()
             time.sleep(0.5)
             run = begun(file, out, database, "--workers", "4", "--retries", "1000")
-    assert kills == KILLS, f"the run was over after {kills} kills"
+    assert kills == wanted, f"the run was over after {kills} kills"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, database)
         for mine, theirs in zip(tables(out), tables(tmp_path / "whole"), strict=True):
             pd.testing.assert_frame_equal(mine, theirs)
         stored = store.read_study(out)
-        assert len(stored.trials) == TRIALS
+        assert len(stored.trials) == round(1 / step) + 1
         kept = {
             str(path.relative_to(out))
             for kind in ("images", "references", "checks")

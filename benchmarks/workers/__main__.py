@@ -47,7 +47,7 @@ base = "{toy}/base.safetensors"
 burnt = "{toy}/burnt.safetensors"
 [[merge]]
 models = ["base", "burnt"]
-ratio = {{ low = 0.0, high = 1.0, step = 0.001 }}
+ratio = {{ low = 0.0, high = 1.0, step = {step} }}
 [render]
 prediction_type = "v_prediction"
 config = "{toy}/config"
@@ -122,7 +122,9 @@ def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed
     """A run of so many workers, in a folder and a database of its own."""
     name = f"{search}_{size}_{'server' if server else 'file'}"
     file, out = folder / f"{name}.toml", folder / name
-    file.write_text(EXPERIMENT.format(toy=TOY, search=SEARCHES[search]))
+    file.write_text(
+        EXPERIMENT.format(toy=TOY, search=SEARCHES[search], step=0.01 if search == "grid" else 0.001)
+    )
     with _database(server, name) as url, using(url):
         store.settle(out, store.Place(url, name)) if url else out.mkdir()
         crew, counted = Crew(file, out, url, size), counting()

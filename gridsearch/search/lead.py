@@ -43,7 +43,7 @@ from gridsearch.store import queue
 from gridsearch.sweep import sweep
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
-BUSY = 4  # times as long as a look takes, so that a large study leaves its database to its workers
+BUSY = 4  # times as long as a look computes: a large study leaves its database to its workers
 
 
 class Crew(Protocol):
@@ -198,8 +198,8 @@ def _take_up(lead: Lead) -> None:
 def _looks(lead: Lead, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
     """The trials of a study, again and again. What the dead held has gone back to the queue."""
     while True:
-        began = time.monotonic()
-        _say_alive(lead, began)
+        began = time.process_time()
+        _say_alive(lead, time.monotonic())
         require_free(lead.out, 0)
         dead = lead.crew.look(lead.watch.workers)
         trials = study.get_trials(deepcopy=False)
@@ -208,7 +208,7 @@ def _looks(lead: Lead, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
         for trial in lost:
             lead.watch.give_back(study, trial)
         yield study.get_trials(deepcopy=False) if lost else trials
-        time.sleep(min(LATEST, max(SOONEST, BUSY * (time.monotonic() - began))))
+        time.sleep(min(LATEST, max(SOONEST, BUSY * (time.process_time() - began))))
 
 
 def _say_alive(lead: Lead, now: float) -> None:
