@@ -130,7 +130,7 @@ def lead(
         listener.note(note)
     with (
         store.locked(out, listener.note) as held,
-        store.led(out) as leading,
+        store.led(out, listener.note) as leading,
         named(out),
         study_of(prepared, out, listener, shared=True) as study,
     ):

@@ -15,6 +15,15 @@ from gridsearch.store.url import ENVIRONMENT, cleaned, redacted
 
 ANSWER = 10  # seconds within which a server answers a new connection
 
+# Who falls asleep, or loses its network, between two statements of a transaction would keep its row locked
+# from whoever leads: the server ends such a session, and notices one whose machine is gone within a minute, not
+# within the two hours of TCP (https://www.postgresql.org/docs/current/runtime-config-client.html).
+_SESSION = {
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+}
 # A server that vanished without a word is noticed after a minute: three unanswered probes, or data that
 # nobody has received (https://www.postgresql.org/docs/current/libpq-connect.html).
 _POSTGRES = {
@@ -25,6 +34,7 @@ _POSTGRES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
     "application_name": "gridsearch",
+    "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
 }
 _MYSQL = {"connect_timeout": ANSWER, "read_timeout": 60, "write_timeout": 60}
 

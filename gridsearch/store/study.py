@@ -155,8 +155,11 @@ def open_study(
 
 
 @contextlib.contextmanager
-def led(folder: Path) -> Iterator[Callable[[], bool]]:
+def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Callable[[], bool]]:
     """At most one run leads a study. In a folder's own that is whoever has the folder.
+
+    Args:
+        on_wait: told when the database does not answer, and when it is back.
 
     Yields:
         what says whether that still holds: a database that was restarted has forgotten it.
@@ -168,7 +171,7 @@ def led(folder: Path) -> Iterator[Callable[[], bool]]:
     if place.url is None:
         yield lambda: True
         return
-    with leading(place.url, place.study) as hold:
+    with leading(place.url, place.study, on_wait=on_wait) as hold:
         yield hold.still
 
 

@@ -6,10 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.storages._grpc.server import make_server
 
 from gridsearch.errors import BadInput, Busy, RunFailed
+from gridsearch.store import server
 from gridsearch.store.connect import connect, leading, rdb_of, replace_study
+from gridsearch.store.lost import is_lost
+from gridsearch.store.url import parse_url
 from tests.postgres import PASSWORD, free_port
 
 
@@ -156,3 +160,17 @@ def test_a_proxy_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr("gridsearch.store.connect.ANSWER", 0.2)
     with pytest.raises(RunFailed, match="proxy does not answer"), connect(f"grpc://127.0.0.1:{free_port()}"):
         pass
+
+
+def test_whoever_falls_asleep_in_the_middle_of_a_transaction_does_not_stop_the_others(database, monkeypatch):
+    brief = server._POSTGRES["options"].replace("15s", "500ms")
+    monkeypatch.setitem(server._POSTGRES, "options", brief)
+    url = parse_url(database)
+    asleep = sqlalchemy.create_engine(url, connect_args=server.arguments(url)).connect()
+    asleep.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
+    with server.own_connection(url) as other:
+        other.exec_driver_sql("SET lock_timeout = '5s'")
+        other.exec_driver_sql("SELECT pg_advisory_lock(1)")
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as ended:
+        asleep.exec_driver_sql("SELECT 1")
+    assert is_lost(ended.value)

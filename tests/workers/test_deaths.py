@@ -119,9 +119,11 @@ def asleep(crew: Crew, out: Path) -> tuple[int, str]:
             hand.process.send_signal(signal.SIGCONT)
         return bool(held)
 
-    wait_for(caught)
-    wait_for(lambda: holders(out).get(held[0], hand.name) != hand.name)
-    hand.process.send_signal(signal.SIGCONT)
+    try:
+        wait_for(caught)
+        wait_for(lambda: holders(out).get(held[0], hand.name) != hand.name)
+    finally:
+        hand.process.send_signal(signal.SIGCONT)
     return held[0], hand.name
 
 
