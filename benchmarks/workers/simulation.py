@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 
 from gridsearch.search.lead import BUSY, LATEST, SOONEST
-from gridsearch.search.proposals import AHEAD
+from gridsearch.search.proposals import depth
 from gridsearch.search.work import SOONEST as FIRST_PAUSE
 from gridsearch.store.queue import USUAL_PACE, pause_for
 
@@ -34,13 +34,13 @@ class Costs:
     """
 
     look: float = 0.02
-    look_each: float = 0.001
-    proposal: float = 0.08
+    look_each: float = 0.0014
+    proposal: float = 0.085
     trial: float = 0.1
 
 
 # With 10,000 trials ended: a sampler that learns from all of them takes its time.
-COSTS = {"random": Costs(), "tpe": Costs(proposal=0.5)}
+COSTS = {"random": Costs(), "tpe": Costs(proposal=0.6)}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Found:
     busy: float
 
 
-def simulated(workers: int, costs: Costs, seed: int = 0) -> Found:
+def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
     """An hour of so many workers, once all have begun."""
     chance = random.Random(seed)
     end, warm = 3600 * HOURS + 600, 600.0
@@ -84,7 +84,7 @@ def simulated(workers: int, costs: Costs, seed: int = 0) -> Found:
         now, _, kind, worker = heapq.heappop(events)
         counted = now > warm
         if kind == "lead":
-            wanted = max(1 + running // AHEAD, workers - running) - waiting
+            wanted = depth(running, workers - running, sampler) - waiting
             took = costs.look + costs.look_each * running
             busy = took + costs.proposal * max(wanted, 0)
             at(now + busy, "queued", max(wanted, 0))
@@ -120,7 +120,7 @@ def main() -> None:
     print("sampler  workers   trials/s   idle   transactions/s   who leads is busy")
     for sampler, costs in COSTS.items():
         for workers in (8, 64, 250, 1000):
-            found = simulated(workers, costs)
+            found = simulated(workers, sampler, costs)
             line = f"{found.rate:11.2f}{found.idle:7.1%}{found.transactions:17.0f}{found.busy:20.0%}"
             print(f"{sampler:7}{workers:9}{line}")
 

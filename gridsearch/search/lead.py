@@ -312,12 +312,13 @@ def _filled(lead: Lead, trials: list[FrozenTrial], budget: Budget, proposing: bo
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
     drawn = sum(t.state == TrialState.RUNNING and t.number not in lead.held for t in trials)
     idle = max(lead.watch.idle(), lead.crew.size - drawn)
-    enough = depth(trials, idle) if most is None else min(depth(trials, idle), most)
+    enough = depth(drawn, idle, lead.experiment.search.sampler)
+    enough = enough if most is None else min(enough, most)
     while waiting < enough and proposing and wanted(study, lead.experiment, trials):
         new = propose(study, lead.experiment, trials)
         waiting += _place(lead, new, trials)
         trials.append(study._storage.get_trial(new._trial_id))
-    below = to_release(trials, most, idle)
+    below = to_release(trials, most, enough)
     if (pause := queue.pause_for(idle + drawn)) != lead.pause:
         queue.let_pause(study, pause)
         lead.pause = pause

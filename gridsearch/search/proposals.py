@@ -15,6 +15,7 @@ from gridsearch.search.space import suggest
 
 PLAIN = 1e-6  # between two numbers, which are compared in the decimals that were written
 AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker waits for the sampler
+BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one waits for each that is drawn
 
 
 class _Seen(optuna.Study):
@@ -95,18 +96,24 @@ def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
     )
 
 
-def to_release(trials: Sequence[FrozenTrial], most: int | None, idle: int) -> int:
-    """Below which number trials may be taken, so that as many wait as `depth` says.
+def to_release(trials: Sequence[FrozenTrial], most: int | None, wanted: int) -> int:
+    """Below which number trials may be taken, so that as many wait as are wanted.
 
     Args:
         most: how many may still begin; None for any number.
-        idle: workers that have nothing to draw.
     """
     waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    wanted = min(depth(trials, idle), len(waiting) if most is None else most, len(waiting))
+    wanted = min(wanted, len(waiting) if most is None else most, len(waiting))
     return waiting[wanted - 1] + 1 if wanted > 0 else 0
 
 
-def depth(trials: Sequence[FrozenTrial], idle: int) -> int:
-    """How many trials should wait, so that no worker does: one for each that is idle, or soon will be."""
-    return max(1 + sum(trial.state == TrialState.RUNNING for trial in trials) // AHEAD, idle)
+def depth(drawn: int, idle: int, sampler: str) -> int:
+    """How many trials should wait, so that no worker does: one for each that is idle, or soon will be.
+
+    What waits was asked for without the results of what is drawn: no more of it than is needed.
+
+    Args:
+        drawn: trials that are drawn now.
+        idle: workers that have nothing to draw.
+    """
+    return max(1 + drawn // (1 if sampler in BLIND else AHEAD), idle)
