@@ -16,8 +16,8 @@ from gridsearch.store.url import ENVIRONMENT, cleaned, redacted
 ANSWER = 10  # seconds within which a server answers a new connection
 
 # Who falls asleep, or loses its network, between two statements of a transaction would keep its row locked
-# from whoever leads: the server ends such a session, and notices one whose machine is gone within a minute, not
-# within the two hours of TCP (https://www.postgresql.org/docs/current/runtime-config-client.html).
+# from whoever leads: the server ends such a session, and notices one whose machine is gone within a minute,
+# not within TCP's two hours (https://www.postgresql.org/docs/current/runtime-config-client.html).
 _SESSION = {
     "idle_in_transaction_session_timeout": "15s",
     "tcp_keepalives_idle": 30,

@@ -63,7 +63,7 @@ def ended(process: subprocess.Popen, within: float = 300) -> str:
     return said
 
 
-def wait_for(what: Callable[[], bool], within: float = 60) -> None:
+def wait_for(what: Callable[[], bool], within: float = 180) -> None:
     until = time.monotonic() + within
     while not what():
         assert time.monotonic() < until

@@ -10,6 +10,7 @@ import boto3
 import psutil
 import pytest
 
+from gridsearch.store.place import VARIABLE
 from tests.cli import program
 from tests.workers.night import assert_same_run, away, begun, ended
 from tests.workers.secrets import in_bucket, in_database, in_files, in_text
@@ -40,8 +41,11 @@ def test_a_database_that_goes_and_comes_back_costs_nothing_and_no_secret_is_told
 
 
 @pytest.mark.night
-def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(file, whole, database, postgres, tmp_path):
-    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2, url=database)
+def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(
+    file, whole, database, postgres, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(VARIABLE, database)
+    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2)
     with away(postgres, tmp_path / "out", 30.0):
         said = ended(run)
     assert "The database is back after" in said
