@@ -86,6 +86,7 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
     assert notes[-1].startswith("Worker 1 is given up: error: ")
 
 
+@pytest.mark.night
 def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, database, tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setenv(VARIABLE, database)
