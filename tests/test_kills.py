@@ -18,7 +18,7 @@ from gridsearch.report.tables import load_results
 from gridsearch.store.place import VARIABLE
 from tests.test_run import settings
 
-EVERY = (3.0, 7.0)  # seconds between two kills: a worker takes some to begin again
+EVERY = (1.5, 4.0)  # seconds between two kills: a worker takes some to begin again
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
 
