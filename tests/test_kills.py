@@ -83,7 +83,8 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, w
             pass
         if kills == wanted:
             continue
-        workers = [one for one in psutil.Process(run.pid).children() if "worker" in one.cmdline()]
+        family = [one for one in psutil.Process(run.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+        workers = [one for one in family if "worker" in one.cmdline()]
         if not workers:  # it has only begun itself
             continue
         victim = luck.choice(workers) if luck.random() < 0.9 else psutil.Process(run.pid)

@@ -82,6 +82,8 @@ def settle(folder: Path, place: Place) -> None:
                 why=f"it says {redacted(there.url)}, study {there.study!r}.",
                 fix="Choose another folder with --out.",
             )
+        if said["artifacts"] == there.artifacts:
+            return  # the workers of a run begin all at once, and would write it beside one another
     write_atomic(folder / POINTER, json.dumps(said, indent=2) + "\n")
 
 
