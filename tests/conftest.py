@@ -19,6 +19,7 @@ import pytest
 from gridsearch.cli.live_report import LiveReport
 from tests.browser import chromium, visit  # noqa: F401  fixtures
 from tests.postgres import database, postgres  # noqa: F401  fixtures
+from tests.s3 import s3  # noqa: F401
 
 # The same examples on every run: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True)

@@ -17,23 +17,11 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """An S3 of this machine's own."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server, monkeypatch) -> Iterator[str]:
+def bucket(s3, monkeypatch) -> Iterator[str]:
     import boto3
 
-    for key, value in (KEYS | {"AWS_ENDPOINT_URL": server}).items():
+    for key, value in (KEYS | {"AWS_ENDPOINT_URL": s3}).items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(module, "TRIES", 1)
     made = boto3.resource("s3").Bucket("night")

@@ -34,18 +34,6 @@ def whole(file, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """An S3 of this machine's own."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
 def bucket(s3, monkeypatch) -> Iterator[str]:
     import boto3
