@@ -18,7 +18,8 @@ from gridsearch.report.tables import load_results
 from gridsearch.store.place import VARIABLE
 from tests.test_run import settings
 
-EVERY = (2.0, 5.0)  # seconds between two kills: a worker takes some to begin again
+CREW = ("--workers", "4", "--retries", "1000")
+LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
 
@@ -66,47 +67,48 @@ def named_files(folder: Path) -> set[str]:
     return {*results.images["file"], *results.references["file"], *checks}
 
 
+def files_in(out: Path) -> set[str]:
+    folders = [out / kind for kind in ("images", "references", "checks")]
+    return {str(path.relative_to(out)) for folder in folders if folder.is_dir() for path in folder.iterdir()}
+
+
+def workers_of(run: subprocess.Popen) -> list[psutil.Process]:
+    family = [one for one in psutil.Process(run.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in family if "worker" in one.cmdline()]
+
+
+def wait_for(run: subprocess.Popen, out: Path, images: int) -> None:
+    while len(files_in(out)) < images or not workers_of(run):
+        assert run.poll() is None, run.stdout.read().decode()
+        time.sleep(0.02)
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("wanted", "step"), [(3, 0.1), pytest.param(50, 0.01, marks=pytest.mark.night)])
+@pytest.mark.parametrize(("wanted", "step"), [(3, 0.1), pytest.param(50, 0.005, marks=pytest.mark.night)])
 def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, wanted, step):
+    """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
     file = written(toy, tmp_path, step)
     whole = begun(file, tmp_path / "whole", None)
-    assert whole.wait(600) == 0, whole.stdout.read()
+    assert whole.wait(900) == 0, whole.stdout.read()
 
-    out, luck, kills = tmp_path / "killed", random.Random(8), 0
-    run = begun(file, out, database, "--workers", "4", "--retries", "1000")
-    while True:
-        try:
-            assert run.wait(luck.uniform(*EVERY)) == 0, run.stdout.read().decode()
-            break
-        except subprocess.TimeoutExpired:
-            pass
-        if kills == wanted:
-            continue
-        family = [one for one in psutil.Process(run.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
-        workers = [one for one in family if "worker" in one.cmdline()]
-        if not workers:  # it has only begun itself
-            continue
-        victim = luck.choice(workers) if luck.random() < 0.9 else psutil.Process(run.pid)
+    out, luck, trials = tmp_path / "killed", random.Random(8), round(1 / step) + 1
+    run = begun(file, out, database, *CREW)
+    for images in sorted(luck.sample(range(1, 4 * trials - LAST), wanted)):
+        wait_for(run, out, images)
+        time.sleep(luck.uniform(0, 1))
+        victim = luck.choice(workers_of(run)) if luck.random() < 0.9 else psutil.Process(run.pid)
         victim.send_signal(signal.SIGKILL)
-        kills += 1
         if victim.pid == run.pid:
             run.wait()
-            time.sleep(0.5)
-            run = begun(file, out, database, "--workers", "4", "--retries", "1000")
-    assert kills == wanted, f"the run was over after {kills} kills"
+            run = begun(file, out, database, *CREW)
+    assert run.wait(900) == 0, run.stdout.read().decode()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, database)
         for mine, theirs in zip(tables(out), tables(tmp_path / "whole"), strict=True):
             pd.testing.assert_frame_equal(mine, theirs)
-        stored = store.read_study(out)
-        assert len(stored.trials) == round(1 / step) + 1
-        kept = {
-            str(path.relative_to(out))
-            for kind in ("images", "references", "checks")
-            for path in (out / kind).iterdir()
-        }
+        assert len(store.read_study(out).trials) == trials
+        kept = files_in(out)
         assert kept == named_files(out)  # no orphan, no half file
     for name in kept:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -67,12 +67,12 @@ class Crew:
     def _died(self, hand: Hand, code: int, drew: bool) -> None:
         """Another takes its place, unless it has said why it cannot go on, or none there comes to draw."""
         del self.hands[hand.number]
-        self.last_words = _last_words(self._log(hand.number))
+        self.last_words = _last_words(self._log(hand.number)) or [f"A worker {ended(code)}."]
         if code == 0:  # it was told that all is done
             return
         deaths = 0 if drew else hand.deaths + 1
         if code in ERRORS or deaths == TOO_SOON:
-            self.note(f"Worker {hand.number + 1} is given up: {' '.join(self.last_words) or ended(code)}")
+            self.note(f"Worker {hand.number + 1} is given up: {' '.join(self.last_words)}")
             return
         self.note(f"Worker {hand.number + 1} {ended(code)}; another takes its place.")
         self.hands[hand.number] = self._started(hand.number)
@@ -126,12 +126,13 @@ def _last_words(log: Path) -> list[str]:
 
 def _none_left(words: list[str], logs: Path) -> RunFailed:
     """Why nothing can be drawn here: what the last worker said was wrong is what is wrong."""
-    if not words or not words[0].startswith(ERROR):
+    if not words[0].startswith(ERROR):
         return RunFailed(
             "No worker is left on this machine.",
             where=logs,
-            why=" ".join(words) or None,
-            fix="Mend that, and give the same command again: it goes on from here.",
+            why=" ".join(words),
+            fix="Mend that (what ends workers is often want of memory: use fewer), and give the same command"
+            " again: it goes on from here.",
         )
     said = dict(line.split(": ", 1) for line in words[1:] if ": " in line)
     return RunFailed(

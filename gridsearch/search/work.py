@@ -31,12 +31,8 @@ EARLY = 1.0  # seconds between two looks for a study that is not begun
 PATIENCE = 600.0  # seconds without a run that leads, after which a worker gives up
 
 
-class Lost(Exception):
-    """The trial is another's now: this worker was not heard of for too long."""
-
-
 # What comes of a trial that is another's: Optuna says that it has ended, or, as a ValueError, that it waits.
-NOT_OURS = (Lost, UpdateFinishedTrialError, ValueError)
+NOT_OURS = (queue.Lost, UpdateFinishedTrialError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Call
         with queue.beating(queued, trial, worker.name, pace):
             return draw(worker, queued, trial)
     except BaseException as error:
-        held = not isinstance(error, Lost)
+        held = not isinstance(error, queue.Lost)
         with contextlib.suppress(RunFailed):  # who leads finds it in any case
             held = held and queue.holds(queued, trial, worker.name)
             if held:
@@ -156,7 +152,7 @@ def _piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> Worker:
         _keep(worker, pieces, trial, rows)
 
     try:
-        with named(worker.on.setup.out):
+        with queue.own_failures(pieces, trial, worker.name), named(worker.on.setup.out):
             draw_piece(pieces, trial, worker.on.setup, worker.on.listener.reference, keep)
     except MustStop:
         raise
@@ -210,7 +206,8 @@ def _evaluation(
             _keep(worker, study, trial, rows)
             return on_rung(rows, seconds)
 
-        draw(number, parameters, done, keeping)
+        with queue.own_failures(study, trial, worker.name):
+            draw(number, parameters, done, keeping)
 
     return evaluate
 
@@ -218,8 +215,7 @@ def _evaluation(
 def _keep(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: list[dict]) -> None:
     """Before rows are written: their trial is still this worker's, and their files are where all can find
     them."""
-    if not queue.holds(study, trial, worker.name):
-        raise Lost
+    queue.require_held(study, trial, worker.name)
     if worker.artifacts is not None:
         for row in rows:
             for file in filter(None, (row["file"], row.get("film"))):

@@ -17,7 +17,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.errors import StorageLost
+from gridsearch.errors import MustStop, RunFailed, StorageLost
 from gridsearch.store import direct
 
 _LEASE = "lease"  # of a trial: who draws it
@@ -51,9 +51,39 @@ def lease_of(trial: FrozenTrial) -> Lease | None:
     return Lease(str(worker), int(heard["beat"]) if heard and heard["worker"] == worker else 0)
 
 
+class Lost(Exception):
+    """The trial is another's now: its worker was not heard of for too long."""
+
+
 def holds(study: optuna.Study, trial: optuna.Trial, worker: str) -> bool:
     """Whether the trial is still this worker's: one that was not heard of for long has lost it."""
     return direct.state_and(study, trial._trial_id, _LEASE) == (TrialState.RUNNING, worker)
+
+
+def require_held(study: optuna.Study, trial: optuna.Trial, worker: str) -> None:
+    """Before anything is written of a trial.
+
+    Raises:
+        Lost: it is another's now.
+    """
+    if not holds(study, trial, worker):
+        raise Lost
+
+
+@contextlib.contextmanager
+def own_failures(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[None]:
+    """What goes wrong while a worker draws fails the trial only where that is still the worker's.
+
+    Raises:
+        Lost: something went wrong, and the trial is another's now.
+    """
+    try:
+        yield
+    except MustStop:  # which fails no trial
+        raise
+    except RunFailed:
+        require_held(study, trial, worker)
+        raise
 
 
 def take(study: optuna.Study, worker: str, below: int | None) -> optuna.Trial | None:

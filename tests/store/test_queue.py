@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from gridsearch import store
+from gridsearch.errors import MustStop, RunFailed
 from gridsearch.store import queue
 from gridsearch.store.folder import database
 
@@ -75,3 +76,16 @@ def test_the_beat_of_a_worker_that_was_asleep_does_not_take_its_former_trial_bac
     with queue.beating(queued, trial, "other", 0.01):
         time.sleep(0.1)
     assert queue.lease_of(queued.trials[0]).beat > 1
+
+
+def test_a_trial_does_not_fail_for_the_trouble_of_a_worker_that_has_lost_it(queued):
+    former = queue.take(queued, "asleep", None)
+    trouble = RunFailed("The memory is too small.")
+    with pytest.raises(RunFailed), queue.own_failures(queued, former, "asleep"):
+        raise trouble
+    queue.put_back(queued, former._trial_id)
+    queue.take(queued, "other", None)
+    with pytest.raises(queue.Lost), queue.own_failures(queued, former, "asleep"):
+        raise trouble
+    with pytest.raises(MustStop), queue.own_failures(queued, former, "asleep"):
+        raise MustStop("The disk is full.")
