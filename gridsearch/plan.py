@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-import psutil
 import torch
 
 from gridsearch import store
@@ -16,6 +15,7 @@ from gridsearch.drawing import provenance, sampling_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
 from gridsearch.judging import opened
+from gridsearch.machine import Hands, room_here
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.prompt_notes import foreign_settings
@@ -33,11 +33,12 @@ from gridsearch.values import choices_of
 from gridsearch.weights import Reading, Weights, adapter_notes, open_weights
 
 USUAL_BATCH = 8  # where the run will find out what fits
+ALONE = Hands(1, ())
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the run takes at most of the device's memory and of this machine's, in bytes.
+    """What the run's workers take at most of a device's memory and of this machine's, in bytes.
 
     On a CPU the two are one. Mapped files are not counted: the system lets go of them where it must.
     """
@@ -66,6 +67,7 @@ class Plan:
     references: int
     disk: Disk
     memory: Memory
+    hands: Hands  # who draws
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
@@ -86,11 +88,16 @@ class _Nobody:
 
 
 def make_plan(
-    experiment: Experiment, folder: Path, timed: bool = False, listener: Reading | None = None
+    experiment: Experiment,
+    folder: Path,
+    timed: bool = False,
+    listener: Reading | None = None,
+    hands: Hands = ALONE,
 ) -> Plan:
     """Check an experiment and say what it needs.
 
     Args:
+        hands: who will draw.
         timed: load the models, merge once and draw one image, to know the time; it is kept nowhere.
         listener: who is told how the models are read for that.
 
@@ -111,7 +118,7 @@ def make_plan(
     cases, held_out, checks = _cases(experiment, trials)
     references = (cases + held_out) * len(experiment.reference_models())
     disk = require_disk(experiment, folder)
-    memory = _memory(experiment, weights)
+    memory = _memory(experiment, weights, hands)
     _require_memory(memory)
     if timed:
         time = _timed(experiment, parents, folder, listener or _Nobody())
@@ -129,8 +136,9 @@ def make_plan(
         references=references,
         disk=disk,
         memory=memory,
-        seconds=time.of(trials, trials * cases + references + checks),
-        fewest_seconds=time.of(fewest, fewest * cases + references + checks),
+        hands=hands,
+        seconds=time.of(trials, trials * cases + references + checks) / hands.at_once,
+        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.at_once,
         seconds_from=time.source,
         settings=provenance(experiment, parents),
         warnings=warnings_about(experiment, parents)
@@ -209,20 +217,22 @@ def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Rea
 # -- room
 
 
-def _memory(experiment: Experiment, weights: Weights) -> Memory:
-    """The live copy of the weights, in the precision that draws, the sources where they are held, and room
-    to merge the largest weight."""
+def _memory(experiment: Experiment, weights: Weights, hands: Hands) -> Memory:
+    """Of each worker the live copy of the weights, in the precision that draws, the sources where they are
+    held, and room to merge the largest weight."""
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize
-    lies = residence_of(experiment, weights, place.device, live)
+    free = room_here(place.device)
+    room = room_here(place.device, hands.workers, hands.on_one)
+    lies = residence_of(experiment, weights, place.device, room, live)
     merging = 2 * max(elements) * torch.float32.itemsize
-    host_free = psutil.virtual_memory().available
     if place.device == "cuda":
-        device_free = torch.cuda.mem_get_info()[0]
         # the file is read into this machine's memory before it goes to the GPU
-        return Memory(live + lies.on_gpu + merging, device_free, live + lies.pinned, host_free, lies)
-    return Memory(live + merging, host_free, live + merging, host_free, lies)
+        host, device = hands.workers * (live + lies.pinned), hands.on_one * (live + lies.on_gpu + merging)
+        return Memory(device, free.gpu, host, free.host, lies)
+    host = hands.workers * (live + merging)
+    return Memory(host, free.host, host, free.host, lies)
 
 
 def _require_memory(memory: Memory) -> None:
@@ -234,5 +244,5 @@ def _require_memory(memory: Memory) -> None:
             raise BadInput(
                 f"There is too little {what}: the run takes about {size(needed)}.",
                 why=f"{size(free)} are free.",
-                fix='Close other programs, or set render.dtype = "bfloat16".',
+                fix='Close other programs, use fewer workers, or set render.dtype = "bfloat16".',
             )

@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-import psutil
-import torch
-
 from gridsearch.blocks import is_text
 from gridsearch.drawing import native_sampling, usual_value
 from gridsearch.experiment import Experiment
 from gridsearch.judging import Standard, opened
 from gridsearch.keeping import Origin, keep
+from gridsearch.machine import Room, room_here
 from gridsearch.merge.collapse import Terms
 from gridsearch.merge.identity import short_hash
 from gridsearch.merge.live import Live, merge_live, stale_keys
@@ -74,7 +72,7 @@ def load_setup(
     )
     keys = keys_read(experiment, weights, experiment.reference_models())
     greatest = read_through(weights, keys, listener)
-    lies = residence_of(experiment, weights, place.device)
+    lies = residence_of(experiment, weights, place.device, room_here(place.device))
     merged = keys_read(experiment, weights)
     # references are drawn once: what only they need stays where it is
     files = {
@@ -99,18 +97,20 @@ def load_setup(
     )
 
 
-def residence_of(experiment: Experiment, weights: Weights, device: str, live: int = 0) -> Residence:
+def residence_of(
+    experiment: Experiment, weights: Weights, device: str, room: Room, live: int = 0
+) -> Residence:
     """Where the merged models lie during the run.
 
     Args:
-        live: bytes that the live model will take of the GPU's free memory, where it is not loaded yet.
+        room: what is free for this process.
+        live: bytes that the live model will take of the GPU's, where it is not loaded yet.
     """
     keys = keys_read(experiment, weights)
     sources = sum(
         weights.files[name].tensor(key).nbytes for name in experiment.needed_models() for key in keys[name]
     )
-    gpu_free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
-    return residence(sources, device, psutil.virtual_memory().available, gpu_free - live)
+    return residence(sources, device, room.host, room.gpu - live)
 
 
 def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:

@@ -5,8 +5,10 @@ from collections import namedtuple
 
 import pytest
 
+import gridsearch.plan
 from gridsearch.errors import BadInput
 from gridsearch.experiment import load_experiment
+from gridsearch.machine import Hands
 from gridsearch.plan import make_plan
 from gridsearch.render.cost import unet_call
 
@@ -34,6 +36,15 @@ def test_what_checks_the_answer_is_counted_too(demo, tmp_path):
     assert plan.images == plan.trials * 24 + 32 + plan.checks
     assert plan.fewest < plan.trials
     assert 0 < plan.fewest_seconds < plan.seconds
+
+
+def test_workers_take_memory_each_and_are_faster_where_each_has_a_gpu(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(gridsearch.plan, "seconds_per_image", lambda *_: 1.0)
+    alone, three, apart = (
+        make_plan(demo, tmp_path, hands=hands) for hands in (Hands(1, ()), Hands(3, ()), Hands(3, ("0", "1")))
+    )
+    assert three.memory.host == 3 * alone.memory.host
+    assert (three.seconds, apart.seconds) == (alone.seconds, alone.seconds / 2)
 
 
 def test_a_timed_plan_rests_on_an_image_that_was_drawn(demo, tmp_path):

@@ -66,6 +66,14 @@ Storage = Annotated[
         help="A database that several machines share: postgresql+psycopg://USER@HOST/NAME.",
     ),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help='Processes that draw; "auto" is one a GPU, or one a core of a CPU.',
+    ),
+]
 ArtifactsUrl = Annotated[
     str | None,
     typer.Option("--artifacts", metavar="URL", help="Where images go besides: s3://BUCKET/PREFIX."),

@@ -6,16 +6,21 @@ from typing import Annotated
 import typer
 
 from gridsearch.cli import completion, terminal
-from gridsearch.cli.app import AsJson, ExperimentFile, NewFolder, app
+from gridsearch.cli.app import AsJson, ExperimentFile, NewFolder, Workers, app
+from gridsearch.cli.crew import hands_asked
 from gridsearch.cli.documents import checkpoint_dict, plan_dict
 from gridsearch.cli.stored import checked, default_folder
 
 
-@app.command(epilog="Example: gridsearch plan experiments/toy.toml --time")
+@app.command(
+    epilog="Examples: gridsearch plan experiments/toy.toml --time    "
+    "gridsearch plan experiments/toy.toml --workers auto"
+)
 def plan(
     experiment_file: ExperimentFile,
     out: NewFolder = None,
     time: Annotated[bool, typer.Option("--time", help="Draw one image, to know how long it takes.")] = False,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Check everything that can be checked without rendering, and say what the run will do."""
@@ -23,9 +28,10 @@ def plan(
     folder = out or default_folder(experiment.name)
     with terminal.Progress(shown=not as_json) as progress:
         progress.loading()
-        from gridsearch.plan import make_plan
+        from gridsearch.plan import ALONE, make_plan
 
-        made = make_plan(experiment, folder, time, progress)
+        hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
+        made = make_plan(experiment, folder, time, progress, hands)
     if as_json:
         terminal.show_json(plan_dict(made, folder))
     else:

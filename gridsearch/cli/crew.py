@@ -13,6 +13,7 @@ from typing import Any
 
 import gridsearch
 from gridsearch.errors import BadInput, RunFailed
+from gridsearch.machine import Hands, hands
 
 LOGS = "logs"  # in the results folder: what each worker said
 TOO_SOON = 5  # deaths in a row before there was anything to draw
@@ -140,56 +141,31 @@ def _none_left(words: list[str], logs: Path) -> RunFailed:
     )
 
 
-def crew_of(size: int, experiment_file: Path, folder: Path, listener: Any) -> Crew:
-    """A crew of so many workers on this machine's GPUs, or else on its cores."""
+def crew_of(hands: Hands, experiment_file: Path, folder: Path, listener: Any) -> Crew:
+    """A crew of these workers."""
     command = ["worker", str(experiment_file.resolve()), "--out", str(folder.resolve())]
-    environment = environment_of(gpus_here(), cores_here(), size)
-    return Crew(command, environment, size, folder, listener.note)
+    return Crew(command, hands.environment(), hands.workers, folder, listener.note)
 
 
-def crew_size(asked: str | None, device: str) -> int:
-    """How many workers draw here.
+def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
+    """The workers that draw here.
 
     Args:
         asked: a number, or "auto" or None for one a GPU, or one a core of a CPU.
         device: of the experiment.
+        fewest: the smallest number that makes sense.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: it is neither, or too small.
     """
-    if asked is not None and asked.isdecimal():
-        return int(asked)
-    if asked not in (None, "auto"):
-        raise BadInput(f"--workers takes a number or auto, not {asked!r}.")
-    return (len(gpus_here()) if device != "cpu" else 0) or cores_here()
-
-
-def cores_here() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked in (None, "auto"):
+        return hands(None, device)
+    if not asked.isdecimal() or int(asked) < fewest:
+        least = f" from {fewest}" if fewest else ""
+        raise BadInput(f"--workers takes a number{least} or auto, not {asked!r}.")
+    return hands(int(asked), device)
 
 
 def worker_name() -> str:
     """A name that no other worker has, here or elsewhere."""
     return f"{socket.gethostname()} {os.getpid()} {time.time_ns():x}"
-
-
-def environment_of(gpus: list[str], cores: int, size: int) -> Callable[[int], dict[str, str]]:
-    """What parts the workers: each has a GPU of its own, or its share of the cores."""
-
-    def environment(number: int) -> dict[str, str]:
-        if gpus:
-            return {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
-        return {"OMP_NUM_THREADS": str(max(cores // size, 1)), "OMP_WAIT_POLICY": "PASSIVE"}
-
-    return environment
-
-
-def gpus_here() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [one for one in named.split(",") if one] if torch.cuda.is_available() else []
-    return [str(number) for number in range(torch.cuda.device_count())]

@@ -41,6 +41,7 @@ def plan_dict(plan: Any, folder: Path) -> dict[str, Any]:
             "references": plan.references,
             "checks": plan.checks,
         },
+        "workers": {"number": plan.hands.workers, "gpus": len(plan.hands.gpus)},
         "seconds": {"fewest": plan.fewest_seconds, "most": plan.seconds, "from": plan.seconds_from},
         "disk": {
             "needed": plan.disk.total,

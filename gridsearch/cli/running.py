@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gridsearch.cli import terminal
-from gridsearch.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, app
-from gridsearch.cli.crew import crew_of, crew_size, worker_name
+from gridsearch.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, app
+from gridsearch.cli.crew import crew_of, hands_asked, worker_name
 from gridsearch.cli.ending import told_to_end
 from gridsearch.cli.events import Events, show_event
 from gridsearch.cli.live_report import LiveReport
@@ -16,6 +16,7 @@ from gridsearch.cli.silent import Silent
 from gridsearch.cli.stored import checked, default_folder, settled, written
 from gridsearch.deadline import deadline
 from gridsearch.errors import BadInput, Busy, GridsearchError, RunFailed
+from gridsearch.machine import Hands
 
 
 @app.command(
@@ -29,10 +30,7 @@ def run(
     trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many completed trials.")] = None,
     hours: Annotated[float | None, typer.Option(min=0, help="Start no trial that would end later.")] = None,
     until: Annotated[str | None, typer.Option(metavar="HH:MM", help="The same as a time of day.")] = None,
-    workers: Annotated[
-        str | None,
-        typer.Option(metavar="N", help='Processes that draw; "auto" is one a GPU, or one a core of a CPU.'),
-    ] = None,
+    workers: Workers = None,
     storage: Storage = None,
     artifacts: ArtifactsUrl = None,
     retries: Annotated[
@@ -52,7 +50,7 @@ def run(
     experiment = checked(experiment_file)
     folder = out or default_folder(experiment.name)
     end = deadline(hours, until)
-    size = crew_size(workers, experiment.render.device) if workers or storage else None
+    hands = hands_asked(workers, experiment.render.device) if workers or storage else None
     aloud = Silent() if quiet else terminal.RunScreen()
     listener = Events(experiment.name, folder) if as_json else aloud
 
@@ -60,7 +58,7 @@ def run(
         try:
             listener.loading()
             with LiveReport(folder, listener) as live:
-                _run(experiment, experiment_file, folder, (trials, end), live, size, retries)
+                _run(experiment, experiment_file, folder, (trials, end), live, hands, retries)
         except KeyboardInterrupt:
             listener.stop()
             _tell(folder, quiet, as_json)
@@ -85,20 +83,20 @@ def _run(
     folder: Path,
     budget: tuple[int | None, float | None],
     listener: Any,
-    size: int | None,
+    hands: Hands | None,
     retries: int,
 ) -> None:
     """Draw in this process, or lead those that do."""
     from gridsearch.search.loop import Budget
 
-    if size is None:
+    if hands is None:
         from gridsearch.search.run import run as run_here
 
         run_here(experiment, file, folder, Budget(*budget), listener)
         return
     from gridsearch.search.lead import lead
 
-    lead(experiment, file, folder, Budget(*budget), listener, crew_of(size, file, folder, listener), retries)
+    lead(experiment, file, folder, Budget(*budget), listener, crew_of(hands, file, folder, listener), retries)
 
 
 @app.command(

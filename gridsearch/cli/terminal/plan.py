@@ -44,7 +44,8 @@ def show_plan(plan: Any) -> None:
     memory = plan.memory
     table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
     if memory.device_free != memory.host_free:
-        table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free")
+        each = " on each" if len(plan.hands.gpus) > 1 else ""
+        table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free{each}")
     table.add_row("memory", f"at most {size(memory.host)} of {size(memory.host_free)} free")
     out.print(table)
     out.print(_settings_table(plan.settings))
@@ -64,8 +65,17 @@ def _search_rows(plan: Any) -> list[tuple[str, str]]:
         ("sampler", f"{search.sampler}{race}"),
         ("trials", f"{about}{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
         ("images", f"{about or 'at most '}{plan.images:,}: {also}"),
-        ("time", f"about {span} (from {plan.seconds_from})"),
+        ("time", f"about {span}{_hands_text(plan.hands)} (from {plan.seconds_from})"),
     ]
+
+
+def _hands_text(hands: Any) -> str:
+    """Who draws, where that is several."""
+    if hands.workers == 1:
+        return ""
+    gpus = len(hands.gpus)
+    on = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "one CPU"
+    return f" with {hands.workers} workers on {on}"
 
 
 def _disk_text(disk: Any) -> str:
