@@ -1,15 +1,19 @@
 """A study is read where nothing can be written, and by one that writes at a time."""
 
+import contextlib
 import os
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from gridsearch import store
-from gridsearch.errors import Busy
+from gridsearch.errors import BadInput, Busy, RunFailed
 from gridsearch.report.build import build
 from gridsearch.report.tables import load_results
+from gridsearch.store.sound import damage_is_named
 from tests.report.stored import stored_run
 
 
@@ -36,3 +40,17 @@ def test_two_that_make_the_report_at_once_make_it_whole(tmp_path):
     assert len({answer.sentence for answer in answers}) == 1
     assert len(pd.read_csv(results.folder / "images.csv")) == len(results.images)
     assert not list(results.folder.glob(".*.part"))
+
+
+def test_a_study_that_another_program_holds_is_not_called_damaged(tmp_path):
+    path = tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE studies (name TEXT)")
+        other.execute("BEGIN EXCLUSIVE")
+        engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+        with pytest.raises(RunFailed, match="cannot be read now"), damage_is_named(tmp_path):
+            engine.connect().execute(sqlalchemy.text("SELECT name FROM studies"))
+        other.execute("COMMIT")
+        with pytest.raises(BadInput, match="damaged"), damage_is_named(tmp_path):
+            engine.connect().execute(sqlalchemy.text("SELECT number FROM studies"))
+    engine.dispose()

@@ -55,9 +55,7 @@ def _stays(error: BaseException) -> bool:
 def _is_lost(error: BaseException) -> bool:
     if isinstance(error, sqlalchemy.exc.DBAPIError):
         if isinstance(error.orig, sqlite3.Error):
-            # the primary code is the lowest byte (https://www.sqlite.org/rescode.html)
-            primary = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-            return primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            return _primary(error.orig) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         lost = isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
         return lost or error.connection_invalidated
     code = getattr(error, "code", None)
@@ -67,6 +65,18 @@ def _is_lost(error: BaseException) -> bool:
             code().name == "UNKNOWN" and any(sign in said for sign in _BEHIND_PROXY)
         )
     return False
+
+
+def sqlite_code(error: BaseException) -> int | None:
+    """SQLite's primary result code, where an error is from it."""
+    causes = [link.orig for link in _chain(error) if isinstance(link, sqlalchemy.exc.DBAPIError)]
+    codes = [_primary(cause) for cause in causes if isinstance(cause, sqlite3.Error)]
+    return next(iter(codes), None)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """It is the lowest byte (https://www.sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class Waiting:

@@ -16,8 +16,9 @@ from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
-from gridsearch.errors import BadInput
+from gridsearch.errors import BadInput, RunFailed
 from gridsearch.experiment import TABLES, Experiment
+from gridsearch.store.lost import sqlite_code
 from gridsearch.validation import bad_key
 from gridsearch.values import choices_of
 
@@ -124,11 +125,36 @@ _JUDGED = TypeAdapter(Judged | None)
 
 @contextlib.contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
-    """While a study is read, what cannot be read is a BadInput: this program has not written it."""
+    """While a study is read, what is wrong with it has a name.
+
+    Raises:
+        BadInput: it cannot be understood: this program has not written it.
+        RunFailed: it may be whole, but cannot be read now.
+    """
     try:
         yield
     except (SQLAlchemyError, OptunaError, KeyError, ValueError, TypeError, AttributeError) as error:
+        if sqlite_code(error) in _FOR_NOW:
+            raise RunFailed(
+                "The study cannot be read now.",
+                where=folder,
+                why=_said(error),
+                fix="Close what else has it open, see to the disk, and try again.",
+            ) from error
         raise BadInput("The study is damaged.", where=folder, why=_said(error)) from error
+
+
+# What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
+_FOR_NOW = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+)
 
 
 def _said(error: BaseException) -> str:
