@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gridsearch.errors import BadInput
 from gridsearch.files import write_atomic
+from gridsearch.store.known import remember, require_known
 from gridsearch.store.url import ENVIRONMENT, redacted, with_password, without_password
 
 FILE = "study.db"
@@ -37,14 +38,26 @@ def place_of(folder: Path) -> Place:
     or from where the database's own client looks for it.
 
     Raises:
-        BadInput: the folder's note of it is damaged.
+        BadInput: the folder's note of it is damaged, or names a place that was never named on this machine.
     """
+    noted = _noted(folder)
+    if noted.url is None:
+        return noted
+    named = with_password(noted.url, os.environ)
+    if named is None:
+        require_known(noted.url, folder / POINTER)
+        return noted
+    remember(named)
+    return Place(named, noted.study, noted.artifacts)
+
+
+def _noted(folder: Path) -> Place:
     file = folder / POINTER
     if not file.is_file():
         return Place()
     try:
         said = json.loads(file.read_bytes())
-        place = Place(str(said["storage"]), str(said["study"]), said.get("artifacts"))
+        return Place(str(said["storage"]), str(said["study"]), said.get("artifacts"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
             "The note of where the study lies is damaged.",
@@ -52,7 +65,6 @@ def place_of(folder: Path) -> Place:
             why=str(error),
             fix="Run `gridsearch run` again with --storage and --out; it writes the note anew.",
         ) from None
-    return Place(with_password(place.url, os.environ), place.study, place.artifacts)
 
 
 def settle(folder: Path, place: Place) -> None:
@@ -71,9 +83,10 @@ def settle(folder: Path, place: Place) -> None:
             why=f"the run was to be kept in {redacted(place.url)}.",
             fix="Leave --storage out to go on with it, or choose another folder with --out.",
         )
+    remember(place.url)
     said = {"storage": without_password(place.url), "study": place.study, "artifacts": place.artifacts}
     if (folder / POINTER).is_file():
-        there = place_of(folder)
+        there = _noted(folder)
         said["artifacts"] = place.artifacts or there.artifacts
         if (without_password(there.url), there.study) != (said["storage"], said["study"]):
             raise BadInput(

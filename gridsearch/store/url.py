@@ -158,19 +158,17 @@ def without_password(url: str) -> str:
     ).render_as_string(hide_password=False)
 
 
-def with_password(url: str, environ: Mapping[str, str]) -> str:
-    """A URL that was kept, with the password of `GRIDSEARCH_STORAGE` where that names the same place.
-
-    Where it does not, the URL is left as it is: libpq finds `PGPASSWORD` and `~/.pgpass` by itself.
-    """
+def with_password(url: str, environ: Mapping[str, str]) -> str | None:
+    """A URL that was kept, as `GRIDSEARCH_STORAGE` names it, with its password; None where that names no
+    place, or another one: libpq finds `PGPASSWORD` and `~/.pgpass` by itself."""
     given = environ.get(ENVIRONMENT)
     if not given:
-        return url
+        return None
     try:
         same = _place(parse_url(given)) == _place(parse_url(url))
     except BadInput:
-        return url
-    return given if same else url
+        return None
+    return given if same else None
 
 
 def _place(url: URL) -> tuple:
