@@ -1,9 +1,15 @@
-"""What this machine has to draw with, and which part of it is this process's where several draw."""
+"""What this machine has to draw with, which part of it is this process's, and which processes are gone."""
 
+import functools
+import hashlib
 import os
+import socket
+import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 import psutil
 
@@ -95,3 +101,32 @@ def room_here(device: str, workers: int = 1, on_one: int = 1) -> Room:
 
     free, total = torch.cuda.mem_get_info()
     return Room(host // workers, min(free, total // int(os.environ.get(_ON_ONE_GPU, on_one))))
+
+
+# -- processes
+
+
+def process_name() -> str:
+    """A name of this process that no other has, here or elsewhere, at any time."""
+    return f"{socket.gethostname()} {_numbering()} {os.getpid()} {time.time_ns():x}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether a process that had such a name was one of this machine's, and is no more.
+
+    False of another machine's or another container's, of which nothing is known.
+    """
+    here = f"{socket.gethostname()} {_numbering()} "
+    number = name.removeprefix(here).split(" ")[0]
+    return name.startswith(here) and number.isdecimal() and not psutil.pid_exists(int(number[:18]))
+
+
+@functools.cache
+def _numbering() -> str:
+    """Where numbers of processes are comparable: on one machine, from boot to boot, and in one container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        numbers = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # not Linux
+        boot, numbers = f"{uuid.getnode():x}", 0
+    return hashlib.sha256(f"{boot} {numbers}".encode()).hexdigest()[:8]

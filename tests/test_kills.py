@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -14,11 +13,13 @@ import psutil
 import pytest
 
 from gridsearch import store
+from gridsearch.experiment import load_experiment
 from gridsearch.report.tables import load_results
+from gridsearch.search.loop import Budget
+from gridsearch.search.run import run as run_here
 from gridsearch.store.place import VARIABLE
-from tests.test_run import settings
+from tests.test_run import Quiet, settings
 
-CREW = ("--workers", "4", "--retries", "1000")
 LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
@@ -47,11 +48,13 @@ def _toml(tables: dict) -> str:
     return "\n".join(f"{key} = {value(one)}" for key, one in tables.items())
 
 
-def begun(file: Path, out: Path, url: str | None, *more: str) -> subprocess.Popen:
-    environment = os.environ | ({VARIABLE: url} if url else {})
-    command = [sys.executable, "-m", "gridsearch", "run", file, "--out", out, *more]
+def begun(url: str, *arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        [sys.executable, "-m", "gridsearch", "run", *map(str, arguments)],
+        env=os.environ | {VARIABLE: url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
@@ -84,23 +87,26 @@ def wait_for(run: subprocess.Popen, out: Path, images: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("wanted", "step"), [(3, 0.1), pytest.param(50, 0.005, marks=pytest.mark.night)])
-def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, wanted, step):
+@pytest.mark.parametrize(
+    ("workers", "wanted", "step"), [(2, 2, 0.1), pytest.param(4, 50, 0.005, marks=pytest.mark.night)]
+)
+def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, workers, wanted, step):
     """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
     file = written(toy, tmp_path, step)
-    whole = begun(file, tmp_path / "whole", None)
-    assert whole.wait(900) == 0, whole.stdout.read()
+    run_here(load_experiment(file), file, tmp_path / "whole", Budget(), Quiet())
 
     out, luck, trials = tmp_path / "killed", random.Random(8), round(1 / step) + 1
-    run = begun(file, out, database, *CREW)
-    for images in sorted(luck.sample(range(1, 4 * trials - LAST), wanted)):
+    command = [file, "--out", out, "--workers", workers, "--retries", 1000]
+    run = begun(database, *command)
+    for number, images in enumerate(sorted(luck.sample(range(1, 4 * trials - LAST), wanted))):
         wait_for(run, out, images)
         time.sleep(luck.uniform(0, 1))
-        victim = luck.choice(workers_of(run)) if luck.random() < 0.9 else psutil.Process(run.pid)
-        victim.send_signal(signal.SIGKILL)
-        if victim.pid == run.pid:
+        if number % 10 != 1:
+            luck.choice(workers_of(run)).kill()
+        else:
+            run.kill()
             run.wait()
-            run = begun(file, out, database, *CREW)
+            run = begun(database, *command)
     assert run.wait(900) == 0, run.stdout.read().decode()
 
     with pytest.MonkeyPatch.context() as patch:

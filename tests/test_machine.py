@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gridsearch import machine
-from gridsearch.machine import Hands, Room, gpus_here, hands, room_here
+from gridsearch.machine import Hands, Room, gpus_here, hands, has_ended, process_name, room_here
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +54,13 @@ def test_an_experiment_for_the_cpu_leaves_the_gpus_alone_and_parts_the_cores(mon
     assert "CUDA_VISIBLE_DEVICES" not in mine
     assert mine["OMP_NUM_THREADS"] == "2"
     assert Hands(3, ()).at_once == 1
+
+
+def test_of_a_process_elsewhere_nothing_is_known():
+    """Ended ones of this machine: tests/search/test_watch.py."""
+    host, numbering, _, time = process_name().split(" ")
+    for name in ("", "w", f"{host} other 999999999 {time}", f"other {numbering} 999999999 {time}"):
+        assert not has_ended(name)
+    assert not has_ended(process_name())
+    assert has_ended(f"{host} {numbering} 999999999 {time} 2")
+    assert not has_ended(f"{host} {numbering} x {time}")

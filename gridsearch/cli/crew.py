@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import gridsearch
 from gridsearch.errors import BadInput, RunFailed
-from gridsearch.machine import Hands, hands
+from gridsearch.machine import Hands, hands, process_name
 
 LOGS = "logs"  # in the results folder: what each worker said
 TOO_SOON = 5  # deaths in a row before there was anything to draw
@@ -82,7 +81,7 @@ class Crew:
     def _started(self, number: int) -> Hand:
         log = self._log(number)
         log.parent.mkdir(parents=True, exist_ok=True)
-        name = f"{worker_name()} {number + 1}"
+        name = f"{process_name()} {number + 1}"
         root = str(Path(gridsearch.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         with log.open("ab") as said:
@@ -164,8 +163,3 @@ def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
         least = f" from {fewest}" if fewest else ""
         raise BadInput(f"--workers takes a number{least} or auto, not {asked!r}.")
     return hands(int(asked), device)
-
-
-def worker_name() -> str:
-    """A name that no other worker has, here or elsewhere."""
-    return f"{socket.gethostname()} {os.getpid()} {time.time_ns():x}"

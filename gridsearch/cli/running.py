@@ -8,7 +8,7 @@ import typer
 
 from gridsearch.cli import terminal
 from gridsearch.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, app
-from gridsearch.cli.crew import crew_of, hands_asked, worker_name
+from gridsearch.cli.crew import crew_of, hands_asked
 from gridsearch.cli.ending import told_to_end
 from gridsearch.cli.events import Events, show_event
 from gridsearch.cli.live_report import LiveReport
@@ -16,7 +16,7 @@ from gridsearch.cli.silent import Silent
 from gridsearch.cli.stored import checked, default_folder, settled, written
 from gridsearch.deadline import deadline
 from gridsearch.errors import BadInput, Busy, GridsearchError, RunFailed
-from gridsearch.machine import Hands
+from gridsearch.machine import Hands, process_name
 
 
 @app.command(
@@ -121,7 +121,7 @@ def worker(
             lines.loading()
             from gridsearch.search.work import work
 
-            why = work(experiment, experiment_file, folder, name or worker_name(), lines)
+            why = work(experiment, experiment_file, folder, name or process_name(), lines)
         except KeyboardInterrupt:
             lines.stop()
             terminal.say("Stopped. What it was drawing goes back to the queue.")

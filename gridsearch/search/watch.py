@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
 from gridsearch.failures import DIED, RETRIES
+from gridsearch.machine import has_ended
 from gridsearch.store import queue
 
 _DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many rungs it had
@@ -60,7 +61,8 @@ class Watch:
 
     def _is_lost(self, trial: FrozenTrial, dead: Collection[str], now: float) -> bool:
         known = self.heard[trial._trial_id]
-        return (known.lease is not None and known.lease.worker in dead) or now - known.since > self.silence
+        worker = known.lease.worker if known.lease else ""
+        return worker in dead or has_ended(worker) or now - known.since > self.silence
 
     def give_back(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Let a lost trial wait again; one that has lost its workers too often fails.

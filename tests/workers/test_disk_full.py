@@ -28,7 +28,9 @@ def small(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.parametrize("left", [4_000_000, 0], ids=["nearly", "quite"])
+@pytest.mark.parametrize(
+    "left", [pytest.param(4_000_000, id="nearly", marks=pytest.mark.night), pytest.param(0, id="quite")]
+)
 @pytest.mark.parametrize(
     "workers", [[], pytest.param(["--workers", 2], marks=pytest.mark.night)], ids=["here", "workers"]
 )
