@@ -35,7 +35,7 @@ from gridsearch.parents import Parents, open_parents
 from gridsearch.render.cases import Case
 from gridsearch.render.components import component_folder
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import placement
+from gridsearch.render.placement import placement
 from gridsearch.render.sampling import Sampling
 from gridsearch.render.schedulers import scheduler_for
 from gridsearch.score.image import read_image

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from gridsearch.experiment import Experiment
 from gridsearch.merge.collapse import lent_by
 from gridsearch.merge.fingerprint import fingerprint
 from gridsearch.merge.live import Live
 from gridsearch.setup import Setup
-from gridsearch.values import least_and_most
 
 
 def live_fingerprint(live: Live) -> str:
@@ -45,16 +43,3 @@ class _OfFile(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._places)
-
-
-def pure_models(experiment: Experiment) -> tuple[str, ...]:
-    """The models that a ratio leaves unmixed which is tried: 0 the first, 1 the second.
-
-    None of a chain, and none where it is searched which models these are.
-    """
-    (last, *earlier) = reversed(experiment.merge)
-    named = all(isinstance(name, str) for name in last.models)
-    if last.method not in ("weighted_sum", "slerp") or earlier or not named or isinstance(last.ratio, dict):
-        return ()
-    least, most = least_and_most(last.ratio)
-    return tuple(name for ratio, name in zip((0.0, 1.0), last.models, strict=True) if least <= ratio <= most)

@@ -10,7 +10,7 @@ import torch
 
 from gridsearch import store
 from gridsearch.dependence import dependent_notes, require_dependent
-from gridsearch.disk import Disk, disk_of
+from gridsearch.disk import Disk
 from gridsearch.drawing import provenance, sampling_of, usual_notes, usual_value
 from gridsearch.errors import BadInput
 from gridsearch.experiment import Experiment
@@ -19,14 +19,13 @@ from gridsearch.machine import Hands, room_here
 from gridsearch.merge.sources import Residence
 from gridsearch.parents import Parents, open_parents, require_mode, warnings_about
 from gridsearch.prompt_notes import foreign_settings
-from gridsearch.render.cases import cases_of
 from gridsearch.render.components import check_clip_skip, component_folder, load_tokenizers
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import placement
+from gridsearch.render.placement import placement
 from gridsearch.render.skeleton import check_file
-from gridsearch.search.order import held_out_prompts
-from gridsearch.search.space import expected_trials, planned_trials, require_suits
+from gridsearch.search.extent import counted, require_disk
+from gridsearch.search.space import expected_trials, require_suits
 from gridsearch.setup import load_setup, merge_over, residence_of
 from gridsearch.units import size
 from gridsearch.values import choices_of
@@ -115,7 +114,7 @@ def make_plan(
     weights = open_weights(experiment, parents, experiment.render.config)
     load_tokenizers(config)  # says where a prompt would not be read as the model was trained
     fewest, trials = expected_trials(experiment)
-    cases, held_out, checks = _cases(experiment, trials)
+    cases, held_out, checks = counted(experiment, trials)
     references = (cases + held_out) * len(experiment.reference_models())
     disk = require_disk(experiment, folder)
     memory = _memory(experiment, weights, hands)
@@ -147,27 +146,6 @@ def make_plan(
         + foreign_settings(experiment)
         + adapter_notes(weights.adapters),
     )
-
-
-def _cases(experiment: Experiment, trials: int) -> tuple[int, int, int]:
-    """A trial's cases, the held-out ones, and the images that check what was found."""
-    apart = held_out_prompts(experiment.prompt, experiment.search)
-    all_cases = cases_of(experiment.prompt)
-    held_out = sum(case.prompt_id in apart for case in all_cases)
-    cases = len(all_cases) - held_out
-    return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
-
-
-def require_disk(experiment: Experiment, folder: Path) -> Disk:
-    """What the run will take of the disk.
-
-    Raises:
-        BadInput: that is more than is free, or than its own cap.
-    """
-    trials = planned_trials(experiment)
-    cases, held_out, checks = _cases(experiment, trials)
-    references = (cases + held_out) * len(experiment.reference_models())
-    return disk_of(experiment, folder, trials, cases, references, checks)
 
 
 # -- time

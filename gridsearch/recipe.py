@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gridsearch import parameters
 from gridsearch.nearest import nearest
 from gridsearch.steps import Adapter, MergeStep, Name
-from gridsearch.values import Table
+from gridsearch.values import Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
 VAE = "vae"  # what a VAE's own file is called where files are named
@@ -139,6 +139,24 @@ class Recipe(Table):
         """All models that a merge may read: those of the steps, then those that lend a component."""
         lent = [name for name in (self.components.text_encoders, *self.vae_sources()) if name in self.models]
         return tuple(dict.fromkeys([*self.merged_models(), *lent]))
+
+    def pure_models(self) -> tuple[str, ...]:
+        """The models that a ratio leaves unmixed which is tried: 0 the first, 1 the second.
+
+        None of a chain, and none where it is searched which models these are.
+        """
+        (last, *earlier) = reversed(self.merge)
+        named = all(isinstance(name, str) for name in last.models)
+        if (
+            last.method not in ("weighted_sum", "slerp")
+            or earlier
+            or not named
+            or isinstance(last.ratio, dict)
+        ):
+            return ()
+        least, most = least_and_most(last.ratio)
+        ends = zip((0.0, 1.0), last.models, strict=True)
+        return tuple(name for ratio, name in ends if least <= ratio <= most)
 
     def used_models(self) -> tuple[str, ...]:
         """All models that are opened."""

@@ -21,7 +21,8 @@ from gridsearch.render.abort import expected_of
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.components import check_clip_skip, component_folder
 from gridsearch.render.draw import Drawn, draw
-from gridsearch.render.pipeline import Renderer, load_renderer, placement
+from gridsearch.render.pipeline import Renderer, load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.render.recorder import Watch
 from gridsearch.render.samplers import SAMPLERS
 from gridsearch.render.sampling import GUIDANCE, Sampling

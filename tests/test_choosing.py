@@ -14,7 +14,8 @@ from gridsearch.experiment import parse_experiment
 from gridsearch.exporting import export
 from gridsearch.fixed import fixed_trial
 from gridsearch.parents import open_parents, require_mode, warnings_about
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.replay import of_trial, open_merge, write_recipe
 from gridsearch.report.tables import load_results
 from gridsearch.search.loop import Budget

@@ -16,7 +16,8 @@ from gridsearch.render.cases import Case
 from gridsearch.render.decode import _in_tiles, decode
 from gridsearch.render.draw import draw
 from gridsearch.render.noise import SOURCES, Noise
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.render.recorder import Recorder
 from tests.render.settings import sampling
 

@@ -20,15 +20,17 @@ from gridsearch.search.run import run as run_here
 from gridsearch.store.place import VARIABLE
 from tests.test_run import Quiet, settings
 
+KILLS = 50
+TRIALS = 201  # of four images
 LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
 
-def written(toy: Path, folder: Path, step: float) -> Path:
+def written(toy: Path, folder: Path) -> Path:
     """An experiment of trials of four images, of which each is kept by itself."""
     what = settings(toy)
     what["render"] = what["render"] | {"batch": 1}
-    what["merge"][0]["ratio"] = {"low": 0.0, "high": 1.0, "step": step}
+    what["merge"][0]["ratio"] = {"low": 0.0, "high": 1.0, "step": 1 / (TRIALS - 1)}
     what["prompt"] = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
     file = folder / "kills.toml"
     file.write_text(_toml(what))
@@ -86,19 +88,16 @@ def wait_for(run: subprocess.Popen, out: Path, images: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("workers", "wanted", "step"), [(2, 2, 0.1), pytest.param(4, 50, 0.005, marks=pytest.mark.night)]
-)
-def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, workers, wanted, step):
+@pytest.mark.night
+def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database):
     """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
-    file = written(toy, tmp_path, step)
+    file = written(toy, tmp_path)
     run_here(load_experiment(file), file, tmp_path / "whole", Budget(), Quiet())
 
-    out, luck, trials = tmp_path / "killed", random.Random(8), round(1 / step) + 1
-    command = [file, "--out", out, "--workers", workers, "--retries", 1000]
+    out, luck = tmp_path / "killed", random.Random(8)
+    command = [file, "--out", out, "--workers", 4, "--retries", 1000]
     run = begun(database, *command)
-    for number, images in enumerate(sorted(luck.sample(range(1, 4 * trials - LAST), wanted))):
+    for number, images in enumerate(sorted(luck.sample(range(1, 4 * TRIALS - LAST), KILLS))):
         wait_for(run, out, images)
         time.sleep(luck.uniform(0, 1))
         if number % 10 != 1:
@@ -113,7 +112,7 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, w
         patch.setenv(VARIABLE, database)
         for mine, theirs in zip(tables(out), tables(tmp_path / "whole"), strict=True):
             pd.testing.assert_frame_equal(mine, theirs)
-        assert len(store.read_study(out).trials) == trials
+        assert len(store.read_study(out).trials) == TRIALS
         kept = files_in(out)
         assert kept == named_files(out)  # no orphan, no half file
     for name in kept:

@@ -21,7 +21,8 @@ from gridsearch.recipe import Components
 from gridsearch.render import draw as draw_module
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.report.tables import load_results
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run

@@ -61,3 +61,7 @@ def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     light = [f"gridsearch.{name}" for name in (light + " dashboard.server").split()]
     assert loaded_by(f"import {', '.join(light)}") == []
     assert loaded_by("import torch") == ["torch"]  # so that the check itself can fail
+
+
+def test_who_leads_loads_nothing_that_draws():
+    assert loaded_by("import gridsearch.search.lead") == ["torch"]

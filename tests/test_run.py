@@ -21,7 +21,8 @@ from gridsearch.experiment import parse_experiment
 from gridsearch.parents import open_parents
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.report.build import build
 from gridsearch.report.tables import load_results
 from gridsearch.rescore import rescore

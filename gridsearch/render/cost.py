@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gridsearch.render.guidance import calls_of
-from gridsearch.render.pipeline import placement
+from gridsearch.render.placement import placement
 from gridsearch.render.samplers import SAMPLERS
 from gridsearch.render.sampling import Sampling
 

@@ -8,27 +8,15 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import logging
 
-from gridsearch.errors import BadInput
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
 from gridsearch.render.encode import Encoded
 from gridsearch.render.layout import Piece, file_views
+from gridsearch.render.placement import DTYPES, Placement
 from gridsearch.render.skeleton import check_file
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
 TINY_UNET = 50_000_000
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the model lives and in which precision it draws."""
-
-    device: str
-    dtype: torch.dtype
-
-    def __str__(self) -> str:
-        return f"{self.device} {str(self.dtype).removeprefix('torch.')}"
 
 
 @dataclass(frozen=True)
@@ -47,17 +35,6 @@ class Renderer:
     live: dict[str, list[Piece]]
     batches: BatchSizes
     encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
-
-
-def placement(device: str, dtype: str) -> Placement:
-    """Resolve "auto": CUDA in half precision where there is a GPU, else the CPU in float32."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("There is no CUDA device.", where='render.device = "cuda"', fix='Set device = "auto".')
-    if dtype == "auto":
-        dtype = "float16" if device == "cuda" else "float32"
-    return Placement(device, DTYPES[dtype])
 
 
 def load_renderer(

@@ -5,15 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
-
-from gridsearch.disk import most_bytes, picture_bytes
-from gridsearch.experiment import Experiment
+from gridsearch.disk import picture_bytes
 from gridsearch.failures import Stamp, named, require_free, require_unchanged, stamps
-from gridsearch.judging import failure_notes
-from gridsearch.room import ended, keep_room
 from gridsearch.search.listener import Listener
 from gridsearch.search.race import Evaluate, OnRung
+from gridsearch.search.upkeep import note_failures
 from gridsearch.setup import Setup
 from gridsearch.trial import run_trial
 
@@ -56,30 +52,6 @@ def evaluation(role: str, name: str, order: Sequence[str], on: Easel) -> Evaluat
             run_trial(f"{name}{number:04}_", parameters, setup, missing, listener.image, noting)
 
     return evaluate
-
-
-def note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:
-    """Say of each scorer once what it has no value for; `noted` are those that were said of before."""
-    for name, text in failure_notes(rows).items():
-        if name not in noted:
-            noted.add(name)
-            listener.note(text)
-
-
-def make_room(study: optuna.Study, out: Path, experiment: Experiment, times: int = 1) -> None:
-    """Keep the folder within what the experiment allows it, before images are drawn.
-
-    Args:
-        times: how often all cases are drawn before the next call.
-
-    Raises:
-        RunFailed: there is no room for them.
-    """
-    settings = experiment.images
-    if settings.full is None and settings.most is None:
-        return
-    coming = most_bytes(experiment.render, experiment.prompt) * times
-    keep_room(out, ended(study.get_trials(deepcopy=False)), settings, coming)
 
 
 def forget(setup: Setup) -> None:

@@ -4,17 +4,14 @@ A piece is a trial of a study beside the search's: some cases of one parent, or 
 own weights, by which a merge is recognised that is that parent alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
-from gridsearch.ends import parent_fingerprint
 from gridsearch.render.cases import Case
-from gridsearch.render.draw import Drawn
 from gridsearch.search.race import id_of
-from gridsearch.setup import Setup, draw_parent
 
 MODEL, CASES = (
     "model",
@@ -59,29 +56,6 @@ def enqueue_pieces(
     for model in alone:
         if (model, ()) not in there:
             pieces.enqueue_trial({}, user_attrs={MODEL: model})
-
-
-def draw_piece(
-    pieces: optuna.Study,
-    trial: optuna.Trial,
-    setup: Setup,
-    on_image: Callable[[Drawn], None],
-    keep: Callable[[list[dict]], None],
-) -> None:
-    """Do a piece of work, and record what came of it.
-
-    Args:
-        keep: told the rows before they are recorded.
-    """
-    said = trial.user_attrs
-    if CASES in said:
-        cases = [case for case in setup.cases if case.id in said[CASES]]
-        rows = list(draw_parent(setup, said[MODEL], cases, on_image))
-        keep(rows)
-        store.record_rung(trial, 0, rows, {})
-    else:
-        trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
-    pieces.tell(trial, 0.0)
 
 
 def rows_of(pieces: Sequence[FrozenTrial]) -> list[dict]:

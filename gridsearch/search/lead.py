@@ -17,7 +17,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch import store
-from gridsearch.ends import pure_models
 from gridsearch.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named, require_free, require_some_luck
@@ -30,7 +29,6 @@ from gridsearch.render.cases import Case, cases_of
 from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import check_of, orders, queue_checks
 from gridsearch.search.enough import narrow_enough
-from gridsearch.search.evaluate import make_room, note_failures
 from gridsearch.search.jobs import enqueue_pieces, fingerprints_of, missing_pieces, rows_of
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, Told, end_as, enqueue_missing, parameters_of, why_done
@@ -38,6 +36,7 @@ from gridsearch.search.news import DrawnElsewhere, News
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
 from gridsearch.search.proposals import depth, propose, to_release, twin_of, wanted, with_parameters
 from gridsearch.search.race import id_of
+from gridsearch.search.upkeep import make_room, note_failures
 from gridsearch.search.watch import Watch
 from gridsearch.store import queue
 from gridsearch.sweep import sweep
@@ -226,7 +225,7 @@ def _say_alive(lead: Lead, now: float) -> None:
 
 def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pieces: list) -> store.Facts:
     """The facts, once what healthy looks like is drawn and judged."""
-    alone = [name for name in pure_models(lead.experiment) if name not in parents]
+    alone = [name for name in lead.experiment.pure_models() if name not in parents]
     models, cases = lead.experiment.reference_models(), [*lead.cases.values()]
     standard = standard_of(
         [row for row in known if row["model"] in models], [*lead.cases], lead.prepared.standard

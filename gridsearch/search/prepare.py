@@ -14,10 +14,10 @@ from gridsearch.drawing import DRAWING, provenance, usual_notes
 from gridsearch.experiment import Experiment
 from gridsearch.judging import Standard, opened
 from gridsearch.parents import Parents, identify, identify_extras, open_parents, require_mode, warnings_about
-from gridsearch.plan import require_disk
 from gridsearch.prompt_notes import foreign_settings
 from gridsearch.render.components import component_folder, folder_digest
-from gridsearch.render.pipeline import placement
+from gridsearch.render.placement import placement
+from gridsearch.search.extent import require_disk
 from gridsearch.search.grow import grown, has_grown, order_of
 from gridsearch.search.listener import Listener
 from gridsearch.search.order import drawing_order, held_out_notes, held_out_prompts

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 
 from gridsearch import store
-from gridsearch.ends import parent_fingerprint, pure_models
+from gridsearch.ends import parent_fingerprint
 from gridsearch.errors import MustStop
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named
@@ -17,11 +17,12 @@ from gridsearch.merge.sources import Residence
 from gridsearch.search.alarms import alarming
 from gridsearch.search.checks import REPEAT, orders, queue_checks, run_checks
 from gridsearch.search.enough import narrow_enough
-from gridsearch.search.evaluate import Easel, easel, evaluation, forget, make_room, note_failures
+from gridsearch.search.evaluate import Easel, easel, evaluation, forget
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
 from gridsearch.search.race import Evaluate
+from gridsearch.search.upkeep import make_room, note_failures
 from gridsearch.setup import Setup, draw_references, load_setup, with_references
 from gridsearch.sweep import sweep
 from gridsearch.units import size
@@ -88,7 +89,7 @@ def _run_study(
     on = replace(on, setup=with_references(setup, known))
     for note in idle_notes(on.setup.standard):
         listener.note(note)
-    alone = {name: kept.get(name) or parent_fingerprint(setup, name) for name in pure_models(experiment)}
+    alone = {name: kept.get(name) or parent_fingerprint(setup, name) for name in experiment.pure_models()}
     store.save_facts(study, replace(facts, references=known, parents=alone))
 
     seconds = [row["seconds"] for row in known]

@@ -12,18 +12,19 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from gridsearch import store
 from gridsearch.artifacts import Artifacts, open_artifacts
+from gridsearch.ends import parent_fingerprint
 from gridsearch.errors import BadInput, MustStop, RunFailed
 from gridsearch.experiment import Experiment
 from gridsearch.failures import named
 from gridsearch.search.checks import REPEAT, draw_check, orders
 from gridsearch.search.evaluate import Easel, easel, evaluation, forget
-from gridsearch.search.jobs import draw_piece
+from gridsearch.search.jobs import CASES, FINGERPRINT, MODEL
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import draw_trial, racing_of
 from gridsearch.search.prepare import prepare
 from gridsearch.search.race import Evaluate, OnRung
 from gridsearch.search.run import loaded
-from gridsearch.setup import with_references
+from gridsearch.setup import draw_parent, with_references
 from gridsearch.store import queue
 
 SOONEST = 0.1  # seconds to the second look at an empty queue
@@ -148,17 +149,26 @@ def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Call
 
 
 def _piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> Worker:
-    def keep(rows: list[dict]) -> None:
-        _keep(worker, pieces, trial, rows)
-
     try:
         with queue.own_failures(pieces, trial, worker.name), named(worker.on.setup.out):
-            draw_piece(pieces, trial, worker.on.setup, worker.on.listener.reference, keep)
+            _draw_piece(worker, pieces, trial)
     except MustStop:
         raise
     except RunFailed as error:
         store.fail(pieces, trial, error.lines[0], error.kind)
     return worker
+
+
+def _draw_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
+    said, setup = trial.user_attrs, worker.on.setup
+    if CASES in said:
+        cases = [case for case in setup.cases if case.id in said[CASES]]
+        rows = list(draw_parent(setup, said[MODEL], cases, worker.on.listener.reference))
+        _keep(worker, pieces, trial, rows)
+        store.record_rung(trial, 0, rows, {})
+    else:
+        trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
+    pieces.tell(trial, 0.0)
 
 
 def _trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> Worker:

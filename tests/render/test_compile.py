@@ -8,7 +8,8 @@ import torch
 
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from tests.render.settings import sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")

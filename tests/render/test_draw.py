@@ -24,7 +24,8 @@ from gridsearch.render.decode import to_uint8
 from gridsearch.render.draw import draw
 from gridsearch.render.noise import SOURCES, Brownian, CpuRandn
 from gridsearch.render.philox import CudaRandn
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from tests import warm
 from tests.render.settings import sampling
 

@@ -7,7 +7,8 @@ import torch
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.render.schedulers import SCHEDULERS
 from tests.render.settings import sampling
 

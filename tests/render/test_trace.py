@@ -7,7 +7,8 @@ import torch
 from gridsearch.render.abort import RUNAWAY, Expected, expected_of, hopeless, is_look
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
-from gridsearch.render.pipeline import load_renderer, placement
+from gridsearch.render.pipeline import load_renderer
+from gridsearch.render.placement import placement
 from gridsearch.render.preview import film, preview, rgb_map
 from gridsearch.render.recorder import Watch
 from gridsearch.render.schedulers import SCHEDULERS
