@@ -18,7 +18,8 @@ import pytest
 
 from gridsearch.cli.live_report import LiveReport
 from tests.browser import chromium, visit  # noqa: F401  fixtures
-from tests.postgres import database, postgres  # noqa: F401  fixtures
+from tests.mariadb import mariadb, mysql_database  # noqa: F401  fixtures
+from tests.postgres import database, postgres  # noqa: F401
 from tests.s3 import s3  # noqa: F401
 
 # The same examples on every run: a test that fails on one machine fails on all.

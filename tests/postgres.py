@@ -1,24 +1,18 @@
-"""A PostgreSQL of the tests' own, that can be stopped, started and killed in the middle of a run."""
+"""A PostgreSQL of the tests' own."""
 
-import contextlib
-import os
+import functools
 import shutil
 import signal
-import socket
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import pytest
 
-USER = "gridsearch"
-PASSWORD = "p@ss/w%rd: {it's}"  # a URL has to encode it, and `str.format` stumbles over it
+from tests.server import PASSWORD, USER, Server, missing, serving
+
 HOW = "apt-get install postgresql, pip install 'gridsearch[postgres]'"
 # Small and quick. What was committed outlives a killed server, though not the machine's own end.
 OPTIONS = {
@@ -34,67 +28,39 @@ OPTIONS = {
 }
 
 
-class Postgres:
-    """A server with a cluster of its own in a temporary folder."""
+class Postgres(Server):
+    """A server with a cluster of its own."""
 
-    def __init__(self, folder: Path, binaries: Path, options: Mapping[str, str] = OPTIONS):
-        self._folder, self._binaries, self._options = folder, binaries, options
-        self._process: subprocess.Popen | None = None
-        # The server is told to end with its parent, by which Linux means the thread that began it.
-        self._parent = ThreadPoolExecutor(1)
-        self.port = free_port()
+    account, polite = "postgres", signal.SIGINT  # as `pg_ctl stop -m fast`
+
+    def __init__(self, binaries: Path, folder: Path, options: Mapping[str, str] = OPTIONS) -> None:
+        super().__init__(folder)
+        self._binaries, self._options = binaries, options
 
     def url(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
-        """As a user writes it; without a password where that is None."""
         secret = f":{quote(password, safe='')}" if password is not None else ""
         return f"postgresql+psycopg://{USER}{secret}@127.0.0.1:{self.port}/{database}"
 
     def make(self) -> None:
-        secret = self._folder / "password"
+        secret = self.folder / "password"
         secret.write_text(PASSWORD)
-        _own(self._folder, secret)
+        self.own(secret)
         options = ["--no-sync", "--no-instructions", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
-        place = ["-D", self._folder / "data", "-U", USER, f"--pwfile={secret}"]
-        done = subprocess.run(
-            [*_as_postgres(), self._binaries / "initdb", *place, *options],
-            capture_output=True,
-            text=True,
-            cwd="/",
-        )
-        if done.returncode:
-            pytest.fail(f"initdb: {done.stderr}")
+        place = ["-D", self.folder / "data", "-U", USER, f"--pwfile={secret}"]
+        self.run(self._binaries / "initdb", *place, *options)
 
-    def start(self) -> None:
-        """Returns when it answers; does nothing where it runs."""
-        if self._process is not None:
-            return
+    def command(self) -> list[str | Path]:
         options = [part for key, value in self._options.items() for part in ("-c", f"{key}={value}")]
-        place = ["-D", self._folder / "data", "-p", str(self.port)]
-        with (self._folder / "log").open("ab") as log:
-            self._process = self._parent.submit(
-                subprocess.Popen,
-                [*_as_postgres(), self._binaries / "postgres", *place, *options],
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            ).result()
-        self._wait()
+        return [self._binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options]
 
-    def stop(self) -> None:
-        """As `pg_ctl stop -m fast`: every connection is cut."""
-        self._end(lambda process: process.send_signal(signal.SIGINT))
+    def answers(self) -> bool:
+        import psycopg
 
-    def crash(self) -> None:
-        """Every process of the server is killed at once."""
-        self._end(lambda process: os.killpg(process.pid, signal.SIGKILL))
-
-    def _end(self, ending) -> None:
-        if self._process is None:
-            return
-        ending(self._process)
-        self._process.wait(30)
-        self._process = None
+        try:
+            psycopg.connect(**self._place("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
         """One statement, beside any transaction; the rows that it gives."""
@@ -106,7 +72,7 @@ class Postgres:
 
     def seconds(self) -> float:
         """Of processors, that the server and its sessions have taken."""
-        server = psutil.Process(self._process.pid)
+        server = psutil.Process(self.process.pid)
         times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
         return sum(one.user + one.system for one in times)
 
@@ -119,38 +85,6 @@ class Postgres:
             "dbname": database,
         }
 
-    def _wait(self) -> None:
-        import psycopg
-
-        until = time.monotonic() + 30
-        while True:
-            try:
-                psycopg.connect(**self._place("postgres")).close()
-                return
-            except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    pytest.fail((self._folder / "log").read_text()[-2000:])
-                time.sleep(0.03)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def _as_postgres() -> list[str]:
-    """The server refuses to run as root; it ends with the tests, however those end."""
-    if os.getuid():
-        return ["setpriv", "--pdeathsig=INT", "--"] if shutil.which("setpriv") else []
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=INT", "--"]
-
-
-def _own(*paths: Path) -> None:
-    if not os.getuid():
-        for path in paths:
-            shutil.chown(path, "postgres", "postgres")
-
 
 def binaries_here() -> Path | None:
     """Debian keeps them out of PATH, a folder per version."""
@@ -158,21 +92,6 @@ def binaries_here() -> Path | None:
     found = shutil.which("initdb")
     places += [Path(found).resolve().parent] if found else []
     return next((place for place in places if (place / "initdb").exists()), None)
-
-
-@contextlib.contextmanager
-def serving(binaries: Path, options: Mapping[str, str] = OPTIONS) -> Iterator[Postgres]:
-    """A server that is there for as long as it is needed."""
-    # pytest's own folders are closed to other users
-    folder = Path(tempfile.mkdtemp(prefix="gridsearch-postgres-"))
-    server = Postgres(folder, binaries, options)
-    try:
-        server.make()
-        server.start()
-        yield server
-    finally:
-        server.crash()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -183,10 +102,8 @@ def postgres() -> Iterator[Postgres]:
     except ImportError:
         binaries = None
     if binaries is None:
-        if os.environ.get("REQUIRE_POSTGRES"):
-            pytest.fail(f"there is no PostgreSQL: {HOW}")
-        pytest.skip(f"there is no PostgreSQL: {HOW}")
-    with serving(binaries) as server:
+        missing("PostgreSQL", HOW, "REQUIRE_POSTGRES")
+    with serving(functools.partial(Postgres, binaries)) as server:
         yield server
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from gridsearch import store
 from gridsearch.experiment import load_experiment
 from gridsearch.search.lead import lead
 from gridsearch.search.loop import Budget
-from tests.postgres import Postgres, binaries_here, serving
+from tests.postgres import Postgres, binaries_here
+from tests.server import serving
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy"
 MANY = 8
@@ -102,7 +104,10 @@ def main(searches: Sequence[str]) -> None:
     binaries = binaries_here()
     if binaries is None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
-    with tempfile.TemporaryDirectory() as folder, serving(binaries, USUAL) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(partial(Postgres, binaries, options=USUAL)) as server,
+    ):
         lines = [("PostgreSQL", search) for search in searches] + [("SQLite", searches[0])]
         for kind, search in lines:
             runs = [

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -26,7 +27,8 @@ from gridsearch.experiment import Experiment, parse_experiment
 from gridsearch.search.proposals import propose, twin_of, wanted
 from gridsearch.store import direct, queue
 from gridsearch.store.connect import connect, rdb_of
-from tests.postgres import Postgres, binaries_here, serving
+from tests.postgres import Postgres, binaries_here
+from tests.server import serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}
 IMAGES, RUNG = 16, 8  # images of a trial, and of a rung
@@ -43,7 +45,7 @@ def main(running: int, ended: int) -> None:
     binaries = binaries_here()
     if binaries is None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
-    with serving(binaries, USUAL) as server:
+    with serving(partial(Postgres, binaries, options=USUAL)) as server:
         server.execute("CREATE DATABASE filled")
         with connect(server.url("filled")) as storage:
             study = optuna.create_study(study_name="filled", storage=storage)

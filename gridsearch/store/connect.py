@@ -10,6 +10,7 @@ from functools import partial
 import sqlalchemy
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, _CachedStorage
 from optuna.storages._rdb.models import StudyModel
+from sqlalchemy import Engine
 
 from gridsearch.errors import RunFailed
 from gridsearch.store.leading import Leading, leading
@@ -81,6 +82,7 @@ def _open_database(url: str) -> tuple[BaseStorage, Callable[[], None]]:
                 "connect_args": arguments(parse_url(url)),
             },
         )
+        _widen(storage.engine)
 
     def close() -> None:
         storage.remove_session()
@@ -102,6 +104,19 @@ def _making_tables(url: str) -> Iterator[None]:
         else:
             connection.exec_driver_sql(f"SELECT GET_LOCK('gridsearch-tables-{_TABLES}', 60)")
         yield
+
+
+def _widen(engine: Engine) -> None:
+    """Optuna's texts are MySQL's TEXT, of 64 kB: the facts of a run and the rows of its images are longer."""
+    if engine.dialect.name == "postgresql":
+        return
+    narrow = sqlalchemy.text(
+        "SELECT table_name FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() AND column_name = 'value_json' AND data_type = 'text'"
+    )
+    with engine.begin() as connection:
+        for (table,) in connection.execute(narrow).all():
+            connection.exec_driver_sql(f"ALTER TABLE `{table}` MODIFY value_json LONGTEXT")
 
 
 def replace_study(storage: BaseStorage, new: str, old: str) -> None:

@@ -14,7 +14,7 @@ from gridsearch.store import server
 from gridsearch.store.connect import connect, leading, rdb_of, replace_study
 from gridsearch.store.lost import is_lost
 from gridsearch.store.url import parse_url
-from tests.postgres import PASSWORD, free_port
+from tests.server import PASSWORD, free_port
 
 
 def test_a_study_is_kept_and_found_again(database):

@@ -18,7 +18,7 @@ from gridsearch.errors import StorageLost
 from gridsearch.store.connect import connect
 from gridsearch.store.lost import Waiting, is_lost
 from gridsearch.store.patient import Patient
-from tests.postgres import PASSWORD
+from tests.server import PASSWORD
 
 WAITING, RUNNING, COMPLETE = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE
 

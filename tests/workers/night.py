@@ -16,7 +16,7 @@ from gridsearch.gathering import rows_of
 from gridsearch.report.tables import load_results
 from gridsearch.store import read_study
 from gridsearch.store.place import VARIABLE
-from tests.postgres import Postgres
+from tests.server import Server
 from tests.test_run import settings
 
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
@@ -98,14 +98,14 @@ def _timeless(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextlib.contextmanager
-def away(postgres: Postgres, out: Path, seconds: float) -> Iterator[None]:
+def away(server: Server, out: Path, seconds: float) -> Iterator[None]:
     """The server is stopped in the middle of a run, for so long."""
 
     def go() -> None:
         wait_for(lambda: drawn(out) >= 4)
-        postgres.stop()
+        server.stop()
         time.sleep(seconds)
-        postgres.start()
+        server.start()
 
     with ThreadPoolExecutor(1) as thread:
         gone = thread.submit(go)

@@ -52,6 +52,19 @@ def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(
     assert_same_run(tmp_path / "out", whole)
 
 
+@pytest.mark.night
+def test_a_night_on_mysql_that_goes_and_comes_back_is_an_unbroken_one(
+    file, whole, mysql_database, mariadb, tmp_path
+):
+    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2, url=mysql_database)
+    with away(mariadb, tmp_path / "out", 2.0):
+        said = ended(run)
+    assert "The database is back after" in said + (tmp_path / "out" / "logs" / "worker-1.log").read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, mysql_database)
+        assert_same_run(tmp_path / "out", whole)
+
+
 @contextlib.contextmanager
 def commands_seen() -> Iterator[set[str]]:
     """The command lines of what this process begins, directly or not, as any user of the machine may see."""

@@ -10,7 +10,7 @@ import pytest
 
 from gridsearch.store.place import VARIABLE
 from tests.cli import program
-from tests.postgres import free_port
+from tests.server import free_port
 from tests.workers.night import assert_same_run, begun, ended
 from tests.workers.secrets import in_files
 

@@ -12,7 +12,7 @@ from gridsearch.search import work
 from gridsearch.store import connect
 from gridsearch.store.place import VARIABLE, Place, settle
 from tests.cli import program
-from tests.postgres import PASSWORD
+from tests.server import PASSWORD
 from tests.workers.secrets import in_files, in_text
 
 WRITTEN = quote(PASSWORD, safe="")
