@@ -12,7 +12,7 @@ from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from tests.test_run import Quiet, experiment
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.night
 
 
 def sweep(toy: Path, **render):
