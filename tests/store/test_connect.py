@@ -27,7 +27,9 @@ def test_a_study_is_kept_and_found_again(database):
     assert trial.user_attrs == {"rung 0000": {"images": []}}
 
 
-def test_all_that_come_to_an_empty_database_at_once_open_it(database):
+@pytest.mark.parametrize("kind", ["database", "mysql_database"])
+def test_all_that_come_to_an_empty_database_at_once_open_it(request, kind):
+    database = request.getfixturevalue(kind)
     at_once = threading.Barrier(4)
 
     def come(_: int) -> list:

@@ -28,18 +28,6 @@ def test_facts_and_rows_of_any_length_are_kept_and_found_again(mysql_database):
         assert study.trials[0].user_attrs == {"rung 0000": long}
 
 
-def test_all_that_come_to_an_empty_database_at_once_open_it(mysql_database):
-    at_once = threading.Barrier(4)
-
-    def come(_: int) -> list:
-        at_once.wait()
-        with connect(mysql_database) as storage:
-            return storage.get_all_studies()
-
-    with ThreadPoolExecutor(4) as hands:
-        assert list(hands.map(come, range(4))) == [[]] * 4
-
-
 def test_each_of_many_that_take_from_the_queue_has_a_trial_of_its_own(mysql_database):
     with connect(mysql_database) as storage:
         study = optuna.create_study(study_name="one", storage=storage)
