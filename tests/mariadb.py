@@ -2,14 +2,13 @@
 
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.server import PASSWORD, USER, Server, missing, serving
+from tests.server import PASSWORD, USER, Server, empty_database, missing, serving
 
 HOW = "apt-get install mariadb-server, pip install 'gridsearch[mysql]'"
 OPTIONS = [
@@ -89,10 +88,4 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.fixture
 def mysql_database(mariadb) -> Iterator[str]:
-    """The URL of an empty database; the server runs."""
-    mariadb.start()
-    name = f"d{uuid.uuid4().hex}"
-    mariadb.execute(f"CREATE DATABASE {name}")
-    yield mariadb.url(name)
-    mariadb.start()
-    mariadb.execute(f"DROP DATABASE {name}")
+    yield from empty_database(mariadb)

@@ -3,7 +3,6 @@
 import functools
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +10,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from tests.server import PASSWORD, USER, Server, missing, serving
+from tests.server import PASSWORD, USER, Server, empty_database, missing, serving
 
 HOW = "apt-get install postgresql, pip install 'gridsearch[postgres]'"
 # Small and quick. What was committed outlives a killed server, though not the machine's own end.
@@ -109,10 +108,4 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres) -> Iterator[str]:
-    """The URL of an empty database; the server runs."""
-    postgres.start()
-    name = f"d{uuid.uuid4().hex}"
-    postgres.execute(f"CREATE DATABASE {name}")
-    yield postgres.url(name)
-    postgres.start()
-    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield from empty_database(postgres, "WITH (FORCE)")

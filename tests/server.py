@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,10 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool: ...
+
+    @abstractmethod
+    def execute(self, statement: str) -> list[tuple]:
+        """One statement, beside any transaction; the rows that it gives."""
 
     def start(self) -> None:
         """Returns when it answers; does nothing where it runs."""
@@ -124,6 +129,20 @@ def serving(kind: Callable[[Path], Server]) -> Iterator[Server]:
     finally:
         server.crash()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty_database(server: Server, forced: str = "") -> Iterator[str]:
+    """The URL of an empty database, for as long as it is needed; the server runs.
+
+    Args:
+        forced: how the server is told to drop one that is in use, where it has to be.
+    """
+    server.start()
+    name = f"d{uuid.uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name}")
+    yield server.url(name)
+    server.start()
+    server.execute(f"DROP DATABASE {name} {forced}")
 
 
 def missing(what: str, how: str, required: str) -> None:

@@ -41,12 +41,14 @@ def test_all_that_come_to_an_empty_database_at_once_open_it(request, kind):
         assert list(hands.map(come, range(4))) == [[]] * 4
 
 
+@pytest.mark.parametrize("kind", [("postgres", "database"), ("mariadb", "mysql_database")])
 @pytest.mark.parametrize("wrong", ["database", "password", "port"])
-def test_a_first_connection_that_fails_says_so_at_once_without_the_password(postgres, database, wrong):
+def test_a_first_connection_that_fails_says_so_at_once_without_the_password(request, kind, wrong):
+    server, database = map(request.getfixturevalue, kind)
     url = {
-        "database": postgres.url("nowhere"),
-        "password": postgres.url("postgres", password="another secret"),
-        "port": database.replace(str(postgres.port), "1"),
+        "database": server.url("nowhere"),
+        "password": server.url(password="another secret"),
+        "port": database.replace(str(server.port), "1"),
     }[wrong]
     with pytest.raises(RunFailed, match="cannot be opened") as failed, connect(url):
         pass

@@ -9,10 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from gridsearch import store
-from gridsearch.errors import Busy, RunFailed
+from gridsearch.errors import Busy
 from gridsearch.store import queue
 from gridsearch.store.connect import connect, leading, replace_study
-from tests.server import PASSWORD
 
 
 def test_facts_and_rows_of_any_length_are_kept_and_found_again(mysql_database):
@@ -86,18 +85,3 @@ def test_a_server_that_goes_away_in_mid_use_loses_nothing(mariadb, mysql_databas
     assert [kept.user_attrs[f"rung {n:04}"]["images"] for n in range(20)] == [[n] for n in range(20)]
     assert told[0] == "The database does not answer; trying again for up to 60 s."
     assert told[1].startswith("The database is back after ")
-
-
-@pytest.mark.parametrize("wrong", ["database", "password", "port"])
-def test_a_first_connection_that_fails_says_so_at_once_without_the_password(mariadb, mysql_database, wrong):
-    url = {
-        "database": mariadb.url("nowhere"),
-        "password": mariadb.url(password="another secret"),
-        "port": mysql_database.replace(str(mariadb.port), "1"),
-    }[wrong]
-    with pytest.raises(RunFailed, match="cannot be opened") as failed, connect(url):
-        pass
-    said = str(failed.value)
-    assert "127.0.0.1" in said
-    assert PASSWORD not in said
-    assert "another" not in said
