@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-pictures train-toy clean
+.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-map docs-pictures train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -60,6 +60,9 @@ calibrate: .venv/test-installed  ## how metrics answer to blur, noise and the li
 
 docs-pictures: .venv/test-installed demo  ## draw the pictures of docs/ again, with Chromium: the report's, and what is wrong with images
 	$(BIN)/python docs/pictures.py
+
+docs-map:  ## write docs/code.md again from the modules' docstrings
+	$(PYTHON) docs/code_map.py
 
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py

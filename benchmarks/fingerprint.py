@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from gridsearch.merge.fingerprint import fingerprint
+from gridsearch.merge.engine.fingerprint import fingerprint
 
 BYTES = 2_000_000_000
 TENSORS = 600  # SDXL has 2513 in 6.9 GB

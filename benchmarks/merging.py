@@ -24,17 +24,17 @@ from torch import Tensor
 
 from benchmarks.quiet import Quiet
 from benchmarks.random_sdxl import in_a_folder
-from gridsearch.exporting import export
-from gridsearch.fixed import Fixed
-from gridsearch.merge.collapse import terms_of
-from gridsearch.merge.files import open_checkpoint
-from gridsearch.merge.live import Live, merge_live
-from gridsearch.merge.outline import merged_keys, own_keys
-from gridsearch.merge.sources import DTYPES, greatest_values, open_source
-from gridsearch.merge.staging import Held
-from gridsearch.recipe import Recipe
-from gridsearch.render.components import component_folder
-from gridsearch.units import size
+from gridsearch.base.words import size
+from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.sdxl.components import component_folder
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.engine.collapse import terms_of
+from gridsearch.merge.engine.live import Live, merge_live
+from gridsearch.merge.engine.outline import merged_keys, own_keys
+from gridsearch.merge.engine.sources import DTYPES, greatest_values, open_source
+from gridsearch.merge.engine.staging import Held
+from gridsearch.merge.export.export import export
+from gridsearch.merge.export.fixed import Fixed
 
 ROUNDS = 5  # the best of each side counts, so that a busy machine slows both
 BLOCKS = {"te": 0.2, "time": 0.3, "in": 0.4, "mid": 0.5, "out": 0.6, "IN04": 0.35, "OUT03.attention": 0.7}

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gridsearch.merge.files import TensorInfo
-from gridsearch.merge.safetensors import safetensors_head, write_safetensors
-from gridsearch.render.components import SDXL_CONFIGS
-from gridsearch.render.layout import CLIP_G, CLIP_L
-from gridsearch.render.skeleton import file_shapes
+from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.layout import CLIP_G, CLIP_L
+from gridsearch.checkpoint.sdxl.skeleton import file_shapes
+from gridsearch.merge.export.safetensors import safetensors_head, write_safetensors
 
 POSITION_IDS = CLIP_L + "embeddings.position_ids"
 LOGIT_SCALE = CLIP_G + "logit_scale"

@@ -19,12 +19,12 @@ from benchmarks.calibrate.damage import blurred, noisy
 from benchmarks.calibrate.pictures import DRAWN, line_art, photographs
 from benchmarks.calibrate.series import graded
 from gridsearch.score.band import POPULATION, band_of
-from gridsearch.score.cells import cut
 from gridsearch.score.image import read_image
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import VERDICTS
-from tests.score.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
+from gridsearch.score.xyz_grid.cut import cut
+from tests.helpers.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
 
 CLASSES = {"h": "healthy", "b": "blank", "g": "ghost", "u": "burnt", "f": "shards", "n": "noise"}
 BREAKING: dict[str, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {

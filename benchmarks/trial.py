@@ -29,18 +29,18 @@ from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
 from benchmarks.quiet import Quiet
-from gridsearch.drawing import sampling_of
-from gridsearch.experiment import Experiment, load_experiment
-from gridsearch.parents import Parents, open_parents
+from gridsearch.checkpoint.sdxl.components import component_folder
+from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.merge.parents import Parents, open_parents
 from gridsearch.render.cases import Case
-from gridsearch.render.components import component_folder
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.draw import draw
 from gridsearch.render.placement import placement
-from gridsearch.render.sampling import Sampling
-from gridsearch.render.schedulers import scheduler_for
 from gridsearch.score.image import read_image
-from gridsearch.setup import Setup, load_setup, with_references
-from gridsearch.trial import run_trial
+from gridsearch.search.trial.settings import sampling_of
+from gridsearch.search.trial.setup import Setup, load_setup, with_references
+from gridsearch.search.trial.trial import run_trial
 
 TOY = Path(__file__).parent.parent / "experiments" / "toy.toml"
 RATIOS = (0.3, 0.9, 0.6)  # of a round each; by hand there is only the last

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from gridsearch.cli import app
+from gridsearch.app.cli import app
 
 DOCS = Path(__file__).parent
 TOY = DOCS.parent / "experiments" / "toy"

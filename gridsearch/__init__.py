@@ -11,7 +11,7 @@ def __getattr__(name: str) -> object:
     """What a notebook needs, imported when it is asked for: the package itself stays light (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from gridsearch import notebook
+    from gridsearch.app import notebook
 
     return getattr(notebook, name)
 

@@ -1,5 +1,5 @@
 """`python -m gridsearch`."""
 
-from gridsearch.cli import main
+from gridsearch.app.cli import main
 
 main()

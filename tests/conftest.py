@@ -16,11 +16,15 @@ from unittest.mock import patch
 import hypothesis
 import pytest
 
-from gridsearch.cli.live_report import LiveReport
-from tests.browser import chromium, visit  # noqa: F401  fixtures
-from tests.mariadb import mariadb, mysql_database  # noqa: F401  fixtures
-from tests.postgres import database, postgres  # noqa: F401
-from tests.s3 import s3  # noqa: F401
+from gridsearch.app.cli.live_report import LiveReport
+from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
+from tests.helpers.checkpoints import save  # noqa: F401
+from tests.helpers.made_up import modes, sweep  # noqa: F401
+from tests.helpers.mariadb import mariadb, mysql_database  # noqa: F401  fixtures
+from tests.helpers.plain import plain  # noqa: F401
+from tests.helpers.postgres import database, postgres  # noqa: F401
+from tests.helpers.s3 import s3  # noqa: F401
+from tests.helpers.tied import tied_run  # noqa: F401
 
 # The same examples on every run: a test that fails on one machine fails on all.
 hypothesis.settings.register_profile("fixed", derandomize=True)

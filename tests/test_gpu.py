@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from benchmarks.leaks import experiment, watched
-from gridsearch.merge.files import open_checkpoint
-from gridsearch.merge.live import Live, merge_live
-from gridsearch.merge.sources import DTYPES, Residence, held, open_source
+from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.merge.engine.live import Live, merge_live
+from gridsearch.merge.engine.sources import DTYPES, Residence, held, open_source
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import _in_tiles, decode
+from gridsearch.render.denoise.noise import SOURCES, Noise
 from gridsearch.render.draw import draw
-from gridsearch.render.noise import SOURCES, Noise
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.render.recorder import Recorder
-from tests.render.settings import sampling
+from gridsearch.render.watch.recorder import Recorder
+from tests.helpers.settings import sampling
 
 pytestmark = [
     pytest.mark.gpu,

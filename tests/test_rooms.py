@@ -1,49 +1,183 @@
-"""The rooms keep their doors: who may import whom."""
+"""The house: which folders there are, who may import whom, and that a public name means one thing."""
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 import gridsearch
 
 ROOT = Path(gridsearch.__file__).parent
-ROOMS = ("merge", "render", "score", "search", "report", "judge")
-ALONE = ("merge", "render", "score")
+# From the ground up. A room may import from the floors below its own, never from its own floor or above.
+FLOORS = (
+    ("base",),
+    ("score", "checkpoint"),
+    ("render",),
+    ("experiment",),
+    ("merge", "results"),
+    ("search",),
+    ("report",),
+    ("app",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+APART = ("merge", "render", "score")  # joined by search/trial only
 HEAVY = ("torch", "diffusers", "transformers")
 
 
-def imports_of(file: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    names = {
+        ".".join(("gridsearch", *file.relative_to(ROOT).with_suffix("").parts)): file for file in files()
+    }
+    return {name.removesuffix(".__init__"): file for name, file in names.items()}
+
+
+def files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+def imports(name: str) -> Iterator[str]:
+    """The package's modules that a module imports, at its top or inside a function."""
+    for node in ast.walk(tree(modules()[name])):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from (alias.name for alias in node.names if alias.name in modules())
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gridsearch":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules() else node.module
+
+
+def room(name: str) -> str | None:
+    """The folder at the top that a module lies in; None for the package itself and its `__main__`."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOOR else None
+
+
+def between_rooms() -> set[tuple[str, str, str]]:
+    """Importing module, its room, imported room, wherever the two rooms differ."""
+    found = set()
+    for name in modules():
+        for other in imports(name):
+            if room(name) and room(other) and room(name) != room(other):
+                found.add((name, room(name), room(other)))
     return found
 
 
-def rooms_of(file: Path) -> set[str]:
-    parts = (name.split(".") for name in imports_of(file) if name.startswith("gridsearch."))
-    return {part[1] for part in parts} & set(ROOMS)
+def test_ten_rooms_at_most_and_no_module_beside_them(capsys):
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    loose = {path.name for path in ROOT.glob("*.py")} - {"__init__.py", "__main__.py"}
+    with capsys.disabled():
+        print(f"\nrooms {len(folders)}, loose modules {len(loose)}, import floors {len(FLOORS)}")
+    assert folders == set(FLOOR), "every folder has its floor"
+    assert len(folders) <= 10
+    assert not loose
+    assert len(FLOORS) <= 9
+
+
+def test_no_room_imports_upwards():
+    upwards = {(name, other) for name, own, other in between_rooms() if FLOOR[other] >= FLOOR[own]}
+    assert not upwards
 
 
 def test_merge_render_and_score_do_not_import_one_another():
-    for room in ALONE:
-        for file in (ROOT / room).rglob("*.py"):
-            assert rooms_of(file) <= {room}, file
+    assert not {found for found in between_rooms() if found[1] in APART and found[2] in APART}
 
 
-def test_report_imports_no_other_room():
-    for file in (ROOT / "report").rglob("*.py"):
-        assert rooms_of(file) <= {"report"}, file
+def parts_of_a_room() -> list[str]:
+    """The rooms and every folder in them, as dotted names."""
+    return sorted(name for name, file in modules().items() if file.name == "__init__.py")
 
 
-def test_nothing_but_the_command_line_prints_or_exits():
-    for file in set(ROOT.rglob("*.py")) - set((ROOT / "cli").rglob("*.py")):
-        calls = [
-            node.func for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)
-        ]
+@pytest.mark.parametrize("folder", parts_of_a_room())
+def test_what_lies_in_a_folder_imports_in_one_direction(folder):
+    """Modules and subfolders of one folder: who imports whom has no circle."""
+    depth = len(folder.split("."))
+    graph = defaultdict(set)
+    for name in modules():
+        own = name.split(".")[: depth + 1]
+        for other in imports(name):
+            theirs = other.split(".")[: depth + 1]
+            if own[:depth] == theirs[:depth] == folder.split(".") and own != theirs and depth < len(own):
+                graph[".".join(own)].add(".".join(theirs))
+    assert circle(graph) is None
+
+
+def circle(graph: dict[str, set[str]]) -> list[str] | None:
+    """The first circle in a graph; None where it has none."""
+    finished: set[str] = set()
+
+    def walk(node: str, path: list[str]) -> list[str] | None:
+        if node in path:
+            return path[path.index(node) :]
+        if node in finished:
+            return None
+        for other in sorted(graph.get(node, ())):
+            if found := walk(other, [*path, node]):
+                return found
+        finished.add(node)
+        return None
+
+    return next((found for node in sorted(graph) if (found := walk(node, []))), None)
+
+
+def test_a_circle_would_be_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) is None
+
+
+def test_every_folder_says_what_it_is():
+    silent = [name for name in parts_of_a_room() if not ast.get_docstring(tree(modules()[name]))]
+    assert not silent
+
+
+def test_the_tests_mirror_the_rooms():
+    """A folder of tests is named as the folder that it tests."""
+    here = Path(__file__).parent
+    own = {"docs", "fuzz", "helpers", "__pycache__"}
+    for folder in here.rglob("*"):
+        place = folder.relative_to(here)
+        if folder.is_dir() and place.parts[0] not in own and folder.name != "__pycache__":
+            assert (ROOT / place).is_dir(), place
+
+
+def definitions() -> dict[str, set[str]]:
+    """Public name -> the modules that define it: functions, classes, constants and type aliases."""
+    found = defaultdict(set)
+    for module, file in modules().items():
+        for node in tree(file).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names = [node.target.id]
+            else:
+                continue
+            for name in names:
+                if not name.startswith("_"):
+                    found[name].add(module)
+    return found
+
+
+def test_no_public_name_is_defined_twice():
+    twice = {name: sorted(where) for name, where in definitions().items() if len(where) > 1}
+    assert not twice
+
+
+def test_only_the_app_prints_or_exits():
+    for file in set(files()) - set((ROOT / "app").rglob("*.py")):
+        calls = [node.func for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
         names = {call.id for call in calls if isinstance(call, ast.Name)}
         assert not names & {"print", "exit", "quit"}, file
         assert "sys.exit" not in {ast.unparse(call) for call in calls}, file
@@ -57,11 +191,11 @@ def loaded_by(statement: str) -> list[str]:
 
 
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():
-    light = "cli parents report.build rescore score_files judge.pairs judge.server replay notebook"
-    light = [f"gridsearch.{name}" for name in (light + " dashboard.server").split()]
-    assert loaded_by(f"import {', '.join(light)}") == []
+    light = "app.cli merge.parents report.build search.resume.rescore score.files app.web.judge.pairs"
+    light = f"{light} app.web.judge.server app.web.dashboard.server merge.export.source app.notebook"
+    assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
     assert loaded_by("import torch") == ["torch"]  # so that the check itself can fail
 
 
-def test_who_leads_loads_nothing_that_draws():
-    assert loaded_by("import gridsearch.search.lead") == ["torch"]
+def test_the_leader_loads_nothing_that_draws():
+    assert loaded_by("import gridsearch.search.workers.leader") == ["torch"]

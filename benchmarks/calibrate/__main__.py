@@ -11,7 +11,7 @@ from benchmarks.calibrate.series import all_series
 from gridsearch.score.band import band_of
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
-from tests.score.pictures import gained, scene
+from tests.helpers.pictures import gained, scene
 
 DOCS = Path(__file__).parents[2] / "docs"
 GAINS = sorted({*np.geomspace(0.03, 4, 60).tolist(), 0.05, 0.25, 0.6, 1.0, 1.5, 2.2, 3.5})

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from tests.score.pictures import gained, to_bytes
+from tests.helpers.pictures import gained, to_bytes
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 from gridsearch.score.image import read_image
-from tests.score.pictures import grey, scene
+from tests.helpers.pictures import grey, scene
 
 # Photographs of things and people. The packages' micrographs, textures and test charts are left out:
 # no one would take one for a render that came out well.

@@ -15,7 +15,7 @@ from gridsearch.score import metrics as of
 from gridsearch.score.band import FEATURES
 from gridsearch.score.image import working_copy
 from gridsearch.score.metrics import measure
-from tests.score.pictures import scene
+from tests.helpers.pictures import scene
 
 HEAD = """# Calibration
 

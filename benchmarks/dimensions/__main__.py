@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from benchmarks.dimensions.problems import PROBLEMS, PROMPTS, Problem, drawn
-from gridsearch.search.sampler import make_sampler
+from gridsearch.search.samplers.by_name import make_sampler
 
 TRIALS = (10, 20, 40, 80, 160)
 MOST = {"gp": 40}  # its arithmetic grows with the cube of the trials: a second each here

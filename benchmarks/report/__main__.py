@@ -17,12 +17,13 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.report.large import large_run
 from benchmarks.report.page import seen
-from gridsearch.report.analysis import analyse
-from gridsearch.report.best import write_best
-from gridsearch.report.html import write_report
-from gridsearch.report.sheet_files import write_sheets
-from gridsearch.report.tables import load_results, write_tables
-from tests.browser import CHROMIUM, OPTIONS
+from gridsearch.report.csv import write_tables
+from gridsearch.report.page.html import write_report
+from gridsearch.report.sheet.files import write_sheets
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.best_json import write_best
+from gridsearch.results.tables import load_results
+from tests.helpers.browser import CHROMIUM, OPTIONS
 
 RATIOS, PROMPTS, SEEDS, SIDES = 100, 16, 2, (64, 1024)
 

@@ -9,10 +9,10 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
-from gridsearch import store
-from gridsearch.experiment import Experiment
-from tests.report.conftest import judged, model, strength
-from tests.score.pictures import gained, scene, to_bytes
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.results import store
+from tests.helpers.made_up import judged, model, strength
+from tests.helpers.pictures import gained, scene, to_bytes
 
 WORDS = "masterpiece, best quality, 1girl, city at night, rain, neon lights, reflections, <lora:detail:0.8>, "
 MODE = "v_prediction"

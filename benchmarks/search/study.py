@@ -10,11 +10,11 @@ import optuna
 from numpy.typing import NDArray
 
 from benchmarks.search.curve import Cases, Curve, Rendered, draw_cases, draw_curve, render
-from gridsearch.experiment import Experiment, parse_experiment
+from gridsearch.experiment.experiment import Experiment, parse_experiment
+from gridsearch.experiment.tables import LOOK
 from gridsearch.search.loop import Budget, Told
 from gridsearch.search.loop import search as run_search
-from gridsearch.search.race import OnRung
-from gridsearch.searching import LOOK
+from gridsearch.search.racing.rungs import OnRung
 
 STEP = 0.01
 RATIOS = tuple(round(STEP * i, 2) for i in range(round(1 / STEP) + 1))

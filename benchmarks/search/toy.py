@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.quiet import Quiet
-from gridsearch.experiment import Experiment, load_experiment
-from gridsearch.report.analysis import analyse
-from gridsearch.report.results import Results
-from gridsearch.report.tables import load_results
+from gridsearch.base.words import duration
+from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.experiment.tables import Search
+from gridsearch.experiment.values import Range
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.results import Results
+from gridsearch.results.tables import load_results
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
-from gridsearch.searching import Search
-from gridsearch.units import duration
-from gridsearch.values import Range
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy.toml"
 STEP = 0.01

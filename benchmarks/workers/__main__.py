@@ -29,12 +29,12 @@ import optuna
 from benchmarks.quiet import Quiet
 from benchmarks.workers.asleep import Crew, using
 from benchmarks.workers.counting import counting
-from gridsearch import store
-from gridsearch.experiment import load_experiment
-from gridsearch.search.lead import lead
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results import store
 from gridsearch.search.loop import Budget
-from tests.postgres import Postgres, binaries_here
-from tests.server import serving
+from gridsearch.search.workers.leader import lead
+from tests.helpers.postgres import Postgres, binaries_here
+from tests.helpers.server import serving
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy"
 MANY = 8

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-import gridsearch.setup
-import gridsearch.trial
+import gridsearch.search.trial.setup
+import gridsearch.search.trial.trial
 from benchmarks.quiet import Quiet
 from benchmarks.workers.counting import counting
-from gridsearch import store
-from gridsearch.errors import RunFailed
-from gridsearch.experiment import load_experiment
+from gridsearch.base.errors import RunFailed
+from gridsearch.experiment.experiment import load_experiment
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import Drawn
-from gridsearch.render.trace import Trace
-from gridsearch.search import work
+from gridsearch.render.watch.trace import Trace
+from gridsearch.results import store
+from gridsearch.search.workers import worker
 
 IMAGE = 1.0  # seconds
 READY = 120.0  # seconds within which all workers must have loaded
@@ -48,7 +48,7 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
         ready: released once all is loaded.
     """
     counted = counting()
-    load = work.loaded
+    load = worker.loaded
 
     began = 0.0
 
@@ -59,10 +59,10 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
         ready.release()
         return setup
 
-    work.loaded = loaded
-    gridsearch.trial.draw = gridsearch.setup.draw = sleep_and_draw
+    worker.loaded = loaded
+    gridsearch.search.trial.trial.draw = gridsearch.search.trial.setup.draw = sleep_and_draw
     with using(url), contextlib.suppress(RunFailed):
-        work.work(load_experiment(file), file, out, name, Quiet())
+        worker.work(load_experiment(file), file, out, name, Quiet())
     said.put((counted.transactions, time.process_time() - began))
 
 

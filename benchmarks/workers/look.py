@@ -23,12 +23,12 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from benchmarks.workers.counting import counting
-from gridsearch.experiment import Experiment, parse_experiment
-from gridsearch.search.proposals import propose, twin_of, wanted
-from gridsearch.store import direct, queue
-from gridsearch.store.connect import connect, rdb_of
-from tests.postgres import Postgres, binaries_here
-from tests.server import serving
+from gridsearch.experiment.experiment import Experiment, parse_experiment
+from gridsearch.results.shared import queue, sql
+from gridsearch.results.shared.connect import connect, rdb_of
+from gridsearch.search.workers.proposals import propose, twin_of, wanted
+from tests.helpers.postgres import Postgres, binaries_here
+from tests.helpers.server import serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}
 IMAGES, RUNG = 16, 8  # images of a trial, and of a rung
@@ -83,12 +83,12 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
             queue.put_back(study, new._trial_id)
 
         timed(f"a proposal of {name}", proposed, 5)
-    timed("a worker's look", lambda: (queue.orders(study), direct.waiting(study, 0, 64)), 20)
+    timed("a worker's look", lambda: (queue.orders(study), sql.waiting(study, 0, 64)), 20)
 
     def taken() -> None:
         trial = queue.take(study, "worker", None)
-        direct.keep(trial, "rung 0000", [ROW] * RUNG, dict.fromkeys(range(RUNG), 0.5))
-        direct.keep(trial, "rung 0001", [ROW] * RUNG, {})
+        sql.keep(trial, "rung 0000", [ROW] * RUNG, dict.fromkeys(range(RUNG), 0.5))
+        sql.keep(trial, "rung 0001", [ROW] * RUNG, {})
         study.tell(trial, 0.5)
 
     timed("a worker's trial, but for its drawing", taken, 8)

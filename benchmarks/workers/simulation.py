@@ -10,10 +10,10 @@ import heapq
 import random
 from dataclasses import dataclass
 
-from gridsearch.search.lead import BUSY, LATEST, SOONEST
-from gridsearch.search.proposals import depth
-from gridsearch.search.work import SOONEST as FIRST_PAUSE
-from gridsearch.store.queue import USUAL_PACE, pause_for
+from gridsearch.results.shared.queue import USUAL_PACE, pause_for
+from gridsearch.search.workers.leader import BUSY, LATEST, SOONEST
+from gridsearch.search.workers.proposals import depth
+from gridsearch.search.workers.worker import SOONEST as FIRST_PAUSE
 
 DRAWING = 80.0  # seconds of a trial: 16 images of 5 s each, SDXL on a GPU
 SPREAD = 0.2  # of it, as GPUs differ and trials stop early

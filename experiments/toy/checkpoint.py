@@ -4,9 +4,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from models import SIZE, write_json
 
-from gridsearch.merge.export import write_safetensors
-from gridsearch.merge.files import TensorInfo
-from gridsearch.render.layout import file_state_dict
+from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.sdxl.layout import file_state_dict
+from gridsearch.merge.export.checkpoint import write_safetensors
 
 
 def write_checkpoint(path, pipeline, title, prediction_type):

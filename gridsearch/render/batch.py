@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
-from gridsearch.render.guidance import calls_of
-from gridsearch.render.sampling import Sampling
+from gridsearch.render.denoise.guidance import calls_of
+from gridsearch.render.denoise.sampling import Sampling
 
 MOST = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
 SPARED = 0.85  # of the free memory of a GPU is planned with: what is freed comes back in pieces
@@ -66,3 +66,16 @@ class BatchSizes:
 
 def _kind(sampling: Sampling) -> tuple[int, int, int]:
     return sampling.width, sampling.height, calls_of(sampling)
+
+
+_WORDS = (
+    "can't allocate memory",  # the CPU's allocator
+    "not enough memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether less at once might have gone well."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)

@@ -7,10 +7,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gridsearch.render.guidance import calls_of
+from gridsearch.render.denoise.guidance import calls_of
+from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.placement import placement
-from gridsearch.render.samplers import SAMPLERS
-from gridsearch.render.sampling import Sampling
 
 # A call of small operations costs their overhead, not their arithmetic: measured with the tiny toy on a CPU.
 # No network reaches the speed of one large matrix product: SDXL in float16 on an H200 reached 0.44 of it.

@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from gridsearch.render.memory import is_out_of_memory
+from gridsearch.render.batch import is_out_of_memory
 
 TILE = 64  # latents, 512 px: SDXL's VAE itself would not cut an image of 1024 px
 

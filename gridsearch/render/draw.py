@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridsearch.render.abort import Stop
+from gridsearch.render.batch import is_out_of_memory
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows, to_uint8
-from gridsearch.render.denoise import denoise
-from gridsearch.render.encode import Conditioning, Encoded, encode, stacked, zeros_like
-from gridsearch.render.guidance import is_guided
-from gridsearch.render.memory import is_out_of_memory
+from gridsearch.render.denoise.guidance import is_guided
+from gridsearch.render.denoise.loop import denoise
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
-from gridsearch.render.preview import film, preview, rgb_map
-from gridsearch.render.recorder import NOTHING, Recorder, Watch
-from gridsearch.render.sampling import Sampling
-from gridsearch.render.schedulers import scheduler_for
-from gridsearch.render.trace import Trace
+from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like
+from gridsearch.render.watch.abort import Stop
+from gridsearch.render.watch.preview import film, preview, rgb_map
+from gridsearch.render.watch.recorder import NOTHING, Recorder, Watch
+from gridsearch.render.watch.trace import Trace
 
 MOST_TEXTS = 1000  # whose embeddings are kept, 0.3 MB each with SDXL
 

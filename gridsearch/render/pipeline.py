@@ -8,12 +8,12 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import logging
 
+from gridsearch.checkpoint.sdxl.components import check_loaded, component_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.layout import Piece, file_views
+from gridsearch.checkpoint.sdxl.skeleton import check_file
 from gridsearch.render.batch import BatchSizes
-from gridsearch.render.components import check_loaded, component_folder, load_tokenizers
-from gridsearch.render.encode import Encoded
-from gridsearch.render.layout import Piece, file_views
 from gridsearch.render.placement import DTYPES, Placement
-from gridsearch.render.skeleton import check_file
+from gridsearch.render.prompt.encode import Encoded
 
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
 TINY_UNET = 50_000_000

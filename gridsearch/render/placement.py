@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

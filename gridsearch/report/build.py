@@ -2,14 +2,14 @@
 
 import filelock
 
-from gridsearch.errors import RunFailed
-from gridsearch.report.analysis import analyse
-from gridsearch.report.answer import Answer
-from gridsearch.report.best import write_best
-from gridsearch.report.html import write_report
-from gridsearch.report.results import Results
-from gridsearch.report.sheet_files import write_sheets
-from gridsearch.report.tables import write_tables
+from gridsearch.base.errors import RunFailed
+from gridsearch.report.csv import write_tables
+from gridsearch.report.page.html import write_report
+from gridsearch.report.sheet.files import write_sheets
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.analysis.best_json import write_best
+from gridsearch.results.results import Results
 
 LOCK = ".report.lock"  # a run refreshes its report while another program may make it too
 

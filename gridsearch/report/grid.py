@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gridsearch.errors import BadInput
-from gridsearch.report.answer import Answer, Slice
-from gridsearch.report.labels import metric_text, one_line, parameter_text, slice_text, value_text
-from gridsearch.report.results import Results
-from gridsearch.report.stops import Stop, stop_of
-from gridsearch.report.trials import is_projection, main_parameter, split_slices
+from gridsearch.base.errors import BadInput
+from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
+from gridsearch.results.analysis.answer import Answer, Slice
+from gridsearch.results.analysis.trials import is_projection, main_parameter, split_slices
+from gridsearch.results.results import Results
 
 CaseKey = tuple[str, int]
 
@@ -29,6 +29,14 @@ class Case:
     @property
     def key(self) -> CaseKey:
         return self.prompt_id, self.seed
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where and why an image was not drawn to its end."""
+
+    where: str  # "stopped at step 8 of 20"
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -276,3 +284,38 @@ def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
 
 def _number(value: object) -> float:
     return math.nan if pd.isna(value) else float(value)
+
+
+def evenly(count: int, most: int, kept: int | None) -> list[int]:
+    """At most `most` of so many places, ascending: both ends, `kept`, and evenly spaced ones between."""
+    last = count - 1
+    if count <= most:
+        return list(range(count))
+    chosen = {round(i * last / (most - 1)) for i in range(most)}
+    if kept is not None and kept not in chosen:  # in the place of its neighbour
+        chosen = chosen - {min(chosen - {0, last}, key=lambda i: abs(i - kept))} | {kept}
+    return sorted(chosen)
+
+
+def stop_of(row: Any) -> Stop | None:
+    """Of a row of the images; None where it was drawn to its end, or nothing is known of that."""
+    if not isinstance(row.stopped, str):
+        return None
+    made = int(row.unet_calls)
+    where = f"stopped at step {made} of {made + int(row.unet_calls_saved)}"
+    return Stop(where, one_line(row.stopped_because))
+
+
+def savings_text(images: pd.DataFrame) -> str:
+    """How many images early abort stopped, and its share of the UNet calls; empty where it saved nothing.
+
+    Images of an earlier version, which did not count calls, are left out.
+    """
+    counted = images.dropna(subset=["unet_calls", "unet_calls_saved"])
+    saved, made = counted["unet_calls_saved"].sum(), counted["unet_calls"].sum()
+    if not saved:
+        return ""
+    share = saved / (made + saved)
+    percent = f"{share:.0%}" if share >= 0.005 else "under 1%"
+    stopped = int((counted["unet_calls_saved"] > 0).sum())
+    return f"Early abort stopped {stopped} of {len(counted)} images and saved {percent} of the UNet calls."

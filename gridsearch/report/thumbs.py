@@ -17,11 +17,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from gridsearch.errors import BadInput
-from gridsearch.files import not_through_a_link
-from gridsearch.pictures import opened
+from gridsearch.base.errors import BadInput
+from gridsearch.base.files import not_through_a_link
+from gridsearch.base.pictures import opened
+from gridsearch.results.store.paths import KEPT
 
-KEPT = ".thumbnails"  # in the results folder; may be removed at any time
 ROOM = 15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
 # longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
 BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 112: 4_300, 96: 3_400, 64: 1_700}

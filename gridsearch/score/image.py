@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gridsearch.pictures import opened
+from gridsearch.base.pictures import opened
 
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
 STRIP = 1024 * 1024  # pixels that are converted at once
@@ -18,7 +18,7 @@ def read_image(path: str | Path) -> np.ndarray:
     Transparency is laid over white, grey is repeated into three channels, 16 bits keep their upper 8.
 
     Raises:
-        BadInput: no such file, not a picture, damaged, or too large (see `gridsearch.pictures`).
+        BadInput: no such file, not a picture, damaged, or too large (see `gridsearch.base.pictures`).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures, the limit here is stricter; of bad EXIF data

@@ -11,7 +11,7 @@ from math import isnan, nan, pi, sqrt
 import numpy as np
 from scipy import ndimage
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 from gridsearch.score.image import working_copy
 
 CLIPPED_LOW, CLIPPED_HIGH = 8, 247  # a channel value at or beyond these counts as clipped

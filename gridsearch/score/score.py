@@ -6,7 +6,7 @@ defect    = distance pressed below OK_CAP, where the verdict is "ok"
           = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import hypot, nan, sqrt
 
 import numpy as np
@@ -88,3 +88,14 @@ def dial(metrics: Metrics, band: Band) -> float:
 def _pressed(distance: float, limit: float) -> float:
     """Of slope 1 at 0 and below the limit everywhere, so that no difference is ever lost to a cap."""
     return limit * distance / (limit + distance)
+
+
+def score_row(score: Score) -> dict:
+    """What is thought of an image."""
+    judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
+    return judged | asdict(score.metrics)
+
+
+def number(stored: float | None) -> float:
+    """A number as it was before it was stored: an undefined one is None there."""
+    return float("nan") if stored is None else stored

@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gridsearch.disk import picture_bytes
-from gridsearch.failures import Stamp, named, require_free, require_unchanged, stamps
+import optuna
+
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.search.disk.estimate import most_bytes, picture_bytes
+from gridsearch.search.disk.quota import ended, keep_room
 from gridsearch.search.listener import Listener
-from gridsearch.search.race import Evaluate, OnRung
-from gridsearch.search.upkeep import note_failures
-from gridsearch.setup import Setup
-from gridsearch.trial import run_trial
+from gridsearch.search.racing.rungs import Evaluate, OnRung
+from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
+from gridsearch.search.trial.setup import Setup
+from gridsearch.search.trial.standard import failure_notes
+from gridsearch.search.trial.trial import run_trial
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,27 @@ def forget(setup: Setup) -> None:
     """Whatever is in place already is made anew: what is drawn once more is, from its very beginning."""
     setup.live.holds.clear()
     setup.renderer.encoded.clear()
+
+
+def note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:
+    """Say of each scorer once what it has no value for; `noted` are those that were said of before."""
+    for name, text in failure_notes(rows).items():
+        if name not in noted:
+            noted.add(name)
+            listener.note(text)
+
+
+def make_room(study: optuna.Study, out: Path, experiment: Experiment, times: int = 1) -> None:
+    """Keep the folder within what the experiment allows it, before images are drawn.
+
+    Args:
+        times: how often all cases are drawn before the next call.
+
+    Raises:
+        RunFailed: there is no room for them.
+    """
+    settings = experiment.images
+    if settings.full is None and settings.most is None:
+        return
+    coming = most_bytes(experiment.render, experiment.prompt) * times
+    keep_room(out, ended(study.get_trials(deepcopy=False)), settings, coming)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gridsearch.errors import GridsearchError
-from gridsearch.outcome import Outcome
+from gridsearch.base.errors import GridsearchError
 from gridsearch.render.cases import Case
 from gridsearch.score.score import Score
+from gridsearch.search.trial.outcome import Outcome
 
 if TYPE_CHECKING:  # they import this
     from gridsearch.search.checks import Check

@@ -3,22 +3,23 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch import store
-from gridsearch.errors import GridsearchError, MustStop, RunFailed
-from gridsearch.experiment import Experiment
-from gridsearch.failures import require_some_luck
-from gridsearch.outcome import Outcome
-from gridsearch.search.pruner import Racing, best_of
-from gridsearch.search.race import LAST_STEP, Evaluate, run_cases, stopped_value
-from gridsearch.search.sampler import make_sampler
-from gridsearch.search.space import grid, main_parameter, suggest
-from gridsearch.search.window_sampler import WindowSampler
+from gridsearch.base.errors import BadInput, GridsearchError, MustStop, RunFailed
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.results import store
+from gridsearch.search.racing.pruner import Racing, best_of
+from gridsearch.search.racing.rungs import LAST_STEP, Evaluate, run_cases, stopped_value
+from gridsearch.search.samplers.by_name import make_sampler
+from gridsearch.search.samplers.space import grid, main_parameter, suggest
+from gridsearch.search.samplers.window_sampler import WindowSampler
+from gridsearch.search.trial.failures import require_some_luck
+from gridsearch.search.trial.outcome import Outcome
 
 RECENT = 5  # trials that say how long the next will take
 
@@ -255,3 +256,21 @@ def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
 
 def tidied(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: store.tidy(value) for name, value in parameters.items()}
+
+
+def deadline(hours: float | None, until: str | None) -> float | None:
+    """The earlier of both limits, in `time.time()` seconds."""
+    limits = []
+    if hours is not None:
+        limits.append(time.time() + hours * 3600)
+    if until is not None:
+        try:
+            clock = datetime.strptime(until, "%H:%M")
+        except ValueError:
+            raise BadInput(
+                f"{until!r} is no time of day.", where="--until", fix="Write it as 07:30."
+            ) from None
+        now = datetime.now()
+        end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        limits.append((end if end > now else end + timedelta(days=1)).timestamp())
+    return min(limits, default=None)

@@ -8,21 +8,28 @@ from pathlib import Path
 
 import optuna
 
-from gridsearch import store
-from gridsearch.dependence import dependent_notes, require_dependent
-from gridsearch.drawing import DRAWING, provenance, usual_notes
-from gridsearch.experiment import Experiment
-from gridsearch.judging import Standard, opened
-from gridsearch.parents import Parents, identify, identify_extras, open_parents, require_mode, warnings_about
-from gridsearch.prompt_notes import foreign_settings
-from gridsearch.render.components import component_folder, folder_digest
+from gridsearch.checkpoint.sdxl.components import component_folder, folder_digest
+from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.merge.parents import (
+    Parents,
+    identify,
+    identify_extras,
+    open_parents,
+    require_mode,
+    warnings_about,
+)
+from gridsearch.render.cases import cases_of
 from gridsearch.render.placement import placement
-from gridsearch.search.extent import require_disk
-from gridsearch.search.grow import grown, has_grown, order_of
+from gridsearch.results import store
+from gridsearch.search.disk.estimate import Disk, disk_of
 from gridsearch.search.listener import Listener
-from gridsearch.search.order import drawing_order, held_out_notes, held_out_prompts
-from gridsearch.search.same import require_same_run
-from gridsearch.search.space import planned_trials, require_suits
+from gridsearch.search.racing.order import drawing_order, held_out_notes, held_out_prompts
+from gridsearch.search.resume.grow import grown, has_grown, order_of
+from gridsearch.search.resume.same_run import require_same_run
+from gridsearch.search.samplers.space import planned_trials, require_suits
+from gridsearch.search.trial.settings import DRAWING, provenance, usual_notes
+from gridsearch.search.trial.standard import Standard, opened
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
 
@@ -123,3 +130,24 @@ def _facts(
         order=[case.id for case in order],
         held_out=held_out,
     )
+
+
+def counted(experiment: Experiment, trials: int) -> tuple[int, int, int]:
+    """A trial's cases, the held-out ones, and the images that check what was found."""
+    apart = held_out_prompts(experiment.prompt, experiment.search)
+    all_cases = cases_of(experiment.prompt)
+    held_out = sum(case.prompt_id in apart for case in all_cases)
+    cases = len(all_cases) - held_out
+    return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
+
+
+def require_disk(experiment: Experiment, folder: Path) -> Disk:
+    """What the run will take of the disk.
+
+    Raises:
+        BadInput: that is more than is free, or than its own cap.
+    """
+    trials = planned_trials(experiment)
+    cases, held_out, checks = counted(experiment, trials)
+    references = (cases + held_out) * len(experiment.reference_models())
+    return disk_of(experiment, folder, trials, cases, references, checks)

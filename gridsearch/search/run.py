@@ -6,27 +6,25 @@ from pathlib import Path
 
 import optuna
 
-from gridsearch import store
-from gridsearch.ends import parent_fingerprint
-from gridsearch.errors import MustStop
-from gridsearch.experiment import Experiment
-from gridsearch.failures import named
-from gridsearch.gathering import rows_of
-from gridsearch.judging import idle_notes
-from gridsearch.merge.sources import Residence
-from gridsearch.search.alarms import alarming
-from gridsearch.search.checks import REPEAT, orders, queue_checks, run_checks
-from gridsearch.search.enough import narrow_enough
-from gridsearch.search.evaluate import Easel, easel, evaluation, forget
+from gridsearch.base.errors import MustStop
+from gridsearch.base.words import size
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.merge.engine.sources import Residence
+from gridsearch.merge.weights import adapter_notes
+from gridsearch.results import store
+from gridsearch.results.store.artifacts import rows_of
+from gridsearch.search.checks import REPEAT, alarming, orders, queue_checks, run_checks
+from gridsearch.search.disk.cleanup import sweep
+from gridsearch.search.evaluate import Easel, easel, evaluation, forget, make_room, note_failures
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
-from gridsearch.search.race import Evaluate
-from gridsearch.search.upkeep import make_room, note_failures
-from gridsearch.setup import Setup, draw_references, load_setup, with_references
-from gridsearch.sweep import sweep
-from gridsearch.units import size
-from gridsearch.weights import adapter_notes
+from gridsearch.search.racing.rungs import Evaluate
+from gridsearch.search.stop import narrow_enough
+from gridsearch.search.trial.failures import named
+from gridsearch.search.trial.fingerprints import parent_fingerprint
+from gridsearch.search.trial.setup import Setup, draw_references, load_setup, with_references
+from gridsearch.search.trial.standard import idle_notes
 
 TAKEN = "Leave it to that one; or stop it, and give the same command again."
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsearch import store
-from gridsearch.cli import terminal
-from gridsearch.errors import GridsearchError
+from gridsearch.app.cli import terminal
+from gridsearch.base.errors import GridsearchError
+from gridsearch.results import store
 
 
 def error_of(failing: Callable[[], object]) -> str:
@@ -31,7 +31,7 @@ def notes_of(notes: list[str]) -> str:
 
 
 def no_vocabulary(_folder: Path, monkeypatch) -> str:
-    from gridsearch.render import vocabulary
+    from gridsearch.checkpoint.sdxl import vocabulary
 
     for place in ("_from_packages", "_from_hub_cache", "_from_hub"):
         monkeypatch.setattr(vocabulary, place, lambda: None)
@@ -48,8 +48,8 @@ def two_runs_in_a_folder(folder: Path, _monkeypatch) -> str:
 
 
 def too_little_memory(_folder: Path, _monkeypatch) -> str:
-    from gridsearch.merge.sources import Residence
-    from gridsearch.plan import Memory, _require_memory
+    from gridsearch.merge.engine.sources import Residence
+    from gridsearch.search.plan import Memory, _require_memory
 
     gpu = Memory(7_500_000_000, 6_000_000_000, 1, 2, Residence("mapped", 1, True))
     return error_of(lambda: _require_memory(gpu))
@@ -58,7 +58,7 @@ def too_little_memory(_folder: Path, _monkeypatch) -> str:
 def memory_ran_out(folder: Path, _monkeypatch) -> str:
     import torch
 
-    from gridsearch.failures import named
+    from gridsearch.search.trial.failures import named
 
     def draw() -> None:
         with named(folder):
@@ -68,7 +68,7 @@ def memory_ran_out(folder: Path, _monkeypatch) -> str:
 
 
 def models_do_not_fit(_folder: Path, _monkeypatch) -> str:
-    from gridsearch.merge.sources import Residence
+    from gridsearch.merge.engine.sources import Residence
     from gridsearch.search.run import residence_notes
 
     return notes_of(residence_notes(Residence("mapped", 13_880_000_000, False)))
@@ -77,14 +77,14 @@ def models_do_not_fit(_folder: Path, _monkeypatch) -> str:
 def a_broken_file(folder: Path, _monkeypatch) -> str:
     import torch
 
-    from gridsearch.merge.sources import greatest_value
+    from gridsearch.merge.engine.sources import greatest_value
 
     weight, key = torch.tensor([1.0, torch.nan]), "model.diffusion_model.out.2.weight"
     return error_of(lambda: greatest_value(weight, folder / "evo.safetensors", key))
 
 
 def disk_full(folder: Path, _monkeypatch) -> str:
-    from gridsearch.failures import require_free
+    from gridsearch.search.trial.failures import require_free
 
     return error_of(lambda: require_free(folder, 10**18))
 
@@ -92,7 +92,7 @@ def disk_full(folder: Path, _monkeypatch) -> str:
 def database_gone(_folder: Path, _monkeypatch) -> str:
     from sqlalchemy.exc import OperationalError
 
-    from gridsearch.store.lost import Waiting
+    from gridsearch.results.shared.retry import Waiting
 
     waiting = Waiting()
     waiting.end()  # it is not waited for here
@@ -106,7 +106,7 @@ def database_gone(_folder: Path, _monkeypatch) -> str:
 def three_in_a_row(_folder: Path, _monkeypatch) -> str:
     from optuna.trial import TrialState, create_trial
 
-    from gridsearch.failures import MEMORY, require_some_luck
+    from gridsearch.search.trial.failures import MEMORY, require_some_luck
 
     attrs = {store.REASON: "The memory is too small for one image at a time.", "failure": MEMORY}
     trial = create_trial(state=TrialState.FAIL, user_attrs=attrs)

@@ -13,7 +13,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from gridsearch.experiment import parse_experiment
+from gridsearch.experiment.experiment import parse_experiment
 from tests.docs.pages import REPOSITORY
 
 TOY = REPOSITORY / "experiments" / "toy"

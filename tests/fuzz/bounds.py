@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from gridsearch.errors import GridsearchError
+from gridsearch.base.errors import GridsearchError
 
 SECONDS = 5.0
 WAIT = 60  # seconds on the clock, for a busy machine

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gridsearch.judge.server import bare_png
-from gridsearch.prompt_files import prompts_in
-from gridsearch.render.infotext import parameters_of, read_parameters
+from gridsearch.app.web.judge.server import bare_png
+from gridsearch.experiment.prompt_files import prompts_in
+from gridsearch.render.pictures.infotext import parameters_of, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
-from gridsearch.score.cells import cut
+from gridsearch.score.files import score_files
 from gridsearch.score.image import read_image
-from gridsearch.score_files import score_files
+from gridsearch.score.xyz_grid.cut import cut
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
-from tests.score.pictures import scene
+from tests.helpers.pictures import scene
 from tests.score.test_hostile import _with_sums
 from tests.score.test_image import png
 

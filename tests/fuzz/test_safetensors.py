@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from gridsearch.errors import BadInput
-from gridsearch.inspection import described, open_any
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import ITEM_BYTES, open_checkpoint
+from gridsearch.checkpoint.inspect import described, open_any
+from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import open_adapter
-from gridsearch.merge.files import ITEM_BYTES, open_checkpoint
+from gridsearch.merge.engine.sources import greatest_values, open_source
+from gridsearch.merge.export.record import read_record
+from gridsearch.merge.export.source import open_merge
 from gridsearch.merge.mecha.read import read_mecha
-from gridsearch.merge.record import read_record
-from gridsearch.merge.sources import greatest_values, open_source
-from gridsearch.parents import open_parents
-from gridsearch.recipe import Recipe
-from gridsearch.replay import open_merge
+from gridsearch.merge.parents import open_parents
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
-from tests.merge.conftest import SDXL_KEYS
-from tests.merge.test_adapters import PLACES
+from tests.helpers.checkpoints import SDXL_KEYS
+from tests.merge.adapters.test_adapters import PLACES
 
 UP, DOWN = torch.ones(2, 1), torch.ones(1, 2)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch.errors import BadInput, GridsearchError
+from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.report.build import build
-from gridsearch.report.tables import load_results
+from gridsearch.results.tables import load_results
 from tests.fuzz.bounds import ALL, inputs
-from tests.report.stored import stored_run
+from tests.helpers.stored import stored_run
 
 WRONG = [
     None,

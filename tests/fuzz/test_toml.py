@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch import prompt_files
-from gridsearch.errors import BadInput
-from gridsearch.experiment import load_experiment
-from gridsearch.prompt_files import prompts_in
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment import prompt_files
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.experiment.prompt_files import prompts_in
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
 

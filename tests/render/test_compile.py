@@ -10,7 +10,7 @@ from gridsearch.render.cases import Case
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from tests.render.settings import sampling
+from tests.helpers.settings import sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
 

@@ -21,13 +21,13 @@ from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampl
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import to_uint8
+from gridsearch.render.denoise.noise import SOURCES, Brownian, CpuRandn
+from gridsearch.render.denoise.philox import CudaRandn
 from gridsearch.render.draw import draw
-from gridsearch.render.noise import SOURCES, Brownian, CpuRandn
-from gridsearch.render.philox import CudaRandn
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from tests import warm
-from tests.render.settings import sampling
+from tests.helpers import warm
+from tests.helpers.settings import sampling
 
 CASES = [Case("p1", "a circle", "", 101), Case("p2", "a star", "", 7), Case("p3", "a heart", "", 101)]
 

@@ -6,11 +6,11 @@ import torch
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows
+from gridsearch.render.denoise.schedulers import SCHEDULERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.render.schedulers import SCHEDULERS
-from tests.render.settings import sampling
+from tests.helpers.settings import sampling
 
 CASES = [Case(f"p{seed}", "a circle", "", seed) for seed in range(1, 8)]
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from gridsearch.report.analysis import analyse
-from gridsearch.report.cells import pictures_of, strip
-from gridsearch.report.comparer import comparer
-from gridsearch.report.fragment import fragment
 from gridsearch.report.grid import build_grid
-from tests.report.conftest import make_results, results_of
+from gridsearch.report.page.cells import pictures_of, strip
+from gridsearch.report.page.comparer import comparer
+from gridsearch.report.page.fragment import fragment
+from gridsearch.results.analysis.analyse import analyse
+from tests.helpers.made_up import make_results, results_of
 
 
 def drawn_twice(folder):

@@ -7,17 +7,16 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gridsearch.cli import terminal
-from gridsearch.outcome import Outcome
-from gridsearch.report.analysis import analyse
-from gridsearch.report.best import best_dict
+from gridsearch.app.cli import terminal
 from gridsearch.report.build import build
-from gridsearch.report.grid import Picture
-from gridsearch.report.html import report_html
-from gridsearch.report.stops import savings_text, stop_of
-from gridsearch.report.tables import load_results
+from gridsearch.report.grid import Picture, savings_text, stop_of
+from gridsearch.report.page.html import report_html
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.best_json import best_dict
+from gridsearch.results.tables import load_results
 from gridsearch.search.loop import Told
-from tests.report.stored import NEW, PROVENANCE, WHY, stored_run
+from gridsearch.search.trial.outcome import Outcome
+from tests.helpers.stored import NEW, PROVENANCE, WHY, stored_run
 
 # 4 of 20 images stop after 8 of 20 calls: 4 * 12 of 20 * 20 calls are saved
 SAVED = "Early abort stopped 4 of 20 images and saved 12% of the UNet calls."

@@ -5,8 +5,9 @@ import os
 import pytest
 
 from gridsearch.report import thumbs
-from gridsearch.report.thumbs import KEPT, thumbnails
-from tests.report.conftest import picture, save
+from gridsearch.report.thumbs import thumbnails
+from gridsearch.results.store.paths import KEPT
+from tests.helpers.made_up import picture, save
 
 
 @pytest.fixture

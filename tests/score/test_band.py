@@ -7,7 +7,7 @@ import pytest
 
 from gridsearch.score.band import FEATURES, POPULATION, band_of, deviation, excess
 from gridsearch.score.metrics import measure
-from tests.score.pictures import scene
+from tests.helpers.pictures import scene
 
 REFERENCES = [measure(scene(128, seed)) for seed in range(8)]
 

@@ -10,7 +10,7 @@ from benchmarks.calibrate.pictures import drawn, line_art, photographs
 from benchmarks.calibrate.series import graded
 from benchmarks.scores import auc, made_pictures
 from gridsearch.score.metrics import measure
-from tests.score.pictures import scene
+from tests.helpers.pictures import scene
 
 PHOTOGRAPHS, DRAWN = photographs(), drawn()
 

@@ -9,7 +9,7 @@ from PIL import Image
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.metrics import measure
 from gridsearch.score.score import score
-from tests.score.pictures import KEPT, LABELS, REFERENCE, cells, needs_grids
+from tests.helpers.pictures import KEPT, LABELS, REFERENCE, cells, needs_grids
 
 FAMILY = {
     "h": {"ok"},

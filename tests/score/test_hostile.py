@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.score.files import ERROR, score_files
 from gridsearch.score.image import read_image
 from gridsearch.score.score import DEFECT_CAP
 from gridsearch.score.verdict import VERDICTS
-from gridsearch.score_files import ERROR, score_files
-from tests import warm
-from tests.score.pictures import scene
+from tests.helpers import warm
+from tests.helpers.pictures import scene
 from tests.score.test_image import png
 
 PICTURE = scene(64, 20)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 from gridsearch.score.image import WORKING_SIDE, read_image, working_copy
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)

@@ -7,12 +7,12 @@ from re import fullmatch
 import numpy as np
 import pytest
 
-from gridsearch.outcome import Outcome
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.metrics import UNDEFINED, measure
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
 from gridsearch.score.verdict import VERDICTS, usable_reference
-from tests.score.pictures import gained, grey, scene
+from gridsearch.search.trial.outcome import Outcome
+from tests.helpers.pictures import gained, grey, scene
 
 SIZES = (64, 512)
 BANDS = {size: band_of([measure(scene(size, seed)) for seed in range(8)]) for size in SIZES}

@@ -3,10 +3,10 @@
 import optuna
 import pytest
 
-from gridsearch.errors import RunFailed
-from gridsearch.outcome import Outcome
-from gridsearch.search.alarms import alarming
+from gridsearch.base.errors import RunFailed
+from gridsearch.search.checks import alarming
 from gridsearch.search.loop import Told
+from gridsearch.search.trial.outcome import Outcome
 
 STEP = {"name": "merged", "models": ["a", ["b", "c"]], "ratio": {"low": 0.0, "high": 1.0}}
 SETTINGS = {"merge": [STEP]}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from gridsearch import store
-from gridsearch.errors import RunFailed
-from gridsearch.experiment import parse_experiment
+from gridsearch.base.errors import RunFailed
+from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.results import store
 from gridsearch.search.loop import Budget, enqueue_missing, search
-from gridsearch.search.space import planned_trials
+from gridsearch.search.samplers.space import planned_trials
 
 
 def experiment(high=1.0, **search_table):

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
+from gridsearch.checkpoint.sdxl.adapter_names import PARTS, Place, spellings, split
 from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_floats
 from gridsearch.merge.adapters.deltas import BIAS_KINDS, KINDS, Kind
-from gridsearch.merge.adapters.names import PARTS, Place, spellings, split
 from gridsearch.merge.adapters.scale import peft_config, scale_of
-from gridsearch.merge.files import Checkpoint, open_checkpoint
-from gridsearch.merge.sources import FileSource, open_source
+from gridsearch.merge.engine.sources import FileSource, open_source
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import FLOATS, Checkpoint
+from gridsearch.checkpoint.sdxl.adapter_names import PARTS, UNSUPPORTED, Place, model_of
+from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
 from gridsearch.merge.adapters.deltas import Kind, fits, shape_of
-from gridsearch.merge.adapters.names import PARTS, UNSUPPORTED, Place, model_of
-from gridsearch.merge.architecture import ADAPTERS, architecture
-from gridsearch.merge.files import FLOATS, Checkpoint
 
 _NO_CHECKPOINT = (*ADAPTERS, "no model that is known here")
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 
 MOST_ALPHA = 1e30  # float32 has an end, and Python's whole numbers have none
 METADATA_KEY = "lora_adapter_metadata"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 
 STOCK = {"cos_eps": 1e-6}
 MEDIAN = {"eps": 1e-6, "maxiter": 100, "ftol": 1e-20}

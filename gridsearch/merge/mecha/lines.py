@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
 
 VERSION = "version 0.1.0"
 MOST_BYTES = 1_000_000

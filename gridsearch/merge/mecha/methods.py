@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput, nearest
 from gridsearch.merge.mecha.arguments import MEDIAN, METHODS, STOCK, bound
 from gridsearch.merge.mecha.nodes import (
     ALL_BLOCKS,
@@ -23,7 +23,6 @@ from gridsearch.merge.mecha.nodes import (
     filled,
     new_step,
 )
-from gridsearch.nearest import nearest
 
 _CONVERSIONS = ("convert_singleton", "convert_sdxl_blocks_to_sgm")
 

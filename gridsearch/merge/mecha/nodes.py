@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gridsearch.blocks import BLOCKS, VAE
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.blocks import BLOCKS, VAE
 
 VAE_BLOCK = "VAE"  # sd-mecha's name of it; here it is a pattern
 ALL_BLOCKS = frozenset((*BLOCKS, VAE_BLOCK))
@@ -33,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A merge step: its method and numbers as `gridsearch.steps` has them.
+    """A merge step: its method and numbers as `gridsearch.experiment.steps` has them.
 
     Attributes:
         absent: the blocks that its ratio leaves out; sd-mecha leaves them out of the file.

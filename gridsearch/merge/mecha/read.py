@@ -10,7 +10,9 @@ from typing import Any
 
 import pydantic
 
-from gridsearch.errors import BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.recipe import MERGED, Components, Recipe
+from gridsearch.experiment.steps import MergeStep
 from gridsearch.merge.mecha.lines import Argument, Instruction, Reference, instructions, read_text
 from gridsearch.merge.mecha.methods import call, left_out
 from gridsearch.merge.mecha.nodes import (
@@ -25,8 +27,6 @@ from gridsearch.merge.mecha.nodes import (
     as_selectors,
     steps_of,
 )
-from gridsearch.recipe import MERGED, Components, Recipe
-from gridsearch.steps import MergeStep
 
 MOST_STEPS = 1_000
 MOST_MODELS = 500

@@ -1,0 +1,66 @@
+"""The command line, the only place that prints or exits. Heavy packages are imported inside the command that
+needs them.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+# Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
+# OpenMP reads this once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# numpy's threads know no such policy, and a report's matrices are small: with one thread they take half of
+# the processor's time, and wait for no core on which something is drawn. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# transformers says at every import that torchvision is missing; nothing here needs it.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from typer.exceptions import TyperException
+
+from gridsearch.app.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
+from gridsearch.app.cli.app import app
+from gridsearch.app.cli.documents import error_dict, failure_dict
+from gridsearch.app.cli.events import show_event
+from gridsearch.base.errors import GridsearchError
+
+NAME = "gridsearch"  # also where it is run as a module: what completion is installed for
+
+
+def main() -> None:
+    """Run the program; a named error becomes one to four lines and its exit code.
+
+    With --json it is the last document of the output as well, mistakes in the command itself among them.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
+    try:
+        if "--json" in sys.argv:
+            _run_for_programs()
+        else:
+            app(prog_name=NAME)
+    except GridsearchError as error:
+        if debug:
+            raise
+        terminal.show_error(error)
+        sys.exit(error.exit_code)
+
+
+def _run_for_programs() -> None:
+    try:
+        sys.exit(app(prog_name=NAME, standalone_mode=False))
+    except GridsearchError as error:
+        _show_failure(error_dict(error))
+        raise
+    except TyperException as error:
+        _show_failure(failure_dict(error.format_message(), error.exit_code))
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def _show_failure(failure: Mapping[str, Any]) -> None:
+    """A line among a run's events, a document where there is no other."""
+    if "run" in sys.argv[1:2]:
+        show_event("error", error=failure)
+    else:
+        terminal.show_json({"error": failure})

@@ -1,0 +1,71 @@
+"""Before the run: `plan`, `inspect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridsearch.app.cli import completion, terminal
+from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, app
+from gridsearch.app.cli.crew import hands_asked
+from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
+from gridsearch.app.cli.stored import checked, default_folder
+
+
+@app.command(
+    epilog="Examples: gridsearch plan experiments/toy.toml --time    "
+    "gridsearch plan experiments/toy.toml --workers auto"
+)
+def plan(
+    experiment_file: ExperimentFile,
+    out: NewFolder = None,
+    time: Annotated[bool, typer.Option("--time", help="Draw one image, to know how long it takes.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything that can be checked without rendering, and say what the run will do."""
+    experiment = checked(experiment_file)
+    folder = out or default_folder(experiment.name)
+    with terminal.Progress(shown=not as_json) as progress:
+        progress.loading()
+        from gridsearch.search.plan import ALONE, make_plan
+
+        hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
+        made = make_plan(experiment, folder, time, progress, hands)
+    if as_json:
+        terminal.show_json(plan_dict(made, folder))
+    else:
+        terminal.show_plan(made)
+
+
+@app.command(
+    epilog="Examples: gridsearch inspect models/*.safetensors    "
+    "gridsearch inspect my-model.safetensors --json"
+)
+def inspect(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT...", autocompletion=completion.checkpoints)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a checkpoint file or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
+
+    Where the prediction type was read is said too, and what says otherwise. Several files are also put
+    side by side.
+    """
+    from gridsearch.checkpoint.inspect import cut, described, open_any
+
+    opened = [open_any(path) for path in checkpoints]
+    found = []
+    with terminal.Progress(shown=not as_json) as progress:
+        for checkpoint in opened:
+            name, rows = cut(str(checkpoint.path)), described(checkpoint, progress.hashing)
+            found.append((name, rows))
+            if not as_json:
+                terminal.show_checkpoint(name, rows)
+    if as_json:
+        terminal.show_json(
+            {"checkpoints": [checkpoint_dict(*one) for one in zip(opened, found, strict=True)]}
+        )
+    elif len(found) > 1:
+        terminal.show_side_by_side(found)

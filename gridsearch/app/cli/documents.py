@@ -1,0 +1,132 @@
+"""What the commands found, as documents for programs: `--json`. gridsearch/schemas says what is in them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gridsearch.base.errors import GridsearchError
+
+
+def error_dict(error: GridsearchError) -> dict[str, Any]:
+    """What its lines say, each by its name."""
+    named = {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}
+    return {name: text if text is None else str(text) for name, text in named.items()} | {
+        "exit_code": error.exit_code
+    }
+
+
+def plan_dict(plan: Any, folder: Path) -> dict[str, Any]:
+    """Sizes in bytes, times in seconds."""
+    predictions = plan.parents.predictions
+    return {
+        "name": plan.experiment.name,
+        "folder": str(folder),
+        "models": {
+            name: {
+                "path": str(checkpoint.path),
+                "bytes": checkpoint.bytes,
+                "dtypes": list(checkpoint.dtypes),
+                "prediction_type": predictions[name].type,
+                "prediction_type_source": predictions[name].source,
+            }
+            for name, checkpoint in plan.parents.checkpoints.items()
+        },
+        "searched": {name: _values(values) for name, values in plan.searched.items()},
+        "sampler": plan.experiment.search.sampler,
+        "trials": {"fewest": plan.fewest, "most": plan.trials},
+        "images": {
+            "most": plan.images,
+            "per_trial": plan.cases,
+            "held_out": plan.held_out,
+            "references": plan.references,
+            "checks": plan.checks,
+        },
+        "workers": {"number": plan.hands.workers, "gpus": len(plan.hands.gpus)},
+        "seconds": {"fewest": plan.fewest_seconds, "most": plan.seconds, "from": plan.seconds_from},
+        "disk": {
+            "needed": plan.disk.total,
+            "free": plan.disk.free,
+            "most": plan.disk.most,
+            "there": plan.disk.there,
+            "trials_in_full": plan.disk.full,
+            "parts": plan.disk.parts(),
+        },
+        "memory": {"needed": plan.memory.host, "free": plan.memory.host_free},
+        "device_memory": {"needed": plan.memory.device, "free": plan.memory.device_free},
+        "settings": [dict(row) for row in plan.settings],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _values(values: Any) -> dict[str, Any]:
+    """A list of values, or a range of them."""
+    if isinstance(values, tuple):
+        return {"values": list(values)}
+    return {"low": values.low, "high": values.high, "step": values.step}
+
+
+def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
+    """A file or a folder. `shown` are its name and what people are told of it.
+
+    What a stranger wrote into the file stands in `rows`, printable and cut.
+    """
+    from gridsearch.checkpoint.diffusers_folder import Folder
+    from gridsearch.checkpoint.inspect import read_prediction
+
+    said = dict(shown[1])
+    is_folder = isinstance(opened, Folder)
+    prediction = opened.prediction if is_folder else read_prediction(opened)
+    files = [file for part in opened.weights.values() for file in part] if is_folder else [opened]
+    return {
+        "path": str(opened.path),
+        "layout": said["layout"],
+        "architecture": said.get("architecture", said.get("pipeline")),
+        "bytes": sum(file.bytes for file in files),
+        "tensors": sum(len(file.tensors) for file in files),
+        "sha256": None if is_folder else said["SHA-256"],
+        "short_hash": said.get("A1111 hash"),
+        "prediction": {
+            "type": prediction.type,
+            "source": prediction.source,
+            "zero_terminal_snr": prediction.zero_terminal_snr,
+            "conflicts": list(prediction.conflicts),
+        }
+        if "prediction type" in said
+        else None,
+        "can_be_merged": said.get("can be merged") == "yes",
+        "rows": [{"label": label.strip(), "value": value} for label, value in shown[1]],
+    }
+
+
+def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """What a folder holds: `best` is best.json, null where no trial has ended."""
+    from gridsearch.results.analysis.best_json import best_dict
+
+    return {
+        "folder": str(results.folder),
+        "notes": list(notes),
+        "best": None if answer is None else best_dict(results, answer),
+    }
+
+
+def scores_dict(scored: Any, bad: int) -> dict[str, Any]:
+    """Scores of any images. `bad` files have the verdict `error`."""
+    from gridsearch.results.analysis.best_json import plain
+
+    rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
+    return {"images": plain(rows), "notes": list(scored.notes), "bad": bad}
+
+
+def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> dict[str, Any]:
+    """A file that was written; a recipe has neither hash nor log."""
+    return {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "sha256": sha256,
+        "log": None if log is None else str(log),
+    }
+
+
+def failure_dict(what: str, exit_code: int) -> Mapping[str, Any]:
+    """A mistake in the command itself."""
+    return {"what": what, "where": None, "why": None, "fix": None, "exit_code": exit_code}

@@ -1,0 +1,1 @@
+"""Pages on this machine for its own browser: the judge and the dashboard."""

@@ -1,0 +1,192 @@
+"""Which pairs of pictures to show: two tied leaders, the same prompt and seed, each picture pair once."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.base.errors import BadInput
+from gridsearch.base.pictures import opened
+from gridsearch.render.pictures.infotext import reduced_from
+from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.analysis.trials import counted, is_partial, split_slices
+from gridsearch.results.results import Results
+from gridsearch.results.store.paths import within
+
+MOST = 5  # trials in a session: twenty pairs show each of the ten couples of five twice
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is compared, and what the person should know of that; the note may be empty."""
+
+    trials: tuple[int, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures of one case, as they stand on the page."""
+
+    first: int  # the trial on the left
+    second: int
+    prompt_id: str
+    prompt: str
+    seed: int
+    left: Path
+    right: Path
+
+
+# -- who is compared
+
+
+def contest(results: Results, answer: Answer, named: Sequence[int] = ()) -> Contest:
+    """The tied leaders; the best and its neighbours where nothing ties; or the trials that were named.
+
+    Raises:
+        BadInput: there are not two trials to compare.
+    """
+    whole = _whole(results)
+    if named:
+        return Contest(_known(results, whole, named), "")
+    if answer.best is None:
+        raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+    best = answer.best.trial
+    lucky = answer.unmasked and answer.unmasked.trial  # told apart by other prompts
+    tied = [trial for trial in whole["trial"] if trial in answer.tied and trial != lucky]
+    if tied:
+        many = f"{len(tied) + 1} trials tie; the best and the next {MOST - 1} by rank are shown."
+        return Contest((best, *tied)[:MOST], many if len(tied) >= MOST else "")
+    beside = _beside(results, answer)
+    if not beside:
+        raise BadInput(
+            "There is only one trial to look at.", where=results.folder, fix="Draw more trials first."
+        )
+    return Contest(
+        (best, *beside),
+        "No other trial ties with the best, so its neighbours are shown: what you say is reported, and does "
+        "not change the recommendation.",
+    )
+
+
+def _whole(results: Results) -> pd.DataFrame:
+    """The trials that may win, best first."""
+    trials = counted(results)
+    if trials.empty:
+        return trials
+    return trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
+
+
+def _known(results: Results, whole: pd.DataFrame, named: Sequence[int]) -> tuple[int, ...]:
+    trials = tuple(dict.fromkeys(named))
+    there = sorted(whole["trial"]) if len(whole) else []
+    if wrong := [trial for trial in trials if trial not in there]:
+        raise BadInput(
+            f"Trial {wrong[0]} cannot be shown.",
+            where=results.folder,
+            why="it is not complete, or another one has its values",
+            fix=f"There are {', '.join(map(str, there)) or 'none yet'}.",
+        )
+    if len(trials) < 2:
+        raise BadInput("Two trials are needed to make a pair.", where="--trials", fix="Give it again.")
+    return trials
+
+
+def _beside(results: Results, answer: Answer) -> tuple[int, ...]:
+    """The trials next to the best: along its curve, or by distance where there is none."""
+    if answer.neighbours:
+        return tuple(near.trial for near in answer.neighbours[:2])
+    whole = _whole(results)
+    for _, rows in split_slices(results, whole):
+        places = rows["trial"].tolist()
+        if answer.best.trial in places:
+            at = places.index(answer.best.trial)
+            return tuple(places[i] for i in (at - 1, at + 1) if 0 <= i < len(places))
+    return ()
+
+
+# -- what is shown
+
+
+def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int) -> tuple[Pair, ...]:
+    """Up to `wanted` pairs, the least judged couple of trials first, and of its cases the least shown one.
+
+    What earlier sessions asked counts too. Equal pictures are not asked. Which of equals is taken, and who
+    stands left, is drawn from `seed`.
+    """
+    rng = np.random.default_rng(seed)
+    open_cases = _open_cases(results, trials)
+    couples = Counter({couple: 0 for couple in open_cases})
+    shown, prompts = Counter(), Counter()
+    for row in results.judgements.itertuples():
+        couple = tuple(sorted((row.first, row.second)))
+        couples[couple] += 1
+        shown[couple, row.prompt_id, row.seed] += 1
+    pairs = []
+    while len(pairs) < wanted and (left := [couple for couple in open_cases if open_cases[couple]]):
+        couple = _least(left, lambda couple: couples[couple], rng)
+        case = _least(
+            list(open_cases[couple]),
+            lambda case, couple=couple: (shown[couple, *case], prompts[couple, case[0]], prompts[case[0]]),
+            rng,
+        )
+        prompt, *drawn = open_cases[couple].pop(case)
+        if _same(*drawn):
+            continue
+        files = [file for file, _ in drawn]
+        couples[couple] += 1
+        prompts[couple, case[0]] += 1
+        prompts[case[0]] += 1
+        turned = slice(None, None, -1 if rng.integers(2) else 1)
+        pairs.append(Pair(*couple[turned], case[0], prompt, case[1], *files[turned]))
+    return tuple(pairs)
+
+
+def _least(items: list, key, rng: np.random.Generator):
+    """One with the least key, by lot."""
+    least = min(map(key, items))
+    among = [item for item in items if key(item) == least]
+    return among[rng.integers(len(among))]
+
+
+def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[tuple, tuple]]:
+    """Couple of trials -> case -> its prompt, and each one's file and digest, where both are whole."""
+    images = results.images[results.images["trial"].isin(trials)]
+    files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
+    prompts = {}
+    for row in images.to_dict("records"):
+        file = within(results.folder, str(row["file"]))
+        if file is not None and file.is_file() and not _is_small(file):
+            case = (row["prompt_id"], int(row["seed"]))
+            prompts[case] = str(row["prompt"])
+            files.setdefault(case, {})[int(row["trial"])] = (file, row.get("digest"))
+    return {
+        couple: {
+            case: (prompts[case], drawn[couple[0]], drawn[couple[1]])
+            for case, drawn in files.items()
+            if set(couple) <= set(drawn)
+        }
+        for couple in combinations(sorted(trials), 2)
+    }
+
+
+def _is_small(file: Path) -> bool:
+    """Whether it is kept smaller than it was drawn, which a person would see at once."""
+    with suppress(BadInput):  # whatever is wrong with it is said when it is shown
+        return reduced_from(file) is not None
+    return False
+
+
+def _same(a: tuple[Path, object], b: tuple[Path, object]) -> bool:
+    """Whether two pictures are equal, pixel for pixel; an earlier version kept no digests."""
+    if isinstance(a[1], str) and isinstance(b[1], str):
+        return a[1] == b[1]
+    if a[0] == b[0]:
+        return True
+    with opened(a[0]) as one, opened(b[0]) as other:
+        return one.size == other.size and one.convert("RGB").tobytes() == other.convert("RGB").tobytes()

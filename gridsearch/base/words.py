@@ -1,0 +1,73 @@
+"""Numbers, sizes and times as text."""
+
+import math
+import numbers
+
+
+def size(count: float) -> str:
+    """Bytes: `6.94 GB`, `12.3 MB`."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds: `3 h 20 min`, `4 min`, `40 s`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def value_text(value: object) -> str:
+    """A parameter's value: a ratio with two to four decimals (0.60, 0.625), other numbers short."""
+    if not is_number(value):
+        return str(value)
+    if not math.isfinite(value):
+        return "–"
+    if abs(value) > 1 or isinstance(value, numbers.Integral):
+        return f"{value:.5g}"
+    text = f"{value:.4f}"
+    return text[:-2] + text[-2:].rstrip("0")
+
+
+def metric_text(value: object) -> str:
+    """A measured number with three significant figures; a dash where there is none."""
+    if value is None or (is_number(value) and not math.isfinite(value)):
+        return "–"
+    if not is_number(value):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def parameter_text(name: str) -> str:
+    """A parameter's name as one says it: `ratio`, `cfg`, `second ratio`, `merged ratio [IN04]`."""
+    step, is_step, part = name.removeprefix("render.").partition(".")
+    if not is_step:
+        return step
+    number, is_one_of_many, of = part.partition(".")
+    return f"{step} {number} [{of}]" if is_one_of_many else f"{step} {number}"
+
+
+def setting_text(name: str, value: object) -> str:
+    """One searched setting in a few words: `v_prediction`, `cfg 4`."""
+    if name.endswith("prediction_type"):
+        return str(value)
+    short = f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
+    return f"{parameter_text(name)} {short}"
+
+
+def slice_text(settings: dict) -> str:
+    """The name of a slice: its settings, joined. Empty where nothing but the main parameter is searched."""
+    return ", ".join(setting_text(name, value) for name, value in settings.items() if value is not None)
+
+
+def one_line(text: object) -> str:
+    """Prompts hold line breaks and tabs; a label does not."""
+    return " ".join(str(text).split())
+
+
+def shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

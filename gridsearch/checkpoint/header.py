@@ -1,0 +1,221 @@
+"""What a checkpoint file is, read from its header alone: no weight is loaded, no pickle is opened."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors import SafetensorError, safe_open
+
+from gridsearch.base.errors import BadInput
+
+# Bytes an element, by safetensors' dtype names.
+ITEM_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
+# Parsed, a header takes up to thirty times its bytes: a small file may have a small one only.
+SMALL_HEADER_BYTES, HEADER_SHARE = 4_000_000, 1 / 16
+MOST_TENSORS = 20_000  # SDXL has 2,515
+MOST_BRACKETS = 3 * MOST_TENSORS + 100_000  # three of a tensor, and some in the metadata's texts
+LONGEST_KEY = 500  # characters; real ones have less than 150
+MOST_SIDES = 64  # of a tensor, as torch has it
+LARGEST = 2**63 - 1
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as the header describes it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+
+    @property
+    def merges(self) -> bool:
+        """Whether arithmetic on it makes sense: integers and empty markers are copied, never blended."""
+        return self.dtype in FLOATS and self.bytes > 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A safetensors file: its keys with dtype and shape, and its metadata."""
+
+    path: Path
+    bytes: int
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes of the merging weights, the most frequent first."""
+        found = [info.dtype for info in self.tensors.values() if info.merges]
+        return tuple(sorted(set(found), key=found.count, reverse=True))
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read a safetensors header.
+
+    Raises:
+        BadInput: the file is missing, is a folder or a pickle, is truncated or is not safetensors.
+    """
+    try:
+        return _opened(path)
+    except OSError as error:
+        raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+
+
+def _opened(path: Path) -> Checkpoint:
+    if path.is_dir():
+        raise _folder(path)
+    if not path.is_file():
+        raise BadInput(
+            "There is no such checkpoint.",
+            where=path,
+            fix="Check the path; in an experiment file it is relative to that file.",
+        )
+    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
+        raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(8)
+        try:
+            header, data_bytes = _header(file, int.from_bytes(first, "little"), size)
+            found = _checked(path, size, header, data_bytes)
+            _require_alike(path)
+        except (ValueError, RecursionError, SafetensorError) as error:
+            raise _not_safetensors(path, first, str(error)) from None
+    return found
+
+
+def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
+    """The header as JSON, and how many bytes of weights follow it.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
+        raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
+    if header_bytes > SMALL_HEADER_BYTES + HEADER_SHARE * size:
+        raise ValueError(f"a header of {header_bytes:,} bytes is too large for a file of {size:,}")
+    raw = file.read(header_bytes)
+    if raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+        raise ValueError(f"the header has more in it than {MOST_TENSORS:,} tensors")
+    return json.loads(raw.decode(), object_pairs_hook=_once), size - 8 - header_bytes
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is there twice, two readers may see different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("the header has a key twice")
+    return found
+
+
+def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
+    """The checkpoint that a header describes.
+
+    Raises:
+        ValueError: it is no header.
+        BadInput: there are fewer weights than it says.
+    """
+    if not isinstance(header, dict):
+        raise ValueError("the header is no table")
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("the header's metadata are no table of texts")
+    if len(header) > MOST_TENSORS:
+        raise ValueError(f"the header has {len(header):,} tensors; {MOST_TENSORS:,} are allowed")
+    tensors, needed = {}, 0
+    for key, entry in header.items():
+        tensors[key], end = _tensor(key, entry)
+        needed = max(needed, end)
+    if needed > data_bytes:
+        missing = f"{needed - data_bytes:,} of {needed:,} bytes of weights are missing"
+        raise BadInput(f"The checkpoint is truncated: {missing}.", where=path, fix=AGAIN)
+    return Checkpoint(path, size, tensors, metadata)
+
+
+def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
+    """A tensor, and where it ends."""
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise ValueError(f"{key[:80]!r} is no name of a tensor")
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+        raise ValueError(f"{key[:80]!r} is not described")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in ITEM_BYTES:
+        raise ValueError(f"{key[:80]!r} has the unknown dtype {entry['dtype']!r:.20}")
+    shape, offsets = _counts(entry["shape"]), _counts(entry["data_offsets"])
+    if shape is None or offsets is None or len(offsets) != 2:
+        raise ValueError(f"{key[:80]!r} has no shape or no place")
+    info = TensorInfo(entry["dtype"], shape)
+    if offsets[1] - offsets[0] != info.bytes:
+        raise ValueError(f"{key[:80]!r} has impossible offsets")
+    return info, offsets[1]
+
+
+def _counts(numbers: Any) -> tuple[int, ...] | None:
+    """A few whole numbers from 0 up; None for what is none. True is a whole number to Python."""
+    if not isinstance(numbers, list) or len(numbers) > MOST_SIDES:
+        return None
+    fine = all(type(number) is int and 0 <= number <= LARGEST for number in numbers)
+    return tuple(numbers) if fine else None
+
+
+def _require_alike(path: Path) -> None:
+    """Whether the library that will read the weights takes the header too: it is the stricter one.
+
+    Raises:
+        SafetensorError: it does not.
+    """
+    with safe_open(path, framework="numpy"):
+        pass
+
+
+def require_name(path: Path) -> None:
+    """Refuse a model whose name has another ending: diffusers would take the file for a pickle."""
+    if path.suffix != ENDING:
+        raise BadInput(
+            f"A model's file has a name that ends in {ENDING}.", where=path, fix=f"Rename it: *{ENDING}."
+        )
+
+
+# -- what it is instead
+
+
+PICKLE = "is a pickle, which can run code when it is opened"
+SAFE_VERSION = "Use the .safetensors version of the model."
+AGAIN = "Download or copy the file again."
+
+# How files begin that are met under the name of a checkpoint.
+BEGINNINGS = {
+    b"\x80": (f"{PICKLE}, under another name", SAFE_VERSION),
+    b"PK\x03\x04": ("is a zip, most likely of a pickle as torch.save writes it", SAFE_VERSION),
+    b"GGUF": ("is a GGUF file, whose weights are quantised and cannot be merged", SAFE_VERSION),
+    b"version ": ("is a Git LFS pointer and not the model itself", "Fetch the model: git lfs pull."),
+    b"<": ("is a web page and not a model", "Download it again; the site may want you to log in first."),
+}
+
+
+def _not_safetensors(path: Path, first: bytes, why: str) -> BadInput:
+    for beginning, (what, fix) in BEGINNINGS.items():
+        if first.startswith(beginning):
+            return BadInput(f"This file {what}.", where=path, fix=fix)
+    return BadInput("This is not a safetensors file.", where=path, why=why, fix=AGAIN)
+
+
+def _folder(path: Path) -> BadInput:
+    if not (path / "model_index.json").is_file():
+        return BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
+    return BadInput(
+        "This is a diffusers folder; what is merged are single files.",
+        where=path,
+        fix="Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors.",
+    )

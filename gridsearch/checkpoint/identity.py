@@ -1,0 +1,95 @@
+"""Who a file is: its SHA-256, remembered between runs.
+
+Hashing a checkpoint of 7 GB takes the better part of a minute, and most runs merge the files of yesterday.
+"""
+
+import hashlib
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from gridsearch.base.files import cache_folder
+
+# A file system may stamp two writes with the same time; one that is older than this has a time of its own.
+# https://git-scm.com/docs/racy-git
+SETTLED_NS = 2_000_000_000
+
+_TABLE = """CREATE TABLE IF NOT EXISTS hashes (
+    device TEXT, inode TEXT, size TEXT, mtime_ns TEXT, sha256 TEXT,
+    PRIMARY KEY (device, inode, size, mtime_ns)
+)"""
+_RECALL = "SELECT sha256 FROM hashes WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?"
+_REMEMBER = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
+
+
+def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
+    """The file's SHA-256 in hex. `advance` is told the bytes of each block read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+            advance(len(block))
+    return digest.hexdigest()
+
+
+def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
+    """The same, without reading a file again that is still as it was.
+
+    What is remembered is in the user's cache folder, by the file's device, inode, size and time of change.
+    `advance` is told the whole size at once where the hash is known.
+    """
+    before = path.stat()
+    if known := _recall(before):
+        advance(before.st_size)
+        return known
+    settled = time.time_ns() - before.st_mtime_ns >= SETTLED_NS
+    sha256 = sha256_of(path, advance)
+    if settled and _state(path.stat()) == _state(before):
+        _ask(_REMEMBER, *_state(before), sha256)
+    return sha256
+
+
+def short_hash(sha256: str) -> str:
+    """The ten hex digits by which A1111 names a model."""
+    return sha256[:10]
+
+
+# -- the cache
+
+
+def _state(stat: os.stat_result) -> tuple[str, ...]:
+    """What tells a file from its later self. As text: an inode may be more than SQLite's integers hold."""
+    return tuple(map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)))
+
+
+def _recall(stat: os.stat_result) -> str | None:
+    rows = _ask(_RECALL, *_state(stat))
+    known = str(rows[0][0]) if rows else ""
+    return known if re.fullmatch("[0-9a-f]{64}", known) else None
+
+
+def _ask(statement: str, *values: str) -> list[tuple]:
+    """Run a statement on the cache. Whatever is wrong with the cache, the answer is that nothing is known."""
+    try:
+        path = cache_folder() / "hashes.db"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _run(path, statement, values)
+        except sqlite3.OperationalError:  # busy, read-only or full: left as it is
+            return []
+        except sqlite3.DatabaseError:  # damaged: begun anew
+            for part in (path, path.with_name(path.name + "-journal")):
+                part.unlink(missing_ok=True)
+            return _run(path, statement, values)
+    except (OSError, RuntimeError, sqlite3.Error):
+        return []
+
+
+def _run(path: Path, statement: str, values: tuple[str, ...]) -> list[tuple]:
+    with closing(sqlite3.connect(path, timeout=2)) as database, database:
+        database.execute(_TABLE)
+        return database.execute(statement, values).fetchall()

@@ -1,0 +1,162 @@
+"""What a checkpoint file or a diffusers folder is, in rows of words.
+
+What strangers wrote into a file is shown printable and cut: it may be megabytes, and may hold codes that
+a terminal would obey.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gridsearch.base.errors import BadInput
+from gridsearch.base.words import size
+from gridsearch.checkpoint.diffusers_folder import Folder, is_diffusers_folder, open_folder
+from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
+from gridsearch.checkpoint.identity import cached_sha256, short_hash
+from gridsearch.checkpoint.prediction import DEFAULT, Prediction, prediction_of, read_prediction
+from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, require_sdxl, stray_keys
+
+SHOWN_LETTERS = 200  # of a value
+SHOWN_LINES = 16  # of a recipe
+MOST_RECIPE = 20_000  # characters; indented, one that is nested can be a thousand times as long
+SHOWN_ENTRIES = 40  # of the metadata
+SHOWN_KEYS = 3
+RECIPES = ("sd_merge_recipe", "sd_merge_models")
+RANKS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")  # rank x inputs
+
+Hashing = Callable[[str, int], Callable[[int], None]]
+Row = tuple[str, str]
+
+
+def open_any(path: Path) -> Checkpoint | Folder:
+    """Raises BadInput for what is neither a safetensors file nor a diffusers folder."""
+    return open_folder(path) if is_diffusers_folder(path) else open_checkpoint(path)
+
+
+def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:
+    """Labels and words. `hashing(name, bytes)` gives who is told the bytes of that file as they are read."""
+    if isinstance(opened, Folder):
+        return _folder_rows(opened, hashing)
+    return _checkpoint_rows(opened, hashing)
+
+
+# -- a single file
+
+
+def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
+    kind = architecture(checkpoint)
+    sha256 = cached_sha256(checkpoint.path, hashing(checkpoint.path.name, checkpoint.bytes))
+    prediction = read_prediction(checkpoint)
+    rows = [("layout", layout_of(kind)), ("architecture", kind)]
+    if kind in ADAPTERS:
+        rows += _adapter_rows(checkpoint)
+    if kind not in ADAPTERS or prediction.source != DEFAULT:
+        rows += _prediction_rows(prediction, "marker key ztsnr")
+    rows += [
+        ("size", f"{size(checkpoint.bytes)}, {len(checkpoint.tensors):,} tensors"),
+        ("dtypes", _dtypes(checkpoint)),
+        ("SHA-256", sha256),
+        ("A1111 hash", short_hash(sha256)),
+    ]
+    if "SDXL" in kind:
+        rows.append(("stray keys", _some(stray_keys(checkpoint))))
+    rows.append(("can be merged", _can_be_merged(checkpoint)))
+    return rows + _metadata_rows(checkpoint.metadata)
+
+
+def _can_be_merged(checkpoint: Checkpoint) -> str:
+    try:
+        require_sdxl(checkpoint)
+        prediction_of(checkpoint)
+    except BadInput as error:
+        return f"no: {error.lines[0]}"
+    return "yes"
+
+
+def layout_of(kind: str) -> str:
+    if kind in ADAPTERS:
+        return "single file"
+    return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys"
+
+
+def _adapter_rows(checkpoint: Checkpoint) -> list[Row]:
+    shapes = {key: info.shape for key, info in checkpoint.tensors.items() if key.endswith(RANKS)}
+    ranks = sorted({shape[0] for shape in shapes.values() if shape})
+    modules = len({key.removesuffix(end) for key in shapes for end in RANKS if key.endswith(end)})
+    if not ranks:
+        return []
+    return [
+        ("rank", f"{ranks[0]}" if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"),
+        ("modules", f"{modules:,}"),
+    ]
+
+
+def _prediction_rows(prediction: Prediction, zero_snr_source: str) -> list[Row]:
+    rows = [("prediction type", f"{prediction.type} ({prediction.source})")]
+    if prediction.conflicts:
+        rows.append(("but", "; ".join(prediction.conflicts)))
+    said = f"yes ({zero_snr_source})" if prediction.zero_terminal_snr else "no"
+    return [*rows, ("zero terminal SNR", said)]
+
+
+def _dtypes(*files: Checkpoint) -> str:
+    counts = Counter(info.dtype for file in files for info in file.tensors.values())
+    return ", ".join(f"{dtype} x {count:,}" for dtype, count in counts.most_common()) or "none"
+
+
+def _some(keys: tuple[str, ...]) -> str:
+    if not keys:
+        return "none"
+    more = ", ..." if len(keys) > SHOWN_KEYS else ""
+    return f"{len(keys):,}: {', '.join(cut(key) for key in keys[:SHOWN_KEYS])}{more}"
+
+
+# -- a folder
+
+
+def _folder_rows(folder: Folder, hashing: Hashing) -> list[Row]:
+    rows = [("layout", "diffusers folder"), ("pipeline", cut(folder.pipeline))]
+    rows += _prediction_rows(folder.prediction, folder.prediction.source)
+    for name, kind in folder.classes.items():
+        files = folder.weights.get(name, ())
+        amount = f", {size(sum(file.bytes for file in files))}, {_dtypes(*files)}" if files else ""
+        rows.append((cut(name, 60), f"{cut(kind)}{amount}"))
+        for file in files:
+            sha256 = cached_sha256(file.path, hashing(f"{name}/{file.path.name}", file.bytes))
+            rows += [("  file", cut(file.path.name)), ("  SHA-256", sha256)]
+    return rows
+
+
+# -- metadata
+
+
+def _metadata_rows(metadata: Mapping[str, str]) -> list[Row]:
+    shown = sorted(metadata)[:SHOWN_ENTRIES]
+    rows = [("metadata", f"{len(metadata):,} entries" if metadata else "none")]
+    rows += [(f"  {cut(key, 60)}", _value(key, metadata[key])) for key in shown]
+    if len(metadata) > len(shown):
+        rows.append(("  ...", f"and {len(metadata) - len(shown):,} more"))
+    return rows
+
+
+def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The first entries, printable and cut: what is kept of a stranger's metadata."""
+    return {cut(key, 60): cut(metadata[key]) for key in sorted(metadata)[:SHOWN_ENTRIES]}
+
+
+def _value(key: str, value: str) -> str:
+    if key in RECIPES and len(value) <= MOST_RECIPE:
+        try:
+            lines = json.dumps(json.loads(value), indent=2, ensure_ascii=False).splitlines()
+        except (ValueError, RecursionError):
+            return cut(value)
+        more = [f"... ({len(lines):,} lines)"] if len(lines) > SHOWN_LINES else []
+        return "\n".join([cut(line) for line in lines[:SHOWN_LINES]] + more)
+    return cut(value)
+
+
+def cut(text: str, letters: int = SHOWN_LETTERS) -> str:
+    """The beginning of a text, with every code that a terminal would obey spelt out."""
+    note = f"... ({len(text):,} characters)" if len(text) > letters else ""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:letters]) + note

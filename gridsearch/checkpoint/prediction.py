@@ -1,0 +1,136 @@
+"""What a checkpoint predicts, where that was read, and who says otherwise."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import Checkpoint
+from gridsearch.checkpoint.sdxl.recognise import EDM_MARKERS
+
+TYPES = ("epsilon", "v_prediction")
+DEFAULT = "default: nothing in the file says otherwise"
+
+SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
+SIDECAR_BRACKETS = 200  # the time for nested ones grows with the square of their number
+
+_SPELLINGS = {
+    "epsilon": ("epsilon", "eps", "eps_pred", "epsilon_prediction"),
+    "v_prediction": ("v_prediction", "v", "v_pred", "vpred"),
+    # str(None) is what a program writes that has nothing to say.
+    "": ("", "none", "null"),
+}
+_MEANING = {spelling: meaning for meaning, spellings in _SPELLINGS.items() for spelling in spellings}
+
+# SDXL's own configs name a class in place of a parameterization; A1111 reads them so.
+# https://github.com/Stability-AI/generative-models, sgm/modules/diffusionmodules/denoiser_scaling.py
+_SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction", "EDMScaling": "edm"}
+
+
+def reaches_zero_snr(prediction_type: str) -> bool:
+    """Whether a prediction of this type means anything where no signal is left.
+
+    x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0; x0 = alpha x - sigma v is not.
+    """
+    return prediction_type == "v_prediction"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction type, where it was read, and which lesser sources say otherwise, in words."""
+
+    type: str
+    source: str
+    zero_terminal_snr: bool
+    conflicts: tuple[str, ...] = ()
+
+
+def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
+    """The prediction type; `override` is what the experiment file says.
+
+    Raises:
+        BadInput: something in or beside the file says that it predicts neither epsilon nor v. A word that
+            is not known here must not become epsilon in silence, so only `override` outweighs it.
+    """
+    if not override:
+        for source, said in _sayings(checkpoint):
+            if said not in TYPES:
+                raise BadInput(
+                    f"This model predicts neither epsilon nor v: {_phrase(source, said)}.",
+                    where=checkpoint.path,
+                    fix='Leave it out; or, if that is wrong, say prediction_type = "epsilon" or '
+                    '"v_prediction" beside its path in the experiment file.',
+                )
+    return read_prediction(checkpoint, override)
+
+
+def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
+    """The same for a file that is looked at and not merged: the type may be any word.
+
+    Precedence: experiment file, sidecar YAML, marker keys, modelspec, epsilon. The marker keys `v_pred` and
+    `ztsnr` are what ComfyUI, A1111 and Forge read.
+    """
+    sayings = [("experiment file", override)] if override else []
+    sayings += _sayings(checkpoint)
+    source, taken = sayings[0] if sayings else (DEFAULT, "epsilon")
+    conflicts = tuple(_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken)
+    return Prediction(taken, source, "ztsnr" in checkpoint.tensors, conflicts)
+
+
+def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
+    """Source and type of everything in and beside the file that says one, the weightiest first."""
+    if said := meaning(_sidecar_parameterization(checkpoint.path.with_suffix(".yaml"))):
+        yield "sidecar YAML", said
+    for marker in EDM_MARKERS:
+        if marker in checkpoint.tensors:
+            yield f"marker key {marker}", "edm"
+            break
+    if "v_pred" in checkpoint.tensors:
+        yield "marker key v_pred", "v_prediction"
+    # The spec's name, and the one that ComfyUI's checkpoint saver writes.
+    for key in ("modelspec.prediction_type", "modelspec.predict_key"):
+        if said := meaning(checkpoint.metadata.get(key)):
+            yield key, said
+
+
+def _phrase(source: str, said: str) -> str:
+    return f"{source} says {said}" if source.startswith("modelspec.") else f"the {source} says {said}"
+
+
+def meaning(said: Any) -> str:
+    """`epsilon` or `v_prediction` where that is meant, nothing for nothing, else the word itself.
+
+    It comes from a stranger's file and goes to the terminal: only its printable beginning is kept.
+    """
+    word = str(said or "").strip().lower().replace("-", "_").replace(" ", "_")
+    printable = "".join(letter for letter in word[:40] if letter.isprintable())
+    return _MEANING.get(word, printable or "something unreadable")
+
+
+def _sidecar_parameterization(path: Path) -> str | None:
+    """What an A1111 sidecar says: `parameterization`, or SDXL's scaling class; other YAML says nothing.
+
+    All its values are read as texts, and none is made of others: YAML's dates, numbers and merged tables can
+    raise, or grow without end.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > SIDECAR_BYTES:
+            return None
+        text = path.read_text("utf-8")
+        if text.count("[") + text.count("{") > SIDECAR_BRACKETS:
+            return None
+        params = yaml.load(text, Loader=yaml.BaseLoader)["model"]["params"]
+        if "parameterization" in params:
+            return _text(params["parameterization"])
+        target = params["denoiser_config"]["params"]["scaling_config"]["target"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+        return None
+    name = _text(target).rpartition(".")[2]
+    return _SCALINGS.get(name, name)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""Everything that is specific to SDXL: keys, blocks, layout, components, vocabulary, adapter names."""

@@ -1,0 +1,107 @@
+"""The parts of an SDXL checkpoint by name, for ratios per block.
+
+The blocks are those of supermerger's twenty sliders: `BASE`, `IN00` to `IN08`, `M00`, `OUT00` to `OUT08`.
+Tools disagree on what lies outside the numbered ones. Here, as in sd-mecha's `sdxl-supermerger_blocks`, the
+text encoders and the UNet's time and size embeddings are `BASE` (supermerger itself counts the embeddings
+to `IN00`: write `time` to name them) and the UNet's last layers are `OUT08`.
+"""
+
+import fnmatch
+import functools
+import re
+
+from gridsearch.base.errors import nearest
+
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+CLIP_L = "conditioner.embedders.0."
+CLIP_G = "conditioner.embedders.1."
+
+BLOCKS = ("BASE", *(f"IN{i:02}" for i in range(9)), "M00", *(f"OUT{i:02}" for i in range(9)))
+DEFAULT = "default"
+_COMPONENTS = {UNET: "unet", VAE: "vae", CLIP_L: "te1", CLIP_G: "te2"}
+
+# A name that stands for more than one block, or for a part of each, and the keys it means.
+PARTS = {
+    DEFAULT: "",
+    "unet": rf"^{re.escape(UNET)}",
+    "te": r"^conditioner\.",
+    "te1": rf"^{re.escape(CLIP_L)}",
+    "te2": rf"^{re.escape(CLIP_G)}",
+    "vae": rf"^{re.escape(VAE)}",
+    "in": r"\.input_blocks\.",
+    "mid": r"\.middle_block\.",
+    "out": rf"\.output_blocks\.|^{re.escape(UNET)}out\.",
+    "time": rf"^{re.escape(UNET)}(time_embed|label_emb)\.",
+    "attention": r"\.attn[12]\.|\.self_attn\.|\.attn\.",
+    "self_attention": r"\.attn1\.|\.self_attn\.|\.attn\.",
+    "cross_attention": r"\.attn2\.",
+    "feed_forward": r"\.ff\.|\.mlp\.",
+    "resnet": r"\.(in_layers|emb_layers|out_layers|skip_connection)\.",
+}
+SELECTORS = (*PARTS, *BLOCKS)
+
+
+def block_of(key: str) -> str | None:
+    """The block that a file key belongs to; None for the VAE and for keys that are no part of SDXL."""
+    if key.startswith((CLIP_L, CLIP_G)):
+        return "BASE"
+    if not key.startswith(UNET):
+        return None
+    if match := re.match(r"(input|output)_blocks\.(\d+)\.", key[len(UNET) :]):
+        side, number = match.groups()
+        return f"{'IN' if side == 'input' else 'OUT'}{int(number):02}"
+    part = key[len(UNET) :].split(".", 1)[0]
+    return {"middle_block": "M00", "out": "OUT08"}.get(part, "BASE")
+
+
+def component_of(key: str) -> str | None:
+    """`unet`, `vae`, `te1` or `te2`; None for keys that are no part of SDXL."""
+    return next((name for prefix, name in _COMPONENTS.items() if key.startswith(prefix)), None)
+
+
+def is_text(key: str) -> bool:
+    """Whether a file key belongs to a text encoder."""
+    return key.startswith((CLIP_L, CLIP_G))
+
+
+@functools.cache
+def selects(selector: str, key: str) -> bool:
+    """Whether a selector means a file key.
+
+    `IN04`, `IN03-IN05` (a run of blocks), `out`, `attention`, `IN04.attention` (both hold), or a pattern
+    with `*` that the whole key matches.
+    """
+    if "*" in selector:
+        return fnmatch.fnmatchcase(key, selector)
+    return all(_selects_one(part, key) for part in selector.split("."))
+
+
+def _selects_one(part: str, key: str) -> bool:
+    if part in PARTS:
+        return re.search(PARTS[part], key) is not None
+    first, _, last = part.partition("-")
+    block = block_of(key)
+    if block not in BLOCKS:
+        return False
+    return BLOCKS.index(first) <= BLOCKS.index(block) <= BLOCKS.index(last or first)
+
+
+def checked_selector(selector: str) -> str:
+    """The selector as it is, where it can mean anything.
+
+    Raises:
+        ValueError: a part of it is no known name.
+    """
+    if "*" in selector:
+        return selector
+    for part in selector.split("."):
+        ends = part.split("-") if part not in PARTS else [part]
+        for end in ends:
+            if end not in BLOCKS and part not in PARTS:
+                raise ValueError(
+                    f"{part!r} names no part of SDXL; the nearest name is {nearest(end, SELECTORS)!r}"
+                )
+        if len(ends) > 2 or (len(ends) == 2 and BLOCKS.index(ends[0]) > BLOCKS.index(ends[1])):
+            raise ValueError(f"{part!r} is no run of blocks: write IN03-IN05")
+    return selector

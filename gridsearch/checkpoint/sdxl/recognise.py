@@ -1,0 +1,153 @@
+"""Which model a checkpoint is, by its key names, and whether it can be merged with others."""
+
+from collections.abc import Collection, Mapping
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import Checkpoint
+
+UNET = "model.diffusion_model."
+SDXL_PREFIXES = (
+    UNET,
+    "first_stage_model.",
+    "conditioner.embedders.0.transformer.text_model.",
+    "conditioner.embedders.1.model.",
+)
+
+# Empty or one-element keys that say how to sample: https://github.com/comfyanonymous/ComfyUI,
+# comfy/supported_models.py. The second four are EDM's: Playground v2.5 and CosXL.
+MARKERS = ("v_pred", "ztsnr")
+EDM_MARKERS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
+
+# Inside the components' prefixes, and still no weights: buffers, training losses, running averages.
+BUFFERS = (
+    "conditioner.embedders.0.transformer.text_model.embeddings.position_ids",
+    "first_stage_model.loss.",
+    "first_stage_model.model_ema.",
+)
+
+# What multiplies quantised weights (ComfyUI's scaled fp8 in both its spellings, bitsandbytes).
+SCALES = (
+    "scaled_fp8", ".scale_weight", ".scale_input", ".weight_scale", ".input_scale", ".comfy_quant", ".absmax",
+)  # fmt: skip
+
+_LABEL_EMB = UNET + "label_emb.0.0.weight"
+_FIRST_CONV = UNET + "input_blocks.0.0.weight"
+_CLIP_L = "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight"
+_CLIP_G = "conditioner.embedders.1.model.token_embedding.weight"
+
+# Name -> parts of keys, any of which gives the file away; the first name that fits is taken.
+ADAPTERS = {
+    "a LoRA": ("lora_down", "lora_up", "lora_A", "lora_B"),
+    "a LyCORIS adapter (LoHa)": ("hada_",),
+    "a LyCORIS adapter (LoKr)": ("lokr_",),
+}
+_OTHERS = {
+    "Stable Diffusion 1.5": ("cond_stage_model.transformer.",),
+    "Stable Diffusion 2": ("cond_stage_model.model.",),
+    "Stable Diffusion 3": ("joint_blocks.", UNET + "joint_blocks."),
+    "a Flux model": ("double_blocks.", UNET + "double_blocks."),
+    "a ControlNet": ("control_model.", "controlnet_down_blocks."),
+    "a diffusers-format UNet": ("down_blocks.", "unet.down_blocks."),
+    "a UNet without text encoders": (UNET + "time_embed.", "time_embed.", "label_emb."),
+    "a VAE": ("decoder.conv_in.", "first_stage_model.decoder."),
+}
+
+
+def architecture(checkpoint: Checkpoint) -> str:
+    """What the key names say the file is, in words; `"SDXL"` for what this program can merge."""
+    keys = checkpoint.tensors
+    if _LABEL_EMB in keys and _CLIP_L in keys and _CLIP_G in keys:
+        return _sdxl_by_its_channels(checkpoint)
+    if _LABEL_EMB in keys and "conditioner.embedders.0.model.token_embedding.weight" in keys:
+        return "an SDXL refiner"
+    if _LABEL_EMB in keys and (_CLIP_L in keys or _CLIP_G in keys):
+        return "an SDXL model with one text encoder only"
+    for name, parts in ADAPTERS.items():
+        if any(part in key for key in keys for part in parts):
+            return name
+    for name, prefixes in _OTHERS.items():
+        if any(key.startswith(prefixes) for key in keys):
+            return name
+    return "no model that is known here"
+
+
+def _sdxl_by_its_channels(checkpoint: Checkpoint) -> str:
+    """SDXL's variants for other tasks have its keys, and a first convolution that reads more channels."""
+    shape = checkpoint.tensors[_FIRST_CONV].shape if _FIRST_CONV in checkpoint.tensors else ()
+    channels = shape[1] if len(shape) == 4 else 4
+    known = {4: "SDXL", 8: "an SDXL instruct-pix2pix model", 9: "an SDXL inpainting model"}
+    return known.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
+
+
+def require_sdxl(checkpoint: Checkpoint) -> None:
+    """Refuse, in words, what is no SDXL base model in the single-file layout or needs other mathematics."""
+    kind = architecture(checkpoint)
+    if kind in ADAPTERS:
+        raise BadInput(
+            f"This is {kind}, which changes a model and is none itself.",
+            where=checkpoint.path,
+            fix="Under [models] name whole SDXL checkpoints.",
+        )
+    if kind != "SDXL":
+        raise BadInput(
+            f"This is {kind}, not an SDXL checkpoint.",
+            where=checkpoint.path,
+            fix="Use single-file SDXL checkpoints with UNet, VAE and both text encoders.",
+        )
+    if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:
+        raise BadInput(
+            "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those.",
+            where=checkpoint.path,
+            why=f"it carries the marker key {found[0]}.",
+        )
+    if found := [key for key in checkpoint.tensors if key.endswith(SCALES)]:
+        raise BadInput(
+            "The weights of this checkpoint are quantised; they mean nothing without their scales.",
+            where=checkpoint.path,
+            why=f"{len(found):,} keys hold scales, {found[0]} first.",
+            fix="Use the fp16 or bf16 version of the model.",
+        )
+
+
+def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The keys that are no weight of SDXL's components: leftovers of training and of other programs.
+
+    Nothing is drawn with them, so it does not matter where they are missing or differ. Markers are not
+    among them: they say something.
+    """
+    return tuple(
+        key
+        for key in checkpoint.tensors
+        if key not in MARKERS + EDM_MARKERS and (not key.startswith(SDXL_PREFIXES) or key.startswith(BUFFERS))
+    )
+
+
+def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str] | None = None) -> None:
+    """Every key to be merged (default: of the first file) must be in every file with the same shape.
+
+    Raises:
+        BadInput: naming the first key that differs and how many do.
+    """
+    (first_name, first), *others = checkpoints.items()
+    if keys is None:
+        stray = set(stray_keys(first))
+        keys = [key for key, info in first.tensors.items() if info.merges and key not in stray]
+    for name, other in [(first_name, first), *others]:
+        if missing := [key for key in keys if key not in other.tensors]:
+            raise BadInput(
+                f"{name} lacks {len(missing):,} of {len(keys):,} weights, {missing[0]} first.",
+                where=other.path,
+                fix="Use complete SDXL checkpoints with UNet, VAE and both text encoders.",
+            )
+        if differ := [
+            key
+            for key in keys
+            if key in first.tensors and other.tensors[key].shape != first.tensors[key].shape
+        ]:
+            key = differ[0]
+            here, there = list(other.tensors[key].shape), list(first.tensors[key].shape)
+            raise BadInput(
+                f"{name} and {first_name} have {len(differ):,} weights of different shapes, {key} first.",
+                where=other.path,
+                why=f"{here} here, {there} in {first.path.name}.",
+            )

@@ -1,0 +1,1 @@
+"""One TOML file in, one frozen, validated Experiment out."""

@@ -1,0 +1,197 @@
+"""Values that hang together: what a searched value cannot change while another is as it is."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.parameters import model_place
+from gridsearch.experiment.prompts import Prompt
+from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
+from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
+
+MOST_SUMS = 10_000  # of weights that are tried out one by one
+IDLE_AT_ZERO = ("add_difference", "adapter", "train_difference", "ties", "dare_ties", "della", "model_stock")
+
+
+def require_dependent(experiment: Experiment) -> None:
+    """Refuse a search some of whose trials are bound to fail.
+
+    Raises:
+        BadInput: the weights of an average, which are divided by their sum, may add up to zero.
+    """
+    for step in experiment.merge:
+        if step.method == "average" and step.weights and step.normalize and _may_cancel(step.weights):
+            raise BadInput(
+                f"The weights of step {step.name!r} may add up to zero.",
+                where=f"{step.name}.weights",
+                why="they are divided by their sum, so that such a trial would fail",
+                fix="Give them ranges that stay above zero, or set normalize = false.",
+            )
+
+
+def _may_cancel(weights: tuple) -> bool:
+    grids = [None if isinstance(w, Range) and w.step is None else choices_of(w) for w in weights]
+    if all(grids) and math.prod(map(len, grids)) <= MOST_SUMS:
+        return any(math.isclose(sum(one), 0, abs_tol=1e-9) for one in itertools.product(*grids))
+    ends = [least_and_most(weight) for weight in weights]
+    return sum(low for low, _ in ends) <= 0 <= sum(high for _, high in ends)
+
+
+def dependent_notes(experiment: Experiment) -> list[str]:
+    """What is searched in vain, in words."""
+    return [note for step in experiment.merge for note in _of_step(step)] + list(_of_render(experiment))
+
+
+def _of_step(step: Any) -> Iterator[str]:
+    ratio = getattr(step, "ratio", None)
+    searched = _searched_in(step)
+    if step.method in IDLE_AT_ZERO and ratio == 0:
+        searched.pop(f"{step.name}.{model_place(0)}", None)
+        if searched:
+            yield f"Step {step.name} has the ratio 0, which leaves its first model alone: {_vain(searched)}."
+    if step.method in ("weighted_sum", "slerp") and ratio in (0, 1):
+        idle = f"{step.name}.{model_place(1 - int(ratio))}"
+        if idle in searched:
+            yield f"Step {step.name} has the ratio {ratio:g}, which leaves one model alone: {_vain([idle])}."
+    if getattr(step, "k", None) is not None and 0 in _ends(step.k):
+        yield (
+            f"Where {step.name}.k is 0 nothing is kept of the differences, and whatever else is searched in "
+            "that step has no effect."
+        )
+    if step.method == "average" and step.normalize and step.weights and all(map(is_searched, step.weights)):
+        yield (
+            f"All weights of step {step.name} are searched, and only their proportions count: give one a "
+            "plain number."
+        )
+    yield from _same_model_twice(step)
+
+
+def _same_model_twice(step: Any) -> Iterator[str]:
+    """Two places of one step that may hold one model."""
+    if step.method == "average":
+        return
+    places = step.candidates()
+    for i, j in itertools.combinations(range(len(places)), 2):
+        searched = isinstance(step.models[i], tuple) or isinstance(step.models[j], tuple)
+        if searched and (both := sorted(set(places[i]) & set(places[j]))):
+            yield (
+                f"Step {step.name} may take {both[0]} both as {model_place(i)} and as {model_place(j)}: such "
+                "trials are no merge of two."
+            )
+
+
+def _of_render(experiment: Experiment) -> Iterator[str]:
+    render = experiment.render
+    least, most = least_and_most(render.cfg)
+    if is_searched(render.cfg_rescale) and most <= 1:
+        yield "render.cfg_rescale has no effect at a cfg of 1 or less, where nothing is guided."
+    elif is_searched(render.cfg_rescale) and least <= 1:
+        yield "Where render.cfg is 1 or less, render.cfg_rescale has no effect: such trials are all alike."
+    if is_searched(render.cfg) and least < 1:
+        yield "All values of render.cfg up to 1 draw the same: nothing is guided there. Let it begin at 1."
+
+
+def _searched_in(step: Any) -> dict[str, Any]:
+    """What is searched in a step but its ratio, by name."""
+    found = {f"{step.name}.{model_place(i)}": v for i, v in enumerate(step.models) if is_searched(v)}
+    for name in ("k", "probability", "della_eps"):
+        if is_searched(value := getattr(step, name, None)):
+            found[f"{step.name}.{name}"] = value
+    return found
+
+
+def _ends(value: Any) -> tuple:
+    return choices_of(value) if isinstance(value, tuple) else least_and_most(value)
+
+
+def _vain(names: Mapping[str, Any] | list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} searched in vain"
+
+
+MOST_NOTES = 5
+MOST_CHARACTERS = 60  # of a value that is quoted
+
+# What changes a picture and is not done here, by the names of A1111's script and of its pictures.
+NOT_DONE = (
+    *("styles", "restore_faces", "tiling", "subseed_strength"),
+    *("Face restoration", "Tiling", "Variation seed strength", "Hires upscale", "Refiner", "Lora hashes"),
+)
+OFF = ("", "0", "0.0", "false", "none")  # values of those that change nothing
+
+
+def foreign_settings(experiment: Experiment) -> list[str]:
+    """A note for each setting in the prompts' files that [render] has another value for, a handful at most.
+
+    `prompts.txt line 3 and 4 others were drawn with steps 30; [render] draws all with 28.`
+    """
+    places: dict[str, list[str]] = {}
+    for prompt in experiment.prompt:
+        for setting in _foreign(prompt, experiment.render):
+            places.setdefault(setting, []).append(prompt.origin)
+    most = sorted(places.items(), key=lambda item: -len(item[1]))
+    notes = [f"{_counted(where)} drawn with {setting}." for setting, where in most[:MOST_NOTES]]
+    if rest := most[MOST_NOTES:]:
+        prompts = len({place for _, where in rest for place in where})
+        notes.append(f"{prompts} prompts have {len(rest)} more settings that are not those of [render].")
+    return notes
+
+
+def _counted(places: list[str]) -> str:
+    first, others = places[0], len(places) - 1
+    if not others:
+        return f"{first} was"
+    return f"{first} and {others} other{'s' if others > 1 else ''} were"
+
+
+def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:
+    """Each setting with its value, and what is done instead."""
+    said, ours = _said(prompt.others, render), _ours(render)
+    for name, value in said.items():
+        if value and name in ours and _plain(value) != _plain(ours[name]):
+            yield f"{name} {value[:MOST_CHARACTERS]}; [render] draws all with {ours[name]}"
+    for name in NOT_DONE:
+        if (value := prompt.others.get(name, "")).lower() not in OFF:
+            yield f"{name} {value[:MOST_CHARACTERS]}, which is not done here"
+
+
+def _ours(render: Render) -> dict[str, str]:
+    """What every image is drawn with, beside what is searched."""
+    fixed = {"steps": render.steps, "CFG": render.cfg, "clip skip": render.clip_skip}
+    return {
+        **{name: f"{value:g}" for name, value in fixed.items() if not is_searched(value)},
+        "sampler": SAMPLERS[render.sampler].title,
+        "size": f"{render.width}x{render.height}",
+    }
+
+
+def _said(others: Mapping[str, str], render: Render) -> dict[str, str]:
+    """The same settings as a line or a picture has them; "" where it does not."""
+    width, height = others.get("width"), others.get("height")
+    size = f"{width or render.width}x{height or render.height}" if width or height else ""
+    return {
+        "steps": others.get("steps") or others.get("Steps", ""),
+        "CFG": others.get("cfg_scale") or others.get("CFG scale", ""),
+        "clip skip": others.get("Clip skip", ""),
+        "sampler": _sampler(others),
+        "size": size or others.get("Size", ""),
+    }
+
+
+def _sampler(others: Mapping[str, str]) -> str:
+    """In one, as `[render]` has it: before 1.9 A1111 named no schedule, and meant none."""
+    sampler = others.get("sampler_name") or others.get("Sampler", "")
+    schedule = others.get("Schedule type", "")
+    if schedule == "Automatic":
+        schedule = AUTOMATIC.get(sampler, "")
+    return sampler if schedule in ("Uniform", "") else f"{sampler} {schedule}"
+
+
+def _plain(value: str) -> str:
+    """7 is 7.0, and `Euler A` is `Euler a`."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return " ".join(value.lower().split())

@@ -1,0 +1,251 @@
+"""One TOML file -> one frozen, validated `Experiment`.
+
+Anything that may be searched is written either as a plain value (fixed), as `{ low, high, step }`, or as a
+list of values to choose from. `Experiment.searched()` names those, `Experiment.at(parameters)` fixes them.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.files import from_home
+from gridsearch.experiment.prompts import Prompt, read_prompts
+from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
+from gridsearch.experiment.tables import UNTIL_DONE, Images, Scoring, Search, Thresholds, with_paths
+from gridsearch.experiment.validation import bad_key
+from gridsearch.experiment.values import LISTED, Number, Range, Table, Whole, form, within
+from gridsearch.render.denoise.samplers import SAMPLERS, sampler_key
+
+TimestepSpacing = Literal["leading", "trailing", "linspace"]
+
+_Images = Annotated[int, Field(ge=1, strict=True)]
+_ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
+Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
+Sampler = Annotated[Literal[tuple(SAMPLERS)], BeforeValidator(sampler_key)]
+USUAL_ABORT = 0.4  # share of the steps after which a hopeless image is stopped
+
+
+def _share(value: object) -> object:
+    """`early_abort = false` is no share of the steps, `true` the usual one."""
+    return {True: USUAL_ABORT, False: 0.0}[value] if isinstance(value, bool) else value
+
+
+def _unless_auto(value: object) -> object:
+    if isinstance(value, str) and value.lower() != "auto":
+        raise ValueError('give a number of images, or "auto" for as many as fit')
+    return None if isinstance(value, str) else value
+
+
+def _rng(value: object) -> object:
+    """A1111's own names: "NV" is the same numbers as "GPU"."""
+    return {"nv": "gpu"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+Positive = Annotated[Number, within(0, 1000)]
+Share = Annotated[Number, within(0, 1)]
+Pixels = Annotated[Number, within(0, 16_384)]  # what SDXL is told is no larger in half precision
+Steps = Annotated[Whole, within(1, 1000)]  # SDXL was trained on a thousand
+ClipSkip = Annotated[Whole, within(1, 1000)]  # how many there are is for the text encoders to say
+
+
+# -- the tables of the file, beside those of its recipe
+
+
+class Render(Table):
+    """How every image is drawn. What is `None` follows from the models, the prediction type or the size."""
+
+    prediction_type: Mode | None = None
+    zero_terminal_snr: bool | None = None
+    timestep_spacing: TimestepSpacing | None = None
+    sampler: Sampler = "euler"
+    steps: Steps = 28
+    cfg: Positive = 5.0
+    cfg_rescale: Share = 0.0
+    pag_scale: Positive = 0.0
+    unconditional: Literal["zeros", "empty"] = "zeros"
+    clip_skip: ClipSkip = 2
+    rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
+    width: int = Field(default=1024, gt=0, multiple_of=8)
+    height: int = Field(default=1024, gt=0, multiple_of=8)
+    original_width: Pixels | None = None
+    original_height: Pixels | None = None
+    crop_left: Pixels | None = None
+    crop_top: Pixels | None = None
+    target_width: Pixels | None = None
+    target_height: Pixels | None = None
+    batch: Annotated[_Images | None, BeforeValidator(_unless_auto)] = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    compile: bool = False
+    early_abort: Annotated[float, BeforeValidator(_share), Field(ge=0, le=0.9)] = USUAL_ABORT
+    trace: bool = False
+    config: Path | None = None
+    vocabulary: Path | None = None
+
+
+class Experiment(Recipe):
+    """The whole file; paths in it are relative to the file's folder."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)
+    render: Render = Render()
+    images: Images = Images()
+    prompt: tuple[Prompt, ...] = Field(min_length=1)
+    score: Scoring = Scoring()
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _references_and_prompts_are_known(self) -> Self:
+        for name in self.score.references or ():
+            if name not in self.models:
+                raise ValueError(
+                    f"score.references names {name!r}, which is no model; "
+                    f"the nearest name is {nearest(name, self.models)!r}"
+                )
+        counts = Counter(prompt.id for prompt in self.prompt)
+        if duplicate := next((name for name, count in counts.items() if count > 1), None):
+            raise ValueError(f"two prompts have the id {duplicate!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _search_is_complete(self) -> Self:
+        if self.search.sampler == "grid" and self.search.trials is not None:
+            raise ValueError("a grid runs every value: leave search.trials out, or stop early with --trials")
+        if self.search.sampler not in UNTIL_DONE and self.search.trials is None:
+            raise ValueError(
+                f'search.sampler = "{self.search.sampler}" needs a number of trials: search.trials = 40'
+            )
+        if self.search.sampler == "nsga2" and self.search.racing:
+            raise ValueError("Optuna stops no trial of nsga2's, which has two goals: leave search.racing out")
+        if self.search.width is not None and self.search.sampler in ("grid", "nsga2"):
+            raise ValueError(
+                f"search.width ends a search that asks for one trial after another until the best is known; "
+                f"{self.search.sampler} does not: leave it out"
+            )
+        if self.search.sampler != "grid":
+            return self
+        for name, values in self.searched().items():
+            if isinstance(values, Range) and values.step is None:
+                written = f"{{ low = {values.low:g}, high = {values.high:g}, step = ... }}"
+                raise ValueError(f"a grid needs a step for {name}: {written}")
+        return self
+
+    def reference_models(self) -> tuple[str, ...]:
+        """The models whose own renders say what healthy looks like: by default, those that are merged.
+
+        Of a list of models to choose from the first: ten epochs of one training would be ten times the
+        renders for one opinion, and the first is the least likely to be overdone.
+        """
+        return self.score.references or self.typical_models()
+
+    def used_models(self) -> tuple[str, ...]:
+        """All models that are opened: those that a merge reads, then those that are references only."""
+        return tuple(dict.fromkeys([*self.needed_models(), *self.reference_models()]))
+
+
+# -- reading
+
+MAX_BYTES = 500_000  # of a file: many prompts are better off in files of their own
+IN_FILES = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
+# A key such as a.b.c, of a dozen parts. What the reader keeps of one grows with the square of their number.
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_DEEP = re.compile(rf"(?:^|[{{,])[ \t]*\[*[ \t]*(?:{_PART}[ \t]*\.[ \t]*){{12}}", re.MULTILINE)
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises:
+        BadInput: the file is missing, is not TOML, or a key, a value or a prompt file in it is wrong.
+    """
+    try:
+        if not path.is_file():
+            fix = "Name a .toml file that exists."
+            raise BadInput("There is no such experiment file.", where=path, fix=fix)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
+    if len(raw) > MAX_BYTES:
+        raise BadInput(f"An experiment file has at most {MAX_BYTES:,} bytes.", where=path, fix=IN_FILES)
+    try:
+        text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
+        if deep := _DEEP.search(text):
+            raise ValueError(f"a key has too many parts: {deep[0].strip()[:40]!r}")
+        data = tomllib.loads(text)
+        _require_numbers(data)
+    except RecursionError:
+        raise BadInput("The experiment file is nested too deeply.", where=path) from None
+    except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
+        raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)[:300]) from None
+    return parse_experiment(data, base=path.resolve().parent, source=path)
+
+
+def _require_numbers(value: Any) -> None:
+    """Whole numbers of 64 bits are what TOML has; Python's own grow without end, and so do their texts."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number is out of all bounds")
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _require_numbers(inner)
+
+
+def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:
+    """Validate the tables of an experiment and read its prompt files; relative paths in it start at `base`.
+
+    Raises:
+        BadInput: a key, a value or a prompt file is wrong.
+    """
+    data = dict(data)
+    if isinstance(data.get("prompt"), list):
+        numbered = enumerate(data["prompt"], start=1)
+        data["prompt"] = [{"id": f"p{i}"} | p if isinstance(p, dict) else p for i, p in numbered]
+    try:
+        experiment = Experiment.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise bad_key(error, source, TABLES) from None
+    prompts = read_prompts(experiment.prompt, base, source)
+    return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
+
+
+def _with_paths(experiment: Experiment, base: Path) -> Experiment:
+    def here(path: Path | str) -> Path:
+        return base / from_home(path)
+
+    render = experiment.render
+    paths = {key: here(value) for key in ("config", "vocabulary") if (value := getattr(render, key))}
+    components = experiment.components
+    if file := experiment.vae_file():
+        components = components.model_copy(update={"vae": str(here(file))})
+    return experiment.model_copy(
+        update={
+            "models": {
+                name: model.model_copy(update={"path": here(model.path)})
+                for name, model in experiment.models.items()
+            },
+            "adapters": {name: here(path) for name, path in experiment.adapters.items()},
+            "components": components,
+            "render": render.model_copy(update=paths),
+            "score": with_paths(experiment.score, here),
+        }
+    )
+
+
+TABLES = {
+    "": Experiment,
+    "models": Model,
+    "components": Components,
+    "render": Render,
+    "images": Images,
+    "prompt": Prompt,
+    "score": Scoring,
+    "score.thresholds": Thresholds,
+    "search": Search,
+}

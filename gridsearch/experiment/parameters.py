@@ -1,0 +1,131 @@
+"""Searched values: `ratio`, `merged.ratio.IN04`, `merged.weights.base`, `merged.model_b`, `render.cfg`.
+
+Works on plain data, an experiment as it is kept with its results, so that a report can read it too.
+"""
+
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gridsearch.experiment.values import is_range, is_searched
+
+# Keys of a merge step that hold one number; `ratio` may hold one per block, `weights` holds one per model.
+STEP_NUMBERS = ("ratio", "weights", "k", "probability", "della_eps")
+RENDER_VALUES = (
+    "prediction_type",
+    "steps",
+    "cfg",
+    "cfg_rescale",
+    "pag_scale",
+    "clip_skip",
+    "original_width",
+    "original_height",
+    "crop_left",
+    "crop_top",
+    "target_width",
+    "target_height",
+)
+
+Place = tuple[str | int, ...]  # the keys and indices that lead to a value
+
+
+def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
+    """Each searched parameter's name and where its value stands in the settings.
+
+    A searched ratio is `<step>.ratio`, and simply `ratio` where it is the only one.
+    """
+    found = {name_of(settings, place): place for place in all_searched(settings)}
+    ratios = [name for name, place in found.items() if place[-1] == "ratio" and place[0] == "merge"]
+    blocks = [name for name, place in found.items() if "ratio" in place[:-1]]
+    if len(ratios) == 1 and not blocks:
+        return {"ratio" if name == ratios[0] else name: place for name, place in found.items()}
+    return found
+
+
+def all_searched(settings: Mapping[str, Any]) -> list[Place]:
+    """Where searched values stand in the settings."""
+    return [place for place in _places(settings) if is_searched(value_at(settings, place))]
+
+
+def curve_parameter(settings: Mapping[str, Any]) -> str | None:
+    """The number along which curves run, or None: a range before a list of numbers, of each a ratio first.
+
+    A range is what a window is bisected along; a list is a choice.
+    """
+    places = searched_places(settings)
+    values = {name: value_at(settings, place) for name, place in places.items()}
+    ranges = [name for name, value in values.items() if is_range(value)]
+    names = ranges or [name for name, value in values.items() if all(map(_is_number, value))]
+    ratios = [name for name in names if places[name][0] == "merge" and places[name][2] == "ratio"]
+    return next(iter(ratios + names), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def value_at(settings: Any, place: Place) -> Any:
+    """The value at a place of plain data."""
+    for part in place:
+        settings = settings[part]
+    return settings
+
+
+def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the settings with the searched values that `parameters` names replaced by plain ones."""
+    copied = _copied(settings)
+    for name, (*way, last) in searched_places(settings).items():
+        if name in parameters:
+            inner = value_at(copied, tuple(way))
+            inner[last] = _as_searched(parameters[name], inner[last])
+    return copied
+
+
+def _as_searched(value: Any, searched: Any) -> Any:
+    """A whole number as one: a column of a table that has a gap holds floats."""
+    numbers = [searched["low"], searched["high"]] if is_range(searched) else searched
+    whole = all(type(number) is int for number in numbers)
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
+
+
+def _copied(value: Any) -> Any:
+    """Plain data with lists in place of tuples, so that every place can be filled."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _places(settings: Mapping[str, Any]) -> Iterator[Place]:
+    """Every value that may be searched."""
+    for i, step in enumerate(settings.get("merge", ())):
+        for key in STEP_NUMBERS:
+            value = step.get(key)
+            if key == "weights" and value is not None:
+                yield from (("merge", i, key, j) for j in range(len(value)))
+            elif key == "ratio" and isinstance(value, dict) and not is_range(value):
+                yield from (("merge", i, key, block) for block in value)
+            elif value is not None:
+                yield ("merge", i, key)
+        yield from (("merge", i, "models", j) for j in range(len(step.get("models", ()))))
+    render = settings.get("render", {})
+    yield from (("render", key) for key in RENDER_VALUES if render.get(key) is not None)
+
+
+def model_place(index: int) -> str:
+    """What a place of `models` is called: `model_a` is the first, as A1111 has it."""
+    letters = string.ascii_lowercase
+    return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
+
+
+def name_of(settings: Mapping[str, Any], place: Place) -> str:
+    """A value's name, in full."""
+    if place[0] == "render":
+        return f"render.{place[1]}"
+    _, i, key, *rest = place
+    step = settings["merge"][i]
+    if key == "models":
+        return f"{step['name']}.{model_place(rest[0])}"
+    if key == "weights":
+        model = step["models"][rest[0]]
+        rest = [model_place(rest[0]) if is_searched(model) else model]
+    return ".".join([step["name"], key, *rest])

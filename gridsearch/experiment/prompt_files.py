@@ -1,0 +1,285 @@
+"""Prompts that stand in files: one a line of a text, or in pictures that say how they were drawn.
+
+A line is a prompt, or, where it begins with `--`, options as A1111's script "Prompts from file or textbox"
+takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A picture has A1111's `parameters`
+text. What they say beside prompt, negative prompt and seed is kept but not used: `[render]` holds for all.
+"""
+
+import fnmatch
+import glob
+import os
+import re
+import shlex
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.files import from_home
+from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+
+TEXTS = (".txt",)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_BYTES = 2_000_000  # of a text: some ten thousand prompts
+MAX_LINE = 50_000  # characters: two texts of the longest that a prompt may be, and options
+MOST_PROMPTS = 10_000  # of a file or folder
+MOST_ENTRIES = 50_000  # of folders that are looked through for a pattern
+MAX_STEM = 40  # characters of a picture's name in an id
+SEEDS = range(2**63)
+
+# The options that A1111's script knows (scripts/prompts_from_file.py, as of 1.10), and what their values are.
+OPTIONS = {
+    **dict.fromkeys(("prompt", "negative_prompt", "prompt_for_display", "styles", "sampler_name"), str),
+    **dict.fromkeys(("sd_model", "outpath_samples", "outpath_grids"), str),
+    **dict.fromkeys(("restore_faces", "tiling", "do_not_save_samples", "do_not_save_grid"), str),
+    **dict.fromkeys(("seed", "subseed", "seed_resize_from_h", "seed_resize_from_w", "sampler_index"), int),
+    **dict.fromkeys(("batch_size", "n_iter", "steps", "width", "height"), int),
+    **dict.fromkeys(("cfg_scale", "subseed_strength"), float),
+}
+TEXT_OPTIONS = ("prompt", "negative_prompt")  # the words up to the next option, quoted or not
+
+
+@dataclass(frozen=True)
+class FilePrompt:
+    """A prompt of a file. What the file does not say is None.
+
+    Attributes:
+        place: where it stands, for people: `prompts.txt line 3`.
+        name: the same in letters, digits, `-` and `_`, unlike any other of its `[[prompt]]`.
+        others: all else it says, by the names that the file has for it.
+    """
+
+    place: str
+    name: str
+    text: str
+    negative: str | None = None
+    seed: int | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def prompts_in(file: str, base: Path) -> list[FilePrompt]:
+    """The prompts in a text, a picture, the pictures of a folder, or those that a pattern (`*.png`) names.
+
+    Args:
+        file: a relative path starts at `base`.
+
+    Raises:
+        BadInput: there is none, or one cannot be read: file, line and what is wrong with it.
+    """
+    path = base / from_home(file)
+    try:
+        if path.is_file() and path.suffix.lower() in TEXTS:
+            return _in_text(path, file)
+        pictures = _pictures(path, file, base)
+        return [
+            _in_picture(picture, _shown(picture, base), name)
+            for picture, name in zip(pictures, _names(pictures), strict=True)
+        ]
+    except OSError as error:
+        raise BadInput("The prompt file cannot be read.", where=path, why=str(error)) from None
+
+
+def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
+    """Refuse ids and pictures that there are twice.
+
+    Args:
+        cases: for each prompt its place, its id, and its (text, negative, seed) once for each seed.
+    """
+    by_id: dict[str, str] = {}
+    by_case: dict[tuple, str] = {}
+    for place, name, drawn in cases:
+        if name in by_id:
+            raise BadInput(f"Two prompts have the id {name!r}.", where=f"{by_id[name]} and {place}")
+        by_id[name] = place
+        for case in drawn:
+            if case in by_case:
+                raise BadInput(
+                    f"A prompt with seed {case[2]} is there twice.",
+                    where=f"{by_case[case]} and {place}",
+                    why=f"its text is {case[0][:60]!r}",
+                    fix="Remove one: it would be drawn twice, and count twice.",
+                )
+            by_case[case] = place
+
+
+# -- texts
+
+
+def _in_text(path: Path, shown: str) -> list[FilePrompt]:
+    with path.open("rb") as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"A prompt file has at most {MAX_BYTES:,} bytes.", where=path)
+    try:
+        text = data.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput("The prompt file is not UTF-8.", where=f"{path} line {line}", why=str(error)) from None
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
+    if sum(map(bool, lines)) > MOST_PROMPTS:
+        raise BadInput(f"A prompt file has at most {MOST_PROMPTS:,} prompts.", where=path)
+    found = [_in_line(line, f"{shown} line {i}", str(i)) for i, line in enumerate(lines, 1) if line]
+    if not found:
+        raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt a line.")
+    return found
+
+
+def _in_line(line: str, place: str, name: str) -> FilePrompt:
+    if len(line) > MAX_LINE:
+        raise BadInput(f"A line has at most {MAX_LINE:,} characters.", where=place)
+    if not line.startswith("--"):
+        return FilePrompt(place, name, line)
+    said = _options(line, place)
+    if not said.get("prompt"):
+        raise BadInput("The line has no prompt.", where=place, fix='Add --prompt "...".')
+    seed = _seed(said.pop("seed", None), place)
+    return FilePrompt(place, name, said.pop("prompt"), said.pop("negative_prompt", None), seed, said)
+
+
+def _options(line: str, place: str) -> dict[str, str]:
+    """Option -> value, split as a shell would."""
+    try:
+        words = deque(shlex.split(line))
+    except ValueError as error:
+        fix = 'Put a text with \' in it between two ", and write \\" for a " in it.'
+        raise BadInput("The options cannot be told apart.", where=place, why=str(error), fix=fix) from None
+    found: dict[str, str] = {}
+    while words:
+        option = words.popleft()
+        name = option.removeprefix("--")
+        if name not in OPTIONS or name == option:
+            fix = f"The nearest known option is --{nearest(name, OPTIONS)}."
+            raise BadInput(f"Unknown option {option[:60]!r}.", where=place, fix=fix)
+        values = []
+        while words and not words[0].startswith("--") and (name in TEXT_OPTIONS or not values):
+            values.append(words.popleft())
+        if not values:
+            raise BadInput(f"--{name} has no value.", where=place)
+        found[name] = _checked(name, " ".join(values), place)
+    return found
+
+
+def _checked(name: str, value: str, place: str) -> str:
+    try:
+        OPTIONS[name](value)
+    except ValueError:
+        raise BadInput(f"--{name} takes a number, got {value[:60]!r}.", where=place) from None
+    return value
+
+
+def _seed(value: str | None, place: str) -> int | None:
+    """A seed of its own; none where it is not said, or is -1: a random one."""
+    if value is None or not value.strip() or value.strip() == "-1":
+        return None
+    try:
+        seed = int(value)
+    except ValueError:
+        seed = -1
+    if seed not in SEEDS:
+        raise BadInput(
+            f"{value[:60]!r} is no seed.", where=place, fix="A seed is a number from 0 to 2^63 - 1."
+        )
+    return seed
+
+
+# -- pictures
+
+
+def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
+    """The pictures that a path or pattern names, in the order of their names."""
+    if path.is_file():
+        if path.suffix.lower() not in PICTURES:
+            kinds = ", ".join([*TEXTS, *PICTURES])
+            raise BadInput("This kind of file has no prompts.", where=path, fix=f"Give one of {kinds}.")
+        return [path]
+    names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
+    found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    if len(found) > MOST_PROMPTS:
+        raise BadInput(f"There are more than {MOST_PROMPTS:,} pictures.", where=path, fix="Name fewer.")
+    if not found:
+        kinds = ", ".join(PICTURES)
+        if path.is_dir():
+            raise BadInput("The folder has no pictures.", where=path, fix=f"Pictures are {kinds}.")
+        fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
+        raise BadInput("There is no such prompt file.", where=path, fix=fix)
+    return found
+
+
+def _matching(pattern: Path, base: Path) -> list[Path]:
+    """The files that a pattern names from `base` on, without what is hidden; `**` is any number of folders.
+
+    Not as `glob` does it, which looks through the whole disk if it is told to, and follows links in circles.
+
+    Raises:
+        BadInput: it would take too long.
+    """
+    looked_at = count(1)
+
+    def inside(folder: Path) -> Iterator[Path]:
+        with suppress(PermissionError, NotADirectoryError, FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if next(looked_at) > MOST_ENTRIES:
+                    fix = "Name a folder nearer to the pictures."
+                    raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
+                if not entry.name.startswith("."):
+                    yield folder / entry.name
+
+    def walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+        first, rest = parts[0], parts[1:]
+        if first == "**":
+            below = [folder, *_folders(inside, folder)] if rest else []
+            for each in below:
+                yield from walk(each, rest)
+        elif not glob.has_magic(first):
+            yield from walk(folder / first, rest) if rest else [folder / first]
+        else:
+            found = [path for path in inside(folder) if fnmatch.fnmatch(path.name, first)]
+            for path in found:
+                yield from walk(path, rest) if rest else [path]
+
+    start, parts = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
+    # "**/**" is "**"
+    parts = tuple(part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ("**",))
+    return sorted({path for path in walk(start, parts) if path.is_file()}) if parts else []
+
+
+def _folders(inside: Callable[[Path], Iterator[Path]], folder: Path) -> Iterator[Path]:
+    """All folders below one; links to folders are not gone into."""
+    stack = [folder]
+    while stack:
+        found = [path for path in inside(stack.pop()) if path.is_dir() and not path.is_symlink()]
+        yield from found
+        stack += found
+
+
+def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
+    text = parameters_of(path)
+    if text is None:
+        fix = "Give the file as the web UI saved it, or write the prompt into a .txt."
+        raise BadInput("The picture does not say how it was drawn.", where=path, fix=fix)
+    said = read_parameters(text)
+    if not said.prompt:
+        raise BadInput("The picture's prompt is empty.", where=path)
+    others = dict(said.settings)
+    seed = _seed(others.pop("Seed", None), place)
+    return FilePrompt(place, name, said.prompt, said.negative or None, seed, others)
+
+
+def _shown(path: Path, base: Path) -> str:
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
+def _names(paths: list[Path]) -> Iterator[str]:
+    """Their stems as parts of an id: safe in a file's name, and different even where case does not count."""
+    taken: set[str] = set()
+    for path in paths:
+        stem = unicodedata.normalize("NFC", path.stem)
+        safe = "".join(c if c.isalpha() or c.isdecimal() or c == "_" else "-" for c in stem)[:MAX_STEM]
+        names = (safe if i == 1 else f"{safe}-{i}" for i in range(1, len(paths) + 1))
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
+        yield name

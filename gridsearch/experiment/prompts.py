@@ -1,0 +1,86 @@
+"""The prompts of an experiment: written in it, or in files that it names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from gridsearch.experiment.prompt_files import FilePrompt, prompts_in, require_different
+from gridsearch.experiment.validation import bad_key
+from gridsearch.experiment.values import Table, all_different
+from gridsearch.render.prompt.emphasis import require_plain_prompt
+
+MAX_ID = 100  # characters
+MAX_TEXT = 20_000  # characters: ten times what the longest prompts of web UIs have
+
+
+def _unwritten(value: object) -> object:
+    raise ValueError("this is read from prompt files, and not said in the experiment")
+
+
+class Prompt(Table):
+    """A text and the seeds it is drawn with. Each pair is a case.
+
+    In place of a text there may be a `file` of them; an experiment that is read has a prompt for each of its
+    texts. `origin` is where in the file one stands, `others` all else that is said there; neither is kept.
+    """
+
+    text: str = Field(default="", min_length=1, max_length=MAX_TEXT)
+    file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
+    negative: str = Field(default="", max_length=MAX_TEXT)
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
+    ] = (1,)
+    id: str = Field(default="", pattern=r"^[\w-]*$", max_length=MAX_ID)
+    held_out: bool = False  # kept apart from the search: it confirms what that has found
+    origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
+    others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
+
+    @model_validator(mode="after")
+    def _has_a_text_or_a_file(self) -> Self:
+        if bool(self.text) == bool(self.file):
+            raise ValueError('give it either a text = "..." or a file = "prompts.txt"')
+        return self
+
+
+def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple[Prompt, ...]:
+    """A prompt for each that the named files have, and those that stand in the experiment.
+
+    Args:
+        base: where relative file names start.
+        source: the experiment's file.
+
+    Raises:
+        BadInput: a prompt file is wrong, two prompts draw the same, or one means something else here than in
+            the web UI it was written for.
+    """
+    found: list[tuple[str, Prompt]] = []
+    for i, prompt in enumerate(prompts, start=1):
+        if prompt.file is None:
+            found.append((f"{source}, [[prompt]] {i}", prompt))
+            continue
+        for said in prompts_in(prompt.file, base):
+            one = _from_file(prompt, said)
+            one = one.model_copy(update={"origin": said.place, "others": dict(said.others)})
+            found.append((said.place, one))
+    for place, prompt in found:
+        require_plain_prompt(prompt.text, place)
+        require_plain_prompt(prompt.negative, place, negative=True)
+    require_different((place, p.id, [(p.text, p.negative, seed) for seed in p.seeds]) for place, p in found)
+    return tuple(prompt for _, prompt in found)
+
+
+def _from_file(prompt: Prompt, said: FilePrompt) -> Prompt:
+    """A prompt of a file; what the file does not say is as its `[[prompt]]` has it."""
+    try:
+        return Prompt(
+            text=said.text,
+            negative=prompt.negative if said.negative is None else said.negative,
+            seeds=prompt.seeds if said.seed is None else (said.seed,),
+            id=f"{prompt.id}-{said.name}",
+            held_out=prompt.held_out,
+        )
+    except pydantic.ValidationError as error:
+        raise bad_key(error, said.place, {"": Prompt}) from None

@@ -1,0 +1,1 @@
+"""The arithmetic of a merge: from open sources to merged tensors, in place or one by one."""

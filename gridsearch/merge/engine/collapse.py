@@ -1,0 +1,235 @@
+"""Merge steps -> for every key one weighted sum of sources.
+
+A linear step of linear steps is linear: a chain of them collapses to one coefficient per source and key,
+applied in one pass and rounded once. A non-linear step becomes a `Node`, a source of its own, whose inputs
+are such sums again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.checkpoint.sdxl.blocks import component_of, is_text, selects
+from gridsearch.experiment.recipe import MERGED, Components, Recipe
+from gridsearch.experiment.values import is_searched
+
+MOST_WEIGHT = 1e12  # of a source; half precision ends at 65,504
+
+
+@dataclass(frozen=True)
+class Node:
+    """A non-linear step at one key: its method, the sums it takes and its numbers."""
+
+    method: str
+    inputs: tuple["Terms", ...]
+    numbers: tuple[tuple[str, float], ...]
+
+
+# A weighted sum: sources (a model's or an adapter's name, or a node) with their coefficients, zeros left out.
+# It can be compared and hashed: equal terms give equal weights.
+Terms = tuple[tuple[str | Node, float], ...]
+
+
+def terms_of(
+    recipe: Recipe, keys: Iterable[str], touched: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Terms]:
+    """What the merge holds of each source: file key -> terms.
+
+    Args:
+        recipe: with nothing left to search.
+        touched: adapter -> the file keys it changes; it has no part in others.
+
+    A ratio of exactly 0 or 1 names one source only, and the other's values (a NaN, say) stay out.
+    """
+    known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
+    touched = touched or {}
+    tables = [(step.name, _blocks(step)) for step in recipe.merge]
+    found = {}
+    for key in keys:
+        if (lent := lent_by(recipe, key)) is not None:
+            found[key] = ((lent, 1.0),)
+            continue
+        ratios = tuple(blocks and ratio_at(step, blocks, key) for step, blocks in tables)
+        active = tuple(name for name, touches in touched.items() if key in touches)
+        if (ratios, active) not in known:
+            known[ratios, active] = _collapsed(recipe, ratios, active)
+        found[key] = known[ratios, active]
+    return found
+
+
+def lender(recipe: Recipe, key: str) -> str:
+    """The source of a key that is copied and not merged: its component's, or the first model."""
+    return lent_by(recipe, key) or recipe.merged_models()[0]
+
+
+def lent_by(recipe: Recipe, key: str) -> str | None:
+    """Whom a key's component is taken from as it is; None where it is merged."""
+    return next(iter(lenders(recipe, key)), None)
+
+
+def lenders(recipe: Recipe, key: str) -> tuple[str, ...]:
+    """Those whom a key's component may be taken from as it is, as the first model may be one of a list; empty
+    where the component is merged."""
+    sources = (recipe.components.text_encoders if is_text(key) else MERGED,)
+    if component_of(key) == "vae":
+        sources = recipe.vae_sources()
+    return () if MERGED in sources else sources
+
+
+def _blocks(step: Any) -> Mapping[str, Any] | None:
+    """A step's ratios per block, where it has them."""
+    ratio = getattr(step, "ratio", None)
+    return ratio if isinstance(ratio, Mapping) else None
+
+
+def _numbers(step: Any, block_ratio: float | None) -> dict[str, float]:
+    """A step's numbers, with the ratio of the block in the place of the table."""
+    names = ("k", "probability", "della_eps", "seed", "ratio")
+    found = {name: value for name in names if (value := getattr(step, name, None)) is not None}
+    return found if block_ratio is None else found | {"ratio": block_ratio}
+
+
+def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
+    """The ratio for one key: of the entries that mean it, the last.
+
+    Raises:
+        BadInput: no entry does.
+    """
+    meant = [value for selector, value in blocks.items() if selects(selector, key)]
+    if not meant:
+        raise BadInput(
+            f"The ratios of step {step!r} leave {key} out.",
+            fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
+        )
+    return meant[-1]
+
+
+def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
+    """Raise BadInput unless the ratios per block say something for every key that is merged, and only that.
+
+    An entry that means nothing, or that is searched and overruled everywhere, would be a search of nothing.
+    """
+    merged = [key for key in keys if lent_by(recipe, key) is None]
+    for step in recipe.merge:
+        if (ratio := _blocks(step)) is None:
+            continue
+        meant: set[str] = set()
+        holds: set[str] = set()
+        for key in merged:
+            own = [selector for selector in ratio if selects(selector, key)]
+            meant.update(own)
+            holds.add(own[-1] if own else ratio_at(step.name, ratio, key))
+        for selector, value in ratio.items():
+            if selector not in (holds if is_searched(value) else meant):
+                raise BadInput(
+                    f"The ratio {selector!r} of step {step.name!r} changes nothing.",
+                    why="later entries overrule it everywhere"
+                    if selector in meant
+                    else "it means no weight that is merged; see [components] for what is not",
+                    fix="Leave it out, or write it after the others.",
+                )
+
+
+def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str]) -> Terms:
+    known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
+    for step, ratio in zip(recipe.merge, ratios, strict=True):
+        inputs = [known.get(name, ()) for name in step.models]  # an adapter elsewhere adds nothing
+        known[step.name] = _result(step, inputs, _numbers(step, ratio))
+        if not known[step.name]:
+            raise RunFailed(
+                f"Nothing is left of any model after step {step.name!r}.",
+                why="all its coefficients are zero",
+                fix="Give a model some weight.",
+            )
+        if any(abs(weight) > MOST_WEIGHT for _, weight in known[step.name]):
+            raise RunFailed(
+                f"The coefficients after step {step.name!r} are beyond {MOST_WEIGHT:g}.",
+                fix="Give smaller ratios.",
+            )
+    return known[recipe.merge[-1].name]
+
+
+def _result(step: Any, inputs: list[Terms], numbers: Mapping[str, float]) -> Terms:
+    ratio = numbers.get("ratio")
+    match step.method:
+        case "weighted_sum":
+            return _sum(inputs, (1 - ratio, ratio))
+        case "add_difference":
+            return _sum(inputs, (1.0, ratio, -ratio))
+        case "adapter":
+            return _sum(inputs, (1.0, ratio))
+        case "average":
+            return _sum(inputs, _shares(step))
+        case "slerp" if ratio in (0, 1):  # where sd-mecha's is not exact
+            return inputs[int(ratio)]
+        case "ties" | "dare_ties" | "della" | "model_stock" | "train_difference" if ratio == 0:
+            return inputs[0]
+    node = Node(step.method, tuple(inputs), tuple(numbers.items()))
+    return ((node, 1.0),)
+
+
+def _shares(step: Any) -> tuple[float, ...]:
+    """The coefficients of an average's models."""
+    weights = step.weights or (1.0,) * len(step.models)
+    if not step.normalize:
+        return tuple(weights)
+    if (total := sum(weights)) == 0:
+        raise RunFailed(
+            f"The weights of step {step.name!r} add up to zero.",
+            fix="Give one of them another weight, or set normalize = false.",
+        )
+    return tuple(weight / total for weight in weights)
+
+
+def _sum(inputs: list[Terms], shares: tuple[float, ...]) -> Terms:
+    mix: dict[str | Node, float] = {}
+    for terms, share in zip(inputs, shares, strict=True):
+        for source, weight in terms:
+            mix[source] = mix.get(source, 0.0) + share * weight
+    return tuple((source, weight) for source, weight in mix.items() if weight != 0)
+
+
+def sources_in(terms: Terms) -> set[str]:
+    """The models and adapters that a sum is made of, those inside its nodes too."""
+    found: set[str] = set()
+    for source, _ in terms:
+        found |= {source} if isinstance(source, str) else set().union(*map(sources_in, source.inputs))
+    return found
+
+
+# -- in words
+
+
+def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
+    """A merge in one line: `0.35 base + 0.65 burnt`; its steps, where that cannot be said so."""
+    distinct = set(terms.values()) - {((name, 1.0),) for name in _lenders(recipe)}
+    if len(distinct) == 1:
+        (one,) = distinct
+        if all(isinstance(source, str) for source, _ in one):
+            return " + ".join(f"{weight:.6g} {source}" for source, weight in one)
+    return "; ".join(_step_text(step) for step in recipe.merge)
+
+
+def lent_text(recipe: Recipe) -> list[str]:
+    """The components that are not where they are by default: `text_encoders of base`."""
+    usual = Components()
+    return [f"{name} of {source}" for name, source in recipe.components if source != getattr(usual, name)]
+
+
+def _lenders(recipe: Recipe) -> set[str]:
+    return {name for name in (recipe.components.text_encoders, recipe.vae_source()) if name != MERGED}
+
+
+def _step_text(step: Any) -> str:
+    settings = step.model_dump(exclude={"name", "method", "models"}, exclude_none=True)
+    numbers = ", ".join(f"{name} {_number_text(value)}" for name, value in settings.items())
+    return f"{step.name} = {step.method}({', '.join(step.models)}{numbers and f'; {numbers}'})"
+
+
+def _number_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{block}={number:g}" for block, number in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(f"{number:g}" for number in value)
+    return f"{value:g}"

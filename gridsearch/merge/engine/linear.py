@@ -1,0 +1,138 @@
+"""The linear kernel: a weighted sum of tensors in float32, rounded once.
+
+Large temporaries would page-fault and cost ten times the arithmetic, so it works in pieces that stay in the
+cache, on one small buffer that is kept.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from gridsearch.base.errors import RunFailed
+
+# Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
+CPU_PIECE, GPU_PIECE = 2**19, 2**24
+
+# What torch.lerp knows on every device; 8-bit floats are not among them.
+LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+def new_buffer(device: torch.device | str = "cpu") -> Tensor:
+    """Room for one piece of a sum; a thread needs its own."""
+    return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)
+
+
+def blend(
+    tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor | None = None
+) -> Tensor:
+    """The weighted sum of same-shaped tensors as a new one in `dtype`, rounded once."""
+    out = torch.empty(tensors[0].shape, dtype=dtype, device=tensors[0].device)
+    blend_into(out, tensors, weights, dtype, buffer if buffer is not None else new_buffer(out.device))
+    return out
+
+
+def blend_into(
+    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
+) -> None:
+    """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
+
+    Two weights that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and
+    exact at 0, at 1 and wherever the tensors agree.
+    """
+    if not out.is_contiguous():
+        out.copy_(blend(tensors, weights, dtype, buffer))
+    elif out.dtype == dtype and (_is_copy(weights) or _is_lerp(tensors, weights, dtype)):
+        _write(out, tensors, weights, buffer)
+    else:
+        _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, buffer)
+
+
+def _in_pieces(
+    out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor
+) -> None:
+    size = buffer.numel()
+    spare = 0 if out.dtype == dtype else min(size, out.numel())
+    rounded = torch.empty(spare, dtype=dtype, device=out.device)
+    for start in range(0, out.numel(), size):
+        here = slice(start, min(start + size, out.numel()))
+        parts = [tensor[here] for tensor in tensors]
+        if out.dtype == dtype:
+            _write(out[here], parts, weights, buffer)
+        else:
+            _write(rounded[: here.stop - start], parts, weights, buffer)
+            _cast(out[here], rounded[: here.stop - start], buffer)
+
+
+def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
+    """The weighted sum in the dtype of `out`; of more than a copy or two, one piece at most."""
+    if _is_copy(weights):
+        out.copy_(tensors[0])
+    elif _is_lerp(tensors, weights, out.dtype):
+        # from the nearer tensor to the other: the smaller weight is the more exact one in float32
+        near, far = (0, 1) if weights[0] >= weights[1] else (1, 0)
+        torch.lerp(tensors[near], tensors[far], weights[far], out=out)
+    else:
+        out.copy_(_sum(tensors, weights, buffer))
+
+
+def _is_copy(weights: Sequence[float]) -> bool:
+    return len(weights) == 1 and weights[0] == 1
+
+
+def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
+    if len(tensors) != 2 or not math.isclose(sum(weights), 1, rel_tol=1e-12):
+        return False
+    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in LERP_DTYPES
+
+
+def _cast(out: Tensor, values: Tensor, buffer: Tensor) -> None:
+    """On a CPU half precision becomes bfloat16 four times as fast by way of float32, which holds both."""
+    direct = torch.float32 in (out.dtype, values.dtype)
+    out.copy_(values if direct else buffer[: values.numel()].copy_(values))
+
+
+def _sum(parts: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> Tensor:
+    total = buffer[: parts[0].numel()]
+    total.copy_(parts[0]).mul_(weights[0])
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        # narrower floats are widened on the way; there are no sums of 8-bit ones
+        total.add_(part if part.element_size() > 1 else part.float(), alpha=weight)
+    return total
+
+
+def greatest(tensor: Tensor) -> float:
+    """The largest absolute value of a tensor of floats that is not empty; NaN where it holds one.
+
+    `torch.isfinite` would make a tensor of its own and take forty times as long on a CPU.
+    """
+    low, high = torch.aminmax(tensor if tensor.element_size() > 1 else tensor.float())  # no 8-bit order
+    return math.nan if torch.isnan(low) else max(-low.item(), high.item())
+
+
+def require_finite(tensor: Tensor, key: str) -> None:
+    """Fail the trial where a merged weight is NaN or infinite."""
+    if not math.isfinite(greatest(tensor)):
+        raise RunFailed(
+            "The merge has non-finite weights.",
+            where=key,
+            fix="Its ratios take some weights out of what the file's precision can hold.",
+            kind="not finite",
+        )
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Operations use one core each, in threads started meanwhile too.
+
+    Norms and dot products depend on the number of threads in their last bits: live and exported weights must
+    not.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

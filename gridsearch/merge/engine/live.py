@@ -1,0 +1,144 @@
+"""Merging over the live weights of a model that draws, in place, from the pristine sources each time."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gridsearch.merge.engine.collapse import Terms
+from gridsearch.merge.engine.evaluate import Source, summands
+from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
+from gridsearch.merge.engine.staging import is_there, staged
+
+# Below this many elements a second thread costs more in waiting than it saves in arithmetic.
+TINY = 50_000_000
+
+
+class Piece(Protocol):
+    """Rows of a file tensor and the live view they are written to."""
+
+    rows: slice
+    view: Tensor
+
+
+@dataclass(frozen=True)
+class Live:
+    """The weights that draw, where they come from, and what they hold now.
+
+    Attributes:
+        pieces: file key -> the live views that make it up.
+        sources: model or adapter -> its weights.
+        dtypes: what an exported file keeps each key in. Values are rounded to that before they are widened
+            to the live dtype, so that the live model equals the exported file loaded again, bit for bit. (All
+            but a VAE that is kept in float32 in its file and in a half-precision model: diffusers loads it by
+            way of half precision.)
+        greatest: model -> file key -> the largest absolute value there, where it is known.
+        holds: file key -> the terms that the live weights are; absent where that is not known.
+    """
+
+    pieces: Mapping[str, Sequence[Piece]]
+    sources: Mapping[str, Source]
+    dtypes: Mapping[str, torch.dtype]
+    greatest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    holds: dict[str, Terms] = field(default_factory=dict)
+
+
+def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
+    """The keys whose weights hold something else than `terms` says."""
+    return [key for key in live.pieces if live.holds.get(key) != terms[key]]
+
+
+def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
+    """Make the live weights what `terms` says, file key by file key, the stale ones only.
+
+    Raises:
+        RunFailed: a merged weight is NaN or infinite; it could only draw black.
+    """
+    changed = stale_keys(live, terms)
+    for key in changed:
+        live.holds.pop(key, None)
+    changed.sort(key=lambda key: -_size(live, key))
+    device = _device(live)
+    if device.type == "cuda":
+        _on_gpu(live, changed, terms, device)
+    else:
+        _on_cpu(live, changed, terms)
+
+
+def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
+    """What is there already needs no stage: its events would cost more than the arithmetic."""
+    buffer = new_buffer(device)
+    away = []
+    for key in keys:
+        if is_there(terms[key], key, live.sources, device):
+            _write(live, key, terms[key], live.sources, buffer)
+        else:
+            away.append(key)
+    for key, sources in staged(away, terms, live.sources, device):
+        _write(live, key, terms[key], sources, buffer)
+
+
+def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None:
+    """One thread a core, each with keys of its own: small operations are not worth sharing."""
+    threads = torch.get_num_threads()
+    if threads == 1 or sum(_size(live, key) for key in keys) < TINY:
+        with single_threaded():
+            _write_all(live, keys, terms)
+        return
+    shared = _Shared(keys)
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(_write_all, live, shared, terms) for _ in range(threads)]:
+            done.result()
+
+
+def _write_all(live: Live, keys: Iterable[str], terms: Mapping[str, Terms]) -> None:
+    buffer = new_buffer()
+    for key in keys:
+        _write(live, key, terms[key], live.sources, buffer)
+
+
+def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], buffer: Tensor) -> None:
+    tensors, weights = summands(terms, key, sources, buffer)
+    for piece in live.pieces[key]:
+        rows = [tensor[piece.rows] if tensor.ndim else tensor for tensor in tensors]
+        blend_into(piece.view, rows, weights, live.dtypes[key], buffer)
+    if not _bounded(live, key, terms):
+        for piece in live.pieces[key]:
+            require_finite(piece.view, key)
+    live.holds[key] = terms
+
+
+def _bounded(live: Live, key: str, terms: Terms) -> bool:
+    """Whether no value can overflow, as far as the sources' largest values tell."""
+    bound = 0.0
+    for source, weight in terms:
+        greatest = live.greatest.get(source, {}).get(key) if isinstance(source, str) else None
+        if greatest is None:
+            return False
+        bound += abs(weight) * greatest
+    kept = [live.dtypes[key], *(piece.view.dtype for piece in live.pieces[key])]
+    return bound < min(torch.finfo(dtype).max for dtype in kept)
+
+
+class _Shared(Iterator[str]):
+    """An iterator that several threads may take from."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = iter(keys)
+        self._lock = threading.Lock()
+
+    def __next__(self) -> str:
+        with self._lock:
+            return next(self._keys)
+
+
+def _size(live: Live, key: str) -> int:
+    return sum(piece.view.numel() for piece in live.pieces[key])
+
+
+def _device(live: Live) -> torch.device:
+    return next(iter(live.pieces.values()))[0].view.device

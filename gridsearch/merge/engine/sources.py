@@ -1,0 +1,174 @@
+"""Checkpoint files opened for their weights, read through once, and held where they are fastest."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.merge.engine.linear import greatest
+from gridsearch.merge.engine.staging import Held
+
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64, "BOOL": torch.bool,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+READ_AT_ONCE = 2**24  # elements
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache.
+
+    `inode` and `bytes` are those of the file that is mapped.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    inode: int = 0
+    bytes: int = 0
+
+    def tensor(self, key: str) -> Tensor:
+        """A weight.
+
+        Raises:
+            RunFailed: the file was cut short. To read a page that is gone would end the process.
+        """
+        _require_whole(self)
+        return self.tensors[key]
+
+
+def open_source(path: Path, prefix: str = "") -> FileSource:
+    """Map a file; asking safetensors for a tensor again and again would cost as much as merging it.
+
+    Args:
+        prefix: what the file leaves out of its keys, as a VAE's own file does.
+
+    Raises:
+        BadInput: it is no whole safetensors file.
+    """
+    try:
+        found = path.stat()
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BadInput("This is no whole safetensors file.", where=path, why=str(error)) from None
+    except OSError as error:
+        raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+    source = FileSource(path, tensors, found.st_ino, found.st_size)
+    _require_whole(source)
+    return source
+
+
+def _require_whole(source: FileSource) -> None:
+    """Whether the mapped file is as long as it was; one that is gone, or replaced, is still mapped whole."""
+    try:
+        found = source.path.stat()
+    except OSError:
+        return
+    if found.st_ino == source.inode and found.st_size < source.bytes:
+        raise RunFailed(
+            "A model's file was cut short while it was in use.",
+            where=source.path,
+            why=f"{found.st_size:,} of {source.bytes:,} bytes are left",
+            fix="Copy the file again, and do not write over it while a run goes on.",
+        )
+
+
+# -- read through once
+
+
+def greatest_values(
+    source: FileSource, keys: Collection[str], advance: Callable[[int], None] = lambda _: None
+) -> dict[str, float]:
+    """The largest absolute value of each key's tensor, the whole file read for it once.
+
+    So the file's pages are in memory before the first trial, and a broken file is found before the night.
+
+    Args:
+        advance: told the bytes of each piece read.
+
+    Raises:
+        BadInput: a weight is NaN or infinite.
+    """
+    return {key: greatest_value(source.tensor(key), source.path, key, advance) for key in keys}
+
+
+def greatest_value(
+    tensor: Tensor, path: Path, key: str, advance: Callable[[int], None] = lambda _: None
+) -> float:
+    """The largest absolute value of a tensor of floats; the errors are those of `greatest_values`."""
+    found = 0.0
+    for part in tensor.reshape(-1).split(READ_AT_ONCE):
+        found = max(found, here) if math.isfinite(here := greatest(part)) else math.nan
+        if not math.isfinite(found):
+            raise BadInput(
+                f"{key} holds a NaN or an infinity.",
+                where=path,
+                why="every merge with this model would draw black.",
+                fix="Download or make the file again, or leave the model out.",
+            )
+        advance(part.numel() * tensor.element_size())
+    return found
+
+
+# -- where they are held
+
+
+@dataclass(frozen=True)
+class Residence:
+    """Where the sources lie during a run. Sizes in bytes.
+
+    `where` is "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
+    (files in the system's page cache).
+    """
+
+    where: str
+    sources: int
+    fits: bool  # whether they stay there; a mapped file that does not fit is read from disk every trial
+
+    @property
+    def pinned(self) -> int:
+        return int(PINNED_SHARE * self.sources) if self.where == "pinned" else 0
+
+    @property
+    def on_gpu(self) -> int:
+        return self.sources if self.where == "gpu" else 0
+
+    def __str__(self) -> str:
+        if self.where == "gpu":
+            return "on the GPU"
+        if self.where == "pinned":
+            return "in page-locked memory, copied to the GPU while it computes"
+        return "mapped files, kept in memory" if self.fits else "mapped files, read from disk every trial"
+
+
+# The allocator of page-locked memory rounds each tensor up to a power of two: SDXL's take 1.3 times as much.
+PINNED_SHARE = 1.3
+
+
+def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Residence:
+    """Where sources of so many bytes lie best beside the live model, which is not part of what is free.
+
+    A fifth of what is free is left to others.
+    """
+    if device == "cuda" and sources <= 0.8 * gpu_free:
+        return Residence("gpu", sources, True)
+    if device == "cuda" and PINNED_SHARE * sources <= 0.8 * memory_free:
+        return Residence("pinned", sources, True)
+    return Residence("mapped", sources, sources <= 0.8 * memory_free)
+
+
+def held(source: FileSource, keys: Collection[str], place: Residence, device: str) -> FileSource | Held:
+    """The source with these weights where they are to lie, and the others in its file."""
+    if place.where == "gpu":
+        return Held({**source.tensors, **{key: source.tensor(key).to(device) for key in keys}})
+    if place.where == "pinned":
+        return Held({**source.tensors, **{key: source.tensor(key).pin_memory() for key in keys}})
+    return source

@@ -1,0 +1,148 @@
+"""A merge as a single-file checkpoint, tensor by tensor in bounded memory."""
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.sdxl.recognise import MARKERS
+from gridsearch.merge.engine.collapse import Terms, sources_in
+from gridsearch.merge.engine.evaluate import Source, evaluate
+from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
+from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
+from gridsearch.merge.export.record import KEY, Record
+from gridsearch.merge.export.safetensors import write_safetensors
+
+_MARKER = TensorInfo("F32", (0,))
+MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
+MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A model or an adapter that was merged, as others' records name it."""
+
+    sha256: str
+    metadata: Mapping[str, str]
+
+
+def export_merge(
+    path: Path,
+    infos: Mapping[str, TensorInfo],
+    terms: Mapping[str, Terms],
+    sources: Mapping[str, Source],
+    copied_from: Mapping[str, Source],
+    record: Record,
+    parents: Mapping[str, Parent],
+    advance: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Write a merge to `path`; returns the SHA-256 of the file.
+
+    The marker keys follow the merge's prediction type and not the parents': a stray marker would make other
+    programs sample the file in the wrong mode.
+
+    Args:
+        infos: the file's keys without markers (see `outline`).
+        terms: what the keys that are merged hold.
+        copied_from: the source of each key that is not merged.
+        advance: told the bytes of each tensor written.
+
+    Raises:
+        BadInput: a source holds a NaN or an infinity where it is used; the disk is full.
+        RunFailed: the merge itself leaves what the file's precision can hold.
+    """
+    entries = dict(infos)
+    if record.prediction_type == "v_prediction":
+        entries["v_pred"] = _MARKER
+        if record.zero_terminal_snr:
+            entries["ztsnr"] = _MARKER
+    tensors = _tensors(entries, terms, sources, copied_from)
+    return write_safetensors(path, entries, tensors, metadata_of(record, parents), advance)
+
+
+def _tensors(
+    entries: Mapping[str, TensorInfo],
+    terms: Mapping[str, Terms],
+    sources: Mapping[str, Source],
+    copied_from: Mapping[str, Source],
+) -> Iterator[Tensor]:
+    """The tensors in order, a few of them computed at once."""
+
+    def one(key: str) -> Tensor:
+        if key in terms:
+            return _merged(key, terms[key], sources, DTYPES[entries[key].dtype])
+        return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
+
+    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Tensor]] = deque()
+        for key in entries:
+            ahead.append(pool.submit(one, key))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype) -> Tensor:
+    merged = evaluate(terms, key, sources, dtype, new_buffer())
+    if not math.isfinite(greatest(merged)):
+        for name in sorted(sources_in(terms)):
+            if isinstance(source := sources[name], FileSource):
+                greatest_value(source.tensor(key), source.path, key)  # says whose fault it is
+        require_finite(merged, key)
+    return merged
+
+
+# -- what the file says of itself
+
+
+def metadata_of(record: Record, parents: Mapping[str, Parent]) -> dict[str, str]:
+    """The records that other programs read: A1111's and supermerger's recipe, and the model spec.
+
+    https://github.com/Stability-AI/ModelSpec. A parent that is a merge itself brings its own history along.
+    """
+    return {
+        "format": "pt",
+        KEY: record.to_json(),
+        "sd_merge_models": json.dumps(_history(parents), separators=(",", ":")),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base",
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.title": record.title,
+        "modelspec.merged_from": ", ".join(f"{name} [{p.sha256[:10]}]" for name, p in parents.items()),
+        "modelspec.prediction_type": "v" if record.prediction_type == "v_prediction" else "epsilon",
+    }
+
+
+def _history(parents: Mapping[str, Parent]) -> dict[str, dict]:
+    """A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
+    found: dict[str, dict] = {}
+    for name, parent in parents.items():
+        earlier, recipe = _object(parent.metadata.get("sd_merge_models")), _object(parent.metadata.get(KEY))
+        found |= {sha256: entry for sha256, entry in earlier.items() if isinstance(entry, dict)}
+        found[parent.sha256] = {"name": name, "legacy_hash": "", "sd_merge_recipe": recipe or None}
+    if len(json.dumps(found)) > MOST_HISTORY:
+        found = {
+            p.sha256: {"name": name, "legacy_hash": "", "sd_merge_recipe": None}
+            for name, p in parents.items()
+        }
+    return found
+
+
+def _object(text: str | None) -> dict:
+    """A JSON object of another program's record; what is none says nothing."""
+    if text is None or len(text) > MOST_HISTORY:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

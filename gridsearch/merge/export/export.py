@@ -1,0 +1,121 @@
+"""A merge with nothing left to search as a checkpoint file, and its log beside it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.base.files import write_atomic
+from gridsearch.experiment.recipe import VAE
+from gridsearch.merge.engine.collapse import lender, recipe_text
+from gridsearch.merge.engine.outline import own_keys
+from gridsearch.merge.export.checkpoint import Parent, export_merge
+from gridsearch.merge.export.fixed import Fixed
+from gridsearch.merge.export.record import record_of
+from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
+from gridsearch.merge.weights import Weights, open_weights
+
+
+class Progress(Protocol):
+    """Who is told the bytes of what is being read and written."""
+
+    def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
+
+    def writing(self, name: str, total: int) -> Callable[[int], None]: ...
+
+
+def export(merge: Fixed, output: Path, progress: Progress) -> str:
+    """As `write_merge`; an error of the disk gets its name.
+
+    Raises:
+        RunFailed: a file could not be read or written.
+    """
+    try:
+        return write_merge(merge, output, progress)
+    except OSError as error:
+        raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
+
+
+def write_merge(merge: Fixed, output: Path, progress: Progress) -> str:
+    """Write the merge to `output`, and beside it a log that says how to make it again.
+
+    Returns:
+        the SHA-256 of the new file; the same for the same merge of the same files, whatever they are called.
+
+    Raises:
+        BadInput: a file is missing, does not fit, or is not the one that is known.
+    """
+    began = time.time()
+    parents = open_parents(merge.recipe)
+    inputs = _files(parents)
+    models = identify(parents, progress.hashing) | identify_extras(parents, progress.hashing)
+    _require_known(models, merge.known)
+    weights = open_weights(merge.recipe, parents, merge.config)
+    files = {name: model["sha256"] for name, model in models.items()}
+    record = record_of(merge.recipe, merge.title, merge.prediction_type, merge.zero_terminal_snr, files)
+    terms = weights.terms(merge.recipe)
+    sha256 = export_merge(
+        output,
+        weights.infos,
+        terms,
+        weights.sources,
+        {key: weights.files[lender(merge.recipe, key)] for key in weights.infos if key not in terms},
+        record,
+        {name: Parent(files[name], inputs[name].metadata) for name in files},
+        progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),
+    )
+    log = {
+        "file": output.name,
+        "sha256": sha256,
+        "made": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seconds": round(time.time() - began, 1),
+        "merge": recipe_text(merge.recipe, terms),
+        "record": json.loads(record.to_json()),
+        "paths": {name: str(Path(model["path"]).absolute()) for name, model in models.items()},
+        "config": merge.config and str(merge.config.absolute()),
+        **_found(parents, weights),
+        "versions": {package: version(package) for package in ("gridsearch", "torch", "sd-mecha")},
+    }
+    write_atomic(log_path(output), json.dumps(log, indent=2, ensure_ascii=False) + "\n")
+    return sha256
+
+
+def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
+    """What was merged of the files, what was copied, and what was left out."""
+    return {
+        "keys": {"merged": len(weights.merged), "copied": len(weights.infos) - len(weights.merged)},
+        "left_out": sorted(set(parents.first.tensors) - set(own_keys(parents.first))),
+        "adapters": {
+            name: {
+                "modules_matched": adapter.matched,
+                "weights_changed": len(adapter.deltas),
+                "kinds": dict(adapter.kinds),
+                "unused_keys": list(adapter.unused),
+            }
+            for name, adapter in weights.adapters.items()
+        },
+    }
+
+
+def log_path(output: Path) -> Path:
+    """`best.safetensors` -> `best.merge.json`."""
+    return output.with_suffix(".merge.json")
+
+
+def _require_known(models: Mapping[str, Mapping[str, Any]], known: Mapping[str, str]) -> None:
+    for name, model in models.items():
+        if name in known and known[name] != model["sha256"]:
+            raise BadInput(
+                f"{name} is not the file that was merged.",
+                where=model["path"],
+                why=f"SHA-256 {known[name][:10]}... then, {model['sha256'][:10]}... now.",
+                fix=f"Put the original file back, or say where it is: --model {name}=FILE",
+            )
+
+
+def _files(parents: Parents) -> dict[str, Any]:
+    return {**parents.checkpoints, **parents.adapters, **({VAE: parents.vae} if parents.vae else {})}

@@ -1,0 +1,211 @@
+"""The checkpoints that are merged: whether they fit, and what they predict.
+
+All of it is known from the files' headers, before a weight is read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint, require_name
+from gridsearch.checkpoint.identity import cached_sha256, short_hash
+from gridsearch.checkpoint.inspect import layout_of, shown_metadata
+from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
+from gridsearch.checkpoint.sdxl.blocks import component_of
+from gridsearch.checkpoint.sdxl.recognise import architecture, require_same_shapes, require_sdxl
+from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.recipe import VAE, Recipe
+from gridsearch.experiment.values import usual_value
+from gridsearch.merge.engine.outline import merged_keys, open_vae, own_keys, require_floats
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The files of a merge, opened and compared, by their names in the recipe.
+
+    Attributes:
+        checkpoints: the models, those that are merged first and in order of first use.
+        predictions: what each model predicts.
+        merged: the models that are merged, or may be; others lend a component or are references only.
+        adapters: the adapters' files.
+        vae: the VAE's own file, where it has one.
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    predictions: Mapping[str, Prediction]
+    merged: tuple[str, ...]
+    adapters: Mapping[str, Checkpoint]
+    vae: Checkpoint | None
+
+    @property
+    def merged_predictions(self) -> dict[str, Prediction]:
+        """What those that are merged predict: what else is opened has no say in the merge's own type."""
+        return {name: self.predictions[name] for name in self.merged}
+
+    @property
+    def first(self) -> Checkpoint:
+        """The checkpoint that gives a merge its keys and dtypes."""
+        return next(iter(self.checkpoints.values()))
+
+    def of(self, recipe: Recipe) -> Self:
+        """The same where only those are merged that this recipe, a trial's, has chosen."""
+        return replace(self, merged=recipe.merged_models())
+
+
+def mode_of_merge(render: Render, parents: Parents) -> tuple[str, bool]:
+    """Return the prediction type of a merge's images, and whether they start at zero terminal SNR.
+
+    Where the experiment does not say, the first model that is merged decides.
+    """
+    merged = list(parents.merged_predictions.values())
+    prediction_type = usual_value(render.prediction_type) or merged[0].type
+    trained_down = any(prediction.zero_terminal_snr for prediction in merged)
+    return prediction_type, zero_snr_of(render, prediction_type, trained_down)
+
+
+def zero_snr_of(render: Render, prediction_type: str, trained_down: bool) -> bool:
+    """Whether denoising starts at zero terminal SNR: as the experiment says, else as a model was trained."""
+    wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
+    return wanted and reaches_zero_snr(prediction_type)
+
+
+def open_parents(recipe: Recipe) -> Parents:
+    """Open and compare the files of a recipe, or of an experiment with its references.
+
+    Raises:
+        BadInput: a file is missing, broken, no SDXL model, or does not fit the others.
+    """
+    checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
+    for checkpoint in checkpoints.values():
+        require_name(checkpoint.path)
+        require_sdxl(checkpoint)
+        require_floats(checkpoint)
+    adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
+    vae = open_vae(recipe.vae_file())[0] if recipe.vae_file() else None
+    (first_name, first), *_ = checkpoints.items()
+    keys = merged_keys(own_keys(first))
+    require_same_shapes(checkpoints, keys)
+    _require_alike({name: checkpoints[name] for name in recipe.first_models()})
+    if vae:
+        own = [key for key in keys if component_of(key) == "vae"]
+        require_same_shapes({first_name: first, "the VAE's file": vae}, own)
+    predictions = {
+        name: prediction_of(checkpoint, recipe.models[name].prediction_type)
+        for name, checkpoint in checkpoints.items()
+    }
+    return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
+
+
+def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
+    """Refuse models that take the first place in turn and would give their merges other keys or dtypes."""
+    (first, checkpoint), *others = firsts.items()
+    kept = _merged_infos(checkpoint)
+    for name, other in others:
+        theirs = _merged_infos(other)
+        if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
+            raise BadInput(
+                f"{first} and {name} take the first place in turn, and are not kept alike.",
+                where=other.path,
+                why=f"{odd} is {_kept_as(kept, odd)} in {first} and {_kept_as(theirs, odd)} in {name}",
+                fix="Put another model first (the ratio turns round), or save them in one precision.",
+            )
+
+
+def _merged_infos(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
+    own = own_keys(checkpoint)
+    return {key: own[key] for key in merged_keys(own)}
+
+
+def _kept_as(infos: Mapping[str, TensorInfo], key: str) -> str:
+    return infos[key].dtype if key in infos else "missing"
+
+
+def require_mode(experiment: Experiment, parents: Parents) -> None:
+    """Refuse to guess how the merges of parents that predict different things are drawn."""
+    types = {prediction.type for prediction in parents.merged_predictions.values()}
+    if experiment.render.prediction_type is None and len(types) > 1:
+        predictions = parents.merged_predictions.items()
+        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions)
+        raise BadInput(
+            "The parents predict different things, so the experiment must say how to draw their merges.",
+            why=said,
+            fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
+        )
+
+
+def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
+    """What is allowed but should be known before a night is spent on it."""
+    found = []
+    types = {prediction.type for prediction in parents.merged_predictions.values()}
+    if len(types) > 1:
+        found.append(
+            "The parents predict different things (epsilon and v): only part of the ratios can draw well."
+        )
+    if experiment.render.zero_terminal_snr is None and (odd := _of_two_minds(experiment, parents)):
+        found.append(
+            f"Of {', '.join(odd)} only some were trained with zero terminal SNR, so trials are drawn in two "
+            "ways. Set render.zero_terminal_snr to draw all alike."
+        )
+    for name, prediction in parents.predictions.items():
+        if prediction.conflicts:
+            said = " and ".join(prediction.conflicts)
+            found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
+    for name in experiment.models:
+        if name not in parents.checkpoints:
+            found.append(f"The model {name} is used by no merge step.")
+    for name in experiment.adapters:
+        if name not in parents.adapters:
+            found.append(f"The adapter {name} is used by no merge step.")
+    if len(experiment.prompt) == 1:
+        found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
+    return found
+
+
+def _of_two_minds(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
+    """The models of a list whose choice decides about zero terminal SNR; empty where none does."""
+    places = [names for step in experiment.merge for names in step.candidates()]
+    trained = {name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr}
+    if any(trained >= set(names) for names in places):
+        return ()  # whatever is chosen, one that was trained so is merged
+    return next((names for names in places if trained & set(names)), ())
+
+
+# -- identity
+
+
+def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
+    """What each parent is: content by SHA-256, layout, metadata, how its prediction type is known."""
+    found = {}
+    for name, checkpoint in parents.checkpoints.items():
+        sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
+        prediction = parents.predictions[name]
+        found[name] = {
+            "path": str(checkpoint.path),
+            "sha256": sha256,
+            "short_hash": short_hash(sha256),
+            "bytes": checkpoint.bytes,
+            "layout": layout_of(architecture(checkpoint)),
+            "dtype": ", ".join(checkpoint.dtypes),
+            "prediction_type": prediction.type,
+            "prediction_type_source": prediction.source,
+            "prediction_type_conflicts": list(prediction.conflicts),
+            "zero_terminal_snr": prediction.zero_terminal_snr,
+            "metadata": shown_metadata(checkpoint.metadata),
+        }
+    return found
+
+
+def identify_extras(
+    parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
+) -> dict[str, dict]:
+    """The same of the adapters, and of the VAE's own file."""
+    files = dict(parents.adapters) | ({VAE: parents.vae} if parents.vae else {})
+    return {
+        name: {
+            "path": str(file.path),
+            "sha256": cached_sha256(file.path, hashing(name, file.bytes)),
+            "bytes": file.bytes,
+        }
+        for name, file in files.items()
+    }

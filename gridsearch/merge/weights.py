@@ -1,0 +1,133 @@
+"""The weights of a recipe: its files opened for reading, and what a merge of them holds."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.adapters.adapter import Adapter, open_adapter
+from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
+from gridsearch.merge.engine.evaluate import Source
+from gridsearch.merge.engine.linear import greatest
+from gridsearch.merge.engine.outline import merged_keys, open_vae, outline
+from gridsearch.merge.engine.sources import FileSource, greatest_values, open_source
+from gridsearch.merge.parents import Parents
+
+
+class Reading(Protocol):
+    """Who is told the bytes of a file as it is read through."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]: ...
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A recipe's files, opened.
+
+    Attributes:
+        infos: the merged file's keys with dtype and shape, markers left out.
+        merged: those whose values are computed.
+        files: model, or the VAE's path -> its file.
+        adapters: adapter -> what it changes.
+    """
+
+    infos: Mapping[str, TensorInfo]
+    merged: tuple[str, ...]
+    files: Mapping[str, FileSource]
+    adapters: Mapping[str, Adapter]
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """All that terms may name."""
+        return {**self.files, **self.adapters}
+
+    def terms(self, recipe: Recipe) -> dict[str, Terms]:
+        """What a merge at this recipe, with nothing left to search, holds of each source."""
+        touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
+        return terms_of(recipe, self.merged, touched)
+
+
+def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:
+    """Open the files that a recipe uses.
+
+    Args:
+        config: component configs of another size than SDXL's, from which adapters' names are understood.
+
+    Raises:
+        BadInput: an adapter is none, or is one for another model; or ratios per block leave a key out.
+    """
+    files = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
+    if vae := recipe.vae_file():
+        _, prefix = open_vae(vae)
+        files[recipe.vae_source()] = open_source(vae, prefix)
+    adapters = _open_adapters(parents, config) if parents.adapters else {}
+    infos = outline(recipe, parents.checkpoints, parents.vae)
+    merged = tuple(merged_keys(infos))
+    require_covered(recipe, merged)
+    return Weights(infos, merged, files, adapters)
+
+
+def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
+    from gridsearch.checkpoint.sdxl.skeleton import (
+        places,
+    )  # seconds of imports, which other merges are spared
+
+    known = places(config or SDXL_CONFIGS)
+    return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
+
+
+def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:
+    """Source -> the file keys that merges at this recipe may read of it, and references all of theirs."""
+    found: dict[str, list[str]] = {name: [] for name in [*weights.files, *weights.adapters]}
+    for key in weights.merged:
+        lent = lenders(recipe, key)
+        for name in lent or recipe.merged_models():
+            found[name].append(key)
+        for name, adapter in weights.adapters.items():
+            if not lent and key in adapter.deltas:
+                found[name].append(key)
+    for name in references:
+        found[name] = [key for key in weights.merged if key in weights.files[name].tensors]
+    return found
+
+
+def read_through(
+    weights: Weights, keys: Mapping[str, Collection[str]], listener: Reading
+) -> dict[str, dict[str, float]]:
+    """Read everything that will be merged once: source -> key -> its largest absolute value.
+
+    Args:
+        keys: source -> the keys that are read of it.
+
+    Raises:
+        BadInput: a weight is NaN or infinite.
+    """
+    found = {}
+    for name, own in keys.items():
+        if name in weights.adapters:
+            advance = listener.reading(name, sum(weights.infos[key].bytes for key in own))
+            found[name] = {}
+            for key in own:
+                found[name][key] = greatest(weights.adapters[name].tensor(key))
+                advance(weights.infos[key].bytes)
+        else:
+            file = weights.files[name]
+            advance = listener.reading(Path(name).name, sum(file.tensor(key).nbytes for key in own))
+            found[name] = greatest_values(file, own, advance)
+    return found
+
+
+def adapter_notes(adapters: Mapping[str, Adapter]) -> list[str]:
+    """What each adapter changes, in words."""
+    notes = []
+    for name, adapter in adapters.items():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in adapter.kinds.items())
+        counts = f"{len(adapter.deltas)} weights, {adapter.matched} modules ({kinds})"
+        note = f"The adapter {name} changes {counts}"
+        if adapter.unused:
+            note += f"; {len(adapter.unused)} of its keys have no place, {adapter.unused[0]} first"
+        notes.append(f"{note}.")
+    return notes

@@ -1,0 +1,1 @@
+"""From noise to a latent: schedules, samplers, guidance, the loop."""

@@ -1,0 +1,68 @@
+"""Guidance: one direction from what the UNet says with the prompt, without it, and with blind attention."""
+
+import contextlib
+from collections.abc import Iterator
+
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import (
+    Attention,
+    PAGCFGIdentitySelfAttnProcessor2_0,
+    PAGIdentitySelfAttnProcessor2_0,
+)
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
+from torch import Tensor
+
+from gridsearch.render.denoise.sampling import Sampling
+
+PAG_LAYERS = "mid_block"  # where the paper perturbs SDXL
+
+
+def is_guided(sampling: Sampling) -> bool:
+    """Whether the negative prompt is asked at all: at a guidance of 1 it has no weight."""
+    return sampling.cfg > 1
+
+
+def calls_of(sampling: Sampling) -> int:
+    """How many latents the UNet is given for each image in a step."""
+    return 1 + is_guided(sampling) + (sampling.pag_scale > 0)
+
+
+def guided(output: Tensor, sampling: Sampling) -> Tensor:
+    """The outputs (`calls_of` x N, C, h, w) in the order without, with, perturbed -> (N, C, h, w).
+
+    Classifier-free guidance (Ho & Salimans 2022), perturbed-attention guidance (Ahn et al. 2024, eq. 13) and
+    the rescaling of an over-exposed result (Lin et al. 2023, section 3.4).
+    """
+    parts = list(output.chunk(calls_of(sampling)))
+    without = parts.pop(0) if is_guided(sampling) else None
+    with_prompt = result = parts.pop(0)
+    if without is not None:
+        result = without + sampling.cfg * (with_prompt - without)
+    if parts:
+        result = result + sampling.pag_scale * (with_prompt - parts[0])
+    if without is not None and sampling.cfg_rescale > 0:
+        result = rescale_noise_cfg(result, with_prompt, guidance_rescale=sampling.cfg_rescale)
+    return result
+
+
+@contextlib.contextmanager
+def perturbed_attention(unet: UNet2DConditionModel, sampling: Sampling) -> Iterator[None]:
+    """diffusers' own attention for PAG in the middle block, for the length of a batch."""
+    if sampling.pag_scale <= 0:
+        yield
+        return
+    guided = is_guided(sampling)
+    processor = PAGCFGIdentitySelfAttnProcessor2_0() if guided else PAGIdentitySelfAttnProcessor2_0()
+    layers = [
+        module
+        for name, module in unet.named_modules()
+        if isinstance(module, Attention) and not module.is_cross_attention and name.startswith(PAG_LAYERS)
+    ]
+    before = [layer.processor for layer in layers]
+    try:
+        for layer in layers:
+            layer.processor = processor
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.processor = own

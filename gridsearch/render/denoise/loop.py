@@ -1,0 +1,153 @@
+"""The denoising loop: noise and conditioning in, latents out.
+
+Nothing in it waits for the device: what a step depends on beside the latents is known on the CPU. Only a
+watcher that stops images has to look, and diffusers' UniPC solves its equations where the latents are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from diffusers import DPMSolverSDEScheduler, SchedulerMixin, UNet2DConditionModel
+from torch import Tensor
+
+from gridsearch.render.denoise.guidance import calls_of, guided, perturbed_attention
+from gridsearch.render.denoise.noise import Brownian, Noise, on_device
+from gridsearch.render.denoise.sampling import MODES, Sampling
+from gridsearch.render.denoise.schedulers import follows_a_path, keep_rows, noise_level
+from gridsearch.render.prompt.encode import Conditioning
+
+
+class Watcher(Protocol):
+    """Who is shown what each call of the UNet comes to."""
+
+    def see(self, call: int, level: float, x0: Tensor) -> None:
+        """The clean latents (N, C, h, w) that the n-th call predicts at a noise level sigma / alpha."""
+
+    def kept(self, call: int) -> Sequence[int] | None:
+        """The rows that go on after this call; None for all of them."""
+
+
+def denoise(
+    unet: UNet2DConditionModel,
+    scheduler: SchedulerMixin,
+    text: Conditioning,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    downscale: int,
+    watcher: Watcher,
+) -> Tensor:
+    """Denoise the images of these seeds: the latents (n, C, h, w) of those that the watcher let go on.
+
+    The same arithmetic in the same order as `StableDiffusionXLPipeline.__call__`, which is its oracle.
+
+    Args:
+        scheduler: new, its timesteps set; it holds what a sampler remembers between steps.
+        text: of all images without their prompts, then with them, then once more for perturbed attention, as
+            far as the settings ask for each (`guidance.calls_of`).
+        downscale: pixels of an image to one of its latents.
+    """
+    shape = (unet.config.in_channels, sampling.height // downscale, sampling.width // downscale)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+    batch = _start(unet, scheduler, text, seeds, sampling, shape)
+    moments = scheduler.timesteps.to(unet.device)
+    with perturbed_attention(unet, sampling):
+        for call, timestep in enumerate(scheduler.timesteps):
+            level = noise_level(scheduler, call)
+            x = torch.cat([batch.latents] * calls_of(sampling))
+            x = scheduler.scale_model_input(x, timestep)
+            output = guided(_ask(unet, x, moments[call], batch), sampling)
+            watcher.see(call, level, _clean(x[: len(output)], output, level, sampling))
+            with batch.noise:
+                batch.latents = scheduler.step(
+                    output, timestep, batch.latents, **_variance(scheduler, call, batch), return_dict=False
+                )[0]
+            rows = watcher.kept(call)
+            if rows is not None:
+                batch.keep(rows, scheduler)
+            if not len(batch.latents):
+                break
+    return batch.latents
+
+
+@dataclass
+class _Batch:
+    """The images that are still being drawn."""
+
+    latents: Tensor  # (N, C, h, w)
+    noise: Noise
+    brownian: Brownian | None
+    text: Conditioning
+    sizes: Tensor  # (calls_of x N, 6), what SDXL is told of a picture's sizes
+
+    def keep(self, rows: Sequence[int], scheduler: SchedulerMixin) -> None:
+        """Go on with these rows only."""
+        every = range(0, len(self.sizes), len(self.latents))
+        inputs = [first + row for first in every for row in rows]
+        mask = None if self.text.mask is None else self.text.mask[inputs]
+        self.text = Conditioning(self.text.tokens[inputs], self.text.pooled[inputs], mask)
+        self.sizes = self.sizes[inputs]
+        self.latents = self.latents[rows]
+        self.noise.keep(rows)
+        if self.brownian:
+            self.brownian.keep(rows)
+        keep_rows(scheduler, rows)
+
+
+def _start(
+    unet: UNet2DConditionModel,
+    scheduler: SchedulerMixin,
+    text: Conditioning,
+    seeds: Sequence[int],
+    sampling: Sampling,
+    shape: tuple[int, ...],
+) -> _Batch:
+    noise = Noise(seeds, sampling.rng)
+    latents = on_device(noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
+    brownian = None
+    if follows_a_path(scheduler):
+        positive = scheduler.sigmas[scheduler.sigmas > 0]
+        levels = (positive.min().item(), positive.max().item())
+        brownian = scheduler.noise_sampler = Brownian(seeds, sampling.rng, shape, levels, latents)
+    sizes = torch.tensor([_sizes(sampling)], device=unet.device, dtype=unet.dtype)
+    return _Batch(latents, noise, brownian, text, sizes.repeat(len(text.tokens), 1))
+
+
+def _variance(scheduler: SchedulerMixin, call: int, batch: _Batch) -> dict[str, Tensor]:
+    """DPM++ 2M SDE does not ask for its noise; DPM++ SDE does."""
+    if batch.brownian is None or isinstance(scheduler, DPMSolverSDEScheduler):
+        return {}
+    level, following = scheduler.sigmas[call], scheduler.sigmas[call + 1]
+    if following > 0:
+        return {"variance_noise": batch.brownian(level, following)}
+    return {"variance_noise": torch.zeros_like(batch.latents)}  # the last step adds none
+
+
+def _sizes(sampling: Sampling) -> tuple[float, ...]:
+    """In the order that SDXL was trained with (Podell et al. 2023, section 2.2)."""
+    return (
+        sampling.original_height,
+        sampling.original_width,
+        sampling.crop_top,
+        sampling.crop_left,
+        sampling.target_height,
+        sampling.target_width,
+    )
+
+
+def _ask(unet: UNet2DConditionModel, x: Tensor, moment: Tensor, batch: _Batch) -> Tensor:
+    return unet(
+        x,
+        moment,
+        encoder_hidden_states=batch.text.tokens,
+        encoder_attention_mask=batch.text.mask,
+        added_cond_kwargs={"text_embeds": batch.text.pooled, "time_ids": batch.sizes},
+        return_dict=False,
+    )[0]
+
+
+def _clean(x: Tensor, output: Tensor, level: float, sampling: Sampling) -> Tensor:
+    alpha = (1 + level**2) ** -0.5
+    return MODES[sampling.prediction_type].x0(x.float(), output.float(), alpha, level * alpha)

@@ -1,0 +1,1 @@
+"""Picture files: PNG and WebP with A1111's parameters inside."""

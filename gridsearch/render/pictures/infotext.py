@@ -1,0 +1,216 @@
+"""The text that A1111 keeps with a picture under `parameters`: how it was drawn, for people and programs.
+
+    a circle, red
+    Negative prompt: blurry
+    Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5, Seed: 1, Size: 1024x1024, ...
+
+The format has no escapes outside the last line, so what a prompt may say and be read back is limited: A1111
+strips every line, drops empty lines at the beginning, and takes the first line that begins with
+`Negative prompt:` for the beginning of the negative one. `as_kept` is what becomes of a text; whatever has no
+such line comes back as that. Settings come back as they were, whatever is in them.
+
+Source of the format: A1111's `modules/infotext_utils.py` and `modules/processing.py`, as of 1.10.
+"""
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from gridsearch import __version__
+from gridsearch.base.errors import BadInput
+from gridsearch.base.pictures import opened
+from gridsearch.render.cases import Case
+from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
+from gridsearch.render.denoise.sampling import Sampling
+
+NEGATIVE = "Negative prompt:"
+LEAST_SETTINGS = 3  # a last line with fewer is part of a prompt
+# A key of two characters or more, then JSON text or all that stands before the next comma. What is passed
+# over is never looked at again, so that a hostile line takes no longer than another.
+_SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
+_RNG = {"cpu": "CPU", "gpu": "NV"}
+REDUCED = "Reduced from"
+_REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
+
+MAX_TEXT = 1024 * 1024  # characters
+EXIF, USER_COMMENT = 0x8769, 0x9286  # where JPEG and WebP keep the text
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """What such a text says. What it does not say is empty; `settings` are as A1111 names them."""
+
+    prompt: str = ""
+    negative: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+# -- writing
+
+
+def parameters_text(
+    case: Case, sampling: Sampling, *, model: str, model_hash: str, recipe: str, place: object
+) -> str:
+    """How an image was drawn, as A1111 writes it, with a few settings of our own at the end.
+
+    Args:
+        model: a name for the weights.
+        model_hash: the first ten digits of the file's SHA-256, as A1111 has it; "" for weights in no file.
+        recipe: how the weights were merged.
+        place: device and precision.
+    """
+    settings = {
+        "Steps": sampling.steps,
+        **_sampler(sampling.sampler),
+        "CFG scale": _number(sampling.cfg),
+        "Seed": case.seed,
+        "Size": f"{sampling.width}x{sampling.height}",
+        "Model hash": model_hash or None,
+        "Model": model,
+        # A1111 leaves it out at 1, which for SDXL it takes as 2: said always, it is never guessed
+        "Clip skip": sampling.clip_skip,
+        "RNG": _RNG[sampling.rng],
+        "Noise Schedule": "Zero Terminal SNR" if sampling.zero_terminal_snr else None,
+        "Prediction type": sampling.prediction_type,
+        "Zero terminal SNR": sampling.zero_terminal_snr,
+        "Timestep spacing": sampling.timestep_spacing,
+        "Unconditional": sampling.unconditional,
+        "CFG rescale": _number(sampling.cfg_rescale),
+        "PAG scale": _number(sampling.pag_scale) if sampling.pag_scale else None,
+        **_size_conditioning(sampling),
+        "Recipe": recipe,
+        "Drawn on": place,
+        "Version": f"gridsearch {__version__}",
+    }
+    said = {key: str(value) for key, value in settings.items() if value is not None}
+    return written(Infotext(case.text, case.negative, said))
+
+
+def _sampler(name: str) -> dict[str, str | None]:
+    known = SAMPLERS[name]
+    schedule = known.schedule or ("Uniform" if known.sampler in AUTOMATIC else None)
+    return {"Sampler": known.sampler, "Schedule type": schedule}
+
+
+def _size_conditioning(sampling: Sampling) -> dict[str, str]:
+    """What SDXL was told of the picture's size, where it is not what the picture is."""
+    own = (sampling.width, sampling.height)
+    told = {
+        "Original size": ((sampling.original_width, sampling.original_height), own),
+        "Crop": ((sampling.crop_left, sampling.crop_top), (0, 0)),
+        "Target size": ((sampling.target_width, sampling.target_height), own),
+    }
+    return {key: "x".join(map(_number, value)) for key, (value, usual) in told.items() if value != usual}
+
+
+def _number(value: float) -> str:
+    """All its digits, and no `.0`."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def written(text: Infotext) -> str:
+    """The text that is read back as `text`, within the limits above."""
+    lines = [text.prompt]
+    if text.negative:
+        lines.append(f"{NEGATIVE} {text.negative}")
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in text.settings.items()))
+    return "\n".join(lines)
+
+
+def as_reduced(text: str, size: tuple[int, int]) -> str:
+    """The text of a picture that is kept smaller than it was drawn, which was `size` (width, height)."""
+    return f"{text}{', ' if text else ''}{REDUCED}: {size[0]}x{size[1]}"
+
+
+def _quoted(value: str) -> str:
+    """As JSON where it would not be read back as it is. A1111 looks for comma, colon and line end only."""
+    plain = value and value == value.strip() and not set(value) & set(',:"\n')
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+# -- reading
+
+
+def read_parameters(text: str) -> Infotext:
+    """What a `parameters` text says, as A1111 understands it. Any text is one; it may say nothing."""
+    lines = text.strip().split("\n")
+    settings = [(key, value) for key, value in _SETTING.findall(lines[-1]) if key]
+    if len(settings) < LEAST_SETTINGS:
+        settings = []
+    else:
+        del lines[-1]
+    lines = [line.strip() for line in lines]
+    middle = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
+    negative = [line.removeprefix(NEGATIVE).strip() for line in lines[middle:]]
+    return Infotext(
+        as_kept("\n".join(lines[:middle])),
+        as_kept("\n".join(negative)),
+        {key: _unquoted(value) for key, value in settings},
+    )
+
+
+def as_kept(text: str) -> str:
+    """What of a prompt's text is kept: every line stripped, and no empty line before the first."""
+    return "\n".join(line.strip() for line in text.split("\n")).lstrip("\n")
+
+
+def _unquoted(value: str) -> str:
+    if value[:1] != '"' or value[-1:] != '"':
+        return value
+    try:
+        # JSON can name half a character, which no file and no terminal takes
+        return json.loads(value).encode("utf-8", "replace").decode("utf-8")
+    except ValueError:  # some other program's idea of a quote
+        return value
+
+
+# -- from a picture
+
+
+def parameters_of(path: Path) -> str | None:
+    """The text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None where there is none.
+
+    Only what stands before the pixels is read; they are not decoded.
+
+    Raises:
+        BadInput: no such file, not a picture, damaged or too large.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pixels, which stay packed
+        with opened(path) as file:
+            text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
+    if text and len(text) > MAX_TEXT:
+        raise BadInput(f"The picture's text is too long: {len(text):,} characters.", where=path)
+    return text or None
+
+
+def reduced_from(path: Path) -> tuple[int, int] | None:
+    """The size (width, height) that a picture had, where it is kept smaller than it was drawn.
+
+    Raises:
+        BadInput: as `parameters_of`.
+    """
+    found = _REDUCED_FROM.search(parameters_of(path) or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _user_comment(data: bytes) -> str:
+    """The user comment in EXIF data: eight bytes name the encoding, the text follows."""
+    exif = Image.Exif()
+    exif.load(data)
+    comment = exif.get_ifd(EXIF).get(USER_COMMENT, b"")
+    if not isinstance(comment, bytes):
+        return str(comment)
+    code, text = comment[:8].rstrip(b"\0"), comment[8:]
+    if code == b"UNICODE":
+        # A1111 writes the high byte first; where most high bytes would be last, another program wrote it
+        little = text[1::2].count(0) > text[0::2].count(0)
+        return text.decode("utf-16-le" if little else "utf-16-be", "replace").strip("\0\ufeff")
+    if code in (b"ASCII", b""):
+        return text.decode("utf-8", "replace").strip("\0")
+    return comment.decode("utf-8", "replace").strip("\0")

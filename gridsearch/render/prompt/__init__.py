@@ -1,0 +1,1 @@
+"""From a prompt's text to its embedding."""

@@ -1,0 +1,1 @@
+"""Looking on while an image is drawn: traces, previews, early abort."""

@@ -1,0 +1,112 @@
+"""Watches a batch being drawn: its traces, its previews, and who is stopped."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridsearch.render.watch.abort import Expected, Stop, hopeless, is_look
+from gridsearch.render.watch.trace import Trace, statistics
+
+FRAMES = 8  # of a film strip
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is asked of a batch beside its images.
+
+    Attributes:
+        expected: what healthy trajectories look like, where that is known.
+        early_abort: the share of the calls after which hopeless images are stopped; 0 for never.
+        film: whether previews are kept.
+        on_call: told how many calls are done, and how many there are.
+    """
+
+    expected: Expected | None = None
+    early_abort: float = 0.0
+    film: bool = False
+    on_call: Callable[[int, int], None] | None = None
+
+
+NOTHING = Watch()
+
+
+class Recorder:
+    """The `denoise.Watcher` of one batch. All it keeps stays on the device until it is asked for."""
+
+    def __init__(self, images: int, calls: int, watch: Watch) -> None:
+        self._active = list(range(images))  # which image each row of the batch is
+        self._places: Tensor | None = None  # the same on the device, once they are fewer
+        self._images, self._calls, self._watch = images, calls, watch
+        self._levels: list[float] = []
+        self._statistics: list[Tensor] = []  # (images, 4) for each call
+        self._frames: list[Tensor] = []  # (images, C, h, w)
+        self._frame_calls = (
+            {round(call) for call in np.linspace(0, calls - 1, FRAMES)} if watch.film else set()
+        )
+        self._now: Tensor | None = None
+        self._ended: dict[int, Tensor] = {}  # image -> the clean latent where it was stopped
+        self.stops: dict[int, Stop] = {}
+
+    def see(self, call: int, level: float, x0: Tensor) -> None:
+        if self._watch.on_call is not None:
+            self._watch.on_call(call + 1, self._calls)
+        self._levels.append(level)
+        self._statistics.append(self._all(statistics(x0)))
+        self._now = x0
+        if call in self._frame_calls:
+            self._frames.append(self._all(x0))
+
+    def kept(self, call: int) -> Sequence[int] | None:
+        share = self._watch.early_abort
+        if share <= 0 or not is_look(call, self._calls, share):
+            return None
+        traces = self.traces()
+        pixels = self._now.shape[-2] * self._now.shape[-1]
+        going = []
+        for row, image in enumerate(self._active):
+            stop = hopeless(traces[image], self._watch.expected, pixels)
+            if stop is None:
+                going.append(row)
+            else:
+                self.stops[image] = stop
+                self._ended[image] = self._now[row]
+        if len(going) == len(self._active):
+            return None
+        self._active = [self._active[row] for row in going]
+        self._places = torch.tensor(self._active, device=self._now.device)
+        return going
+
+    def latents(self, drawn: Tensor) -> Tensor:
+        """Of all images: the final ones, and for those that were stopped what was predicted there."""
+        ended = self._ended | dict(zip(self._active, drawn, strict=True))
+        return torch.stack([ended[image].float() for image in range(self._images)])
+
+    def traces(self) -> list[Trace]:
+        """Of each image, as far as it came. Waits for the device."""
+        table = torch.stack(self._statistics, dim=1).cpu().double().numpy()
+        return [self._trace(rows) for rows in table]
+
+    def films(self) -> list[Tensor]:
+        """The clean latents of each image at its frames: (frames, C, h, w)."""
+        frames = torch.stack(self._frames, dim=1)
+        return [image[: self._frame_count(index)] for index, image in enumerate(frames)]
+
+    def _frame_count(self, image: int) -> int:
+        last = self.stops[image].call if image in self.stops else self._calls
+        return sum(call <= last for call in self._frame_calls)
+
+    def _trace(self, rows: np.ndarray) -> Trace:
+        calls = int((~np.isnan(rows[:, 3])).sum())
+        mean, std, correlation, finite = rows[:calls].T
+        return Trace(np.array(self._levels[:calls]), mean, std, correlation, finite > 0)
+
+    def _all(self, values: Tensor) -> Tensor:
+        """Rows of the batch in the places of their images; nan for those that have been stopped."""
+        if self._places is None:
+            return values
+        spread = values.new_full((self._images, *values.shape[1:]), float("nan"))
+        spread[self._places] = values
+        return spread

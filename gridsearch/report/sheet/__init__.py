@@ -1,0 +1,1 @@
+"""Contact sheets: prompts down, ratios across."""

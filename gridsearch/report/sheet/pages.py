@@ -1,0 +1,144 @@
+"""A grid that is too large for one picture: an overview, and all of it on pages that can be read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import ceil
+
+from gridsearch.report.grid import Case, Column, Grid, Group, evenly
+from gridsearch.report.sheet.layout import lay_out, smallest_cell
+
+FEWEST = 8  # columns of a page; where fewer fit beside all rows, the rows are split
+WIDEST, TALLEST = 12, 16  # ratios and rows of an overview
+BESIDE = 2  # columns of an overview on either side of the window
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one picture shows, and how that is a part of the whole, in words."""
+
+    grid: Grid
+    note: str = ""
+
+
+def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
+    """All on one page where it fits, with cells that one can judge; else an overview, and then the pages.
+
+    Every page has the references, to compare with.
+
+    Args:
+        image: (width, height) of the pictures.
+    """
+    if fits(grid, image):
+        return (Page(grid),)
+    shown = [
+        _part(grid, columns, cases)
+        for cases in _row_blocks(grid, image)
+        for columns in _column_blocks(grid, cases, image)
+    ]
+    overview = _overview(grid)
+    columns, rows = (f"{len(part)} of {len(all_of_it)}" for part, all_of_it in _counted(overview, grid))
+    note = f"an overview: {columns} columns and {rows} rows; all of it is on {len(shown)} pages"
+    numbered = (Page(part, f"page {i} of {len(shown)}") for i, part in enumerate(shown, 1))
+    return Page(overview, note), *numbered
+
+
+def _counted(part: Grid, grid: Grid) -> tuple[tuple[Sequence, Sequence], ...]:
+    return (_tried(part), _tried(grid)), (part.cases, grid.cases)
+
+
+def fits(grid: Grid, image: tuple[int, int]) -> bool:
+    return lay_out(grid, image, smallest_cell(image)).fits
+
+
+def _tried(grid: Grid) -> list[tuple[int, Column]]:
+    """The columns that are no references, each with its group's number."""
+    return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if c.trial is not None]
+
+
+def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[Case]) -> Grid:
+    """These columns and rows, and the references."""
+    kept = {number: tuple(c for _, c in some) for number, some in groupby(columns, key=lambda pair: pair[0])}
+    groups = [
+        replace(group, columns=references + kept.get(number, ()))
+        for number, group in enumerate(grid.groups)
+        if (references := tuple(c for c in group.columns if c.trial is None)) or number in kept
+    ]
+    return Grid(tuple(cases), tuple(groups))
+
+
+# -- pages
+
+
+def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[Case]]:
+    """The rows in as few blocks as leave room for a few columns; prompts stay whole where they can."""
+    few = _tried(grid)[:FEWEST]
+    for count in range(1, len(grid.cases) + 1):
+        blocks = _split(grid.cases, ceil(len(grid.cases) / count))
+        if fits(_part(grid, few, max(blocks, key=len)), image):
+            return blocks
+    return [[case] for case in grid.cases]
+
+
+def _split(cases: Sequence[Case], most: int) -> list[list[Case]]:
+    """Blocks of at most so many rows, ended where a prompt ends unless it has more itself."""
+    blocks: list[list[Case]] = [[]]
+    for _, same in groupby(cases, key=lambda case: case.prompt_id):
+        prompt = list(same)
+        if blocks[-1] and len(blocks[-1]) + len(prompt) > most:
+            blocks.append([])
+        for case in prompt:
+            if len(blocks[-1]) == most:
+                blocks.append([])
+            blocks[-1].append(case)
+    return blocks
+
+
+def _column_blocks(
+    grid: Grid, cases: Sequence[Case], image: tuple[int, int]
+) -> Iterator[list[tuple[int, Column]]]:
+    """The columns in as few blocks as fit beside these rows, of about the same size."""
+    columns = _tried(grid)
+    count = next(
+        (n for n in range(1, len(columns)) if _widest_fits(grid, columns, n, cases, image)), len(columns)
+    )
+    size = ceil(len(columns) / max(count, 1)) or 1
+    for start in range(0, max(len(columns), 1), size):
+        yield columns[start : start + size]
+
+
+def _widest_fits(
+    grid: Grid, columns: list, count: int, cases: Sequence[Case], image: tuple[int, int]
+) -> bool:
+    """Whether so many blocks fit. One in the middle may stand in two groups, which takes more room."""
+    size = ceil(len(columns) / count)
+    blocks = [columns[start : start + size] for start in range(0, len(columns), size)]
+    return all(fits(_part(grid, block, cases), image) for block in blocks)
+
+
+# -- the overview
+
+
+def _overview(grid: Grid) -> Grid:
+    """The ratios that tell the most, and a row for each prompt."""
+    tried = {g for g, _ in _tried(grid)}
+    most = max(WIDEST // max(len(tried), 1), 3)
+    groups = [
+        replace(group, columns=_telling(group, most)) if number in tried else group
+        for number, group in enumerate(grid.groups)
+    ]
+    firsts = [next(same) for _, same in groupby(grid.cases, key=lambda case: case.prompt_id)]
+    return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
+
+
+def _telling(group: Group, most: int) -> tuple[Column, ...]:
+    """Mostly those in the window with the best among them, and a few on either side, where it breaks."""
+    columns = group.columns
+    best = next((i for i, column in enumerate(columns) if column.best), None)
+    alive = [i for i, column in enumerate(columns) if column.alive or i == best]
+    if len(columns) <= most or not alive:
+        return tuple(columns[i] for i in evenly(len(columns), most, best))
+    sides = list(range(alive[0])), list(range(alive[-1] + 1, len(columns)))
+    beside = [side[i] for side in sides if side for i in evenly(len(side), BESIDE, None)]
+    inside = evenly(len(alive), max(most - len(beside), 2), alive.index(best) if best in alive else None)
+    return tuple(columns[i] for i in sorted({*beside, *(alive[i] for i in inside)}))

@@ -1,0 +1,269 @@
+"""A run's pictures as X/Y/Z grids, drawn and named as AUTOMATIC1111's web UI does, for those who read them.
+
+One grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts down, the
+parents' own renders first. The seed of its first row is in its name, those of all rows are in its text.
+`gridsearch.score.xyz_grid.cut` says how such a grid is laid out, and cuts it again.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gridsearch.base.errors import BadInput
+from gridsearch.base.files import write_atomic
+from gridsearch.base.pictures import MAX_PIXELS
+from gridsearch.base.words import parameter_text
+from gridsearch.render.pictures.infotext import (
+    REDUCED,
+    Infotext,
+    parameters_of,
+    read_parameters,
+    reduced_from,
+    written,
+)
+from gridsearch.render.pictures.png import png_bytes
+from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
+from gridsearch.report.sheet.sheet import image_size
+from gridsearch.report.sheet.text import font, wrap
+from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.results import Results
+from gridsearch.results.store.paths import picture_of
+from gridsearch.score.image import read_image
+from gridsearch.score.xyz_grid.cut import PREFIX
+
+MOST_LINES = 3  # beside a row, its seed among them
+Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One grid: a seed of each prompt, and the columns that stand beside one another."""
+
+    rows: tuple[Case, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def one_seed(self) -> bool:
+        return len({case.seed for case in self.rows}) == 1
+
+    def pictures(self) -> Iterator[Picture]:
+        """Those of trials first, for they say how the others were drawn."""
+        for column in sorted(self.columns, key=lambda column: (column.trial is None, not column.best)):
+            yield from filter(None, (column.pictures.get(case.key) for case in self.rows))
+
+
+def write_grids(
+    results: Results,
+    answer: Answer | None,
+    folder: Path,
+    *,
+    ratios: Sequence[float] | None = None,
+    prompts: Sequence[str] | None = None,
+    gone: Gone = lambda _: None,
+) -> Iterator[Path]:
+    """Write the grids into a folder, numbered on from those that lie there; yields each as it is written.
+
+    The cell of a picture that is gone stays black; of a grid whose pictures all are, there is no file.
+
+    Raises:
+        BadInput: there is no such folder, nothing is rendered yet, or a picture is of another size.
+    """
+    if not folder.is_dir():
+        raise BadInput("There is no such folder.", where=folder, fix="Make it first.")
+    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
+    size = image_size(grid, results)
+    number = next_index(folder)
+    axis = parameter_text(answer.main or "trial") if answer else "ratio"
+    for sheet in _sheets(grid, size):
+        pixels = np.asarray(_drawn(sheet, size, results, axis, gone))
+        text = _text(sheet, results, axis)
+        if text is None:
+            continue
+        path = folder / _name(number, pixels.shape[1::-1], text)
+        write_atomic(path, png_bytes(pixels, written(text)))
+        number += 1
+        yield path
+
+
+def next_index(folder: Path) -> int:
+    """The number after the highest of the grids in a folder; 0 where there is none."""
+    found = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
+    return max((int(match[1]) for match in found if match), default=-1) + 1
+
+
+def _name(index: int, size: tuple[int, int], text: Infotext) -> str:
+    """xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}.png"""
+    settings = text.settings
+    drawn = f"{settings['CFG scale']}-{settings['Steps']}"
+    return (
+        f"{PREFIX}{index:04}-{settings['Seed']}-{size[0]}-{size[1]}-{drawn}-{datetime.now():%Y%m%d%H%M%S}.png"
+    )
+
+
+# -- what stands on which grid
+
+
+def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
+    """One for each slice and turn of seeds; several where one would have more pixels than a reader takes."""
+    references = tuple(c for group in grid.groups for c in group.columns if c.trial is None)
+    for group in grid.groups:
+        tried = [column for column in group.columns if column.trial is not None]
+        for rows in _turns(grid.cases):
+            columns = [column for column in tried if any(case.key in column.pictures for case in rows)]
+            if columns:
+                yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
+
+
+def _turns(cases: Sequence[Case]) -> list[tuple[Case, ...]]:
+    """The first seed of every prompt, then every second one, and so on: each prompt may have its own."""
+    seen: Counter[str] = Counter()
+    turns: dict[int, list[Case]] = {}
+    for case in cases:
+        turns.setdefault(seen[case.prompt_id], []).append(case)
+        seen[case.prompt_id] += 1
+    return [tuple(rows) for rows in turns.values()]
+
+
+def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
+    """The sheet in as few parts as are read again, rows split before columns, each with the references."""
+    beside = len(references)
+    for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
+        for columns in _blocks(sheet.columns, partial(_columns_fit, len(rows), beside, size)):
+            yield Sheet(rows, (*references, *columns))
+
+
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
+    return _fits(rows, beside + len(columns), size)
+
+
+def _blocks(items: tuple, fits: Callable[[tuple], bool]) -> list[tuple]:
+    """The fewest blocks of about the same size that all fit; single items where none does."""
+    for count in range(1, len(items) + 1):
+        size = ceil(len(items) / count)
+        if fits(items[:size]):
+            break
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
+    """Whether so many cells, with room for their labels, have at most MAX_PIXELS."""
+    return (columns + 0.75) * (rows + 0.5) * size[0] * size[1] <= MAX_PIXELS
+
+
+# -- drawing
+
+
+def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
+    """Labels in black on white: letters a 25th of the sum of a cell's sides, half of that between lines."""
+    width, height = size
+    letters = (width + height) // 25
+    above = [_heading(column, results, axis) for column in sheet.columns]
+    left = width * 3 // 4
+    pitch = letters + letters // 2
+    top = max(map(len, above)) * pitch + letters // 2
+    whole = left + len(sheet.columns) * width, top + len(sheet.rows) * height
+    image = Image.new("RGB", whole, "white")
+    draw = ImageDraw.Draw(image)
+    for c, lines in enumerate(above):
+        _write(draw, lines, (left + c * width + width / 2, top / 2), width, letters)
+    for r, case in enumerate(sheet.rows):
+        y = top + r * height
+        most = max(min(MOST_LINES, height * 3 // 4 // pitch), 2)
+        seed = [] if sheet.one_seed else [f"seed {case.seed}"]
+        lines = wrap(case.prompt, left * 0.9, letters, most - len(seed)) + seed
+        _write(draw, lines, (left / 2, y + height / 2), left, letters)
+        for c, column in enumerate(sheet.columns):
+            image.paste(_cell(column.pictures.get(case.key), size, results, gone), (left + c * width, y))
+    return image
+
+
+def _heading(column: Column, results: Results, axis: str) -> list[str]:
+    if column.trial is not None:
+        return [f"{axis}: {column.heading}"]
+    digits = results.models.get(column.heading, {}).get("short_hash")
+    return [column.heading, *([f"[{digits}]"] if digits else [])]
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, lines: Sequence[str], middle: tuple[float, float], width: float, letters: int
+) -> None:
+    """Centred lines, in smaller letters where one is too wide."""
+    pitch = letters + letters // 2
+    for i, line in enumerate(lines):
+        size = letters
+        while size > 1 and font(size).getlength(line) > width:
+            size -= 1
+        place = middle[0], middle[1] + (i - (len(lines) - 1) / 2) * pitch
+        draw.text(place, line, "black", font(size), anchor="mm")
+
+
+def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone: Gone) -> Image.Image:
+    """The picture as it is; black, as the web UI leaves it, where none was drawn or it is gone.
+
+    One that is kept small is enlarged to what it was: a grid's cells are of one size.
+    """
+    if picture is None:
+        return Image.new("RGB", size)
+    path = picture_of(results.folder, picture.file)
+    try:
+        image = Image.fromarray(read_image(path))
+    except BadInput:
+        gone(picture.file)
+        return Image.new("RGB", size)
+    if reduced_from(path) == size:
+        return image.resize(size, Image.Resampling.LANCZOS)
+    if image.size != size:
+        raise BadInput(
+            "The pictures are not of one size, as an X/Y/Z grid wants them.",
+            where=picture.file,
+            why=f"it has {image.width} x {image.height} pixels, another {size[0]} x {size[1]}",
+        )
+    return image
+
+
+# -- what the pictures say
+
+
+def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
+    """How the pictures were drawn, of one of them, and along what they differ; None where all are gone."""
+    path, text = next(_texts(sheet, results), (None, None))
+    if text is None:
+        return None
+    if not {"CFG scale", "Steps"} <= set(text.settings):
+        raise BadInput(
+            "The picture does not say how it was drawn.",
+            where=path,
+            why="the grid's name holds cfg and steps, which are read from its text",
+            fix="Put the file back as the run wrote it.",
+        )
+    settings = {key: value for key, value in text.settings.items() if key not in ("Recipe", REDUCED)}
+    settings |= {
+        "Seed": str(sheet.rows[0].seed),
+        "Script": "X/Y/Z plot",
+        "X Type": axis,
+        "X Values": ", ".join(column.heading for column in sheet.columns),
+        "Y Type": "Prompt",
+        "Y Values": ", ".join(case.prompt for case in sheet.rows),
+    }
+    if not sheet.one_seed:
+        settings["Row seeds"] = ", ".join(str(case.seed) for case in sheet.rows)
+    return Infotext(sheet.rows[0].prompt, text.negative, settings)
+
+
+def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
+    """What the pictures say that can be read, each with its file."""
+    for picture in sheet.pictures():
+        path = picture_of(results.folder, picture.file)
+        try:
+            text = read_parameters(parameters_of(path) or "")
+        except BadInput:  # told of when the cells were drawn
+            continue
+        yield path, text

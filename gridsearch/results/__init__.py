@@ -1,0 +1,1 @@
+"""The results folder: the study, its tables, and their analysis."""

@@ -1,0 +1,1 @@
+"""Statistics on a study's trials: the best ratio, its interval, the window that survives."""

@@ -1,0 +1,267 @@
+"""What a run found, as plain frozen data."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from gridsearch.results.analysis.bradley_terry import Human
+from gridsearch.results.analysis.window import Window
+
+
+@dataclass(frozen=True)
+class Interval:
+    """`low` to `high` holds the best ratio with confidence `level`, other prompts of this kind granted."""
+
+    low: float
+    high: float
+    level: float
+    prompts: int
+    resamples: int
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How probable it is that a rendered ratio is the best of them, other prompts of this kind granted."""
+
+    ratio: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Width:
+    """How wide the interval is, or would be, with so many prompts."""
+
+    prompts: int
+    width: float
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How sure the best place along a curve is.
+
+    Attributes:
+        smoothed: where the smoothed curve is least; need not have been rendered.
+        interval: of `smoothed`, and the recommended ratio is inside it; None where it cannot be had.
+        note: a plain sentence on what limits the interval; empty where nothing does.
+        chances: of each rendered ratio, ascending; empty without an interval.
+        narrowing: the interval's width by the number of prompts; of the best slice alone.
+        wanted_width: what was asked for, or else half of the present width.
+        prompts_needed: how many prompts in all would reach it, at least as many as there are; None where none
+            would.
+        finest: the gap between the ratios about the best. No number of prompts tells more than that.
+    """
+
+    smoothed: float | None
+    interval: Interval | None
+    note: str
+    chances: tuple[Chance, ...] = ()
+    narrowing: tuple[Width, ...] = ()
+    wanted_width: float | None = None
+    prompts_needed: int | None = None
+    finest: float | None = None
+
+    @property
+    def width(self) -> float | None:
+        """Of the curve's own interval now, before it is stretched to hold the recommended ratio."""
+        return self.narrowing[-1].width if self.narrowing else None
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """What one prompt alone would say: `best` is its own best ratio, `low` to `high` its own survivors.
+
+    `low` and `high` are None where it survives nowhere; `survives` is whether it does at the recommended
+    ratio; `stands_out` why it is unlike the others, empty where it is not.
+    """
+
+    prompt: str
+    best: float
+    low: float | None
+    high: float | None
+    survives: bool
+    stands_out: str
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How far the prompts differ: `low` to `high` are their own best ratios, `spread` those's deviation."""
+
+    low: float
+    high: float
+    spread: float
+    prompts: tuple[PromptView, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One curve: the trials that differ in the main parameter alone.
+
+    Attributes:
+        settings: the other searched parameters, fixed here (empty where there are none).
+        trial, ratio: the recommended trial, always a rendered one, and its main parameter.
+        parent: the model that this trial is, where it is no merge at all (ratio 0 or 1); otherwise None.
+        survived, defect, images: that trial's share of `ok` images, mean defect, number of images.
+        doubt: how sure the ratio is.
+        window: None where less than the asked share survives even at the best.
+        estimated: the ratios known from stopped trials alone, whose share is an estimate.
+        disagreement: None where fewer than two prompts were drawn at three ratios; of the best slice alone.
+    """
+
+    settings: dict
+    trial: int
+    ratio: float | None
+    parent: str | None
+    survived: float
+    defect: float
+    images: int
+    doubt: Doubt
+    window: Window | None
+    estimated: tuple[float, ...] = ()
+    disagreement: Disagreement | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        return self.doubt.interval
+
+    @property
+    def smoothed(self) -> float | None:
+        return self.doubt.smoothed
+
+    @property
+    def note(self) -> str:
+        return self.doubt.note
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How one trial does on one set of prompts."""
+
+    survived: float
+    defect: float
+    images: int
+    prompts: int
+
+    @property
+    def sound(self) -> str:
+        """`14 of 16`."""
+        return f"{round(self.survived * self.images)} of {self.images}"
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """One leader's figures on the prompts that chose it, and on those that were kept apart.
+
+    `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen.
+    """
+
+    trial: int
+    selection: Figures
+    held_out: Figures
+    fell: float
+
+
+@dataclass(frozen=True)
+class Unmasked:
+    """A winner by luck: `trial` won on the selection prompts, and `instead` is recommended.
+
+    `named` is the winner in words, `reason` what the held-out prompts show of it, and `p` how probable that
+    is where the winner won by merit.
+    """
+
+    trial: int
+    instead: int
+    reason: str
+    p: float
+    named: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line on whether the run can be trusted."""
+
+    name: str
+    state: Literal["passed", "alarm", "not done"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A trial near the recommended one; `distance` in ranges of the parameters, root mean square."""
+
+    trial: int
+    distance: float
+    survived: float
+    defect: float
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A trial that no other beats on both blur and noise; `knee` is where giving up on either costs most."""
+
+    trial: int
+    blur: float
+    noise: float
+    survived: float
+    knee: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the run found.
+
+    Attributes:
+        main: the numeric parameter along which the curves run; None where none was searched.
+        parameters: all searched parameters of the best trial; empty where no trial is complete.
+        slices: one per combination of the other parameters, best first; `best` is the first.
+        tied: other trials that cannot be told from the best.
+        complete, planned: numbers of trials.
+        finished: no trial is left to do.
+        share: what a ratio must keep of its images to be in a window.
+        stopped: how many trials were stopped before their end.
+        given_up: the settings of the curves on which every trial was stopped.
+        projection: hardly two trials differ in the main parameter alone, so there is one slice without
+            settings, and neither interval nor window.
+        neighbours: the trials nearest to the best, of a projection.
+        importances: parameter -> the share of the loss's variance that goes with it alone.
+        front: the trials on the front of blur and noise, by blur; empty where these are not the goals.
+        confirmed: the leaders on held-out prompts, the recommended one first.
+        unmasked: the winner that held-out prompts show to be one by luck; None where none is.
+        human: what a person preferred, who decides among the tied; None where none was asked.
+        checks: whether the run can be trusted.
+        sentence: the answer in words.
+    """
+
+    main: str | None
+    parameters: dict
+    slices: tuple[Slice, ...]
+    tied: tuple[int, ...]
+    complete: int
+    planned: int
+    finished: bool
+    share: float
+    stopped: int = 0
+    given_up: tuple[dict, ...] = ()
+    projection: bool = False
+    neighbours: tuple[Neighbour, ...] = ()
+    importances: tuple[tuple[str, float], ...] = ()
+    front: tuple[FrontPoint, ...] = ()
+    confirmed: tuple[Confirmation, ...] = ()
+    unmasked: Unmasked | None = None
+    human: Human | None = None
+    checks: tuple[Check, ...] = ()
+    sentence: str = ""
+
+    @property
+    def best(self) -> Slice | None:
+        return self.slices[0] if self.slices else None
+
+    @property
+    def alarms(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.state == "alarm")
+
+    def to_dict(self) -> dict:
+        """Nested plain Python values, for JSON."""
+        return asdict(self)

@@ -1,0 +1,121 @@
+"""The leaders on prompts that had no part in choosing them: is the winner one by luck?
+
+Two tests, each of a kind of evidence. Paired: another leader does better on the same held-out cases.
+Unpaired: the winner does worse on the held-out prompts than on those that chose it.
+
+Images of one prompt resemble one another, and prompts are few, so each test asks twice and believes the
+weaker answer: over the cases by ranks (Wilcoxon's signed-rank test; the Mann-Whitney test where nothing is
+paired), which needs no normal distribution, and over the prompts' means by t (Student's; Welch's where
+nothing is paired), which with few clusters keeps its level as long as the means are roughly symmetric
+(Ibragimov & Müller 2010 and 2016). The larger of the two p-values keeps the level if either does. Holm's
+step-down accounts for the number of other leaders. A fall alone may mean that the other prompts are harder,
+so it counts only where the leader that takes over is likely to be better on them. (Simulated without any
+effect, with 2 to 10 leaders, 2 to 8 held-out prompts and prompts that prefer ratios of their own, at most 5%
+of the winners are unmasked; mostly it is 1 to 4%.)
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import mannwhitneyu, t
+
+from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
+from gridsearch.results.analysis.ranking import holm
+from gridsearch.results.analysis.wilcoxon import signed_rank_p
+
+LEVEL = 0.05  # of unmasking an honest winner
+TINY = 1e-12  # of a loss from 0 to 2: no difference
+LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
+
+
+def confirmations(best: int, images: pd.DataFrame, held_out: pd.DataFrame) -> tuple[Confirmation, ...]:
+    """Both figures of every leader that was checked, `best` first and then by the held-out figures."""
+    found = []
+    for trial, rows in held_out.groupby("trial"):
+        chosen = images[images["trial"] == trial]
+        found.append(Confirmation(int(trial), _figures(chosen), _figures(rows), fell_p(chosen, rows)))
+    rank = {trial: i for i, trial in enumerate(_ranking(held_out))}
+    return tuple(sorted(found, key=lambda leader: (leader.trial != best, rank[leader.trial])))
+
+
+def _figures(images: pd.DataFrame) -> Figures:
+    return Figures(
+        survived=float((images["verdict"] == "ok").mean()),
+        defect=float(images["defect"].mean()),
+        images=len(images),
+        prompts=int(images["prompt_id"].nunique()),
+    )
+
+
+def _ranking(held_out: pd.DataFrame) -> list[int]:
+    """The leaders by survived, then defect, on the cases that all of them have."""
+    leaders = held_out["trial"].nunique()
+    common = held_out.groupby(["prompt_id", "seed"])["trial"].transform("nunique") == leaders
+    rows = held_out[common] if common.any() else held_out
+    score = rows.assign(lost=rows["verdict"] != "ok").groupby("trial")[["lost", "defect"]].mean()
+    return [int(trial) for trial in score.sort_values(["lost", "defect"]).index]
+
+
+def unmask(
+    winner: int, images: pd.DataFrame, held_out: pd.DataFrame, level: float = LEVEL
+) -> Unmasked | None:
+    """The evidence that `winner` won by luck and that another leader should be taken; None without any.
+
+    Args:
+        winner: the trial with the best selection figures.
+        images, held_out: rows with trial, prompt_id, seed, verdict, defect, loss (`gridsearch.score.loss`).
+        level: the share of honest winners that may be unmasked.
+    """
+    ranking = _ranking(held_out) if len(held_out) else []
+    if winner not in ranking or ranking[0] == winner:
+        return None
+    losses = held_out.pivot_table(index=["prompt_id", "seed"], columns="trial", values="loss")
+    others = [trial for trial in ranking if trial != winner]
+    paired = {trial: worse_p(losses[winner] - losses[trial]) for trial in others}
+    adjusted = dict(zip(others, holm(list(paired.values())), strict=True))
+    above = ranking[: ranking.index(winner)]
+    for instead in above:  # its own evidence counts: another's would prove nothing of it
+        if adjusted[instead] < level:
+            return Unmasked(
+                winner, instead, "another leader does clearly better on them", float(adjusted[instead])
+            )
+    chosen = images[images["trial"] == winner]
+    fell = fell_p(chosen, held_out[held_out["trial"] == winner])
+    if fell < level and paired[above[0]] < LEANS:
+        return Unmasked(winner, above[0], "it does clearly worse on them", float(fell))
+    return None
+
+
+def worse_p(differences: pd.Series) -> float:
+    """How probable it is that paired differences lie so far above zero by chance.
+
+    Args:
+        differences: by case; the index is (prompt_id, seed).
+    """
+    differences = differences.dropna()
+    by_case = signed_rank_p(differences, "greater")
+    return max(by_case, _t_p(differences.groupby("prompt_id").mean()))
+
+
+def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
+    """How probable it is that the losses of other prompts are so much larger by chance."""
+    if held_out.empty or selection.empty:
+        return 1.0
+    by_case = mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
+    means = [rows.groupby("prompt_id")["loss"].mean() for rows in (held_out, selection)]
+    return max(float(by_case), _t_p(*means))
+
+
+def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:
+    """Of the mean of `a` above zero, or above that of `b` (Welch), one-sided.
+
+    1 where one prompt alone leaves nothing to tell, 0 where means that differ do not vary at all.
+    """
+    parts = [a] if b is None else [a, b]
+    if min(map(len, parts)) < 2:
+        return 1.0
+    difference = a.mean() - (0.0 if b is None else b.mean())
+    errors = np.array([part.var(ddof=1) / len(part) for part in parts])
+    if errors.sum() < TINY:
+        return float(difference <= TINY)
+    free = errors.sum() ** 2 / sum(e**2 / (len(part) - 1) for e, part in zip(errors, parts, strict=True))
+    return float(t.sf(difference / np.sqrt(errors.sum()), free))

@@ -1,0 +1,133 @@
+"""The answer in words, as one merger would tell another."""
+
+from gridsearch.base.words import parameter_text, setting_text, value_text
+from gridsearch.results.analysis.answer import Answer, Slice
+
+MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
+
+
+def sentence(answer: Answer) -> str:
+    """One sentence: what to take, how sure that is, where it survives."""
+    best = answer.best
+    if best is None:
+        return f"Nothing to say yet: none of {answer.planned} trials is complete."
+    take = f"{take_text(answer)}{_parent(best)}: {_sound(best)}" if survives(answer) else _least_bad(answer)
+    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "."
+    text += luck_text(answer) + human_text(answer)
+    if answer.finished:
+        return text
+    return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
+
+
+def survives(answer: Answer) -> bool:
+    return answer.best is not None and answer.best.survived >= answer.share
+
+
+def take_text(answer: Answer) -> str:
+    """The headline: the parameters to take."""
+    best = answer.best
+    if best is None:
+        return "No answer yet"
+    if answer.projection and len(answer.parameters) <= MOST_NAMED:
+        values = ", ".join(setting_text(name, value) for name, value in answer.parameters.items())
+        return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
+    return f"{'Take' if survives(answer) else 'Least bad:'} {_named(answer, best)}{mode_text(best.settings)}"
+
+
+def lede_text(answer: Answer) -> str:
+    """The sentence as it reads under its headline, which it need not repeat."""
+    text = answer.sentence.removeprefix(f"{take_text(answer)}: ")
+    return text[0].upper() + text[1:]
+
+
+def luck_text(answer: Answer) -> str:
+    """What became of a winner by luck, as a sentence that follows another; empty where there was none."""
+    if answer.unmasked is None:
+        return ""
+    trial, instead = answer.unmasked.trial, answer.unmasked.instead
+    on_others = {found.trial: found.held_out for found in answer.confirmed}
+    lucky, kept = on_others[trial].sound, on_others[instead].sound
+    named = answer.unmasked.named
+    whose = "the recommended one's" if answer.best.trial == instead else "those that held best there"
+    return (
+        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the prompts kept apart "
+        f"{lucky} of its images are sound, and {kept} of {whose}."
+    )
+
+
+def human_text(answer: Answer) -> str:
+    """What a person preferred, as a sentence that follows another; empty where none was asked."""
+    human = answer.human
+    if human is None:
+        return ""
+    if human.winner is None:
+        return f" You judged {human.pairs} blind pairs. {human.note}"
+    found = human.preference(human.winner)
+    equal = f", {found.ties} equal" if found.ties else ""
+    return (
+        f" You preferred it in {found.wins} of its {found.pairs} blind pairs{equal} "
+        f"({found.chance:.0%} sure that you like it best of {len(human.trials)}). {human.note}".rstrip()
+    )
+
+
+def mode_text(settings: dict) -> str:
+    """The other settings of a slice, ready to follow a noun: ` in v_prediction mode with cfg 4`."""
+    parts = [
+        f" in {value} mode" if name.endswith("prediction_type") else f" with {setting_text(name, value)}"
+        for name, value in settings.items()
+        if value is not None
+    ]
+    return "".join(sorted(parts, key=lambda part: not part.startswith(" in")))
+
+
+def _named(answer: Answer, best: Slice) -> str:
+    if best.ratio is None or answer.projection:
+        return f"trial {best.trial}"
+    return setting_text(answer.main, best.ratio)
+
+
+def _parent(best: Slice) -> str:
+    return f", which is {best.parent} itself" if best.parent else ""
+
+
+def _sound(best: Slice) -> str:
+    sound = round(best.survived * best.images)
+    if best.images == 1:
+        return "its one image is sound"
+    if sound == best.images:
+        return f"all {sound} images are sound"
+    return f"{sound} of {best.images} images {'is' if sound == 1 else 'are'} sound"
+
+
+def _least_bad(answer: Answer) -> str:
+    best = answer.best
+    what = parameter_text(answer.main) if answer.main else "trial"
+    least = f"{_named(answer, best)}{mode_text(best.settings)}, {_sound(best)}"
+    return f"No {what} keeps {answer.share:.0%} of its images; the least bad is {least}"
+
+
+def _doubt(best: Slice) -> str:
+    if best.interval is None:
+        return best.note
+    low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
+    return f"the best lies between {low} and {high} ({best.interval.level:.0%} sure)"
+
+
+def _survival(best: Slice) -> str:
+    if best.window is None:
+        return ""
+    low, high = best.window.low, best.window.high
+    narrow = low.inside == high.inside
+    span = (
+        f"at {value_text(low.inside)} only"
+        if narrow
+        else f"from {value_text(low.inside)} to {value_text(high.inside)}"
+    )
+    text = f", and the merge survives {span}"
+    if low.outside is None and high.outside is None:  # one place alone is no window
+        return "" if narrow else text + ", the whole sweep"
+    ends = [
+        "the sweep ends there" if edge.outside is None else f"{edge.verdict} {word}"
+        for edge, word in ((low, "below"), (high, "above"))
+    ]
+    return f"{text} ({', '.join(ends)})"

@@ -1,0 +1,93 @@
+"""What one curve's trials say: which to recommend, how sure that is, where the merge survives."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from gridsearch.results.analysis import interval
+from gridsearch.results.analysis.answer import Doubt, Slice
+from gridsearch.results.analysis.prompts import disagreement
+from gridsearch.results.analysis.ranking import recommended
+from gridsearch.results.analysis.trials import is_partial, lone_parent, main_parameter, plain_value
+from gridsearch.results.analysis.window import find_window
+from gridsearch.results.results import Results
+
+SCATTERED = Doubt(None, None, "too many values were searched at once for a curve along one of them")
+
+
+def along_curve(
+    settings: dict,
+    trials: pd.DataFrame,
+    images: pd.DataFrame,
+    results: Results,
+    share: float,
+    bootstrap: Mapping,
+    chosen: int | None = None,
+) -> Slice:
+    """What the trials of one curve say.
+
+    Args:
+        settings: the other parameters, the same in all of these trials.
+        trials: those that count, with `at`, their main parameter; rows ascend by it.
+        images: of all trials, with `loss`.
+        share: what a place must keep of its images to be in the window.
+        bootstrap: level, resamples, seed.
+        chosen: the trial to recommend, where that is not for these images to say.
+    """
+    main = main_parameter(results)
+    own = images.merge(trials[["trial", "at"]], on="trial")
+    can_win = trials[~is_partial(trials)]
+    doubt = interval.doubt(own, **bootstrap) if main else interval.NOTHING
+    if chosen is None:
+        best = recommended(can_win, own, doubt.smoothed if doubt.interval else None, share)
+    else:
+        best = can_win.set_index("trial", drop=False).loc[chosen]
+    survived = trials.groupby("at")["survived"].mean()
+    return _slice(
+        settings,
+        best,
+        results,
+        doubt=interval.holding(doubt, float(best["at"])),
+        window=find_window(survived, own, best["at"], share) if main else None,
+        estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if main else (),
+    )
+
+
+def of_projection(
+    settings: dict,
+    trials: pd.DataFrame,
+    images: pd.DataFrame,
+    results: Results,
+    share: float,
+    bootstrap: Mapping,
+    chosen: int | None = None,
+) -> Slice:
+    """The best trial of all: what is claimed of a curve would be claimed of other values too."""
+    can_win = trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
+    best = can_win.iloc[0] if chosen is None else can_win.set_index("trial", drop=False).loc[chosen]
+    return _slice(settings, best, results, doubt=SCATTERED, window=None)
+
+
+def _slice(settings: dict, best: pd.Series, results: Results, **found) -> Slice:
+    return Slice(
+        settings=settings,
+        trial=int(best["trial"]),
+        ratio=float(best["at"]) if main_parameter(results) else None,
+        parent=lone_parent(results.settings, {name: plain_value(best[name]) for name in results.parameters}),
+        survived=float(best["survived"]),
+        defect=float(best["defect"]),
+        images=int((results.images["trial"] == best["trial"]).sum()),
+        **found,
+    )
+
+
+def in_full(
+    best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping
+) -> Slice:
+    """With what is worth its time for the best slice alone."""
+    if best.ratio is None or best.doubt is SCATTERED:
+        return best
+    own = images.merge(trials[["trial", "at"]], on="trial")
+    narrowed = interval.with_narrowing(best.doubt, own, results.wanted_width, **bootstrap)
+    return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))

@@ -1,0 +1,186 @@
+"""Which trials count for what, and the curves that they make."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from gridsearch.base.words import is_number
+from gridsearch.experiment.parameters import curve_parameter, filled, searched_places
+from gridsearch.experiment.tables import UNTIL_DONE
+from gridsearch.results.results import Results
+
+MANY_CURVES = 6  # more than can be told apart
+CURVE = 3  # places; fewer make no curve
+NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
+# methods that add to the first model `ratio` times what they make of the others
+FROM_THE_FIRST = (
+    *("add_difference", "adapter", "train_difference"),
+    *("ties", "dare_ties", "della", "model_stock"),
+)
+
+
+def whole(results: Results) -> pd.DataFrame:
+    """The trials with all their images: only these can win."""
+    trials = results.trials
+    if trials.empty:
+        return trials
+    return trials[(trials["state"] == "COMPLETE") & trials["survived"].notna() & ~is_partial(trials)]
+
+
+def counted(results: Results) -> pd.DataFrame:
+    """One trial for each set of parameters: the first whole one, or else of the stopped ones the longest.
+
+    A sampler may ask for the same again, which would count one picture twice.
+    """
+    trials = results.trials
+    if trials.empty:
+        return trials
+    stopped = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & trials["survived"].notna()]
+    stopped = stopped[is_partial(stopped)].sort_values("images", ascending=False, kind="stable")
+    ranked = pd.concat([whole(results), stopped])
+    first = ~_places(ranked[list(results.parameters)]).duplicated()
+    return trials.loc[trials.index.isin(ranked.index[first.to_numpy()])]
+
+
+def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """One trial for each set of pictures: other parameters may draw the same ones, which are then copied.
+
+    At ratio 0, say, all second models do. They are points of several curves, and one piece of evidence.
+    """
+    files = images.dropna(subset="file").groupby("trial")["file"].agg(frozenset)
+    drawn = trials["trial"].map(files)
+    return trials[drawn.isna() | ~drawn.duplicated()]
+
+
+def is_partial(trials: pd.DataFrame) -> pd.Series:
+    """Whether a trial was stopped: its figures are then those of the images that it has."""
+    stopped = trials["state"] == "PRUNED"
+    return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
+
+
+def _places(parameters: pd.DataFrame) -> pd.Series:
+    """Each row as one value that compares; a value that is missing equals another."""
+    rows = [tuple(map(_tidied, row)) for row in parameters.itertuples(index=False)]
+    return pd.Series(rows, index=parameters.index, dtype=object)
+
+
+def _tidied(value: object) -> object:
+    if is_number(value) and not pd.isna(value):
+        return round(float(value), 10)  # 0.30000000000000004 and 0.3 are the same ratio
+    return None if pd.isna(value) else value
+
+
+# -- curves
+
+
+def main_parameter(results: Results) -> str | None:
+    """The number that makes the curve, as the search has it; None where there is none, or no trial yet."""
+    found = curve_parameter(results.settings)
+    return found if found in results.parameters and len(results.trials) else None
+
+
+def numeric_parameters(results: Results) -> list[str]:
+    return [name for name in results.parameters if _is_numeric(results.trials, name)]
+
+
+def _is_numeric(trials: pd.DataFrame, name: str) -> bool:
+    return len(trials) > 0 and all(is_number(value) for value in trials[name].dropna())
+
+
+def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
+    """The trials by their other parameters; in each, `at` is the main parameter and rows ascend by it.
+
+    One that a trial does not have is None. A projection is one slice without settings.
+    """
+    others = [name for name in results.parameters if name != main_parameter(results)]
+    if not others or is_projection(results):
+        trials = _placed(results, trials).sort_values("at", kind="stable")
+        return [({}, trials)] if len(trials) else []
+    return [
+        (dict(zip(others, map(_known, key), strict=True)), group.sort_values("at", kind="stable"))
+        for key, group in _placed(results, trials).groupby(others, dropna=False, sort=True)
+    ]
+
+
+def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
+    main = main_parameter(results)
+    return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
+
+
+def _known(value: object) -> object:
+    return None if pd.isna(value) else plain_value(value)
+
+
+def is_projection(results: Results) -> bool:
+    """Whether so many values are searched at once that hardly two trials differ in the main one alone.
+
+    A search along curves knows which ones it draws, even where it has just begun.
+    """
+    sampler = results.settings.get("search", {}).get("sampler", "grid")
+    others = [name for name in results.parameters if name != main_parameter(results)]
+    if sampler in UNTIL_DONE or not others or main_parameter(results) is None:
+        return False
+    trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
+    places = trials.groupby(others, dropna=False)["at"].nunique()
+    return len(places) > MANY_CURVES and places.median() < CURVE
+
+
+# -- recipes
+
+
+def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
+    """What the recipe makes at these parameters: a model's name where it mixes nothing, else an expression.
+
+    Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
+    which a later ratio of 0 leaves out.
+    """
+    made: dict[str, str | tuple] = {}
+    made_last: str | tuple = ()
+    for step in filled(settings, parameters).get("merge", ()):
+        inputs = tuple(made.get(name, name) for name in step["models"])
+        kept = _unmixed(step, inputs)
+        rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
+        made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
+    return made_last
+
+
+def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
+    """The model that the recipe leaves unmixed at these parameters; None where it mixes."""
+    made = made_of(settings, parameters)
+    return made if isinstance(made, str) else None
+
+
+def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
+    """Which of its inputs a step passes on as it is, bit for bit (see `gridsearch.merge.engine.collapse`)."""
+    method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
+    if method == "weighted_sum" and inputs[0] == inputs[1]:
+        return 0  # what is mixed with itself stays, at every ratio
+    if not is_number(ratio) or ratio not in (0, 1):
+        return None
+    if method in ("weighted_sum", "slerp"):
+        return int(ratio)
+    return 0 if method in FROM_THE_FIRST and ratio == 0 else None
+
+
+# -- pictures
+
+
+def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
+    """The searched settings of the images, without those that have no effect: equal ones draw alike.
+
+    Guidance of 1 or less is none (see `gridsearch.render.denoise.guidance`), and what is not guided is not
+    rescaled.
+    """
+    names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
+    drawn = {name: _tidied(parameters[name]) for name in names}
+    cfg = filled(settings, parameters).get("render", {}).get("cfg")
+    if is_number(cfg) and cfg <= NO_GUIDANCE:
+        drawn.pop("render.cfg_rescale", None)
+        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
+    return tuple(sorted(drawn.items()))
+
+
+def plain_value(value: object) -> object:
+    """A table's value as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value

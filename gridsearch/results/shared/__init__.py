@@ -1,0 +1,1 @@
+"""A study that several processes share, in SQLite or PostgreSQL."""

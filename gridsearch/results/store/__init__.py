@@ -1,0 +1,94 @@
+"""study.db: the Optuna study of a results folder, the one source of truth of a run.
+
+A *study* is one experiment's search; a *trial* is one set of parameters in it, with the rows of its images.
+Tables, sheet and report are made from it and can be made again at any time.
+"""
+
+import optuna
+
+from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
+from gridsearch.results.store.folder_lock import Held, locked
+from gridsearch.results.store.json_values import json_safe, tidy
+from gridsearch.results.store.location import FILE, STUDY, VARIABLE, Place, place_of, settle
+from gridsearch.results.store.sqlite import in_place
+from gridsearch.results.store.study import (
+    DONE,
+    JUDGEMENT,
+    Stored,
+    checks_of,
+    has_study,
+    judgements_in,
+    led,
+    open_study,
+    read_study,
+    references_of,
+    require_study,
+    stored,
+    write_study,
+)
+from gridsearch.results.store.trials import (
+    ENDED,
+    REASON,
+    SUMMARY,
+    UNFINISHED,
+    WEIGHTS,
+    WHOLE,
+    copied,
+    fail,
+    images_of,
+    kind_of,
+    record_rung,
+    rungs,
+    rungs_of,
+    seconds_of,
+    with_images,
+)
+
+__all__ = [
+    "DONE",
+    "ENDED",
+    "FILE",
+    "JUDGEMENT",
+    "REASON",
+    "STUDY",
+    "SUMMARY",
+    "UNFINISHED",
+    "VARIABLE",
+    "WEIGHTS",
+    "WHOLE",
+    "Facts",
+    "Held",
+    "Place",
+    "Stored",
+    "checks_of",
+    "copied",
+    "fail",
+    "has_study",
+    "images_of",
+    "in_place",
+    "json_safe",
+    "judgements_in",
+    "kind_of",
+    "led",
+    "load_facts",
+    "locked",
+    "objectives_of",
+    "open_study",
+    "place_of",
+    "read_study",
+    "record_rung",
+    "references_of",
+    "remaining",
+    "require_study",
+    "rungs",
+    "rungs_of",
+    "save_facts",
+    "seconds_of",
+    "settle",
+    "stored",
+    "tidy",
+    "with_images",
+    "write_study",
+]
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)

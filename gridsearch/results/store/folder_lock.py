@@ -1,0 +1,141 @@
+"""Who works in a results folder: a file that names its holder, who keeps it fresh.
+
+The folder may lie on a network file system where the operating system's own locks do not reach another
+machine. What all of them do is to create a file for one only, and to date it.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+import psutil
+
+from gridsearch.base.errors import Busy
+from gridsearch.base.files import write_atomic
+
+LOCK = ".run.lock"
+HOLDER = ".run.json"
+# NFS may show a file's date up to a minute late (`acregmax` in nfs(5)), so a lease is longer than that.
+LEASE, BEAT = 120.0, 15.0  # seconds
+
+
+@dataclass(frozen=True)
+class Held:
+    """A folder that this process works in."""
+
+    _lock: filelock.SoftFileLease
+
+    def still(self) -> bool:
+        """False once another machine took the folder: this one had not been heard of for the whole lease."""
+        return self._lock.compromise is None
+
+
+@contextlib.contextmanager
+def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[Held]:
+    """One run a folder, also where several machines see it.
+
+    The lock of a process that died on this machine is taken over at once. One from another machine, or
+    another container, is watched: it is taken over when nobody has renewed it for `LEASE` seconds.
+
+    Args:
+        on_wait: is told that a lock is being watched.
+
+    Raises:
+        Busy: another run has it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.SoftFileLease(out / LOCK, timeout=0, lease_duration=LEASE, heartbeat_interval=BEAT)
+    if not (_taken(lock) or _outlived(out, lock, on_wait)):
+        raise _busy(out)
+    try:
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        who = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
+        write_atomic(out / HOLDER, json.dumps(who))
+        yield Held(lock)
+    finally:
+        if lock.compromise is None:
+            (out / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _taken(lock: filelock.SoftFileLease) -> bool:
+    for _ in range(2):  # where the file system cannot exchange two names, the first try only clears the way
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire()
+            return True
+    return False
+
+
+def _outlived(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None] | None) -> bool:
+    """Whether the lock could be taken after watching it for a lease, where there is reason to watch it.
+
+    There is none where its holder lives on this machine, or has renewed it lately.
+    """
+    if _lives_here(out, lock) or not (_is_empty(out) or _age(out) > 2 * BEAT):
+        return False
+    if on_wait is not None:
+        on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
+    begun = empty_since = time.monotonic()
+    while time.monotonic() < begun + LEASE + 2 * BEAT:
+        if _taken(lock):
+            return True
+        # A power cut may leave the file without its text, which every holder writes at once.
+        if not _is_empty(out):
+            empty_since = time.monotonic()
+        elif time.monotonic() > empty_since + LEASE:
+            lock.force_break()
+        time.sleep(min(1.0, BEAT / 4))
+    return False
+
+
+def _lives_here(out: Path, lock: filelock.SoftFileLease) -> bool:
+    """A process of this machine that does not renew its lock is stopped, not gone."""
+    who = _holder(out)
+    return (
+        who.get("host") == socket.gethostname() and lock.pid == who.get("pid") and psutil.pid_exists(lock.pid)
+    )
+
+
+def _holder(out: Path) -> dict:
+    """What the holder wrote of itself; nothing, where it did not come to it."""
+    try:
+        who = json.loads((out / HOLDER).read_bytes()[:1000])
+    except (OSError, ValueError):
+        return {}
+    return who if isinstance(who, dict) else {}
+
+
+def _is_empty(out: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return (out / LOCK).stat().st_size == 0
+    return False
+
+
+def _age(out: Path) -> float:
+    """Seconds since the lock was renewed, by the file server's clock: a new file beside it tells the time."""
+    with (
+        tempfile.NamedTemporaryFile(dir=out, prefix=".run.time.") as now,
+        contextlib.suppress(FileNotFoundError),
+    ):
+        return os.fstat(now.fileno()).st_mtime - (out / LOCK).stat().st_mtime
+    return 0.0
+
+
+def _busy(out: Path) -> Busy:
+    who = _holder(out)
+    named = {"host", "pid", "since"} <= set(who)
+    return Busy(
+        "Another run is working in this folder.",
+        where=out,
+        why=f"Process {who['pid']} on {who['host']}, since {who['since']}." if named else None,
+        fix=f"Wait for it, or use --out. The lock of a run that died is free at once on its own machine, and"
+        f" after {LEASE / 60:.0f} min on another.",
+    )

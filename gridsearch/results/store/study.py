@@ -1,0 +1,249 @@
+"""The study of a results folder, written whole, opened, and read."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
+
+from gridsearch.base.errors import BadInput
+from gridsearch.results.shared.connect import connect, leading, replace_study
+from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
+from gridsearch.results.store.location import FILE, STUDY, place_of
+from gridsearch.results.store.schema import damage_is_named, require_plain, require_sound
+from gridsearch.results.store.sqlite import database, fold_log, in_place, require_database
+
+CHECKS, REFERENCES = "checks", "references"  # what is drawn beside the search, in studies beside its own
+DONE = "done"  # of a study: why it needs no further trial
+JUDGEMENT = "judgement "  # of a study, and its session and place: what a person said (see `judgements`)
+
+
+def has_study(folder: Path) -> bool:
+    """Whether a run has been started in this folder."""
+    place = place_of(folder)
+    if place.url is None:
+        return (folder / FILE).is_file()
+    with connect(place.url) as storage:
+        return _is_there(storage, place.study)
+
+
+def require_study(folder: Path) -> None:
+    """
+    Raises:
+        BadInput: no run has been started in this folder, or its study is damaged.
+    """
+    if not has_study(folder):
+        raise BadInput(
+            "This folder holds no results.",
+            where=folder / FILE,
+            fix="Name a folder that `gridsearch run` has made.",
+        )
+    if place_of(folder).url is None:
+        require_database(folder / FILE)
+
+
+def write_study(
+    folder: Path,
+    facts: Facts,
+    trials: Iterable[FrozenTrial] = (),
+    checks: Iterable[FrozenTrial] = (),
+    done: str | None = None,
+) -> None:
+    """Put a whole new study in a folder, in the place of any that is there, whose judgements it keeps.
+
+    It is made beside its place and renamed, so that a kill leaves either the old one or the new one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = place_of(folder)
+    with in_place(folder):
+        attrs = {DONE: done, **_judgements(folder)}
+        if place.url is None:
+            _write_file(folder, facts, trials, checks, attrs)
+            return
+        with connect(place.url) as storage:
+            new, old = _family(f"{place.study} (being written)"), _family(place.study)
+            for name in new:  # of a kill
+                if _is_there(storage, name):
+                    optuna.delete_study(study_name=name, storage=storage)
+            _create(storage, new[0], facts, trials, checks, attrs)
+            for one, other in zip(new, old, strict=True):
+                if _is_there(storage, one):
+                    replace_study(storage, one, other)
+
+
+def _family(study: str) -> tuple[str, ...]:
+    """The names of a study and of those beside it."""
+    return study, f"{study}-{CHECKS}", f"{study}-{REFERENCES}"
+
+
+def _is_there(storage: BaseStorage, name: str) -> bool:
+    with contextlib.suppress(KeyError):
+        storage.get_study_id_from_name(name)
+        return True
+    return False
+
+
+def _write_file(folder: Path, *parts: Any) -> None:
+    beside = folder / f".{FILE}.part"
+    for leftover in folder.glob(f"{beside.name}*"):
+        leftover.unlink()
+    with database(beside) as storage:
+        _create(storage, STUDY, *parts)
+    fold_log(folder / FILE)
+    os.replace(beside, folder / FILE)
+
+
+def _create(
+    storage: BaseStorage,
+    name: str,
+    facts: Facts,
+    trials: Iterable[FrozenTrial],
+    checks: Iterable[FrozenTrial],
+    attrs: Mapping[str, Any],
+) -> None:
+    directions = ["minimize"] * len(objectives_of(facts))
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+    save_facts(study, facts)
+    for key, value in attrs.items():
+        study.set_user_attr(key, value)
+    study.add_trials(trials)
+    checks_of(study).add_trials(checks)
+
+
+def _judgements(folder: Path) -> dict[str, dict | None]:
+    if not has_study(folder):
+        return {}
+    with open_study(folder) as study:
+        return judgements_in(study.user_attrs)
+
+
+def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
+    """The attributes of a study that are judgements; None is one that was taken back."""
+    return {key: value for key, value in attrs.items() if key.startswith(JUDGEMENT)}
+
+
+@contextlib.contextmanager
+def open_study(
+    folder: Path, shared: bool = False, on_wait: Callable[[str], None] = lambda _: None
+) -> Iterator[optuna.Study]:
+    """The study of a results folder, to be searched further.
+
+    Args:
+        shared: several processes write to it at once.
+        on_wait: told when the database does not answer, and when it is back.
+
+    Raises:
+        BadInput: the folder holds no study.
+    """
+    require_study(folder)
+    place = place_of(folder)
+    opened = connect(place.url, on_wait=on_wait) if place.url else database(folder / FILE, shared)
+    with opened as storage:
+        # Optuna would otherwise choose TPE and a median pruner without a word; the search sets its sampler.
+        yield optuna.load_study(
+            study_name=place.study,
+            storage=storage,
+            sampler=RandomSampler(seed=0),
+            pruner=optuna.pruners.NopPruner(),
+        )
+
+
+@contextlib.contextmanager
+def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Callable[[], bool]]:
+    """At most one run leads a study. In a folder's own that is whoever has the folder.
+
+    Args:
+        on_wait: told when the database does not answer, and when it is back.
+
+    Yields:
+        what says whether that still holds: a database that was restarted has forgotten it.
+
+    Raises:
+        Busy: another run leads it.
+    """
+    place = place_of(folder)
+    if place.url is None:
+        yield lambda: True
+        return
+    with leading(place.url, place.study, on_wait=on_wait) as hold:
+        yield hold.still
+
+
+def checks_of(study: optuna.Study) -> optuna.Study:
+    """What is drawn to check the search: it lies beside it, so that no sampler learns from it."""
+    return _beside(study, CHECKS)
+
+
+def references_of(study: optuna.Study) -> optuna.Study:
+    """What workers draw before the search: the parents' own renders."""
+    return _beside(study, REFERENCES)
+
+
+def _beside(study: optuna.Study, what: str) -> optuna.Study:
+    return optuna.create_study(
+        study_name=f"{study.study_name}-{what}",
+        storage=study._storage,
+        sampler=RandomSampler(seed=0),
+        pruner=optuna.pruners.NopPruner(),
+        direction="minimize",
+        load_if_exists=True,
+    )
+
+
+def _checks_in(study: optuna.Study) -> list[FrozenTrial]:
+    """Those that there are: to read a study adds nothing to it."""
+    try:
+        checks = study._storage.get_study_id_from_name(f"{study.study_name}-{CHECKS}")
+    except KeyError:
+        return []
+    return study._storage.get_all_trials(checks, deepcopy=False)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a results folder holds.
+
+    Attributes:
+        trials: of the search.
+        checks: images that check it: the leaders on held-out prompts, the best once more.
+        done: why the search needs no further trial; None while it does.
+        judgements: what a person said of pairs, by their keys (see `judgements.judgements_of`).
+    """
+
+    facts: Facts
+    trials: list[FrozenTrial]
+    checks: list[FrozenTrial]
+    done: str | None
+    judgements: dict[str, dict | None] = field(default_factory=dict)
+
+
+def read_study(folder: Path) -> Stored:
+    """What a results folder holds now.
+
+    Raises:
+        BadInput: the folder holds no study, or one that this program has not written.
+    """
+    require_study(folder)
+    if place_of(folder).url is None:
+        require_plain(folder / FILE)
+    with damage_is_named(folder), open_study(folder) as study:
+        found = stored(study)
+        require_sound(asdict(found.facts), found.trials, found.checks, found.judgements)
+        return found
+
+
+def stored(study: optuna.Study) -> Stored:
+    """What an open study holds now."""
+    return Stored(
+        load_facts(study),
+        study.get_trials(deepcopy=False),
+        _checks_in(study),
+        study.user_attrs.get(DONE),
+        judgements_in(study.user_attrs),
+    )

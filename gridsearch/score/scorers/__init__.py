@@ -1,0 +1,1 @@
+"""Scorers beyond the built-in metrics, and how packages add theirs."""

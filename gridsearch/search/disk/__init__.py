@@ -1,0 +1,1 @@
+"""Disk space: estimates, limits, cleaning up."""

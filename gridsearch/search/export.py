@@ -1,0 +1,47 @@
+"""The merge of a stored trial, ready to export."""
+
+from collections.abc import Sequence
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.merge.export.fixed import Fixed, fixed_trial
+from gridsearch.merge.export.options import files_from, with_files
+from gridsearch.results.analysis.analyse import plain_value
+from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.results import Results
+
+
+def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
+    """The named trial, or else the best.
+
+    Raises:
+        BadInput: there is no such trial, or none is the best.
+    """
+    if answer.best is None and trial is None:
+        if not answer.stopped:
+            raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+        raise BadInput(
+            "Every trial so far was stopped, so that none is the best.",
+            where=results.folder,
+            fix="Name a trial, or run it further.",
+        )
+    number = answer.best.trial if trial is None else trial
+    if number not in set(results.trials["trial"]):
+        raise BadInput(
+            f"There is no trial {number}.",
+            where=results.folder,
+            fix=f"Trials are 0 to {len(results.trials) - 1}.",
+        )
+    return number
+
+
+def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
+    """The merge of a run's trial."""
+    row = results.trials.set_index("trial").loc[number]
+    if row[list(results.parameters)].isna().any():
+        raise BadInput(
+            f"Trial {number} has not begun.", where=results.folder, fix="Export one that is complete."
+        )
+    experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
+    known = {name: file["sha256"] for name, file in {**results.models, **results.extras}.items()}
+    return fixed_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)

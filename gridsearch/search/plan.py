@@ -1,0 +1,225 @@
+"""What a run will do, and whether it can, known without rendering."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from gridsearch.base.errors import BadInput
+from gridsearch.base.machine import Hands, room_here
+from gridsearch.base.words import size
+from gridsearch.checkpoint.sdxl.components import check_clip_skip, component_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.skeleton import check_file
+from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.values import choices_of, usual_value
+from gridsearch.merge.engine.sources import Residence
+from gridsearch.merge.parents import Parents, open_parents, require_mode, warnings_about
+from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights
+from gridsearch.render.cost import seconds_per_image
+from gridsearch.render.draw import draw
+from gridsearch.render.placement import placement
+from gridsearch.results import store
+from gridsearch.search.disk.estimate import Disk
+from gridsearch.search.prepare import counted, require_disk
+from gridsearch.search.samplers.space import expected_trials, require_suits
+from gridsearch.search.trial.settings import provenance, sampling_of, usual_notes
+from gridsearch.search.trial.setup import load_setup, merge_over, residence_of
+from gridsearch.search.trial.standard import opened
+
+USUAL_BATCH = 8  # where the run will find out what fits
+ALONE = Hands(1, ())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the run's workers take at most of a device's memory and of this machine's, in bytes.
+
+    On a CPU the two are one. Mapped files are not counted: the system lets go of them where it must.
+    """
+
+    device: int
+    device_free: int
+    host: int
+    host_free: int
+    residence: Residence
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the run will do. Sizes in bytes, times in seconds."""
+
+    experiment: Experiment
+    parents: Parents
+    searched: Mapping[str, object]
+    trials: int  # at most
+    fewest: int  # trials that a search which ends by itself will probably take at least
+    cases: int  # of a trial
+    held_out: int  # cases that only confirm what was found
+    checks: (
+        int  # images at most that check what was found: the leaders' on held-out prompts, the best's again
+    )
+    references: int
+    disk: Disk
+    memory: Memory
+    hands: Hands  # who draws
+    seconds: float  # at most, were no trial stopped early
+    fewest_seconds: float  # for the fewest trials
+    seconds_from: str  # what the estimate rests on
+    settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
+    warnings: list[str]
+
+    @property
+    def images(self) -> int:
+        """All of them, at most."""
+        return self.trials * self.cases + self.references + self.checks
+
+
+class _Nobody:
+    """Is told how a file's reading goes, and does nothing about it."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]:
+        return lambda _: None
+
+
+def make_plan(
+    experiment: Experiment,
+    folder: Path,
+    timed: bool = False,
+    listener: Reading | None = None,
+    hands: Hands = ALONE,
+) -> Plan:
+    """Check an experiment and say what it needs.
+
+    Args:
+        hands: who will draw.
+        timed: load the models, merge once and draw one image, to know the time; it is kept nowhere.
+        listener: who is told how the models are read for that.
+
+    Raises:
+        BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
+    """
+    parents = open_parents(experiment)
+    require_mode(experiment, parents)
+    require_suits(experiment)
+    require_dependent(experiment)
+    opened(experiment.score)
+    config = component_folder(experiment.render.config, experiment.render.vocabulary)
+    check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
+    check_file(parents.first.path, config)
+    weights = open_weights(experiment, parents, experiment.render.config)
+    load_tokenizers(config)  # says where a prompt would not be read as the model was trained
+    fewest, trials = expected_trials(experiment)
+    cases, held_out, checks = counted(experiment, trials)
+    references = (cases + held_out) * len(experiment.reference_models())
+    disk = require_disk(experiment, folder)
+    memory = _memory(experiment, weights, hands)
+    _require_memory(memory)
+    if timed:
+        time = _timed(experiment, parents, folder, listener or _Nobody())
+    else:
+        time = _estimated(experiment, parents, config, folder)
+    return Plan(
+        experiment=experiment,
+        parents=parents,
+        searched=experiment.searched(),
+        trials=trials,
+        fewest=fewest,
+        cases=cases,
+        held_out=held_out,
+        checks=checks,
+        references=references,
+        disk=disk,
+        memory=memory,
+        hands=hands,
+        seconds=time.of(trials, trials * cases + references + checks) / hands.at_once,
+        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.at_once,
+        seconds_from=time.source,
+        settings=provenance(experiment, parents),
+        warnings=warnings_about(experiment, parents)
+        + dependent_notes(experiment)
+        + usual_notes(experiment.render)
+        + foreign_settings(experiment)
+        + adapter_notes(weights.adapters),
+    )
+
+
+# -- time
+
+
+@dataclass(frozen=True)
+class _Time:
+    """Seconds of a merge and of an image, and what is known of them."""
+
+    merge: float
+    image: float
+    source: str
+
+    def of(self, trials: int, images: int) -> float:
+        return trials * self.merge + images * self.image
+
+
+def _estimated(experiment: Experiment, parents: Parents, config: Path, folder: Path) -> _Time:
+    """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
+    if store.has_study(folder):
+        trials = store.read_study(folder).trials
+        seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
+        if seconds:
+            return _Time(0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far")
+    render = experiment.render
+    sampling = sampling_of(render, parents)
+    image = seconds_per_image(config, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
+    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
+    return _Time(0.0, image, source)
+
+
+def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Reading) -> _Time:
+    """Measured on the first case, drawn to its end with the middle of all that is searched.
+
+    Alone in its batch and the first of all, so that the others will not take longer.
+    """
+    setup = load_setup(experiment, parents, folder, listener)
+    fixed = experiment.at({name: usual_value(values) for name, values in experiment.searched().items()})
+    began = perf_counter()
+    merge_over(setup, setup.weights.terms(fixed))
+    merged = perf_counter() - began
+    sampling = sampling_of(fixed.render, parents.of(fixed))
+    (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)
+    return _Time(merged, drawn.seconds, "one image drawn now, alone; in batches it is faster")
+
+
+# -- room
+
+
+def _memory(experiment: Experiment, weights: Weights, hands: Hands) -> Memory:
+    """Of each worker the live copy of the weights, in the precision that draws, the sources where they are
+    held, and room to merge the largest weight."""
+    place = placement(experiment.render.device, experiment.render.dtype)
+    elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
+    live = sum(elements) * place.dtype.itemsize
+    free = room_here(place.device)
+    room = room_here(place.device, hands.workers, hands.on_one)
+    lies = residence_of(experiment, weights, place.device, room, live)
+    merging = 2 * max(elements) * torch.float32.itemsize
+    if place.device == "cuda":
+        # the file is read into this machine's memory before it goes to the GPU
+        host, device = hands.workers * (live + lies.pinned), hands.on_one * (live + lies.on_gpu + merging)
+        return Memory(device, free.gpu, host, free.host, lies)
+    host = hands.workers * (live + merging)
+    return Memory(host, free.host, host, free.host, lies)
+
+
+def _require_memory(memory: Memory) -> None:
+    for what, needed, free in (
+        ("memory", memory.host, memory.host_free),
+        ("memory on the GPU", memory.device, memory.device_free),
+    ):
+        if needed > free:
+            raise BadInput(
+                f"There is too little {what}: the run takes about {size(needed)}.",
+                why=f"{size(free)} are free.",
+                fix='Close other programs, use fewer workers, or set render.dtype = "bfloat16".',
+            )

@@ -1,0 +1,1 @@
+"""Stopping trials that cannot win, after as few images as possible."""

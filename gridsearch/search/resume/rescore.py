@@ -1,0 +1,162 @@
+"""Scores of a run's images, made again."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pydantic
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import TABLES, Experiment
+from gridsearch.experiment.tables import Scoring
+from gridsearch.experiment.validation import bad_key
+from gridsearch.render.cases import Case, case_id, cases_of
+from gridsearch.render.pictures.infotext import reduced_from
+from gridsearch.results import store
+from gridsearch.results.store.paths import picture_of
+from gridsearch.score.image import read_image
+from gridsearch.score.score import score_row
+from gridsearch.search.racing.rungs import LAST_STEP, NEVER_BEST, losses_by_step
+from gridsearch.search.resume.grow import order_of
+from gridsearch.search.trial.outcome import Outcome
+from gridsearch.search.trial.references import judged_references, standard_of
+from gridsearch.search.trial.standard import Standard, failure_notes, idle_notes, judge, opened, with_values
+
+
+def rescore(
+    folder: Path, counting: Callable[[int], Callable[[], None]], scoring: Scoring | None = None
+) -> list[str]:
+    """Score a run's stored images again, the references too; the study's values follow.
+
+    A picture that is kept small is no measure of what was drawn: its scores stay.
+    Optuna does not change a finished trial, so a new study takes the place of the old one.
+
+    Args:
+        counting: told how many images there are, returns what is called after each.
+        scoring: what to score by from now on, in the place of the run's own.
+    Returns:
+        What a person should know.
+    Raises:
+        BadInput: a scorer, or a model whose renders are to be the references, is not there.
+    """
+    store.require_study(folder)  # an error here leaves no lock behind
+    with store.locked(folder):
+        return _rescore_locked(folder, counting, scoring)
+
+
+def _rescore_locked(
+    folder: Path, counting: Callable[[int], Callable[[], None]], scoring: Scoring | None
+) -> list[str]:
+    stored = store.read_study(folder)
+    facts = stored.facts
+    experiment = _experiment(facts.experiment, scoring, folder)
+    by = opened(experiment.score)
+    cases, models = cases_of(experiment.prompt), experiment.reference_models()
+    drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
+    count = len(drawn)
+    references = facts.references
+    if references and not count:  # nothing was judged by those that are gone, and a run draws them again
+        references = [row for row in references if picture_of(folder, row["file"]).is_file()]
+    _require_drawn(models, references, folder)
+    advance = counting(count)
+
+    if references:
+        references, standard = judged_references(folder, references, models, cases, by)
+    else:
+        standard = standard_of((), [case.id for case in cases], by)
+    known = {case.id: case for case in cases}
+    small = {file for file in drawn if reduced_from(folder / file)}
+    judged = partial(_judged_again, folder, known, standard, advance, small)
+    order = order_of(facts)
+    trials = [_rescored(trial, judged, order, experiment.search.objectives()) for trial in stored.trials]
+    trials = [_never_best(trial, trials) for trial in trials]
+    checks = [_rescored(check, judged, (), ("value",)) for check in stored.checks]
+
+    settings = facts.experiment | {"score": experiment.score.model_dump(mode="json")}
+    facts = replace(facts, experiment=settings, references=references)
+    store.write_study(folder, facts, trials, checks, stored.done)
+    images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
+    notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
+    return notes + _reduced_notes(len(small), count)
+
+
+def _reduced_notes(small: int, count: int) -> list[str]:
+    if not small:
+        return []
+    return [f"{small:,} of {count:,} images are kept small and were not scored again: their scores stay."]
+
+
+def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:
+    """The run's experiment, with what it is to be scored by from now on."""
+    if scoring:
+        settings = {**settings, "score": scoring.model_dump(mode="json")}
+    try:
+        return Experiment.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise bad_key(error, folder, TABLES) from None
+
+
+def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, folder: Path) -> None:
+    """Whether there are renders of all models that are to be references; none at all are drawn by the run."""
+    drawn = {row["model"] for row in references or ()}
+    if missing := [name for name in models if drawn and name not in drawn]:
+        raise BadInput(
+            f"This run holds no renders of {missing[0]} alone, so they cannot be its references.",
+            where=folder,
+            why=f"It holds those of {', '.join(sorted(drawn))}.",
+            fix="Name these as score.references, or run the experiment into another folder.",
+        )
+
+
+def _judged_again(
+    folder: Path,
+    cases: Mapping[str, Case],
+    standard: Standard,
+    advance: Callable[[], None],
+    small: Collection[str],
+    row: Mapping,
+) -> dict:
+    """An image's row with the scores that it has today; those of a small one stay."""
+    if row["file"] in small:
+        advance()
+        return dict(row)
+    pixels = read_image(picture_of(folder, row["file"]))
+    again = with_values(row, standard.scorers, pixels, cases[case_id(row["prompt_id"], row["seed"])])
+    advance()
+    return again | score_row(judge(standard, pixels, again))
+
+
+def _rescored(
+    trial: FrozenTrial,
+    judged: Callable[[Mapping], dict],
+    order: Sequence[str],
+    objectives: Sequence[str],
+) -> FrozenTrial:
+    """The same trial with the rows and the value that today's scores give it."""
+    rows = [judged(row) for row in store.images_of(trial)]
+    if not rows:
+        return trial
+    outcome = Outcome(rows, store.seconds_of(trial), max(len(rows), len(order)))
+    attrs = store.with_images(trial, rows)
+    if store.SUMMARY in attrs:
+        attrs[store.SUMMARY] = outcome.summary()
+    ended = trial.state in store.ENDED
+    return store.copied(
+        trial,
+        values=outcome.values(objectives) if ended else None,
+        user_attrs=attrs,
+        intermediate_values=losses_by_step(rows, order) if trial.intermediate_values else {},
+    )
+
+
+def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
+    """The same trial; where a race stopped it, with what it counts as beside the best of all."""
+    if trial.state != TrialState.PRUNED:
+        return trial
+    best = min((one.value for one in trials if one.state == TrialState.COMPLETE), default=0.0)
+    value = max(trial.value, best + NEVER_BEST)
+    return store.copied(
+        trial, values=[value], intermediate_values=trial.intermediate_values | {LAST_STEP: value}
+    )

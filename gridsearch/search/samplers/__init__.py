@@ -1,0 +1,1 @@
+"""The samplers: which parameters the next trial gets."""

@@ -1,0 +1,114 @@
+"""CMA-ES (Hansen 2016, arXiv:1604.00772) as an Optuna sampler that keeps nothing of its own.
+
+Optuna's own puts its optimiser into the study as a pickle, and to load one is to run what it says. Here the
+optimiser is made anew for each trial: the study's finished trials are told to it in the order in which they
+finished, a generation at a time, and what it would ask next follows from the seed and the trial's number. So
+a resumed run goes on as an unbroken one does, and any number of workers may search one study.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cmaes import CMA
+from numpy.typing import NDArray
+from optuna import Study
+from optuna._transform import _SearchSpaceTransform
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+GENERATION = "cmaes:generation"  # of a trial: when it was asked for
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+SPREAD = 1 / 6  # at first, around the middle of a range that is 1 wide; a quarter wastes the first trials
+
+Told = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
+
+
+@dataclass(frozen=True)
+class CmaEs(BaseSampler):
+    """Numbers by CMA-ES, in the middle of their ranges at first; whatever else by `others`.
+
+    A generation is 4 + 3 log(n) trials of n numbers: 4 for one, 6 for two, 12 for twenty. A pruned trial
+    counts with the last value that it reported; one that failed, or reported nothing, does not count. The
+    steps of a stepped range are equally wide, and the value is the middle of the step that was hit. The
+    study's first trial is the other sampler's, since Optuna knows no range before it.
+
+    Attributes:
+        seed: the study's.
+        others: the sampler of categorical parameters and of the first trial.
+    """
+
+    seed: int
+    others: BaseSampler
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        space = IntersectionSearchSpace(include_pruned=True).calculate(study)
+        return {
+            name: distribution
+            for name, distribution in space.items()
+            if not isinstance(distribution, CategoricalDistribution) and not distribution.single()
+        }
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space:
+            return {}
+        cube = _SearchSpaceTransform(search_space, transform_0_1=True)
+        optimiser, generation = replayed(self.seed, len(search_space), told(study, cube, search_space))
+        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
+        optimiser.reseed_rng(seed_for(self.seed, trial.number))
+        return cube.untransform(optimiser.ask())
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.others.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Nothing to do: what is drawn follows from the trial's number, whichever process draws it."""
+
+
+def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDistribution]) -> list[Told]:
+    """The finished trials that were asked of CMA-ES, in the order in which they finished; least is best."""
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if GENERATION in trial.system_attrs and space.keys() <= trial.params.keys()
+    ]
+    trials.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    return [
+        (trial.system_attrs[GENERATION], cube.transform(trial.params), sign * trial.value)
+        for trial in trials
+        if trial.value is not None
+    ]
+
+
+def replayed(seed: int, dimensions: int, trials: Sequence[Told]) -> tuple[CMA, int]:
+    """The optimiser after all generations that are complete, and the number of the one that is not.
+
+    Workers may ask for a few trials more of a generation than it takes: those that finish first count. Where
+    the optimiser is at its end, it starts again elsewhere.
+    """
+    optimiser = _start(np.full(dimensions, 0.5))
+    generation = 0
+    while len(own := [(x, value) for g, x, value in trials if g == generation]) >= optimiser.population_size:
+        optimiser.tell(own[: optimiser.population_size])
+        generation += 1
+        if optimiser.should_stop():
+            optimiser = _start(np.random.default_rng([seed, generation]).random(dimensions))
+    return optimiser, generation
+
+
+def _start(mean: NDArray[np.float64]) -> CMA:
+    return CMA(mean=mean, sigma=SPREAD, bounds=np.tile((0.0, 1.0), (len(mean), 1)))
+
+
+def seed_for(seed: int, number: int) -> int:
+    """A trial's seed, below 2**32. A sum would give study 0's trial 5 and study 1's trial 4 the same."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

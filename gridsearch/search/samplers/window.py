@@ -1,0 +1,301 @@
+"""Which ratios to try next, so that the window of what survives, and the best in it, are found with few.
+
+A pure plan: what was seen goes in, ratios come out, the most useful first. Along a ratio there is, in the
+main, under-cooked, then sound, then over-cooked, with sharp edges between; the dial says on which side a
+ratio lies that does not survive. So:
+
+1. coarse: both ends, then every tenth of the range, from the middle outwards;
+2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked;
+3. edges: halve the gaps between what survives and what does not, down to the resolution;
+4. refine: halve the gaps inside the window, more finely towards the best, as far as that pays.
+
+Every stage is worked out anew from all that is known, so it does not matter who found it, in which order,
+or at which ratios.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+
+import numpy as np
+
+from gridsearch.score.loss import SURVIVES
+
+COARSE = 0.1  # of the range: the spacing of the first look
+WITHOUT_STEP = 0.01  # of the range: the resolution where none is asked for
+RIVAL = 0.2  # a second run of survivors is looked at where it keeps at most so much less than the first
+# Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
+# since it differs from prompt to prompt; finer than this does not pay.
+FINEST = 1 / 12  # of the window's width: the spacing at the best
+GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
+HALVED = (
+    1.5  # a gap is halved where it is so many times as wide as it should be: 1 would halve nearly all twice
+)
+SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A ratio that was tried, or is being tried.
+
+    Attributes:
+        survived: the share of its images that are sound; None while it runs, and where it failed.
+        dial: below 0 under-cooked, above 0 over-cooked; None or NaN where there is none.
+        loss: the mean of its images' losses.
+        partial: it was stopped early, so that these are of some of its images only.
+        running: somebody is at it, or it waits to be taken up.
+    """
+
+    ratio: float
+    survived: float | None = None
+    dial: float | None = None
+    loss: float | None = None
+    partial: bool = False
+    running: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The ratios that may be tried, ascending."""
+
+    values: tuple[float, ...]
+    step: float
+
+    def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
+        """Those strictly between that nobody has taken."""
+        near = self.step / 100
+        between = self.values[bisect_right(self.values, low + near) : bisect_left(self.values, high - near)]
+        return [value for value in between if all(abs(value - other) > near for other in taken)]
+
+
+def make_axis(low: float, high: float, step: float | None) -> Axis:
+    """Multiples of `step` from `low`; without a step, a hundred of them to `high`."""
+    if high <= low:
+        return Axis((low,), 1.0)
+    step = step or WITHOUT_STEP * (high - low)
+    count = int((high - low) / step + 1e-6)
+    return Axis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
+
+
+def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
+    """The ratios worth trying now, the most useful first; empty where nothing useful is left.
+
+    With several workers each takes the first that is left: to whatever runs now, the list holds what can be
+    done meanwhile.
+    """
+    return list(dict.fromkeys(_stages(tuple(seen), axis)))
+
+
+def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
+    """The first of `next_ratios`, at less cost; None where nothing useful is left."""
+    return next(_stages(tuple(seen), axis), None)
+
+
+def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
+    """What halves the gap in which the dial turns; empty where it does not, or where that gap is one step.
+
+    A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
+    """
+    seen = tuple(seen)
+    turns = _turns(_known(seen))
+    return list(_next_in(*turns[0], seen, axis)) if turns else []
+
+
+def best_of(seen: Iterable[Seen]) -> Seen | None:
+    """The most survivors and then the least loss; one that was stopped early only where there is no other."""
+    known = [one for one in seen if _is_known(one)]
+    return min(known, key=lambda one: (one.partial, -one.survived, one.loss), default=None)
+
+
+def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
+    """What is left of the axis, the middle of its widest gap first."""
+    taken = [one.ratio for one in seen]
+    return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
+
+
+def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
+    taken = [one.ratio for one in seen]
+    yield from coarse_left(taken, axis)
+    known = _known(seen)
+    runs = _runs(known)
+    if not runs:
+        yield from _search(known, seen, taken, axis)
+        return
+    best, *others = sorted(runs, key=lambda run: _rank(known[slice(*run)]))
+    yield from _edges(known, best, seen, axis)
+    kept = max(one.survived for one in known[slice(*best)])
+    rivals = [run for run in others if max(one.survived for one in known[slice(*run)]) >= kept - RIVAL]
+    for run in rivals[:1]:
+        yield from _edges(known, run, seen, axis)
+    yield from _refine(known, best, taken, axis)
+
+
+def coarse_left(taken: Sequence[float], axis: Axis) -> list[float]:
+    """Of the first look, what is left: both ends, then from the middle outwards."""
+    count = len(axis.values)
+    every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
+    last, middle = count - 1, (count - 1) / 2
+    inner = sorted(set(range(0, count, every)) - {0, last}, key=lambda i: (abs(i - middle), i))
+    look = [axis.values[i] for i in dict.fromkeys([0, last, *inner])]
+    near = axis.step / 2  # a neighbour that an earlier run left off the grid serves as well
+    return [value for value in look if all(abs(value - other) > near for other in taken)]
+
+
+def _is_known(one: Seen) -> bool:
+    return not one.running and one.survived is not None and one.loss is not None
+
+
+def _known(seen: Iterable[Seen]) -> list[Seen]:
+    """What has values, ascending; of several at one ratio, the one that was not stopped early."""
+    found: dict[float, Seen] = {}
+    for one in sorted(filter(_is_known, seen), key=lambda one: (round(one.ratio, 9), one.partial)):
+        found.setdefault(round(one.ratio, 9), one)
+    return list(found.values())
+
+
+def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
+    """The runs of neighbours that survive: (first, one past the last)."""
+    alive = [False, *(one.survived >= SURVIVES for one in known), False]
+    turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
+    return list(zip(turns[::2], turns[1::2], strict=True))
+
+
+def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
+    best = best_of(run)
+    return best.partial, -best.survived, best.loss
+
+
+def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iterator[float]:
+    """Points between, the middle of the widest gap that is left first; what is taken parts gaps."""
+    places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
+    gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
+    heapify(gaps)
+    while gaps:
+        _, low, high = heappop(gaps)
+        free = axis.free(low, high, ())
+        if free:
+            middle = min(free, key=lambda value: (abs(value - (low + high) / 2), value))
+            yield middle
+            for a, b in pairwise((low, middle, high)):
+                heappush(gaps, (round(a - b, 9), a, b))
+
+
+def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
+    """What to try in a gap between two known ratios: its middle; while that runs, the quarters, and so on.
+
+    What failed there has no values and parts the gap like what runs.
+    """
+    inside = [one for one in seen if low < one.ratio < high]
+    halves = _halved(low, high, [one.ratio for one in inside], axis)
+    # each ratio at work settles one halving: the points of the next level are worth a guess
+    yield from (value for value, _ in zip(halves, range(1 + len(inside)), strict=False))
+
+
+def _search(
+    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
+) -> Iterator[float]:
+    """Where the dial turns; where it says nothing, to both sides of the least loss."""
+    turns = _turns(known)
+    for low, high in turns:
+        yield from _halved(low, high, taken, axis)
+    if known and not turns:
+        at = known.index(best_of(known))
+        yield from _edges(known, (at, at + 1), seen, axis)
+
+
+def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
+    """The gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
+    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
+    turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
+    return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
+
+
+def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
+    """The gaps on both sides of a run, the wider one first."""
+    first, end = run
+    gaps = []
+    if first > 0:
+        gaps.append((known[first - 1].ratio, known[first].ratio))
+    if end < len(known):
+        gaps.append((known[end - 1].ratio, known[end].ratio))
+    gaps.sort(key=lambda gap: gap[0] - gap[1])
+    turns = [list(_next_in(*gap, seen, axis)) for gap in gaps]
+    for depth in range(max(map(len, turns), default=0)):
+        yield from (turn[depth] for turn in turns if depth < len(turn))
+
+
+def _refine(
+    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: Axis
+) -> Iterator[float]:
+    """The gaps inside a run that are wide for their distance from the best, the widest for it first."""
+    first, end = run
+    low, high = known[first].ratio, known[end - 1].ratio
+    width = high - low
+    best = smoothed_best(known[first:end], width)
+    finest = max(axis.step, FINEST * width)
+    places = sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})
+    wanted = []
+    for a, b in pairwise(places):
+        distance = max(a - best, best - b, 0.0)
+        excess = (b - a) / max(finest, GROWTH * distance)
+        if excess > HALVED:
+            wanted.append((excess, a, b))
+    for _, a, b in sorted(wanted, reverse=True):
+        free = axis.free(a, b, taken)
+        if free:
+            yield min(free, key=lambda value: (abs(value - (a + b) / 2), value))
+
+
+def smoothed_best(run: Sequence[Seen], width: float) -> float:
+    """Where the loss of a run of survivors is least, along a smooth curve through it.
+
+    The posterior mean of a Gaussian process (Rasmussen & Williams 2006, eq. 2.23) of fixed length scale.
+    """
+    ratios = np.array([one.ratio for one in run])
+    losses = np.array([one.loss for one in run])
+    if len(run) < 3:
+        return float(ratios[losses.argmin()])
+    length = SMOOTH * width
+    points = np.linspace(ratios[0], ratios[-1], 101)
+    noise = 0.1**2 * np.eye(len(ratios))
+    weights = np.linalg.solve(_rbf(ratios, ratios, length) + noise, losses - losses.mean())
+    return float(points[(_rbf(points, ratios, length) @ weights).argmin()])
+
+
+def _rbf(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
+    return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
+
+
+WIDTHS = (0.02, 0.1, 0.3)  # of windows that are tried out, as shares of the range
+PLACES = (0.2, 0.37, 0.61)  # of their middles
+# Prompts differ and losses scatter, so that the best moves while the search refines around it. Of simulated
+# studies (benchmarks/search: steps of 0.002 to 0.05, windows of 0.02 to 0.3, 4 or 16 prompts) none took more
+# than this times the most of the windows that are tried out here.
+SCATTER = 1.2
+
+
+@cache
+def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
+    """About the fewest and the most trials that a search along so many curves takes.
+
+    Each curve has its first look; of the fewest, one alone is followed to its edges, of the most all are.
+    """
+    look = len(coarse_left((), axis))
+    each = [_trials(axis, place, width) for width in WIDTHS for place in PLACES]
+    most = min(math.ceil(SCATTER * max(each)), len(axis.values))
+    return curves * look + max(min(each) - look, 0), curves * most
+
+
+def _trials(axis: Axis, place: float, width: float) -> int:
+    """How many it takes to find a window there, did nothing vary from prompt to prompt."""
+    low, span = axis.values[0], axis.values[-1] - axis.values[0]
+    seen: list[Seen] = []
+    while (ratio := next_ratio(seen, axis)) is not None:
+        at = ((ratio - low) / span - place) / width  # -0.5 and 0.5 are its edges
+        sound = abs(at) <= 0.5
+        seen.append(Seen(ratio, float(sound), at, 2 * at**2 if sound else 1.9))
+    return len(seen)

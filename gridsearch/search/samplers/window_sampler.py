@@ -1,0 +1,230 @@
+"""The plan of `gridsearch.search.samplers.window` as an Optuna sampler."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.base.errors import BadInput
+from gridsearch.results import store
+from gridsearch.score.loss import SURVIVES
+from gridsearch.search.samplers.window import (
+    RIVAL,
+    Axis,
+    Seen,
+    best_of,
+    coarse_left,
+    make_axis,
+    next_ratios,
+    turn_left,
+    widest_gaps,
+)
+
+MOST_SLICES = 100  # each has at least a coarse look of its own
+
+
+def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
+    """What a trial found at a ratio, from its user attribute `summary`.
+
+    That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one has failed.
+    """
+    found = trial.user_attrs.get(store.SUMMARY)
+    if found is None:
+        return Seen(ratio)
+    return Seen(ratio, found["survived"], found["dial"], found["loss"], found["partial"])
+
+
+class WindowSampler(BaseSampler):
+    """Finds the window of one number, for each combination of the other searched parameters (a slice).
+
+    Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
+    best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
+    look would be, and no further.
+    """
+
+    def __init__(
+        self,
+        main: str,
+        seen: Callable[[FrozenTrial, float], Seen] = read_summary,
+        seed: int = 0,
+        space: Mapping[str, BaseDistribution] | None = None,
+    ) -> None:
+        """
+        Args:
+            main: the parameter's name, along which the window is.
+            seen: what a trial has found, and its ratio, as the plan reads it.
+            seed: of the order in which slices are looked at.
+            space: all searched parameters; without it they are known once a trial has finished.
+        """
+        self._main = main
+        self._seen = seen
+        self._seed = seed
+        self._space = dict(space) if space is not None else None
+        self._intersection = IntersectionSearchSpace(include_pruned=True)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._known_space(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if self._main not in search_space:
+            return {}
+        return self._pick(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Before the space is known: the main parameter by its plan, whatever the others are."""
+        if param_name == self._main:
+            return self._pick(study, trial, {param_name: param_distribution})[param_name]
+        choices = values_of(param_name, param_distribution)
+        return choices[(self._seed + trial.number) % len(choices)]
+
+    def done(self, study: Study) -> bool:
+        """Whether nothing useful is left; not before the space is known."""
+        space = self._known_space(study)
+        if self._main not in space:
+            return False
+        return not self._plan(study, space, None)
+
+    def _known_space(self, study: Study) -> dict[str, BaseDistribution]:
+        return self._space if self._space is not None else self._intersection.calculate(study)
+
+    def _pick(
+        self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        trials = study.get_trials(deepcopy=False)
+        # whoever started before and has not said yet what it tries takes the first of the plan
+        ahead = sum(
+            other.state == TrialState.RUNNING
+            and other.number < trial.number
+            and self._main not in _parameters(other)
+            for other in trials
+        )
+        plan = self._plan(study, space, trial.number)
+        if ahead >= len(plan):
+            plan += self._leftovers(study, space, trial.number)
+        if not plan:  # all has been tried
+            plan = [(key, value) for key in self._slices(space) for value in _axis(space[self._main]).values]
+        key, ratio = plan[min(ahead, len(plan) - 1)]
+        return dict(key) | {self._main: _as_asked(space[self._main], ratio)}
+
+    def _slices(self, space: Mapping[str, BaseDistribution]) -> list[tuple[tuple[str, Any], ...]]:
+        others = {name: values_of(name, one) for name, one in sorted(space.items()) if name != self._main}
+        count = math.prod(map(len, others.values()))
+        if count > MOST_SLICES:
+            raise BadInput(
+                f"The window sampler would search {count} curves.",
+                where="[search] sampler",
+                why=f"Each combination of {', '.join(others)} has its own.",
+                fix=f'Search at most {MOST_SLICES} combinations, or use the sampler "tpe".',
+            )
+        slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
+        order = np.random.default_rng(self._seed).permutation(len(slices))
+        return [slices[i] for i in order]
+
+    def _by_slice(
+        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
+    ) -> dict[tuple, list[Seen]]:
+        found: dict[tuple, list[Seen]] = {key: [] for key in self._slices(space)}
+        for trial in study.get_trials(deepcopy=False):
+            given = _parameters(trial)
+            if trial.number == without or self._main not in given:
+                continue
+            key = tuple(
+                (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self._main
+            )
+            if key in found:
+                found[key].append(self._read(trial, float(given[self._main])))
+        return found
+
+    def _read(self, trial: FrozenTrial, ratio: float) -> Seen:
+        if trial.state == TrialState.FAIL:
+            return Seen(ratio)
+        return Seen(ratio, running=True) if trial.state in store.UNFINISHED else self._seen(trial, ratio)
+
+    def _plan(
+        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
+    ) -> list[tuple[tuple, float]]:
+        """(slice, ratio), the most useful first: each one's look, the best ones' plans, the others' turns."""
+        axis = _axis(space[self._main])
+        slices = self._by_slice(study, space, without)
+        looks = {key: coarse_left([one.ratio for one in seen], axis) for key, seen in slices.items()}
+        first = [
+            (key, look[depth])
+            for depth in range(max(map(len, looks.values())))
+            for key, look in looks.items()
+            if depth < len(look)
+        ]
+        plans = {key: next_ratios(slices[key], axis) for key in _worth_it(slices)}
+        plans |= {key: turn_left(seen, axis) for key, seen in slices.items() if key not in plans}
+        return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
+
+    def _leftovers(
+        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
+    ) -> list[tuple[tuple, float]]:
+        axis, slices = _axis(space[self._main]), self._by_slice(study, space, without)
+        return [(key, ratio) for key in _worth_it(slices) for ratio in widest_gaps(slices[key], axis)]
+
+
+def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
+    """The slices that do about as well as the best, the best first; all of them where none survives yet."""
+    best = {key: best_of(seen) for key, seen in slices.items()}
+    kept = {key: one.survived if one else 0.0 for key, one in best.items()}
+    most = max(kept.values())
+    least = most - RIVAL if most >= SURVIVES else 0.0
+    ranked = sorted(slices, key=lambda key: (-kept[key], best[key].loss if best[key] else math.inf))
+    return [key for key in ranked if kept[key] >= least]
+
+
+def _tidy(distribution: BaseDistribution, value: Any) -> Any:
+    """0.30000000000000004 and 0.3 are the same curve; choices are as they were written."""
+    return round(value, 10) if isinstance(distribution, FloatDistribution) and value is not None else value
+
+
+def _parameters(trial: FrozenTrial) -> dict[str, Any]:
+    return trial.system_attrs.get("fixed_params", {}) | trial.params
+
+
+def _axis(distribution: BaseDistribution) -> Axis:
+    if not isinstance(distribution, (FloatDistribution, IntDistribution)):
+        raise BadInput("A window is searched along a number.", fix="Give it as { low, high, step }.")
+    return make_axis(distribution.low, distribution.high, distribution.step)
+
+
+def _as_asked(distribution: BaseDistribution, ratio: float) -> float | int:
+    return round(ratio) if isinstance(distribution, IntDistribution) else ratio
+
+
+def values_of(name: str, distribution: BaseDistribution) -> list[Any]:
+    """All values of a parameter of which there are several curves.
+
+    Raises:
+        BadInput: it has no step, so there would be no end of curves.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if distribution.low == distribution.high:
+        return [_tidy(distribution, distribution.low)]
+    if distribution.step is None:
+        raise BadInput(
+            f"The window sampler cannot search {name} as well.",
+            where=name,
+            why="It has no step, so there would be no end of curves.",
+            fix='Give it a step or a list of values, or use the sampler "tpe".',
+        )
+    values = make_axis(distribution.low, distribution.high, distribution.step).values
+    return [_as_asked(distribution, value) for value in values]

@@ -1,0 +1,1 @@
+"""One trial: merge, render, score, record."""

@@ -1,0 +1,160 @@
+"""What may go wrong in a night, and what is done about it.
+
+| what | what is done |
+|---|---|
+| memory is too small | half the batch, and half again; then the VAE in tiles; then the trial fails |
+| the merge is not finite | the trial fails, before anything is drawn |
+| an image is not finite | a finding and no failure: its verdict is `nan` |
+| a plug-in scorer raises | the image has no value of it, which is said once |
+| a file cannot be read or written | the trial fails |
+| a model's file has changed or gone | the run stops; what it drew goes on when it is resumed |
+| the disk is full | the same; before a trial begins, there must be room for its images |
+| the database does not answer | it is asked again for some minutes, then the same |
+| a worker dies | its trial goes back to the queue, once; then it fails |
+
+A trial that fails keeps its reason and has no score. `IN_A_ROW` failures of one kind, one after the other,
+stop the run: they would go on all night.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.base.errors import MustStop, RunFailed
+from gridsearch.base.words import size
+from gridsearch.results import store
+
+MEMORY, NOT_FINITE, FILE, DIED = "memory", "not finite", "file", "died"
+IN_A_ROW = 3
+RETRIES = 1  # of a trial whose worker died
+FULL = (errno.ENOSPC, errno.EDQUOT)
+DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
+ROOM = 8_000_000  # bytes that stay free for the database, the tables and the report
+MAKE_ROOM = "Free some space, and give the same command again: it goes on from here."
+
+Stamp = tuple[int, int]  # of a file: its size, and when it was changed
+
+
+@contextlib.contextmanager
+def named(out: Path) -> Iterator[None]:
+    """What may go wrong on any machine, by its name.
+
+    Raises:
+        MustStop: the disk is full.
+        RunFailed: the memory is too small, or a file cannot be read or written.
+    """
+    import torch  # not before it is needed: who only reads results has no use for it
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RunFailed(
+            "The memory is too small for one image at a time, with the VAE in tiles.",
+            why=next(iter(str(error).splitlines()), None),
+            fix="Close other programs, or draw smaller images.",
+            kind=MEMORY,
+        ) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(out, str(error)) from error
+        raise RunFailed(
+            "A file could not be read or written.", where=out, why=str(error), kind=FILE
+        ) from error
+    except StorageInternalError as error:
+        said = _first_cause(error)
+        if any(words in said.lower() for words in DATABASE_FULL):
+            raise disk_full(out, said) from error
+        raise
+
+
+def _first_cause(error: BaseException) -> str:
+    """What the database said: Optuna and SQLAlchemy wrap it in words of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def disk_full(out: Path, why: str) -> MustStop:
+    return MustStop("The disk is full.", where=out, why=why, fix=MAKE_ROOM)
+
+
+def require_free(out: Path, needed: int) -> None:
+    """Stop before a trial whose images would not find room, while what there is can still be written.
+
+    Args:
+        needed: bytes of its images.
+
+    Raises:
+        MustStop: so much is not free.
+    """
+    free = shutil.disk_usage(out).free
+    if free < needed + ROOM:
+        raise disk_full(out, f"{size(free)} are free, the next trial takes about {size(needed + ROOM)}.")
+
+
+def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
+    """What tells files from their later selves."""
+    return {name: _stamp(path.stat()) for name, path in files.items()}
+
+
+def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) -> None:
+    """A file that is mapped must not change while it is: what was drawn would be of two models.
+
+    Raises:
+        MustStop: one is gone or is another now.
+    """
+    for name, path in files.items():
+        try:
+            now = _stamp(path.stat())
+        except OSError as error:
+            raise MustStop(
+                f"The file of {name} is gone.",
+                where=path,
+                why=str(error),
+                fix="Put it back, and go on.",
+                kind=FILE,
+            ) from None
+        if now != before[name]:
+            raise MustStop(
+                f"The file of {name} has changed while the run was going on.",
+                where=path,
+                fix="Put the old file back and go on, or run what it is now with another --out.",
+                kind=FILE,
+            )
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_size, found.st_mtime_ns
+
+
+def require_some_luck(ended: Sequence[FrozenTrial]) -> None:
+    """Stop a run whose last trials all failed of the same kind.
+
+    Args:
+        ended: the trials of this run that have ended, in the order in which they did.
+
+    Raises:
+        RunFailed: it would go on so.
+    """
+    last = ended[-IN_A_ROW:]
+    kinds = {store.kind_of(trial) for trial in last}
+    if len(last) == IN_A_ROW and len(kinds) == 1 and all(t.state == TrialState.FAIL for t in last):
+        raise RunFailed(
+            f"{IN_A_ROW} trials in a row failed.",
+            why=str(last[-1].user_attrs.get(store.REASON)),
+            fix=FIXES.get(kinds.pop()),
+        )
+
+
+FIXES = {
+    MEMORY: "Close other programs, draw smaller images, or use fewer workers on one GPU.",
+    NOT_FINITE: "Search smaller ratios, or keep the merge in a wider precision.",
+    FILE: "See whether the disk and the network folder are well.",
+    DIED: "See the workers' logs, and whether the system ended them for want of memory.",
+}

@@ -1,0 +1,123 @@
+"""What a trial found: a row per image, and what they come to."""
+
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+from math import isfinite
+from statistics import median
+from typing import Protocol
+
+from gridsearch.render.cases import Case
+from gridsearch.score.loss import image_losses
+from gridsearch.score.score import DEFECT_CAP, number
+from gridsearch.score.verdict import Verdict
+
+LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and noise in levels stay far below
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial found: a row per image, and how long each part took in seconds.
+
+    Attributes:
+        cases: how many images there would be of a trial that nothing stopped.
+    """
+
+    images: list[dict]
+    seconds: dict[str, float]
+    cases: int
+
+    @property
+    def survived(self) -> float:
+        """The share of images whose verdict is `ok`."""
+        return sum(row["verdict"] == "ok" for row in self.images) / len(self.images)
+
+    @property
+    def defect(self) -> float:
+        """The mean defect."""
+        return sum(row["defect"] for row in self.images) / len(self.images)
+
+    @property
+    def partial(self) -> bool:
+        """Whether there are cases without an image."""
+        return len(self.images) < self.cases
+
+    @property
+    def value(self) -> float:
+        """What the search minimises: images lost, then the mean defect as a fraction of its cap.
+
+        A defect never reaches above its cap, so no mean, however good, outweighs one lost image. The images
+        that are missing are taken to be like those that are there.
+        """
+        lost = round((1 - self.survived) * len(self.images)) * (self.cases / len(self.images))
+        return lost + self.defect / DEFECT_CAP
+
+    def values(self, objectives: Sequence[str]) -> list[float]:
+        """What the search minimises, a number for each objective: the value, or metrics of sound images.
+
+        Lost images weigh more than any metric: a blank one has neither blur nor noise.
+        """
+        if tuple(objectives) == ("value",):
+            return [self.value]
+        return [LOST * (1 - self.survived) + self._sound_mean(name) for name in objectives]
+
+    def _sound_mean(self, metric: str) -> float:
+        found = [number(row[metric]) for row in self.images if row["verdict"] == "ok"]
+        finite = [value for value in found if isfinite(value)]
+        return sum(finite) / len(finite) if finite else LOST
+
+    def summary(self) -> dict:
+        """What a sampler learns from."""
+        losses = image_losses(*zip(*((row["verdict"], row["defect"]) for row in self.images), strict=True))
+        dials = [dial for row in self.images if isfinite(dial := number(row["dial"]))]
+        return {
+            "survived": self.survived,
+            "dial": median(dials) if dials else None,
+            "loss": float(losses.mean()),
+            "partial": self.partial,
+        }
+
+
+class Stop(Protocol):
+    """Why and where drawing was stopped."""
+
+    verdict: str
+    reason: str
+
+
+class Drawn(Protocol):
+    """An image as it was drawn."""
+
+    finite: bool
+    seconds: float
+    trace: Sized  # one entry a call of the UNet
+    calls: int
+    stop: Stop | None
+
+
+def case_row(
+    case: Case, prediction_type: str, drawn: Drawn, digest: str, file: str, film: str | None
+) -> dict:
+    """What an image is: its case, how it came about, and where it is kept, relative to the results folder."""
+    return {
+        "prompt_id": case.prompt_id,
+        "prompt": case.text,
+        "seed": case.seed,
+        "prediction_type": prediction_type,
+        "finite": drawn.finite,
+        "seconds": drawn.seconds,
+        "unet_calls": len(drawn.trace),
+        "unet_calls_saved": drawn.calls - len(drawn.trace),
+        "stopped": drawn.stop and drawn.stop.verdict,
+        "stopped_because": drawn.stop and drawn.stop.reason,
+        "digest": digest,
+        "file": file,
+        "film": film,
+    }
+
+
+def stop_verdict(row: Mapping) -> Verdict | None:
+    """The verdict on an image's denoising, where that was stopped."""
+    if not row.get("stopped"):
+        return None
+    made, saved = row["unet_calls"], row["unet_calls_saved"]
+    return Verdict(row["stopped"], f"{row['stopped_because']}; stopped at step {made} of {made + saved}")

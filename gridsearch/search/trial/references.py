@@ -1,0 +1,79 @@
+"""What healthy looks like for each case, from the parents' own renders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from math import nan
+from pathlib import Path
+
+from gridsearch.render.cases import Case, case_id
+from gridsearch.results.store.paths import picture_of
+from gridsearch.score.band import POPULATION, Band, band_of
+from gridsearch.score.image import read_image
+from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.score import number, score_row
+from gridsearch.score.scorers.distance import Edge, edge_of
+from gridsearch.score.scorers.plugins import Scorer
+from gridsearch.score.verdict import Thresholds, usable_reference
+from gridsearch.search.trial.standard import Standard, judge, with_values
+
+
+def judged_references(
+    folder: Path, rows: Sequence[dict], models: Iterable[str], cases: Sequence[Case], by: Standard
+) -> tuple[list[dict], Standard]:
+    """The rows of reference images in `folder` with today's values, each judged by all; and that standard.
+
+    Args:
+        models: those whose renders say what healthy looks like; others' are judged like any image.
+        cases: of all images.
+        by: thresholds and scorers; its bands and edges do not matter.
+    """
+    pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
+    known = {case.id: case for case in cases}
+    measured = [
+        with_values(row | asdict(measure(picture)), by.scorers, picture, known[_id(row)])
+        for row, picture in zip(rows, pictures, strict=True)
+    ]
+    standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
+    scores = [judge(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
+    return [row | score_row(judged) for row, judged in zip(measured, scores, strict=True)], standard
+
+
+def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
+    """The standard that references set, those among them that are healthy themselves.
+
+    Args:
+        references: rows with metrics and plug-in scorers' values.
+        by: thresholds and scorers; its bands and edges do not matter.
+    """
+    usable = [row for row in references if _usable(row, by.thresholds)]
+    edges = {scorer.name: _edges_of(usable, case_ids, scorer) for scorer in by.scorers if scorer.weight}
+    return replace(by, bands=_bands_of(usable, case_ids), edges=edges)
+
+
+def _usable(row: Mapping, thresholds: Thresholds) -> bool:
+    return row["finite"] and usable_reference(metrics_of(row), thresholds)
+
+
+def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, Band]:
+    """What healthy looks like for each case."""
+    if not usable:
+        return dict.fromkeys(case_ids, POPULATION)
+    own = {_id(row): metrics_of(row) for row in reversed(usable)}
+    population = [metrics_of(row) for row in usable]
+    return {case: band_of(population, own.get(case)) for case in case_ids}
+
+
+def _edges_of(usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer) -> dict[str, Edge | None]:
+    """Where a scorer's values stop being healthy for each case."""
+    values = [number(row["scorers"].get(scorer.name)) for row in usable]
+    own = {_id(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
+    return {case: edge_of(values, own.get(case, nan), scorer.direction) for case in case_ids}
+
+
+def metrics_of(row: Mapping) -> Metrics:
+    """The metrics in a stored row."""
+    return Metrics(**{field.name: number(row[field.name]) for field in fields(Metrics)})
+
+
+def _id(row: Mapping) -> str:
+    return case_id(row["prompt_id"], row["seed"])

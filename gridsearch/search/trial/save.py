@@ -1,0 +1,94 @@
+"""What is kept of a drawn image: the picture with its text inside, and its trace where that is asked for."""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+import numpy as np
+
+from gridsearch.base.files import write_atomic
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.experiment.tables import Format
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.draw import Drawn
+from gridsearch.render.pictures.infotext import parameters_text
+from gridsearch.render.pictures.webp import ENCODERS
+from gridsearch.search.trial.outcome import case_row
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which weights drew an image, and on what: what its text says beside its settings."""
+
+    model: str
+    model_hash: str
+    recipe: str
+    place: object
+
+
+def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
+    """Ten digits that tell merges apart, as A1111's short hash tells files.
+
+    Args:
+        recipe: its values fixed.
+        hashes: of the files by their names in the recipe.
+    """
+    said = recipe.model_dump_json(include={"merge", "components"})
+    return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
+
+
+def keep(
+    out: Path, name: str, drawn: Drawn, sampling: Sampling, origin: Origin, written_as: Format = "png"
+) -> dict:
+    """Write an image into a results folder; its row, not yet judged.
+
+    A file of the same name and another format is what a kill left of it before the format was changed.
+
+    Args:
+        name: the folder, and whose image it is with the mark that parts it from the case's name after it:
+            `images/t0007_`, `references/base.`.
+    """
+    whole = f"{name}{drawn.case.id}"
+    stem = PurePath(whole).name
+    text = parameters_text(drawn.case, sampling, **vars(origin))
+    file = _write(out, whole, drawn.pixels, text, written_as)
+    film = None
+    if drawn.film is not None:
+        film = _write(out, f"traces/{stem}", drawn.film, text, written_as)
+        trace = json.dumps(drawn.trace.as_row())
+        write_atomic(out / f"traces/{stem}.json", trace.encode())
+    digest = hashlib.blake2b(drawn.pixels.tobytes(), digest_size=8).hexdigest()
+    return case_row(drawn.case, sampling.prediction_type, drawn, digest, file, film)
+
+
+def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Format) -> str:
+    """The file's name, relative to the results folder."""
+    for other in ENCODERS.keys() - {written_as}:
+        (out / f"{name}.{other}").unlink(missing_ok=True)
+    file = f"{name}.{written_as}"
+    write_atomic(out / file, ENCODERS[written_as](pixels, text))
+    return file
+
+
+MOST_WAITING = 64  # items, so that slow hands do not fill the memory
+HANDS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def overlapped(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`map(work, items)`, with the work done by other threads while the items go on coming."""
+    with ThreadPoolExecutor(HANDS) as hands:
+        waiting = deque()
+        for item in items:
+            waiting.append(hands.submit(work, item))
+            while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

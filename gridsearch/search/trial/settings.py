@@ -1,0 +1,112 @@
+"""How the images of an experiment are drawn: every setting, and where its value is from.
+
+A setting that the experiment leaves open follows from the models. Where a value is searched, the references
+are drawn at its middle or its first choice.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gridsearch.checkpoint.prediction import reaches_zero_snr
+from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.parameters import RENDER_VALUES
+from gridsearch.experiment.values import Range, usual_value
+from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
+from gridsearch.render.denoise.sampling import MODES, Sampling
+
+DRAWING = 2  # to be raised where the same settings draw other pictures than before
+
+
+def sampling_of(render: Render, parents: Parents) -> Sampling:
+    """The settings of a merge's images."""
+    return _sampling(render, *mode_of_merge(render, parents))
+
+
+def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
+    """The same settings in a parent's own prediction type."""
+    own = parents.predictions[name]
+    return _sampling(render, own.type, zero_snr_of(render, own.type, own.zero_terminal_snr))
+
+
+def _sampling(render: Render, prediction_type: str, zero_terminal_snr: bool) -> Sampling:
+    mode = MODES[prediction_type]
+    given = {name: value for name in SIZES if (value := usual_value(getattr(render, name))) is not None}
+    sizes = {
+        "original_width": render.width,
+        "original_height": render.height,
+        "crop_left": 0,
+        "crop_top": 0,
+        "target_width": render.width,
+        "target_height": render.height,
+    } | given
+    return Sampling(
+        prediction_type=prediction_type,
+        zero_terminal_snr=zero_terminal_snr,
+        timestep_spacing=render.timestep_spacing or mode.spacing(zero_terminal_snr),
+        sampler=render.sampler,
+        steps=usual_value(render.steps),
+        cfg=usual_value(render.cfg),
+        cfg_rescale=usual_value(render.cfg_rescale),
+        pag_scale=usual_value(render.pag_scale),
+        unconditional=render.unconditional,
+        clip_skip=usual_value(render.clip_skip),
+        rng=render.rng,
+        width=render.width,
+        height=render.height,
+        **sizes,
+    )
+
+
+SIZES = ("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height")
+
+
+def usual_notes(render: Render) -> list[str]:
+    """What the references are drawn with, where it is searched."""
+    return [
+        f"The references are drawn at {name} {usual_value(value):g}."
+        for name in RENDER_VALUES
+        if name != "prediction_type" and isinstance(value := getattr(render, name), Range | tuple)
+    ]
+
+
+# -- where each value is from
+
+
+def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]:
+    """Each setting of the merges' images: its name, its value, and where that is from."""
+    sampling = sampling_of(experiment.render, parents)
+    return [
+        {"setting": name, "value": _shown(getattr(experiment.render, name), value), "source": source}
+        for name, value, source in _sources(experiment.render, sampling, parents)
+    ]
+
+
+def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[tuple[str, Any, str]]:
+    mode = MODES[sampling.prediction_type]
+    merged = parents.merged_predictions
+    first = next(iter(merged))
+    follows = {
+        "prediction_type": f"{first} predicts it ({merged[first].source})",
+        "zero_terminal_snr": _snr_source(sampling, parents),
+        "timestep_spacing": mode.spacing_source(sampling.zero_terminal_snr),
+    }
+    for name, value in vars(sampling).items():
+        given = name in render.model_fields_set and getattr(render, name) is not None
+        never = name == "zero_terminal_snr" and not reaches_zero_snr(sampling.prediction_type)
+        source = "the experiment" if given and not never else follows.get(name, "the default")
+        yield name, value, source
+
+
+def _snr_source(sampling: Sampling, parents: Parents) -> str:
+    if not reaches_zero_snr(sampling.prediction_type):
+        return "epsilon says nothing where there is no signal"
+    trained = [name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr]
+    return f"{trained[0]} was trained so" if trained else "no model says that it was trained so"
+
+
+def _shown(setting: Any, value: Any) -> str:
+    if isinstance(setting, Range | tuple):
+        return "searched"
+    if value is None:
+        return "as the component configs say"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,170 @@
+"""What stays the same from trial to trial: the models opened, the renderer loaded, the references drawn."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from gridsearch.base.machine import Room, room_here
+from gridsearch.checkpoint.identity import short_hash
+from gridsearch.checkpoint.sdxl.blocks import is_text
+from gridsearch.checkpoint.sdxl.components import check_clip_skip, component_folder
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.values import choices_of, usual_value
+from gridsearch.merge.engine.collapse import Terms
+from gridsearch.merge.engine.live import Live, merge_live, stale_keys
+from gridsearch.merge.engine.sources import DTYPES, Residence, held, residence
+from gridsearch.merge.parents import Parents
+from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through
+from gridsearch.render.cases import Case, cases_of
+from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
+from gridsearch.render.draw import Drawn, draw
+from gridsearch.render.pipeline import Renderer, load_renderer
+from gridsearch.render.placement import placement
+from gridsearch.render.watch.abort import expected_of
+from gridsearch.render.watch.recorder import Watch
+from gridsearch.render.watch.trace import trace_of
+from gridsearch.search.trial.references import judged_references, standard_of
+from gridsearch.search.trial.save import Origin, keep
+from gridsearch.search.trial.settings import native_sampling
+from gridsearch.search.trial.standard import Standard, opened
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a trial needs beside its parameters."""
+
+    experiment: Experiment
+    parents: Parents
+    weights: Weights
+    live: Live
+    residence: Residence
+    renderer: Renderer
+    cases: tuple[Case, ...]
+    standard: Standard  # what images are judged by
+    watch: Watch  # what is seen to while images are drawn
+    out: Path
+    hashes: Mapping[str, str]  # name -> the file's SHA-256
+
+
+def load_setup(
+    experiment: Experiment,
+    parents: Parents,
+    out: Path,
+    listener: Reading,
+    hashes: Mapping[str, str] = MappingProxyType({}),
+    standard: Standard | None = None,
+) -> Setup:
+    """Load the renderer, open the sources and read them through. Writes nothing.
+
+    What healthy looks like comes with the references.
+
+    Args:
+        hashes: SHA-256 of the models and other files by their names, as far as known: images tell them.
+        standard: thresholds and scorers, where they are opened already.
+    """
+    render = experiment.render
+    place = placement(render.device, render.dtype)
+    weights = open_weights(experiment, parents, render.config)
+    check_clip_skip(component_folder(render.config, render.vocabulary), max(choices_of(render.clip_skip)))
+    renderer = load_renderer(
+        parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
+    )
+    keys = keys_read(experiment, weights, experiment.reference_models())
+    greatest = read_through(weights, keys, listener)
+    lies = residence_of(experiment, weights, place.device, room_here(place.device))
+    merged = keys_read(experiment, weights)
+    # references are drawn once: what only they need stays where it is
+    files = {
+        name: held(file, merged[name], lies, place.device) if name in experiment.needed_models() else file
+        for name, file in weights.files.items()
+    }
+    dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
+    watch = Watch(early_abort=render.early_abort, film=render.trace)
+    live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
+    return Setup(
+        experiment=experiment,
+        parents=parents,
+        weights=weights,
+        live=live,
+        residence=lies,
+        renderer=renderer,
+        cases=cases_of(experiment.prompt),
+        standard=standard or opened(experiment.score),
+        watch=watch,
+        out=out,
+        hashes=hashes,
+    )
+
+
+def residence_of(
+    experiment: Experiment, weights: Weights, device: str, room: Room, live: int = 0
+) -> Residence:
+    """Where the merged models lie during the run.
+
+    Args:
+        room: what is free for this process.
+        live: bytes that the live model will take of the GPU's, where it is not loaded yet.
+    """
+    keys = keys_read(experiment, weights)
+    sources = sum(
+        weights.files[name].tensor(key).nbytes for name in experiment.needed_models() for key in keys[name]
+    )
+    return residence(sources, device, room.host, room.gpu - live)
+
+
+def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
+    """Merge over the live weights; what was encoded by text encoders that have changed is forgotten."""
+    if any(is_text(key) for key in stale_keys(setup.live, terms)):
+        setup.renderer.encoded.clear()  # before the merge, which may fail half way
+    merge_live(setup.live, terms)
+
+
+def draw_references(setup: Setup, known: Sequence[Mapping], on_image: Callable[[Drawn], None]) -> list[dict]:
+    """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`.
+
+    Args:
+        known: rows of those that are there already.
+    """
+    models = setup.experiment.reference_models()
+    drawn = [dict(row) for row in known]
+    for name in models:
+        there = {(row["prompt_id"], row["seed"]) for row in known if row["model"] == name}
+        missing = [case for case in setup.cases if (case.prompt_id, case.seed) not in there]
+        if missing:
+            drawn += draw_parent(setup, name, missing, on_image)
+    return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]
+
+
+def draw_parent(
+    setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Drawn], None]
+) -> Iterator[dict]:
+    """A parent's own renders, in the mode it was trained for; rows that nobody has judged."""
+    merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
+    sampling = native_sampling(setup.experiment.render, setup.parents, name)
+    origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
+    film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
+    for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):
+        row = keep(setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format)
+        on_image(drawn)
+        yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
+
+
+def watch_for(setup: Setup, sampling: Sampling) -> Watch:
+    """What is seen to in a trial: only alike guided trajectories compare with the references'."""
+    render = setup.experiment.render
+    alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)
+    if alike and SAMPLERS[sampling.sampler].steady:
+        return setup.watch
+    return replace(setup.watch, expected=None)
+
+
+def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
+    """The setup that judges by these references, and stops what they say is hopeless."""
+    models = setup.experiment.reference_models()  # after scoring again, fewer than were drawn
+    chosen = [row for row in references if row["model"] in models]
+    healthy = [row["trajectory"] for row in chosen if row["verdict"] == "ok" and "trajectory" in row]
+    expected = expected_of([trace_of(trajectory) for trajectory in healthy])
+    standard = standard_of(chosen, [case.id for case in setup.cases], setup.standard)
+    return replace(setup, standard=standard, watch=replace(setup.watch, expected=expected))

@@ -1,0 +1,83 @@
+"""Who holds which trial, and who is dead: known by what is not said any more, and by one clock."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.base.machine import has_ended
+from gridsearch.results import store
+from gridsearch.results.shared import queue
+from gridsearch.search.trial.failures import DIED, RETRIES
+
+_DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many rungs it had
+
+
+@dataclass
+class Heard:
+    """The last that was said of a trial, and when; `alive` is whether it was said while we listened."""
+
+    lease: queue.Lease | None
+    since: float
+    alive: bool
+
+
+@dataclass
+class Watch:
+    """The running trials of a study, and who is heard of.
+
+    Attributes:
+        silence: seconds after which a worker is taken for dead.
+        retries: how often a trial goes back to the queue for it.
+        workers: all that ever held one, by name, and when they were last seen to.
+    """
+
+    silence: float
+    retries: int = RETRIES
+    clock: Callable[[], float] = time.monotonic
+    heard: dict[int, Heard] = field(default_factory=dict)
+    workers: dict[str, float] = field(default_factory=dict)
+    listened: bool = False
+
+    def lost(self, trials: Sequence[FrozenTrial], dead: Collection[str]) -> list[FrozenTrial]:
+        """The running trials whose worker is one of the dead, or has not been heard of for long."""
+        now = self.clock()
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        for trial in running:
+            lease, known = queue.lease_of(trial), self.heard.get(trial._trial_id)
+            if lease is not None:
+                self.workers[lease.worker] = now
+            if known is None or known.lease != lease:
+                self.heard[trial._trial_id] = Heard(lease, now, alive=self.listened)
+        self.listened = True
+        return [trial for trial in running if self._is_lost(trial, dead, now)]
+
+    def idle(self) -> int:
+        """How many workers have let go of a trial just now, and hold no other."""
+        now = self.clock()
+        return sum(0 < now - last < self.silence for last in self.workers.values())
+
+    def _is_lost(self, trial: FrozenTrial, dead: Collection[str], now: float) -> bool:
+        known = self.heard[trial._trial_id]
+        worker = known.lease.worker if known.lease else ""
+        return worker in dead or has_ended(worker) or now - known.since > self.silence
+
+    def give_back(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Let a lost trial wait again; one that has lost its workers too often fails.
+
+        Not to blame for a death is a trial that has new images since the last one, nor one that was lost
+        before anybody listened: a power cut takes all.
+        """
+        blame = self.heard.pop(trial._trial_id).alive
+        rungs = store.rungs_of(trial)
+        said = trial.system_attrs.get(_DEATHS, {"rungs": rungs, "count": 0})
+        count = (said["count"] if said["rungs"] == rungs else 0) + blame
+        if count > self.retries:
+            times = "time" if count == 1 else "times"
+            reason = f"Its worker died {count} {times} while drawing it."
+            store.fail(study, optuna.Trial(study, trial._trial_id), reason, DIED)
+            return
+        study._storage.set_trial_system_attr(trial._trial_id, _DEATHS, {"rungs": rungs, "count": count})
+        queue.put_back(study, trial._trial_id)

@@ -1,0 +1,138 @@
+"""The command line: what is wrong is said in one to four lines with exit code 2, and nothing is written."""
+
+import csv
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from tests.helpers.program import gridsearch
+
+GOOD = """
+name = "bad"
+[models]
+base  = "{toy}/base.safetensors"
+other = "{toy}/burnt.safetensors"
+[[merge]]
+models = ["base", "other"]
+ratio = {{ low = 0.0, high = 1.0, step = 0.5 }}
+[render]
+prediction_type = "v_prediction"
+config = "{toy}/config"
+width = 64
+height = 64
+steps = 2
+[[prompt]]
+text = "a circle"
+"""
+
+
+@pytest.fixture
+def files(tmp_path, toy):
+    """Broken checkpoints, beside which the experiment stands."""
+    head = (toy / "base.safetensors").read_bytes()
+    (tmp_path / "truncated.safetensors").write_bytes(head[: len(head) // 2])
+    (tmp_path / "text.safetensors").write_text("not a checkpoint")
+    (tmp_path / "model.ckpt").write_bytes(b"\x80\x04.")
+    save_file({"cond_stage_model.transformer.x": torch.ones(1)}, tmp_path / "sd15.safetensors")
+    return tmp_path
+
+
+WRONG = {
+    "missing file": (("{toy}/burnt.safetensors", "gone.safetensors"), "There is no such checkpoint"),
+    "SD 1.5": (("{toy}/burnt.safetensors", "sd15.safetensors"), "This is Stable Diffusion 1.5"),
+    "truncated": (("{toy}/burnt.safetensors", "truncated.safetensors"), "truncated"),
+    "not safetensors": (("{toy}/burnt.safetensors", "text.safetensors"), "not a safetensors file"),
+    "pickle": (("{toy}/burnt.safetensors", "model.ckpt"), "pickle"),
+    "unknown key": (("steps = 2", "stepps = 2"), "nearest known key is 'steps'"),
+    "low over high": (("low = 0.0", "low = 3.0"), "low = 3 must be less than high = 1"),
+    "no prompt": (('[[prompt]]\ntext = "a circle"', ""), "'prompt' is missing"),
+    "parents disagree": (('prediction_type = "v_prediction"', ""), "must say how to draw"),
+    "a sampler that is none": (("steps = 2", 'steps = 2\nsampler = "DPM++ 3M"'), "'DPM++ 2M'"),
+    "a layer that is not there": (("steps = 2", "steps = 2\nclip_skip = [2, 4]"), "has 2 layers"),
+    "an adapter in a prompt": (('text = "a circle"', 'text = "a circle <lora:x:1>"'), "[adapters]"),
+    "a value twice": (("{{ low = 0.0, high = 1.0, step = 0.5 }}", "[0.5, 0.5]"), "listed twice"),
+    "too many values": (("step = 0.5", "step = 1e-9"), "1,000,000,001 values"),
+    "no steps": (("steps = 2", "steps = 0"), "render.steps"),
+    "no such config": (('{toy}/config"', 'nowhere"'), "config folder does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_bad_input(files, toy, case, command):
+    (old, new), said = WRONG[case]
+    assert old in GOOD
+    (files / "bad.toml").write_text(GOOD.replace(old, new).format(toy=toy.resolve()))
+    before = sorted(files.rglob("*"))
+    done = gridsearch(command, "bad.toml", cwd=files)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert 1 <= len(done.stderr.strip().splitlines()) <= 4
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(files.rglob("*")) == before
+
+
+def test_a_merge_never_replaces_its_parents_and_needs_a_place(toy, tmp_path):
+    shutil.copytree(toy, tmp_path / "toy", ignore=shutil.ignore_patterns("build"))
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=tmp_path / "toy"))
+    before = (tmp_path / "toy" / "burnt.safetensors").read_bytes()
+    for output, said in (
+        ("toy/burnt.safetensors", "would replace a model"),
+        ("nowhere/x.safetensors", "no such folder"),
+        ("x.ckpt", "written as .safetensors"),
+    ):
+        done = gridsearch("merge", "x.toml", "--ratio", 0.5, "-o", output, cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert (tmp_path / "toy" / "burnt.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [[], ["nan"], ["x=0.5"], ["0.5", "0.6"], ["half"]])
+def test_ratios_that_do_not_fit_are_refused(toy, tmp_path, flags):
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
+    ratios = [part for flag in flags for part in ("--ratio", flag)]
+    done = gridsearch("merge", "x.toml", *ratios, "-o", "m.safetensors", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--ratio VALUE" in done.stderr
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
+    both = GOOD.replace('prediction_type = "v_prediction"', 'prediction_type = ["epsilon", "v_prediction"]')
+    (tmp_path / "x.toml").write_text(both.format(toy=toy.resolve()))
+    arguments = ("merge", "x.toml", "--ratio", 0.5, "-o", "m.safetensors")
+    assert "--prediction-type" in gridsearch(*arguments, cwd=tmp_path).stderr
+    assert gridsearch(*arguments, "--prediction-type", "v_prediction", cwd=tmp_path).returncode == 0
+    assert {"v_pred", "ztsnr"} <= load_file(tmp_path / "m.safetensors").keys()
+
+
+def test_debug_shows_the_traceback(files):
+    command = [sys.executable, "-m", "gridsearch", "--debug", "run", "gone.toml"]
+    assert "Traceback" in subprocess.run(command, cwd=files, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("command", ["report", "compare", "score", "export"])
+def test_a_folder_without_results_is_refused(tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    arguments = ["-o", "x.safetensors"] if command == "export" else []
+    done = gridsearch(command, "empty", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds no results" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_a_bad_file_among_several_is_a_row_and_the_exit_code(tmp_path):
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    done = gridsearch("score", "bad.png", "good.png", "--csv", "scores.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "1 of 2 files could not be scored" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [(row["image"], row["verdict"]) for row in rows] == [("bad.png", "error"), ("good.png", "blank")]
+    assert rows[0]["reason"] in " ".join(done.stdout.split())

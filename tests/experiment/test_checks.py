@@ -1,0 +1,81 @@
+"""What is searched in vain is said before a night is spent on it, and what is bound to fail is refused."""
+
+import contextlib
+
+import pytest
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.checks import dependent_notes, require_dependent
+from tests.experiment.test_parameters import STEPS, parse
+
+NUMBER = {"low": 0.0, "high": 1.0, "step": 0.5}
+
+
+def notes(step, **render):
+    return dependent_notes(parse(step, render=render))
+
+
+def ties(**changes):
+    return STEPS["ties"] | {"method": "ties"} | changes
+
+
+SUM = STEPS["weighted_sum"] | {"ratio": NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("step", "render", "said"),
+    [
+        (SUM, {"cfg": 1, "cfg_rescale": [0, 0.5]}, "cfg_rescale has no effect at a cfg of 1 or less"),
+        (SUM, {"cfg": [1, 4], "cfg_rescale": NUMBER}, "Where render.cfg is 1 or less"),
+        (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 draw the same"),
+        (ties(k=NUMBER), {}, "Where merged.k is 0 nothing is kept"),
+        (ties(ratio=0, k=[0.1, 0.2]), {}, "has the ratio 0, which leaves its first model alone: merged.k is"),
+        (ties(ratio=0, models=["a", ["b", "d"], "c"]), {}, "merged.model_b is searched in vain"),
+        (SUM | {"ratio": 1.0, "models": [["a", "c"], "b"]}, {}, "merged.model_a is searched in vain"),
+        (SUM | {"ratio": 0.0, "models": ["a", ["b", "c"]]}, {}, "merged.model_b is searched in vain"),
+        (SUM | {"models": ["a", ["a", "b"]]}, {}, "may take a both as model_a and as model_b"),
+        (
+            {"method": "average", "models": ["a", "b"], "weights": [[1, 2], [1, 2]]},
+            {},
+            "only their proportions count",
+        ),
+    ],
+)
+def test_what_has_no_effect_is_said(step, render, said):
+    (note,) = notes(step, **render)
+    assert said in note
+
+
+@pytest.mark.parametrize(
+    ("step", "render"),
+    [
+        (SUM, {"cfg": [1, 4], "pag_scale": NUMBER}),  # works without guidance too
+        (SUM, {"cfg": [2, 4], "cfg_rescale": NUMBER}),
+        (SUM | {"models": ["a", ["b", "c"]]}, {}),
+        (SUM | {"ratio": 1.0, "models": ["a", ["b", "c"]]}, {}),
+        (ties(ratio=0, models=[["a", "d"], "b", "c"]), {}),
+        (ties(k=[0.1, 0.2]), {}),
+        ({"method": "average", "models": ["a", "b"], "weights": [1.0, [1, 2]]}, {}),
+    ],
+)
+def test_what_has_an_effect_is_not_warned_of(step, render):
+    assert notes(step, **render) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "normalize", "cancel"),
+    [
+        ([1.0, {"low": -1.0, "high": 1.0, "step": 0.5}], True, True),
+        ([1.0, {"low": -1.5, "high": 1.5, "step": 1.0}], True, False),  # steps past it
+        ([1.0, {"low": -1.5, "high": 1.5}], True, True),
+        ([1.0, {"low": -1.0, "high": 1.0, "step": 0.5}], False, False),
+        ([[0.1, 0.2], [-0.3, -0.1]], True, True),
+        ([1.0, -1.0], True, True),
+    ],
+)
+def test_weights_that_may_add_up_to_zero_are_refused(weights, normalize, cancel):
+    step = {"method": "average", "models": ["a", "b"], "weights": weights, "normalize": normalize}
+    what = parse(step, search={"sampler": "random", "trials": 5})
+    refused = pytest.raises(BadInput, match="may add up to zero") if cancel else contextlib.nullcontext()
+    with refused:
+        require_dependent(what)

@@ -1,0 +1,302 @@
+"""Prompts in texts and pictures."""
+
+import shlex
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.checks import foreign_settings
+from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.experiment.prompt_files import prompts_in
+from gridsearch.render.pictures.png import png_bytes
+
+HEAD = """
+name = "x"
+[models]
+a = "a.safetensors"
+b = "b.safetensors"
+[[merge]]
+models = ["a", "b"]
+ratio = [0.2, 0.4]
+"""
+PIXELS = np.zeros((8, 8, 3), np.uint8)
+
+
+def load(folder: Path, *tables: str, render: str = "") -> Experiment:
+    prompts = "".join(f"\n[[prompt]]\n{table}\n" for table in tables)
+    (folder / "x.toml").write_text(f"{HEAD}\n[render]\n{render}\n{prompts}", "utf-8")
+    return load_experiment(folder / "x.toml")
+
+
+def picture(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(png_bytes(PIXELS, text))
+
+
+# -- texts
+
+
+def test_each_line_is_a_prompt_of_its_own(tmp_path):
+    lines = (
+        b'\xef\xbb\xbfa cat\r\n\r\n--prompt "a dog, red" --negative_prompt blurry --seed 7\r\n  \xe9\x9b\xaa'
+    )
+    (tmp_path / "p.txt").write_bytes(lines)
+    experiment = load(tmp_path, 'text = "first"', 'file = "p.txt"\nseeds = [1, 2]\nnegative = "bad"')
+    said = [(p.id, p.text, p.negative, p.seeds) for p in experiment.prompt]
+    assert said == [
+        ("p1", "first", "", (1,)),
+        ("p2-1", "a cat", "bad", (1, 2)),
+        ("p2-3", "a dog, red", "blurry", (7,)),
+        ("p2-4", "雪", "bad", (1, 2)),
+    ]
+    assert [p.origin for p in experiment.prompt] == ["", "p.txt line 1", "p.txt line 3", "p.txt line 4"]
+
+
+def test_options_are_those_of_a1111(tmp_path):
+    (tmp_path / "p.txt").write_text(
+        '--prompt a cat on a mat --steps 20 --negative_prompt "it\'s" bad --seed -1\n'
+        '--cfg_scale 7.5 --prompt "say \\"hi\\"" --negative_prompt "" --sampler_name "Euler a"\n'
+    )
+    first, second = prompts_in("p.txt", tmp_path)
+    assert (first.text, first.negative, first.seed) == ("a cat on a mat", "it's bad", None)
+    assert first.others == {"steps": "20"}
+    assert (second.text, second.negative) == ('say "hi"', "")
+    assert second.others == {"cfg_scale": "7.5", "sampler_name": "Euler a"}
+
+
+WORD = st.text(string.printable.replace("\n", "").replace("\r", ""), min_size=1).filter(
+    lambda text: text.strip() and not text.startswith("--") and "\x0b" not in text and "\x0c" not in text
+)
+
+
+@given(WORD, WORD, st.integers(0, 2**63 - 1))
+def test_a_quoted_line_says_what_was_quoted(tmp_path_factory, prompt, negative, seed):
+    folder = tmp_path_factory.mktemp("line")
+    line = f"--seed {seed} --prompt {shlex.quote(prompt)} --negative_prompt {shlex.quote(negative)}"
+    (folder / "p.txt").write_text(line, "utf-8")
+    (read,) = prompts_in("p.txt", folder)
+    assert (read.text, read.negative, read.seed) == (prompt, negative, seed)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_prompts_or_bad_input(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "p.txt").write_bytes(data)
+    try:
+        found = prompts_in("p.txt", folder)
+    except BadInput as error:
+        said = error.lines
+    else:
+        said = [prompt.place for prompt in found]
+    assert said
+
+
+# -- pictures
+
+
+TEXT = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x512"
+
+
+def test_a_picture_is_the_prompt_it_was_drawn_with(tmp_path):
+    picture(tmp_path / "0001 - 5.png", TEXT)
+    (prompt,) = load(tmp_path, 'file = "0001 - 5.png"').prompt
+    assert (prompt.id, prompt.text, prompt.negative, prompt.seeds) == ("p1-0001---5", "a cat", "dog", (5,))
+    assert prompt.others == {"Steps": "20", "Sampler": "Euler a", "CFG scale": "7", "Size": "512x512"}
+
+
+@pytest.mark.parametrize("file", ["pictures", "pictures/*", "pictures/*.[Ppw]*", "**/?.*"])
+def test_a_folder_or_a_pattern_names_its_pictures_in_order(tmp_path, file):
+    for i, name in enumerate(["b.png", "a.png", "C.PNG", ".hidden.png"]):
+        picture(tmp_path / "pictures" / name, f"picture {name}\nSteps: 1, Seed: {i}, Size: 8x8")
+    (tmp_path / "pictures" / "c.txt").write_text("no picture")
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "as webp".encode("utf-16-be")
+    Image.fromarray(PIXELS).save(tmp_path / "pictures" / "a.webp", exif=exif)
+    prompts = load(tmp_path, f'file = "{file}"\nseeds = [8, 9]\nnegative = "n"').prompt
+    assert [p.text for p in prompts] == ["picture C.PNG", "picture a.png", "as webp", "picture b.png"]
+    assert [p.id for p in prompts] == ["p1-C", "p1-a", "p1-a-2", "p1-b"]
+    assert [p.seeds for p in prompts] == [(2,), (1,), (8, 9), (0,)]
+    assert {p.negative for p in prompts} == {"n"}
+
+
+def test_a_long_or_foreign_name_becomes_an_id(tmp_path):
+    picture(tmp_path / "雪 — ²½ — masterpiece, best quality, a very long prompt as a name.png", TEXT)
+    (prompt,) = load(tmp_path, 'id = "mine"\nfile = "*.png"').prompt
+    assert prompt.id.startswith("mine-雪------")
+    assert len(prompt.id) == len("mine-") + 40
+
+
+# -- what is wrong is said with its place
+
+
+WRONG = {
+    "no file": ('file = "none.txt"', "no such prompt file", "none.txt"),
+    "no match": ('file = "*.webp"', "no such prompt file", "*.webp"),
+    "null": ('file = "a\\u0000b"', "prompt[0].file", "x.toml"),
+    "empty": ('file = "empty.txt"', "empty", "empty.txt"),
+    "folder without pictures": ('file = "folder"', "no pictures", "folder"),
+    "kind": ('file = "x.toml"', "no prompts", "x.toml"),
+    "not utf-8": ('file = "latin.txt"', "not UTF-8", "latin.txt line 2"),
+    "silent picture": ('file = "silent.png"', "does not say", "silent.png"),
+    "no picture": ('file = "words.png"', "not a picture", "words.png"),
+    "no prompt in it": ('file = "negative.png"', "prompt is empty", "negative.png"),
+    "seed of a picture": ('file = "seed.png"', "'x' is no seed", "seed.png"),
+    "both": ('file = "a.txt"\ntext = "b"', "either a text", "x.toml"),
+    "neither": ("seeds = [1]", "either a text", "x.toml"),
+    "origin": ('text = "b"\norigin = "a"', "prompt[0].origin", "x.toml"),
+    "others": ('text = "b"\nothers = { a = "b" }', "prompt[0].others", "x.toml"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, case):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.txt").write_text("\n  \n")
+    (tmp_path / "latin.txt").write_bytes("ok\nné".encode("latin-1"))
+    (tmp_path / "words.png").write_text("words")
+    Image.fromarray(PIXELS).save(tmp_path / "silent.png")
+    picture(tmp_path / "negative.png", "Negative prompt: x")
+    picture(tmp_path / "seed.png", "a\nSteps: 1, Seed: x, Size: 8x8")
+    table, what, where = WRONG[case]
+    with pytest.raises(BadInput) as caught:
+        load(tmp_path, table)
+    assert what in caught.value.lines[0]
+    assert where in caught.value.lines[1]
+    assert len(caught.value.lines) <= 4
+
+
+LINES = {
+    "--prompt a --sede 5": "Unknown option '--sede'",
+    "--prompt a --steps 5 6": "Unknown option '6'",
+    "--prompt 'a": "cannot be told apart",
+    "--prompt a\\": "cannot be told apart",
+    "--steps 5": "no prompt",
+    "--prompt ''": "no prompt",
+    "--prompt a --seed": "--seed has no value",
+    "--prompt --seed 5": "--prompt has no value",
+    "--prompt a --steps many": "--steps takes a number, got 'many'",
+    "--prompt a --seed 9223372036854775808": "is no seed",
+    "--prompt a --seed -2": "is no seed",
+    "--": "Unknown option '--'",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_that_cannot_be_read_is_named(tmp_path, line):
+    (tmp_path / "p.txt").write_text(f"fine\n{line}\n")
+    with pytest.raises(BadInput) as caught:
+        load(tmp_path, 'file = "p.txt"')
+    assert LINES[line] in caught.value.lines[0]
+    assert caught.value.lines[1].endswith("p.txt line 2")
+
+
+def test_the_nearest_option_is_named(tmp_path):
+    (tmp_path / "p.txt").write_text("--prompt a --negative b")
+    with pytest.raises(BadInput, match=r"nearest known option is --negative_prompt\."):
+        load(tmp_path, 'file = "p.txt"')
+
+
+def test_a_misspelt_key_is_still_counted_as_the_experiment_has_it(tmp_path):
+    (tmp_path / "p.txt").write_text("a\nb\nc\n")
+    with pytest.raises(BadInput, match=r"prompt\[1\]\.seed"):
+        load(tmp_path, 'file = "p.txt"', 'text = "d"\nseed = 1')
+
+
+def test_one_prompt_with_one_seed_is_there_once(tmp_path):
+    (tmp_path / "p.txt").write_text("a\nb\n--prompt a --seed 2\n")
+    with pytest.raises(BadInput, match=r"p\.txt line 1 and p\.txt line 3"):
+        load(tmp_path, 'file = "p.txt"\nseeds = [1, 2]')
+    with pytest.raises(BadInput, match=r"\[\[prompt\]\] 1 and p\.txt line 2"):
+        load(tmp_path, 'text = "b"', 'file = "p.txt"')
+    assert len(load(tmp_path, 'text = "b"', 'file = "p.txt"\nseeds = [3]').prompt) == 4
+
+
+def test_an_id_is_there_once(tmp_path):
+    (tmp_path / "p.txt").write_text("a\n")
+    with pytest.raises(BadInput, match="Two prompts have the id 'p1-1'"):
+        load(tmp_path, 'file = "p.txt"', 'text = "b"\nid = "p1-1"')
+
+
+# -- what is kept
+
+
+def test_an_experiment_is_kept_with_its_prompts_and_without_their_files(tmp_path):
+    (tmp_path / "p.txt").write_text("a\n--prompt b --seed 3 --steps 9\n")
+    experiment = load(tmp_path, 'file = "p.txt"')
+    kept = experiment.model_dump(mode="json")
+    again = Experiment.model_validate(kept)
+    assert again.model_dump(mode="json") == kept
+    one = {"text": "b", "negative": "", "seeds": [3], "id": "p1-2", "held_out": False}
+    assert kept["prompt"][1] == one
+    written = [
+        'text = "a"\nid = "p1-1"',
+        'text = "b"\nid = "p1-2"\nseeds = [3]',
+    ]
+    assert load(tmp_path, *written).model_dump(mode="json") == kept
+    assert experiment.at({"ratio": 0.2}).prompt == again.prompt
+
+
+# -- what is said and not used
+
+
+def notes(folder: Path, lines: str, render: str = "") -> list[str]:
+    (folder / "p.txt").write_text(lines)
+    return foreign_settings(load(folder, 'file = "p.txt"', render=render))
+
+
+def test_a_setting_that_is_not_that_of_render_is_noted(tmp_path):
+    assert notes(tmp_path, "a\n\n--prompt b --steps 30\n--prompt c --steps 28") == [
+        "p.txt line 3 was drawn with steps 30; [render] draws all with 28."
+    ]
+    lines = "--prompt a --cfg_scale 7\n--prompt b --cfg_scale 7 --width 512\n--prompt c --cfg_scale 5.0"
+    assert notes(tmp_path, lines) == [
+        "p.txt line 1 and 1 other were drawn with CFG 7; [render] draws all with 5.",
+        "p.txt line 2 was drawn with size 512x1024; [render] draws all with 1024x1024.",
+    ]
+
+
+def test_what_is_searched_or_the_same_is_not_noted(tmp_path):
+    lines = '--prompt a --steps 30 --sampler_name "DPM++ 2M karras" --width 64 --tiling false'
+    render = 'steps = [10, 20]\nsampler = "dpmpp_2m_karras"\nwidth = 64'
+    assert notes(tmp_path, lines, render) == []
+
+
+@pytest.mark.parametrize(
+    ("sampler", "said", "noted"),
+    [
+        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Karras", False),
+        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Automatic", False),
+        ("dpmpp_2m_karras", "Sampler: DPM++ 2M Karras", False),
+        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Uniform", True),
+        ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Uniform", False),
+        ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Karras", True),
+        ("euler", "Sampler: Euler a", True),
+    ],
+)
+def test_a_sampler_is_compared_with_its_schedule(tmp_path, sampler, said, noted):
+    picture(tmp_path / "x.png", f"a\nSteps: 28, {said}, CFG scale: 5, Size: 1024x1024, Clip skip: 2")
+    found = foreign_settings(load(tmp_path, 'file = "x.png"', render=f'sampler = "{sampler}"'))
+    assert bool(found) == noted
+    assert all(note.startswith("x.png was drawn with sampler ") for note in found)
+
+
+def test_what_is_not_done_here_is_noted(tmp_path):
+    (note,) = notes(tmp_path, "--prompt a --styles anime")
+    assert note == "p.txt line 1 was drawn with styles anime, which is not done here."
+
+
+def test_notes_are_a_handful(tmp_path):
+    lines = "\n".join(f"--prompt {i} --steps {100 + i}" for i in range(40))
+    found = notes(tmp_path, lines)
+    assert len(found) == 6
+    assert found[-1] == "35 prompts have 35 more settings that are not those of [render]."
+
+
+def test_an_experiment_without_prompt_files_has_no_notes(tmp_path):
+    assert foreign_settings(load(tmp_path, 'text = "a"')) == []

@@ -1,0 +1,130 @@
+"""What may be merged and searched, and what is said of a recipe that does not hold together."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import Experiment, parse_experiment
+from gridsearch.experiment.steps import METHODS
+from tests.docs.pages import REPOSITORY
+
+GOOD = """
+name = "x"
+[models]
+a = "a.safetensors"
+b = "b.safetensors"
+c = "c.safetensors"
+[adapters]
+style = "style.safetensors"
+[[merge]]
+name = "mixed"
+models = ["a", "b"]
+ratio = { default = 0.5, in = { low = 0.0, high = 1.0, step = 0.5 }, "IN04.attention" = [0.1, 0.2] }
+[[merge]]
+name = "average"
+method = "average"
+models = ["mixed", "c"]
+weights = [1.0, { low = 0.5, high = 1.0, step = 0.25 }]
+[[merge]]
+name = "robust"
+method = "ties"
+models = ["average", "b", "c"]
+k = [0.2, 0.3]
+[[merge]]
+method = "adapter"
+models = ["robust", "style"]
+ratio = { unet = 0.55, te = [0.0, 0.5] }
+[components]
+vae = "vae/own.safetensors"
+text_encoders = "merged"
+[[prompt]]
+text = "t"
+"""
+
+
+def parse(text: str) -> Experiment:
+    return parse_experiment(tomllib.loads(text), Path("/folder"), "x.toml")
+
+
+def test_whatever_is_searched_is_named_by_its_step_and_place_and_can_be_fixed():
+    experiment = parse(GOOD)
+    names = [
+        "mixed.ratio.in",
+        "mixed.ratio.IN04.attention",
+        "average.weights.c",
+        "robust.k",
+        "merged.ratio.te",
+    ]
+    assert list(experiment.searched()) == names
+    fixed = experiment.at(dict(zip(names, (0.5, 0.2, 0.75, 0.3, 0.5), strict=True)))
+    assert fixed.searched() == {}
+    assert fixed.merge[0].ratio == {"default": 0.5, "in": 0.5, "IN04.attention": 0.2}
+    assert fixed.merge[1].weights == (1.0, 0.75)
+    assert (fixed.merge[2].k, fixed.merge[3].ratio["te"]) == (0.3, 0.5)
+    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
+
+
+def test_files_are_those_that_the_steps_and_the_components_use():
+    experiment = parse(GOOD)
+    assert experiment.needed_models() == ("a", "b", "c")
+    assert experiment.merged_adapters() == ("style",)
+    assert experiment.adapters["style"] == Path("/folder/style.safetensors")
+    assert experiment.vae_file() == Path("/folder/vae/own.safetensors")
+    lent = parse(GOOD.replace('vae = "vae/own.safetensors"', 'vae = "c"'))
+    assert (lent.vae_source(), lent.vae_file()) == ("c", None)
+
+
+def test_a_selector_of_two_parts_needs_no_quotes():
+    plain = parse(GOOD.replace('"IN04.attention" = ', "IN04.attention = "))
+    assert plain == parse(GOOD)
+
+
+def test_the_documented_recipe_and_methods_are_real():
+    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    example = text.split("```toml\n")[1].split("```")[0]
+    experiment = parse('name = "x"\nprompt = [{ text = "t" }]\n' + example)
+    assert list(experiment.searched()) == ["mixed.ratio", "sharper.ratio", "merged.ratio.unet"]
+    rows = text.split("| method |")[1].split("\n\n")[0]
+    assert set(METHODS) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\| (.*?) \|", rows))))
+
+
+WRONG = {
+    "no such block": (("in = {", "inn = {"), "merge[0].ratio.inn", "nearest name is 'in'"),
+    "blocks the wrong way round": (("in = {", '"IN05-IN03" = {'), "no run of blocks", "IN03-IN05"),
+    "unknown method": (('method = "ties"', 'method = "tise"'), "merge[2].method", "'ties'"),
+    "another method's key": (("k = [0.2, 0.3]", "density = 0.2"), "merge[2].density", "nearest known key"),
+    "one difference only": (('["average", "b", "c"]', '["average", "b"]'), "merge[2].models", "at least 3"),
+    "share over one": (("k = [0.2, 0.3]", "k = [0.2, 1.3]"), "merge[2].k", "from 0 to 1"),
+    "weights for others": (
+        ("weights = [1.0, {", "weights = [1.0, 1.0, {"),
+        "merge[1]",
+        "3 weights are given",
+    ),
+    "adapter as a model": (('["mixed", "c"]', '["mixed", "style"]'), "is an adapter", 'method = "adapter"'),
+    "no such adapter": (('["robust", "style"]', '["robust", "stile"]'), "the adapter 'stile'", "'style'"),
+    "no such component": (
+        ('text_encoders = "merged"', 'text_encoders = "d"'),
+        "text_encoders names 'd'",
+        "nearest name",
+    ),
+    "no such vae": (('vae = "vae/own.safetensors"', 'vae = "own"'), "omponents.vae names 'own'", "nearest"),
+    "a part's name": (("c = ", "vae = "), "cannot be named 'vae'", None),
+    "ratio beyond sense": (("unet = 0.55", "unet = 1e39"), "merge[3].ratio.unet", "from -1e+06 to 1e+06"),
+    "two of one name": (("style = ", "a = "), "both named 'a'", None),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_recipe_is_told_what_where_and_how_to_mend(case):
+    (old, new), what, also = WRONG[case]
+    assert old in GOOD
+    with pytest.raises(BadInput) as caught:
+        parse(GOOD.replace(old, new))
+    said = str(caught.value)
+    assert what in said
+    assert also is None or also in said
+    assert "x.toml" in caught.value.lines[1]
+    assert len(caught.value.lines) <= 4

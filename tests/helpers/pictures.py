@@ -1,0 +1,101 @@
+"""Pictures to score: drawn ones, and the cells of the published grids where they are at hand."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from gridsearch.score.image import read_image
+from gridsearch.score.xyz_grid.cut import cut
+
+# Beside this repository, or beside the folder that holds its worktrees.
+_PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
+GRIDS = next((place for place in _PLACES if place.is_dir()), _PLACES[0])
+# Left to right: h healthy, b blank, g ghost, u burnt, f shards, n noise. From the README beside them.
+LABELS = {"0001": "hbhuu", "0003": "hbhff", "0019": "bbbnfn", "0110": "hbbbu", "0124": "hbguf"}
+REFERENCE = {"0001": 0, "0003": 0, "0110": 0, "0124": 0}
+KEPT = {"0001": 2, "0003": 2}
+
+needs_grids = pytest.mark.skipif(not GRIDS.is_dir(), reason=f"no grids at {GRIDS}")
+
+
+def scene(size, seed):
+    """A drawn picture, uint8 (size, size, 3): a sky with a gradient, discs, bars, and a hatched patch.
+
+    Everything is placed in shares of the side, outlines are one pixel soft, values stay in 25..230.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
+    canvas = rng.uniform(90, 170, 3) + (y[..., None] - 0.5) * rng.uniform(-90, 90, 3)
+    for index in range(24):
+        u, v, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.06, 0.2)
+        disc = np.hypot(x - u, y - v) - radius
+        bar = np.maximum(np.abs(x - u) - radius / 4, np.abs(y - v) - 2 * radius)
+        inside = np.clip(0.5 - (disc if index % 2 else bar) * size, 0, 1)[..., None]
+        tone = rng.uniform(25, 110, 3) if index % 4 < 2 else rng.uniform(145, 230, 3)
+        canvas = canvas + inside * (tone + (y[..., None] - v) * 60 - canvas)
+    hatched = (x < 0.3) & (y > 0.7) & ((x + y) * 24 % 1 < 0.5)
+    return to_bytes(np.clip(canvas - 40 * hatched[..., None], 25, 230))
+
+
+def to_bytes(picture):
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def gained(picture, gain):
+    """Contrast about mid-grey times `gain`, clipped as a decoder clips."""
+    return to_bytes(128 + gain * (picture.astype(np.float64) - 128))
+
+
+def grey(plane):
+    """(H, W) numbers to a grey picture, uint8 (H, W, 3)."""
+    return np.repeat(to_bytes(plane)[..., None], 3, axis=2)
+
+
+@cache
+def cells(grid):
+    """The cells of one published grid, left to right, and their labels: (("h", uint8 (H, W, 3)), ...)."""
+    (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
+    found = cut(read_image(path), path)
+    return tuple((label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True))
+
+
+def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safetensors [57a96b981e]",)):
+    """Rows of pictures, uint8 (H, W, 3) each of one size, put together as AUTOMATIC1111's web UI does.
+
+    Returns:
+        The grid, and where each picture lies: {(row, column): (left, top, right, bottom)}.
+    """
+    rows, columns = len(pictures), len(pictures[0])
+    height, width = pictures[0][0].shape[:2]
+    font_size = (width + height) // 25
+    space = font_size // 2
+    labels = [column_labels[column % len(column_labels)].split() for column in range(columns)]
+    tallest = max(len(lines) * (font_size + space) - space for lines in labels)
+    left, top = width * 3 // 4 if row_labels else 0, tallest + 2 * space
+    size = left + columns * (width + margin) - margin, top + rows * (height + margin) - margin
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+
+    def write(lines, x, y, allowed):
+        for index, line in enumerate(lines):
+            fitting = font_size
+            while draw.textlength(line, ImageFont.load_default(fitting)) > allowed:
+                fitting -= 1
+            place = x, y + (index - (len(lines) - 1) / 2) * (font_size + space)
+            draw.text(place, line, "black", ImageFont.load_default(fitting), anchor="mm")
+
+    boxes = {}
+    for column, lines in enumerate(labels):
+        write(lines, left + column * (width + margin) + width / 2, top / 2, width)
+    for row, line in enumerate(pictures):
+        y = top + row * (height + margin)
+        if row_labels:
+            write([f"CFG: {row + 4.5}"], left / 2, y + height / 2, left)
+        for column, picture in enumerate(line):
+            x = left + column * (width + margin)
+            sheet.paste(Image.fromarray(picture), (x, y))
+            boxes[row, column] = (x, y, x + width, y + height)
+    return sheet, boxes

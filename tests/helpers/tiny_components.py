@@ -1,0 +1,94 @@
+"""A tiny SDXL: the true classes with few channels, and a vocabulary of its own, for the tests."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from gridsearch.checkpoint.sdxl.components import CONFIG_FILES, SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.vocabulary import END, START, Vocabulary, byte_letters
+
+MERGES = ("c a", "ca t</w>", "r e", "re d</w>")
+WIDTHS = {
+    "text_encoder": 32,
+    "text_encoder_2": 48,
+}  # different, as in SDXL: it is by width they are told apart
+
+
+def tiny_vocabulary() -> Vocabulary:
+    """CLIP's 512 byte tokens, four merges and the two markers: 518 tokens; "cat" is 513, "red" 515."""
+    letters = byte_letters()
+    joined = [merge.replace(" ", "") for merge in MERGES]
+    words = [*letters, *(letter + "</w>" for letter in letters), *joined, START, END]
+    return Vocabulary({word: number for number, word in enumerate(words)}, MERGES, "tiny")
+
+
+def write_configs(folder: Path) -> Path:
+    """SDXL's configs made tiny; without a vocabulary, as the package's own are."""
+    index = json.loads((SDXL_CONFIGS / "model_index.json").read_text())
+    write_json(folder / "model_index.json", index)
+    for name, file in CONFIG_FILES.items():
+        config = json.loads((SDXL_CONFIGS / name / file).read_text())
+        write_json(folder / name / file, config | _tiny(name))
+    return folder
+
+
+def write_json(file: Path, content: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+
+
+def edit_json(file: Path, **changes: object) -> None:
+    """Set keys of a JSON object in a file; None removes a key."""
+    content = json.loads(file.read_text()) | changes
+    write_json(file, {key: value for key, value in content.items() if value is not None})
+
+
+def random_components(folder: Path, dtype: torch.dtype, seed: int = 0) -> dict[str, nn.Module]:
+    """The folder's four models with random weights, every parameter a different draw."""
+    generator = torch.Generator().manual_seed(seed)
+    components = {
+        "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
+        "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
+        "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
+        "text_encoder_2": CLIPTextModelWithProjection(
+            CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
+        ),
+    }
+    for module in components.values():
+        for parameter in module.requires_grad_(False).parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+        module.to(dtype).eval()
+    return components
+
+
+def _tiny(name: str) -> dict[str, object]:
+    if name == "unet":
+        return {
+            "block_out_channels": [16, 32, 32],
+            "attention_head_dim": [2, 2, 2],
+            "transformer_layers_per_block": [1, 1, 2],
+            "norm_num_groups": 8,
+            "cross_attention_dim": sum(WIDTHS.values()),
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 6 * 8 + WIDTHS["text_encoder_2"],
+            "sample_size": 8,
+        }
+    if name == "vae":
+        return {"block_out_channels": [8, 16, 16, 16], "norm_num_groups": 4, "sample_size": 64}
+    if name in WIDTHS:
+        width, tokens = WIDTHS[name], len(tiny_vocabulary().tokens)
+        return {
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
+            "projection_dim": width,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3,
+            "vocab_size": tokens,
+            "bos_token_id": tokens - 2,
+            "eos_token_id": tokens - 1,
+        }
+    return {}

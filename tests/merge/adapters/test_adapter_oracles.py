@@ -1,0 +1,167 @@
+"""What other programs make of the same adapter files: diffusers with PEFT, and LyCORIS."""
+
+import importlib
+import json
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+from safetensors.torch import save_file
+from torch import nn
+
+from gridsearch.checkpoint.sdxl.layout import UNET, file_state_dict
+from gridsearch.checkpoint.sdxl.skeleton import places
+from gridsearch.merge.adapters.adapter import open_adapter
+from tests.helpers.tiny_components import random_components, write_configs
+
+STRENGTH = 0.55
+UNET_LAYERS = (
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "proj_in",
+    "proj_out",
+    "net.0.proj",
+    "net.2",
+    "conv1",
+    "conv2",
+)
+ENCODER_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_configs(tmp_path_factory.mktemp("tiny"))
+
+
+def lora_layers(where):
+    """The layers that people train, with a random up and down of varying rank: [(module, place, parts)]."""
+    generator = torch.Generator().manual_seed(1)
+    layers = []
+    for name, place in where.items():
+        module, leaf = name.rsplit(".", 1)
+        ends = UNET_LAYERS if module.startswith("unet.") else ENCODER_LAYERS
+        if leaf != "weight" or module.startswith("vae.") or not module.endswith(tuple(f".{e}" for e in ends)):
+            continue
+        rank = 2 + len(layers) % 3
+        down = torch.randn(rank, *place.shape[1:], generator=generator)
+        up = torch.randn(place.shape[0], rank, *[1] * (len(place.shape) - 2), generator=generator)
+        layers.append((module, place, {"down": down, "up": up}))
+    return layers
+
+
+def kohya(layers):
+    """As sd-scripts writes it: the UNet by its original names, the encoders as transformers 4 named them.
+
+    One alpha for all: diffusers 0.42 loses those of its attention layers where they differ, and warns.
+    """
+    tensors = {}
+    for module, place, parts in layers:
+        component, name = module.split(".", 1)
+        if component == "unet":
+            stem = "lora_unet_" + place.key.removeprefix(UNET).removesuffix(".weight")
+        else:
+            number = 1 if component == "text_encoder" else 2
+            stem = f"lora_te{number}_text_model.{name.removeprefix('text_model.')}"
+        stem = stem.replace(".", "_")
+        tensors |= {f"{stem}.lora_{part}.weight": tensor for part, tensor in parts.items()}
+        tensors[f"{stem}.alpha"] = torch.tensor(1.5)
+    return tensors, None
+
+
+def peft(layers):
+    """As diffusers writes it, without an alpha: strength one is up @ down."""
+    names = {"down": "lora_A", "up": "lora_B"}
+    tensors = {f"{m}.{names[part]}.weight": t for m, _, parts in layers for part, t in parts.items()}
+    return tensors, None
+
+
+def peft_with_options(layers):
+    """As diffusers writes it after training: one rank, and alpha in the metadata, with an exception."""
+    layers = [layer for layer in layers if layer[2]["down"].shape[0] == 2]
+    options = {"r": 2, "lora_alpha": 3, "use_rslora": True}
+    config = {}
+    for component in ("unet", "text_encoder", "text_encoder_2"):
+        targets = [m.split(".", 1)[1] for m, _, _ in layers if m.startswith(f"{component}.")]
+        own = options | {"target_modules": targets, "alpha_pattern": {targets[0]: 7}}
+        config |= {f"{component}.{key}": value for key, value in own.items()}
+    return peft(layers)[0], {"lora_adapter_metadata": json.dumps(config)}
+
+
+@pytest.mark.parametrize("layout", [kohya, peft, peft_with_options])
+def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
+    components = random_components(folder, torch.float32)
+    base = file_state_dict(components, torch.float32)
+    path = tmp_path / "lora.safetensors"
+    tensors, metadata = layout(lora_layers(places(folder)))
+    save_file(tensors, path, metadata=metadata)
+    pipe = StableDiffusionXLPipeline(
+        **components,
+        tokenizer=None,
+        tokenizer_2=None,
+        scheduler=EulerDiscreteScheduler(),
+        add_watermarker=False,
+    )
+    pipe.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
+    pipe.fuse_lora(lora_scale=STRENGTH)
+    pipe.unload_lora_weights()
+    fused = file_state_dict(pipe.components, torch.float32)
+
+    adapter = open_adapter("lora", path, places(folder))
+    assert adapter.unused == ()
+    assert sum(not torch.equal(base[key], fused[key]) for key in base) == len(adapter.keys)
+    for key in base:
+        ours = base[key] + STRENGTH * adapter.tensor(key) if key in adapter.keys else base[key]
+        torch.testing.assert_close(fused[key], ours, rtol=1e-5, atol=1e-5)
+
+
+LINEAR, CONV = "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.2", "unet.mid_block.resnets.0.conv1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "target", "options"),
+    [
+        ("LoRA", "locon.LoConModule", LINEAR, {}),
+        ("LoRA", "locon.LoConModule", LINEAR, {"rs_lora": True}),
+        ("LoRA", "locon.LoConModule", CONV, {}),
+        ("LoCon", "locon.LoConModule", CONV, {"use_tucker": True}),
+        ("LoHa", "loha.LohaModule", LINEAR, {}),
+        ("LoHa", "loha.LohaModule", CONV, {}),
+        ("LoHa", "loha.LohaModule", CONV, {"use_tucker": True}),
+        ("LoKr", "lokr.LokrModule", LINEAR, {"factor": 2}),
+        ("LoKr", "lokr.LokrModule", LINEAR, {"factor": 8, "decompose_both": True}),
+        ("LoKr", "lokr.LokrModule", LINEAR, {"full_matrix": True}),
+        ("LoKr", "lokr.LokrModule", CONV, {"factor": 2}),
+        ("LoKr", "lokr.LokrModule", CONV, {"factor": 2, "use_tucker": True}),
+        ("LoKr", "lokr.LokrModule", CONV, {"full_matrix": True}),
+    ],
+)
+def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
+    tmp_path, folder, kind, algorithm, target, options
+):
+    """Against its forward pass. (Its own merge of LoHa and LoKr, in 4.1.3, applies alpha over rank twice.)"""
+    file, name = algorithm.split(".")
+    algorithm = getattr(importlib.import_module(f"lycoris.modules.{file}"), name)
+    torch.manual_seed(0)
+    where = places(folder)
+    out, into = where[f"{target}.weight"].shape[:2]
+    layer = nn.Linear(into, out) if target == LINEAR else nn.Conv2d(into, out, 3, padding=1)
+    layer.requires_grad_(False)
+    x = torch.randn(4, into) if target == LINEAR else torch.randn(1, into, 8, 8)
+    module = algorithm("x", layer, 1.0, **({"lora_dim": 2, "alpha": 3.0} | options)).requires_grad_(False)
+    for parameter in module.parameters():
+        parameter.normal_()
+    stem = "lora_unet_" + where[f"{target}.weight"].key.removeprefix(UNET).removesuffix(".weight")
+    state = {
+        f"{stem.replace('.', '_')}.{part}": tensor for part, tensor in module.custom_state_dict().items()
+    }
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / "x.safetensors")
+    trained = module(x)
+
+    adapter = open_adapter("x", tmp_path / "x.safetensors", where)
+    assert (adapter.kinds, adapter.matched, adapter.unused) == ({kind: 1}, 1, ())
+    for leaf, parameter in layer.named_parameters():
+        if (key := where[f"{target}.{leaf}"].key) in adapter.keys:
+            parameter.add_(adapter.tensor(key))
+    torch.testing.assert_close(layer(x), trained, rtol=1e-5, atol=1e-4)

@@ -1,0 +1,286 @@
+"""Recipes of sd-mecha, written and read: sd-mecha itself is the oracle."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.blocks import BLOCKS, CLIP_G, CLIP_L, UNET, VAE, block_of
+from gridsearch.experiment.recipe import Model, Recipe
+from gridsearch.merge.engine.collapse import Node, terms_of
+from gridsearch.merge.engine.evaluate import evaluate
+from gridsearch.merge.engine.linear import new_buffer
+from gridsearch.merge.engine.sources import open_source
+from gridsearch.merge.mecha.read import read_mecha
+from gridsearch.merge.mecha.write import mecha_text, write_mecha
+
+MODELS = {"a": "a.safetensors", "b": "b.safetensors", "c": "c.safetensors"}
+
+# A few of every block's keys, as SDXL has them.
+KEYS = (
+    f"{UNET}time_embed.0.weight",
+    f"{UNET}label_emb.0.0.bias",
+    f"{UNET}input_blocks.0.0.weight",
+    *(f"{UNET}input_blocks.{i}.0.in_layers.2.weight" for i in (1, 2, 4, 5, 7, 8)),
+    *(f"{UNET}input_blocks.{i}.0.op.weight" for i in (3, 6)),
+    f"{UNET}input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight",
+    f"{UNET}middle_block.1.norm.weight",
+    *(f"{UNET}output_blocks.{i}.0.in_layers.2.weight" for i in range(9)),
+    f"{UNET}output_blocks.5.1.transformer_blocks.1.ff.net.2.bias",
+    f"{UNET}out.2.weight",
+    f"{CLIP_L}transformer.text_model.encoder.layers.3.self_attn.k_proj.weight",
+    f"{CLIP_G}model.transformer.resblocks.2.attn.in_proj_weight",
+    f"{VAE}decoder.conv_in.weight",
+    f"{VAE}encoder.mid.attn_1.q.weight",
+)
+
+
+def recipe(*steps, text_encoders="merged", vae="merged", models=MODELS):
+    return Recipe(models=models, merge=steps, components={"text_encoders": text_encoders, "vae": vae})
+
+
+def step(method, *models, name="merged", **numbers):
+    return {"name": name, "method": method, "models": models, **numbers}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three small files of one origin, with differences of several sizes."""
+    folder = tmp_path_factory.mktemp("models")
+    generator = torch.Generator().manual_seed(1)
+    base = {key: torch.randn(24, 36, generator=generator) for key in KEYS}
+    for name, file in MODELS.items():
+        own = {key: 0.1 * torch.randn(24, 36, generator=generator) for key in KEYS}
+        tensors = {key: (base[key] + (own[key] if name != "a" else 0)).half() for key in KEYS}
+        save_file(tensors, folder / file)
+    return folder
+
+
+def at(folder, ours):
+    """The recipe on the files in a folder."""
+    return ours.model_copy(
+        update={"models": {name: Model(path=folder / m.path) for name, m in ours.models.items()}}
+    )
+
+
+def theirs(text, **options):
+    sd_mecha = pytest.importorskip("sd_mecha")
+    return sd_mecha.merge(sd_mecha.deserialize(text), output_dtype=torch.float16, threads=0, **options)
+
+
+def our_weights(ours, keys=KEYS):
+    sources = {name: open_source(model.path) for name, model in ours.models.items()}
+    scratch = new_buffer()
+    terms = terms_of(ours, keys)
+    return {key: evaluate(terms[key], key, sources, torch.float16, scratch) for key in keys}
+
+
+def furthest(theirs, ours):
+    """The largest difference, in steps of float16 at the value's size."""
+    worst = 0.0
+    for key, tensor in ours.items():
+        a, b = theirs[key].double(), tensor.double()
+        unit = 2.0 ** (torch.maximum(a.abs(), b.abs()).clamp(min=2**-14).log2().floor() - 10)
+        worst = max(worst, ((a - b).abs() / unit).max().item())
+    return worst
+
+
+PER_BLOCK = {"default": 0.3, "IN03-IN05": 0.7, "out": 0.1, "M00": 1.0, "OUT02": 0.0, f"{VAE}*": 0.45}
+CASES = {
+    "weighted_sum": recipe(step("weighted_sum", "a", "b", ratio=0.3)),
+    "outside": recipe(step("weighted_sum", "a", "b", ratio=-0.4)),
+    "chain": recipe(
+        step("weighted_sum", "a", "b", ratio=0.3, name="s"), step("weighted_sum", "s", "c", ratio=0.25)
+    ),
+    "blocks": recipe(step("weighted_sum", "a", "b", ratio=PER_BLOCK)),
+    "add_difference": recipe(step("add_difference", "a", "b", "c", ratio=0.7)),
+    "difference_of_steps": recipe(
+        step("add_difference", "a", "b", "c", ratio=PER_BLOCK, name="s"),
+        step("add_difference", "s", "c", "a", ratio=0.5),
+    ),
+    "average": recipe(step("average", "a", "b", "c")),
+    "weighted_average": recipe(step("average", "a", "b", "c", weights=[1, -2, 3.5])),
+    "free_weights_of_one": recipe(step("average", "a", "b", weights=[0.25, 0.75], normalize=False)),
+    "slerp": recipe(step("slerp", "a", "b", ratio=0.3)),
+    "slerp_blocks": recipe(step("slerp", "a", "b", ratio=PER_BLOCK)),
+    "cosine_a": recipe(step("cosine_a", "a", "b", ratio=0.3)),
+    "cosine_b": recipe(step("cosine_b", "a", "b", ratio=0.3)),
+    "train_difference": recipe(step("train_difference", "a", "b", "c", ratio=0.6)),
+    "train_difference_blocks": recipe(step("train_difference", "a", "b", "c", ratio=PER_BLOCK)),
+    "ties": recipe(step("ties", "a", "b", "c", ratio=0.7, k=0.3)),
+    "ties_blocks": recipe(step("ties", "a", "b", "c", ratio=PER_BLOCK, k=0.3)),
+    "dare_ties": recipe(step("dare_ties", "a", "b", "c", ratio=0.7, k=0.3, probability=0.5, seed=7)),
+    "della": recipe(step("della", "a", "b", "c", k=0.5, probability=0.6, della_eps=0.3, seed=2**40)),
+    "model_stock": recipe(step("model_stock", "a", "b", "c", ratio=0.8)),
+    "geometric_median": recipe(step("geometric_median", "a", "b", "c")),
+    "nested": recipe(
+        step("slerp", "a", "b", ratio=0.4, name="s"),
+        step("ties", "a", "s", "c", ratio=0.7, name="t"),
+        step("weighted_sum", "t", "s", ratio=0.5),
+    ),
+    "lent_vae": recipe(step("weighted_sum", "a", "b", ratio=0.3), vae="b"),
+    "lent_to_a_nonlinear": recipe(step("ties", "a", "b", "c"), vae="a", text_encoders="a"),
+    "lent_by_two": recipe(
+        step("weighted_sum", "a", "b", ratio={"unet": 0.3, "IN04": 0.5}), vae="b", text_encoders="c"
+    ),
+    "alias": recipe(
+        step("weighted_sum", "a", "b", ratio=0.3, name="s"),
+        step("weighted_sum", "a", "c", ratio=0.3, name="t"),
+        step("average", "s", "t", weights=[1, 0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sd_mecha_merges_what_is_written_to_the_same_weights(name, folder):
+    ours = at(folder, CASES[name])
+    merged = theirs(mecha_text(ours))
+    assert set(KEYS) <= merged.keys()
+    assert furthest(merged, our_weights(ours)) <= 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_written_is_read_back_to_the_same_weights(name, tmp_path):
+    path = tmp_path / "x.mecha"
+    write_mecha(CASES[name], path)
+    back = read_mecha(path)
+    assert {n: m.path for n, m in back.models.items()} == {n: tmp_path / MODELS[n] for n in back.models}
+    same_terms(terms_of(CASES[name], KEYS), terms_of(back, KEYS))
+
+
+def same_terms(one, other):
+    for key in one:
+        assert close(one[key], other[key]), key
+
+
+def close(one, other):
+    """Whether two sums are alike but for the last digits."""
+    one, other = ({key(s): (s, w) for s, w in terms} for terms in (one, other))
+    return one.keys() == other.keys() and all(
+        one[name][1] == pytest.approx(other[name][1], rel=1e-9, abs=1e-12)
+        and (isinstance(one[name][0], str) or all(map(close, one[name][0].inputs, other[name][0].inputs)))
+        for name in one
+    )
+
+
+def key(source):
+    """What a source is, whatever the last digits inside it are."""
+    if not isinstance(source, Node):
+        return source
+    inputs = tuple(frozenset(key(s) for s, _ in terms) for terms in source.inputs)
+    return source.method, tuple(sorted(source.numbers)), inputs
+
+
+# -- any recipe
+
+NUMBER = st.floats(-2, 2).map(lambda x: x or 0.0)
+TABLE = st.dictionaries(
+    st.sampled_from(["unet", "in", "mid", "out", "IN03-IN05", *BLOCKS[1:-1], f"{VAE}*"]), NUMBER, max_size=6
+).map(lambda blocks: {"default": 0.5, **blocks, "time": 0.25, "te": 0.25})
+RATIO = NUMBER | TABLE
+SHARE = st.floats(0, 1)
+ARGUMENTS = {
+    "weighted_sum": (2, {"ratio": RATIO}),
+    "add_difference": (3, {"ratio": RATIO}),
+    "slerp": (2, {"ratio": RATIO}),
+    "cosine_a": (2, {"ratio": RATIO}),
+    "cosine_b": (2, {"ratio": RATIO}),
+    "train_difference": (3, {"ratio": RATIO}),
+    "ties": (3, {"ratio": RATIO, "k": SHARE}),
+    "dare_ties": (3, {"ratio": RATIO, "k": SHARE, "seed": st.integers(0, 2**63 - 1)}),
+    "della": (3, {"ratio": RATIO, "probability": st.floats(0, 0.99), "della_eps": st.floats(0.01, 1)}),
+    "model_stock": (3, {"ratio": RATIO}),
+    "geometric_median": (3, {}),
+    "average": (3, {"weights": st.tuples(*[st.floats(0.1, 3)] * 3)}),
+}
+
+
+@st.composite
+def recipes(draw):
+    steps, known = [], list(MODELS)
+    count = draw(st.integers(1, 4))
+    for i in range(count):
+        method = draw(st.sampled_from(sorted(ARGUMENTS)))
+        number, arguments = ARGUMENTS[method]
+        # The newest is always among the inputs, so that every step is used.
+        models = [known[-1], *draw(st.permutations(known[:-1]))[: number - 1]]
+        if len(models) == number:
+            models = draw(st.permutations(models))
+        numbers = {name: draw(values) for name, values in arguments.items()}
+        name = "last" if i == count - 1 else f"s{i}"
+        steps.append(step(method, *models, name=name, **numbers))
+        known.append(name)
+    return recipe(
+        *steps,
+        text_encoders=draw(st.sampled_from(["merged", "b"])),
+        vae=draw(st.sampled_from(["merged", "c"])),
+    )
+
+
+@given(ours=recipes())
+def test_any_recipe_comes_back(ours, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any.mecha"
+    path.write_text(mecha_text(ours))
+    back = read_mecha(path)
+    same_terms(terms_of(ours, KEYS), terms_of(back, KEYS))
+
+
+# -- what cannot be written
+
+
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [
+        (recipe(step("weighted_sum", "a", "b", ratio={"low": 0, "high": 1})), "nothing left to search"),
+        (recipe(step("weighted_sum", "a", "b", ratio={"default": 0.5, "attention": 0.4})), "'attention'"),
+        (recipe(step("weighted_sum", "a", "b", ratio={"default": 0.5, "IN04.resnet": 0.4})), "IN04.resnet"),
+        (recipe(step("weighted_sum", "a", "b", ratio={"default": 0.5, "*.bias": 0.4})), r"\*.bias"),
+        (recipe(step("weighted_sum", "a", "b", ratio={"default": 0.5, "te": 0.4})), "for all of BASE"),
+        (recipe(step("weighted_sum", "a", "b", ratio={"unet": 0.5})), "leave BASE out"),
+        (recipe(step("average", "a", "b", weights=[1, 1], normalize=False)), "add up to 1"),
+        (recipe(step("weighted_sum", "a", "b", ratio=0.5), vae="own.safetensors"), "whole checkpoint"),
+        (
+            Recipe(
+                models=MODELS, adapters={"l": "l.safetensors"}, merge=[step("adapter", "a", "l", ratio=1)]
+            ),
+            "adapter",
+        ),
+        (
+            recipe(step("weighted_sum", "a", "b", ratio=0.5), models={"a": "x=1.safetensors", "b": "b"}),
+            "path",
+        ),
+        (recipe(step("weighted_sum", "a", "b", ratio=0.5), models={"a": "x\ny", "b": "b"}), "path"),
+        (recipe(step("weighted_sum", "a", "b", ratio=0.5), models={"a": "x\udc80", "b": "b"}), "path"),
+    ],
+)
+def test_what_sd_mecha_has_no_words_for_is_refused(ours, words):
+    with pytest.raises(BadInput, match=words):
+        mecha_text(ours)
+
+
+def test_paths_keep_their_quotes_and_backslashes(tmp_path):
+    sd_mecha = pytest.importorskip("sd_mecha")
+    models = {"a": 'odd "name" with \\.safetensors', "b": "# 日本語　&0.safetensors"}
+    text = mecha_text(recipe(step("weighted_sum", "a", "b", ratio=0.5), models=models))
+    node = sd_mecha.deserialize(text)
+    assert [str(model.path) for model in node.bound_args.args[:2]] == list(models.values())
+    (tmp_path / "x.mecha").write_text(text, encoding="utf-8")
+    back = read_mecha(tmp_path / "x.mecha")
+    assert [model.path for model in back.models.values()] == [tmp_path / name for name in models.values()]
+
+
+def test_the_toy_checkpoints_are_merged_alike(toy):
+    models = {name: toy / f"{name}.safetensors" for name in ("base", "vpred", "burnt")}
+    ours = recipe(
+        step("add_difference", "base", "vpred", "burnt", ratio=0.4, name="s"),
+        step("slerp", "s", "burnt", ratio=0.3),
+        models=models,
+        vae="vpred",
+    )
+    with safe_open(models["base"], framework="pt") as file:
+        keys = [key for key in file.keys() if file.get_slice(key).get_dtype() == "F16"]  # noqa: SIM118
+    assert {block_of(key) for key in keys} > set(BLOCKS)
+    assert furthest(theirs(mecha_text(ours)), our_weights(ours, keys)) <= 1

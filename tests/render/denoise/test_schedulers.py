@@ -1,0 +1,99 @@
+"""Each sampler finds a picture that the UNet knows exactly, and only in the mode that the UNet speaks."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from gridsearch.render.denoise.loop import denoise
+from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.denoise.schedulers import SCHEDULERS, noise_level, scheduler_for
+from gridsearch.render.prompt.encode import Conditioning
+from tests.helpers.settings import sampling
+
+SDXL = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+}
+KNOWN = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+TEXT = Conditioning(torch.zeros(2, 77, 80), torch.zeros(2, 48), None)
+
+
+class Oracle(nn.Module):
+    """Knows the clean latents, and says exactly what a UNet of its kind would have to say."""
+
+    device, dtype, config = torch.device("cpu"), torch.float32, SimpleNamespace(in_channels=4)
+
+    def __init__(self, scheduler, kind):
+        super().__init__()
+        self.scheduler, self.kind, self.calls = scheduler, kind, 0
+
+    def forward(self, x, timestep, **_):
+        level = noise_level(self.scheduler, self.calls)
+        self.calls += 1
+        alpha = (1 + level**2) ** -0.5
+        sigma = level * alpha
+        noise = (x - alpha * KNOWN) / sigma
+        return (noise if self.kind == "epsilon" else alpha * noise - sigma * KNOWN,)
+
+
+class Seen:
+    """Keeps what the loop believes the picture to be."""
+
+    def __init__(self):
+        self.errors = []
+
+    def see(self, call, level, x0):
+        self.errors.append((x0 - KNOWN).abs().max().item())
+
+    def kept(self, call):
+        return None
+
+
+@torch.no_grad()
+def error(settings, kind):
+    scheduler = scheduler_for(settings, SDXL)
+    seen = Seen()
+    found = denoise(Oracle(scheduler, kind), scheduler, TEXT, [3, 4], settings, 8, seen)
+    return (found - KNOWN).abs().max().item(), seen.errors
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+@pytest.mark.parametrize(
+    ("mode", "to_zero", "spacing"),
+    [
+        ("epsilon", False, "linspace"),
+        ("epsilon", False, "trailing"),
+        ("v_prediction", False, "linspace"),
+        ("v_prediction", True, "trailing"),
+    ],
+)
+def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, mode, to_zero, spacing):
+    other = {"epsilon": "v_prediction", "v_prediction": "epsilon"}[mode]
+    settings = sampling(mode, sampler, steps=20, cfg=1.0, zero_terminal_snr=to_zero, timestep_spacing=spacing)
+    found, believed = error(settings, mode)
+    assert found < 1e-3
+    # at the largest noise x0 is a small difference of large numbers
+    assert max(believed[1:]) < 1e-3
+    wrong, _ = error(settings, other)
+    assert wrong > 1e-3
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+@pytest.mark.parametrize("steps", [1, 2, 7, 60])
+def test_a_sampler_calls_the_unet_as_often_as_it_is_said_to(sampler, steps):
+    scheduler = scheduler_for(sampling("v_prediction", sampler, steps=steps), SDXL)
+    assert len(scheduler.timesteps) == SAMPLERS[sampler].calls(steps)
+
+
+def test_epsilon_is_never_rescaled_to_zero_snr_and_v_starts_at_the_last_timestep():
+    for sampler in SCHEDULERS:
+        epsilon = scheduler_for(sampling("epsilon", sampler, steps=20), SDXL)
+        assert 10 < noise_level(epsilon, 0) < 15
+        v = scheduler_for(sampling("v_prediction", sampler, timestep_spacing="trailing"), SDXL)
+        assert v.timesteps[0] == 999
+        assert noise_level(v, 0) == pytest.approx(4096, rel=1e-3)

@@ -1,0 +1,180 @@
+"""Known answers: a parabola's optimum, a hand-made window, the middle of a tie."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.optimum import interval, lowest, optimum
+from gridsearch.results.analysis.ranking import holm, tied_with
+from tests.helpers.made_up import RATIOS, results_of
+
+NOWHERE = Path("nowhere")
+
+
+def table(verdicts: dict[float, str], defects=None, prompts=("p1", "p2"), **extra) -> pd.DataFrame:
+    """Images from one verdict letter per case and ratio: o ok, b blank, g ghost, u burnt."""
+    words = {"o": "ok", "b": "blank", "g": "ghost", "u": "burnt"}
+    rows = []
+    for trial, (ratio, letters) in enumerate(verdicts.items()):
+        for i, letter in enumerate(letters):
+            defect = defects[ratio][i] if defects else float(letter != "o")
+            rows.append(
+                {"trial": trial, "ratio": ratio, "prompt_id": prompts[i % len(prompts)], "prompt": "a cat"}
+                | {"seed": i // len(prompts), "verdict": words[letter], "defect": defect} | extra
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_window_edges_and_what_ends_it():
+    verdicts = {0.3: "bb", 0.4: "gb", 0.45: "go", 0.5: "oo", 0.6: "oo", 0.7: "ou", 0.8: "uu", 0.9: "oo"}
+    window = analyse(results_of(NOWHERE, table(verdicts), ("ratio",))).best.window
+    assert (window.low.outside, window.low.inside) == (0.4, 0.45)
+    assert (window.high.inside, window.high.outside) == (0.7, 0.8)
+    assert (window.low.prompt, window.low.prompt_at) == ("p1", 0.45)
+    assert (window.high.prompt, window.high.prompt_at) == ("p2", 0.7)
+    assert window.low.verdict in {"ghost", "blank"}
+    assert window.high.verdict == "burnt"
+
+
+def test_window_up_to_the_end_of_the_sweep_has_no_outside():
+    answer = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo", 0.8: "oo"}), ("ratio",)))
+    assert answer.best.window.high.outside is None
+    assert "the sweep ends there" in answer.sentence
+
+
+def test_survivors_count_before_defect():
+    defects = {0.2: [0.0, 0.1], 0.5: [0.4, 0.4], 0.8: [0.0, 0.0]}
+    answer = analyse(results_of(NOWHERE, table({0.2: "ob", 0.5: "oo", 0.8: "ob"}, defects), ("ratio",)))
+    assert answer.parameters == {"ratio": 0.5}
+
+
+@pytest.mark.parametrize(("tied", "middle"), [((0.4, 0.5, 0.6), 0.5), ((0.3, 0.4, 0.5, 0.6, 0.9), 0.6)])
+def test_ties_go_to_the_middle_of_their_run(tied, middle):
+    verdicts = {0.1: "bb"} | dict.fromkeys(tied, "oo") | {0.95: "uu"}
+    assert analyse(results_of(NOWHERE, table(verdicts), ("ratio",))).best.ratio == middle
+
+
+def test_a_run_of_ties_ends_where_one_is_worse():
+    defects = {0.3: [0.0] * 4, 0.4: [0.5, 0.6, 0.5, 0.6], 0.5: [0.0] * 4, 0.6: [0.0] * 4, 0.7: [0.0] * 4}
+    best = analyse(results_of(NOWHERE, table(dict.fromkeys(defects, "oooo"), defects), ("ratio",))).best
+    assert best.ratio in {0.3, 0.6}
+
+
+def bowl(seed: int, prompts: int = 12, centre: float = 0.58) -> pd.DataFrame:
+    """Every prompt has its own parabola about its own optimum; their optima scatter about `centre`."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for p, own in enumerate(rng.normal(centre, 0.08, prompts)):
+        for trial, ratio in enumerate(RATIOS):
+            for seed in (1, 2):
+                defect = 8 * (ratio - own) ** 2 + abs(rng.normal(0, 0.05))
+                rows.append(
+                    {"trial": trial, "ratio": ratio, "prompt_id": f"p{p}", "prompt": "x", "seed": seed}
+                    | {"verdict": "ok", "defect": defect}
+                )
+    return pd.DataFrame(rows)
+
+
+def test_the_interval_covers_a_known_optimum():
+    found = [analyse(results_of(NOWHERE, bowl(s), ("ratio",)), resamples=300).best for s in range(20)]
+    covered = sum(best.interval.low <= 0.58 <= best.interval.high for best in found)
+    assert covered >= 17
+    assert max(best.interval.high - best.interval.low for best in found) < 0.25
+    assert all(best.interval.low <= best.ratio <= best.interval.high for best in found)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    results = results_of(NOWHERE, bowl(0), ("ratio",))
+    assert analyse(results) == analyse(results)
+
+
+def test_one_prompt_is_a_guess_and_two_ratios_are_no_curve():
+    one = analyse(results_of(NOWHERE, table({0.2: "b", 0.5: "o", 0.8: "u"}, prompts=("p1",)), ("ratio",)))
+    assert one.best.interval is None
+    assert "one prompt only: this is a guess" in one.sentence
+    two = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo"}), ("ratio",))).best
+    assert two.interval is None
+    assert two.smoothed is None
+
+
+def test_the_floor_of_a_flat_valley_has_its_optimum_in_the_middle():
+    points = np.linspace(0, 1, 501)
+    valley = np.maximum(np.abs(points - 0.6) - 0.1, 0) + 0.001 * np.sin(points * 40)
+    assert lowest(points, valley) == pytest.approx(0.6, abs=0.01)
+
+
+def test_the_interval_is_never_narrower_than_the_sweep_can_see():
+    ratios = np.array([0.0, 0.4, 0.5, 0.6, 1.0])
+    assert interval(ratios, 0.52, np.full(50, 0.52), 0.95) == pytest.approx((0.47, 0.57))
+    assert interval(ratios, 0.0, np.zeros(50), 0.95) == pytest.approx((0.0, 0.2))
+
+
+def test_no_curve_means_no_preference():
+    centre, draws = optimum(np.array(RATIOS), np.ones((3, 21)), np.ones((3, 21)), 50, 0)
+    assert (centre, len(draws)) == (0.5, 0)
+
+
+def test_holm_on_a_textbook_case():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_tied_trials_are_those_that_do_not_differ_case_by_case():
+    rng = np.random.default_rng(0)
+    base = rng.normal(1, 0.3, 16)
+    defects = pd.DataFrame({3: base, 5: base + rng.normal(0, 0.1, 16), 7: base + 0.5, 9: base})
+    assert tied_with(3, defects) == (5, 9)
+
+
+def test_each_combination_of_other_parameters_is_a_slice():
+    epsilon = table({0.1: "oo", 0.5: "oo", 0.9: "bb"}, **{"render.prediction_type": "epsilon"})
+    vpred = table({0.1: "bb", 0.5: "ob", 0.9: "ob"}, **{"render.prediction_type": "v_prediction"})
+    images = pd.concat([epsilon, vpred.assign(trial=vpred["trial"] + 3)])
+    answer = analyse(results_of(NOWHERE, images, ("ratio", "render.prediction_type")))
+    assert [found.settings["render.prediction_type"] for found in answer.slices] == [
+        "epsilon",
+        "v_prediction",
+    ]
+    assert answer.slices[0].window.high.outside == 0.9
+    assert answer.slices[1].window.low.outside == 0.1
+    assert "in epsilon mode" in answer.sentence
+
+
+def test_a_parent_is_called_by_its_name():
+    answer = analyse(results_of(NOWHERE, table({0.0: "oo", 0.5: "bb", 1.0: "bb"}), ("ratio",)))
+    assert answer.best.parent == "base"
+    assert "base itself" in answer.sentence
+
+
+def test_nothing_survives_and_nothing_finished():
+    answer = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "gg", 0.8: "uu"}), ("ratio",)))
+    assert answer.best.window is None
+    assert "No ratio keeps 50% of its images" in answer.sentence
+    waiting = results_of(NOWHERE, table({0.2: "bb"}), ("ratio",), waiting=[{"ratio": 0.5}])
+    nothing = analyse(replace(waiting, images=waiting.images.iloc[:0], trials=waiting.trials.iloc[1:]))
+    assert nothing.best is None
+    assert nothing.sentence == "Nothing to say yet: none of 2 trials is complete."
+
+
+def test_unfinished_says_how_far_it_is():
+    results = results_of(NOWHERE, table({0.2: "bb", 0.5: "oo"}), ("ratio",), waiting=[{"ratio": 0.8}])
+    assert analyse(results).sentence.startswith("So far, with 2 of 3 trials: take ratio 0.50")
+
+
+def test_undefined_numbers_do_not_spread():
+    images = table({0.2: "bb", 0.5: "oo", 0.8: "uu"}).assign(blur=math.nan)
+    images.loc[0, "defect"] = math.nan
+    best = analyse(results_of(NOWHERE, images, ("ratio",))).best
+    assert best.ratio == 0.5
+    assert math.isfinite(best.smoothed)
+
+
+def test_an_experiment_without_a_searched_number():
+    images = table({0.5: "oo"}).drop(columns="ratio")
+    answer = analyse(results_of(NOWHERE, images, ()))
+    assert answer.sentence == "Take trial 0: all 2 images are sound; no ratio was searched."

@@ -1,0 +1,78 @@
+"""What more prompts would change, and what the prompts alone would say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gridsearch.app.cli.terminal.answer import last_lines
+from gridsearch.results.analysis import interval, optimum
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.answer import Doubt, Interval
+from tests.helpers.made_up import results_of
+from tests.results.analysis.test_analyse import bowl, table
+
+NOWHERE = Path("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "needed", "said"),
+    [
+        (0.5, 4, "as narrow as asked"),
+        (0.15, 64, "about 60 more prompts would narrow the interval from 0.3 to 0.15"),
+        (None, 64, "about 60 more prompts"),
+        (0.15, 5, "about 1 more prompt would"),
+        (0.05, None, "no prompts narrow it to 0.05: the values tried are 0.1 apart"),
+    ],
+)
+def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said):
+    monkeypatch.setattr(optimum, "narrowing", lambda *_: [(1, 0.6), (4, 0.3)])
+    monkeypatch.setattr(optimum, "prompts_for", lambda *_: needed or 64)
+    images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
+    images = images.assign(at=images["ratio"])
+    doubt = interval.doubt(images, 0.95, 100, 0)
+    doubt = replace(doubt, smoothed=0.58, interval=Interval(0.4, 0.7, 0.95, 4, 100))
+    found = interval.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
+    assert found.prompts_needed == needed
+    results = results_of(NOWHERE, bowl(0, prompts=4), ("ratio",))
+    answer = analyse(results, resamples=50)
+    answer = replace(answer, slices=(replace(answer.best, doubt=found),))
+    (more,) = [line for line in last_lines(results, answer) if line.startswith("  more")]
+    assert said in more
+
+
+def test_chances_are_of_rendered_ratios_and_add_up():
+    answer = analyse(results_of(NOWHERE, bowl(0), ("ratio",)), resamples=200)
+    chances = answer.best.doubt.chances
+    assert [chance.ratio for chance in chances] == sorted(bowl(0)["ratio"].unique())
+    assert sum(chance.chance for chance in chances) == pytest.approx(1)
+
+
+def test_nothing_narrows_without_an_interval():
+    doubt = Doubt(0.5, None, "one prompt only: this is a guess")
+    assert interval.with_narrowing(doubt, bowl(0).iloc[:0], 0.1, 0.95, 100, 0) is doubt
+
+
+def test_each_prompts_own_answer_and_the_odd_one_out():
+    along = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    alone = {"p1": "bboooubb", "p2": "bboooubb", "p3": "bbooouuu", "p4": "bbbbbboo", "p5": "boooouuu"}
+    rows = [
+        table({ratio: letter}, prompts=(prompt,)).assign(trial=i)
+        for prompt, letters in alone.items()
+        for i, (ratio, letter) in enumerate(zip(along, letters, strict=True))
+    ]
+    answer = analyse(results_of(NOWHERE, pd.concat(rows), ("ratio",)), resamples=50)
+    found = {view.prompt: view for view in answer.best.disagreement.prompts}
+    assert (found["p1"].low, found["p1"].best, found["p1"].high) == (0.4, 0.5, 0.6)
+    assert (found["p4"].low, found["p4"].high, found["p4"].survives) == (0.8, 0.9, False)
+    assert [view.prompt for view in answer.best.disagreement.prompts if view.stands_out] == ["p4"]
+    assert answer.best.disagreement.high == found["p4"].best
+    lines = last_lines(results_of(NOWHERE, pd.concat(rows), ("ratio",)), answer)
+    (line,) = [line for line in lines if "alone" in line]
+    assert line.endswith("p4 does not survive there")
+
+
+def test_one_prompt_has_nothing_to_disagree_with():
+    one = table({0.2: "b", 0.5: "o", 0.8: "u"}, prompts=("p1",))
+    assert analyse(results_of(NOWHERE, one, ("ratio",))).best.disagreement is None

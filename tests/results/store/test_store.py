@@ -1,0 +1,56 @@
+"""A study is read where nothing can be written, and by one that writes at a time."""
+
+import contextlib
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+import sqlalchemy
+
+from gridsearch.base.errors import BadInput, Busy, RunFailed
+from gridsearch.report.build import build
+from gridsearch.results import store
+from gridsearch.results.store.schema import damage_is_named
+from gridsearch.results.tables import load_results
+from tests.helpers.stored import stored_run
+
+
+def test_a_folder_that_cannot_be_written_to_is_read_and_left_as_it_is(tmp_path, monkeypatch):
+    run = stored_run(tmp_path / "run")
+    usual = store.read_study(run)
+    before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    found = store.read_study(run)
+    assert found.facts == usual.facts
+    assert [trial.user_attrs for trial in found.trials] == [trial.user_attrs for trial in usual.trials]
+    assert {path.name: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_who_comes_second_is_told_who_has_the_folder(tmp_path):
+    with store.locked(tmp_path), pytest.raises(Busy, match="Another run"), store.locked(tmp_path):
+        pass
+
+
+def test_two_that_make_the_report_at_once_make_it_whole(tmp_path):
+    results = load_results(stored_run(tmp_path / "run"))
+    with ThreadPoolExecutor(4) as hands:
+        answers = [done.result() for done in [hands.submit(build, results) for _ in range(4)]]
+    assert len({answer.sentence for answer in answers}) == 1
+    assert len(pd.read_csv(results.folder / "images.csv")) == len(results.images)
+    assert not list(results.folder.glob(".*.part"))
+
+
+def test_a_study_that_another_program_holds_is_not_called_damaged(tmp_path):
+    path = tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE studies (name TEXT)")
+        other.execute("BEGIN EXCLUSIVE")
+        engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})
+        with pytest.raises(RunFailed, match="cannot be read now"), damage_is_named(tmp_path):
+            engine.connect().execute(sqlalchemy.text("SELECT name FROM studies"))
+        other.execute("COMMIT")
+        with pytest.raises(BadInput, match="damaged"), damage_is_named(tmp_path):
+            engine.connect().execute(sqlalchemy.text("SELECT number FROM studies"))
+    engine.dispose()

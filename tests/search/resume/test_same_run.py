@@ -1,0 +1,74 @@
+"""A run is resumed where nothing has changed that decides what an image is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.merge.parents import open_parents
+from gridsearch.results.store import Facts
+from gridsearch.search.resume.same_run import require_same_run
+from tests.search.test_run import settings
+
+OUT = Path("results/x")
+
+
+def facts(toy, search=None, render=None) -> Facts:
+    """What a run of the toy keeps, as far as it is compared."""
+    table = settings(toy) | ({"search": search} if search else {})
+    table["render"] = table["render"] | (render or {})
+    what = parse_experiment(table, Path(), "test")
+    models = {
+        name: {"short_hash": name, "prediction_type": p.type, "zero_terminal_snr": p.zero_terminal_snr}
+        for name, p in open_parents(what).predictions.items()
+    }
+    drawing = {"on": "cpu float32", "components": "c0", "version": 2}
+    return Facts(what.model_dump(mode="json"), models, {}, None, 5, drawing, "x.toml")
+
+
+@pytest.mark.parametrize("search", [None, {"sampler": "tpe", "trials": 5}])
+@pytest.mark.parametrize("free", [{"batch": 3}, {"trace": True}, {"compile": True}])
+def test_what_changes_no_image_may_change(toy, search, free):
+    require_same_run(facts(toy, search), facts(toy, search, free), OUT)
+
+
+def test_what_is_kept_of_images_may_change(toy):
+    now = facts(toy)
+    images = {"format": "webp", "full": 3, "most": 10**9}
+    require_same_run(now, replace(now, experiment=now.experiment | {"images": images}), OUT)
+    earlier = {key: value for key, value in now.experiment.items() if key != "images"}
+    require_same_run(replace(now, experiment=earlier), now, OUT)
+
+
+@pytest.mark.parametrize("search", [None, {"sampler": "tpe", "trials": 5}])
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rng": "gpu"}, "render.rng (cpu then, gpu now)"),
+        ({"clip_skip": 1}, "render.clip_skip (2 then, 1 now)"),
+        ({"early_abort": False}, "render.early_abort (0.4 then, 0.0 now)"),
+        ({"original_width": 512}, "render.original_width (None then, 512.0 now)"),
+    ],
+)
+def test_what_changes_images_is_named(toy, search, changed, said):
+    with pytest.raises(BadInput) as refused:
+        require_same_run(facts(toy, search), facts(toy, search, changed), OUT)
+    assert said in "\n".join(refused.value.lines)
+
+
+def test_images_of_a_version_that_drew_otherwise_are_not_mixed_with_new_ones(toy):
+    now = facts(toy)
+    before = replace(now, drawing={"on": "cpu float32", "components": "c0"})
+    with pytest.raises(BadInput) as refused:
+        require_same_run(before, now, OUT)
+    assert "changed since: how pictures are drawn (1 then, 2 now)." in "\n".join(refused.value.lines)
+
+
+def test_searched_numbers_of_a_grid_may_change_and_what_tpe_has_learnt_holds_for_its_own_range(toy):
+    grown = {"steps": [3, 4]}
+    require_same_run(facts(toy, render=grown), facts(toy, render={"steps": [3, 4, 5]}), OUT)
+    tpe = {"sampler": "tpe", "trials": 5}
+    with pytest.raises(BadInput, match="searched values"):
+        require_same_run(facts(toy, tpe, grown), facts(toy, tpe, {"steps": [3, 4, 5]}), OUT)

@@ -1,0 +1,171 @@
+"""Every sampler asks a resumed study what it would have asked an unbroken one."""
+
+import math
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from gridsearch.experiment.tables import Search
+from gridsearch.search.samplers.by_name import make_sampler, population
+from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
+
+NAMES = ("random", "tpe", "gp", "cmaes", "qmc", "nsga2")
+TRIALS = 18
+
+
+def suggested(trial):
+    return {
+        "ratio": trial.suggest_float("ratio", 0.0, 1.0, step=0.01),
+        "more.ratio": trial.suggest_float("more.ratio", -1.0, 1.0),
+        "render.steps": trial.suggest_int("render.steps", 10, 30, step=5),
+        "merged.model_b": trial.suggest_categorical("merged.model_b", ["ep1", "ep2", "ep3"]),
+    }
+
+
+def values_of(parameters, goals):
+    loss = (parameters["ratio"] - 0.6) ** 2 + (parameters["more.ratio"] - 0.2) ** 2
+    loss += 0.1 * (parameters["merged.model_b"] != "ep2")
+    return [loss, parameters["render.steps"]][:goals]
+
+
+def new_study(name, storage=None):
+    directions = ["minimize"] * len(Search(sampler=name).objectives())
+    return optuna.create_study(study_name="s", storage=storage, directions=directions)
+
+
+def tell(study, trial, parameters):
+    """Every seventh trial fails, and of those with one goal every fifth is pruned."""
+    goals = len(study.directions)
+    if trial.number % 7 == 3:
+        study.tell(trial, state=TrialState.FAIL)
+    elif trial.number % 5 == 2 and goals == 1:
+        trial.report(values_of(parameters, 1)[0] + 1, step=0)
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, values_of(parameters, goals))
+
+
+def go_on(study, name, seed, until, killed=()):
+    """Run trials as the search loop does, up to `until` of them; one that is killed is left running."""
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        left = next((trial for trial in trials if trial.state == TrialState.RUNNING), None)
+        number = left.number if left else len(trials)
+        if number == until:
+            return
+        study.sampler = make_sampler(name, seed, number, TRIALS)
+        trial = optuna.Trial(study, left._trial_id) if left else study.ask()
+        parameters = suggested(trial)
+        if number in killed:
+            return
+        tell(study, trial, parameters)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_study_asks_what_an_unbroken_one_does(name, tmp_path):
+    unbroken = new_study(name)
+    go_on(unbroken, name, 1, TRIALS)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    new_study(name, url)
+    for until, killed in ((5, (3,)), (14, (9,)), (14, (13,)), (TRIALS, ()), (TRIALS, ())):
+        storage = optuna.storages.RDBStorage(url)
+        go_on(optuna.load_study(study_name="s", storage=storage), name, 1, until, killed)
+        storage.engine.dispose()
+    broken = optuna.load_study(study_name="s", storage=url)
+    assert [t.params for t in broken.trials] == [t.params for t in unbroken.trials]
+    assert len(broken.trials) == TRIALS
+    other = new_study(name)
+    go_on(other, name, 2, 3)
+    assert [t.params for t in other.trials] != [t.params for t in unbroken.trials[:3]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_lie_on_the_steps_that_were_asked_for(name):
+    study = new_study(name)
+    go_on(study, name, 0, TRIALS)
+    for trial in study.trials:
+        assert round(trial.params["ratio"] * 100) / 100 == pytest.approx(trial.params["ratio"], abs=1e-12)
+        assert trial.params["render.steps"] in (10, 15, 20, 25, 30)
+        assert isinstance(trial.params["render.steps"], int)
+        assert -1 <= trial.params["more.ratio"] <= 1
+
+
+def test_a_generation_is_a_sixth_of_the_trials_within_reason():
+    assert [population(trials) for trials in (12, 60, 1000, None)] == [6, 10, 50, 50]
+
+
+# -- CMA-ES
+
+
+def run_cmaes(loss, dimensions, trials, seed=0, direction="minimize", **options):
+    study = optuna.create_study(direction=direction)
+    for number in range(trials):
+        study.sampler = CmaEs(seed, RandomSampler(seed=number))
+        trial = study.ask()
+        x = [trial.suggest_float(f"x{i}", -1.0, 3.0, **options) for i in range(dimensions)]
+        study.tell(trial, loss(x))
+    return study
+
+
+def sphere(x):
+    return sum((value - 0.7) ** 2 for value in x)
+
+
+@pytest.mark.parametrize(("dimensions", "trials"), [(1, 60), (4, 160)])
+def test_cmaes_finds_the_bottom_of_a_bowl(dimensions, trials):
+    assert run_cmaes(sphere, dimensions, trials).best_value < 1e-2
+
+
+def test_cmaes_climbs_where_it_is_asked_to():
+    down, up = run_cmaes(sphere, 2, 30), run_cmaes(lambda x: -sphere(x), 2, 30, direction="maximize")
+    assert [trial.params for trial in up.trials] == [trial.params for trial in down.trials]
+
+
+def test_a_search_that_has_settled_begins_anew_elsewhere():
+    """On a flat loss nothing is learnt; after its last generation the search does not stay where it is."""
+    study = run_cmaes(lambda _: 1.0, 2, 160, step=0.5)
+    assert {trial.params["x0"] for trial in study.trials[-60:]} > {0.0, 1.0, 2.0}
+
+
+def test_a_generation_is_made_of_those_that_finish_first():
+    """Three workers: a fourth trial of the first generation comes too late to be part of it."""
+    study = optuna.create_study()
+
+    def ask(number):
+        study.sampler = CmaEs(0, RandomSampler(seed=number))
+        trial = study.ask()
+        trial.suggest_float("x", 0.0, 1.0)
+        return trial
+
+    study.tell(ask(0), 0.5)  # before it no range is known
+    first = [ask(number) for number in range(1, 6)]
+    for trial in first[1:]:
+        study.tell(trial, trial.params["x"])
+    second = ask(6)
+    generations = {trial.number: trial.system_attrs.get(GENERATION) for trial in study.trials}
+    assert generations == {0: None, 1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 1}
+    before = second.params["x"]
+    study.tell(first[0], -100.0)
+    study.sampler = CmaEs(0, RandomSampler(seed=6))
+    space = study.trials[6].distributions
+    assert study.sampler.sample_relative(study, study.trials[6], space) == {"x": before}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31 - 1), st.sampled_from((1, 2, 4, 5, 10, 20, 100)))
+def test_every_value_is_one_of_the_steps(seed, steps):
+    step = 1 / steps
+    study = optuna.create_study()
+    for number in range(8):
+        study.sampler = CmaEs(seed, RandomSampler(seed=number))
+        trial = study.ask()
+        x = trial.suggest_float("x", 0.0, 1.0, step=step)
+        n = trial.suggest_int("n", 0, steps)
+        assert math.isclose(round(x / step) * step, x, abs_tol=1e-9)
+        assert 0 <= x <= 1
+        assert n in range(steps + 1)
+        study.tell(trial, (x - 0.3) ** 2 + n / steps)

@@ -1,0 +1,188 @@
+"""The plan on curves whose window is known: what is found, with how few, by how many at once."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridsearch.search.samplers.window import (
+    Seen,
+    best_of,
+    coarse_left,
+    make_axis,
+    next_ratios,
+    smoothed_best,
+    widest_gaps,
+)
+
+AXIS = make_axis(0.0, 1.0, 0.01)
+LIMIT = 200
+
+
+def curve(low, high, dial=True):
+    """Sound from low to high and nowhere else; the dial is 0 in the middle, the loss least there."""
+    middle = (low + high) / 2
+
+    def tried(ratio):
+        alive = low <= ratio <= high
+        loss = abs(ratio - middle) if alive else 1.9
+        return Seen(ratio, float(alive), math.tanh((ratio - middle) * 3) if dial else None, loss, not alive)
+
+    return tried
+
+
+def search(tried, axis=AXIS, workers=1, seed=0, seen=()):
+    """Search with so many workers, whoever is ready first at random; returns what was seen, in order."""
+    rng = np.random.default_rng(seed)
+    seen = list(seen)
+    for _ in range(LIMIT):
+        at_work = [i for i, one in enumerate(seen) if one.running]
+        plan = next_ratios(seen, axis)
+        if plan and len(at_work) < workers:
+            seen.append(Seen(plan[0], running=True))
+        elif at_work:
+            done = rng.choice(at_work)
+            seen[done] = tried(seen[done].ratio)
+        else:
+            return seen
+    raise AssertionError("no end")
+
+
+def edges(seen):
+    """(outside, inside, inside, outside) of the run of survivors around the best."""
+    known = sorted((one for one in seen if one.survived is not None), key=lambda one: one.ratio)
+    first = last = known.index(best_of(known))
+    while first > 0 and known[first - 1].survived >= 0.5:
+        first -= 1
+    while last < len(known) - 1 and known[last + 1].survived >= 0.5:
+        last += 1
+    return tuple(known[i].ratio for i in (first - 1, first, last, last + 1))
+
+
+def test_the_first_look_is_both_ends_and_then_from_the_middle_outwards():
+    assert next_ratios([], AXIS) == [0.0, 1.0, 0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9]
+
+
+def test_a_coarse_step_is_looked_at_whole_and_then_it_is_done():
+    axis = make_axis(0.2, 1.0, 0.25)
+    seen = search(curve(0.4, 0.5), axis)
+    assert sorted(one.ratio for one in seen) == [0.2, 0.45, 0.7, 0.95]
+
+
+def test_without_a_step_the_resolution_is_a_hundredth_of_the_range():
+    axis = make_axis(0.0, 0.5, None)
+    assert (len(axis.values), axis.values[1]) == (101, 0.005)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.floats(0.02, 0.6),
+    place=st.floats(0.0, 1.0),
+    workers=st.integers(1, 8),
+    seed=st.integers(0, 99),
+)
+def test_both_edges_are_found_to_the_step_whoever_searches(width, place, workers, seed):
+    low = 0.02 + place * (0.96 - width)
+    seen = search(curve(low, low + width), workers=workers, seed=seed)
+    outside, inside, last, beyond = edges(seen)
+    assert outside < low <= inside <= last <= low + width < beyond
+    assert inside - outside == pytest.approx(0.01)
+    assert beyond - last == pytest.approx(0.01)
+    ratios = [one.ratio for one in seen]
+    assert len(set(ratios)) == len(ratios)
+    assert len(ratios) <= 32 + 2 * workers
+    # and the middle of the window is known as closely as it is worth
+    gap = max(0.01, width / 8) + 1e-9
+    assert min(abs(one.ratio - (low + width / 2)) for one in seen) <= gap
+
+
+def test_no_worker_waits_while_an_edge_is_open():
+    seen = [curve(0.42, 0.47)(ratio) for ratio in coarse_left([], AXIS)]
+    seen += [Seen(ratio, running=True) for ratio in next_ratios(seen, AXIS)[:1]]
+    for _ in range(7):
+        plan = next_ratios(seen, AXIS)
+        assert plan
+        seen.append(Seen(plan[0], running=True))
+    assert all(0.4 < one.ratio < 0.5 for one in seen[11:])
+
+
+def test_a_narrow_window_between_coarse_ratios_is_found_along_the_dial():
+    seen = search(curve(0.334, 0.346))
+    assert best_of(seen).ratio == 0.34
+    assert len(seen) <= 18
+
+
+def test_with_a_noisy_dial_each_turn_is_followed():
+    truth = curve(0.734, 0.746)
+    wrong = {0.2: 0.5, 0.3: -0.4}
+
+    def tried(ratio):
+        one = truth(ratio)
+        return replace(one, dial=wrong.get(ratio, one.dial))
+
+    assert best_of(search(tried)).ratio == 0.74
+
+
+def test_a_window_at_the_end_of_the_range_has_one_edge():
+    seen = search(curve(-0.1, 0.057))
+    alive = [one.ratio for one in seen if one.survived]
+    assert (min(alive), max(alive)) == (0.0, 0.05)
+    assert 0.06 in [one.ratio for one in seen]
+
+
+@pytest.mark.parametrize("dial", [-1.0, 1.0, math.nan, None])
+def test_where_nothing_survives_it_ends_soon(dial):
+    seen = search(lambda ratio: Seen(ratio, 0.0, dial, 1.8 + 0.1 * abs(ratio - 0.33), True))
+    assert 0.33 in [one.ratio for one in seen]
+    assert len(seen) < 25
+
+
+def test_a_second_window_has_its_edges_found_too():
+    left, right = curve(0.18, 0.33), curve(0.68, 0.84)
+
+    def tried(ratio):
+        one = right(ratio)
+        return one if one.survived else replace(left(ratio), survived=0.9 * left(ratio).survived)
+
+    ratios = {one.ratio for one in search(tried)}
+    assert {0.67, 0.68, 0.84, 0.85} <= ratios  # the better one
+    assert {0.17, 0.18, 0.33, 0.34} <= ratios
+
+
+def test_what_failed_is_gone_around():
+    broken = {0.3, 0.35, 0.5}
+    truth = curve(0.27, 0.56)
+    seen = search(lambda ratio: Seen(ratio) if ratio in broken else truth(ratio))
+    assert edges(seen) == pytest.approx((0.26, 0.27, 0.56, 0.57))
+    assert len({one.ratio for one in seen}) == len(seen)
+
+
+def test_ratios_of_an_earlier_run_serve_where_they_lie():
+    truth = curve(0.425, 0.585)
+    earlier = [truth(ratio) for ratio in (0.0, 0.2013, 0.3988, 0.4251, 0.5, 0.6012, 1.0)]
+    seen = search(truth, seen=earlier)
+    outside, inside, last, beyond = edges(seen)
+    assert (outside, inside) == (0.42, 0.4251)
+    assert (last, beyond) == pytest.approx((0.58, 0.59))
+    assert not {0.2, 0.4, 0.6} & {one.ratio for one in seen}  # a neighbour has been looked at
+
+
+def test_one_that_was_stopped_early_is_never_the_best():
+    seen = [Seen(0.4, 1.0, 0.0, 0.1, partial=True), Seen(0.5, 0.9, 0.0, 0.3)]
+    assert best_of(seen).ratio == 0.5
+
+
+def test_the_smooth_best_is_not_a_lucky_ratio():
+    rng = np.random.default_rng(0)
+    ratios = np.linspace(0.3, 0.6, 16)
+    losses = 10 * (ratios - 0.42) ** 2 + rng.normal(0, 0.005, 16)
+    losses[12] -= 0.15
+    run = [Seen(ratio, 1.0, 0.0, loss) for ratio, loss in zip(ratios, losses, strict=True)]
+    assert smoothed_best(run, 0.3) == pytest.approx(0.42, abs=0.03)
+
+
+def test_after_the_end_the_widest_gap_is_next():
+    assert widest_gaps([Seen(0.0), Seen(0.6), Seen(1.0)], AXIS)[:2] == [0.3, 0.8]

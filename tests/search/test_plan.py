@@ -1,0 +1,82 @@
+"""The plan: what the run will do, and whether there is room for it."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+
+import gridsearch.search.plan
+from gridsearch.base.errors import BadInput
+from gridsearch.base.machine import Hands
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.render.cost import unet_call
+from gridsearch.search.plan import make_plan
+
+
+@pytest.fixture
+def demo(toy):
+    return load_experiment(toy.parent / "toy.toml")
+
+
+def test_the_demo_is_counted_right(demo, tmp_path):
+    plan = make_plan(demo, tmp_path / "not" / "there")
+    assert (plan.trials, plan.cases, plan.references, plan.images) == (21, 32, 32, 21 * 32 + 32 + 32)
+    # One live copy in float32: twice the bytes of the half-precision file, less its header.
+    assert plan.memory.host == pytest.approx(2 * plan.parents.first.bytes, rel=0.03)
+    assert plan.seconds == plan.fewest_seconds > 0
+    assert any("predict different things" in warning for warning in plan.warnings)
+
+
+def test_what_checks_the_answer_is_counted_too(demo, tmp_path):
+    """Of eight prompts `window` holds two back: four seeds each, on which three leaders are drawn."""
+    search = demo.search.model_copy(update={"sampler": "window"})
+    plan = make_plan(demo.model_copy(update={"search": search}), tmp_path)
+    assert (plan.cases, plan.held_out, plan.references) == (24, 8, 32)
+    assert plan.checks == 3 * 8 + 24
+    assert plan.images == plan.trials * 24 + 32 + plan.checks
+    assert plan.fewest < plan.trials
+    assert 0 < plan.fewest_seconds < plan.seconds
+
+
+def test_workers_take_memory_each_and_are_faster_where_each_has_a_gpu(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(gridsearch.search.plan, "seconds_per_image", lambda *_: 1.0)
+    alone, three, apart = (
+        make_plan(demo, tmp_path, hands=hands) for hands in (Hands(1, ()), Hands(3, ()), Hands(3, ("0", "1")))
+    )
+    assert three.memory.host == 3 * alone.memory.host
+    assert (three.seconds, apart.seconds) == (alone.seconds, alone.seconds / 2)
+
+
+def test_a_timed_plan_rests_on_an_image_that_was_drawn(demo, tmp_path):
+    read = []
+
+    class Told:
+        def reading(self, name, total):
+            read.append(name)
+            return lambda _: None
+
+    plan = make_plan(demo, tmp_path / "x", timed=True, listener=Told())
+    assert read == ["base", "burnt"]
+    assert plan.seconds_from.startswith("one image drawn now")
+    assert 0 < plan.seconds / plan.images < 60
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_sampler_that_does_not_suit_and_weights_that_cancel_are_refused(demo, tmp_path):
+    search = demo.search.model_copy(update={"sampler": "nsga2", "trials": 5})
+    with pytest.raises(BadInput, match="cannot search this"):
+        make_plan(demo.model_copy(update={"search": search}), tmp_path)
+
+
+def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(1000, 1000, 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(BadInput, match="disk is too small: 736 images"):
+        make_plan(demo, tmp_path)
+
+
+def test_arithmetic_grows_with_the_area(toy):
+    """Convolutions grow with the pixels, attention faster, the text's keys and values not at all."""
+    (small, modules), (large, _) = (unet_call(toy / "config", side, side) for side in (64, 128))
+    assert 3.5 * small < large < 4.5 * small
+    assert modules > 100

@@ -1,0 +1,61 @@
+"""Who leads, whether the best is known closely enough, and whether there is time for another trial."""
+
+import time
+
+import pytest
+
+from gridsearch.results import store
+from gridsearch.search.loop import Budget, search
+from gridsearch.search.stop import leaders, narrow_enough
+from tests.search.racing.test_rungs import ORDER, Painter, experiment, facts_of, searched
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("enough")
+    searched(folder, experiment(sampler="window", trials=None, racing=False), Painter())
+    return folder
+
+
+def test_the_best_leads_then_what_is_tied_then_the_next_by_rank(finished):
+    with store.open_study(finished) as study:
+        found = leaders(study, finished, 4)
+        assert len(found) == 4
+        ratios = [study.trials[number].params["ratio"] for number in found]
+        assert ratios[0] == pytest.approx(0.5)
+        assert sorted(ratios[1:3]) == pytest.approx([0.45, 0.55])
+        assert leaders(study, finished, 1) == found[:1]
+
+
+def test_it_is_enough_once_the_interval_is_as_narrow_as_asked(finished):
+    with store.open_study(finished) as study:
+        assert narrow_enough(study, finished, None) is None
+        assert narrow_enough(study, finished, 1e-6) is None
+        assert narrow_enough(study, finished, 0.9).endswith("0.9 was asked for")
+
+
+def test_a_search_ends_where_it_is_enough_and_says_why(tmp_path):
+    what = experiment(sampler="window", trials=None)
+    store.write_study(tmp_path, facts_of(what))
+    with store.open_study(tmp_path) as study:
+        asked = iter([None, None, "it is known"])
+        assert search(study, what, ORDER, Budget(), Painter(), lambda _: None, lambda: next(asked))
+    stored = store.read_study(tmp_path)
+    assert stored.done == "it is known"
+    assert len(stored.trials) == 3
+    assert store.remaining(stored.facts, stored.trials, stored.done) == 0
+
+
+def test_no_trial_starts_that_would_not_finish(tmp_path):
+    what = experiment(racing=False)
+    store.write_study(tmp_path, facts_of(what))
+    with store.open_study(tmp_path) as study:
+        now = time.time()
+        # before the first trial, what the references took says how long it will be
+        assert not Budget(deadline=now + 50, first=60).allows(study)
+        assert Budget(deadline=now + 80, first=60).allows(study)
+        assert not search(study, what, ORDER, Budget(trials=2), Painter(), lambda _: None)
+        # each of them took three rungs of a second
+        assert not Budget(deadline=now + 2, first=0).allows(study)
+        assert Budget(deadline=now + 60, first=999).allows(study)
+        assert not Budget(trials=2).allows(study)

@@ -1,0 +1,49 @@
+"""What the tests of workers share: an experiment, and what comes of it where nothing goes wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results.store import artifacts
+from gridsearch.results.store.location import VARIABLE
+from gridsearch.search.loop import Budget
+from gridsearch.search.run import run
+from tests.search.test_run import Quiet
+from tests.search.workers.night import write_experiment
+from tests.search.workers.secrets import HUSH
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch) -> None:
+    """The program leaves the address of its storage to those that it starts."""
+    monkeypatch.setenv(VARIABLE, "")
+
+
+@pytest.fixture(scope="session")
+def file(toy, tmp_path_factory) -> Path:
+    return write_experiment(toy, tmp_path_factory.mktemp("experiment"))
+
+
+@pytest.fixture(scope="session")
+def whole(file, tmp_path_factory) -> Path:
+    """The folder of an unbroken run in one process."""
+    out = tmp_path_factory.mktemp("whole") / "night"
+    run(load_experiment(file), file, out, Budget(), Quiet())
+    return out
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch) -> Iterator[str]:
+    import boto3
+
+    keys = {"ACCESS_KEY_ID": "AKIAEXAMPLE", "SECRET_ACCESS_KEY": HUSH, "DEFAULT_REGION": "us-east-1"}
+    for key, value in (keys | {"ENDPOINT_URL": s3}).items():
+        monkeypatch.setenv(f"AWS_{key}", value)
+    monkeypatch.setattr(artifacts, "TRIES", 1)
+    made = boto3.resource("s3").Bucket("night")
+    made.create()
+    yield "s3://night/images"
+    made.objects.all().delete()
+    made.delete()

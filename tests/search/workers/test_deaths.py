@@ -1,0 +1,137 @@
+"""Workers that die, that cannot begin, and that were only asleep."""
+
+import hashlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+from PIL import Image
+
+from gridsearch.app.cli.crew import Crew, crew_of
+from gridsearch.base.errors import RunFailed
+from gridsearch.base.machine import Hands
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results import store
+from gridsearch.results.shared import queue
+from gridsearch.results.store.location import VARIABLE, Place, settle
+from gridsearch.search.loop import Budget
+from gridsearch.search.workers.leader import lead
+from tests.helpers import program
+from tests.helpers.plugin_package import install
+from tests.search.test_run import Quiet
+from tests.search.workers.night import assert_same_run, drawn, wait_for, write_experiment
+
+# A scorer that takes its process with it, at images of the digests that stand beside it.
+POISON = """
+import hashlib, os, pathlib, signal
+
+def poison(rgb, case):
+    digest = hashlib.sha256(rgb.tobytes()).hexdigest()
+    if digest in pathlib.Path(__file__).with_name("poison").read_text():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+"""
+
+
+@pytest.fixture
+def poisoned(toy, tmp_path, monkeypatch):
+    """The experiment with a scorer that no worker survives at some images."""
+    install(tmp_path, "night_scorers", POISON, {"poison": "poison"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(images: list[Path]) -> Path:
+        digests = [hashlib.sha256(np.asarray(Image.open(path)).tobytes()).hexdigest() for path in images]
+        (tmp_path / "poison").write_text("\n".join(digests))
+        score = {"references": ["base"], "scorer": [{"name": "poison"}]}
+        return write_experiment(toy, tmp_path, score=score)
+
+    return write
+
+
+@pytest.mark.night
+def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_are_drawn(poisoned, whole, tmp_path):
+    file = poisoned([*(whole / "images").glob("t0002_*")])
+    done = program.gridsearch("run", file, "--out", tmp_path / "out", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("was killed by signal 9; another takes its place.") == 2
+    trials = store.read_study(tmp_path / "out").trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2 + ["FAIL"] + ["COMPLETE"] * 6
+    assert trials[2].user_attrs[store.REASON] == "Its worker died 2 times while drawing it."
+    assert trials[2].values is None
+
+
+@pytest.mark.night
+def test_three_trials_in_a_row_that_kill_their_workers_stop_the_run(poisoned, whole, tmp_path):
+    file = poisoned([*(whole / "images").iterdir()])
+    done = program.gridsearch("run", file, "--out", tmp_path / "out", "--workers", 2, "--retries", 0)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 3 trials in a row failed.\n  why: Its worker died 1 time while")
+    states = [trial.state.name for trial in store.read_study(tmp_path / "out").trials]
+    assert states.count("FAIL") in (3, 4)  # the second worker may have died meanwhile
+    assert set(states) <= {"FAIL", "WAITING", "RUNNING"}  # what it held when the run stopped
+
+
+def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words(file, tmp_path):
+    """As on a machine that lacks a model."""
+    there = tmp_path / "there.toml"
+    there.write_text(file.read_text().replace("burnt.safetensors", "gone.safetensors"))
+    notes = []
+    with pytest.raises(RunFailed) as stopped:
+        led(file, tmp_path / "out", crew_of(Hands(1, ()), there, tmp_path / "out", Quiet()), notes)
+    assert "gone.safetensors" in str(stopped.value.where)
+    assert stopped.value.what in notes[-1]
+    assert notes[-1].startswith("Worker 1 is given up: error: ")
+
+
+@pytest.mark.night
+def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, database, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setenv(VARIABLE, database)
+    out.mkdir()
+    settle(out, Place(database, "small"))
+    crew = crew_of(Hands(2, ()), file, out, Quiet())
+    with ThreadPoolExecutor(1) as thread:
+        slept = thread.submit(asleep, crew, out)
+        led(file, out, crew, [], pace=0.5)
+        trial, sleeper = slept.result()
+    assert_same_run(out, whole)
+    assert queue.lease_of(store.read_study(out).trials[trial]).worker != sleeper
+    assert "is another worker's now" in (out / "logs" / "worker-1.log").read_text()
+
+
+def led(file: Path, out: Path, crew: Crew, notes: list[str], pace: float = queue.USUAL_PACE) -> None:
+    listener = Quiet()
+    crew.note = notes.append
+    lead(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
+
+
+def asleep(crew: Crew, out: Path) -> tuple[int, str]:
+    """The first worker is stopped while it draws a trial, until another has that; the trial, and its name."""
+    wait_for(lambda: drawn(out) >= 1)
+    hand, held = crew.hands[0], []
+
+    def caught() -> bool:
+        hand.process.send_signal(signal.SIGSTOP)
+        held[:] = [number for number, worker in holders(out).items() if worker == hand.name]
+        if not held:
+            hand.process.send_signal(signal.SIGCONT)
+        return bool(held)
+
+    try:
+        wait_for(caught)
+        wait_for(lambda: holders(out).get(held[0], hand.name) != hand.name)
+    finally:
+        hand.process.send_signal(signal.SIGCONT)
+    return held[0], hand.name
+
+
+def holders(out: Path) -> dict[int, str]:
+    """Who draws which trial now."""
+    with store.open_study(out) as study:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    leases = {trial.number: queue.lease_of(trial) for trial in running}
+    return {number: lease.worker for number, lease in leases.items() if lease}

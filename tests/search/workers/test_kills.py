@@ -1,0 +1,56 @@
+"""Workers and the run that leads them, killed at random moments: nothing is lost, doubled, or half there."""
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results.store.location import VARIABLE
+from gridsearch.search.loop import Budget
+from gridsearch.search.run import run as run_here
+from tests.search.test_run import Quiet
+from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
+
+KILLS = 50
+TRIALS, IMAGES = 201, 4  # so many of each
+LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
+
+
+@pytest.mark.night
+def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, monkeypatch):
+    """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
+    prompts = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
+    file = write_experiment(toy, tmp_path, step=1 / (TRIALS - 1), prompt=prompts)
+    whole, out, luck = tmp_path / "whole", tmp_path / "out", random.Random(8)
+    run_here(load_experiment(file), file, whole, Budget(), Quiet())
+
+    monkeypatch.setenv(VARIABLE, database)
+    command = ["run", file, "--out", out, "--workers", 4, "--retries", 1000]
+    run = begun(*command)
+    for number, images in enumerate(sorted(luck.sample(range(IMAGES * TRIALS - LAST), KILLS))):
+        wait(run, out, images)
+        time.sleep(luck.uniform(0, 1))
+        if number % 10 != 1:
+            luck.choice(workers_of(run)).kill()
+        else:
+            run.kill()
+            run.communicate()
+            run = begun(*command)
+    ended(run)
+    assert_same_run(out, whole)
+
+
+def wait(run: subprocess.Popen, out: Path, images: int) -> None:
+    """Until so many images of trials are there, and a worker that could be killed."""
+    while drawn(out) < images or not workers_of(run):
+        assert run.poll() is None, run.stdout.read()
+        time.sleep(0.02)
+
+
+def workers_of(run: subprocess.Popen) -> list[psutil.Process]:
+    family = [one for one in psutil.Process(run.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in family if "worker" in one.cmdline()]

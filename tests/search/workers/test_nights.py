@@ -1,0 +1,86 @@
+"""A night on a database that several processes share: it goes and comes back, and its password is nowhere."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+
+from gridsearch.results.store.location import VARIABLE
+from tests.helpers import program
+from tests.search.workers.night import assert_same_run, away, begun, ended
+from tests.search.workers.secrets import in_bucket, in_database, in_files, in_text
+
+
+def test_a_database_that_goes_and_comes_back_costs_nothing_and_no_secret_is_told(
+    file, whole, database, postgres, bucket, tmp_path
+):
+    out, third = tmp_path / "out", tmp_path / "third"
+    given = ["--storage", database, "--artifacts", bucket]
+    with commands_seen() as commands, away(postgres, out, 2.0):
+        done = program.gridsearch("--debug", "run", file, "--out", out, "--workers", 2, *given)
+    assert done.returncode == 0, done.stderr
+    assert "The database is back" in done.stdout + (out / "logs" / "worker-1.log").read_text()
+    assert_same_run(out, whole)
+
+    third.mkdir()
+    (third / "storage.json").write_bytes((out / "storage.json").read_bytes())
+    report = program.gridsearch("report", third)
+    assert report.returncode == 0, report.stderr
+    assert_same_run(third, whole)
+
+    assert any("worker" in command for command in commands)
+    assert not in_text("\n".join([*commands, done.stdout, done.stderr, report.stdout, report.stderr]))
+    assert not in_files(tmp_path, Path(os.environ["XDG_CACHE_HOME"]))
+    assert not in_database(postgres, database)
+    assert not in_bucket(boto3.resource("s3").Bucket("night"))
+
+
+@pytest.mark.night
+def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(
+    file, whole, database, postgres, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(VARIABLE, database)
+    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2)
+    with away(postgres, tmp_path / "out", 30.0):
+        said = ended(run)
+    assert "The database is back after" in said
+    assert_same_run(tmp_path / "out", whole)
+
+
+@pytest.mark.night
+def test_a_night_on_mysql_that_goes_and_comes_back_is_an_unbroken_one(
+    file, whole, mysql_database, mariadb, tmp_path
+):
+    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2, url=mysql_database)
+    with away(mariadb, tmp_path / "out", 2.0):
+        said = ended(run)
+    assert "The database is back after" in said + (tmp_path / "out" / "logs" / "worker-1.log").read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, mysql_database)
+        assert_same_run(tmp_path / "out", whole)
+
+
+@contextlib.contextmanager
+def commands_seen() -> Iterator[set[str]]:
+    """The command lines of what this process begins, directly or not, as any user of the machine may see."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    seen.add(" ".join(process.cmdline()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
