@@ -1,4 +1,4 @@
-"""Write docs/code.md: the rooms, folders and modules of gridsearch, each with the first line of its docstring."""
+"""Write docs/code.md: the rooms, folders and modules of gridsearch, each with its docstring's first line."""
 
 import ast
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "gridsearch"
 INTRODUCTION = """# The code
 
-Ten rooms, from the ground up: a room imports only from rooms above it in this list, and a test holds it to that.
-`merge`, `render` and `score` do not import one another; `search/trial` joins them. `report` never imports torch. Only
-`app` prints or exits. [How to add](extend.md) a metric, a merge method, a sampler, a column, a figure or a model family.
+Ten rooms, from the ground up: a room imports only from rooms above it in this list, and a test holds it to
+that. `merge`, `render` and `score` do not import one another; `search/trial` joins them. `report` never
+imports torch. Only `app` prints or exits. [How to add](extend.md) a metric, a merge method, a sampler, a
+column, a figure or a model family.
 
 This page is made from the modules' docstrings by `make docs-map`.
 """

@@ -4,7 +4,6 @@ import contextlib
 import io
 import re
 import runpy
-import runpy
 import shlex
 import subprocess
 import sys
