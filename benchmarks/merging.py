@@ -26,12 +26,12 @@ from benchmarks.quiet import Quiet
 from benchmarks.random_sdxl import in_a_folder
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.components import component_folder
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.outline import merged_keys, own_keys
-from gridsearch.merge.engine.sources import DTYPES, greatest_values, open_source
+from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_values
 from gridsearch.merge.engine.staging import Held
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.fixed import Fixed
@@ -57,7 +57,7 @@ def trial_merges(folder: Path) -> float:
     """Seconds of a two-model merge over live weights of the whole checkpoint."""
     checkpoint = open_checkpoint(folder / "a.safetensors")
     keys = merged_keys(own_keys(checkpoint))
-    files = {name: open_source(folder / f"{name}.safetensors") for name in "ab"}
+    files = {name: FileSource(open_checkpoint(folder / f"{name}.safetensors")) for name in "ab"}
     began = time.perf_counter()
     known = {name: greatest_values(file, keys) for name, file in files.items()}
     print(f"reading both files through, once a run: {time.perf_counter() - began:.1f} s")
@@ -185,10 +185,11 @@ def todays_tools(folder: Path) -> float:
         loaded = seconds(
             StableDiffusionXLPipeline.from_single_file,
             str(output),
-            config=str(component_folder()),
+            config=str(SDXL_CONFIGS),
             local_files_only=True,
             add_watermarker=False,
             torch_dtype=torch.float16,
+            **load_tokenizers(SDXL_CONFIGS),
         )
     print(f"diffusers loading it: {loaded:.0f} s, {size(max(peak) - peak[0])} of anonymous memory more")
     output.unlink()

@@ -20,7 +20,7 @@ from torch import Tensor
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.layout import CLIP_G, CLIP_L
-from gridsearch.checkpoint.sdxl.skeleton import file_shapes
+from gridsearch.checkpoint.sdxl.shapes import file_shapes
 from gridsearch.merge.export.safetensors import safetensors_head, write_safetensors
 
 POSITION_IDS = CLIP_L + "embeddings.position_ids"

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gridsearch.render.denoise.guidance import calls_of
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import Sampling, calls_of
 
 MOST = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
 SPARED = 0.85  # of the free memory of a GPU is planned with: what is freed comes back in pieces

@@ -14,7 +14,7 @@ from gridsearch.checkpoint.sdxl.adapter_names import PARTS, Place, spellings, sp
 from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_floats
 from gridsearch.merge.adapters.deltas import BIAS_KINDS, KINDS, Kind
 from gridsearch.merge.adapters.scale import peft_config, scale_of
-from gridsearch.merge.engine.sources import FileSource, open_source
+from gridsearch.merge.engine.sources import FileSource
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
     checkpoint = open_checkpoint(path)
     found, unused = _by_module(checkpoint, spellings(places))
     require_adapter(checkpoint, found)
-    source = open_source(path)
+    source = FileSource(checkpoint)
     config = peft_config(checkpoint.metadata, path)
     deltas: dict[str, list[Delta]] = {}
     for module, keys in found.items():

@@ -96,7 +96,7 @@ def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):
-                greatest_value(source.tensor(key), source.path, key)  # says whose fault it is
+                greatest_value(source.tensor(key), source.header.path, key)  # says whose fault it is
         require_finite(merged, key)
     return merged
 

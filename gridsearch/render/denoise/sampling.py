@@ -55,6 +55,16 @@ class Sampling:
 GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
 
 
+def is_guided(sampling: Sampling) -> bool:
+    """Whether the negative prompt is asked at all: at a guidance of 1 it has no weight."""
+    return sampling.cfg > 1
+
+
+def calls_of(sampling: Sampling) -> int:
+    """How many latents the UNet is given for each image in a step."""
+    return 1 + is_guided(sampling) + (sampling.pag_scale > 0)
+
+
 class Mode(Protocol):
     """A prediction type: what a model's output means, and what its noise schedule is by default.
 

@@ -10,7 +10,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.layout import CLIP_G, Place
-from gridsearch.checkpoint.sdxl.skeleton import file_shapes, places
+from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.skeleton import places
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.tiny_components import write_configs
 

@@ -218,7 +218,7 @@ def test_a_merge_is_said_in_one_line():
 def test_the_twenty_blocks_of_the_real_layout():
     from gridsearch.checkpoint.sdxl.blocks import block_of
     from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-    from gridsearch.checkpoint.sdxl.skeleton import file_shapes
+    from gridsearch.checkpoint.sdxl.shapes import file_shapes
 
     found = {}
     for key in file_shapes(SDXL_CONFIGS):

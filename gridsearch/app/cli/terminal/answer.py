@@ -1,13 +1,17 @@
 """The last screen of a run."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridsearch.app.cli.terminal.text import escape, out, say
 from gridsearch.base.words import parameter_text, shorten, value_text
-from gridsearch.results.analysis.answer import Answer, Disagreement, Slice
-from gridsearch.results.results import Results
+
+if TYPE_CHECKING:  # scipy and pandas take seconds, which a plan is spared
+    from gridsearch.results.analysis.answer import Answer, Disagreement, Slice
+    from gridsearch.results.results import Results
 
 
 def show_answer(results: Any, answer: Any) -> None:
