@@ -1,16 +1,14 @@
 """Who is told what happens in a run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gridsearch.base.errors import GridsearchError
 from gridsearch.render.cases import Case
 from gridsearch.score.score import Score
+from gridsearch.search.checks import Check
+from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
-
-if TYPE_CHECKING:  # they import this
-    from gridsearch.search.checks import Check
-    from gridsearch.search.loop import Told
 
 
 class Reference(Protocol):
@@ -47,12 +45,12 @@ class Listener(Protocol):
     def step(self, step: int, steps: int) -> None:
         """So many steps of the batch that is under way are done."""
 
-    def reference(self, drawn: "Reference") -> None: ...
+    def reference(self, drawn: Reference) -> None: ...
 
     def image(self, case: Case, score: Score) -> None: ...
 
-    def trial(self, told: "Told") -> None: ...
+    def trial(self, told: Told) -> None: ...
 
     def check(
-        self, check: "Check", parameters: Mapping[str, Any], outcome: Outcome | GridsearchError
+        self, check: Check, parameters: Mapping[str, Any], outcome: Outcome | GridsearchError
     ) -> None: ...

@@ -133,7 +133,7 @@ def _stamp(found: os.stat_result) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-def require_some_luck(ended: Sequence[FrozenTrial]) -> None:
+def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
     """Stop a run whose last trials all failed of the same kind.
 
     Args:

@@ -15,6 +15,14 @@ LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and nois
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some images of a trial, saved and scored: their rows, and the seconds that each part of them took."""
+
+    rows: list[dict]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a trial found: a row per image, and how long each part took in seconds.
 
