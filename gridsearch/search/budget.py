@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
@@ -50,11 +49,6 @@ class Budget:
         durations = [seconds for trial in whole if (seconds := sum(store.seconds_of(trial).values()))]
         durations = durations[-RECENT_TRIALS:]
         return sum(durations) / len(durations) if durations else self.first
-
-
-def may_start(study: optuna.Study, budget: Budget) -> bool:
-    """Whether there is time for as many images as a trial of this study has."""
-    return budget.has_time(study.get_trials(deepcopy=False))
 
 
 def deadline(hours: float | None, until: str | None) -> float | None:

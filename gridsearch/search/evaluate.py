@@ -83,13 +83,16 @@ def render_cases(
     """
     frozen = trial._cached_frozen_trial  # up to date: nobody else writes to it
     rows, seconds, batches = store.images_of(frozen), store.seconds_of(frozen), store.rungs_of(frozen)
-    if frozen.user_attrs.get(store.WHOLE):
-        racing = None  # it was complete once and has only grown
+    was_complete = frozen.user_attrs.get(store.WHOLE)  # and has grown since: it is not pruned any more
 
-    stopped = None
-    if racing is not None and rows:
+    def reason_to_stop() -> str | None:
+        if racing is None or was_complete or not 0 < len(rows) < len(order):
+            return None
+        return racing.reason(study, trial._cached_frozen_trial)
+
+    if racing is not None:
         report_missing(trial, order, rows)
-        stopped = _reason_to_stop(study, trial, racing, rows, order)
+    stopped = reason_to_stop()
     if stopped is not None or len(rows) == len(order):
         return Outcome(rows, seconds, len(order)), stopped
 
@@ -101,16 +104,9 @@ def render_cases(
             rows += batch.rows
             for part, value in batch.seconds.items():
                 seconds[part] = seconds.get(part, 0.0) + value
-            if racing is not None and (stopped := _reason_to_stop(study, trial, racing, rows, order)):
+            if stopped := reason_to_stop():
                 break
     return Outcome(rows, seconds, len(order)), stopped
-
-
-def _reason_to_stop(
-    study: optuna.Study, trial: optuna.Trial, racing: Racing, rows: Sequence, order: Sequence[str]
-) -> str | None:
-    """Why a trial is pruned now; None after its last image, or where it may still win."""
-    return racing.reason(study, trial._cached_frozen_trial) if len(rows) < len(order) else None
 
 
 def _tell(

@@ -11,7 +11,7 @@ from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.listener import Listener
-from gridsearch.search.prepare import notes_on, prepare
+from gridsearch.search.prepare import prepare, tell_notes
 from gridsearch.search.workers.crew import Crew, InProcess
 from gridsearch.search.workers.leader import lead
 from gridsearch.search.workers.worker import Worker, load, work_once, worker_of
@@ -26,8 +26,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     """
     earlier = store.read_study(out) if store.has_study(out) else None
     prepared = prepare(experiment, file, out, listener, earlier)
-    for note in notes_on(prepared):
-        listener.note(note)
+    tell_notes(prepared, listener)
     setup = load(prepared, out, listener)
 
     def crew(study: optuna.Study) -> Crew:

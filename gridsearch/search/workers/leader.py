@@ -26,7 +26,7 @@ from gridsearch.search.disk.cleanup import sweep
 from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
-from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
+from gridsearch.search.prepare import Prepared, prepare, study_of, tell_notes
 from gridsearch.search.racing.reports import id_of
 from gridsearch.search.stop import narrow_enough
 from gridsearch.search.trial.failures import named, stop_after_failures
@@ -63,8 +63,7 @@ def lead_workers(
     """
     earlier = store.read_study(out) if store.has_study(out) else None
     prepared = prepare(experiment, file, out, listener, earlier)
-    for note in notes_on(prepared):
-        listener.note(note)
+    tell_notes(prepared, listener)
     lead(prepared, out, budget, listener, lambda _: crew, retries, shared=True, pace=pace)
 
 

@@ -23,7 +23,7 @@ from gridsearch.search.checks import REPEAT, check_of, evaluate_check, orders
 from gridsearch.search.disk.estimate import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial
 from gridsearch.search.listener import Listener
-from gridsearch.search.prepare import Prepared, notes_on, prepare
+from gridsearch.search.prepare import Prepared, prepare, tell_notes
 from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
 from gridsearch.search.trial.fingerprints import parent_fingerprint
 from gridsearch.search.trial.outcome import Batch
@@ -93,7 +93,19 @@ def worker_of(
     """
     facts, artifacts = prepared.facts, open_artifacts(address) if address else None
     files = prepared.files
-    return Worker(name, study, setup, facts.order, facts.held_out, listener, files, stamps(files), artifacts)
+    return Worker(
+        name,
+        study,
+        store.references_of(study),
+        store.checks_of(study),
+        setup,
+        facts.order,
+        facts.held_out,
+        listener,
+        files,
+        stamps(files),
+        artifacts,
+    )
 
 
 # -- a process of its own
@@ -118,8 +130,7 @@ def work(
     """
     _wait_for_study(out, patience)
     prepared = prepare(experiment, file, out, listener, store.read_study(out))
-    for note in notes_on(prepared):
-        listener.note(note)
+    tell_notes(prepared, listener)
     setup = load(prepared, out, listener)
     with named(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
         if store.load_facts(study).order != prepared.facts.order:
