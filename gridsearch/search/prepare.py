@@ -28,7 +28,7 @@ from gridsearch.search.racing.order import drawing_order, held_out_notes, held_o
 from gridsearch.search.resume.grow import grown, has_grown, order_of
 from gridsearch.search.resume.same_run import require_same_run
 from gridsearch.search.samplers.space import planned_trials, require_suits
-from gridsearch.search.trial.settings import DRAWING, provenance, usual_notes
+from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, opened
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
@@ -139,7 +139,7 @@ def _facts(
             "on": str(place),
             "components": folder_digest(component_folder(render.config, render.vocabulary)),
             "settings": provenance(experiment, parents),
-            "version": DRAWING,
+            "version": RENDERING_VERSION,
         },
         file=str(file),
         order=[case.id for case in order],

@@ -27,7 +27,7 @@ from gridsearch.search.prepare import Prepared, prepare, tell_notes
 from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
 from gridsearch.search.trial.fingerprints import parent_fingerprint
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.setup import Setup, draw_parent, load_setup, with_references
+from gridsearch.search.trial.setup import Setup, load_setup, render_parent, with_references
 from gridsearch.search.trial.standard import failure_notes
 from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
@@ -230,7 +230,7 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
             said, setup = trial.user_attrs, worker.setup
             if CASES in said:
                 cases = [case for case in setup.cases if case.id in said[CASES]]
-                rows = list(draw_parent(setup, said[MODEL], cases, worker.listener.reference))
+                rows = list(render_parent(setup, said[MODEL], cases, worker.listener.reference))
                 _secure(worker, pieces, trial, rows)
                 store.record_rung(trial, 0, rows, {})
             else:
