@@ -49,7 +49,7 @@ class Crew:
     hands: dict[int, Hand] = field(default_factory=dict)
     last_words: list[str] = field(default_factory=list)
     begun: bool = False
-    live: bool = False
+    here: bool = False
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -11,11 +11,11 @@ class Crew(Protocol):
 
     Attributes:
         size: how many there are.
-        live: whether they tell the run's listener of each image themselves.
+        here: whether it is the leader's own process, which tells the listener of each image itself.
     """
 
     size: int
-    live: bool
+    here: bool
 
     def look(self, heard: Collection[str]) -> list[str]:
         """Return the names of the workers that died since the last look; others take their places.
@@ -44,7 +44,7 @@ class InProcess:
 
     work: Callable[[], bool]
     size: int = 1
-    live: bool = True
+    here: bool = True
 
     def look(self, heard: Collection[str]) -> list[str]:
         return []

@@ -38,7 +38,13 @@ from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take
 from gridsearch.search.workers.leases import Leases
 from gridsearch.search.workers.look import Leader, looks
 from gridsearch.search.workers.progress import Progress, RenderedElsewhere
-from gridsearch.search.workers.references import enqueue_pieces, fingerprints_of, missing_pieces, rows_of
+from gridsearch.search.workers.references import (
+    PIECE,
+    enqueue_pieces,
+    fingerprints_of,
+    missing_pieces,
+    rows_of,
+)
 
 
 def lead_workers(
@@ -128,7 +134,9 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     known = earlier.references or []
     gather(leader.out, known)
     known = [row for row in known if (leader.out / row["file"]).is_file()]
-    pieces = list(missing_pieces(known, experiment.reference_models(), [*leader.cases.values()]))
+    cases = [*leader.cases.values()]
+    size = len(cases) if leader.crew.here else PIECE
+    pieces = list(missing_pieces(known, experiment.reference_models(), cases, size))
 
     trials = study.get_trials(deepcopy=False)
     ended = sum(trial.state in store.ENDED for trial in trials)
@@ -187,7 +195,7 @@ def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTria
     failed = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.FAIL}
     for trials in looks(leader, study):
         for row in rows_of(trials):
-            if row["file"] not in seen and not leader.crew.live:
+            if row["file"] not in seen and not leader.crew.here:
                 leader.listener.reference(RenderedElsewhere(leader.cases[id_of(row)], row["seconds"]))
             seen.add(row["file"])
         for trial in trials:

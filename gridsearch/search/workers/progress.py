@@ -52,14 +52,14 @@ class Progress:
     def tell(self, trials: Sequence[FrozenTrial]) -> None:
         """Tell the listener of new images and of trials that have ended."""
         fresh = [trial for trial in trials if trial.number not in self._over]
-        if not self.leader.crew.live:
+        if not self.leader.crew.here:
             self._tell_images(fresh)
         over = [trial for trial in fresh if trial.state.is_finished()]
         for trial in sorted(over, key=lambda trial: trial.datetime_complete):
             self._over.add(trial.number)
             self.ended.append(trial)
             self.on_end(trial, result_of(trial, self.images(trial)))
-        if not self.leader.crew.live:
+        if not self.leader.crew.here:
             self._tell_running([trial for trial in fresh if trial.state == TrialState.RUNNING])
 
     def _tell_images(self, trials: Sequence[FrozenTrial]) -> None:
