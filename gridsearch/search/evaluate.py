@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
-
-from gridsearch.experiment.experiment import Experiment
-from gridsearch.search.disk.estimate import most_bytes, picture_bytes
-from gridsearch.search.disk.quota import ended, keep_room
+from gridsearch.search.disk.estimate import picture_bytes
 from gridsearch.search.listener import Listener
 from gridsearch.search.racing.rungs import Evaluate, OnRung
 from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
@@ -70,19 +66,3 @@ def note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) 
         if name not in noted:
             noted.add(name)
             listener.note(text)
-
-
-def make_room(study: optuna.Study, out: Path, experiment: Experiment, times: int = 1) -> None:
-    """Keep the folder within what the experiment allows it, before images are drawn.
-
-    Args:
-        times: how often all cases are drawn before the next call.
-
-    Raises:
-        RunFailed: there is no room for them.
-    """
-    settings = experiment.images
-    if settings.full is None and settings.most is None:
-        return
-    coming = most_bytes(experiment.render, experiment.prompt) * times
-    keep_room(out, ended(study.get_trials(deepcopy=False)), settings, coming)

@@ -15,7 +15,7 @@ from gridsearch.results import store
 from gridsearch.results.store.artifacts import rows_of
 from gridsearch.search.checks import REPEAT, alarming, orders, queue_checks, run_checks
 from gridsearch.search.disk.cleanup import sweep
-from gridsearch.search.evaluate import Easel, easel, evaluation, forget, make_room, note_failures
+from gridsearch.search.evaluate import Easel, easel, evaluation, forget, note_failures
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
@@ -81,7 +81,6 @@ def _run_study(
 
     on = easel(setup, listener, prepared.files)
     if missing:
-        make_room(study, setup.out, experiment, len(experiment.reference_models()))
         known = draw_references(setup, known, listener.reference)
         note_failures(known, on.noted, listener)
     on = replace(on, setup=with_references(setup, known))
@@ -98,7 +97,6 @@ def _run_study(
     def ready() -> None:
         if not held.still():
             raise MustStop("Another machine has taken over this folder.", where=setup.out, fix=TAKEN)
-        make_room(study, setup.out, experiment)
 
     told = alarming(study, facts.experiment, listener.trial, listener.note)
     if search(study, experiment, facts.order, budget, evaluate, told, enough, ready):
@@ -113,7 +111,6 @@ def _check(study: optuna.Study, facts: store.Facts, on: Easel, budget: Budget) -
     queue_checks(study, checks, on.setup.out, on.setup.experiment, order)
 
     def evaluate(role: str) -> Evaluate:
-        make_room(study, on.setup.out, on.setup.experiment)
         if role == REPEAT:
             forget(on.setup)
         return evaluation(role, "checks/c", order[role], on)

@@ -25,7 +25,7 @@ from gridsearch.results.store.artifacts import gather
 from gridsearch.results.store.artifacts import rows_of as rows_of_all
 from gridsearch.search.checks import alarming, check_of, orders, queue_checks
 from gridsearch.search.disk.cleanup import sweep
-from gridsearch.search.evaluate import make_room, note_failures
+from gridsearch.search.evaluate import note_failures
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, Told, end_as, enqueue_missing, parameters_of, why_done
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
@@ -230,7 +230,6 @@ def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pie
         [row for row in known if row["model"] in models], [*lead.cases], lead.prepared.standard
     )
     if pieces or alone:
-        make_room(lead.study, lead.out, lead.experiment, len(models))
         study = store.references_of(lead.study)
         enqueue_pieces(study, pieces, alone)
         queue.draw_from(lead.study, study)
@@ -321,10 +320,6 @@ def _filled(lead: Lead, trials: list[FrozenTrial], budget: Budget, proposing: bo
         queue.let_pause(study, pause)
         lead.pause = pause
     if below != lead.released:
-        begun = sum(
-            t.state == TrialState.RUNNING or t.number < below for t in trials if t.state in store.UNFINISHED
-        )
-        make_room(study, lead.out, lead.experiment, begun)
         queue.release(study, below)
         lead.released = below
     return most is None or most > 0
@@ -368,8 +363,6 @@ def _check(lead: Lead, facts: store.Facts, budget: Budget) -> None:
     queue.draw_from(lead.study, checks)
     order = orders(facts.held_out, [*lead.cases.values()], facts.order)
     queue_checks(lead.study, checks, lead.out, lead.experiment, order)
-    waiting = sum(not trial.state.is_finished() for trial in checks.get_trials(deepcopy=False))
-    make_room(lead.study, lead.out, lead.experiment, waiting)
 
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:
         lead.listener.check(*check_of(trial), found)
