@@ -2,7 +2,7 @@
 
 Of trials with strengths a and b (natural logarithms), the first is preferred with a probability in proportion
 to exp(a), the second to exp(b), and they are equal in proportion to exp(t + (a + b) / 2). The three are a
-multinomial logit, so the likelihood is concave in strengths and t together, and Newton's method finds its top
+multinomial logit, so the likelihood is concave in strengths and t together, and has one top
 (R. R. Davidson, On extending the Bradley-Terry model to accommodate ties, JASA 65, 1970).
 
 A trial that wins all its pairs has no finite estimate, and twenty pairs of five trials make that common. So
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import root
+from scipy.special import softmax
 from scipy.stats import binomtest, norm
 
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
-STEPS = 100
-TINY = 1e-9  # of a strength, and of a step: no difference
+TINY = 1e-9  # of a strength: no difference
 ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
 ANSWERS = ("first", "second", "equal")
 
@@ -189,24 +190,24 @@ def fit(
     """
     ties = bool((answers == 2).any())
     options = _options(first, second, count)[:, : 3 if ties else 2, : count + ties]
+    chosen = options[np.arange(len(answers)), answers].sum(axis=0)
     # the readiness to say "equal" has the same prior, so that it is finite where nothing else was said
     precision = np.full(count + ties, prior**-2)
-    at, step = np.zeros(count + ties), np.inf
-    for _ in range(STEPS):
-        gradient, information = _slope(options, answers, at, precision)
-        move = np.linalg.pinv(information, hermitian=True) @ gradient
-        step = float(np.abs(move).max())
-        if step < TINY:
-            break
-        while _height(options, answers, at + move, precision) < _height(options, answers, at, precision):
-            move /= 2  # too far: the top is nearer
-            if np.abs(move).max() < TINY:
-                break
-        at = at + move
-    _, information = _slope(options, answers, at, precision)
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        """Return the gradient of the posterior density's logarithm, with the sign turned."""
+        return np.einsum("po,pok->k", softmax(options @ at, axis=1), options) - chosen + precision * at
+
+    def information(at: np.ndarray) -> np.ndarray:
+        shares = softmax(options @ at, axis=1)
+        expected = np.einsum("po,pok->pk", shares, options)
+        second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
+        return second_moment - expected.T @ expected + np.diag(precision)
+
+    top = root(slope, np.zeros(count + ties), jac=information, tol=1e-12).x
     centred = np.eye(count) - 1 / count
-    covariance = centred @ np.linalg.pinv(information, hermitian=True)[:count, :count] @ centred
-    return centred @ at[:count], covariance
+    covariance = centred @ np.linalg.pinv(information(top), hermitian=True)[:count, :count] @ centred
+    return centred @ top[:count], covariance
 
 
 def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
@@ -218,25 +219,6 @@ def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
     options[:, 2] = (options[:, 0] + options[:, 1]) / 2
     options[:, 2, count] = 1
     return options
-
-
-def _height(options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray) -> float:
-    """The logarithm of the posterior density, but for a constant."""
-    logits = options @ at
-    chosen = logits[np.arange(len(answers)), answers]
-    return float((chosen - np.logaddexp.reduce(logits, axis=1)).sum() - (precision * at**2).sum() / 2)
-
-
-def _slope(
-    options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Its gradient, and its curvature with the sign turned, the information."""
-    logits = options @ at
-    shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-    expected = np.einsum("po,pok->pk", shares, options)
-    gradient = (options[np.arange(len(answers)), answers] - expected).sum(axis=0) - precision * at
-    second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
-    return gradient, second_moment - expected.T @ expected + np.diag(precision)
 
 
 def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
