@@ -1,4 +1,4 @@
-"""What a person preferred, blind, as strengths: Bradley and Terry's model (1952) with Davidson's ties (1970).
+"""Strengths of trials from a person's blind choices: Bradley and Terry (1952) with Davidson's ties (1970).
 
 Of trials with strengths a and b (natural logarithms), the first is preferred with a probability in proportion
 to exp(a), the second to exp(b), and they are equal in proportion to exp(t + (a + b) / 2). The three are a
@@ -22,14 +22,14 @@ from scipy.stats import binomtest, norm
 
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
-TINY = 1e-9  # of a strength: no difference
+SAME_STRENGTH = 1e-9  # of a strength: no difference
 ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
 ANSWERS = ("first", "second", "equal")
 
 
 @dataclass(frozen=True)
 class Preference:
-    """How one trial did.
+    """A trial's results in blind pairs.
 
     Attributes:
         strength: natural logarithm, 0 is the mean of the trials that were judged; log(2) above another is
@@ -56,7 +56,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Human:
-    """What a person said of blind pairs.
+    """A person's verdict on blind pairs.
 
     Attributes:
         pairs: how many were judged.
@@ -88,7 +88,7 @@ class Human:
 def human_verdict(
     judgements: pd.DataFrame, best: int, tied: Collection[int], level: float = 0.95
 ) -> Human | None:
-    """What the judgements say of the leaders; None where there are none.
+    """Return the verdict of a person's judgements; None where there are none.
 
     The metrics cannot tell the leaders apart, so the person's preference decides among them, if it has seen
     the one that the metrics recommend. Of other trials it is only told.
@@ -121,15 +121,15 @@ def human_verdict(
 
 
 def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
-    """The leader to take, strongest first in `leaders`; else why there is none."""
+    """Return the leader to take and a note on the choice; `leaders` are strongest first."""
     own = next((found for found in leaders if found.trial == best), None)
     if own is None:
         return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
     if len(leaders) < 2:
         return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
-    if leaders[0].strength - own.strength > TINY:
+    if leaders[0].strength - own.strength > SAME_STRENGTH:
         return leaders[0].trial, ""
-    if any(abs(found.strength - own.strength) <= TINY for found in leaders if found is not own):
+    if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
         return None, "You like another one as much as the metrics' choice, so that stays."
     return best, ""
 
@@ -151,7 +151,7 @@ def _side_note(left: int, decided: int) -> str:
 def preferences(
     judgements: pd.DataFrame, level: float = 0.95, prior: float = PRIOR, seed: int = 0
 ) -> tuple[Preference, ...]:
-    """Each judged trial's strength, its interval and its chance to be the best; strongest first.
+    """Return each judged trial's strength, its interval and its chance to be the best; strongest first.
 
     Args:
         prior: the deviation of the strengths' normal prior; infinite for none.
@@ -182,7 +182,7 @@ def preferences(
 def fit(
     first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int, prior: float = PRIOR
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
+    """Return the strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
 
     Args:
         first, second: numbers of the two trials of each pair, below `count`.
@@ -211,7 +211,7 @@ def fit(
 
 
 def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """What each of three answers adds up of (strengths, t): (pairs, 3, `count` + 1)."""
+    """Return the logit of each of three answers as a sum over (strengths, t): (pairs, 3, `count` + 1)."""
     options = np.zeros((len(first), 3, count + 1))
     rows = np.arange(len(first))
     options[rows, 0, first] = 1
@@ -222,7 +222,7 @@ def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
 
 
 def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
-    """How often each is the strongest, in draws from the normal distribution about the estimate."""
+    """Return how often each is the strongest in draws from the normal distribution about the estimate."""
     if len(strengths) == 2:  # known without drawing
         deviation = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
         first = float(norm.cdf((strengths[0] - strengths[1]) / deviation))
@@ -232,7 +232,7 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
 
 
 def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
-    """(`count`, 3): each trial's wins, losses and ties."""
+    """Return each trial's wins, losses and ties: (`count`, 3)."""
     counts = np.zeros((count, 3), dtype=int)
     for i, j, answer in zip(first, second, answers, strict=True):
         counts[i, answer] += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-DRAWN = ("images", "references", "checks", "traces")  # the folders that this program alone writes
+PICTURE_FOLDERS = ("images", "references", "checks", "traces")  # the folders that this program alone writes
 WRITTEN = (".png", ".webp", ".json", ".part")
 
 
@@ -18,7 +18,7 @@ def sweep(folder: Path, rows: Iterable[Mapping]) -> list[str]:
     """
     named = set(_files(rows))
     gone = []
-    for kind in DRAWN:
+    for kind in PICTURE_FOLDERS:
         place = folder / kind
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             name = f"{kind}/{path.name}"

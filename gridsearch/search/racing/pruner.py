@@ -22,7 +22,7 @@ from gridsearch.results.analysis.wilcoxon import signed_rank_p
 from gridsearch.score.loss import SURVIVES
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
-FIRST = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
+FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
 ROUNDING = 1e-12
 
 
@@ -34,11 +34,11 @@ def looks(cases: int) -> range:
 def levels(cases: int) -> dict[int, float]:
     """What each look may add to the chance of being wrong; `WRONG` in all, or less."""
     at = looks(cases)
-    return {drawn: (WRONG - FIRST) / (len(at) - 1) if drawn > LOOK else FIRST for drawn in at}
+    return {drawn: (WRONG - FIRST_LOOK) / (len(at) - 1) if drawn > LOOK else FIRST_LOOK for drawn in at}
 
 
 @cache
-def hopeless(cases: int) -> Mapping[int, int]:
+def stopping_counts(cases: int) -> Mapping[int, int]:
     """At each look, so many sound images or fewer stop the trial; -1 where nothing does.
 
     The most that keep the chance that a trial is stopped by then, of which half of the images are sound,
@@ -70,7 +70,7 @@ class Racing(BasePruner):
     """Stops a trial that would not survive, or that is clearly worse than the best on the same images.
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
-    so few are sound (`hopeless`; none of the first six). Clearly worse: the Wilcoxon signed-rank test on
+    so few are sound (`stopping_counts`; none of the first six). Clearly worse: the Wilcoxon signed-rank test on
     paired images, at that look's level.
 
     Args:
@@ -82,7 +82,7 @@ class Racing(BasePruner):
     def __init__(self, cases: int, edges: bool = False) -> None:
         self._cases = cases
         self._edges = edges
-        self._hopeless = hopeless(cases)
+        self._hopeless = stopping_counts(cases)
         self._levels = levels(cases)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:

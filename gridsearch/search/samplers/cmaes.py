@@ -25,7 +25,7 @@ GENERATION = "cmaes:generation"  # of a trial: when it was asked for
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SPREAD = 1 / 6  # at first, around the middle of a range that is 1 wide; a quarter wastes the first trials
 
-Told = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
+Evaluated = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CmaEs(BaseSampler):
         """Nothing to do: what is drawn follows from the trial's number, whichever process draws it."""
 
 
-def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDistribution]) -> list[Told]:
+def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDistribution]) -> list[Evaluated]:
     """The finished trials that were asked of CMA-ES, in the order in which they finished; least is best."""
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     trials = [
@@ -89,7 +89,7 @@ def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDist
     ]
 
 
-def replayed(seed: int, dimensions: int, trials: Sequence[Told]) -> tuple[CMA, int]:
+def replayed(seed: int, dimensions: int, trials: Sequence[Evaluated]) -> tuple[CMA, int]:
     """The optimiser after all generations that are complete, and the number of the one that is not.
 
     Workers may ask for a few trials more of a generation than it takes: those that finish first count. Where

@@ -15,7 +15,7 @@ from gridsearch.experiment.values import Range, WholeRange, choices_of
 from gridsearch.results.store import tidy
 from gridsearch.search.samplers.by_name import population
 from gridsearch.search.samplers.window import make_axis, window_trials
-from gridsearch.search.samplers.window_sampler import MOST_SLICES
+from gridsearch.search.samplers.window_sampler import MOST_CURVES
 
 
 def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
@@ -150,11 +150,11 @@ def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
             f"it searches {main} along a curve for each value of {endless[0]}, which has no step",
             f'Give {endless[0]} a step or a list of values, or use the sampler "tpe".',
         )
-    if (count := slices(experiment)) > MOST_SLICES:
+    if (count := slices(experiment)) > MOST_CURVES:
         raise _unsuited(
             "window",
             f"it would search {main} along {count:,} curves, one for each combination of {_listed(others)}",
-            f'{MOST_SLICES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
+            f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
         )
 
 

@@ -59,7 +59,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Axis:
+class RatioAxis:
     """The ratios that may be tried, ascending."""
 
     values: tuple[float, ...]
@@ -72,16 +72,16 @@ class Axis:
         return [value for value in between if all(abs(value - other) > near for other in taken)]
 
 
-def make_axis(low: float, high: float, step: float | None) -> Axis:
+def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
     """Multiples of `step` from `low`; without a step, a hundred of them to `high`."""
     if high <= low:
-        return Axis((low,), 1.0)
+        return RatioAxis((low,), 1.0)
     step = step or WITHOUT_STEP * (high - low)
     count = int((high - low) / step + 1e-6)
-    return Axis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
+    return RatioAxis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
 
 
-def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
+def next_ratios(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     """The ratios worth trying now, the most useful first; empty where nothing useful is left.
 
     With several workers each takes the first that is left: to whatever runs now, the list holds what can be
@@ -90,12 +90,12 @@ def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(dict.fromkeys(_stages(tuple(seen), axis)))
 
 
-def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
+def next_ratio(seen: Iterable[Seen], axis: RatioAxis) -> float | None:
     """The first of `next_ratios`, at less cost; None where nothing useful is left."""
     return next(_stages(tuple(seen), axis), None)
 
 
-def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
+def turn_left(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     """What halves the gap in which the dial turns; empty where it does not, or where that gap is one step.
 
     A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
@@ -105,19 +105,19 @@ def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(_next_in(*turns[0], seen, axis)) if turns else []
 
 
-def best_of(seen: Iterable[Seen]) -> Seen | None:
+def best_seen(seen: Iterable[Seen]) -> Seen | None:
     """The most survivors and then the least loss; one that was stopped early only where there is no other."""
     known = [one for one in seen if _is_known(one)]
     return min(known, key=lambda one: (one.partial, -one.survived, one.loss), default=None)
 
 
-def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
+def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     """What is left of the axis, the middle of its widest gap first."""
     taken = [one.ratio for one in seen]
     return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
+def _stages(seen: tuple[Seen, ...], axis: RatioAxis) -> Iterator[float]:
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = _known(seen)
@@ -134,7 +134,7 @@ def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
     yield from _refine(known, best, taken, axis)
 
 
-def coarse_left(taken: Sequence[float], axis: Axis) -> list[float]:
+def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
     """Of the first look, what is left: both ends, then from the middle outwards."""
     count = len(axis.values)
     every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
@@ -165,11 +165,11 @@ def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
 
 
 def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
-    best = best_of(run)
+    best = best_seen(run)
     return best.partial, -best.survived, best.loss
 
 
-def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iterator[float]:
+def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Points between, the middle of the widest gap that is left first; what is taken parts gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
     gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
@@ -184,7 +184,7 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iter
                 heappush(gaps, (round(a - b, 9), a, b))
 
 
-def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
+def _next_in(low: float, high: float, seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     """What to try in a gap between two known ratios: its middle; while that runs, the quarters, and so on.
 
     What failed there has no values and parts the gap like what runs.
@@ -196,14 +196,14 @@ def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Itera
 
 
 def _search(
-    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
+    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: RatioAxis
 ) -> Iterator[float]:
     """Where the dial turns; where it says nothing, to both sides of the least loss."""
     turns = _turns(known)
     for low, high in turns:
         yield from _halved(low, high, taken, axis)
     if known and not turns:
-        at = known.index(best_of(known))
+        at = known.index(best_seen(known))
         yield from _edges(known, (at, at + 1), seen, axis)
 
 
@@ -214,7 +214,9 @@ def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
     return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
-def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
+def _edges(
+    known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: RatioAxis
+) -> Iterator[float]:
     """The gaps on both sides of a run, the wider one first."""
     first, end = run
     gaps = []
@@ -229,7 +231,7 @@ def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], ax
 
 
 def _refine(
-    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: Axis
+    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: RatioAxis
 ) -> Iterator[float]:
     """The gaps inside a run that are wide for their distance from the best, the widest for it first."""
     first, end = run
@@ -279,7 +281,7 @@ SCATTER = 1.2
 
 
 @cache
-def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
+def window_trials(axis: RatioAxis, curves: int) -> tuple[int, int]:
     """About the fewest and the most trials that a search along so many curves takes.
 
     Each curve has its first look; of the fewest, one alone is followed to its edges, of the most all are.
@@ -290,7 +292,7 @@ def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
     return curves * look + max(min(each) - look, 0), curves * most
 
 
-def _trials(axis: Axis, place: float, width: float) -> int:
+def _trials(axis: RatioAxis, place: float, width: float) -> int:
     """How many it takes to find a window there, did nothing vary from prompt to prompt."""
     low, span = axis.values[0], axis.values[-1] - axis.values[0]
     seen: list[Seen] = []

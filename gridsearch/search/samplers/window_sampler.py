@@ -22,9 +22,9 @@ from gridsearch.results import store
 from gridsearch.score.loss import SURVIVES
 from gridsearch.search.samplers.window import (
     RIVAL,
-    Axis,
+    RatioAxis,
     Seen,
-    best_of,
+    best_seen,
     coarse_left,
     make_axis,
     next_ratios,
@@ -32,7 +32,7 @@ from gridsearch.search.samplers.window import (
     widest_gaps,
 )
 
-MOST_SLICES = 100  # each has at least a coarse look of its own
+MOST_CURVES = 100  # each has at least a coarse look of its own
 
 
 def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
@@ -90,7 +90,7 @@ class WindowSampler(BaseSampler):
         """Before the space is known: the main parameter by its plan, whatever the others are."""
         if param_name == self._main:
             return self._pick(study, trial, {param_name: param_distribution})[param_name]
-        choices = values_of(param_name, param_distribution)
+        choices = curve_values(param_name, param_distribution)
         return choices[(self._seed + trial.number) % len(choices)]
 
     def done(self, study: Study) -> bool:
@@ -123,14 +123,14 @@ class WindowSampler(BaseSampler):
         return dict(key) | {self._main: _as_asked(space[self._main], ratio)}
 
     def _slices(self, space: Mapping[str, BaseDistribution]) -> list[tuple[tuple[str, Any], ...]]:
-        others = {name: values_of(name, one) for name, one in sorted(space.items()) if name != self._main}
+        others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self._main}
         count = math.prod(map(len, others.values()))
-        if count > MOST_SLICES:
+        if count > MOST_CURVES:
             raise BadInput(
                 f"The window sampler would search {count} curves.",
                 where="[search] sampler",
                 why=f"Each combination of {', '.join(others)} has its own.",
-                fix=f'Search at most {MOST_SLICES} combinations, or use the sampler "tpe".',
+                fix=f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".',
             )
         slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
         order = np.random.default_rng(self._seed).permutation(len(slices))
@@ -182,7 +182,7 @@ class WindowSampler(BaseSampler):
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
     """The slices that do about as well as the best, the best first; all of them where none survives yet."""
-    best = {key: best_of(seen) for key, seen in slices.items()}
+    best = {key: best_seen(seen) for key, seen in slices.items()}
     kept = {key: one.survived if one else 0.0 for key, one in best.items()}
     most = max(kept.values())
     least = most - RIVAL if most >= SURVIVES else 0.0
@@ -199,7 +199,7 @@ def _parameters(trial: FrozenTrial) -> dict[str, Any]:
     return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
-def _axis(distribution: BaseDistribution) -> Axis:
+def _axis(distribution: BaseDistribution) -> RatioAxis:
     if not isinstance(distribution, (FloatDistribution, IntDistribution)):
         raise BadInput("A window is searched along a number.", fix="Give it as { low, high, step }.")
     return make_axis(distribution.low, distribution.high, distribution.step)
@@ -209,7 +209,7 @@ def _as_asked(distribution: BaseDistribution, ratio: float) -> float | int:
     return round(ratio) if isinstance(distribution, IntDistribution) else ratio
 
 
-def values_of(name: str, distribution: BaseDistribution) -> list[Any]:
+def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
     """All values of a parameter of which there are several curves.
 
     Raises:
