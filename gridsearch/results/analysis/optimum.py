@@ -56,11 +56,12 @@ def make_smoother(ratios: Array, images: Array) -> Smoother:
     """
     points = np.linspace(ratios[0], ratios[-1], GRID)
     length = LENGTH * (ratios[-1] - ratios[0])
-    covariance = _rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
-    return Smoother(points, cho_solve(cho_factor(covariance), _rbf(ratios, points, length)).T)
+    covariance = rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
+    return Smoother(points, cho_solve(cho_factor(covariance), rbf(ratios, points, length)).T)
 
 
-def _rbf(a: Array, b: Array, length: float) -> Array:
+def rbf(a: Array, b: Array, length: float) -> Array:
+    """Return the covariances of a Gaussian process with radial basis functions at `a` and at `b`."""
     return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
 
 

@@ -1,4 +1,4 @@
-"""What no row names: pictures that were drawn and never came to count, and halves that a kill left."""
+"""Removal of files that no row names: pictures that never came to count, and halves that a kill left."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -9,7 +9,7 @@ WRITTEN = (".png", ".webp", ".json", ".part")
 
 
 def sweep(folder: Path, rows: Iterable[Mapping]) -> list[str]:
-    """Remove the files of a results folder that no row names; returns their names in it.
+    """Remove the files of a results folder that no row names, and return their names in it.
 
     Called when everything is drawn. Files of other kinds are somebody else's, and stay.
 

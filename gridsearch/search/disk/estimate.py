@@ -31,7 +31,7 @@ SMALL = 512  # px, the longer side of a picture that is its own thumbnail
 
 @dataclass(frozen=True)
 class Disk:
-    """About what a run takes of the disk when it is done, in bytes.
+    """The disk space that a run will take, in bytes, about.
 
     Attributes:
         free: on the disk now.
