@@ -31,8 +31,8 @@ from benchmarks.workers.asleep import Crew, using
 from benchmarks.workers.counting import counting
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
-from gridsearch.search.loop import Budget
-from gridsearch.search.workers.leader import lead
+from gridsearch.search.budget import Budget
+from gridsearch.search.workers.leader import lead_workers
 from tests.helpers.postgres import Postgres, binaries_here
 from tests.helpers.server import serving
 
@@ -132,7 +132,7 @@ def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed
     with _database(server, name) as url, using(url):
         store.settle(out, store.Place(url, name)) if url else out.mkdir()
         crew, counted = Crew(file, out, url, size), counting()
-        lead(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
+        lead_workers(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
         transactions = counted.transactions
         ended = [trial for trial in store.read_study(out).trials if trial.state in store.ENDED]
     of_workers, processor = map(sum, zip(*crew.said, strict=True))

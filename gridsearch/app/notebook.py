@@ -31,7 +31,7 @@ from gridsearch.results.results import Results
 from gridsearch.results.store import has_study
 from gridsearch.results.store.paths import within
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import deadline
+from gridsearch.search.budget import deadline
 
 if TYPE_CHECKING:
     from gridsearch.search.run import Listener
@@ -108,7 +108,7 @@ def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Exp
 def _run(
     experiment: Experiment, file: Path, out: Path, trials: int | None, end: float | None, listener: Any
 ) -> None:
-    from gridsearch.search.loop import Budget
+    from gridsearch.search.budget import Budget
     from gridsearch.search.run import run as run_experiment
 
     try:

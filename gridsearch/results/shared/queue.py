@@ -179,9 +179,9 @@ def let_pause(study: optuna.Study, seconds: float) -> None:
     _say(study, **{_PAUSE: seconds})
 
 
-def draw_from(study: optuna.Study, source: optuna.Study) -> None:
-    """Have workers of a study draw the trials of this one: itself, or one beside it."""
-    _say(study, **{_SOURCE: source.study_name})
+def draw_from(study: optuna.Study, source: optuna.Study | None) -> None:
+    """Have the workers of a study take trials from this one: itself, or one beside it; None for no trials."""
+    _say(study, **{_SOURCE: source and source.study_name})
 
 
 def _say(study: optuna.Study, **facts: Any) -> None:

@@ -9,8 +9,8 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import cases_of
 from gridsearch.results import store
 from gridsearch.search.checks import HELD_OUT, ROLE
-from gridsearch.search.loop import parameters_of
-from gridsearch.search.racing.rungs import LAST_STEP
+from gridsearch.search.parameters import parameters_of
+from gridsearch.search.racing.reports import LAST_STEP
 
 
 def order_of(facts: store.Facts) -> list[str]:

@@ -18,7 +18,7 @@ from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
-from gridsearch.search.racing.rungs import LAST_STEP, NEVER_BEST, losses_by_step
+from gridsearch.search.racing.reports import LAST_STEP, NEVER_BEST, losses_by_step
 from gridsearch.search.resume.grow import order_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import judged_references, standard_of

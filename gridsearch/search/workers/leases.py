@@ -1,4 +1,7 @@
-"""Who holds which trial, and who is dead: known by what is not said any more, and by one clock."""
+"""The leases on running trials: which worker holds each, and which workers have fallen silent.
+
+Only the leader's own clock counts.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -17,7 +20,7 @@ _DEATHS = "deaths"  # of a trial: how often its worker died since its last image
 
 @dataclass
 class Heard:
-    """The last that was said of a trial, and when; `alive` is whether it was said while we listened."""
+    """The last lease seen on a trial, and when; `alive` is whether it changed while this process looked."""
 
     lease: queue.Lease | None
     since: float
@@ -25,8 +28,8 @@ class Heard:
 
 
 @dataclass
-class Watch:
-    """The running trials of a study, and who is heard of.
+class Leases:
+    """The running trials of a study, and when their workers were last heard of.
 
     Attributes:
         silence: seconds after which a worker is taken for dead.

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.render.cases import Case
 from gridsearch.results import store
-from gridsearch.search.racing.rungs import id_of
+from gridsearch.search.racing.reports import id_of
 
 MODEL, CASES = (
     "model",

@@ -11,7 +11,7 @@ from PIL import Image
 from gridsearch.render.pictures.infotext import parameters_of, read_parameters
 from gridsearch.render.pictures.webp import webp_bytes
 from gridsearch.results import store
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
 from tests.search.test_run import FILE, Quiet, experiment, settings

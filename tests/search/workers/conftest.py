@@ -8,7 +8,7 @@ import pytest
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results.store import artifacts
 from gridsearch.results.store.location import VARIABLE
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.run import run
 from tests.search.test_run import Quiet
 from tests.search.workers.night import write_experiment

@@ -17,8 +17,8 @@ from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.location import VARIABLE, Place, settle
-from gridsearch.search.loop import Budget
-from gridsearch.search.workers.leader import lead
+from gridsearch.search.budget import Budget
+from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
 from tests.helpers.plugin_package import install
 from tests.search.test_run import Quiet
@@ -106,7 +106,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
 def led(file: Path, out: Path, crew: Crew, notes: list[str], pace: float = queue.USUAL_PACE) -> None:
     listener = Quiet()
     crew.note = notes.append
-    lead(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
+    lead_workers(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
 
 
 def asleep(crew: Crew, out: Path) -> tuple[int, str]:
