@@ -8,7 +8,7 @@ PICTURE_FOLDERS = ("images", "references", "checks", "traces")  # the folders th
 WRITTEN = (".png", ".webp", ".json", ".part")
 
 
-def sweep(folder: Path, rows: Iterable[Mapping]) -> list[str]:
+def remove_unnamed_files(folder: Path, rows: Iterable[Mapping]) -> list[str]:
     """Remove the files of a results folder that no row names, and return their names in it.
 
     Called when everything is drawn. Files of other kinds are somebody else's, and stay.

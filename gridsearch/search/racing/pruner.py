@@ -26,14 +26,14 @@ FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed
 ROUNDING = 1e-12
 
 
-def looks(cases: int) -> range:
+def look_sizes(cases: int) -> range:
     """Return after how many images a trial of so many cases is looked at; not after its last."""
     return range(LOOK, cases, LOOK)
 
 
 def levels(cases: int) -> dict[int, float]:
     """Return how much each look may add to the chance of being wrong; `WRONG` in all, or less."""
-    at = looks(cases)
+    at = look_sizes(cases)
     return {drawn: (WRONG - FIRST_LOOK) / (len(at) - 1) if drawn > LOOK else FIRST_LOOK for drawn in at}
 
 
@@ -58,7 +58,7 @@ def stopping_counts(cases: int) -> Mapping[int, int]:
     return most
 
 
-def best_of(study: optuna.Study) -> FrozenTrial | None:
+def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
     """Return the best of the trials that were drawn whole; None where none is."""
     try:
         return study._storage.get_best_trial(study._study_id)
@@ -100,7 +100,7 @@ class Racing(BasePruner):
         if sound <= self._stopping_counts[drawn]:
             return f"{sound} of the first {drawn} images sound"
         undecided = self._edges and drawn - sound > self._stopping_counts[drawn]  # it may survive, or not
-        if undecided or (best := best_of(study)) is None or not self._worse(best, first):
+        if undecided or (best := best_complete_trial(study)) is None or not self._worse(best, first):
             return None
         return f"worse than trial {best.number} on the same {drawn} images"
 
