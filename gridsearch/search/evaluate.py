@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
-from gridsearch.search.racing.pruner import Racing, best_of
+from gridsearch.search.racing.pruner import Racing, best_complete_trial
 from gridsearch.search.racing.reports import (
     LAST_STEP,
     id_of,
@@ -122,7 +122,7 @@ def _tell(
         return
     trial.set_user_attr(store.REASON, stopped)
     # Optuna takes the last report for a pruned trial's value
-    best = best_of(study)
+    best = best_complete_trial(study)
     trial.report(stopped_value(outcome, best.value if best else 0.0), LAST_STEP)
     study.tell(trial, state=TrialState.PRUNED)
 

@@ -157,10 +157,10 @@ def counted(experiment: Experiment, trials: int) -> tuple[int, int, int]:
 
 
 def require_disk(experiment: Experiment, folder: Path) -> Disk:
-    """What the run will take of the disk.
+    """Estimate the disk space that the run takes.
 
     Raises:
-        BadInput: that is more than is free, or than its own cap.
+        BadInput: it is more than is free.
     """
     trials = planned_trials(experiment)
     cases, held_out, checks = counted(experiment, trials)

@@ -47,7 +47,9 @@ def load_facts(study: optuna.Study) -> Facts:
     # Before components could be named, all of a model was merged.
     earlier = {"adapters": {}, "components": {"text_encoders": "merged", "vae": "merged"}}
     render = Render().model_dump(mode="json") | facts.experiment.get("render", {})
-    return replace(facts, experiment=earlier | facts.experiment | {"render": render})
+    # Earlier versions kept under `full` and `most` which pictures were to be made smaller.
+    images = {k: v for k, v in facts.experiment.get("images", {}).items() if k not in ("full", "most")}
+    return replace(facts, experiment=earlier | facts.experiment | {"render": render, "images": images})
 
 
 def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = None) -> int:

@@ -22,7 +22,7 @@ from gridsearch.results.store.artifacts import gather
 from gridsearch.results.store.artifacts import rows_of as rows_of_all
 from gridsearch.search.budget import Budget
 from gridsearch.search.checks import RenderedImages, check_of, orders, queue_checks
-from gridsearch.search.disk.cleanup import sweep
+from gridsearch.search.disk.cleanup import remove_unnamed_files
 from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
@@ -151,7 +151,7 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     if search(leader, budget):
         _check(leader, facts, budget)
-        sweep(leader.out, rows_of_all(store.stored(study)))
+        remove_unnamed_files(leader.out, rows_of_all(store.stored(study)))
 
 
 # -- references

@@ -14,7 +14,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import opened
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.trials import counted, is_partial, split_slices
+from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import within
 
@@ -76,7 +76,7 @@ def contest(results: Results, answer: Answer, named: Sequence[int] = ()) -> Cont
 
 def _whole(results: Results) -> pd.DataFrame:
     """The trials that may win, best first."""
-    trials = counted(results)
+    trials = distinct_trials(results)
     if trials.empty:
         return trials
     return trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
