@@ -12,7 +12,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.weights import adapter_notes
 from gridsearch.results import store
-from gridsearch.results.store.artifacts import rows_of
+from gridsearch.results.store.artifacts import rows_with_pictures as rows_of
 from gridsearch.search.checks import REPEAT, alarming, orders, queue_checks, run_checks
 from gridsearch.search.disk.cleanup import sweep
 from gridsearch.search.evaluate import Easel, easel, evaluation, forget, make_room, note_failures

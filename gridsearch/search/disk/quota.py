@@ -22,7 +22,7 @@ from gridsearch.experiment.tables import Images
 from gridsearch.render.pictures.infotext import as_reduced, parameters_of
 from gridsearch.render.pictures.webp import ENCODERS
 from gridsearch.results import store
-from gridsearch.results.store.paths import KEPT, within
+from gridsearch.results.store.paths import KEPT, path_in
 from gridsearch.score.image import read_image
 from gridsearch.search.disk.estimate import SLACK, SMALL, bytes_of, report_bytes
 
@@ -113,7 +113,7 @@ def _ways(folder: Path, ranked: Sequence[Ended]) -> Iterator[int]:
         yield _removed(folder / KEPT)
     for trial, spared in _from_the_worst(ranked, 1):
         traces = [name for name in trial.traces if name not in spared]
-        yield sum(_removed(path) for name in traces if (path := within(folder, name)))
+        yield sum(_removed(path) for name in traces if (path := path_in(folder, name)))
     for trial, spared in _from_the_worst(ranked, 1):
         yield _reduce_all(folder, trial, spared)
 
@@ -175,7 +175,7 @@ def _removed(path: Path) -> int:
 def _reduce_all(folder: Path, trial: Ended, spared: set[str]) -> int:
     """Reduce a trial's pictures; the bytes that were freed."""
     names = [name for name in trial.pictures if name not in spared]
-    return sum(_reduced(path) for name in names if (path := within(folder, name)))
+    return sum(_reduced(path) for name in names if (path := path_in(folder, name)))
 
 
 def _reduced(path: Path) -> int:

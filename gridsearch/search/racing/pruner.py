@@ -61,7 +61,7 @@ def hopeless(cases: int) -> Mapping[int, int]:
 def best_of(study: optuna.Study) -> FrozenTrial | None:
     """The best of the trials that were drawn whole; None where none is."""
     try:
-        return study._storage.get_best_trial(study._study_id)
+        return study.best_trial
     except ValueError:
         return None
 

@@ -22,7 +22,7 @@ from gridsearch.render.cases import Case, cases_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
-from gridsearch.results.store.artifacts import rows_of as rows_of_all
+from gridsearch.results.store.artifacts import rows_with_pictures as rows_of_all
 from gridsearch.search.checks import alarming, check_of, orders, queue_checks
 from gridsearch.search.disk.cleanup import sweep
 from gridsearch.search.evaluate import make_room, note_failures
