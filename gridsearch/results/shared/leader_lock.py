@@ -58,26 +58,26 @@ class LeaderLock:
         self.release()
         label = f"gridsearch on {socket.gethostname()}, process {os.getpid()}"
         label = label.encode("ascii", "replace").decode()[:63]
-        self._connection = self._open.enter_context(own_connection(self._url, label))
-        taken = self._try_lock() or (self._end_former_session() and self._try_lock())
+        new = self._connection = self._open.enter_context(own_connection(self._url, label))
+        taken = self._try_lock(new) or (self._end_former_session(new) and self._try_lock(new))
         if not taken:
             self.release()
         return taken
 
-    def _try_lock(self) -> bool:
-        if not self._connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._key})").scalar():
+    def _try_lock(self, connection: sqlalchemy.Connection) -> bool:
+        if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._key})").scalar():
             return False
         mine = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-        self._session = tuple(self._connection.exec_driver_sql(mine).one())
+        self._session = tuple(connection.exec_driver_sql(mine).one())
         return True
 
-    def _end_former_session(self) -> bool:
+    def _end_former_session(self, connection: sqlalchemy.Connection) -> bool:
         """End this run's former session: a network that failed may leave it behind, with the lock."""
         if self._session is None:
             return False
         pid, begun = self._session
         former = f"SELECT pg_terminate_backend(pid, 5000) {_HOLDER} AND pid = :pid AND backend_start = :begun"
-        return bool(self._run(self._connection, former, pid=pid, begun=begun).scalar())
+        return bool(self._run(connection, former, pid=pid, begun=begun).scalar())
 
     def holder(self) -> str | None:
         """Return who holds the lock, as far as the database tells this user."""

@@ -134,7 +134,7 @@ def state_and_attr(study: optuna.Study, trial: optuna.Trial, key: str) -> tuple[
     attribute, number = TrialSystemAttributeModel, trial_id(trial)
 
     def ask(session: Any) -> tuple[TrialState, Any]:
-        state = TrialModel.find_or_raise_by_id(number, session).state
+        state: Any = TrialModel.find_or_raise_by_id(number, session).state
         value = session.scalar(
             sqlalchemy.select(attribute.value_json).where(attribute.trial_id == number, attribute.key == key)
         )

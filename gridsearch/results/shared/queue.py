@@ -135,7 +135,7 @@ def beating(study: optuna.Study, trial: optuna.Trial, worker: str, pace: float) 
             number += 1
             # the thread that draws finds out that the database is gone, or that the trial is another's
             with contextlib.suppress(UpdateFinishedTrialError, StorageLost):
-                heard = {"worker": worker, "beat": number}
+                heard: Any = {"worker": worker, "beat": number}
                 storage_of(study).set_trial_system_attr(trial_id(trial), _BEAT, heard)
 
     thread = threading.Thread(target=beat, name="beat", daemon=True)

@@ -5,12 +5,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import sqlalchemy.exc
 from tenacity import (
     RetryCallState,
     Retrying,
+    retry_if_exception,
     sleep_using_event,
     stop_after_delay,
     stop_when_event_set,
@@ -33,9 +34,10 @@ Result = TypeVar("Result")
 def is_lost(error: BaseException) -> bool:
     """Whether the database did not answer, or was busy: the same call may succeed later.
 
-    Optuna wraps its driver's error, sometimes twice, so the whole chain is looked at.
+    Optuna wraps its driver's error, sometimes twice, so the whole chain is looked at. Ctrl-C may come while
+    such an error is handled, and is none.
     """
-    errors = _driver_errors(error)
+    errors = _driver_errors(error) if isinstance(error, Exception) else []
     return not any(map(_is_lasting, errors)) and any(map(_is_lost, errors))
 
 
@@ -96,12 +98,12 @@ class Retries:
         # Random, so that many workers do not come back in one instant.
         self._backoff = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
         self._retrying = Retrying(
-            retry=self._is_unanswered,
+            retry=retry_if_exception(is_lost),
             wait=self._pause,
             stop=stop_after_delay(patience) | stop_when_event_set(self._stopped),
             sleep=sleep_using_event(self._stopped),
             before_sleep=self._note_gone,
-            retry_error_callback=self._give_up,
+            reraise=True,
         )
 
     def stop(self) -> None:
@@ -118,28 +120,27 @@ class Retries:
             StorageLost: the database did not answer for `patience` seconds.
         """
         tries = itertools.chain([first], itertools.repeat(again or first))
-        return self._retrying(lambda: next(tries)())
+        try:
+            result = self._retrying(lambda: next(tries)())
+        except Exception as error:
+            if is_lost(error):
+                raise self._lost(error) from error
+            self._note_back()  # this error is an answer
+            raise
+        self._note_back()
+        return result
 
-    def _is_unanswered(self, state: RetryCallState) -> bool:
-        """Whether a try lost its connection. Any answer, also an error, says that the database is back."""
-        error = state.outcome.exception()
-        if isinstance(error, Exception) and is_lost(error):
-            return True
-        if self._gone_since is not None:
-            self._note_back()
-        return False
-
-    def _pause(self, state: RetryCallState) -> float:
-        """Return the seconds to the next try; the last one is made when the patience ends."""
-        return min(self._backoff(state), max(self.patience - state.seconds_since_start, 0.0))
-
-    def _give_up(self, state: RetryCallState) -> NoReturn:
-        error = state.outcome.exception()
-        raise StorageLost(
+    def _lost(self, error: Exception) -> StorageLost:
+        return StorageLost(
             f"The database has not answered for {duration(self.patience)}.",
             why=self._clean(driver_message(error)),
             fix="Start it, then run the same command again: the run goes on where it stopped.",
-        ) from error
+        )
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Return the seconds to the next try; the last one is made when the patience ends."""
+        left = self.patience - (state.seconds_since_start or 0.0)
+        return min(self._backoff(state), max(left, 0.0))
 
     def _note_gone(self, _: RetryCallState) -> None:
         with self._lock:
@@ -149,6 +150,8 @@ class Retries:
         self._tell(f"The database does not answer; trying again for up to {duration(self.patience)}.")
 
     def _note_back(self) -> None:
+        if self._gone_since is None:  # as nearly always: no lock is needed to see that
+            return
         with self._lock:
             if self._gone_since is None:
                 return

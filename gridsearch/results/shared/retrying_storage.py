@@ -50,6 +50,8 @@ class RetryingStorage(BaseStorage):
             try:
                 return first()
             except DuplicatedStudyError:
+                if study_name is None:
+                    raise
                 made = self.inner.get_study_id_from_name(study_name)
                 alike = self.inner.get_study_directions(made) == list(directions)
                 if not alike or self.inner.get_n_trials(made):

@@ -131,7 +131,7 @@ def redacted(url: str) -> str:
         scheme, sign, _ = url.partition("://")
         return f"{scheme}://{HIDDEN}" if sign and re.fullmatch(r"[\w+.-]{1,40}", scheme) else HIDDEN
     hidden = {key: HIDDEN for key in parsed.query if key in _SECRET_KEYS}
-    shown = parsed.set(query=dict(parsed.query) | hidden).render_as_string(hide_password=True)
+    shown = parsed.set(query={**parsed.query, **hidden}).render_as_string(hide_password=True)
     return shown.replace(quote_plus(HIDDEN), HIDDEN)
 
 

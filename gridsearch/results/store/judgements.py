@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.results import store
+from gridsearch.results.shared.retry import driver_message
 
 Choice = Literal["first", "second", "equal"]
 
@@ -52,18 +53,12 @@ def save_judgement(folder: Path, place: int, session: int, judgement: Judgement 
         with store.replacement_lock(folder), store.open_study(folder) as study:
             study.set_user_attr(key, judgement and asdict(judgement))
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        raise RunFailed("The judgement could not be kept.", where=folder, why=_first_cause(error)) from error
-
-
-def _first_cause(error: BaseException) -> str:
-    """Return SQLite's own words: Optuna and SQLAlchemy wrap them in theirs."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
+        raise RunFailed(
+            "The judgement could not be kept.", where=folder, why=driver_message(error)
+        ) from error
 
 
 def judgements_of(attrs: Mapping[str, Any]) -> tuple[Judgement, ...]:
     """Return the judgements among a study's attributes, in the order in which they were made."""
-    kept = store.judgements_in(attrs)
-    found = [(kept[key]["time"], key) for key in kept if kept[key] is not None]
-    return tuple(Judgement(**kept[key]) for _, key in sorted(found))
+    kept = [(key, said) for key, said in store.judgements_in(attrs).items() if said is not None]
+    return tuple(Judgement(**said) for _, said in sorted(kept, key=lambda one: (one[1]["time"], one[0])))

@@ -138,10 +138,10 @@ def damage_is_named(folder: Path) -> Iterator[None]:
             raise RunFailed(
                 "The study cannot be read now.",
                 where=folder,
-                why=_said(error),
+                why=_first_cause(error),
                 fix="Close what else has it open, see to the disk, and try again.",
             ) from error
-        raise BadInput("The study is damaged.", where=folder, why=_said(error)) from error
+        raise BadInput("The study is damaged.", where=folder, why=_first_cause(error)) from error
 
 
 # Errors of the machine, not of the file (https://www.sqlite.org/rescode.html).
@@ -157,7 +157,7 @@ _FOR_NOW = (
 )
 
 
-def _said(error: BaseException) -> str:
+def _first_cause(error: BaseException) -> str:
     """Return the first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -201,11 +201,10 @@ def require_valid(
         _require_trial(check, f"check {check.number}", {})
         if check.state == TrialState.COMPLETE:
             said = check.user_attrs
-            of, parameters = said.get("of"), said.get("parameters")
-            if not isinstance(said.get("role"), str) or type(of) is not int:
+            if not isinstance(said.get("role"), str) or type(said.get("of")) is not int:
                 raise _damaged(f"check {check.number}", "it does not say of what it is")
-            _require(_PARAMETERS, parameters, f"the parameters of check {check.number}")
-            _require_kinds(parameters, kinds, f"check {check.number}")
+            _require(_PARAMETERS, said.get("parameters"), f"the parameters of check {check.number}")
+            _require_kinds(said["parameters"], kinds, f"check {check.number}")
     for key, judgement in judgements.items():
         _require(_JUDGED, judgement, key[:60])
 

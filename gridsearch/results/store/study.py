@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from gridsearch.base.errors import BadInput
@@ -110,7 +111,7 @@ def _create(
     checks: Iterable[FrozenTrial],
     attrs: Mapping[str, Any],
 ) -> None:
-    directions = ["minimize"] * len(objectives_of(facts))
+    directions = [StudyDirection.MINIMIZE] * len(objectives_of(facts))
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     save_facts(study, facts)
     for key, value in attrs.items():
