@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.search.racing.pruner import Racing, best_complete_trial
 from gridsearch.search.racing.reports import (
     LAST_STEP,
@@ -81,14 +82,14 @@ def render_cases(
     Returns:
         the trial's outcome, and why it was pruned; None where it was not.
     """
-    frozen = trial._cached_frozen_trial  # up to date: nobody else writes to it
-    rows, seconds, batches = store.images_of(frozen), store.seconds_of(frozen), store.rungs_of(frozen)
-    was_complete = frozen.user_attrs.get(store.WHOLE)  # and has grown since: it is not pruned any more
+    kept = frozen(trial)  # up to date: nobody else writes to it
+    rows, seconds, batches = store.images_of(kept), store.seconds_of(kept), store.rungs_of(kept)
+    was_complete = kept.user_attrs.get(store.WHOLE)  # and has grown since: it is not pruned any more
 
     def reason_to_stop() -> str | None:
         if racing is None or was_complete or not 0 < len(rows) < len(order):
             return None
-        return racing.reason(study, trial._cached_frozen_trial)
+        return racing.reason(study, frozen(trial))
 
     if racing is not None:
         report_missing(trial, order, rows)

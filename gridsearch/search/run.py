@@ -37,4 +37,4 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
 
 
 def _work_here(worker: Worker) -> bool:
-    return work_once(worker, queue.orders(worker.study), beats=False)
+    return work_once(worker, queue.orders(worker.study), alone=True)

@@ -92,15 +92,15 @@ def disk_full(folder: Path, _monkeypatch) -> str:
 def database_gone(_folder: Path, _monkeypatch) -> str:
     from sqlalchemy.exc import OperationalError
 
-    from gridsearch.results.shared.retry import Waiting
+    from gridsearch.results.shared.retry import Retries
 
-    waiting = Waiting()
-    waiting.end()  # it is not waited for here
+    retries = Retries()
+    retries.stop()  # it is not waited for here
 
     def call() -> None:
         raise OperationalError("SELECT 1", {}, Exception("connection refused"))
 
-    return error_of(lambda: waiting.call(call))
+    return error_of(lambda: retries.call(call))
 
 
 def three_in_a_row(_folder: Path, _monkeypatch) -> str:

@@ -32,7 +32,6 @@ NOT_RUN = {
     "gridsearch run my.toml --storage": "it needs a database",
     "gridsearch worker": "it needs a run that leads it, and a database",
     "sudo -u postgres": "it would change the machine's database",
-    "python -c": "it serves until it is stopped",
 }
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"

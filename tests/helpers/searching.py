@@ -46,7 +46,7 @@ def search_with(
         try:
             evaluate_trial(study, trial, experiment, order, render)
         except BaseException:
-            queue.put_back(study, trial._trial_id)
+            queue.put_back(study, trial)
             raise
         return True
 

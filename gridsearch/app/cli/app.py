@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from gridsearch import __version__
 from gridsearch.app.cli import terminal
+from gridsearch.results.shared import STORAGE_VARIABLE
 
 # As a night goes, which is how --help lists them.
 ORDER = (
@@ -49,7 +50,7 @@ VARIABLE = "GRIDSEARCH_STORAGE"  # as in store.url, which would import the packa
 Storage = Annotated[
     str | None,
     typer.Option(
-        envvar=VARIABLE,
+        envvar=STORAGE_VARIABLE,
         metavar="URL",
         show_envvar=True,
         help="A database that several machines share: postgresql+psycopg://USER@HOST/NAME.",

@@ -61,7 +61,7 @@ def stopping_counts(cases: int) -> Mapping[int, int]:
 def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
     """Return the best of the trials that were drawn whole; None where none is."""
     try:
-        return study._storage.get_best_trial(study._study_id)
+        return study.best_trial
     except ValueError:
         return None
 

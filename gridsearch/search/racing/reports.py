@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import optuna
 
 from gridsearch.render.cases import case_id
+from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.score.loss import image_losses
 from gridsearch.search.trial.outcome import Outcome
 
@@ -36,7 +37,7 @@ def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, f
 
 def report_missing(trial: optuna.Trial, order: Sequence[str], rows: Sequence[Mapping]) -> None:
     """Report the losses of images that were stored without, by an earlier version."""
-    known = trial._cached_frozen_trial.intermediate_values
+    known = frozen(trial).intermediate_values
     for step, loss in losses_by_step(rows, order).items():
         if step not in known:
             trial.report(loss, step)

@@ -14,12 +14,13 @@ import numpy as np
 from cmaes import CMA
 from numpy.typing import NDArray
 from optuna import Study
-from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
 
 GENERATION = "cmaes:generation"  # of a trial: when it was asked for
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -58,11 +59,11 @@ class CmaEs(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        cube = _SearchSpaceTransform(search_space, transform_0_1=True)
+        cube = SearchSpaceTransform(search_space, transform_0_1=True)
         optimiser, generation = replayed(
             self.seed, len(search_space), finished_trials(study, cube, search_space)
         )
-        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
+        storage_of(study).set_trial_system_attr(trial_id(trial), GENERATION, generation)
         optimiser.reseed_rng(seed_for(self.seed, trial.number))
         return cube.untransform(optimiser.ask())
 
@@ -76,7 +77,7 @@ class CmaEs(BaseSampler):
 
 
 def finished_trials(
-    study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDistribution]
+    study: Study, cube: SearchSpaceTransform, space: Mapping[str, BaseDistribution]
 ) -> list[Evaluated]:
     """Return the finished trials that were asked of CMA-ES, in the order of finishing; least is best."""
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
+from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, tidied
@@ -39,8 +40,9 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
 
 def _withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
     """End a trial that the experiment no longer asks for. `Study.tell` takes running trials only."""
-    study._storage.set_trial_user_attr(trial._trial_id, store.REASON, "no longer asked for")
-    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    storage, number = storage_of(study), trial_id(trial)
+    storage.set_trial_user_attr(number, store.REASON, "no longer asked for")
+    storage.set_trial_state_values(number, TrialState.FAIL)
 
 
 def why_done(
@@ -79,7 +81,7 @@ def take_up(leader: Leader) -> None:
                 trial = with_parameters(study, leader.experiment, trial, trials)
                 _place(leader, trial, study.get_trials(deepcopy=False))
             else:
-                queue.put_back(study, trial._trial_id)
+                queue.put_back(study, trial)
     _hold_copies(leader)
 
 
@@ -88,15 +90,15 @@ def _hold_copies(leader: Leader) -> None:
 
     They were copies before the run was given more prompts.
     """
-    study = leader.study
+    study, storage = leader.study, storage_of(leader.study)
     trials = study.get_trials(deepcopy=False)
     known = {_key(trial) for trial in trials if trial.state in store.ENDED}
     for trial in trials:
         if trial.state not in store.UNFINISHED:
             continue
         if trial.state == TrialState.WAITING and not store.rungs_of(trial) and _key(trial) in known:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            with_parameters(study, leader.experiment, study._storage.get_trial(trial._trial_id), trials)
+            storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
+            with_parameters(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
             leader.held.add(trial.number)
         known.add(_key(trial))
 
@@ -126,7 +128,7 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     while waiting < enough and proposing and wanted(study, leader.experiment, trials):
         new = propose(study, leader.experiment, trials)
         waiting += _place(leader, new, trials)
-        trials.append(study._storage.get_trial(new._trial_id))
+        trials.append(storage_of(study).get_trial(trial_id(new)))
     if (pause := queue.pause_for(idle + running)) != leader.pause:
         queue.let_pause(study, pause)
         leader.pause = pause
@@ -147,9 +149,9 @@ def _place(leader: Leader, trial: FrozenTrial, trials: Sequence[FrozenTrial]) ->
         return False
     leader.held.discard(trial.number)
     if twin is None:
-        return queue.put_back(leader.study, trial._trial_id)
+        return queue.put_back(leader.study, trial)
     objectives = leader.experiment.search.objectives()
-    own = optuna.Trial(leader.study, trial._trial_id)
+    own = optuna.Trial(leader.study, trial_id(trial))
     copy_result(leader.study, own, twin, len(leader.order), objectives)
     return False
 

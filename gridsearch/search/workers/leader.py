@@ -19,7 +19,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
-from gridsearch.results.store.artifacts import rows_of as rows_of_all
+from gridsearch.results.store.artifacts import rows_with_pictures as rows_of_all
 from gridsearch.search.budget import Budget
 from gridsearch.search.checks import RenderedImages, check_of, orders, queue_checks
 from gridsearch.search.disk.cleanup import remove_unnamed_files

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import StudyOfTrials, frozen, storage_of, study_id, trial_id
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.samplers.by_name import make_sampler
 from gridsearch.search.samplers.space import main_parameter, suggest
@@ -26,20 +27,12 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
 
-class _Seen(optuna.Study):
-    """A study as a look has found it.
+def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """The study as a look has found it.
 
     A trial that waits with its parameters given counts as running, so that samplers take account of it.
     """
-
-    def __init__(self, study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
-        super().__init__(study.study_name, study._storage, sampler, study.pruner)
-        self._trials = [*map(_as_running, trials)]
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
+    return StudyOfTrials(study, sampler, [*map(_as_running, trials)])
 
 
 def _as_running(trial: FrozenTrial) -> FrozenTrial:
@@ -56,8 +49,8 @@ def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[Frozen
     Args:
         trials: all others of the study.
     """
-    trial_id = study._storage.create_new_trial(study._study_id)
-    new = study._storage.get_trial(trial_id)
+    storage = storage_of(study)
+    new = storage.get_trial(storage.create_new_trial(study_id(study)))
     return with_parameters(study, experiment, new, [*trials, new])
 
 
@@ -69,9 +62,9 @@ def with_parameters(
     Args:
         trials: of the study, this one among them.
     """
-    asked = optuna.Trial(_Seen(study, sampler_of(experiment, trial.number), trials), trial._trial_id)
+    asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number), trials), trial_id(trial))
     suggest(asked, experiment)
-    return asked._cached_frozen_trial
+    return frozen(asked)
 
 
 def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
@@ -84,7 +77,7 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
         return False
     number = len(trials)
     return settings.sampler != "window" or not sampler_of(experiment, number).done(
-        _Seen(study, sampler_of(experiment, number), trials)
+        _seen(study, sampler_of(experiment, number), trials)
     )
 
 

@@ -180,14 +180,14 @@ class _Silence:
 # -- one trial
 
 
-def work_once(worker: Worker, said: queue.Orders, beats: bool = True) -> bool:
+def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     """Take a trial that waits, and evaluate it; returns whether there was one.
 
     However that ends early, the trial goes back to the queue, unless it is another worker's by then.
 
     Args:
         said: the leader's orders.
-        beats: whether others have to be told that this worker is alive.
+        alone: whether there is no other worker, nor anybody who has to be told that this one is alive.
     """
     kinds = {
         queued.study_name: (queued, evaluate)
@@ -199,11 +199,10 @@ def work_once(worker: Worker, said: queue.Orders, beats: bool = True) -> bool:
     }
     queued, evaluate = kinds.get(said.source or "", (None, None))
     below = said.below if queued is worker.study else None
-    if queued is None or (trial := queue.take(queued, worker.name, below)) is None:
+    if queued is None or (trial := queue.take(queued, worker.name, below, alone)) is None:
         return False
-    beating = queue.beating(queued, trial, worker.name, said.pace) if beats else contextlib.nullcontext()
     try:
-        with beating:
+        with contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace):
             evaluate(worker, queued, trial)
     except BaseException as error:
         if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
@@ -219,7 +218,7 @@ def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error:
     with contextlib.suppress(RunFailed):  # the leader finds it in any case
         held = held and queue.holds(queued, trial, worker.name)
         if held:
-            queue.put_back(queued, trial._trial_id)
+            queue.put_back(queued, trial)
     return held
 
 

@@ -225,7 +225,7 @@ def test_checks_go_on_where_they_were_interrupted(tmp_path):
                 try:
                     evaluate_check(checks, trial, order, painter)
                 except KeyboardInterrupt:
-                    queue.put_back(checks, trial._trial_id)
+                    queue.put_back(checks, trial)
                     raise
             return painter
 

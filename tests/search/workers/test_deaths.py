@@ -15,8 +15,8 @@ from gridsearch.base.errors import RunFailed
 from gridsearch.base.machine import Hands
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
-from gridsearch.results.shared import queue
-from gridsearch.results.store.location import VARIABLE, Place, settle
+from gridsearch.results.shared import STORAGE_VARIABLE, queue
+from gridsearch.results.store.location import StudyPlace, note_place
 from gridsearch.search.budget import Budget
 from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
@@ -90,9 +90,9 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
 @pytest.mark.night
 def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, database, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    monkeypatch.setenv(VARIABLE, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
-    settle(out, Place(database, "small"))
+    note_place(out, StudyPlace(database, "small"))
     crew = crew_of(Hands(2, ()), file, out, Quiet())
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)

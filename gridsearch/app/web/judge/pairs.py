@@ -16,7 +16,7 @@ from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 MOST = 5  # trials in a session: twenty pairs show each of the ten couples of five twice
 
@@ -160,7 +160,7 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
     files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
     prompts = {}
     for row in images.to_dict("records"):
-        file = within(results.folder, str(row["file"]))
+        file = path_in(results.folder, str(row["file"]))
         if file is not None and file.is_file() and not _is_small(file):
             case = (row["prompt_id"], int(row["seed"]))
             prompts[case] = str(row["prompt"])
