@@ -106,11 +106,11 @@ def database_gone(_folder: Path, _monkeypatch) -> str:
 def three_in_a_row(_folder: Path, _monkeypatch) -> str:
     from optuna.trial import TrialState, create_trial
 
-    from gridsearch.search.trial.failures import MEMORY, require_some_luck
+    from gridsearch.search.trial.failures import MEMORY, stop_after_failures
 
     attrs = {store.REASON: "The memory is too small for one image at a time.", "failure": MEMORY}
     trial = create_trial(state=TrialState.FAIL, user_attrs=attrs)
-    return error_of(lambda: require_some_luck([trial] * 3))
+    return error_of(lambda: stop_after_failures([trial] * 3))
 
 
 PROVOKED = {
