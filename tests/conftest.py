@@ -20,7 +20,6 @@ from gridsearch.app.cli.live_report import LiveReport
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
 from tests.helpers.made_up import modes, sweep  # noqa: F401
-from tests.helpers.mariadb import mariadb, mysql_database  # noqa: F401  fixtures
 from tests.helpers.plain import plain  # noqa: F401
 from tests.helpers.postgres import database, postgres  # noqa: F401
 from tests.helpers.s3 import s3  # noqa: F401

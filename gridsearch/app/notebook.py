@@ -29,9 +29,9 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.results import Results
 from gridsearch.results.store import has_study
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import deadline
+from gridsearch.search.budget import deadline
 
 if TYPE_CHECKING:
     from gridsearch.search.run import Listener
@@ -108,7 +108,7 @@ def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Exp
 def _run(
     experiment: Experiment, file: Path, out: Path, trials: int | None, end: float | None, listener: Any
 ) -> None:
-    from gridsearch.search.loop import Budget
+    from gridsearch.search.budget import Budget
     from gridsearch.search.run import run as run_experiment
 
     try:
@@ -163,7 +163,7 @@ class Run:
     def images(self) -> pd.DataFrame:
         """A row per image, as in images.csv, and `path`: where it lies."""
         images = self.results.images
-        paths = [within(self.folder.resolve(), name) for name in images["file"]]
+        paths = [path_in(self.folder.resolve(), name) for name in images["file"]]
         return images.assign(path=pd.Series(paths, index=images.index, dtype=object))
 
     @property
@@ -229,7 +229,7 @@ class Run:
         raise BadInput("There is no such picture.", where=self.folder, fix="Choose one of .images.")
 
     def _opened(self, picture: Picture) -> Image.Image:
-        path = within(self.folder, picture.file)
+        path = path_in(self.folder, picture.file)
         if path is None:
             why = "Its name leads out of the results folder."
             raise BadInput("The picture cannot be read.", where=picture.file, why=why)

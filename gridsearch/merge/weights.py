@@ -93,11 +93,11 @@ def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()
 
 
 def residence_of(recipe: Recipe, weights: Weights, device: str, room: Room, live: int = 0) -> Residence:
-    """Where the merged models lie during the run.
+    """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
 
     Args:
-        room: what is free for this process.
-        live: bytes that the live model will take of the GPU's, where it is not loaded yet.
+        room: the memory that is free for this process.
+        live: bytes of the GPU's that the live model will take, if it is not loaded yet.
     """
     keys = keys_read(recipe, weights)
     sources = sum(

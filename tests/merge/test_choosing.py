@@ -18,8 +18,8 @@ from gridsearch.merge.weights import keys_read
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.results.tables import load_results
+from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
-from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over

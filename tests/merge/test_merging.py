@@ -24,7 +24,7 @@ from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.run import run
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over

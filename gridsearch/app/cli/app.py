@@ -7,7 +7,8 @@ import typer
 from typer.core import TyperGroup
 
 from gridsearch import __version__
-from gridsearch.app.cli import completion, terminal
+from gridsearch.app.cli import terminal
+from gridsearch.results.shared import STORAGE_VARIABLE
 
 # As a night goes, which is how --help lists them.
 ORDER = (
@@ -41,26 +42,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-ExperimentFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="EXPERIMENT.toml", help="The experiment file.", autocompletion=completion.experiments
-    ),
-]
-ResultsFolder = Annotated[
-    Path,
-    typer.Argument(metavar="DIR", help="A results folder.", autocompletion=completion.results_folders),
-]
-NewFolder = Annotated[
-    Path | None,
-    typer.Option(help="The results folder. Default: results/<name>.", autocompletion=completion.folders),
-]
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
+ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+NewFolder = Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")]
 VARIABLE = "GRIDSEARCH_STORAGE"  # as in store.url, which would import the packages of a database
 
 Storage = Annotated[
     str | None,
     typer.Option(
-        envvar=VARIABLE,
+        envvar=STORAGE_VARIABLE,
         metavar="URL",
         show_envvar=True,
         help="A database that several machines share: postgresql+psycopg://USER@HOST/NAME.",

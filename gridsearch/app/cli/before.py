@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gridsearch.app.cli import completion, terminal
+from gridsearch.app.cli import terminal
 from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, app
 from gridsearch.app.cli.crew import hands_asked
 from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
@@ -43,9 +43,7 @@ def plan(
     "gridsearch inspect my-model.safetensors --json"
 )
 def inspect(
-    checkpoints: Annotated[
-        list[Path], typer.Argument(metavar="CHECKPOINT...", autocompletion=completion.checkpoints)
-    ],
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")],
     as_json: AsJson = False,
 ) -> None:
     """Say what a checkpoint file or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.

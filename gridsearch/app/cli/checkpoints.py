@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gridsearch.app.cli import completion, terminal
+from gridsearch.app.cli import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, app
 from gridsearch.app.cli.documents import written_dict
 from gridsearch.app.cli.stored import require_images
@@ -24,7 +24,6 @@ def merge(
             metavar="SOURCE",
             help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or a "
             "recipe of sd-mecha (.mecha).",
-            autocompletion=completion.merges,
         ),
     ],
     output: Output,
@@ -33,7 +32,6 @@ def merge(
         typer.Option(
             metavar="[NAME=]VALUE",
             help="What is searched, one by one: a step's ratio or a parameter.",
-            autocompletion=completion.ratios,
         ),
     ] = None,
     prediction_type: Annotated[
@@ -60,10 +58,7 @@ def merge(
 def export(
     folder: ResultsFolder,
     output: Output,
-    trial: Annotated[
-        int | None,
-        typer.Option(help="A trial's number. Default: the best.", autocompletion=completion.trials),
-    ] = None,
+    trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
     model: ModelFiles = None,
     as_json: AsJson = False,
 ) -> None:

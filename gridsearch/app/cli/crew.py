@@ -49,6 +49,10 @@ class Crew:
     hands: dict[int, Hand] = field(default_factory=dict)
     last_words: list[str] = field(default_factory=list)
     begun: bool = False
+    here: bool = False
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def look(self, heard: Collection[str]) -> list[str]:
         if not self.begun:

@@ -16,7 +16,7 @@ from gridsearch.app.cli.silent import Silent
 from gridsearch.app.cli.stored import checked, default_folder, settled, written
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import Hands, process_name
-from gridsearch.search.loop import deadline
+from gridsearch.search.budget import deadline
 
 
 @app.command(
@@ -86,17 +86,18 @@ def _run(
     hands: Hands | None,
     retries: int,
 ) -> None:
-    """Draw in this process, or lead those that do."""
-    from gridsearch.search.loop import Budget
+    """Run in this process alone, or lead workers in others."""
+    from gridsearch.search.budget import Budget
 
     if hands is None:
         from gridsearch.search.run import run as run_here
 
         run_here(experiment, file, folder, Budget(*budget), listener)
         return
-    from gridsearch.search.workers.leader import lead
+    from gridsearch.search.workers.leader import lead_workers
 
-    lead(experiment, file, folder, Budget(*budget), listener, crew_of(hands, file, folder, listener), retries)
+    crew = crew_of(hands, file, folder, listener)
+    lead_workers(experiment, file, folder, Budget(*budget), listener, crew, retries)
 
 
 @app.command(

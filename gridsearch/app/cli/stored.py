@@ -30,9 +30,10 @@ def settled(folder: Path, storage: str | None, study: str, artifacts: str | None
     Raises:
         BadInput: an address cannot be used, or the folder's study lies elsewhere.
     """
+    from gridsearch.results.shared import STORAGE_VARIABLE
     from gridsearch.results.shared.url import check_url
     from gridsearch.results.store.artifacts import open_artifacts
-    from gridsearch.results.store.location import POINTER, VARIABLE, Place, settle
+    from gridsearch.results.store.location import POINTER, StudyPlace, note_place
 
     if storage:
         check_url(storage)
@@ -41,9 +42,9 @@ def settled(folder: Path, storage: str | None, study: str, artifacts: str | None
         if not storage:
             raise BadInput("--artifacts is for workers on several machines, which need --storage as well.")
     if storage:
-        os.environ[VARIABLE] = storage
+        os.environ[STORAGE_VARIABLE] = storage
     new = not (folder / POINTER).exists()
-    settle(folder, Place(storage, study, artifacts))
+    note_place(folder, StudyPlace(storage, study, artifacts))
     try:
         yield
     except BadInput:

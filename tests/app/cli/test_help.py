@@ -4,8 +4,7 @@ import re
 
 import typer
 
-from gridsearch.app.cli.app import ORDER, VARIABLE, app
-from gridsearch.results.shared.url import ENVIRONMENT
+from gridsearch.app.cli.app import ORDER, app
 from tests.helpers.program import gridsearch
 
 COMMANDS = typer.main.get_command(app).commands
@@ -30,7 +29,3 @@ def test_commands_are_listed_as_a_night_goes(tmp_path):
     listed = re.findall(r"^│ ([a-z]+) ", gridsearch("--help", cwd=tmp_path).stdout, re.MULTILINE)
     assert listed == [name for name in ORDER if name in COMMANDS]
     assert set(listed) == set(COMMANDS)
-
-
-def test_the_environment_variable_of_the_help_is_the_one_that_is_read():
-    assert VARIABLE == ENVIRONMENT

@@ -9,7 +9,7 @@ import pytest
 from gridsearch.app.cli.terminal.answer import last_lines
 from gridsearch.results.analysis import interval, optimum
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.answer import Doubt, Interval
+from gridsearch.results.analysis.answer import Doubt, RatioInterval
 from tests.helpers.made_up import results_of
 from tests.results.analysis.test_analyse import bowl, table
 
@@ -32,7 +32,7 @@ def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said
     images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
     images = images.assign(at=images["ratio"])
     doubt = interval.doubt(images, 0.95, 100, 0)
-    doubt = replace(doubt, smoothed=0.58, interval=Interval(0.4, 0.7, 0.95, 4, 100))
+    doubt = replace(doubt, smoothed=0.58, interval=RatioInterval(0.4, 0.7, 0.95, 4, 100))
     found = interval.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
     assert found.prompts_needed == needed
     results = results_of(NOWHERE, bowl(0, prompts=4), ("ratio",))

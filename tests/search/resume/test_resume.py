@@ -11,7 +11,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
 from tests.search.test_run import FILE, TIMES, Quiet, experiment, settings

@@ -15,10 +15,10 @@ from gridsearch.base.errors import RunFailed
 from gridsearch.base.machine import Hands
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
-from gridsearch.results.shared import queue
-from gridsearch.results.store.location import VARIABLE, Place, settle
-from gridsearch.search.loop import Budget
-from gridsearch.search.workers.leader import lead
+from gridsearch.results.shared import STORAGE_VARIABLE, queue
+from gridsearch.results.store.location import StudyPlace, note_place
+from gridsearch.search.budget import Budget
+from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
 from tests.helpers.plugin_package import install
 from tests.search.test_run import Quiet
@@ -90,9 +90,9 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
 @pytest.mark.night
 def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, database, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    monkeypatch.setenv(VARIABLE, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
-    settle(out, Place(database, "small"))
+    note_place(out, StudyPlace(database, "small"))
     crew = crew_of(Hands(2, ()), file, out, Quiet())
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)
@@ -106,7 +106,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
 def led(file: Path, out: Path, crew: Crew, notes: list[str], pace: float = queue.USUAL_PACE) -> None:
     listener = Quiet()
     crew.note = notes.append
-    lead(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
+    lead_workers(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
 
 
 def asleep(crew: Crew, out: Path) -> tuple[int, str]:

@@ -80,18 +80,10 @@ def _hands_text(hands: Any) -> str:
 
 def _disk_text(disk: Any) -> str:
     """How much it is, and what of."""
-    parts = disk.parts()
-    reduced = disk.trials - disk.full
-    names = {
-        "pictures": f"{disk.full} trial{'s' if disk.full != 1 else ''} in full",
-        "reduced": f"{reduced} reduced",
-        "database": "study.db",
-        "report": "tables, report and sheet",
-    }
-    said = [f"{names.get(name, name)} ({size(count)})" for name, count in parts.items() if count]
-    cap = f", never more than {size(disk.most)}" if disk.most else ""
+    names = {"database": "study.db", "report": "tables, report and sheet"}
+    said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]
     there = f"; {size(disk.there)} of it are there" if disk.there else ""
-    return f"about {size(disk.total)} of {size(disk.free)} free{cap}: {', '.join(said)}{there}"
+    return f"about {size(disk.total)} of {size(disk.free)} free: {', '.join(said)}{there}"
 
 
 def _span(low: float, high: float, text: Callable[[float], str]) -> str:

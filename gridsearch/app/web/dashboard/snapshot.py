@@ -17,12 +17,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from gridsearch.base.words import one_line, shorten
 from gridsearch.results import store
-from gridsearch.results.store.paths import within
+from gridsearch.results.shared.optuna_private import FrozenStudy
+from gridsearch.results.store.paths import path_in
 
 SEARCH, CHECKS = 1, 2  # the studies' ids
 ARTIFACT = "artifacts:"  # and its id: as optuna.artifacts keeps them
@@ -107,7 +107,7 @@ def _artifacts(rows: Iterable[Mapping], folder: Path, files: dict[str, Path], *n
     found = {}
     for row in rows:
         kind = KINDS.get(PurePath(str(row["file"])).suffix.lower())
-        path = within(folder, str(row["file"]))
+        path = path_in(folder, str(row["file"]))
         if kind is None or path is None:
             continue
         number = str(uuid5(NAMESPACE_URL, str(row["file"])))

@@ -9,10 +9,11 @@ from typing import Any, BinaryIO, NoReturn
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.app.web.dashboard.snapshot import Snapshot, read_snapshot
+from gridsearch.results.shared import optuna_private
+from gridsearch.results.shared.optuna_private import FrozenStudy
 
 FRESH = 1.0  # seconds for which what was read is shown; one page asks for it many times
 
@@ -67,7 +68,7 @@ class View(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         trials = (trial for some in self.now.trials.values() for trial in some)
-        return {trial._trial_id: trial for trial in trials}[trial_id]
+        return {optuna_private.trial_id(trial): trial for trial in trials}[trial_id]
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise PermissionError("The dashboard shows a run and changes nothing of it.")

@@ -14,9 +14,9 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import opened
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.trials import counted, is_partial, split_slices
+from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 MOST = 5  # trials in a session: twenty pairs show each of the ten couples of five twice
 
@@ -76,7 +76,7 @@ def contest(results: Results, answer: Answer, named: Sequence[int] = ()) -> Cont
 
 def _whole(results: Results) -> pd.DataFrame:
     """The trials that may win, best first."""
-    trials = counted(results)
+    trials = distinct_trials(results)
     if trials.empty:
         return trials
     return trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
@@ -160,7 +160,7 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
     files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
     prompts = {}
     for row in images.to_dict("records"):
-        file = within(results.folder, str(row["file"]))
+        file = path_in(results.folder, str(row["file"]))
         if file is not None and file.is_file() and not _is_small(file):
             case = (row["prompt_id"], int(row["seed"]))
             prompts[case] = str(row["prompt"])

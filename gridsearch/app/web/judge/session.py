@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gridsearch.app.web.judge.pairs import Pair
-from gridsearch.results.store.judgements import Choice, Judgement, keep
+from gridsearch.results.store.judgements import Choice, Judgement, save_judgement
 
 
 class Session:
@@ -47,7 +47,7 @@ class Session:
         with self._lock:
             if place != self._answered or place >= len(self.pairs):
                 return False
-            keep(self.folder, place, self.number, self._judgement(self.pairs[place], choice))
+            save_judgement(self.folder, place, self.number, self._judgement(self.pairs[place], choice))
             self._answered += 1
             return True
 
@@ -56,7 +56,7 @@ class Session:
         with self._lock:
             if place != self._answered or place == 0:
                 return False
-            keep(self.folder, place - 1, self.number, None)
+            save_judgement(self.folder, place - 1, self.number, None)
             self._answered -= 1
             return True
 

@@ -11,7 +11,6 @@ import pytest
 from gridsearch.app.web.judge import pairs as pairs_module
 from gridsearch.app.web.judge.pairs import choose_pairs, contest
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.infotext import as_reduced
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
@@ -84,7 +83,7 @@ def test_a_picture_that_is_kept_small_is_not_asked(results, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(results.folder, folder)
     small = folder / results.images[results.images["trial"] == 3].iloc[0]["file"]
-    small.write_bytes(png_bytes(np.zeros((8, 8, 3), np.uint8), as_reduced("", (64, 64))))
+    small.write_bytes(png_bytes(np.zeros((8, 8, 3), np.uint8), "Reduced from: 64x64"))
     asked = choose_pairs(replace(results, folder=folder), (0, 3), 99, seed=1)
     assert len(asked) == 9
     assert not any(small in (pair.left, pair.right) for pair in asked)
