@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,6 +26,7 @@ from benchmarks.random_sdxl import in_a_folder
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
+from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
@@ -65,12 +65,12 @@ def trial_merges(folder: Path) -> float:
     shapes = {key: checkpoint.tensors[key].shape for key in keys}
     flat = torch.zeros(sum(map(math.prod, shapes.values())), dtype=torch.float16)
     views = dict(zip(keys, flat.split([math.prod(shape) for shape in shapes.values()]), strict=True))
-    pieces = {key: [Piece(slice(None), view.view(shapes[key]))] for key, view in views.items()}
+    parts = {key: [LiveRows(slice(None), view.view(shapes[key]))] for key, view in views.items()}
     bytes_of = {name: mapped(file.path) for name, file in files.items()}
     sources = files | elsewhere(bytes_of, shapes)
     greatest = {name: known["a" if name in "ace" else "b"] for name in FIVE}
     largest = {name: dict.fromkeys(keys, max(values.values())) for name, values in greatest.items()}
-    live = Live(pieces, sources, {key: DTYPES[checkpoint.tensors[key].dtype] for key in keys}, largest)
+    live = Live(parts, sources, {key: DTYPES[checkpoint.tensors[key].dtype] for key in keys}, largest)
 
     limit, two, five = [], [], []
     with anonymous_memory() as peak:
@@ -89,17 +89,9 @@ def trial_merges(folder: Path) -> float:
     return min(two)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A whole tensor as the live model has it."""
-
-    rows: slice
-    view: Tensor
-
-
 def merge(live: Live, recipe: Recipe) -> None:
     """What a trial does: from the recipe to the weights."""
-    merge_live(live, terms_of(recipe, live.pieces))
+    merge_live(live, terms_of(recipe, live.parts))
 
 
 def elsewhere(bytes_of: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:

@@ -8,12 +8,13 @@ from typing import Protocol
 from gridsearch.base.machine import Room
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.recognise import open_vae
 from gridsearch.experiment.recipe import Recipe
-from gridsearch.merge.adapters.adapter import Adapter, open_adapter
+from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.outline import merged_keys, open_vae, outline
+from gridsearch.merge.engine.outline import merged_keys, outline
 from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
@@ -38,7 +39,7 @@ class Weights:
     infos: Mapping[str, TensorInfo]
     merged: tuple[str, ...]
     files: Mapping[str, FileSource]
-    adapters: Mapping[str, Adapter]
+    adapters: Mapping[str, OpenedAdapter]
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -70,10 +71,12 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     return Weights(infos, merged, files, adapters)
 
 
-def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
-    from gridsearch.checkpoint.sdxl.skeleton import places  # seconds of imports, spared to other merges
+def _open_adapters(parents: Parents, config: Path | None) -> dict[str, OpenedAdapter]:
+    from gridsearch.checkpoint.sdxl.skeleton import (
+        parameter_rows,  # seconds of imports, spared to other merges
+    )
 
-    known = places(config or SDXL_CONFIGS)
+    known = parameter_rows(config or SDXL_CONFIGS)
     return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
 
 
@@ -132,7 +135,7 @@ def read_through(
     return found
 
 
-def adapter_notes(adapters: Mapping[str, Adapter]) -> list[str]:
+def adapter_notes(adapters: Mapping[str, OpenedAdapter]) -> list[str]:
     """What each adapter changes, in words."""
     notes = []
     for name, adapter in adapters.items():

@@ -10,7 +10,7 @@ from diffusers.utils import logging
 
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
-from gridsearch.checkpoint.sdxl.layout import Piece, file_views
+from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
 from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.placement import DTYPES, Placement
@@ -33,7 +33,7 @@ class Renderer:
     pipe: StableDiffusionXLPipeline
     place: Placement
     scheduler_config: dict
-    live: dict[str, list[Piece]]
+    live: dict[str, list[LiveRows]]
     batches: BatchSizes
     encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
 

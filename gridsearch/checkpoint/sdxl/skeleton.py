@@ -1,4 +1,4 @@
-"""SDXL's models without weights: what shapes their parameters have, and where each lies in a checkpoint."""
+"""SDXL's models without weights: the shapes of their parameters, and where each lies in a checkpoint."""
 
 from pathlib import Path
 
@@ -7,11 +7,12 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from gridsearch.checkpoint.sdxl.layout import Place, file_views, places_of, shape_of
+from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.sdxl.layout import file_shape, file_views, rows_by_parameter
 
 
 def skeleton(folder: Path) -> dict[str, nn.Module]:
-    """The four models of a component folder on the meta device: shapes, and no memory for the weights."""
+    """Build the four models of a config folder on the meta device, which takes no memory for weights."""
     with torch.device("meta"):
         return {
             "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
@@ -24,13 +25,13 @@ def skeleton(folder: Path) -> dict[str, nn.Module]:
 
 
 def skeleton_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What a checkpoint for these configs must hold: file key -> shape."""
-    return {key: shape_of(pieces) for key, pieces in file_views(skeleton(folder)).items()}
+    """Return what a checkpoint for these configs must hold: file key -> shape."""
+    return {key: file_shape(parts) for key, parts in file_views(skeleton(folder)).items()}
 
 
-def places(folder: Path) -> dict[str, Place]:
-    """Where each parameter is kept in a checkpoint for these configs: diffusers' name -> its place.
+def parameter_rows(folder: Path) -> dict[str, TensorRows]:
+    """Return where each parameter is kept in a checkpoint for these configs, by diffusers' names.
 
     A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
     """
-    return places_of(file_views(skeleton(folder)))
+    return rows_by_parameter(file_views(skeleton(folder)))

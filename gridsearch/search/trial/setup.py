@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from gridsearch.base.machine import room_here
 from gridsearch.checkpoint.identity import short_hash
-from gridsearch.checkpoint.sdxl.blocks import is_text
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
+from gridsearch.checkpoint.sdxl.keys import is_text
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms

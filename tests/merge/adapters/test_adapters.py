@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import CLIP_G, Place
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, TensorRows
 from gridsearch.checkpoint.sdxl.shapes import file_shapes
-from gridsearch.checkpoint.sdxl.skeleton import places
+from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.tiny_components import write_configs
 
@@ -22,11 +22,13 @@ LINEAR, CONV, IN_PROJ = (
     "g.in_proj_weight",
 )
 PLACES = {
-    "unet.a.b.weight": Place(LINEAR, ALL, (2, 2), (2, 2)),
-    "unet.a.b.bias": Place("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
-    "unet.c.weight": Place(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
-    "text_encoder_2.v_proj.weight": Place(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
-    "text_encoder_2.text_projection.weight": Place("g.text_projection", ALL, (3, 2), (3, 2), transposed=True),
+    "unet.a.b.weight": TensorRows(LINEAR, ALL, (2, 2), (2, 2)),
+    "unet.a.b.bias": TensorRows("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
+    "unet.c.weight": TensorRows(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
+    "text_encoder_2.v_proj.weight": TensorRows(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
+    "text_encoder_2.text_projection.weight": TensorRows(
+        "g.text_projection", ALL, (3, 2), (3, 2), transposed=True
+    ),
 }
 
 
@@ -221,7 +223,7 @@ def test_alpha_is_read_from_what_diffusers_wrote(adapter, config, scale):
 
 @pytest.fixture(scope="module")
 def sdxl():
-    return places(SDXL_CONFIGS)
+    return parameter_rows(SDXL_CONFIGS)
 
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_q"
@@ -290,7 +292,7 @@ def test_each_spelling_finds_its_rows(adapter, sdxl, parameter, down):
 
 def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     folder = write_configs(tmp_path)
-    where, shapes = places(folder), file_shapes(folder)
+    where, shapes = parameter_rows(folder), file_shapes(folder)
     covered = {key: torch.zeros(shape) for key, shape in shapes.items()}
     for place in where.values():
         assert covered[place.key].shape == place.file_shape
@@ -300,7 +302,7 @@ def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     assert [name for name, place in where.items() if place.transposed] == [
         "text_encoder_2.text_projection.weight"
     ]
-    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G}text_projection"
+    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G_MODEL}text_projection"
 
 
 def test_no_spelling_names_two_modules_of_sdxl(sdxl):

@@ -6,7 +6,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, UNET
+from gridsearch.checkpoint.sdxl.blocks import BLOCKS
+from gridsearch.checkpoint.sdxl.keys import UNET
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
