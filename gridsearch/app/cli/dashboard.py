@@ -1,6 +1,5 @@
 """Optuna's dashboard: `dashboard`."""
 
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -22,15 +21,14 @@ def dashboard(
     It shows a run that goes on as it goes on, and changes nothing. Only this machine can open the page.
     """
     import secrets
+    import threading
     import webbrowser
 
-    from gridsearch.app.web.dashboard.server import address, open_server
+    from gridsearch.app.web.dashboard.page import dashboard_page
+    from gridsearch.app.web.server import open_server, serve
 
     token = secrets.token_urlsafe(24)
-    server = open_server(folder, token, port)
-    terminal.say(f"Optuna's dashboard on {folder}: {address(server, token)}")
+    server = open_server(lambda port: dashboard_page(folder, token, port), port)
+    terminal.say(f"Optuna's dashboard on {folder}: {server.address}")
     terminal.say("Only this machine can open it. Ctrl-C ends it.")
-    if not no_browser:
-        webbrowser.open(address(server, token))
-    with server, suppress(KeyboardInterrupt):
-        server.serve_forever()
+    serve(server, lambda: no_browser or webbrowser.open(server.address), ended=threading.Event())

@@ -36,8 +36,9 @@ def judge(
 
     from gridsearch.app.web.judge.pairs import choose_pairs, contest
     from gridsearch.app.web.judge.result import result
-    from gridsearch.app.web.judge.server import Site, open_server, serve
+    from gridsearch.app.web.judge.routes import Site, judge_page
     from gridsearch.app.web.judge.session import Session
+    from gridsearch.app.web.server import open_server, serve
     from gridsearch.results.analysis.analyse import analyse
     from gridsearch.results.tables import load_results
 
@@ -54,14 +55,14 @@ def judge(
     page = (folder / "report.html").resolve()
     session = Session(folder, chosen, number)
     site = Site(secrets.token_urlsafe(24), session, lambda: result(analyse(load_results(folder)), str(page)))
-    server = open_server(site, port)
+    server = open_server(lambda _: judge_page(site), port)
     if compared.note:
         terminal.show_note(compared.note)
     if len(chosen) < pairs:
         terminal.show_note(f"There are {len(chosen)} different pairs.")
     terminal.say(f"{len(chosen)} pairs of {len(compared.trials)} trials: {server.address}")
     terminal.say("Only this machine can open it. Ctrl-C ends it; every answer is kept.")
-    serve(server, lambda: no_browser or webbrowser.open(server.address))
+    serve(server, lambda: no_browser or webbrowser.open(server.address), site.ended)
     if not session.answered:
         terminal.say("Nothing was judged.")
         return

@@ -103,7 +103,8 @@ def refuse_others(visit, address, folder) -> None:
         with pytest.raises(Error, match="Failed to fetch"):
             other.evaluate(script, address)
     other.goto(re.sub(r"/[\w-]{32}/", "/" + "x" * 32 + "/", address))
-    assert other.locator("body").inner_text() == "Refused: a wrong token."
+    refused = "Refused: wrong token. Open the address shown in the terminal."
+    assert other.locator("body").inner_text() == refused
     assert kept(folder) == before
 
 
