@@ -1,24 +1,14 @@
-"""Optuna's dashboard: `dashboard`."""
+"""The command `dashboard`."""
 
-from typing import Annotated
-
-import typer
-
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import ResultsFolder, app
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, app
 
 
-@app.command(epilog="Example: gridsearch dashboard results/toy")
-def dashboard(
-    folder: ResultsFolder,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 is any free port.")] = 0,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address; open nothing.")
-    ] = False,
-) -> None:
+@app.command("dashboard", epilog="Example: gridsearch dashboard results/toy")
+def dashboard_command(folder: ResultsFolder, port: Port = 0, no_browser: NoBrowser = False) -> None:
     """Open Optuna's dashboard on a run, with every image beside its trial.
 
-    It shows a run that goes on as it goes on, and changes nothing. Only this machine can open the page.
+    It follows a run in progress and changes nothing. Only this machine can open the page.
     """
     import secrets
     import threading
@@ -29,6 +19,6 @@ def dashboard(
 
     token = secrets.token_urlsafe(24)
     server = open_server(lambda port: dashboard_page(folder, token, port), port)
-    terminal.say(f"Optuna's dashboard on {folder}: {server.address}")
-    terminal.say("Only this machine can open it. Ctrl-C ends it.")
+    terminal.say(f"Optuna's dashboard for {folder}: {server.address}")
+    terminal.say("Only this machine can open it. Press Ctrl-C to stop.")
     serve(server, lambda: no_browser or webbrowser.open(server.address), ended=threading.Event())

@@ -34,7 +34,7 @@ OPEN_TO_ALL = "access-control-allow-origin"  # optuna-dashboard grants it for ar
 
 
 @dataclass(frozen=True)
-class Page:
+class LocalPage:
     """A page, and what lets a request in.
 
     Attributes:
@@ -52,7 +52,7 @@ class Page:
     methods: Collection[str]
 
 
-def guarded(page: Page, port: int) -> WSGIApplication:
+def guarded(page: LocalPage, port: int) -> WSGIApplication:
     """Return the page's application behind the guard; every reply has `HEADERS`."""
 
     def answer(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
@@ -68,20 +68,20 @@ def guarded(page: Page, port: int) -> WSGIApplication:
     return answer
 
 
-def _refusal(page: Page, port: int, environ: dict[str, Any]) -> HTTPResponse | None:
+def _refusal(page: LocalPage, port: int, environ: dict[str, Any]) -> HTTPResponse | None:
     """Return the reply to a request that is not let in; None for one that is."""
     method = environ["REQUEST_METHOD"]
     if environ.get("HTTP_HOST") not in hosts(port):
-        return plain(403, "Refused: another host.")
+        return text_reply(403, "Refused: another host.")
     if environ.get("HTTP_ORIGIN") not in {None, *origins(port)}:
-        return plain(403, "Refused: another origin.")
+        return text_reply(403, "Refused: another origin.")
     if method not in page.methods:
-        return plain(405, f"Refused: this page does not take {method} requests.")
+        return text_reply(405, f"Refused: this page does not take {method} requests.")
     needed = [page.carried(environ)]
     if method not in READING:  # a header that no form, and no script of another site, can send
         needed.append([environ.get("HTTP_X_TOKEN", "")])
     if not all(any(is_token(given, page.token) for given in tokens) for tokens in needed):
-        return plain(403, "Refused: wrong token. Open the address shown in the terminal.")
+        return text_reply(403, "Refused: wrong token. Open the address shown in the terminal.")
     return None
 
 
@@ -101,7 +101,7 @@ def is_token(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-def plain(status: int, text: str) -> HTTPResponse:
+def text_reply(status: int, text: str) -> HTTPResponse:
     """Return a reply of plain text."""
     return HTTPResponse(text, status, {"Content-Type": "text/plain; charset=utf-8"})
 

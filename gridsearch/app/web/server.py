@@ -8,7 +8,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from gridsearch.app.web.guard import HOME, Page, guarded
+from gridsearch.app.web.guard import HOME, LocalPage, guarded
 from gridsearch.base.errors import BadInput
 
 
@@ -44,7 +44,7 @@ class _Requests(WSGIRequestHandler):
         """Keep the terminal for the person."""
 
 
-def open_server(make_page: Callable[[int], Page], port: int) -> Server:
+def open_server(make_page: Callable[[int], LocalPage], port: int) -> Server:
     """Return a server that listens on 127.0.0.1.
 
     Args:

@@ -4,7 +4,7 @@ import re
 
 import typer
 
-from gridsearch.app.cli.app import ORDER, VARIABLE, app
+from gridsearch.app.cli.app import ORDER, STORAGE_VARIABLE, app
 from gridsearch.results.shared.url import ENVIRONMENT
 from tests.helpers.program import gridsearch
 
@@ -33,4 +33,4 @@ def test_commands_are_listed_as_a_night_goes(tmp_path):
 
 
 def test_the_environment_variable_of_the_help_is_the_one_that_is_read():
-    assert VARIABLE == ENVIRONMENT
+    assert STORAGE_VARIABLE == ENVIRONMENT

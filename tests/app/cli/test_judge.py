@@ -58,7 +58,7 @@ def test_beside_a_run_the_report_is_left_to_it(folder, monkeypatch, capsys):
     answering(monkeypatch, ["first"])
     with store.locked(folder):
         judge(folder)
-    assert "A run is at work here" in " ".join(capsys.readouterr().out.split())
+    assert "A run is in progress here" in " ".join(capsys.readouterr().out.split())
     assert not (folder / "best.json").exists()
     assert len(store.read_study(folder).judgements) == 1
 
@@ -68,7 +68,7 @@ def test_a_report_that_cannot_be_written_is_not_left_to_a_run(folder, monkeypatc
     (folder / "best.json").mkdir()
     with pytest.raises(RunFailed, match="report cannot be written"):
         judge(folder)
-    assert "A run is at work here" not in capsys.readouterr().out
+    assert "A run is in progress here" not in capsys.readouterr().out
     assert len(store.read_study(folder).judgements) == 1
 
 

@@ -49,7 +49,7 @@ def test_workers_behind_a_proxy_draw_what_a_run_on_the_database_leads(
         ]
         ended(lead)
         said = [ended(worker) for worker in workers]
-    assert all("Nothing more to draw: the run is done" in one for one in said)
+    assert all("Nothing more to render: the run is done" in one for one in said)
     assert all("trial " in one for one in said)  # both have drawn
     monkeypatch.setenv(VARIABLE, database)
     assert_same_run(out, whole)

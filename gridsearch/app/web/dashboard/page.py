@@ -11,12 +11,12 @@ from optuna_dashboard import wsgi
 
 from gridsearch.app.web.dashboard.snapshot import SEARCH
 from gridsearch.app.web.dashboard.view import View
-from gridsearch.app.web.guard import READING, Page, sent
+from gridsearch.app.web.guard import READING, LocalPage, sent
 
 START_PAGE = f"/dashboard/studies/{SEARCH}"
 
 
-def dashboard_page(folder: Path, token: str, port: int) -> Page:
+def dashboard_page(folder: Path, token: str, port: int) -> LocalPage:
     """Return the dashboard of a results folder.
 
     The address with `?token=` leaves the token in a cookie, as the dashboard's own links do not carry it.
@@ -39,7 +39,7 @@ def dashboard_page(folder: Path, token: str, port: int) -> Page:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # the dashboard takes it for granted
         return dashboard(environ, start)
 
-    return Page(answer, token, f"?token={token}", carried, READING)
+    return LocalPage(answer, token, f"?token={token}", carried, READING)
 
 
 def _query_token(environ: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The routes of the judge's page: the page itself, the pairs, their pictures, and the answers."""
+"""The routes of the judge's page: the page itself, the pairs, their images, and the answers."""
 
 import functools
 import io
@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from bottle import Bottle, HTTPResponse, request, response, static_file
 
-from gridsearch.app.web.guard import Page, plain
+from gridsearch.app.web.guard import LocalPage, text_reply
 from gridsearch.app.web.judge.session import Session
 from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.base.pictures import opened
@@ -25,7 +25,7 @@ MAX_BODY = 1000  # bytes; an answer has about forty
 
 @dataclass(frozen=True)
 class Site:
-    """What the page works on.
+    """The parts that the page works on.
 
     Attributes:
         conclude: returns the result of the judgements, as JSON values.
@@ -38,9 +38,9 @@ class Site:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
-def judge_page(site: Site) -> Page:
+def judge_page(site: Site) -> LocalPage:
     """Return the page; the token is the first part of its path."""
-    return Page(_routes(site), site.token, f"{site.token}/", _token_in_path, ("GET", "POST"))
+    return LocalPage(_routes(site), site.token, f"{site.token}/", _token_in_path, ("GET", "POST"))
 
 
 def _token_in_path(environ: dict[str, Any]) -> list[str]:
@@ -72,13 +72,13 @@ def _routes(site: Site) -> Bottle:
         try:
             return HTTPResponse(bare_png(session.images[name]), headers={"Content-Type": "image/png"})
         except BadInput:
-            return plain(404, "The picture cannot be read.")
+            return text_reply(404, "The image cannot be read.")
 
     @app.post(f"{base}/answer")
     def answer() -> dict:
         place, choice = _place(said := _body()), said.get("answer")
         if choice not in get_args(Choice):
-            raise plain(400, "The request names no answer.")
+            raise text_reply(400, "The request names no answer.")
         return _state_after(session.answer(place, choice))
 
     @app.post(f"{base}/undo")
@@ -115,13 +115,13 @@ def _named_errors(route: Callable) -> Callable:
         try:
             return route(*args, **named)
         except GridsearchError as error:
-            return plain(503, str(error))
+            return text_reply(503, str(error))
 
     return answer
 
 
 def _not_found() -> HTTPResponse:
-    return plain(404, "There is no such page.")
+    return text_reply(404, "There is no such page.")
 
 
 def _body() -> dict:
@@ -132,27 +132,27 @@ def _body() -> dict:
     """
     environ = request.environ
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
-        raise plain(415, "The body must be JSON.")
+        raise text_reply(415, "The body must be JSON.")
     length = environ.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdigit()):
-        raise plain(411, "The length of the body is missing.")
+        raise text_reply(411, "The length of the body is missing.")
     if len(length) > 9 or int(length) > MAX_BODY:
-        raise plain(413, "The body is too long.")
+        raise text_reply(413, "The body is too long.")
     try:
         # not by request.body, which follows `Transfer-Encoding: chunked` to any length
         said = json.loads(environ["wsgi.input"].read(int(length)))
     except (ValueError, RecursionError):
         said = None
     except OSError:
-        raise plain(408, "The body did not arrive.") from None
+        raise text_reply(408, "The body did not arrive.") from None
     if not isinstance(said, dict):
-        raise plain(400, "The body is not a JSON object.")
+        raise text_reply(400, "The body is not a JSON object.")
     return said
 
 
 def _place(said: dict) -> int:
     if type(said.get("place")) is not int:
-        raise plain(400, "The request names no pair.")
+        raise text_reply(400, "The request names no pair.")
     return said["place"]
 
 
@@ -163,10 +163,10 @@ def _sent_before(text: str, action: Callable[[], object]) -> Iterator[bytes]:
 
 
 def bare_png(path: Path) -> bytes:
-    """Return a picture as a PNG of nothing but its pixels: the file's texts say how it was made.
+    """Return an image as a PNG of nothing but its pixels: the file's texts say how it was made.
 
     Raises:
-        BadInput: there is no such picture, or it cannot be read.
+        BadInput: there is no such image, or it cannot be read.
     """
     buffer = io.BytesIO()
     with opened(path) as image:

@@ -135,4 +135,4 @@ def test_with_the_mouse_on_a_narrow_screen(folder, visit):
         assert [made.answer for made in kept(folder)] == ["first", "second", "equal"]
     page.locator("#equal").click()
     page.wait_for_selector("#trouble:visible")
-    assert page.locator("#trouble").inner_text() == "The program has ended. What you judged is kept."
+    assert page.locator("#trouble").inner_text() == "The program has ended. Your answers are saved."
