@@ -15,7 +15,6 @@ from gridsearch.app.cli.workers import hands_asked, worker_processes
 from gridsearch.app.live_report import LiveReport
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import Hands, process_name
-from gridsearch.search.loop import deadline
 
 
 @app.command(
@@ -48,6 +47,8 @@ def run_command(
 
     The report can be opened during the run. Ctrl-C stops the run and keeps everything that is finished.
     """
+    from gridsearch.search.loop import deadline
+
     if quiet and as_json:
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
     experiment = load_checked(experiment_file)
