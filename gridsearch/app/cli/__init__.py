@@ -19,11 +19,13 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from typer.exceptions import TyperException
 
 from gridsearch.app import terminal
-from gridsearch.app.cli import checkpoints, dashboard, judge, planning, running, scoring, sheets  # noqa: F401
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, failure_dict
 from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
+
+# --help lists the commands in this order, in which they are used.
+from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints  # isort: skip # noqa: F401
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 

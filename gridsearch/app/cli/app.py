@@ -1,46 +1,36 @@
 """The Typer application, its own options, and the arguments that several commands share."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from gridsearch import __version__
 from gridsearch.app import terminal
 from gridsearch.app.cli import completion
 
-# In the order in which they are used; --help lists them so.
-ORDER = (
-    "plan",
-    "inspect",
-    "run",
-    "worker",
-    "report",
-    "score",
-    "compare",
-    "judge",
-    "dashboard",
-    "merge",
-    "export",
-)
-
-
-class InOrder(TyperGroup):
-    """Lists the commands in the order of `ORDER`."""
-
-    def list_commands(self, _context: typer.Context) -> list[str]:
-        return sorted(self.commands, key=ORDER.index)
-
-
 app = typer.Typer(
     name="gridsearch",
-    cls=InOrder,
     help="Find, overnight, the ratio at which SDXL checkpoints should be merged.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def command(name: str, *examples: str) -> Callable[[Callable], Callable]:
+    """Register a function as a command; its docstring is the help, reflowed to the width of the terminal."""
+
+    def register(function: Callable) -> Callable:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        label = "Example:" if len(examples) == 1 else "Examples:"
+        return app.command(name, help=help_text, epilog="\n\n".join([label, *examples]))(function)
+
+    return register
+
 
 ExperimentFile = Annotated[
     Path,

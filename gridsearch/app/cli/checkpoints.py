@@ -8,16 +8,16 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli import completion
-from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, app
+from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command
 from gridsearch.app.cli.documents import written_dict
 from gridsearch.app.cli.results_folder import require_images
 from gridsearch.base.words import size
 
 
-@app.command(
+@command(
     "merge",
-    epilog="Examples: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors    "
-    "gridsearch merge best.merge.json -o again.safetensors    "
+    "gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors",
+    "gridsearch merge best.merge.json -o again.safetensors",
     "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors",
 )
 def merge_command(
@@ -61,7 +61,7 @@ def merge_command(
     _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output, as_json)
 
 
-@app.command("export", epilog="Example: gridsearch export results/toy -o best.safetensors")
+@command("export", "gridsearch export results/toy -o best.safetensors")
 def export_command(
     folder: ResultsFolder,
     output: Output,

@@ -1,10 +1,10 @@
 """The command `dashboard`."""
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, app
+from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, command
 
 
-@app.command("dashboard", epilog="Example: gridsearch dashboard results/toy")
+@command("dashboard", "gridsearch dashboard results/toy")
 def dashboard_command(folder: ResultsFolder, port: Port = 0, no_browser: NoBrowser = False) -> None:
     """Open Optuna's dashboard on a run, with every image beside its trial.
 

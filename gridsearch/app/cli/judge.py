@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, app
+from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, command
 from gridsearch.app.cli.results_folder import write_and_show_results
 from gridsearch.base.errors import BadInput, Busy
 
 
-@app.command("judge", epilog="Example: gridsearch judge results/toy --pairs 20")
+@command("judge", "gridsearch judge results/toy --pairs 20")
 def judge_command(
     folder: ResultsFolder,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="How many pairs to show.")] = 20,

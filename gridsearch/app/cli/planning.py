@@ -7,15 +7,15 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli import completion
-from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, app
+from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, command
 from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
 from gridsearch.app.cli.results_folder import default_folder, load_checked
 from gridsearch.app.cli.workers import hands_asked
 
 
-@app.command(
+@command(
     "plan",
-    epilog="Examples: gridsearch plan experiments/toy.toml --time    "
+    "gridsearch plan experiments/toy.toml --time",
     "gridsearch plan experiments/toy.toml --workers auto",
 )
 def plan_command(
@@ -42,10 +42,8 @@ def plan_command(
         terminal.show_plan(made)
 
 
-@app.command(
-    "inspect",
-    epilog="Examples: gridsearch inspect models/*.safetensors    "
-    "gridsearch inspect my-model.safetensors --json",
+@command(
+    "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
 )
 def inspect_command(
     checkpoints: Annotated[

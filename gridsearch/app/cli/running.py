@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, app
+from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
 from gridsearch.app.cli.events import Events, show_event
 from gridsearch.app.cli.results_folder import default_folder, load_checked, place_noted, write_results
 from gridsearch.app.cli.signals import interrupted_by_sigterm
@@ -17,10 +17,10 @@ from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import Hands, process_name
 
 
-@app.command(
+@command(
     "run",
-    epilog="Examples: gridsearch run experiments/toy.toml --until 07:30    "
-    "gridsearch run experiments/toy.toml --workers auto    "
+    "gridsearch run experiments/toy.toml --until 07:30",
+    "gridsearch run experiments/toy.toml --workers auto",
     "gridsearch run experiments/toy.toml --json > night.jsonl",
 )
 def run_command(
@@ -104,9 +104,9 @@ def _run(
     lead(experiment, file, folder, Budget(*budget), listener, crew, retries)
 
 
-@app.command(
+@command(
     "worker",
-    epilog="Example: gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my",
+    "gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my",
 )
 def worker_command(
     experiment_file: ExperimentFile,

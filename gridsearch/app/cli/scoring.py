@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import AsJson, ResultsFolder, app
+from gridsearch.app.cli.app import AsJson, ResultsFolder, command
 from gridsearch.app.cli.documents import scores_dict
 from gridsearch.app.cli.results_folder import write_and_show_results
 from gridsearch.base.errors import BadInput
 
 
-@app.command("report", epilog="Example: gridsearch report results/toy")
+@command("report", "gridsearch report results/toy")
 def report_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
     """Rebuild the tables, the contact sheet and the report from stored results. Renders nothing."""
     from gridsearch.results.tables import load_results
@@ -21,10 +21,11 @@ def report_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
     write_and_show_results(folder, as_json)
 
 
-@app.command(
+@command(
     "score",
-    epilog="Examples: gridsearch score results/toy    gridsearch score results/toy --experiment new.toml    "
-    "gridsearch score a.png b.png --reference good.png    "
+    "gridsearch score results/toy",
+    "gridsearch score results/toy --experiment new.toml",
+    "gridsearch score a.png b.png --reference good.png",
     "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv",
 )
 def score_command(

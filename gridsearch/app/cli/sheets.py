@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import ResultsFolder, app
+from gridsearch.app.cli.app import ResultsFolder, command
 from gridsearch.app.cli.results_folder import require_images
 from gridsearch.base.errors import BadInput
 
 
-@app.command(
+@command(
     "compare",
-    epilog="Examples: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg    "
+    "gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg",
     "gridsearch compare results/toy --xyz -o grids",
 )
 def compare_command(

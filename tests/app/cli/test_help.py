@@ -4,11 +4,13 @@ import re
 
 import typer
 
-from gridsearch.app.cli.app import ORDER, STORAGE_VARIABLE, app
+from gridsearch.app.cli.app import STORAGE_VARIABLE, app
 from gridsearch.results.shared.url import ENVIRONMENT
 from tests.helpers.program import gridsearch
 
 COMMANDS = typer.main.get_command(app).commands
+ORDER = ["plan", "inspect", "run", "worker", "report", "score", "compare"]
+ORDER += ["judge", "dashboard", "merge", "export"]
 
 
 def test_every_command_has_help_with_an_example_of_itself(tmp_path):
@@ -28,7 +30,7 @@ def test_every_option_says_what_it_is():
 
 def test_commands_are_listed_as_a_night_goes(tmp_path):
     listed = re.findall(r"^│ ([a-z]+) ", gridsearch("--help", cwd=tmp_path).stdout, re.MULTILINE)
-    assert listed == [name for name in ORDER if name in COMMANDS]
+    assert listed == ORDER
     assert set(listed) == set(COMMANDS)
 
 
