@@ -16,7 +16,7 @@ from unittest.mock import patch
 import hypothesis
 import pytest
 
-from gridsearch.app.cli.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
 from tests.helpers.made_up import modes, sweep  # noqa: F401

@@ -94,6 +94,10 @@ def test_merge_render_and_score_do_not_import_one_another():
     assert not {found for found in between_rooms() if found[1] in APART and found[2] in APART}
 
 
+def test_the_notebook_does_not_import_the_command_line():
+    assert not [name for name in imports("gridsearch.app.notebook") if name.startswith("gridsearch.app.cli")]
+
+
 def parts_of_a_room() -> list[str]:
     """The rooms and every folder in them, as dotted names."""
     return sorted(name for name, file in modules().items() if file.name == "__init__.py")
@@ -192,7 +196,7 @@ def loaded_by(statement: str) -> list[str]:
 
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     light = "app.cli merge.parents report.build search.resume.rescore score.files app.web.judge.pairs"
-    light = f"{light} app.web.judge.server app.web.dashboard.server merge.export.source app.notebook"
+    light = f"{light} app.web.judge.routes app.web.dashboard.page merge.export.source app.notebook"
     assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
     assert loaded_by("import torch") == ["torch"]  # so that the check itself can fail
 

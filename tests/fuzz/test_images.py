@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gridsearch.app.web.judge.server import bare_png
+from gridsearch.app.web.judge.routes import bare_png
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.render.pictures.infotext import parameters_of, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails

@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     assert process.returncode == 1
     assert (tmp_path / "errors").read_text() == ""
     assert "So far" in said
-    assert "the same command goes on from here" in said.splitlines()[-1]
+    assert "run the same command again to continue" in said.splitlines()[-1]
     trials = pd.read_csv(tmp_path / "results" / "small" / "trials.csv")
     assert (trials["state"][:3] == "COMPLETE").all()
     assert (trials["state"][-50:] == "WAITING").all()

@@ -1,7 +1,7 @@
-"""Keeps the report of a run alive, so that it can be opened while the run goes on.
+"""The report during a run: it is rebuilt from time to time, so that it can be opened while the run goes on.
 
-Another process builds it, at a low priority, from what is stored: Python's lock would let a thread's work
-stall the drawing at every step, and what goes wrong there must not end the run.
+Another process builds it from what is stored, at a low priority: because of Python's lock a thread would
+stall the rendering at every step, and a failure there must not end the run.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from typing import IO, Any
 import gridsearch
 from gridsearch.base.errors import GridsearchError
 
-AT_LEAST = 30.0  # seconds from one build's end to the next one's beginning
-SHARE = 0.05  # of the time, at most, is spent on building
-NICE = 5  # of Unix's 19: drawing goes first, and the report is not starved where all cores draw
-BUILD = "import sys; from gridsearch.app.cli.live_report import build_here; build_here(sys.argv[1])"
+MIN_PAUSE = 30.0  # seconds from the end of one build to the beginning of the next
+MAX_SHARE = 0.05  # of the time that is spent on building
+NICE = 5  # of Unix's 19: rendering goes first, and the report is not starved where all cores render
+BUILD = "import sys; from gridsearch.app.live_report import build_here; build_here(sys.argv[1])"
 
 
 def build_here(folder: str) -> None:
-    """What the other process does; why it cannot is the last line that it writes."""
+    """Build the report, in the other process; the last line that it writes is the error, if any."""
     if hasattr(os, "nice"):
         os.nice(NICE)
     from gridsearch.report.build import build
@@ -40,9 +40,9 @@ def build_here(folder: str) -> None:
 
 
 class LiveReport:
-    """A search.run.Listener that tells another one everything, and builds the report between trials.
+    """A search.listener.Listener that passes everything on to another one, and rebuilds the report.
 
-    On leaving, a build that is under way is ended: who runs the run builds the last, whole one.
+    On exit a build in progress is ended: the final report is built by the caller.
     """
 
     def __init__(self, folder: Path, listener: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,9 +90,9 @@ class LiveReport:
         self.look()
 
     def look(self) -> None:
-        """Take note of a build that has ended, and begin one where there is something new and it is time."""
+        """Finish a build whose process has ended; begin one where there is something new and it is time."""
         if self._process is not None and self._process.poll() is not None:
-            self._ended()
+            self._finish()
         if self._process is None and self._wanted and self._clock() >= self._next:
             self._begin()
 
@@ -102,7 +102,7 @@ class LiveReport:
         root = str(Path(gridsearch.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         try:
-            # a session of its own: Ctrl-C is for the run, which then ends this
+            # a session of its own, so that Ctrl-C reaches the run alone, which then ends this process
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", BUILD, str(self._folder)],
                 stdin=subprocess.DEVNULL,
@@ -116,25 +116,25 @@ class LiveReport:
             self._errors.close()
             self._failed(str(error))
 
-    def _ended(self) -> None:
+    def _finish(self) -> None:
         code, self._process = self._process.returncode, None
         self._errors.seek(0)
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         self._errors.close()
         self._wait()
         if code:
-            self._failed(said[-1] if said else f"it ended with code {code}")
+            self._failed(said[-1] if said else f"it exited with code {code}")
             return
         self._noted = False
-        with contextlib.suppress(OSError, ValueError):  # no image yet; or somebody has taken it away
+        with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
             self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
 
     def _wait(self) -> None:
         took = self._clock() - self._began
-        self._next = self._clock() + max(AT_LEAST, took * (1 / SHARE - 1))
+        self._next = self._clock() + max(MIN_PAUSE, took * (1 / MAX_SHARE - 1))
 
     def _failed(self, why: str) -> None:
         self._wait()
         if not self._noted:
             self._noted = True
-            self._listener.note(f"The report could not be refreshed, which is tried again later: {why}")
+            self._listener.note(f"The report could not be refreshed; another attempt follows later: {why}")

@@ -1,4 +1,4 @@
-"""Tables of anything, and of scores."""
+"""Tables on the terminal: of short texts, of scores, of any pandas table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,11 @@ from rich import box
 from rich.measure import Measurement
 from rich.table import Table
 
-from gridsearch.app.cli.terminal.text import escape, out
-
-ENDLESS = 10_000  # columns of a terminal on which nothing has to be cut
+from gridsearch.app.terminal.text import escape, out
 
 
 def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of short texts from anywhere; where the terminal is too narrow, a block for each row."""
+    """Print a table of short texts; where the terminal is too narrow, a block for each row."""
     table = Table(
         title=escape(title),
         title_justify="left",
@@ -26,8 +24,8 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    needs = Measurement.get(out, out.options.update(width=ENDLESS), table).maximum
-    if needs <= out.width:
+    unlimited = out.options.update(width=10_000)  # wide enough for any table
+    if Measurement.get(out, unlimited, table).maximum <= out.width:
         out.print(table)
     else:
         width = max(map(len, headings))
@@ -40,7 +38,7 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def show_scores(table: Any) -> None:
-    """A table of all whole images, and one of each grid's cells. Few columns, to leave the reasons room."""
+    """Print a table of whole images, and one of each grid's cells. Few columns leave room for the reasons."""
     shown = ["verdict", "defect", "blur", "noise", "reason"]
     is_cell = table["column"].notna()
     if not is_cell.all():
@@ -50,7 +48,7 @@ def show_scores(table: Any) -> None:
 
 
 def show_table(table: Any, title: str | None = None) -> None:
-    """A pandas table; numbers with three digits, nothing where there is no value."""
+    """Print a pandas table; numbers have three digits, and a missing value is left empty."""
     from pandas import isna
     from pandas.api.types import is_numeric_dtype
 

@@ -1,27 +1,28 @@
-"""Listens to a run and says nothing: `run --quiet`, and what `run --json` starts from."""
+"""A listener of a run that shows nothing: for `run --quiet`, and a base for others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-class Silent:
-    """See search.run.Listener."""
+class SilentListener:
+    """Ignores everything; see search.listener.Listener."""
 
-    def __enter__(self) -> "Silent":
+    def __enter__(self) -> "SilentListener":
         return self
 
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Take everything that moves off the screen."""
 
-    def loading(self) -> None: ...
+    def loading(self) -> None:
+        """The heavy packages are being imported."""
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         return lambda _: None
 
-    def reading(self, name: str, total: int) -> Callable[[int], None]:
-        return lambda _: None
+    reading = writing = hashing
 
     def note(self, text: str) -> None: ...
 
@@ -45,4 +46,5 @@ class Silent:
 
     def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None: ...
 
-    def found(self, best: Mapping[str, Any]) -> None: ...
+    def found(self, best: Mapping[str, Any]) -> None:
+        """The report has been refreshed; `best` is the content of best.json."""

@@ -1,13 +1,13 @@
-"""What `inspect` says of files."""
+"""The output of `gridsearch inspect`."""
 
 from collections.abc import Mapping, Sequence
 
-from gridsearch.app.cli.terminal.tables import show_rows
-from gridsearch.app.cli.terminal.text import escape, out
+from gridsearch.app.terminal.tables import show_rows
+from gridsearch.app.terminal.text import escape, out
 
 
 def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """Everything `inspect` knows of a file. Lines are not folded, so that a hash can be copied whole."""
+    """Print all facts of a file. Lines are not folded, so that a hash can be copied whole."""
     out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
     labels = [label for label, _ in rows]
     inner = {label for label in labels if label.startswith(" ")}  # a column of their own
@@ -19,7 +19,7 @@ def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def show_side_by_side(found: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
-    """What tells several files apart, a row for each: whether they fit, and which predicts what."""
+    """Print a row for each file with what tells them apart: whether they fit, and what they predict."""
     names = [title.replace("\\", "/").rpartition("/")[2] for title, _ in found]
     rows = [(name, *_facts(dict(said))) for name, (_, said) in zip(names, found, strict=True)]
     show_rows("side by side", ("file", "is", "predicts", "dtype", "size", "hash"), rows)
@@ -29,7 +29,7 @@ def _facts(said: Mapping[str, str]) -> tuple[str, ...]:
     return (
         said.get("architecture") or said.get("pipeline", ""),
         said.get("prediction type", "").partition(" ")[0],
-        said.get("dtypes", "").partition(" ")[0],  # of most of its weights
+        said.get("dtypes", "").partition(" ")[0],  # the first is that of most weights
         said.get("size", "").partition(",")[0],
         said.get("A1111 hash", ""),
     )

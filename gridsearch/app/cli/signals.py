@@ -1,4 +1,4 @@
-"""How a process is told to end."""
+"""Signals and streams that tell a process to end."""
 
 import contextlib
 import os
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def told_to_end(tied: bool = False) -> Iterator[None]:
-    """Being told to end is as Ctrl-C, once: what is kept then must not be interrupted again.
+def interrupted_by_sigterm(tied: bool = False) -> Iterator[None]:
+    """Turn the first SIGTERM into Ctrl-C and ignore later ones: what is saved then must not be interrupted.
 
     Args:
-        tied: to whoever holds the other end of the standard input: its end is this one's, too.
+        tied: also end when the standard input is closed, which its other end does by ending.
     """
 
     def stop(*_signal: object) -> None:
@@ -30,6 +30,6 @@ def told_to_end(tied: bool = False) -> Iterator[None]:
 
 
 def _end_with_input() -> None:
-    while os.read(sys.stdin.fileno(), 1024):  # past all buffers, which would be waited for in the end
+    while os.read(sys.stdin.fileno(), 1024):  # unbuffered: at exit Python would wait for a buffer's lock
         pass
     os.kill(os.getpid(), signal.SIGTERM)

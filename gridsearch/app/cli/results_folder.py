@@ -1,4 +1,4 @@
-"""Experiments and results folders as the commands take them."""
+"""Experiments and results folders as the commands use them."""
 
 import contextlib
 import os
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gridsearch.app.cli import terminal
+from gridsearch.app import terminal
 from gridsearch.app.cli.documents import answer_dict
 from gridsearch.base.errors import BadInput
 
 
-def checked(experiment_file: Path):
-    """The experiment, if its files fit: what is wrong with them is said before anything heavy is imported."""
+def load_checked(experiment_file: Path):
+    """Return the experiment once its model files are checked, before anything heavy is imported."""
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.merge.parents import open_parents, require_mode
 
@@ -22,10 +22,10 @@ def checked(experiment_file: Path):
 
 
 @contextlib.contextmanager
-def settled(folder: Path, storage: str | None, study: str, artifacts: str | None) -> Iterator[None]:
-    """Note in the folder where its study lies, for as long as nothing of what was given is wrong.
+def place_noted(folder: Path, storage: str | None, study: str, artifacts: str | None) -> Iterator[None]:
+    """Note in the folder where its study lies, and take the note back if the input turns out to be bad.
 
-    The address, which may hold a password, is for this process and those that it starts.
+    The storage address, which may hold a password, is for this process and those that it starts.
 
     Raises:
         BadInput: an address cannot be used, or the folder's study lies elsewhere.
@@ -40,7 +40,7 @@ def settled(folder: Path, storage: str | None, study: str, artifacts: str | None
     if artifacts:
         open_artifacts(artifacts)
         if not storage:
-            raise BadInput("--artifacts is for workers on several machines, which need --storage as well.")
+            raise BadInput("--artifacts needs --storage: it is for workers on several machines.")
     if storage:
         os.environ[STORAGE_VARIABLE] = storage
     new = not (folder / POINTER).exists()
@@ -59,10 +59,10 @@ def default_folder(name: str) -> Path:
     return Path("results") / name
 
 
-def written(out: Path) -> tuple[Any, Any] | None:
-    """The results of a folder and their answer, once tables and report are written.
+def write_results(out: Path) -> tuple[Any, Any] | None:
+    """Write tables and report of a folder; return its results and their answer.
 
-    None where no run has begun there; the answer is None where no trial has ended, and nothing is written.
+    None where no run has begun there. Where no trial has ended the answer is None, and nothing is written.
     """
     from gridsearch.report.build import build
     from gridsearch.results.store import has_study
@@ -74,9 +74,9 @@ def written(out: Path) -> tuple[Any, Any] | None:
     return results, None if results.images.empty else build(results)
 
 
-def write_what_there_is(out: Path, as_json: bool = False, notes: Sequence[str] = ()) -> None:
-    """Write tables and report, also of a run that was stopped, and show the answer."""
-    found = written(out)
+def write_and_show_results(out: Path, as_json: bool = False, notes: Sequence[str] = ()) -> None:
+    """Write tables and report, also of an unfinished run, and show the answer."""
+    found = write_results(out)
     if found is None:
         return
     results, answer = found

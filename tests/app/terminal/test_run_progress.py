@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from gridsearch.app.cli.terminal.night import Best, Night, Pace, Work, best_of
-from gridsearch.app.cli.terminal.view import night_view
+from gridsearch.app.terminal.live_view import live_view
+from gridsearch.app.terminal.run_progress import BestTrial, CurrentWork, Pace, RunProgress, best_in
 from gridsearch.base.errors import RunFailed
 from gridsearch.search.trial.outcome import Outcome
 
@@ -23,10 +23,10 @@ def clock():
     return Clock()
 
 
-def night(clock, **changes) -> Night:
+def progress(clock, **changes) -> RunProgress:
     """Three trials of four images, of which none is drawn yet."""
-    usual = {"done": 0, "left": 3, "cases": 4, "about": False, "work": Work("trial", {}, 0, 4)}
-    return Night(**usual | {"pace": Pace(clock)} | changes)
+    usual = {"done": 0, "left": 3, "cases": 4, "about": False, "work": CurrentWork("trial", {}, 0, 4)}
+    return RunProgress(**usual | {"pace": Pace(clock)} | changes)
 
 
 def outcome(*verdicts: str, cases: int = 4) -> Outcome:
@@ -48,45 +48,45 @@ def test_speed_and_time_left(clock):
 
 
 def test_what_is_left_to_draw(clock):
-    here = night(clock)
+    here = progress(clock)
     assert here.cases_left == 12
-    here.work = Work("references", {}, 0, 2)
+    here.work = CurrentWork("references", {}, 0, 2)
     assert here.cases_left == 14
-    here.work = Work("trial", {"ratio": 0.5}, 1, 4)
+    here.work = CurrentWork("trial", {"ratio": 0.5}, 1, 4)
     assert here.cases_left == 11
     here.image("ok")
     assert (here.cases_left, here.work.verdicts) == (10, {"ok": 1})
-    here.ended({"ratio": 0.5}, outcome("ok", "burnt"), "it cannot win")
+    here.end_trial({"ratio": 0.5}, outcome("ok", "burnt"), "it cannot win")
     assert (here.done, here.left, here.cases_left) == (1, 2, 8)
-    here.work = Work("repeat", {}, 1, 4)
+    here.work = CurrentWork("repeat", {}, 1, 4)
     assert here.cases_left == 3
 
 
 def test_the_best_so_far(clock):
-    here = night(clock)
-    here.ended({"ratio": 0.1}, outcome("burnt", "ok", "ok", "ok"), None)
-    here.ended({"ratio": 0.2}, outcome("ok", "ok"), "it cannot win")  # stopped: never the best
-    here.ended({"ratio": 0.3}, RunFailed("no"), None)
-    assert here.best == Best({"ratio": 0.1}, 0.75, 1.0, 4)
+    here = progress(clock)
+    here.end_trial({"ratio": 0.1}, outcome("burnt", "ok", "ok", "ok"), None)
+    here.end_trial({"ratio": 0.2}, outcome("ok", "ok"), "it cannot win")  # stopped: never the best
+    here.end_trial({"ratio": 0.3}, RunFailed("no"), None)
+    assert here.best == BestTrial({"ratio": 0.1}, 0.75, 1.0, 4)
     interval = {"low": 0.1234567, "high": 0.3, "level": 0.95, "prompts": 4, "resamples": 9}
     stored = {"trial": 0, "parameters": {"ratio": 0.1}, "survived": 0.75, "defect": 1.0, "images": 4}
-    here.best = best_of(stored | {"interval": interval})
-    here.ended({"ratio": 0.4}, outcome("ok", "ok", "ok", "ok"), None)
-    assert here.best == Best({"ratio": 0.4}, 1.0, 1.0, 4, "0.123 to 0.3, 95% sure, over 4 prompts")
-    assert best_of({"name": "nothing yet"}) is None
+    here.best = best_in(stored | {"interval": interval})
+    here.end_trial({"ratio": 0.4}, outcome("ok", "ok", "ok", "ok"), None)
+    assert here.best == BestTrial({"ratio": 0.4}, 1.0, 1.0, 4, "0.123 to 0.3, 95% sure, over 4 prompts")
+    assert best_in({"name": "nothing yet"}) is None
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120])
 def test_the_view_keeps_to_the_width_and_its_lines(clock, columns, capsys):
-    here = night(
+    here = progress(
         clock,
-        work=Work(
+        work=CurrentWork(
             "trial", {"a[bold]b\x1b[2J": "\x9b2Jx", "ratio": 0.4}, 12, 32, 14, 20, {"ok": 9, "ghost": 3}
         ),
-        best=Best({"ratio": 0.45}, 29 / 32, 0.94, 32, "0.388 to 0.503, 95% sure, over 8 prompts"),
+        best=BestTrial({"ratio": 0.45}, 29 / 32, 0.94, 32, "0.388 to 0.503, 95% sure, over 8 prompts"),
     )
     console = Console(width=columns, force_terminal=True, color_system=None)
-    console.print(night_view(here))
+    console.print(live_view(here))
     said = capsys.readouterr().out
     assert not set(said) & {"\x1b", "\x9b"}
     lines = said.splitlines()

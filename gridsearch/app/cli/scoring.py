@@ -1,41 +1,44 @@
-"""After the run: `report`, `score`."""
+"""The commands after a run: `report` and `score`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import AsJson, ResultsFolder, app
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import AsJson, ResultsFolder, command
 from gridsearch.app.cli.documents import scores_dict
-from gridsearch.app.cli.stored import write_what_there_is
+from gridsearch.app.cli.results_folder import write_and_show_results
 from gridsearch.base.errors import BadInput
 
 
-@app.command(epilog="Example: gridsearch report results/toy")
-def report(folder: ResultsFolder, as_json: AsJson = False) -> None:
-    """Make tables, sheet and report again from what is stored; renders nothing."""
+@command("report", "gridsearch report results/toy")
+def report_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
+    """Rebuild the tables, the contact sheet and the report from stored results. Renders nothing."""
     from gridsearch.results.tables import load_results
 
-    load_results(folder)  # says what is wrong with the folder before anything is written
-    write_what_there_is(folder, as_json)
+    load_results(folder)  # raises what is wrong with the folder before anything is written
+    write_and_show_results(folder, as_json)
 
 
-@app.command(
-    epilog="Examples: gridsearch score results/toy    gridsearch score results/toy --experiment new.toml    "
-    "gridsearch score a.png b.png --reference good.png    "
-    "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv"
+@command(
+    "score",
+    "gridsearch score results/toy",
+    "gridsearch score results/toy --experiment new.toml",
+    "gridsearch score a.png b.png --reference good.png",
+    "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv",
 )
-def score(
+def score_command(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR | IMAGE...", help="A results folder; or images, and folders of them."),
+        typer.Argument(metavar="DIR | IMAGE...", help="A results folder, or images and folders of images."),
     ],
     reference: Annotated[
         str | None,
         typer.Option(
             metavar="IMAGE | COLUMN",
-            help="What healthy looks like: an image, or a column of each X/Y/Z grid, from 0 at the left.",
+            help="What a healthy image looks like: an image file, or a column of each X/Y/Z grid, counted "
+            "from 0 at the left.",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
@@ -43,15 +46,15 @@ def score(
         Path | None,
         typer.Option(
             metavar="EXPERIMENT.toml",
-            help="Of a run: score it from now on as this file says under score. Default: as it was.",
+            help="For a results folder: use the score settings of this file from now on. Default: as before.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run's stored images again, or any images; renders nothing.
+    """Score a run's stored images again, or score any images. Renders nothing.
 
-    A file named xyz_grid-* as AUTOMATIC1111 names its X/Y/Z grids is cut into its cells first, which are
-    numbered by row and column from 0 at the top left.
+    A file named xyz_grid-*, as AUTOMATIC1111 names its X/Y/Z grids, is cut into its cells first. Rows and
+    columns are numbered from 0 at the top left.
     """
     from gridsearch.results.store import has_study
 
@@ -59,9 +62,9 @@ def score(
         _score_again(paths[0], reference, csv, experiment, as_json)
     elif experiment:
         raise BadInput(
-            "--experiment says how to score a run again.",
+            "--experiment only applies to a results folder.",
             where=paths[0],
-            fix="Name one results folder, or leave it out.",
+            fix="Name a single results folder, or leave out --experiment.",
         )
     else:
         _score_files(paths, reference, csv, as_json)
@@ -72,15 +75,17 @@ def _score_again(
 ) -> None:
     if reference or csv:
         raise BadInput(
-            "A run has its own references and tables.", where=folder, fix="Leave out --reference and --csv."
+            "A results folder has its own references and tables.",
+            where=folder,
+            fix="Leave out --reference and --csv.",
         )
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.search.resume.rescore import rescore
 
     scoring = load_experiment(experiment_file).score if experiment_file else None
-    with terminal.Progress(shown=not as_json) as progress:
+    with terminal.ProgressBar(shown=not as_json) as progress:
         notes = rescore(folder, progress.counting, scoring)
-    write_what_there_is(folder, as_json, notes)
+    write_and_show_results(folder, as_json, notes)
 
 
 def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
@@ -92,8 +97,8 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
     _require_no_run(paths)
     files = files_of(paths)
     if files == paths and len(paths) == 1 and paths[0].is_dir():
-        require_study(paths[0])  # it holds no pictures: perhaps a run was meant
-    with terminal.Progress(shown=not as_json) as progress:
+        require_study(paths[0])  # a folder without images: perhaps a results folder was meant
+    with terminal.ProgressBar(shown=not as_json) as progress:
         scored = score_files(files, read_reference(reference), progress.counting)
     if csv:
         write_atomic(csv, to_csv(scored.table))
@@ -115,7 +120,7 @@ def _require_no_run(paths: list[Path]) -> None:
     for path in paths:
         if path.is_dir() and has_study(path):
             raise BadInput(
-                "A results folder is scored by itself.",
+                "A results folder must be scored on its own.",
                 where=path,
-                fix=f"Give it alone, or its pictures as {path / 'images'}.",
+                fix=f"Name it alone, or score its images: {path / 'images'}.",
             )

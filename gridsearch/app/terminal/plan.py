@@ -1,4 +1,4 @@
-"""What `plan` says of a run."""
+"""The output of `gridsearch plan`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from gridsearch.app.cli.terminal.tables import show_rows
-from gridsearch.app.cli.terminal.text import escape, out, show_note
+from gridsearch.app.terminal.tables import show_rows
+from gridsearch.app.terminal.text import escape, out, show_note
 from gridsearch.base.words import duration, size
 
 
 def show_plan(plan: Any) -> None:
-    """What a run will do, and what it needs."""
+    """Print what a run will do, and what it needs."""
     experiment = plan.experiment
     rows = [
         (
@@ -54,23 +54,24 @@ def show_plan(plan: Any) -> None:
 
 
 def _search_rows(plan: Any) -> list[tuple[str, str]]:
-    """How much is drawn, of what, and how long that takes."""
+    """Return how much is rendered, of what, and how long that takes."""
     search = plan.experiment.search
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
     about = "about " if search.sampler == "window" else ""
-    also = f"{plan.references} references, {plan.checks} checks at the end"
+    also = f"{plan.references} references and {plan.checks} final checks"
+    trials = _span(plan.fewest, plan.trials, "{:,}".format)
     span = _span(plan.fewest_seconds, plan.seconds, duration)
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     return [
         ("sampler", f"{search.sampler}{race}"),
-        ("trials", f"{about}{_span(plan.fewest, plan.trials, '{:,}'.format)} of {plan.cases} cases{apart}"),
-        ("images", f"{about or 'at most '}{plan.images:,}: {also}"),
+        ("trials", f"{about}{trials}, {plan.cases} cases each{apart}"),
+        ("images", f"{about or 'at most '}{plan.images:,}, including {also}"),
         ("time", f"about {span}{_hands_text(plan.hands)} (from {plan.seconds_from})"),
     ]
 
 
 def _hands_text(hands: Any) -> str:
-    """Who draws, where that is several."""
+    """Return the number of workers, where there are several."""
     if hands.workers == 1:
         return ""
     gpus = len(hands.gpus)
@@ -79,10 +80,10 @@ def _hands_text(hands: Any) -> str:
 
 
 def _disk_text(disk: Any) -> str:
-    """How much it is, and what of."""
+    """Return the space that is needed, in all and for each part."""
     names = {"database": "study.db", "report": "tables, report and sheet"}
     said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]
-    there = f"; {size(disk.there)} of it are there" if disk.there else ""
+    there = f"; {size(disk.there)} of it is already there" if disk.there else ""
     return f"about {size(disk.total)} of {size(disk.free)} free: {', '.join(said)}{there}"
 
 
@@ -91,8 +92,8 @@ def _span(low: float, high: float, text: Callable[[float], str]) -> str:
 
 
 def _settings_table(settings: Sequence[Mapping[str, str]]) -> Table:
-    """How the images are drawn, and where each value is from; in one line what all have by default."""
-    table = Table(title="how images are drawn", box=box.SIMPLE, show_header=False, title_justify="left")
+    """Return a table of the render settings and where each value is from; the defaults share one line."""
+    table = Table(title="how images are rendered", box=box.SIMPLE, show_header=False, title_justify="left")
     usual = [row for row in settings if row["source"] == "the default"]
     for row in settings:
         if row not in usual:

@@ -60,7 +60,7 @@ def test_a_night_on_a_terminal(toy, tmp_path):
     terminal = Terminal(tmp_path, "run", "x.toml", columns=100)
     terminal.read(until=lambda said: "trial    0" in said)
     report = tmp_path / "results" / "bad" / "report.html"
-    terminal.read(until=lambda said: report.exists() and "images a minute" in said)
+    terminal.read(until=lambda said: report.exists() and "images per minute" in said)
     live = report.read_text("utf-8")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.ended() == 1
@@ -70,7 +70,7 @@ def test_a_night_on_a_terminal(toy, tmp_path):
     assert "step 2 of 2" in said
     assert "of 101" in said
     assert said.rfind(SHOW) > said.rfind(HIDE) > 0
-    assert "the same command goes on from here" in said[said.rfind(SHOW) :]
+    assert "run the same command again to continue" in said[said.rfind(SHOW) :]
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("*.part"))
 

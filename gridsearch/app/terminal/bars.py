@@ -1,26 +1,30 @@
-"""Bars while files are read or images scored; nothing where the output is no terminal."""
+"""Progress bars while files are read or images scored; nothing where the output is no terminal."""
 
 from collections.abc import Callable
 
 from rich.progress import (
     BarColumn,
+    Progress,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as Bars
 
-from gridsearch.app.cli.terminal.text import escape, moves, out
+from gridsearch.app.terminal.text import escape, moves, out
 from gridsearch.base.words import size
 
 
-class Progress:
-    """One bar at a time. `shown=False` where the output is for a program."""
+class ProgressBar:
+    """One bar at a time.
+
+    Args:
+        shown: False where the output is for a program.
+    """
 
     def __init__(self, shown: bool = True) -> None:
-        self._bars = Bars(
+        self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
@@ -34,8 +38,8 @@ class Progress:
         )
         self._bar: TaskID | None = None
 
-    def __enter__(self) -> "Progress":
-        self._bars.start()
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -43,10 +47,10 @@ class Progress:
 
     def stop(self) -> None:
         """Take everything that moves off the screen."""
-        self._bars.stop()
+        self._progress.stop()
 
     def loading(self) -> None:
-        """The heavy packages are being imported."""
+        """Show that the heavy packages are being imported."""
         self._begin("loading", None)
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
@@ -59,7 +63,7 @@ class Progress:
         return self._bytes(f"writing {name}", total)
 
     def counting(self, total: int) -> Callable[[], None]:
-        """`total` images are about to be scored."""
+        """Begin the bar for `total` images; call what is returned for each one that is scored."""
         self._begin("scoring", total)
         return lambda: self._advance(1)
 
@@ -69,8 +73,8 @@ class Progress:
 
     def _begin(self, description: str, total: int | None, amount: str = "") -> None:
         if self._bar is not None:
-            self._bars.remove_task(self._bar)
-        self._bar = self._bars.add_task(escape(description), total=total, amount=amount)
+            self._progress.remove_task(self._bar)
+        self._bar = self._progress.add_task(escape(description), total=total, amount=amount)
 
     def _advance(self, by: int) -> None:
-        self._bars.advance(self._bar, by)
+        self._progress.advance(self._bar, by)

@@ -1,4 +1,4 @@
-"""Listens to a run: a line for each trial, and on a terminal a live view under them."""
+"""Listeners that show a run: a line for each trial, and on a terminal a live view below the lines."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,18 @@ from typing import Any
 
 from rich.live import Live
 
-from gridsearch.app.cli.terminal.bars import Progress
-from gridsearch.app.cli.terminal.night import Night, Pace, Work, best_of
-from gridsearch.app.cli.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
-from gridsearch.app.cli.terminal.view import night_view
+from gridsearch.app.terminal.bars import ProgressBar
+from gridsearch.app.terminal.live_view import live_view
+from gridsearch.app.terminal.run_progress import CurrentWork, Pace, RunProgress, best_in
+from gridsearch.app.terminal.silent_listener import SilentListener
+from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
 from gridsearch.base.errors import GridsearchError
 
-REDRAWS = 2  # a second
+REFRESHES = 2  # per second
 
 
-class Lines(Progress):
-    """A line for each trial that has ended: all of search.listener.Listener that a worker has to say."""
+class TrialLines(ProgressBar, SilentListener):
+    """A line for each trial and check that has ended; enough for a worker."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,15 +27,13 @@ class Lines(Progress):
         show_note(text)
 
     def trial(self, told: Any) -> None:
-        """A line for each trial."""
-        self._ended(f"trial {told.number:>4}", told.parameters, told.outcome, told.stopped)
+        self._show_line(f"trial {told.number:>4}", told.parameters, told.outcome, told.stopped)
 
     def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
-        """A line for each rendering that checks a trial."""
         role = "held out" if check.role == "held_out" else "again"
-        self._ended(f"{role} {check.trial:>4}", parameters, outcome)
+        self._show_line(f"{role} {check.trial:>4}", parameters, outcome)
 
-    def _ended(
+    def _show_line(
         self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None = None
     ) -> None:
         settings = settings_text(parameters)
@@ -47,32 +46,22 @@ class Lines(Progress):
             also = f"  ({aborted} stopped early)" if aborted else ""
             also += f"  stopped: {stopped}" if stopped else ""
             seconds = sum(outcome.seconds.values())
-            drawn = len(outcome.images)
+            rendered = len(outcome.images)
             verdicts = Counter(row["verdict"] for row in outcome.images)
-            share = f"{round(outcome.survived * drawn):>3}/{drawn} survived"
+            share = f"{round(outcome.survived * rendered):>3}/{rendered} survived"
             out.print(
                 f"{head}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  "
                 f"{verdicts_text(verdicts)}[dim]{escape(also)}[/]",
                 soft_wrap=True,
             )
 
-    def drawing(
-        self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int
-    ) -> None: ...
 
-    def step(self, step: int, steps: int) -> None: ...
-
-    def reference(self, drawn: object) -> None: ...
-
-    def image(self, case: object, score: Any) -> None: ...
-
-
-class RunScreen(Lines):
-    """See search.listener.Listener: the lines, and on a terminal a live view under them."""
+class RunScreen(TrialLines):
+    """The lines, and on a terminal the live view below them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._night: Night | None = None
+        self._run: RunProgress | None = None
         self._live: Live | None = None
 
     def stop(self) -> None:
@@ -82,41 +71,42 @@ class RunScreen(Lines):
             self._live = None
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
-        resumed = f", {done} done before" if done else ""
-        drawn = "references first" if references else "references kept"
-        say(f"{'About ' if about else ''}{remaining} trials of {cases} images{resumed}; {drawn}.")
-        first = Work("references", {}, 0, references) if references else Work("trial", {}, 0, cases)
-        self._night = Night(done, remaining, cases, about, Pace(), first)
+        earlier = f", {done} already done" if done else ""
+        first = "references first" if references else "references already rendered"
+        say(f"{'About ' if about else ''}{remaining} trials of {cases} images{earlier}; {first}.")
+        work = CurrentWork("references", {}, 0, references)
+        if not references:
+            work = CurrentWork("trial", {}, 0, cases)
+        self._run = RunProgress(done, remaining, cases, about, Pace(), work)
         super().stop()
         if moves():
             self._live = Live(
-                get_renderable=lambda: night_view(self._night),
+                get_renderable=lambda: live_view(self._run),
                 console=out,
                 transient=True,
-                refresh_per_second=REDRAWS,
+                refresh_per_second=REFRESHES,
             )
             self._live.start()
 
     def drawing(self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int) -> None:
-        self._night.work = Work(role, parameters, done, cases)
+        self._run.work = CurrentWork(role, parameters, done, cases)
 
     def drawing_many(self, role: str, parameters: Sequence[Mapping[str, Any]], done: int, cases: int) -> None:
-        self._night.work = Work(role, {}, done, cases, many=tuple(parameters))
+        self._run.work = CurrentWork(role, {}, done, cases, many=tuple(parameters))
 
     def step(self, step: int, steps: int) -> None:
-        self._night.step(step, steps)
+        self._run.step(step, steps)
 
     def reference(self, drawn: object) -> None:
-        self._night.image()
+        self._run.image()
 
     def image(self, case: object, score: Any) -> None:
-        self._night.image(score.verdict)
+        self._run.image(score.verdict)
 
     def trial(self, told: Any) -> None:
         super().trial(told)
-        if self._night is not None:
-            self._night.ended(told.parameters, told.outcome, told.stopped)
+        if self._run is not None:
+            self._run.end_trial(told.parameters, told.outcome, told.stopped)
 
     def found(self, best: Mapping[str, Any]) -> None:
-        """What best.json says now."""
-        self._night.best = best_of(best) or self._night.best
+        self._run.best = best_in(best) or self._run.best

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gridsearch.app.cli.terminal.text import escape
+from gridsearch.app.terminal.text import escape
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\r", "\x9b", "\u202e", "\u2066", "\udcff"])

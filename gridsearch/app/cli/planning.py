@@ -1,32 +1,35 @@
-"""Before the run: `plan`, `inspect`."""
+"""The commands before a run: `plan` and `inspect`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, app
-from gridsearch.app.cli.crew import hands_asked
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, command
 from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
-from gridsearch.app.cli.stored import checked, default_folder
+from gridsearch.app.cli.results_folder import default_folder, load_checked
+from gridsearch.app.cli.workers import hands_asked
 
 
-@app.command(
-    epilog="Examples: gridsearch plan experiments/toy.toml --time    "
-    "gridsearch plan experiments/toy.toml --workers auto"
+@command(
+    "plan",
+    "gridsearch plan experiments/toy.toml --time",
+    "gridsearch plan experiments/toy.toml --workers auto",
 )
-def plan(
+def plan_command(
     experiment_file: ExperimentFile,
     out: NewFolder = None,
-    time: Annotated[bool, typer.Option("--time", help="Draw one image, to know how long it takes.")] = False,
+    time: Annotated[
+        bool, typer.Option("--time", help="Render one image to measure how long it takes.")
+    ] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything that can be checked without rendering, and say what the run will do."""
-    experiment = checked(experiment_file)
+    """Check everything that can be checked without rendering, and show what the run will do."""
+    experiment = load_checked(experiment_file)
     folder = out or default_folder(experiment.name)
-    with terminal.Progress(shown=not as_json) as progress:
+    with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
         from gridsearch.search.plan import ALONE, make_plan
 
@@ -38,24 +41,23 @@ def plan(
         terminal.show_plan(made)
 
 
-@app.command(
-    epilog="Examples: gridsearch inspect models/*.safetensors    "
-    "gridsearch inspect my-model.safetensors --json"
+@command(
+    "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
 )
-def inspect(
+def inspect_command(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a checkpoint file or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
+    """Show what a checkpoint or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
 
-    Where the prediction type was read is said too, and what says otherwise. Several files are also put
-    side by side.
+    The source of the prediction type is named, with anything that contradicts it. Several files are also
+    compared side by side.
     """
     from gridsearch.checkpoint.inspect import cut, described, open_any
 
     opened = [open_any(path) for path in checkpoints]
     found = []
-    with terminal.Progress(shown=not as_json) as progress:
+    with terminal.ProgressBar(shown=not as_json) as progress:
         for checkpoint in opened:
             name, rows = cut(str(checkpoint.path)), described(checkpoint, progress.hashing)
             found.append((name, rows))

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gridsearch.app.cli import live_report
-from gridsearch.app.cli.live_report import AT_LEAST, LiveReport
+from gridsearch.app import live_report
+from gridsearch.app.live_report import MIN_PAUSE, LiveReport
 from tests.helpers.stored import stored_run
 
 
@@ -71,7 +71,7 @@ def test_a_build_in_twenty_parts_of_the_time_at_most(tmp_path, builds):
     assert len(builds) == 2
     clock.now, builds[1].returncode = clock.now + 0.1, 0
     live.trial("third")
-    clock.now += AT_LEAST - 1
+    clock.now += MIN_PAUSE - 1
     live.look()
     assert len(builds) == 2
     clock.now += 2

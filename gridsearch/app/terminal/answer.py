@@ -1,17 +1,23 @@
-"""The last screen of a run."""
+"""The last lines of a run: the answer, how sure it is, and where to look next."""
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from gridsearch.app.cli.terminal.text import escape, out, say
+from gridsearch.app.terminal.text import escape, out, say
 from gridsearch.base.words import parameter_text, shorten, value_text
-from gridsearch.results.analysis.answer import Answer, Disagreement, Slice
-from gridsearch.results.results import Results
+
+if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
+    from gridsearch.results.analysis.answer import Answer, Disagreement, Slice
+    from gridsearch.results.results import Results
+
+LIKELIEST, NAMED, ALARMS = 4, 3, 3  # how many ratios, prompts and alarms are shown
+MAX_WIDTH = 110  # characters, of all lines but alarms
+ALARM = "ALARM"
 
 
-def show_answer(results: Any, answer: Any) -> None:
-    """The answer, how sure it is, and where to look next."""
+def show_answer(results: "Results", answer: "Answer") -> None:
+    """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
 
     out.print()
@@ -25,31 +31,25 @@ def show_answer(results: Any, answer: Any) -> None:
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
 
 
-def show_sentence(results: Any, answer: Any) -> None:
-    """The answer alone, and what makes it doubtful."""
-
+def show_sentence(results: "Results", answer: "Answer") -> None:
+    """Print the answer in one sentence, and the alarms."""
     say(answer.sentence)
     for line in last_lines(results, answer):
         if line.startswith(f"  {ALARM}"):
             say(line)
 
 
-LIKELIEST, NAMED, ALARMS = 4, 3, 3  # ratios, prompts and alarms that find room
-WIDEST = 110  # characters, of all lines but alarms
-ALARM = "ALARM"
-
-
-def last_lines(results: Results, answer: Answer) -> list[str]:
-    """How sure the answer is and what it rests on, about ten lines; none where there is no answer."""
+def last_lines(results: "Results", answer: "Answer") -> list[str]:
+    """Return about ten lines on how sure the answer is and why; none where there is no answer."""
     if answer.best is None:
         return []
     return [
-        f"  {label:<8}{text if label == ALARM else shorten(text, WIDEST - 10)}"
+        f"  {label:<8}{text if label == ALARM else shorten(text, MAX_WIDTH - 10)}"
         for label, text in _lines(results, answer)
     ]
 
 
-def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
+def _lines(results: "Results", answer: "Answer") -> Iterator[tuple[str, str]]:
     best = answer.best
     if best.interval:
         yield "best in", interval_text(best)
@@ -66,7 +66,7 @@ def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
     if answer.importances:
         yield "matters", importances_text(answer)
     if answer.front:
-        yield "front", f"{len(answer.front)} trials that none beats on blur and noise both"
+        yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
     if answer.confirmed:
         yield "unseen", held_out_text(results, answer)
     if answer.stopped:
@@ -75,20 +75,20 @@ def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
         yield ALARM, f"{check.name}? {check.text}"
 
 
-def interval_text(best: Slice) -> str:
+def interval_text(best: "Slice") -> str:
     low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
-    sure = f"{low} to {high}, {best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
-    return f"{sure}; {best.note}" if best.note else sure
+    text = f"{low} to {high}, {best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
+    return f"{text}; {best.note}" if best.note else text
 
 
-def chances_text(best: Slice) -> str:
-    """The likeliest ratios, each with its chance of being the best of those rendered."""
+def chances_text(best: "Slice") -> str:
+    """Return the likeliest ratios, each with its chance of being the best of those rendered."""
     likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
     return ", ".join(f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
 
 
-def window_text(best: Slice) -> str:
-    """From where to where it survives, and which prompts fail first on the way out."""
+def window_text(best: "Slice") -> str:
+    """Return the edges of the window, and which prompt fails first beyond each."""
     low, high = best.window.low, best.window.high
     text = f"{value_text(low.inside)} to {value_text(high.inside)}"
     ends = [
@@ -99,9 +99,9 @@ def window_text(best: Slice) -> str:
     return "; ".join([text, *ends])
 
 
-def disagreement_text(found: Disagreement) -> str:
-    """Where the prompts' own best ratios lie, and which prompts are unlike the rest."""
-    text = f"alone, they would take {value_text(found.low)} to {value_text(found.high)}"
+def disagreement_text(found: "Disagreement") -> str:
+    """Return the range of the prompts' own best ratios, and which prompts stand out."""
+    text = f"taken alone, their best ratios lie between {value_text(found.low)} and {value_text(found.high)}"
     odd = [view for view in found.prompts if view.stands_out]
     named = [f"{view.prompt} {view.stands_out}" for view in odd[:NAMED]]
     if len(odd) > NAMED:
@@ -109,11 +109,12 @@ def disagreement_text(found: Disagreement) -> str:
     return "; ".join([text, *named])
 
 
-def more_text(best: Slice) -> str:
-    """How many more prompts would narrow the interval to the wanted width."""
+def more_text(best: "Slice") -> str:
+    """Return how many more prompts would narrow the interval to the wanted width."""
     now, wanted, have = best.doubt.width, best.doubt.wanted_width, best.interval.prompts
     if best.doubt.prompts_needed is None:
-        return f"no prompts narrow it to {wanted:.3g}: the values tried are {best.doubt.finest:.3g} apart"
+        apart = f"the values tried are {best.doubt.finest:.3g} apart"
+        return f"no number of prompts narrows it to {wanted:.3g}: {apart}"
     if best.doubt.prompts_needed <= have:
         asked = "asked" if now <= wanted and wanted > best.doubt.finest else "the values tried allow"
         return f"the interval is {now:.3g} wide, as narrow as {asked}"
@@ -122,29 +123,30 @@ def more_text(best: Slice) -> str:
     return f"about {more} more {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
-def nearby_text(answer: Answer) -> str:
+def nearby_text(answer: "Answer") -> str:
     alive = sum(near.survived >= answer.share for near in answer.neighbours)
     return f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
 
 
-def importances_text(answer: Answer) -> str:
-    """The values that matter most, each with its share of what differs between trials."""
-    said = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
-    return f"of what differs between trials: {', '.join(said)}"
+def importances_text(answer: "Answer") -> str:
+    """Return the parameters that matter most, each with its share of the differences between trials."""
+    shares = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
+    return f"share of the differences between trials: {', '.join(shares)}"
 
 
-def held_out_text(results: Results, answer: Answer) -> str:
-    """Both figures of each leader."""
+def held_out_text(results: "Results", answer: "Answer") -> str:
+    """Return each leader's share of sound images on held-out prompts, and on the prompts that chose it."""
     trials = results.trials.set_index("trial")
     place = answer.main if answer.main and not answer.projection else None
-    said = []
+    parts = []
     for found in answer.confirmed[:NAMED]:
         name = value_text(trials[place][found.trial]) if place else f"trial {found.trial}"
         unseen, chosen = (of.sound.replace(" of ", "/") for of in (found.held_out, found.selection))
-        said.append(f"{name} {unseen} ({chosen})")
+        parts.append(f"{name} {unseen} ({chosen})")
     prompts = answer.confirmed[0].held_out.prompts
-    return f"sound on {prompts} prompts kept apart (where chosen): {', '.join(said)}"
+    return f"sound on {prompts} held-out prompts (on the others): {', '.join(parts)}"
 
 
-def stopped_text(answer: Answer) -> str:
-    return f"{answer.stopped} of {answer.complete + answer.stopped} trials were stopped as they could not win"
+def stopped_text(answer: "Answer") -> str:
+    trials = answer.complete + answer.stopped
+    return f"{answer.stopped} of {trials} trials were stopped because they could not win"

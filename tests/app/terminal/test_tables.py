@@ -2,8 +2,8 @@
 
 import pytest
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.terminal.tables import show_rows
+from gridsearch.app import terminal
+from gridsearch.app.terminal.tables import show_rows
 
 FACTS = [("layout", "single file"), ("architecture", "SDXL"), ("prediction type", "epsilon (x)")]
 FACTS += [("size", "6.94 GB, 2,515 tensors"), ("dtypes", "F16 x 2,515"), ("A1111 hash", "cced45522e")]

@@ -13,4 +13,4 @@ def test_a_results_folder_is_scored_alone(tmp_path):
     (tmp_path / "study.db").touch()
     done = gridsearch("score", tmp_path, tmp_path / "a.png")
     assert done.returncode == 2
-    assert "scored by itself" in done.stderr
+    assert "must be scored on its own" in done.stderr
