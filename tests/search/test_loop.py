@@ -13,6 +13,7 @@ from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
 from gridsearch.search.loop import Budget, enqueue_missing, search
 from gridsearch.search.samplers.space import planned_trials
+from tests.helpers.painter import row
 
 
 def experiment(high=1.0, **search_table):
@@ -55,12 +56,6 @@ def study(tmp_path):
 
 
 ORDER = ["p1_s1"]
-
-
-def row(defect, prompt="p1", verdict="ok", dial=0.0):
-    """An image's row, as far as a search looks at it."""
-    seen = {"verdict": verdict, "defect": defect, "dial": dial}
-    return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008

@@ -7,7 +7,7 @@ import pytest
 from gridsearch.results import store
 from gridsearch.search.loop import Budget, search
 from gridsearch.search.stop import leaders, narrow_enough
-from tests.search.racing.test_rungs import ORDER, Painter, experiment, facts_of, searched
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
 
 
 @pytest.fixture(scope="module")

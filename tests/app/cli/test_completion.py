@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 
 from gridsearch.app.cli import completion
 from gridsearch.results import store
-from tests.app.cli.test_cli import GOOD
+from tests.helpers.experiments import GOOD
 from tests.helpers.program import gridsearch
 
 

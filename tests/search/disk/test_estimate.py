@@ -8,7 +8,7 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.search.disk.estimate import SLACK, disk_of, most_bytes, picture_bytes, small_bytes
-from tests.search.test_run import experiment
+from tests.helpers.small_run import experiment
 
 TRIALS, CASES, REFERENCES, CHECKS = 20, 3, 3, 3  # at 1024 x 1024
 GB = 10**9

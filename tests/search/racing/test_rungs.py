@@ -1,7 +1,6 @@
 """A trial's images come in rungs: what is kept, what is drawn again, what stops it, what it is told as."""
 
 import contextlib
-from pathlib import Path
 
 import optuna
 import pytest
@@ -9,68 +8,12 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
 from gridsearch.score.loss import image_losses
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
 from gridsearch.search.loop import Budget, enqueue_missing, parameters_of, search
 from gridsearch.search.resume.grow import grown, has_grown
-from tests.search.test_loop import row
-
-ORDER = [f"p{i}_s1" for i in range(1, 13)]
-
-
-def experiment(prompts=12, **search_table):
-    return parse_experiment(
-        {
-            "name": "x",
-            "models": {"a": "a.safetensors", "b": "b.safetensors"},
-            "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}],
-            "prompt": [{"text": f"text {i}"} for i in range(prompts)],
-            "search": {"sampler": "random", "trials": 10} | search_table,
-        },
-        Path(),
-        "x",
-    )
-
-
-def facts_of(what, order=ORDER, **more) -> store.Facts:
-    return store.Facts(
-        what.model_dump(mode="json"), {}, {}, None, what.search.trials or 0, {}, "x.toml", order=order, **more
-    )
-
-
-def painted(ratio: float, case: str) -> dict:
-    """A curve with a window from .29 to .71, and prompts that differ a little."""
-    shift = 0.01 * (hash_of(case) % 5 - 2)
-    distance = abs(ratio - 0.5 - shift)
-    verdict = "ok" if distance < 0.21 else "blank" if ratio < 0.5 else "burnt"
-    defect = 4 * distance if verdict == "ok" else 5 + distance
-    dial = 10 * (ratio - 0.5 - shift)
-    return row(defect, case.split("_")[0], verdict, dial) | {"blur": 1 + ratio, "noise": 2 - ratio}
-
-
-def hash_of(case: str) -> int:
-    return int(case.removeprefix("p").split("_")[0])
-
-
-class Painter:
-    """Draws in rungs of `size`, counts what it draws, and is killed where it is told to be."""
-
-    def __init__(self, order=ORDER, size=4, kill_after=None):
-        self.order, self.size, self.kill_after = order, size, kill_after
-        self.drawn: list[tuple[float, str]] = []
-
-    def __call__(self, number, parameters, done, on_rung):
-        missing = [case for case in self.order if case not in done]
-        for start in range(0, len(missing), self.size):
-            rung = missing[start : start + self.size]
-            for case in rung:
-                if len(self.drawn) == self.kill_after:
-                    raise KeyboardInterrupt
-                self.drawn.append((parameters["ratio"], case))
-            if not on_rung([painted(parameters["ratio"], case) for case in rung], {"render": 1.0}):
-                return
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, painted, searched
 
 
 def trials_of(folder):
@@ -79,15 +22,6 @@ def trials_of(folder):
         (t.number, t.state, t.params, t.values, t.intermediate_values, t.user_attrs)
         for t in store.read_study(folder).trials
     ]
-
-
-def searched(folder, what, painter, order=ORDER):
-    if not store.has_study(folder):
-        store.write_study(folder, facts_of(what, order))
-    told = []
-    with store.open_study(folder) as study:
-        search(study, what, order, Budget(), painter, told.append)
-    return told
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "window"])

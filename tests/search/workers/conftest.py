@@ -10,7 +10,7 @@ from gridsearch.results.store import artifacts
 from gridsearch.results.store.location import VARIABLE
 from gridsearch.search.loop import Budget
 from gridsearch.search.run import run
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import write_experiment
 from tests.search.workers.secrets import HUSH
 

@@ -5,35 +5,18 @@ import io
 import json
 import re
 import shutil
-import threading
-from contextlib import contextmanager
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.app.web.judge.pairs import choose_pairs
-from gridsearch.app.web.judge.server import Site, bare_png, open_server, serve
-from gridsearch.app.web.judge.session import Session
+from gridsearch.app.web.judge.server import bare_png, open_server
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
-
-TOKEN = "a-token"
-
-
-@contextmanager
-def served(folder, pairs):
-    session = Session(folder, pairs, 7)
-    server = open_server(Site(TOKEN, session, lambda: {"headline": "done"}), 0)
-    thread = threading.Thread(target=serve, args=(server, int))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.site.ended.set()
-        thread.join()
+from tests.helpers.judging import TOKEN, served
 
 
 @pytest.fixture(scope="module")
