@@ -155,6 +155,25 @@ def test_the_tests_mirror_the_rooms():
             assert (ROOT / place).is_dir(), place
 
 
+def test_no_test_module_is_imported():
+    """Tests share through helper modules: one that is imported would be collected, or changed, for two."""
+    tests = Path(__file__).parent
+    for file in tests.rglob("*.py"):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            wrong = [
+                name
+                for name in names
+                if name.startswith("tests.") and name.split(".")[-1].startswith("test_")
+            ]
+            assert not wrong, file
+
+
 def definitions() -> dict[str, set[str]]:
     """Public name -> the modules that define it: functions, classes, constants and type aliases."""
     found = defaultdict(set)

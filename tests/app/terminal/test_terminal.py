@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests.app.cli.test_cli import GOOD
 from tests.helpers import warm
+from tests.helpers.experiments import GOOD
 
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")

@@ -10,8 +10,7 @@ from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis import interval, optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
-from tests.helpers.made_up import results_of
-from tests.results.analysis.test_analyse import bowl, table
+from tests.helpers.made_up import bowl, results_of, table
 
 NOWHERE = Path("nowhere")
 

@@ -20,7 +20,7 @@ from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
 from tests.docs.pages import REPOSITORY
 from tests.helpers.plugin_package import install
-from tests.search.test_run import FILE, Quiet, experiment, gridsearch
+from tests.helpers.small_run import FILE, Quiet, experiment, gridsearch
 
 CODE = """
 def seeded(rgb, case):

@@ -14,7 +14,7 @@ from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import FILE, Quiet, experiment, settings
+from tests.helpers.small_run import FILE, Quiet, experiment, settings
 
 
 def rows_of(out: Path) -> list[dict]:

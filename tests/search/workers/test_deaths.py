@@ -21,7 +21,7 @@ from gridsearch.search.budget import Budget
 from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
 from tests.helpers.plugin_package import install
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, drawn, wait_for, write_experiment
 
 # A scorer that takes its process with it, at images of the digests that stand beside it.

@@ -15,7 +15,7 @@ from gridsearch.app.web.judge.pairs import choose_pairs
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
-from tests.app.web.judge.test_server import served
+from tests.helpers.judging import served
 from tests.helpers.tied import PROMPTS
 
 

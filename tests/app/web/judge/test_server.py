@@ -5,38 +5,19 @@ import io
 import json
 import re
 import shutil
-import threading
-from contextlib import contextmanager
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.app.web.judge.pairs import choose_pairs
-from gridsearch.app.web.judge.routes import Site, bare_png, judge_page
-from gridsearch.app.web.judge.session import Session
-from gridsearch.app.web.server import open_server, serve
+from gridsearch.app.web.judge.routes import bare_png, judge_page
+from gridsearch.app.web.server import open_server
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
-
-TOKEN = "a-token"
-
-
-@contextmanager
-def served(folder, pairs):
-    session = Session(folder, pairs, 7)
-    site = Site(TOKEN, session, lambda: {"headline": "done"})
-    server = open_server(lambda _: judge_page(site), 0)
-    server.site = site
-    thread = threading.Thread(target=serve, args=(server, int, site.ended))
-    thread.start()
-    try:
-        yield server
-    finally:
-        site.ended.set()
-        thread.join()
+from tests.helpers.judging import TOKEN, served
 
 
 @pytest.fixture(scope="module")
