@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.build import build
 from gridsearch.report.figures.along_ratio import figures
@@ -233,7 +233,7 @@ class Run:
         if path is None:
             why = "Its name leads out of the results folder."
             raise BadInput("The picture cannot be read.", where=picture.file, why=why)
-        with opened(path) as image:
+        with open_picture(path) as image:
             return image.convert("RGB")
 
     def sheet(

@@ -66,9 +66,11 @@ class Busy(RunFailed):
     """The run did not start: another one works in its folder. What is there is the other's."""
 
 
-LONGEST = 100  # characters that are compared
+COMPARED_LENGTH = 100  # characters that are compared
 
 
 def nearest(name: object, known: Collection[str]) -> str:
     """The most similar of the known names."""
-    return max(known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:LONGEST], other).ratio())
+    return max(
+        known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:COMPARED_LENGTH], other).ratio()
+    )

@@ -18,7 +18,7 @@ _ON_ONE_GPU = "GRIDSEARCH_ON_ONE_GPU"  # workers that share its GPU
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeMemory:
     """Bytes that are free for one process: of this machine's memory, and of its GPU's."""
 
     host: int
@@ -26,7 +26,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Hands:
+class LocalWorkers:
     """So many workers, on GPUs or else on the cores of a CPU.
 
     Attributes:
@@ -37,12 +37,12 @@ class Hands:
     gpus: tuple[str, ...]
 
     @property
-    def on_one(self) -> int:
+    def per_gpu(self) -> int:
         """Workers that share a GPU, at most."""
         return ceil(self.workers / max(len(self.gpus), 1))
 
     @property
-    def at_once(self) -> int:
+    def speedup(self) -> int:
         """How many times as much they draw as one: those that share a GPU, or the cores, draw no more."""
         return max(min(self.workers, len(self.gpus)), 1)
 
@@ -52,7 +52,7 @@ class Hands:
         memory, cores = psutil.virtual_memory().available // among, max(cores_here() // among, 1)
 
         def parted(number: int) -> dict[str, str]:
-            mine = {_MEMORY: str(memory), _ON_ONE_GPU: str(self.on_one)}
+            mine = {_MEMORY: str(memory), _ON_ONE_GPU: str(self.per_gpu)}
             if self.gpus:
                 return mine | {"CUDA_VISIBLE_DEVICES": self.gpus[number % len(self.gpus)]}
             return mine | {"OMP_NUM_THREADS": str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
@@ -60,7 +60,7 @@ class Hands:
         return parted
 
 
-def hands(workers: int | None, device: str) -> Hands:
+def local_workers(workers: int | None, device: str) -> LocalWorkers:
     """Workers of an experiment on this machine.
 
     Args:
@@ -68,7 +68,7 @@ def hands(workers: int | None, device: str) -> Hands:
         device: of the experiment.
     """
     gpus = gpus_here() if device != "cpu" else ()
-    return Hands(workers if workers is not None else len(gpus) or cores_here(), gpus)
+    return LocalWorkers(workers if workers is not None else len(gpus) or cores_here(), gpus)
 
 
 def cores_here() -> int:
@@ -86,21 +86,21 @@ def gpus_here() -> tuple[str, ...]:
     return tuple(str(number) for number in range(torch.cuda.device_count()))
 
 
-def room_here(device: str, workers: int = 1, on_one: int = 1) -> Room:
+def free_memory(device: str, workers: int = 1, per_gpu: int = 1) -> FreeMemory:
     """What one process may take now.
 
     Args:
         device: "cuda" or "cpu".
         workers: among how many the memory is parted, where they are still to begin.
-        on_one: among how many a GPU's is.
+        per_gpu: among how many a GPU's is.
     """
     host = min(psutil.virtual_memory().available, int(os.environ.get(_MEMORY, 1 << 62)))
     if device != "cuda":
-        return Room(host // workers, 0)
+        return FreeMemory(host // workers, 0)
     import torch
 
     free, total = torch.cuda.mem_get_info()
-    return Room(host // workers, min(free, total // int(os.environ.get(_ON_ONE_GPU, on_one))))
+    return FreeMemory(host // workers, min(free, total // int(os.environ.get(_ON_ONE_GPU, per_gpu))))
 
 
 # -- processes

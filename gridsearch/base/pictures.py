@@ -17,10 +17,12 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from gridsearch.base.errors import BadInput
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_BYTES = 512 * 1024 * 1024  # of a file
+READ_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PICTURE_BYTES = 512 * 1024 * 1024  # of a file
 MAX_PIXELS = 64 * 1024 * 1024  # 8192 x 8192
-ROOM = 180_000_000  # bytes that any picture may take while it is read, and twice its file's size beside them
+DECODING_BYTES = (
+    180_000_000  # bytes that any picture may take while it is read, and twice its file's size beside them
+)
 # of them per pixel: Pillow's four and our three; then what the decoder holds, of a WebP two canvases and a
 # frame, of a JPEG in several scans its coefficients
 PIXEL, WEBP_PIXEL, SCANNED_PIXEL = 8, 20, 14
@@ -35,7 +37,7 @@ PngImagePlugin.MAX_TEXT_MEMORY = 16 * 1024 * 1024
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
+def open_picture(path: str | Path) -> Iterator[Image.Image]:
     """A picture file, opened and not yet decoded. What goes wrong while it is decoded is named here too.
 
     Raises:
@@ -44,13 +46,13 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         size = _size_of_file(path)
         _require_small_canvas(path, size)
-        with _Bounded(path) as file, Image.open(file, formats=FORMATS) as picture:
+        with _Bounded(path) as file, Image.open(file, formats=READ_FORMATS) as picture:
             _require_room(path, picture, size)
             yield picture
     except FileNotFoundError:
         raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
     except UnidentifiedImageError:
-        fix = f"Give one of {', '.join(FORMATS)}."
+        fix = f"Give one of {', '.join(READ_FORMATS)}."
         raise BadInput("This is not a picture.", where=path, fix=fix) from None
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from None
@@ -77,8 +79,8 @@ def _size_of_file(path: str | Path) -> int:
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise BadInput("This is not a picture.", where=path, why="It is no file.")
-    if found.st_size > MAX_BYTES:
-        raise _too_large(path, f"{found.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+    if found.st_size > MAX_PICTURE_BYTES:
+        raise _too_large(path, f"{found.st_size:,} bytes, the limit is {MAX_PICTURE_BYTES:,}")
     return found.st_size
 
 
@@ -108,7 +110,7 @@ def _require_room(path: str | Path, picture: Image.Image, size: int) -> None:
 
 
 def _require_pixels(path: str | Path, width: int, height: int, bytes_each: int, size: int) -> None:
-    most = min(MAX_PIXELS, (ROOM + 2 * size) // bytes_each)
+    most = min(MAX_PIXELS, (DECODING_BYTES + 2 * size) // bytes_each)
     if width * height > most:
         why = f"{width} x {height} pixels, the limit is {most:,} for a file of {size:,} bytes"
         raise _too_large(path, why)

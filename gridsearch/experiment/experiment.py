@@ -18,16 +18,24 @@ from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
-from gridsearch.experiment.tables import UNTIL_DONE, Images, Scoring, Search, Thresholds, with_paths
+from gridsearch.experiment.tables import UNTIL_DONE, Images, Scoring, Search, ThresholdTable, with_paths
 from gridsearch.experiment.validation import bad_key
-from gridsearch.experiment.values import LISTED, Number, Range, Table, Whole, form, within
+from gridsearch.experiment.values import (
+    LISTED,
+    Range,
+    SearchableNumber,
+    SearchableWhole,
+    Table,
+    between,
+    form,
+)
 from gridsearch.render.denoise.samplers import SAMPLERS, sampler_key
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 
 _Images = Annotated[int, Field(ge=1, strict=True)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
-Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
+PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
 Sampler = Annotated[Literal[tuple(SAMPLERS)], BeforeValidator(sampler_key)]
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image is stopped
 
@@ -48,11 +56,11 @@ def _rng(value: object) -> object:
     return {"nv": "gpu"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
-Positive = Annotated[Number, within(0, 1000)]
-Share = Annotated[Number, within(0, 1)]
-Pixels = Annotated[Number, within(0, 16_384)]  # what SDXL is told is no larger in half precision
-Steps = Annotated[Whole, within(1, 1000)]  # SDXL was trained on a thousand
-ClipSkip = Annotated[Whole, within(1, 1000)]  # how many there are is for the text encoders to say
+Positive = Annotated[SearchableNumber, between(0, 1000)]
+Share = Annotated[SearchableNumber, between(0, 1)]
+Pixels = Annotated[SearchableNumber, between(0, 16_384)]  # what SDXL is told is no larger in half precision
+Steps = Annotated[SearchableWhole, between(1, 1000)]  # SDXL was trained on a thousand
+ClipSkip = Annotated[SearchableWhole, between(1, 1000)]  # how many there are is for the text encoders to say
 
 
 # -- the tables of the file, beside those of its recipe
@@ -61,7 +69,7 @@ ClipSkip = Annotated[Whole, within(1, 1000)]  # how many there are is for the te
 class Render(Table):
     """How every image is drawn. What is `None` follows from the models, the prediction type or the size."""
 
-    prediction_type: Mode | None = None
+    prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: TimestepSpacing | None = None
     sampler: Sampler = "euler"
@@ -152,7 +160,7 @@ class Experiment(Recipe):
 
 # -- reading
 
-MAX_BYTES = 500_000  # of a file: many prompts are better off in files of their own
+MAX_EXPERIMENT_BYTES = 500_000  # of a file: many prompts are better off in files of their own
 IN_FILES = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
 # A key such as a.b.c, of a dozen parts. What the reader keeps of one grows with the square of their number.
 _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
@@ -170,11 +178,13 @@ def load_experiment(path: Path) -> Experiment:
             fix = "Name a .toml file that exists."
             raise BadInput("There is no such experiment file.", where=path, fix=fix)
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(MAX_EXPERIMENT_BYTES + 1)
     except OSError as error:
         raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
-    if len(raw) > MAX_BYTES:
-        raise BadInput(f"An experiment file has at most {MAX_BYTES:,} bytes.", where=path, fix=IN_FILES)
+    if len(raw) > MAX_EXPERIMENT_BYTES:
+        raise BadInput(
+            f"An experiment file has at most {MAX_EXPERIMENT_BYTES:,} bytes.", where=path, fix=IN_FILES
+        )
     try:
         text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
         if deep := _DEEP.search(text):
@@ -210,7 +220,7 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
     try:
         experiment = Experiment.model_validate(data)
     except pydantic.ValidationError as error:
-        raise bad_key(error, source, TABLES) from None
+        raise bad_key(error, source, EXPERIMENT_TABLES) from None
     prompts = read_prompts(experiment.prompt, base, source)
     return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
 
@@ -238,7 +248,7 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
     )
 
 
-TABLES = {
+EXPERIMENT_TABLES = {
     "": Experiment,
     "models": Model,
     "components": Components,
@@ -246,6 +256,6 @@ TABLES = {
     "images": Images,
     "prompt": Prompt,
     "score": Scoring,
-    "score.thresholds": Thresholds,
+    "score.thresholds": ThresholdTable,
     "search": Search,
 }

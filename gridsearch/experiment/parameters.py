@@ -26,10 +26,10 @@ RENDER_VALUES = (
     "target_height",
 )
 
-Place = tuple[str | int, ...]  # the keys and indices that lead to a value
+ParameterPlace = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 
-def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
+def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
     """Each searched parameter's name and where its value stands in the settings.
 
     A searched ratio is `<step>.ratio`, and simply `ratio` where it is the only one.
@@ -42,7 +42,7 @@ def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
     return found
 
 
-def all_searched(settings: Mapping[str, Any]) -> list[Place]:
+def all_searched(settings: Mapping[str, Any]) -> list[ParameterPlace]:
     """Where searched values stand in the settings."""
     return [place for place in _places(settings) if is_searched(value_at(settings, place))]
 
@@ -64,14 +64,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def value_at(settings: Any, place: Place) -> Any:
+def value_at(settings: Any, place: ParameterPlace) -> Any:
     """The value at a place of plain data."""
     for part in place:
         settings = settings[part]
     return settings
 
 
-def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def with_parameters(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the settings with the searched values that `parameters` names replaced by plain ones."""
     copied = _copied(settings)
     for name, (*way, last) in searched_places(settings).items():
@@ -95,7 +95,7 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _places(settings: Mapping[str, Any]) -> Iterator[Place]:
+def _places(settings: Mapping[str, Any]) -> Iterator[ParameterPlace]:
     """Every value that may be searched."""
     for i, step in enumerate(settings.get("merge", ())):
         for key in STEP_NUMBERS:
@@ -117,7 +117,7 @@ def model_place(index: int) -> str:
     return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
 
 
-def name_of(settings: Mapping[str, Any], place: Place) -> str:
+def name_of(settings: Mapping[str, Any], place: ParameterPlace) -> str:
     """A value's name, in full."""
     if place[0] == "render":
         return f"render.{place[1]}"

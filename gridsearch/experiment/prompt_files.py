@@ -20,13 +20,13 @@ from pathlib import Path
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 
 TEXTS = (".txt",)
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_BYTES = 2_000_000  # of a text: some ten thousand prompts
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PROMPT_FILE_BYTES = 2_000_000  # of a text: some ten thousand prompts
 MAX_LINE = 50_000  # characters: two texts of the longest that a prompt may be, and options
-MOST_PROMPTS = 10_000  # of a file or folder
+MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
 MOST_ENTRIES = 50_000  # of folders that are looked through for a pattern
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
@@ -111,17 +111,17 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
 
 def _in_text(path: Path, shown: str) -> list[FilePrompt]:
     with path.open("rb") as opened:
-        data = opened.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"A prompt file has at most {MAX_BYTES:,} bytes.", where=path)
+        data = opened.read(MAX_PROMPT_FILE_BYTES + 1)
+    if len(data) > MAX_PROMPT_FILE_BYTES:
+        raise BadInput(f"A prompt file has at most {MAX_PROMPT_FILE_BYTES:,} bytes.", where=path)
     try:
         text = data.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput("The prompt file is not UTF-8.", where=f"{path} line {line}", why=str(error)) from None
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
-    if sum(map(bool, lines)) > MOST_PROMPTS:
-        raise BadInput(f"A prompt file has at most {MOST_PROMPTS:,} prompts.", where=path)
+    if sum(map(bool, lines)) > MAX_PROMPTS_IN_FILES:
+        raise BadInput(f"A prompt file has at most {MAX_PROMPTS_IN_FILES:,} prompts.", where=path)
     found = [_in_line(line, f"{shown} line {i}", str(i)) for i, line in enumerate(lines, 1) if line]
     if not found:
         raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt a line.")
@@ -192,16 +192,18 @@ def _seed(value: str | None, place: str) -> int | None:
 def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
     """The pictures that a path or pattern names, in the order of their names."""
     if path.is_file():
-        if path.suffix.lower() not in PICTURES:
-            kinds = ", ".join([*TEXTS, *PICTURES])
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
+            kinds = ", ".join([*TEXTS, *PICTURE_SUFFIXES])
             raise BadInput("This kind of file has no prompts.", where=path, fix=f"Give one of {kinds}.")
         return [path]
     names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
-    found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
-    if len(found) > MOST_PROMPTS:
-        raise BadInput(f"There are more than {MOST_PROMPTS:,} pictures.", where=path, fix="Name fewer.")
+    found = sorted(p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+    if len(found) > MAX_PROMPTS_IN_FILES:
+        raise BadInput(
+            f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures.", where=path, fix="Name fewer."
+        )
     if not found:
-        kinds = ", ".join(PICTURES)
+        kinds = ", ".join(PICTURE_SUFFIXES)
         if path.is_dir():
             raise BadInput("The folder has no pictures.", where=path, fix=f"Pictures are {kinds}.")
         fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
@@ -257,7 +259,7 @@ def _folders(inside: Callable[[Path], Iterator[Path]], folder: Path) -> Iterator
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
-    text = parameters_of(path)
+    text = embedded_text(path)
     if text is None:
         fix = "Give the file as the web UI saved it, or write the prompt into a .txt."
         raise BadInput("The picture does not say how it was drawn.", where=path, fix=fix)

@@ -13,7 +13,7 @@ from gridsearch.experiment.values import Table, all_different
 from gridsearch.render.prompt.emphasis import require_plain_prompt
 
 MAX_ID = 100  # characters
-MAX_TEXT = 20_000  # characters: ten times what the longest prompts of web UIs have
+MAX_PROMPT_LENGTH = 20_000  # characters: ten times what the longest prompts of web UIs have
 
 
 def _unwritten(value: object) -> object:
@@ -27,9 +27,9 @@ class Prompt(Table):
     texts. `origin` is where in the file one stands, `others` all else that is said there; neither is kept.
     """
 
-    text: str = Field(default="", min_length=1, max_length=MAX_TEXT)
+    text: str = Field(default="", min_length=1, max_length=MAX_PROMPT_LENGTH)
     file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
-    negative: str = Field(default="", max_length=MAX_TEXT)
+    negative: str = Field(default="", max_length=MAX_PROMPT_LENGTH)
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
     ] = (1,)

@@ -12,7 +12,7 @@ from gridsearch.experiment.steps import Adapter, MergeStep, Name
 from gridsearch.experiment.values import Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
-VAE = "vae"  # what a VAE's own file is called where files are named
+VAE_FILE = "vae"  # what a VAE's own file is called where files are named
 MERGED = "merged"  # of a component: it is part of the merge
 
 
@@ -48,7 +48,7 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        if reserved := (self.models.keys() | self.adapters.keys()) & {MERGED, VAE}:
+        if reserved := (self.models.keys() | self.adapters.keys()) & {MERGED, VAE_FILE}:
             raise ValueError(f"a model cannot be named {min(reserved)!r}: it means a part of the merge")
         if twice := self.models.keys() & self.adapters.keys():
             raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
@@ -91,13 +91,13 @@ class Recipe(Table):
         """Searched parameter -> its range or choices (see `gridsearch.experiment.parameters`)."""
         return {name: _at(self, place) for name, place in self.places().items()}
 
-    def places(self) -> dict[str, parameters.Place]:
+    def places(self) -> dict[str, parameters.ParameterPlace]:
         """Searched parameter -> where its value stands."""
         return parameters.searched_places(self.model_dump())
 
     def at(self, values: Mapping[str, Any]) -> Self:
         """The same with every searched value that is named fixed to the one given."""
-        return type(self).model_validate(parameters.filled(self.model_dump(), values))
+        return type(self).model_validate(parameters.with_parameters(self.model_dump(), values))
 
     # -- which files are used
 
@@ -196,7 +196,7 @@ def _hint(name: str, known: list[str], what: str = "model or earlier step") -> s
     return f", which is no {what}; the nearest name is {nearest(name, known)!r}"
 
 
-def _at(table: Any, place: parameters.Place) -> Any:
+def _at(table: Any, place: parameters.ParameterPlace) -> Any:
     """The value at a place of validated tables."""
     for part in place:
         table = getattr(table, part) if isinstance(table, Table) else table[part]

@@ -13,7 +13,7 @@ from gridsearch.experiment.values import Table, all_different
 PATHS = ("folder", "file", "path")  # an option that is named so, or ends so after "_", is one
 
 
-class Thresholds(Table):
+class ThresholdTable(Table):
     """What the gates hold a picture against; the usual value where it is not said (see `score.verdict`)."""
 
     blank_contrast: float | None = Field(default=None, ge=0, le=128)
@@ -28,7 +28,7 @@ class Thresholds(Table):
         return self.model_dump(exclude_none=True)
 
 
-class Scorer(Table):
+class ScorerTable(Table):
     """A plug-in scorer by its name, how much it counts, and under other keys what it wants to know itself."""
 
     model_config = ConfigDict(extra="allow")
@@ -60,8 +60,8 @@ class Scoring(Table):
     """
 
     references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
-    thresholds: Thresholds = Thresholds()
-    scorer: tuple[Scorer, ...] = ()
+    thresholds: ThresholdTable = ThresholdTable()
+    scorer: tuple[ScorerTable, ...] = ()
 
     @model_validator(mode="after")
     def _scorers_are_different(self) -> Self:
@@ -80,7 +80,7 @@ def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
         here: a relative path -> a whole one.
     """
 
-    def whole(scorer: Scorer) -> Scorer:
+    def whole(scorer: ScorerTable) -> ScorerTable:
         paths = {
             key: str(here(value))
             for key, value in scorer.options.items()
@@ -93,7 +93,7 @@ def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
 
 SamplerName = Literal["window", "grid", "tpe", "gp", "cmaes", "qmc", "random", "nsga2"]
 UNTIL_DONE = ("grid", "window")  # they know themselves when they are done, and need no number of trials
-FEW_PROMPTS = 8  # fewer are all needed for the search
+HELD_OUT_FROM = 8  # fewer are all needed for the search
 LOOK = 6  # images at most before a trial that may be stopped is looked at: none of six sound is enough
 
 
@@ -126,7 +126,7 @@ class Search(Table):
         """How many of so many prompts are held out: of eight and more a quarter, where `window` searches."""
         if self.held_out is not None:
             return self.held_out
-        return prompts // 4 if self.sampler == "window" and prompts >= FEW_PROMPTS else 0
+        return prompts // 4 if self.sampler == "window" and prompts >= HELD_OUT_FROM else 0
 
     def objectives(self) -> tuple[str, ...]:
         """What is minimised."""

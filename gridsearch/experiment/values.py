@@ -112,7 +112,7 @@ def least_and_most(value: float | Range | tuple[float, ...]) -> tuple[float, flo
     return min(numbers), max(numbers)
 
 
-def within(low: float, high: float, open_end: bool = False) -> AfterValidator:
+def between(low: float, high: float, open_end: bool = False) -> AfterValidator:
     """A check that every value of a number, fixed or searched, lies between two bounds."""
 
     def check(value: Any) -> Any:
@@ -125,12 +125,12 @@ def within(low: float, high: float, open_end: bool = False) -> AfterValidator:
 
 
 LISTED = (Field(min_length=1), AfterValidator(all_different), Tag("list"))
-Number = Annotated[
+SearchableNumber = Annotated[
     Annotated[float, Tag("value")] | Annotated[Range, Tag("range")] | Annotated[tuple[float, ...], *LISTED],
     Discriminator(form),
 ]
 _One = Annotated[int, Field(strict=True)]
-Whole = Annotated[
+SearchableWhole = Annotated[
     Annotated[_One, Tag("value")]
     | Annotated[WholeRange, Tag("range")]
     | Annotated[tuple[_One, ...], *LISTED],

@@ -8,7 +8,7 @@ import torch
 from gridsearch.render.denoise.guidance import calls_of
 from gridsearch.render.denoise.sampling import Sampling
 
-MOST = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
+MAX_BATCH = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
 SPARED = 0.85  # of the free memory of a GPU is planned with: what is freed comes back in pieces
 
 
@@ -16,12 +16,12 @@ class BatchSizes:
     """The largest batch that fits, for each size of picture and number of UNet calls.
 
     On a GPU the first image goes alone, and what it took says how many go together from then on. On a CPU,
-    where a large model gains nothing by batches, it is one image, or `MOST` of a tiny one.
+    where a large model gains nothing by batches, it is one image, or `MAX_BATCH` of a tiny one.
     """
 
     def __init__(self, device: torch.device, is_tiny: bool) -> None:
         self._device = device
-        self._first = MOST if is_tiny and device.type == "cpu" else 1
+        self._first = MAX_BATCH if is_tiny and device.type == "cpu" else 1
         self._fits: dict[tuple[int, int, int], int] = {}
         self._worked: dict[tuple[int, int, int], int] = {}
 
@@ -32,7 +32,7 @@ class BatchSizes:
             wanted: what the experiment asks for; None for as many as fit.
         """
         found = self._fits.get(_kind(sampling))
-        return min(wanted or MOST, found or wanted or self._first)
+        return min(wanted or MAX_BATCH, found or wanted or self._first)
 
     @contextlib.contextmanager
     def measured(self, sampling: Sampling, images: int) -> Iterator[None]:
@@ -48,7 +48,7 @@ class BatchSizes:
         taken = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
         free, _ = torch.cuda.mem_get_info(self._device)
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        self._fits[_kind(sampling)] = max(images, min(MOST, int(SPARED * free * images / taken)))
+        self._fits[_kind(sampling)] = max(images, min(MAX_BATCH, int(SPARED * free * images / taken)))
 
     def halved(self, sampling: Sampling, images: int) -> int:
         """`images`, more than one, did not fit: how many to try in their place.

@@ -24,7 +24,7 @@ def case_id(prompt_id: str, seed: int) -> str:
     return f"{prompt_id}_s{seed}"
 
 
-class Prompt(Protocol):
+class PromptLike(Protocol):
     """A text and the seeds it is drawn with."""
 
     id: str
@@ -33,7 +33,7 @@ class Prompt(Protocol):
     seeds: tuple[int, ...]
 
 
-def cases_of(prompts: Iterable[Prompt]) -> tuple[Case, ...]:
+def cases_of(prompts: Iterable[PromptLike]) -> tuple[Case, ...]:
     """Every prompt with every one of its seeds, in order."""
     return tuple(
         Case(prompt.id, prompt.text, prompt.negative, seed) for prompt in prompts for seed in prompt.seeds

@@ -17,16 +17,16 @@ from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like
-from gridsearch.render.watch.abort import Stop
+from gridsearch.render.watch.abort import Abort
 from gridsearch.render.watch.preview import film, preview, rgb_map
-from gridsearch.render.watch.recorder import NOTHING, Recorder, Watch
+from gridsearch.render.watch.recorder import UNWATCHED, Recorder, WatchSettings
 from gridsearch.render.watch.trace import Trace
 
 MOST_TEXTS = 1000  # whose embeddings are kept, 0.3 MB each with SDXL
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Rendered:
     """An image of a case.
 
     Attributes:
@@ -44,7 +44,7 @@ class Drawn:
     seconds: float
     trace: Trace
     calls: int
-    stop: Stop | None
+    stop: Abort | None
     film: np.ndarray | None
 
 
@@ -54,8 +54,8 @@ def draw(
     cases: Sequence[Case],
     sampling: Sampling,
     batch: int | None = None,
-    watch: Watch = NOTHING,
-) -> Iterator[Drawn]:
+    watch: WatchSettings = UNWATCHED,
+) -> Iterator[Rendered]:
     """Draw the cases in order.
 
     An image's noise depends on its seed and size alone, whatever it is drawn together with.
@@ -80,8 +80,12 @@ def draw(
 
 
 def _draw_if_it_fits(
-    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
-) -> list[Drawn] | None:
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    watch: WatchSettings,
+    colours: Tensor | None,
+) -> list[Rendered] | None:
     try:
         with renderer.batches.measured(sampling, len(cases)):
             return _draw_batch(renderer, cases, sampling, watch, colours)
@@ -94,8 +98,12 @@ def _draw_if_it_fits(
 
 
 def _draw_batch(
-    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
-) -> list[Drawn]:
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    watch: WatchSettings,
+    colours: Tensor | None,
+) -> list[Rendered]:
     began = time.perf_counter()
     pipe = renderer.pipe
     scheduler = scheduler_for(sampling, renderer.scheduler_config)
@@ -113,7 +121,7 @@ def _draw_batch(
     traces = recorder.traces()
     seconds = (time.perf_counter() - began) / len(cases)
     return [
-        Drawn(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
+        Rendered(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
         for i, case in enumerate(cases)
     ]
 

@@ -12,7 +12,7 @@ from gridsearch.checkpoint.sdxl.components import check_loaded, component_folder
 from gridsearch.checkpoint.sdxl.layout import Piece, file_views
 from gridsearch.checkpoint.sdxl.skeleton import check_file
 from gridsearch.render.batch import BatchSizes
-from gridsearch.render.placement import DTYPES, Placement
+from gridsearch.render.placement import TORCH_DTYPES, Placement
 from gridsearch.render.prompt.encode import Encoded
 
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
@@ -82,7 +82,7 @@ def load_renderer(
 
 def _vae_dtype(wanted: str, drawn_in: torch.dtype, overflows: bool) -> torch.dtype:
     if wanted != "auto":
-        return DTYPES[wanted]
+        return TORCH_DTYPES[wanted]
     return torch.float32 if drawn_in == torch.float16 and overflows else drawn_in
 
 

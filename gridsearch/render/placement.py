@@ -6,7 +6,7 @@ import torch
 
 from gridsearch.base.errors import BadInput
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,4 @@ def placement(device: str, dtype: str) -> Placement:
         raise BadInput("There is no CUDA device.", where='render.device = "cuda"', fix='Set device = "auto".')
     if dtype == "auto":
         dtype = "float16" if device == "cuda" else "float32"
-    return Placement(device, DTYPES[dtype])
+    return Placement(device, TORCH_DTYPES[dtype])

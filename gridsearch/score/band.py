@@ -60,7 +60,7 @@ FEATURES = {
 
 
 @dataclass(frozen=True)
-class Interval:
+class HealthyInterval:
     """The healthy values of one metric.
 
     Attributes:
@@ -83,14 +83,14 @@ class Band:
         own: the metrics of the reference with the same prompt and seed, where there is one.
     """
 
-    blur: Interval | None
-    noise: Interval | None
-    contrast: Interval
-    clipped: Interval
-    colourfulness: Interval
-    entropy: Interval
-    detail: Interval
-    autocorrelation: Interval | None
+    blur: HealthyInterval | None
+    noise: HealthyInterval | None
+    contrast: HealthyInterval
+    clipped: HealthyInterval
+    colourfulness: HealthyInterval
+    entropy: HealthyInterval
+    detail: HealthyInterval
+    autocorrelation: HealthyInterval | None
     references: int
     own: Metrics | None
 
@@ -120,7 +120,7 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     return Band(**intervals, references=len(references), own=own)
 
 
-def _interval(feature: Feature, values: Sequence[float], own: float | None) -> Interval | None:
+def _interval(feature: Feature, values: Sequence[float], own: float | None) -> HealthyInterval | None:
     if own is not None and isnan(own):
         return None
     scaled = [feature.forward(value) for value in values if not isnan(value)]
@@ -132,12 +132,12 @@ def _interval(feature: Feature, values: Sequence[float], own: float | None) -> I
     if own is None:
         return _around(feature, middle, spread)
     shrunk = _around(feature, (middle + feature.forward(own)) / 2, spread)
-    return Interval(min(shrunk.low, own), shrunk.typical, max(shrunk.high, own), spread)
+    return HealthyInterval(min(shrunk.low, own), shrunk.typical, max(shrunk.high, own), spread)
 
 
-def _around(feature: Feature, middle: float, spread: float) -> Interval:
+def _around(feature: Feature, middle: float, spread: float) -> HealthyInterval:
     low, typical, high = (feature.back(y) for y in (middle - spread, middle, middle + spread))
-    return Interval(low, typical, high, spread)
+    return HealthyInterval(low, typical, high, spread)
 
 
 def _population() -> Band:
@@ -148,7 +148,7 @@ def _population() -> Band:
 POPULATION = _population()
 
 
-def excess(name: str, value: float, interval: Interval | None) -> float:
+def excess(name: str, value: float, interval: HealthyInterval | None) -> float:
     """How far outside its interval a metric lies, in spreads; 0 inside, on either side positive."""
     if interval is None:
         return 0.0
@@ -160,7 +160,7 @@ def excess(name: str, value: float, interval: Interval | None) -> float:
     return max(below, above, 0.0) / interval.spread
 
 
-def deviation(name: str, value: float, interval: Interval) -> float:
+def deviation(name: str, value: float, interval: HealthyInterval) -> float:
     """Signed distance from the typical value, in spreads."""
     forward = FEATURES[name].forward
     return (forward(value) - forward(interval.typical)) / interval.spread

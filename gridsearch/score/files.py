@@ -13,16 +13,16 @@ from gridsearch.score.image import read_image
 from gridsearch.score.metrics import Metrics, measure
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
-from gridsearch.score.xyz_grid.cut import Cell, cut, is_grid
+from gridsearch.score.xyz_grid.cut import Cell, cut_grid, is_grid
 
-ERROR = "error"  # in the place of a verdict: the file could not be scored
+UNSCORED = "error"  # in the place of a verdict: the file could not be scored
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 COLUMNS = (
     *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
     *("colourfulness", "entropy", "dial", "reason"),
 )
 
-Reference = Metrics | int | None  # a picture's metrics, a column of each grid, or none
+ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def read_reference(text: str | None) -> Reference:
+def read_reference(text: str | None) -> ReferenceChoice:
     """What `--reference` names: a column number, or a picture.
 
     Raises:
@@ -69,7 +69,7 @@ def read_reference(text: str | None) -> Reference:
 
 
 def score_files(
-    files: Sequence[Path], reference: Reference, counting: Callable[[int], Callable[[], None]]
+    files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
 ) -> Scored:
     """Score pictures and grids: a row per picture, a row per cell, and a row for a file that is bad.
 
@@ -90,7 +90,7 @@ def score_files(
         except BadInput as error:
             if len(files) == 1:
                 raise
-            found, doubts = [{"verdict": ERROR, "reason": _one_line(error)}], []
+            found, doubts = [{"verdict": UNSCORED, "reason": _one_line(error)}], []
         rows += [{"image": str(file)} | row for row in found]
         notes += doubts
         advance()
@@ -104,7 +104,7 @@ def _one_line(error: BadInput) -> str:
     return " ".join([error.lines[0], *why]).replace("\n", " ")
 
 
-def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]]:
+def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
     """The rows of one file, and what is doubtful about its references."""
     if file.is_dir():
         raise BadInput("This folder holds no pictures.", where=file, fix=f"Give {', '.join(SUFFIXES)}.")
@@ -117,7 +117,7 @@ def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]
                 fix="Give a picture as --reference.",
             )
         return [_row(rgb, _band(reference))], []
-    cells = cut(rgb, file)
+    cells = cut_grid(rgb, file)
     if not isinstance(reference, int):
         band = _band(reference)
         return [_cell_row(cell, band) for cell in cells], []

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
-STRIP = 1024 * 1024  # pixels that are converted at once
+STRIP_PIXELS = 1024 * 1024  # pixels that are converted at once
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -22,7 +22,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures, the limit here is stricter; of bad EXIF data
-        with opened(path) as file:
+        with open_picture(path) as file:
             file.load()
             return _to_rgb(file)
 
@@ -53,7 +53,7 @@ def _to_rgb(file: Image.Image) -> np.ndarray:
     """In strips: a second copy of a large picture would be gigabytes."""
     width, height = file.size
     rgb = np.empty((height, width, 3), np.uint8)
-    rows = max(STRIP // width, 1)
+    rows = max(STRIP_PIXELS // width, 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         rgb[top:bottom] = _strip_to_rgb(file.crop((0, top, width, bottom)))

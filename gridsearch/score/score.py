@@ -13,7 +13,7 @@ import numpy as np
 
 from gridsearch.score.band import FEATURES, Band, deviation, excess
 from gridsearch.score.metrics import UNDEFINED, Metrics, measure
-from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL, Thresholds, Verdict, verdict_of
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_THRESHOLDS, Thresholds, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
@@ -48,7 +48,7 @@ def score(
     finite: bool = True,
     stopped: Verdict | None = None,
     beyond: float = 0.0,
-    thresholds: Thresholds = USUAL,
+    thresholds: Thresholds = USUAL_THRESHOLDS,
 ) -> Score:
     """Score one picture against a band.
 

@@ -9,7 +9,7 @@ reference also has is no fault.
 from dataclasses import dataclass
 from math import inf, isnan, sqrt
 
-from gridsearch.score.band import POPULATION, Band, Interval
+from gridsearch.score.band import POPULATION, Band, HealthyInterval
 from gridsearch.score.image import WORKING_SIDE
 from gridsearch.score.metrics import Metrics
 
@@ -36,7 +36,7 @@ class Thresholds:
     noise_correlation: float = NOISE_CORRELATION
 
 
-USUAL = Thresholds()
+USUAL_THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ SNOW = "noise"
 NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL) -> Verdict:
+def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRESHOLDS) -> Verdict:
     """The verdict on one picture against one band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
@@ -60,7 +60,7 @@ def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL) -> 
     return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL) -> bool:
+def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
     """Whether a parent's own render may define what healthy is: it passes all gates without a reference."""
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
@@ -159,11 +159,11 @@ def _room(metrics: Metrics) -> float:
     return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
 
 
-def _low(interval: Interval | None) -> float:
+def _low(interval: HealthyInterval | None) -> float:
     return inf if interval is None else interval.low  # nothing to compare: the absolute threshold decides
 
 
-def _high(interval: Interval | None, missing: float = 0.0) -> float:
+def _high(interval: HealthyInterval | None, missing: float = 0.0) -> float:
     return missing if interval is None else interval.high
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import gridsearch
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.base.machine import Hands, hands, process_name
+from gridsearch.base.machine import LocalWorkers, local_workers, process_name
 
 LOGS = "logs"  # in the results folder: what each worker said
 TOO_SOON = 5  # deaths in a row before there was anything to draw
@@ -140,13 +140,13 @@ def _none_left(words: list[str], logs: Path) -> RunFailed:
     )
 
 
-def crew_of(hands: Hands, experiment_file: Path, folder: Path, listener: Any) -> Crew:
+def crew_of(hands: LocalWorkers, experiment_file: Path, folder: Path, listener: Any) -> Crew:
     """A crew of these workers."""
     command = ["worker", str(experiment_file.resolve()), "--out", str(folder.resolve())]
     return Crew(command, hands.environment(), hands.workers, folder, listener.note)
 
 
-def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
+def hands_asked(asked: str | None, device: str, fewest: int = 0) -> LocalWorkers:
     """The workers that draw here.
 
     Args:
@@ -158,8 +158,8 @@ def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
         BadInput: it is neither, or too small.
     """
     if asked in (None, "auto"):
-        return hands(None, device)
+        return local_workers(None, device)
     if not asked.isdecimal() or int(asked) < fewest:
         least = f" from {fewest}" if fewest else ""
         raise BadInput(f"--workers takes a number{least} or auto, not {asked!r}.")
-    return hands(int(asked), device)
+    return local_workers(int(asked), device)

@@ -15,7 +15,7 @@ from gridsearch.app.cli.live_report import LiveReport
 from gridsearch.app.cli.silent import Silent
 from gridsearch.app.cli.stored import checked, default_folder, settled, written
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
-from gridsearch.base.machine import Hands, process_name
+from gridsearch.base.machine import LocalWorkers, process_name
 from gridsearch.search.loop import deadline
 
 
@@ -83,7 +83,7 @@ def _run(
     folder: Path,
     budget: tuple[int | None, float | None],
     listener: Any,
-    hands: Hands | None,
+    hands: LocalWorkers | None,
     retries: int,
 ) -> None:
     """Draw in this process, or lead those that do."""

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from gridsearch.render.denoise.philox import CudaRandn
 
 
-class Source(Protocol):
+class RandomSource(Protocol):
     """One image's random numbers."""
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
@@ -44,7 +44,7 @@ class Noise(TorchFunctionMode):
 
     def __init__(self, seeds: Sequence[int], rng: str) -> None:
         super().__init__()
-        self._sources: list[Source] = [SOURCES[rng](seed) for seed in seeds]
+        self._sources: list[RandomSource] = [SOURCES[rng](seed) for seed in seeds]
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
         """The next numbers of every image, each of `shape`: (N, *shape)."""

@@ -23,7 +23,7 @@ from PIL import Image
 
 from gridsearch import __version__
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
 from gridsearch.render.denoise.sampling import Sampling
@@ -37,7 +37,7 @@ _RNG = {"cpu": "CPU", "gpu": "NV"}
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
-MAX_TEXT = 1024 * 1024  # characters
+MAX_INFOTEXT = 1024 * 1024  # characters
 EXIF, USER_COMMENT = 0x8769, 0x9286  # where JPEG and WebP keep the text
 
 
@@ -88,7 +88,7 @@ def parameters_text(
         "Version": f"gridsearch {__version__}",
     }
     said = {key: str(value) for key, value in settings.items() if value is not None}
-    return written(Infotext(case.text, case.negative, said))
+    return as_text(Infotext(case.text, case.negative, said))
 
 
 def _sampler(name: str) -> dict[str, str | None]:
@@ -113,7 +113,7 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def written(text: Infotext) -> str:
+def as_text(text: Infotext) -> str:
     """The text that is read back as `text`, within the limits above."""
     lines = [text.prompt]
     if text.negative:
@@ -172,7 +172,7 @@ def _unquoted(value: str) -> str:
 # -- from a picture
 
 
-def parameters_of(path: Path) -> str | None:
+def embedded_text(path: Path) -> str | None:
     """The text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None where there is none.
 
     Only what stands before the pixels is read; they are not decoded.
@@ -182,9 +182,9 @@ def parameters_of(path: Path) -> str | None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pixels, which stay packed
-        with opened(path) as file:
+        with open_picture(path) as file:
             text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
-    if text and len(text) > MAX_TEXT:
+    if text and len(text) > MAX_INFOTEXT:
         raise BadInput(f"The picture's text is too long: {len(text):,} characters.", where=path)
     return text or None
 
@@ -193,9 +193,9 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     """The size (width, height) that a picture had, where it is kept smaller than it was drawn.
 
     Raises:
-        BadInput: as `parameters_of`.
+        BadInput: as `embedded_text`.
     """
-    found = _REDUCED_FROM.search(parameters_of(path) or "")
+    found = _REDUCED_FROM.search(embedded_text(path) or "")
     return (int(found[1]), int(found[2])) if found else None
 
 

@@ -24,7 +24,7 @@ from gridsearch.render.pictures.infotext import EXIF, USER_COMMENT
 from gridsearch.render.pictures.png import png_bytes
 
 METHOD = QUALITY = 0  # of a lossless file: how long it is tried to make it small
-LONGEST = 16_383  # pixels of a side, by the format
+MAX_WEBP_SIDE = 16_383  # pixels of a side, by the format
 _LONG, _UNDEFINED = 4, 7  # types of EXIF's values
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gridsearch.render.prompt.emphasis import Piece, parse
+from gridsearch.render.prompt.emphasis import WeightedText, parse
 
 BACKTRACK = 20  # tokens; the web UI's "Prompt word wrap length limit"
 
@@ -40,7 +40,7 @@ def chunks_of(text: str, tokenizer: Any) -> tuple[Chunk, ...]:
     return tuple(_wrapped(part, size, tokenizer) for part in parts)
 
 
-def _tokens(pieces: tuple[Piece, ...], tokenizer: Any) -> list[Token]:
+def _tokens(pieces: tuple[WeightedText, ...], tokenizer: Any) -> list[Token]:
     """The tokens of a section: each piece is tokenised by itself."""
     return [
         (token, piece.weight)

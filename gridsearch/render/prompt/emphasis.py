@@ -42,14 +42,14 @@ LORA = (
 
 
 @dataclass(frozen=True)
-class Piece:
+class WeightedText:
     """A run of text, and what its tokens are multiplied by."""
 
     text: str
     weight: float
 
 
-def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
+def parse(text: str) -> tuple[tuple[WeightedText, ...], ...]:
     """A prompt's sections, which BREAK parts, each in pieces of one weight.
 
     Any text can be parsed. No piece is empty; a section may be.
@@ -63,11 +63,11 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
     return tuple(tuple(_joined(section)) for section in sections)
 
 
-def _joined(section: list[tuple[str, float]]) -> Iterator[Piece]:
+def _joined(section: list[tuple[str, float]]) -> Iterator[WeightedText]:
     """Neighbours of one weight are one piece: they are tokenised together."""
     for weight, runs in groupby(section, key=lambda run: run[1]):
         if text := "".join(run for run, _ in runs):
-            yield Piece(text, weight)
+            yield WeightedText(text, weight)
 
 
 def _runs(text: str) -> list[tuple[str | None, float]]:

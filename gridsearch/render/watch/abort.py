@@ -44,7 +44,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Stop:
+class Abort:
     """Why an image was not drawn to its end.
 
     Attributes:
@@ -80,7 +80,7 @@ def is_look(call: int, calls: int, share: float) -> bool:
     return call + 1 in {int(np.ceil(look * calls)) for look in looks}
 
 
-def hopeless(trace: Trace, expected: Expected | None, values: int) -> Stop | None:
+def reason_to_stop(trace: Trace, expected: Expected | None, values: int) -> Abort | None:
     """Whether and why the trajectory so far leads nowhere.
 
     Args:
@@ -89,20 +89,20 @@ def hopeless(trace: Trace, expected: Expected | None, values: int) -> Stop | Non
     """
     call = len(trace) - 1
     if not trace.finite.all():
-        return Stop("nan", "the predicted picture holds values that are not finite", call)
+        return Abort("nan", "the predicted picture holds values that are not finite", call)
     if expected is None:
         return None
     level, std, correlation = trace.level[-1], trace.std[-1], trace.autocorrelation[-1]
     typical, spread, least = (expected.at(name, level) for name in ("signal", "spread", "autocorrelation"))
     if std > RUNAWAY * spread:
-        return Stop("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
+        return Abort("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
     if level > FORMED:
         return None
     error = SIGMAS / (CHANNELS * values) ** 0.5
     most = std * max(correlation + error, 0.0) ** 0.5 if std > 0 else 0.0
     if most < FLAT * typical:
-        return Stop("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
+        return Abort("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
     if correlation + error < NOISY * least and std > typical:  # fainter noise may still fade to one tone
         why = f"neighbouring latents correlate by {correlation:.2f}, the references' by {least:.2f} at least"
-        return Stop("noise", why, call)
+        return Abort("noise", why, call)
     return None

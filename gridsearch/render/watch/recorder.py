@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridsearch.render.watch.abort import Expected, Stop, hopeless, is_look
+from gridsearch.render.watch.abort import Abort, Expected, is_look, reason_to_stop
 from gridsearch.render.watch.trace import Trace, statistics
 
 FRAMES = 8  # of a film strip
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchSettings:
     """What is asked of a batch beside its images.
 
     Attributes:
@@ -30,13 +30,13 @@ class Watch:
     on_call: Callable[[int, int], None] | None = None
 
 
-NOTHING = Watch()
+UNWATCHED = WatchSettings()
 
 
 class Recorder:
     """The `denoise.Watcher` of one batch. All it keeps stays on the device until it is asked for."""
 
-    def __init__(self, images: int, calls: int, watch: Watch) -> None:
+    def __init__(self, images: int, calls: int, watch: WatchSettings) -> None:
         self._active = list(range(images))  # which image each row of the batch is
         self._places: Tensor | None = None  # the same on the device, once they are fewer
         self._images, self._calls, self._watch = images, calls, watch
@@ -48,7 +48,7 @@ class Recorder:
         )
         self._now: Tensor | None = None
         self._ended: dict[int, Tensor] = {}  # image -> the clean latent where it was stopped
-        self.stops: dict[int, Stop] = {}
+        self.stops: dict[int, Abort] = {}
 
     def see(self, call: int, level: float, x0: Tensor) -> None:
         if self._watch.on_call is not None:
@@ -67,7 +67,7 @@ class Recorder:
         pixels = self._now.shape[-2] * self._now.shape[-1]
         going = []
         for row, image in enumerate(self._active):
-            stop = hopeless(traces[image], self._watch.expected, pixels)
+            stop = reason_to_stop(traces[image], self._watch.expected, pixels)
             if stop is None:
                 going.append(row)
             else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, Grid, Picture
+from gridsearch.report.grid import CaseRow, Column, Grid, Picture
 from gridsearch.report.page.cells import first_case
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.window import Edge
@@ -155,6 +155,6 @@ def _case_of(grid: Grid, prompt: str, column: Column) -> int:
     return failing[0] if failing else cases[0][0]
 
 
-def _fails(column: Column, case: Case) -> bool:
+def _fails(column: Column, case: CaseRow) -> bool:
     picture = column.pictures.get(case.key)
     return picture is not None and picture.verdict != "ok"

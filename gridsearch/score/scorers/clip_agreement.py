@@ -19,16 +19,16 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.scorers.plugins import Case
+from gridsearch.score.scorers.plugins import ScoredCase
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # whole, or in parts
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")  # whole, or in parts
 TOKENIZER = ("tokenizer.json", "vocab.json")  # either way of keeping it
 DEVICES = ("auto", "cpu", "cuda")
 # What OpenAI's models were trained with; a folder's preprocessor_config.json may say otherwise.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def clip_agreement(rgb: np.ndarray, case: Case, *, folder: str, device: str = "auto") -> float:
+def clip_agreement(rgb: np.ndarray, case: ScoredCase, *, folder: str, device: str = "auto") -> float:
     """Cosine of the angle between the embeddings of an image and of its prompt, -1 to 1.
 
     The prompt is taken as it is written, weights in brackets included, and cut at what the model reads, 77
@@ -42,7 +42,7 @@ def clip_agreement(rgb: np.ndarray, case: Case, *, folder: str, device: str = "a
     Raises:
         BadInput: see `check`.
     """
-    model, tokenizer, mean, std = load(folder, device)
+    model, tokenizer, mean, std = load_clip(folder, device)
     tokens = tokenizer(
         case.text,
         truncation=True,
@@ -80,7 +80,9 @@ def preprocessed(rgb: np.ndarray, side: int, mean: tuple[float, ...], std: tuple
 
 
 @lru_cache(maxsize=2)  # once a process; a second one is a comparison of two
-def load(folder: str, device: str) -> tuple[CLIPModel, CLIPTokenizer, tuple[float, ...], tuple[float, ...]]:
+def load_clip(
+    folder: str, device: str
+) -> tuple[CLIPModel, CLIPTokenizer, tuple[float, ...], tuple[float, ...]]:
     """The model in float32, its tokenizer, and the mean and deviation of its pixels' channels.
 
     Raises:
@@ -136,15 +138,15 @@ def check(folder: str, device: str = "auto") -> None:
             fix="Name one with config.json, model.safetensors and tokenizer.json. Nothing is downloaded.",
         )
     _require(place, "config.json")
-    if not any((place / name).is_file() for name in WEIGHTS):
+    if not any((place / name).is_file() for name in WEIGHT_FILES):
         pickles = sorted(file.name for file in place.glob("*.bin"))
         why = pickles and f"{pickles[0]} is a pickle, which can run code, so it is not read."
         fix = "Get the model's .safetensors file."
         raise BadInput("The CLIP model has no model.safetensors.", where=place, why=why or None, fix=fix)
-    if (place / WEIGHTS[0]).is_file():
-        _require_whole(place / WEIGHTS[0])
-    if (place / WEIGHTS[1]).is_file():
-        _require_safe_parts(place / WEIGHTS[1])
+    if (place / WEIGHT_FILES[0]).is_file():
+        _require_whole(place / WEIGHT_FILES[0])
+    if (place / WEIGHT_FILES[1]).is_file():
+        _require_safe_parts(place / WEIGHT_FILES[1])
     if not any((place / name).is_file() for name in TOKENIZER):
         _require(place, TOKENIZER[0])
     if not (place / TOKENIZER[0]).is_file():

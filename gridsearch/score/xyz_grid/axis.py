@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-STRIP = 64  # rows of a sheet that are compared at once
+STRIP_ROWS = 64  # rows of a sheet that are compared at once
 
 
 @dataclass(frozen=True)
-class Axis:
+class GridAxis:
     """Cells along one direction, in pixels of the full size."""
 
     start: float
@@ -42,7 +42,7 @@ def text_lines(ink: np.ndarray) -> list[np.ndarray]:
 
 
 def centred_labels(
-    lines: Sequence[np.ndarray], axis: Axis, scale: float, off_centre: float, space: float
+    lines: Sequence[np.ndarray], axis: GridAxis, scale: float, off_centre: float, space: float
 ) -> bool:
     """Whether every cell has a label, each line of it centred on the cell and in one piece.
 
@@ -70,13 +70,13 @@ def centred_labels(
     return len(labelled) == axis.count
 
 
-def white_gaps(white: np.ndarray, axis: Axis, scale: float) -> bool:
+def white_gaps(white: np.ndarray, axis: GridAxis, scale: float) -> bool:
     """Whether all margins are white, but for a pixel on either side that scaling has mixed."""
     gaps = ((round(start) + 1, round(end) - 1) for start, end in axis.gaps(scale))
     return all(white[start:end].all() for start, end in gaps if start < end)
 
 
-def edges_of(pictures: np.ndarray, columns: Axis, scale: float, left: int) -> np.ndarray:
+def edges_of(pictures: np.ndarray, columns: GridAxis, scale: float, left: int) -> np.ndarray:
     """How much each row differs from the one above, for each column, (columns, H - 1).
 
     Over three pixels, because scaling makes an edge that wide.
@@ -84,13 +84,15 @@ def edges_of(pictures: np.ndarray, columns: Axis, scale: float, left: int) -> np
     cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
     above, below = pictures[:-3], pictures[3:]
     steps = np.empty((len(cells), len(below)), np.float32)
-    for row in range(0, len(below), STRIP):  # of a whole sheet at once they would take as much as its pixels
-        step = np.abs(below[row : row + STRIP] - above[row : row + STRIP])
-        steps[:, row : row + STRIP] = [step[:, start:end].mean(axis=1) for start, end in cells]
+    for row in range(
+        0, len(below), STRIP_ROWS
+    ):  # of a whole sheet at once they would take as much as its pixels
+        step = np.abs(below[row : row + STRIP_ROWS] - above[row : row + STRIP_ROWS])
+        steps[:, row : row + STRIP_ROWS] = [step[:, start:end].mean(axis=1) for start, end in cells]
     return np.pad(steps, ((0, 0), (1, 1)))
 
 
-def edged(edges: np.ndarray, axis: Axis, scale: float) -> bool:
+def edged(edges: np.ndarray, axis: GridAxis, scale: float) -> bool:
     """Whether where two rows meet the pictures change as they hardly do elsewhere, in most columns."""
     reach = int(axis.size * scale)
     for meeting, _ in axis.gaps(scale):

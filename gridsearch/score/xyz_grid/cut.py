@@ -22,8 +22,8 @@ import numpy as np
 from gridsearch.base.errors import BadInput
 from gridsearch.score.metrics import luma_of
 from gridsearch.score.xyz_grid.axis import (
-    STRIP,
-    Axis,
+    STRIP_ROWS,
+    GridAxis,
     centred_labels,
     edged,
     edges_of,
@@ -33,12 +33,12 @@ from gridsearch.score.xyz_grid.axis import (
 
 PREFIX = "xyz_grid-"
 SIZE_UNIT = 8  # pixels; the web UI draws in multiples of it
-USUAL = ((1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640))  # SDXL's, either way round
+USUAL_SIZES = ((1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640))  # SDXL's, either way round
 MAX_MARGIN = 500  # pixels; the web UI's own limit
 MAX_ASPECT = 4.0  # of a cell; a longer one is several
 LEAST_CELL = 64  # pixels
 MOST_REDUCED = 16  # times; a grid scaled down further shows nothing to score
-MOST_LINES = 24  # of text in a label band
+MAX_LABEL_LINES = 24  # of text in a label band
 SEEN = 3  # pixels of the file; in a narrower margin scaling has mixed the paper with both neighbours
 SOLID = 0.99  # share of a row or column that must be paper, for JPEG leaves specks
 PAPER = 235  # luma; at least this is paper, whose 255 JPEG and scaling have touched
@@ -49,7 +49,7 @@ _NAME = re.compile(rf"{PREFIX}\d+-\d+-(\d+)-(\d+)-\d+(?:\.\d+)?-\d+-\d{{14}}")
 
 
 @dataclass(frozen=True)
-class Layout:
+class GridLayout:
     """Where the cells lie, in pixels of the full size."""
 
     left: float
@@ -87,7 +87,7 @@ def told_size(path: str | Path) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def cut(rgb: np.ndarray, path: str | Path) -> list[Cell]:
+def cut_grid(rgb: np.ndarray, path: str | Path) -> list[Cell]:
     """The cells of a grid, row by row.
 
     Args:
@@ -96,7 +96,7 @@ def cut(rgb: np.ndarray, path: str | Path) -> list[Cell]:
     Raises:
         BadInput: no layout fits the name and the pixels.
     """
-    layout, scale = layout_of(rgb, path)
+    layout, scale = grid_layout(rgb, path)
     inset = 0 if scale == 1 else 1  # scaling mixes neighbours
     cells = []
     for row in range(layout.rows):
@@ -107,7 +107,7 @@ def cut(rgb: np.ndarray, path: str | Path) -> list[Cell]:
     return cells
 
 
-def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
+def grid_layout(rgb: np.ndarray, path: str | Path) -> tuple[GridLayout, float]:
     """Where the cells lie at full size, and this file's scale against that.
 
     Raises:
@@ -142,8 +142,8 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
 def _luma(rgb: np.ndarray) -> np.ndarray:
     """`luma_of` in strips, for a whole sheet in floats of three channels would be gigabytes."""
     luma = np.empty(rgb.shape[:2], np.float32)
-    for top in range(0, len(rgb), STRIP):
-        luma[top : top + STRIP] = luma_of(rgb[top : top + STRIP])
+    for top in range(0, len(rgb), STRIP_ROWS):
+        luma[top : top + STRIP_ROWS] = luma_of(rgb[top : top + STRIP_ROWS])
     return luma
 
 
@@ -169,10 +169,10 @@ def _band_bottoms(sheet: _Sheet) -> list[int]:
     """Rows where white paper ends, from the top: below the label band, but also above each line of text."""
     paper = (sheet.luma >= PAPER).mean(axis=1) >= SOLID
     ends = np.flatnonzero(paper[:-1] & ~paper[1:]) + 1
-    return [int(row) for row in ends[:MOST_LINES] if (sheet.luma[:row] < INK).any()]
+    return [int(row) for row in ends[:MAX_LABEL_LINES] if (sheet.luma[:row] < INK).any()]
 
 
-def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, Layout]]:
+def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, GridLayout]]:
     """Layouts that fit a label band that ends at this row of the file, each with its rank, least is best."""
     picture = (sheet.luma[bottom:] >= PAPER).mean(axis=1) < SOLID
     run = len(picture) if picture.all() else int(picture.argmin())
@@ -180,7 +180,7 @@ def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, Layout]]:
         if run < 0.2 * columns.size * sheet.scale:  # what follows is a line of text
             continue
         for rows in _rows(sheet, bottom, columns):
-            layout = Layout(
+            layout = GridLayout(
                 left=columns.start,
                 top=rows.start,
                 width=columns.size,
@@ -192,10 +192,12 @@ def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, Layout]]:
             yield _rank(layout, sheet, bottom), layout
 
 
-def _rank(layout: Layout, sheet: _Sheet, bottom: int) -> tuple:
+def _rank(layout: GridLayout, sheet: _Sheet, bottom: int) -> tuple:
     """Usual sizes first, then more cells, then the widest margin that is seen to be white."""
     sides = tuple(sorted((layout.width, layout.height), reverse=True))
-    rarity = 0.0 if sides in USUAL or not sheet.unit else 1.0 if sides[0] % 64 == sides[1] % 64 == 0 else 2.0
+    rarity = (
+        0.0 if sides in USUAL_SIZES or not sheet.unit else 1.0 if sides[0] % 64 == sides[1] % 64 == 0 else 2.0
+    )
     shift = abs(layout.top - bottom / sheet.scale)
     if shift > sheet.blur:  # all pictures begin with white rows, perhaps
         rarity += 1.5
@@ -207,7 +209,7 @@ def _aspect(width: float, height: float) -> float:
     return max(width, height) / min(width, height)
 
 
-def _columns(sheet: _Sheet, bottom: int) -> Iterator[Axis]:
+def _columns(sheet: _Sheet, bottom: int) -> Iterator[GridAxis]:
     """Columns that fit the labels above them and the paper between them."""
     lines = text_lines(sheet.luma[:bottom] < INK)
     white = (sheet.luma[bottom:] >= PAPER).mean(axis=0) >= SOLID
@@ -218,13 +220,13 @@ def _columns(sheet: _Sheet, bottom: int) -> Iterator[Axis]:
                 size = (total - margin * (count - 1)) / (count + beside)
                 if size < LEAST_CELL or (sheet.unit and size % sheet.unit):
                     continue
-                axis = Axis(beside * size, size, count, margin)
+                axis = GridAxis(beside * size, size, count, margin)
                 centred = centred_labels(lines, axis, sheet.scale, off_centre=0.03, space=0.06)
                 if centred and white_gaps(white, axis, sheet.scale):
                     yield axis
 
 
-def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
+def _rows(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
     """Rows that go with these columns."""
     left = int(columns.start * sheet.scale)
     labels, pictures = sheet.luma[:, :left] < INK, sheet.luma[:, left:]
@@ -245,7 +247,7 @@ def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
             yield axis
 
 
-def _row_sizes(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
+def _row_sizes(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
     """Rows of any count, height and margin that fill the sheet below the text of the label band."""
     text = np.flatnonzero((sheet.luma[:bottom] < INK).any(axis=1))
     highest, lowest = (text[-1] + 1) / sheet.scale, bottom / sheet.scale + sheet.blur
@@ -264,7 +266,7 @@ def _row_sizes(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
                     and highest <= top <= lowest
                     and _aspect(columns.size, size) <= MAX_ASPECT
                 ):
-                    yield Axis(top, size, count, margin)
+                    yield GridAxis(top, size, count, margin)
 
 
 def _margins(count: int) -> range:

@@ -19,7 +19,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.experiment.tables import Images
-from gridsearch.render.pictures.infotext import as_reduced, parameters_of
+from gridsearch.render.pictures.infotext import as_reduced, embedded_text
 from gridsearch.render.pictures.webp import ENCODERS
 from gridsearch.results import store
 from gridsearch.results.store.paths import KEPT, within
@@ -192,7 +192,7 @@ def _reduced(path: Path) -> int:
             before = path.stat().st_size
             picture = Image.fromarray(read_image(path))
             picture.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
-            text = as_reduced(parameters_of(path) or "", drawn)
+            text = as_reduced(embedded_text(path) or "", drawn)
             content = encoder(np.asarray(picture), text)
             write_atomic(path, content)
             return before - len(content)

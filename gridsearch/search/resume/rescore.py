@@ -9,7 +9,7 @@ import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import TABLES, Experiment
+from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
 from gridsearch.render.cases import Case, case_id, cases_of
@@ -95,7 +95,7 @@ def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Exp
     try:
         return Experiment.model_validate(settings)
     except pydantic.ValidationError as error:
-        raise bad_key(error, folder, TABLES) from None
+        raise bad_key(error, folder, EXPERIMENT_TABLES) from None
 
 
 def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, folder: Path) -> None:

@@ -11,7 +11,7 @@ from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
 from gridsearch.score.metrics import Metrics, measure
 from gridsearch.score.score import number, score_row
-from gridsearch.score.scorers.distance import Edge, edge_of
+from gridsearch.score.scorers.distance import ScorerLimit, edge_of
 from gridsearch.score.scorers.plugins import Scorer
 from gridsearch.score.verdict import Thresholds, usable_reference
 from gridsearch.search.trial.standard import Standard, judge, with_values
@@ -63,7 +63,9 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
     return {case: band_of(population, own.get(case)) for case in case_ids}
 
 
-def _edges_of(usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer) -> dict[str, Edge | None]:
+def _edges_of(
+    usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
+) -> dict[str, ScorerLimit | None]:
     """Where a scorer's values stop being healthy for each case."""
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {_id(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}

@@ -9,7 +9,7 @@ from gridsearch.experiment.tables import LOOK
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
-from gridsearch.render.draw import Drawn, draw
+from gridsearch.render.draw import Rendered, draw
 from gridsearch.score.score import Score, score_row
 from gridsearch.search.trial.fingerprints import live_fingerprint
 from gridsearch.search.trial.save import Origin, keep, merge_hash, overlapped
@@ -46,7 +46,7 @@ def run_trial(
 
     one_by_one = Lock()  # plug-in scorers need not know of threads
 
-    def kept_and_judged(drawn: Drawn) -> tuple[Drawn, dict, Score, float]:
+    def kept_and_judged(drawn: Rendered) -> tuple[Rendered, dict, Score, float]:
         row = keep(setup.out, name, drawn, sampling, origin, experiment.images.format)
         with one_by_one:
             began = time.perf_counter()
@@ -69,7 +69,7 @@ def run_trial(
 
 
 def drawn_rungs(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], work: Callable[[Drawn], Any]
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], work: Callable[[Rendered], Any]
 ) -> Iterator[list]:
     """What `work` makes of the images, a rung at a time.
 

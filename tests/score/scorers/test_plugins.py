@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.tables import Scorer as Wanted
+from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.results.tables import CASE, DRAWN, JUDGED
 from gridsearch.score.metrics import Metrics
 from gridsearch.score.scorers import plugins
 from gridsearch.score.scorers.installed import TAKEN, open_scorers
-from gridsearch.score.scorers.plugins import no_values, values_of
+from gridsearch.score.scorers.plugins import no_values, scorer_values
 from tests.helpers.plugin_package import install
 
 CODE = """
@@ -81,7 +81,7 @@ def opened(*names, **options):
 
 def test_a_value_is_what_the_function_says_of_image_case_and_options(package):
     scorers = open_scorers([Wanted(name="red"), Wanted(name="shifted", by=0.5), Wanted(name="anything", a=1)])
-    assert values_of(scorers, PICTURE, CASE_) == ({"red": 10.0, "shifted": 7.5, "anything": 1.0}, {})
+    assert scorer_values(scorers, PICTURE, CASE_) == ({"red": 10.0, "shifted": 7.5, "anything": 1.0}, {})
 
 
 def test_an_unknown_scorer_is_told_the_nearest_installed_one(package):
@@ -143,7 +143,7 @@ def test_one_name_in_two_packages_is_refused(package):
 )
 def test_what_raises_or_gives_no_number_has_no_value_and_the_others_have(package, name, options, said):
     scorers = [*opened(name, **options), *opened("red")]
-    values, unscored = values_of(scorers, PICTURE, CASE_)
+    values, unscored = scorer_values(scorers, PICTURE, CASE_)
     assert isnan(values[name])
     assert values["red"] == 10
     assert list(unscored) == [name]
@@ -152,7 +152,9 @@ def test_what_raises_or_gives_no_number_has_no_value_and_the_others_have(package
 
 
 def test_whole_numbers_and_truths_are_numbers(package):
-    assert [values_of(opened("giving", what=w), PICTURE, CASE_)[0]["giving"] for w in ("int", "true")] == [
+    assert [
+        scorer_values(opened("giving", what=w), PICTURE, CASE_)[0]["giving"] for w in ("int", "true")
+    ] == [
         2,
         1,
     ]
@@ -160,13 +162,13 @@ def test_whole_numbers_and_truths_are_numbers(package):
 
 def test_a_scorer_that_paints_over_its_image_changes_nothing(package):
     scorers = [*opened("painting"), *opened("red")]
-    assert values_of(scorers, PICTURE, CASE_)[0] == {"painting": 1.0, "red": 10.0}
+    assert scorer_values(scorers, PICTURE, CASE_)[0] == {"painting": 1.0, "red": 10.0}
     assert (PICTURE == (10, 20, 30)).all()
 
 
 def test_an_interrupt_is_no_failure_of_a_scorer(package):
     with pytest.raises(KeyboardInterrupt):
-        values_of(opened("leaving"), PICTURE, CASE_)
+        scorer_values(opened("leaving"), PICTURE, CASE_)
 
 
 def test_where_pixels_mean_nothing_no_scorer_is_asked(package):

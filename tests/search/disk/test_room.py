@@ -11,7 +11,7 @@ from PIL import Image
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.tables import Images
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters, reduced_from
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters, reduced_from
 from gridsearch.render.pictures.webp import ENCODERS
 from gridsearch.results import store
 from gridsearch.search.disk import quota as room
@@ -86,7 +86,7 @@ def test_a_reduced_picture_has_its_name_its_text_and_says_what_it_was(tmp_path, 
         assert (image.format.lower(), image.size) == (written_as, (SMALL, 16))
         wanted = Image.fromarray(PIXELS).resize((SMALL, 16), Image.Resampling.LANCZOS)
         assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(wanted))
-    said = read_parameters(parameters_of(file))
+    said = read_parameters(embedded_text(file))
     assert (said.prompt, said.settings["Seed"], said.settings["Reduced from"]) == ("a", "2", "640x40")
     assert reduced_from(file) == (640, 40)
     assert reduced_from(tmp_path / trials[0].pictures[0]) is None

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gridsearch.app.cli.crew import Crew, crew_of
 from gridsearch.base.errors import RunFailed
-from gridsearch.base.machine import Hands
+from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
@@ -81,7 +81,7 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
     there.write_text(file.read_text().replace("burnt.safetensors", "gone.safetensors"))
     notes = []
     with pytest.raises(RunFailed) as stopped:
-        led(file, tmp_path / "out", crew_of(Hands(1, ()), there, tmp_path / "out", Quiet()), notes)
+        led(file, tmp_path / "out", crew_of(LocalWorkers(1, ()), there, tmp_path / "out", Quiet()), notes)
     assert "gone.safetensors" in str(stopped.value.where)
     assert stopped.value.what in notes[-1]
     assert notes[-1].startswith("Worker 1 is given up: error: ")
@@ -93,7 +93,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
     monkeypatch.setenv(VARIABLE, database)
     out.mkdir()
     settle(out, Place(database, "small"))
-    crew = crew_of(Hands(2, ()), file, out, Quiet())
+    crew = crew_of(LocalWorkers(2, ()), file, out, Quiet())
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)
         led(file, out, crew, [], pace=0.5)

@@ -16,7 +16,7 @@ from gridsearch.app.web.guard import HOME, listening
 from gridsearch.app.web.judge.guard import Request, refusal
 from gridsearch.app.web.judge.session import Session
 from gridsearch.base.errors import BadInput, GridsearchError
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.results.store.judgements import Choice
 
 PAGE = Path(__file__).parent / "page"
@@ -105,7 +105,7 @@ def bare_png(path: Path) -> bytes:
         BadInput: there is no such picture, or it cannot be read.
     """
     buffer = io.BytesIO()
-    with opened(path) as image:
+    with open_picture(path) as image:
         image.load()
         pixels = image if image.mode == "RGB" else image.convert("RGB")
         pixels.info = {}
