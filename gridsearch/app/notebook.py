@@ -222,7 +222,7 @@ class Run:
         ratios, prompts = (None if one is None else [one] for one in (ratio, prompt))
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
-        cases = [case.key for case in grid.cases if seed in (None, case.seed)]
+        cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
                 return self._opened(picture)

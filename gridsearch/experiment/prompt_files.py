@@ -1,33 +1,31 @@
-"""Prompts that stand in files: one a line of a text, or in pictures that say how they were drawn.
+"""Prompts from files: text files with one prompt a line, and pictures that hold their own prompt.
 
 A line is a prompt, or, where it begins with `--`, options as A1111's script "Prompts from file or textbox"
 takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A picture has A1111's `parameters`
-text. What they say beside prompt, negative prompt and seed is kept but not used: `[render]` holds for all.
+text. Other settings in either are kept but not used: `[render]` applies to all prompts.
 """
 
-import fnmatch
 import glob
 import os
 import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
+from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 
 TEXTS = (".txt",)
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_PROMPT_FILE_BYTES = 2_000_000  # of a text: some ten thousand prompts
-MAX_LINE = 50_000  # characters: two texts of the longest that a prompt may be, and options
+MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
+MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
 MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
-MOST_ENTRIES = 50_000  # of folders that are looked through for a pattern
+MOST_ENTRIES = 50_000  # files and folders that a pattern with ** may look through
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -45,12 +43,12 @@ TEXT_OPTIONS = ("prompt", "negative_prompt")  # the words up to the next option,
 
 @dataclass(frozen=True)
 class FilePrompt:
-    """A prompt of a file. What the file does not say is None.
+    """A prompt read from a file; what the file does not say is None.
 
     Attributes:
-        place: where it stands, for people: `prompts.txt line 3`.
-        name: the same in letters, digits, `-` and `_`, unlike any other of its `[[prompt]]`.
-        others: all else it says, by the names that the file has for it.
+        place: file and line, for people: `prompts.txt line 3`.
+        name: the same as a part of an id, different for each prompt of one `[[prompt]]`.
+        others: its other settings, under the names that the file has for them.
     """
 
     place: str
@@ -62,13 +60,13 @@ class FilePrompt:
 
 
 def prompts_in(file: str, base: Path) -> list[FilePrompt]:
-    """The prompts in a text, a picture, the pictures of a folder, or those that a pattern (`*.png`) names.
+    """Read the prompts of a text file, a picture, a folder of pictures, or a pattern (`*.png`).
 
     Args:
         file: a relative path starts at `base`.
 
     Raises:
-        BadInput: there is none, or one cannot be read: file, line and what is wrong with it.
+        BadInput: there is none, or one cannot be read; it names the file and the line.
     """
     path = base / from_home(file)
     try:
@@ -84,24 +82,24 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
 
 
 def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
-    """Refuse ids and pictures that there are twice.
+    """Refuse prompts with the same id, and cases that would render the same picture.
 
     Args:
-        cases: for each prompt its place, its id, and its (text, negative, seed) once for each seed.
+        cases: for each prompt its place, its id, and (text, negative, seed) for each of its seeds.
     """
     by_id: dict[str, str] = {}
     by_case: dict[tuple, str] = {}
-    for place, name, drawn in cases:
+    for place, name, rendered in cases:
         if name in by_id:
             raise BadInput(f"Two prompts have the id {name!r}.", where=f"{by_id[name]} and {place}")
         by_id[name] = place
-        for case in drawn:
+        for case in rendered:
             if case in by_case:
                 raise BadInput(
-                    f"A prompt with seed {case[2]} is there twice.",
+                    f"A prompt is listed twice with seed {case[2]}.",
                     where=f"{by_case[case]} and {place}",
                     why=f"its text is {case[0][:60]!r}",
-                    fix="Remove one: it would be drawn twice, and count twice.",
+                    fix="Remove one of them: it would be rendered twice and count twice.",
                 )
             by_case[case] = place
 
@@ -124,7 +122,7 @@ def _in_text(path: Path, shown: str) -> list[FilePrompt]:
         raise BadInput(f"A prompt file has at most {MAX_PROMPTS_IN_FILES:,} prompts.", where=path)
     found = [_in_line(line, f"{shown} line {i}", str(i)) for i, line in enumerate(lines, 1) if line]
     if not found:
-        raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt a line.")
+        raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt per line.")
     return found
 
 
@@ -141,12 +139,12 @@ def _in_line(line: str, place: str, name: str) -> FilePrompt:
 
 
 def _options(line: str, place: str) -> dict[str, str]:
-    """Option -> value, split as a shell would."""
+    """Return the options of a line, split as a shell would."""
     try:
         words = deque(shlex.split(line))
     except ValueError as error:
-        fix = 'Put a text with \' in it between two ", and write \\" for a " in it.'
-        raise BadInput("The options cannot be told apart.", where=place, why=str(error), fix=fix) from None
+        fix = "Put a text with ' in it between double quotes, and write \\\" for a double quote in it."
+        raise BadInput("The options cannot be split.", where=place, why=str(error), fix=fix) from None
     found: dict[str, str] = {}
     while words:
         option = words.popleft()
@@ -167,12 +165,12 @@ def _checked(name: str, value: str, place: str) -> str:
     try:
         OPTIONS[name](value)
     except ValueError:
-        raise BadInput(f"--{name} takes a number, got {value[:60]!r}.", where=place) from None
+        raise BadInput(f"--{name} takes a number, not {value[:60]!r}.", where=place) from None
     return value
 
 
 def _seed(value: str | None, place: str) -> int | None:
-    """A seed of its own; none where it is not said, or is -1: a random one."""
+    """Return the prompt's own seed; None where there is none, or -1, which means a random one."""
     if value is None or not value.strip() or value.strip() == "-1":
         return None
     try:
@@ -181,7 +179,7 @@ def _seed(value: str | None, place: str) -> int | None:
         seed = -1
     if seed not in SEEDS:
         raise BadInput(
-            f"{value[:60]!r} is no seed.", where=place, fix="A seed is a number from 0 to 2^63 - 1."
+            f"{value[:60]!r} is not a seed.", where=place, fix="Use a whole number from 0 to 2^63 - 1."
         )
     return seed
 
@@ -190,79 +188,52 @@ def _seed(value: str | None, place: str) -> int | None:
 
 
 def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
-    """The pictures that a path or pattern names, in the order of their names."""
+    """Return the pictures that a path or a pattern names, in the order of their names."""
     if path.is_file():
         if path.suffix.lower() not in PICTURE_SUFFIXES:
             kinds = ", ".join([*TEXTS, *PICTURE_SUFFIXES])
-            raise BadInput("This kind of file has no prompts.", where=path, fix=f"Give one of {kinds}.")
+            raise BadInput("This kind of file cannot hold prompts.", where=path, fix=f"Use one of {kinds}.")
         return [path]
     names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
-    found = sorted(p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("."))
+    found = sorted({p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."})
     if len(found) > MAX_PROMPTS_IN_FILES:
         raise BadInput(
-            f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures.", where=path, fix="Name fewer."
+            f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures.", where=path, fix="Name fewer of them."
         )
     if not found:
         kinds = ", ".join(PICTURE_SUFFIXES)
         if path.is_dir():
-            raise BadInput("The folder has no pictures.", where=path, fix=f"Pictures are {kinds}.")
-        fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
+            raise BadInput("There are no pictures in this folder.", where=path, fix=f"They end in {kinds}.")
+        fix = f"Name a .txt file, a picture ({kinds}), a folder of pictures or a pattern."
         raise BadInput("There is no such prompt file.", where=path, fix=fix)
     return found
 
 
 def _matching(pattern: Path, base: Path) -> list[Path]:
-    """The files that a pattern names from `base` on, without what is hidden; `**` is any number of folders.
-
-    Not as `glob` does it, which looks through the whole disk if it is told to, and follows links in circles.
+    """Return the files that a pattern names from `base` on; hidden ones must be written out.
 
     Raises:
-        BadInput: it would take too long.
+        BadInput: `**` would look through too many files.
     """
-    looked_at = count(1)
-
-    def inside(folder: Path) -> Iterator[Path]:
-        with suppress(PermissionError, NotADirectoryError, FileNotFoundError), os.scandir(folder) as entries:
-            for entry in entries:
-                if next(looked_at) > MOST_ENTRIES:
-                    fix = "Name a folder nearer to the pictures."
-                    raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
-                if not entry.name.startswith("."):
-                    yield folder / entry.name
-
-    def walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-        first, rest = parts[0], parts[1:]
-        if first == "**":
-            below = [folder, *_folders(inside, folder)] if rest else []
-            for each in below:
-                yield from walk(each, rest)
-        elif not glob.has_magic(first):
-            yield from walk(folder / first, rest) if rest else [folder / first]
-        else:
-            found = [path for path in inside(folder) if fnmatch.fnmatch(path.name, first)]
-            for path in found:
-                yield from walk(path, rest) if rest else [path]
-
-    start, parts = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
-    # "**/**" is "**"
-    parts = tuple(part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ("**",))
-    return sorted({path for path in walk(start, parts) if path.is_file()}) if parts else []
-
-
-def _folders(inside: Callable[[Path], Iterator[Path]], folder: Path) -> Iterator[Path]:
-    """All folders below one; links to folders are not gone into."""
-    stack = [folder]
-    while stack:
-        found = [path for path in inside(stack.pop()) if path.is_dir() and not path.is_symlink()]
-        yield from found
-        stack += found
+    start, written = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
+    parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in written]
+    if not parts:
+        return []
+    if "**" in parts:
+        fixed = takewhile(lambda part: not glob.has_magic(part), parts)
+        within = (len(folders) + len(files) for _, folders, files in os.walk(start.joinpath(*fixed)))
+        if any(total > MOST_ENTRIES for total in accumulate(within)):
+            fix = "Name a folder nearer to the pictures."
+            raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
+    found = (path for path in start.glob("/".join(parts)) if path.is_file())
+    return [path for path in found if all(p[0] != "." or p in parts for p in path.relative_to(start).parts)]
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
     text = embedded_text(path)
     if text is None:
-        fix = "Give the file as the web UI saved it, or write the prompt into a .txt."
-        raise BadInput("The picture does not say how it was drawn.", where=path, fix=fix)
+        fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
+        raise BadInput("The picture does not say how it was made.", where=path, fix=fix)
     said = read_parameters(text)
     if not said.prompt:
         raise BadInput("The picture's prompt is empty.", where=path)
@@ -276,7 +247,7 @@ def _shown(path: Path, base: Path) -> str:
 
 
 def _names(paths: list[Path]) -> Iterator[str]:
-    """Their stems as parts of an id: safe in a file's name, and different even where case does not count."""
+    """Yield each file's stem as a part of an id: safe in file names, and unique without regard to case."""
     taken: set[str] = set()
     for path in paths:
         stem = unicodedata.normalize("NFC", path.stem)

@@ -11,7 +11,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.checkpoint.sdxl.blocks import checked_selector
-from gridsearch.experiment.values import LISTED, SearchableNumber, Table, between, choices_of, form, is_range
+from gridsearch.experiment.values import (
+    LISTED,
+    SearchableNumber,
+    Share,
+    Table,
+    between,
+    choices_of,
+    form,
+    is_range,
+)
 
 # Of a model or a merge step: it becomes part of file names and of parameter names.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
@@ -37,7 +46,6 @@ Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_le
 Ratio = Annotated[
     Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
 ]
-Share = Annotated[SearchableNumber, between(0, 1)]
 Probability = Annotated[SearchableNumber, between(0, 1, open_end=True)]
 Candidates = Annotated[tuple[Name, ...], *LISTED]
 Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]

@@ -10,11 +10,10 @@ import pandas as pd
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
+from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import is_projection, main_parameter, split_slices
 from gridsearch.results.results import Results
-
-CaseKey = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,9 @@ class CaseRow:
     held_out: bool = False
 
     @property
-    def key(self) -> CaseKey:
-        return self.prompt_id, self.seed
+    def id(self) -> str:
+        """The case's key."""
+        return case_id(self.prompt_id, self.seed)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Column:
     survived: float
     best: bool
     alive: bool
-    pictures: dict[CaseKey, Picture]
+    pictures: dict[str, Picture]
     missing: tuple[str, str] = ("not rendered", "")
 
     def why_missing(self, case: CaseRow) -> tuple[str, str]:
@@ -266,9 +266,9 @@ def _references(references: pd.DataFrame) -> tuple[Column, ...]:
     )
 
 
-def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
+def _pictures(rows: pd.DataFrame) -> dict[str, Picture]:
     return {
-        (str(row.prompt_id), int(row.seed)): Picture(
+        case_id(row.prompt_id, int(row.seed)): Picture(
             file=str(row.file),
             verdict=str(row.verdict),
             reason="" if pd.isna(row.reason) else one_line(row.reason),

@@ -13,13 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
 from gridsearch.results.store import tidy
 from gridsearch.search.loop import Told, parameters_of
-from gridsearch.search.racing.rungs import Evaluate, id_of, run_cases
+from gridsearch.search.racing.rungs import Evaluate, run_cases
 from gridsearch.search.stop import leaders
 from gridsearch.search.trial.outcome import Outcome
 
@@ -176,7 +176,7 @@ def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:
     return {
-        id_of(row): row["digest"]
+        case_of(row): row["digest"]
         for row in images
         if row.get("digest") and row["verdict"] not in identical.ALIKE
     }

@@ -50,5 +50,5 @@ def test_a_jpeg_of_many_scans_is_too_large(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_picture(tmp_path):
-    with pytest.raises(BadInput, match="It is no file"), open_picture(tmp_path):
+    with pytest.raises(BadInput, match="It is not a file"), open_picture(tmp_path):
         pass

@@ -25,7 +25,7 @@ from gridsearch import __version__
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import open_picture
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
+from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import Sampling
 
 NEGATIVE = "Negative prompt:"
@@ -93,8 +93,8 @@ def parameters_text(
 
 def _sampler(name: str) -> dict[str, str | None]:
     known = SAMPLERS[name]
-    schedule = known.schedule or ("Uniform" if known.sampler in AUTOMATIC else None)
-    return {"Sampler": known.sampler, "Schedule type": schedule}
+    schedule = known.schedule or ("Uniform" if known.automatic else None)
+    return {"Sampler": known.name, "Schedule type": schedule}
 
 
 def _size_conditioning(sampling: Sampling) -> dict[str, str]:

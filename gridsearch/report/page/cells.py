@@ -30,7 +30,7 @@ class Pictures:
 
     def cell(self, column: Column, case: CaseRow) -> dict | None:
         """What the template needs of one cell; None where nothing was rendered."""
-        picture = column.pictures.get(case.key)
+        picture = column.pictures.get(case.id)
         if picture is None:
             return None
         colour = verdict_colour(picture.verdict)
@@ -110,7 +110,7 @@ def _missing(item: dict, case: CaseRow) -> dict:
 
 def first_case(grid: Grid, column: Column) -> CaseRow:
     """One that is sound there, where there is one."""
-    sound = [case for case in grid.cases if (p := column.pictures.get(case.key)) and p.verdict == "ok"]
+    sound = [case for case in grid.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
     return (sound or grid.cases)[0]
 
 

@@ -32,7 +32,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
         "columns": [_column(column, answer.best and answer.best.trial) for column in columns],
         "groups": list(_groups(grid)),
         "verdicts": {verdict: _colours(verdict_colour(verdict)) for verdict in sorted(said)},
-        "cells": [[_cell(column.pictures.get(case.key)) for column in columns] for case in grid.cases],
+        "cells": [[_cell(column.pictures.get(case.id)) for column in columns] for case in grid.cases],
         "curves": [_group_of(grid, found) for found in answer.slices],
         "start": _start(grid, columns, answer),
         "jumps": list(_jumps(grid, columns, answer)),
@@ -156,5 +156,5 @@ def _case_of(grid: Grid, prompt: str, column: Column) -> int:
 
 
 def _fails(column: Column, case: CaseRow) -> bool:
-    picture = column.pictures.get(case.key)
+    picture = column.pictures.get(case.id)
     return picture is not None and picture.verdict != "ok"

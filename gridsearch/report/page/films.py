@@ -74,7 +74,7 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
 def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
     """A case's films, references first and then along the ratio."""
     columns = [column for group in grid.groups for column in group.columns]
-    found = [(column, column.pictures[case.key]) for column in columns if case.key in column.pictures]
+    found = [(column, column.pictures[case.id]) for column in columns if case.id in column.pictures]
     return [
         Film(column, picture, path, within(folder, picture.file))
         for column, picture in found

@@ -46,12 +46,12 @@ def _along(results: Results, answer: Answer) -> tuple[list[Column], CaseRow | No
     best = next(i for i, column in enumerate(columns) if column.trial == trial)
     shown = [columns[i] for i in evenly(len(columns), MAX_COLUMNS, best)]
     drawn = columns[best].pictures
-    sound = (case for case in grid.cases if case.key in drawn and drawn[case.key].verdict == "ok")
+    sound = (case for case in grid.cases if case.id in drawn and drawn[case.id].verdict == "ok")
     return shown, next(sound, grid.cases[0])
 
 
 def _cell(results: Results, column: Column, case: CaseRow) -> dict:
-    picture = column.pictures.get(case.key)
+    picture = column.pictures.get(case.id)
     path = picture and within(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)
     verdict = picture.verdict if picture else ""

@@ -94,7 +94,7 @@ def _drawn(
         for c, column in enumerate(group.columns):
             _column_heading(draw, place, g, c, column)
             for row, case in enumerate(grid.cases):
-                picture = column.pictures.get(case.key)
+                picture = column.pictures.get(case.id)
                 box = place.box(g, c, row)
                 _cell(sheet, draw, box, picture, cells.get((g, c, row)), column.why_missing(case))
             if column.best:
@@ -127,7 +127,7 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
         for g, group in enumerate(grid.groups)
         for c, column in enumerate(group.columns)
         for row, case in enumerate(grid.cases)
-        if (picture := column.pictures.get(case.key))
+        if (picture := column.pictures.get(case.id))
     }
     with ThreadPoolExecutor(READERS) as pool:
         small = pool.map(lambda path: _small(path, box, folder), files.values())

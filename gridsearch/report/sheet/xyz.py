@@ -57,7 +57,7 @@ class Sheet:
     def pictures(self) -> Iterator[Picture]:
         """Those of trials first, for they say how the others were drawn."""
         for column in sorted(self.columns, key=lambda column: (column.trial is None, not column.best)):
-            yield from filter(None, (column.pictures.get(case.key) for case in self.rows))
+            yield from filter(None, (column.pictures.get(case.id) for case in self.rows))
 
 
 def write_grids(
@@ -117,7 +117,7 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
     for group in grid.groups:
         tried = [column for column in group.columns if column.trial is not None]
         for rows in _turns(grid.cases):
-            columns = [column for column in tried if any(case.key in column.pictures for case in rows)]
+            columns = [column for column in tried if any(case.id in column.pictures for case in rows)]
             if columns:
                 yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
 
@@ -181,7 +181,7 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
         lines = wrap(case.prompt, left * 0.9, letters, most - len(seed)) + seed
         _write(draw, lines, (left / 2, y + height / 2), left, letters)
         for c, column in enumerate(sheet.columns):
-            image.paste(_cell(column.pictures.get(case.key), size, results, gone), (left + c * width, y))
+            image.paste(_cell(column.pictures.get(case.id), size, results, gone), (left + c * width, y))
     return image
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 
 from gridsearch.base.words import metric_text, setting_text
+from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.answer import Answer, Check
 from gridsearch.results.analysis.held_out import LEVEL
@@ -96,7 +97,7 @@ def _images_differ(results: Results, trials: pd.DataFrame, named) -> Check:
 
 
 def _by_case(images: pd.DataFrame, column: str) -> dict[str, object]:
-    return {f"{row['prompt_id']} {row['seed']}": row[column] for _, row in images.iterrows()}
+    return {case_of(row): row[column] for _, row in images.iterrows()}
 
 
 def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Check:
@@ -127,10 +128,7 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Ch
 def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     digests = images["digest"] if "digest" in images else pd.Series(None, images.index, dtype=object)
     rows = images.assign(digest=digests.where(digests.notna(), None))
-    return {
-        f"{row['prompt_id']} {row['seed']}": (row["digest"], row["verdict"], row["defect"])
-        for _, row in rows.iterrows()
-    }
+    return {case_of(row): (row["digest"], row["verdict"], row["defect"]) for _, row in rows.iterrows()}
 
 
 def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:

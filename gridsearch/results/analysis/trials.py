@@ -7,7 +7,7 @@ import pandas as pd
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.parameters import curve_parameter, searched_places, with_parameters
-from gridsearch.experiment.tables import UNTIL_DONE
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results.results import Results
 
 MANY_CURVES = 6  # more than can be told apart
@@ -119,7 +119,7 @@ def is_projection(results: Results) -> bool:
     """
     sampler = results.settings.get("search", {}).get("sampler", "grid")
     others = [name for name in results.parameters if name != main_parameter(results)]
-    if sampler in UNTIL_DONE or not others or main_parameter(results) is None:
+    if SEARCH_SAMPLERS[sampler].ends_itself or not others or main_parameter(results) is None:
         return False
     trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
     places = trials.groupby(others, dropna=False)["at"].nunique()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import optuna
 
-from gridsearch.render.cases import case_id
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.score.loss import image_losses
 from gridsearch.search.racing.pruner import Racing
@@ -79,7 +79,7 @@ def run_cases(
             _report(trial, order, rows)
         look()
     if stop is None and len(rows) < len(order):
-        evaluate(trial.number, parameters, {id_of(row) for row in rows}, on_rung)
+        evaluate(trial.number, parameters, {case_of(row) for row in rows}, on_rung)
     return Outcome(rows, seconds, len(order)), stop
 
 
@@ -92,17 +92,13 @@ def stopped_value(outcome: Outcome, best: float) -> float:
     return max(outcome.value, best + NEVER_BEST)
 
 
-def id_of(row: Mapping) -> str:
-    return case_id(row["prompt_id"], row["seed"])
-
-
 def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, float]:
     """Each image's loss by its case's place in the order: what a trial reports."""
     if not rows:
         return {}
     losses = image_losses(*zip(*((row["verdict"], row["defect"]) for row in rows), strict=True))
     place = {case: i for i, case in enumerate(order)}
-    return {place[id_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
+    return {place[case_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
 
 
 def _report(trial: optuna.Trial, order: Sequence[str], rows: Sequence[Mapping]) -> None:

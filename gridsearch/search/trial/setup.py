@@ -16,7 +16,7 @@ from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, held, residence
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through
-from gridsearch.render.cases import Case, cases_of
+from gridsearch.render.cases import Case, case_of, cases_of
 from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
 from gridsearch.render.draw import Rendered, draw
@@ -132,8 +132,8 @@ def draw_references(
     models = setup.experiment.reference_models()
     drawn = [dict(row) for row in known]
     for name in models:
-        there = {(row["prompt_id"], row["seed"]) for row in known if row["model"] == name}
-        missing = [case for case in setup.cases if (case.prompt_id, case.seed) not in there]
+        there = {case_of(row) for row in known if row["model"] == name}
+        missing = [case for case in setup.cases if case.id not in there]
         if missing:
             drawn += draw_parent(setup, name, missing, on_image)
     return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]

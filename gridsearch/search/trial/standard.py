@@ -7,7 +7,7 @@ from math import hypot
 import numpy as np
 
 from gridsearch.experiment.tables import Scoring
-from gridsearch.render.cases import Case, case_id
+from gridsearch.render.cases import Case, case_of
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
 from gridsearch.score.scorers.distance import ScorerLimit, beyond
@@ -56,7 +56,7 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
 
 def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     """The score of an image; its row has its plug-in scorers' values already."""
-    case = case_id(row["prompt_id"], row["seed"])
+    case = case_of(row)
     values = row["scorers"]
     distances = (
         scorer.weight * beyond(number(values[scorer.name]), standard.edges[scorer.name][case])

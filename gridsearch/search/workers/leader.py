@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import Case, cases_of
+from gridsearch.render.cases import Case, case_of, cases_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
@@ -29,7 +29,6 @@ from gridsearch.search.evaluate import make_room, note_failures
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import Budget, Told, end_as, enqueue_missing, parameters_of, why_done
 from gridsearch.search.prepare import Prepared, notes_on, prepare, study_of
-from gridsearch.search.racing.rungs import id_of
 from gridsearch.search.stop import narrow_enough
 from gridsearch.search.trial.failures import named, require_free, require_some_luck
 from gridsearch.search.trial.outcome import Outcome
@@ -237,7 +236,7 @@ def _with_references(lead: Lead, known: list[dict], parents: dict[str, str], pie
         done = _drawn_pieces(lead, study)
         parents = parents | fingerprints_of(done)
         asked = {(model, case) for model, ids in pieces for case in ids}
-        new = [row for row in rows_of(done) if (row["model"], id_of(row)) in asked]
+        new = [row for row in rows_of(done) if (row["model"], case_of(row)) in asked]
         if new:
             gather(lead.out, new)
             known, standard = judged_references(lead.out, known + new, models, cases, lead.prepared.standard)
@@ -254,7 +253,7 @@ def _drawn_pieces(lead: Lead, study: optuna.Study) -> list[FrozenTrial]:
         for row in rows_of(trials):
             if row["file"] not in seen:
                 seen.add(row["file"])
-                lead.listener.reference(DrawnElsewhere(lead.cases[id_of(row)], row["seconds"]))
+                lead.listener.reference(DrawnElsewhere(lead.cases[case_of(row)], row["seconds"]))
         for trial in trials:
             if trial.state == TrialState.FAIL and trial.number not in failed:
                 why = str(trial.user_attrs.get(store.REASON))

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, RunFailed
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.score.score import Score, number
 from gridsearch.search.listener import Listener
 from gridsearch.search.loop import parameters_of
-from gridsearch.search.racing.rungs import id_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import metrics_of
 
@@ -57,7 +56,7 @@ class News:
         for trial in fresh:
             rows = store.images_of(trial)
             for row in rows[self.told.get(trial.number, 0) :]:
-                self.listener.image(self.cases[id_of(row)], score_of(row))
+                self.listener.image(self.cases[case_of(row)], score_of(row))
             self.told[trial.number] = len(rows)
         over = [trial for trial in fresh if trial.state.is_finished()]
         for trial in sorted(over, key=lambda trial: trial.datetime_complete):

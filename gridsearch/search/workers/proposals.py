@@ -9,13 +9,15 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results import store
 from gridsearch.search.loop import parameters_of, sampler_of
 from gridsearch.search.samplers.space import suggest
 
 PLAIN = 1e-6  # between two numbers, which are compared in the decimals that were written
 AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker waits for the sampler
-BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one waits for each that is drawn
+# Where nothing is learnt, one waits for each that is drawn.
+BLIND = tuple(name for name, known in SEARCH_SAMPLERS.items() if not known.learns)
 
 
 class _Seen(optuna.Study):

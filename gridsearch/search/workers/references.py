@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
-from gridsearch.search.racing.rungs import id_of
 
 MODEL, CASES = (
     "model",
@@ -29,7 +28,7 @@ def missing_pieces(
     Args:
         known: rows of the references that are there.
     """
-    there = {(row["model"], id_of(row)) for row in known}
+    there = {(row["model"], case_of(row)) for row in known}
     for model in models:
         for first in range(0, len(cases), PIECE):
             piece = [case.id for case in cases[first : first + PIECE] if (model, case.id) not in there]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.schedulers import SCHEDULERS
+from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
@@ -121,7 +121,7 @@ def test_looks_start_at_the_share_and_come_every_tenth():
 
 
 # what Karras' steps change is how long they are
-@pytest.mark.parametrize("sampler", [name for name in SCHEDULERS if not name.endswith("_karras")])
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if not name.endswith("_karras")])
 def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sampler):
     """The middle one of three is given up; the others come out as if they had been alone."""
     settings = sampling("v_prediction", sampler, steps=10)
