@@ -1,4 +1,4 @@
-"""Where a model lives, and in which precision it draws."""
+"""The device and the precision of a model."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the model lives and in which precision it draws."""
+    """A model's device and precision."""
 
     device: str
     dtype: torch.dtype
@@ -21,7 +21,7 @@ class Placement:
 
 
 def placement(device: str, dtype: str) -> Placement:
-    """Resolve "auto": CUDA in half precision where there is a GPU, else the CPU in float32."""
+    """Resolve "auto": CUDA in half precision where there is a GPU, otherwise the CPU in float32."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

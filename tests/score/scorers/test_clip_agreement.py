@@ -132,11 +132,11 @@ def shortened(folder):
         (remove("config.json"), "has no config.json"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (pickled, "pytorch_model.bin is a pickle, which can run code"),
-        (shortened, "no whole safetensors file"),
+        (shortened, "not a whole safetensors file"),
         (remove("merges.txt"), "has no merges.txt"),
         (remove("vocab.json"), "has no tokenizer.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds no table"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "has no table in it"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'), "type 'bert'"),
     ],
 )
@@ -163,7 +163,7 @@ def test_weights_that_are_not_a_whole_model_give_no_value_instead_of_a_random_on
     scorers = open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
     values, unscored = scorer_values(scorers, scene(64, 3), CAT)
     assert np.isnan(values["clip_agreement"])
-    assert "not the whole of a CLIP model" in unscored["clip_agreement"]
+    assert "not those of a whole CLIP model" in unscored["clip_agreement"]
 
 
 def test_a_pickle_beside_the_weights_is_not_opened(copy):

@@ -85,10 +85,10 @@ def test_a_value_is_what_the_function_says_of_image_case_and_options(package):
 
 
 def test_an_unknown_scorer_is_told_the_nearest_installed_one(package):
-    with pytest.raises(BadInput, match="The nearest one is 'shifted'") as caught:
+    with pytest.raises(BadInput, match="The nearest is 'shifted'") as caught:
         opened("shiftet")
     assert "'shiftet' is installed" in caught.value.lines[0]
-    with pytest.raises(BadInput, match="The nearest one is 'blur_effect'"):
+    with pytest.raises(BadInput, match="The nearest is 'blur_effect'"):
         opened("blur")
 
 
@@ -99,9 +99,9 @@ def test_an_unknown_scorer_is_told_the_nearest_installed_one(package):
         ("shifted", {"by": 1, "off": 1}, "The nearest known key is 'of'"),
         ("shifted", {}, "missing a required argument: 'by'"),
         ("lonely", {}, "too many positional arguments"),
-        ("constant", {}, "no function"),
+        ("constant", {}, "not a function"),
         ("gone", {}, "has no attribute 'no_such'"),
-        ("defect", {}, "a column is"),
+        ("defect", {}, "a column has that name"),
         ("picky", {"folder": "bad"}, "No such folder."),
         ("picky", {"folder": "good"}, "OSError: disk on fire"),
     ],
@@ -134,9 +134,9 @@ def test_one_name_in_two_packages_is_refused(package):
         ("giving", {"what": "nan"}, "it gave nan"),
         ("giving", {"what": "inf"}, "it gave inf"),
         ("giving", {"what": "huge"}, "it gave 1e+300"),
-        ("giving", {"what": "text"}, "it gave '3', which is no number"),
-        ("giving", {"what": "none"}, "it gave None, which is no number"),
-        ("giving", {"what": "list"}, "it gave [1.0], which is no number"),
+        ("giving", {"what": "text"}, "it gave '3', which is not a number"),
+        ("giving", {"what": "none"}, "it gave None, which is not a number"),
+        ("giving", {"what": "list"}, "it gave [1.0], which is not a number"),
         ("giving", {"what": "array"}, "TypeError: only"),
         ("giving", {"what": "unheard of"}, "KeyError: 'unheard of'"),
     ],
@@ -178,8 +178,8 @@ def test_where_pixels_mean_nothing_no_scorer_is_asked(package):
 
 
 def test_what_a_scorer_says_is_cut_to_a_line():
-    assert plugins.one_line("a\n b\t c") == "a b c"
-    assert len(plugins.one_line("x" * 1000)) == plugins.MOST_SAID
+    assert plugins._short("a\n b\t c") == "a b c"
+    assert len(plugins._short("x" * 1000)) == plugins.MOST_SAID
 
 
 def test_no_scorer_can_take_the_name_of_a_column():

@@ -53,17 +53,17 @@ def test_boundaries_in_a_jpeg_scaled_down_are_within_two_pixels(scale, margin, l
     labels = ("25111701h-05-10k-55.safetensors [57a96b981e]", "a.safetensors [ce8ce64753]")
     image, boxes = sheet(4, 2, 256, 256, margin=margin, row_labels=labelled, column_labels=labels)
     layout, seen = grid_layout(as_jpeg(image, scale), NAME.format(*image.size))
-    assert (layout.columns, layout.rows, layout.margin) == (4, 2, margin)
-    for place, box in boxes.items():
-        assert np.array(layout.box(*place)) * seen == pytest.approx(np.array(box) * scale, abs=2)
+    assert (layout.columns.count, layout.rows.count, layout.rows.margin) == (4, 2, margin)
+    for row, column, box in layout.boxes(seen):
+        assert box == pytest.approx(np.array(boxes[row, column]) * scale, abs=2)
 
 
 @pytest.mark.parametrize("name", ["xyz_grid-0007.png", "xyz_grid-0007-123-a circle.png"])
 def test_a_name_without_a_size_means_the_file_is_as_it_was_saved(name):
     image, boxes = sheet(3, 2, margin=8)
     layout, _ = grid_layout(np.asarray(image), name)
-    found = np.array([layout.box(*place) for place in boxes])
-    np.testing.assert_allclose(found, list(boxes.values()), atol=1)
+    for row, column, box in layout.boxes():
+        assert box == pytest.approx(boxes[row, column], abs=1)
 
 
 def test_pictures_that_all_begin_with_white_rows_keep_them():
@@ -71,7 +71,8 @@ def test_pictures_that_all_begin_with_white_rows_keep_them():
     drawn[:90] = 255
     image, boxes = drawn_grid([[drawn, drawn]], row_labels=False)
     layout, _ = grid_layout(np.asarray(image), NAME.format(*image.size))
-    assert [layout.box(*place) for place in boxes] == list(boxes.values())
+    for row, column, box in layout.boxes():
+        assert box == pytest.approx(boxes[row, column])
 
 
 def test_the_name():
@@ -112,7 +113,7 @@ def test_published_grids_have_cells_of_a_usual_size(grid):
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
     layout, _ = grid_layout(read_image(path), path)
     width, height = told_size(path)
-    assert (layout.width, layout.height) == ((1024, 1024) if grid == "0003" else (1344, 768))
-    assert (layout.columns, layout.rows, layout.margin) == (len(LABELS[grid]), 1, 0)
-    assert (layout.left, layout.top) == (0, height - layout.height)
-    assert layout.columns * layout.width == width
+    assert (layout.columns.size, layout.rows.size) == ((1024, 1024) if grid == "0003" else (1344, 768))
+    assert (layout.columns.count, layout.rows.count, layout.rows.margin) == (len(LABELS[grid]), 1, 0)
+    assert (layout.columns.start, layout.rows.start) == (0, height - layout.rows.size)
+    assert layout.columns.count * layout.columns.size == width
