@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.tables import Search
+from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import store
 from gridsearch.results.results import METRICS, Results
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
@@ -71,9 +72,9 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
     )
 
 
-def _places(facts: store.Facts) -> dict[tuple[str, int], int]:
-    """(prompt's id, seed) -> its place in the experiment: rows of a trial stand in that order."""
-    cases = [(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
+def _places(facts: store.Facts) -> dict[str, int]:
+    """Case -> its place in the experiment: rows of a trial stand in that order."""
+    cases = [case_id(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
     return {case: i for i, case in enumerate(cases)}
 
 
@@ -117,7 +118,7 @@ def _checks(
 
 
 def _rows(trial: FrozenTrial, place: Mapping) -> list[dict]:
-    rows = sorted(store.images_of(trial), key=lambda row: place.get((row["prompt_id"], row["seed"]), 0))
+    rows = sorted(store.images_of(trial), key=lambda row: place.get(case_of(row), 0))
     return [_flat(row) for row in rows]
 
 

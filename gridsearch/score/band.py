@@ -1,7 +1,7 @@
-"""What healthy looks like: for each metric an interval with two sides, and distances from it.
+"""The healthy band: an interval for each metric, and distances from it.
 
-Two-sided, because one side of every metric is a way to break: the least blur and noise are a blank
-picture's, the most sharpness and colour a burnt one's.
+It has two sides because each end of a metric is a way to break: a blank picture has the least blur and noise,
+a burnt one the most sharpness and colour.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +11,19 @@ from statistics import median
 
 from gridsearch.score.metrics import Metrics
 
-PRIOR_WEIGHT = 4  # the assumed spread within a run counts as much as this many references
-UNDEFINED_DISTANCE = 3.0  # spreads; a metric the picture has no value for is never inside the band
+PRIOR_WEIGHT = 4  # the assumed spread within a run counts as much as so many references
+UNDEFINED_DISTANCE = 3.0  # spreads; an undefined metric is never inside the band
 
 
 @dataclass(frozen=True)
 class Feature:
-    """How one metric is compared: on a scale where healthy pictures scatter evenly to both sides.
+    """The scale on which a metric is compared, where healthy pictures scatter evenly to both sides.
 
     Attributes:
         forward, back: metric -> scale and scale -> metric.
         typical: of healthy SDXL pictures at large, in the metric's unit.
         spread: standard deviation of healthy pictures at large, on the scale.
-        spread_in_run: the same for one model's pictures of a handful of prompts.
+        spread_in_run: the same for one model's pictures of a few prompts.
     """
 
     forward: Callable[[float], float]
@@ -34,7 +34,7 @@ class Feature:
 
 
 def _logarithmic(offset: float, typical: float, spread: float, spread_in_run: float) -> Feature:
-    """Ratios count, not differences; below about `offset` nothing counts."""
+    """Return a feature whose ratios count, not its differences; below about `offset` nothing counts."""
     return Feature(lambda x: log(x + offset), lambda y: exp(y) - offset, typical, spread, spread_in_run)
 
 
@@ -49,18 +49,18 @@ FEATURES = {
     "blur": _logarithmic(0.0, 0.6, 0.35, 0.2),
     "noise": _logarithmic(0.5, 0.25, 0.6, 0.4),
     "contrast": _logarithmic(1.0, 52.0, 0.45, 0.25),
-    # A square root, because shares near 0 differ by little and matter much.
+    # A square root, because small differences near 0 matter.
     "clipped": Feature(sqrt, lambda y: max(y, 0.0) ** 2, 0.02, 0.15, 0.1),
     "colourfulness": _logarithmic(10.0, 32.0, 0.6, 0.35),
     "entropy": _linear(7.3, 0.8, 0.5),
     "detail": _linear(0.7, 0.25, 0.15),
-    # How far from perfect correlation, as a ratio.
+    # The distance from perfect correlation, as a ratio.
     "autocorrelation": Feature(lambda x: -log(1.01 - x), lambda y: 1.01 - exp(-y), 0.95, 0.6, 0.4),
 }
 
 
 @dataclass(frozen=True)
-class Interval:
+class HealthyInterval:
     """The healthy values of one metric.
 
     Attributes:
@@ -76,38 +76,37 @@ class Interval:
 
 @dataclass(frozen=True)
 class Band:
-    """One interval per metric. None where the picture's own reference has no value: nothing to compare.
+    """One interval per metric; None where the picture's own reference has no value to compare with.
 
     Attributes:
-        references: how many pictures it was drawn from; 0 is the population at large.
+        references: how many pictures it is based on; 0 means healthy pictures at large.
         own: the metrics of the reference with the same prompt and seed, where there is one.
     """
 
-    blur: Interval | None
-    noise: Interval | None
-    contrast: Interval
-    clipped: Interval
-    colourfulness: Interval
-    entropy: Interval
-    detail: Interval
-    autocorrelation: Interval | None
+    blur: HealthyInterval | None
+    noise: HealthyInterval | None
+    contrast: HealthyInterval
+    clipped: HealthyInterval
+    colourfulness: HealthyInterval
+    entropy: HealthyInterval
+    detail: HealthyInterval
+    autocorrelation: HealthyInterval | None
     references: int
     own: Metrics | None
 
 
 def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
-    """The band that a run's references span.
+    """Return the band that a run's references span; without any, POPULATION.
 
-    The middle of an interval is the references' median. Its half-width is one spread: theirs, pulled
-    towards the usual spread within a run where they are few, and never less than that, because a few
-    references can be alike by chance. A merged model draws another picture than
-    the reference of the same prompt and seed, so that one's value says something, not everything: the
-    middle goes half-way to it, and the interval is stretched until it is inside (a white background
-    is healthy where the reference has one). Without any reference it is POPULATION.
+    The middle of an interval is the references' median. Its half-width is one spread: theirs, pulled towards
+    the usual spread within a run where they are few, and never less than that, because a few references can
+    be alike by chance. A merged model renders another picture than the reference of the same prompt and
+    seed, so that reference counts for half: the middle moves half-way to its value, and the interval is
+    widened to include it (a white background is healthy where the reference has one).
 
     Args:
-        references: of healthy pictures only, see `verdict.usable_reference`.
-        own: the reference of the same prompt and seed; it may be among `references`.
+        references: metrics of healthy pictures only, see `verdict.usable_reference`.
+        own: those of the reference with the same prompt and seed; it may be among `references`.
     """
     if own is not None and not references:
         references = [own]
@@ -120,7 +119,7 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     return Band(**intervals, references=len(references), own=own)
 
 
-def _interval(feature: Feature, values: Sequence[float], own: float | None) -> Interval | None:
+def _interval(feature: Feature, values: Sequence[float], own: float | None) -> HealthyInterval | None:
     if own is not None and isnan(own):
         return None
     scaled = [feature.forward(value) for value in values if not isnan(value)]
@@ -132,12 +131,12 @@ def _interval(feature: Feature, values: Sequence[float], own: float | None) -> I
     if own is None:
         return _around(feature, middle, spread)
     shrunk = _around(feature, (middle + feature.forward(own)) / 2, spread)
-    return Interval(min(shrunk.low, own), shrunk.typical, max(shrunk.high, own), spread)
+    return HealthyInterval(min(shrunk.low, own), shrunk.typical, max(shrunk.high, own), spread)
 
 
-def _around(feature: Feature, middle: float, spread: float) -> Interval:
+def _around(feature: Feature, middle: float, spread: float) -> HealthyInterval:
     low, typical, high = (feature.back(y) for y in (middle - spread, middle, middle + spread))
-    return Interval(low, typical, high, spread)
+    return HealthyInterval(low, typical, high, spread)
 
 
 def _population() -> Band:
@@ -148,8 +147,8 @@ def _population() -> Band:
 POPULATION = _population()
 
 
-def excess(name: str, value: float, interval: Interval | None) -> float:
-    """How far outside its interval a metric lies, in spreads; 0 inside, on either side positive."""
+def excess(name: str, value: float, interval: HealthyInterval | None) -> float:
+    """Return how far a metric lies outside its interval on either side, in spreads; 0 inside."""
     if interval is None:
         return 0.0
     if isnan(value):
@@ -160,7 +159,7 @@ def excess(name: str, value: float, interval: Interval | None) -> float:
     return max(below, above, 0.0) / interval.spread
 
 
-def deviation(name: str, value: float, interval: Interval) -> float:
-    """Signed distance from the typical value, in spreads."""
+def deviation(name: str, value: float, interval: HealthyInterval) -> float:
+    """Return the signed distance from the typical value, in spreads."""
     forward = FEATURES[name].forward
     return (forward(value) - forward(interval.typical)) / interval.spread

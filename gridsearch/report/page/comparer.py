@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, Grid, Picture
+from gridsearch.report.grid import CaseRow, Column, Grid, Picture
 from gridsearch.report.page.cells import first_case
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.window import WindowEdge
@@ -32,7 +32,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
         "columns": [_column(column, answer.best and answer.best.trial) for column in columns],
         "groups": list(_groups(grid)),
         "verdicts": {verdict: _colours(verdict_colour(verdict)) for verdict in sorted(said)},
-        "cells": [[_cell(column.pictures.get(case.key)) for column in columns] for case in grid.cases],
+        "cells": [[_cell(column.pictures.get(case.id)) for column in columns] for case in grid.cases],
         "curves": [_group_of(grid, found) for found in answer.slices],
         "start": _start(grid, columns, answer),
         "jumps": list(_jumps(grid, columns, answer)),
@@ -155,6 +155,6 @@ def _case_of(grid: Grid, prompt: str, column: Column) -> int:
     return failing[0] if failing else cases[0][0]
 
 
-def _fails(column: Column, case: Case) -> bool:
-    picture = column.pictures.get(case.key)
+def _fails(column: Column, case: CaseRow) -> bool:
+    picture = column.pictures.get(case.id)
     return picture is not None and picture.verdict != "ok"
