@@ -115,14 +115,14 @@ def _run(
         raise
     except BaseException as error:  # also when the cell is interrupted
         try:
-            _write_what_there_is(out)
+            _write_report(out)
         except (GridsearchError, OSError) as failure:
             error.add_note(f"The report could not be made either: {failure}")
         raise
-    _write_what_there_is(out)
+    _write_report(out)
 
 
-def _write_what_there_is(out: Path) -> None:
+def _write_report(out: Path) -> None:
     if has_study(out) and len((results := load_results(out)).images):
         build(results)
 

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from gridsearch.app.web.judge.pairs import choose_pairs
 from gridsearch.app.web.judge.routes import bare_png, judge_page
 from gridsearch.app.web.server import open_server
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
@@ -220,6 +220,21 @@ def test_a_picture_that_has_gone_is_no_crash(folder, server):
         assert ask(server, f"/{TOKEN}/image/{name}")[0] == 404
     finally:
         file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [(RunFailed("The disk is full."), 503, b"full"), (ValueError("x"), 500, b"bug")],
+)
+def test_a_failure_is_a_reply_and_leaves_the_page_open(server, monkeypatch, error, status, words):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(server.site.__dict__, "conclude", fail)
+    given, headers, body = ask(server, f"/{TOKEN}/finish", {})
+    assert (given, headers["X-Content-Type-Options"]) == (status, "nosniff")
+    assert words in body
+    assert not server.site.ended.is_set()
 
 
 def test_a_taken_port_is_said(server):
