@@ -9,6 +9,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, ByteSize, ConfigDict, Field, JsonValue, model_validator
 
 from gridsearch.experiment.values import Table, all_different
+from gridsearch.score.metrics import GOALS
 
 PATHS = ("folder", "file", "path")  # an option that is named so, or ends so after "_", is one
 
@@ -130,7 +131,7 @@ class Search(Table):
 
     def objectives(self) -> tuple[str, ...]:
         """What is minimised."""
-        return ("blur", "noise") if self.sampler == "nsga2" else ("value",)
+        return GOALS if self.sampler == "nsga2" else ("value",)
 
 
 Format = Literal["png", "webp"]

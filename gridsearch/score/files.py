@@ -10,24 +10,22 @@ import pandas as pd
 from gridsearch.base.errors import BadInput
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid.cut import Cell, cut, is_grid
 
-ERROR = "error"  # in the place of a verdict: the file could not be scored
+UNREADABLE = "error"  # in the place of a verdict: the file could not be scored
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-COLUMNS = (
-    *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
-    *("colourfulness", "entropy", "dial", "reason"),
-)
+COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
-Reference = Metrics | int | None  # a picture's metrics, a column of each grid, or none
+ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A row per picture or cell, see COLUMNS; and what a person should know about the references."""
+    """A table with a row per picture or cell, see COLUMNS; and notes on doubtful references."""
 
     table: pd.DataFrame
     notes: tuple[str, ...]
@@ -49,8 +47,8 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def read_reference(text: str | None) -> Reference:
-    """What `--reference` names: a column number, or a picture.
+def read_reference(text: str | None) -> ReferenceChoice:
+    """Read what `--reference` names: a column number, or a picture.
 
     Raises:
         BadInput: the picture cannot be read, or is a grid.
@@ -69,7 +67,7 @@ def read_reference(text: str | None) -> Reference:
 
 
 def score_files(
-    files: Sequence[Path], reference: Reference, counting: Callable[[int], Callable[[], None]]
+    files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
 ) -> Scored:
     """Score pictures and grids: a row per picture, a row per cell, and a row for a file that is bad.
 
@@ -90,7 +88,7 @@ def score_files(
         except BadInput as error:
             if len(files) == 1:
                 raise
-            found, doubts = [{"verdict": ERROR, "reason": _one_line(error)}], []
+            found, doubts = [{"verdict": UNREADABLE, "reason": _one_line(error)}], []
         rows += [{"image": str(file)} | row for row in found]
         notes += doubts
         advance()
@@ -99,13 +97,13 @@ def score_files(
 
 
 def _one_line(error: BadInput) -> str:
-    """What is wrong and why, without where: the row says that."""
+    """Return an error's message and reason; its place stands in the row."""
     why = [line.strip().removeprefix("why: ") for line in error.lines if line.startswith("  why: ")]
     return " ".join([error.lines[0], *why]).replace("\n", " ")
 
 
-def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]]:
-    """The rows of one file, and what is doubtful about its references."""
+def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
+    """Return the rows of one file, and notes on its references."""
     if file.is_dir():
         raise BadInput("This folder holds no pictures.", where=file, fix=f"Give {', '.join(SUFFIXES)}.")
     rgb = read_image(file)
@@ -132,7 +130,7 @@ def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]
 
 
 def _references(file: Path, cells: Sequence[Cell], column: int) -> dict[int, Metrics]:
-    """Each row's cell in a column."""
+    """Measure each row's cell in a column."""
     columns = 1 + max(cell.column for cell in cells)
     if column >= columns:
         raise BadInput(
@@ -146,7 +144,7 @@ def _band(reference: Metrics | None) -> Band:
 
 
 def _doubt(name: str, reference: Metrics) -> list[str]:
-    """Who names a reference is believed, but told what the reference itself would be judged without one."""
+    """Return a note where a named reference, which is believed, would itself not be ok without one."""
     verdict = verdict_of(reference, POPULATION)
     return [] if verdict == OK else [f"{name} would itself be judged {verdict.name}: {verdict.reason}"]
 
@@ -156,5 +154,5 @@ def _cell_row(cell: Cell, band: Band) -> dict:
 
 
 def _row(rgb: np.ndarray, band: Band) -> dict:
-    judged = score_row(score(rgb, band))
-    return {name: judged[name] for name in COLUMNS if name in judged}
+    scored = score_row(score(rgb, band))
+    return {name: scored[name] for name in COLUMNS if name in scored}

@@ -1,6 +1,6 @@
 """The score of one picture: a verdict, how far from healthy, and on which side.
 
-distance  = root of the summed squares of how far each metric lies outside its interval, in spreads,
+distance  = root of the summed squares of how far each metric lies outside its range, in spreads,
             and of how far plug-in scorers lie beyond the references, times their weights
 defect    = distance pressed below OK_CAP, where the verdict is "ok"
           = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
@@ -11,19 +11,20 @@ from math import hypot, nan, sqrt
 
 import numpy as np
 
-from gridsearch.score.band import FEATURES, Band, deviation, excess
-from gridsearch.score.metrics import UNDEFINED, Metrics, measure
-from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL, Thresholds, Verdict, verdict_of
+from gridsearch.score.band import Band, deviation, excess
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRICS, SCALES, UNDEFINED, Metrics
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_THRESHOLDS, Thresholds, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
 DEFECT_CAP = 10.0  # and stays below this; a render that is not finite has exactly this
-DIAL_FEATURES = ("contrast", "clipped", "colourfulness")  # those that rise along a ratio
+RISING = tuple(name for name, metric in METRICS.items() if metric.rises)  # along a ratio: the dial's metrics
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is known about one picture.
+    """The score of one picture.
 
     Attributes:
         verdict: one of `verdict.VERDICTS`.
@@ -48,7 +49,7 @@ def score(
     finite: bool = True,
     stopped: Verdict | None = None,
     beyond: float = 0.0,
-    thresholds: Thresholds = USUAL,
+    thresholds: Thresholds = USUAL_THRESHOLDS,
 ) -> Score:
     """Score one picture against a band.
 
@@ -75,27 +76,26 @@ def score(
 
 
 def distance_from(band: Band, metrics: Metrics) -> float:
-    """Euclidean distance from the band, in spreads; 0 inside."""
-    return sqrt(sum(excess(name, getattr(metrics, name), getattr(band, name)) ** 2 for name in FEATURES))
+    """Return the Euclidean distance from the band, in spreads; 0 inside."""
+    return sqrt(sum(excess(name, getattr(metrics, name), band.ranges[name]) ** 2 for name in SCALES))
 
 
 def dial(metrics: Metrics, band: Band) -> float:
-    """Mean signed distance of contrast, clipping and colourfulness from their typical values, in spreads."""
-    signed = (deviation(name, getattr(metrics, name), getattr(band, name)) for name in DIAL_FEATURES)
-    return sum(signed) / len(DIAL_FEATURES)
+    """Return the mean signed distance of the rising metrics from their typical values, in spreads."""
+    return sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
 
 
 def _pressed(distance: float, limit: float) -> float:
-    """Of slope 1 at 0 and below the limit everywhere, so that no difference is ever lost to a cap."""
+    """Press a distance below a limit, with slope 1 at 0, so that no difference is ever lost to a cap."""
     return limit * distance / (limit + distance)
 
 
 def score_row(score: Score) -> dict:
-    """What is thought of an image."""
-    judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
-    return judged | asdict(score.metrics)
+    """Return the part of an image's row that scoring fills in."""
+    found = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
+    return found | asdict(score.metrics)
 
 
 def number(stored: float | None) -> float:
-    """A number as it was before it was stored: an undefined one is None there."""
+    """Return a stored number as it was before: an undefined one is stored as None."""
     return float("nan") if stored is None else stored

@@ -8,12 +8,14 @@ reference also has is no fault.
 
 from dataclasses import dataclass
 from math import inf, isnan, sqrt
+from typing import Literal, get_args
 
-from gridsearch.score.band import POPULATION, Band, Interval
+from gridsearch.score.band import POPULATION, Band
 from gridsearch.score.image import WORKING_SIDE
-from gridsearch.score.metrics import Metrics
+from gridsearch.score.metrics import METRICS, Metrics
 
-VERDICTS = ("ok", "blank", "ghost", "burnt", "noise", "black", "nan")
+VerdictName = Literal["ok", "blank", "ghost", "burnt", "noise", "black", "nan"]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 
 BLACK_BRIGHTNESS = 8.0  # levels, mean luma; darker than this is black, where there is one tone
 BLANK_CONTRAST = 8.0  # levels; less than this is one tone
@@ -26,7 +28,7 @@ NOISE_CORRELATION = 0.8  # of neighbouring pixels
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the gates hold a picture against, where its band does not say otherwise; units as above."""
+    """The limits of the gates where a picture's band does not set others; units as above."""
 
     blank_contrast: float = BLANK_CONTRAST
     blank_detail: float = BLANK_DETAIL
@@ -36,12 +38,12 @@ class Thresholds:
     noise_correlation: float = NOISE_CORRELATION
 
 
-USUAL = Thresholds()
+USUAL_THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`name` is one of VERDICTS; `reason` is a clause that starts in lower case, empty for "ok"."""
+    """A verdict with its reason: a clause that starts in lower case, empty for "ok"."""
 
     name: str
     reason: str
@@ -52,16 +54,16 @@ SNOW = "noise"
 NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL) -> Verdict:
-    """The verdict on one picture against one band."""
+def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRESHOLDS) -> Verdict:
+    """Return the verdict on one picture against one band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
     gates = _black, _blank, _snow, _burnt, _grainy, _ghost
     return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL) -> bool:
-    """Whether a parent's own render may define what healthy is: it passes all gates without a reference."""
+def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
+    """Return whether a parent's own render may define what is healthy: whether it passes all gates."""
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
@@ -75,19 +77,19 @@ def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
         spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
         return Verdict("blank", spread + _expected(band, "contrast"))
-    if metrics.detail < min(limits.blank_detail, band.detail.low):
+    if metrics.detail < min(limits.blank_detail, band["detail"].low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
     return None
 
 
 def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Neighbouring pixels have little to do with one another. Asked before burnt: strong noise clips."""
+    """Return noise where neighbouring pixels are hardly related. Comes before burnt: strong noise clips."""
     room = _room(metrics)
     unrelated = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) * room, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) * room, _low(band, "autocorrelation")
     )
     # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
-    grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band.noise))
+    grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band, "noise"))
     if unrelated and grain:
         correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
@@ -95,17 +97,18 @@ def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
+    """Return burnt where a picture is clipped, and contrasty or garish as well.
 
-    Without references strong colours alone count for nothing: a flower on black is clipped and vivid too.
+    The further clipping is beyond the references', the less it takes. Without references strong colours alone
+    count for nothing: a flower on black is clipped and vivid too.
     """
-    beyond = metrics.clipped - band.clipped.high
-    vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
+    beyond = metrics.clipped - band["clipped"].high
+    vivid = metrics.colourfulness > band["colourfulness"].high and metrics.contrast > band["contrast"].typical
     strong = metrics.contrast > limits.burnt_contrast or vivid
     absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
-    contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
-    garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
-    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
+    contrasty = beyond > 0.12 and metrics.contrast > band["contrast"].high
+    garish = beyond > 0.12 and metrics.colourfulness > band["colourfulness"].high
+    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band["contrast"].typical)
     if absolute or contrasty or (band.references > 0 and (garish or flat_out)):
         clipped = f"{metrics.clipped:.0%} of the channel values are clipped"
         return Verdict("burnt", clipped + _expected(band, "clipped"))
@@ -113,18 +116,18 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Strong grain in flat areas; or half as strong in a picture that is loose or clipped as well.
+    """Return noise for strong grain in flat areas; half as strong where a picture is also loose or clipped.
 
     Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
     grain is cut off.
     """
     room = _room(metrics)
-    strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band.noise))
-    visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band.noise))
+    strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band, "noise"))
+    visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band, "noise"))
     loose = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) / 2 * room, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) / 2 * room, _low(band, "autocorrelation")
     )
-    cut_off = metrics.clipped > max(limits.burnt_clipped, band.clipped.high)
+    cut_off = metrics.clipped > max(limits.burnt_clipped, band["clipped"].high)
     if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
@@ -132,39 +135,41 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
+    """Return ghost where a picture is very pale, pale and blurred or empty, or blurred beyond recognition."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
-    if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
+    if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):
         return Verdict("ghost", pale)
-    sharp = _high(band.blur, missing=inf)
+    sharp = _high(band, "blur", missing=inf)
     blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
-    if metrics.contrast > 0.75 * band.contrast.typical:
+    if metrics.contrast > 0.75 * band["contrast"].typical:
         return None
     if isnan(metrics.blur):
         return Verdict("ghost", f"{pale}, and no edges")
     if metrics.blur > 2 * sharp:
         return Verdict("ghost", f"{pale}, and {blurred}")
-    if metrics.detail < band.detail.low / 3:
+    if metrics.detail < band["detail"].low / 3:
         return Verdict("ghost", f"{pale}, and {_filled(metrics)}")
     return None
 
 
 def _room(metrics: Metrics) -> float:
-    """What noise thresholds are multiplied by: 1 at full size, 2.8 at 64 px.
+    """Return the factor of the noise thresholds: 1 at full size, 2.8 at 64 px.
 
     In a small picture neighbouring pixels lie further apart, so outlines and texture look like grain.
     """
     return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
 
 
-def _low(interval: Interval | None) -> float:
-    return inf if interval is None else interval.low  # nothing to compare: the absolute threshold decides
+def _low(band: Band, name: str) -> float:
+    healthy = band.ranges[name]
+    return inf if healthy is None else healthy.low  # nothing to compare: the absolute threshold decides
 
 
-def _high(interval: Interval | None, missing: float = 0.0) -> float:
-    return missing if interval is None else interval.high
+def _high(band: Band, name: str, missing: float = 0.0) -> float:
+    healthy = band.ranges[name]
+    return missing if healthy is None else healthy.high
 
 
 def _filled(metrics: Metrics) -> str:
@@ -172,14 +177,11 @@ def _filled(metrics: Metrics) -> str:
 
 
 def _expected(band: Band, name: str) -> str:
-    """What the value is held against, as the rest of a sentence: ", its reference has 4%"."""
-    value = getattr(band.own, name) if band.own else getattr(band, name).typical
+    """Return what the value is compared with, as the rest of a sentence: ", its reference has 4%"."""
+    value = getattr(band.own, name) if band.own else band[name].typical
     if isnan(value):
         return ""
-    if name in ("clipped", "detail"):
-        number = f"{value:.0%}"
-    else:
-        number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    number = METRICS[name].text(value)
     if band.own:
         return f", its reference has {number}"
     others = "the references" if band.references else "healthy pictures"

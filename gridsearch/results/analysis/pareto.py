@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis.answer import FrontPoint
+from gridsearch.score.metrics import GOALS
 
-CASE = ["prompt_id", "seed"]
-GOALS = ("blur", "noise")
+CASE_KEY = ["prompt_id", "seed"]
 
 
 def front(
@@ -43,8 +43,8 @@ def _excess(images: pd.DataFrame, sound: pd.DataFrame, name: str) -> pd.Series:
     """How far each image lies above the sound references of its case; above their mean where it has none."""
     if sound[name].notna().sum() == 0:
         return images[name]
-    own = sound.groupby(CASE)[name].mean().rename("own")
-    healthy = images[CASE].join(own, on=CASE)["own"].fillna(sound[name].mean())
+    own = sound.groupby(CASE_KEY)[name].mean().rename("own")
+    healthy = images[CASE_KEY].join(own, on=CASE_KEY)["own"].fillna(sound[name].mean())
     return (images[name] - healthy).clip(lower=0)
 
 

@@ -13,7 +13,7 @@ from gridsearch.score.score import Score, number, score
 from gridsearch.score.scorers.distance import Edge, beyond
 from gridsearch.score.scorers.installed import open_scorers
 from gridsearch.score.scorers.plugins import Scorer, no_values, values_of
-from gridsearch.score.verdict import USUAL, Thresholds
+from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds
 from gridsearch.search.trial.outcome import stop_verdict
 
 
@@ -29,7 +29,7 @@ class Standard:
             the references do not say.
     """
 
-    thresholds: Thresholds = USUAL
+    thresholds: Thresholds = USUAL_THRESHOLDS
     scorers: Sequence[Scorer] = ()
     bands: Mapping[str, Band] = field(default_factory=dict)
     edges: Mapping[str, Mapping[str, Edge | None]] = field(default_factory=dict)
