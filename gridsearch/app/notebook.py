@@ -36,7 +36,7 @@ from gridsearch.search.loop import deadline
 if TYPE_CHECKING:
     from gridsearch.search.run import Listener
 
-VERDICTS = "verdicts"  # short for those of the best curve
+VERDICT_FIGURE = "verdicts"  # short for those of the best curve
 
 
 def load(folder: str | Path) -> "Run":
@@ -175,11 +175,11 @@ class Run:
     def sentence(self) -> str:
         return self.answer.sentence
 
-    def plot(self, kind: str = VERDICTS) -> go.Figure:
+    def plot(self, kind: str = VERDICT_FIGURE) -> go.Figure:
         """One of the report's figures.
 
         Args:
-            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another that the report has.
+            kind: verdicts, survived, defect, a metric such as contrast, or another that the report has.
 
         Raises:
             BadInput: the report of this run has no such figure; the error names those it has.

@@ -151,8 +151,12 @@ class Metrics:
 METRICS: dict[str, Metric] = {field.name: field.metadata["metric"] for field in fields(Metrics)}
 SCALES = {name: metric.scale for name, metric in METRICS.items() if metric.scale}
 METRIC_COLUMNS = tuple(name for name, metric in METRICS.items() if metric.column)
-# Those with a figure along the ratio, the ones that rise along it first.
-CHARTED = sorted((name for name in METRICS if METRICS[name].figure), key=lambda name: not METRICS[name].rises)
+# Titles and explanations of the figures along the ratio, those of metrics that rise along it first.
+CHARTED = {
+    name: METRICS[name].figure
+    for name in sorted(METRICS, key=lambda name: not METRICS[name].rises)
+    if METRICS[name].figure
+}
 GOALS = ("blur", "noise")  # what a search for two goals minimises side by side
 
 UNDEFINED = Metrics(**dict.fromkeys(METRICS, nan))  # of a render that was not finite

@@ -1,6 +1,6 @@
-"""Whether what a study holds is of the kinds that this program writes: a study.db may come from anywhere.
+"""The check of a study: that its values have the types that this program writes, for it may be from anywhere.
 
-Only kinds are looked at, not whether the figures are true. What a version before did not keep may be missing.
+Only types are checked, not whether the figures are true. What earlier versions did not keep may be missing.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 import pydantic
 from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, GetPydanticSchema, JsonValue, TypeAdapter, with_config
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
@@ -20,112 +20,87 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import TABLES, Experiment
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
+from gridsearch.results.columns import STORED, Integer, Text
 from gridsearch.results.shared.retry import sqlite_code
 
-KINDS = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-Number = Annotated[float, Field(ge=-1e12, le=1e12)] | None
-Word = Annotated[str, Field(max_length=100_000)]
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+_FIELDS: dict[str, Any] = {c.name: (c.type, ... if c.required else None) for c in STORED}
+_ROW = pydantic.create_model("StoredImage", __config__=STRICT, **_FIELDS)
+StoredImage = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_ROW))]
 
 
-@with_config(KINDS)
-class Row(TypedDict):
-    """An image's."""
+@with_config(STRICT)
+class StoredFile(TypedDict):
+    """The file of a model, an adapter or a VAE."""
 
-    prompt_id: Word
-    prompt: Word
-    seed: Whole
-    file: Word
-    verdict: Word
-    defect: Annotated[float, Field(ge=0, le=1e6)]
-    model: NotRequired[Word]
-    prediction_type: NotRequired[Word | None]
-    reason: NotRequired[Word | None]
-    film: NotRequired[Word | None]
-    digest: NotRequired[Word | None]
-    stopped: NotRequired[Word | None]
-    stopped_because: NotRequired[Word | None]
-    weights: NotRequired[Word | None]
-    finite: NotRequired[bool]
-    unet_calls: NotRequired[Whole | None]
-    unet_calls_saved: NotRequired[Whole | None]
-    seconds: NotRequired[Number]
-    dial: NotRequired[Number]
-    blur: NotRequired[Number]
-    noise: NotRequired[Number]
-    contrast: NotRequired[Number]
-    clipped: NotRequired[Number]
-    colourfulness: NotRequired[Number]
-    entropy: NotRequired[Number]
-    scorers: NotRequired[dict[str, Number]]
-    trajectory: NotRequired[dict[str, list[float | bool | None]]]
-
-
-@with_config(KINDS)
-class File(TypedDict):
-    """A model's, an adapter's or a VAE's."""
-
-    path: Word
-    sha256: Word
-    bytes: NotRequired[Whole]
-    short_hash: NotRequired[Word]
-    dtype: NotRequired[Word]
-    layout: NotRequired[Word]
-    prediction_type: NotRequired[Word]
-    prediction_type_source: NotRequired[Word]
-    prediction_type_conflicts: NotRequired[list[Word]]
+    path: Text
+    sha256: Text
+    bytes: NotRequired[Integer]
+    short_hash: NotRequired[Text]
+    dtype: NotRequired[Text]
+    layout: NotRequired[Text]
+    prediction_type: NotRequired[Text]
+    prediction_type_source: NotRequired[Text]
+    prediction_type_conflicts: NotRequired[list[Text]]
     zero_terminal_snr: NotRequired[bool]
-    metadata: NotRequired[dict[str, Word]]
+    metadata: NotRequired[dict[str, Text]]
 
 
-@with_config(KINDS)
-class Drawing(TypedDict):
-    settings: NotRequired[list[dict[str, Word]]]
+@with_config(STRICT)
+class StoredDrawing(TypedDict):
+    """How images were drawn."""
+
+    settings: NotRequired[list[dict[str, Text]]]
 
 
-@with_config(KINDS)
-class Said(TypedDict):
+@with_config(STRICT)
+class StoredFacts(TypedDict):
     """`store.Facts` as they are kept."""
 
     experiment: dict[str, JsonValue]
-    models: dict[str, File]
-    versions: dict[str, Word]
-    references: list[Row] | None
+    models: dict[str, StoredFile]
+    versions: dict[str, Text]
+    references: list[StoredImage] | None
     planned: Annotated[int, Field(ge=0, lt=10**9)]
-    drawing: Drawing
-    file: Word
-    extras: NotRequired[dict[str, File]]
-    order: NotRequired[list[Word]]
-    held_out: NotRequired[list[Word]]
-    parents: NotRequired[dict[str, Word]]
+    drawing: StoredDrawing
+    file: Text
+    extras: NotRequired[dict[str, StoredFile]]
+    order: NotRequired[list[Text]]
+    held_out: NotRequired[list[Text]]
+    parents: NotRequired[dict[str, Text]]
 
 
-@with_config(KINDS)
-class Rung(TypedDict):
-    images: list[Row]
+@with_config(STRICT)
+class StoredBatch(TypedDict):
+    """Images that were kept at once, and what they took."""
+
+    images: list[StoredImage]
     seconds: dict[str, float]
 
 
-@with_config(KINDS)
-class Judged(TypedDict):
-    first: Whole
-    second: Whole
-    prompt_id: Word
-    seed: Whole
-    answer: Word
-    time: Word
-    session: Whole
+@with_config(STRICT)
+class StoredJudgement(TypedDict):
+    """A person's answer to one blind pair."""
+
+    first: Integer
+    second: Integer
+    prompt_id: Text
+    seed: Integer
+    answer: Text
+    time: Text
+    session: Integer
 
 
-_FACTS, _ROWS, _RUNG = TypeAdapter(Said), TypeAdapter(list[Row]), TypeAdapter(Rung)
-_SECONDS, _WORD = TypeAdapter(dict[str, float], config=KINDS), TypeAdapter(Word | None, config=KINDS)
-_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=KINDS)
-_JUDGED = TypeAdapter(Judged | None)
+_FACTS, _IMAGES, _BATCH = TypeAdapter(StoredFacts), TypeAdapter(list[StoredImage]), TypeAdapter(StoredBatch)
+_SECONDS, _TEXT = TypeAdapter(dict[str, float], config=STRICT), TypeAdapter(Text | None, config=STRICT)
+_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=STRICT)
+_JUDGEMENT = TypeAdapter(StoredJudgement | None)
 
 
 @contextlib.contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
-    """While a study is read, what is wrong with it has a name.
+    """Turn what goes wrong while a study is read into a named error.
 
     Raises:
         BadInput: it cannot be understood: this program has not written it.
@@ -134,18 +109,18 @@ def damage_is_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if sqlite_code(error) in _FOR_NOW:
+        if sqlite_code(error) in _TEMPORARY:
             raise RunFailed(
                 "The study cannot be read now.",
                 where=folder,
-                why=_said(error),
+                why=_cause(error),
                 fix="Close what else has it open, see to the disk, and try again.",
             ) from error
-        raise BadInput("The study is damaged.", where=folder, why=_said(error)) from error
+        raise BadInput("The study is damaged.", where=folder, why=_cause(error)) from error
 
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_FOR_NOW = (
+_TEMPORARY = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PERM,
@@ -157,15 +132,15 @@ _FOR_NOW = (
 )
 
 
-def _said(error: BaseException) -> str:
-    """The first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
+def _cause(error: BaseException) -> str:
+    """Return the first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def require_plain(database: Path) -> None:
-    """Whether a database holds tables alone: a view in a table's place can be made to never end.
+    """Require that a database holds tables alone: a view in a table's place can be made to never end.
 
     Raises:
         BadInput: it holds something else, or is none.
@@ -182,15 +157,16 @@ def require_plain(database: Path) -> None:
         raise BadInput("The study is damaged.", where=database, why=f"It holds a {found[0]!r:.20}.")
 
 
-def require_sound(
+def require_valid(
     facts: Any, trials: Iterable[FrozenTrial], checks: Iterable[FrozenTrial], judgements: Mapping[str, Any]
 ) -> None:
-    """
+    """Require that what a study holds has the types that are kept.
+
     Args:
         facts: as plain data.
 
     Raises:
-        BadInput: something is not of the kind that is kept.
+        BadInput: something has another type.
     """
     _require(_FACTS, facts, "its facts")
     kinds = _kinds(facts["experiment"])
@@ -206,24 +182,24 @@ def require_sound(
             _require(_PARAMETERS, parameters, f"the parameters of check {check.number}")
             _require_kinds(parameters, kinds, f"check {check.number}")
     for key, judgement in judgements.items():
-        _require(_JUDGED, judgement, key[:60])
+        _require(_JUDGEMENT, judgement, key[:60])
 
 
 def _require_trial(trial: FrozenTrial, where: str, kinds: Mapping[str, bool]) -> None:
     attrs = trial.user_attrs
     for key, value in attrs.items():
         if key.startswith("rung "):
-            _require(_RUNG, value, f"{key[:60]} of {where}")
-    _require(_ROWS, attrs.get("images", []), f"the images of {where}")
+            _require(_BATCH, value, f"{key[:60]} of {where}")
+    _require(_IMAGES, attrs.get("images", []), f"the images of {where}")
     _require(_SECONDS, attrs.get("seconds", {}), f"the seconds of {where}")
-    _require(_WORD, attrs.get("reason"), f"the reason of {where}")
+    _require(_TEXT, attrs.get("reason"), f"the reason of {where}")
     fixed = trial.system_attrs.get("fixed_params", {})
     _require(_PARAMETERS, fixed, f"the parameters of {where}")
     _require_kinds(fixed | trial.params, kinds, where)
 
 
 def _kinds(settings: Mapping[str, Any]) -> dict[str, bool]:
-    """Searched parameter -> whether its values are numbers."""
+    """Return searched parameter -> whether its values are numbers."""
     try:
         searched = Experiment.model_validate(settings).searched()
     except pydantic.ValidationError as error:

@@ -16,7 +16,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.results.shared.connect import connect, leading, replace_study
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
 from gridsearch.results.store.location import FILE, STUDY, place_of
-from gridsearch.results.store.schema import damage_is_named, require_plain, require_sound
+from gridsearch.results.store.schema import damage_is_named, require_plain, require_valid
 from gridsearch.results.store.sqlite import database, fold_log, in_place, require_database
 
 CHECKS, REFERENCES = "checks", "references"  # what is drawn beside the search, in studies beside its own
@@ -234,7 +234,7 @@ def read_study(folder: Path) -> Stored:
         require_plain(folder / FILE)
     with damage_is_named(folder), open_study(folder) as study:
         found = stored(study)
-        require_sound(asdict(found.facts), found.trials, found.checks, found.judgements)
+        require_valid(asdict(found.facts), found.trials, found.checks, found.judgements)
         return found
 
 

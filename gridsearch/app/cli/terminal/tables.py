@@ -8,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from gridsearch.app.cli.terminal.text import escape, out
+from gridsearch.score.metrics import GOALS
 
 ENDLESS = 10_000  # columns of a terminal on which nothing has to be cut
 
@@ -41,7 +42,7 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
 
 def show_scores(table: Any) -> None:
     """A table of all whole images, and one of each grid's cells. Few columns, to leave the reasons room."""
-    shown = ["verdict", "defect", "blur", "noise", "reason"]
+    shown = ["verdict", "defect", *GOALS, "reason"]
     is_cell = table["column"].notna()
     if not is_cell.all():
         show_table(table.loc[~is_cell, ["image", *shown]])

@@ -23,13 +23,14 @@ from optuna.trial import FrozenTrial
 from gridsearch.base.words import one_line, shorten
 from gridsearch.results import store
 from gridsearch.results.store.paths import within
+from gridsearch.score.metrics import CHARTED
 
 SEARCH, CHECKS = 1, 2  # the studies' ids
 ARTIFACT = "artifacts:"  # and its id: as optuna.artifacts keeps them
 METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names keeps them
 # Anything else would be served as what it says it is, a page with scripts perhaps.
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-METRICS = ("defect", "blur", "noise", "contrast", "clipped")
+MEANS = ("defect", *CHARTED)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _figures(rows: list[dict]) -> Iterator[tuple[str, Any]]:
         return
     verdicts = Counter(str(row["verdict"]) for row in rows)
     yield "survived", round(verdicts["ok"] / len(rows), 4)
-    for name in METRICS:
+    for name in MEANS:
         values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
         if values := [value for value in values if math.isfinite(value)]:
             yield name, round(fmean(values), 4)
