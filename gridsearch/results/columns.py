@@ -70,8 +70,8 @@ _TRIAL = Column("trial", Integer, "the trial's number in the study")
 _PARAMETERS = Column(
     "<parameter>",
     Any,
-    "one column per searched parameter: `<step>.ratio`, `render.cfg`, ...; a lone searched ratio is simply "
-    "`ratio`. 0 is the first model, 1 the second",
+    "one column per searched parameter: `<step>.ratio`, `render.cfg`, ...; a ratio that is searched alone is "
+    "simply `ratio`. 0 is the first model, 1 the second",
 )
 _DEFECT = Column(
     "defect",
@@ -83,7 +83,7 @@ _DEFECT = Column(
 _METRICS = tuple(
     Column(name, Measurement, METRICS[name].meaning, METRICS[name].unit) for name in METRIC_COLUMNS
 )
-_SCORERS = Column("<scorer>", Measurement, "one column per plug-in scorer, named as it is", plug_in=True)
+_SCORERS = Column("<scorer>", Measurement, "one column per plug-in scorer, named after it", plug_in=True)
 _WEIGHTS = Column("weights", Text | None, "ten hex digits that tell its merged weights from any others")
 
 # An image's row. All of it is stored, the values of scorers under "scorers".
@@ -106,19 +106,19 @@ IMAGE_ROW = (
     ),
     Column("reason", Text | None, "why the verdict is not `ok`, in words"),
     Column("seconds", Measurement, "render time, a batch's shared evenly", "seconds"),
-    Column("unet_calls", Integer | None, "how often the UNet was called for it"),
+    Column("unet_calls", Integer | None, "how often the UNet was called"),
     Column(
         "unet_calls_saved",
         Integer | None,
-        "how many calls early abort spared; 0 where it was drawn to its end",
+        "how many calls early abort saved; 0 where it was drawn to its end",
     ),
     Column(
         "stopped",
         Text | None,
-        "as what early abort stopped it: `blank`, `noise` or `nan`. Its picture is then what was predicted "
-        "there, and `verdict`, which judges the picture, may be another",
+        "what early abort took it for: `blank`, `noise` or `nan`; empty where it was drawn to its end. Its "
+        "picture is what was predicted then, and its `verdict`, which is about the picture, may differ",
     ),
-    Column("stopped_because", Text | None, "why it was stopped, in words"),
+    Column("stopped_because", Text | None, "why early abort stopped it, in words"),
     Column("file", Text, "where the image is, relative to the folder", required=True),
     Column("film", Text | None, "where its film strip is, relative to the folder; empty where none was kept"),
     Column("digest", Text | None, "sixteen hex digits of its pixels: equal where the pictures are"),
@@ -127,7 +127,7 @@ IMAGE_ROW = (
 _ROLE = Column(
     "role",
     Text,
-    "`search`; `held_out`, of a prompt that had no say; `repeat`, the best trial drawn once more",
+    "`search`; `held_out`: of a prompt that had no say; `repeat`: of the best trial, drawn once more",
 )
 _MODEL = Column("model", Text, "the model that a reference shows")
 IMAGES = (_TRIAL, _PARAMETERS, *IMAGE_ROW)
@@ -153,8 +153,8 @@ TRIALS = (
     Column(
         "state",
         Text,
-        "COMPLETE; PRUNED (stopped before its last case, since it could not win); FAIL (it has a reason and "
-        "no score); RUNNING or WAITING in an unfinished run",
+        "`COMPLETE`; `PRUNED`: stopped before its last case, since it could not win; `FAIL`: it has a reason "
+        "and no score; `RUNNING` or `WAITING` in an unfinished run",
     ),
     _PARAMETERS,
     replace(_DEFECT, meaning="mean of its images' defects: 0 is inside the healthy band, larger is worse"),
@@ -166,23 +166,28 @@ TRIALS = (
     ),
     Column("images", Integer, "how many images it has"),
     *(
-        replace(column, meaning="mean of its images, those without a value left out")
+        replace(column, meaning=f"mean `{column.name}` of its images, those without a value left out")
         for column in (*_METRICS, _SCORERS)
     ),
     Column("seconds_merge", Measurement, "how long merging took", "seconds"),
     Column("seconds_render", Measurement, "how long rendering took", "seconds"),
     Column("seconds_score", Measurement, "how long scoring took", "seconds"),
-    Column("started", Text | None, "local time"),
-    Column("finished", Text | None, "local time"),
+    Column("started", Text | None, "when it started, in local time"),
+    Column("finished", Text | None, "when it ended, in local time"),
     Column("reason", Text | None, "why it failed or was stopped"),
-    Column("partial", bool, "whether its figures are those of some of its images only"),
+    Column("partial", bool, "whether it was stopped, so that its figures are those of some of its images"),
     _WEIGHTS,
 )
 TRIALS_CSV = (
     *TRIALS,
-    Column("held_out_survived", ZeroToOne, "`survived` on held-out prompts; empty where it was not checked"),
-    Column("held_out_defect", Measurement, "the same for `defect`"),
-    Column("held_out_images", Integer, "the same for `images`"),
+    Column(
+        "held_out_survived",
+        ZeroToOne,
+        "`survived` on held-out prompts; empty where it was not checked",
+        "0 to 1",
+    ),
+    replace(_DEFECT, name="held_out_defect", meaning="`defect` on held-out prompts"),
+    Column("held_out_images", Integer, "how many images it has of held-out prompts"),
 )
 
 # No scorer's name: a column's, what else a stored row holds, a lone ratio, and what the analysis adds.

@@ -110,8 +110,8 @@ class Metrics:
         figure=("Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
     )
     clipped: float = _metric(
-        "channel values at most 8 or at least 247",
-        "share, 0 to 1",
+        "share of channel values at most 8 or at least 247",
+        "0 to 1",
         # A square root, because shares near 0 differ by little and matter much.
         scale=Scale(sqrt, lambda y: max(y, 0.0) ** 2, 0.02, 0.15, 0.1),
         column=True,
@@ -133,8 +133,8 @@ class Metrics:
         "entropy of the luma histogram", "bits, 0 to 8", scale=_linear(7.3, 0.8, 0.5), column=True
     )
     detail: float = _metric(
-        "blocks that hold something: luma varies by over 4 levels",
-        "share, 0 to 1",
+        "share of blocks that hold something: their luma varies by over 4 levels",
+        "0 to 1",
         scale=_linear(0.7, 0.25, 0.15),
         percent=True,
     )
