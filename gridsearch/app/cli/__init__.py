@@ -4,8 +4,6 @@ needs them.
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
@@ -18,9 +16,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from typer.exceptions import TyperException
 
-from gridsearch.app.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
+from gridsearch.app.cli import after, before, checkpoints, dashboard, judge, running, schema, sheets, terminal  # noqa: F401
 from gridsearch.app.cli.app import app
-from gridsearch.app.cli.documents import error_dict, failure_dict
+from gridsearch.app.cli.documents import ErrorFields, error_dict, failure_dict
 from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
 
@@ -58,9 +56,9 @@ def _run_for_programs() -> None:
         sys.exit(error.exit_code)
 
 
-def _show_failure(failure: Mapping[str, Any]) -> None:
-    """A line among a run's events, a document where there is no other."""
+def _show_failure(failure: ErrorFields) -> None:
+    """Print an error: as a line among a run's events, or else as a document."""
     if "run" in sys.argv[1:2]:
-        show_event("error", error=failure)
+        show_event({"event": "error", "error": failure})
     else:
         terminal.show_json({"error": failure})

@@ -22,6 +22,7 @@ ORDER = (
     "dashboard",
     "merge",
     "export",
+    "schema",
 )
 
 
@@ -79,7 +80,7 @@ ArtifactsUrl = Annotated[
     typer.Option("--artifacts", metavar="URL", help="Where images go besides: s3://BUCKET/PREFIX."),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, for programs; gridsearch/schemas says what is in it.")
+    bool, typer.Option("--json", help="Print JSON, for programs; its form: `gridsearch schema NAME`.")
 ]
 ModelFiles = Annotated[
     list[str] | None,

@@ -1,10 +1,12 @@
-"""What a run found, as plain frozen data."""
+"""The answer of a run, as plain frozen data."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gridsearch.results.analysis.bradley_terry import Human
 from gridsearch.results.analysis.window import Window
+
+Parameters = dict[str, bool | int | float | str | None]  # searched parameter -> value
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Chance:
-    """How probable it is that a rendered ratio is the best of them, other prompts of this kind granted."""
+class RatioChance:
+    """A rendered ratio's probability to be the best of them, other prompts of this kind granted."""
 
     ratio: float
     chance: float
@@ -32,7 +34,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Width:
-    """How wide the interval is, or would be, with so many prompts."""
+    """The width that the interval has, or would have, with so many prompts."""
 
     prompts: int
     width: float
@@ -40,7 +42,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Doubt:
-    """How sure the best place along a curve is.
+    """The doubt about the best place along a curve.
 
     Attributes:
         smoothed: where the smoothed curve is least; need not have been rendered.
@@ -57,7 +59,7 @@ class Doubt:
     smoothed: float | None
     interval: Interval | None
     note: str
-    chances: tuple[Chance, ...] = ()
+    chances: tuple[RatioChance, ...] = ()
     narrowing: tuple[Width, ...] = ()
     wanted_width: float | None = None
     prompts_needed: int | None = None
@@ -65,13 +67,13 @@ class Doubt:
 
     @property
     def width(self) -> float | None:
-        """Of the curve's own interval now, before it is stretched to hold the recommended ratio."""
+        """The width of the curve's own interval, before it is stretched to hold the recommended ratio."""
         return self.narrowing[-1].width if self.narrowing else None
 
 
 @dataclass(frozen=True)
 class PromptView:
-    """What one prompt alone would say: `best` is its own best ratio, `low` to `high` its own survivors.
+    """The result of one prompt alone: `best` is its own best ratio, `low` to `high` its own survivors.
 
     `low` and `high` are None where it survives nowhere; `survives` is whether it does at the recommended
     ratio; `stands_out` why it is unlike the others, empty where it is not.
@@ -87,7 +89,7 @@ class PromptView:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """How far the prompts differ: `low` to `high` are their own best ratios, `spread` those's deviation."""
+    """The prompts' differences: `low` to `high` are their own best ratios, `spread` their deviation."""
 
     low: float
     high: float
@@ -110,7 +112,7 @@ class Slice:
         disagreement: None where fewer than two prompts were drawn at three ratios; of the best slice alone.
     """
 
-    settings: dict
+    settings: Parameters
     trial: int
     ratio: float | None
     parent: str | None
@@ -137,7 +139,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Figures:
-    """How one trial does on one set of prompts."""
+    """One trial's figures on one set of prompts."""
 
     survived: float
     defect: float
@@ -179,7 +181,7 @@ class Unmasked:
 
 
 @dataclass(frozen=True)
-class Check:
+class SanityCheck:
     """One line on whether the run can be trusted."""
 
     name: str
@@ -202,15 +204,15 @@ class FrontPoint:
     """A trial that no other beats on both blur and noise; `knee` is where giving up on either costs most."""
 
     trial: int
-    blur: float
-    noise: float
+    blur: float | None
+    noise: float | None
     survived: float
     knee: bool
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the run found.
+    """The answer of a run.
 
     Attributes:
         main: the numeric parameter along which the curves run; None where none was searched.
@@ -235,7 +237,7 @@ class Answer:
     """
 
     main: str | None
-    parameters: dict
+    parameters: Parameters
     slices: tuple[Slice, ...]
     tied: tuple[int, ...]
     complete: int
@@ -243,7 +245,7 @@ class Answer:
     finished: bool
     share: float
     stopped: int = 0
-    given_up: tuple[dict, ...] = ()
+    given_up: tuple[Parameters, ...] = ()
     projection: bool = False
     neighbours: tuple[Neighbour, ...] = ()
     importances: tuple[tuple[str, float], ...] = ()
@@ -251,7 +253,7 @@ class Answer:
     confirmed: tuple[Confirmation, ...] = ()
     unmasked: Unmasked | None = None
     human: Human | None = None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[SanityCheck, ...] = ()
     sentence: str = ""
 
     @property
@@ -259,9 +261,9 @@ class Answer:
         return self.slices[0] if self.slices else None
 
     @property
-    def alarms(self) -> tuple[Check, ...]:
+    def alarms(self) -> tuple[SanityCheck, ...]:
         return tuple(check for check in self.checks if check.state == "alarm")
 
-    def to_dict(self) -> dict:
-        """Nested plain Python values, for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain Python values, for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What a person preferred, blind, as strengths: Bradley and Terry's model (1952) with Davidson's ties (1970).
+"""Strengths from a person's blind preferences: Bradley and Terry's model (1952) with Davidson's ties (1970).
 
 Of trials with strengths a and b (natural logarithms), the first is preferred with a probability in proportion
 to exp(a), the second to exp(b), and they are equal in proportion to exp(t + (a + b) / 2). The three are a
@@ -28,7 +28,7 @@ ANSWERS = ("first", "second", "equal")
 
 @dataclass(frozen=True)
 class Preference:
-    """How one trial did.
+    """One trial's results in the pairs.
 
     Attributes:
         strength: natural logarithm, 0 is the mean of the trials that were judged; log(2) above another is
@@ -55,7 +55,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Human:
-    """What a person said of blind pairs.
+    """A person's preferences among blind pairs.
 
     Attributes:
         pairs: how many were judged.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis import optimum
-from gridsearch.results.analysis.answer import Chance, Doubt, Interval, Width
+from gridsearch.results.analysis.answer import Doubt, Interval, RatioChance, Width
 from gridsearch.results.analysis.trials import CURVE
 
 FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
@@ -54,11 +54,11 @@ def _losses(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray] |
     return ratios, table["loss"].to_numpy(dtype=float), table["one"].to_numpy(dtype=float)
 
 
-def _chances(ratios: np.ndarray, draws: np.ndarray) -> tuple[Chance, ...]:
+def _chances(ratios: np.ndarray, draws: np.ndarray) -> tuple[RatioChance, ...]:
     if not len(draws):
         return ()
     chances = optimum.probability_best(ratios, draws)
-    return tuple(Chance(float(at), float(chance)) for at, chance in zip(ratios, chances, strict=True))
+    return tuple(RatioChance(float(at), float(chance)) for at, chance in zip(ratios, chances, strict=True))
 
 
 def with_narrowing(
