@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gridsearch.results.columns import IMAGES_CSV, TRIALS_CSV, Column
-from gridsearch.score.metrics import METRICS, SCALES
+from gridsearch.score.metrics import METRIC_SCALES, METRICS
 
 ROOT = Path(__file__).parents[1]
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)*", re.MULTILINE)
@@ -26,7 +26,7 @@ def columns_table(columns: Iterable[Column]) -> str:
 
 def metrics_table() -> str:
     """Return the table of the metrics that count in the defect."""
-    found = {name: METRICS[name] for name in SCALES}
+    found = {name: METRICS[name] for name in METRIC_SCALES}
     rows = [(f"`{name}`", metric.meaning, metric.unit, metric.source) for name, metric in found.items()]
     return markdown(("metric", "what", "unit", "source"), rows)
 

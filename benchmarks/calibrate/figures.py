@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from benchmarks.calibrate.damage import DAMAGES
 from benchmarks.calibrate.series import Series
 from gridsearch.score.band import POPULATION, UNDEFINED_DISTANCE, Band, deviation, excess
-from gridsearch.score.metrics import METRICS, SCALES, Metrics
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, Metrics
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, Score
 
 PHOTOGRAPH, DRAWN = "#2f6f9f", "#c0642c"
@@ -36,9 +36,14 @@ def draw_curves(series: Sequence[Series], path: Path) -> None:
     """Every metric (down) against every kind of damage (across), a line per picture."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            len(SCALES), len(DAMAGES), figsize=(13, 13.5), sharex="col", sharey="row", layout="constrained"
+            len(METRIC_SCALES),
+            len(DAMAGES),
+            figsize=(13, 13.5),
+            sharex="col",
+            sharey="row",
+            layout="constrained",
         )
-        for row, name in enumerate(SCALES):
+        for row, name in enumerate(METRIC_SCALES):
             interval = POPULATION[name]
             for column, damage in enumerate(DAMAGES):
                 axis = axes[row, column]
@@ -49,7 +54,7 @@ def draw_curves(series: Sequence[Series], path: Path) -> None:
                     axis.plot(damage.grades, values, color=colour, linewidth=1, alpha=0.75)
                 if row == 0:
                     axis.set_title(damage.name, fontweight="bold")
-                if row == len(SCALES) - 1:
+                if row == len(METRIC_SCALES) - 1:
                     axis.set_xlabel(damage.unit)
             unit = f"\n{METRICS[name].unit}" if METRICS[name].unit else ""
             axes[row, 0].set_ylabel(name + unit)
@@ -126,7 +131,7 @@ def _distances(axis, gains, metrics: Sequence[Metrics], band: Band) -> None:
     axis.axhline(0, color=BAND, linewidth=7, zorder=0)
     axis.text(0.13, 0.45, "inside", va="bottom", color="#4a7a4a")
     axis.text(gains[0] * 1.03, UNDEFINED_DISTANCE + 0.3, "no edges: blur is undefined", color="#555555")
-    for name in SCALES:
+    for name in METRIC_SCALES:
         axis.plot(gains, [_outside(name, found, band) for found in metrics], label=name, linewidth=1.6)
     axis.set_ylabel("spreads of healthy pictures")
     axis.set_title("1. How far each metric lies below or above its healthy interval", loc="left")

@@ -21,7 +21,7 @@ from gridsearch.base.pictures import opened
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.build import build
 from gridsearch.report.figures.along_ratio import figures
-from gridsearch.report.grid import Column, Picture, build_grid
+from gridsearch.report.grid import GridColumn, Picture, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -265,7 +265,7 @@ class Run:
         return fragment(self.results, self.answer)
 
 
-def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
+def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
     """The columns of a trial where one is named; or else all, the best first."""
     if trial is not None:
         return [column for column in columns if column.trial == trial]

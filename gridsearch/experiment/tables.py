@@ -29,7 +29,7 @@ class Thresholds(Table):
         return self.model_dump(exclude_none=True)
 
 
-class Scorer(Table):
+class ScorerTable(Table):
     """A plug-in scorer by its name, how much it counts, and under other keys what it wants to know itself."""
 
     model_config = ConfigDict(extra="allow")
@@ -62,7 +62,7 @@ class Scoring(Table):
 
     references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
     thresholds: Thresholds = Thresholds()
-    scorer: tuple[Scorer, ...] = ()
+    scorer: tuple[ScorerTable, ...] = ()
 
     @model_validator(mode="after")
     def _scorers_are_different(self) -> Self:
@@ -81,7 +81,7 @@ def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
         here: a relative path -> a whole one.
     """
 
-    def whole(scorer: Scorer) -> Scorer:
+    def whole(scorer: ScorerTable) -> ScorerTable:
         paths = {
             key: str(here(value))
             for key, value in scorer.options.items()

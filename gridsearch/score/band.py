@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isnan, sqrt
 from statistics import median
 
-from gridsearch.score.metrics import SCALES, Metrics, Scale
+from gridsearch.score.metrics import METRIC_SCALES, Metrics, Scale
 
 PRIOR_WEIGHT = 4  # the assumed spread within a run counts as much as this many references
 UNDEFINED_DISTANCE = 3.0  # spreads; a metric the picture has no value for is never inside the band
@@ -71,8 +71,10 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     if not references:
         return POPULATION
     ranges = {
-        name: _healthy_range(scale, [getattr(m, name) for m in references], own and getattr(own, name))
-        for name, scale in SCALES.items()
+        name: _healthy_range(
+            scale, [getattr(m, name) for m in references], None if own is None else getattr(own, name)
+        )
+        for name, scale in METRIC_SCALES.items()
     }
     return Band(ranges, references=len(references), own=own)
 
@@ -98,7 +100,10 @@ def _around(scale: Scale, middle: float, spread: float) -> HealthyRange:
 
 
 POPULATION = Band(
-    {name: _around(scale, scale.forward(scale.typical), scale.spread) for name, scale in SCALES.items()},
+    {
+        name: _around(scale, scale.forward(scale.typical), scale.spread)
+        for name, scale in METRIC_SCALES.items()
+    },
     references=0,
     own=None,
 )
@@ -110,7 +115,7 @@ def excess(name: str, value: float, healthy: HealthyRange | None) -> float:
         return 0.0
     if isnan(value):
         return UNDEFINED_DISTANCE
-    forward = SCALES[name].forward
+    forward = METRIC_SCALES[name].forward
     below = forward(healthy.low) - forward(value)
     above = forward(value) - forward(healthy.high)
     return max(below, above, 0.0) / healthy.spread
@@ -118,5 +123,5 @@ def excess(name: str, value: float, healthy: HealthyRange | None) -> float:
 
 def deviation(name: str, value: float, healthy: HealthyRange) -> float:
     """Return the signed distance from the typical value, in spreads."""
-    forward = SCALES[name].forward
+    forward = METRIC_SCALES[name].forward
     return (forward(value) - forward(healthy.typical)) / healthy.spread

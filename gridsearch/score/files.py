@@ -16,7 +16,7 @@ from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid.cut import Cell, cut, is_grid
 
-UNREADABLE = "error"  # in the place of a verdict: the file could not be scored
+UNSCORED = "error"  # in the place of a verdict: the file could not be scored
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
@@ -88,7 +88,7 @@ def score_files(
         except BadInput as error:
             if len(files) == 1:
                 raise
-            found, doubts = [{"verdict": UNREADABLE, "reason": _one_line(error)}], []
+            found, doubts = [{"verdict": UNSCORED, "reason": _one_line(error)}], []
         rows += [{"image": str(file)} | row for row in found]
         notes += doubts
         advance()

@@ -149,7 +149,7 @@ class Metrics:
 
 
 METRICS: dict[str, Metric] = {field.name: field.metadata["metric"] for field in fields(Metrics)}
-SCALES = {name: metric.scale for name, metric in METRICS.items() if metric.scale}
+METRIC_SCALES = {name: metric.scale for name, metric in METRICS.items() if metric.scale}
 METRIC_COLUMNS = tuple(name for name, metric in METRICS.items() if metric.column)
 # Titles and explanations of the figures along the ratio, those of metrics that rise along it first.
 CHARTED = {

@@ -13,8 +13,8 @@ import numpy as np
 
 from gridsearch.score.band import Band, deviation, excess
 from gridsearch.score.measure import measure
-from gridsearch.score.metrics import METRICS, SCALES, UNDEFINED, Metrics
-from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_THRESHOLDS, Thresholds, Verdict, verdict_of
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, UNDEFINED, Metrics
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_LIMITS, GateLimits, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
@@ -49,7 +49,7 @@ def score(
     finite: bool = True,
     stopped: Verdict | None = None,
     beyond: float = 0.0,
-    thresholds: Thresholds = USUAL_THRESHOLDS,
+    thresholds: GateLimits = USUAL_LIMITS,
 ) -> Score:
     """Score one picture against a band.
 
@@ -77,7 +77,7 @@ def score(
 
 def distance_from(band: Band, metrics: Metrics) -> float:
     """Return the Euclidean distance from the band, in spreads; 0 inside."""
-    return sqrt(sum(excess(name, getattr(metrics, name), band.ranges[name]) ** 2 for name in SCALES))
+    return sqrt(sum(excess(name, getattr(metrics, name), band.ranges[name]) ** 2 for name in METRIC_SCALES))
 
 
 def dial(metrics: Metrics, band: Band) -> float:

@@ -27,7 +27,7 @@ NOISE_CORRELATION = 0.8  # of neighbouring pixels
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class GateLimits:
     """The limits of the gates where a picture's band does not set others; units as above."""
 
     blank_contrast: float = BLANK_CONTRAST
@@ -38,7 +38,7 @@ class Thresholds:
     noise_correlation: float = NOISE_CORRELATION
 
 
-USUAL_THRESHOLDS = Thresholds()
+USUAL_LIMITS = GateLimits()
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ SNOW = "noise"
 NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRESHOLDS) -> Verdict:
+def verdict_of(metrics: Metrics, band: Band, thresholds: GateLimits = USUAL_LIMITS) -> Verdict:
     """Return the verdict on one picture against one band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
@@ -62,18 +62,18 @@ def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRE
     return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
+def usable_reference(metrics: Metrics, thresholds: GateLimits = USUAL_LIMITS) -> bool:
     """Return whether a parent's own render may define what is healthy: whether it passes all gates."""
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
-def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _black(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     if metrics.brightness < BLACK_BRIGHTNESS and metrics.contrast < limits.blank_contrast:
         return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
     return None
 
 
-def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _blank(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
         spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
         return Verdict("blank", spread + _expected(band, "contrast"))
@@ -82,7 +82,7 @@ def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     return None
 
 
-def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _snow(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     """Return noise where neighbouring pixels are hardly related. Comes before burnt: strong noise clips."""
     room = _room(metrics)
     unrelated = metrics.autocorrelation < min(
@@ -96,7 +96,7 @@ def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     return None
 
 
-def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _burnt(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     """Return burnt where a picture is clipped, and contrasty or garish as well.
 
     The further clipping is beyond the references', the less it takes. Without references strong colours alone
@@ -115,7 +115,7 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     return None
 
 
-def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _grainy(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     """Return noise for strong grain in flat areas; half as strong where a picture is also loose or clipped.
 
     Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
@@ -134,7 +134,7 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     return None
 
 
-def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _ghost(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     """Return ghost where a picture is very pale, pale and blurred or empty, or blurred beyond recognition."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
     if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):

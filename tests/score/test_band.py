@@ -7,16 +7,16 @@ import pytest
 
 from gridsearch.score.band import POPULATION, band_of, deviation, excess
 from gridsearch.score.measure import measure
-from gridsearch.score.metrics import SCALES
+from gridsearch.score.metrics import METRIC_SCALES
 from tests.helpers.pictures import scene
 
 REFERENCES = [measure(scene(128, seed)) for seed in range(8)]
 
 
-@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("name", METRIC_SCALES)
 @pytest.mark.parametrize("band", [POPULATION, band_of(REFERENCES)], ids=["population", "references"])
 def test_a_band_is_left_on_both_sides(band, name):
-    interval, scale = band[name], SCALES[name]
+    interval, scale = band[name], METRIC_SCALES[name]
     assert interval.low <= interval.typical < interval.high
     assert excess(name, interval.typical, interval) == 0
     assert deviation(name, interval.typical, interval) == pytest.approx(0)

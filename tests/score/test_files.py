@@ -11,7 +11,7 @@ from PIL import Image
 from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
 from gridsearch.score.band import band_of
-from gridsearch.score.files import UNREADABLE, files_of, read_reference, score_files
+from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import drawn_grid, gained, scene
@@ -67,7 +67,7 @@ def test_a_bad_file_among_others_is_a_row_and_the_others_are_scored(tmp_path, gr
     uncut = save(tmp_path / "xyz_grid-0001.png", scene(128, 20))
     files = [good, tmp_path / "bad.png", tmp_path / "gone.png", uncut]
     table = scored(files).table
-    assert list(table["verdict"]) == ["ok", UNREADABLE, UNREADABLE, UNREADABLE]
+    assert list(table["verdict"]) == ["ok", UNSCORED, UNSCORED, UNSCORED]
     assert all(reason and "\n" not in reason for reason in table["reason"][1:])
     assert list(table["image"]) == [str(file) for file in files]
     for bad in files[1:]:

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.files import UNREADABLE, score_files
+from gridsearch.score.files import UNSCORED, score_files
 from gridsearch.score.image import read_image
 from gridsearch.score.score import DEFECT_CAP
 from gridsearch.score.verdict import VERDICTS
@@ -141,8 +141,8 @@ def test_all_of_them_at_once_are_a_table_with_a_line_for_each(files, tmp_path):
     assert (tmp_path / "errors").read_text("utf-8") == f"error: {said}\n"
     table = pd.read_csv(tmp_path / "x.csv")
     verdicts = {Path(row.image).name: row.verdict for row in table.itertuples()}
-    assert {name for name, verdict in verdicts.items() if verdict == UNREADABLE} == set(BROKEN)
-    assert table["reason"][table["verdict"] == UNREADABLE].str.len().min() > 10
+    assert {name for name, verdict in verdicts.items() if verdict == UNSCORED} == set(BROKEN)
+    assert table["reason"][table["verdict"] == UNSCORED].str.len().min() > 10
     assert not table["reason"].str.contains("\n", na=False).any()
 
 

@@ -87,7 +87,7 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
     from gridsearch.base.files import write_atomic
     from gridsearch.report.csv import to_csv
     from gridsearch.results.store import require_study
-    from gridsearch.score.files import UNREADABLE, files_of, read_reference, score_files
+    from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 
     _require_no_run(paths)
     files = files_of(paths)
@@ -97,7 +97,7 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
         scored = score_files(files, read_reference(reference), progress.counting)
     if csv:
         write_atomic(csv, to_csv(scored.table))
-    bad = int((scored.table["verdict"] == UNREADABLE).sum())
+    bad = int((scored.table["verdict"] == UNSCORED).sum())
     if as_json:
         terminal.show_json(scores_dict(scored, bad))
         raise typer.Exit(BadInput.exit_code if bad else 0)

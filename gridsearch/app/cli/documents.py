@@ -8,7 +8,7 @@ from pydantic import Field, GetPydanticSchema, create_model, with_config
 from typing_extensions import TypedDict
 
 from gridsearch.base.errors import GridsearchError
-from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256, best_dict, plain
+from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256Digits, best_dict, plain
 from gridsearch.results.columns import IMAGE_ROW, Count
 from gridsearch.score.files import COLUMNS
 from gridsearch.score.verdict import VerdictName
@@ -178,7 +178,7 @@ def plan_dict(plan: Any, folder: Path) -> PlanDocument:
         },
         "memory": {"needed": plan.memory.host, "free": plan.memory.host_free},
         "device_memory": {"needed": plan.memory.device, "free": plan.memory.device_free},
-        "settings": [dict(row) for row in plan.settings],
+        "settings": list(plan.settings),
         "warnings": list(plan.warnings),
     }
 
@@ -189,7 +189,7 @@ def _values(values: Any) -> SearchedList | SearchedRange:
     return {"low": values.low, "high": values.high, "step": values.step}
 
 
-class Prediction(TypedDict):
+class InspectedPrediction(TypedDict):
     type: str
     source: str
     zero_terminal_snr: bool
@@ -207,9 +207,9 @@ class InspectedCheckpoint(TypedDict):
     architecture: str | None
     bytes: Count
     tensors: Count
-    sha256: Sha256 | None
+    sha256: Sha256Digits | None
     short_hash: str | None
-    prediction: Prediction | None
+    prediction: InspectedPrediction | None
     can_be_merged: bool
     rows: list[LabelledValue]
     """All that is shown without --json, printable and cut."""
@@ -309,7 +309,7 @@ class WrittenDocument(TypedDict):
 
     file: str
     bytes: Count
-    sha256: Sha256 | None
+    sha256: Sha256Digits | None
     """null for a recipe of sd-mecha."""
     log: str | None
     """The file that says how to make it again."""

@@ -30,7 +30,6 @@ from gridsearch.results.analysis.trials import MANY_CURVES, counted, main_parame
 from gridsearch.results.results import Results
 from gridsearch.score.metrics import CHARTED, METRICS
 
-MOST_SLICES = MANY_CURVES  # the best ones are drawn
 BY_PROMPT = ("survived", "defect", *CHARTED)  # figures with a line per prompt
 HOLLOW, HATCHED = "circle-open", "/"  # how stopped trials are drawn: their figures are estimates
 
@@ -82,7 +81,7 @@ def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
     by_settings = {
         tuple(settings.items()): trials for settings, trials in split_slices(results, counted(results))
     }
-    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MOST_SLICES]]
+    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MANY_CURVES]]
     if max(trials["at"].nunique() for _, trials in curves) < 2:
         return []
     drawn = [

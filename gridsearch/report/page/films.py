@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, Grid, Picture, evenly
+from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, evenly
 from gridsearch.report.page.links import address
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import within
@@ -24,7 +24,7 @@ ON_SCREEN = 76  # px, the height of a frame where there is room
 class Film:
     """One film that was kept: whose it is, and where."""
 
-    column: Column
+    column: GridColumn
     picture: Picture
     path: Path
     image: Path | None  # what it led to; None where its name leads elsewhere
@@ -71,7 +71,7 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
     }
 
 
-def _kept(grid: Grid, case: Case, folder: Path) -> list[Film]:
+def _kept(grid: Grid, case: GridRow, folder: Path) -> list[Film]:
     """A case's films, references first and then along the ratio."""
     columns = [column for group in grid.groups for column in group.columns]
     found = [(column, column.pictures[case.key]) for column in columns if case.key in column.pictures]
@@ -82,7 +82,7 @@ def _kept(grid: Grid, case: Case, folder: Path) -> list[Film]:
     ]
 
 
-def _seed_by_seed(cases: Iterable[Case]) -> list[Case]:
+def _seed_by_seed(cases: Iterable[GridRow]) -> list[GridRow]:
     """The first case of every prompt, then every second one, and so on."""
     seen: dict[str, int] = {}
     turns = {}
@@ -122,7 +122,7 @@ def _fill(cases: Sequence[Sequence[Film]], height: int, folder: Path) -> Shown:
     return shown
 
 
-def _case(grid: Grid, case: Case, films: list[Film], shown: Shown, home: Path) -> dict:
+def _case(grid: Grid, case: GridRow, films: list[Film], shown: Shown, home: Path) -> dict:
     groups = []
     for group in grid.groups:
         mine = [kept for kept in films if any(kept.column is column for column in group.columns)]
@@ -142,7 +142,7 @@ def _link(kept: Film, home: Path) -> dict:
     }
 
 
-def _strip(kept: Film, case: Case, shown: Shown, home: Path) -> dict:
+def _strip(kept: Film, case: GridRow, shown: Shown, home: Path) -> dict:
     """One line: the film, the room that it leaves where it was stopped, and the picture it led to."""
     picture, stop = kept.picture, kept.picture.stop
     colour = verdict_colour(picture.verdict)

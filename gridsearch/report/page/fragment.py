@@ -4,7 +4,7 @@ import jinja2
 
 from gridsearch.base.words import parameter_text, shorten
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, build_grid, evenly
+from gridsearch.report.grid import GridColumn, GridRow, build_grid, evenly
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -31,7 +31,7 @@ def fragment(results: Results, answer: Answer) -> str:
     )
 
 
-def _along(results: Results, answer: Answer) -> tuple[list[Column], Case | None]:
+def _along(results: Results, answer: Answer) -> tuple[list[GridColumn], GridRow | None]:
     """Columns of the best slice, thinned evenly, and a case that is sound in the best one where any is.
 
     None of either where no best is known, or no picture of it.
@@ -50,7 +50,7 @@ def _along(results: Results, answer: Answer) -> tuple[list[Column], Case | None]
     return shown, next(sound, grid.cases[0])
 
 
-def _cell(results: Results, column: Column, case: Case) -> dict:
+def _cell(results: Results, column: GridColumn, case: GridRow) -> dict:
     picture = column.pictures.get(case.key)
     path = picture and within(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import Case, Column, Grid, Group, evenly
+from gridsearch.report.grid import Grid, GridColumn, GridRow, Group, evenly
 from gridsearch.report.sheet.layout import lay_out, smallest_cell
 
 FEWEST = 8  # columns of a page; where fewer fit beside all rows, the rows are split
@@ -51,12 +51,12 @@ def fits(grid: Grid, image: tuple[int, int]) -> bool:
     return lay_out(grid, image, smallest_cell(image)).fits
 
 
-def _tried(grid: Grid) -> list[tuple[int, Column]]:
+def _tried(grid: Grid) -> list[tuple[int, GridColumn]]:
     """The columns that are no references, each with its group's number."""
     return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if c.trial is not None]
 
 
-def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[Case]) -> Grid:
+def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence[GridRow]) -> Grid:
     """These columns and rows, and the references."""
     kept = {number: tuple(c for _, c in some) for number, some in groupby(columns, key=lambda pair: pair[0])}
     groups = [
@@ -70,7 +70,7 @@ def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[Cas
 # -- pages
 
 
-def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[Case]]:
+def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[GridRow]]:
     """The rows in as few blocks as leave room for a few columns; prompts stay whole where they can."""
     few = _tried(grid)[:FEWEST]
     for count in range(1, len(grid.cases) + 1):
@@ -80,9 +80,9 @@ def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[Case]]:
     return [[case] for case in grid.cases]
 
 
-def _split(cases: Sequence[Case], most: int) -> list[list[Case]]:
+def _split(cases: Sequence[GridRow], most: int) -> list[list[GridRow]]:
     """Blocks of at most so many rows, ended where a prompt ends unless it has more itself."""
-    blocks: list[list[Case]] = [[]]
+    blocks: list[list[GridRow]] = [[]]
     for _, same in groupby(cases, key=lambda case: case.prompt_id):
         prompt = list(same)
         if blocks[-1] and len(blocks[-1]) + len(prompt) > most:
@@ -95,8 +95,8 @@ def _split(cases: Sequence[Case], most: int) -> list[list[Case]]:
 
 
 def _column_blocks(
-    grid: Grid, cases: Sequence[Case], image: tuple[int, int]
-) -> Iterator[list[tuple[int, Column]]]:
+    grid: Grid, cases: Sequence[GridRow], image: tuple[int, int]
+) -> Iterator[list[tuple[int, GridColumn]]]:
     """The columns in as few blocks as fit beside these rows, of about the same size."""
     columns = _tried(grid)
     count = next(
@@ -108,7 +108,7 @@ def _column_blocks(
 
 
 def _widest_fits(
-    grid: Grid, columns: list, count: int, cases: Sequence[Case], image: tuple[int, int]
+    grid: Grid, columns: list, count: int, cases: Sequence[GridRow], image: tuple[int, int]
 ) -> bool:
     """Whether so many blocks fit. One in the middle may stand in two groups, which takes more room."""
     size = ceil(len(columns) / count)
@@ -131,7 +131,7 @@ def _overview(grid: Grid) -> Grid:
     return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
 
 
-def _telling(group: Group, most: int) -> tuple[Column, ...]:
+def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:
     """Mostly those in the window with the best among them, and a few on either side, where it breaks."""
     columns = group.columns
     best = next((i for i, column in enumerate(columns) if column.best), None)

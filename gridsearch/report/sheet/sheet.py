@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from gridsearch.base.pictures import opened
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, build_grid
 from gridsearch.report.sheet.layout import (
     APART,
     GROUP_HEAD,
@@ -176,7 +176,9 @@ def _group_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, heading
     draw.line((x, y + GROUP_HEAD - 6, right, y + GROUP_HEAD - 6), fill=LINE, width=1)
 
 
-def _column_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int, col: Column) -> None:
+def _column_heading(
+    draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int, col: GridColumn
+) -> None:
     width, x = place.cell[0], place.left[group][column]
     y = head(place.scale) + GROUP_HEAD
     reference = col.trial is None
@@ -192,7 +194,7 @@ def _column_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, column
             draw.rectangle((x, y + 72, x + max(1, round(col.survived * width)) - 1, y + 76), fill=bar)
 
 
-def _row_label(draw: ImageDraw.ImageDraw, place: Layout, row: int, case: Case, first: bool) -> None:
+def _row_label(draw: ImageDraw.ImageDraw, place: Layout, row: int, case: GridRow, first: bool) -> None:
     y, height = place.top[row], place.cell[1]
     if first and row:
         draw.line((MARGIN, y - 9, place.size[0] - MARGIN, y - 9), fill=LINE, width=1)

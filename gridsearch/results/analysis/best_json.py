@@ -22,7 +22,7 @@ from gridsearch.results.results import Results
 DOCUMENT = ConfigDict(
     extra="forbid", json_schema_serialization_defaults_required=True, use_attribute_docstrings=True
 )
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Sha256Digits = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # Fields of an answer that best.json leaves out or shapes otherwise.
 RESHAPED = ("main", "share", "slices", "importances")
 
@@ -32,11 +32,11 @@ class FileRecord(TypedDict):
     """The file of a model, an adapter or a VAE, and what is known of it."""
 
     path: str
-    sha256: Sha256
+    sha256: Sha256Digits
     bytes: Count
 
 
-class Recipe(TypedDict):
+class BestRecipe(TypedDict):
     """The experiment's tables, with the best parameters in the place of their ranges."""
 
     merge: list[dict[str, Any]]
@@ -55,11 +55,12 @@ class SettingSource(TypedDict):
 def _best_model() -> Any:
     """Return the type of best.json. The best slice's fields are missing where no trial can be the best."""
     curve = _fields(Slice, Doubt, without=("doubt",))
+    curve_model: Any = create_model("Curve", __config__=DOCUMENT, **curve)
     others: dict[str, Any] = {
         "name": (str, ...),
         "importances": (dict[str, float], ...),
-        "slices": (list[create_model("Curve", __config__=DOCUMENT, **curve)], ...),
-        "recipe": (Recipe | None, ...),
+        "slices": (list[curve_model], ...),
+        "recipe": (BestRecipe | None, ...),
         "settings": (list[SettingSource], ...),
         "models": (dict[str, FileRecord], ...),
         "extras": (dict[str, FileRecord], ...),
@@ -108,7 +109,7 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
             **{key: value for key, value in found.items() if key not in RESHAPED},
             "importances": dict(answer.importances),
             "slices": slices,
-            "recipe": {key: fixed.get(key) for key in Recipe.__annotations__} if best else None,
+            "recipe": {key: fixed.get(key) for key in BestRecipe.__annotations__} if best else None,
             "settings": [_found(row, answer.parameters) for row in results.provenance],
             "models": results.models,
             "extras": results.extras,

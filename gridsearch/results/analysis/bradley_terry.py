@@ -21,7 +21,7 @@ from scipy.stats import binomtest, norm
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
 STEPS = 100
-TINY = 1e-9  # of a strength, and of a step: no difference
+NEGLIGIBLE = 1e-9  # of a strength, and of a step: no difference
 ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
 ANSWERS = ("first", "second", "equal")
 
@@ -126,9 +126,9 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
         return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
     if len(leaders) < 2:
         return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
-    if leaders[0].strength - own.strength > TINY:
+    if leaders[0].strength - own.strength > NEGLIGIBLE:
         return leaders[0].trial, ""
-    if any(abs(found.strength - own.strength) <= TINY for found in leaders if found is not own):
+    if any(abs(found.strength - own.strength) <= NEGLIGIBLE for found in leaders if found is not own):
         return None, "You like another one as much as the metrics' choice, so that stays."
     return best, ""
 
@@ -196,11 +196,11 @@ def fit(
         gradient, information = _slope(options, answers, at, precision)
         move = np.linalg.pinv(information, hermitian=True) @ gradient
         step = float(np.abs(move).max())
-        if step < TINY:
+        if step < NEGLIGIBLE:
             break
         while _height(options, answers, at + move, precision) < _height(options, answers, at, precision):
             move /= 2  # too far: the top is nearer
-            if np.abs(move).max() < TINY:
+            if np.abs(move).max() < NEGLIGIBLE:
                 break
         at = at + move
     _, information = _slope(options, answers, at, precision)

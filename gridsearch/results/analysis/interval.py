@@ -9,8 +9,8 @@ from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.answer import Doubt, Interval, RatioChance, Width
 from gridsearch.results.analysis.trials import CURVE
 
-FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
-NOTHING = Doubt(None, None, "no ratio was searched")
+FEW = 8  # the bootstrap over fewer covers less than it says
+NO_RATIO = Doubt(None, None, "no ratio was searched")
 
 
 def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
@@ -28,9 +28,7 @@ def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doub
     if prompts == 1:
         return Doubt(centre, None, "one prompt only: this is a guess")
     low, high = optimum.interval(ratios, centre, draws, level)
-    note = (
-        f"only {prompts} prompts: the true doubt is wider than this interval" if prompts < FEW_PROMPTS else ""
-    )
+    note = f"only {prompts} prompts: the true doubt is wider than this interval" if prompts < FEW else ""
     found = Interval(round(low, 6), round(high, 6), level, prompts, resamples)
     return Doubt(centre, found, note, _chances(ratios, draws))
 

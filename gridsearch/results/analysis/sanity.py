@@ -13,7 +13,7 @@ from gridsearch.results.analysis.trials import counted, drawn_with, is_partial, 
 from gridsearch.results.results import Results
 
 SHIFTED = 0.05  # of the verdicts: a repeat that certainly changes more is no repeat
-MOST = 4  # named in one line
+LISTED = 4  # named in one line
 
 
 def checks(results: Results, answer: Answer) -> tuple[SanityCheck, ...]:
@@ -62,7 +62,7 @@ def _parents(results: Results, trials: pd.DataFrame, weights: dict, named) -> Sa
     if not known:
         return SanityCheck(name, "not done", "No fingerprints of the weights were kept.")
     if wrong := identical.not_the_parent(weights, known, results.parents):
-        text = "; ".join(f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST])
+        text = "; ".join(f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:LISTED])
         return SanityCheck(name, "alarm", f"{_capital(text)}.")
     said = dict.fromkeys(f"{named(t)} is {model}" for t, model in known.items())
     return SanityCheck(name, "passed", f"{_capital(_some(said))}, bit for bit.")
@@ -177,8 +177,8 @@ def _pairs(pairs: list, named) -> str:
 
 def _some(texts: Iterable[str]) -> str:
     texts = list(texts)
-    left = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
-    return ("; " if any("," in text for text in texts) else ", ").join(texts[:MOST]) + left
+    left = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
+    return ("; " if any("," in text for text in texts) else ", ").join(texts[:LISTED]) + left
 
 
 def _capital(text: str) -> str:

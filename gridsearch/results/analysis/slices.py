@@ -38,7 +38,7 @@ def along_curve(
     main = main_parameter(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
     can_win = trials[~is_partial(trials)]
-    doubt = interval.doubt(own, **bootstrap) if main else interval.NOTHING
+    doubt = interval.doubt(own, **bootstrap) if main else interval.NO_RATIO
     if chosen is None:
         best = recommended(can_win, own, doubt.smoothed if doubt.interval else None, share)
     else:

@@ -175,12 +175,11 @@ def require_valid(
     for check in checks:
         _require_trial(check, f"check {check.number}", {})
         if check.state == TrialState.COMPLETE:
-            said = check.user_attrs
-            of, parameters = said.get("of"), said.get("parameters")
-            if not isinstance(said.get("role"), str) or type(of) is not int:
+            said, parameters = check.user_attrs, check.user_attrs.get("parameters")
+            if not isinstance(said.get("role"), str) or type(said.get("of")) is not int:
                 raise _damaged(f"check {check.number}", "it does not say of what it is")
             _require(_PARAMETERS, parameters, f"the parameters of check {check.number}")
-            _require_kinds(parameters, kinds, f"check {check.number}")
+            _require_kinds(parameters or {}, kinds, f"check {check.number}")
     for key, judgement in judgements.items():
         _require(_JUDGEMENT, judgement, key[:60])
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from gridsearch.score.image import working_copy
 from gridsearch.score.measure import TEXTURED, luma_of
-from gridsearch.score.scorers.plugins import Case
+from gridsearch.score.scorers.plugins import ScorerCase
 
 LEAST_SIDE = 11  # pixels; the width of the window that blurs again
 
 
-def blur_effect(rgb: np.ndarray, case: Case) -> float:
+def blur_effect(rgb: np.ndarray, case: ScorerCase) -> float:
     """Crété's blur effect of a picture, 0 (sharp) to 1 (blurred); nan where there is nothing to blur.
 
     Args:

@@ -19,7 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.scorers.plugins import Case
+from gridsearch.score.scorers.plugins import ScorerCase
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # whole, or in parts
 TOKENIZER = ("tokenizer.json", "vocab.json")  # either way of keeping it
@@ -28,7 +28,7 @@ DEVICES = ("auto", "cpu", "cuda")
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def clip_agreement(rgb: np.ndarray, case: Case, *, folder: str, device: str = "auto") -> float:
+def clip_agreement(rgb: np.ndarray, case: ScorerCase, *, folder: str, device: str = "auto") -> float:
     """Cosine of the angle between the embeddings of an image and of its prompt, -1 to 1.
 
     The prompt is taken as it is written, weights in brackets included, and cut at what the model reads, 77

@@ -17,7 +17,7 @@ _WORSE = {"lower": 1, "higher": -1}  # the sign with which a larger value is a w
 
 
 @dataclass(frozen=True)
-class Edge:
+class ScorerEdge:
     """Where a scorer's values stop being healthy.
 
     Attributes:
@@ -31,7 +31,7 @@ class Edge:
     direction: Direction
 
 
-def edge_of(references: Sequence[float], own: float, direction: Direction) -> Edge | None:
+def edge_of(references: Sequence[float], own: float, direction: Direction) -> ScorerEdge | None:
     """The edge that the references' values span, one spread to the worse side of their middle.
 
     As of a band (see `band.band_of`): the middle is the references' median, half-way to the value of the
@@ -54,11 +54,11 @@ def edge_of(references: Sequence[float], own: float, direction: Direction) -> Ed
     if spread == 0:
         return None
     if isnan(own):
-        return Edge(sign * (middle + spread), spread, direction)
-    return Edge(sign * max((middle + sign * own) / 2 + spread, sign * own), spread, direction)
+        return ScorerEdge(sign * (middle + spread), spread, direction)
+    return ScorerEdge(sign * max((middle + sign * own) / 2 + spread, sign * own), spread, direction)
 
 
-def beyond(value: float, edge: Edge | None) -> float:
+def beyond(value: float, edge: ScorerEdge | None) -> float:
     """How far a value lies beyond an edge, in spreads, 0 to MOST_BEYOND; 0 where either is undefined.
 
     A scorer without a value says nothing about the picture, so it neither adds to its defect nor takes

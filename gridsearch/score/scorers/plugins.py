@@ -30,7 +30,7 @@ class PluginFailed(Exception):
     """What a plug-in said when it raised, on one line."""
 
 
-class Case(Protocol):
+class ScorerCase(Protocol):
     """What an image was drawn from."""
 
     prompt_id: str
@@ -54,11 +54,11 @@ class Scorer:
     name: str
     weight: float
     direction: Direction | None
-    function: Callable[[np.ndarray, Case], float]
+    function: Callable[[np.ndarray, ScorerCase], float]
 
 
 def values_of(
-    scorers: Sequence[Scorer], rgb: np.ndarray, case: Case
+    scorers: Sequence[Scorer], rgb: np.ndarray, case: ScorerCase
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Each scorer's value of an image, and why it has none.
 
@@ -81,7 +81,7 @@ def no_values(scorers: Sequence[Scorer]) -> dict[str, float]:
     return dict.fromkeys((scorer.name for scorer in scorers), nan)
 
 
-def _number(scorer: Scorer, rgb: np.ndarray, case: Case) -> float:
+def _number(scorer: Scorer, rgb: np.ndarray, case: ScorerCase) -> float:
     given = scorer.function(rgb, case)
     if not hasattr(given, "__float__"):  # a text, say, is not read as a number
         raise PluginFailed(f"it gave {given!r:.60}, which is no number")

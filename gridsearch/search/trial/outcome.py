@@ -77,25 +77,25 @@ class Outcome:
         }
 
 
-class Stop(Protocol):
+class EarlyStop(Protocol):
     """Why and where drawing was stopped."""
 
     verdict: str
     reason: str
 
 
-class Drawn(Protocol):
+class DrawnImage(Protocol):
     """An image as it was drawn."""
 
     finite: bool
     seconds: float
     trace: Sized  # one entry a call of the UNet
     calls: int
-    stop: Stop | None
+    stop: EarlyStop | None
 
 
 def case_row(
-    case: Case, prediction_type: str, drawn: Drawn, digest: str, file: str, film: str | None
+    case: Case, prediction_type: str, drawn: DrawnImage, digest: str, file: str, film: str | None
 ) -> dict:
     """What an image is: its case, how it came about, and where it is kept, relative to the results folder."""
     return {

@@ -12,9 +12,9 @@ from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import number, score_row
-from gridsearch.score.scorers.distance import Edge, edge_of
+from gridsearch.score.scorers.distance import ScorerEdge, edge_of
 from gridsearch.score.scorers.plugins import Scorer
-from gridsearch.score.verdict import Thresholds, usable_reference
+from gridsearch.score.verdict import GateLimits, usable_reference
 from gridsearch.search.trial.standard import Standard, judge, with_values
 
 
@@ -51,7 +51,7 @@ def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Stan
     return replace(by, bands=_bands_of(usable, case_ids), edges=edges)
 
 
-def _usable(row: Mapping, thresholds: Thresholds) -> bool:
+def _usable(row: Mapping, thresholds: GateLimits) -> bool:
     return row["finite"] and usable_reference(metrics_of(row), thresholds)
 
 
@@ -64,7 +64,9 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
     return {case: band_of(population, own.get(case)) for case in case_ids}
 
 
-def _edges_of(usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer) -> dict[str, Edge | None]:
+def _edges_of(
+    usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
+) -> dict[str, ScorerEdge | None]:
     """Where a scorer's values stop being healthy for each case."""
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {_id(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}

@@ -11,10 +11,10 @@ from gridsearch.render.cases import Case, case_id
 from gridsearch.results.columns import RESERVED
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
-from gridsearch.score.scorers.distance import Edge, beyond
+from gridsearch.score.scorers.distance import ScorerEdge, beyond
 from gridsearch.score.scorers.installed import open_scorers
 from gridsearch.score.scorers.plugins import Scorer, no_values, values_of
-from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds
+from gridsearch.score.verdict import USUAL_LIMITS, GateLimits
 from gridsearch.search.trial.outcome import stop_verdict
 
 
@@ -30,10 +30,10 @@ class Standard:
             the references do not say.
     """
 
-    thresholds: Thresholds = USUAL_THRESHOLDS
+    thresholds: GateLimits = USUAL_LIMITS
     scorers: Sequence[Scorer] = ()
     bands: Mapping[str, Band] = field(default_factory=dict)
-    edges: Mapping[str, Mapping[str, Edge | None]] = field(default_factory=dict)
+    edges: Mapping[str, Mapping[str, ScorerEdge | None]] = field(default_factory=dict)
 
 
 def opened(scoring: Scoring) -> Standard:
@@ -42,7 +42,7 @@ def opened(scoring: Scoring) -> Standard:
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
     """
-    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer, RESERVED))
+    return Standard(GateLimits(**scoring.thresholds.given()), open_scorers(scoring.scorer, RESERVED))
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:

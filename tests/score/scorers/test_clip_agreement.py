@@ -11,7 +11,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.tables import Scorer as Wanted
+from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.render.cases import Case
 from gridsearch.score.scorers.clip_agreement import clip_agreement, load, preprocessed
 from gridsearch.score.scorers.installed import open_scorers

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.tables import Scorer as Wanted
+from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.results.columns import IMAGES_CSV, REFERENCES, RESERVED, STORED, TRIALS_CSV, names
 from gridsearch.score.metrics import METRICS
 from gridsearch.score.scorers import plugins

@@ -13,7 +13,7 @@ from gridsearch.experiment.tables import Thresholds
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
-from gridsearch.score.verdict import Thresholds as Gates
+from gridsearch.score.verdict import GateLimits as Gates
 from gridsearch.search.loop import Budget
 from gridsearch.search.plan import make_plan
 from gridsearch.search.resume.rescore import rescore
