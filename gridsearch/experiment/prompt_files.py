@@ -12,8 +12,7 @@ import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -210,50 +209,38 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
 
 
 def _matching(pattern: Path, base: Path) -> list[Path]:
-    """The files that a pattern names from `base` on, without what is hidden; `**` is any number of folders.
+    """Return the files that a pattern names, hidden ones left out; `**` stands for any number of folders.
 
-    Not as `glob` does it, which looks through the whole disk if it is told to, and follows links in circles.
+    `glob` would search the whole disk if the pattern says so, and follow links in circles.
 
     Raises:
         BadInput: it would take too long.
     """
     looked_at = count(1)
 
-    def inside(folder: Path) -> Iterator[Path]:
-        with suppress(PermissionError, NotADirectoryError, FileNotFoundError), os.scandir(folder) as entries:
-            for entry in entries:
+    def inside(folder: Path, deep: bool = False) -> Iterator[Path]:
+        for place, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in (*folders, *files):
                 if next(looked_at) > MOST_ENTRIES:
                     fix = "Name a folder nearer to the pictures."
                     raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
-                if not entry.name.startswith("."):
-                    yield folder / entry.name
-
-    def walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-        first, rest = parts[0], parts[1:]
-        if first == "**":
-            below = [folder, *_folders(inside, folder)] if rest else []
-            for each in below:
-                yield from walk(each, rest)
-        elif not glob.has_magic(first):
-            yield from walk(folder / first, rest) if rest else [folder / first]
-        else:
-            found = [path for path in inside(folder) if fnmatch.fnmatch(path.name, first)]
-            for path in found:
-                yield from walk(path, rest) if rest else [path]
+                if not name.startswith("."):
+                    yield Path(place, name)
+            if not deep:
+                return
 
     start, parts = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
-    # "**/**" is "**"
-    parts = tuple(part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ("**",))
-    return sorted({path for path in walk(start, parts) if path.is_file()}) if parts else []
-
-
-def _folders(inside: Callable[[Path], Iterator[Path]], folder: Path) -> Iterator[Path]:
-    """All folders below one; links to folders are not gone into."""
-    stack = [folder]
-    while stack:
-        found = [path for path in inside(stack.pop()) if path.is_dir() and not path.is_symlink()]
-        yield from found
-        stack += found
+    places = {start}
+    for part in parts:
+        if part == "**":
+            below = [path for place in places for path in inside(place, deep=True)]
+            places |= {path for path in below if path.is_dir() and not path.is_symlink()}
+        elif glob.has_magic(part):
+            places = {p for place in places for p in inside(place) if fnmatch.fnmatch(p.name, part)}
+        else:
+            places = {place / part for place in places}
+    return sorted(path for path in places if path.is_file())
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:

@@ -11,7 +11,7 @@ import pandas as pd
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import is_projection, main_parameter, split_slices
+from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
 from gridsearch.results.results import Results
 
 CaseKey = tuple[str, int]
@@ -140,7 +140,7 @@ def build_grid(
         )
     if ratios is not None:
         slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
-    name = parameter_text(main_parameter(results) or "trial")
+    name = parameter_text(curve_parameter_of(results) or "trial")
     groups = [
         Group(slice_text(settings) or name, _columns(rows, results, found.get(tuple(settings.items()))))
         for settings, rows in slices
@@ -210,7 +210,7 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
 def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
     pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
-    searched = main_parameter(results) is not None
+    searched = curve_parameter_of(results) is not None
     return tuple(
         GridColumn(
             heading=value_text(row["at"]) if searched else str(row["trial"]),

@@ -23,7 +23,7 @@ from gridsearch.results.columns import (
     number_names,
 )
 from gridsearch.results.results import Results, scorer_names
-from gridsearch.results.store.artifacts import gather, rows_of
+from gridsearch.results.store.artifacts import gather, rows_with_pictures
 from gridsearch.results.store.judgements import judgements_of
 
 
@@ -35,7 +35,7 @@ def load_results(folder: Path) -> Results:
         RunFailed: the database, or where the images lie, does not answer.
     """
     stored = store.read_study(folder)
-    gather(folder, rows_of(stored))
+    gather(folder, rows_with_pictures(stored))
     return results_of(stored, folder)
 
 

@@ -92,7 +92,7 @@ print(json.dumps({
 METRIC = """
 import numpy as np
 
-from gridsearch.app.cli.schema import json_schema
+from gridsearch.app.cli.document_types import json_schema
 from gridsearch.report.figures.along_ratio import figures
 from gridsearch.report.page.tables import trial_table
 from gridsearch.results.analysis.analyse import analyse

@@ -1,118 +1,25 @@
-"""A run as lines of JSON, one per event: `run --json`."""
+"""A listener that prints each event of a run as a line of JSON: `run --json`."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING, Any
 
 from gridsearch import __version__
-from gridsearch.app.cli.documents import ErrorFields, Seconds, error_dict
-from gridsearch.app.cli.silent import Silent
-from gridsearch.app.cli.terminal import show_json
+from gridsearch.app.cli.documents import error_dict
+from gridsearch.app.terminal import SilentListener, show_json
 from gridsearch.base.errors import GridsearchError
-from gridsearch.results.analysis.answer import Parameters
-from gridsearch.results.analysis.best_json import BestDocument
-from gridsearch.results.columns import Count, Distance, ZeroToOne
-from gridsearch.score.verdict import VerdictName
+
+if TYPE_CHECKING:
+    from gridsearch.app.cli.document_types import ErrorFields, Event, TrialResult
 
 
-class NoteEvent(TypedDict):
-    event: Literal["note"]
-    text: str
-
-
-class StartEvent(TypedDict):
-    event: Literal["run_started"]
-    name: str
-    folder: str
-    version: str
-    trials_left: Count
-    trials_done: Count
-    about: bool
-    """Whether trials_left is a guess: the search ends by itself."""
-    images_per_trial: Count
-    references_left: Count
-
-
-class ReferenceEvent(TypedDict):
-    event: Literal["reference"]
-    prompt_id: str
-    seed: Count
-    seconds: Seconds
-
-
-class TrialResult(TypedDict):
-    survived: ZeroToOne
-    defect: Distance
-    images: Count
-    cases: Count
-    verdicts: dict[VerdictName, Count]
-    """How many images have each verdict."""
-    stopped_early: Count
-    seconds: dict[str, Seconds]
-    """merge, render and score."""
-
-
-class TrialEvent(TypedDict):
-    event: Literal["trial"]
-    trial: Count
-    parameters: Parameters
-    stopped: str | None
-    """Why it was not drawn to its end."""
-    found: TrialResult | None
-    """null where it failed."""
-    error: ErrorFields | None
-    """Why it failed."""
-
-
-class CheckEvent(TypedDict):
-    event: Literal["check"]
-    role: Literal["held_out", "repeat"]
-    trial: Count
-    parameters: Parameters
-    found: TrialResult | None
-    """null where it failed."""
-    error: ErrorFields | None
-    """Why it failed."""
-
-
-class AnswerEvent(TypedDict):
-    event: Literal["answer"]
-    folder: str
-    best: BestDocument | None
-
-
-class InterruptedEvent(TypedDict):
-    event: Literal["interrupted"]
-
-
-class ErrorEvent(TypedDict):
-    event: Literal["error"]
-    error: ErrorFields
-
-
-Event = Annotated[
-    NoteEvent
-    | StartEvent
-    | ReferenceEvent
-    | TrialEvent
-    | CheckEvent
-    | AnswerEvent
-    | InterruptedEvent
-    | ErrorEvent,
-    Field(discriminator="event"),
-]
-
-
-def show_event(event: Event) -> None:
+def show_event(event: "Event") -> None:
     show_json(event, indent=None)
 
 
-class Events(Silent):
-    """See search.run.Listener."""
+class Events(SilentListener):
+    """Prints every event; see search.listener.Listener."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._name, self._folder = name, folder
@@ -172,7 +79,7 @@ class Events(Silent):
         )
 
 
-def _found(outcome: Any) -> tuple[TrialResult | None, ErrorFields | None]:
+def _found(outcome: Any) -> "tuple[TrialResult | None, ErrorFields | None]":
     """Return what a trial found, or why it failed."""
     if isinstance(outcome, GridsearchError):
         return None, error_dict(outcome)

@@ -26,7 +26,7 @@ from gridsearch.report.figures.style import (
 from gridsearch.report.figures.tradeoff import tradeoff
 from gridsearch.report.figures.uncertainty import DOUBT, doubt_figures
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import MANY_CURVES, counted, main_parameter, split_slices
+from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
 from gridsearch.results.results import Results
 from gridsearch.score.metrics import CHARTED, METRICS
 
@@ -45,7 +45,7 @@ def sections(results: Results, answer: Answer) -> list[dict]:
     `along` says of a section, and of a figure, that it runs along the main parameter. A figure may be
     `small`, and may have its `height` in px.
     """
-    main = main_parameter(results)
+    main = curve_parameter_of(results)
     if main is None or answer.best is None:
         return []
     axis = parameter_text(main)
@@ -78,9 +78,8 @@ def sections(results: Results, answer: Answer) -> list[dict]:
 
 
 def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
-    by_settings = {
-        tuple(settings.items()): trials for settings, trials in split_slices(results, counted(results))
-    }
+    slices = split_slices(results, distinct_trials(results))
+    by_settings = {tuple(settings.items()): trials for settings, trials in slices}
     curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MANY_CURVES]]
     if max(trials["at"].nunique() for _, trials in curves) < 2:
         return []

@@ -8,7 +8,7 @@ from gridsearch.base.words import parameter_text, value_text
 from gridsearch.report.figures.style import BEST_LINE, plain_layout
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.importance import by_chance
-from gridsearch.results.analysis.trials import counted, is_partial, numeric_parameters, without_copies
+from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
 from gridsearch.results.results import Results
 from gridsearch.score.loss import image_losses
 
@@ -19,7 +19,7 @@ COMPACT = 3  # more slices than this are drawn small
 
 def landscape_figures(results: Results, answer: Answer) -> list[dict]:
     """Importances, and a slice for each number beside the main one; of a projection for the main one too."""
-    trials = counted(results)
+    trials = distinct_trials(results)
     found = [_importances(answer, len(without_copies(trials, results.images)))] if answer.importances else []
     rows = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
     trials = trials.join(rows.groupby("trial")["loss"].mean(), on="trial").dropna(subset="loss")

@@ -7,7 +7,7 @@ import pandas as pd
 from gridsearch.base.words import shorten, slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import counted
+from gridsearch.results.analysis.trials import distinct_trials
 from gridsearch.results.results import Results
 
 ABOUT = (
@@ -47,7 +47,7 @@ def tradeoff(curves: list[tuple[Slice, pd.DataFrame]], results: Results, answer:
 
 
 def _cloud(results: Results) -> dict:
-    trials = counted(results).dropna(subset=["blur", "noise"])
+    trials = distinct_trials(results).dropna(subset=["blur", "noise"])
     return {
         "type": "scatter",
         "mode": "markers",

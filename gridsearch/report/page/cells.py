@@ -9,7 +9,7 @@ from gridsearch.report.page.links import address
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 STRIP = 11  # pictures in the strip under the answer
 PRINTED = 8  # trials of a group on paper, where one cannot scroll
@@ -34,7 +34,7 @@ class Pictures:
         if picture is None:
             return None
         colour = verdict_colour(picture.verdict)
-        file, small = within(self.folder, picture.file), self.small[picture.file]
+        file, small = path_in(self.folder, picture.file), self.small[picture.file]
         return {
             "heading": column.heading,
             "best": column.best,
@@ -56,7 +56,7 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     """
     files = [file for column in _columns(grid) for file in (p.file for p in column.pictures.values())]
     to_come = (results.planned - len(results.trials)) * len(grid.cases)
-    paths = {file: within(results.folder, file) for file in files}
+    paths = {file: path_in(results.folder, file) for file in files}
     known = [path for path in paths.values() if path]
     small = thumbnails(known, thumbnail_side(len(files) + max(to_come, 0)), results.folder)
     return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})

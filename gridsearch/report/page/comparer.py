@@ -11,7 +11,7 @@ from gridsearch.report.colours import text_on, verdict_colour
 from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture
 from gridsearch.report.page.cells import first_case
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.window import Edge
+from gridsearch.results.analysis.window import WindowEdge
 
 MOST_JUMPS = 5
 
@@ -143,7 +143,7 @@ def _own_columns(grid: Grid, columns: list[GridColumn], trial: int) -> list[int]
     return [i for group in groups for i in range(group["first"], group["last"] + 1)]
 
 
-def _first_to_fail(edge: Edge, best: float) -> str:
+def _first_to_fail(edge: WindowEdge, best: float) -> str:
     side = "below" if edge.prompt_at < best else "above"
     return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 

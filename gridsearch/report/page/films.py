@@ -12,7 +12,7 @@ from gridsearch.report.colours import spoken, text_on, verdict_colour
 from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, evenly
 from gridsearch.report.page.links import address
 from gridsearch.report.thumbs import Thumb, at_height
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 ROOM = 3_000_000  # bytes for all films of a report
 HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where a page of those cannot hold them all
@@ -76,9 +76,9 @@ def _kept(grid: Grid, case: GridRow, folder: Path) -> list[Film]:
     columns = [column for group in grid.groups for column in group.columns]
     found = [(column, column.pictures[case.key]) for column in columns if case.key in column.pictures]
     return [
-        Film(column, picture, path, within(folder, picture.file))
+        Film(column, picture, path, path_in(folder, picture.file))
         for column, picture in found
-        if picture.film and (path := within(folder, picture.film))
+        if picture.film and (path := path_in(folder, picture.film))
     ]
 
 

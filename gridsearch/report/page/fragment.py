@@ -8,7 +8,7 @@ from gridsearch.report.grid import GridColumn, GridRow, build_grid, evenly
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 MOST = 9  # columns: what fits beside one another in a notebook
 SIDE = 128  # px, of a thumbnail's height
@@ -52,7 +52,7 @@ def _along(results: Results, answer: Answer) -> tuple[list[GridColumn], GridRow 
 
 def _cell(results: Results, column: GridColumn, case: GridRow) -> dict:
     picture = column.pictures.get(case.key)
-    path = picture and within(results.folder, picture.file)
+    path = picture and path_in(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)
     verdict = picture.verdict if picture else ""
     colour = verdict_colour(verdict)

@@ -31,7 +31,7 @@ from gridsearch.report.sheet.text import font, wrap
 from gridsearch.report.thumbs import UNREADABLE, reduced
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
@@ -109,7 +109,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
     """(width, height) of the first picture that there is."""
     pictures = (p for group in grid.groups for column in group.columns for p in column.pictures.values())
     for picture in pictures:
-        path = within(results.folder, picture.file)
+        path = path_in(results.folder, picture.file)
         if path is None:
             continue
         try:
@@ -123,7 +123,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
 def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
     """Every picture of the grid at the size of its cell, read by several threads."""
     files = {
-        (g, c, row): within(folder, picture.file)
+        (g, c, row): path_in(folder, picture.file)
         for g, group in enumerate(grid.groups)
         for c, column in enumerate(group.columns)
         for row, case in enumerate(grid.cases)

@@ -1,17 +1,18 @@
-"""The answer of a run, as plain frozen data."""
+"""The findings of a run, as plain frozen data."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from gridsearch.results.analysis.bradley_terry import Human
 from gridsearch.results.analysis.window import Window
 
+State = Literal["passed", "alarm", "not done"]  # of a check
 Parameters = dict[str, bool | int | float | str | None]  # searched parameter -> value
 
 
 @dataclass(frozen=True)
-class Interval:
-    """`low` to `high` holds the best ratio with confidence `level`, other prompts of this kind granted."""
+class RatioInterval:
+    """Interval that holds the best ratio with confidence `level`, for other prompts of this kind too."""
 
     low: float
     high: float
@@ -26,7 +27,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class RatioChance:
-    """A rendered ratio's probability to be the best of them, other prompts of this kind granted."""
+    """Probability that a rendered ratio is the best of them, for other prompts of this kind too."""
 
     ratio: float
     chance: float
@@ -34,7 +35,7 @@ class RatioChance:
 
 @dataclass(frozen=True)
 class Width:
-    """The width that the interval has, or would have, with so many prompts."""
+    """Width of the interval with so many prompts."""
 
     prompts: int
     width: float
@@ -42,7 +43,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Doubt:
-    """The doubt about the best place along a curve.
+    """Uncertainty of the best place along a curve.
 
     Attributes:
         smoothed: where the smoothed curve is least; need not have been rendered.
@@ -57,7 +58,7 @@ class Doubt:
     """
 
     smoothed: float | None
-    interval: Interval | None
+    interval: RatioInterval | None
     note: str
     chances: tuple[RatioChance, ...] = ()
     narrowing: tuple[Width, ...] = ()
@@ -67,13 +68,13 @@ class Doubt:
 
     @property
     def width(self) -> float | None:
-        """The width of the curve's own interval, before it is stretched to hold the recommended ratio."""
+        """Width of the curve's own interval now, before it is stretched to hold the recommended ratio."""
         return self.narrowing[-1].width if self.narrowing else None
 
 
 @dataclass(frozen=True)
 class PromptView:
-    """The result of one prompt alone: `best` is its own best ratio, `low` to `high` its own survivors.
+    """Answer of one prompt alone: `best` is its own best ratio, `low` to `high` its own survivors.
 
     `low` and `high` are None where it survives nowhere; `survives` is whether it does at the recommended
     ratio; `stands_out` why it is unlike the others, empty where it is not.
@@ -89,7 +90,7 @@ class PromptView:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """The prompts' differences: `low` to `high` are their own best ratios, `spread` their deviation."""
+    """Range of the prompts' own best ratios, `low` to `high`, and their standard deviation, `spread`."""
 
     low: float
     high: float
@@ -125,7 +126,7 @@ class Slice:
     disagreement: Disagreement | None = None
 
     @property
-    def interval(self) -> Interval | None:
+    def interval(self) -> RatioInterval | None:
         return self.doubt.interval
 
     @property
@@ -139,7 +140,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Figures:
-    """One trial's figures on one set of prompts."""
+    """Results of one trial on one set of prompts."""
 
     survived: float
     defect: float
@@ -148,7 +149,7 @@ class Figures:
 
     @property
     def sound(self) -> str:
-        """`14 of 16`."""
+        """The number of sound images in words, as `14 of 16`."""
         return f"{round(self.survived * self.images)} of {self.images}"
 
 
@@ -182,10 +183,10 @@ class Unmasked:
 
 @dataclass(frozen=True)
 class SanityCheck:
-    """One line on whether the run can be trusted."""
+    """One check of whether the run can be trusted, as a line of words."""
 
     name: str
-    state: Literal["passed", "alarm", "not done"]
+    state: State
     text: str
 
 
@@ -212,7 +213,7 @@ class FrontPoint:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a run.
+    """All findings of a run.
 
     Attributes:
         main: the numeric parameter along which the curves run; None where none was searched.
@@ -264,6 +265,6 @@ class Answer:
     def alarms(self) -> tuple[SanityCheck, ...]:
         return tuple(check for check in self.checks if check.state == "alarm")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict:
         """Return nested plain Python values, for JSON."""
         return asdict(self)

@@ -104,23 +104,23 @@ def damage_is_named(folder: Path) -> Iterator[None]:
 
     Raises:
         BadInput: it cannot be understood: this program has not written it.
-        RunFailed: it may be whole, but cannot be read now.
+        RunFailed: it cannot be read now, though it may be whole.
     """
     try:
         yield
     except (SQLAlchemyError, OptunaError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if sqlite_code(error) in _TEMPORARY:
+        if sqlite_code(error) in _FOR_NOW:
             raise RunFailed(
                 "The study cannot be read now.",
                 where=folder,
-                why=_cause(error),
+                why=_first_cause(error),
                 fix="Close what else has it open, see to the disk, and try again.",
             ) from error
-        raise BadInput("The study is damaged.", where=folder, why=_cause(error)) from error
+        raise BadInput("The study is damaged.", where=folder, why=_first_cause(error)) from error
 
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_TEMPORARY = (
+_FOR_NOW = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PERM,
@@ -132,25 +132,25 @@ _TEMPORARY = (
 )
 
 
-def _cause(error: BaseException) -> str:
+def _first_cause(error: BaseException) -> str:
     """Return the first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def require_plain(database: Path) -> None:
+def require_tables_only(database: Path) -> None:
     """Require that a database holds tables alone: a view in a table's place can be made to never end.
 
     Raises:
-        BadInput: it holds something else, or is none.
+        BadInput: it holds something else, or is no database.
     """
     asked = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
             found = connection.execute(asked).fetchone()
     except sqlite3.OperationalError:
-        return  # it is busy, or cannot be opened: whoever reads it says so
+        return  # it is busy, or cannot be opened: the read that follows says so
     except sqlite3.DatabaseError as error:
         raise BadInput("The study is damaged.", where=database, why=str(error)) from None
     if found:
