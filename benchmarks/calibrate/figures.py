@@ -139,7 +139,7 @@ def _distances(axis, gains, metrics: Sequence[Metrics], band: Band) -> None:
 
 
 def _outside(name: str, metrics: Metrics, band: Band) -> float:
-    value, interval = getattr(metrics, name), band.ranges[name]
+    value, interval = getattr(metrics, name), band.intervals[name]
     return float(np.copysign(excess(name, value, interval), deviation(name, value, interval)))
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from gridsearch.app.live_report import LiveReport
 from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.build import build
 from gridsearch.report.figures.along_ratio import figures
@@ -211,7 +211,7 @@ class Run:
         ratios, prompts = (None if one is None else [one] for one in (ratio, prompt))
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
-        cases = [case.key for case in grid.cases if seed in (None, case.seed)]
+        cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
                 return self._opened(picture)
@@ -220,9 +220,9 @@ class Run:
     def _opened(self, picture: Picture) -> Image.Image:
         path = path_in(self.folder, picture.file)
         if path is None:
-            why = "its name leads out of the results folder"
+            why = "Its name leads out of the results folder."
             raise BadInput("The image cannot be read.", where=picture.file, why=why)
-        with opened(path) as image:
+        with open_picture(path) as image:
             return image.convert("RGB")
 
     def sheet(

@@ -11,7 +11,7 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import write_best
 from gridsearch.results.results import Results
 
-LOCK = ".report.lock"  # a run refreshes its report while another program may make it too
+REPORT_LOCK = ".report.lock"  # a run refreshes its report while another program may make it too
 
 
 def build(results: Results, sheets: bool = True) -> Answer:
@@ -25,7 +25,7 @@ def build(results: Results, sheets: bool = True) -> Answer:
     """
     answer = analyse(results)
     try:
-        with filelock.FileLock(results.folder / LOCK):
+        with filelock.FileLock(results.folder / REPORT_LOCK):
             write_tables(results)
             write_best(results, answer, results.folder / "best.json")
             if sheets:

@@ -10,15 +10,14 @@ import pandas as pd
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
+from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
 from gridsearch.results.results import Results
 
-CaseKey = tuple[str, int]
-
 
 @dataclass(frozen=True)
-class GridRow:
+class CaseRow:
     """A row: one prompt with one seed. Of one that is `held_out` only the leaders are drawn."""
 
     prompt_id: str
@@ -27,12 +26,13 @@ class GridRow:
     held_out: bool = False
 
     @property
-    def key(self) -> CaseKey:
-        return self.prompt_id, self.seed
+    def id(self) -> str:
+        """The case's key."""
+        return case_id(self.prompt_id, self.seed)
 
 
 @dataclass(frozen=True)
-class StopNote:
+class StopPoint:
     """Where and why an image was not drawn to its end."""
 
     where: str  # "stopped at step 8 of 20"
@@ -54,7 +54,7 @@ class Picture:
     verdict: str
     reason: str
     defect: float
-    stop: StopNote | None = None
+    stop: StopPoint | None = None
     film: str | None = None
     blur: float = math.nan
     noise: float = math.nan
@@ -68,7 +68,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class GridColumn:
+class Column:
     """A trial, or a parent's own renders.
 
     Attributes:
@@ -89,10 +89,10 @@ class GridColumn:
     survived: float
     best: bool
     alive: bool
-    pictures: dict[CaseKey, Picture]
+    pictures: dict[str, Picture]
     missing: tuple[str, str] = ("not rendered", "")
 
-    def why_missing(self, case: GridRow) -> tuple[str, str]:
+    def why_missing(self, case: CaseRow) -> tuple[str, str]:
         return ("", "") if case.held_out else self.missing
 
 
@@ -101,12 +101,12 @@ class Group:
     """Columns under one heading: the references, or one slice."""
 
     heading: str
-    columns: tuple[GridColumn, ...]
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
 class Grid:
-    cases: tuple[GridRow, ...]
+    cases: tuple[CaseRow, ...]
     groups: tuple[Group, ...]
 
 
@@ -150,7 +150,7 @@ def build_grid(
     return Grid(cases, tuple([Group("references", references)] * bool(references) + groups))
 
 
-def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[GridRow, ...]:
+def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ...]:
     """In the order of the experiment's prompts, as far as images or references exist; held-out ones last."""
     held_out = results.checks_of("held_out")
     apart = {*results.held_out, *held_out["prompt_id"]}
@@ -160,7 +160,7 @@ def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[GridRow, ..
     rows = rows.drop_duplicates(["prompt_id", "seed"])
     order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
     cases = [
-        GridRow(str(r.prompt_id), one_line(r.prompt), int(r.seed), r.prompt_id in apart)
+        CaseRow(str(r.prompt_id), one_line(r.prompt), int(r.seed), r.prompt_id in apart)
         for r in rows.itertuples()
     ]
     cases.sort(key=lambda case: (case.held_out, order.get(case.prompt_id, len(order))))
@@ -177,7 +177,7 @@ def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[GridRow, ..
     return tuple(case for case in cases if any(_matches(case, wanted) for wanted in prompts))
 
 
-def _matches(case: GridRow, wanted: str) -> bool:
+def _matches(case: CaseRow, wanted: str) -> bool:
     return wanted == case.prompt_id or one_line(wanted).casefold() in case.prompt.casefold()
 
 
@@ -207,12 +207,12 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
     return trials.iloc[sorted(set(nearest))]
 
 
-def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
+def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
     pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
     searched = curve_parameter_of(results) is not None
     return tuple(
-        GridColumn(
+        Column(
             heading=value_text(row["at"]) if searched else str(row["trial"]),
             detail=_detail(row, pictures[row["trial"]]),
             value=float(row["at"]) if searched else None,
@@ -248,11 +248,11 @@ def _inside(place: float, found: Slice) -> bool:
     return window is not None and window.low.inside <= place <= window.high.inside
 
 
-def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
+def _references(references: pd.DataFrame) -> tuple[Column, ...]:
     if references.empty:
         return ()
     return tuple(
-        GridColumn(
+        Column(
             heading=str(model),
             detail=(str(rows["prediction_type"].iloc[0]),),
             value=None,
@@ -266,9 +266,9 @@ def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
     )
 
 
-def _pictures(rows: pd.DataFrame) -> dict[CaseKey, Picture]:
+def _pictures(rows: pd.DataFrame) -> dict[str, Picture]:
     return {
-        (str(row.prompt_id), int(row.seed)): Picture(
+        case_id(row.prompt_id, int(row.seed)): Picture(
             file=str(row.file),
             verdict=str(row.verdict),
             reason="" if pd.isna(row.reason) else one_line(row.reason),
@@ -297,13 +297,13 @@ def evenly(count: int, most: int, kept: int | None) -> list[int]:
     return sorted(chosen)
 
 
-def stop_of(row: Any) -> StopNote | None:
+def stop_of(row: Any) -> StopPoint | None:
     """Of a row of the images; None where it was drawn to its end, or nothing is known of that."""
     if not isinstance(row.stopped, str):
         return None
     made = int(row.unet_calls)
     where = f"stopped at step {made} of {made + int(row.unet_calls_saved)}"
-    return StopNote(where, one_line(row.stopped_because))
+    return StopPoint(where, one_line(row.stopped_because))
 
 
 def savings_text(images: pd.DataFrame) -> str:

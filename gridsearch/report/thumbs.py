@@ -19,13 +19,15 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import not_through_a_link
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.results.store.paths import KEPT
 
-ROOM = 15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
+THUMBNAIL_BYTES = (
+    15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
+)
 # longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
 BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 112: 4_300, 96: 3_400, 64: 1_700}
-LONGEST = 4096  # px, of a film strip: eight frames of five times their height
+LONGEST_STRIP = 4096  # px, of a film strip: eight frames of five times their height
 QUALITY, EFFORT = 82, 2  # of WebP
 MIDDLE, FINE = 256, 95  # px, and JPEG's quality, of what smaller ones are made of
 MOST_THREADS = 8
@@ -39,7 +41,7 @@ Box = tuple[int, int]  # (width, height) in px that a picture must fit
 
 def thumbnail_side(images: int) -> int:
     """The longer side of a thumbnail: the largest with which `images` of them find room."""
-    return next((side for side, size in BYTES.items() if images * size <= ROOM), min(BYTES))
+    return next((side for side, size in BYTES.items() if images * size <= THUMBNAIL_BYTES), min(BYTES))
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def thumbnails(paths: Iterable[Path], side: int, folder: Path) -> dict[Path, Thu
 
 def at_height(path: Path, height: int, folder: Path) -> Thumb | None:
     """The image at most `height` px high, be it as wide as a film strip; None as above."""
-    return _thumb((LONGEST, height), folder, path)
+    return _thumb((LONGEST_STRIP, height), folder, path)
 
 
 def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
@@ -79,7 +81,7 @@ def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
     Raises:
         BadInput: the file is gone or is no image.
     """
-    with opened(path) as image:
+    with open_picture(path) as image:
         scale = min(box[0] / image.width, box[1] / image.height)
         if max(image.size) <= 2 * MIDDLE or max(image.size) * scale > MIDDLE:
             return _shrunk(image, box)
@@ -97,7 +99,7 @@ def _kept_middle(kept: Path) -> Image.Image | None:
         content = _content(kept)
         if content[:2] != b"\xff\xd8" or content[-2:] != b"\xff\xd9":
             return None
-        with opened(kept) as image:
+        with open_picture(kept) as image:
             return image.convert("RGB") if max(image.size) <= MIDDLE else None
     except UNREADABLE:
         return None
@@ -151,7 +153,7 @@ def _read(kept: Path) -> Thumb | None:
         content = _content(kept)
         if int.from_bytes(content[4:8], "little") + 8 != len(content):
             return None
-        with opened(kept) as image:
+        with open_picture(kept) as image:
             return _as_thumb(content, image.size) if image.format == "WEBP" else None
     except UNREADABLE:
         return None

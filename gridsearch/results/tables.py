@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.tables import Search
+from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import store
 from gridsearch.results.columns import (
     AVERAGED,
@@ -82,9 +83,9 @@ def _table(
     return table.assign(**{name: pd.to_numeric(table[name]) for name in number_names(columns, scorers)})
 
 
-def _case_order(facts: store.Facts) -> dict[tuple[str, int], int]:
-    """Return (prompt's id, seed) -> its place in the experiment: the rows of a trial stand in that order."""
-    cases = [(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
+def _case_order(facts: store.Facts) -> dict[str, int]:
+    """Return case -> its place in the experiment: the rows of a trial stand in that order."""
+    cases = [case_id(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
     return {case: i for i, case in enumerate(cases)}
 
 
@@ -93,7 +94,7 @@ def _flat(row: Mapping) -> dict[str, Any]:
 
 
 def _rows(trial: FrozenTrial, order: Mapping) -> list[dict[str, Any]]:
-    rows = sorted(store.images_of(trial), key=lambda row: order.get((row["prompt_id"], row["seed"]), 0))
+    rows = sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
     return [_flat(row) for row in rows]
 
 

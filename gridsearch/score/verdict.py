@@ -1,9 +1,9 @@
-"""One word for how a picture broke, and the reason in words.
+"""The verdict on a picture: one word for how it broke, and the reason.
 
-The gates are tried in a fixed order and the first that fires gives the verdict. The absolute thresholds
+The gates are tried in a fixed order, and the first that fires gives the verdict. The absolute thresholds
 had no false positive on 56 healthy cells of published SDXL merge grids. The relative ones are multiples
-of the band's edges: a wide band, such as POPULATION, makes them lenient, and what a picture's own
-reference also has is no fault.
+of the band's edges: a wide band, such as POPULATION, makes them lenient, and a property that the picture's
+own reference shares is not a fault.
 """
 
 from dataclasses import dataclass
@@ -17,33 +17,35 @@ from gridsearch.score.metrics import METRICS, Metrics
 VerdictName = Literal["ok", "blank", "ghost", "burnt", "noise", "black", "nan"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 
-BLACK_BRIGHTNESS = 8.0  # levels, mean luma; darker than this is black, where there is one tone
-BLANK_CONTRAST = 8.0  # levels; less than this is one tone
-BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
-BURNT_CLIPPED = 0.30  # share of channel values, together with
-BURNT_CONTRAST = 70.0  # levels
-NOISE_SIGMA = 4.5  # levels, in the flattest areas; renders stay below 1, grainy photographs below 3
-NOISE_CORRELATION = 0.8  # of neighbouring pixels
+BLACK_BRIGHTNESS = 8.0  # levels of mean luma; a picture of one tone that is darker is black
 
 
 @dataclass(frozen=True)
-class GateLimits:
-    """The limits of the gates where a picture's band does not set others; units as above."""
+class Thresholds:
+    """The thresholds of the gates, where the band does not set others.
 
-    blank_contrast: float = BLANK_CONTRAST
-    blank_detail: float = BLANK_DETAIL
-    burnt_clipped: float = BURNT_CLIPPED
-    burnt_contrast: float = BURNT_CONTRAST
-    noise_sigma: float = NOISE_SIGMA
-    noise_correlation: float = NOISE_CORRELATION
+    Attributes:
+        blank_contrast: levels; less is one tone.
+        blank_detail: share of blocks; fewer are an empty picture.
+        burnt_clipped: share of channel values, together with `burnt_contrast`, in levels.
+        noise_sigma: levels in the flattest areas; renders stay below 1, grainy photographs below 3.
+        noise_correlation: of neighbouring pixels.
+    """
+
+    blank_contrast: float = 8.0
+    blank_detail: float = 0.05
+    burnt_clipped: float = 0.30
+    burnt_contrast: float = 70.0
+    noise_sigma: float = 4.5
+    noise_correlation: float = 0.8
 
 
-USUAL_LIMITS = GateLimits()
+USUAL_THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict with its reason: a clause that starts in lower case, empty for "ok"."""
+    """One of VERDICTS, and the reason: a clause that starts in lower case, empty for "ok"."""
 
     name: str
     reason: str
@@ -51,56 +53,55 @@ class Verdict:
 
 OK = Verdict("ok", "")
 SNOW = "noise"
-NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
+NOT_FINITE = Verdict("nan", "the render has values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band, thresholds: GateLimits = USUAL_LIMITS) -> Verdict:
-    """Return the verdict on one picture against one band."""
+def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRESHOLDS) -> Verdict:
+    """Return the verdict on a picture, given a band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
     gates = _black, _blank, _snow, _burnt, _grainy, _ghost
     return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics, thresholds: GateLimits = USUAL_LIMITS) -> bool:
-    """Return whether a parent's own render may define what is healthy: whether it passes all gates."""
+def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
+    """Return whether a parent's own render may define healthy: it passes all gates without a reference."""
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
-def _black(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
+def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.brightness < BLACK_BRIGHTNESS and metrics.contrast < limits.blank_contrast:
         return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
     return None
 
 
-def _blank(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
+def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
-        spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
+        spread = f"it has a contrast of only {metrics.contrast:.1f} levels"
         return Verdict("blank", spread + _expected(band, "contrast"))
     if metrics.detail < min(limits.blank_detail, band["detail"].low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
     return None
 
 
-def _snow(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
-    """Return noise where neighbouring pixels are hardly related. Comes before burnt: strong noise clips."""
-    room = _room(metrics)
+def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    """Fire where neighbouring pixels are unrelated; tried before burnt, because strong noise clips."""
+    scale = _noise_scale(metrics)
     unrelated = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) * room, _low(band, "autocorrelation")
+        1 - (1 - limits.noise_correlation) * scale, _low(band, "autocorrelation")
     )
-    # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
-    grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band, "noise"))
+    # Flat areas must have some grain too: a picture full of hatching or foliage is not noise.
+    grain = metrics.noise > max(limits.noise_sigma / 4 * scale, _high(band, "noise"))
     if unrelated and grain:
-        correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
+        correlation = f"neighbouring pixels have a correlation of only {metrics.autocorrelation:.2f}"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
 
-def _burnt(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
-    """Return burnt where a picture is clipped, and contrasty or garish as well.
+def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    """Fire for clipping with contrast or strong colours; the more is clipped, the less of those it takes.
 
-    The further clipping is beyond the references', the less it takes. Without references strong colours alone
-    count for nothing: a flower on black is clipped and vivid too.
+    Without references, strong colours alone do not count: a flower on black is clipped and vivid too.
     """
     beyond = metrics.clipped - band["clipped"].high
     vivid = metrics.colourfulness > band["colourfulness"].high and metrics.contrast > band["contrast"].typical
@@ -115,17 +116,16 @@ def _burnt(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     return None
 
 
-def _grainy(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
-    """Return noise for strong grain in flat areas; half as strong where a picture is also loose or clipped.
+def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    """Fire for strong grain in flat areas, or for half as much where the picture is also loose or clipped.
 
-    Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
-    grain is cut off.
+    Loose: neighbouring pixels are less related than they should be. Clipped: much of the grain is cut off.
     """
-    room = _room(metrics)
-    strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band, "noise"))
-    visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band, "noise"))
+    scale = _noise_scale(metrics)
+    strong = metrics.noise > max(limits.noise_sigma * scale, 2 * _high(band, "noise"))
+    visible = metrics.noise > max(limits.noise_sigma / 2 * scale, 3 * _high(band, "noise"))
     loose = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) / 2 * room, _low(band, "autocorrelation")
+        1 - (1 - limits.noise_correlation) / 2 * scale, _low(band, "autocorrelation")
     )
     cut_off = metrics.clipped > max(limits.burnt_clipped, band["clipped"].high)
     if strong or (visible and (loose or cut_off)):
@@ -134,8 +134,8 @@ def _grainy(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     return None
 
 
-def _ghost(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
-    """Return ghost where a picture is very pale, pale and blurred or empty, or blurred beyond recognition."""
+def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+    """Fire for a very pale picture, a pale one that is blurred or empty, or a very blurred one."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
     if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):
         return Verdict("ghost", pale)
@@ -154,30 +154,30 @@ def _ghost(metrics: Metrics, band: Band, limits: GateLimits) -> Verdict | None:
     return None
 
 
-def _room(metrics: Metrics) -> float:
+def _noise_scale(metrics: Metrics) -> float:
     """Return the factor of the noise thresholds: 1 at full size, 2.8 at 64 px.
 
-    In a small picture neighbouring pixels lie further apart, so outlines and texture look like grain.
+    In a small picture neighbouring pixels are further apart, so outlines and texture look like grain.
     """
     return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
 
 
 def _low(band: Band, name: str) -> float:
-    healthy = band.ranges[name]
-    return inf if healthy is None else healthy.low  # nothing to compare: the absolute threshold decides
+    healthy = band.intervals[name]
+    return inf if healthy is None else healthy.low  # the absolute threshold alone decides
 
 
 def _high(band: Band, name: str, missing: float = 0.0) -> float:
-    healthy = band.ranges[name]
+    healthy = band.intervals[name]
     return missing if healthy is None else healthy.high
 
 
 def _filled(metrics: Metrics) -> str:
-    return f"only {metrics.detail:.0%} of its blocks hold anything"
+    return f"only {metrics.detail:.0%} of its blocks show anything"
 
 
 def _expected(band: Band, name: str) -> str:
-    """Return what the value is compared with, as the rest of a sentence: ", its reference has 4%"."""
+    """Return the value to compare with as the end of a sentence: ", its reference has 4%"."""
     value = getattr(band.own, name) if band.own else band[name].typical
     if isnan(value):
         return ""

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut
+from gridsearch.score.xyz_grid.cut import cut_grid
 
 # Beside this repository, or beside the folder that holds its worktrees.
 _PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
@@ -67,7 +67,7 @@ def grey(plane):
 def cells(grid):
     """The cells of one published grid, left to right, and their labels: (("h", uint8 (H, W, 3)), ...)."""
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
-    found = cut(read_image(path), path)
+    found = cut_grid(read_image(path), path)
     return tuple((label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True))
 
 

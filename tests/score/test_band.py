@@ -56,5 +56,5 @@ def test_what_its_own_reference_has_is_inside():
 def test_an_undefined_value_is_outside_unless_its_own_reference_has_none_either():
     without_blur = replace(REFERENCES[0], blur=nan)
     assert excess("blur", nan, band_of(REFERENCES)["blur"]) > 0
-    assert excess("blur", nan, band_of(REFERENCES, without_blur).ranges["blur"]) == 0
+    assert excess("blur", nan, band_of(REFERENCES, without_blur).intervals["blur"]) == 0
     assert isfinite(sum(astuple(band_of([without_blur])["blur"])))

@@ -78,7 +78,7 @@ def test_a_bad_file_among_others_is_a_row_and_the_others_are_scored(tmp_path, gr
 def test_a_column_that_is_not_there_is_an_error_of_that_file(tmp_path, grid):
     picture = save(tmp_path / "a.png", scene(128, 20))
     reasons = scored([grid[0], picture], 3).table["reason"]
-    assert list(reasons) == ["This grid has no column 3.", "This is no grid, so it has no column 3."]
+    assert list(reasons) == ["This grid has no column 3.", "This is not a grid, so it has no column 3."]
 
 
 def test_a_folder_stands_for_its_pictures(tmp_path):

@@ -14,7 +14,7 @@ from gridsearch.app.cli.signals import interrupted_by_sigterm
 from gridsearch.app.cli.workers import hands_asked, worker_processes
 from gridsearch.app.live_report import LiveReport
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
-from gridsearch.base.machine import Hands, process_name
+from gridsearch.base.machine import LocalWorkers, process_name
 
 
 @command(
@@ -87,7 +87,7 @@ def _run(
     folder: Path,
     budget: tuple[int | None, float | None],
     listener: Any,
-    hands: Hands | None,
+    hands: LocalWorkers | None,
     retries: int,
 ) -> None:
     """Run in this process alone, or lead workers in others."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import gridsearch
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.base.machine import Hands, hands, process_name
+from gridsearch.base.machine import LocalWorkers, local_workers, process_name
 
 LOGS = "logs"  # in the results folder: the output of each worker
 MAX_EARLY_DEATHS = 5  # in a row, before a worker has rendered anything
@@ -144,13 +144,15 @@ def _no_worker_left(words: list[str], logs: Path) -> RunFailed:
     )
 
 
-def worker_processes(hands: Hands, experiment_file: Path, folder: Path, listener: Any) -> WorkerProcesses:
-    """Return the processes for these hands; they start when the run first looks at them."""
+def worker_processes(
+    hands: LocalWorkers, experiment_file: Path, folder: Path, listener: Any
+) -> WorkerProcesses:
+    """Return the worker processes of a run; they start when the run first looks at them."""
     command = ["worker", str(experiment_file.resolve()), "--out", str(folder.resolve())]
     return WorkerProcesses(command, hands.environment(), hands.workers, folder, listener.note)
 
 
-def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
+def hands_asked(asked: str | None, device: str, fewest: int = 0) -> LocalWorkers:
     """Return the workers that render on this machine.
 
     Args:
@@ -162,8 +164,8 @@ def hands_asked(asked: str | None, device: str, fewest: int = 0) -> Hands:
         BadInput: `asked` is neither, or too small.
     """
     if asked in (None, "auto"):
-        return hands(None, device)
+        return local_workers(None, device)
     if not asked.isdecimal() or int(asked) < fewest:
         number = f"a number, at least {fewest}," if fewest else "a number"
         raise BadInput(f"--workers takes {number} or auto, not {asked!r}.")
-    return hands(int(asked), device)
+    return local_workers(int(asked), device)

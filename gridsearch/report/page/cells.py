@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import Grid, GridColumn, GridRow, evenly
-from gridsearch.report.page.links import address
+from gridsearch.report.grid import CaseRow, Column, Grid, evenly
+from gridsearch.report.page.links import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 
-STRIP = 11  # pictures in the strip under the answer
+STRIP_PICTURES = 11  # pictures in the strip under the answer
 PRINTED = 8  # trials of a group on paper, where one cannot scroll
 
 
@@ -28,9 +28,9 @@ class Pictures:
     home: Path
     small: dict[str, Thumb | None]
 
-    def cell(self, column: GridColumn, case: GridRow) -> dict | None:
+    def cell(self, column: Column, case: CaseRow) -> dict | None:
         """What the template needs of one cell; None where nothing was rendered."""
-        picture = column.pictures.get(case.key)
+        picture = column.pictures.get(case.id)
         if picture is None:
             return None
         colour = verdict_colour(picture.verdict)
@@ -42,7 +42,7 @@ class Pictures:
             "colour": colour,
             "ink": text_on(colour),
             "small": small,
-            "href": file and address(file, self.home),
+            "href": file and link_to(file, self.home),
             "alt": f"{spoken(case.prompt)}, seed {case.seed}, {column.heading}: {picture.verdict}",
             "title": f"{column.heading} · seed {case.seed}\n{picture.said}\ndefect {picture.defect:.3g}",
         }
@@ -62,7 +62,7 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})
 
 
-def _columns(grid: Grid) -> list[GridColumn]:
+def _columns(grid: Grid) -> list[Column]:
     return [column for group in grid.groups for column in group.columns]
 
 
@@ -89,7 +89,7 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     return {"groups": grid.groups, "columns": columns, "rows": rows}
 
 
-def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
+def _heads(columns: tuple[Column, ...], opens: bool) -> list[dict]:
     best = next((i for i, column in enumerate(columns) if column.best), None)
     printed = evenly(len(columns), PRINTED, best)
     return [
@@ -104,13 +104,13 @@ def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
     ]
 
 
-def _missing(item: dict, case: GridRow) -> dict:
+def _missing(item: dict, case: CaseRow) -> dict:
     return {"missing": item["column"].why_missing(case)}
 
 
-def first_case(grid: Grid, column: GridColumn) -> GridRow:
+def first_case(grid: Grid, column: Column) -> CaseRow:
     """One that is sound there, where there is one."""
-    sound = [case for case in grid.cases if (p := column.pictures.get(case.key)) and p.verdict == "ok"]
+    sound = [case for case in grid.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
     return (sound or grid.cases)[0]
 
 
@@ -128,7 +128,7 @@ def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
         return None
     best = next(i for i, column in enumerate(columns) if column.best)
     case = first_case(grid, columns[best])
-    shown = [columns[i] for i in evenly(len(columns), STRIP, best)]
+    shown = [columns[i] for i in evenly(len(columns), STRIP_PICTURES, best)]
     place = {id(column): i for i, column in enumerate(_columns(grid))}
     found = [
         cell | {"column": place[id(column)]} for column in shown if (cell := pictures.cell(column, case))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, evenly
-from gridsearch.report.page.links import address
+from gridsearch.report.grid import CaseRow, Column, Grid, Picture, evenly
+from gridsearch.report.page.links import link_to
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import path_in
 
-ROOM = 3_000_000  # bytes for all films of a report
+FILM_BYTES = 3_000_000  # bytes for all films of a report
 HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where a page of those cannot hold them all
 STRIPS = 24  # shown of one case, beside the references; more are too alike to be worth their bytes
 ON_SCREEN = 76  # px, the height of a frame where there is room
@@ -24,7 +24,7 @@ ON_SCREEN = 76  # px, the height of a frame where there is room
 class Film:
     """One film that was kept: whose it is, and where."""
 
-    column: GridColumn
+    column: Column
     picture: Picture
     path: Path
     image: Path | None  # what it led to; None where its name leads elsewhere
@@ -71,10 +71,10 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
     }
 
 
-def _kept(grid: Grid, case: GridRow, folder: Path) -> list[Film]:
+def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
     """A case's films, references first and then along the ratio."""
     columns = [column for group in grid.groups for column in group.columns]
-    found = [(column, column.pictures[case.key]) for column in columns if case.key in column.pictures]
+    found = [(column, column.pictures[case.id]) for column in columns if case.id in column.pictures]
     return [
         Film(column, picture, path, path_in(folder, picture.file))
         for column, picture in found
@@ -82,7 +82,7 @@ def _kept(grid: Grid, case: GridRow, folder: Path) -> list[Film]:
     ]
 
 
-def _seed_by_seed(cases: Iterable[GridRow]) -> list[GridRow]:
+def _seed_by_seed(cases: Iterable[CaseRow]) -> list[CaseRow]:
     """The first case of every prompt, then every second one, and so on."""
     seen: dict[str, int] = {}
     turns = {}
@@ -110,7 +110,7 @@ def _fit(cases: Sequence[Sequence[Film]], folder: Path) -> Shown:
 
 def _fill(cases: Sequence[Sequence[Film]], height: int, folder: Path) -> Shown:
     """Case by case until the room is used up."""
-    shown, left = Shown(height, {}, {}), ROOM
+    shown, left = Shown(height, {}, {}), FILM_BYTES
     for films in cases:
         made = {kept.path: at_height(kept.path, height, folder) for kept in films}
         ends = {kept.path: kept.image and at_height(kept.image, height, folder) for kept in films}
@@ -122,7 +122,7 @@ def _fill(cases: Sequence[Sequence[Film]], height: int, folder: Path) -> Shown:
     return shown
 
 
-def _case(grid: Grid, case: GridRow, films: list[Film], shown: Shown, home: Path) -> dict:
+def _case(grid: Grid, case: CaseRow, films: list[Film], shown: Shown, home: Path) -> dict:
     groups = []
     for group in grid.groups:
         mine = [kept for kept in films if any(kept.column is column for column in group.columns)]
@@ -138,11 +138,11 @@ def _link(kept: Film, home: Path) -> dict:
     return {
         "heading": kept.column.heading,
         "verdict": kept.picture.verdict,
-        "href": address(kept.path, home),
+        "href": link_to(kept.path, home),
     }
 
 
-def _strip(kept: Film, case: GridRow, shown: Shown, home: Path) -> dict:
+def _strip(kept: Film, case: CaseRow, shown: Shown, home: Path) -> dict:
     """One line: the film, the room that it leaves where it was stopped, and the picture it led to."""
     picture, stop = kept.picture, kept.picture.stop
     colour = verdict_colour(picture.verdict)
@@ -159,7 +159,7 @@ def _strip(kept: Film, case: GridRow, shown: Shown, home: Path) -> dict:
         "room": shown.widest - width,
         "end": end and end.uri,
         "end_width": end.width_at(shown.height) if end else shown.height,
-        "end_href": kept.image and address(kept.image, home),
+        "end_href": kept.image and link_to(kept.image, home),
         "alt": f"How {whose} came about" + (f": {stop.where}" if stop else ""),
         "end_alt": f"{whose}: {picture.verdict}",
         "title": f"{kept.column.heading} · seed {case.seed}\n{picture.said}",

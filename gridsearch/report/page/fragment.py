@@ -4,13 +4,13 @@ import jinja2
 
 from gridsearch.base.words import parameter_text, shorten
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import GridColumn, GridRow, build_grid, evenly
+from gridsearch.report.grid import CaseRow, Column, build_grid, evenly
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 
-MOST = 9  # columns: what fits beside one another in a notebook
+MAX_COLUMNS = 9  # columns: what fits beside one another in a notebook
 SIDE = 128  # px, of a thumbnail's height
 
 
@@ -31,7 +31,7 @@ def fragment(results: Results, answer: Answer) -> str:
     )
 
 
-def _along(results: Results, answer: Answer) -> tuple[list[GridColumn], GridRow | None]:
+def _along(results: Results, answer: Answer) -> tuple[list[Column], CaseRow | None]:
     """Columns of the best slice, thinned evenly, and a case that is sound in the best one where any is.
 
     None of either where no best is known, or no picture of it.
@@ -44,14 +44,14 @@ def _along(results: Results, answer: Answer) -> tuple[list[GridColumn], GridRow 
     if not columns:
         return [], None
     best = next(i for i, column in enumerate(columns) if column.trial == trial)
-    shown = [columns[i] for i in evenly(len(columns), MOST, best)]
+    shown = [columns[i] for i in evenly(len(columns), MAX_COLUMNS, best)]
     drawn = columns[best].pictures
-    sound = (case for case in grid.cases if case.key in drawn and drawn[case.key].verdict == "ok")
+    sound = (case for case in grid.cases if case.id in drawn and drawn[case.id].verdict == "ok")
     return shown, next(sound, grid.cases[0])
 
 
-def _cell(results: Results, column: GridColumn, case: GridRow) -> dict:
-    picture = column.pictures.get(case.key)
+def _cell(results: Results, column: Column, case: CaseRow) -> dict:
+    picture = column.pictures.get(case.id)
     path = picture and path_in(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)
     verdict = picture.verdict if picture else ""

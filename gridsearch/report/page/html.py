@@ -17,14 +17,14 @@ from gridsearch.report.page.cells import pictures_of, strip, table
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.films import film_section
 from gridsearch.report.page.leaders import front_rows, leader_rows, neighbour_rows
-from gridsearch.report.page.links import address
+from gridsearch.report.page.links import link_to
 from gridsearch.report.page.tables import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import plain
 from gridsearch.results.analysis.sentence import lede_text, take_text
 from gridsearch.results.results import Results
 
-DRAWN = ("id", "data", "layout", "along", "prompts")  # what the page's script needs of a figure
+FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # what the page's script needs of a figure
 
 
 def write_report(results: Results, answer: Answer, path: Path) -> None:
@@ -65,7 +65,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         settings=json.dumps(plain(results.settings), indent=2, ensure_ascii=False),
         models=plain(results.models),
         versions=results.versions,
-        sheet=address(sheet, home) if sheet.is_file() else None,
+        sheet=link_to(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )
 
@@ -86,7 +86,9 @@ def _images(results: Results, answer: Answer, home: Path) -> dict:
 
 def _data(results: Results, drawn: list[dict], compare: dict | None) -> dict:
     """What the page's script works with."""
-    figures = [{key: figure[key] for key in DRAWN} for section in drawn for figure in section["figures"]]
+    figures = [
+        {key: figure[key] for key in FIGURE_KEYS} for section in drawn for figure in section["figures"]
+    ]
     return plain({"figures": figures, "prompts": prompt_names(results), "compare": compare})
 
 

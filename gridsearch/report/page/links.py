@@ -5,6 +5,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def address(file: Path, home: Path) -> str:
+def link_to(file: Path, home: Path) -> str:
     """A link to `file` from a page in `home`."""
     return quote(Path(os.path.relpath(file, home)).as_posix())

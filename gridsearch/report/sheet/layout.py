@@ -12,7 +12,7 @@ LARGEST_CELL = 256
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """Where everything stands, in pixels.
 
     Attributes:
@@ -47,7 +47,7 @@ def smallest_cell(image: tuple[int, int]) -> int:
     return min(192, max(128, 2 * max(image)))
 
 
-def lay_out(grid: Grid, image: tuple[int, int], cell: int | None = None) -> Layout:
+def lay_out(grid: Grid, image: tuple[int, int], cell: int | None = None) -> SheetLayout:
     """Place the cells; `image` is the rendered size, which gives the cells their shape.
 
     Args:
@@ -65,7 +65,7 @@ def lay_out(grid: Grid, image: tuple[int, int], cell: int | None = None) -> Layo
     return place
 
 
-def _place(grid: Grid, image: tuple[int, int], cell: int) -> Layout:
+def _place(grid: Grid, image: tuple[int, int], cell: int) -> SheetLayout:
     width, height = (max(1, round(side * cell / max(image))) for side in image)
     x, left = MARGIN + LABEL, []
     for group in grid.groups:
@@ -79,7 +79,7 @@ def _place(grid: Grid, image: tuple[int, int], cell: int) -> Layout:
         y += APART if first_held_out(grid, row) else 0
         top.append(y)
         y += height + GAP
-    return Layout((width, height), tuple(left), tuple(top), (right + MARGIN, y - GAP + MARGIN), scale)
+    return SheetLayout((width, height), tuple(left), tuple(top), (right + MARGIN, y - GAP + MARGIN), scale)
 
 
 def head(scale: float) -> int:

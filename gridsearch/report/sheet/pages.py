@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import Grid, GridColumn, GridRow, Group, evenly
+from gridsearch.report.grid import CaseRow, Column, Grid, Group, evenly
 from gridsearch.report.sheet.layout import lay_out, smallest_cell
 
-FEWEST = 8  # columns of a page; where fewer fit beside all rows, the rows are split
+FEWEST_COLUMNS = 8  # columns of a page; where fewer fit beside all rows, the rows are split
 WIDEST, TALLEST = 12, 16  # ratios and rows of an overview
 BESIDE = 2  # columns of an overview on either side of the window
 
@@ -29,7 +29,7 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     Args:
         image: (width, height) of the pictures.
     """
-    if fits(grid, image):
+    if fits_one_sheet(grid, image):
         return (Page(grid),)
     shown = [
         _part(grid, columns, cases)
@@ -47,16 +47,16 @@ def _counted(part: Grid, grid: Grid) -> tuple[tuple[Sequence, Sequence], ...]:
     return (_tried(part), _tried(grid)), (part.cases, grid.cases)
 
 
-def fits(grid: Grid, image: tuple[int, int]) -> bool:
+def fits_one_sheet(grid: Grid, image: tuple[int, int]) -> bool:
     return lay_out(grid, image, smallest_cell(image)).fits
 
 
-def _tried(grid: Grid) -> list[tuple[int, GridColumn]]:
+def _tried(grid: Grid) -> list[tuple[int, Column]]:
     """The columns that are no references, each with its group's number."""
     return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if c.trial is not None]
 
 
-def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence[GridRow]) -> Grid:
+def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[CaseRow]) -> Grid:
     """These columns and rows, and the references."""
     kept = {number: tuple(c for _, c in some) for number, some in groupby(columns, key=lambda pair: pair[0])}
     groups = [
@@ -70,19 +70,19 @@ def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence
 # -- pages
 
 
-def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[GridRow]]:
+def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[CaseRow]]:
     """The rows in as few blocks as leave room for a few columns; prompts stay whole where they can."""
-    few = _tried(grid)[:FEWEST]
+    few = _tried(grid)[:FEWEST_COLUMNS]
     for count in range(1, len(grid.cases) + 1):
         blocks = _split(grid.cases, ceil(len(grid.cases) / count))
-        if fits(_part(grid, few, max(blocks, key=len)), image):
+        if fits_one_sheet(_part(grid, few, max(blocks, key=len)), image):
             return blocks
     return [[case] for case in grid.cases]
 
 
-def _split(cases: Sequence[GridRow], most: int) -> list[list[GridRow]]:
+def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
     """Blocks of at most so many rows, ended where a prompt ends unless it has more itself."""
-    blocks: list[list[GridRow]] = [[]]
+    blocks: list[list[CaseRow]] = [[]]
     for _, same in groupby(cases, key=lambda case: case.prompt_id):
         prompt = list(same)
         if blocks[-1] and len(blocks[-1]) + len(prompt) > most:
@@ -95,8 +95,8 @@ def _split(cases: Sequence[GridRow], most: int) -> list[list[GridRow]]:
 
 
 def _column_blocks(
-    grid: Grid, cases: Sequence[GridRow], image: tuple[int, int]
-) -> Iterator[list[tuple[int, GridColumn]]]:
+    grid: Grid, cases: Sequence[CaseRow], image: tuple[int, int]
+) -> Iterator[list[tuple[int, Column]]]:
     """The columns in as few blocks as fit beside these rows, of about the same size."""
     columns = _tried(grid)
     count = next(
@@ -108,12 +108,12 @@ def _column_blocks(
 
 
 def _widest_fits(
-    grid: Grid, columns: list, count: int, cases: Sequence[GridRow], image: tuple[int, int]
+    grid: Grid, columns: list, count: int, cases: Sequence[CaseRow], image: tuple[int, int]
 ) -> bool:
     """Whether so many blocks fit. One in the middle may stand in two groups, which takes more room."""
     size = ceil(len(columns) / count)
     blocks = [columns[start : start + size] for start in range(0, len(columns), size)]
-    return all(fits(_part(grid, block, cases), image) for block in blocks)
+    return all(fits_one_sheet(_part(grid, block, cases), image) for block in blocks)
 
 
 # -- the overview
@@ -131,7 +131,7 @@ def _overview(grid: Grid) -> Grid:
     return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
 
 
-def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:
+def _telling(group: Group, most: int) -> tuple[Column, ...]:
     """Mostly those in the window with the best among them, and a few on either side, where it breaks."""
     columns = group.columns
     best = next((i for i, column in enumerate(columns) if column.best), None)

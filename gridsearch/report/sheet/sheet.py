@@ -12,15 +12,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
 from gridsearch.report.sheet.layout import (
     APART,
     GROUP_HEAD,
     LABEL,
     MARGIN,
-    Layout,
+    SheetLayout,
     first_held_out,
     first_of_prompt,
     head,
@@ -94,7 +94,7 @@ def _drawn(
         for c, column in enumerate(group.columns):
             _column_heading(draw, place, g, c, column)
             for row, case in enumerate(grid.cases):
-                picture = column.pictures.get(case.key)
+                picture = column.pictures.get(case.id)
                 box = place.box(g, c, row)
                 _cell(sheet, draw, box, picture, cells.get((g, c, row)), column.why_missing(case))
             if column.best:
@@ -113,7 +113,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
         if path is None:
             continue
         try:
-            with opened(path) as image:
+            with open_picture(path) as image:
                 return image.size
         except UNREADABLE:
             continue
@@ -127,7 +127,7 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
         for g, group in enumerate(grid.groups)
         for c, column in enumerate(group.columns)
         for row, case in enumerate(grid.cases)
-        if (picture := column.pictures.get(case.key))
+        if (picture := column.pictures.get(case.id))
     }
     with ThreadPoolExecutor(READERS) as pool:
         small = pool.map(lambda path: _small(path, box, folder), files.values())
@@ -153,7 +153,9 @@ def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image
 # -- drawing
 
 
-def _title(draw: ImageDraw.ImageDraw, place: Layout, name: str, note: str, answer: Answer | None) -> None:
+def _title(
+    draw: ImageDraw.ImageDraw, place: SheetLayout, name: str, note: str, answer: Answer | None
+) -> None:
     large, words, leading = (round(size * place.scale) for size in (28, 16, 22))
     width = place.size[0] - 2 * MARGIN
     title = wrap(name, width * 0.6, large, lines=1)[0]
@@ -168,7 +170,7 @@ def _title(draw: ImageDraw.ImageDraw, place: Layout, name: str, note: str, answe
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
 
 
-def _group_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, heading: str) -> None:
+def _group_heading(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, heading: str) -> None:
     x, right = place.left[group][0], place.left[group][-1] + place.cell[0]
     y = head(place.scale)
     text = wrap(heading, max(right - x, 60), 22, lines=1)[0]
@@ -177,7 +179,7 @@ def _group_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, heading
 
 
 def _column_heading(
-    draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int, col: GridColumn
+    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: Column
 ) -> None:
     width, x = place.cell[0], place.left[group][column]
     y = head(place.scale) + GROUP_HEAD
@@ -194,7 +196,7 @@ def _column_heading(
             draw.rectangle((x, y + 72, x + max(1, round(col.survived * width)) - 1, y + 76), fill=bar)
 
 
-def _row_label(draw: ImageDraw.ImageDraw, place: Layout, row: int, case: GridRow, first: bool) -> None:
+def _row_label(draw: ImageDraw.ImageDraw, place: SheetLayout, row: int, case: CaseRow, first: bool) -> None:
     y, height = place.top[row], place.cell[1]
     if first and row:
         draw.line((MARGIN, y - 9, place.size[0] - MARGIN, y - 9), fill=LINE, width=1)
@@ -239,7 +241,7 @@ def _hole(draw: ImageDraw.ImageDraw, box: tuple, text: str) -> None:
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
 
 
-def _frame_best(draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int) -> None:
+def _frame_best(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int) -> None:
     left, _, right, bottom = place.box(group, column, len(place.top) - 1)
     top = head(place.scale) + GROUP_HEAD - 3
     draw.rounded_rectangle((left - 7, top, right + 6, bottom + 7), radius=6, outline=BEST, width=3)

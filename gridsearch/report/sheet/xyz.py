@@ -24,13 +24,13 @@ from gridsearch.base.words import parameter_text
 from gridsearch.render.pictures.infotext import (
     REDUCED,
     Infotext,
-    parameters_of,
+    as_text,
+    embedded_text,
     read_parameters,
     reduced_from,
-    written,
 )
 from gridsearch.render.pictures.png import png_bytes
-from gridsearch.report.grid import Grid, GridColumn, GridRow, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -39,7 +39,7 @@ from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.xyz_grid.cut import PREFIX
 
-MOST_LINES = 3  # beside a row, its seed among them
+MAX_ROW_LINES = 3  # beside a row, its seed among them
 Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
 
 
@@ -47,8 +47,8 @@ Gone = Callable[[str], None]  # told the name of a picture that is missing or ca
 class Sheet:
     """One grid: a seed of each prompt, and the columns that stand beside one another."""
 
-    rows: tuple[GridRow, ...]
-    columns: tuple[GridColumn, ...]
+    rows: tuple[CaseRow, ...]
+    columns: tuple[Column, ...]
 
     @property
     def one_seed(self) -> bool:
@@ -57,7 +57,7 @@ class Sheet:
     def pictures(self) -> Iterator[Picture]:
         """Those of trials first, for they say how the others were drawn."""
         for column in sorted(self.columns, key=lambda column: (column.trial is None, not column.best)):
-            yield from filter(None, (column.pictures.get(case.key) for case in self.rows))
+            yield from filter(None, (column.pictures.get(case.id) for case in self.rows))
 
 
 def write_grids(
@@ -88,7 +88,7 @@ def write_grids(
         if text is None:
             continue
         path = folder / _name(number, pixels.shape[1::-1], text)
-        write_atomic(path, png_bytes(pixels, written(text)))
+        write_atomic(path, png_bytes(pixels, as_text(text)))
         number += 1
         yield path
 
@@ -117,22 +117,22 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
     for group in grid.groups:
         tried = [column for column in group.columns if column.trial is not None]
         for rows in _turns(grid.cases):
-            columns = [column for column in tried if any(case.key in column.pictures for case in rows)]
+            columns = [column for column in tried if any(case.id in column.pictures for case in rows)]
             if columns:
                 yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
 
 
-def _turns(cases: Sequence[GridRow]) -> list[tuple[GridRow, ...]]:
+def _turns(cases: Sequence[CaseRow]) -> list[tuple[CaseRow, ...]]:
     """The first seed of every prompt, then every second one, and so on: each prompt may have its own."""
     seen: Counter[str] = Counter()
-    turns: dict[int, list[GridRow]] = {}
+    turns: dict[int, list[CaseRow]] = {}
     for case in cases:
         turns.setdefault(seen[case.prompt_id], []).append(case)
         seen[case.prompt_id] += 1
     return [tuple(rows) for rows in turns.values()]
 
 
-def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
+def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
     """The sheet in as few parts as are read again, rows split before columns, each with the references."""
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
@@ -140,7 +140,7 @@ def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int,
             yield Sheet(rows, (*references, *columns))
 
 
-def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
     return _fits(rows, beside + len(columns), size)
 
 
@@ -176,16 +176,16 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
         _write(draw, lines, (left + c * width + width / 2, top / 2), width, letters)
     for r, case in enumerate(sheet.rows):
         y = top + r * height
-        most = max(min(MOST_LINES, height * 3 // 4 // pitch), 2)
+        most = max(min(MAX_ROW_LINES, height * 3 // 4 // pitch), 2)
         seed = [] if sheet.one_seed else [f"seed {case.seed}"]
         lines = wrap(case.prompt, left * 0.9, letters, most - len(seed)) + seed
         _write(draw, lines, (left / 2, y + height / 2), left, letters)
         for c, column in enumerate(sheet.columns):
-            image.paste(_cell(column.pictures.get(case.key), size, results, gone), (left + c * width, y))
+            image.paste(_cell(column.pictures.get(case.id), size, results, gone), (left + c * width, y))
     return image
 
 
-def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
+def _heading(column: Column, results: Results, axis: str) -> list[str]:
     if column.trial is not None:
         return [f"{axis}: {column.heading}"]
     digits = results.models.get(column.heading, {}).get("short_hash")
@@ -263,7 +263,7 @@ def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
     for picture in sheet.pictures():
         path = picture_of(results.folder, picture.file)
         try:
-            text = read_parameters(parameters_of(path) or "")
+            text = read_parameters(embedded_text(path) or "")
         except BadInput:  # told of when the cells were drawn
             continue
         yield path, text

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.experiment.experiment import TABLES, Experiment
+from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
 from gridsearch.results.columns import STORED, Integer, Text
@@ -202,7 +202,7 @@ def _kinds(settings: Mapping[str, Any]) -> dict[str, bool]:
     try:
         searched = Experiment.model_validate(settings).searched()
     except pydantic.ValidationError as error:
-        raise bad_key(error, "the study's experiment", TABLES) from None
+        raise bad_key(error, "the study's experiment", EXPERIMENT_TABLES) from None
     return {name: not isinstance(choices_of(values)[0], str) for name, values in searched.items()}
 
 

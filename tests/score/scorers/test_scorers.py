@@ -9,11 +9,11 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import load_experiment
-from gridsearch.experiment.tables import Thresholds
+from gridsearch.experiment.tables import ThresholdTable
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
-from gridsearch.score.verdict import GateLimits as Gates
+from gridsearch.score.verdict import Thresholds as Gates
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
 from gridsearch.search.resume.rescore import rescore
@@ -271,8 +271,8 @@ def test_the_command_takes_the_score_table_of_an_experiment(copy, toy, tmp_path)
 
 def test_thresholds_of_an_experiment_are_those_of_the_gates():
     given = {field.name for field in fields(Gates)}
-    assert set(Thresholds.model_fields) == given
-    assert Thresholds().given() == {}
+    assert set(ThresholdTable.model_fields) == given
+    assert ThresholdTable().given() == {}
 
 
 def test_the_docs_name_the_usual_thresholds():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gridsearch.app.cli.workers import WorkerProcesses, worker_processes
 from gridsearch.base.errors import RunFailed
-from gridsearch.base.machine import Hands
+from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE, queue
@@ -81,7 +81,12 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
     there.write_text(file.read_text().replace("burnt.safetensors", "gone.safetensors"))
     notes = []
     with pytest.raises(RunFailed) as stopped:
-        led(file, tmp_path / "out", worker_processes(Hands(1, ()), there, tmp_path / "out", Quiet()), notes)
+        led(
+            file,
+            tmp_path / "out",
+            worker_processes(LocalWorkers(1, ()), there, tmp_path / "out", Quiet()),
+            notes,
+        )
     assert "gone.safetensors" in str(stopped.value.where)
     assert stopped.value.what in notes[-1]
     assert notes[-1].startswith("Worker 1 will not be restarted: error: ")
@@ -93,7 +98,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
     monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
     note_place(out, StudyPlace(database, "small"))
-    crew = worker_processes(Hands(2, ()), file, out, Quiet())
+    crew = worker_processes(LocalWorkers(2, ()), file, out, Quiet())
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)
         led(file, out, crew, [], pace=0.5)

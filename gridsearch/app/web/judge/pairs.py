@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
@@ -186,5 +186,5 @@ def _same(a: tuple[Path, object], b: tuple[Path, object]) -> bool:
         return a[1] == b[1]
     if a[0] == b[0]:
         return True
-    with opened(a[0]) as one, opened(b[0]) as other:
+    with open_picture(a[0]) as one, open_picture(b[0]) as other:
         return one.size == other.size and one.convert("RGB").tobytes() == other.convert("RGB").tobytes()

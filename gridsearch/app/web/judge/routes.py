@@ -14,7 +14,7 @@ from bottle import Bottle, HTTPResponse, request, response, static_file
 from gridsearch.app.web.guard import LocalPage, text_reply
 from gridsearch.app.web.judge.session import Session
 from gridsearch.base.errors import BadInput, GridsearchError
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.results.store.judgements import Choice
 
 FILES = Path(__file__).parent / "page"
@@ -169,7 +169,7 @@ def bare_png(path: Path) -> bytes:
         BadInput: there is no such image, or it cannot be read.
     """
     buffer = io.BytesIO()
-    with opened(path) as image:
+    with open_picture(path) as image:
         image.load()
         pixels = image if image.mode == "RGB" else image.convert("RGB")
         pixels.info = {}
