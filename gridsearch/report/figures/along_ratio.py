@@ -28,28 +28,10 @@ from gridsearch.report.figures.uncertainty import DOUBT, doubt_figures
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
 from gridsearch.results.results import Results
+from gridsearch.score.metrics import CHARTED, METRICS
 
-MOST_SLICES = MANY_CURVES  # the best ones are drawn
-BY_PROMPT = ("survived", "defect", "contrast", "clipped", "blur", "noise")  # figures with a line per prompt
+BY_PROMPT = ("survived", "defect", *CHARTED)  # figures with a line per prompt
 HOLLOW, HATCHED = "circle-open", "/"  # how stopped trials are drawn: their figures are estimates
-METRIC_FIGURES = (
-    ("contrast", "Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
-    (
-        "clipped",
-        "Clipped",
-        "Share of colour values at the very dark or very bright end. It rises as the image burns.",
-    ),
-    (
-        "blur",
-        "Blur",
-        "Width of the edges in pixels. A blank image has none, so no value: less is not better.",
-    ),
-    (
-        "noise",
-        "Noise",
-        "Grain in the flattest areas, in brightness levels. The least noise is a blank image's.",
-    ),
-)
 
 
 def figures(results: Results, answer: Answer) -> list[dict]:
@@ -98,7 +80,7 @@ def sections(results: Results, answer: Answer) -> list[dict]:
 def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
     slices = split_slices(results, distinct_trials(results))
     by_settings = {tuple(settings.items()): trials for settings, trials in slices}
-    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MOST_SLICES]]
+    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MANY_CURVES]]
     if max(trials["at"].nunique() for _, trials in curves) < 2:
         return []
     drawn = [
@@ -106,7 +88,7 @@ def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
         for i, (found, trials) in enumerate(curves)
     ]
     drawn += [_survived(curves, axis), _defect(curves, axis)]
-    drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
+    drawn += [_metric(curves, results, axis, name) for name in CHARTED]
     drawn = [
         figure | {"prompts": prompt_lines(curves, results, figure["id"]) if figure["id"] in BY_PROMPT else []}
         for figure in drawn
@@ -179,13 +161,14 @@ def _hollow(curves: list[tuple[Slice, pd.DataFrame]]) -> str:
     return " Hollow: stopped early." if any(found.estimated for found, _ in curves) else ""
 
 
-def _metric(curves: list, results: Results, axis: str, name: str, title: str, about: str) -> dict:
+def _metric(curves: list, results: Results, axis: str, name: str) -> dict:
+    title, about = CHARTED[name]
     data = [_curve(found, trials, name, axis, i) for i, (found, trials) in enumerate(curves)]
     layout = _layout(axis, name, curves[0][0]) | {"showlegend": len(curves) > 1}
     for i, (model, level) in enumerate(_reference_levels(results, name)):
         layout["shapes"].append(_level_line(level))
         layout["annotations"].append(_level_label(model, level, left=i % 2 == 1))
-    if name == "clipped":
+    if METRICS[name].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
     return {"id": name, "title": title, "about": about, "wide": False, "data": data, "layout": layout}
