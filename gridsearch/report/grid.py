@@ -68,7 +68,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Column:
+class GridColumn:
     """A trial, or a parent's own renders.
 
     Attributes:
@@ -101,7 +101,7 @@ class Group:
     """Columns under one heading: the references, or one slice."""
 
     heading: str
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
 
 @dataclass(frozen=True)
@@ -207,12 +207,12 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
     return trials.iloc[sorted(set(nearest))]
 
 
-def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
+def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
     pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
     searched = curve_parameter_of(results) is not None
     return tuple(
-        Column(
+        GridColumn(
             heading=value_text(row["at"]) if searched else str(row["trial"]),
             detail=_detail(row, pictures[row["trial"]]),
             value=float(row["at"]) if searched else None,
@@ -248,11 +248,11 @@ def _inside(place: float, found: Slice) -> bool:
     return window is not None and window.low.inside <= place <= window.high.inside
 
 
-def _references(references: pd.DataFrame) -> tuple[Column, ...]:
+def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
     if references.empty:
         return ()
     return tuple(
-        Column(
+        GridColumn(
             heading=str(model),
             detail=(str(rows["prediction_type"].iloc[0]),),
             value=None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, evenly
 from gridsearch.report.page.links import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
@@ -28,7 +28,7 @@ class Pictures:
     home: Path
     small: dict[str, Thumb | None]
 
-    def cell(self, column: Column, case: CaseRow) -> dict | None:
+    def cell(self, column: GridColumn, case: CaseRow) -> dict | None:
         """What the template needs of one cell; None where nothing was rendered."""
         picture = column.pictures.get(case.id)
         if picture is None:
@@ -62,7 +62,7 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})
 
 
-def _columns(grid: Grid) -> list[Column]:
+def _columns(grid: Grid) -> list[GridColumn]:
     return [column for group in grid.groups for column in group.columns]
 
 
@@ -89,7 +89,7 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     return {"groups": grid.groups, "columns": columns, "rows": rows}
 
 
-def _heads(columns: tuple[Column, ...], opens: bool) -> list[dict]:
+def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
     best = next((i for i, column in enumerate(columns) if column.best), None)
     printed = evenly(len(columns), PRINTED, best)
     return [
@@ -108,7 +108,7 @@ def _missing(item: dict, case: CaseRow) -> dict:
     return {"missing": item["column"].why_missing(case)}
 
 
-def first_case(grid: Grid, column: Column) -> CaseRow:
+def first_case(grid: Grid, column: GridColumn) -> CaseRow:
     """One that is sound there, where there is one."""
     sound = [case for case in grid.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
     return (sound or grid.cases)[0]

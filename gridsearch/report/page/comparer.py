@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture
 from gridsearch.report.page.cells import first_case
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.window import WindowEdge
@@ -39,7 +39,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     }
 
 
-def _column(column: Column, wanted: int | None) -> dict:
+def _column(column: GridColumn, wanted: int | None) -> dict:
     return {
         "heading": column.heading,
         "value": column.value,
@@ -49,7 +49,7 @@ def _column(column: Column, wanted: int | None) -> dict:
     }
 
 
-def _mark(column: Column, wanted: int | None) -> str:
+def _mark(column: GridColumn, wanted: int | None) -> str:
     """What is special about it: every mode has a best one, and one of them is recommended."""
     if column.trial is None:
         return "a parent’s own"
@@ -93,7 +93,7 @@ def _short(value: float) -> float | None:
     return float(f"{value:.3g}") if math.isfinite(value) else None
 
 
-def _start(grid: Grid, columns: list[Column], answer: Answer) -> dict:
+def _start(grid: Grid, columns: list[GridColumn], answer: Answer) -> dict:
     """The recommended trial on a case that is sound there; beside it another mode, or a parent's own."""
     trials = [i for i, column in enumerate(columns) if column.trial is not None] or [0]
     wanted = answer.best.trial if answer.best else None
@@ -105,7 +105,7 @@ def _start(grid: Grid, columns: list[Column], answer: Answer) -> dict:
     }
 
 
-def _other_mode(grid: Grid, columns: list[Column], at: int) -> int:
+def _other_mode(grid: Grid, columns: list[GridColumn], at: int) -> int:
     """The column of the next group of trials that is nearest to this one; else the first of all."""
     others = [
         group
@@ -118,7 +118,7 @@ def _other_mode(grid: Grid, columns: list[Column], at: int) -> int:
     return min(range(first, last + 1), key=lambda i: abs(columns[i].value - columns[at].value))
 
 
-def _jumps(grid: Grid, columns: list[Column], answer: Answer) -> Iterator[dict]:
+def _jumps(grid: Grid, columns: list[GridColumn], answer: Answer) -> Iterator[dict]:
     """The prompts that fail first on either side, then those that stand out where the best is."""
     best = answer.best
     if best is None or best.ratio is None or answer.projection:
@@ -136,7 +136,7 @@ def _jumps(grid: Grid, columns: list[Column], answer: Answer) -> Iterator[dict]:
         yield {"text": text, "case": _case_of(grid, prompt, columns[column]), "column": column}
 
 
-def _own_columns(grid: Grid, columns: list[Column], trial: int) -> list[int]:
+def _own_columns(grid: Grid, columns: list[GridColumn], trial: int) -> list[int]:
     """Of the group that the trial is in; none where another one stands in its place."""
     at = next((i for i, column in enumerate(columns) if column.trial == trial), None)
     groups = [] if at is None else [g for g in _groups(grid) if g["first"] <= at <= g["last"]]
@@ -148,13 +148,13 @@ def _first_to_fail(edge: WindowEdge, best: float) -> str:
     return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 
 
-def _case_of(grid: Grid, prompt: str, column: Column) -> int:
+def _case_of(grid: Grid, prompt: str, column: GridColumn) -> int:
     """A case of that prompt that fails there, or else its first."""
     cases = [(i, case) for i, case in enumerate(grid.cases) if case.prompt_id == prompt]
     failing = [i for i, case in cases if _fails(column, case)]
     return failing[0] if failing else cases[0][0]
 
 
-def _fails(column: Column, case: CaseRow) -> bool:
+def _fails(column: GridColumn, case: CaseRow) -> bool:
     picture = column.pictures.get(case.id)
     return picture is not None and picture.verdict != "ok"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, evenly
 from gridsearch.report.page.links import link_to
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import path_in
@@ -24,7 +24,7 @@ ON_SCREEN = 76  # px, the height of a frame where there is room
 class Film:
     """One film that was kept: whose it is, and where."""
 
-    column: Column
+    column: GridColumn
     picture: Picture
     path: Path
     image: Path | None  # what it led to; None where its name leads elsewhere

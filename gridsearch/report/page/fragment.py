@@ -4,7 +4,7 @@ import jinja2
 
 from gridsearch.base.words import parameter_text, shorten
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, build_grid, evenly
+from gridsearch.report.grid import CaseRow, GridColumn, build_grid, evenly
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -31,7 +31,7 @@ def fragment(results: Results, answer: Answer) -> str:
     )
 
 
-def _along(results: Results, answer: Answer) -> tuple[list[Column], CaseRow | None]:
+def _along(results: Results, answer: Answer) -> tuple[list[GridColumn], CaseRow | None]:
     """Columns of the best slice, thinned evenly, and a case that is sound in the best one where any is.
 
     None of either where no best is known, or no picture of it.
@@ -50,7 +50,7 @@ def _along(results: Results, answer: Answer) -> tuple[list[Column], CaseRow | No
     return shown, next(sound, grid.cases[0])
 
 
-def _cell(results: Results, column: Column, case: CaseRow) -> dict:
+def _cell(results: Results, column: GridColumn, case: CaseRow) -> dict:
     picture = column.pictures.get(case.id)
     path = picture and path_in(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)

@@ -30,7 +30,7 @@ from gridsearch.render.pictures.infotext import (
     reduced_from,
 )
 from gridsearch.render.pictures.png import png_bytes
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -48,7 +48,7 @@ class Sheet:
     """One grid: a seed of each prompt, and the columns that stand beside one another."""
 
     rows: tuple[CaseRow, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
     @property
     def one_seed(self) -> bool:
@@ -132,7 +132,7 @@ def _turns(cases: Sequence[CaseRow]) -> list[tuple[CaseRow, ...]]:
     return [tuple(rows) for rows in turns.values()]
 
 
-def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
+def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
     """The sheet in as few parts as are read again, rows split before columns, each with the references."""
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
@@ -140,7 +140,7 @@ def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int
             yield Sheet(rows, (*references, *columns))
 
 
-def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
     return _fits(rows, beside + len(columns), size)
 
 
@@ -185,7 +185,7 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
     return image
 
 
-def _heading(column: Column, results: Results, axis: str) -> list[str]:
+def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
     if column.trial is not None:
         return [f"{axis}: {column.heading}"]
     digits = results.models.get(column.heading, {}).get("short_hash")
