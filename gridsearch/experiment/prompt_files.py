@@ -95,11 +95,10 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
         by_id[name] = place
         for case in rendered:
             if case in by_case:
+                where, why = f"{by_case[case]} and {place}", f"Its text is {case[0][:60]!r}."
+                fix = "Remove one of them: it would be rendered twice and count twice."
                 raise BadInput(
-                    f"A prompt is listed twice with seed {case[2]}.",
-                    where=f"{by_case[case]} and {place}",
-                    why=f"its text is {case[0][:60]!r}",
-                    fix="Remove one of them: it would be rendered twice and count twice.",
+                    f"A prompt is listed twice with seed {case[2]}.", where=where, why=why, fix=fix
                 )
             by_case[case] = place
 

@@ -146,7 +146,7 @@ def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
 
 
 def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
-    """Draw a grid with black labels; letters have a 25th of the sum of a cell's sides, with half between lines."""
+    """Draw a grid with black labels, whose letters are a 25th of the sum of a cell's sides high."""
     width, height = size
     letters = (width + height) // 25
     above = [_heading(column, results, axis) for column in sheet.columns]
