@@ -18,12 +18,13 @@ test: .venv/test-installed  ## run the tests
 fuzz: .venv/test-installed  ## all doors for files of strangers: 10,000 checkpoints, 10,000 experiments, 2,000 pictures (ten minutes)
 	HF_HUB_OFFLINE=1 GRIDSEARCH_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz
 
-nights: .venv/test-installed  ## tests of whole nights: lost databases, full disks, dead workers (20 minutes; PostgreSQL, MariaDB and root)
+nights: .venv/test-installed  ## tests of whole nights: lost databases, full disks, dead workers (20 minutes; PostgreSQL and root)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m night
 
-lint: .venv/test-installed  ## look for mistakes and for unformatted code
+lint: .venv/test-installed  ## look for mistakes, unformatted code and wrong types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/test-installed  ## format the code
 	$(BIN)/ruff check --fix .

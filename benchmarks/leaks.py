@@ -27,9 +27,10 @@ import psutil
 import torch
 
 from benchmarks.quiet import Quiet
-from gridsearch.app.cli.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport
 from gridsearch.experiment.experiment import Experiment, parse_experiment
-from gridsearch.search.loop import Budget, Told
+from gridsearch.search.budget import Budget
+from gridsearch.search.evaluate import Told
 from gridsearch.search.run import run
 
 TOY = Path(__file__).parent.parent / "experiments" / "toy"

@@ -125,13 +125,9 @@ def here(number: int, setup: Setup, ratio: float) -> Seconds:
     """
     parameters = dict.fromkeys(setup.experiment.searched(), ratio)
     spent = Counter()
-
-    def on_rung(_: list[dict], seconds: Seconds) -> bool:
-        spent.update(seconds)
-        return True
-
     began = time.perf_counter()
-    run_trial(f"images/t{number:04}_", parameters, setup, setup.cases, lambda *_: None, on_rung)
+    for batch in run_trial(setup, parameters, setup.cases, f"images/t{number:04}_", lambda *_: None):
+        spent.update(batch.seconds)
     rest = time.perf_counter() - began - spent["merge"] - spent["render"]
     return {**spent, "rest": rest}
 

@@ -1,6 +1,6 @@
 """Simulated studies: what a search renders. All but the pictures is the real thing: study, sampler, race."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from benchmarks.search.curve import Cases, Curve, Rendered, draw_cases, draw_curve, render
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.experiment.tables import LOOK
-from gridsearch.search.loop import Budget, Told
-from gridsearch.search.loop import search as run_search
-from gridsearch.search.racing.rungs import OnRung
+from gridsearch.search.budget import Budget
+from gridsearch.search.evaluate import Told
+from gridsearch.search.trial.outcome import Batch
+from tests.helpers.searching import search_with
 
 STEP = 0.01
 RATIOS = tuple(round(STEP * i, 2) for i in range(round(1 / STEP) + 1))
@@ -53,7 +54,7 @@ class Log:
     drawn: dict[float, NDArray[np.bool_]] = field(default_factory=dict)
     repeats: int = 0
 
-    def evaluate(self, number: int, parameters: Mapping, done: Collection[str], on_rung: OnRung) -> None:
+    def evaluate(self, number: int, parameters: Mapping, done: Collection[str]) -> Iterator[Batch]:
         """Draw the cases in batches, in the study's order."""
         ratio = parameters["ratio"]
         self.images[ratio] = render(self.of.curve, self.of.cases, ratio, self.of.seed)
@@ -62,8 +63,7 @@ class Log:
         for start in range(0, len(self.of.cases), LOOK):
             batch = self.of.order[start : start + LOOK]
             self.drawn[ratio][batch] = True
-            if not on_rung([self._row(ratio, case) for case in batch], {}):
-                return
+            yield Batch([self._row(ratio, case) for case in batch], {})
 
     def _row(self, ratio: float, case: int) -> dict:
         images = self.images[ratio]
@@ -102,7 +102,7 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
     enough = partial(log.spent, None if renders is None else renders - checks)
     order = [f"p{case}_s0" for case in of.order]
     study = optuna.create_study()
-    run_search(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
+    search_with(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
     return _found(log, checks)
 
 

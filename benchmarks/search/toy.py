@@ -24,7 +24,7 @@ from gridsearch.experiment.values import Range
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import Results
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.run import run
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy.toml"

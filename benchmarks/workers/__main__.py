@@ -20,7 +20,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,10 +30,9 @@ from benchmarks.workers.asleep import Crew, using
 from benchmarks.workers.counting import counting
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
-from gridsearch.search.loop import Budget
-from gridsearch.search.workers.leader import lead
-from tests.helpers.postgres import Postgres, binaries_here
-from tests.helpers.server import serving
+from gridsearch.search.budget import Budget
+from gridsearch.search.workers.leader import lead_workers
+from tests.helpers.postgres import Postgres, binaries_here, serving
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy"
 MANY = 8
@@ -106,7 +104,7 @@ def main(searches: Sequence[str]) -> None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(partial(Postgres, binaries, options=USUAL)) as server,
+        serving(binaries, USUAL) as server,
     ):
         lines = [("PostgreSQL", search) for search in searches] + [("SQLite", searches[0])]
         for kind, search in lines:
@@ -130,9 +128,9 @@ def _run(folder: Path, server: Postgres | None, search: str, size: int) -> Timed
         EXPERIMENT.format(toy=TOY, search=SEARCHES[search], step=0.01 if search == "grid" else 0.001)
     )
     with _database(server, name) as url, using(url):
-        store.settle(out, store.Place(url, name)) if url else out.mkdir()
+        store.note_place(out, store.StudyPlace(url, name)) if url else out.mkdir()
         crew, counted = Crew(file, out, url, size), counting()
-        lead(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
+        lead_workers(load_experiment(file), file, out, Budget(trials=EACH * size), Quiet(), crew, retries=1)
         transactions = counted.transactions
         ended = [trial for trial in store.read_study(out).trials if trial.state in store.ENDED]
     of_workers, processor = map(sum, zip(*crew.said, strict=True))

@@ -21,7 +21,7 @@ from gridsearch.experiment.experiment import load_experiment
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import Rendered
 from gridsearch.render.watch.trace import Trace
-from gridsearch.results import store
+from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.search.workers import worker
 
 IMAGE = 1.0  # seconds
@@ -69,15 +69,15 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
 @contextlib.contextmanager
 def using(url: str | None) -> Iterator[None]:
     """The address of the study's database is where a command would put it."""
-    before = os.environ.pop(store.VARIABLE, None)
+    before = os.environ.pop(STORAGE_VARIABLE, None)
     if url:
-        os.environ[store.VARIABLE] = url
+        os.environ[STORAGE_VARIABLE] = url
     try:
         yield
     finally:
-        os.environ.pop(store.VARIABLE, None)
+        os.environ.pop(STORAGE_VARIABLE, None)
         if before:
-            os.environ[store.VARIABLE] = before
+            os.environ[STORAGE_VARIABLE] = before
 
 
 @dataclass

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -24,11 +23,17 @@ from optuna.trial import TrialState
 
 from benchmarks.workers.counting import counting
 from gridsearch.experiment.experiment import Experiment, parse_experiment
-from gridsearch.results.shared import queue, sql
-from gridsearch.results.shared.connect import connect, rdb_of
+from gridsearch.results.shared import queue
+from gridsearch.results.shared.connect import connect
+from gridsearch.results.shared.optuna_private import (
+    database_of,
+    storage_of,
+    study_id,
+    waiting_trial_ids,
+    write_together,
+)
 from gridsearch.search.workers.proposals import propose, twin_of, wanted
-from tests.helpers.postgres import Postgres, binaries_here
-from tests.helpers.server import serving
+from tests.helpers.postgres import Postgres, binaries_here, serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}
 IMAGES, RUNG = 16, 8  # images of a trial, and of a rung
@@ -45,7 +50,7 @@ def main(running: int, ended: int) -> None:
     binaries = binaries_here()
     if binaries is None:
         sys.exit("There is no PostgreSQL here: apt-get install postgresql.")
-    with serving(partial(Postgres, binaries, options=USUAL)) as server:
+    with serving(binaries, USUAL) as server:
         server.execute("CREATE DATABASE filled")
         with connect(server.url("filled")) as storage:
             study = optuna.create_study(study_name="filled", storage=storage)
@@ -80,15 +85,15 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
             assert wanted(study, experiment, trials)
             new = propose(study, experiment, trials)
             twin_of(new, trials)
-            queue.put_back(study, new._trial_id)
+            queue.put_back(study, new)
 
         timed(f"a proposal of {name}", proposed, 5)
-    timed("a worker's look", lambda: (queue.orders(study), sql.waiting(study, 0, 64)), 20)
+    timed("a worker's look", lambda: (queue.orders(study), waiting_trial_ids(study, 0, queue.CHOICE)), 20)
 
     def taken() -> None:
         trial = queue.take(study, "worker", None)
-        sql.keep(trial, "rung 0000", [ROW] * RUNG, dict.fromkeys(range(RUNG), 0.5))
-        sql.keep(trial, "rung 0001", [ROW] * RUNG, {})
+        write_together(trial, "rung 0000", [ROW] * RUNG, dict.fromkeys(range(RUNG), 0.5))
+        write_together(trial, "rung 0001", [ROW] * RUNG, {})
         study.tell(trial, 0.5)
 
     timed("a worker's trial, but for its drawing", taken, 8)
@@ -109,7 +114,7 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
     """Rows by the thousand: Optuna's own way would take an hour."""
     rung = json.dumps({"images": [ROW] * RUNG, "seconds": {"render": 40.0}})
     began = datetime.now() - timedelta(days=1)
-    with rdb_of(study._storage).engine.begin() as connection:
+    with database_of(storage_of(study)).engine.begin() as connection:
 
         def put(model: type, rows: list[dict]) -> None:
             connection.execute(sqlalchemy.insert(model.__table__), rows)
@@ -124,7 +129,7 @@ def _fill(study: optuna.Study, running: int, ended: int) -> None:
                     {
                         "trial_id": i,
                         "number": i - 1,
-                        "study_id": study._study_id,
+                        "study_id": study_id(study),
                         "state": state(i),
                         "datetime_start": began,
                         "datetime_complete": began if i <= ended else None,

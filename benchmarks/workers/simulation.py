@@ -11,8 +11,8 @@ import random
 from dataclasses import dataclass
 
 from gridsearch.results.shared.queue import USUAL_PACE, pause_for
-from gridsearch.search.workers.leader import BUSY, LATEST, SOONEST
-from gridsearch.search.workers.proposals import depth
+from gridsearch.search.workers.dispatch import depth
+from gridsearch.search.workers.look import BUSY, LATEST, SOONEST
 from gridsearch.search.workers.worker import SOONEST as FIRST_PAUSE
 
 DRAWING = 80.0  # seconds of a trial: 16 images of 5 s each, SDXL on a GPU

@@ -5,6 +5,7 @@ takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A pi
 text. Other settings in either are kept but not used: `[render]` applies to all prompts.
 """
 
+import fnmatch
 import glob
 import os
 import re
@@ -13,7 +14,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, takewhile
+from itertools import count
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput, nearest
@@ -25,7 +26,7 @@ TEXTS = (".txt",)
 MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
 MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
 MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
-MOST_ENTRIES = 50_000  # files and folders that a pattern with ** may look through
+MOST_ENTRIES = 50_000  # files and folders that a pattern may look through
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -209,23 +210,38 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
 
 
 def _matching(pattern: Path, base: Path) -> list[Path]:
-    """Return the files that a pattern names from `base` on; hidden ones must be written out.
+    """Return the files that a pattern names, hidden ones left out; `**` stands for any number of folders.
+
+    `glob` would search the whole disk if the pattern says so, and follow links in circles.
 
     Raises:
-        BadInput: `**` would look through too many files.
+        BadInput: it would look through too many files.
     """
-    start, written = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
-    parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in written]
-    if not parts:
-        return []
-    if "**" in parts:
-        fixed = takewhile(lambda part: not glob.has_magic(part), parts)
-        within = (len(folders) + len(files) for _, folders, files in os.walk(start.joinpath(*fixed)))
-        if any(total > MOST_ENTRIES for total in accumulate(within)):
-            fix = "Name a folder nearer to the pictures."
-            raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
-    found = (path for path in start.glob("/".join(parts)) if path.is_file())
-    return [path for path in found if all(p[0] != "." or p in parts for p in path.relative_to(start).parts)]
+    looked_at = count(1)
+
+    def inside(folder: Path, deep: bool = False) -> Iterator[Path]:
+        for place, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in (*folders, *files):
+                if next(looked_at) > MOST_ENTRIES:
+                    fix = "Name a folder nearer to the pictures."
+                    raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
+                if not name.startswith("."):
+                    yield Path(place, name)
+            if not deep:
+                return
+
+    start, parts = (Path(pattern.anchor), pattern.parts[1:]) if pattern.anchor else (base, pattern.parts)
+    places = {start}
+    for part in parts:
+        if part == "**":
+            below = [path for place in places for path in inside(place, deep=True)]
+            places |= {path for path in below if path.is_dir() and not path.is_symlink()}
+        elif glob.has_magic(part):
+            places = {p for place in places for p in inside(place) if fnmatch.fnmatch(p.name, part)}
+        else:
+            places = {place / part for place in places}
+    return sorted(path for path in places if path.is_file())
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:

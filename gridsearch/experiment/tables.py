@@ -1,12 +1,10 @@
 """The `[score]`, `[search]` and `[images]` tables of an experiment."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import pydantic
-from pydantic import AfterValidator, BeforeValidator, ByteSize, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS, SearchSampler
 from gridsearch.experiment.values import OneOf, Table, all_different
@@ -132,26 +130,9 @@ class Search(Table):
 
 
 Format = Literal["png", "webp"]
-_SIZES = pydantic.TypeAdapter(ByteSize)
-_LONGEST = 40  # characters of "20 GB": pydantic trips over endless digits
-
-
-def _size(value: object) -> int:
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and len(str(value)) <= _LONGEST:
-        with suppress(pydantic.ValidationError):
-            return int(_SIZES.validate_python(value))
-    raise ValueError('give a size, as in "20 GB", or a number of bytes')
 
 
 class Images(Table):
-    """What is kept of the pictures that are drawn. It decides no pixel, so a run may go on with other values.
-
-    Attributes:
-        format: of the files; both give back every pixel as it was drawn.
-        full: how many trials, the best ones, keep their pictures in full; the others' are reduced. None: all.
-        most: bytes that the results folder may take, with all that is in it. None: as many as there are.
-    """
+    """The format of the picture files. Either gives back every pixel, so a run may go on with the other."""
 
     format: Format = "png"
-    full: Annotated[int, Field(ge=1, strict=True)] | None = None
-    most: Annotated[int, BeforeValidator(_size), Field(gt=0, lt=2**60)] | None = None

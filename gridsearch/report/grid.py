@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
 from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import is_projection, main_parameter, split_slices
+from gridsearch.results.analysis.trials import is_projection, curve_parameter_of, split_slices
 from gridsearch.results.results import Results
 
 
@@ -169,7 +169,7 @@ def build_grid(
         raise BadInput("There are no images to show yet.", where=results.folder, fix=fix)
     if ratios is not None:
         slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
-    name = parameter_text(main_parameter(results) or "trial")
+    name = parameter_text(curve_parameter_of(results) or "trial")
     groups = [
         Group(slice_text(settings) or name, _columns(rows, results, one))
         for (settings, rows), one in zip(slices, found, strict=True)
@@ -231,7 +231,7 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
 def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
     images = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
-    searched = main_parameter(results) is not None
+    searched = curve_parameter_of(results) is not None
     window = found.window if found else None
     columns = []
     for _, row in trials.iterrows():

@@ -12,7 +12,7 @@ from gridsearch.experiment.tables import Search
 from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import store
 from gridsearch.results.results import METRICS, Results
-from gridsearch.results.store.artifacts import gather, rows_of
+from gridsearch.results.store.artifacts import gather, rows_with_pictures
 from gridsearch.results.store.judgements import judgements_of
 
 TRIAL_SECONDS = ("merge", "render", "score")
@@ -32,7 +32,7 @@ def load_results(folder: Path) -> Results:
         RunFailed: the database, or where the images lie, does not answer.
     """
     stored = store.read_study(folder)
-    gather(folder, rows_of(stored))
+    gather(folder, rows_with_pictures(stored))
     return results_of(stored, folder)
 
 

@@ -3,10 +3,10 @@
 They lie in a study of their own beside the search's, so that no sampler learns from them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -17,11 +17,9 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
-from gridsearch.results.store import tidy
-from gridsearch.search.loop import Told, parameters_of
-from gridsearch.search.racing.rungs import Evaluate, run_cases
+from gridsearch.search.evaluate import Render, Told, render_cases
+from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.stop import leaders
-from gridsearch.search.trial.outcome import Outcome
 
 HELD_OUT, REPEAT = "held_out", "repeat"
 ROLE, OF, PARAMETERS = "role", "of", "parameters"  # attributes of a check's trial
@@ -89,89 +87,72 @@ def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any
     return Check(said[ROLE], said[OF]), said[PARAMETERS]
 
 
-def run_checks(
-    checks: optuna.Study,
-    order: Mapping[str, Sequence[str]],
-    may_start: Callable[[], bool],
-    evaluate: Callable[[str], Evaluate],
-    on_check: Callable[[Check, Mapping[str, Any], Outcome | GridsearchError], None],
+def evaluate_check(
+    checks: optuna.Study, trial: optuna.Trial, order: Mapping[str, Sequence[str]], render: Render
 ) -> None:
-    """Draw the queued checks, one that was interrupted first, as far as there is time.
+    """Render what a check still lacks, and tell its study the result.
 
     Args:
-        order: role -> ids of the cases it draws.
-        evaluate: of a role.
-    """
-    while unfinished := [t for t in checks.get_trials(deepcopy=False) if not t.state.is_finished()]:
-        if not may_start():
-            return
-        running = next((trial for trial in unfinished if trial.state == TrialState.RUNNING), None)
-        trial = optuna.Trial(checks, running._trial_id) if running else checks.ask()
-        on_check(*draw_check(checks, trial, order, evaluate))
-
-
-def draw_check(
-    checks: optuna.Study,
-    trial: optuna.Trial,
-    order: Mapping[str, Sequence[str]],
-    evaluate: Callable[[str], Evaluate],
-) -> tuple[Check, Mapping[str, Any], Outcome | GridsearchError]:
-    """Draw what a check is still missing, and tell what it came to.
+        order: role -> ids of the cases that it renders.
 
     Raises:
         MustStop: no check could go better now. This one stays as it is.
     """
     check, parameters = check_of(trial)
     try:
-        found, _ = run_cases(checks, trial, parameters, order[check.role], None, evaluate(check.role))
+        found, _ = render_cases(checks, trial, parameters, order[check.role], render)
     except MustStop:
         raise
     except RunFailed as error:
         store.fail(checks, trial, error.lines[0], error.kind)
-        return check, parameters, error
-    checks.tell(trial, found.value)
-    return check, parameters, found
+    else:
+        checks.tell(trial, found.value)
 
 
-def alarming(
-    study: optuna.Study,
-    settings: Mapping[str, Any],
-    on_trial: Callable[[Told], None],
-    note: Callable[[str], None],
-) -> Callable[[Told], None]:
-    """`on_trial`, and a note with it where a trial's pictures are all another's, and should not be.
+@dataclass
+class RenderedImages:
+    """The images of a search so far, by which two trials that rendered the same are noticed.
 
-    Args:
+    Attributes:
         settings: the experiment, as plain data.
+        digests: trial's number -> case id -> digest of the image.
+        made: trial's number -> what was merged, and how it was rendered.
     """
-    ended = study.get_trials(deepcopy=False, states=store.ENDED)
-    drawn = {trial.number: _digests(store.images_of(trial)) for trial in ended}
-    made = {trial.number: _made(settings, parameters_of(trial)) for trial in ended}
 
-    def told(trial: Told) -> None:
-        on_trial(trial)
+    settings: Mapping[str, Any]
+    digests: dict[int, dict[str, str]]
+    made: dict[int, tuple]
+
+    @classmethod
+    def of(cls, study: optuna.Study, experiment: Experiment) -> Self:
+        """Those that a study holds already."""
+        settings = experiment.model_dump(mode="json")
+        ended = study.get_trials(deepcopy=False, states=store.ENDED)
+        digests = {trial.number: _digests(store.images_of(trial)) for trial in ended}
+        return cls(settings, digests, {t.number: _made(settings, parameters_of(t)) for t in ended})
+
+    def add(self, trial: Told) -> str | None:
+        """Add a trial; returns a note where its images are another's, though its parameters differ."""
         if isinstance(trial.outcome, GridsearchError):
-            return
-        mine, own = _digests(trial.outcome.images), _made(settings, trial.parameters)
+            return None
+        mine, made = _digests(trial.outcome.images), _made(self.settings, trial.parameters)
         twins = [
             number
-            for number, other in drawn.items()
-            if made[number] != own and identical.identical({number: other, trial.number: mine})
+            for number, other in self.digests.items()
+            if self.made[number] != made and identical.identical({number: other, trial.number: mine})
         ]
-        drawn[trial.number], made[trial.number] = mine, own
-        if twins:
-            note(
-                f"Trial {trial.number} drew the same images as trial {twins[0]}, pixel for pixel, though "
-                "their parameters differ: what is searched may have no effect."
-            )
-
-    return told
+        self.digests[trial.number], self.made[trial.number] = mine, made
+        if not twins:
+            return None
+        return (
+            f"Trial {trial.number} rendered the same images as trial {twins[0]}, pixel for pixel, though "
+            "their parameters differ: what is searched may have no effect."
+        )
 
 
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """What is merged, and how it is drawn. At ratio 0 it does not matter which model the other one is."""
-    tidied = {name: tidy(value) for name, value in parameters.items()}
-    return made_of(settings, tidied), drawn_with(settings, tidied)
+    """What is merged, and how it is rendered. At ratio 0 it does not matter which model the other one is."""
+    return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
 
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:

@@ -1,88 +1,141 @@
-"""What draws the cases of a trial, with everything that must go well around it."""
+"""The evaluation of one trial: take its images as they come, record them, prune it where it cannot win."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.search.disk.estimate import most_bytes, picture_bytes
-from gridsearch.search.disk.quota import ended, keep_room
-from gridsearch.search.listener import Listener
-from gridsearch.search.racing.rungs import Evaluate, OnRung
-from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
-from gridsearch.search.trial.setup import Setup
-from gridsearch.search.trial.standard import failure_notes
-from gridsearch.search.trial.trial import run_trial
+from gridsearch.render.cases import case_of
+from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import frozen
+from gridsearch.search.racing.pruner import Racing, best_complete_trial
+from gridsearch.search.racing.reports import (
+    LAST_STEP,
+    losses_by_step,
+    report_missing,
+    stopped_value,
+)
+from gridsearch.search.samplers.space import suggest
+from gridsearch.search.trial.outcome import Batch, Outcome
+
+# Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
+Render = Callable[[int, Mapping[str, Any], Collection[str]], Iterator[Batch]]
 
 
 @dataclass(frozen=True)
-class Easel:
-    """What draws, and what is minded while it does.
+class Told:
+    """A trial that ended: its outcome or its error; `stopped` is why it was pruned."""
 
-    Attributes:
-        files: the models and other files by their names, and what they were like when they were opened.
-        noted: scorers of which it was said already that they have no value.
-    """
-
-    setup: Setup
-    listener: Listener
-    files: Mapping[str, Path]
-    before: Mapping[str, Stamp]
-    noted: set[str] = field(default_factory=set)
+    number: int
+    parameters: dict[str, Any]
+    outcome: Outcome | GridsearchError
+    stopped: str | None = None
 
 
-def easel(setup: Setup, listener: Listener, files: Mapping[str, Path]) -> Easel:
-    return Easel(setup, listener, files, stamps(files))
+def racing_of(experiment: Experiment, order: Sequence[str]) -> Racing | None:
+    """Return the pruner of an experiment's trials; None where every trial renders all of its images."""
+    edges = experiment.search.sampler == "window"
+    return Racing(len(order), edges) if experiment.search.races() else None
 
 
-def evaluation(role: str, name: str, order: Sequence[str], on: Easel) -> Evaluate:
-    """What draws cases of a trial whose images are named so."""
-    setup, listener = on.setup, on.listener
-    cases = {case.id: case for case in setup.cases}
-
-    def evaluate(number: int, parameters: Mapping[str, Any], done: Collection[str], on_rung: OnRung) -> None:
-        def noting(rows: list[dict], seconds: Mapping[str, float]) -> bool:
-            note_failures(rows, on.noted, listener)
-            return on_rung(rows, seconds)
-
-        missing = [cases[case] for case in order if case not in done]
-        with named(setup.out):
-            require_unchanged(on.files, on.before)
-            require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
-            listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
-            run_trial(f"{name}{number:04}_", parameters, setup, missing, listener.image, noting)
-
-    return evaluate
-
-
-def forget(setup: Setup) -> None:
-    """Whatever is in place already is made anew: what is drawn once more is, from its very beginning."""
-    setup.live.holds.clear()
-    setup.renderer.encoded.clear()
-
-
-def note_failures(rows: Sequence[Mapping], noted: set[str], listener: Listener) -> None:
-    """Say of each scorer once what it has no value for; `noted` are those that were said of before."""
-    for name, text in failure_notes(rows).items():
-        if name not in noted:
-            noted.add(name)
-            listener.note(text)
-
-
-def make_room(study: optuna.Study, out: Path, experiment: Experiment, times: int = 1) -> None:
-    """Keep the folder within what the experiment allows it, before images are drawn.
+def evaluate_trial(
+    study: optuna.Study, trial: optuna.Trial, experiment: Experiment, order: Sequence[str], render: Render
+) -> None:
+    """Render what a trial still lacks, and tell the study the result.
 
     Args:
-        times: how often all cases are drawn before the next call.
+        order: ids of the study's cases.
 
     Raises:
-        RunFailed: there is no room for them.
+        MustStop: no trial could go better now. This one stays as it is.
     """
-    settings = experiment.images
-    if settings.full is None and settings.most is None:
+    parameters = suggest(trial, experiment)
+    try:
+        outcome, stopped = render_cases(study, trial, parameters, order, render, racing_of(experiment, order))
+    except MustStop:
+        raise
+    except RunFailed as error:
+        store.fail(study, trial, error.lines[0], error.kind)
+    else:
+        _tell(study, trial, outcome, stopped, experiment.search.objectives())
+
+
+def render_cases(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    parameters: Mapping[str, Any],
+    order: Sequence[str],
+    render: Render,
+    racing: Racing | None = None,
+) -> tuple[Outcome, str | None]:
+    """Render the cases that a trial still lacks, and record every batch.
+
+    Args:
+        order: ids of the study's cases.
+        racing: decides after each batch whether the trial is pruned; None where it never is.
+
+    Returns:
+        the trial's outcome, and why it was pruned; None where it was not.
+    """
+    kept = frozen(trial)  # up to date: nobody else writes to it
+    rows, seconds, batches = store.images_of(kept), store.seconds_of(kept), store.rungs_of(kept)
+    was_complete = kept.user_attrs.get(store.WHOLE)  # and has grown since: it is not pruned any more
+
+    def reason_to_stop() -> str | None:
+        if racing is None or was_complete or not 0 < len(rows) < len(order):
+            return None
+        return racing.reason(study, frozen(trial))
+
+    if racing is not None:
+        report_missing(trial, order, rows)
+    stopped = reason_to_stop()
+    if stopped is not None or len(rows) == len(order):
+        return Outcome(rows, seconds, len(order)), stopped
+
+    with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as rendering:
+        for batch in rendering:
+            losses = losses_by_step(batch.rows, order) if racing is not None else {}
+            store.record_rung(trial, batches, batch.rows, batch.seconds, losses)
+            batches += 1
+            rows += batch.rows
+            for part, value in batch.seconds.items():
+                seconds[part] = seconds.get(part, 0.0) + value
+            if stopped := reason_to_stop():
+                break
+    return Outcome(rows, seconds, len(order)), stopped
+
+
+def _tell(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    outcome: Outcome,
+    stopped: str | None,
+    objectives: Sequence[str],
+) -> None:
+    trial.set_user_attr(store.SUMMARY, outcome.summary())
+    if stopped is None:
+        study.tell(trial, outcome.values(objectives))
         return
-    coming = most_bytes(experiment.render, experiment.prompt) * times
-    keep_room(out, ended(study.get_trials(deepcopy=False)), settings, coming)
+    trial.set_user_attr(store.REASON, stopped)
+    # Optuna takes the last report for a pruned trial's value
+    best = best_complete_trial(study)
+    trial.report(stopped_value(outcome, best.value if best else 0.0), LAST_STEP)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
+def copy_result(
+    study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial, cases: int, objectives: Sequence[str]
+) -> None:
+    """End a trial with the images of another that has the same parameters, at no cost.
+
+    Args:
+        cases: how many images a complete trial has.
+    """
+    rows, nothing = store.images_of(twin), dict.fromkeys(store.seconds_of(twin), 0.0)
+    store.record_rung(trial, 0, rows, nothing)
+    _tell(study, trial, Outcome(rows, nothing, cases), twin.user_attrs.get(store.REASON), objectives)

@@ -1,58 +1,74 @@
-"""Who is told what happens in a run."""
+"""The listener of a run: an interface that a screen, a log or a notebook implements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gridsearch.base.errors import GridsearchError
 from gridsearch.render.cases import Case
 from gridsearch.score.score import Score
+from gridsearch.search.checks import Check
+from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
-
-if TYPE_CHECKING:  # they import this
-    from gridsearch.search.checks import Check
-    from gridsearch.search.loop import Told
 
 
 class Reference(Protocol):
-    """A reference that is drawn now, and what it took in seconds."""
+    """A reference image that has just been rendered, and the seconds that it took."""
 
     case: Case
     seconds: float
 
 
 class Listener(Protocol):
-    """Who is told what happens, when it happens."""
+    """The events of a run, each told when it happens."""
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
-        """A file's hash is about to be computed; returns what is told the bytes of each block."""
+        """A file of `total` bytes is about to be hashed; the function returned takes each block's bytes."""
 
     def reading(self, name: str, total: int) -> Callable[[int], None]:
-        """A model's weights are about to be read through; as `hashing`."""
+        """A model's weights are about to be read; the function returned is as that of `hashing`."""
 
     def note(self, text: str) -> None:
-        """Something to know before a night is spent on it."""
+        """A sentence that the user should read."""
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
-        """All is loaded: the trials left (about so many, where the search ends by itself) and done, the
-        images of each, and how many references are drawn first."""
+        """The models are loaded and the run begins.
+
+        Args:
+            remaining: trials left; an estimate if `about`, where the search ends by itself.
+            done: trials that ended before.
+            cases: images of a trial.
+            references: reference images that are rendered first.
+        """
 
     def drawing(self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int) -> None:
-        """Images are about to be drawn for a "trial", or to check one ("held_out", "repeat"): so many are
-        there already, of so many in all. `number` is the trial's, or the check's own."""
+        """The images of a trial are about to be rendered.
+
+        Args:
+            role: "trial", or that of a check: "held_out" or "repeat".
+            number: the trial's, or the check's own.
+            done: images that are there already, out of `cases`.
+        """
 
     def drawing_many(self, role: str, parameters: Sequence[Mapping[str, Any]], done: int, cases: int) -> None:
-        """Workers are at several trials ("trial"), or checks ("check"), at once: so many of all their images
-        are there, of so many in all."""
+        """Several trials are being rendered at once by workers in other processes.
+
+        Args:
+            role: "trial" or "check".
+            parameters: of each of them.
+            done: images that they have, out of `cases` in all.
+        """
 
     def step(self, step: int, steps: int) -> None:
-        """So many steps of the batch that is under way are done."""
+        """So many denoising steps of the current batch are done."""
 
-    def reference(self, drawn: "Reference") -> None: ...
+    def reference(self, drawn: Reference) -> None:
+        """A reference image has been rendered."""
 
-    def image(self, case: Case, score: Score) -> None: ...
+    def image(self, case: Case, score: Score) -> None:
+        """An image of a trial or a check has been rendered and scored."""
 
-    def trial(self, told: "Told") -> None: ...
+    def trial(self, told: Told) -> None:
+        """A trial has ended."""
 
-    def check(
-        self, check: "Check", parameters: Mapping[str, Any], outcome: Outcome | GridsearchError
-    ) -> None: ...
+    def check(self, check: Check, parameters: Mapping[str, Any], outcome: Outcome | GridsearchError) -> None:
+        """A check has ended."""

@@ -13,22 +13,20 @@ from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, component_folder, load_tokenizers
 from gridsearch.checkpoint.sdxl.skeleton import check_file
-from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.sources import Residence
-from gridsearch.merge.parents import Parents, open_parents, require_mode, warnings_about
+from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights
 from gridsearch.render.cost import seconds_per_image
 from gridsearch.render.draw import draw
 from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.search.disk.estimate import Disk
-from gridsearch.search.prepare import counted, require_disk
-from gridsearch.search.samplers.space import expected_trials, require_suits
-from gridsearch.search.trial.settings import provenance, sampling_of, usual_notes
+from gridsearch.search.prepare import check_experiment, counted, notes_on, require_disk
+from gridsearch.search.samplers.space import expected_trials
+from gridsearch.search.trial.settings import provenance, sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over, residence_of
-from gridsearch.search.trial.standard import opened
 
 USUAL_BATCH = 8  # where the run will find out what fits
 ALONE = LocalWorkers(1, ())
@@ -102,11 +100,7 @@ def make_plan(
     Raises:
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
-    parents = open_parents(experiment)
-    require_mode(experiment, parents)
-    require_suits(experiment)
-    require_dependent(experiment)
-    opened(experiment.score)
+    parents, _ = check_experiment(experiment)
     config = component_folder(experiment.render.config, experiment.render.vocabulary)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     check_file(parents.first.path, config)
@@ -139,11 +133,7 @@ def make_plan(
         fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.speedup,
         seconds_from=time.source,
         settings=provenance(experiment, parents),
-        warnings=warnings_about(experiment, parents)
-        + dependent_notes(experiment)
-        + usual_notes(experiment.render)
-        + foreign_settings(experiment)
-        + adapter_notes(weights.adapters),
+        warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
     )
 
 

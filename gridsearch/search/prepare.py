@@ -28,7 +28,7 @@ from gridsearch.search.racing.order import drawing_order, held_out_notes, held_o
 from gridsearch.search.resume.grow import grown, has_grown, order_of
 from gridsearch.search.resume.same_run import require_same_run
 from gridsearch.search.samplers.space import planned_trials, require_suits
-from gridsearch.search.trial.settings import DRAWING, provenance, usual_notes
+from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, opened
 
 PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
@@ -61,6 +61,25 @@ class Prepared:
         return {name: Path(file["path"]) for name, file in {**self.facts.models, **self.facts.extras}.items()}
 
 
+def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
+    """Check an experiment by itself, from its files' headers; returns its models, thresholds and scorers.
+
+    Raises:
+        BadInput: it could not run.
+    """
+    parents = open_parents(experiment)
+    require_mode(experiment, parents)
+    require_suits(experiment)
+    require_dependent(experiment)
+    return parents, opened(experiment.score)
+
+
+def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
+    """Notes worth reading before a night is spent on the experiment."""
+    notes = warnings_about(experiment, parents) + dependent_notes(experiment)
+    return notes + usual_notes(experiment.render) + foreign_settings(experiment)
+
+
 def prepare(
     experiment: Experiment, file: Path, out: Path, listener: Listener, earlier: store.Stored | None
 ) -> Prepared:
@@ -69,11 +88,7 @@ def prepare(
     Raises:
         BadInput: the experiment, a model, or what `out` already holds does not fit.
     """
-    parents = open_parents(experiment)
-    require_mode(experiment, parents)
-    require_suits(experiment)
-    require_dependent(experiment)
-    standard = opened(experiment.score)
+    parents, standard = check_experiment(experiment)
     facts = _facts(experiment, file, parents, listener, earlier and earlier.facts)
     if earlier:
         require_same_run(earlier.facts, facts, out)
@@ -82,12 +97,12 @@ def prepare(
     return Prepared(experiment, parents, standard, facts, earlier)
 
 
-def notes_on(prepared: Prepared) -> list[str]:
-    """What is worth knowing before a night is spent on it."""
+def tell_notes(prepared: Prepared, listener: Listener) -> None:
+    """Tell the listener what is worth knowing before a night is spent on the run."""
     experiment = prepared.experiment
-    notes = warnings_about(experiment, prepared.parents) + dependent_notes(experiment)
-    notes += usual_notes(experiment.render) + foreign_settings(experiment)
-    return notes + held_out_notes(experiment, prepared.facts.held_out)
+    notes = notes_on(experiment, prepared.parents)
+    for note in notes + held_out_notes(experiment, prepared.facts.held_out):
+        listener.note(note)
 
 
 @contextmanager
@@ -124,7 +139,7 @@ def _facts(
             "on": str(place),
             "components": folder_digest(component_folder(render.config, render.vocabulary)),
             "settings": provenance(experiment, parents),
-            "version": DRAWING,
+            "version": RENDERING_VERSION,
         },
         file=str(file),
         order=[case.id for case in order],
@@ -142,10 +157,10 @@ def counted(experiment: Experiment, trials: int) -> tuple[int, int, int]:
 
 
 def require_disk(experiment: Experiment, folder: Path) -> Disk:
-    """What the run will take of the disk.
+    """Estimate the disk space that the run takes.
 
     Raises:
-        BadInput: that is more than is free, or than its own cap.
+        BadInput: it is more than is free.
     """
     trials = planned_trials(experiment)
     cases, held_out, checks = counted(experiment, trials)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsearch.app.cli import terminal
+from gridsearch.app import terminal
 from gridsearch.base.errors import GridsearchError
 from gridsearch.results import store
 
@@ -69,7 +69,7 @@ def memory_ran_out(folder: Path, _monkeypatch) -> str:
 
 def models_do_not_fit(_folder: Path, _monkeypatch) -> str:
     from gridsearch.merge.engine.sources import Residence
-    from gridsearch.search.run import residence_notes
+    from gridsearch.search.workers.worker import residence_notes
 
     return notes_of(residence_notes(Residence("mapped", 13_880_000_000, False)))
 
@@ -92,25 +92,25 @@ def disk_full(folder: Path, _monkeypatch) -> str:
 def database_gone(_folder: Path, _monkeypatch) -> str:
     from sqlalchemy.exc import OperationalError
 
-    from gridsearch.results.shared.retry import Waiting
+    from gridsearch.results.shared.retry import Retries
 
-    waiting = Waiting()
-    waiting.end()  # it is not waited for here
+    retries = Retries()
+    retries.stop()  # it is not waited for here
 
     def call() -> None:
         raise OperationalError("SELECT 1", {}, Exception("connection refused"))
 
-    return error_of(lambda: waiting.call(call))
+    return error_of(lambda: retries.call(call))
 
 
 def three_in_a_row(_folder: Path, _monkeypatch) -> str:
     from optuna.trial import TrialState, create_trial
 
-    from gridsearch.search.trial.failures import MEMORY, require_some_luck
+    from gridsearch.search.trial.failures import MEMORY, stop_after_failures
 
     attrs = {store.REASON: "The memory is too small for one image at a time.", "failure": MEMORY}
     trial = create_trial(state=TrialState.FAIL, user_attrs=attrs)
-    return error_of(lambda: require_some_luck([trial] * 3))
+    return error_of(lambda: stop_after_failures([trial] * 3))
 
 
 PROVOKED = {

@@ -27,13 +27,11 @@ NOT_RUN = {
     "make": "each is longer than all tests, and `make test` runs them",
     "gridsearch judge": "it waits for a person; tests/app/web/judge/test_page.py has one",
     "gridsearch dashboard": "it waits for a browser; tests/app/web/dashboard/test_dashboard.py has one",
-    "gridsearch --install-completion": "it would change the shell of whoever runs the tests",
     "CUDA_VISIBLE_DEVICES=1": "it is the line before on a second GPU, and there may be none",
     "gridsearch run my.toml --workers": "it starts processes that each load for themselves",
     "gridsearch run my.toml --storage": "it needs a database",
     "gridsearch worker": "it needs a run that leads it, and a database",
     "sudo -u postgres": "it would change the machine's database",
-    "python -c": "it serves until it is stopped",
 }
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"

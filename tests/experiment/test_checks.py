@@ -6,7 +6,7 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.checks import dependent_notes, require_dependent
-from tests.experiment.test_parameters import STEPS, parse
+from tests.helpers.experiments import STEPS, parse
 
 NUMBER = {"low": 0.0, "high": 1.0, "step": 0.5}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gridsearch.app.web.judge.server import bare_png
+from gridsearch.app.web.judge.routes import bare_png
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
@@ -21,9 +21,7 @@ from gridsearch.score.image import read_image
 from gridsearch.score.xyz_grid.cut import cut_grid
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
-from tests.helpers.pictures import scene
-from tests.score.test_hostile import _with_sums
-from tests.score.test_image import png
+from tests.helpers.pictures import png, scene, with_sums
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF data
 
@@ -127,7 +125,7 @@ def test_pictures_that_were_whole_once(bounds, nothing_kept, seed):
     chance = random.Random(seed)
     content = mutated(chance.choice(KINDS), chance, PIECES)
     path = bounds.folder.parent / "x.png"
-    path.write_bytes(_with_sums(bytearray(content)) if chance.random() < 0.5 else content)
+    path.write_bytes(with_sums(bytearray(content)) if chance.random() < 0.5 else content)
     bounds.hold(path, DOORS)
 
 

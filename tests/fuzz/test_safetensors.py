@@ -23,7 +23,7 @@ from gridsearch.merge.parents import open_parents
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
 from tests.helpers.checkpoints import SDXL_KEYS
-from tests.merge.adapters.test_adapters import PLACES
+from tests.helpers.places import PLACES
 
 UP, DOWN = torch.ones(2, 1), torch.ones(1, 2)
 

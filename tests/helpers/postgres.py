@@ -1,18 +1,26 @@
-"""A PostgreSQL of the tests' own."""
+"""A PostgreSQL of the tests' own, that can be stopped, started and killed in the middle of a run."""
 
-import functools
+import contextlib
+import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import pytest
 
-from tests.helpers.server import PASSWORD, USER, Server, empty_database, missing, serving
-
 HOW = "apt-get install postgresql, pip install 'gridsearch[postgres]'"
+USER = "gridsearch"
+PASSWORD = "p@ss/w%rd: {it's}"  # a URL has to encode it, and `str.format` stumbles over it
+ACCOUNT = "postgres"  # that the server runs as where the tests are root, which it refuses
 # Small and quick. What was committed outlives a killed server, though not the machine's own end.
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -27,32 +35,60 @@ OPTIONS = {
 }
 
 
-class Postgres(Server):
-    """A server with a cluster of its own."""
-
-    account, polite = "postgres", signal.SIGINT  # as `pg_ctl stop -m fast`
+class Postgres:
+    """A server with a cluster of its own in a temporary folder."""
 
     def __init__(self, binaries: Path, folder: Path, options: Mapping[str, str] = OPTIONS) -> None:
-        super().__init__(folder)
-        self._binaries, self._options = binaries, options
+        self._binaries, self.folder, self._options = binaries, folder, options
+        self.process: subprocess.Popen | None = None
+        # The server is told to end with its parent, by which Linux means the thread that began it.
+        self._parent = ThreadPoolExecutor(1)
+        self.port = _free_port()
 
     def url(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
+        """As a user writes it; without a password where that is None."""
         secret = f":{quote(password, safe='')}" if password is not None else ""
         return f"postgresql+psycopg://{USER}{secret}@127.0.0.1:{self.port}/{database}"
 
     def make(self) -> None:
+        """Make its data."""
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         self.own(secret)
         options = ["--no-sync", "--no-instructions", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         place = ["-D", self.folder / "data", "-U", USER, f"--pwfile={secret}"]
-        self.run(self._binaries / "initdb", *place, *options)
+        command = [*_as_account(), self._binaries / "initdb", *place, *options]
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+        if done.returncode:
+            pytest.fail(f"initdb: {done.stdout} {done.stderr}")
 
-    def command(self) -> list[str | Path]:
+    def own(self, *paths: Path) -> None:
+        if not os.getuid():
+            for path in paths:
+                shutil.chown(path, ACCOUNT, ACCOUNT)
+
+    def start(self) -> None:
+        """Returns when it answers; does nothing where it runs."""
+        if self.process is not None:
+            return
         options = [part for key, value in self._options.items() for part in ("-c", f"{key}={value}")]
-        return [self._binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port), *options]
+        place = ["-D", self.folder / "data", "-p", str(self.port)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = self._parent.submit(
+                subprocess.Popen,
+                [*_as_account(), self._binaries / "postgres", *place, *options],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            ).result()
+        until = time.monotonic() + 30
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > until:
+                pytest.fail((self.folder / "log").read_text()[-2000:])
+            time.sleep(0.03)
 
-    def answers(self) -> bool:
+    def _answers(self) -> bool:
         import psycopg
 
         try:
@@ -60,6 +96,21 @@ class Postgres(Server):
         except psycopg.OperationalError:
             return False
         return True
+
+    def stop(self) -> None:
+        """Every connection is cut, as by `pg_ctl stop -m fast`."""
+        self._end(lambda process: process.send_signal(signal.SIGINT))
+
+    def crash(self) -> None:
+        """Every process of the server is killed at once."""
+        self._end(lambda process: os.killpg(process.pid, signal.SIGKILL))
+
+    def _end(self, ending: Callable[[subprocess.Popen], None]) -> None:
+        if self.process is None:
+            return
+        ending(self.process)
+        self.process.wait(30)
+        self.process = None
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
         """One statement, beside any transaction; the rows that it gives."""
@@ -85,12 +136,42 @@ class Postgres(Server):
         }
 
 
+def _as_account() -> list[str]:
+    """What a command of the server begins with; it ends with the tests, however those end."""
+    tied = ["--pdeathsig=INT", "--"]
+    if os.getuid():
+        return ["setpriv", *tied] if shutil.which("setpriv") else []
+    return ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", *tied]
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 def binaries_here() -> Path | None:
     """Debian keeps them out of PATH, a folder per version."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
     found = shutil.which("initdb")
     places += [Path(found).resolve().parent] if found else []
     return next((place for place in places if (place / "initdb").exists()), None)
+
+
+@contextlib.contextmanager
+def serving(binaries: Path, options: Mapping[str, str] = OPTIONS) -> Iterator[Postgres]:
+    """A server that is there for as long as it is needed."""
+    # pytest's own folders are closed to other users
+    folder = Path(tempfile.mkdtemp(prefix="gridsearch-server-"))
+    server = Postgres(binaries, folder, options)
+    try:
+        server.own(folder)
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.crash()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +182,18 @@ def postgres() -> Iterator[Postgres]:
     except ImportError:
         binaries = None
     if binaries is None:
-        missing("PostgreSQL", HOW, "REQUIRE_POSTGRES")
-    with serving(functools.partial(Postgres, binaries)) as server:
+        # a test that cannot run is skipped, or fails where this variable is set
+        (pytest.fail if os.environ.get("REQUIRE_POSTGRES") else pytest.skip)(f"there is no PostgreSQL: {HOW}")
+    with serving(binaries) as server:
         yield server
 
 
 @pytest.fixture
 def database(postgres) -> Iterator[str]:
-    yield from empty_database(postgres, "WITH (FORCE)")
+    """The URL of an empty database; the server runs."""
+    postgres.start()
+    name = f"d{uuid.uuid4().hex}"
+    postgres.execute(f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    postgres.start()
+    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")

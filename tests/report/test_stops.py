@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gridsearch.app.cli import terminal
+from gridsearch.app import terminal
 from gridsearch.report.build import build
 from gridsearch.report.grid import Picture, savings_text, stop_of
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import Told
+from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
 from tests.helpers.stored import NEW, PROVENANCE, WHY, stored_run
 

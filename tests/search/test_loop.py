@@ -11,8 +11,12 @@ from optuna.trial import TrialState
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
-from gridsearch.search.loop import Budget, enqueue_missing, search
+from gridsearch.search.budget import Budget
 from gridsearch.search.samplers.space import planned_trials
+from gridsearch.search.trial.outcome import Batch
+from gridsearch.search.workers.dispatch import enqueue_missing
+from tests.helpers.painter import row
+from tests.helpers.searching import search_with
 
 
 def experiment(high=1.0, **search_table):
@@ -57,27 +61,21 @@ def study(tmp_path):
 ORDER = ["p1_s1"]
 
 
-def row(defect, prompt="p1", verdict="ok", dial=0.0):
-    """An image's row, as far as a search looks at it."""
-    seen = {"verdict": verdict, "defect": defect, "dial": dial}
-    return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
-
-
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008
     """Run the search; returns the (number, ratio) of each evaluation."""
     seen = []
 
-    def evaluate(number, parameters, done, on_rung):
+    def render(number, parameters, done):
         seen.append((number, parameters["ratio"]))
         if len(seen) - 1 in kill:
             raise KeyboardInterrupt
         if len(seen) - 1 in fail:
             raise RunFailed("no luck")
-        on_rung([row(abs(parameters["ratio"] - 0.6))], {"merge": 0.001})
+        yield Batch([row(abs(parameters["ratio"] - 0.6))], {"merge": 0.001})
 
     if what.search.sampler == "grid":
         enqueue_missing(study, what)
-    search(study, what, ORDER, budget, evaluate, lambda _: None)
+    search_with(study, what, ORDER, budget, render)
     return seen
 
 

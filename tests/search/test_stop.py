@@ -5,9 +5,10 @@ import time
 import pytest
 
 from gridsearch.results import store
-from gridsearch.search.loop import Budget, search
+from gridsearch.search.budget import Budget
 from gridsearch.search.stop import leaders, narrow_enough
-from tests.search.racing.test_rungs import ORDER, Painter, experiment, facts_of, searched
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
+from tests.helpers.searching import search_with
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_a_search_ends_where_it_is_enough_and_says_why(tmp_path):
     store.write_study(tmp_path, facts_of(what))
     with store.open_study(tmp_path) as study:
         asked = iter([None, None, "it is known"])
-        assert search(study, what, ORDER, Budget(), Painter(), lambda _: None, lambda: next(asked))
+        assert search_with(study, what, ORDER, Budget(), Painter(), enough=lambda: next(asked))
     stored = store.read_study(tmp_path)
     assert stored.done == "it is known"
     assert len(stored.trials) == 3
@@ -52,10 +53,10 @@ def test_no_trial_starts_that_would_not_finish(tmp_path):
     with store.open_study(tmp_path) as study:
         now = time.time()
         # before the first trial, what the references took says how long it will be
-        assert not Budget(deadline=now + 50, first=60).allows(study)
-        assert Budget(deadline=now + 80, first=60).allows(study)
-        assert not search(study, what, ORDER, Budget(trials=2), Painter(), lambda _: None)
-        # each of them took three rungs of a second
-        assert not Budget(deadline=now + 2, first=0).allows(study)
-        assert Budget(deadline=now + 60, first=999).allows(study)
-        assert not Budget(trials=2).allows(study)
+        assert Budget(deadline=now + 50, first=60).startable([]) == 0
+        assert Budget(deadline=now + 80, first=60).startable([]) is None
+        assert not search_with(study, what, ORDER, Budget(trials=2), Painter())
+        # each of them took three batches of a second
+        assert Budget(deadline=now + 2, first=0).startable(study.trials) == 0
+        assert Budget(deadline=now + 60, first=999).startable(study.trials) is None
+        assert Budget(trials=2).startable(study.trials) == 0

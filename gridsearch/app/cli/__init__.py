@@ -11,34 +11,37 @@ from typing import Any
 # OpenMP reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # numpy's threads know no such policy, and a report's matrices are small: with one thread they take half of
-# the processor's time, and wait for no core on which something is drawn. Read when numpy is imported.
+# the processor's time, and wait for no core that renders. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# transformers says at every import that torchvision is missing; nothing here needs it.
+# At every import, transformers warns that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from typer.exceptions import TyperException
 
-from gridsearch.app.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
+from gridsearch.app import terminal
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, failure_dict
 from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
 
-NAME = "gridsearch"  # also where it is run as a module: what completion is installed for
+# --help lists the commands in this order, in which they are used.
+from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints  # isort: skip # noqa: F401
+
+PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
 
 def main() -> None:
     """Run the program; a named error becomes one to four lines and its exit code.
 
-    With --json it is the last document of the output as well, mistakes in the command itself among them.
+    With --json, an error, also one in the command line itself, is the last document of the output as well.
     """
     debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # accepted anywhere
     try:
         if "--json" in sys.argv:
             _run_for_programs()
         else:
-            app(prog_name=NAME)
+            app(prog_name=PROGRAM)
     except GridsearchError as error:
         if debug:
             raise
@@ -48,7 +51,7 @@ def main() -> None:
 
 def _run_for_programs() -> None:
     try:
-        sys.exit(app(prog_name=NAME, standalone_mode=False))
+        sys.exit(app(prog_name=PROGRAM, standalone_mode=False))
     except GridsearchError as error:
         _show_failure(error_dict(error))
         raise
@@ -59,7 +62,7 @@ def _run_for_programs() -> None:
 
 
 def _show_failure(failure: Mapping[str, Any]) -> None:
-    """A line among a run's events, a document where there is no other."""
+    """Print the failure as a JSON line among a run's events, or as the only document."""
     if "run" in sys.argv[1:2]:
         show_event("error", error=failure)
     else:

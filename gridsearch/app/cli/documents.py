@@ -46,9 +46,7 @@ def plan_dict(plan: Any, folder: Path) -> dict[str, Any]:
         "disk": {
             "needed": plan.disk.total,
             "free": plan.disk.free,
-            "most": plan.disk.most,
             "there": plan.disk.there,
-            "trials_in_full": plan.disk.full,
             "parts": plan.disk.parts(),
         },
         "memory": {"needed": plan.memory.host, "free": plan.memory.host_free},

@@ -1,4 +1,7 @@
-"""A run as lines of JSON, one an event: `run --json`. schemas/event.schema.json says what is in them."""
+"""A listener that prints each event of a run as a line of JSON: `run --json`.
+
+schemas/event.schema.json describes them.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,8 +10,7 @@ from typing import Any
 
 from gridsearch import __version__
 from gridsearch.app.cli.documents import error_dict
-from gridsearch.app.cli.silent import Silent
-from gridsearch.app.cli.terminal import show_json
+from gridsearch.app.terminal import SilentListener, show_json
 from gridsearch.base.errors import GridsearchError
 
 
@@ -16,8 +18,8 @@ def show_event(event: str, **fields: Any) -> None:
     show_json({"event": event} | fields, indent=None)
 
 
-class Events(Silent):
-    """See search.run.Listener."""
+class Events(SilentListener):
+    """Prints every event; see search.listener.Listener."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._name, self._folder = name, folder
@@ -62,7 +64,7 @@ class Events(Silent):
 
 
 def _found(outcome: Any) -> dict[str, Any]:
-    """What a trial found, or why it failed."""
+    """Return what a trial found, or why it failed."""
     if isinstance(outcome, GridsearchError):
         return {"found": None, "error": error_dict(outcome)}
     found = {

@@ -122,11 +122,6 @@ def as_text(text: Infotext) -> str:
     return "\n".join(lines)
 
 
-def as_reduced(text: str, size: tuple[int, int]) -> str:
-    """The text of a picture that is kept smaller than it was drawn, which was `size` (width, height)."""
-    return f"{text}{', ' if text else ''}{REDUCED}: {size[0]}x{size[1]}"
-
-
 def _quoted(value: str) -> str:
     """Return the value, as JSON where it has to be: A1111 looks for comma, colon and line end only."""
     plain = value and value == value.strip() and not set(value) & set(',:"\n')
@@ -190,7 +185,7 @@ def embedded_text(path: Path) -> str | None:
 
 
 def reduced_from(path: Path) -> tuple[int, int] | None:
-    """The size (width, height) that a picture had, where it is kept smaller than it was drawn.
+    """Return the (width, height) of a picture before an earlier version made it smaller; None where none did.
 
     Raises:
         BadInput: as `embedded_text`.

@@ -9,7 +9,7 @@ from gridsearch.base.words import parameter_text, value_text
 from gridsearch.report.figures.figure import BEST_LINE, HOLLOW, Figure, Shown, hover, plain_layout, scatter
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.importance import by_chance
-from gridsearch.results.analysis.trials import counted, is_partial, numeric_parameters, without_copies
+from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
 from gridsearch.score.loss import image_losses
 
 SURVIVED = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # colours of none, half, all
@@ -20,7 +20,7 @@ COMPACT = 3  # more figures than this are small
 def figures_of(shown: Shown) -> Iterator[Figure]:
     """Yield the importances, and a figure for each number beside the main one; in a projection for it too."""
     results, answer = shown.results, shown.answer
-    trials = counted(results)
+    trials = distinct_trials(results)
     if answer.importances:
         yield _importances(answer, len(without_copies(trials, results.images)))
     images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))

@@ -12,7 +12,7 @@ from gridsearch.base.words import parameter_text
 from gridsearch.report import figures as folder
 from gridsearch.report.figures.figure import Curves, Figure, Shown
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.trials import MANY_CURVES, counted, main_parameter, split_slices
+from gridsearch.results.analysis.trials import MANY_CURVES, distinct_trials, curve_parameter_of, split_slices
 from gridsearch.results.results import Results
 
 # Section -> its title and the sentence below it.
@@ -28,7 +28,7 @@ SECTIONS = {
 
 def figures(results: Results, answer: Answer) -> list[Figure]:
     """Return all figures of the run; none where there is no curve yet, or no number was searched."""
-    main = main_parameter(results)
+    main = curve_parameter_of(results)
     if main is None or answer.best is None:
         return []
     shown = Shown(results, answer, parameter_text(main), _curves(results, answer))
@@ -38,7 +38,7 @@ def figures(results: Results, answer: Answer) -> list[Figure]:
 def sections(results: Results, answer: Answer) -> list[dict]:
     """Return the sections that have figures: `{title, about, along, figures}`."""
     found = figures(results, answer)
-    axis = parameter_text(main_parameter(results)) if found else ""
+    axis = parameter_text(curve_parameter_of(results)) if found else ""
     all_of_them = [
         {
             "title": title.format(axis=axis),
@@ -62,6 +62,6 @@ def _curves(results: Results, answer: Answer) -> Curves:
     """Return the best slices, each with its trials; none where no two of them differ along the parameter."""
     if answer.projection:
         return []
-    trials = {tuple(settings.items()): rows for settings, rows in split_slices(results, counted(results))}
+    trials = {tuple(settings.items()): rows for settings, rows in split_slices(results, distinct_trials(results))}
     curves = [(found, trials[tuple(found.settings.items())]) for found in answer.slices[:MANY_CURVES]]
     return curves if max(rows["at"].nunique() for _, rows in curves) > 1 else []

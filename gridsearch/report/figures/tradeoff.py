@@ -9,7 +9,7 @@ from gridsearch.base.words import slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures.figure import HOLLOW, Figure, Shown, hover, parents, plain_layout, scatter
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import counted
+from gridsearch.results.analysis.trials import distinct_trials
 from gridsearch.results.results import Results
 
 ABOUT = (
@@ -83,7 +83,7 @@ def _line(axis: str, number: int, found: Slice, trials: pd.DataFrame) -> dict:
 
 
 def _cloud(results: Results) -> dict:
-    trials = counted(results).dropna(subset=["blur", "noise"])
+    trials = distinct_trials(results).dropna(subset=["blur", "noise"])
     return scatter(
         trials["blur"],
         trials["noise"],

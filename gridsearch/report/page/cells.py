@@ -9,7 +9,7 @@ from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 STRIP_PICTURES = 11  # in the strip below the answer
 PRINTED = 8  # trials of a group on paper, which cannot be scrolled
@@ -33,7 +33,7 @@ class Pictures:
         picture = column.pictures.get(case.id)
         if picture is None:
             return None
-        file = within(self.folder, picture.file)
+        file = path_in(self.folder, picture.file)
         return chip(picture.verdict) | {
             "heading": column.heading,
             "best": column.best,
@@ -52,7 +52,7 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     """
     files = [picture.file for column in grid.columns for picture in column.pictures.values()]
     to_come = (results.planned - len(results.trials)) * len(grid.cases)
-    paths = {file: within(results.folder, file) for file in files}
+    paths = {file: path_in(results.folder, file) for file in files}
     known = [path for path in paths.values() if path]
     small = thumbnails(known, thumbnail_side(len(files) + max(to_come, 0)), results.folder)
     return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})

@@ -10,7 +10,7 @@ from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import chip
 from gridsearch.report.grid import Column, Grid, Picture
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.window import Edge
+from gridsearch.results.analysis.window import WindowEdge
 
 MOST_JUMPS = 5
 
@@ -120,7 +120,7 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
         yield {"text": text, "case": _failing_case(grid, prompt, grid.columns[column]), "column": column}
 
 
-def _first_to_fail(edge: Edge, best: float) -> str:
+def _first_to_fail(edge: WindowEdge, best: float) -> str:
     side = "below" if edge.prompt_at < best else "above"
     return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 

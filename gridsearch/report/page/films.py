@@ -12,7 +12,7 @@ from gridsearch.report.colours import chip, spoken, verdict_colour
 from gridsearch.report.grid import CaseRow, Column, Grid, Picture, evenly, turns
 from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, at_height
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 FILM_BYTES = 3_000_000  # for all films of a report
 HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where those do not all fit
@@ -72,9 +72,9 @@ def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
     """Return a case's films, references first and then along the ratio."""
     found = [(column, column.pictures[case.id]) for column in grid.columns if case.id in column.pictures]
     return [
-        Film(column, picture, path, within(folder, picture.file))
+        Film(column, picture, path, path_in(folder, picture.file))
         for column, picture in found
-        if picture.film and (path := within(folder, picture.film))
+        if picture.film and (path := path_in(folder, picture.film))
     ]
 
 

@@ -7,7 +7,7 @@ from gridsearch.report.page.environment import environment
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 MAX_COLUMNS = 9  # that fit beside one another in a notebook
 SIDE = 128  # px, of a thumbnail's height
@@ -32,7 +32,7 @@ def fragment(results: Results, answer: Answer) -> str:
 
 def _cell(results: Results, column: Column, case: CaseRow) -> dict:
     picture = column.pictures.get(case.id)
-    path = picture and within(results.folder, picture.file)
+    path = picture and path_in(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)
     survived, defect = column.detail
     return chip(picture.verdict if picture else "") | {

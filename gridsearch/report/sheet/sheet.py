@@ -32,7 +32,7 @@ from gridsearch.report.sheet.text import font, wrap
 from gridsearch.report.thumbs import UNREADABLE, reduced
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import within
+from gridsearch.results.store.paths import path_in
 
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
@@ -104,7 +104,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
     """Return (width, height) of the first picture that can be read."""
     for picture in (p for column in grid.columns for p in column.pictures.values()):
         with suppress(*UNREADABLE):
-            if path := within(results.folder, picture.file):
+            if path := path_in(results.folder, picture.file):
                 with open_picture(path) as image:
                     return image.size
     return 128, 128
@@ -113,7 +113,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
 def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
     """Return every picture of the grid at the size of its cell, read by several threads."""
     files = {
-        (g, c, row): within(folder, picture.file)
+        (g, c, row): path_in(folder, picture.file)
         for g, group in enumerate(grid.groups)
         for c, column in enumerate(group.columns)
         for row, case in enumerate(grid.cases)

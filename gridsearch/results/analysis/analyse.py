@@ -1,4 +1,4 @@
-"""From tables to the answer: the best trial, how sure that is, where the merge survives, what ties."""
+"""From a run's tables to its answer: the best trial, how sure that is, where the merge survives."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from gridsearch.results.analysis.pareto import GOALS, front
 from gridsearch.results.analysis.ranking import tied_with
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
-from gridsearch.results.analysis.slices import along_curve, in_full, of_projection
+from gridsearch.results.analysis.slices import along_curve, of_projection, with_details
 from gridsearch.results.analysis.trials import (
-    counted,
+    curve_parameter_of,
+    distinct_trials,
     is_partial,
     is_projection,
-    main_parameter,
     plain_value,
     split_slices,
     whole,
@@ -44,7 +44,7 @@ def analyse(
         resamples, seed: of the bootstrap over prompts.
         share: what a ratio must keep of its images to be in the window.
     """
-    complete, trials = whole(results), counted(results)
+    complete, trials = whole(results), distinct_trials(results)
     images = results.images.assign(loss=_loss)
     groups = split_slices(results, trials)
     can_win = [(settings, rows) for settings, rows in groups if _any_whole(rows)]
@@ -55,7 +55,7 @@ def analyse(
     row = complete.set_index("trial").loc[best.trial] if best else None
     scattered = is_projection(results)
     answer = Answer(
-        main=main_parameter(results),
+        main=curve_parameter_of(results),
         parameters={name: plain_value(row[name]) for name in results.parameters} if best else {},
         slices=chosen.slices,
         tied=chosen.tied,
@@ -97,7 +97,7 @@ def _chosen(
     share: float,
     bootstrap: Mapping,
 ) -> _Chosen:
-    """The best by these prompts, or by others where it was lucky; a person decides among its equals."""
+    """Choose the best by these prompts, or by others if it was lucky; a person decides among its equals."""
     if not can_win:
         return _Chosen()
     along = of_projection if is_projection(results) else along_curve
@@ -117,14 +117,14 @@ def _chosen(
             curves = _led_by(human.winner, curves, answer_one)
             tied = tuple(sorted({best, *tied} - {human.winner}))
     (first, group), *others = curves
-    first = in_full(first, group[1], images, results, bootstrap)
+    first = with_details(first, group[1], images, results, bootstrap)
     return _Chosen((first, *(one for one, _ in others)), tied, lucky, human)
 
 
 def _led_by(
     trial: int, curves: Sequence[tuple[Slice, tuple]], answer_one: Callable[..., Slice]
 ) -> list[tuple[Slice, tuple]]:
-    """The curves with the recommendation moved to a trial, whose curve comes first."""
+    """Return the curves with the recommendation moved to a trial, whose curve comes first."""
     home = next(i for i, (_, (_, rows)) in enumerate(curves) if trial in set(rows["trial"]))
     group = curves[home][1]
     return [(answer_one(*group, chosen=trial), group), *curves[:home], *curves[home + 1 :]]
@@ -140,7 +140,7 @@ def _any_whole(trials: pd.DataFrame) -> bool:
 
 
 def _held_out(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
-    """Of those leaders that may win: one may wait for added prompts now, or have been stopped on them."""
+    """Return the held-out images of leaders that may win: others wait for added prompts, or were stopped."""
     rows = results.checks_of("held_out").assign(loss=_loss)
     return rows[rows["trial"].isin(trials.loc[~is_partial(trials), "trial"])] if len(rows) else rows
 
@@ -150,7 +150,7 @@ def _loss(images: pd.DataFrame) -> np.ndarray:
 
 
 def _tied(best: Slice, trials: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:
-    """Among the whole trials that survive; one that does not is out without a test."""
+    """Return the ties among the whole trials that survive; one that does not is out without a test."""
     can_tie = trials[~is_partial(trials)]
     alive = can_tie.loc[(can_tie["survived"] >= share) | (can_tie["trial"] == best.trial), "trial"]
     rows = images[images["trial"].isin(alive)]

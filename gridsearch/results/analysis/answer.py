@@ -1,4 +1,4 @@
-"""What a run found, as plain frozen data."""
+"""The findings of a run, as plain frozen data."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -6,10 +6,12 @@ from typing import Literal
 from gridsearch.results.analysis.bradley_terry import Human
 from gridsearch.results.analysis.window import Window
 
+State = Literal["passed", "alarm", "not done"]  # of a check
+
 
 @dataclass(frozen=True)
-class Interval:
-    """`low` to `high` holds the best ratio with confidence `level`, other prompts of this kind granted."""
+class RatioInterval:
+    """Interval that holds the best ratio with confidence `level`, for other prompts of this kind too."""
 
     low: float
     high: float
@@ -23,8 +25,8 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Chance:
-    """How probable it is that a rendered ratio is the best of them, other prompts of this kind granted."""
+class RatioChance:
+    """Probability that a rendered ratio is the best of them, for other prompts of this kind too."""
 
     ratio: float
     chance: float
@@ -32,7 +34,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Width:
-    """How wide the interval is, or would be, with so many prompts."""
+    """Width of the interval with so many prompts."""
 
     prompts: int
     width: float
@@ -40,7 +42,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Doubt:
-    """How sure the best place along a curve is.
+    """Uncertainty of the best place along a curve.
 
     Attributes:
         smoothed: where the smoothed curve is least; need not have been rendered.
@@ -55,9 +57,9 @@ class Doubt:
     """
 
     smoothed: float | None
-    interval: Interval | None
+    interval: RatioInterval | None
     note: str
-    chances: tuple[Chance, ...] = ()
+    chances: tuple[RatioChance, ...] = ()
     narrowing: tuple[Width, ...] = ()
     wanted_width: float | None = None
     prompts_needed: int | None = None
@@ -65,13 +67,13 @@ class Doubt:
 
     @property
     def width(self) -> float | None:
-        """Of the curve's own interval now, before it is stretched to hold the recommended ratio."""
+        """Width of the curve's own interval now, before it is stretched to hold the recommended ratio."""
         return self.narrowing[-1].width if self.narrowing else None
 
 
 @dataclass(frozen=True)
 class PromptView:
-    """What one prompt alone would say: `best` is its own best ratio, `low` to `high` its own survivors.
+    """Answer of one prompt alone: `best` is its own best ratio, `low` to `high` its own survivors.
 
     `low` and `high` are None where it survives nowhere; `survives` is whether it does at the recommended
     ratio; `stands_out` why it is unlike the others, empty where it is not.
@@ -87,7 +89,7 @@ class PromptView:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """How far the prompts differ: `low` to `high` are their own best ratios, `spread` those's deviation."""
+    """Range of the prompts' own best ratios, `low` to `high`, and their standard deviation, `spread`."""
 
     low: float
     high: float
@@ -123,7 +125,7 @@ class Slice:
     disagreement: Disagreement | None = None
 
     @property
-    def interval(self) -> Interval | None:
+    def interval(self) -> RatioInterval | None:
         return self.doubt.interval
 
     @property
@@ -137,7 +139,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Figures:
-    """How one trial does on one set of prompts."""
+    """Results of one trial on one set of prompts."""
 
     survived: float
     defect: float
@@ -146,7 +148,7 @@ class Figures:
 
     @property
     def sound(self) -> str:
-        """`14 of 16`."""
+        """The number of sound images in words, as `14 of 16`."""
         return f"{round(self.survived * self.images)} of {self.images}"
 
 
@@ -179,11 +181,11 @@ class Unmasked:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line on whether the run can be trusted."""
+class SanityCheck:
+    """One check of whether the run can be trusted, as a line of words."""
 
     name: str
-    state: Literal["passed", "alarm", "not done"]
+    state: State
     text: str
 
 
@@ -210,7 +212,7 @@ class FrontPoint:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the run found.
+    """All findings of a run.
 
     Attributes:
         main: the numeric parameter along which the curves run; None where none was searched.
@@ -251,7 +253,7 @@ class Answer:
     confirmed: tuple[Confirmation, ...] = ()
     unmasked: Unmasked | None = None
     human: Human | None = None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[SanityCheck, ...] = ()
     sentence: str = ""
 
     @property
@@ -259,9 +261,9 @@ class Answer:
         return self.slices[0] if self.slices else None
 
     @property
-    def alarms(self) -> tuple[Check, ...]:
+    def alarms(self) -> tuple[SanityCheck, ...]:
         return tuple(check for check in self.checks if check.state == "alarm")
 
     def to_dict(self) -> dict:
-        """Nested plain Python values, for JSON."""
+        """Return nested plain Python values, for JSON."""
         return asdict(self)

@@ -27,7 +27,7 @@ def write_best(results: Results, answer: Answer, path: Path) -> None:
 
 
 def best_dict(results: Results, answer: Answer) -> dict:
-    """The answer as nested JSON values; what is undefined is null.
+    """Return the answer as nested JSON values; what is undefined is null.
 
     The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top;
     `merge` and `render` are the experiment's, with the best parameters in the place of their ranges;
@@ -60,12 +60,12 @@ def best_dict(results: Results, answer: Answer) -> dict:
 
 
 def _flat(found: dict) -> dict:
-    """A slice with what is known of its doubt beside its other fields."""
+    """Return a slice with the fields of its doubt beside its other fields."""
     return {**{key: value for key, value in found.items() if key != "doubt"}, **found["doubt"]}
 
 
 def _found(setting: Mapping, parameters: Mapping) -> Mapping:
-    """A setting that was searched, at the best trial's value."""
+    """Return a setting; one that was searched has the best trial's value."""
     name = f"render.{setting['setting']}"
     if name not in parameters:
         return setting
@@ -73,7 +73,7 @@ def _found(setting: Mapping, parameters: Mapping) -> Mapping:
 
 
 def plain(value: object) -> object:
-    """Nested JSON values: numpy's numbers as Python's, NaN and infinities as null, anything else as text."""
+    """Return nested JSON values: NaN and infinities as null, and what JSON does not know as text."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):

@@ -1,8 +1,8 @@
-"""What a person preferred, blind, as strengths: Bradley and Terry's model (1952) with Davidson's ties (1970).
+"""Strengths of trials from a person's blind choices: Bradley and Terry (1952) with Davidson's ties (1970).
 
 Of trials with strengths a and b (natural logarithms), the first is preferred with a probability in proportion
 to exp(a), the second to exp(b), and they are equal in proportion to exp(t + (a + b) / 2). The three are a
-multinomial logit, so the likelihood is concave in strengths and t together, and Newton's method finds its top
+multinomial logit, so the likelihood is concave in strengths and t together, and has one top
 (R. R. Davidson, On extending the Bradley-Terry model to accommodate ties, JASA 65, 1970).
 
 A trial that wins all its pairs has no finite estimate, and twenty pairs of five trials make that common. So
@@ -16,19 +16,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import root
+from scipy.special import softmax
 from scipy.stats import binomtest, norm
 
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
-STEPS = 100
-TINY = 1e-9  # of a strength, and of a step: no difference
+SAME_STRENGTH = 1e-9  # of a strength: no difference
 ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
 ANSWERS = ("first", "second", "equal")
 
 
 @dataclass(frozen=True)
 class Preference:
-    """How one trial did.
+    """A trial's results in blind pairs.
 
     Attributes:
         strength: natural logarithm, 0 is the mean of the trials that were judged; log(2) above another is
@@ -55,7 +56,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Human:
-    """What a person said of blind pairs.
+    """A person's verdict on blind pairs.
 
     Attributes:
         pairs: how many were judged.
@@ -87,7 +88,7 @@ class Human:
 def human_verdict(
     judgements: pd.DataFrame, best: int, tied: Collection[int], level: float = 0.95
 ) -> Human | None:
-    """What the judgements say of the leaders; None where there are none.
+    """Return the verdict of a person's judgements; None where there are none.
 
     The metrics cannot tell the leaders apart, so the person's preference decides among them, if it has seen
     the one that the metrics recommend. Of other trials it is only told.
@@ -120,15 +121,15 @@ def human_verdict(
 
 
 def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
-    """The leader to take, strongest first in `leaders`; else why there is none."""
+    """Return the leader to take and a note on the choice; `leaders` are strongest first."""
     own = next((found for found in leaders if found.trial == best), None)
     if own is None:
         return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
     if len(leaders) < 2:
         return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
-    if leaders[0].strength - own.strength > TINY:
+    if leaders[0].strength - own.strength > SAME_STRENGTH:
         return leaders[0].trial, ""
-    if any(abs(found.strength - own.strength) <= TINY for found in leaders if found is not own):
+    if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
         return None, "You like another one as much as the metrics' choice, so that stays."
     return best, ""
 
@@ -150,7 +151,7 @@ def _side_note(left: int, decided: int) -> str:
 def preferences(
     judgements: pd.DataFrame, level: float = 0.95, prior: float = PRIOR, seed: int = 0
 ) -> tuple[Preference, ...]:
-    """Each judged trial's strength, its interval and its chance to be the best; strongest first.
+    """Return each judged trial's strength, its interval and its chance to be the best; strongest first.
 
     Args:
         prior: the deviation of the strengths' normal prior; infinite for none.
@@ -181,7 +182,7 @@ def preferences(
 def fit(
     first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int, prior: float = PRIOR
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
+    """Return the strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
 
     Args:
         first, second: numbers of the two trials of each pair, below `count`.
@@ -189,28 +190,28 @@ def fit(
     """
     ties = bool((answers == 2).any())
     options = _options(first, second, count)[:, : 3 if ties else 2, : count + ties]
+    chosen = options[np.arange(len(answers)), answers].sum(axis=0)
     # the readiness to say "equal" has the same prior, so that it is finite where nothing else was said
     precision = np.full(count + ties, prior**-2)
-    at, step = np.zeros(count + ties), np.inf
-    for _ in range(STEPS):
-        gradient, information = _slope(options, answers, at, precision)
-        move = np.linalg.pinv(information, hermitian=True) @ gradient
-        step = float(np.abs(move).max())
-        if step < TINY:
-            break
-        while _height(options, answers, at + move, precision) < _height(options, answers, at, precision):
-            move /= 2  # too far: the top is nearer
-            if np.abs(move).max() < TINY:
-                break
-        at = at + move
-    _, information = _slope(options, answers, at, precision)
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        """Return the gradient of the posterior density's logarithm, with the sign turned."""
+        return np.einsum("po,pok->k", softmax(options @ at, axis=1), options) - chosen + precision * at
+
+    def information(at: np.ndarray) -> np.ndarray:
+        shares = softmax(options @ at, axis=1)
+        expected = np.einsum("po,pok->pk", shares, options)
+        second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
+        return second_moment - expected.T @ expected + np.diag(precision)
+
+    top = root(slope, np.zeros(count + ties), jac=information, tol=1e-12).x
     centred = np.eye(count) - 1 / count
-    covariance = centred @ np.linalg.pinv(information, hermitian=True)[:count, :count] @ centred
-    return centred @ at[:count], covariance
+    covariance = centred @ np.linalg.pinv(information(top), hermitian=True)[:count, :count] @ centred
+    return centred @ top[:count], covariance
 
 
 def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """What each of three answers adds up of (strengths, t): (pairs, 3, `count` + 1)."""
+    """Return the logit of each of three answers as a sum over (strengths, t): (pairs, 3, `count` + 1)."""
     options = np.zeros((len(first), 3, count + 1))
     rows = np.arange(len(first))
     options[rows, 0, first] = 1
@@ -220,27 +221,8 @@ def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
     return options
 
 
-def _height(options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray) -> float:
-    """The logarithm of the posterior density, but for a constant."""
-    logits = options @ at
-    chosen = logits[np.arange(len(answers)), answers]
-    return float((chosen - np.logaddexp.reduce(logits, axis=1)).sum() - (precision * at**2).sum() / 2)
-
-
-def _slope(
-    options: np.ndarray, answers: np.ndarray, at: np.ndarray, precision: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Its gradient, and its curvature with the sign turned, the information."""
-    logits = options @ at
-    shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-    expected = np.einsum("po,pok->pk", shares, options)
-    gradient = (options[np.arange(len(answers)), answers] - expected).sum(axis=0) - precision * at
-    second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
-    return gradient, second_moment - expected.T @ expected + np.diag(precision)
-
-
 def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
-    """How often each is the strongest, in draws from the normal distribution about the estimate."""
+    """Return how often each is the strongest in draws from the normal distribution about the estimate."""
     if len(strengths) == 2:  # known without drawing
         deviation = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
         first = float(norm.cdf((strengths[0] - strengths[1]) / deviation))
@@ -250,7 +232,7 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
 
 
 def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
-    """(`count`, 3): each trial's wins, losses and ties."""
+    """Return each trial's wins, losses and ties: (`count`, 3)."""
     counts = np.zeros((count, 3), dtype=int)
     for i, j, answer in zip(first, second, answers, strict=True):
         counts[i, answer] += 1

@@ -14,21 +14,20 @@ effect, with 2 to 10 leaders, 2 to 8 held-out prompts and prompts that prefer ra
 of the winners are unmasked; mostly it is 1 to 4%.)
 """
 
-import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu, t
+from scipy.stats import mannwhitneyu, ttest_ind_from_stats
 
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
 from gridsearch.results.analysis.ranking import holm
 from gridsearch.results.analysis.wilcoxon import signed_rank_p
 
 LEVEL = 0.05  # of unmasking an honest winner
-TINY = 1e-12  # of a loss from 0 to 2: no difference
+NO_DIFFERENCE = 1e-12  # of a loss from 0 to 2: no difference
 LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
 
 def confirmations(best: int, images: pd.DataFrame, held_out: pd.DataFrame) -> tuple[Confirmation, ...]:
-    """Both figures of every leader that was checked, `best` first and then by the held-out figures."""
+    """Return both figures of every leader that was checked, `best` first, then by the held-out figures."""
     found = []
     for trial, rows in held_out.groupby("trial"):
         chosen = images[images["trial"] == trial]
@@ -47,7 +46,7 @@ def _figures(images: pd.DataFrame) -> Figures:
 
 
 def _ranking(held_out: pd.DataFrame) -> list[int]:
-    """The leaders by survived, then defect, on the cases that all of them have."""
+    """Return the leaders by survived, then defect, on the cases that all of them have."""
     leaders = held_out["trial"].nunique()
     common = held_out.groupby(["prompt_id", "seed"])["trial"].transform("nunique") == leaders
     rows = held_out[common] if common.any() else held_out
@@ -58,7 +57,7 @@ def _ranking(held_out: pd.DataFrame) -> list[int]:
 def unmask(
     winner: int, images: pd.DataFrame, held_out: pd.DataFrame, level: float = LEVEL
 ) -> Unmasked | None:
-    """The evidence that `winner` won by luck and that another leader should be taken; None without any.
+    """Return the evidence that `winner` won by luck and another leader should be taken; None without any.
 
     Args:
         winner: the trial with the best selection figures.
@@ -86,7 +85,7 @@ def unmask(
 
 
 def worse_p(differences: pd.Series) -> float:
-    """How probable it is that paired differences lie so far above zero by chance.
+    """Return how probable it is that paired differences lie so far above zero by chance.
 
     Args:
         differences: by case; the index is (prompt_id, seed).
@@ -97,7 +96,7 @@ def worse_p(differences: pd.Series) -> float:
 
 
 def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
-    """How probable it is that the losses of other prompts are so much larger by chance."""
+    """Return how probable it is that the losses of other prompts are so much larger by chance."""
     if held_out.empty or selection.empty:
         return 1.0
     by_case = mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
@@ -106,16 +105,16 @@ def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
 
 
 def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:
-    """Of the mean of `a` above zero, or above that of `b` (Welch), one-sided.
+    """Return the one-sided p-value of the mean of `a` being above zero, or above that of `b` (Welch).
 
     1 where one prompt alone leaves nothing to tell, 0 where means that differ do not vary at all.
     """
     parts = [a] if b is None else [a, b]
     if min(map(len, parts)) < 2:
         return 1.0
-    difference = a.mean() - (0.0 if b is None else b.mean())
-    errors = np.array([part.var(ddof=1) / len(part) for part in parts])
-    if errors.sum() < TINY:
-        return float(difference <= TINY)
-    free = errors.sum() ** 2 / sum(e**2 / (len(part) - 1) for e, part in zip(errors, parts, strict=True))
-    return float(t.sf(difference / np.sqrt(errors.sum()), free))
+    if sum(part.var(ddof=1) / len(part) for part in parts) < NO_DIFFERENCE:
+        return float(a.mean() - (0.0 if b is None else b.mean()) <= NO_DIFFERENCE)
+    stats = [(part.mean(), part.std(ddof=1), len(part)) for part in parts]
+    constant = (0.0, 0.0, 2)  # against it Welch's test is the test of one sample
+    first, second = [*stats, constant][:2]
+    return float(ttest_ind_from_stats(*first, *second, equal_var=False, alternative="greater").pvalue)

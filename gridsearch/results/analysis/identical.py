@@ -1,12 +1,13 @@
-"""Checks on a run's own honesty, as plain functions: they need the tables of no particular room."""
+"""Checks of a run on itself: equal images, equal weights, parents left alone, repeats."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from scipy.stats import binom
 
-Pairs = list[tuple[int, int]]
+TrialPairs = list[tuple[int, int]]
 ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
 
 
@@ -21,14 +22,16 @@ class Repeat:
     floor: float
 
     def changes_more_than(self, share: float, level: float) -> bool:
-        """Whether so many verdicts changed that a share of at most `share` is refuted at `level` (exact
-        binomial test). One alone never does: an image may stand on the edge of two verdicts."""
+        """Return whether an exact binomial test at `level` refutes that no more than `share` changes.
+
+        One change alone never does: an image may stand on the edge of two verdicts.
+        """
         changed = self.images - self.verdicts
         return changed > 1 and float(binom.sf(changed - 1, self.images, share)) < level
 
 
-def identical(digests: Mapping[int, Mapping[str, str]]) -> Pairs:
-    """The pairs of trials all of whose common images have the same pixels, ascending.
+def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:
+    """Return the pairs of trials all of whose common images have the same pixels, ascending.
 
     Two sets of parameters that make the same pictures mean that one of them was not merged or not drawn.
 
@@ -38,18 +41,15 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> Pairs:
     """
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
     for trial in sorted(digests):
-        for case, digest in digests[trial].items():
-            alike[case, digest].append(trial)
-    shared = {(a, b) for trials in alike.values() for i, a in enumerate(trials) for b in trials[i + 1 :]}
-    return sorted((a, b) for a, b in shared if _agree(digests[a], digests[b]))
+        for image in digests[trial].items():
+            alike[image].append(trial)
+    shared = {pair for trials in alike.values() for pair in combinations(trials, 2)}
+    common = {(a, b): digests[a].keys() & digests[b].keys() for a, b in shared}
+    return sorted((a, b) for a, b in shared if all(digests[a][c] == digests[b][c] for c in common[a, b]))
 
 
-def _agree(a: Mapping[str, str], b: Mapping[str, str]) -> bool:
-    return all(a[case] == b[case] for case in a.keys() & b.keys())
-
-
-def same_weights(weights: Mapping[int, str], merges: Mapping[int, Hashable]) -> Pairs:
-    """The pairs of trials with equal fingerprints of the merged weights and unequal merges, ascending.
+def same_weights(weights: Mapping[int, str], merges: Mapping[int, Hashable]) -> TrialPairs:
+    """Return the pairs of trials with equal fingerprints of the merged weights and unequal merges, ascending.
 
     Args:
         weights: trial -> fingerprint.
@@ -58,17 +58,12 @@ def same_weights(weights: Mapping[int, str], merges: Mapping[int, Hashable]) -> 
     alike: dict[str, list[int]] = defaultdict(list)
     for trial in sorted(weights):
         alike[weights[trial]].append(trial)
-    return sorted(
-        (a, b)
-        for trials in alike.values()
-        for i, a in enumerate(trials)
-        for b in trials[i + 1 :]
-        if merges[a] != merges[b]
-    )
+    pairs = (pair for trials in alike.values() for pair in combinations(trials, 2))
+    return sorted((a, b) for a, b in pairs if merges[a] != merges[b])
 
 
 def not_the_parent(weights: Mapping[int, str], alone: Mapping[int, str], parents: Mapping[str, str]) -> list:
-    """The trials, ascending, that should be one parent alone and do not have its fingerprint.
+    """Return the trials, ascending, that should be one parent alone and do not have its fingerprint.
 
     Args:
         weights: trial -> fingerprint of what was merged.
@@ -83,7 +78,7 @@ def not_the_parent(weights: Mapping[int, str], alone: Mapping[int, str], parents
 
 
 def repeat(first: Mapping[str, tuple], again: Mapping[str, tuple]) -> Repeat | None:
-    """What drawing the same trial a second time changes; None where no image is in both.
+    """Return the differences of a trial that was drawn twice; None where no image is in both.
 
     Args:
         first, again: case -> (fingerprint of the pixels, verdict, defect).

@@ -1,4 +1,4 @@
-"""Which of the searched values matter: how much of what differs between trials goes with each alone."""
+"""Importance of each searched value: how much of the difference between trials goes with it alone."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ PER_BIN = 12  # trials in a bin, so that its mean is worth comparing
 
 
 def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    """The share of the variance of `loss` that goes with each parameter alone, largest first.
+    """Return the share of the variance of `loss` that goes with each parameter alone, largest first.
 
     That is the first-order index of a variance decomposition (Sobol' 1993), estimated from bins of equal
     numbers of trials, and corrected for what bins of pure noise would explain (epsilon squared, Kelley 1935):
@@ -34,7 +34,7 @@ def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str
 
 
 def _groups(values: pd.Series) -> pd.Series:
-    """Which group each trial is in: its value, or its bin. A trial without one is left out."""
+    """Return the group of each trial: its value, or its bin. A trial without one is left out."""
     numeric = all(is_number(value) for value in values.dropna())
     if not numeric or values.nunique() <= FEW_VALUES:
         return values
@@ -46,7 +46,7 @@ def _bins(trials: int) -> int:
 
 
 def by_chance(trials: int) -> float:
-    """The share that a number without any effect reaches in one case of twenty or so.
+    """Return the share that a number without any effect reaches in one case of twenty or so.
 
     Twice the deviation of epsilon squared of pure noise, which is that of chi squared over the trials.
     """
@@ -54,7 +54,7 @@ def by_chance(trials: int) -> float:
 
 
 def _share(loss: pd.Series, groups: pd.Series) -> float:
-    """Epsilon squared of a one-way analysis of variance, not below 0."""
+    """Return epsilon squared of a one-way analysis of variance, not below 0."""
     known = groups.notna()
     loss, groups = loss[known], groups[known]
     means = loss.groupby(groups, observed=True).transform("mean")
@@ -71,7 +71,7 @@ NEAREST = 5  # of the best trial
 
 
 def neighbours(trial: int, trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[Neighbour, ...]:
-    """The nearest trials, stopped ones too; numbers scaled to their ranges, unequal words are 1 apart.
+    """Return the nearest trials, stopped ones too; numbers scaled to their ranges, unequal words are 1 apart.
 
     Args:
         trial: the one in the middle.

@@ -1,4 +1,4 @@
-"""One curve's doubt: where the loss is least, between which ratios, and what more prompts would change."""
+"""The uncertainty of one curve: its best ratio, the interval, and how more prompts would narrow it."""
 
 from dataclasses import replace
 
@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis import optimum
-from gridsearch.results.analysis.answer import Chance, Doubt, Interval, Width
+from gridsearch.results.analysis.answer import Doubt, RatioChance, RatioInterval, Width
 from gridsearch.results.analysis.trials import CURVE
 
-FEW_PROMPTS = 8  # the bootstrap over fewer covers less than it says
-NOTHING = Doubt(None, None, "no ratio was searched")
+RELIABLE_PROMPTS = 8  # the bootstrap over fewer covers less than it says
+NOT_SEARCHED = Doubt(None, None, "no ratio was searched")
 
 
 def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
-    """How sure the best ratio is; see `gridsearch.results.analysis.optimum`.
+    """Return how sure the best ratio is; see `gridsearch.results.analysis.optimum`.
 
     Args:
         images: columns at (the ratio), prompt_id, loss. A stopped trial has none of some prompts.
@@ -28,15 +28,14 @@ def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doub
     if prompts == 1:
         return Doubt(centre, None, "one prompt only: this is a guess")
     low, high = optimum.interval(ratios, centre, draws, level)
-    note = (
-        f"only {prompts} prompts: the true doubt is wider than this interval" if prompts < FEW_PROMPTS else ""
-    )
-    found = Interval(round(low, 6), round(high, 6), level, prompts, resamples)
+    few = prompts < RELIABLE_PROMPTS
+    note = f"only {prompts} prompts: the true doubt is wider than this interval" if few else ""
+    found = RatioInterval(round(low, 6), round(high, 6), level, prompts, resamples)
     return Doubt(centre, found, note, _chances(ratios, draws))
 
 
-def holding(found: Doubt, best: float) -> Doubt:
-    """The same with the recommended ratio in the interval: where the two disagree, both are possible."""
+def with_recommended(found: Doubt, best: float) -> Doubt:
+    """Stretch the interval to the recommended ratio: where the two disagree, both are possible."""
     if found.interval is None:
         return found
     low, high = min(found.interval.low, round(best, 6)), max(found.interval.high, round(best, 6))
@@ -44,7 +43,7 @@ def holding(found: Doubt, best: float) -> Doubt:
 
 
 def _losses(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """(ratios, sums, counts): the loss of each prompt at each ratio; a count is 0 where it was not drawn."""
+    """Return ratios, and by prompt and ratio the sum of losses and their count, 0 where nothing was drawn."""
     table = images.assign(one=1.0).pivot_table(
         index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
     )
@@ -54,17 +53,17 @@ def _losses(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray] |
     return ratios, table["loss"].to_numpy(dtype=float), table["one"].to_numpy(dtype=float)
 
 
-def _chances(ratios: np.ndarray, draws: np.ndarray) -> tuple[Chance, ...]:
+def _chances(ratios: np.ndarray, draws: np.ndarray) -> tuple[RatioChance, ...]:
     if not len(draws):
         return ()
     chances = optimum.probability_best(ratios, draws)
-    return tuple(Chance(float(at), float(chance)) for at, chance in zip(ratios, chances, strict=True))
+    return tuple(RatioChance(float(at), float(chance)) for at, chance in zip(ratios, chances, strict=True))
 
 
 def with_narrowing(
     found: Doubt, images: pd.DataFrame, wanted: float | None, level: float, resamples: int, seed: int
 ) -> Doubt:
-    """The same with how the interval narrows as prompts are added, and how many would make it `wanted` wide.
+    """Add how the interval narrows with more prompts, and how many would make it `wanted` wide.
 
     Args:
         wanted: where None, half of the present width, or as narrow as the ratios allow.
@@ -75,7 +74,8 @@ def with_narrowing(
     steps = optimum.narrowing(*losses, resamples, seed, level)
     if not steps:
         return found
-    width, have, finest = steps[-1][1], found.interval.prompts, _gap(losses[0], found.smoothed)
+    width, have = steps[-1][1], found.interval.prompts
+    finest = round(optimum.gap_at(losses[0], found.smoothed), 10)
     wanted = max(width / 2, finest) if wanted is None else wanted
     needed = None
     if width <= wanted:
@@ -89,9 +89,3 @@ def with_narrowing(
         prompts_needed=needed,
         finest=finest,
     )
-
-
-def _gap(ratios: np.ndarray, centre: float) -> float:
-    """Between the two ratios about `centre`, where nothing was rendered."""
-    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
-    return round(float(ratios[after] - ratios[after - 1]), 10)

@@ -27,11 +27,11 @@ NEAR = 0.2  # one that is so close may be the best with other prompts
 CLIFF = 0.6  # so far above the least, more makes no difference
 LENGTH = 0.3  # the curve's length scale, as a share of the ratios that are left
 NOISE = 0.2  # of a ratio's mean, as a share of the curve's own spread; more where it has fewer images
-FEWEST = 4  # ratios, so that there is a curve
+FEWEST_RATIOS = 4  # ratios, so that there is a curve
 # The floor of a healthy window is flat and a smooth curve ripples on it; whatever lies within this share
 # of the curve's height above its minimum counts as the same floor, and its middle is the optimum.
 FLOOR = 0.02
-MOST_PROMPTS = 10**15  # that are thought of
+PROMPTS_LIMIT = 10**15  # the most that are ever asked for
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Smoother:
     matrix: Array
 
     def curves(self, values: Array) -> Array:
-        """Values (draws × ratios) to smooth curves (draws × points), each about its own mean."""
+        """Return the smooth curves (draws × points) of values (draws × ratios), each about its own mean."""
         mean = values.mean(axis=1, keepdims=True)
         return mean + (values - mean) @ self.matrix.T
 
 
 def make_smoother(ratios: Array, images: Array) -> Smoother:
-    """The posterior mean of RBF + white noise (Rasmussen & Williams, eq. 2.23).
+    """Return the posterior mean of RBF + white noise (Rasmussen & Williams, eq. 2.23).
 
     Args:
         ratios: ascending.
@@ -56,16 +56,17 @@ def make_smoother(ratios: Array, images: Array) -> Smoother:
     """
     points = np.linspace(ratios[0], ratios[-1], GRID)
     length = LENGTH * (ratios[-1] - ratios[0])
-    covariance = _rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
-    return Smoother(points, cho_solve(cho_factor(covariance), _rbf(ratios, points, length)).T)
+    covariance = rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
+    return Smoother(points, cho_solve(cho_factor(covariance), rbf(ratios, points, length)).T)
 
 
-def _rbf(a: Array, b: Array, length: float) -> Array:
+def rbf(a: Array, b: Array, length: float) -> Array:
+    """Return the covariances of a Gaussian process with radial basis functions at `a` and at `b`."""
     return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
 
 
 def surroundings(mean: Array) -> slice:
-    """The ratios that the optimum is read from: those that may be best, out to what is far worse.
+    """Return the ratios that the optimum is read from: those that may be best, out to what is far worse.
 
     `mean` is the loss at each ratio.
     """
@@ -74,23 +75,23 @@ def surroundings(mean: Array) -> slice:
     far = np.flatnonzero(above >= FAR)
     low = far[far < near[0]].max(initial=0)
     high = far[far > near[-1]].min(initial=len(mean) - 1)
-    while high - low + 1 < min(FEWEST, len(mean)):
+    while high - low + 1 < min(FEWEST_RATIOS, len(mean)):
         low, high = max(low - 1, 0), min(high + 1, len(mean) - 1)
     return slice(int(low), int(high) + 1)
 
 
 def without_cliffs(means: Array) -> Array:
-    """Losses (draws × ratios) above each draw's own least, cut off where it is a cliff."""
+    """Return losses (draws × ratios) above each draw's own least, cut off where it is a cliff."""
     return np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
 
 
 def lowest(points: Array, curve: Array) -> float:
-    """The middle of the floor around the curve's minimum."""
+    """Return the middle of the floor around the curve's minimum."""
     return float(all_lowest(points, curve[None])[0])
 
 
 def all_lowest(points: Array, curves: Array) -> Array:
-    """As `lowest`, of every curve (draws × points)."""
+    """Return `lowest` of every curve (draws × points)."""
     at = curves.argmin(axis=1)[:, None]
     least = np.take_along_axis(curves, at, axis=1)
     above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
@@ -101,21 +102,26 @@ def all_lowest(points: Array, curves: Array) -> Array:
 
 
 def interval(ratios: Array, centre: float, draws: Array, level: float) -> tuple[float, float]:
-    """The percentile interval of the draws, never narrower than the search can see.
+    """Return the percentile interval of the draws, never narrower than the search can see.
 
     Between two neighbouring ratios nothing was rendered, so the interval reaches at least half that gap
     to either side of the optimum. Without draws it is the whole range.
     """
-    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
-    half_gap = (ratios[after] - ratios[after - 1]) / 2
+    half_gap = gap_at(ratios, centre) / 2
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail]) if len(draws) else (ratios[0], ratios[-1])
     low, high = min(low, centre - half_gap), max(high, centre + half_gap)
     return float(max(low, ratios[0])), float(min(high, ratios[-1]))
 
 
+def gap_at(ratios: Array, centre: float) -> float:
+    """Return the distance between the two ratios about `centre`, where nothing was rendered."""
+    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
+    return float(ratios[after] - ratios[after - 1])
+
+
 def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int) -> tuple[float, Array]:
-    """The smoothed optimum and its bootstrap draws.
+    """Return the smoothed optimum and its bootstrap draws.
 
     Args:
         ratios: the rendered ratios, three or more, ascending.
@@ -133,7 +139,7 @@ def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int
 def resampled(
     ratios: Array, sums: Array, counts: Array, prompts: int, resamples: int, seed: int
 ) -> tuple[float, Array]:
-    """As `optimum`, with draws as though there were only so many of these prompts, two or more."""
+    """Return `optimum` with draws as though there were only so many of these prompts, two or more."""
     mean = sums.sum(axis=0) / counts.sum(axis=0)
     if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
@@ -155,7 +161,7 @@ def resampled(
 
 
 def probability_best(ratios: Array, draws: Array) -> Array:
-    """The share of draws whose optimum is nearest to each rendered ratio; they add up to 1.
+    """Return the share of draws whose optimum is nearest to each rendered ratio; they add up to 1.
 
     Without draws nothing is known, and each is as likely.
     """
@@ -168,7 +174,7 @@ def probability_best(ratios: Array, draws: Array) -> Array:
 def narrowing(
     ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
 ) -> list[tuple[int, float]]:
-    """(prompts, width): how wide the interval would be with 2, 4, 8, ... of these prompts, and with all.
+    """Return (prompts, width): the width of the interval with 2, 4, 8, ... of these prompts, and with all.
 
     Nothing of one prompt only, and nothing where there is no curve: there is no interval to narrow.
     """
@@ -185,15 +191,15 @@ def narrowing(
 
 
 def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
-    """How many prompts would make an interval `wanted` wide that is `width` wide with `have` of them.
+    """Return how many prompts would make an interval `wanted` wide that is `width` wide with `have` of them.
 
     By the law width = c t / √prompts, where t is Student's quantile at `level` with prompts - 1 degrees of
     freedom.
     """
     limit = wanted / width * _student(have, level) * (1 + 1e-9)
-    return 2 + bisect_left(range(2, MOST_PROMPTS), True, key=lambda count: _student(count, level) <= limit)
+    return 2 + bisect_left(range(2, PROMPTS_LIMIT), True, key=lambda count: _student(count, level) <= limit)
 
 
 def _student(prompts: int, level: float) -> float:
-    """t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
+    """Return t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
     return float(t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))

@@ -5,14 +5,14 @@ import pandas as pd
 
 from gridsearch.results.analysis.answer import FrontPoint
 
-CASE = ["prompt_id", "seed"]
+_CASE = ["prompt_id", "seed"]
 GOALS = ("blur", "noise")
 
 
 def front(
     trials: pd.DataFrame, images: pd.DataFrame, references: pd.DataFrame, share: float
 ) -> tuple[FrontPoint, ...]:
-    """The Pareto front of mean blur and noise in excess of the references, by blur.
+    """Return the Pareto front of mean blur and noise in excess of the references, by blur.
 
     Trials that keep `share` of their images come before all others (Deb et al. 2002, constrained domination);
     where none does, there is no front. The means are those of sound images: a blank one is free of noise.
@@ -40,11 +40,11 @@ def front(
 
 
 def _excess(images: pd.DataFrame, sound: pd.DataFrame, name: str) -> pd.Series:
-    """How far each image lies above the sound references of its case; above their mean where it has none."""
+    """Return how far each image lies above the references of its case, or above the mean of all."""
     if sound[name].notna().sum() == 0:
         return images[name]
-    own = sound.groupby(CASE)[name].mean().rename("own")
-    healthy = images[CASE].join(own, on=CASE)["own"].fillna(sound[name].mean())
+    own = sound.groupby(_CASE)[name].mean().rename("own")
+    healthy = images[_CASE].join(own, on=_CASE)["own"].fillna(sound[name].mean())
     return (images[name] - healthy).clip(lower=0)
 
 
@@ -53,7 +53,7 @@ def _beaten(point: np.ndarray, points: np.ndarray) -> bool:
 
 
 def _knee(points: np.ndarray) -> int | None:
-    """The point farthest below the line between the ends, both goals scaled to 0..1 (Das 1999)."""
+    """Return the point farthest below the line between the ends, both goals scaled to 0..1 (Das 1999)."""
     if len(points) < 3:
         return None
     span = np.ptp(points, axis=0)

@@ -1,10 +1,11 @@
-"""How far the prompts differ: what each of them alone would say."""
+"""Disagreement of the prompts: the answer that each of them alone would give."""
 
 import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis.answer import Disagreement, PromptView
 from gridsearch.results.analysis.trials import CURVE
+from gridsearch.results.analysis.window import run_around
 from gridsearch.score.loss import SURVIVES
 
 # A modified z-score above this stands out (Iglewicz & Hoaglin 1993); 0.6745 makes the median absolute
@@ -13,7 +14,7 @@ STANDS_OUT, NORMAL = 3.5, 0.6745
 
 
 def disagreement(images: pd.DataFrame, ratio: float) -> Disagreement | None:
-    """Each prompt's own answer, in order of its own best ratio; None for one prompt or without a curve.
+    """Return each prompt's own answer, by its own best ratio; None for one prompt or without a curve.
 
     Args:
         images: columns at (the ratio), prompt_id, verdict, loss.
@@ -37,7 +38,7 @@ def disagreement(images: pd.DataFrame, ratio: float) -> Disagreement | None:
 
 
 def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
-    """(prompt, own best, low, high, survives at `ratio`) of one prompt's images.
+    """Return (prompt, own best, low, high, survives at `ratio`) of one prompt's images.
 
     Its own best is where its loss, averaged with its neighbours' on either side, is least: a prompt has few
     images at each ratio, and one lucky seed is no optimum. Of equals, the middle.
@@ -55,16 +56,11 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
 
 
 def _run(alive: np.ndarray, start: int) -> tuple[int, int] | tuple[None, None]:
-    """The run of survivors around `start`, or nearest to it."""
+    """Return the run of survivors around `start`, or nearest to it."""
     places = np.flatnonzero(alive)
     if not len(places):
         return None, None
-    low = high = int(places[np.abs(places - start).argmin()])
-    while low > 0 and alive[low - 1]:
-        low -= 1
-    while high < len(alive) - 1 and alive[high + 1]:
-        high += 1
-    return low, high
+    return run_around(alive, int(places[np.abs(places - start).argmin()]))
 
 
 def _why(best: float, survives: bool, bests: np.ndarray, ratio: float, step: float) -> str:

@@ -1,15 +1,16 @@
-"""Which trial of a curve to recommend."""
+"""Choice of the trial of a curve to recommend, and of those that tie with it."""
 
 import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis.wilcoxon import signed_rank_p
+from gridsearch.results.analysis.window import run_around
 
 
 def recommended(
     trials: pd.DataFrame, images: pd.DataFrame, smoothed: float | None, share: float
 ) -> pd.Series:
-    """Of the trials that cannot be told from the best by rank, the one nearest to the smooth curve's optimum.
+    """Return, of the trials that cannot be told from the best by rank, the one nearest to the smooth optimum.
 
     A rank is made on these prompts, and of many ratios one is lucky; the curve leans on its neighbours too.
     On simulated curves the trial next to the optimum is nearer to the truth than the best by rank.
@@ -33,7 +34,7 @@ def recommended(
 
 
 def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
-    """The trial with the most survivors and then the least defect; of a run of equals, the middle one.
+    """Return the trial with the most survivors, then the least defect; of a run of equals, the middle one.
 
     Equals are neighbours along the ratio with the same survivors and a defect that is not worse by more
     than one standard error of the paired difference (Breiman et al. 1984, the one-standard-error rule).
@@ -46,11 +47,7 @@ def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
         and _no_worse(cases, int(row["trial"]), int(trials["trial"][leader]))
         for _, row in trials.iterrows()
     ]
-    low = high = leader
-    while low > 0 and equal[low - 1]:
-        low -= 1
-    while high < len(trials) - 1 and equal[high + 1]:
-        high += 1
+    low, high = run_around(equal, leader)
     run = trials.iloc[low : high + 1]
     middle = (run["at"].iloc[0] + run["at"].iloc[-1]) / 2
     nearest = run.assign(distance=(run["at"] - middle).abs().round(10)).sort_values(["distance", "defect"])
@@ -68,7 +65,7 @@ def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
 
 
 def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[int, ...]:
-    """The trials whose defects do not differ from the best's, case by case, at the family-wise level `alpha`.
+    """Return the trials whose defects do not differ from the best's, at the family-wise level `alpha`.
 
     The Wilcoxon signed-rank test on paired cases, corrected by Holm's step-down for the comparison of many
     treatments with one (Demšar 2006, sections 3.1.3 and 3.2.2). Few cases leave nothing to tell: with n of
@@ -79,16 +76,12 @@ def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[in
         defects: cases × trials.
     """
     others = [trial for trial in defects.columns if trial != best]
-    p_values = [_paired_p(defects[best], defects[other]) for other in others]
+    p_values = [signed_rank_p((defects[best] - defects[other]).dropna()) for other in others]
     return tuple(int(trial) for trial, p in zip(others, holm(p_values), strict=True) if p >= alpha)
 
 
-def _paired_p(a: pd.Series, b: pd.Series) -> float:
-    return signed_rank_p((a - b).dropna())
-
-
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given."""
+    """Return Holm's adjusted p-values, in the order given."""
     count = len(p_values)
     order = np.argsort(p_values)
     stepped = np.asarray(p_values)[order] * (count - np.arange(count))

@@ -1,6 +1,6 @@
-"""Can the run be trusted? Each check of `gridsearch.results.analysis.identical` as a line of words."""
+"""The checks of `gridsearch.results.analysis.identical` in words: whether the run can be trusted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import pandas as pd
@@ -8,33 +8,36 @@ import pandas as pd
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
-from gridsearch.results.analysis.answer import Answer, Check
+from gridsearch.results.analysis.answer import Answer, SanityCheck, State
 from gridsearch.results.analysis.held_out import LEVEL
-from gridsearch.results.analysis.trials import counted, drawn_with, is_partial, made_of
+from gridsearch.results.analysis.trials import distinct_trials, drawn_with, is_partial, made_of
 from gridsearch.results.results import Results
 
 SHIFTED = 0.05  # of the verdicts: a repeat that certainly changes more is no repeat
-MOST = 4  # named in one line
+MOST_LISTED = 4  # named in one line
+
+Named = Callable[[int], str]  # a trial in words
 
 
-def checks(results: Results, answer: Answer) -> tuple[Check, ...]:
-    """All checks in the order in which the data flows; one that could not be made says why."""
-    trials = counted(results)
+def checks(results: Results, answer: Answer) -> tuple[SanityCheck, ...]:
+    """Return all checks in the order in which the data flows; one that could not be made says why."""
+    trials = distinct_trials(results)
     if trials.empty:
         return ()
     named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
     weights = _weights(trials)
-    return (
-        _parents(results, trials, weights, named),
-        _weights_differ(results, trials, weights, named),
-        _images_differ(results, trials, named),
-        _repeat(results, answer, trials, named),
-        _held_out(results, answer, named),
-    )
+    found = {
+        "The ends are the parents": _parents(results, trials, weights, named),
+        "Every merge is its own": _weights_differ(results, trials, weights, named),
+        "Every trial drew its own images": _images_differ(results, trials, named),
+        "A repeat gives the same": _repeat(results, answer, trials, named),
+        "The winner holds on other prompts": _held_out(results, answer, named),
+    }
+    return tuple(SanityCheck(name, *said) for name, said in found.items())
 
 
 def trial_text(results: Results, trials: pd.DataFrame, trial: int) -> str:
-    """A trial by its parameters: `ratio 0.45`; by its number where they are many."""
+    """Return a trial's parameters, as `ratio 0.45`, or its number where it has many."""
     if len(results.parameters) > 3 or not results.parameters:
         return f"trial {trial}"
     row = trials.set_index("trial").loc[trial]
@@ -49,126 +52,121 @@ def _weights(trials: pd.DataFrame) -> dict[int, str]:
 
 
 def _merges(results: Results, trials: pd.DataFrame) -> dict[int, str | tuple]:
-    """What each trial merged; of two equal ones, neither weights nor images need differ."""
+    """Return each trial's merge; of two equal ones, neither weights nor images need differ."""
     rows = trials[["trial", *results.parameters]].to_dict("records")
     return {int(row["trial"]): made_of(results.settings, row) for row in rows}
 
 
-def _parents(results: Results, trials: pd.DataFrame, weights: dict, named) -> Check:
-    name = "The ends are the parents"
+def _parents(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
     alone = {trial: made for trial, made in _merges(results, trials).items() if isinstance(made, str)}
     if not alone:
-        return Check(name, "not done", "No trial is one model alone.")
+        return "not done", "No trial is one model alone."
     known = {t: model for t, model in alone.items() if t in weights and model in results.parents}
     if not known:
-        return Check(name, "not done", "No fingerprints of the weights were kept.")
+        return "not done", "No fingerprints of the weights were kept."
     if wrong := identical.not_the_parent(weights, known, results.parents):
-        text = "; ".join(f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST])
-        return Check(name, "alarm", f"{_capital(text)}.")
+        lines = [f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST_LISTED]]
+        return "alarm", f"{_capital('; '.join(lines))}."
     said = dict.fromkeys(f"{named(t)} is {model}" for t, model in known.items())
-    return Check(name, "passed", f"{_capital(_some(said))}, bit for bit.")
+    return "passed", f"{_capital(_some(said))}, bit for bit."
 
 
-def _weights_differ(results: Results, trials: pd.DataFrame, weights: dict, named) -> Check:
-    name = "Every merge is its own"
+def _weights_differ(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
     if len(weights) < 2:
-        return Check(name, "not done", "No fingerprints of the weights were kept.")
+        return "not done", "No fingerprints of the weights were kept."
     merges = {trial: made for trial, made in _merges(results, trials).items() if trial in weights}
     if pairs := identical.same_weights(weights, merges):
-        return Check(name, "alarm", f"{_pairs(pairs, named)} have the same weights.")
-    return Check(name, "passed", f"{len(set(merges.values()))} different merges have different weights.")
+        return "alarm", f"{_pairs(pairs, named)} have the same weights."
+    return "passed", f"{len(set(merges.values()))} different merges have different weights."
 
 
-def _images_differ(results: Results, trials: pd.DataFrame, named) -> Check:
-    name = "Every trial drew its own images"
+def _images_differ(results: Results, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
     images = results.images
     if "digest" not in images or images["digest"].isna().all():
-        return Check(name, "not done", "No fingerprints of the images were kept.")
+        return "not done", "No fingerprints of the images were kept."
     merges = _merges(results, trials)
     shown = trials[["trial", *results.parameters]].to_dict("records")
     made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
     first = trials.assign(made=made).drop_duplicates("made")
     rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
     rows = rows[~rows["verdict"].isin(identical.ALIKE)]
-    digests = {int(trial): _by_case(own, "digest") for trial, own in rows.groupby("trial")}
+    digests = {
+        int(trial): dict(zip(_cases(own), own["digest"], strict=True)) for trial, own in rows.groupby("trial")
+    }
     if pairs := identical.identical(digests):
-        return Check(name, "alarm", f"{_pairs(pairs, named)} drew the same images, pixel for pixel.")
-    return Check(name, "passed", f"No two of {len(digests)} trials drew the same images.")
+        return "alarm", f"{_pairs(pairs, named)} drew the same images, pixel for pixel."
+    return "passed", f"No two of {len(digests)} trials drew the same images."
 
 
-def _by_case(images: pd.DataFrame, column: str) -> dict[str, object]:
-    return {case_of(row): row[column] for _, row in images.iterrows()}
+def _cases(images: pd.DataFrame) -> list[str]:
+    return [case_of(row) for row in images[["prompt_id", "seed"]].to_dict("records")]
 
 
-def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named) -> Check:
-    name = "A repeat gives the same"
+def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
     again = results.checks_of("repeat")
     if again.empty:
-        return Check(name, "not done", "No trial was drawn a second time.")
+        return "not done", "No trial was drawn a second time."
     trial = int(again["trial"].iloc[0])
     found = identical.repeat(_drawn(results.images[results.images["trial"] == trial]), _drawn(again))
     if found is None:
-        return Check(name, "not done", "The repeat has no image of the same prompt and seed.")
+        return "not done", "The repeat has no image of the same prompt and seed."
     text = f"{_capital(named(trial))} drawn again: {found.identical} of {found.images} images are the same"
     if found.identical == found.images:
-        return Check(name, "passed", f"{text}, pixel for pixel.")
+        return "passed", f"{text}, pixel for pixel."
     text += f", defects differ by {metric_text(round(found.floor, 4))} on average"
+    changed = found.images - found.verdicts
     if found.changes_more_than(SHIFTED, LEVEL):
-        changed = found.images - found.verdicts
-        return Check(name, "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that.")
-    if found.verdicts < found.images:
-        text += f"; verdicts changed: {found.images - found.verdicts}"
-    below = _below(answer, trials, found.floor)
-    text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}" * bool(
-        below
-    )
-    return Check(name, "passed", f"{text}.")
+        return "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that."
+    if changed:
+        text += f"; verdicts changed: {changed}"
+    if below := _below(answer, trials, found.floor):
+        text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}"
+    return "passed", f"{text}."
 
 
 def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     digests = images["digest"] if "digest" in images else pd.Series(None, images.index, dtype=object)
-    rows = images.assign(digest=digests.where(digests.notna(), None))
-    return {case_of(row): (row["digest"], row["verdict"], row["defect"]) for _, row in rows.iterrows()}
+    found = zip(digests.where(digests.notna(), None), images["verdict"], images["defect"], strict=True)
+    return dict(zip(_cases(images), found, strict=True))
 
 
 def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
-    """The whole trials as sound as the best whose mean defect is within the floor of its."""
+    """Return the whole trials as sound as the best whose mean defect is within the floor of its."""
     rows = trials[~is_partial(trials)]
     near = (rows["defect"] - answer.best.defect).abs() < floor
     near &= (rows["survived"] == answer.best.survived) & (rows["trial"] != answer.best.trial)
     return [int(trial) for trial in rows.loc[near, "trial"]]
 
 
-def _held_out(results: Results, answer: Answer, named) -> Check:
-    name = "The winner holds on other prompts"
+def _held_out(results: Results, answer: Answer, named: Named) -> tuple[State, str]:
     if answer.unmasked:
         lucky, instead = named(answer.unmasked.trial), named(answer.unmasked.instead)
         taken = answer.unmasked.instead == answer.best.trial  # a person may have chosen one that ties with it
         is_better = "is recommended instead" if taken else "does better"
-        return Check(name, "alarm", f"{_capital(lucky)} does not; {instead} {is_better}.")
+        return "alarm", f"{_capital(lucky)} does not; {instead} {is_better}."
     if not answer.confirmed:
         why = "The leaders are not drawn on them yet." if results.held_out else "No prompt was kept apart."
-        return Check(name, "not done", why)
+        return "not done", why
     first = answer.confirmed[0]
     if first.trial != answer.best.trial:
-        return Check(name, "not done", "The best trial is not drawn on them; a trial that led before is.")
+        return "not done", "The best trial is not drawn on them; a trial that led before is."
     words = f"{first.held_out.sound} images are sound on {first.held_out.prompts} prompts kept apart"
     chosen = f"{first.selection.sound} on those that chose it"
     text = f"{_capital(named(first.trial))}: {words}, {chosen}"
     # the best of equals is the luckiest of them, and falls back: Bonferroni over those it might have been
     if first.fell * (1 + len(answer.tied)) < LEVEL:
-        return Check(name, "alarm", f"{text}. No other leader does better on them, so they may be harder.")
-    return Check(name, "passed", f"{text}.")
+        return "alarm", f"{text}. No other leader does better on them, so they may be harder."
+    return "passed", f"{text}."
 
 
-def _pairs(pairs: list, named) -> str:
+def _pairs(pairs: list, named: Named) -> str:
     return _capital(_some(f"{named(a)} and {named(b)}" for a, b in pairs))
 
 
 def _some(texts: Iterable[str]) -> str:
     texts = list(texts)
-    left = f" and {len(texts) - MOST} more" if len(texts) > MOST else ""
-    return ("; " if any("," in text for text in texts) else ", ").join(texts[:MOST]) + left
+    left = f" and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else ""
+    return ("; " if any("," in text for text in texts) else ", ").join(texts[:MOST_LISTED]) + left
 
 
 def _capital(text: str) -> str:

@@ -7,7 +7,7 @@ MOST_NAMED = 4  # values in a headline; where more were searched, the trial's nu
 
 
 def sentence(answer: Answer) -> str:
-    """One sentence: what to take, how sure that is, where it survives."""
+    """Return one sentence: the parameters to take, how sure that is, where the merge survives."""
     best = answer.best
     if best is None:
         return f"Nothing to say yet: none of {answer.planned} trials is complete."
@@ -24,7 +24,7 @@ def survives(answer: Answer) -> bool:
 
 
 def take_text(answer: Answer) -> str:
-    """The headline: the parameters to take."""
+    """Return the headline: the parameters to take."""
     best = answer.best
     if best is None:
         return "No answer yet"
@@ -35,13 +35,13 @@ def take_text(answer: Answer) -> str:
 
 
 def lede_text(answer: Answer) -> str:
-    """The sentence as it reads under its headline, which it need not repeat."""
+    """Return the sentence as it reads under its headline, which it need not repeat."""
     text = answer.sentence.removeprefix(f"{take_text(answer)}: ")
     return text[0].upper() + text[1:]
 
 
 def luck_text(answer: Answer) -> str:
-    """What became of a winner by luck, as a sentence that follows another; empty where there was none."""
+    """Return a sentence on a winner by luck, to follow another; empty where there was none."""
     if answer.unmasked is None:
         return ""
     trial, instead = answer.unmasked.trial, answer.unmasked.instead
@@ -56,7 +56,7 @@ def luck_text(answer: Answer) -> str:
 
 
 def human_text(answer: Answer) -> str:
-    """What a person preferred, as a sentence that follows another; empty where none was asked."""
+    """Return a sentence on a person's preference, to follow another; empty where none was asked."""
     human = answer.human
     if human is None:
         return ""
@@ -71,7 +71,7 @@ def human_text(answer: Answer) -> str:
 
 
 def mode_text(settings: dict) -> str:
-    """The other settings of a slice, ready to follow a noun: ` in v_prediction mode with cfg 4`."""
+    """Return the other settings of a slice, to follow a noun: ` in v_prediction mode with cfg 4`."""
     parts = [
         f" in {value} mode" if name.endswith("prediction_type") else f" with {setting_text(name, value)}"
         for name, value in settings.items()

@@ -1,4 +1,4 @@
-"""What one curve's trials say: which to recommend, how sure that is, where the merge survives."""
+"""The answer of one curve: its recommended trial, how sure that is, where the merge survives."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from gridsearch.results.analysis import interval
 from gridsearch.results.analysis.answer import Doubt, Slice
 from gridsearch.results.analysis.prompts import disagreement
 from gridsearch.results.analysis.ranking import recommended
-from gridsearch.results.analysis.trials import is_partial, lone_parent, main_parameter, plain_value
+from gridsearch.results.analysis.trials import curve_parameter_of, is_partial, lone_parent, plain_value
 from gridsearch.results.analysis.window import find_window
 from gridsearch.results.results import Results
 
@@ -25,7 +25,7 @@ def along_curve(
     bootstrap: Mapping,
     chosen: int | None = None,
 ) -> Slice:
-    """What the trials of one curve say.
+    """Return the answer of one curve's trials.
 
     Args:
         settings: the other parameters, the same in all of these trials.
@@ -35,10 +35,10 @@ def along_curve(
         bootstrap: level, resamples, seed.
         chosen: the trial to recommend, where that is not for these images to say.
     """
-    main = main_parameter(results)
+    main = curve_parameter_of(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
     can_win = trials[~is_partial(trials)]
-    doubt = interval.doubt(own, **bootstrap) if main else interval.NOTHING
+    doubt = interval.doubt(own, **bootstrap) if main else interval.NOT_SEARCHED
     if chosen is None:
         best = recommended(can_win, own, doubt.smoothed if doubt.interval else None, share)
     else:
@@ -48,7 +48,7 @@ def along_curve(
         settings,
         best,
         results,
-        doubt=interval.holding(doubt, float(best["at"])),
+        doubt=interval.with_recommended(doubt, float(best["at"])),
         window=find_window(survived, own, best["at"], share) if main else None,
         estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if main else (),
     )
@@ -63,7 +63,7 @@ def of_projection(
     bootstrap: Mapping,
     chosen: int | None = None,
 ) -> Slice:
-    """The best trial of all: what is claimed of a curve would be claimed of other values too."""
+    """Return the best trial of all: what is claimed of a curve would be claimed of other values too."""
     can_win = trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
     best = can_win.iloc[0] if chosen is None else can_win.set_index("trial", drop=False).loc[chosen]
     return _slice(settings, best, results, doubt=SCATTERED, window=None)
@@ -73,7 +73,7 @@ def _slice(settings: dict, best: pd.Series, results: Results, **found) -> Slice:
     return Slice(
         settings=settings,
         trial=int(best["trial"]),
-        ratio=float(best["at"]) if main_parameter(results) else None,
+        ratio=float(best["at"]) if curve_parameter_of(results) else None,
         parent=lone_parent(results.settings, {name: plain_value(best[name]) for name in results.parameters}),
         survived=float(best["survived"]),
         defect=float(best["defect"]),
@@ -82,10 +82,10 @@ def _slice(settings: dict, best: pd.Series, results: Results, **found) -> Slice:
     )
 
 
-def in_full(
+def with_details(
     best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping
 ) -> Slice:
-    """With what is worth its time for the best slice alone."""
+    """Add what is worth its time for the best slice alone."""
     if best.ratio is None or best.doubt is SCATTERED:
         return best
     own = images.merge(trials[["trial", "at"]], on="trial")

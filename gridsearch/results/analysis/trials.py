@@ -1,4 +1,4 @@
-"""Which trials count for what, and the curves that they make."""
+"""Choice of the trials that count, and the curves that they make."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,15 +21,15 @@ FROM_THE_FIRST = (
 
 
 def whole(results: Results) -> pd.DataFrame:
-    """The trials with all their images: only these can win."""
+    """Return the trials with all their images: only these can win."""
     trials = results.trials
     if trials.empty:
         return trials
     return trials[(trials["state"] == "COMPLETE") & trials["survived"].notna() & ~is_partial(trials)]
 
 
-def counted(results: Results) -> pd.DataFrame:
-    """One trial for each set of parameters: the first whole one, or else of the stopped ones the longest.
+def distinct_trials(results: Results) -> pd.DataFrame:
+    """Return one trial for each set of parameters: the first whole one, or else the longest stopped one.
 
     A sampler may ask for the same again, which would count one picture twice.
     """
@@ -44,7 +44,7 @@ def counted(results: Results) -> pd.DataFrame:
 
 
 def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """One trial for each set of pictures: other parameters may draw the same ones, which are then copied.
+    """Return one trial for each set of pictures: other parameters may draw the same ones, which are copied.
 
     At ratio 0, say, all second models do. They are points of several curves, and one piece of evidence.
     """
@@ -54,13 +54,13 @@ def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_partial(trials: pd.DataFrame) -> pd.Series:
-    """Whether a trial was stopped: its figures are then those of the images that it has."""
+    """Return whether each trial was stopped: its figures are then those of the images that it has."""
     stopped = trials["state"] == "PRUNED"
     return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
 
 
 def _places(parameters: pd.DataFrame) -> pd.Series:
-    """Each row as one value that compares; a value that is missing equals another."""
+    """Return each row as one value that compares; a missing value equals another missing one."""
     rows = [tuple(map(_tidied, row)) for row in parameters.itertuples(index=False)]
     return pd.Series(rows, index=parameters.index, dtype=object)
 
@@ -74,8 +74,8 @@ def _tidied(value: object) -> object:
 # -- curves
 
 
-def main_parameter(results: Results) -> str | None:
-    """The number that makes the curve, as the search has it; None where there is none, or no trial yet."""
+def curve_parameter_of(results: Results) -> str | None:
+    """Return the parameter along which curves are drawn; None where there is none, or no trial yet."""
     found = curve_parameter(results.settings)
     return found if found in results.parameters and len(results.trials) else None
 
@@ -89,11 +89,11 @@ def _is_numeric(trials: pd.DataFrame, name: str) -> bool:
 
 
 def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
-    """The trials by their other parameters; in each, `at` is the main parameter and rows ascend by it.
+    """Split the trials by their other parameters; in each part rows ascend by `at`, the main parameter.
 
     One that a trial does not have is None. A projection is one slice without settings.
     """
-    others = [name for name in results.parameters if name != main_parameter(results)]
+    others = [name for name in results.parameters if name != curve_parameter_of(results)]
     if not others or is_projection(results):
         trials = _placed(results, trials).sort_values("at", kind="stable")
         return [({}, trials)] if len(trials) else []
@@ -104,7 +104,7 @@ def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.
 
 
 def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
-    main = main_parameter(results)
+    main = curve_parameter_of(results)
     return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
 
 
@@ -113,13 +113,13 @@ def _known(value: object) -> object:
 
 
 def is_projection(results: Results) -> bool:
-    """Whether so many values are searched at once that hardly two trials differ in the main one alone.
+    """Return whether so many values are searched that hardly two trials differ in the main one alone.
 
     A search along curves knows which ones it draws, even where it has just begun.
     """
     sampler = results.settings.get("search", {}).get("sampler", "grid")
-    others = [name for name in results.parameters if name != main_parameter(results)]
-    if SEARCH_SAMPLERS[sampler].ends_itself or not others or main_parameter(results) is None:
+    others = [name for name in results.parameters if name != curve_parameter_of(results)]
+    if SEARCH_SAMPLERS[sampler].ends_itself or not others or curve_parameter_of(results) is None:
         return False
     trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
     places = trials.groupby(others, dropna=False)["at"].nunique()
@@ -130,7 +130,7 @@ def is_projection(results: Results) -> bool:
 
 
 def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
-    """What the recipe makes at these parameters: a model's name where it mixes nothing, else an expression.
+    """Return the merge at these parameters: a model's name where nothing is mixed, else an expression.
 
     Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
     which a later ratio of 0 leaves out.
@@ -146,13 +146,13 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
 
 
 def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
-    """The model that the recipe leaves unmixed at these parameters; None where it mixes."""
+    """Return the model that the recipe leaves unmixed at these parameters; None where it mixes."""
     made = made_of(settings, parameters)
     return made if isinstance(made, str) else None
 
 
 def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
-    """Which of its inputs a step passes on as it is, bit for bit (see `gridsearch.merge.engine.collapse`)."""
+    """Return the input that a step passes on bit for bit (see `gridsearch.merge.engine.collapse`), if any."""
     method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
     if method == "weighted_sum" and inputs[0] == inputs[1]:
         return 0  # what is mixed with itself stays, at every ratio
@@ -167,7 +167,7 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
 
 
 def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
-    """The searched settings of the images, without those that have no effect: equal ones draw alike.
+    """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
     Guidance of 1 or less is none (see `gridsearch.render.denoise.guidance`), and what is not guided is not
     rescaled.
@@ -182,5 +182,5 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
 
 
 def plain_value(value: object) -> object:
-    """A table's value as Python's own."""
+    """Return a table's value as Python's own."""
     return value.item() if isinstance(value, np.generic) else value

@@ -16,7 +16,7 @@ MOST_EXACT = 50  # pairs; beyond them the normal approximation is as good
 def signed_rank_p(
     differences: ArrayLike, alternative: Literal["two-sided", "greater"] = "two-sided"
 ) -> float:
-    """p of the hypothesis that paired differences lie symmetrically about zero; 1 where none is other than 0.
+    """Return the p-value of paired differences lying symmetrically about zero; 1 where all are 0.
 
     Args:
         differences: one a pair; zeros are left out (Wilcoxon 1945), NaN is not allowed.

@@ -1,12 +1,14 @@
-"""The window: the run of ratios around the best that survives, and what ends it on either side."""
+"""The window: the run of ratios around the best that survives, and its edge on either side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 
 @dataclass(frozen=True)
-class Edge:
+class WindowEdge:
     """One end of the window.
 
     Attributes:
@@ -25,7 +27,7 @@ class Edge:
 
     @property
     def at(self) -> float:
-        """Where the window ends, as nearly as is known: half way to the neighbour outside."""
+        """The end of the window, as nearly as is known: half way to the neighbour outside."""
         return self.inside if self.outside is None else (self.inside + self.outside) / 2
 
 
@@ -33,13 +35,13 @@ class Edge:
 class Window:
     """Ratios from `low.inside` to `high.inside` keep at least `share` of their images."""
 
-    low: Edge
-    high: Edge
+    low: WindowEdge
+    high: WindowEdge
     share: float
 
 
 def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: float) -> Window | None:
-    """The contiguous run of ratios around `best` that survives; None where `best` itself does not.
+    """Return the contiguous run of ratios around `best` that survives; None where `best` itself does not.
 
     Args:
         survived: share of `ok` images per ratio; the index holds the ratios, ascending.
@@ -49,13 +51,10 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     """
     alive = (survived >= share).to_numpy()
     ratios = survived.index.to_numpy()
-    low = high = survived.index.get_loc(best)
-    if not alive[low]:
+    at = survived.index.get_loc(best)
+    if not alive[at]:
         return None
-    while low > 0 and alive[low - 1]:
-        low -= 1
-    while high < len(ratios) - 1 and alive[high + 1]:
-        high += 1
+    low, high = run_around(alive, at)
     below = ratios[low - 1] if low > 0 else None
     above = ratios[high + 1] if high < len(ratios) - 1 else None
     return Window(
@@ -65,12 +64,24 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     )
 
 
-def _edge(images: pd.DataFrame, best: float, inside: float, outside: float | None, side: pd.Series) -> Edge:
+def run_around(alive: Sequence[bool] | np.ndarray, start: int) -> tuple[int, int]:
+    """Return the first and the last place of the run of true values around `start`."""
+    low = high = start
+    while low > 0 and alive[low - 1]:
+        low -= 1
+    while high < len(alive) - 1 and alive[high + 1]:
+        high += 1
+    return low, high
+
+
+def _edge(
+    images: pd.DataFrame, best: float, inside: float, outside: float | None, side: pd.Series
+) -> WindowEdge:
     failed = images["verdict"] != "ok"
     # a prompt that fails at the best ratio says nothing about either edge
     never = images.loc[failed & (images["at"] == best), "prompt_id"]
     first = _nearest(images[side & failed & ~images["prompt_id"].isin(never)], best)
-    return Edge(
+    return WindowEdge(
         inside=float(inside),
         outside=None if outside is None else float(outside),
         verdict=None if outside is None else _most_frequent(images[failed & (images["at"] == outside)]),
@@ -80,7 +91,7 @@ def _edge(images: pd.DataFrame, best: float, inside: float, outside: float | Non
 
 
 def _nearest(failures: pd.DataFrame, best: float) -> pd.Series | None:
-    """The failing image nearest to `best`; of several at one ratio, the worst."""
+    """Return the failing image nearest to `best`; of several at one ratio, the worst."""
     if failures.empty:
         return None
     ordered = failures.assign(distance=(failures["at"] - best).abs().round(10))

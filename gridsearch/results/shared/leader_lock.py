@@ -1,18 +1,18 @@
-"""Who leads a shared study: one run at a time, as the database's own lock says."""
+"""The lock that lets one run at a time lead a shared study: an advisory lock of PostgreSQL."""
 
 import contextlib
 import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import sqlalchemy
-from optuna.storages import BaseStorage
 
-from gridsearch.base.errors import BadInput, Busy
-from gridsearch.results.shared.retry import PATIENCE, Waiting
-from gridsearch.results.shared.server import named, own_connection, rdb_of
-from gridsearch.results.shared.url import check_url, cleaned, is_proxy, parse_url, redacted
+from gridsearch.base.errors import Busy
+from gridsearch.results.shared.connect import explained_errors, own_connection
+from gridsearch.results.shared.retry import LONGEST_OUTAGE, Retries
+from gridsearch.results.shared.url import check_url, cleaned, parse_url, redacted
 
 # Of the sessions that hold an advisory lock of this key: a key of 63 bits lies in two columns.
 _HOLDER = """
@@ -23,141 +23,108 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 """
 
 
-class Leading:
-    """That this process leads a study: a lock which lasts as long as one connection."""
+class LeaderLock:
+    """The lock of one study, which lasts as long as one connection."""
 
-    def __init__(self, url: sqlalchemy.URL, study_name: str, waiting: Waiting):
-        self._url, self._name, self._waiting = url, study_name, waiting
+    def __init__(self, url: sqlalchemy.URL, study_name: str, retries: Retries):
+        self._url, self._key, self._retries = url, _key(study_name), retries
         self._open = contextlib.ExitStack()
         self._connection: sqlalchemy.Connection | None = None
         self._session: tuple | None = None
 
-    def still(self) -> bool:
+    def is_held(self) -> bool:
         """Whether no other run leads the study. A lost connection is made anew, and the lock taken again.
 
         Raises:
             StorageLost: the database does not answer.
         """
-        return self._waiting.call(self._ask, self._take)
+        return self._retries.call(self._ask, self.take)
 
-    def end(self) -> None:
-        # nobody waits for the farewell of a connection that is gone
+    def release(self) -> None:
+        """Give the lock back."""
+        # a connection that is gone needs no closing
         with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
             self._open.close()
         self._connection = None
 
     def _ask(self) -> bool:
         if self._connection is None:
-            return self._take()
+            return self.take()
         self._connection.exec_driver_sql("SELECT 1")
         return True
 
-    def _take(self) -> bool:
-        self.end()
+    def take(self) -> bool:
+        """Take the lock over a new connection; False where another run has it."""
+        self.release()
         label = f"gridsearch on {socket.gethostname()}, process {os.getpid()}"
         label = label.encode("ascii", "replace").decode()[:63]
-        self._connection = self._open.enter_context(own_connection(self._url, label))
-        taken = self._lock() or (self._end_former() and self._lock())
+        new = self._connection = self._open.enter_context(own_connection(self._url, label))
+        taken = self._try_lock(new) or (self._end_former_session(new) and self._try_lock(new))
         if not taken:
-            self.end()
+            self.release()
         return taken
 
-    def _lock(self) -> bool:
-        connection = self._connection
-        if connection.dialect.name != "postgresql":
-            return (
-                connection.exec_driver_sql(
-                    f"SELECT GET_LOCK('{_mysql_name(self._url, self._name)}', 0)"
-                ).scalar()
-                == 1
-            )
-        if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_key(self._name)})").scalar():
+    def _try_lock(self, connection: sqlalchemy.Connection) -> bool:
+        if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._key})").scalar():
             return False
         mine = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         self._session = tuple(connection.exec_driver_sql(mine).one())
         return True
 
-    def _end_former(self) -> bool:
-        """A network that failed may leave this run's former session behind, with the lock: it is ended."""
+    def _end_former_session(self, connection: sqlalchemy.Connection) -> bool:
+        """End this run's former session: a network that failed may leave it behind, with the lock."""
         if self._session is None:
             return False
         pid, begun = self._session
         former = f"SELECT pg_terminate_backend(pid, 5000) {_HOLDER} AND pid = :pid AND backend_start = :begun"
-        return bool(self._run(former, pid=pid, begun=begun).scalar())
+        return bool(self._run(connection, former, pid=pid, begun=begun).scalar())
 
     def holder(self) -> str | None:
-        """Who holds the lock, as far as the database tells this user."""
+        """Return who holds the lock, as far as the database tells this user."""
         with own_connection(self._url) as connection:
-            if connection.dialect.name != "postgresql":
-                return None
-            found = self._run(f"SELECT application_name, backend_start {_HOLDER}", connection).first()
+            found = self._run(connection, f"SELECT application_name, backend_start {_HOLDER}").first()
         return f"{found[0]}, since {found[1]:%Y-%m-%d %H:%M %Z}" if found and found[0] else None
 
-    def _run(
-        self, statement: str, connection: sqlalchemy.Connection | None = None, **values
-    ) -> sqlalchemy.CursorResult:
-        key = _key(self._name)
-        values |= {"high": key >> 32, "low": key & 0xFFFFFFFF}
-        return (connection or self._connection).execute(sqlalchemy.text(statement), values)
+    def _run(self, connection: sqlalchemy.Connection, statement: str, **values) -> sqlalchemy.CursorResult:
+        values |= {"high": self._key >> 32, "low": self._key & 0xFFFFFFFF}
+        return connection.execute(sqlalchemy.text(statement), values)
 
 
 @contextlib.contextmanager
 def leading(
-    place: str | BaseStorage,
+    url: str,
     study_name: str,
-    patience: float = PATIENCE,
+    patience: float = LONGEST_OUTAGE,
     on_wait: Callable[[str], None] | None = None,
-) -> Iterator[Leading]:
-    """One run leads a study. The lock is the database's: it goes with the run, however that ends.
+) -> Iterator[LeaderLock]:
+    """Lead a study: hold its lock, which the database frees when this process ends, however that is.
 
     Args:
-        place: the URL of the database, or a storage that is open.
-        patience: as of `connect`.
+        patience, on_wait: as of `connect`.
 
     Raises:
         Busy: another run leads it.
-        BadInput: the study is reached through a proxy.
-        RunFailed: nobody answers there.
+        RunFailed: the database does not answer.
     """
-    url = _database_url(place)
-    text = url.render_as_string(hide_password=False)
-    lead = Leading(url, study_name, Waiting(patience, on_wait, lambda said: cleaned(said, text)))
+    check_url(url)
+    lock = LeaderLock(parse_url(url), study_name, Retries(patience, on_wait, partial(cleaned, url=url)))
     try:
-        with named(text):
-            taken = lead._take()
-            holder = None if taken else lead.holder()
+        with explained_errors(url):
+            taken = lock.take()
+            holder = None if taken else lock.holder()
         if not taken:
             raise Busy(
                 "Another run leads this study.",
-                where=f"{study_name} in {redacted(text)}",
+                where=f"{study_name} in {redacted(url)}",
                 why=holder,
                 fix="Wait for it, or add to it with `gridsearch worker`.",
             )
-        yield lead
+        yield lock
     finally:
-        lead.end()
-
-
-def _database_url(place: str | BaseStorage) -> sqlalchemy.URL:
-    if not isinstance(place, str):
-        return rdb_of(place).engine.url
-    check_url(place)
-    if is_proxy(place):
-        raise BadInput(
-            "A run that leads needs the database itself.",
-            where=redacted(place),
-            why="A proxy keeps no lock; only workers may use it.",
-            fix="Give the database's own URL: postgresql+psycopg:// or mysql+pymysql://.",
-        )
-    return parse_url(place)
+        lock.release()
 
 
 def _key(study_name: str) -> int:
-    """63 bits, the same on every machine; PostgreSQL keeps such locks per database."""
+    """Return 63 bits, the same on every machine; PostgreSQL keeps such locks per database."""
     digest = hashlib.sha256(f"gridsearch study {study_name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _mysql_name(url: sqlalchemy.URL, study_name: str) -> str:
-    """MySQL keeps such locks per server, under names of at most 64 characters."""
-    return "gridsearch-" + hashlib.sha256(f"{url.database} {study_name}".encode()).hexdigest()[:48]

@@ -1,8 +1,7 @@
-"""Where a study that many share lies: its URL, checked, and shown without its password."""
+"""The URL of a database that holds a shared study: checked, compared, and shown without its password."""
 
 import importlib.util
 import re
-from collections.abc import Mapping
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, make_url
@@ -10,99 +9,91 @@ from sqlalchemy.exc import ArgumentError
 
 from gridsearch.base.errors import BadInput
 
-ENVIRONMENT = "GRIDSEARCH_STORAGE"
 HIDDEN = "***"
-PROXY_PORT = 13000  # Optuna's
 
-_POSTGRES, _MYSQL, _PROXY = "postgresql+psycopg", "mysql+pymysql", "grpc"
-_SHORT = {"postgresql": _POSTGRES, "mysql": _MYSQL}  # SQLAlchemy would choose other drivers
-_DRIVERS = {_POSTGRES: ("psycopg", "postgres"), _MYSQL: ("pymysql", "mysql"), _PROXY: ("grpc", "grpc")}
-_KNOWN = "Use postgresql+psycopg://, mysql+pymysql:// or grpc://."
-# Keys of a URL's query that hold a secret: libpq's, and PyMySQL's other name for a password.
+_DRIVER = "postgresql+psycopg"
+_PORT = 5432  # PostgreSQL's own
+_SUPPORTED = f"Use {_DRIVER}://USER@HOST/NAME: a shared study needs PostgreSQL."
+_ESCAPING = "In a password, write @ as %40, / as %2F, : as %3A and % as %25."
+# Keys of a URL's query that hold a secret: libpq's, and other drivers' names for a password.
 _SECRET_KEYS = ("password", "passwd", "sslpassword", "ssl_key_password", "oauth_client_secret")
 
 
 def check_url(url: str) -> None:
-    """Raises:
-    BadInput: no study can be kept there. The message holds no password.
+    """Check that a study can be kept at this URL, and that its driver is installed.
+
+    Raises:
+        BadInput: it cannot. The message holds no password.
     """
-    parsed = parse_url(url)
-    module, extra = _DRIVERS[parsed.drivername]
-    if importlib.util.find_spec(module) is None:
+    parse_url(url)
+    if importlib.util.find_spec("psycopg") is None:
         raise BadInput(
-            f"The package that speaks to {parsed.drivername} is not installed.",
+            "The package that speaks to PostgreSQL is not installed.",
             where=redacted(url),
-            why=f"{module} is missing.",
-            fix=f"Run `pip install 'gridsearch[{extra}]'`.",
+            why="psycopg is missing.",
+            fix="Run `pip install 'gridsearch[postgres]'`.",
         )
 
 
 def parse_url(url: str) -> URL:
-    """The parts of the URL, with its driver named.
+    """Return the parts of the URL, with its driver named.
 
     Raises:
-        BadInput: it is no URL, or of no place where a shared study can lie.
+        BadInput: it is no URL, or not one of a PostgreSQL database.
     """
     parsed = _split(url)
-    scheme = _SHORT.get(parsed.drivername, parsed.drivername)
-    if scheme.split("+")[0] == "sqlite":
+    if parsed.drivername.split("+")[0] == "sqlite":
         raise BadInput(
             "SQLite is for one machine.",
             where=redacted(url),
             fix="Leave --storage out: the study then lies in the results folder.",
         )
-    if scheme not in _DRIVERS:
-        raise BadInput("No study can be kept there.", where=redacted(url), why="Unknown scheme.", fix=_KNOWN)
-    if scheme == _PROXY:
-        _check_proxy(url, parsed)
-    elif not parsed.database:
+    if parsed.drivername not in ("postgresql", _DRIVER):
+        raise BadInput(
+            "No study can be kept there.",
+            where=redacted(url),
+            why="Unknown scheme.",
+            fix=f"{_SUPPORTED} Without --storage the study lies in the results folder.",
+        )
+    if not parsed.database:
         raise BadInput(
             "The URL names no database.", where=redacted(url), fix="Put its name behind the host: /NAME."
         )
-    return parsed.set(drivername=scheme)
+    return parsed.set(drivername=_DRIVER)  # for the short scheme SQLAlchemy would choose another driver
 
 
 def _split(url: str) -> URL:
     try:
-        return _made(url)
+        return _parts(url)
     except (ArgumentError, ValueError) as error:
-        # The error quotes what it could not read, which may be the password.
+        # The error quotes the part that it could not read, which may be the password.
         raise BadInput(
-            "This is not a URL of a storage.", where=redacted(url), fix=f"{_KNOWN} {_ESCAPING}"
+            "This is not a URL of a storage.", where=redacted(url), fix=f"{_SUPPORTED} {_ESCAPING}"
         ) from (None if "://" in url else error)
 
 
-def _made(url: str) -> URL:
-    """SQLAlchemy ends a password at its first @, and would take what follows for host and database."""
+def _parts(url: str) -> URL:
+    """Split a URL. SQLAlchemy ends a password at its first @, and takes the rest for host and database."""
     if url.count("@") > 1:
         raise ArgumentError("There is more than one @ in it.")
     return make_url(url)
 
 
-_ESCAPING = "In a password, write @ as %40, / as %2F, : as %3A and % as %25."
+def same_database(url: str, other: str) -> bool:
+    """Whether two URLs name the same database: host, port and name. User and password do not count."""
+    return _database(parse_url(url)) == _database(parse_url(other))
 
 
-def _check_proxy(url: str, parsed: URL) -> None:
-    if not parsed.host:
-        raise BadInput("The URL names no host.", where=redacted(url), fix="Write grpc://host:port.")
-    if parsed.username or parsed.password or parsed.database or parsed.query:
-        raise BadInput(
-            "A proxy has only a host and a port.",
-            where=redacted(url),
-            why="It asks nobody for a name or a password.",
-            fix="Write grpc://host:port.",
-        )
-
-
-def is_proxy(url: str) -> bool:
-    """Whether workers reach the study through Optuna's gRPC proxy there."""
-    return parse_url(url).drivername == _PROXY
+def _database(url: URL) -> tuple:
+    """Host, port and name. libpq prefers those of the query."""
+    host, port = url.query.get("host", url.host), url.query.get("port", url.port)
+    return host, str(port or _PORT), url.query.get("dbname", url.database)
 
 
 def secret_of(url: str) -> tuple[str, ...]:
-    """What nobody may read, in each form in which it may be quoted; the longest first."""
+    """Return the URL's secrets in each form in which they may be quoted, the longest first."""
     try:
-        parsed = _made(url)
+        parsed = _parts(url)
     except (ArgumentError, ValueError):
         return (url,)
     secrets = [parsed.password, *(parsed.query.get(key) for key in _SECRET_KEYS)]
@@ -113,7 +104,7 @@ def secret_of(url: str) -> tuple[str, ...]:
 
 
 def _as_written(url: str, secret: str) -> list[str]:
-    """The user's own percent-encoding of a secret, which may be less or more than needed."""
+    """Return the user's own percent-encodings of a secret, which may be less or more than needed."""
     pattern = "".join(f"(?:{re.escape(c)}|{_percent(c)}{'|[+]' if c == ' ' else ''})" for c in secret)
     return [found[0] for found in re.finditer(pattern, url)]
 
@@ -126,26 +117,26 @@ def _percent(character: str) -> str:
 
 
 def cleaned(text: str, url: str) -> str:
-    """The text, where the URL's secrets are hidden: for what a driver says."""
+    """Return a driver's text with the URL's secrets hidden."""
     for secret in secret_of(url):
         text = text.replace(secret, HIDDEN)
     return text
 
 
 def redacted(url: str) -> str:
-    """The URL to be shown: without its passwords. The user stays."""
+    """Return the URL to be shown: its passwords are hidden, its user is not."""
     try:
-        parsed = _made(url)
+        parsed = _parts(url)
     except (ArgumentError, ValueError):
         scheme, sign, _ = url.partition("://")
         return f"{scheme}://{HIDDEN}" if sign and re.fullmatch(r"[\w+.-]{1,40}", scheme) else HIDDEN
     hidden = {key: HIDDEN for key in parsed.query if key in _SECRET_KEYS}
-    shown = parsed.set(query=dict(parsed.query) | hidden).render_as_string(hide_password=True)
+    shown = parsed.set(query={**parsed.query, **hidden}).render_as_string(hide_password=True)
     return shown.replace(quote_plus(HIDDEN), HIDDEN)
 
 
 def without_password(url: str) -> str:
-    """The URL to be kept in a file: its place and its user."""
+    """Return the URL to be kept in a file, without its secrets."""
     parsed = parse_url(url)
     query = {key: value for key, value in parsed.query.items() if key not in _SECRET_KEYS}
     return URL.create(
@@ -156,20 +147,3 @@ def without_password(url: str) -> str:
         database=parsed.database,
         query=query,
     ).render_as_string(hide_password=False)
-
-
-def with_password(url: str, environ: Mapping[str, str]) -> str | None:
-    """A URL that was kept, as `GRIDSEARCH_STORAGE` names it, with its password; None where that names no
-    place, or another one: libpq finds `PGPASSWORD` and `~/.pgpass` by itself."""
-    given = environ.get(ENVIRONMENT)
-    if not given:
-        return None
-    try:
-        same = _place(parse_url(given)) == _place(parse_url(url))
-    except BadInput:
-        return None
-    return given if same else None
-
-
-def _place(url: URL) -> tuple:
-    return url.drivername, url.username, url.host, url.port, url.database

@@ -1,4 +1,4 @@
-"""study.db: the Optuna study of a results folder, the one source of truth of a run.
+"""The Optuna study of a results folder: the one source of truth of a run.
 
 A *study* is one experiment's search; a *trial* is one set of parameters in it, with the rows of its images.
 Tables, sheet and report are made from it and can be made again at any time.
@@ -9,8 +9,8 @@ import optuna
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
 from gridsearch.results.store.folder_lock import Held, locked
 from gridsearch.results.store.json_values import json_safe, tidy
-from gridsearch.results.store.location import FILE, STUDY, VARIABLE, Place, place_of, settle
-from gridsearch.results.store.sqlite import in_place
+from gridsearch.results.store.location import FILE, STUDY, StudyPlace, note_place, place_of
+from gridsearch.results.store.sqlite import replacement_lock
 from gridsearch.results.store.study import (
     DONE,
     JUDGEMENT,
@@ -31,7 +31,6 @@ from gridsearch.results.store.trials import (
     REASON,
     SUMMARY,
     UNFINISHED,
-    WEIGHTS,
     WHOLE,
     copied,
     fail,
@@ -53,25 +52,23 @@ __all__ = [
     "STUDY",
     "SUMMARY",
     "UNFINISHED",
-    "VARIABLE",
-    "WEIGHTS",
     "WHOLE",
     "Facts",
     "Held",
-    "Place",
     "Stored",
+    "StudyPlace",
     "checks_of",
     "copied",
     "fail",
     "has_study",
     "images_of",
-    "in_place",
     "json_safe",
     "judgements_in",
     "kind_of",
     "led",
     "load_facts",
     "locked",
+    "note_place",
     "objectives_of",
     "open_study",
     "place_of",
@@ -79,12 +76,12 @@ __all__ = [
     "record_rung",
     "references_of",
     "remaining",
+    "replacement_lock",
     "require_study",
     "rungs",
     "rungs_of",
     "save_facts",
     "seconds_of",
-    "settle",
     "stored",
     "tidy",
     "with_images",

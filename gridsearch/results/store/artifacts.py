@@ -1,4 +1,4 @@
-"""Where the images of workers on several machines come together: a bucket, or a folder that all of them see.
+"""The common place for the images of workers on several machines: a bucket, or a folder that all of them see.
 
 A file's name there is its path below the results folder, such as `images/t0007_p1_1.png`.
 """
@@ -18,9 +18,9 @@ from gridsearch.base.errors import BadInput, GridsearchError, RunFailed
 from gridsearch.base.files import flush_folder, from_home, write_atomic
 from gridsearch.results import store
 
-LARGEST = 256 * 2**20  # bytes: an image has less, and is held in memory
+LARGEST_FILE = 256 * 2**20  # bytes: an image has less, and is held in memory
 TRIES = 10  # of each request: boto waits up to 20 s between two
-AT_ONCE = 8  # files fetched side by side: each waits for the network most of the time
+FETCHES = 8  # files fetched side by side: each waits for the network most of the time
 
 _NO_RIGHT = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403")
 _NOT_THERE = ("NoSuchKey", "404")
@@ -39,20 +39,20 @@ class Artifacts(Protocol):
     """
 
     def put(self, name: str, path: Path) -> None:
-        """Keep this file under the name, in the place of any other."""
+        """Store this file under the name, in the place of any other."""
 
     def fetch(self, name: str, path: Path) -> None:
         """Write the file here. Raises `Missing` where there is none."""
 
     def remove(self, name: str) -> None:
-        """Nothing is done where there is none."""
+        """Delete the file, where there is one."""
 
     def names(self) -> set[str]:
-        """All that are there. Files whose names lead elsewhere are somebody else's."""
+        """Return all names, but for those that lead out of the place: their files are not a run's."""
 
 
 def open_artifacts(url: str) -> Artifacts:
-    """`s3://bucket/prefix`, `file:///folder`, or the path of a folder.
+    """Open `s3://bucket/prefix`, `file:///folder`, or the path of a folder.
 
     Boto finds a bucket's key, region and endpoint by itself: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
     `~/.aws` and the like.
@@ -80,10 +80,10 @@ def fetch_missing(
     artifacts: Artifacts,
     advance: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Fetch what a results folder lacks, for a report on a machine that did not draw it.
+    """Fetch the files that a results folder lacks, for a report on a machine that did not draw them.
 
     Args:
-        advance: is called after each name, whether it was fetched, there already, or nowhere.
+        advance: called after each name, whether it was fetched, there already, or nowhere.
 
     Returns:
         The names that are nowhere.
@@ -100,15 +100,15 @@ def fetch_missing(
         return None
 
     nowhere = []
-    with ThreadPoolExecutor(AT_ONCE) as hands:
+    with ThreadPoolExecutor(FETCHES) as hands:
         for lacking in hands.map(fetch, names):
             advance()
             nowhere += [lacking] if lacking else []
     return nowhere
 
 
-def checked(name: str) -> str:
-    """The name, which stays inside the place.
+def checked_name(name: str) -> str:
+    """Return the name, having checked that it stays inside the place.
 
     Raises:
         BadInput: it does not, on one system or another.
@@ -121,12 +121,12 @@ def checked(name: str) -> str:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Where a file of this name lies in the folder, links followed.
+    """Return where a file of this name lies in the folder, links followed.
 
     Raises:
         BadInput: outside of it.
     """
-    path = folder / PurePosixPath(checked(name))
+    path = folder / PurePosixPath(checked_name(name))
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput("A link leads out of the folder.", where=path)
     return path
@@ -171,14 +171,14 @@ class _Bucket:
     place: str
 
     def put(self, name: str, path: Path) -> None:
-        with _named(self.place), path.open("rb") as file:
+        with _named_errors(self.place), path.open("rb") as file:
             self.store.write(self._key(name), file)
 
     def fetch(self, name: str, path: Path) -> None:
         key = self._key(name)
-        with _named(f"{self.place}/{name}"):
+        with _named_errors(f"{self.place}/{name}"):
             content = self._read(key)
-        if len(content) > LARGEST:
+        if len(content) > LARGEST_FILE:
             raise RunFailed("The file is too large for an image.", where=f"{self.place}/{name}")
         write_atomic(path, content)
 
@@ -188,7 +188,7 @@ class _Bucket:
 
         try:
             with contextlib.closing(self.store.open_reader(key)) as body:
-                return body.read(LARGEST + 1)
+                return body.read(LARGEST_FILE + 1)
         except (HTTPClientError, IncompleteReadError):
             if tries == 1:
                 raise
@@ -196,22 +196,22 @@ class _Bucket:
 
     def remove(self, name: str) -> None:
         key = self._key(name)
-        with _named(self.place):
+        with _named_errors(self.place):
             self.store.remove(key)
 
     def names(self) -> set[str]:
         pages = self.store.client.get_paginator("list_objects_v2")
-        with _named(self.place):
+        with _named_errors(self.place):
             found = pages.paginate(Bucket=self.store.bucket, Prefix=self.prefix)
             keys = [item["Key"] for page in found for item in page.get("Contents", ())]
         return _valid(key.removeprefix(self.prefix) for key in keys)
 
     def check(self) -> None:
-        with _named(self.place):
+        with _named_errors(self.place):
             self.store.client.list_objects_v2(Bucket=self.store.bucket, Prefix=self.prefix, MaxKeys=1)
 
     def _key(self, name: str) -> str:
-        return self.prefix + checked(name)
+        return self.prefix + checked_name(name)
 
 
 def _open_bucket(url: str) -> _Bucket:
@@ -238,10 +238,10 @@ def _open_bucket(url: str) -> _Bucket:
     from optuna.artifacts import Boto3ArtifactStore
 
     prefix = parts.path.strip("/")
-    with _named(url):
+    with _named_errors(url):
         client = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": TRIES}))
     found = _Bucket(
-        Boto3ArtifactStore(bucket, client), f"{checked(prefix)}/" if prefix else "", url.rstrip("/")
+        Boto3ArtifactStore(bucket, client), f"{checked_name(prefix)}/" if prefix else "", url.rstrip("/")
     )
     found.check()
     return found
@@ -251,13 +251,13 @@ def _valid(names: Iterable[str]) -> set[str]:
     found = set()
     for name in names:
         with contextlib.suppress(BadInput):
-            found.add(checked(name))
+            found.add(checked_name(name))
     return found
 
 
 @contextlib.contextmanager
-def _named(place: str) -> Iterator[None]:
-    """What boto says, as an error of ours. Its own texts quote addresses, in which there may be a secret."""
+def _named_errors(place: str) -> Iterator[None]:
+    """Raise boto's errors as named ones. Its own texts quote addresses, in which there may be a secret."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
     from optuna.artifacts.exceptions import ArtifactNotFound
@@ -267,10 +267,10 @@ def _named(place: str) -> Iterator[None]:
     except ArtifactNotFound:
         raise Missing("There is no such file.", where=place) from None
     except (ClientError, BotoCoreError, Boto3Error, ValueError) as error:
-        raise _as_ours(error, place) from None
+        raise _named_error(error, place) from None
 
 
-def _as_ours(error: Exception, place: str) -> GridsearchError:
+def _named_error(error: Exception, place: str) -> GridsearchError:
     # an upload's error holds the request's, as its context
     inner = error if hasattr(error, "response") else error.__context__
     code = getattr(inner, "response", {}).get("Error", {}).get("Code", type(error).__name__)
@@ -295,7 +295,7 @@ def _as_ours(error: Exception, place: str) -> GridsearchError:
 def gather(folder: Path, rows: Iterable[Mapping]) -> None:
     """Fetch the pictures and films of these rows that the folder lacks, where images lie elsewhere as well.
 
-    What is nowhere is left out: a report shows that it is missing.
+    A file that is nowhere is left out: a report shows that it is missing.
     """
     address = store.place_of(folder).artifacts
     if address is None:
@@ -304,8 +304,8 @@ def gather(folder: Path, rows: Iterable[Mapping]) -> None:
     fetch_missing(folder, names, open_artifacts(address))
 
 
-def rows_of(stored: store.Stored) -> Iterator[Mapping]:
-    """Every row of a run that has a picture."""
+def rows_with_pictures(stored: store.Stored) -> Iterator[Mapping]:
+    """Yield the rows of all pictures of a run: references, trials and checks."""
     yield from stored.facts.references or []
     for trial in [*stored.trials, *stored.checks]:
         yield from store.images_of(trial)

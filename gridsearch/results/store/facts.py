@@ -1,4 +1,4 @@
-"""What holds for a whole run, kept with its study."""
+"""The facts of a run: its settings, models and references, kept with its study."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +16,7 @@ _FACTS = "facts"
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds for the whole run, kept with the study."""
+    """The facts of a run, which hold for all of its trials."""
 
     experiment: dict  # the experiment as resolved
     models: dict[str, dict]  # name -> path, sha256, short_hash, bytes, dtype, prediction type and its source
@@ -34,7 +34,7 @@ class Facts:
 
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:
-    """What the study minimises."""
+    """Return the names of the values that the study minimises."""
     return Search.model_validate(facts.experiment.get("search", {})).objectives()
 
 
@@ -47,11 +47,13 @@ def load_facts(study: optuna.Study) -> Facts:
     # Before components could be named, all of a model was merged.
     earlier = {"adapters": {}, "components": {"text_encoders": "merged", "vae": "merged"}}
     render = Render().model_dump(mode="json") | facts.experiment.get("render", {})
-    return replace(facts, experiment=earlier | facts.experiment | {"render": render})
+    # Earlier versions kept under `full` and `most` which pictures were to be made smaller.
+    images = {k: v for k, v in facts.experiment.get("images", {}).items() if k not in ("full", "most")}
+    return replace(facts, experiment=earlier | facts.experiment | {"render": render, "images": images})
 
 
 def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = None) -> int:
-    """How many trials are still to be done: those queued, and else those short of the number.
+    """Count the trials that are still to be done: those queued, and else those short of the number.
 
     Args:
         done: why the search needs no further one, where it does not.

@@ -1,7 +1,7 @@
-"""Who works in a results folder: a file that names its holder, who keeps it fresh.
+"""The lock of a results folder: a file that names its holder, and whose date the holder keeps fresh.
 
 The folder may lie on a network file system where the operating system's own locks do not reach another
-machine. What all of them do is to create a file for one only, and to date it.
+machine. All file systems create a file for one process only, and date it.
 """
 
 import contextlib
@@ -21,52 +21,52 @@ import psutil
 from gridsearch.base.errors import Busy
 from gridsearch.base.files import write_atomic
 
-LOCK = ".run.lock"
-HOLDER = ".run.json"
+LOCK_FILE = ".run.lock"
+HOLDER_FILE = ".run.json"
 # NFS may show a file's date up to a minute late (`acregmax` in nfs(5)), so a lease is longer than that.
 LEASE, BEAT = 120.0, 15.0  # seconds
 
 
 @dataclass(frozen=True)
 class Held:
-    """A folder that this process works in."""
+    """The lock of a folder that this process works in."""
 
     _lock: filelock.SoftFileLease
 
     def still(self) -> bool:
-        """False once another machine took the folder: this one had not been heard of for the whole lease."""
+        """Whether the lock is still this process's: another machine takes it after a lease without a beat."""
         return self._lock.compromise is None
 
 
 @contextlib.contextmanager
 def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[Held]:
-    """One run a folder, also where several machines see it.
+    """Hold the lock of a folder, so that one run works in it, also where several machines see it.
 
     The lock of a process that died on this machine is taken over at once. One from another machine, or
-    another container, is watched: it is taken over when nobody has renewed it for `LEASE` seconds.
+    another container, is watched: it is taken over when it was not renewed for `LEASE` seconds.
 
     Args:
-        on_wait: is told that a lock is being watched.
+        on_wait: told that a lock is being watched.
 
     Raises:
         Busy: another run has it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.SoftFileLease(out / LOCK, timeout=0, lease_duration=LEASE, heartbeat_interval=BEAT)
-    if not (_taken(lock) or _outlived(out, lock, on_wait)):
+    lock = filelock.SoftFileLease(out / LOCK_FILE, timeout=0, lease_duration=LEASE, heartbeat_interval=BEAT)
+    if not (_take(lock) or _take_over(out, lock, on_wait)):
         raise _busy(out)
     try:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
-        write_atomic(out / HOLDER, json.dumps(who))
+        write_atomic(out / HOLDER_FILE, json.dumps(who))
         yield Held(lock)
     finally:
         if lock.compromise is None:
-            (out / HOLDER).unlink(missing_ok=True)
+            (out / HOLDER_FILE).unlink(missing_ok=True)
         lock.release()
 
 
-def _taken(lock: filelock.SoftFileLease) -> bool:
+def _take(lock: filelock.SoftFileLease) -> bool:
     for _ in range(2):  # where the file system cannot exchange two names, the first try only clears the way
         with contextlib.suppress(filelock.Timeout):
             lock.acquire()
@@ -74,10 +74,10 @@ def _taken(lock: filelock.SoftFileLease) -> bool:
     return False
 
 
-def _outlived(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None] | None) -> bool:
-    """Whether the lock could be taken after watching it for a lease, where there is reason to watch it.
+def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None] | None) -> bool:
+    """Watch the lock for a lease, and take it where its holder is silent.
 
-    There is none where its holder lives on this machine, or has renewed it lately.
+    It is not watched where its holder lives on this machine, or has renewed it lately.
     """
     if _lives_here(out, lock) or not (_is_empty(out) or _age(out) > 2 * BEAT):
         return False
@@ -85,7 +85,7 @@ def _outlived(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], 
         on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
     begun = empty_since = time.monotonic()
     while time.monotonic() < begun + LEASE + 2 * BEAT:
-        if _taken(lock):
+        if _take(lock):
             return True
         # A power cut may leave the file without its text, which every holder writes at once.
         if not _is_empty(out):
@@ -97,7 +97,7 @@ def _outlived(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], 
 
 
 def _lives_here(out: Path, lock: filelock.SoftFileLease) -> bool:
-    """A process of this machine that does not renew its lock is stopped, not gone."""
+    """Whether the holder is a process of this machine: one that does not renew its lock is stopped."""
     who = _holder(out)
     return (
         who.get("host") == socket.gethostname() and lock.pid == who.get("pid") and psutil.pid_exists(lock.pid)
@@ -105,9 +105,9 @@ def _lives_here(out: Path, lock: filelock.SoftFileLease) -> bool:
 
 
 def _holder(out: Path) -> dict:
-    """What the holder wrote of itself; nothing, where it did not come to it."""
+    """Read the holder's note of itself; it is empty where there is none."""
     try:
-        who = json.loads((out / HOLDER).read_bytes()[:1000])
+        who = json.loads((out / HOLDER_FILE).read_bytes()[:1000])
     except (OSError, ValueError):
         return {}
     return who if isinstance(who, dict) else {}
@@ -115,17 +115,17 @@ def _holder(out: Path) -> dict:
 
 def _is_empty(out: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        return (out / LOCK).stat().st_size == 0
+        return (out / LOCK_FILE).stat().st_size == 0
     return False
 
 
 def _age(out: Path) -> float:
-    """Seconds since the lock was renewed, by the file server's clock: a new file beside it tells the time."""
+    """Return the seconds since the lock was renewed, by the file server's clock: a new file has its time."""
     with (
         tempfile.NamedTemporaryFile(dir=out, prefix=".run.time.") as now,
         contextlib.suppress(FileNotFoundError),
     ):
-        return os.fstat(now.fileno()).st_mtime - (out / LOCK).stat().st_mtime
+        return os.fstat(now.fileno()).st_mtime - (out / LOCK_FILE).stat().st_mtime
     return 0.0
 
 

@@ -1,4 +1,4 @@
-"""Values as JSON keeps them."""
+"""Values made safe for JSON."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def json_safe(value: Any) -> Any:
-    """A NaN or an infinity as None, and a path as text: what every JSON reader understands."""
+    """Return the value with None for a NaN or an infinity, and text for a path: any JSON reader takes it."""
     if isinstance(value, Mapping):
         return {key: json_safe(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -21,5 +21,5 @@ def json_safe(value: Any) -> Any:
 
 
 def tidy(value: Any) -> Any:
-    """A parameter without the dust of binary arithmetic."""
+    """Return a parameter rounded to ten decimals: binary arithmetic adds more that mean nothing."""
     return round(value, 10) if isinstance(value, float) else value

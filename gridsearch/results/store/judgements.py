@@ -1,4 +1,4 @@
-"""What a person said of blind pairs, kept in study.db as attributes of the study.
+"""A person's judgements of blind pairs, kept as attributes of the study.
 
 Each judgement is an attribute of its own, so that a run which goes on beside it writes none of them over.
 `store.write_study` carries them into a study that takes the place of another.
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.results import store
+from gridsearch.results.shared.retry import driver_message
 
 Choice = Literal["first", "second", "equal"]
 
@@ -27,7 +28,7 @@ class Judgement:
         prompt_id, seed: the case.
         answer: which was preferred.
         time: ISO 8601, with its time zone.
-        session: the number that the session drew its luck from.
+        session: the seed of the session.
     """
 
     first: int
@@ -39,8 +40,8 @@ class Judgement:
     session: int
 
 
-def keep(folder: Path, place: int, session: int, judgement: Judgement | None) -> None:
-    """Put a judgement at its place in a session, on the disk when this returns; None takes it back.
+def save_judgement(folder: Path, place: int, session: int, judgement: Judgement | None) -> None:
+    """Write a judgement at its place in a session, on the disk when this returns; None takes it back.
 
     Optuna deletes no attribute, so one that is taken back is null from then on.
 
@@ -49,21 +50,15 @@ def keep(folder: Path, place: int, session: int, judgement: Judgement | None) ->
     """
     key = f"{store.JUDGEMENT}{session:08x} {place:04}"
     try:
-        with store.in_place(folder), store.open_study(folder) as study:
+        with store.replacement_lock(folder), store.open_study(folder) as study:
             study.set_user_attr(key, judgement and asdict(judgement))
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        raise RunFailed("The judgement could not be kept.", where=folder, why=_first_cause(error)) from error
-
-
-def _first_cause(error: BaseException) -> str:
-    """What SQLite said: Optuna and SQLAlchemy wrap it in words of their own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
+        raise RunFailed(
+            "The judgement could not be kept.", where=folder, why=driver_message(error)
+        ) from error
 
 
 def judgements_of(attrs: Mapping[str, Any]) -> tuple[Judgement, ...]:
-    """The judgements among a study's attributes, in the order in which they were made."""
-    kept = store.judgements_in(attrs)
-    found = [(kept[key]["time"], key) for key in kept if kept[key] is not None]
-    return tuple(Judgement(**kept[key]) for _, key in sorted(found))
+    """Return the judgements among a study's attributes, in the order in which they were made."""
+    kept = [(key, said) for key, said in store.judgements_in(attrs).items() if said is not None]
+    return tuple(Judgement(**said) for _, said in sorted(kept, key=lambda one: (one[1]["time"], one[0])))

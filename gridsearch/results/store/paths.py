@@ -5,8 +5,8 @@ from pathlib import Path, PurePath
 from gridsearch.base.errors import BadInput
 
 
-def within(folder: Path, name: str) -> Path | None:
-    """The file that a stored name means; None where the name leads out of its results folder.
+def path_in(folder: Path, name: str) -> Path | None:
+    """Return the path of a file with a stored name; None where the name leads out of the results folder.
 
     Names are looked at, not what they resolve to: images/ may well be a link to a larger disk.
     """
@@ -17,15 +17,15 @@ def within(folder: Path, name: str) -> Path | None:
 
 
 def picture_of(folder: Path, name: str) -> Path:
-    """The same of a picture that is read.
+    """Return the path of a picture that is to be read.
 
     Raises:
         BadInput: the name leads out of the results folder.
     """
-    path = within(folder, name)
+    path = path_in(folder, name)
     if path is None:
         raise BadInput("A picture's name leads out of the results folder.", where=name)
     return path
 
 
-KEPT = ".thumbnails"  # in the results folder; may be removed at any time
+KEPT = ".thumbnails"  # a folder in the results folder; may be removed at any time

@@ -1,6 +1,6 @@
-"""Whether what a study holds is of the kinds that this program writes: a study.db may come from anywhere.
+"""The check that a study's values are of the kinds that this program writes: it may come from anywhere.
 
-Only kinds are looked at, not whether the figures are true. What a version before did not keep may be missing.
+Kinds are checked, not whether the figures are true. What an earlier version did not keep may be missing.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
 from gridsearch.results.shared.retry import sqlite_code
 
-KINDS = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-Number = Annotated[float, Field(ge=-1e12, le=1e12)] | None
+_STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+_Number = Annotated[float, Field(ge=-1e12, le=1e12)] | None
 Word = Annotated[str, Field(max_length=100_000)]
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+_Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 
 
-@with_config(KINDS)
-class Row(TypedDict):
-    """An image's."""
+@with_config(_STRICT)
+class _Row(TypedDict):
+    """An image's row."""
 
     prompt_id: Word
     prompt: Word
-    seed: Whole
+    seed: _Whole
     file: Word
     verdict: Word
     defect: Annotated[float, Field(ge=0, le=1e6)]
@@ -47,27 +47,27 @@ class Row(TypedDict):
     stopped_because: NotRequired[Word | None]
     weights: NotRequired[Word | None]
     finite: NotRequired[bool]
-    unet_calls: NotRequired[Whole | None]
-    unet_calls_saved: NotRequired[Whole | None]
-    seconds: NotRequired[Number]
-    dial: NotRequired[Number]
-    blur: NotRequired[Number]
-    noise: NotRequired[Number]
-    contrast: NotRequired[Number]
-    clipped: NotRequired[Number]
-    colourfulness: NotRequired[Number]
-    entropy: NotRequired[Number]
-    scorers: NotRequired[dict[str, Number]]
+    unet_calls: NotRequired[_Whole | None]
+    unet_calls_saved: NotRequired[_Whole | None]
+    seconds: NotRequired[_Number]
+    dial: NotRequired[_Number]
+    blur: NotRequired[_Number]
+    noise: NotRequired[_Number]
+    contrast: NotRequired[_Number]
+    clipped: NotRequired[_Number]
+    colourfulness: NotRequired[_Number]
+    entropy: NotRequired[_Number]
+    scorers: NotRequired[dict[str, _Number]]
     trajectory: NotRequired[dict[str, list[float | bool | None]]]
 
 
-@with_config(KINDS)
+@with_config(_STRICT)
 class File(TypedDict):
-    """A model's, an adapter's or a VAE's."""
+    """A model's, an adapter's or a VAE's file."""
 
     path: Word
     sha256: Word
-    bytes: NotRequired[Whole]
+    bytes: NotRequired[_Whole]
     short_hash: NotRequired[Word]
     dtype: NotRequired[Word]
     layout: NotRequired[Word]
@@ -78,19 +78,19 @@ class File(TypedDict):
     metadata: NotRequired[dict[str, Word]]
 
 
-@with_config(KINDS)
+@with_config(_STRICT)
 class Drawing(TypedDict):
     settings: NotRequired[list[dict[str, Word]]]
 
 
-@with_config(KINDS)
+@with_config(_STRICT)
 class Said(TypedDict):
     """`store.Facts` as they are kept."""
 
     experiment: dict[str, JsonValue]
     models: dict[str, File]
     versions: dict[str, Word]
-    references: list[Row] | None
+    references: list[_Row] | None
     planned: Annotated[int, Field(ge=0, lt=10**9)]
     drawing: Drawing
     file: Word
@@ -100,36 +100,36 @@ class Said(TypedDict):
     parents: NotRequired[dict[str, Word]]
 
 
-@with_config(KINDS)
+@with_config(_STRICT)
 class Rung(TypedDict):
-    images: list[Row]
+    images: list[_Row]
     seconds: dict[str, float]
 
 
-@with_config(KINDS)
+@with_config(_STRICT)
 class Judged(TypedDict):
-    first: Whole
-    second: Whole
+    first: _Whole
+    second: _Whole
     prompt_id: Word
-    seed: Whole
+    seed: _Whole
     answer: Word
     time: Word
-    session: Whole
+    session: _Whole
 
 
-_FACTS, _ROWS, _RUNG = TypeAdapter(Said), TypeAdapter(list[Row]), TypeAdapter(Rung)
-_SECONDS, _WORD = TypeAdapter(dict[str, float], config=KINDS), TypeAdapter(Word | None, config=KINDS)
-_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=KINDS)
+_FACTS, _ROWS, _RUNG = TypeAdapter(Said), TypeAdapter(list[_Row]), TypeAdapter(Rung)
+_SECONDS, _WORD = TypeAdapter(dict[str, float], config=_STRICT), TypeAdapter(Word | None, config=_STRICT)
+_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=_STRICT)
 _JUDGED = TypeAdapter(Judged | None)
 
 
 @contextlib.contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
-    """While a study is read, what is wrong with it has a name.
+    """Raise the errors of reading a study as named ones.
 
     Raises:
         BadInput: it cannot be understood: this program has not written it.
-        RunFailed: it may be whole, but cannot be read now.
+        RunFailed: it cannot be read now, though it may be whole.
     """
     try:
         yield
@@ -138,13 +138,13 @@ def damage_is_named(folder: Path) -> Iterator[None]:
             raise RunFailed(
                 "The study cannot be read now.",
                 where=folder,
-                why=_said(error),
+                why=_first_cause(error),
                 fix="Close what else has it open, see to the disk, and try again.",
             ) from error
-        raise BadInput("The study is damaged.", where=folder, why=_said(error)) from error
+        raise BadInput("The study is damaged.", where=folder, why=_first_cause(error)) from error
 
 
-# What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
+# Errors of the machine, not of the file (https://www.sqlite.org/rescode.html).
 _FOR_NOW = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -157,40 +157,41 @@ _FOR_NOW = (
 )
 
 
-def _said(error: BaseException) -> str:
-    """The first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
+def _first_cause(error: BaseException) -> str:
+    """Return the first cause in a line: Optuna and SQLAlchemy wrap it in words of their own."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def require_plain(database: Path) -> None:
-    """Whether a database holds tables alone: a view in a table's place can be made to never end.
+def require_tables_only(database: Path) -> None:
+    """Check that a database holds tables alone: a view in a table's place can be made to never end.
 
     Raises:
-        BadInput: it holds something else, or is none.
+        BadInput: it holds something else, or is no database.
     """
     asked = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
             found = connection.execute(asked).fetchone()
     except sqlite3.OperationalError:
-        return  # it is busy, or cannot be opened: whoever reads it says so
+        return  # it is busy, or cannot be opened: the read that follows says so
     except sqlite3.DatabaseError as error:
         raise BadInput("The study is damaged.", where=database, why=str(error)) from None
     if found:
         raise BadInput("The study is damaged.", where=database, why=f"It holds a {found[0]!r:.20}.")
 
 
-def require_sound(
+def require_valid(
     facts: Any, trials: Iterable[FrozenTrial], checks: Iterable[FrozenTrial], judgements: Mapping[str, Any]
 ) -> None:
-    """
+    """Check the values of a study.
+
     Args:
         facts: as plain data.
 
     Raises:
-        BadInput: something is not of the kind that is kept.
+        BadInput: a value is not of the kind that is kept.
     """
     _require(_FACTS, facts, "its facts")
     kinds = _kinds(facts["experiment"])
@@ -200,11 +201,10 @@ def require_sound(
         _require_trial(check, f"check {check.number}", {})
         if check.state == TrialState.COMPLETE:
             said = check.user_attrs
-            of, parameters = said.get("of"), said.get("parameters")
-            if not isinstance(said.get("role"), str) or type(of) is not int:
+            if not isinstance(said.get("role"), str) or type(said.get("of")) is not int:
                 raise _damaged(f"check {check.number}", "it does not say of what it is")
-            _require(_PARAMETERS, parameters, f"the parameters of check {check.number}")
-            _require_kinds(parameters, kinds, f"check {check.number}")
+            _require(_PARAMETERS, said.get("parameters"), f"the parameters of check {check.number}")
+            _require_kinds(said["parameters"], kinds, f"check {check.number}")
     for key, judgement in judgements.items():
         _require(_JUDGED, judgement, key[:60])
 
@@ -223,7 +223,7 @@ def _require_trial(trial: FrozenTrial, where: str, kinds: Mapping[str, bool]) ->
 
 
 def _kinds(settings: Mapping[str, Any]) -> dict[str, bool]:
-    """Searched parameter -> whether its values are numbers."""
+    """Return whether a parameter's values are numbers, for each that is searched."""
     try:
         searched = Experiment.model_validate(settings).searched()
     except pydantic.ValidationError as error:

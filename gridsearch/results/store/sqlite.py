@@ -1,4 +1,4 @@
-"""The database of a results folder: who may open it, read it, write it."""
+"""The SQLite database of a results folder: opened for one process or for several, and replaced."""
 
 import contextlib
 import os
@@ -15,7 +15,10 @@ from gridsearch.results.store.location import FILE
 
 
 def require_database(path: Path) -> None:
-    """SQLite's files say what they are in their first 16 bytes (https://www.sqlite.org/fileformat.html)."""
+    """Check the first 16 bytes, which are the same in all of SQLite's files.
+
+    Source: https://www.sqlite.org/fileformat.html.
+    """
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":
             raise BadInput(
@@ -25,12 +28,12 @@ def require_database(path: Path) -> None:
 
 @contextlib.contextmanager
 def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBStorage]:
-    """SQLite in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
+    """Open it in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
 
-    Where nothing can be written, nobody else writes: the file is read as it lies there, without its log.
+    In a folder that cannot be written there is no other writer: the file is read without its log.
 
     Args:
-        shared: several processes write, so that what is read must not change before what follows is written.
+        shared: several processes write, so that a transaction's reads must still hold when it writes.
     """
     writable = os.access(path.parent, os.W_OK)
     place, query = str(path.resolve()), {}
@@ -44,7 +47,7 @@ def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBSt
         with storage.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
         if shared:
-            _lock_at_once(storage.engine)
+            _begin_with_write_lock(storage.engine)
     try:
         yield storage
     finally:
@@ -52,7 +55,7 @@ def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBSt
         storage.engine.dispose()  # the last one out folds the write-ahead log into the file
 
 
-def _lock_at_once(engine: Engine) -> None:
+def _begin_with_write_lock(engine: Engine) -> None:
     """Begin each transaction with the right to write.
 
     SQLite has no SELECT FOR UPDATE, and Python's driver begins a transaction at the first write only: two
@@ -60,19 +63,19 @@ def _lock_at_once(engine: Engine) -> None:
     """
 
     @event.listens_for(engine, "connect")
-    def leave_it_to_us(connection: sqlite3.Connection, _record: object) -> None:
+    def let_sqlalchemy_begin(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    engine.dispose()  # what is open already was not told
+    engine.dispose()  # connections that are open already have not heard of it
 
 
 @contextlib.contextmanager
-def in_place(folder: Path) -> Iterator[None]:
-    """For what is added to a study from beside its run: while it lasts, no other study takes its place.
+def replacement_lock(folder: Path) -> Iterator[None]:
+    """Let no other study take the place of a folder's, while something is added to it from beside its run.
 
     The lock is the operating system's, as are SQLite's own: a study.db is written on one machine only.
     """

@@ -10,18 +10,21 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from gridsearch.base.errors import BadInput
-from gridsearch.results.shared.connect import connect, leading, replace_study
+from gridsearch.results.shared.connect import connect
+from gridsearch.results.shared.leader_lock import leading
+from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
 from gridsearch.results.store.location import FILE, STUDY, place_of
-from gridsearch.results.store.schema import damage_is_named, require_plain, require_sound
-from gridsearch.results.store.sqlite import database, fold_log, in_place, require_database
+from gridsearch.results.store.schema import damage_is_named, require_tables_only, require_valid
+from gridsearch.results.store.sqlite import database, fold_log, replacement_lock, require_database
 
-CHECKS, REFERENCES = "checks", "references"  # what is drawn beside the search, in studies beside its own
-DONE = "done"  # of a study: why it needs no further trial
-JUDGEMENT = "judgement "  # of a study, and its session and place: what a person said (see `judgements`)
+CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
+DONE = "done"  # attribute of a study: why it needs no further trial
+JUDGEMENT = "judgement "  # begins an attribute of a study, which is a judgement (see `judgements`)
 
 
 def has_study(folder: Path) -> bool:
@@ -34,9 +37,10 @@ def has_study(folder: Path) -> bool:
 
 
 def require_study(folder: Path) -> None:
-    """
+    """Check that a run has been started in this folder.
+
     Raises:
-        BadInput: no run has been started in this folder, or its study is damaged.
+        BadInput: none has been, or its study is damaged.
     """
     if not has_study(folder):
         raise BadInput(
@@ -57,18 +61,18 @@ def write_study(
 ) -> None:
     """Put a whole new study in a folder, in the place of any that is there, whose judgements it keeps.
 
-    It is made beside its place and renamed, so that a kill leaves either the old one or the new one.
+    It is written under another name and renamed, so that a kill leaves either the old one or the new one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = place_of(folder)
-    with in_place(folder):
+    with replacement_lock(folder):
         attrs = {DONE: done, **_judgements(folder)}
         if place.url is None:
             _write_file(folder, facts, trials, checks, attrs)
             return
         with connect(place.url) as storage:
             new, old = _family(f"{place.study} (being written)"), _family(place.study)
-            for name in new:  # of a kill
+            for name in new:  # left behind by a kill
                 if _is_there(storage, name):
                     optuna.delete_study(study_name=name, storage=storage)
             _create(storage, new[0], facts, trials, checks, attrs)
@@ -78,7 +82,7 @@ def write_study(
 
 
 def _family(study: str) -> tuple[str, ...]:
-    """The names of a study and of those beside it."""
+    """Return the names of a study and of those beside it."""
     return study, f"{study}-{CHECKS}", f"{study}-{REFERENCES}"
 
 
@@ -107,7 +111,7 @@ def _create(
     checks: Iterable[FrozenTrial],
     attrs: Mapping[str, Any],
 ) -> None:
-    directions = ["minimize"] * len(objectives_of(facts))
+    directions = [StudyDirection.MINIMIZE] * len(objectives_of(facts))
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     save_facts(study, facts)
     for key, value in attrs.items():
@@ -124,7 +128,7 @@ def _judgements(folder: Path) -> dict[str, dict | None]:
 
 
 def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
-    """The attributes of a study that are judgements; None is one that was taken back."""
+    """Return the attributes of a study that are judgements; None is one that was taken back."""
     return {key: value for key, value in attrs.items() if key.startswith(JUDGEMENT)}
 
 
@@ -132,10 +136,10 @@ def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
 def open_study(
     folder: Path, shared: bool = False, on_wait: Callable[[str], None] = lambda _: None
 ) -> Iterator[optuna.Study]:
-    """The study of a results folder, to be searched further.
+    """Open the study of a results folder, to be searched further.
 
     Args:
-        shared: several processes write to it at once.
+        shared: whether several processes write to it at once.
         on_wait: told when the database does not answer, and when it is back.
 
     Raises:
@@ -156,13 +160,13 @@ def open_study(
 
 @contextlib.contextmanager
 def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Callable[[], bool]]:
-    """At most one run leads a study. In a folder's own that is whoever has the folder.
+    """Lead a folder's study. One in a database has a lock of its own; else the folder's lock will do.
 
     Args:
         on_wait: told when the database does not answer, and when it is back.
 
     Yields:
-        what says whether that still holds: a database that was restarted has forgotten it.
+        a function that says whether no other run leads it: a database that was restarted has freed the lock.
 
     Raises:
         Busy: another run leads it.
@@ -171,24 +175,24 @@ def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterat
     if place.url is None:
         yield lambda: True
         return
-    with leading(place.url, place.study, on_wait=on_wait) as hold:
-        yield hold.still
+    with leading(place.url, place.study, on_wait=on_wait) as lock:
+        yield lock.is_held
 
 
 def checks_of(study: optuna.Study) -> optuna.Study:
-    """What is drawn to check the search: it lies beside it, so that no sampler learns from it."""
+    """Open the study of the images that check the search: no sampler learns from a study of its own."""
     return _beside(study, CHECKS)
 
 
 def references_of(study: optuna.Study) -> optuna.Study:
-    """What workers draw before the search: the parents' own renders."""
+    """Open the study of the parents' own renders, which workers draw before the search."""
     return _beside(study, REFERENCES)
 
 
 def _beside(study: optuna.Study, what: str) -> optuna.Study:
     return optuna.create_study(
         study_name=f"{study.study_name}-{what}",
-        storage=study._storage,
+        storage=storage_of(study),
         sampler=RandomSampler(seed=0),
         pruner=optuna.pruners.NopPruner(),
         direction="minimize",
@@ -197,23 +201,22 @@ def _beside(study: optuna.Study, what: str) -> optuna.Study:
 
 
 def _checks_in(study: optuna.Study) -> list[FrozenTrial]:
-    """Those that there are: to read a study adds nothing to it."""
-    try:
-        checks = study._storage.get_study_id_from_name(f"{study.study_name}-{CHECKS}")
-    except KeyError:
+    """Return the checks that there are. Unlike `checks_of`, which would make their study, it only reads."""
+    name, storage = f"{study.study_name}-{CHECKS}", storage_of(study)
+    if not _is_there(storage, name):
         return []
-    return study._storage.get_all_trials(checks, deepcopy=False)
+    return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a results folder holds.
+    """The content of a results folder's study.
 
     Attributes:
         trials: of the search.
         checks: images that check it: the leaders on held-out prompts, the best once more.
         done: why the search needs no further trial; None while it does.
-        judgements: what a person said of pairs, by their keys (see `judgements.judgements_of`).
+        judgements: a person's answers to pairs, by their keys (see `judgements.judgements_of`).
     """
 
     facts: Facts
@@ -224,22 +227,22 @@ class Stored:
 
 
 def read_study(folder: Path) -> Stored:
-    """What a results folder holds now.
+    """Read and check the study of a results folder.
 
     Raises:
         BadInput: the folder holds no study, or one that this program has not written.
     """
     require_study(folder)
     if place_of(folder).url is None:
-        require_plain(folder / FILE)
+        require_tables_only(folder / FILE)
     with damage_is_named(folder), open_study(folder) as study:
         found = stored(study)
-        require_sound(asdict(found.facts), found.trials, found.checks, found.judgements)
+        require_valid(asdict(found.facts), found.trials, found.checks, found.judgements)
         return found
 
 
 def stored(study: optuna.Study) -> Stored:
-    """What an open study holds now."""
+    """Return the content of an open study."""
     return Stored(
         load_facts(study),
         study.get_trials(deepcopy=False),

@@ -1,4 +1,4 @@
-"""A trial's attributes: its images in rungs, as they came, and what it came to."""
+"""A trial's attributes: its images in rungs, as they were drawn, and its outcome."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,16 +7,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from gridsearch.results.shared import sql
+from gridsearch.results.shared.optuna_private import write_together
 from gridsearch.results.store.json_values import json_safe
 
 _IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
-_RUNG = "rung "  # and its number: its images and seconds, as they came
+_RUNG = "rung "  # begins the name of a rung, before its number: its images and seconds
 SUMMARY = "summary"
-WEIGHTS = "weights"
 REASON = "reason"
-_KIND = "failure"  # of a trial that failed: of what kind, in a word
-WHOLE = "whole"  # of a trial that is drawn further: nothing stopped it before
+_KIND = "failure"  # the kind of failure of a trial, in a word
+WHOLE = "whole"  # of a trial that gets more cases: it was drawn to its end before
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -29,12 +28,12 @@ def record_rung(
     seconds: Mapping[str, float],
     losses: Mapping[int, float] = MappingProxyType({}),
 ) -> None:
-    """Keep a rung of a trial: rows of images that are safe, and what they took.
+    """Record a rung of a trial: rows of images that are on the disk, and the seconds that they took.
 
     Args:
         losses: of the images, by step, where the trial reports them.
     """
-    sql.keep(trial, f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
+    write_together(trial, f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
 
 
 def fail(study: optuna.Study, trial: optuna.Trial, reason: str, kind: str) -> None:
@@ -45,7 +44,7 @@ def fail(study: optuna.Study, trial: optuna.Trial, reason: str, kind: str) -> No
 
 
 def kind_of(trial: FrozenTrial) -> str | None:
-    """What kind of failure ended it; None where none did, or none that was named."""
+    """Return the kind of failure that ended it; None where none did, or one without a kind."""
     return trial.user_attrs.get(_KIND)
 
 
@@ -54,17 +53,17 @@ def rungs_of(trial: FrozenTrial) -> int:
 
 
 def rungs(trial: FrozenTrial) -> dict[str, Any]:
-    """The attributes that hold a trial's rungs."""
+    """Return the attributes that hold a trial's rungs."""
     return {key: value for key, value in trial.user_attrs.items() if key.startswith(_RUNG)}
 
 
 def images_of(trial: FrozenTrial) -> list[dict]:
-    """A row per image, in the order in which they were drawn."""
+    """Return a row per image, in the order in which they were drawn."""
     return [row for rung in _kept(trial) for row in rung["images"]]
 
 
 def seconds_of(trial: FrozenTrial) -> dict[str, float]:
-    """How long each part took."""
+    """Return how long each part took."""
     found: dict[str, float] = {}
     for rung in _kept(trial):
         for part, seconds in rung["seconds"].items():
@@ -79,7 +78,7 @@ def _kept(trial: FrozenTrial) -> list[dict]:
 
 
 def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
-    """A trial's attributes with other rows for its images, in one rung."""
+    """Return a trial's attributes with other rows for its images, in one rung."""
     kept = (_IMAGES, _SECONDS, *rungs(trial))
     others = {key: value for key, value in trial.user_attrs.items() if key not in kept}
     rung = {"images": images, "seconds": seconds_of(trial)}
@@ -87,7 +86,7 @@ def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
 
 
 def copied(trial: FrozenTrial, **changes: Any) -> FrozenTrial:
-    """A trial with some of its parts changed, which Optuna does not do to one that has ended."""
+    """Return a copy of a trial with some parts changed: Optuna changes none that has ended."""
     parts = (
         "state",
         "values",

@@ -1,1 +1,1 @@
-"""Disk space: estimates, limits, cleaning up."""
+"""Disk space: its estimate, and removal of files that nothing refers to."""

@@ -1,15 +1,15 @@
-"""What no row names: pictures that were drawn and never came to count, and halves that a kill left."""
+"""Removal of files that no row names: pictures that never came to count, and halves that a kill left."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-DRAWN = ("images", "references", "checks", "traces")  # the folders that this program alone writes
+PICTURE_FOLDERS = ("images", "references", "checks", "traces")  # the folders that this program alone writes
 WRITTEN = (".png", ".webp", ".json", ".part")
 
 
-def sweep(folder: Path, rows: Iterable[Mapping]) -> list[str]:
-    """Remove the files of a results folder that no row names; returns their names in it.
+def remove_unnamed_files(folder: Path, rows: Iterable[Mapping]) -> list[str]:
+    """Remove the files of a results folder that no row names, and return their names in it.
 
     Called when everything is drawn. Files of other kinds are somebody else's, and stay.
 
@@ -18,7 +18,7 @@ def sweep(folder: Path, rows: Iterable[Mapping]) -> list[str]:
     """
     named = set(_files(rows))
     gone = []
-    for kind in DRAWN:
+    for kind in PICTURE_FOLDERS:
         place = folder / kind
         for path in sorted(place.iterdir()) if place.is_dir() else ():
             name = f"{kind}/{path.name}"

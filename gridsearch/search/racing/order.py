@@ -1,4 +1,4 @@
-"""Which cases the search draws, in which order, and which prompts are kept apart from it."""
+"""The order of the cases that the search draws, and the prompts that are kept apart from it."""
 
 import random
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gridsearch.render.cases import Case, cases_of
 def held_out_prompts(
     prompts: Sequence[Prompt], search: Search, earlier: Sequence[str] = (), drawn: Sequence[str] = ()
 ) -> list[str]:
-    """The ids of the prompts that only confirm what the search has found.
+    """Return the ids of the prompts that only confirm what the search has found.
 
     Those that say so themselves; where none does, some that are drawn by lot from the search's seed.
 
@@ -41,7 +41,7 @@ def held_out_prompts(
 
 
 def held_out_notes(experiment: Experiment, held_out: Sequence[str]) -> list[str]:
-    """What cannot be as it was asked for."""
+    """Return a note where fewer prompts are held out than were asked for."""
     wanted = experiment.search.prompts_held_out(len(experiment.prompt))
     if len(held_out) >= wanted or any(prompt.held_out for prompt in experiment.prompt):
         return []
@@ -51,7 +51,7 @@ def held_out_notes(experiment: Experiment, held_out: Sequence[str]) -> list[str]
 def drawing_order(
     prompts: Sequence[Prompt], seed: int, shuffled: bool, earlier: Sequence[str] = ()
 ) -> list[Case]:
-    """The cases of the search, all prompts in turn: each once before any again.
+    """Return the cases of the search, all prompts in turn: each once before any again.
 
     Args:
         prompts: those that are not held out.
@@ -64,7 +64,7 @@ def drawing_order(
 
 
 def _balanced(cases: list[Case], luck: random.Random) -> list[Case]:
-    """A round after another, each with a case of every prompt that has one left, in an order of its own."""
+    """Return rounds of cases, each with one of every prompt that has any left, in an order of its own."""
     left: dict[str, list[Case]] = {}
     for case in luck.sample(cases, len(cases)):
         left.setdefault(case.prompt_id, []).append(case)

@@ -1,4 +1,4 @@
-"""Racing: a trial reports its images one by one, and is stopped where it cannot win any more.
+"""Racing: a trial reports its images one by one, and is stopped when it cannot win any more.
 
 A step of a trial is a case, by its place in the study's order, and the value reported there is that image's
 loss (`gridsearch.score.loss`): 1 and more is a failed image.
@@ -22,24 +22,24 @@ from gridsearch.results.analysis.wilcoxon import signed_rank_p
 from gridsearch.score.loss import SURVIVES
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
-FIRST = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
+FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
 ROUNDING = 1e-12
 
 
-def looks(cases: int) -> range:
-    """After how many images a trial of so many cases is looked at; not after its last."""
+def look_sizes(cases: int) -> range:
+    """Return after how many images a trial of so many cases is looked at; not after its last."""
     return range(LOOK, cases, LOOK)
 
 
 def levels(cases: int) -> dict[int, float]:
-    """What each look may add to the chance of being wrong; `WRONG` in all, or less."""
-    at = looks(cases)
-    return {drawn: (WRONG - FIRST) / (len(at) - 1) if drawn > LOOK else FIRST for drawn in at}
+    """Return how much each look may add to the chance of being wrong; `WRONG` in all, or less."""
+    at = look_sizes(cases)
+    return {drawn: (WRONG - FIRST_LOOK) / (len(at) - 1) if drawn > LOOK else FIRST_LOOK for drawn in at}
 
 
 @cache
-def hopeless(cases: int) -> Mapping[int, int]:
-    """At each look, so many sound images or fewer stop the trial; -1 where nothing does.
+def stopping_counts(cases: int) -> Mapping[int, int]:
+    """Return the most sound images at which each look still stops the trial; -1 where nothing does.
 
     The most that keep the chance that a trial is stopped by then, of which half of the images are sound,
     within the levels so far. Exact where images are independent. Really they are the cases at hand in an
@@ -58,20 +58,20 @@ def hopeless(cases: int) -> Mapping[int, int]:
     return most
 
 
-def best_of(study: optuna.Study) -> FrozenTrial | None:
-    """The best of the trials that were drawn whole; None where none is."""
+def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
+    """Return the best of the trials that were drawn whole; None where none is."""
     try:
-        return study._storage.get_best_trial(study._study_id)
+        return study.best_trial
     except ValueError:
         return None
 
 
 class Racing(BasePruner):
-    """Stops a trial that would not survive, or that is clearly worse than the best on the same images.
+    """A pruner of trials that would not survive, or are clearly worse than the best on the same images.
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
-    so few are sound (`hopeless`; none of the first six). Clearly worse: the Wilcoxon signed-rank test on
-    paired images, at that look's level.
+    so few are sound (`stopping_counts`; none of the first six). Clearly worse: the Wilcoxon signed-rank test
+    on paired images, at that look's level.
 
     Args:
         cases: how many images a whole trial has.
@@ -82,30 +82,30 @@ class Racing(BasePruner):
     def __init__(self, cases: int, edges: bool = False) -> None:
         self._cases = cases
         self._edges = edges
-        self._hopeless = hopeless(cases)
+        self._stopping_counts = stopping_counts(cases)
         self._levels = levels(cases)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         return self.reason(study, trial) is not None
 
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
-        """Why the trial should be stopped; None where it should not."""
+        """Return why the trial should be stopped; None where it should not."""
         # what a stopped trial reports last is no case
         known = sorted(item for item in trial.intermediate_values.items() if item[0] < self._cases)
         drawn = len(known) // LOOK * LOOK
-        if drawn not in self._hopeless:
+        if drawn not in self._stopping_counts:
             return None
         first = dict(known[:drawn])
         sound = sum(loss < 1 for loss in first.values())
-        if sound <= self._hopeless[drawn]:
+        if sound <= self._stopping_counts[drawn]:
             return f"{sound} of the first {drawn} images sound"
-        undecided = self._edges and drawn - sound > self._hopeless[drawn]  # it may survive, or not
-        if undecided or (best := best_of(study)) is None or not self._worse(best, first):
+        undecided = self._edges and drawn - sound > self._stopping_counts[drawn]  # it may survive, or not
+        if undecided or (best := best_complete_trial(study)) is None or not self._worse(best, first):
             return None
         return f"worse than trial {best.number} on the same {drawn} images"
 
     def _worse(self, trial: FrozenTrial, first: Mapping[int, float]) -> bool:
-        """Whether these losses are larger than the best trial's of the same cases, at this look's level."""
+        """Return whether these losses exceed the best trial's of the same cases, at this look's level."""
         best = trial.intermediate_values
         pairs = [(loss, best[step]) for step, loss in first.items() if step in best]
         if len(pairs) < len(first):  # the best is of a version that had no races: nothing to pair with

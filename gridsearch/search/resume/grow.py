@@ -1,4 +1,4 @@
-"""A run whose experiment has more prompts or seeds now: each trial is queued again, with its images."""
+"""Growing a run by prompts or seeds: each trial is queued again, with its images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,19 +9,19 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import cases_of
 from gridsearch.results import store
 from gridsearch.search.checks import HELD_OUT, ROLE
-from gridsearch.search.loop import parameters_of
-from gridsearch.search.racing.rungs import LAST_STEP
+from gridsearch.search.parameters import parameters_of
+from gridsearch.search.racing.reports import LAST_STEP
 
 
 def order_of(facts: store.Facts) -> list[str]:
-    """Ids of the cases of a run, as they are drawn; of an earlier version's, as they are written."""
+    """Return the ids of a run's cases, as they are drawn; of an earlier version's, as they are written."""
     if facts.order:
         return facts.order
     return [case.id for case in cases_of(Experiment.model_validate(facts.experiment).prompt)]
 
 
 def has_grown(earlier: store.Facts, now: store.Facts) -> bool:
-    """Whether there are cases that the run did not have."""
+    """Return whether there are cases that the run did not have."""
     return len(now.order) > len(order_of(earlier)) or len(_held_out(now)) > len(_held_out(earlier))
 
 
@@ -33,10 +33,10 @@ def _held_out(facts: store.Facts) -> list[str]:
 def grown(
     stored: store.Stored, facts: store.Facts
 ) -> tuple[store.Facts, list[FrozenTrial], list[FrozenTrial]]:
-    """The study to go on with: facts, trials and checks.
+    """Return the study to go on with: facts, trials and checks.
 
-    What was drawn whole is queued under its own number, and draws what is new only. A trial that was stopped
-    as hopeless stays so.
+    A whole trial is queued under its own number, and draws only its new cases. A trial that was stopped stays
+    so.
     """
     kept = replace(facts, references=stored.facts.references)
     trials = list(_queued(stored.trials, len(facts.order) / len(order_of(stored.facts))))
@@ -73,7 +73,7 @@ def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
 
 
 def _longer(trial: FrozenTrial, scale: float) -> FrozenTrial:
-    """A stopped trial among longer ones, whose values, the numbers of images lost, are larger by `scale`."""
+    """Return a stopped trial among longer ones, whose value, the number of images lost, grows by `scale`."""
     value = trial.value * scale
     reports = trial.intermediate_values | {LAST_STEP: value}
     return store.copied(trial, values=[value], intermediate_values=reports)

@@ -1,4 +1,4 @@
-"""Scores of a run's images, made again."""
+"""Scoring a run's stored images again."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
-from gridsearch.search.racing.rungs import LAST_STEP, NEVER_BEST, losses_by_step
+from gridsearch.search.racing.reports import LAST_STEP, NEVER_BEST, losses_by_step
 from gridsearch.search.resume.grow import order_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import judged_references, standard_of
@@ -37,7 +37,7 @@ def rescore(
         counting: told how many images there are, returns what is called after each.
         scoring: what to score by from now on, in the place of the run's own.
     Returns:
-        What a person should know.
+        Notes for the user.
     Raises:
         BadInput: a scorer, or a model whose renders are to be the references, is not there.
     """
@@ -68,11 +68,11 @@ def _rescore_locked(
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
     small = {file for file in drawn if reduced_from(folder / file)}
-    judged = partial(_judged_again, folder, known, standard, advance, small)
+    scored = partial(_scored_again, folder, known, standard, advance, small)
     order = order_of(facts)
-    trials = [_rescored(trial, judged, order, experiment.search.objectives()) for trial in stored.trials]
+    trials = [_rescored(trial, scored, order, experiment.search.objectives()) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
-    checks = [_rescored(check, judged, (), ("value",)) for check in stored.checks]
+    checks = [_rescored(check, scored, (), ("value",)) for check in stored.checks]
 
     settings = facts.experiment | {"score": experiment.score.model_dump(mode="json")}
     facts = replace(facts, experiment=settings, references=references)
@@ -89,7 +89,7 @@ def _reduced_notes(small: int, count: int) -> list[str]:
 
 
 def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:
-    """The run's experiment, with what it is to be scored by from now on."""
+    """Return the run's experiment, with the scoring to use from now on."""
     if scoring:
         settings = {**settings, "score": scoring.model_dump(mode="json")}
     try:
@@ -99,7 +99,7 @@ def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Exp
 
 
 def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, folder: Path) -> None:
-    """Whether there are renders of all models that are to be references; none at all are drawn by the run."""
+    """Raise BadInput unless all models that are to be references have renders; a run draws the first ones."""
     drawn = {row["model"] for row in references or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
         raise BadInput(
@@ -110,7 +110,7 @@ def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, 
         )
 
 
-def _judged_again(
+def _scored_again(
     folder: Path,
     cases: Mapping[str, Case],
     standard: Standard,
@@ -118,7 +118,7 @@ def _judged_again(
     small: Collection[str],
     row: Mapping,
 ) -> dict:
-    """An image's row with the scores that it has today; those of a small one stay."""
+    """Return an image's row with the scores that it has today; those of a small one stay."""
     if row["file"] in small:
         advance()
         return dict(row)
@@ -130,12 +130,12 @@ def _judged_again(
 
 def _rescored(
     trial: FrozenTrial,
-    judged: Callable[[Mapping], dict],
+    scored: Callable[[Mapping], dict],
     order: Sequence[str],
     objectives: Sequence[str],
 ) -> FrozenTrial:
-    """The same trial with the rows and the value that today's scores give it."""
-    rows = [judged(row) for row in store.images_of(trial)]
+    """Return the same trial with the rows and the value that today's scores give it."""
+    rows = [scored(row) for row in store.images_of(trial)]
     if not rows:
         return trial
     outcome = Outcome(rows, store.seconds_of(trial), max(len(rows), len(order)))
@@ -152,7 +152,7 @@ def _rescored(
 
 
 def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """The same trial; where a race stopped it, with what it counts as beside the best of all."""
+    """Return the same trial; one that a race stopped counts as worse than the best of all."""
     if trial.state != TrialState.PRUNED:
         return trial
     best = min((one.value for one in trials if one.state == TrialState.COMPLETE), default=0.0)

@@ -1,4 +1,4 @@
-"""Whether a results folder holds the same run: only then may it be resumed."""
+"""Comparison of a run with the one that a folder holds: only the same run may be resumed."""
 
 import json
 import shlex
@@ -13,12 +13,8 @@ from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
 
 PROMPTS = "the prompts"
-SHOWN = (
-    "the sampler",
-    "drawn on",
-    "how pictures are drawn",
-    "render.",
-)  # parts whose values are short enough to be named
+# parts whose values are short enough to be named
+SHOWN = ("the sampler", "drawn on", "how pictures are drawn", "render.")
 
 
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
@@ -44,7 +40,7 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
 
 
 def only_added(before: Sequence[Mapping], after: Sequence[Mapping]) -> bool:
-    """Whether every prompt is still there as it was, with its seeds and perhaps more."""
+    """Return whether every prompt is still there as it was, with its seeds and perhaps more."""
     now = {prompt["id"]: prompt for prompt in after}
     return all(
         prompt["id"] in now
@@ -72,7 +68,7 @@ def _fix(changed: Sequence[str], file: str, out: Path) -> str:
 
 
 def _comparable(facts: store.Facts) -> dict:
-    """The parts of a run that decide what an image is, beside the searched values."""
+    """Return the parts of a run that decide what an image is, beside the searched values."""
     experiment = _without_searched_numbers(facts.experiment)
     # see `drawing`; a batch and a compiled model are the last digit
     free = ("batch", "compile", "trace", "config", "vocabulary", "device", "dtype")
@@ -100,13 +96,13 @@ def _comparable(facts: store.Facts) -> dict:
 
 
 def _components(settings: Mapping[str, Any]) -> list[str]:
-    """Where the text encoders and the VAE come from; a file of its own is known by its content."""
+    """Return the source of the text encoders and of the VAE; a file of its own is known by its content."""
     recipe = Experiment.model_validate(settings)
     return [recipe.components.text_encoders, "a file" if recipe.vae_file() else recipe.vae_source()]
 
 
 def _without_searched_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is searched may change where it is a number; a searched choice of words may not."""
+    """Return the settings without searched numbers, which may change; a searched choice of words may not."""
     numbers = {
         name: "searched"
         for name, place in searched_places(settings).items()

@@ -1,1 +1,1 @@
-"""The samplers: which parameters the next trial gets."""
+"""The samplers: choice of the next trial's parameters."""

@@ -14,7 +14,7 @@ GENERATIONS = 6  # that NSGA-II has at least, where its trials allow
 
 
 def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) -> BaseSampler:
-    """The sampler for one trial.
+    """Return the sampler for one trial.
 
     Its random state follows from the seed and the trial's number, so that a resumed run asks for the same
     parameters as an unbroken one.
@@ -41,7 +41,7 @@ def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) ->
 
 
 def population(trials: int | None) -> int:
-    """How many trials a generation of NSGA-II has: a sixth of them all, within 6 to 50 (Optuna's own)."""
+    """Return the size of a generation of NSGA-II: a sixth of all trials, within 6 to 50 (Optuna's own)."""
     share = MOST_POPULATION if trials is None else trials // GENERATIONS
     return min(MOST_POPULATION, max(LEAST_POPULATION, share))
 

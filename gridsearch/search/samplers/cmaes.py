@@ -14,23 +14,24 @@ import numpy as np
 from cmaes import CMA
 from numpy.typing import NDArray
 from optuna import Study
-from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
+
 GENERATION = "cmaes:generation"  # of a trial: when it was asked for
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SPREAD = 1 / 6  # at first, around the middle of a range that is 1 wide; a quarter wastes the first trials
 
-Told = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
+Evaluated = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
 
 
 @dataclass(frozen=True)
 class CmaEs(BaseSampler):
-    """Numbers by CMA-ES, in the middle of their ranges at first; whatever else by `others`.
+    """A sampler of numbers by CMA-ES, from the middle of their ranges on; `others` samples the rest.
 
     A generation is 4 + 3 log(n) trials of n numbers: 4 for one, 6 for two, 12 for twenty. A pruned trial
     counts with the last value that it reported; one that failed, or reported nothing, does not count. The
@@ -58,9 +59,11 @@ class CmaEs(BaseSampler):
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        cube = _SearchSpaceTransform(search_space, transform_0_1=True)
-        optimiser, generation = replayed(self.seed, len(search_space), told(study, cube, search_space))
-        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
+        cube = SearchSpaceTransform(search_space, transform_0_1=True)
+        optimiser, generation = replayed(
+            self.seed, len(search_space), finished_trials(study, cube, search_space)
+        )
+        storage_of(study).set_trial_system_attr(trial_id(trial), GENERATION, generation)
         optimiser.reseed_rng(seed_for(self.seed, trial.number))
         return cube.untransform(optimiser.ask())
 
@@ -70,11 +73,13 @@ class CmaEs(BaseSampler):
         return self.others.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
-        """Nothing to do: what is drawn follows from the trial's number, whichever process draws it."""
+        """Do nothing: the random state follows from the trial's number, whichever process draws it."""
 
 
-def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDistribution]) -> list[Told]:
-    """The finished trials that were asked of CMA-ES, in the order in which they finished; least is best."""
+def finished_trials(
+    study: Study, cube: SearchSpaceTransform, space: Mapping[str, BaseDistribution]
+) -> list[Evaluated]:
+    """Return the finished trials that were asked of CMA-ES, in the order of finishing; least is best."""
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     trials = [
         trial
@@ -89,8 +94,8 @@ def told(study: Study, cube: _SearchSpaceTransform, space: Mapping[str, BaseDist
     ]
 
 
-def replayed(seed: int, dimensions: int, trials: Sequence[Told]) -> tuple[CMA, int]:
-    """The optimiser after all generations that are complete, and the number of the one that is not.
+def replayed(seed: int, dimensions: int, trials: Sequence[Evaluated]) -> tuple[CMA, int]:
+    """Return the optimiser after all complete generations, and the number of the one that is not.
 
     Workers may ask for a few trials more of a generation than it takes: those that finish first count. Where
     the optimiser is at its end, it starts again elsewhere.
@@ -110,5 +115,5 @@ def _start(mean: NDArray[np.float64]) -> CMA:
 
 
 def seed_for(seed: int, number: int) -> int:
-    """A trial's seed, below 2**32. A sum would give study 0's trial 5 and study 1's trial 4 the same."""
+    """Return a trial's seed, below 2**32. A sum would be the same for study 0's trial 5 and study 1's 4."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -15,7 +15,7 @@ from gridsearch.experiment.values import Range, WholeRange, choices_of
 from gridsearch.results.store import tidy
 from gridsearch.search.samplers.by_name import population
 from gridsearch.search.samplers.window import make_axis, window_trials
-from gridsearch.search.samplers.window_sampler import MOST_SLICES
+from gridsearch.search.samplers.window_sampler import MOST_CURVES
 
 
 def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def is_numeric(values: Sequence) -> bool:
 
 
 def grid(experiment: Experiment) -> list[dict[str, Any]]:
-    """Every combination of the searched values, coarse before fine, so that a picture forms early.
+    """Return every combination of the searched values, coarse before fine, so that a picture forms early.
 
     Ranges are halved again and again: both ends, the middle, the quarters, ...
     """
@@ -62,7 +62,7 @@ def grid(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def coarse_to_fine(values: Sequence[float]) -> list[float]:
-    """The ends, then the middle of the widest gap, again and again."""
+    """Return both ends, then the middle of the widest gap, again and again."""
     last = len(values) - 1
     order = [0, last] if last else [0]
     gaps = [(-last, 0, last)]  # a heap: the widest gap first, of equals the lowest
@@ -79,18 +79,18 @@ def coarse_to_fine(values: Sequence[float]) -> list[float]:
 
 
 def planned_trials(experiment: Experiment) -> int:
-    """How many trials the experiment asks for; where the search ends by itself, about the most it takes."""
+    """Return how many trials the experiment asks for; about the most, where the search ends by itself."""
     return expected_trials(experiment)[1]
 
 
 def expected_trials(experiment: Experiment) -> tuple[int, int]:
-    """The fewest and the most trials that the search will probably take."""
+    """Return the fewest and the most trials that the search will probably take."""
     search = experiment.search
     if search.sampler == "grid":
         fewest = most = len(grid(experiment))
     elif search.sampler == "window":
         along = experiment.searched()[main_parameter(experiment)]
-        fewest, most = window_trials(make_axis(along.low, along.high, along.step), slices(experiment))
+        fewest, most = window_trials(make_axis(along.low, along.high, along.step), curve_count(experiment))
     else:
         fewest = most = search.trials
     return min(fewest, search.trials or fewest), min(most, search.trials or most)
@@ -100,12 +100,12 @@ def expected_trials(experiment: Experiment) -> tuple[int, int]:
 
 
 def main_parameter(experiment: Experiment) -> str:
-    """The number along which a window is searched, and its curve drawn."""
+    """Return the number along which a window is searched, and its curve drawn."""
     return curve_parameter(experiment.model_dump())
 
 
-def slices(experiment: Experiment) -> int:
-    """How many curves a window is searched on: the combinations of all but the main parameter."""
+def curve_count(experiment: Experiment) -> int:
+    """Return how many curves a window is searched on: the combinations of all but the main parameter."""
     main = main_parameter(experiment)
     return math.prod(len(choices_of(v)) for name, v in experiment.searched().items() if name != main)
 
@@ -150,11 +150,11 @@ def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
             f"it searches {main} along a curve for each value of {endless[0]}, which has no step",
             f'Give {endless[0]} a step or a list of values, or use the sampler "tpe".',
         )
-    if (count := slices(experiment)) > MOST_SLICES:
+    if (count := curve_count(experiment)) > MOST_CURVES:
         raise _unsuited(
             "window",
             f"it would search {main} along {count:,} curves, one for each combination of {_listed(others)}",
-            f'{MOST_SLICES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
+            f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
         )
 
 

@@ -1,4 +1,4 @@
-"""Which ratios to try next, so that the window of what survives, and the best in it, are found with few.
+"""The plan of the ratios to try next: the window of what survives, and the best in it, with few trials.
 
 A pure plan: what was seen goes in, ratios come out, the most useful first. Along a ratio there is, in the
 main, under-cooked, then sound, then over-cooked, with sharp edges between; the dial says on which side a
@@ -19,10 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from itertools import islice, pairwise, zip_longest
 
 import numpy as np
 
+from gridsearch.results.analysis.optimum import rbf
 from gridsearch.score.loss import SURVIVES
 
 COARSE = 0.1  # of the range: the spacing of the first look
@@ -32,9 +33,7 @@ RIVAL = 0.2  # a second run of survivors is looked at where it keeps at most so 
 # since it differs from prompt to prompt; finer than this does not pay.
 FINEST = 1 / 12  # of the window's width: the spacing at the best
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
-HALVED = (
-    1.5  # a gap is halved where it is so many times as wide as it should be: 1 would halve nearly all twice
-)
+HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
 
 
@@ -59,30 +58,30 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Axis:
+class RatioAxis:
     """The ratios that may be tried, ascending."""
 
     values: tuple[float, ...]
     step: float
 
     def free(self, low: float, high: float, taken: Sequence[float]) -> list[float]:
-        """Those strictly between that nobody has taken."""
+        """Return the values strictly between that are not taken."""
         near = self.step / 100
         between = self.values[bisect_right(self.values, low + near) : bisect_left(self.values, high - near)]
         return [value for value in between if all(abs(value - other) > near for other in taken)]
 
 
-def make_axis(low: float, high: float, step: float | None) -> Axis:
-    """Multiples of `step` from `low`; without a step, a hundred of them to `high`."""
+def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
+    """Return the multiples of `step` from `low`; without a step, a hundred of them to `high`."""
     if high <= low:
-        return Axis((low,), 1.0)
+        return RatioAxis((low,), 1.0)
     step = step or WITHOUT_STEP * (high - low)
     count = int((high - low) / step + 1e-6)
-    return Axis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
+    return RatioAxis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
 
 
-def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
-    """The ratios worth trying now, the most useful first; empty where nothing useful is left.
+def next_ratios(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
+    """Return the ratios worth trying now, the most useful first; empty where nothing useful is left.
 
     With several workers each takes the first that is left: to whatever runs now, the list holds what can be
     done meanwhile.
@@ -90,13 +89,13 @@ def next_ratios(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(dict.fromkeys(_stages(tuple(seen), axis)))
 
 
-def next_ratio(seen: Iterable[Seen], axis: Axis) -> float | None:
-    """The first of `next_ratios`, at less cost; None where nothing useful is left."""
+def next_ratio(seen: Iterable[Seen], axis: RatioAxis) -> float | None:
+    """Return the first of `next_ratios`, at less cost; None where nothing useful is left."""
     return next(_stages(tuple(seen), axis), None)
 
 
-def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
-    """What halves the gap in which the dial turns; empty where it does not, or where that gap is one step.
+def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
+    """Return what halves the gap in which the dial turns; empty where it does not, or that gap is one step.
 
     A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
     """
@@ -105,19 +104,19 @@ def turn_left(seen: Iterable[Seen], axis: Axis) -> list[float]:
     return list(_next_in(*turns[0], seen, axis)) if turns else []
 
 
-def best_of(seen: Iterable[Seen]) -> Seen | None:
-    """The most survivors and then the least loss; one that was stopped early only where there is no other."""
+def best_seen(seen: Iterable[Seen]) -> Seen | None:
+    """Return the one with most survivors, then least loss; one stopped early only where there is no other."""
     known = [one for one in seen if _is_known(one)]
     return min(known, key=lambda one: (one.partial, -one.survived, one.loss), default=None)
 
 
-def widest_gaps(seen: Iterable[Seen], axis: Axis) -> list[float]:
-    """What is left of the axis, the middle of its widest gap first."""
+def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
+    """Return the rest of the axis, the middle of its widest gap first."""
     taken = [one.ratio for one in seen]
     return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
+def _stages(seen: tuple[Seen, ...], axis: RatioAxis) -> Iterator[float]:
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = _known(seen)
@@ -134,8 +133,8 @@ def _stages(seen: tuple[Seen, ...], axis: Axis) -> Iterator[float]:
     yield from _refine(known, best, taken, axis)
 
 
-def coarse_left(taken: Sequence[float], axis: Axis) -> list[float]:
-    """Of the first look, what is left: both ends, then from the middle outwards."""
+def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
+    """Return the rest of the first look: both ends, then from the middle outwards."""
     count = len(axis.values)
     every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
     last, middle = count - 1, (count - 1) / 2
@@ -150,7 +149,7 @@ def _is_known(one: Seen) -> bool:
 
 
 def _known(seen: Iterable[Seen]) -> list[Seen]:
-    """What has values, ascending; of several at one ratio, the one that was not stopped early."""
+    """Return those with values, ascending; of several at one ratio, the one that was not stopped early."""
     found: dict[float, Seen] = {}
     for one in sorted(filter(_is_known, seen), key=lambda one: (round(one.ratio, 9), one.partial)):
         found.setdefault(round(one.ratio, 9), one)
@@ -158,19 +157,19 @@ def _known(seen: Iterable[Seen]) -> list[Seen]:
 
 
 def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
-    """The runs of neighbours that survive: (first, one past the last)."""
+    """Return the runs of neighbours that survive: (first, one past the last)."""
     alive = [False, *(one.survived >= SURVIVES for one in known), False]
     turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
 
 def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
-    best = best_of(run)
+    best = best_seen(run)
     return best.partial, -best.survived, best.loss
 
 
-def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iterator[float]:
-    """Points between, the middle of the widest gap that is left first; what is taken parts gaps."""
+def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
+    """Yield points between, always the middle of the widest gap; ratios that are taken part gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
     gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
     heapify(gaps)
@@ -184,38 +183,40 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: Axis) -> Iter
                 heappush(gaps, (round(a - b, 9), a, b))
 
 
-def _next_in(low: float, high: float, seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
-    """What to try in a gap between two known ratios: its middle; while that runs, the quarters, and so on.
+def _next_in(low: float, high: float, seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
+    """Yield what to try between two known ratios: the middle; while that runs, the quarters, and so on.
 
-    What failed there has no values and parts the gap like what runs.
+    A failed ratio has no values and parts the gap like a running one.
     """
     inside = [one for one in seen if low < one.ratio < high]
     halves = _halved(low, high, [one.ratio for one in inside], axis)
     # each ratio at work settles one halving: the points of the next level are worth a guess
-    yield from (value for value, _ in zip(halves, range(1 + len(inside)), strict=False))
+    yield from islice(halves, 1 + len(inside))
 
 
 def _search(
-    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: Axis
+    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: RatioAxis
 ) -> Iterator[float]:
-    """Where the dial turns; where it says nothing, to both sides of the least loss."""
+    """Yield ratios where the dial turns; where it says nothing, on both sides of the least loss."""
     turns = _turns(known)
     for low, high in turns:
         yield from _halved(low, high, taken, axis)
     if known and not turns:
-        at = known.index(best_of(known))
+        at = known.index(best_seen(known))
         yield from _edges(known, (at, at + 1), seen, axis)
 
 
 def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
-    """The gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
+    """Return the gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
     dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
     turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
     return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
-def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: Axis) -> Iterator[float]:
-    """The gaps on both sides of a run, the wider one first."""
+def _edges(
+    known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: RatioAxis
+) -> Iterator[float]:
+    """Yield ratios in the gaps on both sides of a run, the wider gap first."""
     first, end = run
     gaps = []
     if first > 0:
@@ -223,15 +224,14 @@ def _edges(known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], ax
     if end < len(known):
         gaps.append((known[end - 1].ratio, known[end].ratio))
     gaps.sort(key=lambda gap: gap[0] - gap[1])
-    turns = [list(_next_in(*gap, seen, axis)) for gap in gaps]
-    for depth in range(max(map(len, turns), default=0)):
-        yield from (turn[depth] for turn in turns if depth < len(turn))
+    in_turn = zip_longest(*(_next_in(*gap, seen, axis) for gap in gaps))
+    yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
 
 
 def _refine(
-    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: Axis
+    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: RatioAxis
 ) -> Iterator[float]:
-    """The gaps inside a run that are wide for their distance from the best, the widest for it first."""
+    """Yield ratios in gaps inside a run that are wide for their distance from the best, the widest first."""
     first, end = run
     low, high = known[first].ratio, known[end - 1].ratio
     width = high - low
@@ -251,7 +251,7 @@ def _refine(
 
 
 def smoothed_best(run: Sequence[Seen], width: float) -> float:
-    """Where the loss of a run of survivors is least, along a smooth curve through it.
+    """Return where the loss of a run of survivors is least, along a smooth curve through it.
 
     The posterior mean of a Gaussian process (Rasmussen & Williams 2006, eq. 2.23) of fixed length scale.
     """
@@ -262,12 +262,8 @@ def smoothed_best(run: Sequence[Seen], width: float) -> float:
     length = SMOOTH * width
     points = np.linspace(ratios[0], ratios[-1], 101)
     noise = 0.1**2 * np.eye(len(ratios))
-    weights = np.linalg.solve(_rbf(ratios, ratios, length) + noise, losses - losses.mean())
-    return float(points[(_rbf(points, ratios, length) @ weights).argmin()])
-
-
-def _rbf(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
-    return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
+    weights = np.linalg.solve(rbf(ratios, ratios, length) + noise, losses - losses.mean())
+    return float(points[(rbf(points, ratios, length) @ weights).argmin()])
 
 
 WIDTHS = (0.02, 0.1, 0.3)  # of windows that are tried out, as shares of the range
@@ -279,8 +275,8 @@ SCATTER = 1.2
 
 
 @cache
-def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
-    """About the fewest and the most trials that a search along so many curves takes.
+def window_trials(axis: RatioAxis, curves: int) -> tuple[int, int]:
+    """Return about the fewest and the most trials that a search along so many curves takes.
 
     Each curve has its first look; of the fewest, one alone is followed to its edges, of the most all are.
     """
@@ -290,8 +286,8 @@ def window_trials(axis: Axis, curves: int) -> tuple[int, int]:
     return curves * look + max(min(each) - look, 0), curves * most
 
 
-def _trials(axis: Axis, place: float, width: float) -> int:
-    """How many it takes to find a window there, did nothing vary from prompt to prompt."""
+def _trials(axis: RatioAxis, place: float, width: float) -> int:
+    """Return how many it takes to find a window there, did nothing vary from prompt to prompt."""
     low, span = axis.values[0], axis.values[-1] - axis.values[0]
     seen: list[Seen] = []
     while (ratio := next_ratio(seen, axis)) is not None:

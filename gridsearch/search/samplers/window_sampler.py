@@ -22,21 +22,21 @@ from gridsearch.results import store
 from gridsearch.score.loss import SURVIVES
 from gridsearch.search.samplers.window import (
     RIVAL,
-    Axis,
+    RatioAxis,
     Seen,
-    best_of,
+    best_seen,
     coarse_left,
     make_axis,
     next_ratios,
-    turn_left,
+    ratios_at_turn,
     widest_gaps,
 )
 
-MOST_SLICES = 100  # each has at least a coarse look of its own
+MOST_CURVES = 100  # each has at least a coarse look of its own
 
 
 def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
-    """What a trial found at a ratio, from its user attribute `summary`.
+    """Return the findings of a trial at a ratio, from its user attribute `summary`.
 
     That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one has failed.
     """
@@ -47,7 +47,7 @@ def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
 
 
 class WindowSampler(BaseSampler):
-    """Finds the window of one number, for each combination of the other searched parameters (a slice).
+    """A sampler that finds the window of one number for each combination of the other parameters (a slice).
 
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
     best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
@@ -61,7 +61,8 @@ class WindowSampler(BaseSampler):
         seed: int = 0,
         space: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
-        """
+        """Set what is searched and how trials are read.
+
         Args:
             main: the parameter's name, along which the window is.
             seen: what a trial has found, and its ratio, as the plan reads it.
@@ -87,14 +88,14 @@ class WindowSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Before the space is known: the main parameter by its plan, whatever the others are."""
+        """Sample before the space is known: the main parameter by its plan, whatever the others are."""
         if param_name == self._main:
             return self._pick(study, trial, {param_name: param_distribution})[param_name]
-        choices = values_of(param_name, param_distribution)
+        choices = curve_values(param_name, param_distribution)
         return choices[(self._seed + trial.number) % len(choices)]
 
     def done(self, study: Study) -> bool:
-        """Whether nothing useful is left; not before the space is known."""
+        """Return whether nothing useful is left; not before the space is known."""
         space = self._known_space(study)
         if self._main not in space:
             return False
@@ -123,14 +124,14 @@ class WindowSampler(BaseSampler):
         return dict(key) | {self._main: _as_asked(space[self._main], ratio)}
 
     def _slices(self, space: Mapping[str, BaseDistribution]) -> list[tuple[tuple[str, Any], ...]]:
-        others = {name: values_of(name, one) for name, one in sorted(space.items()) if name != self._main}
+        others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self._main}
         count = math.prod(map(len, others.values()))
-        if count > MOST_SLICES:
+        if count > MOST_CURVES:
             raise BadInput(
                 f"The window sampler would search {count} curves.",
                 where="[search] sampler",
                 why=f"Each combination of {', '.join(others)} has its own.",
-                fix=f'Search at most {MOST_SLICES} combinations, or use the sampler "tpe".',
+                fix=f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".',
             )
         slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
         order = np.random.default_rng(self._seed).permutation(len(slices))
@@ -159,18 +160,16 @@ class WindowSampler(BaseSampler):
     def _plan(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
     ) -> list[tuple[tuple, float]]:
-        """(slice, ratio), the most useful first: each one's look, the best ones' plans, the others' turns."""
+        """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
         axis = _axis(space[self._main])
         slices = self._by_slice(study, space, without)
-        looks = {key: coarse_left([one.ratio for one in seen], axis) for key, seen in slices.items()}
-        first = [
-            (key, look[depth])
-            for depth in range(max(map(len, looks.values())))
-            for key, look in looks.items()
-            if depth < len(look)
+        looks = [
+            [(key, ratio) for ratio in coarse_left([one.ratio for one in seen], axis)]
+            for key, seen in slices.items()
         ]
+        first = [item for items in itertools.zip_longest(*looks) for item in items if item]
         plans = {key: next_ratios(slices[key], axis) for key in _worth_it(slices)}
-        plans |= {key: turn_left(seen, axis) for key, seen in slices.items() if key not in plans}
+        plans |= {key: ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
 
     def _leftovers(
@@ -181,8 +180,8 @@ class WindowSampler(BaseSampler):
 
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
-    """The slices that do about as well as the best, the best first; all of them where none survives yet."""
-    best = {key: best_of(seen) for key, seen in slices.items()}
+    """Return the slices that do about as well as the best, best first; all where none survives yet."""
+    best = {key: best_seen(seen) for key, seen in slices.items()}
     kept = {key: one.survived if one else 0.0 for key, one in best.items()}
     most = max(kept.values())
     least = most - RIVAL if most >= SURVIVES else 0.0
@@ -191,7 +190,7 @@ def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
 
 
 def _tidy(distribution: BaseDistribution, value: Any) -> Any:
-    """0.30000000000000004 and 0.3 are the same curve; choices are as they were written."""
+    """Round a float: 0.30000000000000004 and 0.3 are the same curve; choices are as they were written."""
     return round(value, 10) if isinstance(distribution, FloatDistribution) and value is not None else value
 
 
@@ -199,7 +198,7 @@ def _parameters(trial: FrozenTrial) -> dict[str, Any]:
     return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
-def _axis(distribution: BaseDistribution) -> Axis:
+def _axis(distribution: BaseDistribution) -> RatioAxis:
     if not isinstance(distribution, (FloatDistribution, IntDistribution)):
         raise BadInput("A window is searched along a number.", fix="Give it as { low, high, step }.")
     return make_axis(distribution.low, distribution.high, distribution.step)
@@ -209,8 +208,8 @@ def _as_asked(distribution: BaseDistribution, ratio: float) -> float | int:
     return round(ratio) if isinstance(distribution, IntDistribution) else ratio
 
 
-def values_of(name: str, distribution: BaseDistribution) -> list[Any]:
-    """All values of a parameter of which there are several curves.
+def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
+    """Return all values of a parameter of which there are several curves.
 
     Raises:
         BadInput: it has no step, so there would be no end of curves.

@@ -1,6 +1,6 @@
-"""What may go wrong in a night, and what is done about it.
+"""The failures of a night, and the answer to each.
 
-| what | what is done |
+| failure | answer |
 |---|---|
 | memory is too small | half the batch, and half again; then the VAE in tiles; then the trial fails |
 | the merge is not finite | the trial fails, before anything is drawn |
@@ -43,13 +43,13 @@ Stamp = tuple[int, int]  # of a file: its size, and when it was changed
 
 @contextlib.contextmanager
 def named(out: Path) -> Iterator[None]:
-    """What may go wrong on any machine, by its name.
+    """Turn errors of memory, disk and files into named failures.
 
     Raises:
         MustStop: the disk is full.
         RunFailed: the memory is too small, or a file cannot be read or written.
     """
-    import torch  # not before it is needed: who only reads results has no use for it
+    import torch  # not at the top: reading results needs no torch
 
     try:
         yield
@@ -74,7 +74,7 @@ def named(out: Path) -> Iterator[None]:
 
 
 def _first_cause(error: BaseException) -> str:
-    """What the database said: Optuna and SQLAlchemy wrap it in words of their own."""
+    """The database's own message: Optuna and SQLAlchemy wrap it in theirs."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)
@@ -85,7 +85,7 @@ def disk_full(out: Path, why: str) -> MustStop:
 
 
 def require_free(out: Path, needed: int) -> None:
-    """Stop before a trial whose images would not find room, while what there is can still be written.
+    """Stop before a trial whose images would not fit on the disk, while the results can still be written.
 
     Args:
         needed: bytes of its images.
@@ -99,12 +99,12 @@ def require_free(out: Path, needed: int) -> None:
 
 
 def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
-    """What tells files from their later selves."""
+    """Return the size and change time of each file, by which a later change is noticed."""
     return {name: _stamp(path.stat()) for name, path in files.items()}
 
 
 def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) -> None:
-    """A file that is mapped must not change while it is: what was drawn would be of two models.
+    """Stop if a model's file has changed: a trial's images would be of two different models.
 
     Raises:
         MustStop: one is gone or is another now.
@@ -133,7 +133,7 @@ def _stamp(found: os.stat_result) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-def require_some_luck(ended: Sequence[FrozenTrial]) -> None:
+def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
     """Stop a run whose last trials all failed of the same kind.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether the ends of a ratio are the parents: fingerprints of the merge and of the files themselves."""
+"""Fingerprints of merged weights and of each parent's own: equal ones are the same model."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,12 +11,15 @@ from gridsearch.search.trial.setup import Setup
 
 
 def live_fingerprint(live: Live) -> str:
-    """What tells the weights that draw now from any others, on whatever device."""
+    """Return the fingerprint of the live weights, the same on every device."""
     return fingerprint({place: live.pieces[key][i].view for place, (key, i) in _places(live).items()})
 
 
 def parent_fingerprint(setup: Setup, name: str) -> str:
-    """The same of a parent's own file, read past all merging; what the experiment lends stays lent."""
+    """Return the fingerprint that a parent alone has, read from its file without any merging.
+
+    Components that the experiment takes from another model are that model's.
+    """
     return fingerprint(_OfFile(setup, name))
 
 
@@ -25,7 +28,7 @@ def _places(live: Live) -> dict[str, tuple[str, int]]:
 
 
 class _OfFile(Mapping[str, Tensor]):
-    """What the live weights are of one model alone, made as it is asked for: never a second model."""
+    """The live weights of one model alone, each made when it is asked for: never a second model in memory."""
 
     def __init__(self, setup: Setup, name: str) -> None:
         self._setup, self._name, self._places = setup, name, _places(setup.live)

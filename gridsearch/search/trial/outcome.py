@@ -1,4 +1,4 @@
-"""What a trial found: a row per image, and what they come to."""
+"""The outcome of a trial: a row per image, and the values that follow from them."""
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -15,11 +15,19 @@ LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and nois
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some images of a trial, saved and scored: their rows, and the seconds that each part of them took."""
+
+    rows: list[dict]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a trial found: a row per image, and how long each part took in seconds.
+    """A trial's images, a row each, and how long each part took in seconds.
 
     Attributes:
-        cases: how many images there would be of a trial that nothing stopped.
+        cases: how many images a complete trial has.
     """
 
     images: list[dict]
@@ -43,7 +51,7 @@ class Outcome:
 
     @property
     def value(self) -> float:
-        """What the search minimises: images lost, then the mean defect as a fraction of its cap.
+        """The number that the search minimises: images lost, then the mean defect as a fraction of its cap.
 
         A defect never reaches above its cap, so no mean, however good, outweighs one lost image. The images
         that are missing are taken to be like those that are there.
@@ -52,7 +60,7 @@ class Outcome:
         return lost + self.defect / DEFECT_CAP
 
     def values(self, objectives: Sequence[str]) -> list[float]:
-        """What the search minimises, a number for each objective: the value, or metrics of sound images.
+        """Return a number to minimise for each objective: the value, or the mean metrics of sound images.
 
         Lost images weigh more than any metric: a blank one has neither blur nor noise.
         """
@@ -66,7 +74,7 @@ class Outcome:
         return sum(finite) / len(finite) if finite else LOST
 
     def summary(self) -> dict:
-        """What a sampler learns from."""
+        """Return the figures that the `window` sampler learns from."""
         losses = image_losses(*zip(*((row["verdict"], row["defect"]) for row in self.images), strict=True))
         dials = [dial for row in self.images if isfinite(dial := number(row["dial"]))]
         return {
@@ -78,14 +86,14 @@ class Outcome:
 
 
 class Stop(Protocol):
-    """Why and where drawing was stopped."""
+    """Why an image was aborted, and with which verdict."""
 
     verdict: str
     reason: str
 
 
 class Drawn(Protocol):
-    """An image as it was drawn."""
+    """A rendered image, as far as its row tells of it."""
 
     finite: bool
     seconds: float
@@ -97,7 +105,7 @@ class Drawn(Protocol):
 def case_row(
     case: Case, prediction_type: str, drawn: Drawn, digest: str, file: str, film: str | None
 ) -> dict:
-    """What an image is: its case, how it came about, and where it is kept, relative to the results folder."""
+    """Return an image's row before it is scored; its files are relative to the results folder."""
     return {
         "prompt_id": case.prompt_id,
         "prompt": case.text,
@@ -116,7 +124,7 @@ def case_row(
 
 
 def stop_verdict(row: Mapping) -> Verdict | None:
-    """The verdict on an image's denoising, where that was stopped."""
+    """Return the verdict on an image that early abort stopped; None where it did not."""
     if not row.get("stopped"):
         return None
     made, saved = row["unet_calls"], row["unet_calls_saved"]

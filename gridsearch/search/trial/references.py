@@ -1,4 +1,4 @@
-"""What healthy looks like for each case, from the parents' own renders."""
+"""The healthy band of each case, from the parents' own renders."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -20,12 +20,12 @@ from gridsearch.search.trial.standard import Standard, judge, with_values
 def judged_references(
     folder: Path, rows: Sequence[dict], models: Iterable[str], cases: Sequence[Case], by: Standard
 ) -> tuple[list[dict], Standard]:
-    """The rows of reference images in `folder` with today's values, each judged by all; and that standard.
+    """Measure and score reference images again; returns their rows and the standard that they set.
 
     Args:
-        models: those whose renders say what healthy looks like; others' are judged like any image.
+        models: those whose renders set the standard; the others' are scored like any image.
         cases: of all images.
-        by: thresholds and scorers; its bands and edges do not matter.
+        by: thresholds and scorers; its bands and edges are ignored.
     """
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     known = {case.id: case for case in cases}
@@ -39,11 +39,11 @@ def judged_references(
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
-    """The standard that references set, those among them that are healthy themselves.
+    """Return the standard that references set, those among them that are healthy themselves.
 
     Args:
         references: rows with metrics and plug-in scorers' values.
-        by: thresholds and scorers; its bands and edges do not matter.
+        by: thresholds and scorers; its bands and edges are ignored.
     """
     usable = [row for row in references if _usable(row, by.thresholds)]
     edges = {scorer.name: _edges_of(usable, case_ids, scorer) for scorer in by.scorers if scorer.weight}
@@ -55,7 +55,7 @@ def _usable(row: Mapping, thresholds: Thresholds) -> bool:
 
 
 def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, Band]:
-    """What healthy looks like for each case."""
+    """The healthy band of each case."""
     if not usable:
         return dict.fromkeys(case_ids, POPULATION)
     own = {case_of(row): metrics_of(row) for row in reversed(usable)}
@@ -66,12 +66,12 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
 def _edges_of(
     usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
 ) -> dict[str, ScorerLimit | None]:
-    """Where a scorer's values stop being healthy for each case."""
+    """The value at which a scorer stops being healthy, for each case."""
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {case_of(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
     return {case: edge_of(values, own.get(case, nan), scorer.direction) for case in case_ids}
 
 
 def metrics_of(row: Mapping) -> Metrics:
-    """The metrics in a stored row."""
+    """Return the metrics in a stored row."""
     return Metrics(**{field.name: number(row[field.name]) for field in fields(Metrics)})

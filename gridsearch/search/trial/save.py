@@ -1,4 +1,4 @@
-"""What is kept of a drawn image: the picture with its text inside, and its trace where that is asked for."""
+"""Saving a rendered image: the picture with its parameters inside, and its trace where that is asked for."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from gridsearch.search.trial.outcome import case_row
 
 @dataclass(frozen=True)
 class Origin:
-    """Which weights drew an image, and on what: what its text says beside its settings."""
+    """The weights and the device that rendered an image, as its text names them."""
 
     model: str
     model_hash: str
@@ -33,7 +33,7 @@ class Origin:
 
 
 def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
-    """Ten digits that tell merges apart, as A1111's short hash tells files.
+    """Return ten hex digits that identify a merge, as A1111's short hash identifies a file.
 
     Args:
         recipe: its values fixed.
@@ -46,13 +46,13 @@ def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
 def keep(
     out: Path, name: str, drawn: Rendered, sampling: Sampling, origin: Origin, written_as: Format = "png"
 ) -> dict:
-    """Write an image into a results folder; its row, not yet judged.
+    """Write an image into a results folder; returns its row, which is not scored yet.
 
-    A file of the same name and another format is what a kill left of it before the format was changed.
+    A file of the same name in another format is replaced: a kill left it before the format was changed.
 
     Args:
-        name: the folder, and whose image it is with the mark that parts it from the case's name after it:
-            `images/t0007_`, `references/base.`.
+        name: the folder and the beginning of the file's name, before the case's id: `images/t0007_`,
+            `references/base.`.
     """
     whole = f"{name}{drawn.case.id}"
     stem = PurePath(whole).name
@@ -68,7 +68,7 @@ def keep(
 
 
 def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Format) -> str:
-    """The file's name, relative to the results folder."""
+    """Write a picture; returns its name relative to the results folder."""
     for other in ENCODERS.keys() - {written_as}:
         (out / f"{name}.{other}").unlink(missing_ok=True)
     file = f"{name}.{written_as}"
@@ -76,18 +76,18 @@ def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Form
     return file
 
 
-MOST_WAITING = 64  # items, so that slow hands do not fill the memory
-HANDS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
+MOST_WAITING = 64  # items, so that slow threads do not fill the memory
+THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def overlapped(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(work, items)`, with the work done by other threads while the items go on coming."""
-    with ThreadPoolExecutor(HANDS) as hands:
+    """Yield `map(work, items)`, the work done by threads while further items are made."""
+    with ThreadPoolExecutor(THREADS) as threads:
         waiting = deque()
         for item in items:
-            waiting.append(hands.submit(work, item))
+            waiting.append(threads.submit(work, item))
             while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
                 yield waiting.popleft().result()
         while waiting:

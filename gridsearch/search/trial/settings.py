@@ -1,7 +1,7 @@
-"""How the images of an experiment are drawn: every setting, and where its value is from.
+"""The settings of an experiment's images: every value, and where it comes from.
 
 A setting that the experiment leaves open follows from the models. Where a value is searched, the references
-are drawn at its middle or its first choice.
+are rendered at its middle or its first choice.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from gridsearch.experiment.values import Range, usual_value
 from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
 from gridsearch.render.denoise.sampling import MODES, Sampling
 
-DRAWING = 2  # to be raised where the same settings draw other pictures than before
+RENDERING_VERSION = 2  # to be raised when the same settings give other images than before
 
 
 def sampling_of(render: Render, parents: Parents) -> Sampling:
-    """The settings of a merge's images."""
+    """Return the settings of a merge's images."""
     return _sampling(render, *mode_of_merge(render, parents))
 
 
 def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
-    """The same settings in a parent's own prediction type."""
+    """Return the same settings in a parent's own prediction type."""
     own = parents.predictions[name]
     return _sampling(render, own.type, zero_snr_of(render, own.type, own.zero_terminal_snr))
 
@@ -61,9 +61,9 @@ SIZES = ("original_width", "original_height", "crop_left", "crop_top", "target_w
 
 
 def usual_notes(render: Render) -> list[str]:
-    """What the references are drawn with, where it is searched."""
+    """Return a note on each searched setting: the value at which the references are rendered."""
     return [
-        f"The references are drawn at {name} {usual_value(value):g}."
+        f"The references are rendered at {name} {usual_value(value):g}."
         for name in RENDER_VALUES
         if name != "prediction_type" and isinstance(value := getattr(render, name), Range | tuple)
     ]
@@ -73,7 +73,7 @@ def usual_notes(render: Render) -> list[str]:
 
 
 def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]:
-    """Each setting of the merges' images: its name, its value, and where that is from."""
+    """Return each setting of the merges' images: its name, its value, and where that comes from."""
     sampling = sampling_of(experiment.render, parents)
     return [
         {"setting": name, "value": _shown(getattr(experiment.render, name), value), "source": source}
@@ -99,9 +99,9 @@ def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[t
 
 def _snr_source(sampling: Sampling, parents: Parents) -> str:
     if not reaches_zero_snr(sampling.prediction_type):
-        return "epsilon says nothing where there is no signal"
+        return "epsilon prediction is undefined at zero SNR"
     trained = [name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr]
-    return f"{trained[0]} was trained so" if trained else "no model says that it was trained so"
+    return f"{trained[0]} was trained with it" if trained else "no model was marked as trained with it"
 
 
 def _shown(setting: Any, value: Any) -> str:

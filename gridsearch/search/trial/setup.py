@@ -1,4 +1,4 @@
-"""What stays the same from trial to trial: the models opened, the renderer loaded, the references drawn."""
+"""The state that all trials of a run share: open models, the loaded renderer, the standard of scoring."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, held, residence
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through
-from gridsearch.render.cases import Case, case_of, cases_of
+from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
 from gridsearch.render.draw import Rendered, draw
@@ -25,7 +25,7 @@ from gridsearch.render.placement import placement
 from gridsearch.render.watch.abort import expected_of
 from gridsearch.render.watch.recorder import WatchSettings
 from gridsearch.render.watch.trace import trace_of
-from gridsearch.search.trial.references import judged_references, standard_of
+from gridsearch.search.trial.references import standard_of
 from gridsearch.search.trial.save import Origin, keep
 from gridsearch.search.trial.settings import native_sampling
 from gridsearch.search.trial.standard import Standard, opened
@@ -33,7 +33,7 @@ from gridsearch.search.trial.standard import Standard, opened
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a trial needs beside its parameters."""
+    """Everything that a trial needs beside its parameters."""
 
     experiment: Experiment
     parents: Parents
@@ -42,8 +42,8 @@ class Setup:
     residence: Residence
     renderer: Renderer
     cases: tuple[Case, ...]
-    standard: Standard  # what images are judged by
-    watch: WatchSettings  # what is seen to while images are drawn
+    standard: Standard  # by which images are scored
+    watch: WatchSettings  # traces and early abort while images are rendered
     out: Path
     hashes: Mapping[str, str]  # name -> the file's SHA-256
 
@@ -56,13 +56,13 @@ def load_setup(
     hashes: Mapping[str, str] = MappingProxyType({}),
     standard: Standard | None = None,
 ) -> Setup:
-    """Load the renderer, open the sources and read them through. Writes nothing.
+    """Load the renderer, open the models and read them. Nothing is written.
 
-    What healthy looks like comes with the references.
+    The healthy bands follow with the references (`with_references`).
 
     Args:
-        hashes: SHA-256 of the models and other files by their names, as far as known: images tell them.
-        standard: thresholds and scorers, where they are opened already.
+        hashes: SHA-256 of the models and other files by name, for the text inside images.
+        standard: thresholds and scorers, where they are open already.
     """
     render = experiment.render
     place = placement(render.device, render.dtype)
@@ -101,11 +101,11 @@ def load_setup(
 def residence_of(
     experiment: Experiment, weights: Weights, device: str, room: FreeMemory, live: int = 0
 ) -> Residence:
-    """Where the merged models lie during the run.
+    """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
 
     Args:
-        room: what is free for this process.
-        live: bytes that the live model will take of the GPU's, where it is not loaded yet.
+        room: the memory that is free for this process.
+        live: bytes of the GPU's that the live model will take, if it is not loaded yet.
     """
     keys = keys_read(experiment, weights)
     sources = sum(
@@ -115,38 +115,20 @@ def residence_of(
 
 
 def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
-    """Merge over the live weights; what was encoded by text encoders that have changed is forgotten."""
+    """Merge over the live weights; prompts encoded by text encoders that change are forgotten."""
     if any(is_text(key) for key in stale_keys(setup.live, terms)):
         setup.renderer.encoded.clear()  # before the merge, which may fail half way
     merge_live(setup.live, terms)
 
 
-def draw_references(
-    setup: Setup, known: Sequence[Mapping], on_image: Callable[[Rendered], None]
-) -> list[dict]:
-    """Draw and judge what healthy looks like: a row per image, as in images.csv, with `model` for `trial`.
-
-    Args:
-        known: rows of those that are there already.
-    """
-    models = setup.experiment.reference_models()
-    drawn = [dict(row) for row in known]
-    for name in models:
-        there = {case_of(row) for row in known if row["model"] == name}
-        missing = [case for case in setup.cases if case.id not in there]
-        if missing:
-            drawn += draw_parent(setup, name, missing, on_image)
-    return judged_references(setup.out, drawn, models, setup.cases, setup.standard)[0]
-
-
-def draw_parent(
+def render_parent(
     setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Rendered], None]
 ) -> Iterator[dict]:
-    """A parent's own renders, in the mode it was trained for; rows that nobody has judged."""
+    """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
-    film_only = replace(setup.watch, early_abort=0.0)  # they say themselves what is hopeless
+    film_only = replace(setup.watch, early_abort=0.0)  # the references are what early abort compares with
     for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):
         row = keep(setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format)
         on_image(drawn)
@@ -154,7 +136,7 @@ def draw_parent(
 
 
 def watch_for(setup: Setup, sampling: Sampling) -> WatchSettings:
-    """What is seen to in a trial: only alike guided trajectories compare with the references'."""
+    """Return how a trial is watched: without early abort where its guidance is not the references'."""
     render = setup.experiment.render
     alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)
     if alike and SAMPLERS[sampling.sampler].steady:
@@ -163,7 +145,7 @@ def watch_for(setup: Setup, sampling: Sampling) -> WatchSettings:
 
 
 def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
-    """The setup that judges by these references, and stops what they say is hopeless."""
+    """Return the setup that scores by these references, and aborts images that leave their trajectories."""
     models = setup.experiment.reference_models()  # after scoring again, fewer than were drawn
     chosen = [row for row in references if row["model"] in models]
     healthy = [row["trajectory"] for row in chosen if row["verdict"] == "ok" and "trajectory" in row]

@@ -1,4 +1,4 @@
-"""What a run's images are judged by: healthy bands, thresholds and plug-in scorers."""
+"""The standard by which a run's images are scored: healthy bands, thresholds and plug-in scorers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from gridsearch.search.trial.outcome import stop_verdict
 
 @dataclass(frozen=True)
 class Standard:
-    """What images are judged by.
+    """The standard by which images are scored.
 
     Attributes:
         thresholds: of the gates.
         scorers: the plug-ins.
-        bands: case id -> what healthy looks like.
-        edges: scorer -> case id -> where its values stop being healthy; of those with a weight. None where
-            the references do not say.
+        bands: case id -> the healthy band of its metrics.
+        edges: scorer with a weight -> case id -> the value at which it stops being healthy; None where the
+            references do not tell.
     """
 
     thresholds: Thresholds = USUAL_THRESHOLDS
@@ -36,7 +36,7 @@ class Standard:
 
 
 def opened(scoring: Scoring) -> Standard:
-    """The thresholds and the scorers of an experiment, before there are references.
+    """Open the scorers of an experiment; the standard has no bands before there are references.
 
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
@@ -45,7 +45,7 @@ def opened(scoring: Scoring) -> Standard:
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:
-    """An image's row with its plug-in scorers' values, and why some have none.
+    """Return an image's row with the values of its plug-in scorers, and why some have none.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -55,7 +55,7 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
 
 
 def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
-    """The score of an image; its row has its plug-in scorers' values already."""
+    """Score an image whose row has the values of its plug-in scorers already."""
     case = case_of(row)
     values = row["scorers"]
     distances = (
@@ -73,11 +73,11 @@ def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     )
 
 
-# -- what a person should know
+# -- notes for the user
 
 
 def idle_notes(standard: Standard) -> list[str]:
-    """Of each scorer that has a weight and nothing to be held against."""
+    """Return a note on each scorer with a weight whose references have no value to compare with."""
     return [
         f"The scorer {name} adds nothing to the defect: no healthy reference has a value other than 0."
         for name, edges in standard.edges.items()
@@ -86,7 +86,7 @@ def idle_notes(standard: Standard) -> list[str]:
 
 
 def failure_notes(rows: Sequence[Mapping]) -> dict[str, str]:
-    """Scorer -> what it said of the first of these images that it has no value for."""
+    """Return scorer -> a note on the first of these images that it has no value for."""
     found: dict[str, str] = {}
     for row in rows:
         for name, said in row.get("unscored", {}).items():

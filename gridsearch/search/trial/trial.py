@@ -1,37 +1,49 @@
-"""One trial: merge -> render -> score -> record."""
+"""One trial: merge, render, score."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
-from gridsearch.experiment.tables import LOOK
+from gridsearch.experiment.tables import LOOK, Format
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered, draw
 from gridsearch.score.score import Score, score_row
 from gridsearch.search.trial.fingerprints import live_fingerprint
+from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.save import Origin, keep, merge_hash, overlapped
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import Setup, merge_over, watch_for
 from gridsearch.search.trial.standard import judge, with_values
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A rendered image with its row and score, and the seconds that scoring took."""
+
+    drawn: Rendered
+    row: dict
+    score: Score
+    seconds: float
+
+
 def run_trial(
-    name: str,
-    parameters: Mapping[str, Any],
     setup: Setup,
+    parameters: Mapping[str, Any],
     cases: Sequence[Case],
+    name: str,
     on_image: Callable[[Case, Score], None],
-    on_rung: Callable[[list[dict], Mapping[str, float]], bool],
-) -> None:
-    """Merge the parents at `parameters`, draw the cases, judge every image, keep it.
+) -> Iterator[Batch]:
+    """Merge the parents at `parameters`, render the cases, and yield them in batches, saved and scored.
+
+    Where trials race, nothing is rendered ahead of a batch that has not been asked for.
 
     Args:
         name: the folder of its images and the beginning of their names, `images/t0007_`.
-        on_rung: told the rows of some images once they are safe, and what they took in seconds; says whether
-            to go on.
     """
     experiment = setup.experiment.at(parameters)
     sampling = sampling_of(experiment.render, setup.parents.of(experiment))
@@ -40,42 +52,53 @@ def run_trial(
     terms = setup.weights.terms(experiment)
     merge_over(setup, terms)
     weights = live_fingerprint(setup.live)
-    spent = {"merge": time.perf_counter() - began, "render": 0.0, "score": 0.0}
+    merge_seconds = time.perf_counter() - began
+
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-
-    one_by_one = Lock()  # plug-in scorers need not know of threads
-
-    def kept_and_judged(drawn: Rendered) -> tuple[Rendered, dict, Score, float]:
-        row = keep(setup.out, name, drawn, sampling, origin, experiment.images.format)
-        with one_by_one:
-            began = time.perf_counter()
-            row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
-            took = time.perf_counter() - began
-        began = time.perf_counter()
-        judged = judge(setup.standard, drawn.pixels, row)
-        return drawn, row | {"weights": weights}, judged, took + time.perf_counter() - began
-
-    for drawn in drawn_rungs(setup, sampling, cases, kept_and_judged):
-        rows = []
-        for image, row, judged, took in drawn:
-            spent["render"] += image.seconds
-            spent["score"] += took
-            rows.append(row | score_row(judged))
-            on_image(image.case, judged)
-        if not on_rung(rows, spent):
-            return
-        spent = dict.fromkeys(spent, 0.0)
+    save = partial(keep, setup.out, name, sampling=sampling, origin=origin)
+    finish = partial(_saved_and_scored, setup, save, experiment.images.format, weights, Lock())
+    for images in _batches(setup, sampling, cases, finish):
+        for image in images:
+            on_image(image.drawn.case, image.score)
+        seconds = {
+            "merge": merge_seconds,
+            "render": sum(image.drawn.seconds for image in images),
+            "score": sum(image.seconds for image in images),
+        }
+        yield Batch([image.row for image in images], seconds)
+        merge_seconds = 0.0
 
 
-def drawn_rungs(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], work: Callable[[Rendered], Any]
-) -> Iterator[list]:
-    """What `work` makes of the images, a rung at a time.
+def _saved_and_scored(
+    setup: Setup,
+    save: Callable[..., dict],
+    written_as: Format,
+    weights: str,
+    one_by_one: Lock,
+    drawn: Rendered,
+) -> Scored:
+    """Save an image and score it.
 
-    Where trials race, nothing further is drawn until a rung has been looked at; otherwise the next batch is
-    under way already.
+    Args:
+        weights: the fingerprint of the merge.
+        one_by_one: held by plug-in scorers, which need not know of threads.
     """
+    row = save(drawn=drawn, written_as=written_as)
+    with one_by_one:
+        began = time.perf_counter()
+        row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+        seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    judged = judge(setup.standard, drawn.pixels, row)
+    seconds += time.perf_counter() - began
+    return Scored(drawn, row | {"weights": weights} | score_row(judged), judged, seconds)
+
+
+def _batches(
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], Scored]
+) -> Iterator[list[Scored]]:
+    """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
     watch = watch_for(setup, sampling)
     races = setup.experiment.search.races()
@@ -83,12 +106,12 @@ def drawn_rungs(
         size = batches.size(sampling, batch)
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
-        rung = []
-        for result in overlapped(work, draw(setup.renderer, part, sampling, batch, watch)):
-            rung.append(result)
-            if len(rung) == size:
-                yield rung
-                rung = []
-        if rung:
-            yield rung
+        images: list[Scored] = []
+        for image in overlapped(finish, draw(setup.renderer, part, sampling, batch, watch)):
+            images.append(image)
+            if len(images) == size:
+                yield images
+                images = []
+        if images:
+            yield images
         cases = cases[len(part) :]

@@ -1,4 +1,7 @@
-"""Who holds which trial, and who is dead: known by what is not said any more, and by one clock."""
+"""The leases on running trials: which worker holds each, and which workers have fallen silent.
+
+Only the leader's own clock counts.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -10,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.machine import has_ended
 from gridsearch.results import store
 from gridsearch.results.shared import queue
+from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.search.trial.failures import DIED, RETRIES
 
 _DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many rungs it had
@@ -17,7 +21,7 @@ _DEATHS = "deaths"  # of a trial: how often its worker died since its last image
 
 @dataclass
 class Heard:
-    """The last that was said of a trial, and when; `alive` is whether it was said while we listened."""
+    """The last lease seen on a trial, and when; `alive` is whether it changed while this process looked."""
 
     lease: queue.Lease | None
     since: float
@@ -25,8 +29,8 @@ class Heard:
 
 
 @dataclass
-class Watch:
-    """The running trials of a study, and who is heard of.
+class Leases:
+    """The running trials of a study, and when their workers were last heard of.
 
     Attributes:
         silence: seconds after which a worker is taken for dead.
@@ -46,11 +50,11 @@ class Watch:
         now = self.clock()
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         for trial in running:
-            lease, known = queue.lease_of(trial), self.heard.get(trial._trial_id)
+            lease, known = queue.lease_of(trial), self.heard.get(trial_id(trial))
             if lease is not None:
                 self.workers[lease.worker] = now
             if known is None or known.lease != lease:
-                self.heard[trial._trial_id] = Heard(lease, now, alive=self.listened)
+                self.heard[trial_id(trial)] = Heard(lease, now, alive=self.listened)
         self.listened = True
         return [trial for trial in running if self._is_lost(trial, dead, now)]
 
@@ -60,7 +64,7 @@ class Watch:
         return sum(0 < now - last < self.silence for last in self.workers.values())
 
     def _is_lost(self, trial: FrozenTrial, dead: Collection[str], now: float) -> bool:
-        known = self.heard[trial._trial_id]
+        known = self.heard[trial_id(trial)]
         worker = known.lease.worker if known.lease else ""
         return worker in dead or has_ended(worker) or now - known.since > self.silence
 
@@ -70,14 +74,14 @@ class Watch:
         Not to blame for a death is a trial that has new images since the last one, nor one that was lost
         before anybody listened: a power cut takes all.
         """
-        blame = self.heard.pop(trial._trial_id).alive
+        blame = self.heard.pop(trial_id(trial)).alive
         rungs = store.rungs_of(trial)
         said = trial.system_attrs.get(_DEATHS, {"rungs": rungs, "count": 0})
         count = (said["count"] if said["rungs"] == rungs else 0) + blame
         if count > self.retries:
             times = "time" if count == 1 else "times"
             reason = f"Its worker died {count} {times} while drawing it."
-            store.fail(study, optuna.Trial(study, trial._trial_id), reason, DIED)
+            store.fail(study, optuna.Trial(study, trial_id(trial)), reason, DIED)
             return
-        study._storage.set_trial_system_attr(trial._trial_id, _DEATHS, {"rungs": rungs, "count": count})
-        queue.put_back(study, trial._trial_id)
+        storage_of(study).set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": rungs, "count": count})
+        queue.put_back(study, trial)

@@ -1,4 +1,4 @@
-"""What workers have done since the last look, told as if it were done here."""
+"""Progress since the last look: what workers have rendered and ended, told to the run's listener."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,62 +9,68 @@ from gridsearch.base.errors import GridsearchError, RunFailed
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.score.score import Score, number
-from gridsearch.search.listener import Listener
-from gridsearch.search.loop import parameters_of
+from gridsearch.search.parameters import parameters_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import metrics_of
-
-Ended = Callable[[FrozenTrial, Outcome | GridsearchError], None]
+from gridsearch.search.workers.look import Leader
 
 
 @dataclass(frozen=True)
-class DrawnElsewhere:
-    """A reference that a worker has drawn."""
+class RenderedElsewhere:
+    """A reference that a worker in another process has rendered."""
 
     case: Case
     seconds: float
 
 
 @dataclass
-class News:
-    """What was told already of the trials of a study.
+class Progress:
+    """How much of a study's trials has been told to the listener.
 
     Attributes:
         role: "trial" or "check".
-        cases: by id.
-        images: of a trial, where nothing stops it.
-        on_end: told of each trial that has ended.
-        ended: the trials that have, in the order in which they did.
+        images: how many images a trial has if nothing prunes it.
+        on_end: called with each trial that has ended.
+        told: trial's number -> how many of its images were told.
+        ended: the trials that have ended since `begin`, in the order in which they did.
     """
 
     role: str
-    listener: Listener
-    cases: Mapping[str, Case]
+    leader: Leader
     images: Callable[[FrozenTrial], int]
-    on_end: Ended
-    told: dict[int, int] = field(default_factory=dict)  # trial's number -> its images
+    on_end: Callable[[FrozenTrial, Outcome | GridsearchError], None]
+    told: dict[int, int] = field(default_factory=dict)
     ended: list[FrozenTrial] = field(default_factory=list)
+    _over: set[int] = field(default_factory=set)
 
     def begin(self, trials: Sequence[FrozenTrial]) -> None:
-        """What was before is no news."""
+        """Take what is there for told."""
         self._over = {trial.number for trial in trials if trial.state.is_finished()}
         self.told = {trial.number: len(store.images_of(trial)) for trial in trials}
 
     def tell(self, trials: Sequence[FrozenTrial]) -> None:
-        """Tell the images and the ends that are new."""
+        """Tell the listener of new images and of trials that have ended."""
         fresh = [trial for trial in trials if trial.number not in self._over]
-        for trial in fresh:
-            rows = store.images_of(trial)
-            for row in rows[self.told.get(trial.number, 0) :]:
-                self.listener.image(self.cases[case_of(row)], score_of(row))
-            self.told[trial.number] = len(rows)
+        if not self.leader.crew.here:
+            self._tell_images(fresh)
         over = [trial for trial in fresh if trial.state.is_finished()]
         for trial in sorted(over, key=lambda trial: trial.datetime_complete):
             self._over.add(trial.number)
             self.ended.append(trial)
-            self.on_end(trial, found_by(trial, self.images(trial)))
-        running = [trial for trial in fresh if trial.state == TrialState.RUNNING]
-        self.listener.drawing_many(
+            self.on_end(trial, result_of(trial, self.images(trial)))
+        if not self.leader.crew.here:
+            self._tell_running([trial for trial in fresh if trial.state == TrialState.RUNNING])
+
+    def _tell_images(self, trials: Sequence[FrozenTrial]) -> None:
+        cases = self.leader.cases
+        for trial in trials:
+            rows = store.images_of(trial)
+            for row in rows[self.told.get(trial.number, 0) :]:
+                self.leader.listener.image(cases[case_of(row)], score_of(row))
+            self.told[trial.number] = len(rows)
+
+    def _tell_running(self, running: Sequence[FrozenTrial]) -> None:
+        self.leader.listener.drawing_many(
             self.role,
             [parameters_of(trial) for trial in running],
             sum(self.told[trial.number] for trial in running),
@@ -72,15 +78,19 @@ class News:
         )
 
 
-def found_by(trial: FrozenTrial, cases: int) -> Outcome | GridsearchError:
-    """What a trial that has ended came to."""
+def result_of(trial: FrozenTrial, cases: int) -> Outcome | GridsearchError:
+    """Return the outcome of a trial that has ended, or the error that ended it.
+
+    Args:
+        cases: how many images a complete trial has.
+    """
     if trial.state == TrialState.FAIL:
         return RunFailed(str(trial.user_attrs.get(store.REASON)), kind=store.kind_of(trial) or "other")
     return Outcome(store.images_of(trial), store.seconds_of(trial), cases)
 
 
 def score_of(row: Mapping) -> Score:
-    """What was thought of a stored image."""
+    """Return the score in an image's stored row."""
     return Score(
         verdict=row["verdict"],
         defect=row["defect"],

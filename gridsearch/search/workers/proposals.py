@@ -1,4 +1,4 @@
-"""What to draw next, where many draw at once: new trials with their parameters, before anybody takes them."""
+"""New trials: their parameters are asked of the sampler before a worker takes them."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,30 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results import store
-from gridsearch.search.loop import parameters_of, sampler_of
-from gridsearch.search.samplers.space import suggest
+from gridsearch.results.shared.optuna_private import StudyOfTrials, frozen, storage_of, study_id, trial_id
+from gridsearch.search.parameters import parameters_of
+from gridsearch.search.samplers.by_name import make_sampler
+from gridsearch.search.samplers.space import main_parameter, suggest
+from gridsearch.search.samplers.window_sampler import WindowSampler
 
-PLAIN = 1e-6  # between two numbers, which are compared in the decimals that were written
-AHEAD = 4  # a trial waits for every so many that are drawn, so that no worker waits for the sampler
-# Where nothing is learnt, one waits for each that is drawn.
-BLIND = tuple(name for name, known in SEARCH_SAMPLERS.items() if not known.learns)
+PLAIN = 1e-6  # a difference between two numbers that no rounding explains
 
 
-class _Seen(optuna.Study):
-    """A study as a look has found it. What waits with its parameters given is under way in its eyes: a
-    sampler then minds it."""
+def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
+    """Return the sampler for the trial of this number."""
+    settings = experiment.search
+    if settings.sampler == "window":
+        return WindowSampler(main_parameter(experiment), seed=settings.seed)
+    return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
-    def __init__(self, study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
-        super().__init__(study.study_name, study._storage, sampler, study.pruner)
-        self._trials = [*map(_as_running, trials)]
 
-    def _get_trials(
-        self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
+def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """The study as a look has found it.
+
+    A trial that waits with its parameters given counts as running, so that samplers take account of it.
+    """
+    return StudyOfTrials(study, sampler, [*map(_as_running, trials)])
 
 
 def _as_running(trial: FrozenTrial) -> FrozenTrial:
@@ -43,27 +44,27 @@ def _as_running(trial: FrozenTrial) -> FrozenTrial:
 
 
 def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """A new trial with its parameters. It is under way and nobody's, until it is put into the queue.
+    """Create a trial and ask the sampler for its parameters. It is running until it is put into the queue.
 
     Args:
         trials: all others of the study.
     """
-    trial_id = study._storage.create_new_trial(study._study_id)
-    new = study._storage.get_trial(trial_id)
+    storage = storage_of(study)
+    new = storage.get_trial(storage.create_new_trial(study_id(study)))
     return with_parameters(study, experiment, new, [*trials, new])
 
 
 def with_parameters(
     study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
 ) -> FrozenTrial:
-    """A trial with all its parameters: those that it lacks are asked for now.
+    """Return a trial with all its parameters; those that it lacks are asked for now.
 
     Args:
         trials: of the study, this one among them.
     """
-    asked = optuna.Trial(_Seen(study, sampler_of(experiment, trial.number), trials), trial._trial_id)
+    asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number), trials), trial_id(trial))
     suggest(asked, experiment)
-    return asked._cached_frozen_trial
+    return frozen(asked)
 
 
 def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
@@ -76,12 +77,17 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
         return False
     number = len(trials)
     return settings.sampler != "window" or not sampler_of(experiment, number).done(
-        _Seen(study, sampler_of(experiment, number), trials)
+        _seen(study, sampler_of(experiment, number), trials)
     )
 
 
 def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """A trial with the same parameters that has ended, or else one that is before this one in the queue."""
+    """Return a trial with the same parameters that has ended, or else one earlier in the queue.
+
+    None where there is none, and for a trial that has images of its own already.
+    """
+    if store.rungs_of(trial):
+        return None
     mine = parameters_of(trial)
     others = [other for other in trials if other.number != trial.number and not _differs(other, mine)]
     alike = [other for other in others if parameters_of(other) == mine]
@@ -91,31 +97,8 @@ def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | 
 
 
 def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
-    """Whether that is plain without a closer look, of which thousands of trials would take too long."""
+    """Whether a number plainly differs; a closer look at thousands of trials would take too long."""
     return any(
         isinstance(value, float) and abs(other.params.get(name, value) - value) > PLAIN
         for name, value in mine.items()
     )
-
-
-def to_release(trials: Sequence[FrozenTrial], most: int | None, wanted: int) -> int:
-    """Below which number trials may be taken, so that as many wait as are wanted.
-
-    Args:
-        most: how many may still begin; None for any number.
-    """
-    waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    wanted = min(wanted, len(waiting) if most is None else most, len(waiting))
-    return waiting[wanted - 1] + 1 if wanted > 0 else 0
-
-
-def depth(drawn: int, idle: int, sampler: str) -> int:
-    """How many trials should wait, so that no worker does: one for each that is idle, or soon will be.
-
-    What waits was asked for without the results of what is drawn: no more of it than is needed.
-
-    Args:
-        drawn: trials that are drawn now.
-        idle: workers that have nothing to draw.
-    """
-    return max(1 + drawn // (1 if sampler in BLIND else AHEAD), idle)

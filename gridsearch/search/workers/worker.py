@@ -1,9 +1,10 @@
-"""One worker: it takes what waits in the queue of a study that a run leads, draws it, and takes the next."""
+"""A worker: it takes trials that wait in the queue of a study, one after the other, and evaluates them."""
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +12,103 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from gridsearch.base.errors import BadInput, MustStop, RunFailed
+from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.merge.engine.sources import Residence
+from gridsearch.merge.weights import adapter_notes
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import Artifacts, open_artifacts
-from gridsearch.search.checks import REPEAT, draw_check, orders
-from gridsearch.search.evaluate import Easel, easel, evaluation, forget
+from gridsearch.search.checks import REPEAT, check_of, evaluate_check, orders
+from gridsearch.search.disk.estimate import picture_bytes
+from gridsearch.search.evaluate import evaluate_trial
 from gridsearch.search.listener import Listener
-from gridsearch.search.loop import draw_trial, racing_of
-from gridsearch.search.prepare import prepare
-from gridsearch.search.racing.rungs import Evaluate, OnRung
-from gridsearch.search.run import loaded
-from gridsearch.search.trial.failures import named
+from gridsearch.search.prepare import Prepared, prepare, tell_notes
+from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
 from gridsearch.search.trial.fingerprints import parent_fingerprint
-from gridsearch.search.trial.setup import draw_parent, with_references
+from gridsearch.search.trial.outcome import Batch
+from gridsearch.search.trial.setup import Setup, load_setup, render_parent, with_references
+from gridsearch.search.trial.standard import failure_notes
+from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
 
 SOONEST = 0.1  # seconds to the second look at an empty queue
-EARLY = 1.0  # seconds between two looks for a study that is not begun
-PATIENCE = 600.0  # seconds without a run that leads, after which a worker gives up
+EARLY = 1.0  # seconds between two looks for a study that has not been started
+PATIENCE = 600.0  # seconds without a leader after which a worker gives up
+START = "Start it: gridsearch run EXPERIMENT.toml with the same --storage."
 
-
-# What comes of a trial that is another's: Optuna says that it has ended, or, as a ValueError, that it waits.
+# The errors of a trial that is another worker's: for Optuna it has ended, or, a ValueError, it waits.
 NOT_OURS = (queue.Lost, UpdateFinishedTrialError, ValueError)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Worker:
-    """A worker with everything it draws with.
+    """A worker with everything it renders with.
 
     Attributes:
         name: unlike any other worker's.
-        artifacts: where images go besides the folder; None where they do not.
+        files: the models and other files by name; `before` is their state when they were opened.
+        artifacts: a second place for images, for workers on several machines; None where there is none.
+        noted: scorers whose failures were told already.
     """
 
     name: str
     study: optuna.Study
-    facts: store.Facts
-    on: Easel
-    artifacts: Artifacts | None
+    references: optuna.Study
+    checks: optuna.Study
+    setup: Setup
+    order: Sequence[str]
+    held_out: Sequence[str]
+    listener: Listener
+    files: Mapping[str, Path]
+    before: Mapping[str, Stamp]
+    artifacts: Artifacts | None = None
+    noted: set[str] = field(default_factory=set)
+
+
+def load(prepared: Prepared, out: Path, listener: Listener) -> Setup:
+    """Load the models and everything else that renders; the listener is told of what is noteworthy."""
+    setup = load_setup(
+        prepared.experiment, prepared.parents, out, listener, prepared.hashes, prepared.standard
+    )
+    for note in adapter_notes(setup.weights.adapters) + residence_notes(setup.residence):
+        listener.note(note)
+    return replace(setup, watch=replace(setup.watch, on_call=listener.step))
+
+
+def residence_notes(place: Residence) -> list[str]:
+    """Notes on where the models lie during the run."""
+    if place.fits:
+        return []
+    return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
+
+
+def worker_of(
+    name: str, study: optuna.Study, prepared: Prepared, setup: Setup, listener: Listener, address: str | None
+) -> Worker:
+    """Return a worker on a study.
+
+    Args:
+        address: where images go besides the folder; None for nowhere.
+    """
+    facts, artifacts = prepared.facts, open_artifacts(address) if address else None
+    files = prepared.files
+    return Worker(
+        name,
+        study,
+        store.references_of(study),
+        store.checks_of(study),
+        setup,
+        facts.order,
+        facts.held_out,
+        listener,
+        files,
+        stamps(files),
+        artifacts,
+    )
+
+
+# -- a process of its own
 
 
 def work(
@@ -60,10 +119,10 @@ def work(
     listener: Listener,
     patience: float = PATIENCE,
 ) -> str:
-    """Draw what a run asks for until it is done; why there is nothing more to do.
+    """Evaluate what a run asks for until it is done; returns why there is nothing more to do.
 
     Args:
-        patience: seconds to wait for a run that leads.
+        patience: seconds to wait for a leader.
 
     Raises:
         BadInput: the experiment, or a model here, is not the run's.
@@ -71,40 +130,28 @@ def work(
     """
     _wait_for_study(out, patience)
     prepared = prepare(experiment, file, out, listener, store.read_study(out))
-    setup = loaded(prepared, out, listener)
+    tell_notes(prepared, listener)
+    setup = load(prepared, out, listener)
     with named(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
-        facts = store.load_facts(study)
-        if facts.order != prepared.facts.order:
+        if store.load_facts(study).order != prepared.facts.order:
             raise BadInput("The experiment has other prompts than the run.", where=file)
         address = store.place_of(out).artifacts
-        artifacts = open_artifacts(address) if address else None
-        worker = Worker(name, study, facts, easel(setup, listener, prepared.files), artifacts)
-        return _work(worker, patience)
+        return _work(worker_of(name, study, prepared, setup, listener, address), patience)
 
 
 def _wait_for_study(out: Path, patience: float) -> None:
     began = time.monotonic()
     while not store.has_study(out):
         if time.monotonic() - began > patience:
-            raise RunFailed("No run has begun this study.", where=out, fix=BEGIN)
+            raise RunFailed("No run has started this study.", where=out, fix=START)
         time.sleep(EARLY)
 
 
-BEGIN = "Begin it: gridsearch run EXPERIMENT.toml with the same --storage."
-
-
 def _work(worker: Worker, patience: float) -> str:
-    study = worker.study
-    pieces, checks = store.references_of(study), store.checks_of(study)
-    jobs = {pieces.study_name: (pieces, _piece), checks.study_name: (checks, _check)}
-    jobs[study.study_name] = (study, _trial)
     silence, pause = _Silence(patience), SOONEST
     while True:
-        said = queue.orders(study)
-        queued, draw = jobs.get(said.source, (None, None))
-        below = said.below if queued is study else None
-        if queued is not None and (trial := queue.take(queued, worker.name, below)):
-            worker = _drawn(worker, queued, trial, draw, said.pace)
+        said = queue.orders(worker.study)
+        if work_once(worker, said):
             pause = SOONEST
             continue
         if said.over:
@@ -116,7 +163,7 @@ def _work(worker: Worker, patience: float) -> str:
 
 @dataclass
 class _Silence:
-    """How long nobody has been heard of who leads the study."""
+    """The time for which no leader has been heard of."""
 
     patience: float
     beat: int | None = None
@@ -127,106 +174,143 @@ class _Silence:
         if not self.since or beat != self.beat:
             self.beat, self.since = beat, now
         if now - self.since > self.patience:
-            raise RunFailed(f"No run has led this study for {self.patience / 60:.0f} minutes.", fix=BEGIN)
+            raise RunFailed(f"No run has led this study for {self.patience / 60:.0f} minutes.", fix=START)
 
 
-def _drawn(worker: Worker, queued: optuna.Study, trial: optuna.Trial, draw: Callable, pace: float) -> Worker:
-    """Draw a trial that is this worker's. However that ends early, it goes back to the queue, unless lost."""
+# -- one trial
+
+
+def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
+    """Take a trial that waits, and evaluate it; returns whether there was one.
+
+    However that ends early, the trial goes back to the queue, unless it is another worker's by then.
+
+    Args:
+        said: the leader's orders.
+        alone: whether there is no other worker, nor anybody who has to be told that this one is alive.
+    """
+    kinds = {
+        queued.study_name: (queued, evaluate)
+        for queued, evaluate in (
+            (worker.references, _evaluate_piece),
+            (worker.study, _evaluate_trial),
+            (worker.checks, _evaluate_check),
+        )
+    }
+    queued, evaluate = kinds.get(said.source or "", (None, None))
+    below = said.below if queued is worker.study else None
+    if queued is None or (trial := queue.take(queued, worker.name, below, alone)) is None:
+        return False
     try:
-        with queue.beating(queued, trial, worker.name, pace):
-            return draw(worker, queued, trial)
+        with contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace):
+            evaluate(worker, queued, trial)
     except BaseException as error:
-        held = not isinstance(error, queue.Lost)
-        with contextlib.suppress(RunFailed):  # who leads finds it in any case
-            held = held and queue.holds(queued, trial, worker.name)
-            if held:
-                queue.put_back(queued, trial._trial_id)
-        if held or not isinstance(error, NOT_OURS):
+        if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
             raise
-    silent = "this one was not heard of for too long"
-    worker.on.listener.note(f"Trial {trial.number} is another worker's now: {silent}.")
-    return worker
+        silent = "this one was not heard of for too long"
+        worker.listener.note(f"Trial {trial.number} is another worker's now: {silent}.")
+    return True
 
 
-def _piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> Worker:
+def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error: BaseException) -> bool:
+    """Put a trial back into the queue if it is still this worker's; returns whether it was."""
+    held = not isinstance(error, queue.Lost)
+    with contextlib.suppress(RunFailed):  # the leader finds it in any case
+        held = held and queue.holds(queued, trial, worker.name)
+        if held:
+            queue.put_back(queued, trial)
+    return held
+
+
+def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
+    """Render some references, or take the fingerprint of a parent."""
     try:
-        with queue.own_failures(pieces, trial, worker.name), named(worker.on.setup.out):
-            _draw_piece(worker, pieces, trial)
+        with queue.own_failures(pieces, trial, worker.name), named(worker.setup.out):
+            said, setup = trial.user_attrs, worker.setup
+            if CASES in said:
+                cases = [case for case in setup.cases if case.id in said[CASES]]
+                rows = list(render_parent(setup, said[MODEL], cases, worker.listener.reference))
+                _secure(worker, pieces, trial, rows)
+                store.record_rung(trial, 0, rows, {})
+            else:
+                trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
+            pieces.tell(trial, 0.0)
     except MustStop:
         raise
     except RunFailed as error:
         store.fail(pieces, trial, error.lines[0], error.kind)
-    return worker
 
 
-def _draw_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
-    said, setup = trial.user_attrs, worker.on.setup
-    if CASES in said:
-        cases = [case for case in setup.cases if case.id in said[CASES]]
-        rows = list(draw_parent(setup, said[MODEL], cases, worker.on.listener.reference))
-        _keep(worker, pieces, trial, rows)
-        store.record_rung(trial, 0, rows, {})
-    else:
-        trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
-    pieces.tell(trial, 0.0)
+def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> None:
+    _require_standard(worker)
+    render = partial(_rendered, worker, study, trial, "trial", "images/t", worker.order)
+    evaluate_trial(study, trial, worker.setup.experiment, worker.order, render)
 
 
-def _trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> Worker:
-    worker = _judging(worker)
-    order, experiment = worker.facts.order, worker.on.setup.experiment
-    evaluate = _evaluation(worker, study, trial, "trial", "images/t", order)
-    racing = racing_of(experiment, order)
-    # who leads has seen to it that no other trial is alike
-    told = draw_trial(study, trial, experiment, order, racing, evaluate, copies=False)
-    worker.on.listener.trial(told)
-    return worker
-
-
-def _check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> Worker:
-    worker = _judging(worker)
-    order = orders(worker.facts.held_out, worker.on.setup.cases, worker.facts.order)
-
-    def evaluate(role: str) -> Evaluate:
-        if role == REPEAT:
-            forget(worker.on.setup)
-        return _evaluation(worker, checks, trial, role, "checks/c", order[role])
-
-    worker.on.listener.check(*draw_check(checks, trial, order, evaluate))
-    return worker
-
-
-def _judging(worker: Worker) -> Worker:
-    """The worker once it knows what healthy looks like: before the first trial there is somebody who says."""
-    if worker.on.setup.standard.bands:
-        return worker
-    facts = store.load_facts(worker.study)
-    return replace(
-        worker, facts=facts, on=replace(worker.on, setup=with_references(worker.on.setup, facts.references))
+def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> None:
+    _require_standard(worker)
+    order = orders(worker.held_out, worker.setup.cases, worker.order)
+    role = check_of(trial)[0].role
+    if role == REPEAT:  # from its very beginning: nothing that lies in memory is used again
+        worker.setup.live.holds.clear()
+        worker.setup.renderer.encoded.clear()
+    evaluate_check(
+        checks, trial, order, partial(_rendered, worker, checks, trial, role, "checks/c", order[role])
     )
 
 
-def _evaluation(
-    worker: Worker, study: optuna.Study, trial: optuna.Trial, role: str, name: str, order: list[str]
-) -> Evaluate:
-    """What draws, and gives up where the trial is not this worker's any more."""
-    draw = evaluation(role, name, order, worker.on)
-
-    def evaluate(number: int, parameters: Mapping[str, Any], done: Collection[str], on_rung: OnRung) -> None:
-        def keeping(rows: list[dict], seconds: Mapping[str, float]) -> bool:
-            _keep(worker, study, trial, rows)
-            return on_rung(rows, seconds)
-
-        with queue.own_failures(study, trial, worker.name):
-            draw(number, parameters, done, keeping)
-
-    return evaluate
+def _require_standard(worker: Worker) -> None:
+    """Take over the references, once they are there: they say what healthy looks like."""
+    if not worker.setup.standard.bands:
+        facts = store.load_facts(worker.study)
+        worker.setup = with_references(worker.setup, facts.references or [])
 
 
-def _keep(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: list[dict]) -> None:
-    """Before rows are written: their trial is still this worker's, and their files are where all can find
-    them."""
+def _rendered(
+    worker: Worker,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    role: str,
+    name: str,
+    order: Sequence[str],
+    number: int,
+    parameters: Mapping[str, Any],
+    done: Collection[str],
+) -> Iterator[Batch]:
+    """The missing images of a trial, batch by batch, once they are safe; see `search.evaluate.Render`.
+
+    Args:
+        role: for the listener: "trial", or the role of a check.
+        name: the folder of the images, and the beginning of their names.
+
+    Raises:
+        queue.Lost: the trial is another worker's.
+    """
+    setup, listener = worker.setup, worker.listener
+    cases = {case.id: case for case in setup.cases}
+    missing = [cases[case] for case in order if case not in done]
+    with queue.own_failures(study, trial, worker.name), named(setup.out):
+        require_unchanged(worker.files, worker.before)
+        require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
+        listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
+        for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
+            _note_failures(worker, batch.rows)
+            _secure(worker, study, trial, batch.rows)
+            yield batch
+
+
+def _note_failures(worker: Worker, rows: Sequence[Mapping]) -> None:
+    """Tell of each scorer once what it has no value for."""
+    for name, text in failure_notes(rows).items():
+        if name not in worker.noted:
+            worker.noted.add(name)
+            worker.listener.note(text)
+
+
+def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:
+    """Before rows are recorded: the trial is still this worker's, and all workers can find the files."""
     queue.require_held(study, trial, worker.name)
     if worker.artifacts is not None:
         for row in rows:
             for file in filter(None, (row["file"], row.get("film"))):
-                worker.artifacts.put(file, worker.on.setup.out / file)
+                worker.artifacts.put(file, worker.setup.out / file)

@@ -11,7 +11,7 @@ from PIL import Image
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer, FrontPoint, Neighbour, Unmasked
 from gridsearch.results.analysis.best_json import best_dict
-from tests.app.cli.test_cli import GOOD
+from tests.helpers.experiments import GOOD
 from tests.helpers.made_up import make_results
 from tests.helpers.program import gridsearch
 from tests.helpers.schemas import SCHEMAS, read, require_valid

@@ -21,7 +21,7 @@ from gridsearch.checkpoint.sdxl.components import (
 from gridsearch.checkpoint.sdxl.layout import file_views
 from gridsearch.checkpoint.sdxl.skeleton import skeleton
 from gridsearch.checkpoint.sdxl.vocabulary import KNOWN_PROMPT, Vocabulary, byte_letters, vocabulary_files
-from tests.checkpoint.sdxl.test_vocabulary import real_archive
+from tests.helpers.clip import real_archive
 from tests.helpers.tiny_components import (
     edit_json,
     random_components,

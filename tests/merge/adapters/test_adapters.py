@@ -9,24 +9,11 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import CLIP_G, Place
+from gridsearch.checkpoint.sdxl.layout import CLIP_G
 from gridsearch.checkpoint.sdxl.skeleton import file_shapes, places
 from gridsearch.merge.adapters.adapter import open_adapter
+from tests.helpers.places import CONV, IN_PROJ, LINEAR, PLACES
 from tests.helpers.tiny_components import write_configs
-
-ALL = slice(None)
-LINEAR, CONV, IN_PROJ = (
-    "model.diffusion_model.a.b.weight",
-    "model.diffusion_model.c.weight",
-    "g.in_proj_weight",
-)
-PLACES = {
-    "unet.a.b.weight": Place(LINEAR, ALL, (2, 2), (2, 2)),
-    "unet.a.b.bias": Place("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
-    "unet.c.weight": Place(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
-    "text_encoder_2.v_proj.weight": Place(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
-    "text_encoder_2.text_projection.weight": Place("g.text_projection", ALL, (3, 2), (3, 2), transposed=True),
-}
 
 
 @pytest.fixture

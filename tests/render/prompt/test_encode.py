@@ -10,7 +10,7 @@ from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
 from gridsearch.checkpoint.sdxl.components import component_folder, load_tokenizers
 from gridsearch.render.prompt.chunks import Chunk, chunks_of
 from gridsearch.render.prompt.encode import Conditioning, encode, stacked, weighted, zeros_like
-from tests.checkpoint.sdxl.test_vocabulary import real_archive
+from tests.helpers.clip import real_archive
 from tests.helpers.tiny_components import random_components, write_configs
 
 START, END, COMMA, STAR = 49406, 49407, 267, 1565

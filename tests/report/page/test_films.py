@@ -15,8 +15,8 @@ from gridsearch.report.page.films import STRIPS, Film, evenly_chosen
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
+from tests.helpers.page import ATTACK, Page
 from tests.helpers.stored import WHY, stored_run
-from tests.report.page.test_report import ATTACK, Page
 
 RATIOS = ["0.00", "0.25", "0.50", "0.75", "1.00"]
 HEADING = "How the images formed"

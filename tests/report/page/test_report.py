@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import asdict, replace
-from html.parser import HTMLParser
 
 import plotly.graph_objects as go
 import pytest
@@ -17,32 +16,7 @@ from gridsearch.report.sheet.sheet import LINE, contact_sheet
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict, write_best
 from tests.helpers.made_up import make_results
-
-ATTACK = (
-    '</script><script>alert(1)</script><img src=http://evil.example/x onerror="alert(2)">\' %{x} <lora:a:1>'
-)
-
-
-class Page(HTMLParser):
-    """Every tag with its attributes, the texts of scripts, and all other text."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.scripts: list[str] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data):
-        if self.tags and self.tags[-1][0] == "script" and self.cdata_elem == "script":
-            self.scripts[-1] += data
-        else:
-            self.words += data
+from tests.helpers.page import ATTACK, Page
 
 
 def texts(value) -> list[str]:

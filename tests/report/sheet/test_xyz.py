@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.infotext import as_reduced, embedded_text, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.report.sheet import xyz
 from gridsearch.report.sheet.xyz import write_grids
@@ -101,7 +101,7 @@ def test_a_grid_with_too_many_pixels_is_several_each_with_the_references(night, 
 def test_a_picture_that_is_kept_small_is_enlarged_to_what_it_was(night, tmp_path):
     results, answer = night
     small = np.full((16, 16, 3), (200, 100, 50), np.uint8)
-    text = as_reduced(SAID.format(11), (SIDE, SIDE))
+    text = f"{SAID.format(11)}, Reduced from: {SIDE}x{SIDE}"
     (results.folder / "images/reduced.png").write_bytes(png_bytes(small, text))
     files = ["images/reduced.png", *results.images["file"][1:]]
     shown = replace(results, images=results.images.assign(file=files))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from gridsearch.app.cli.terminal.answer import WIDEST, last_lines
+from gridsearch.app.terminal.answer import MAX_WIDTH, last_lines
 from gridsearch.report.build import build
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html
@@ -136,7 +136,7 @@ def test_alarms_stand_on_top_of_the_page_and_on_the_last_screen(kept):
         lines[-1] == "  ALARM   The ends are the parents? Ratio 0.00 is not base, though the recipe says so."
     )
     assert len(lines) <= 10
-    assert max(map(len, lines)) <= WIDEST
+    assert max(map(len, lines)) <= MAX_WIDTH
 
 
 def test_tables_tell_the_roles_apart(kept):

@@ -10,7 +10,7 @@ import pytest
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.importance import importances
 from gridsearch.results.analysis.trials import (
-    counted,
+    distinct_trials,
     drawn_with,
     is_projection,
     lone_parent,
@@ -19,8 +19,7 @@ from gridsearch.results.analysis.trials import (
     without_copies,
 )
 from gridsearch.score.loss import image_losses
-from tests.helpers.made_up import results_of
-from tests.results.analysis.test_analyse import table
+from tests.helpers.made_up import results_of, table
 
 NOWHERE = Path("nowhere")
 
@@ -70,7 +69,7 @@ def test_a_stopped_trial_is_left_out_where_a_whole_one_has_its_parameters():
     images = pd.concat([table({0.2: "bb", 0.5: "oo"}), table({0.5: "oo"}).assign(trial=2)])
     results = stop(results_of(NOWHERE, images, ("ratio",)), 0, 1, keep=1)
     assert list(whole(results)["trial"]) == [2]
-    assert list(counted(results)["trial"]) == [0, 2]
+    assert list(distinct_trials(results)["trial"]) == [0, 2]
 
 
 def test_the_same_parameters_drawn_again_are_one_piece_of_evidence():
@@ -79,7 +78,7 @@ def test_the_same_parameters_drawn_again_are_one_piece_of_evidence():
     copies = [again.assign(trial=trial) for trial in (5, 6, 7)]
     alone = results_of(NOWHERE, once, ("ratio",))
     results = results_of(NOWHERE, pd.concat([once, *copies]), ("ratio",))
-    assert list(counted(results)["trial"]) == [0, 1, 2, 3, 4]
+    assert list(distinct_trials(results)["trial"]) == [0, 1, 2, 3, 4]
     assert analyse(results).best.doubt == analyse(alone).best.doubt
     assert analyse(results).tied == analyse(alone).tied
 
@@ -87,7 +86,7 @@ def test_the_same_parameters_drawn_again_are_one_piece_of_evidence():
 def test_of_stopped_trials_with_the_same_parameters_the_longest_counts():
     images = pd.concat([table({0.2: "bb", 0.5: "oooo"}), table({0.5: "oooo"}).assign(trial=2)])
     results = stop(results_of(NOWHERE, images, ("ratio",)), 1, keep=2)
-    assert list(counted(stop(results, 2, keep=3))["trial"]) == [0, 2]
+    assert list(distinct_trials(stop(results, 2, keep=3))["trial"]) == [0, 2]
 
 
 def test_copied_pictures_are_a_point_of_each_curve_and_count_once_for_what_matters():
@@ -103,8 +102,9 @@ def test_copied_pictures_are_a_point_of_each_curve_and_count_once_for_what_matte
     results = results_of(NOWHERE, pd.DataFrame(rows), ("ratio", mode))
     settings = {"merge": [results.settings["merge"][0] | {"models": ["a", ["b", "c"]]}]}
     results = replace(results, settings=settings)
-    assert len(counted(results)) == 22
-    assert list(without_copies(counted(results), results.images)["trial"]) == [*range(11), *range(12, 22)]
+    trials = distinct_trials(results)
+    assert len(trials) == 22
+    assert list(without_copies(trials, results.images)["trial"]) == [*range(11), *range(12, 22)]
     images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
     loss = images.groupby("trial")["loss"].mean()
     own = results.trials[results.trials["trial"] != 11].join(loss, on="trial")

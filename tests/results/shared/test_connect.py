@@ -1,20 +1,20 @@
 """A shared study: opened, led by one, replaced whole."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
 import sqlalchemy
-from optuna.storages._grpc.server import make_server
 
-from gridsearch.base.errors import BadInput, Busy, RunFailed
-from gridsearch.results.shared import server
-from gridsearch.results.shared.connect import connect, leading, rdb_of, replace_study
+from gridsearch.base.errors import Busy, RunFailed
+from gridsearch.results.shared import connect as connecting
+from gridsearch.results.shared.connect import connect
+from gridsearch.results.shared.leader_lock import leading
+from gridsearch.results.shared.optuna_private import database_of, replace_study
 from gridsearch.results.shared.retry import is_lost
 from gridsearch.results.shared.url import parse_url
-from tests.helpers.server import PASSWORD, free_port
+from tests.helpers.postgres import PASSWORD
 
 
 def test_a_study_is_kept_and_found_again(database):
@@ -27,9 +27,7 @@ def test_a_study_is_kept_and_found_again(database):
     assert trial.user_attrs == {"rung 0000": {"images": []}}
 
 
-@pytest.mark.parametrize("kind", ["database", "mysql_database"])
-def test_all_that_come_to_an_empty_database_at_once_open_it(request, kind):
-    database = request.getfixturevalue(kind)
+def test_all_that_come_to_an_empty_database_at_once_open_it(database):
     at_once = threading.Barrier(4)
 
     def come(_: int) -> list:
@@ -41,14 +39,12 @@ def test_all_that_come_to_an_empty_database_at_once_open_it(request, kind):
         assert list(hands.map(come, range(4))) == [[]] * 4
 
 
-@pytest.mark.parametrize("kind", [("postgres", "database"), ("mariadb", "mysql_database")])
 @pytest.mark.parametrize("wrong", ["database", "password", "port"])
-def test_a_first_connection_that_fails_says_so_at_once_without_the_password(request, kind, wrong):
-    server, database = map(request.getfixturevalue, kind)
+def test_a_first_connection_that_fails_says_so_at_once_without_the_password(postgres, database, wrong):
     url = {
-        "database": server.url("nowhere"),
-        "password": server.url(password="another secret"),
-        "port": database.replace(str(server.port), "1"),
+        "database": postgres.url("nowhere"),
+        "password": postgres.url(password="another secret"),
+        "port": database.replace(str(postgres.port), "1"),
     }[wrong]
     with pytest.raises(RunFailed, match="cannot be opened") as failed, connect(url):
         pass
@@ -86,14 +82,14 @@ def test_a_study_takes_the_place_of_another_and_leaves_nothing_of_it(database):
             replace_study(storage, "run.part", "run")
 
 
-def test_a_proxy_is_no_database():
-    with pytest.raises(BadInput, match="needs the database itself"):
-        rdb_of(optuna.storages.InMemoryStorage())
+def test_a_study_in_memory_is_no_database():
+    with pytest.raises(TypeError, match="is no database"):
+        database_of(optuna.storages.InMemoryStorage())
 
 
 def test_one_run_leads_a_study_and_a_second_is_told_who(database):
     with leading(database, "one") as first:
-        assert first.still()
+        assert first.is_held()
         with (
             pytest.raises(Busy, match=r"(?s)Another run leads.*process \d+, since 20"),
             leading(database, "one"),
@@ -101,7 +97,7 @@ def test_one_run_leads_a_study_and_a_second_is_told_who(database):
             pass
         with leading(database, "another"):
             pass
-    with connect(database) as storage, leading(storage, "one"):
+    with leading(database, "one"):
         pass
 
 
@@ -109,70 +105,30 @@ def test_who_led_a_server_that_was_started_again_leads_on_unless_another_does(po
     with leading(database, "one", patience=20) as first:
         postgres.stop()
         postgres.start()
-        assert first.still()
+        assert first.is_held()
         postgres.stop()
         postgres.start()
         with leading(database, "one"):
-            assert not first.still()
-        assert first.still()
+            assert not first.is_held()
+        assert first.is_held()
 
 
 def test_a_leader_s_own_session_that_was_left_behind_is_ended(postgres, database):
     with leading(database, "one", patience=20) as first:
         # as after a cut cable: the server holds the session, and this side has none
         first._connection, left = None, first._connection
-        assert first.still()
+        assert first.is_held()
         assert postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)]
         del left
 
 
-def test_a_proxy_does_not_lead():
-    with pytest.raises(BadInput, match="needs the database itself"), leading("grpc://127.0.0.1:1", "one"):
-        pass
-
-
-def start_later(storage, port: int):
-    time.sleep(0.5)
-    proxy = make_server(storage, "127.0.0.1", port)
-    proxy.start()
-    return proxy
-
-
-def test_a_worker_behind_a_proxy_waits_for_it_and_sees_the_same_study(database):
-    """The proxy is stopped and started again in between."""
-    told, port = [], free_port()
-    with connect(database) as storage:
-        study = optuna.create_study(study_name="one", storage=storage)
-        proxy = make_server(storage, "127.0.0.1", port)
-        proxy.start()
-        with connect(f"grpc://127.0.0.1:{port}", patience=30, on_wait=told.append) as far:
-            trial = far.create_new_trial(study._study_id)
-            proxy.stop(grace=None).wait()
-            later = ThreadPoolExecutor(1).submit(start_later, storage, port)
-            far.set_trial_user_attr(trial, "rung 0000", {"images": [1]})
-            assert far.set_trial_state_values(trial, optuna.trial.TrialState.COMPLETE, [0.5])
-            with pytest.raises(BadInput, match="needs the database itself"):
-                replace_study(far, "one", "two")
-            far.remove_session()
-        later.result().stop(grace=None).wait()
-        (kept,) = study.trials
-    assert (kept.value, kept.user_attrs) == (0.5, {"rung 0000": {"images": [1]}})
-    assert told[0].startswith("The database does not answer")
-
-
-def test_a_proxy_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr("gridsearch.results.shared.connect.ANSWER", 0.2)
-    with pytest.raises(RunFailed, match="proxy does not answer"), connect(f"grpc://127.0.0.1:{free_port()}"):
-        pass
-
-
 def test_whoever_falls_asleep_in_the_middle_of_a_transaction_does_not_stop_the_others(database, monkeypatch):
-    brief = server._POSTGRES["options"].replace("15s", "500ms")
-    monkeypatch.setitem(server._POSTGRES, "options", brief)
+    brief = connecting._ARGUMENTS["options"].replace("15s", "500ms")
+    monkeypatch.setitem(connecting._ARGUMENTS, "options", brief)
     url = parse_url(database)
-    asleep = sqlalchemy.create_engine(url, connect_args=server.arguments(url)).connect()
+    asleep = sqlalchemy.create_engine(url, connect_args=connecting.connect_arguments(url)).connect()
     asleep.exec_driver_sql("SELECT pg_advisory_xact_lock(1)")
-    with server.own_connection(url) as other:
+    with connecting.own_connection(url) as other:
         other.exec_driver_sql("SET lock_timeout = '5s'")
         other.exec_driver_sql("SELECT pg_advisory_lock(1)")
     with pytest.raises(sqlalchemy.exc.DBAPIError) as ended:

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from gridsearch.base.errors import MustStop, RunFailed
 from gridsearch.results import store
 from gridsearch.results.shared import queue
+from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.results.store.sqlite import database
 
 
@@ -49,10 +50,10 @@ def test_a_trial_that_was_read_alone_is_given_its_parameters_and_told(led, worke
 def test_what_is_put_back_is_taken_again_with_what_is_kept_of_it(led, worked):
     led.enqueue_trial({"ratio": 0.3})
     store.record_rung(queue.take(worked, "w", below=None), 0, [{"file": "a"}], {}, {0: 0.25})
-    queue.put_back(led, led.get_trials()[0]._trial_id)
+    queue.put_back(led, led.get_trials()[0])
     again = queue.take(worked, "x", below=None)
-    assert again._cached_frozen_trial.intermediate_values == {0: 0.25}
-    assert store.rungs_of(again._cached_frozen_trial) == 1
+    assert frozen(again).intermediate_values == {0: 0.25}
+    assert store.rungs_of(frozen(again)) == 1
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def queued(tmp_path):
 def test_the_beat_of_a_worker_that_was_asleep_does_not_take_its_former_trial_back(queued):
     former = queue.take(queued, "asleep", None)
     assert queue.take(queued, "other", None) is None
-    queue.put_back(queued, former._trial_id)
+    queue.put_back(queued, former)
     trial = queue.take(queued, "other", None)
     with queue.beating(queued, former, "asleep", 0.01):
         time.sleep(0.1)
@@ -83,7 +84,7 @@ def test_a_trial_does_not_fail_for_the_trouble_of_a_worker_that_has_lost_it(queu
     trouble = RunFailed("The memory is too small.")
     with pytest.raises(RunFailed), queue.own_failures(queued, former, "asleep"):
         raise trouble
-    queue.put_back(queued, former._trial_id)
+    queue.put_back(queued, former)
     queue.take(queued, "other", None)
     with pytest.raises(queue.Lost), queue.own_failures(queued, former, "asleep"):
         raise trouble

@@ -16,9 +16,10 @@ from optuna.trial import TrialState, create_trial
 
 from gridsearch.base.errors import StorageLost
 from gridsearch.results.shared.connect import connect
-from gridsearch.results.shared.retry import Waiting, is_lost
-from gridsearch.results.shared.retrying_storage import Patient
-from tests.helpers.server import PASSWORD
+from gridsearch.results.shared.optuna_private import study_id
+from gridsearch.results.shared.retry import Retries, is_lost
+from gridsearch.results.shared.retrying_storage import RetryingStorage
+from tests.helpers.postgres import PASSWORD
 
 WAITING, RUNNING, COMPLETE = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE
 
@@ -56,8 +57,8 @@ def gone() -> StorageInternalError:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr("gridsearch.results.shared.retry.SHORTEST", 0.05)
-    monkeypatch.setattr("gridsearch.results.shared.retry.LONGEST", 0.4)
+    monkeypatch.setattr("gridsearch.results.shared.retry.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("gridsearch.results.shared.retry.LONGEST_PAUSE", 0.4)
 
 
 @pytest.mark.parametrize("ending", ["stop", "crash"])
@@ -66,7 +67,7 @@ def test_a_server_that_goes_away_in_mid_use_loses_nothing(postgres, database, en
     told: list[str] = []
     with connect(database, patience=60, on_wait=told.append) as storage:
         study = optuna.create_study(study_name="one", storage=storage)
-        trial = study._storage.create_new_trial(study._study_id)
+        trial = storage.create_new_trial(study_id(study))
         stop = threading.Event()
 
         def beat() -> int:
@@ -117,8 +118,8 @@ def test_who_waits_in_another_thread_gives_up_when_the_study_is_closed(postgres,
 
 def test_a_locked_sqlite_is_waited_for_and_a_full_one_is_not(tmp_path):
     file = tmp_path / "study.db"
-    storage = Patient(
-        RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 0.05}}), Waiting(20)
+    storage = RetryingStorage(
+        RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 0.05}}), Retries(20)
     )
     study = optuna.create_study(storage=storage)
     with closing(sqlite3.connect(file, check_same_thread=False)) as other:
@@ -148,9 +149,9 @@ def test_a_full_disk_of_the_server_is_no_lost_connection():
 
 
 def test_an_ending_whose_answer_was_lost_counts_once_and_another_s_does_not():
-    storage = Patient(AnswerLost(), Waiting(20))
+    storage = RetryingStorage(AnswerLost(), Retries(20))
     study = optuna.create_study(storage=storage)
-    mine = storage.create_new_trial(study._study_id)
+    mine = storage.create_new_trial(study_id(study))
     storage.inner.method = "set_trial_state_values"
     assert storage.set_trial_state_values(mine, COMPLETE, [0.5])
     assert storage.get_trial(mine).values == [0.5]
@@ -159,9 +160,9 @@ def test_an_ending_whose_answer_was_lost_counts_once_and_another_s_does_not():
 
 
 def test_a_trial_put_back_whose_answer_was_lost_stays_with_who_took_it_since():
-    storage = Patient(AnswerLost(), Waiting(20))
+    storage = RetryingStorage(AnswerLost(), Retries(20))
     study = optuna.create_study(storage=storage)
-    trial = storage.create_new_trial(study._study_id)
+    trial = storage.create_new_trial(study_id(study))
     storage.inner.meanwhile = lambda: storage.inner.set_trial_state_values(trial, RUNNING)
     storage.inner.method = "set_trial_state_values"
     assert storage.set_trial_state_values(trial, WAITING)
@@ -169,15 +170,15 @@ def test_a_trial_put_back_whose_answer_was_lost_stays_with_who_took_it_since():
 
 
 def test_a_trial_whose_taking_was_not_answered_is_not_this_worker_s():
-    storage = Patient(AnswerLost(), Waiting(20))
+    storage = RetryingStorage(AnswerLost(), Retries(20))
     study = optuna.create_study(storage=storage)
-    trial = storage.create_new_trial(study._study_id, create_trial(state=WAITING))
+    trial = storage.create_new_trial(study_id(study), create_trial(state=WAITING))
     storage.inner.method = "set_trial_state_values"
     assert not storage.set_trial_state_values(trial, RUNNING)
 
 
 def test_a_study_is_made_and_deleted_once():
-    storage = Patient(AnswerLost("create_new_study"), Waiting(20))
+    storage = RetryingStorage(AnswerLost("create_new_study"), Retries(20))
     optuna.create_study(study_name="one", storage=storage)
     storage.inner.method = "delete_study"
     optuna.delete_study(study_name="one", storage=storage)

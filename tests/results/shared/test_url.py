@@ -9,12 +9,11 @@ from sqlalchemy import URL
 
 from gridsearch.base.errors import BadInput
 from gridsearch.results.shared.url import (
-    ENVIRONMENT,
     check_url,
     cleaned,
     parse_url,
     redacted,
-    with_password,
+    same_database,
     without_password,
 )
 
@@ -31,8 +30,9 @@ WRITTEN = "s3cr3t%2fp%40ss"
         (f"not a url {WRITTEN}", "not a URL"),
         (f"oracle://me:{WRITTEN}@host/db", r"(?s)Unknown scheme.*postgresql\+psycopg://"),
         ("sqlite:///study.db", "for one machine"),
-        (f"grpc://me:{WRITTEN}@host:13000", "only a host and a port"),
-        ("grpc://", "no host"),
+        (f"mysql+pymysql://me:{WRITTEN}@host/db", r"(?s)Unknown scheme.*needs PostgreSQL"),
+        (f"postgresql+psycopg2://me:{WRITTEN}@host/db", r"(?s)Unknown scheme.*postgresql\+psycopg://"),
+        ("grpc://host:13000", "Unknown scheme"),
     ],
 )
 def test_what_cannot_be_used_is_refused_without_a_word_of_the_password(url, says):
@@ -44,15 +44,12 @@ def test_what_cannot_be_used_is_refused_without_a_word_of_the_password(url, says
 
 def test_a_driver_that_is_missing_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for scheme, extra in {"postgresql": "postgres", "mysql+pymysql": "mysql", "grpc": "grpc"}.items():
-        place = "host:13000" if scheme == "grpc" else "host/db"
-        with pytest.raises(BadInput, match=rf"pip install 'gridsearch\[{extra}\]'"):
-            check_url(f"{scheme}://{place}")
+    with pytest.raises(BadInput, match=r"pip install 'gridsearch\[postgres\]'"):
+        check_url("postgresql://host/db")
 
 
 def test_a_short_scheme_means_the_driver_that_is_installed_with_the_extra():
     assert parse_url("postgresql://host/db").drivername == "postgresql+psycopg"
-    assert parse_url("mysql://host/db").drivername == "mysql+pymysql"
 
 
 def test_what_is_shown_keeps_the_user_and_hides_every_password():
@@ -62,13 +59,25 @@ def test_what_is_shown_keeps_the_user_and_hides_every_password():
     assert redacted(f"postgresql://me:{SECRET}@host:port/db") == "postgresql://***"
 
 
-def test_what_is_kept_is_given_its_password_back_by_the_environment():
+def test_what_is_kept_has_no_password():
     url = f"postgresql://me:{WRITTEN}@host:5432/db?sslmode=require&sslpassword=hush"
-    kept = without_password(url)
-    assert kept == "postgresql+psycopg://me@host:5432/db?sslmode=require"
-    assert with_password(kept, {ENVIRONMENT: url}) == url
-    assert with_password(kept, {ENVIRONMENT: url.replace("host", "elsewhere")}) is None
-    assert with_password(kept, {}) is None
+    assert without_password(url) == "postgresql+psycopg://me@host:5432/db?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (f"postgresql://me:{WRITTEN}@host:5432/db?sslmode=require", True),
+        ("postgresql://another@host/db", True),
+        ("postgresql://me@elsewhere/db", False),
+        ("postgresql://me@host:5433/db", False),
+        ("postgresql://me@host/another", False),
+        ("postgresql://me@host/db?host=elsewhere", False),  # as libpq understands it
+        ("postgresql://me@elsewhere/db?host=host", True),
+    ],
+)
+def test_a_database_is_the_same_by_its_host_port_and_name(other, same):
+    assert same_database("postgresql+psycopg://me@host/db", other) == same
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1))

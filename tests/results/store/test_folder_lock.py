@@ -101,10 +101,10 @@ def test_a_machine_that_was_silent_for_its_lease_learns_that_its_folder_was_take
             time.sleep(1.0)
             assert other.communicate("")[0] == "False\n"
             assert held.still()
-            assert (tmp_path / folder_lock.HOLDER).exists()
+            assert (tmp_path / folder_lock.HOLDER_FILE).exists()
 
 
 def test_a_lock_whose_text_a_power_cut_took_is_free_after_a_lease(tmp_path):
-    (tmp_path / folder_lock.LOCK).touch()
+    (tmp_path / folder_lock.LOCK_FILE).touch()
     with store.locked(tmp_path) as held:
         assert held.still()

@@ -4,12 +4,16 @@ import contextlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from PIL import Image
 
 from gridsearch.base.errors import BadInput, Busy, RunFailed
+from gridsearch.render.pictures.png import png_bytes
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.store.schema import damage_is_named
@@ -54,3 +58,18 @@ def test_a_study_that_another_program_holds_is_not_called_damaged(tmp_path):
         with pytest.raises(BadInput, match="damaged"), damage_is_named(tmp_path):
             engine.connect().execute(sqlalchemy.text("SELECT number FROM studies"))
     engine.dispose()
+
+
+def test_a_study_that_made_pictures_smaller_is_reported(tmp_path):
+    """An earlier version kept what `[images]` said of that, and wrote the former size into the text."""
+    run = stored_run(tmp_path / "run")
+    with store.open_study(run) as study:
+        facts = store.load_facts(study)
+        images = {"format": "png", "full": 1, "most": None}
+        store.save_facts(study, replace(facts, experiment=facts.experiment | {"images": images}))
+    small = Image.new("RGB", (8, 8), "red")
+    picture = run / store.images_of(store.read_study(run).trials[1])[0]["file"]
+    picture.write_bytes(png_bytes(np.asarray(small), "Reduced from: 64x64"))
+    build(load_results(run))
+    assert (run / "report.html").is_file()
+    assert store.read_study(run).facts.experiment["images"] == {"format": "png"}

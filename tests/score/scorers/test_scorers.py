@@ -14,13 +14,13 @@ from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
 from gridsearch.score.verdict import Thresholds as Gates
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
 from tests.docs.pages import REPOSITORY
 from tests.helpers.plugin_package import install
-from tests.search.test_run import FILE, Quiet, experiment, gridsearch
+from tests.helpers.small_run import FILE, Quiet, experiment, gridsearch
 
 CODE = """
 def seeded(rgb, case):

@@ -1,6 +1,6 @@
 """What no row names goes; what one names, and what is somebody else's, stays."""
 
-from gridsearch.search.disk.cleanup import sweep
+from gridsearch.search.disk.cleanup import remove_unnamed_files
 
 
 def test_only_what_this_program_wrote_and_no_row_names_goes(tmp_path):
@@ -17,5 +17,5 @@ def test_only_what_this_program_wrote_and_no_row_names_goes(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     rows = [{"file": "images/a.png", "film": "traces/a.png"}, {"file": "checks/b.webp", "film": None}]
-    assert sorted(sweep(tmp_path, rows)) == sorted(gone)
+    assert sorted(remove_unnamed_files(tmp_path, rows)) == sorted(gone)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)

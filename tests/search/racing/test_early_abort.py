@@ -8,10 +8,10 @@ import pytest
 from gridsearch.report.build import build
 from gridsearch.report.csv import write_tables
 from gridsearch.results.tables import load_results
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import Quiet, experiment
+from tests.helpers.small_run import Quiet, experiment
 
 pytestmark = pytest.mark.night
 

@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
-from gridsearch.search.racing.pruner import WRONG, Racing, hopeless, levels
+from gridsearch.search.racing.pruner import WRONG, Racing, levels, stopping_counts
 
 CASES = 16
 SIZES = [7, 12, 16, 24, 32, 64, 200]
@@ -33,7 +33,7 @@ def reason(study: optuna.Study, losses, edges=False, cases=CASES) -> str | None:
 
 def stopped(cases: int, sound_next) -> float:
     """The chance to be stopped at any look; `sound_next(drawn, sound)` is that of a sound image next."""
-    most, total, going = hopeless(cases), 0.0, {0: 1.0}
+    most, total, going = stopping_counts(cases), 0.0, {0: 1.0}
     for drawn in range(cases):
         after: dict[int, float] = {}
         for sound, chance in going.items():
@@ -62,8 +62,8 @@ def test_one_that_keeps_half_is_stopped_three_times_in_a_hundred_over_all_looks(
     half = (cases + 1) // 2
     urn = stopped(cases, lambda drawn, sound: (half - sound) / (cases - drawn))
     assert urn < independent <= WRONG == 0.03
-    assert hopeless(cases)[6] == 0
-    assert independent > 0.025 or len(hopeless(cases)) == 1  # what may be spent is
+    assert stopping_counts(cases)[6] == 0
+    assert independent > 0.025 or len(stopping_counts(cases)) == 1  # what may be spent is
 
 
 @pytest.mark.parametrize("cases", [24, 64])

@@ -1,7 +1,6 @@
 """A trial's images come in rungs: what is kept, what is drawn again, what stops it, what it is told as."""
 
 import contextlib
-from pathlib import Path
 
 import optuna
 import pytest
@@ -9,68 +8,16 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
+from gridsearch.results.shared import queue
 from gridsearch.score.loss import image_losses
-from gridsearch.search.checks import HELD_OUT, REPEAT, Check, enqueue, run_checks, wanted_checks
-from gridsearch.search.loop import Budget, enqueue_missing, parameters_of, search
+from gridsearch.search.budget import Budget
+from gridsearch.search.checks import HELD_OUT, REPEAT, Check, check_of, enqueue, evaluate_check, wanted_checks
+from gridsearch.search.parameters import parameters_of
 from gridsearch.search.resume.grow import grown, has_grown
-from tests.search.test_loop import row
-
-ORDER = [f"p{i}_s1" for i in range(1, 13)]
-
-
-def experiment(prompts=12, **search_table):
-    return parse_experiment(
-        {
-            "name": "x",
-            "models": {"a": "a.safetensors", "b": "b.safetensors"},
-            "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}],
-            "prompt": [{"text": f"text {i}"} for i in range(prompts)],
-            "search": {"sampler": "random", "trials": 10} | search_table,
-        },
-        Path(),
-        "x",
-    )
-
-
-def facts_of(what, order=ORDER, **more) -> store.Facts:
-    return store.Facts(
-        what.model_dump(mode="json"), {}, {}, None, what.search.trials or 0, {}, "x.toml", order=order, **more
-    )
-
-
-def painted(ratio: float, case: str) -> dict:
-    """A curve with a window from .29 to .71, and prompts that differ a little."""
-    shift = 0.01 * (hash_of(case) % 5 - 2)
-    distance = abs(ratio - 0.5 - shift)
-    verdict = "ok" if distance < 0.21 else "blank" if ratio < 0.5 else "burnt"
-    defect = 4 * distance if verdict == "ok" else 5 + distance
-    dial = 10 * (ratio - 0.5 - shift)
-    return row(defect, case.split("_")[0], verdict, dial) | {"blur": 1 + ratio, "noise": 2 - ratio}
-
-
-def hash_of(case: str) -> int:
-    return int(case.removeprefix("p").split("_")[0])
-
-
-class Painter:
-    """Draws in rungs of `size`, counts what it draws, and is killed where it is told to be."""
-
-    def __init__(self, order=ORDER, size=4, kill_after=None):
-        self.order, self.size, self.kill_after = order, size, kill_after
-        self.drawn: list[tuple[float, str]] = []
-
-    def __call__(self, number, parameters, done, on_rung):
-        missing = [case for case in self.order if case not in done]
-        for start in range(0, len(missing), self.size):
-            rung = missing[start : start + self.size]
-            for case in rung:
-                if len(self.drawn) == self.kill_after:
-                    raise KeyboardInterrupt
-                self.drawn.append((parameters["ratio"], case))
-            if not on_rung([painted(parameters["ratio"], case) for case in rung], {"render": 1.0}):
-                return
+from gridsearch.search.workers.dispatch import enqueue_missing
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, painted, searched
+from tests.helpers.searching import search_with
 
 
 def trials_of(folder):
@@ -79,15 +26,6 @@ def trials_of(folder):
         (t.number, t.state, t.params, t.values, t.intermediate_values, t.user_attrs)
         for t in store.read_study(folder).trials
     ]
-
-
-def searched(folder, what, painter, order=ORDER):
-    if not store.has_study(folder):
-        store.write_study(folder, facts_of(what, order))
-    told = []
-    with store.open_study(folder) as study:
-        search(study, what, order, Budget(), painter, told.append)
-    return told
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "window"])
@@ -213,23 +151,24 @@ def test_checks_go_on_where_they_were_interrupted(tmp_path):
         enqueue(
             checks, [Check(HELD_OUT, best.number), Check(REPEAT, best.number)], {best.number: best.params}
         )
-        found = []
 
         def go_on(kill_after=None):
             painter = Painter(ORDER, kill_after=kill_after)
-
-            def evaluate(role):
-                painter.order = order[role]
-                return painter
-
-            run_checks(checks, order, lambda: True, evaluate, lambda *told: found.append(told))
+            while trial := queue.take(checks, "here", None):
+                painter.order = order[check_of(trial)[0].role]
+                try:
+                    evaluate_check(checks, trial, order, painter)
+                except KeyboardInterrupt:
+                    queue.put_back(checks, trial)
+                    raise
             return painter
 
         with pytest.raises(KeyboardInterrupt):
             go_on(kill_after=7)  # two held out, a rung of four of the repeat, one image of the next
         assert len(go_on().drawn) == len(ORDER) - 4
-        assert [check for check, _, _ in found] == [Check(HELD_OUT, best.number), Check(REPEAT, best.number)]
-        assert all(parameters == best.params for _, parameters, _ in found)
+        found = [check_of(trial) for trial in checks.trials if trial.state == TrialState.COMPLETE]
+        assert [check for check, _ in found] == [Check(HELD_OUT, best.number), Check(REPEAT, best.number)]
+        assert all(parameters == best.params for _, parameters in found)
         # what a search learns from is as before
         assert [parameters_of(t) for t in study.trials] == [
             parameters_of(t) for t in store.read_study(tmp_path).trials
@@ -291,7 +230,7 @@ def test_what_a_failed_trial_had_drawn_is_not_drawn_again(tmp_path):
     class Failing(Painter):
         def __call__(self, *told):
             try:
-                super().__call__(*told)
+                yield from super().__call__(*told)
             except KeyboardInterrupt:
                 raise RunFailed("no luck") from None
 
@@ -300,9 +239,9 @@ def test_what_a_failed_trial_had_drawn_is_not_drawn_again(tmp_path):
     with store.open_study(tmp_path) as study:
         enqueue_missing(study, what)
         with pytest.raises(RunFailed):
-            search(study, what, ORDER, Budget(), first, lambda _: None)
+            search_with(study, what, ORDER, Budget(), first)
         enqueue_missing(study, what)
-        search(study, what, ORDER, Budget(), rest, lambda _: None)
+        search_with(study, what, ORDER, Budget(), rest)
     assert len(rest.drawn) == 21 * len(ORDER) - 4
     assert all(len(store.images_of(t)) == 12 for t in study.trials if t.state == TrialState.COMPLETE)
 

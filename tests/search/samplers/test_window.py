@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gridsearch.search.samplers.window import (
     Seen,
-    best_of,
+    best_seen,
     coarse_left,
     make_axis,
     next_ratios,
@@ -54,7 +54,7 @@ def search(tried, axis=AXIS, workers=1, seed=0, seen=()):
 def edges(seen):
     """(outside, inside, inside, outside) of the run of survivors around the best."""
     known = sorted((one for one in seen if one.survived is not None), key=lambda one: one.ratio)
-    first = last = known.index(best_of(known))
+    first = last = known.index(best_seen(known))
     while first > 0 and known[first - 1].survived >= 0.5:
         first -= 1
     while last < len(known) - 1 and known[last + 1].survived >= 0.5:
@@ -111,7 +111,7 @@ def test_no_worker_waits_while_an_edge_is_open():
 
 def test_a_narrow_window_between_coarse_ratios_is_found_along_the_dial():
     seen = search(curve(0.334, 0.346))
-    assert best_of(seen).ratio == 0.34
+    assert best_seen(seen).ratio == 0.34
     assert len(seen) <= 18
 
 
@@ -123,7 +123,7 @@ def test_with_a_noisy_dial_each_turn_is_followed():
         one = truth(ratio)
         return replace(one, dial=wrong.get(ratio, one.dial))
 
-    assert best_of(search(tried)).ratio == 0.74
+    assert best_seen(search(tried)).ratio == 0.74
 
 
 def test_a_window_at_the_end_of_the_range_has_one_edge():
@@ -172,7 +172,7 @@ def test_ratios_of_an_earlier_run_serve_where_they_lie():
 
 def test_one_that_was_stopped_early_is_never_the_best():
     seen = [Seen(0.4, 1.0, 0.0, 0.1, partial=True), Seen(0.5, 0.9, 0.0, 0.3)]
-    assert best_of(seen).ratio == 0.5
+    assert best_seen(seen).ratio == 0.5
 
 
 def test_the_smooth_best_is_not_a_lucky_ratio():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridsearch.render.pictures.infotext import as_reduced, embedded_text, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.render.pictures.webp import webp_bytes
 from gridsearch.results import store
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import FILE, Quiet, experiment, settings
+from tests.helpers.small_run import FILE, Quiet, experiment, settings
 
 
 def rows_of(out: Path) -> list[dict]:
@@ -62,7 +62,7 @@ def test_small_pictures_keep_their_scores_when_all_are_scored_again(changed, tmp
     grey = np.full((16, 16, 3), 128, np.uint8)
     before = {row["file"]: row for row in rows_of(out)}
     for name in [name for name in before if name.startswith("images/t0000")]:
-        (out / name).write_bytes(webp_bytes(grey, as_reduced("a", (64, 64))))
+        (out / name).write_bytes(webp_bytes(grey, "a, Reduced from: 64x64"))
     notes = rescore(out, lambda _: lambda: None)
     assert notes == ["3 of 6 images are kept small and were not scored again: their scores stay."]
     assert {row["file"]: row for row in rows_of(out)} == before

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.store import artifacts
-from gridsearch.results.store.location import VARIABLE
-from gridsearch.search.loop import Budget
+from gridsearch.search.budget import Budget
 from gridsearch.search.run import run
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import write_experiment
 from tests.search.workers.secrets import HUSH
 
@@ -18,7 +18,7 @@ from tests.search.workers.secrets import HUSH
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch) -> None:
     """The program leaves the address of its storage to those that it starts."""
-    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setenv(STORAGE_VARIABLE, "")
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.store import read_study
-from gridsearch.results.store.artifacts import rows_of
-from gridsearch.results.store.location import VARIABLE
+from gridsearch.results.store.artifacts import rows_with_pictures
 from gridsearch.results.tables import load_results
-from tests.helpers.server import Server
-from tests.search.test_run import settings
+from tests.helpers.postgres import Postgres
+from tests.helpers.small_run import settings
 
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 
@@ -48,7 +48,7 @@ def begun(*arguments: object, url: str | None = None, **environment: str) -> sub
     """The program in a process of its own; what it says comes through one pipe."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "gridsearch", *map(str, arguments)],
-        env=os.environ | ({VARIABLE: url} if url else {}) | environment,
+        env=os.environ | ({STORAGE_VARIABLE: url} if url else {}) | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -81,8 +81,8 @@ def assert_same_run(out: Path, whole: Path) -> None:
     for table in ("trials", "images", "checks", "references"):
         pd.testing.assert_frame_equal(_timeless(getattr(mine, table)), _timeless(getattr(theirs, table)))
     assert [trial.number for trial in read_study(out).trials] == [t.number for t in read_study(whole).trials]
-    named = {row["file"] for row in rows_of(read_study(out))}
-    assert named == {row["file"] for row in rows_of(read_study(whole))}
+    named = {row["file"] for row in rows_with_pictures(read_study(out))}
+    assert named == {row["file"] for row in rows_with_pictures(read_study(whole))}
     there = {
         path.relative_to(out).as_posix()
         for kind in ("images", "references", "checks")
@@ -98,7 +98,7 @@ def _timeless(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextlib.contextmanager
-def away(server: Server, out: Path, seconds: float) -> Iterator[None]:
+def away(server: Postgres, out: Path, seconds: float) -> Iterator[None]:
     """The server is stopped in the middle of a run, for so long."""
 
     def go() -> None:

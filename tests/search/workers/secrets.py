@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.postgres import Postgres
-from tests.helpers.server import PASSWORD
+from tests.helpers.postgres import PASSWORD, Postgres
 
 # Pieces of every form in which it could be quoted: as it is, in JSON, in HTML, percent-encoded.
 PIECES = (b"s/w%rd", b"s%2Fw%25rd", b"s/w%25rd", b"s%2fw%25rd", b"s\\/w%rd", b"s&#x2F;w%rd")

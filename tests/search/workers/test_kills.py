@@ -9,10 +9,10 @@ import psutil
 import pytest
 
 from gridsearch.experiment.experiment import load_experiment
-from gridsearch.results.store.location import VARIABLE
-from gridsearch.search.loop import Budget
+from gridsearch.results.shared import STORAGE_VARIABLE
+from gridsearch.search.budget import Budget
 from gridsearch.search.run import run as run_here
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
 
 KILLS = 50
@@ -28,7 +28,7 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, m
     whole, out, luck = tmp_path / "whole", tmp_path / "out", random.Random(8)
     run_here(load_experiment(file), file, whole, Budget(), Quiet())
 
-    monkeypatch.setenv(VARIABLE, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
     command = ["run", file, "--out", out, "--workers", 4, "--retries", 1000]
     run = begun(*command)
     for number, images in enumerate(sorted(luck.sample(range(IMAGES * TRIALS - LAST), KILLS))):

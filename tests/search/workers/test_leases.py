@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from gridsearch.base.machine import process_name
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.search.workers.leases import Watch
+from gridsearch.search.workers.leases import Leases
 
 SILENCE = 60.0
 
@@ -25,7 +25,7 @@ def study(tmp_path):
 @pytest.fixture
 def watch():
     """With a clock that is set by hand."""
-    watch = Watch(SILENCE, retries=1, clock=lambda: watch.now)
+    watch = Leases(SILENCE, retries=1, clock=lambda: watch.now)
     watch.now = 0.0
     return watch
 

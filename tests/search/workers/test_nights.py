@@ -10,7 +10,7 @@ import boto3
 import psutil
 import pytest
 
-from gridsearch.results.store.location import VARIABLE
+from gridsearch.results.shared import STORAGE_VARIABLE
 from tests.helpers import program
 from tests.search.workers.night import assert_same_run, away, begun, ended
 from tests.search.workers.secrets import in_bucket, in_database, in_files, in_text
@@ -44,25 +44,12 @@ def test_a_database_that_goes_and_comes_back_costs_nothing_and_no_secret_is_told
 def test_a_database_that_is_gone_for_half_a_minute_costs_nothing(
     file, whole, database, postgres, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(VARIABLE, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
     run = begun("run", file, "--out", tmp_path / "out", "--workers", 2)
     with away(postgres, tmp_path / "out", 30.0):
         said = ended(run)
     assert "The database is back after" in said
     assert_same_run(tmp_path / "out", whole)
-
-
-@pytest.mark.night
-def test_a_night_on_mysql_that_goes_and_comes_back_is_an_unbroken_one(
-    file, whole, mysql_database, mariadb, tmp_path
-):
-    run = begun("run", file, "--out", tmp_path / "out", "--workers", 2, url=mysql_database)
-    with away(mariadb, tmp_path / "out", 2.0):
-        said = ended(run)
-    assert "The database is back after" in said + (tmp_path / "out" / "logs" / "worker-1.log").read_text()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, mysql_database)
-        assert_same_run(tmp_path / "out", whole)
 
 
 @contextlib.contextmanager

@@ -5,14 +5,16 @@ from urllib.parse import quote
 
 import pytest
 
-from gridsearch.app.cli.crew import Crew
+from gridsearch.app.cli.workers import WorkerProcesses
 from gridsearch.base.errors import StorageLost
 from gridsearch.results import store
-from gridsearch.results.shared import connect
-from gridsearch.results.store.location import VARIABLE, Place, settle
+from gridsearch.results.shared import STORAGE_VARIABLE
+from gridsearch.results.shared.connect import connect
+from gridsearch.results.shared.leader_lock import leading
+from gridsearch.results.store.location import StudyPlace, note_place
 from gridsearch.search.workers import worker
 from tests.helpers import program
-from tests.helpers.server import PASSWORD
+from tests.helpers.postgres import PASSWORD
 from tests.search.workers.secrets import in_files, in_text
 
 WRITTEN = quote(PASSWORD, safe="")
@@ -49,10 +51,10 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
     file, whole, database, postgres, tmp_path, monkeypatch, command
 ):
     """It goes at the first look at the queue."""
-    for opening in (connect.connect, connect.leading):
+    for opening in (connect, leading):
         monkeypatch.setattr(opening.__wrapped__, "__defaults__", (1.0, None))
-    for waits in (Crew, worker._Silence):
-        name = "look" if waits is Crew else "require_lead"
+    for waits in (WorkerProcesses, worker._Silence):
+        name = "look" if waits is WorkerProcesses else "require_lead"
         monkeypatch.setattr(waits, name, lambda *_: postgres.stop() or [])
     given = [file, "--storage", database, "--out", tmp_path / "out"]
     if command == ["worker"]:
@@ -66,7 +68,7 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
 
 def settle_like(whole, out, database, monkeypatch) -> None:
     """A study in the database, as a run begins it."""
-    monkeypatch.setenv(VARIABLE, database)
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
-    settle(out, Place(database, "small"))
+    note_place(out, StudyPlace(database, "small"))
     store.write_study(out, store.read_study(whole).facts)

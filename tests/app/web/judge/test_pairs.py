@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from gridsearch.app.web.judge import pairs as pairs_module
-from gridsearch.app.web.judge.pairs import choose_pairs, contest
+from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.infotext import as_reduced
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
@@ -32,26 +31,26 @@ def answer(results):
 
 
 def test_tied_leaders_are_compared_and_of_many_the_first(results, answer, monkeypatch):
-    found = contest(results, answer)
+    found = choose_trials(results, answer)
     assert (found.trials[0], sorted(found.trials), found.note) == (answer.best.trial, [0, 3, 4], "")
-    monkeypatch.setattr(pairs_module, "MOST", 2)
-    found = contest(results, answer)
+    monkeypatch.setattr(pairs_module, "MAX_TRIALS", 2)
+    found = choose_trials(results, answer)
     assert found.trials[0] == answer.best.trial
     assert len(found.trials) == 2
     assert "3 trials tie" in found.note
 
 
 def test_without_ties_the_neighbours_are_shown_and_that_is_said(results, answer):
-    found = contest(results, replace(answer, tied=()))
+    found = choose_trials(results, replace(answer, tied=()))
     assert found.trials == (0, 3, 4)  # ratios 0.5, 0.25 and 0.75
     assert "not change the recommendation" in found.note
 
 
 def test_named_trials_must_be_there(results, answer):
-    assert contest(results, answer, (1, 0, 1)).trials == (1, 0)
+    assert choose_trials(results, answer, (1, 0, 1)).trials == (1, 0)
     for wrong in ((0, 99), (0,), (0, 0)):
         with pytest.raises(BadInput):
-            contest(results, answer, wrong)
+            choose_trials(results, answer, wrong)
 
 
 def test_pairs_are_balanced_and_asked_once(results):
@@ -84,7 +83,7 @@ def test_a_picture_that_is_kept_small_is_not_asked(results, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(results.folder, folder)
     small = folder / results.images[results.images["trial"] == 3].iloc[0]["file"]
-    small.write_bytes(png_bytes(np.zeros((8, 8, 3), np.uint8), as_reduced("", (64, 64))))
+    small.write_bytes(png_bytes(np.zeros((8, 8, 3), np.uint8), "Reduced from: 64x64"))
     asked = choose_pairs(replace(results, folder=folder), (0, 3), 99, seed=1)
     assert len(asked) == 9
     assert not any(small in (pair.left, pair.right) for pair in asked)

@@ -1,0 +1,216 @@
+"""The only module that uses private parts of Optuna, with the reason for each use.
+
+Written for Optuna 5.0. Where a newer version changes one of these parts, this is the place to mend.
+"""
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna._transform import _SearchSpaceTransform
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedStorage
+from optuna.storages._cached_storage import _StudyInfo
+from optuna.storages._rdb.models import (
+    StudyModel,
+    TrialModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+)
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.results.shared.retry import Result
+from gridsearch.results.shared.retrying_storage import RetryingStorage
+
+__all__ = ["FrozenStudy", "SearchSpaceTransform"]  # a storage has to return the one; CMA-ES needs the other
+
+SearchSpaceTransform = _SearchSpaceTransform
+
+# Optuna logs a lost connection with the statement and its values; `Retries` tells of it better, and once.
+logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+
+
+# -- handles. A storage's methods are public (`optuna.storages.BaseStorage`), and are the only way to set a
+# state or a system attribute of a trial that this process did not ask for. Studies and trials do not say
+# which storage and which ids they are of: from a name or a number each id would cost a query.
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Return the storage that a study lies in."""
+    return study._storage
+
+
+def study_id(study: optuna.Study) -> int:
+    """Return a study's id in its storage."""
+    return study._study_id
+
+
+def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
+    """Return a trial's id in its storage; its number is another one."""
+    return trial._trial_id
+
+
+def frozen(trial: optuna.Trial) -> FrozenTrial:
+    """Return a trial's state as this process has read and written it, without asking the database.
+
+    `Trial` does not tell its reports, and `study.get_trials()` reads everything that is under way.
+    """
+    return trial._cached_frozen_trial
+
+
+class StudyOfTrials(optuna.Study):
+    """A study that shows its sampler these trials, whatever is in its storage.
+
+    `Study.get_trials` can be overridden, but Optuna's samplers call `_get_trials`.
+    """
+
+    def __init__(self, study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
+        super().__init__(study.study_name, storage_of(study), sampler, study.pruner)
+        self._trials = trials
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+# -- Optuna's tables. Its own calls read every unfinished trial with all that is kept of it, or write one
+# value a transaction: too much for a database that many workers share.
+
+
+def database_of(storage: BaseStorage) -> RDBStorage:
+    """Return the database inside a storage.
+
+    `optuna.load_study` puts a cache around the storage that it is given, which does not say what is inside.
+
+    Raises:
+        TypeError: the storage is in memory.
+    """
+    inner = _without_retries(storage)
+    inner = inner._backend if isinstance(inner, _CachedStorage) else inner
+    if not isinstance(inner, RDBStorage):
+        raise TypeError(f"{type(inner).__name__} is no database.")
+    return inner
+
+
+def _without_retries(storage: BaseStorage) -> BaseStorage:
+    return storage.inner if isinstance(storage, RetryingStorage) else storage
+
+
+def _transaction(storage: BaseStorage, ask: Callable[[Any], Result]) -> Result:
+    """Do this in one transaction, again where the storage calls again."""
+    database = database_of(storage)
+
+    def once() -> Result:
+        with _create_scoped_session(database.scoped_session) as session:
+            return ask(session)
+
+    return storage.retries.call(once) if isinstance(storage, RetryingStorage) else once()
+
+
+def waiting_trial_ids(study: optuna.Study, below: int | None, most: int) -> list[int]:
+    """Return the ids of the first trials that wait, by their numbers.
+
+    Args:
+        below: only trials with a smaller number; None for any.
+    """
+    if isinstance(storage_of(study), InMemoryStorage):
+        trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return [trial_id(trial) for trial in trials if below is None or trial.number < below][:most]
+    asked = sqlalchemy.select(TrialModel.trial_id).where(
+        TrialModel.study_id == study_id(study), TrialModel.state == TrialState.WAITING
+    )
+    if below is not None:
+        asked = asked.where(TrialModel.number < below)
+    asked = asked.order_by(TrialModel.number).limit(most)
+    return _transaction(storage_of(study), lambda session: [*session.scalars(asked)])
+
+
+def state_and_attr(study: optuna.Study, trial: optuna.Trial, key: str) -> tuple[TrialState, Any]:
+    """Return a trial's state and one of its system attributes; None where it has none of that name."""
+    attribute, number = TrialSystemAttributeModel, trial_id(trial)
+
+    def ask(session: Any) -> tuple[TrialState, Any]:
+        state: Any = TrialModel.find_or_raise_by_id(number, session).state
+        value = session.scalar(
+            sqlalchemy.select(attribute.value_json).where(attribute.trial_id == number, attribute.key == key)
+        )
+        return state, json.loads(value) if value else None
+
+    return _transaction(storage_of(study), ask)
+
+
+def open_trial(study: optuna.Study, number: int) -> optuna.Trial:
+    """Return the trial with this id, having read it alone.
+
+    Optuna sets no parameter of a trial that its cache does not know, and learns of one by reading all.
+    """
+    trial = optuna.Trial(study, number)
+    cached = _without_retries(storage_of(study))
+    if isinstance(cached, _CachedStorage):
+        with cached._lock:
+            cached._studies.setdefault(study_id(study), _StudyInfo())
+            cached._add_trials_to_cache(study_id(study), [copy.deepcopy(frozen(trial))])
+    return trial
+
+
+def write_together(trial: optuna.Trial, key: str, value: Any, reports: Mapping[int, float]) -> None:
+    """Set a trial's attribute and report values: in a database all of it or none.
+
+    Args:
+        reports: by step; none that was reported before.
+    """
+    storage, number = storage_of(trial.study), trial_id(trial)
+    if isinstance(storage, InMemoryStorage):
+        trial.set_user_attr(key, value)
+        for step, reported in reports.items():
+            trial.report(reported, step)
+        return
+    database = database_of(storage)
+
+    def write(session: Any) -> None:
+        database._set_trial_attr_without_commit(session, TrialUserAttributeModel, number, key, value)
+        for step, reported in reports.items():
+            database._set_trial_intermediate_value_without_commit(session, number, step, reported)
+
+    _transaction(storage, write)
+    frozen(trial).user_attrs[key] = value
+    frozen(trial).intermediate_values.update(reports)
+
+
+def replace_study(storage: RetryingStorage, new: str, old: str) -> None:
+    """Give the study named `new` the name `old`, and delete one that has it; Optuna renames no study.
+
+    Both names change in one transaction: a whole study is found under `old` at any time, and a kill leaves at
+    most the replaced one under another name, which the next call deletes. A storage that is open may go on
+    to call the study by its former name.
+
+    Raises:
+        KeyError: there is no study named `new`.
+    """
+    number, replaced = storage.get_study_id_from_name(new), f"{old} (replaced) "
+    names = StudyModel.__table__
+
+    def rename(session: Any) -> None:
+        """Change nothing where a lost answer has it called again, and the study has its name already."""
+        there = sqlalchemy.select(names.c.study_id).where(names.c.study_name == old).with_for_update()
+        holder = session.execute(there).scalar()
+        if holder == number:
+            return
+        if holder is not None:
+            aside = names.update().where(names.c.study_id == holder)
+            session.execute(aside.values(study_name=f"{replaced}{holder}"))
+        taken = session.execute(names.update().where(names.c.study_id == number).values(study_name=old))
+        if not taken.rowcount:
+            raise KeyError(number)
+
+    _transaction(storage, rename)
+    for study in storage.get_all_studies():
+        if study.study_name.startswith(replaced):
+            optuna.delete_study(study_name=study.study_name, storage=storage)

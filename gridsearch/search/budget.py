@@ -1,0 +1,76 @@
+"""When a run has to stop: a number of trials, or a time by which its last trial must have ended."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.base.errors import BadInput
+from gridsearch.results import store
+
+RECENT_TRIALS = 5  # whose durations predict the next one's
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of a run.
+
+    Attributes:
+        trials: how many trials are to end, pruned ones among them; None for no limit.
+        deadline: in `time.time()` seconds; a trial that would end later is not started.
+        first: expected seconds of the first trial.
+    """
+
+    trials: int | None = None
+    deadline: float | None = None
+    first: float = 0.0
+
+    def startable(self, trials: Sequence[FrozenTrial]) -> int | None:
+        """Return how many of a study's trials may still start; None for any number."""
+        if not self.has_time(trials):
+            return 0
+        if self.trials is None:
+            return None
+        started = sum(trial.state in (*store.ENDED, TrialState.RUNNING) for trial in trials)
+        return max(self.trials - started, 0)
+
+    def has_time(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether one more trial would end before the deadline."""
+        return self.deadline is None or time.time() + self.expected(trials) < self.deadline
+
+    def expected(self, trials: Sequence[FrozenTrial]) -> float:
+        """Return the expected seconds of the next trial, if nothing prunes it."""
+        ended = [trial for trial in trials if trial.state in store.ENDED]
+        whole = [trial for trial in ended if trial.state == TrialState.COMPLETE] or ended
+        # Not the trials' own clocks: an interrupted one counts the hours until it was taken up again.
+        # Copies of another trial took no time and are left out.
+        durations = [seconds for trial in whole if (seconds := sum(store.seconds_of(trial).values()))]
+        durations = durations[-RECENT_TRIALS:]
+        return sum(durations) / len(durations) if durations else self.first
+
+
+def deadline(hours: float | None, until: str | None) -> float | None:
+    """Return the earlier of both limits in `time.time()` seconds; None where neither is given.
+
+    Args:
+        until: a time of day, HH:MM.
+
+    Raises:
+        BadInput: it is none.
+    """
+    limits = []
+    if hours is not None:
+        limits.append(time.time() + hours * 3600)
+    if until is not None:
+        try:
+            clock = datetime.strptime(until, "%H:%M")
+        except ValueError:
+            raise BadInput(
+                f"{until!r} is no time of day.", where="--until", fix="Write it as 07:30."
+            ) from None
+        now = datetime.now()
+        end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        limits.append((end if end > now else end + timedelta(days=1)).timestamp())
+    return min(limits, default=None)
