@@ -22,7 +22,8 @@ from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.build import build
-from gridsearch.report.figures.along_ratio import figures
+from gridsearch.report.figures.figure import Figure
+from gridsearch.report.figures.sections import figures
 from gridsearch.report.grid import GridColumn, Picture, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
@@ -173,15 +174,15 @@ class Run:
         Raises:
             BadInput: the report of this run has no such figure; the error names those that it has.
         """
-        drawn = {one["id"].removesuffix("-0"): one for one in self._figures()}
+        drawn = {one.id.removesuffix("-0"): one for one in self._figures()}
         if kind not in drawn:
             fix = f"The nearest is {nearest(kind, drawn)!r}. Choose from {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
         chosen = drawn[kind]
-        figure = go.Figure(chosen["data"], chosen["layout"])
-        return figure.update_layout(template="plotly_white", title={"text": chosen["title"]})
+        figure = go.Figure(chosen.data, chosen.layout)
+        return figure.update_layout(template="plotly_white", title={"text": chosen.title})
 
-    def _figures(self) -> list[dict]:
+    def _figures(self) -> list[Figure]:
         if drawn := figures(self.results, self.answer):
             return drawn
         raise BadInput(

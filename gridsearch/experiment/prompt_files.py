@@ -26,7 +26,7 @@ TEXTS = (".txt",)
 MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
 MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
 MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
-MOST_ENTRIES = 50_000  # files and folders that a pattern with ** may look through
+MOST_ENTRIES = 50_000  # files and folders that a pattern may look through
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -96,11 +96,10 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
         by_id[name] = place
         for case in rendered:
             if case in by_case:
+                where, why = f"{by_case[case]} and {place}", f"Its text is {case[0][:60]!r}."
+                fix = "Remove one of them: it would be rendered twice and count twice."
                 raise BadInput(
-                    f"A prompt is listed twice with seed {case[2]}.",
-                    where=f"{by_case[case]} and {place}",
-                    why=f"its text is {case[0][:60]!r}",
-                    fix="Remove one of them: it would be rendered twice and count twice.",
+                    f"A prompt is listed twice with seed {case[2]}.", where=where, why=why, fix=fix
                 )
             by_case[case] = place
 
@@ -216,7 +215,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
     `glob` would search the whole disk if the pattern says so, and follow links in circles.
 
     Raises:
-        BadInput: `**` would look through too many files.
+        BadInput: it would look through too many files.
     """
     looked_at = count(1)
 
