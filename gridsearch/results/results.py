@@ -1,4 +1,4 @@
-"""What a run left behind, as tables: the one input of everything in this room."""
+"""The results of a run as tables: the input of the analysis and of the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -153,9 +153,9 @@ METRIC_SCALES = {name: metric.scale for name, metric in METRICS.items() if metri
 METRIC_COLUMNS = tuple(name for name, metric in METRICS.items() if metric.column)
 # Titles and explanations of the figures along the ratio, those of metrics that rise along it first.
 CHARTED = {
-    name: METRICS[name].figure
+    name: figure
     for name in sorted(METRICS, key=lambda name: not METRICS[name].rises)
-    if METRICS[name].figure
+    if (figure := METRICS[name].figure)
 }
 GOALS = ("blur", "noise")  # what a search for two goals minimises side by side
 
