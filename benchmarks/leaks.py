@@ -27,7 +27,7 @@ import psutil
 import torch
 
 from benchmarks.quiet import Quiet
-from gridsearch.app.cli.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import Told

@@ -20,10 +20,10 @@ from benchmarks.calibrate.pictures import DRAWN, line_art, photographs
 from benchmarks.calibrate.series import graded
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import VERDICTS
-from gridsearch.score.xyz_grid.cut import cut
+from gridsearch.score.xyz_grid.cut import cut_grid
 from tests.helpers.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
 
 CLASSES = {"h": "healthy", "b": "blank", "g": "ghost", "u": "burnt", "f": "shards", "n": "noise"}
@@ -158,7 +158,7 @@ def show_times() -> None:
     for path in sorted(GRIDS.glob("xyz_grid-*.jpg")):
         rgb = read_image(path)
         height, width = rgb.shape[:2]
-        print(f"cutting {path.name[:13]}, {width} x {height}: {milliseconds(cut, rgb, path):.0f} ms")
+        print(f"cutting {path.name[:13]}, {width} x {height}: {milliseconds(cut_grid, rgb, path):.0f} ms")
 
 
 def milliseconds(call: Callable, *arguments: object) -> float:

@@ -9,6 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -16,7 +17,7 @@ from unittest.mock import patch
 import hypothesis
 import pytest
 
-from gridsearch.app.cli.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
 from tests.helpers.made_up import modes, sweep  # noqa: F401
@@ -40,6 +41,14 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many tests were skipped, a line for each reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
 @pytest.fixture(scope="session", autouse=True)

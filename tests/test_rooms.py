@@ -94,6 +94,10 @@ def test_merge_render_and_score_do_not_import_one_another():
     assert not {found for found in between_rooms() if found[1] in APART and found[2] in APART}
 
 
+def test_the_notebook_does_not_import_the_command_line():
+    assert not [name for name in imports("gridsearch.app.notebook") if name.startswith("gridsearch.app.cli")]
+
+
 def parts_of_a_room() -> list[str]:
     """The rooms and every folder in them, as dotted names."""
     return sorted(name for name, file in modules().items() if file.name == "__init__.py")
@@ -151,6 +155,25 @@ def test_the_tests_mirror_the_rooms():
             assert (ROOT / place).is_dir(), place
 
 
+def test_no_test_module_is_imported():
+    """Tests share through helper modules: one that is imported would be collected, or changed, for two."""
+    tests = Path(__file__).parent
+    for file in tests.rglob("*.py"):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            wrong = [
+                name
+                for name in names
+                if name.startswith("tests.") and name.split(".")[-1].startswith("test_")
+            ]
+            assert not wrong, file
+
+
 def definitions() -> dict[str, set[str]]:
     """Public name -> the modules that define it: functions, classes, constants and type aliases."""
     found = defaultdict(set)
@@ -192,7 +215,7 @@ def loaded_by(statement: str) -> list[str]:
 
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     light = "app.cli merge.parents report.build search.resume.rescore score.files app.web.judge.pairs"
-    light = f"{light} app.web.judge.server app.web.dashboard.server merge.export.source app.notebook"
+    light = f"{light} app.web.judge.routes app.web.dashboard.page merge.export.source app.notebook"
     assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
     assert loaded_by("import torch") == ["torch"]  # so that the check itself can fail
 

@@ -19,7 +19,7 @@ from benchmarks.workers.counting import counting
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.render.cases import Case
-from gridsearch.render.draw import Drawn
+from gridsearch.render.draw import Rendered
 from gridsearch.render.watch.trace import Trace
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.search.workers import worker
@@ -32,13 +32,13 @@ PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
 
-def sleep_and_draw(_: Any, cases: Sequence[Case], sampling: Any, *__: Any) -> Iterator[Drawn]:
+def sleep_and_draw(_: Any, cases: Sequence[Case], sampling: Any, *__: Any) -> Iterator[Rendered]:
     """In the place of `render.draw.draw`: a second for each picture, which is small and all noise."""
     trace = Trace(*(np.full(3, value) for value in (1.0, 0.0, 1.0, 0.9)), finite=np.full(3, True))
     for case in cases:
         time.sleep(IMAGE)
         noise = np.random.default_rng(case.seed).integers(0, 255, (sampling.height, sampling.width, 3))
-        yield Drawn(case, noise.astype(np.uint8), True, IMAGE, trace, 3, None, None)
+        yield Rendered(case, noise.astype(np.uint8), True, IMAGE, trace, 3, None, None)
 
 
 def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any, said: Any) -> None:

@@ -1,1 +1,1 @@
-"""The entrances for people: the command line, the local web pages, the notebook."""
+"""The interfaces for people: the command line, the local web pages, the notebook."""

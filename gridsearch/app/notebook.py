@@ -1,4 +1,4 @@
-"""For notebooks and scripts: run an experiment or load its results, and look at them as tables and pictures.
+"""The interface for notebooks and scripts: run an experiment or load its results; look at tables and images.
 
 from gridsearch import load, run
 
@@ -7,7 +7,7 @@ night.best["ratio"], night.trials, night.plot("defect")
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
+from gridsearch.app.live_report import LiveReport
+from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.build import build
-from gridsearch.report.figures.along_ratio import figures
-from gridsearch.report.grid import Column, Picture, build_grid
+from gridsearch.report.figures.figure import Figure
+from gridsearch.report.figures.sections import figures
+from gridsearch.report.grid import GridColumn, Picture, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -36,11 +39,11 @@ from gridsearch.search.budget import deadline
 if TYPE_CHECKING:
     from gridsearch.search.run import Listener
 
-VERDICTS = "verdicts"  # short for those of the best curve
+DEFAULT_FIGURE = "verdicts"
 
 
 def load(folder: str | Path) -> "Run":
-    """The results in a folder, finished or not; renders nothing.
+    """Return the results in a folder, finished or not. Renders nothing.
 
     Raises:
         BadInput: the folder holds no study.
@@ -59,19 +62,19 @@ def run(
 ) -> "Run":
     """Run an experiment, or resume it where it stopped, as `gridsearch run` does.
 
-    However it ends, tables and report are written of what there is, and the same call goes on from there.
+    However it ends, tables and report are written, and the same call continues the run.
 
     Args:
-        experiment: a .toml file, the same tables as a dict (relative paths in it start at the working
-            folder), or an experiment that is read already.
-        out: the results folder; results/<name> where None.
+        experiment: a .toml file, the same tables as a dict (its relative paths start at the working folder),
+            or a loaded experiment.
+        out: the results folder; None for results/<name>.
         trials: stop at this many completed trials.
         hours, until: start no trial that would end later; `until` is a time of day, "07:30".
-        progress: a line for each trial, or none, or a listener of your own.
+        progress: True for a line per trial, False for none, or a listener of your own.
 
     Raises:
-        BadInput: the experiment, a model, or what `out` already holds does not fit. Nothing was written.
-        RunFailed: another run works in `out`, or too many trials failed.
+        BadInput: the experiment, a model, or the content of `out` does not fit. Nothing was written.
+        RunFailed: another run is working in `out`, or too many trials failed.
     """
     read, file = _experiment(experiment)
     folder = Path("results") / read.name if out is None else Path(out)
@@ -83,20 +86,16 @@ def run(
 
 @contextlib.contextmanager
 def _listening(progress: Any, folder: Path) -> Iterator[Any]:
-    """Who listens to the run: the command line's own lines and live report, or whoever was given."""
-    from gridsearch.app.cli.live_report import LiveReport
-    from gridsearch.app.cli.silent import Silent
-    from gridsearch.app.cli.terminal import RunScreen
-
+    """Return the listener of the run: the caller's own, or the terminal's lines and the live report."""
     if not isinstance(progress, bool):
         yield progress
         return
-    with RunScreen() if progress else Silent() as screen, LiveReport(folder, screen) as live:
+    with RunScreen() if progress else SilentListener() as screen, LiveReport(folder, screen) as live:
         yield live
 
 
 def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Experiment, Path]:
-    """The experiment, and its file as the report names it."""
+    """Return the experiment, and its file as the report names it."""
     if isinstance(given, (str, Path)):
         return load_experiment(Path(given)), Path(given)
     unsaved = Path("experiment.toml")
@@ -113,38 +112,29 @@ def _run(
 
     try:
         run_experiment(experiment, file, out, Budget(trials, end), listener)
-    except (BadInput, Busy):  # it did not start
+    except (BadInput, Busy):  # the run did not start
         raise
-    except BaseException as error:  # a cell that is interrupted, too
+    except BaseException as error:  # also when the cell is interrupted
         try:
-            _write_what_there_is(out)
+            _write_report(out)
         except (GridsearchError, OSError) as failure:
-            error.add_note(f"Nor could the report be made: {failure}")
+            error.add_note(f"The report could not be made either: {failure}")
         raise
-    _write_what_there_is(out)
+    _write_report(out)
 
 
-def _write_what_there_is(out: Path) -> None:
+def _write_report(out: Path) -> None:
     if has_study(out) and len((results := load_results(out)).images):
         build(results)
 
 
-class Unheard:
-    """Is told how far an export is, and does not care."""
-
-    def hashing(self, name: str, total: int) -> Callable[[int], None]:
-        return lambda _: None
-
-    writing = hashing
-
-
 @dataclass(frozen=True, repr=False)
 class Run:
-    """What a run left behind, and what follows from it, as of when it was loaded.
+    """The results of a run and their analysis, as of when they were loaded.
 
     Attributes:
-        results: everything as tables; see `gridsearch.results.results.Results`.
-        answer: what was found; see `gridsearch.results.analysis.answer.Answer`.
+        results: the tables; see `gridsearch.results.results.Results`.
+        answer: the analysis; see `gridsearch.results.analysis.answer.Answer`.
     """
 
     results: Results
@@ -161,7 +151,7 @@ class Run:
 
     @property
     def images(self) -> pd.DataFrame:
-        """A row per image, as in images.csv, and `path`: where it lies."""
+        """A row per image, as in images.csv, with the file's absolute `path`."""
         images = self.results.images
         paths = [path_in(self.folder.resolve(), name) for name in images["file"]]
         return images.assign(path=pd.Series(paths, index=images.index, dtype=object))
@@ -175,31 +165,31 @@ class Run:
     def sentence(self) -> str:
         return self.answer.sentence
 
-    def plot(self, kind: str = VERDICTS) -> go.Figure:
-        """One of the report's figures.
+    def plot(self, kind: str = DEFAULT_FIGURE) -> go.Figure:
+        """Return one of the report's figures.
 
         Args:
-            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another that the report has.
+            kind: verdicts, survived, defect, a metric such as contrast, or another figure of the report.
 
         Raises:
-            BadInput: the report of this run has no such figure; the error names those it has.
+            BadInput: the report of this run has no such figure; the error names those that it has.
         """
-        drawn = {one["id"].removesuffix("-0"): one for one in self._figures()}
+        drawn = {one.id.removesuffix("-0"): one for one in self._figures()}
         if kind not in drawn:
-            fix = f"The nearest is {nearest(kind, drawn)!r}; there are {', '.join(drawn)}."
+            fix = f"The nearest is {nearest(kind, drawn)!r}. Choose from {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
         chosen = drawn[kind]
-        figure = go.Figure(chosen["data"], chosen["layout"])
-        return figure.update_layout(template="plotly_white", title={"text": chosen["title"]})
+        figure = go.Figure(chosen.data, chosen.layout)
+        return figure.update_layout(template="plotly_white", title={"text": chosen.title})
 
-    def _figures(self) -> list[dict]:
+    def _figures(self) -> list[Figure]:
         if drawn := figures(self.results, self.answer):
             return drawn
         raise BadInput(
             "There is no curve to plot.",
             where=self.folder,
-            why="it takes two ratios with images, or no number was searched",
-            fix="Run it further, or look at .trials.",
+            why="a curve needs images at two ratios, and a number that was searched",
+            fix="Continue the run, or look at .trials.",
         )
 
     def image(
@@ -209,44 +199,44 @@ class Run:
         seed: int | None = None,
         trial: int | None = None,
     ) -> Image.Image:
-        """One picture as it was drawn; of the best trial, and of the first prompt and seed, unless told.
+        """Return one image as it was rendered. Default: the best trial, the first prompt and seed.
 
         Args:
-            ratio: the nearest rendered one.
+            ratio: the nearest rendered ratio is taken.
             prompt: its id, or words of it.
-            trial: a trial's number, in the place of a ratio.
+            trial: a trial's number, instead of a ratio.
 
         Raises:
-            BadInput: there is no such picture, or its file is gone.
+            BadInput: there is no such image, or its file is gone.
         """
         ratios, prompts = (None if one is None else [one] for one in (ratio, prompt))
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
-        cases = [case.key for case in grid.cases if seed in (None, case.seed)]
+        cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
                 return self._opened(picture)
-        raise BadInput("There is no such picture.", where=self.folder, fix="Choose one of .images.")
+        raise BadInput("There is no such image.", where=self.folder, fix="Choose one from .images.")
 
     def _opened(self, picture: Picture) -> Image.Image:
         path = path_in(self.folder, picture.file)
         if path is None:
             why = "Its name leads out of the results folder."
-            raise BadInput("The picture cannot be read.", where=picture.file, why=why)
-        with opened(path) as image:
+            raise BadInput("The image cannot be read.", where=picture.file, why=why)
+        with open_picture(path) as image:
             return image.convert("RGB")
 
     def sheet(
         self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
     ) -> Image.Image:
-        """The contact sheet, of chosen ratios and prompts or of all."""
+        """Return the contact sheet, of all ratios and prompts or of those given."""
         return contact_sheet(self.results, self.answer, ratios=ratios, prompts=prompts)
 
     def export(self, path: str | Path, trial: int | None = None) -> Path:
-        """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
+        """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.
 
         Raises:
-            BadInput: no such trial, a model is not where it was, or `path` cannot be written to.
+            BadInput: there is no such trial, a model has moved, or `path` cannot be written to.
         """
         from gridsearch.merge.export.export import export
         from gridsearch.merge.export.fixed import require_new_file
@@ -255,7 +245,7 @@ class Run:
         output = Path(path)
         merge = of_trial(self.results, trial_to_export(self.results, self.answer, trial), ())
         require_new_file(output, merge)
-        export(merge, output, Unheard())
+        export(merge, output, SilentListener())
         return output
 
     def __repr__(self) -> str:
@@ -265,8 +255,8 @@ class Run:
         return fragment(self.results, self.answer)
 
 
-def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
-    """The columns of a trial where one is named; or else all, the best first."""
+def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
+    """Return the columns of a trial if one is named, otherwise all, the best first."""
     if trial is not None:
         return [column for column in columns if column.trial == trial]
     return sorted(columns, key=lambda column: column.trial != best)

@@ -1,18 +1,19 @@
-"""The errors a user can mend: what happened, where, why, and how to fix it.
+"""Errors that a user can mend, each with what happened, where, why, and how to fix it.
 
 Everything else is a bug and keeps its traceback.
 """
 
 import difflib
 from collections.abc import Collection
+from typing import Any
 
 
 class GridsearchError(Exception):
-    """A failure with a name. The command line prints it without a traceback.
+    """A failure in words, which the command line prints without a traceback.
 
     Args:
         what: one sentence, what is wrong.
-        where: the file, key or place it was found in.
+        where: the file, key or place in which it was found.
         why: the fact that makes it wrong, where the first sentence does not say it.
         fix: what the reader can do about it.
     """
@@ -27,48 +28,45 @@ class GridsearchError(Exception):
 
 
 class BadInput(GridsearchError):
-    """Something the user gave cannot be used: a file, a key, a value. Nothing was written."""
+    """Input that cannot be used: a file, a key or a value. Nothing was written."""
 
     exit_code = 2
 
 
 class RunFailed(GridsearchError):
-    """The run started and could not go on.
+    """A run that started and could not go on.
 
     Args:
         kind: what failed, in one of the words of `failures`: failures of one kind in a row stop a run.
     """
 
-    exit_code = 1
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        where: object = None,
-        why: str | None = None,
-        fix: str | None = None,
-        kind: str = "other",
-    ):
-        super().__init__(what, where=where, why=why, fix=fix)
+    def __init__(self, what: str, *, kind: str = "other", **said: Any):
+        super().__init__(what, **said)
         self.kind = kind
 
 
 class MustStop(RunFailed):
-    """No trial could go better now: the run stops, and what it was drawing goes on when it is resumed."""
+    """A failure that every further trial would meet: the run stops, and can be resumed where it was."""
 
 
 class StorageLost(MustStop):
-    """The database has not answered for so long that the run gave up waiting."""
+    """A database that has not answered for so long that the run gave up waiting."""
 
 
 class Busy(RunFailed):
-    """The run did not start: another one works in its folder. What is there is the other's."""
+    """A run that did not start because another one works in its folder."""
 
 
-LONGEST = 100  # characters that are compared
+COMPARED_LENGTH = 100  # characters of a name that are compared with the known ones
 
 
 def nearest(name: object, known: Collection[str]) -> str:
-    """The most similar of the known names."""
-    return max(known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:LONGEST], other).ratio())
+    """Return the most similar of the known names."""
+    return max(
+        known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:COMPARED_LENGTH], other).ratio()
+    )
+
+
+def nearest_text(name: object, known: Collection[str]) -> str:
+    """Return a sentence that offers the most similar of the known names, and all of them."""
+    return f"The nearest is {nearest(name, known)!r}; there are {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""Where files go: written so that a reader, or a crash, never sees half of one; and the cache folder."""
+"""Writing files so that no reader, and no crash, ever sees half of one; home and cache folders."""
 
 import errno
 import json
@@ -45,7 +45,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def not_through_a_link(path: str, flags: int) -> int:
-    """An `opener`: a link in the place of the file, as somebody else's folder may have it, is an OSError."""
+    """An `opener` that raises OSError where a link stands in place of the file, as in a stranger's folder."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
@@ -83,7 +83,7 @@ def read_json_object(path: Path, most_bytes: int, what: str) -> dict[str, Any]:
 
 
 def from_home(path: Path | str) -> Path:
-    """The path with its `~` or `~name` made a folder.
+    """Return the path with its `~` or `~name` replaced by the home folder.
 
     Raises:
         BadInput: there is no such user.
@@ -91,11 +91,11 @@ def from_home(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except (RuntimeError, ValueError) as error:  # the second of a name with a null in it
-        raise BadInput("There is no such home folder.", where=path, fix="Write the whole path.") from error
+        raise BadInput("There is no such home folder.", where=path, fix="Write the full path.") from error
 
 
 def cache_folder() -> Path:
-    """This program's folder under `XDG_CACHE_HOME`, or under `~/.cache` where that is not set."""
+    """Return this program's folder under `XDG_CACHE_HOME`, or under `~/.cache` where that is not set."""
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG Base Directory Specification has a relative path ignored.
     return (root if root.is_absolute() else Path.home() / ".cache") / "gridsearch"

@@ -1,4 +1,4 @@
-"""What this machine has to draw with, which part of it is this process's, and which processes are gone."""
+"""The machine: its cores, GPUs and free memory, how workers share them, and whether a process has ended."""
 
 import functools
 import hashlib
@@ -18,16 +18,16 @@ _ON_ONE_GPU = "GRIDSEARCH_ON_ONE_GPU"  # workers that share its GPU
 
 
 @dataclass(frozen=True)
-class Room:
-    """Bytes that are free for one process: of this machine's memory, and of its GPU's."""
+class FreeMemory:
+    """Bytes that one process may take: of this machine's memory, and of its GPU's."""
 
     host: int
     gpu: int
 
 
 @dataclass(frozen=True)
-class Hands:
-    """So many workers, on GPUs or else on the cores of a CPU.
+class LocalWorkers:
+    """The workers of a run on this machine, and the GPUs that they share; without any, they share the cores.
 
     Attributes:
         gpus: as CUDA_VISIBLE_DEVICES names them.
@@ -37,47 +37,47 @@ class Hands:
     gpus: tuple[str, ...]
 
     @property
-    def on_one(self) -> int:
-        """Workers that share a GPU, at most."""
+    def per_gpu(self) -> int:
+        """The most workers that share one GPU."""
         return ceil(self.workers / max(len(self.gpus), 1))
 
     @property
-    def at_once(self) -> int:
-        """How many times as much they draw as one: those that share a GPU, or the cores, draw no more."""
+    def speedup(self) -> int:
+        """How many times as fast as one worker they are; sharing a GPU, or the cores, gains nothing."""
         return max(min(self.workers, len(self.gpus)), 1)
 
     def environment(self) -> Callable[[int], dict[str, str]]:
-        """What parts the worker of a number from the others: a GPU, or its share of the cores, and memory."""
+        """Return a function from a worker's number to the environment that gives it its share."""
         among = max(self.workers, 1)
         memory, cores = psutil.virtual_memory().available // among, max(cores_here() // among, 1)
 
-        def parted(number: int) -> dict[str, str]:
-            mine = {_MEMORY: str(memory), _ON_ONE_GPU: str(self.on_one)}
+        def variables(number: int) -> dict[str, str]:
+            mine = {_MEMORY: str(memory), _ON_ONE_GPU: str(self.per_gpu)}
             if self.gpus:
                 return mine | {"CUDA_VISIBLE_DEVICES": self.gpus[number % len(self.gpus)]}
             return mine | {"OMP_NUM_THREADS": str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
 
-        return parted
+        return variables
 
 
-def hands(workers: int | None, device: str) -> Hands:
-    """Workers of an experiment on this machine.
+def local_workers(workers: int | None, device: str) -> LocalWorkers:
+    """Return the workers of an experiment on this machine.
 
     Args:
-        workers: how many; None for one a GPU, or one a core where there is none.
+        workers: how many; None for one per GPU, or one per core where there is none.
         device: of the experiment.
     """
     gpus = gpus_here() if device != "cpu" else ()
-    return Hands(workers if workers is not None else len(gpus) or cores_here(), gpus)
+    return LocalWorkers(workers if workers is not None else len(gpus) or cores_here(), gpus)
 
 
 def cores_here() -> int:
-    """The cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus_here() -> tuple[str, ...]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -86,35 +86,35 @@ def gpus_here() -> tuple[str, ...]:
     return tuple(str(number) for number in range(torch.cuda.device_count()))
 
 
-def room_here(device: str, workers: int = 1, on_one: int = 1) -> Room:
-    """What one process may take now.
+def free_memory(device: str, workers: int = 1, per_gpu: int = 1) -> FreeMemory:
+    """Return the memory that one process may take now.
 
     Args:
         device: "cuda" or "cpu".
-        workers: among how many the memory is parted, where they are still to begin.
-        on_one: among how many a GPU's is.
+        workers: how many processes still to start share the machine's memory.
+        per_gpu: how many share a GPU's.
     """
     host = min(psutil.virtual_memory().available, int(os.environ.get(_MEMORY, 1 << 62)))
     if device != "cuda":
-        return Room(host // workers, 0)
+        return FreeMemory(host // workers, 0)
     import torch
 
     free, total = torch.cuda.mem_get_info()
-    return Room(host // workers, min(free, total // int(os.environ.get(_ON_ONE_GPU, on_one))))
+    return FreeMemory(host // workers, min(free, total // int(os.environ.get(_ON_ONE_GPU, per_gpu))))
 
 
 # -- processes
 
 
 def process_name() -> str:
-    """A name of this process that no other has, here or elsewhere, at any time."""
+    """Return a name for this process that no other one ever has, on any machine."""
     return f"{socket.gethostname()} {_numbering()} {os.getpid()} {time.time_ns():x}"
 
 
 def has_ended(name: str) -> bool:
-    """Whether a process that had such a name was one of this machine's, and is no more.
+    """Return whether the process of this name ran on this machine and has ended.
 
-    False of another machine's or another container's, of which nothing is known.
+    False for those of other machines and containers, of which nothing is known.
     """
     here = f"{socket.gethostname()} {_numbering()} "
     number = name.removeprefix(here).split(" ")[0]
@@ -123,7 +123,7 @@ def has_ended(name: str) -> bool:
 
 @functools.cache
 def _numbering() -> str:
-    """Where numbers of processes are comparable: on one machine, from boot to boot, and in one container."""
+    """Return a digest of this boot and container, within which a process number means one process."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         numbers = os.stat("/proc/self/ns/pid").st_ino

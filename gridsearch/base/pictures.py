@@ -1,7 +1,7 @@
-"""Picture files from anywhere: which are opened at all, and how large they may be.
+"""Opening picture files from anywhere, within limits of size and memory.
 
-A picture of a few kB can ask for gigabytes, so how much it will take is told from its head, before it is
-decoded. Of Pillow's readers three are used: among the others are some that start another program.
+A picture of a few kB can ask for gigabytes, so the memory it needs is worked out from its header before it
+is decoded. Only three of Pillow's readers are used: some of the others start another program.
 """
 
 import io
@@ -17,12 +17,13 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from gridsearch.base.errors import BadInput
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_BYTES = 512 * 1024 * 1024  # of a file
+READ_FORMATS = ("PNG", "JPEG", "WEBP")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PICTURE_BYTES = 512 * 1024 * 1024
 MAX_PIXELS = 64 * 1024 * 1024  # 8192 x 8192
-ROOM = 180_000_000  # bytes that any picture may take while it is read, and twice its file's size beside them
-# of them per pixel: Pillow's four and our three; then what the decoder holds, of a WebP two canvases and a
-# frame, of a JPEG in several scans its coefficients
+DECODING_BYTES = 180_000_000  # that reading a picture may take, beside twice its file's size
+# Of them per pixel: four of Pillow's and three of ours; then the decoder's, for a WebP two canvases and a
+# frame, for a JPEG in several scans its coefficients.
 PIXEL, WEBP_PIXEL, SCANNED_PIXEL = 8, 20, 14
 MOST_SCANNED = 256 * 1024 * 1024  # pixels times scans of a JPEG, each a pass over all; ten are usual
 TOO_LARGE_FIX = "Scale it down first."
@@ -35,8 +36,8 @@ PngImagePlugin.MAX_TEXT_MEMORY = 16 * 1024 * 1024
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """A picture file, opened and not yet decoded. What goes wrong while it is decoded is named here too.
+def open_picture(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture file without decoding it; errors while it is decoded inside are BadInput too.
 
     Raises:
         BadInput: no such file, not a picture, damaged, or too large.
@@ -44,23 +45,23 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         size = _size_of_file(path)
         _require_small_canvas(path, size)
-        with _Bounded(path) as file, Image.open(file, formats=FORMATS) as picture:
-            _require_room(path, picture, size)
+        with _Bounded(path) as file, Image.open(file, formats=READ_FORMATS) as picture:
+            _require_decodable(path, picture, size)
             yield picture
     except FileNotFoundError:
         raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
     except UnidentifiedImageError:
-        fix = f"Give one of {', '.join(FORMATS)}."
+        fix = f"Give one of {', '.join(READ_FORMATS)}."
         raise BadInput("This is not a picture.", where=path, fix=fix) from None
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from None
     except DAMAGED as error:
         why = str(error)[:200]
-        raise BadInput("The picture cannot be read.", where=path, why=why, fix="Get it anew.") from None
+        raise BadInput("The picture cannot be read.", where=path, why=why, fix="Get a new copy.") from None
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which no more is asked than is left: memory is taken first for what a damaged length asks."""
+    """A file that is never asked for more than is left: a damaged length would make Python reserve memory."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(io.FileIO(path))
@@ -73,17 +74,17 @@ class _Bounded(io.BufferedReader):
 
 
 def _size_of_file(path: str | Path) -> int:
-    """In bytes. A pipe or a device would never end."""
+    """Return the size of a file in bytes, and refuse pipes and devices, which would never end."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise BadInput("This is not a picture.", where=path, why="It is no file.")
-    if found.st_size > MAX_BYTES:
-        raise _too_large(path, f"{found.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+        raise BadInput("This is not a picture.", where=path, why="It is not a file.")
+    if found.st_size > MAX_PICTURE_BYTES:
+        raise _too_large(path, f"{found.st_size:,} bytes, the limit is {MAX_PICTURE_BYTES:,}")
     return found.st_size
 
 
 def _require_small_canvas(path: str | Path, size: int) -> None:
-    """Pillow makes a WebP's canvases when it opens the file, so they are looked at before.
+    """Refuse a WebP whose canvas is too large; Pillow allocates it as soon as it opens the file.
 
     https://developers.google.com/speed/webp/docs/riff_container
     """
@@ -94,28 +95,24 @@ def _require_small_canvas(path: str | Path, size: int) -> None:
         _require_pixels(path, *sides, WEBP_PIXEL, size)
 
 
-def _require_room(path: str | Path, picture: Image.Image, size: int) -> None:
+def _require_decodable(path: str | Path, picture: Image.Image, size: int) -> None:
     width, height = picture.size
-    if picture.format == "WEBP":
-        _require_pixels(path, width, height, WEBP_PIXEL, size)
-    elif picture.format == "PNG":
-        _require_pixels(path, width, height, PIXEL, size)
-    else:
-        scans = _scans(path)
-        _require_pixels(path, width, height, SCANNED_PIXEL if scans > 1 else PIXEL, size)
-        if scans * width * height > MOST_SCANNED:
-            raise _too_large(path, f"its {width} x {height} pixels come in {scans:,} scans")
+    scans = _scans(path) if picture.format == "JPEG" else 1
+    each = WEBP_PIXEL if picture.format == "WEBP" else SCANNED_PIXEL if scans > 1 else PIXEL
+    _require_pixels(path, width, height, each, size)
+    if scans > 1 and scans * width * height > MOST_SCANNED:
+        raise _too_large(path, f"its {width} x {height} pixels come in {scans:,} scans")
 
 
 def _require_pixels(path: str | Path, width: int, height: int, bytes_each: int, size: int) -> None:
-    most = min(MAX_PIXELS, (ROOM + 2 * size) // bytes_each)
+    most = min(MAX_PIXELS, (DECODING_BYTES + 2 * size) // bytes_each)
     if width * height > most:
         why = f"{width} x {height} pixels, the limit is {most:,} for a file of {size:,} bytes"
         raise _too_large(path, why)
 
 
 def _scans(path: str | Path) -> int:
-    """How often the marker of a scan stands in a JPEG; in its data each 0xFF is followed by 0."""
+    """Return how many scan markers a JPEG has; within its data, each 0xFF is followed by 0."""
     found, last = 0, b""
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -5,12 +5,12 @@ import numbers
 
 
 def size(count: float) -> str:
-    """Bytes: `6.94 GB`, `12.3 MB`."""
+    """Return a number of bytes as text: `6.94 GB`, `12.3 MB`."""
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds: `3 h 20 min`, `4 min`, `40 s`."""
+    """Return a number of seconds as text: `3 h 20 min`, `4 min`, `40 s`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -22,7 +22,7 @@ def is_number(value: object) -> bool:
 
 
 def value_text(value: object) -> str:
-    """A parameter's value: a ratio with two to four decimals (0.60, 0.625), other numbers short."""
+    """Return a parameter's value as text: ratios with two to four decimals (0.60, 0.625), others short."""
     if not is_number(value):
         return str(value)
     if not math.isfinite(value):
@@ -34,7 +34,7 @@ def value_text(value: object) -> str:
 
 
 def metric_text(value: object) -> str:
-    """A measured number with three significant figures; a dash where there is none."""
+    """Return a measured number with three significant figures; a dash where there is none."""
     if value is None or (is_number(value) and not math.isfinite(value)):
         return "–"
     if not is_number(value):
@@ -43,7 +43,7 @@ def metric_text(value: object) -> str:
 
 
 def parameter_text(name: str) -> str:
-    """A parameter's name as one says it: `ratio`, `cfg`, `second ratio`, `merged ratio [IN04]`."""
+    """Return a parameter's name for people: `ratio`, `cfg`, `second ratio`, `merged ratio [IN04]`."""
     step, is_step, part = name.removeprefix("render.").partition(".")
     if not is_step:
         return step
@@ -52,7 +52,7 @@ def parameter_text(name: str) -> str:
 
 
 def setting_text(name: str, value: object) -> str:
-    """One searched setting in a few words: `v_prediction`, `cfg 4`."""
+    """Return one searched setting in a few words: `v_prediction`, `cfg 4`."""
     if name.endswith("prediction_type"):
         return str(value)
     short = f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
@@ -60,12 +60,12 @@ def setting_text(name: str, value: object) -> str:
 
 
 def slice_text(settings: dict) -> str:
-    """The name of a slice: its settings, joined. Empty where nothing but the main parameter is searched."""
+    """Return a slice's name, its settings joined; empty where only the main parameter is searched."""
     return ", ".join(setting_text(name, value) for name, value in settings.items() if value is not None)
 
 
 def one_line(text: object) -> str:
-    """Prompts hold line breaks and tabs; a label does not."""
+    """Return the text without line breaks and tabs, as a label needs it."""
     return " ".join(str(text).split())
 
 

@@ -1,4 +1,4 @@
-"""Values that hang together: what a searched value cannot change while another is as it is."""
+"""Checks across values: searches that fail or change nothing, and prompt files that differ from [render]."""
 
 import itertools
 import math
@@ -12,24 +12,22 @@ from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
 
-MOST_SUMS = 10_000  # of weights that are tried out one by one
+MOST_SUMS = 10_000  # combinations of weights that are tried one by one
 IDLE_AT_ZERO = ("add_difference", "adapter", "train_difference", "ties", "dare_ties", "della", "model_stock")
 
 
 def require_dependent(experiment: Experiment) -> None:
-    """Refuse a search some of whose trials are bound to fail.
+    """Refuse a search in which some trials are bound to fail.
 
     Raises:
-        BadInput: the weights of an average, which are divided by their sum, may add up to zero.
+        BadInput: the weights of an average, which are divided by their sum, may sum to zero.
     """
     for step in experiment.merge:
         if step.method == "average" and step.weights and step.normalize and _may_cancel(step.weights):
-            raise BadInput(
-                f"The weights of step {step.name!r} may add up to zero.",
-                where=f"{step.name}.weights",
-                why="they are divided by their sum, so that such a trial would fail",
-                fix="Give them ranges that stay above zero, or set normalize = false.",
-            )
+            why = "They are divided by their sum, so such a trial would fail."
+            fix = "Give them ranges above zero, or set normalize = false."
+            what = f"The weights of step {step.name!r} may sum to zero."
+            raise BadInput(what, where=f"{step.name}.weights", why=why, fix=fix)
 
 
 def _may_cancel(weights: tuple) -> bool:
@@ -41,7 +39,7 @@ def _may_cancel(weights: tuple) -> bool:
 
 
 def dependent_notes(experiment: Experiment) -> list[str]:
-    """What is searched in vain, in words."""
+    """Return a sentence for each searched value that changes nothing."""
     return [note for step in experiment.merge for note in _of_step(step)] + list(_of_render(experiment))
 
 
@@ -51,26 +49,26 @@ def _of_step(step: Any) -> Iterator[str]:
     if step.method in IDLE_AT_ZERO and ratio == 0:
         searched.pop(f"{step.name}.{model_place(0)}", None)
         if searched:
-            yield f"Step {step.name} has the ratio 0, which leaves its first model alone: {_vain(searched)}."
+            yield f"Step {step.name} has ratio 0, which leaves its first model unchanged: {_vain(searched)}."
     if step.method in ("weighted_sum", "slerp") and ratio in (0, 1):
         idle = f"{step.name}.{model_place(1 - int(ratio))}"
         if idle in searched:
-            yield f"Step {step.name} has the ratio {ratio:g}, which leaves one model alone: {_vain([idle])}."
+            yield f"Step {step.name} has ratio {ratio:g}, which leaves one model unchanged: {_vain([idle])}."
     if getattr(step, "k", None) is not None and 0 in _ends(step.k):
         yield (
-            f"Where {step.name}.k is 0 nothing is kept of the differences, and whatever else is searched in "
-            "that step has no effect."
+            f"Where {step.name}.k is 0, nothing of the differences is kept, and no other searched value of "
+            "that step has any effect."
         )
     if step.method == "average" and step.normalize and step.weights and all(map(is_searched, step.weights)):
         yield (
-            f"All weights of step {step.name} are searched, and only their proportions count: give one a "
-            "plain number."
+            f"All weights of step {step.name} are searched, but only their proportions matter: give one of "
+            "them a plain number."
         )
     yield from _same_model_twice(step)
 
 
 def _same_model_twice(step: Any) -> Iterator[str]:
-    """Two places of one step that may hold one model."""
+    """Yield a note for each two places of a step that may hold the same model."""
     if step.method == "average":
         return
     places = step.candidates()
@@ -78,8 +76,8 @@ def _same_model_twice(step: Any) -> Iterator[str]:
         searched = isinstance(step.models[i], tuple) or isinstance(step.models[j], tuple)
         if searched and (both := sorted(set(places[i]) & set(places[j]))):
             yield (
-                f"Step {step.name} may take {both[0]} both as {model_place(i)} and as {model_place(j)}: such "
-                "trials are no merge of two."
+                f"Step {step.name} may take {both[0]} as both {model_place(i)} and {model_place(j)}: such "
+                "trials do not merge two models."
             )
 
 
@@ -87,15 +85,15 @@ def _of_render(experiment: Experiment) -> Iterator[str]:
     render = experiment.render
     least, most = least_and_most(render.cfg)
     if is_searched(render.cfg_rescale) and most <= 1:
-        yield "render.cfg_rescale has no effect at a cfg of 1 or less, where nothing is guided."
+        yield "render.cfg_rescale has no effect at a cfg of 1 or less, where there is no guidance."
     elif is_searched(render.cfg_rescale) and least <= 1:
-        yield "Where render.cfg is 1 or less, render.cfg_rescale has no effect: such trials are all alike."
+        yield "Where render.cfg is 1 or less, render.cfg_rescale has no effect, so such trials are all alike."
     if is_searched(render.cfg) and least < 1:
-        yield "All values of render.cfg up to 1 draw the same: nothing is guided there. Let it begin at 1."
+        yield "All values of render.cfg up to 1 give the same images, without guidance. Start the range at 1."
 
 
 def _searched_in(step: Any) -> dict[str, Any]:
-    """What is searched in a step but its ratio, by name."""
+    """Return the searched values of a step other than its ratio, by name."""
     found = {f"{step.name}.{model_place(i)}": v for i, v in enumerate(step.models) if is_searched(v)}
     for name in ("k", "probability", "della_eps"):
         if is_searched(value := getattr(step, name, None)):
@@ -108,80 +106,65 @@ def _ends(value: Any) -> tuple:
 
 
 def _vain(names: Mapping[str, Any] | list[str]) -> str:
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} searched in vain"
+    return f"searching {', '.join(names)} changes nothing"
 
 
 MOST_NOTES = 5
-MOST_CHARACTERS = 60  # of a value that is quoted
+MOST_CHARACTERS = 60  # quoted of a value
 
-# What changes a picture and is not done here, by the names of A1111's script and of its pictures.
-NOT_DONE = (
+# Settings of A1111's script and of its pictures that change a picture and are not supported.
+UNSUPPORTED = (
     *("styles", "restore_faces", "tiling", "subseed_strength"),
     *("Face restoration", "Tiling", "Variation seed strength", "Hires upscale", "Refiner", "Lora hashes"),
 )
-OFF = ("", "0", "0.0", "false", "none")  # values of those that change nothing
+OFF = ("", "0", "0.0", "false", "none")  # values with which they change nothing
 
 
 def foreign_settings(experiment: Experiment) -> list[str]:
-    """A note for each setting in the prompts' files that [render] has another value for, a handful at most.
+    """Return notes on settings in prompt files that differ from [render], a handful at most.
 
-    `prompts.txt line 3 and 4 others were drawn with steps 30; [render] draws all with 28.`
+    `prompts.txt line 3 and 4 others were rendered with steps 30; [render] uses 28 for all prompts.`
     """
     places: dict[str, list[str]] = {}
     for prompt in experiment.prompt:
         for setting in _foreign(prompt, experiment.render):
             places.setdefault(setting, []).append(prompt.origin)
     most = sorted(places.items(), key=lambda item: -len(item[1]))
-    notes = [f"{_counted(where)} drawn with {setting}." for setting, where in most[:MOST_NOTES]]
+    notes = [f"{_counted(where)} rendered with {setting}." for setting, where in most[:MOST_NOTES]]
     if rest := most[MOST_NOTES:]:
         prompts = len({place for _, where in rest for place in where})
-        notes.append(f"{prompts} prompts have {len(rest)} more settings that are not those of [render].")
+        notes.append(f"{prompts} prompts have {len(rest)} more settings that differ from [render].")
     return notes
 
 
 def _counted(places: list[str]) -> str:
     first, others = places[0], len(places) - 1
-    if not others:
-        return f"{first} was"
-    return f"{first} and {others} other{'s' if others > 1 else ''} were"
+    return f"{first} and {others} other{'s' * (others > 1)} were" if others else f"{first} was"
 
 
 def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:
-    """Each setting with its value, and what is done instead."""
-    said, ours = _said(prompt.others, render), _ours(render)
-    for name, value in said.items():
-        if value and name in ours and _plain(value) != _plain(ours[name]):
-            yield f"{name} {value[:MOST_CHARACTERS]}; [render] draws all with {ours[name]}"
-    for name in NOT_DONE:
-        if (value := prompt.others.get(name, "")).lower() not in OFF:
-            yield f"{name} {value[:MOST_CHARACTERS]}, which is not done here"
-
-
-def _ours(render: Render) -> dict[str, str]:
-    """What every image is drawn with, beside what is searched."""
-    fixed = {"steps": render.steps, "CFG": render.cfg, "clip skip": render.clip_skip}
-    return {
-        **{name: f"{value:g}" for name, value in fixed.items() if not is_searched(value)},
-        "sampler": SAMPLERS[render.sampler].title,
-        "size": f"{render.width}x{render.height}",
-    }
-
-
-def _said(others: Mapping[str, str], render: Render) -> dict[str, str]:
-    """The same settings as a line or a picture has them; "" where it does not."""
+    """Yield each setting of a prompt that differs, with its value and the one used instead."""
+    others = prompt.others
     width, height = others.get("width"), others.get("height")
-    size = f"{width or render.width}x{height or render.height}" if width or height else ""
-    return {
-        "steps": others.get("steps") or others.get("Steps", ""),
-        "CFG": others.get("cfg_scale") or others.get("CFG scale", ""),
-        "clip skip": others.get("Clip skip", ""),
-        "sampler": _sampler(others),
-        "size": size or others.get("Size", ""),
+    size = f"{width or render.width}x{height or render.height}" if width or height else others.get("Size")
+    used_and_said = {
+        "steps": (render.steps, others.get("steps") or others.get("Steps")),
+        "CFG": (render.cfg, others.get("cfg_scale") or others.get("CFG scale")),
+        "clip skip": (render.clip_skip, others.get("Clip skip")),
+        "sampler": (SAMPLERS[render.sampler].title, _sampler(others)),
+        "size": (f"{render.width}x{render.height}", size),
     }
+    for name, (used, said) in used_and_said.items():
+        own = used if is_searched(used) or isinstance(used, str) else f"{used:g}"
+        if said and not is_searched(used) and _plain(said) != _plain(own):
+            yield f"{name} {said[:MOST_CHARACTERS]}; [render] uses {own} for all prompts"
+    for name in UNSUPPORTED:
+        if (value := others.get(name, "")).lower() not in OFF:
+            yield f"{name} {value[:MOST_CHARACTERS]}, which gridsearch does not support"
 
 
 def _sampler(others: Mapping[str, str]) -> str:
-    """In one, as `[render]` has it: before 1.9 A1111 named no schedule, and meant none."""
+    """Return sampler and schedule in one, as `[render]` has them; before 1.9 A1111 named no schedule."""
     sampler = others.get("sampler_name") or others.get("Sampler", "")
     schedule = others.get("Schedule type", "")
     if schedule == "Automatic":
@@ -190,7 +173,7 @@ def _sampler(others: Mapping[str, str]) -> str:
 
 
 def _plain(value: str) -> str:
-    """7 is 7.0, and `Euler A` is `Euler a`."""
+    """Return the value in a form in which 7 equals 7.0, and `Euler A` equals `Euler a`."""
     try:
         return f"{float(value):g}"
     except ValueError:

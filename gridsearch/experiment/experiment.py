@@ -1,7 +1,7 @@
-"""One TOML file -> one frozen, validated `Experiment`.
+"""Reading an experiment: one TOML file in, one frozen, validated `Experiment` out.
 
-Anything that may be searched is written either as a plain value (fixed), as `{ low, high, step }`, or as a
-list of values to choose from. `Experiment.searched()` names those, `Experiment.at(parameters)` fixes them.
+A value that may be searched is written as a plain value (fixed), as `{ low, high, step }`, or as a list to
+choose from. `Experiment.searched()` names the searched ones, `Experiment.at(parameters)` fixes them.
 """
 
 import re
@@ -18,22 +18,31 @@ from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
-from gridsearch.experiment.tables import UNTIL_DONE, Images, Scoring, Search, Thresholds, with_paths
+from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable, with_paths
 from gridsearch.experiment.validation import bad_key
-from gridsearch.experiment.values import LISTED, Number, Range, Table, Whole, form, within
+from gridsearch.experiment.values import (
+    LISTED,
+    OneOf,
+    Range,
+    SearchableNumber,
+    SearchableWhole,
+    Share,
+    Table,
+    between,
+    form,
+)
 from gridsearch.render.denoise.samplers import SAMPLERS, sampler_key
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 
 _Images = Annotated[int, Field(ge=1, strict=True)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
-Mode = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
-Sampler = Annotated[Literal[tuple(SAMPLERS)], BeforeValidator(sampler_key)]
-USUAL_ABORT = 0.4  # share of the steps after which a hopeless image is stopped
+PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
+USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
 
 
 def _share(value: object) -> object:
-    """`early_abort = false` is no share of the steps, `true` the usual one."""
+    """Return the share of the steps that `early_abort = true` or `false` stands for."""
     return {True: USUAL_ABORT, False: 0.0}[value] if isinstance(value, bool) else value
 
 
@@ -44,27 +53,26 @@ def _unless_auto(value: object) -> object:
 
 
 def _rng(value: object) -> object:
-    """A1111's own names: "NV" is the same numbers as "GPU"."""
+    """Return the key of a random source named as in A1111, where "NV" gives the numbers of "GPU"."""
     return {"nv": "gpu"}.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
-Positive = Annotated[Number, within(0, 1000)]
-Share = Annotated[Number, within(0, 1)]
-Pixels = Annotated[Number, within(0, 16_384)]  # what SDXL is told is no larger in half precision
-Steps = Annotated[Whole, within(1, 1000)]  # SDXL was trained on a thousand
-ClipSkip = Annotated[Whole, within(1, 1000)]  # how many there are is for the text encoders to say
+Positive = Annotated[SearchableNumber, between(0, 1000)]
+Pixels = Annotated[SearchableNumber, between(0, 16_384)]  # more cannot be told in half precision
+Steps = Annotated[SearchableWhole, between(1, 1000)]  # SDXL was trained on a thousand
+ClipSkip = Annotated[SearchableWhole, between(1, 1000)]  # the text encoders know how many layers there are
 
 
 # -- the tables of the file, beside those of its recipe
 
 
 class Render(Table):
-    """How every image is drawn. What is `None` follows from the models, the prediction type or the size."""
+    """How every image is rendered; what is None follows from the models, the prediction type or the size."""
 
-    prediction_type: Mode | None = None
+    prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: TimestepSpacing | None = None
-    sampler: Sampler = "euler"
+    sampler: Annotated[str, OneOf(SAMPLERS), BeforeValidator(sampler_key)] = "euler"
     steps: Steps = 28
     cfg: Positive = 5.0
     cfg_rescale: Share = 0.0
@@ -92,7 +100,7 @@ class Render(Table):
 
 
 class Experiment(Recipe):
-    """The whole file; paths in it are relative to the file's folder."""
+    """The whole experiment file; paths in it are relative to its folder."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)
     render: Render = Render()
@@ -103,12 +111,11 @@ class Experiment(Recipe):
 
     @model_validator(mode="after")
     def _references_and_prompts_are_known(self) -> Self:
-        for name in self.score.references or ():
-            if name not in self.models:
-                raise ValueError(
-                    f"score.references names {name!r}, which is no model; "
-                    f"the nearest name is {nearest(name, self.models)!r}"
-                )
+        if unknown := [name for name in self.score.references or () if name not in self.models]:
+            close = nearest(unknown[0], self.models)
+            raise ValueError(
+                f"score.references names {unknown[0]!r}, which is not a model; the nearest name is {close!r}"
+            )
         counts = Counter(prompt.id for prompt in self.prompt)
         if duplicate := next((name for name, count in counts.items() if count > 1), None):
             raise ValueError(f"two prompts have the id {duplicate!r}")
@@ -116,20 +123,22 @@ class Experiment(Recipe):
 
     @model_validator(mode="after")
     def _search_is_complete(self) -> Self:
-        if self.search.sampler == "grid" and self.search.trials is not None:
+        search = self.search
+        is_grid, has_two_goals = search.sampler == "grid", len(search.kind.goals) > 1
+        if is_grid and search.trials is not None:
             raise ValueError("a grid runs every value: leave search.trials out, or stop early with --trials")
-        if self.search.sampler not in UNTIL_DONE and self.search.trials is None:
+        if not search.kind.ends_itself and search.trials is None:
+            raise ValueError(f'the sampler "{search.sampler}" needs a number of trials: search.trials = 40')
+        if has_two_goals and search.racing:
             raise ValueError(
-                f'search.sampler = "{self.search.sampler}" needs a number of trials: search.trials = 40'
+                f"Optuna stops no trial of {search.sampler}, which has two goals: leave search.racing out"
             )
-        if self.search.sampler == "nsga2" and self.search.racing:
-            raise ValueError("Optuna stops no trial of nsga2's, which has two goals: leave search.racing out")
-        if self.search.width is not None and self.search.sampler in ("grid", "nsga2"):
+        if search.width is not None and (is_grid or has_two_goals):
             raise ValueError(
-                f"search.width ends a search that asks for one trial after another until the best is known; "
-                f"{self.search.sampler} does not: leave it out"
+                f"search.width ends a search that goes on until the best is known, which {search.sampler} "
+                "does not: leave it out"
             )
-        if self.search.sampler != "grid":
+        if not is_grid:
             return self
         for name, values in self.searched().items():
             if isinstance(values, Range) and values.step is None:
@@ -138,23 +147,23 @@ class Experiment(Recipe):
         return self
 
     def reference_models(self) -> tuple[str, ...]:
-        """The models whose own renders say what healthy looks like: by default, those that are merged.
+        """Return the models whose own renders define healthy: by default, those that are merged.
 
-        Of a list of models to choose from the first: ten epochs of one training would be ten times the
-        renders for one opinion, and the first is the least likely to be overdone.
+        Of a list of models to choose from, only the first: ten epochs of one training would cost ten times
+        the renders for one opinion, and the first is the least likely to be overtrained.
         """
         return self.score.references or self.typical_models()
 
     def used_models(self) -> tuple[str, ...]:
-        """All models that are opened: those that a merge reads, then those that are references only."""
+        """Return all models that are opened: those that a merge reads, then those only used as references."""
         return tuple(dict.fromkeys([*self.needed_models(), *self.reference_models()]))
 
 
 # -- reading
 
-MAX_BYTES = 500_000  # of a file: many prompts are better off in files of their own
+MAX_EXPERIMENT_BYTES = 500_000  # many prompts are better kept in files of their own
 IN_FILES = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
-# A key such as a.b.c, of a dozen parts. What the reader keeps of one grows with the square of their number.
+# A key such as a.b.c, of a dozen parts: the reader's memory grows with the square of their number.
 _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DEEP = re.compile(rf"(?:^|[{{,])[ \t]*\[*[ \t]*(?:{_PART}[ \t]*\.[ \t]*){{12}}", re.MULTILINE)
 
@@ -167,14 +176,16 @@ def load_experiment(path: Path) -> Experiment:
     """
     try:
         if not path.is_file():
-            fix = "Name a .toml file that exists."
+            fix = "Check the path."
             raise BadInput("There is no such experiment file.", where=path, fix=fix)
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(MAX_EXPERIMENT_BYTES + 1)
     except OSError as error:
         raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
-    if len(raw) > MAX_BYTES:
-        raise BadInput(f"An experiment file has at most {MAX_BYTES:,} bytes.", where=path, fix=IN_FILES)
+    if len(raw) > MAX_EXPERIMENT_BYTES:
+        raise BadInput(
+            f"An experiment file has at most {MAX_EXPERIMENT_BYTES:,} bytes.", where=path, fix=IN_FILES
+        )
     try:
         text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
         if deep := _DEEP.search(text):
@@ -189,16 +200,16 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def _require_numbers(value: Any) -> None:
-    """Whole numbers of 64 bits are what TOML has; Python's own grow without end, and so do their texts."""
+    """Refuse whole numbers beyond TOML's 64 bits; Python's grow without end, and so do their texts."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a whole number is out of all bounds")
+        raise ValueError("a whole number does not fit into 64 bits")
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _require_numbers(inner)
 
 
 def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:
-    """Validate the tables of an experiment and read its prompt files; relative paths in it start at `base`.
+    """Validate the tables of an experiment and read its prompt files; relative paths start at `base`.
 
     Raises:
         BadInput: a key, a value or a prompt file is wrong.
@@ -210,7 +221,7 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
     try:
         experiment = Experiment.model_validate(data)
     except pydantic.ValidationError as error:
-        raise bad_key(error, source, TABLES) from None
+        raise bad_key(error, source, EXPERIMENT_TABLES) from None
     prompts = read_prompts(experiment.prompt, base, source)
     return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
 
@@ -238,7 +249,7 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
     )
 
 
-TABLES = {
+EXPERIMENT_TABLES = {
     "": Experiment,
     "models": Model,
     "components": Components,
@@ -246,6 +257,6 @@ TABLES = {
     "images": Images,
     "prompt": Prompt,
     "score": Scoring,
-    "score.thresholds": Thresholds,
+    "score.thresholds": ThresholdTable,
     "search": Search,
 }

@@ -1,12 +1,13 @@
-"""Searched values: `ratio`, `merged.ratio.IN04`, `merged.weights.base`, `merged.model_b`, `render.cfg`.
+"""Names of the searched values, as `ratio`, `merged.ratio.IN04`, `merged.model_b` or `render.cfg`.
 
-Works on plain data, an experiment as it is kept with its results, so that a report can read it too.
+All works on plain data, an experiment as it is kept with its results, so that a report can use it too.
 """
 
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gridsearch.base.words import is_number
 from gridsearch.experiment.values import is_range, is_searched
 
 # Keys of a merge step that hold one number; `ratio` may hold one per block, `weights` holds one per model.
@@ -26,11 +27,11 @@ RENDER_VALUES = (
     "target_height",
 )
 
-Place = tuple[str | int, ...]  # the keys and indices that lead to a value
+ParameterPlace = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 
-def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
-    """Each searched parameter's name and where its value stands in the settings.
+def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
+    """Return each searched parameter's name with the place of its value in the settings.
 
     A searched ratio is `<step>.ratio`, and simply `ratio` where it is the only one.
     """
@@ -42,37 +43,33 @@ def searched_places(settings: Mapping[str, Any]) -> dict[str, Place]:
     return found
 
 
-def all_searched(settings: Mapping[str, Any]) -> list[Place]:
-    """Where searched values stand in the settings."""
+def all_searched(settings: Mapping[str, Any]) -> list[ParameterPlace]:
+    """Return the places of the searched values in the settings."""
     return [place for place in _places(settings) if is_searched(value_at(settings, place))]
 
 
 def curve_parameter(settings: Mapping[str, Any]) -> str | None:
-    """The number along which curves run, or None: a range before a list of numbers, of each a ratio first.
+    """Return the number along which curves run, or None: a range before a list of numbers, a ratio first.
 
-    A range is what a window is bisected along; a list is a choice.
+    A window is bisected along a range; a list is a choice.
     """
     places = searched_places(settings)
     values = {name: value_at(settings, place) for name, place in places.items()}
     ranges = [name for name, value in values.items() if is_range(value)]
-    names = ranges or [name for name, value in values.items() if all(map(_is_number, value))]
+    names = ranges or [name for name, value in values.items() if all(map(is_number, value))]
     ratios = [name for name in names if places[name][0] == "merge" and places[name][2] == "ratio"]
     return next(iter(ratios + names), None)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def value_at(settings: Any, place: Place) -> Any:
-    """The value at a place of plain data."""
+def value_at(settings: Any, place: ParameterPlace) -> Any:
+    """Return the value at a place of plain data."""
     for part in place:
         settings = settings[part]
     return settings
 
 
-def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the settings with the searched values that `parameters` names replaced by plain ones."""
+def with_parameters(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the settings in which the named parameters have these values."""
     copied = _copied(settings)
     for name, (*way, last) in searched_places(settings).items():
         if name in parameters:
@@ -82,21 +79,21 @@ def filled(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[s
 
 
 def _as_searched(value: Any, searched: Any) -> Any:
-    """A whole number as one: a column of a table that has a gap holds floats."""
+    """Return the value as an int where only ints are searched: a table's column with a gap holds floats."""
     numbers = [searched["low"], searched["high"]] if is_range(searched) else searched
     whole = all(type(number) is int for number in numbers)
     return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def _copied(value: Any) -> Any:
-    """Plain data with lists in place of tuples, so that every place can be filled."""
+    """Return a copy of plain data with lists in place of tuples, so that every place can be filled."""
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _places(settings: Mapping[str, Any]) -> Iterator[Place]:
-    """Every value that may be searched."""
+def _places(settings: Mapping[str, Any]) -> Iterator[ParameterPlace]:
+    """Yield the place of every value that may be searched."""
     for i, step in enumerate(settings.get("merge", ())):
         for key in STEP_NUMBERS:
             value = step.get(key)
@@ -112,13 +109,13 @@ def _places(settings: Mapping[str, Any]) -> Iterator[Place]:
 
 
 def model_place(index: int) -> str:
-    """What a place of `models` is called: `model_a` is the first, as A1111 has it."""
+    """Return the name of a place of `models`: `model_a` is the first, as in A1111."""
     letters = string.ascii_lowercase
     return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
 
 
-def name_of(settings: Mapping[str, Any], place: Place) -> str:
-    """A value's name, in full."""
+def name_of(settings: Mapping[str, Any], place: ParameterPlace) -> str:
+    """Return a value's full name."""
     if place[0] == "render":
         return f"render.{place[1]}"
     _, i, key, *rest = place

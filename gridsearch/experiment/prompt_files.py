@@ -1,8 +1,8 @@
-"""Prompts that stand in files: one a line of a text, or in pictures that say how they were drawn.
+"""Prompts from files: text files with one prompt a line, and pictures that hold their own prompt.
 
 A line is a prompt, or, where it begins with `--`, options as A1111's script "Prompts from file or textbox"
 takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A picture has A1111's `parameters`
-text. What they say beside prompt, negative prompt and seed is kept but not used: `[render]` holds for all.
+text. Other settings in either are kept but not used: `[render]` applies to all prompts.
 """
 
 import fnmatch
@@ -19,14 +19,14 @@ from pathlib import Path
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+from gridsearch.base.pictures import PICTURE_SUFFIXES
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 
 TEXTS = (".txt",)
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-MAX_BYTES = 2_000_000  # of a text: some ten thousand prompts
-MAX_LINE = 50_000  # characters: two texts of the longest that a prompt may be, and options
-MOST_PROMPTS = 10_000  # of a file or folder
-MOST_ENTRIES = 50_000  # of folders that are looked through for a pattern
+MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
+MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
+MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
+MOST_ENTRIES = 50_000  # files and folders that a pattern may look through
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -44,12 +44,12 @@ TEXT_OPTIONS = ("prompt", "negative_prompt")  # the words up to the next option,
 
 @dataclass(frozen=True)
 class FilePrompt:
-    """A prompt of a file. What the file does not say is None.
+    """A prompt read from a file; what the file does not say is None.
 
     Attributes:
-        place: where it stands, for people: `prompts.txt line 3`.
-        name: the same in letters, digits, `-` and `_`, unlike any other of its `[[prompt]]`.
-        others: all else it says, by the names that the file has for it.
+        place: file and line, for people: `prompts.txt line 3`.
+        name: the same as a part of an id, different for each prompt of one `[[prompt]]`.
+        others: its other settings, under the names that the file has for them.
     """
 
     place: str
@@ -61,13 +61,13 @@ class FilePrompt:
 
 
 def prompts_in(file: str, base: Path) -> list[FilePrompt]:
-    """The prompts in a text, a picture, the pictures of a folder, or those that a pattern (`*.png`) names.
+    """Read the prompts of a text file, a picture, a folder of pictures, or a pattern (`*.png`).
 
     Args:
         file: a relative path starts at `base`.
 
     Raises:
-        BadInput: there is none, or one cannot be read: file, line and what is wrong with it.
+        BadInput: there is none, or one cannot be read; it names the file and the line.
     """
     path = base / from_home(file)
     try:
@@ -83,24 +83,23 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
 
 
 def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
-    """Refuse ids and pictures that there are twice.
+    """Refuse prompts with the same id, and cases that would render the same picture.
 
     Args:
-        cases: for each prompt its place, its id, and its (text, negative, seed) once for each seed.
+        cases: for each prompt its place, its id, and (text, negative, seed) for each of its seeds.
     """
     by_id: dict[str, str] = {}
     by_case: dict[tuple, str] = {}
-    for place, name, drawn in cases:
+    for place, name, rendered in cases:
         if name in by_id:
             raise BadInput(f"Two prompts have the id {name!r}.", where=f"{by_id[name]} and {place}")
         by_id[name] = place
-        for case in drawn:
+        for case in rendered:
             if case in by_case:
+                where, why = f"{by_case[case]} and {place}", f"Its text is {case[0][:60]!r}."
+                fix = "Remove one of them: it would be rendered twice and count twice."
                 raise BadInput(
-                    f"A prompt with seed {case[2]} is there twice.",
-                    where=f"{by_case[case]} and {place}",
-                    why=f"its text is {case[0][:60]!r}",
-                    fix="Remove one: it would be drawn twice, and count twice.",
+                    f"A prompt is listed twice with seed {case[2]}.", where=where, why=why, fix=fix
                 )
             by_case[case] = place
 
@@ -110,20 +109,20 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
 
 def _in_text(path: Path, shown: str) -> list[FilePrompt]:
     with path.open("rb") as opened:
-        data = opened.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"A prompt file has at most {MAX_BYTES:,} bytes.", where=path)
+        data = opened.read(MAX_PROMPT_FILE_BYTES + 1)
+    if len(data) > MAX_PROMPT_FILE_BYTES:
+        raise BadInput(f"A prompt file has at most {MAX_PROMPT_FILE_BYTES:,} bytes.", where=path)
     try:
         text = data.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput("The prompt file is not UTF-8.", where=f"{path} line {line}", why=str(error)) from None
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
-    if sum(map(bool, lines)) > MOST_PROMPTS:
-        raise BadInput(f"A prompt file has at most {MOST_PROMPTS:,} prompts.", where=path)
+    if sum(map(bool, lines)) > MAX_PROMPTS_IN_FILES:
+        raise BadInput(f"A prompt file has at most {MAX_PROMPTS_IN_FILES:,} prompts.", where=path)
     found = [_in_line(line, f"{shown} line {i}", str(i)) for i, line in enumerate(lines, 1) if line]
     if not found:
-        raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt a line.")
+        raise BadInput("The prompt file is empty.", where=path, fix="Write one prompt per line.")
     return found
 
 
@@ -140,12 +139,12 @@ def _in_line(line: str, place: str, name: str) -> FilePrompt:
 
 
 def _options(line: str, place: str) -> dict[str, str]:
-    """Option -> value, split as a shell would."""
+    """Return the options of a line, split as a shell would."""
     try:
         words = deque(shlex.split(line))
     except ValueError as error:
-        fix = 'Put a text with \' in it between two ", and write \\" for a " in it.'
-        raise BadInput("The options cannot be told apart.", where=place, why=str(error), fix=fix) from None
+        fix = "Put a text with ' in it between double quotes, and write \\\" for a double quote in it."
+        raise BadInput("The options cannot be split.", where=place, why=str(error), fix=fix) from None
     found: dict[str, str] = {}
     while words:
         option = words.popleft()
@@ -166,12 +165,12 @@ def _checked(name: str, value: str, place: str) -> str:
     try:
         OPTIONS[name](value)
     except ValueError:
-        raise BadInput(f"--{name} takes a number, got {value[:60]!r}.", where=place) from None
+        raise BadInput(f"--{name} takes a number, not {value[:60]!r}.", where=place) from None
     return value
 
 
 def _seed(value: str | None, place: str) -> int | None:
-    """A seed of its own; none where it is not said, or is -1: a random one."""
+    """Return the prompt's own seed; None where there is none, or -1, which means a random one."""
     if value is None or not value.strip() or value.strip() == "-1":
         return None
     try:
@@ -180,7 +179,7 @@ def _seed(value: str | None, place: str) -> int | None:
         seed = -1
     if seed not in SEEDS:
         raise BadInput(
-            f"{value[:60]!r} is no seed.", where=place, fix="A seed is a number from 0 to 2^63 - 1."
+            f"{value[:60]!r} is not a seed.", where=place, fix="Use a whole number from 0 to 2^63 - 1."
         )
     return seed
 
@@ -189,21 +188,23 @@ def _seed(value: str | None, place: str) -> int | None:
 
 
 def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
-    """The pictures that a path or pattern names, in the order of their names."""
+    """Return the pictures that a path or a pattern names, in the order of their names."""
     if path.is_file():
-        if path.suffix.lower() not in PICTURES:
-            kinds = ", ".join([*TEXTS, *PICTURES])
-            raise BadInput("This kind of file has no prompts.", where=path, fix=f"Give one of {kinds}.")
+        if path.suffix.lower() not in PICTURE_SUFFIXES:
+            kinds = ", ".join([*TEXTS, *PICTURE_SUFFIXES])
+            raise BadInput("This kind of file cannot hold prompts.", where=path, fix=f"Use one of {kinds}.")
         return [path]
     names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
-    found = sorted(p for p in names if p.suffix.lower() in PICTURES and not p.name.startswith("."))
-    if len(found) > MOST_PROMPTS:
-        raise BadInput(f"There are more than {MOST_PROMPTS:,} pictures.", where=path, fix="Name fewer.")
+    found = sorted({p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."})
+    if len(found) > MAX_PROMPTS_IN_FILES:
+        raise BadInput(
+            f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures.", where=path, fix="Name fewer of them."
+        )
     if not found:
-        kinds = ", ".join(PICTURES)
+        kinds = ", ".join(PICTURE_SUFFIXES)
         if path.is_dir():
-            raise BadInput("The folder has no pictures.", where=path, fix=f"Pictures are {kinds}.")
-        fix = f"Name a .txt, a picture ({kinds}), or a folder or pattern of pictures."
+            raise BadInput("There are no pictures in this folder.", where=path, fix=f"They end in {kinds}.")
+        fix = f"Name a .txt file, a picture ({kinds}), a folder of pictures or a pattern."
         raise BadInput("There is no such prompt file.", where=path, fix=fix)
     return found
 
@@ -214,7 +215,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
     `glob` would search the whole disk if the pattern says so, and follow links in circles.
 
     Raises:
-        BadInput: it would take too long.
+        BadInput: it would look through too many files.
     """
     looked_at = count(1)
 
@@ -244,10 +245,10 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
 
 
 def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
-    text = parameters_of(path)
+    text = embedded_text(path)
     if text is None:
-        fix = "Give the file as the web UI saved it, or write the prompt into a .txt."
-        raise BadInput("The picture does not say how it was drawn.", where=path, fix=fix)
+        fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
+        raise BadInput("The picture does not say how it was made.", where=path, fix=fix)
     said = read_parameters(text)
     if not said.prompt:
         raise BadInput("The picture's prompt is empty.", where=path)
@@ -261,7 +262,7 @@ def _shown(path: Path, base: Path) -> str:
 
 
 def _names(paths: list[Path]) -> Iterator[str]:
-    """Their stems as parts of an id: safe in a file's name, and different even where case does not count."""
+    """Yield each file's stem as a part of an id: safe in file names, and unique without regard to case."""
     taken: set[str] = set()
     for path in paths:
         stem = unicodedata.normalize("NFC", path.stem)

@@ -1,4 +1,4 @@
-"""The prompts of an experiment: written in it, or in files that it names."""
+"""The prompts of an experiment, written in it or in files that it names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,28 @@ from gridsearch.experiment.values import Table, all_different
 from gridsearch.render.prompt.emphasis import require_plain_prompt
 
 MAX_ID = 100  # characters
-MAX_TEXT = 20_000  # characters: ten times what the longest prompts of web UIs have
+MAX_PROMPT_LENGTH = 20_000  # characters: ten times the longest prompts of web UIs
 
 
 def _unwritten(value: object) -> object:
-    raise ValueError("this is read from prompt files, and not said in the experiment")
+    raise ValueError("this comes from prompt files and cannot be set in the experiment")
 
 
 class Prompt(Table):
-    """A text and the seeds it is drawn with. Each pair is a case.
+    """A text and the seeds it is rendered with; each pair is a case.
 
-    In place of a text there may be a `file` of them; an experiment that is read has a prompt for each of its
-    texts. `origin` is where in the file one stands, `others` all else that is said there; neither is kept.
+    Instead of a text it may name a `file`; reading the experiment makes a prompt of each text in there.
+    `origin` is the text's place in the file, `others` its other settings there; neither is kept.
     """
 
-    text: str = Field(default="", min_length=1, max_length=MAX_TEXT)
+    text: str = Field(default="", min_length=1, max_length=MAX_PROMPT_LENGTH)
     file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
-    negative: str = Field(default="", max_length=MAX_TEXT)
+    negative: str = Field(default="", max_length=MAX_PROMPT_LENGTH)
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), AfterValidator(all_different)
     ] = (1,)
     id: str = Field(default="", pattern=r"^[\w-]*$", max_length=MAX_ID)
-    held_out: bool = False  # kept apart from the search: it confirms what that has found
+    held_out: bool = False  # kept apart from the search, to confirm its leaders
     origin: Annotated[str, BeforeValidator(_unwritten)] = Field(default="", exclude=True)
     others: Annotated[dict[str, str], BeforeValidator(_unwritten)] = Field(default_factory=dict, exclude=True)
 
@@ -46,15 +46,15 @@ class Prompt(Table):
 
 
 def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple[Prompt, ...]:
-    """A prompt for each that the named files have, and those that stand in the experiment.
+    """Return the prompts of the experiment, with those of its prompt files in place of the files.
 
     Args:
-        base: where relative file names start.
+        base: the folder that relative file names start from.
         source: the experiment's file.
 
     Raises:
-        BadInput: a prompt file is wrong, two prompts draw the same, or one means something else here than in
-            the web UI it was written for.
+        BadInput: a prompt file is wrong, two prompts would render the same image, or one would mean something
+            else here than in a web UI.
     """
     found: list[tuple[str, Prompt]] = []
     for i, prompt in enumerate(prompts, start=1):
@@ -62,9 +62,8 @@ def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple
             found.append((f"{source}, [[prompt]] {i}", prompt))
             continue
         for said in prompts_in(prompt.file, base):
-            one = _from_file(prompt, said)
-            one = one.model_copy(update={"origin": said.place, "others": dict(said.others)})
-            found.append((said.place, one))
+            kept = {"origin": said.place, "others": dict(said.others)}
+            found.append((said.place, _from_file(prompt, said).model_copy(update=kept)))
     for place, prompt in found:
         require_plain_prompt(prompt.text, place)
         require_plain_prompt(prompt.negative, place, negative=True)
@@ -73,7 +72,7 @@ def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple
 
 
 def _from_file(prompt: Prompt, said: FilePrompt) -> Prompt:
-    """A prompt of a file; what the file does not say is as its `[[prompt]]` has it."""
+    """Return a prompt of a file; what the file does not say comes from its `[[prompt]]`."""
     try:
         return Prompt(
             text=said.text,

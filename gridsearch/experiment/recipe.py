@@ -1,4 +1,4 @@
-"""What is merged and how: models, adapters and the steps that use them by name."""
+"""The recipe of a merge: models, adapters, and the steps that use them by name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from gridsearch.experiment.steps import Adapter, MergeStep, Name
 from gridsearch.experiment.values import Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
-VAE = "vae"  # what a VAE's own file is called where files are named
-MERGED = "merged"  # of a component: it is part of the merge
+VAE_FILE = "vae"  # the name of a VAE's own file among the files of a merge
+MERGED = "merged"  # as the source of a component: the merge itself
 
 
 class Model(Table):
-    """A checkpoint file. `prediction_type` is read from the file where it is not said here."""
+    """A checkpoint file; its `prediction_type` is read from the file where it is not given here."""
 
     path: Path
     prediction_type: PredictionType | None = None
@@ -28,10 +28,10 @@ def _path_alone(value: object) -> object:
 
 
 class Components(Table):
-    """Where the parts beside the UNet come from.
+    """The sources of the parts beside the UNet.
 
-    `text_encoders` are merged too, or stay with a model named here. The `vae` stays with a model, the first
-    where none is named; it may be "merged", or a file of its own ("vae/sdxl_vae.safetensors").
+    `text_encoders` are merged too, or are those of the model named here. The `vae` is that of a model, by
+    default the first; it may also be "merged", or a file of its own ("vae/sdxl_vae.safetensors").
     """
 
     text_encoders: str = MERGED
@@ -39,7 +39,7 @@ class Components(Table):
 
 
 class Recipe(Table):
-    """Models, adapters, merge steps and components; what is searched may be among the steps' numbers."""
+    """Models, adapters, merge steps and components; values of the steps may be searched."""
 
     models: dict[Name, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)
     adapters: dict[Name, Path] = Field(default_factory=dict)
@@ -48,7 +48,7 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        if reserved := (self.models.keys() | self.adapters.keys()) & {MERGED, VAE}:
+        if reserved := (self.models.keys() | self.adapters.keys()) & {MERGED, VAE_FILE}:
             raise ValueError(f"a model cannot be named {min(reserved)!r}: it means a part of the merge")
         if twice := self.models.keys() & self.adapters.keys():
             raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
@@ -62,13 +62,13 @@ class Recipe(Table):
             known.append(step.name)
         used = {name for step in self.merge for names in step.candidates() for name in names}
         if idle := [step.name for step in self.merge[:-1] if step.name not in used]:
-            raise ValueError(f"step {idle[0]!r} is used by no later step, so it changes nothing: remove it")
+            raise ValueError(f"no later step uses step {idle[0]!r}, so it changes nothing: remove it")
         self._check_components()
         self._check_parameters()
         return self
 
     def _check_parameters(self) -> None:
-        """A model may be called `model_b`, as a place of a step's models is."""
+        """Refuse two searched values of one name: a model may be called `model_b`, like a place in a step."""
         settings = self.model_dump(include={"merge"})
         names = [parameters.name_of(settings, place) for place in parameters.all_searched(settings)]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -88,25 +88,25 @@ class Recipe(Table):
     # -- what is searched
 
     def searched(self) -> dict[str, Any]:
-        """Searched parameter -> its range or choices (see `gridsearch.experiment.parameters`)."""
+        """Return the range or choices of each searched parameter (see `gridsearch.experiment.parameters`)."""
         return {name: _at(self, place) for name, place in self.places().items()}
 
-    def places(self) -> dict[str, parameters.Place]:
-        """Searched parameter -> where its value stands."""
+    def places(self) -> dict[str, parameters.ParameterPlace]:
+        """Return the place of each searched parameter's value."""
         return parameters.searched_places(self.model_dump())
 
     def at(self, values: Mapping[str, Any]) -> Self:
-        """The same with every searched value that is named fixed to the one given."""
-        return type(self).model_validate(parameters.filled(self.model_dump(), values))
+        """Return the same with the named searched values fixed to the given ones."""
+        return type(self).model_validate(parameters.with_parameters(self.model_dump(), values))
 
     # -- which files are used
 
     def merged_models(self) -> tuple[str, ...]:
-        """The models that the merge steps may use, in the order in which they first appear."""
+        """Return the models that the merge steps may use, in the order in which they first appear."""
         return self._inputs(self.models)
 
     def merged_adapters(self) -> tuple[str, ...]:
-        """The adapters that the merge steps may use, in the order in which they first appear."""
+        """Return the adapters that the merge steps may use, in the order in which they first appear."""
         return self._inputs(self.adapters)
 
     def _inputs(self, known: Mapping[str, Any]) -> tuple[str, ...]:
@@ -114,59 +114,56 @@ class Recipe(Table):
         return tuple(dict.fromkeys(name for name in names if name in known))
 
     def typical_models(self) -> tuple[str, ...]:
-        """Of the merged models one of each kind: of a list, which names a series of one model, the first."""
+        """Return the merged models, of each list only the first: lists name versions of one model."""
         firsts = [names[0] for step in self.merge for names in step.candidates()]
         return tuple(dict.fromkeys(name for name in firsts if name in self.models))
 
     def first_models(self) -> tuple[str, ...]:
-        """The models that may take the first place, which gives a merge its keys, dtypes and VAE."""
+        """Return the models that may take the first place, which gives a merge its keys, dtypes and VAE."""
         return self.merge[0].candidates()[0]
 
     def vae_sources(self) -> tuple[str, ...]:
-        """Where the VAE may come from: models' names, `merged`, or a file's path."""
+        """Return the possible sources of the VAE: models' names, `merged`, or a file's path."""
         return (self.components.vae,) if self.components.vae else self.first_models()
 
     def vae_source(self) -> str:
-        """Where the VAE comes from, while the first model is not chosen from the first of its list."""
+        """Return the source of the VAE; where it is a choice of models, the first of them."""
         return self.vae_sources()[0]
 
     def vae_file(self) -> Path | None:
-        """The VAE's own file, where it has one."""
+        """Return the VAE's own file, where it has one."""
         source = self.vae_source()
         return None if source in (MERGED, *self.models) else Path(source)
 
     def needed_models(self) -> tuple[str, ...]:
-        """All models that a merge may read: those of the steps, then those that lend a component."""
+        """Return all models that a merge may read: those of the steps, then those that give a component."""
         lent = [name for name in (self.components.text_encoders, *self.vae_sources()) if name in self.models]
         return tuple(dict.fromkeys([*self.merged_models(), *lent]))
 
     def pure_models(self) -> tuple[str, ...]:
-        """The models that a ratio leaves unmixed which is tried: 0 the first, 1 the second.
+        """Return the models that the search renders unmixed: the first at ratio 0, the second at ratio 1.
 
-        None of a chain, and none where it is searched which models these are.
+        None in a chain of steps, and none where the models themselves are searched.
         """
-        (last, *earlier) = reversed(self.merge)
+        last = self.merge[-1]
         named = all(isinstance(name, str) for name in last.models)
-        if (
-            last.method not in ("weighted_sum", "slerp")
-            or earlier
-            or not named
-            or isinstance(last.ratio, dict)
-        ):
+        mixes_two = last.method in ("weighted_sum", "slerp") and not isinstance(last.ratio, dict)
+        if len(self.merge) > 1 or not named or not mixes_two:
             return ()
         least, most = least_and_most(last.ratio)
         ends = zip((0.0, 1.0), last.models, strict=True)
         return tuple(name for ratio, name in ends if least <= ratio <= most)
 
     def used_models(self) -> tuple[str, ...]:
-        """All models that are opened."""
+        """Return all models that are opened."""
         return self.needed_models()
 
 
 def _check_inputs(step: MergeStep, known: list[str], adapters: list[str], steps: list[str]) -> None:
-    """An adapter step takes its second input from the adapters; all else is a model or an earlier step.
+    """Refuse a step whose inputs do not exist or are of the wrong kind.
 
-    Lists name files only: of two steps that one is chosen from, the other would be made for nothing.
+    An adapter step's second input is an adapter; every other input is a model or an earlier step. A list may
+    not name steps: of two steps to choose from, one would be computed for nothing.
     """
     last = len(step.models) - 1
     for i, names in enumerate(step.candidates()):
@@ -181,8 +178,8 @@ def _check_inputs(step: MergeStep, known: list[str], adapters: list[str], steps:
                 raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
             elif isinstance(step.models[i], tuple) and name in steps:
                 raise ValueError(
-                    f"step {step.name!r} chooses among {', '.join(names)}, and {name!r} is a step: "
-                    "a list names models only"
+                    f"step {step.name!r} chooses among {', '.join(names)}, but {name!r} is a step: "
+                    "a list may only name models"
                 )
 
 
@@ -196,8 +193,8 @@ def _hint(name: str, known: list[str], what: str = "model or earlier step") -> s
     return f", which is no {what}; the nearest name is {nearest(name, known)!r}"
 
 
-def _at(table: Any, place: parameters.Place) -> Any:
-    """The value at a place of validated tables."""
+def _at(table: Any, place: parameters.ParameterPlace) -> Any:
+    """Return the value at a place of validated tables."""
     for part in place:
         table = getattr(table, part) if isinstance(table, Table) else table[part]
     return table

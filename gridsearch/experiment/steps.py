@@ -11,7 +11,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.checkpoint.sdxl.blocks import checked_selector
-from gridsearch.experiment.values import LISTED, Number, Table, choices_of, form, is_range, within
+from gridsearch.experiment.values import (
+    LISTED,
+    SearchableNumber,
+    Share,
+    Table,
+    between,
+    choices_of,
+    form,
+    is_range,
+)
 
 # Of a model or a merge step: it becomes part of file names and of parameter names.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
@@ -30,15 +39,14 @@ def _ratio_form(value: object) -> str:
     return "blocks" if isinstance(value, dict) and not is_range(value) else "number"
 
 
-MOST = 1e6  # a ratio beyond it says nothing new, and float32 has an end
-Bounded = Annotated[Number, within(-MOST, MOST)]
+MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
+Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
 Selector = Annotated[str, AfterValidator(checked_selector)]
 Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
 Ratio = Annotated[
     Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
 ]
-Share = Annotated[Number, within(0, 1)]
-Chance = Annotated[Number, within(0, 1, open_end=True)]
+Probability = Annotated[SearchableNumber, between(0, 1, open_end=True)]
 Candidates = Annotated[tuple[Name, ...], *LISTED]
 Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]
 Two = tuple[Input, Input]
@@ -152,7 +160,7 @@ class DareTies(_Step):
     models: _AndOthers
     ratio: Ratio = 1.0
     k: Share = 0.2
-    probability: Chance = 0.9
+    probability: Probability = 0.9
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 

@@ -1,4 +1,4 @@
-"""The [score], [search] and [images] tables of an experiment."""
+"""The `[score]`, `[search]` and `[images]` tables of an experiment."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from gridsearch.experiment.values import Table, all_different
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS, SearchSampler
+from gridsearch.experiment.values import OneOf, Table, all_different
 
-PATHS = ("folder", "file", "path")  # an option that is named so, or ends so after "_", is one
+PATHS = ("folder", "file", "path")  # an option so named, or ending so after "_", is a path
 
 
-class Thresholds(Table):
-    """What the gates hold a picture against; the usual value where it is not said (see `score.verdict`)."""
+class ThresholdTable(Table):
+    """The thresholds of the verdicts' gates; the usual value where none is given (see `score.verdict`)."""
 
     blank_contrast: float | None = Field(default=None, ge=0, le=128)
     blank_detail: float | None = Field(default=None, ge=0, le=1)
@@ -22,12 +23,12 @@ class Thresholds(Table):
     noise_correlation: float | None = Field(default=None, ge=-1, le=1)
 
     def given(self) -> dict[str, float]:
-        """Those that are said."""
+        """Return the thresholds that the file sets."""
         return self.model_dump(exclude_none=True)
 
 
-class Scorer(Table):
-    """A plug-in scorer by its name, how much it counts, and under other keys what it wants to know itself."""
+class ScorerTable(Table):
+    """A plug-in scorer: its name, its weight, and under all other keys its own options."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
@@ -46,20 +47,20 @@ class Scorer(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the scorer wants to know itself."""
+        """The scorer's own options."""
         return dict(self.__pydantic_extra__)
 
 
 class Scoring(Table):
-    """What images are judged by.
+    """How images are scored.
 
-    `references` are the models whose own renders say what healthy looks like. Default: every model's that
-    pass the gates.
+    `references` are the models whose own renders define healthy: by default those that are merged. Renders
+    that do not pass the gates are left out.
     """
 
     references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
-    thresholds: Thresholds = Thresholds()
-    scorer: tuple[Scorer, ...] = ()
+    thresholds: ThresholdTable = ThresholdTable()
+    scorer: tuple[ScorerTable, ...] = ()
 
     @model_validator(mode="after")
     def _scorers_are_different(self) -> Self:
@@ -70,15 +71,15 @@ class Scoring(Table):
 
 
 def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
-    """The same with the paths among the scorers' options made whole.
+    """Return the table with the paths among the scorers' options made absolute.
 
-    Which ones are paths is told by their names, so that no scorer is imported to read an experiment.
+    An option's name tells whether it is a path, so that no scorer is imported to read an experiment.
 
     Args:
-        here: a relative path -> a whole one.
+        here: a relative path -> an absolute one.
     """
 
-    def whole(scorer: Scorer) -> Scorer:
+    def absolute(scorer: ScorerTable) -> ScorerTable:
         paths = {
             key: str(here(value))
             for key, value in scorer.options.items()
@@ -86,49 +87,46 @@ def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
         }
         return scorer.model_copy(update=paths)
 
-    return scoring.model_copy(update={"scorer": tuple(map(whole, scoring.scorer))})
+    return scoring.model_copy(update={"scorer": tuple(map(absolute, scoring.scorer))})
 
 
-SamplerName = Literal["window", "grid", "tpe", "gp", "cmaes", "qmc", "random", "nsga2"]
-UNTIL_DONE = ("grid", "window")  # they know themselves when they are done, and need no number of trials
-FEW_PROMPTS = 8  # fewer are all needed for the search
-LOOK = 6  # images at most before a trial that may be stopped is looked at: none of six sound is enough
+HELD_OUT_FROM = 8  # prompts; fewer are all needed for the search
+LOOK = 6  # images, at most, between two looks at a trial that may be stopped
 
 
 class Search(Table):
     """How the searched values are tried.
 
-    A `grid` runs them all, `window` finds the edges of what survives and the best between them; both end by
-    themselves. What is `None` follows from the sampler and the number of prompts.
+    `grid` runs them all, `window` finds the edges of what survives and the best ratio between them; both end
+    by themselves. What is None follows from the sampler and the number of prompts.
     """
 
-    sampler: SamplerName = "grid"
+    sampler: Annotated[str, OneOf(SEARCH_SAMPLERS)] = "grid"
     trials: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    racing: bool | None = None  # stop a trial that cannot win
+    racing: bool | None = None  # whether trials that cannot win are stopped early
     held_out: int | None = Field(default=None, ge=0)  # prompts that confirm the leaders
     confirm: int = Field(default=3, ge=1, le=100)  # how many leaders are confirmed
-    width: float | None = Field(default=None, gt=0)  # stop when the best is known this closely
+    width: float | None = Field(default=None, gt=0)  # of the interval at which the search ends
+
+    @property
+    def kind(self) -> SearchSampler:
+        """How its sampler searches."""
+        return SEARCH_SAMPLERS[self.sampler]
 
     def races(self) -> bool:
-        """Whether hopeless trials are stopped.
-
-        A grid is asked for whole; Gaussian processes learn from whole trials only, and Optuna prunes no
-        search for two goals.
-        """
-        if self.racing is not None:
-            return self.racing
-        return self.sampler in ("window", "tpe", "cmaes", "qmc", "random")
+        """Return whether trials that cannot win are stopped early."""
+        return self.kind.races if self.racing is None else self.racing
 
     def prompts_held_out(self, prompts: int) -> int:
-        """How many of so many prompts are held out: of eight and more a quarter, where `window` searches."""
+        """Return how many of so many prompts are held out: by default a quarter of eight or more."""
         if self.held_out is not None:
             return self.held_out
-        return prompts // 4 if self.sampler == "window" and prompts >= FEW_PROMPTS else 0
+        return prompts // 4 if self.kind.holds_out and prompts >= HELD_OUT_FROM else 0
 
     def objectives(self) -> tuple[str, ...]:
-        """What is minimised."""
-        return ("blur", "noise") if self.sampler == "nsga2" else ("value",)
+        """Return the names of what is minimised."""
+        return self.kind.goals
 
 
 Format = Literal["png", "webp"]

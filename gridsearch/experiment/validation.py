@@ -1,11 +1,11 @@
-"""What pydantic found wrong with a file, in words: what, where and how to mend it."""
+"""Errors of pydantic in plain words: what is wrong, where, and how to mend it."""
 
 import re
 from collections.abc import Mapping
 
 import pydantic
 
-from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.errors import BadInput, nearest, nearest_text
 from gridsearch.experiment.steps import KINDS, METHODS
 from gridsearch.experiment.values import Range, Table
 
@@ -19,54 +19,51 @@ _TAGS = ("value", "range", "list", "number", "blocks")  # of the unions of value
 
 
 def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]]) -> BadInput:
-    """The first problem in words; the rest are counted.
+    """Return an error that words the first problem and counts the others.
 
     Args:
-        tables: the file's tables by name, itself under "".
+        tables: the file's tables by name, the file itself under "".
     """
-    # A misspelt key is also a missing one: name the misspelling. A bad item makes its list "too short" too.
-    problems = sorted(
-        error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden"
-    )
-    problems = [p for p in problems if p["type"] != "too_short"] or problems
-    first = problems[0]
-    loc = _keys(first["loc"])
+    # A misspelt key is also a missing one: report the misspelling. A bad item makes its list "too short" too.
+    problems = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    first, *others = [one for one in problems if one["type"] != "too_short"] or problems
+    loc, given = _keys(first["loc"]), f"{first['input']!r:.60}"
     key = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in loc).replace(".[", "[")
-    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1], tables)
-        fix = f"The nearest known key is {nearest(loc[-1], known)!r}."
-        return BadInput(f"Unknown key {key!r:.200}{more}.", where=source, fix=fix)
-    if kind == "missing":
-        return BadInput(f"The key {key!r} is missing{more}.", where=source, fix=_HINTS.get(key))
-    if kind == "tuple_type":
-        return BadInput(f"{key}: give a list, as in [1, 2], got {first['input']!r:.60}{more}.", where=source)
-    if kind == "union_tag_invalid" and loc[0] == "merge" and len(loc) == 2:
-        method = str(first["ctx"]["tag"])
-        fix = f"The nearest one is {nearest(method, METHODS)!r}; there are {', '.join(METHODS)}."
-        return BadInput(f"{key}.method: {method!r:.60} is no merge method{more}.", where=source, fix=fix)
-    if kind == "union_tag_invalid":
-        return BadInput(f"{key}: give one value or a list of values{more}.", where=source)
-    if kind == "literal_error":
-        known = re.findall("'([^']*)'", first["ctx"]["expected"])
-        fix = f"The nearest one is {nearest(first['input'], known)!r}; there are {', '.join(known)}."
-        return BadInput(f"{key}: there is no {first['input']!r:.60}{more}.", where=source, fix=fix)
-    message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], (dict, Table)) else f", got {first['input']!r:.60}"
-    what = f"{key}: {message}{given}{more}." if key else f"{message}{more}."
-    return BadInput(what[0].upper() + what[1:] if not key else what, where=source, fix=_HINTS.get(key))
+    fix = _HINTS.get(key)
+    match first["type"]:
+        case "extra_forbidden":
+            what = f"Unknown key {key!r:.200}"
+            fix = f"The nearest known key is {nearest(loc[-1], _known_keys(first['loc'][:-1], tables))!r}."
+        case "missing":
+            what = f"The key {key!r} is missing"
+        case "tuple_type":
+            what = f"{key}: give a list, as in [1, 2], not {given}"
+        case "union_tag_invalid" if loc[0] == "merge" and len(loc) == 2:
+            method = str(first["ctx"]["tag"])
+            what = f"{key}.method: there is no merge method {method!r:.60}"
+            fix = nearest_text(method, METHODS)
+        case "union_tag_invalid":
+            what = f"{key}: give one value or a list of values"
+        case "literal_error":
+            what = f"{key}: there is no {given}"
+            fix = nearest_text(first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
+        case _:
+            message = first["msg"].removeprefix("Value error, ")
+            message += "" if isinstance(first["input"], (dict, Table)) else f", got {given}"
+            what = f"{key}: {message}" if key else message[0].upper() + message[1:]
+    more = f" ({len(others)} more after this one)" if others else ""
+    return BadInput(f"{what}{more}.", where=source, fix=fix)
 
 
 def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
-    """A problem's place as the file has it, without pydantic's tags."""
+    """Return a problem's place in the file, without pydantic's tags."""
     if loc[:1] == ("merge",):
         return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in KINDS)]
     return [part for part in loc if part not in _TAGS or loc[0] in ("models", "adapters")]
 
 
 def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -> list[str]:
-    """The keys that the table at this place may have."""
+    """Return the keys that the table at this place may have."""
     if loc and loc[-1] == "range":
         return list(Range.model_fields)
     if len(loc) == 3 and loc[0] == "merge":

@@ -1,5 +1,6 @@
-"""Values of an experiment that may be searched: a plain value is fixed, a range or a list is searched."""
+"""Values that may be searched: a plain value is fixed, a range or a list is searched."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
@@ -12,12 +13,13 @@ from pydantic import (
     Tag,
     model_validator,
 )
+from pydantic_core import core_schema
 
-MOST_VALUES = 10_000  # of a range; every image of a trial takes a second or more
+MOST_VALUES = 10_000  # in a range; each image of a trial takes a second or more
 
 
 class Table(BaseModel):
-    """A table of the file: frozen, and a key it does not know is an error."""
+    """A table of the experiment file: frozen, and an unknown key in it is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -39,19 +41,19 @@ class Range(Table):
             )
         if self.count() > MOST_VALUES:
             raise ValueError(
-                f"a step of {self.step:g} makes {self.count():,} values; {MOST_VALUES:,} are allowed"
+                f"a step of {self.step:g} makes {self.count():,} values; at most {MOST_VALUES:,} are allowed"
             )
         return self
 
     def count(self) -> int:
-        """How many values there are; without a step, the two ends."""
+        """Return the number of values; without a step, the two ends count."""
         if self.step is None:
             return 2
         low, high, step = self._decimals()
         return int((high - low) / step) + 1
 
     def values(self) -> tuple[float, ...]:
-        """The grid from `low` up in decimal steps (0.1 + 0.2 is 0.3 here); without a step, both ends."""
+        """Return the values from `low` up in decimal steps (0.1 + 0.2 is 0.3); without a step, both ends."""
         if self.step is None:
             return (self.low, self.high)
         low, _, step = self._decimals()
@@ -72,20 +74,30 @@ class WholeRange(Range):
         return tuple(range(self.low, self.high + 1, self.step))
 
 
+class OneOf:
+    """An annotation of a text: it is one of these words."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = list(words)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.literal_schema(self.words)
+
+
 def is_range(value: object) -> bool:
-    """Whether a value, validated or as the file has it, is a range."""
+    """Return whether a value, validated or as the file has it, is a range."""
     return isinstance(value, Range) or (
         isinstance(value, dict) and not value.keys().isdisjoint(Range.model_fields)
     )
 
 
 def is_searched(value: object) -> bool:
-    """Whether a value, validated or as the file has it, is a range or a list."""
+    """Return whether a value, validated or as the file has it, is a range or a list."""
     return isinstance(value, (list, tuple)) or is_range(value)
 
 
 def form(value: object) -> str:
-    """How a value is written: the tag of pydantic's unions below."""
+    """Return how a value is written, as a tag of the unions below: `value`, `range` or `list`."""
     if isinstance(value, (list, tuple)):
         return "list"
     return "range" if isinstance(value, (dict, Range)) else "value"
@@ -98,22 +110,22 @@ def all_different(values: tuple) -> tuple:
 
 
 def choices_of(value: object) -> tuple:
-    """The values of a list or of a range; of a plain value, itself."""
+    """Return the values of a list or a range; a plain value is the only one of its own."""
     if isinstance(value, Range):
         return value.values()
     return value if isinstance(value, tuple) else (value,)
 
 
 def least_and_most(value: float | Range | tuple[float, ...]) -> tuple[float, float]:
-    """The least and the greatest number that a searched or fixed value can be."""
+    """Return the least and the greatest number that a fixed or searched value can be."""
     if isinstance(value, Range):
         return value.low, value.high
     numbers = value if isinstance(value, tuple) else (value,)
     return min(numbers), max(numbers)
 
 
-def within(low: float, high: float, open_end: bool = False) -> AfterValidator:
-    """A check that every value of a number, fixed or searched, lies between two bounds."""
+def between(low: float, high: float, open_end: bool = False) -> AfterValidator:
+    """Return a check that every value of a number, fixed or searched, lies between two bounds."""
 
     def check(value: Any) -> Any:
         least, most = least_and_most(value)
@@ -125,12 +137,12 @@ def within(low: float, high: float, open_end: bool = False) -> AfterValidator:
 
 
 LISTED = (Field(min_length=1), AfterValidator(all_different), Tag("list"))
-Number = Annotated[
+SearchableNumber = Annotated[
     Annotated[float, Tag("value")] | Annotated[Range, Tag("range")] | Annotated[tuple[float, ...], *LISTED],
     Discriminator(form),
 ]
 _One = Annotated[int, Field(strict=True)]
-Whole = Annotated[
+SearchableWhole = Annotated[
     Annotated[_One, Tag("value")]
     | Annotated[WholeRange, Tag("range")]
     | Annotated[tuple[_One, ...], *LISTED],
@@ -138,8 +150,11 @@ Whole = Annotated[
 ]
 
 
+Share = Annotated[SearchableNumber, between(0, 1)]
+
+
 def usual_value(value: Any) -> Any:
-    """A value; where it is searched, its middle or its first choice: what references are drawn with."""
+    """Return a value for the references: of a searched one, its middle or its first choice."""
     if isinstance(value, Range):
         values = value.values()
         return values[len(values) // 2] if value.step else (value.low + value.high) / 2

@@ -15,7 +15,7 @@ from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_
 from gridsearch.checkpoint.sdxl.keys import is_vae
 from gridsearch.checkpoint.sdxl.recognise import architecture, open_vae, require_same_shapes, require_sdxl
 from gridsearch.experiment.experiment import Experiment, Render
-from gridsearch.experiment.recipe import VAE, Recipe
+from gridsearch.experiment.recipe import VAE_FILE, Recipe
 from gridsearch.experiment.values import usual_value
 from gridsearch.merge.engine.outline import merged_keys, own_keys, require_float_weights
 
@@ -200,7 +200,7 @@ def identify_extras(
     parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
 ) -> dict[str, dict]:
     """The same of the adapters, and of the VAE's own file."""
-    files = dict(parents.adapters) | ({VAE: parents.vae} if parents.vae else {})
+    files = dict(parents.adapters) | ({VAE_FILE: parents.vae} if parents.vae else {})
     return {
         name: {
             "path": str(file.path),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gridsearch.base.machine import Room
+from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.recognise import open_vae
@@ -95,7 +95,7 @@ def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()
     return found
 
 
-def residence_of(recipe: Recipe, weights: Weights, device: str, room: Room, live: int = 0) -> Residence:
+def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory, live: int = 0) -> Residence:
     """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
 
     Args:

@@ -1,1 +1,1 @@
-"""Weights in, images out."""
+"""Rendering: weights and prompts in, images out."""

@@ -1,4 +1,4 @@
-"""How many images are drawn in one call: as many as fit, found on the way and remembered."""
+"""The number of images per call: as many as fit, found on the way and remembered."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,50 +7,50 @@ import torch
 
 from gridsearch.render.denoise.sampling import Sampling, calls_of
 
-MOST = 32  # 5 x the speed of single images with the toy on a CPU, and little more beyond
-SPARED = 0.85  # of the free memory of a GPU is planned with: what is freed comes back in pieces
+MAX_BATCH = 32  # five times the speed of single images with the toy on a CPU; more gains little
+USABLE = 0.85  # share of a GPU's free memory that is planned with: freed memory comes back in pieces
 
 
 class BatchSizes:
     """The largest batch that fits, for each size of picture and number of UNet calls.
 
-    On a GPU the first image goes alone, and what it took says how many go together from then on. On a CPU,
-    where a large model gains nothing by batches, it is one image, or `MOST` of a tiny one.
+    On a GPU the first image is rendered alone, and the memory it took tells how many fit together. On a CPU,
+    where batches of a large model gain nothing, it is one image, or `MAX_BATCH` with a tiny model.
     """
 
     def __init__(self, device: torch.device, is_tiny: bool) -> None:
         self._device = device
-        self._first = MOST if is_tiny and device.type == "cpu" else 1
+        self._first = MAX_BATCH if is_tiny and device.type == "cpu" else 1
         self._fits: dict[tuple[int, int, int], int] = {}
         self._worked: dict[tuple[int, int, int], int] = {}
 
     def size(self, sampling: Sampling, wanted: int | None) -> int:
-        """Images for the next call.
+        """Return the number of images for the next call.
 
         Args:
             wanted: what the experiment asks for; None for as many as fit.
         """
         found = self._fits.get(_kind(sampling))
-        return min(wanted or MOST, found or wanted or self._first)
+        return min(wanted or MAX_BATCH, found or wanted or self._first)
 
     @contextlib.contextmanager
     def measured(self, sampling: Sampling, images: int) -> Iterator[None]:
-        """Watches what a call takes of a GPU's memory, where it is the first of its kind."""
-        if self._device.type != "cuda" or _kind(sampling) in self._fits:
-            yield
-            self._has_worked(sampling, images)
-            return
-        torch.cuda.reset_peak_memory_stats(self._device)
-        before = torch.cuda.memory_allocated(self._device)
+        """Remember that a call worked, and of the first of its kind on a GPU how much memory it took."""
+        measures = self._device.type == "cuda" and _kind(sampling) not in self._fits
+        if measures:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            before = torch.cuda.memory_allocated(self._device)
         yield
-        self._has_worked(sampling, images)
+        self._worked[_kind(sampling)] = max(images, self._worked.get(_kind(sampling), 0))
+        if not measures:
+            return
         taken = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
         free, _ = torch.cuda.mem_get_info(self._device)
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        self._fits[_kind(sampling)] = max(images, min(MOST, int(SPARED * free * images / taken)))
+        self._fits[_kind(sampling)] = max(images, min(MAX_BATCH, int(USABLE * free * images / taken)))
 
     def halved(self, sampling: Sampling, images: int) -> int:
-        """`images`, more than one, did not fit: how many to try in their place.
+        """Return how many images to try after `images` of them, more than one, did not fit.
 
         It is remembered, unless as many have fitted before: then another program had the memory for a while.
         """
@@ -58,9 +58,6 @@ class BatchSizes:
         if images > self._worked.get(_kind(sampling), 0):
             self._fits[_kind(sampling)] = images // 2
         return images // 2
-
-    def _has_worked(self, sampling: Sampling, images: int) -> None:
-        self._worked[_kind(sampling)] = max(images, self._worked.get(_kind(sampling), 0))
 
 
 def _kind(sampling: Sampling) -> tuple[int, int, int]:
@@ -76,5 +73,5 @@ _WORDS = (
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether less at once might have gone well."""
+    """Return whether a smaller batch might have succeeded."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _WORDS)

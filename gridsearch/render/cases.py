@@ -1,8 +1,8 @@
-"""What is drawn: a case is one prompt with one seed."""
+"""Cases: one prompt with one seed each, and the key by which a case is known everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -16,16 +16,22 @@ class Case:
 
     @property
     def id(self) -> str:
-        """A name that a file can have."""
+        """The case's key."""
         return case_id(self.prompt_id, self.seed)
 
 
 def case_id(prompt_id: str, seed: int) -> str:
+    """Return the key of a case, as `p1_s42`; it is also part of its images' file names."""
     return f"{prompt_id}_s{seed}"
 
 
-class Prompt(Protocol):
-    """A text and the seeds it is drawn with."""
+def case_of(row: Mapping[str, Any]) -> str:
+    """Return the key of the case that an image's row belongs to."""
+    return case_id(row["prompt_id"], row["seed"])
+
+
+class PromptLike(Protocol):
+    """A text and the seeds it is rendered with."""
 
     id: str
     text: str
@@ -33,8 +39,8 @@ class Prompt(Protocol):
     seeds: tuple[int, ...]
 
 
-def cases_of(prompts: Iterable[Prompt]) -> tuple[Case, ...]:
-    """Every prompt with every one of its seeds, in order."""
+def cases_of(prompts: Iterable[PromptLike]) -> tuple[Case, ...]:
+    """Return every prompt with every one of its seeds, in order."""
     return tuple(
         Case(prompt.id, prompt.text, prompt.negative, seed) for prompt in prompts for seed in prompt.seeds
     )

@@ -1,4 +1,4 @@
-"""How long an image will take, from the arithmetic of one UNet call and the speed of this machine."""
+"""An estimate of the time per image, from the arithmetic of a UNet call and the speed of this machine."""
 
 import time
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import Sampling, calls_of
 from gridsearch.render.placement import placement
 
-# A call of small operations costs their overhead, not their arithmetic: measured with the tiny toy on a CPU.
+# Small operations cost their overhead rather than their arithmetic: measured with the toy on a CPU.
 # No network reaches the speed of one large matrix product: SDXL in float16 on an H200 reached 0.44 of it.
 SECONDS_PER_LAYER = 73e-6
 SHARE_OF_PEAK = 0.4
@@ -19,7 +19,7 @@ SHARE_OF_PEAK = 0.4
 def seconds_per_image(
     shapes: Mapping[str, tuple[int, ...]], sampling: Sampling, batch: int, device: str, dtype: str
 ) -> float:
-    """A rough estimate, in seconds, of one image in a batch of `batch`; nothing is loaded or drawn.
+    """Return a rough estimate of the seconds per image in such a batch; nothing is loaded or rendered.
 
     Args:
         shapes: the checkpoint's keys and the shapes of their tensors.
@@ -30,13 +30,13 @@ def seconds_per_image(
     speed = SHARE_OF_PEAK * matmul_speed(place.device, place.dtype)
     arithmetic = calls * calls_of(sampling) * flops / speed
     overhead = calls * layers * SECONDS_PER_LAYER / batch
-    # a GPU computes while the CPU tells it what comes next
+    # a GPU computes while the CPU prepares the next operation
     return max(arithmetic, overhead) if place.device == "cuda" else arithmetic + overhead
 
 
 def matmul_speed(device: str, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a matrix product, the best of a few."""
-    size = 8192 if device == "cuda" else 1024  # a small one would measure how long a GPU takes to begin
+    """Return the floating-point operations per second of a matrix product, the best of a few."""
+    size = 8192 if device == "cuda" else 1024  # a small one would measure how long a GPU takes to start
     matrix = torch.ones(size, size, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Latents in, pixels out, in the memory that there is and never black for want of range."""
+"""Decoding latents into pixels, in the memory that is free, and in float32 where half precision overflows."""
 
 import copy
 
@@ -15,17 +15,17 @@ TILE = 64  # latents, 512 px: SDXL's VAE itself would not cut an image of 1024 p
 def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Latents (N, C, h, w) -> images (N, 3, H, W), 0 black and 1 white, in the precision of the VAE.
 
-    Not clamped: an infinity must stay one until it has been looked for. Where memory is short the batch is
-    halved, and a single image is decoded in overlapping tiles. What overflows half precision is decoded once
-    more in float32.
+    The values are not clamped, so that infinities can still be found. Where memory is short, the batch is
+    halved, and a single image is decoded in overlapping tiles. Images that overflow half precision are
+    decoded again in float32.
     """
     latents = _unscaled(vae, latents.to(vae.dtype))
     images = _in_memory(vae, latents)
     if vae.dtype == torch.float16:
-        spilt = finite_rows(latents) & ~finite_rows(images)
-        if spilt.any():
+        overflowed = finite_rows(latents) & ~finite_rows(images)
+        if overflowed.any():
             images = images.float()
-            images[spilt] = _in_memory(copy.deepcopy(vae).float(), latents[spilt].float())
+            images[overflowed] = _in_memory(copy.deepcopy(vae).float(), latents[overflowed].float())
     return images * 0.5 + 0.5
 
 
@@ -52,7 +52,7 @@ def _in_memory(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def _in_tiles(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """One image by overlapping parts of TILE latents, and the VAE as it was afterwards: the next may fit."""
+    """Decode one image in overlapping tiles, and restore the VAE's settings: the next may fit whole."""
     before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
     scale = vae.tile_sample_min_size // vae.tile_latent_min_size
     size = min(TILE, vae.tile_latent_min_size)
@@ -64,7 +64,7 @@ def _in_tiles(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def finite_rows(tensor: Tensor) -> Tensor:
-    """Which of N are finite throughout: (N, ...) -> (N,) bool."""
+    """Return which rows are finite throughout: (N, ...) -> (N,) bool."""
     return torch.isfinite(tensor).flatten(1).all(1)
 
 

@@ -1,4 +1,4 @@
-"""Cases in, images out: fixed seeds, batches, one picture per case."""
+"""Rendering cases: batches of images with fixed seeds, one image per case."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,24 @@ from gridsearch.render.denoise.sampling import Sampling, is_guided
 from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like
-from gridsearch.render.watch.abort import Stop
+from gridsearch.render.watch.abort import Abort
 from gridsearch.render.watch.preview import film, preview, rgb_map
-from gridsearch.render.watch.recorder import NOTHING, Recorder, Watch
+from gridsearch.render.watch.recorder import UNWATCHED, Recorder, WatchSettings
 from gridsearch.render.watch.trace import Trace
 
-MOST_TEXTS = 1000  # whose embeddings are kept, 0.3 MB each with SDXL
+MOST_TEXTS = 1000  # embeddings that are kept, of 0.3 MB each with SDXL
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An image of a case.
+class Rendered:
+    """The image of a case.
 
     Attributes:
         pixels: (H, W, 3) uint8; non-finite values are black and `finite` says so.
-        seconds: its share of its batch's.
-        trace: what was predicted on the way.
-        calls: of the UNet, that drawing it to the end takes.
-        stop: where and why it was not drawn to its end; its pixels are then what was predicted there.
+        seconds: its share of the time of its batch.
+        trace: statistics of the predictions on the way.
+        calls: UNet calls of a complete rendering.
+        stop: where and why rendering was stopped; the pixels are then the prediction there.
         film: the predictions side by side, (H, W, 3) uint8, where they were asked for.
     """
 
@@ -43,7 +43,7 @@ class Drawn:
     seconds: float
     trace: Trace
     calls: int
-    stop: Stop | None
+    stop: Abort | None
     film: np.ndarray | None
 
 
@@ -53,14 +53,14 @@ def draw(
     cases: Sequence[Case],
     sampling: Sampling,
     batch: int | None = None,
-    watch: Watch = NOTHING,
-) -> Iterator[Drawn]:
-    """Draw the cases in order.
+    watch: WatchSettings = UNWATCHED,
+) -> Iterator[Rendered]:
+    """Render the cases in order.
 
-    An image's noise depends on its seed and size alone, whatever it is drawn together with.
+    An image's noise depends on its seed and size alone, whatever else is in its batch.
 
     Args:
-        batch: images a call; None for as many as fit. Halved where they do not.
+        batch: images per call; None for as many as fit. It is halved where they do not fit.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
@@ -69,21 +69,25 @@ def draw(
     images = renderer.batches.size(sampling, batch)
     while cases:
         part = cases[:images]
-        drawn = _draw_if_it_fits(renderer, part, sampling, watch, colours)
-        if drawn is None:
+        rendered = _render_if_it_fits(renderer, part, sampling, watch, colours)
+        if rendered is None:
             images = renderer.batches.halved(sampling, len(part))
         else:
-            yield from drawn
+            yield from rendered
             cases = cases[len(part) :]
             images = renderer.batches.size(sampling, batch)
 
 
-def _draw_if_it_fits(
-    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
-) -> list[Drawn] | None:
+def _render_if_it_fits(
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    watch: WatchSettings,
+    colours: Tensor | None,
+) -> list[Rendered] | None:
     try:
         with renderer.batches.measured(sampling, len(cases)):
-            return _draw_batch(renderer, cases, sampling, watch, colours)
+            return _render_batch(renderer, cases, sampling, watch, colours)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -92,9 +96,13 @@ def _draw_if_it_fits(
         return None
 
 
-def _draw_batch(
-    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: Watch, colours: Tensor | None
-) -> list[Drawn]:
+def _render_batch(
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    watch: WatchSettings,
+    colours: Tensor | None,
+) -> list[Rendered]:
     began = time.perf_counter()
     pipe = renderer.pipe
     scheduler = scheduler_for(sampling, renderer.scheduler_config)
@@ -102,8 +110,8 @@ def _draw_batch(
     recorder = Recorder(len(cases), calls, watch)
     text = _conditioning(renderer, cases, sampling)
     seeds = [case.seed for case in cases]
-    drawn = denoise(pipe.unet, scheduler, text, seeds, sampling, pipe.vae_scale_factor, recorder)
-    images = decode(pipe.vae, recorder.latents(drawn))
+    latents = denoise(pipe.unet, scheduler, text, seeds, sampling, pipe.vae_scale_factor, recorder)
+    images = decode(pipe.vae, recorder.latents(latents))
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
     films = [None] * len(cases)
@@ -112,13 +120,13 @@ def _draw_batch(
     traces = recorder.traces()
     seconds = (time.perf_counter() - began) / len(cases)
     return [
-        Drawn(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
+        Rendered(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
         for i, case in enumerate(cases)
     ]
 
 
 def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
-    """The texts of a batch in the order in which the loop asks: see `denoise`."""
+    """Return the texts of a batch in the order that `denoise` expects."""
     prompts = [_encoded(renderer, case.text, sampling.clip_skip) for case in cases]
     texts = list(prompts)
     if is_guided(sampling):
@@ -129,9 +137,9 @@ def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling)
 
 
 def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
-    """An empty negative prompt is zeros, or encoded as it is.
+    """Return the negative prompt's embedding; an empty one is zeros or encoded, as the settings say.
 
-    Zeros are what SDXL was trained with, and what diffusers and A1111 use; ComfyUI encodes the empty text.
+    SDXL was trained with zeros, and diffusers and A1111 use them; ComfyUI encodes the empty text.
     """
     if not case.negative and sampling.unconditional == "zeros":
         return zeros_like(_encoded(renderer, case.text, sampling.clip_skip))
@@ -139,7 +147,7 @@ def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
 
 
 def _encoded(renderer: Renderer, text: str, clip_skip: int) -> Encoded:
-    """A text's embedding, computed once for as long as the text encoders stay what they are."""
+    """Return a text's embedding, computed once for as long as the text encoders do not change."""
     if len(renderer.encoded) == MOST_TEXTS:
         renderer.encoded.clear()
     if (text, clip_skip) not in renderer.encoded:

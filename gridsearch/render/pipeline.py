@@ -1,4 +1,4 @@
-"""A single-file checkpoint -> a renderer: a diffusers SDXL pipeline, offline, ready to be merged into."""
+"""Loading a single-file checkpoint, offline, as a renderer: a diffusers pipeline to merge into."""
 
 import contextlib
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, l
 from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
 from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.render.batch import BatchSizes
-from gridsearch.render.placement import DTYPES, Placement
+from gridsearch.render.placement import TORCH_DTYPES, Placement
 from gridsearch.render.prompt.encode import Encoded
 
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
@@ -22,12 +22,12 @@ TINY_UNET = 50_000_000
 
 @dataclass(frozen=True)
 class Renderer:
-    """A pipeline, the scheduler config it came with, and the views by which its weights are changed.
+    """A pipeline, the scheduler config it came with, and the views through which its weights are changed.
 
     Attributes:
         live: file key -> views (see `layout.file_views`).
-        batches: how many images are drawn in a call.
-        encoded: what the text encoders made of prompts; to be cleared when they change.
+        batches: how many images fit into a call.
+        encoded: the embeddings of prompts; to be cleared when the text encoders change.
     """
 
     pipe: StableDiffusionXLPipeline
@@ -52,8 +52,8 @@ def load_renderer(
         vae_dtype: "auto" keeps a VAE that overflows in half precision (`force_upcast`) in float32 for good:
             moving it there and back for every image, as diffusers does, would also cut the live views off
             from the parameters.
-        compiled: whether the UNet's transformer blocks go through torch.compile: its graphs take the weights
-            as inputs, so that they may change.
+        compiled: whether the UNet's transformer blocks go through torch.compile, whose graphs take the
+            weights as inputs, so that they may change.
     """
     folder = config_folder(config)
     check_file(open_checkpoint(path), folder)
@@ -81,15 +81,15 @@ def load_renderer(
     return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components), batches)
 
 
-def _vae_dtype(wanted: str, drawn_in: torch.dtype, overflows: bool) -> torch.dtype:
+def _vae_dtype(wanted: str, model: torch.dtype, overflows: bool) -> torch.dtype:
     if wanted != "auto":
-        return DTYPES[wanted]
-    return torch.float32 if drawn_in == torch.float16 and overflows else drawn_in
+        return TORCH_DTYPES[wanted]
+    return torch.float32 if model == torch.float16 and overflows else model
 
 
 @contextlib.contextmanager
 def _quiet():
-    """diffusers draws a progress bar and warns of what the config folder already settles."""
+    """Silence diffusers: its progress bars, and warnings about what the config folder already settles."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

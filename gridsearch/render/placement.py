@@ -1,4 +1,4 @@
-"""Where a model lives, and in which precision it draws."""
+"""The device and the precision of a model."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import torch
 
 from gridsearch.base.errors import BadInput
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the model lives and in which precision it draws."""
+    """A model's device and precision."""
 
     device: str
     dtype: torch.dtype
@@ -21,11 +21,11 @@ class Placement:
 
 
 def placement(device: str, dtype: str) -> Placement:
-    """Resolve "auto": CUDA in half precision where there is a GPU, else the CPU in float32."""
+    """Resolve "auto": CUDA in half precision where there is a GPU, otherwise the CPU in float32."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("There is no CUDA device.", where='render.device = "cuda"', fix='Set device = "auto".')
     if dtype == "auto":
         dtype = "float16" if device == "cuda" else "float32"
-    return Placement(device, DTYPES[dtype])
+    return Placement(device, TORCH_DTYPES[dtype])

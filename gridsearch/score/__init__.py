@@ -1,1 +1,1 @@
-"""An image in, numbers and a verdict out."""
+"""Scoring: an image in, numbers and a verdict out."""

@@ -1,4 +1,4 @@
-"""Scores of any image files: pictures, folders of pictures, and X/Y/Z grids, which are cut first."""
+"""Scoring image files: pictures, folders of pictures, and X/Y/Z grids, which are cut first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,32 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.pictures import PICTURE_SUFFIXES
+from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
-from gridsearch.score.xyz_grid.cut import Cell, cut, is_grid
+from gridsearch.score.xyz_grid.cut import Cell, cut_grid, is_grid
 
-ERROR = "error"  # in the place of a verdict: the file could not be scored
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-COLUMNS = (
-    *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
-    *("colourfulness", "entropy", "dial", "reason"),
-)
+UNSCORED = "error"  # the verdict of a file that could not be scored
+COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
-Reference = Metrics | int | None  # a picture's metrics, a column of each grid, or none
+ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A row per picture or cell, see COLUMNS; and what a person should know about the references."""
+    """A table with a row per picture or cell (see COLUMNS), and notes on doubtful references."""
 
     table: pd.DataFrame
     notes: tuple[str, ...]
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the files named, a folder replaced by the pictures in it; one without pictures stays."""
+    """Return the named files, with folders replaced by the pictures in them; a folder without any stays."""
     files = []
     for path in paths:
         if not path.is_dir():
@@ -46,11 +45,11 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def read_reference(text: str | None) -> Reference:
-    """What `--reference` names: a column number, or a picture.
+def read_reference(text: str | None) -> ReferenceChoice:
+    """Read what `--reference` names: a column number, or a picture.
 
     Raises:
         BadInput: the picture cannot be read, or is a grid.
@@ -63,34 +62,32 @@ def read_reference(text: str | None) -> Reference:
         raise BadInput(
             "A whole grid cannot be the reference.",
             where=text,
-            fix="Give one picture, or the number of a column of the grid that is scored.",
+            fix="Name one picture, or the number of a column of the grid that is scored.",
         )
     return measure(read_image(text))
 
 
 def score_files(
-    files: Sequence[Path], reference: Reference, counting: Callable[[int], Callable[[], None]]
+    files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
 ) -> Scored:
-    """Score pictures and grids: a row per picture, a row per cell, and a row for a file that is bad.
+    """Score pictures and grids: a row per picture or cell, and a row for each file that cannot be read.
 
     Args:
-        reference: what healthy looks like. A column number is a grid's own: each row's cell of that column
-            is that row's reference, beside those of the other rows.
-        counting: told how many files there are, returns what is called after each.
+        reference: what healthy looks like. A column number refers to the grid itself: each row's cell in that
+            column is the row's own reference, beside those of the other rows.
+        counting: called with the number of files; returns a function to call after each.
     Raises:
-        BadInput: the only file is bad.
+        BadInput: the only file cannot be read.
     """
     advance = counting(len(files))
-    rows, notes = [], []
-    if isinstance(reference, Metrics):
-        notes += _doubt("the reference", reference)
+    rows, notes = [], _doubt("the reference", reference) if isinstance(reference, Metrics) else []
     for file in files:
         try:
             found, doubts = _score_file(file, reference)
         except BadInput as error:
             if len(files) == 1:
                 raise
-            found, doubts = [{"verdict": ERROR, "reason": _one_line(error)}], []
+            found, doubts = [{"verdict": UNSCORED, "reason": _one_line(error)}], []
         rows += [{"image": str(file)} | row for row in found]
         notes += doubts
         advance()
@@ -99,25 +96,22 @@ def score_files(
 
 
 def _one_line(error: BadInput) -> str:
-    """What is wrong and why, without where: the row says that."""
-    why = [line.strip().removeprefix("why: ") for line in error.lines if line.startswith("  why: ")]
-    return " ".join([error.lines[0], *why]).replace("\n", " ")
+    """Return what is wrong and why; the row itself says where."""
+    return one_line(" ".join(filter(None, (error.what, error.why))))
 
 
-def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]]:
-    """The rows of one file, and what is doubtful about its references."""
+def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
+    """Return the rows of one file, and notes on its references."""
     if file.is_dir():
-        raise BadInput("This folder holds no pictures.", where=file, fix=f"Give {', '.join(SUFFIXES)}.")
+        kinds = ", ".join(PICTURE_SUFFIXES)
+        raise BadInput("This folder holds no pictures.", where=file, fix=f"Put in some of {kinds}.")
     rgb = read_image(file)
     if not is_grid(file):
         if isinstance(reference, int):
-            raise BadInput(
-                f"This is no grid, so it has no column {reference}.",
-                where=file,
-                fix="Give a picture as --reference.",
-            )
+            what = f"This is not a grid, so it has no column {reference}."
+            raise BadInput(what, where=file, fix="Name a picture as --reference.")
         return [_row(rgb, _band(reference))], []
-    cells = cut(rgb, file)
+    cells = cut_grid(rgb, file)
     if not isinstance(reference, int):
         band = _band(reference)
         return [_cell_row(cell, band) for cell in cells], []
@@ -132,12 +126,11 @@ def _score_file(file: Path, reference: Reference) -> tuple[list[dict], list[str]
 
 
 def _references(file: Path, cells: Sequence[Cell], column: int) -> dict[int, Metrics]:
-    """Each row's cell in a column."""
+    """Return the metrics of each row's cell in a column."""
     columns = 1 + max(cell.column for cell in cells)
     if column >= columns:
-        raise BadInput(
-            f"This grid has no column {column}.", where=file, fix=f"Its columns are 0 to {columns - 1}."
-        )
+        fix = f"Its columns are 0 to {columns - 1}."
+        raise BadInput(f"This grid has no column {column}.", where=file, fix=fix)
     return {cell.row: measure(cell.rgb) for cell in cells if cell.column == column}
 
 
@@ -146,9 +139,9 @@ def _band(reference: Metrics | None) -> Band:
 
 
 def _doubt(name: str, reference: Metrics) -> list[str]:
-    """Who names a reference is believed, but told what the reference itself would be judged without one."""
+    """Return a note where a reference, which is believed, would fail the gates itself."""
     verdict = verdict_of(reference, POPULATION)
-    return [] if verdict == OK else [f"{name} would itself be judged {verdict.name}: {verdict.reason}"]
+    return [] if verdict == OK else [f"{name} would itself get the verdict {verdict.name}: {verdict.reason}"]
 
 
 def _cell_row(cell: Cell, band: Band) -> dict:
@@ -156,5 +149,5 @@ def _cell_row(cell: Cell, band: Band) -> dict:
 
 
 def _row(rgb: np.ndarray, band: Band) -> dict:
-    judged = score_row(score(rgb, band))
-    return {name: judged[name] for name in COLUMNS if name in judged}
+    scored = score_row(score(rgb, band))
+    return {name: scored[name] for name in COLUMNS if name in scored}

@@ -1,4 +1,4 @@
-"""A picture file in, an array of one kind out; and the one size at which pictures are compared."""
+"""Reading pictures as arrays, and reducing them to the size at which metrics are taken."""
 
 import warnings
 from pathlib import Path
@@ -6,54 +6,53 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
-STRIP = 1024 * 1024  # pixels that are converted at once
+STRIP_PIXELS = 1024 * 1024  # converted at once
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The picture in a PNG, JPEG or WebP file as uint8 (H, W, 3).
+    """Read a PNG, JPEG or WebP file as uint8 (H, W, 3).
 
-    Transparency is laid over white, grey is repeated into three channels, 16 bits keep their upper 8.
+    Transparency is laid over white, grey becomes three equal channels, and of 16 bits the upper 8 are kept.
 
     Raises:
         BadInput: no such file, not a picture, damaged, or too large (see `gridsearch.base.pictures`).
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures, the limit here is stricter; of bad EXIF data
-        with opened(path) as file:
+        warnings.simplefilter("ignore")  # about large pictures, for our limit is stricter, and bad EXIF data
+        with open_picture(path) as file:
             file.load()
             return _to_rgb(file)
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:
-    """The picture at the size at which metrics are taken: reduced to WORKING_SIDE² pixels, or as it is.
+    """Return the picture reduced to WORKING_SIDE² pixels, at which metrics are taken, or as it is if smaller.
 
-    Reducing makes one picture at 512 and at 1024 px, or a published grid's scaled-down cell and the
-    native render, give comparable numbers. Nothing is ever enlarged: that would invent blur. So pictures
-    of less than WORKING_SIDE² pixels are comparable only with others of their own size.
+    So one picture at 512 and at 1024 px, or a scaled-down cell of a published grid and the native render,
+    give comparable numbers. Nothing is ever enlarged, which would add blur: pictures of fewer than
+    WORKING_SIDE² pixels can only be compared with others of their own size.
 
     Args:
         rgb: uint8 (H, W, 3).
     Returns:
-        uint8 (h, w, 3), the same array where nothing is to be reduced.
+        uint8 (h, w, 3), the same array if it is small enough.
     """
     height, width = rgb.shape[:2]
     scale = WORKING_SIDE / (height * width) ** 0.5
     if scale >= 1:
         return rgb
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    # Hamming: antialiased and as sharp as a triangle filter allows, without Lanczos's overshoot,
-    # which would clip beside every edge.
+    # Hamming: antialiased, and sharp without the overshoot of Lanczos, which would clip beside edges.
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.HAMMING))
 
 
 def _to_rgb(file: Image.Image) -> np.ndarray:
-    """In strips: a second copy of a large picture would be gigabytes."""
+    """Convert a picture in strips: a second copy of a large one would take gigabytes."""
     width, height = file.size
     rgb = np.empty((height, width, 3), np.uint8)
-    rows = max(STRIP // width, 1)
+    rows = max(STRIP_PIXELS // width, 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         rgb[top:bottom] = _strip_to_rgb(file.crop((0, top, width, bottom)))

@@ -1,7 +1,7 @@
-"""The score of one picture: a verdict, how far from healthy, and on which side.
+"""The score of a picture: a verdict, the distance from healthy, and on which side it lies.
 
-distance  = root of the summed squares of how far each metric lies outside its interval, in spreads,
-            and of how far plug-in scorers lie beyond the references, times their weights
+distance  = root of the sum of squares of each metric's distance outside its interval, in spreads, and
+            of each plug-in scorer's distance beyond the references, times its weight
 defect    = distance pressed below OK_CAP, where the verdict is "ok"
           = FAILED + distance pressed below the rest of DEFECT_CAP, where it is not
 """
@@ -11,27 +11,28 @@ from math import hypot, nan, sqrt
 
 import numpy as np
 
-from gridsearch.score.band import FEATURES, Band, deviation, excess
-from gridsearch.score.metrics import UNDEFINED, Metrics, measure
-from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL, Thresholds, Verdict, verdict_of
+from gridsearch.score.band import Band, deviation, excess
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, UNDEFINED, Metrics
+from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_THRESHOLDS, Thresholds, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
 DEFECT_CAP = 10.0  # and stays below this; a render that is not finite has exactly this
-DIAL_FEATURES = ("contrast", "clipped", "colourfulness")  # those that rise along a ratio
+RISING = tuple(name for name, metric in METRICS.items() if metric.rises)  # along a ratio: the dial's metrics
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is known about one picture.
+    """The verdict, the defect and the metrics of one picture.
 
     Attributes:
         verdict: one of `verdict.VERDICTS`.
         reason: why, in words; empty for "ok".
         defect: 0 inside the healthy band, larger is worse, at most DEFECT_CAP.
-        dial: below 0 under-cooked (pale), above 0 over-cooked (garish), in spreads of healthy pictures;
+        dial: below 0 is under-cooked (pale), above 0 over-cooked (garish), in spreads of healthy pictures;
             nan where the render is not finite.
-        metrics: the numbers behind it.
+        metrics: the measured values.
     """
 
     verdict: str
@@ -48,17 +49,16 @@ def score(
     finite: bool = True,
     stopped: Verdict | None = None,
     beyond: float = 0.0,
-    thresholds: Thresholds = USUAL,
+    thresholds: Thresholds = USUAL_THRESHOLDS,
 ) -> Score:
     """Score one picture against a band.
 
     Args:
         rgb: uint8 (H, W, 3).
-        finite: whether all values were finite before they became 8 bits; if not, the pixels mean
-            nothing and are not looked at.
-        stopped: the verdict on its denoising, where that was stopped as hopeless and the picture is what was
-            predicted until then. What was noise is named as it looks, where it looks broken.
-        beyond: what plug-in scorers add to the distance, in spreads, finite; the verdict is not theirs.
+        finite: whether all values were finite before they became 8 bits; if not, the pixels are not used.
+        stopped: the verdict of early abort, where the picture is the prediction at which rendering stopped.
+            If it was noise, the picture's own verdict counts, unless that is "ok".
+        beyond: the distance that plug-in scorers add, in spreads; it does not change the verdict.
     Raises:
         BadInput: another shape or dtype.
     """
@@ -75,18 +75,18 @@ def score(
 
 
 def distance_from(band: Band, metrics: Metrics) -> float:
-    """Euclidean distance from the band, in spreads; 0 inside."""
-    return sqrt(sum(excess(name, getattr(metrics, name), getattr(band, name)) ** 2 for name in FEATURES))
+    """Return the Euclidean distance from the band, in spreads; 0 inside."""
+    found = (excess(name, getattr(metrics, name), band.intervals[name]) for name in METRIC_SCALES)
+    return sqrt(sum(distance**2 for distance in found))
 
 
 def dial(metrics: Metrics, band: Band) -> float:
-    """Mean signed distance of contrast, clipping and colourfulness from their typical values, in spreads."""
-    signed = (deviation(name, getattr(metrics, name), getattr(band, name)) for name in DIAL_FEATURES)
-    return sum(signed) / len(DIAL_FEATURES)
+    """Return the mean signed distance of the rising metrics from their typical values, in spreads."""
+    return sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
 
 
 def _pressed(distance: float, limit: float) -> float:
-    """Of slope 1 at 0 and below the limit everywhere, so that no difference is ever lost to a cap."""
+    """Compress a distance below a limit, with slope 1 at 0: unlike a cap, it keeps every difference."""
     return limit * distance / (limit + distance)
 
 
@@ -97,5 +97,5 @@ def score_row(score: Score) -> dict:
 
 
 def number(stored: float | None) -> float:
-    """A number as it was before it was stored: an undefined one is None there."""
+    """Return a stored number as it was: undefined ones are stored as None."""
     return float("nan") if stored is None else stored

@@ -1,47 +1,51 @@
-"""One word for how a picture broke, and the reason in words.
+"""The verdict on a picture: one word for how it broke, and the reason.
 
-The gates are tried in a fixed order and the first that fires gives the verdict. The absolute thresholds
+The gates are tried in a fixed order, and the first that fires gives the verdict. The absolute thresholds
 had no false positive on 56 healthy cells of published SDXL merge grids. The relative ones are multiples
-of the band's edges: a wide band, such as POPULATION, makes them lenient, and what a picture's own
-reference also has is no fault.
+of the band's edges: a wide band, such as POPULATION, makes them lenient, and a property that the picture's
+own reference shares is not a fault.
 """
 
 from dataclasses import dataclass
 from math import inf, isnan, sqrt
+from typing import Literal, get_args
 
-from gridsearch.score.band import POPULATION, Band, Interval
+from gridsearch.score.band import POPULATION, Band
 from gridsearch.score.image import WORKING_SIDE
-from gridsearch.score.metrics import Metrics
+from gridsearch.score.metrics import METRICS, Metrics
 
-VERDICTS = ("ok", "blank", "ghost", "burnt", "noise", "black", "nan")
+VerdictName = Literal["ok", "blank", "ghost", "burnt", "noise", "black", "nan"]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 
-BLACK_BRIGHTNESS = 8.0  # levels, mean luma; darker than this is black, where there is one tone
-BLANK_CONTRAST = 8.0  # levels; less than this is one tone
-BLANK_DETAIL = 0.05  # share of blocks; fewer than this is an empty picture
-BURNT_CLIPPED = 0.30  # share of channel values, together with
-BURNT_CONTRAST = 70.0  # levels
-NOISE_SIGMA = 4.5  # levels, in the flattest areas; renders stay below 1, grainy photographs below 3
-NOISE_CORRELATION = 0.8  # of neighbouring pixels
+BLACK_BRIGHTNESS = 8.0  # levels of mean luma; a picture of one tone that is darker is black
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the gates hold a picture against, where its band does not say otherwise; units as above."""
+    """The thresholds of the gates, where the band does not set others.
 
-    blank_contrast: float = BLANK_CONTRAST
-    blank_detail: float = BLANK_DETAIL
-    burnt_clipped: float = BURNT_CLIPPED
-    burnt_contrast: float = BURNT_CONTRAST
-    noise_sigma: float = NOISE_SIGMA
-    noise_correlation: float = NOISE_CORRELATION
+    Attributes:
+        blank_contrast: levels; less is one tone.
+        blank_detail: share of blocks; fewer are an empty picture.
+        burnt_clipped: share of channel values, together with `burnt_contrast`, in levels.
+        noise_sigma: levels in the flattest areas; renders stay below 1, grainy photographs below 3.
+        noise_correlation: of neighbouring pixels.
+    """
+
+    blank_contrast: float = 8.0
+    blank_detail: float = 0.05
+    burnt_clipped: float = 0.30
+    burnt_contrast: float = 70.0
+    noise_sigma: float = 4.5
+    noise_correlation: float = 0.8
 
 
-USUAL = Thresholds()
+USUAL_THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`name` is one of VERDICTS; `reason` is a clause that starts in lower case, empty for "ok"."""
+    """One of VERDICTS, and the reason: a clause that starts in lower case, empty for "ok"."""
 
     name: str
     reason: str
@@ -49,19 +53,19 @@ class Verdict:
 
 OK = Verdict("ok", "")
 SNOW = "noise"
-NOT_FINITE = Verdict("nan", "the render holds values that are not finite")
+NOT_FINITE = Verdict("nan", "the render has values that are not finite")
 
 
-def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL) -> Verdict:
-    """The verdict on one picture against one band."""
+def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRESHOLDS) -> Verdict:
+    """Return the verdict on a picture, given a band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
     gates = _black, _blank, _snow, _burnt, _grainy, _ghost
     return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
 
 
-def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL) -> bool:
-    """Whether a parent's own render may define what healthy is: it passes all gates without a reference."""
+def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
+    """Return whether a parent's own render may define healthy: it passes all gates without a reference."""
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
@@ -73,39 +77,39 @@ def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
-        spread = f"it has a contrast of {metrics.contrast:.1f} levels only"
+        spread = f"it has a contrast of only {metrics.contrast:.1f} levels"
         return Verdict("blank", spread + _expected(band, "contrast"))
-    if metrics.detail < min(limits.blank_detail, band.detail.low):
+    if metrics.detail < min(limits.blank_detail, band["detail"].low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
     return None
 
 
 def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Neighbouring pixels have little to do with one another. Asked before burnt: strong noise clips."""
-    room = _room(metrics)
+    """Fire where neighbouring pixels are unrelated; tried before burnt, because strong noise clips."""
+    scale = _noise_scale(metrics)
     unrelated = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) * room, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) * scale, _low(band, "autocorrelation")
     )
-    # Some grain in flat areas as well, for a picture full of hatching or foliage is not noise.
-    grain = metrics.noise > max(limits.noise_sigma / 4 * room, _high(band.noise))
+    # Flat areas must have some grain too: a picture full of hatching or foliage is not noise.
+    grain = metrics.noise > max(limits.noise_sigma / 4 * scale, _high(band, "noise"))
     if unrelated and grain:
-        correlation = f"neighbouring pixels have a correlation of {metrics.autocorrelation:.2f} only"
+        correlation = f"neighbouring pixels have a correlation of only {metrics.autocorrelation:.2f}"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
     return None
 
 
 def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Clipped, and contrasty or garish. The further clipping is beyond the references', the less it takes.
+    """Fire for clipping with contrast or strong colours; the more is clipped, the less of those it takes.
 
-    Without references strong colours alone count for nothing: a flower on black is clipped and vivid too.
+    Without references, strong colours alone do not count: a flower on black is clipped and vivid too.
     """
-    beyond = metrics.clipped - band.clipped.high
-    vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
+    beyond = metrics.clipped - band["clipped"].high
+    vivid = metrics.colourfulness > band["colourfulness"].high and metrics.contrast > band["contrast"].typical
     strong = metrics.contrast > limits.burnt_contrast or vivid
     absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
-    contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
-    garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
-    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
+    contrasty = beyond > 0.12 and metrics.contrast > band["contrast"].high
+    garish = beyond > 0.12 and metrics.colourfulness > band["colourfulness"].high
+    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band["contrast"].typical)
     if absolute or contrasty or (band.references > 0 and (garish or flat_out)):
         clipped = f"{metrics.clipped:.0%} of the channel values are clipped"
         return Verdict("burnt", clipped + _expected(band, "clipped"))
@@ -113,18 +117,17 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Strong grain in flat areas; or half as strong in a picture that is loose or clipped as well.
+    """Fire for strong grain in flat areas, or for half as much where the picture is also loose or clipped.
 
-    Loose: neighbouring pixels have less to do with one another than they should. Clipped: much of the
-    grain is cut off.
+    Loose: neighbouring pixels are less related than they should be. Clipped: much of the grain is cut off.
     """
-    room = _room(metrics)
-    strong = metrics.noise > max(limits.noise_sigma * room, 2 * _high(band.noise))
-    visible = metrics.noise > max(limits.noise_sigma / 2 * room, 3 * _high(band.noise))
+    scale = _noise_scale(metrics)
+    strong = metrics.noise > max(limits.noise_sigma * scale, 2 * _high(band, "noise"))
+    visible = metrics.noise > max(limits.noise_sigma / 2 * scale, 3 * _high(band, "noise"))
     loose = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) / 2 * room, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) / 2 * scale, _low(band, "autocorrelation")
     )
-    cut_off = metrics.clipped > max(limits.burnt_clipped, band.clipped.high)
+    cut_off = metrics.clipped > max(limits.burnt_clipped, band["clipped"].high)
     if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
@@ -132,54 +135,53 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
 
 def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    """Very pale, or pale and also blurred or empty, or blurred beyond recognition."""
+    """Fire for a very pale picture, a pale one that is blurred or empty, or a very blurred one."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
-    if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
+    if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):
         return Verdict("ghost", pale)
-    sharp = _high(band.blur, missing=inf)
+    sharp = _high(band, "blur", missing=inf)
     blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
-    if metrics.contrast > 0.75 * band.contrast.typical:
+    if metrics.contrast > 0.75 * band["contrast"].typical:
         return None
     if isnan(metrics.blur):
         return Verdict("ghost", f"{pale}, and no edges")
     if metrics.blur > 2 * sharp:
         return Verdict("ghost", f"{pale}, and {blurred}")
-    if metrics.detail < band.detail.low / 3:
+    if metrics.detail < band["detail"].low / 3:
         return Verdict("ghost", f"{pale}, and {_filled(metrics)}")
     return None
 
 
-def _room(metrics: Metrics) -> float:
-    """What noise thresholds are multiplied by: 1 at full size, 2.8 at 64 px.
+def _noise_scale(metrics: Metrics) -> float:
+    """Return the factor of the noise thresholds: 1 at full size, 2.8 at 64 px.
 
-    In a small picture neighbouring pixels lie further apart, so outlines and texture look like grain.
+    In a small picture neighbouring pixels are further apart, so outlines and texture look like grain.
     """
     return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
 
 
-def _low(interval: Interval | None) -> float:
-    return inf if interval is None else interval.low  # nothing to compare: the absolute threshold decides
+def _low(band: Band, name: str) -> float:
+    healthy = band.intervals[name]
+    return inf if healthy is None else healthy.low  # the absolute threshold alone decides
 
 
-def _high(interval: Interval | None, missing: float = 0.0) -> float:
-    return missing if interval is None else interval.high
+def _high(band: Band, name: str, missing: float = 0.0) -> float:
+    healthy = band.intervals[name]
+    return missing if healthy is None else healthy.high
 
 
 def _filled(metrics: Metrics) -> str:
-    return f"only {metrics.detail:.0%} of its blocks hold anything"
+    return f"only {metrics.detail:.0%} of its blocks show anything"
 
 
 def _expected(band: Band, name: str) -> str:
-    """What the value is held against, as the rest of a sentence: ", its reference has 4%"."""
-    value = getattr(band.own, name) if band.own else getattr(band, name).typical
+    """Return the value to compare with as the end of a sentence: ", its reference has 4%"."""
+    value = getattr(band.own, name) if band.own else band[name].typical
     if isnan(value):
         return ""
-    if name in ("clipped", "detail"):
-        number = f"{value:.0%}"
-    else:
-        number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    number = METRICS[name].text(value)
     if band.own:
         return f", its reference has {number}"
     others = "the references" if band.references else "healthy pictures"

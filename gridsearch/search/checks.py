@@ -13,13 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
 from gridsearch.search.evaluate import Render, Told, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
-from gridsearch.search.racing.reports import id_of
 from gridsearch.search.stop import leaders
 
 HELD_OUT, REPEAT = "held_out", "repeat"
@@ -158,7 +157,7 @@ def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:
     return {
-        id_of(row): row["digest"]
+        case_of(row): row["digest"]
         for row in images
         if row.get("digest") and row["verdict"] not in identical.ALIKE
     }

@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.search.racing.pruner import Racing, best_complete_trial
 from gridsearch.search.racing.reports import (
     LAST_STEP,
-    id_of,
     losses_by_step,
     report_missing,
     stopped_value,
@@ -97,7 +97,7 @@ def render_cases(
     if stopped is not None or len(rows) == len(order):
         return Outcome(rows, seconds, len(order)), stopped
 
-    with contextlib.closing(render(trial.number, parameters, {id_of(row) for row in rows})) as rendering:
+    with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as rendering:
         for batch in rendering:
             losses = losses_by_step(batch.rows, order) if racing is not None else {}
             store.record_rung(trial, batches, batch.rows, batch.seconds, losses)

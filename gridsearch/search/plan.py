@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.machine import Hands, room_here
+from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder, load_tokenizers
 from gridsearch.checkpoint.sdxl.shapes import check_file
@@ -27,7 +27,7 @@ from gridsearch.search.samplers.space import expected_trials
 from gridsearch.search.trial.settings import provenance, sampling_of
 
 USUAL_BATCH = 8  # where the run will find out what fits
-ALONE = Hands(1, ())
+ALONE = LocalWorkers(1, ())
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Plan:
     references: int
     disk: Disk
     memory: Memory
-    hands: Hands  # who draws
+    hands: LocalWorkers  # who draws
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
@@ -86,7 +86,7 @@ def make_plan(
     folder: Path,
     timed: bool = False,
     listener: Reading | None = None,
-    hands: Hands = ALONE,
+    hands: LocalWorkers = ALONE,
 ) -> Plan:
     """Check an experiment and say what it needs.
 
@@ -128,8 +128,8 @@ def make_plan(
         disk=disk,
         memory=memory,
         hands=hands,
-        seconds=time.of(trials, trials * cases + references + checks) / hands.at_once,
-        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.at_once,
+        seconds=time.of(trials, trials * cases + references + checks) / hands.speedup,
+        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.speedup,
         seconds_from=time.source,
         settings=provenance(experiment, parents),
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
@@ -187,19 +187,19 @@ def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Rea
 # -- room
 
 
-def _memory(experiment: Experiment, weights: Weights, hands: Hands) -> Memory:
+def _memory(experiment: Experiment, weights: Weights, hands: LocalWorkers) -> Memory:
     """Of each worker the live copy of the weights, in the precision that draws, the sources where they are
     held, and room to merge the largest weight."""
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize
-    free = room_here(place.device)
-    room = room_here(place.device, hands.workers, hands.on_one)
+    free = free_memory(place.device)
+    room = free_memory(place.device, hands.workers, hands.per_gpu)
     lies = residence_of(experiment, weights, place.device, room, live)
     merging = 2 * max(elements) * torch.float32.itemsize
     if place.device == "cuda":
         # the file is read into this machine's memory before it goes to the GPU
-        host, device = hands.workers * (live + lies.pinned), hands.on_one * (live + lies.on_gpu + merging)
+        host, device = hands.workers * (live + lies.pinned), hands.per_gpu * (live + lies.on_gpu + merging)
         return Memory(device, free.gpu, host, free.host, lies)
     host = hands.workers * (live + merging)
     return Memory(host, free.host, host, free.host, lies)

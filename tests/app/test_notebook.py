@@ -17,8 +17,8 @@ from gridsearch.report.build import build
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
 from tests.helpers.made_up import make_results
+from tests.helpers.small_run import settings
 from tests.helpers.stored import stored_run
-from tests.search.test_run import settings
 
 HOSTILE = "</td><script>alert(1)</script> <img src=x onerror=alert(1)> \"quoted\" 'and' {{ 7 * 7 }}"
 

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from gridsearch.base import machine
-from gridsearch.base.machine import Hands, Room, gpus_here, hands, has_ended, process_name, room_here
+from gridsearch.base.machine import (
+    FreeMemory,
+    LocalWorkers,
+    free_memory,
+    gpus_here,
+    has_ended,
+    local_workers,
+    process_name,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,19 +33,19 @@ def cards(monkeypatch):
 
 def test_workers_have_a_gpu_by_turns_and_a_share_of_what_is_free(monkeypatch, cards):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    three = hands(3, "auto")
-    assert (three.on_one, three.at_once) == (2, 2)
+    three = local_workers(3, "auto")
+    assert (three.per_gpu, three.speedup) == (2, 2)
     environment = three.environment()
     assert [environment(number)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["0", "1", "0"]
     for name, value in environment(0).items():
         monkeypatch.setenv(name, value)
-    assert room_here("cuda") == Room(host=3000, gpu=500)
-    assert hands(None, "cuda").workers == 1  # of those that it has been left
+    assert free_memory("cuda") == FreeMemory(host=3000, gpu=500)
+    assert local_workers(None, "cuda").workers == 1  # of those that it has been left
 
 
 def test_a_plan_for_workers_parts_what_is_free_as_they_will(cards):
-    assert room_here("cuda") == Room(host=9000, gpu=700)
-    assert room_here("cuda", workers=3, on_one=2) == Room(host=3000, gpu=500)
+    assert free_memory("cuda") == FreeMemory(host=9000, gpu=700)
+    assert free_memory("cuda", workers=3, per_gpu=2) == FreeMemory(host=3000, gpu=500)
 
 
 def test_gpus_that_were_taken_away_are_not_used(monkeypatch, cards):
@@ -49,11 +57,11 @@ def test_gpus_that_were_taken_away_are_not_used(monkeypatch, cards):
 
 def test_an_experiment_for_the_cpu_leaves_the_gpus_alone_and_parts_the_cores(monkeypatch, cards):
     monkeypatch.setattr(machine, "cores_here", lambda: 8)
-    assert hands(None, "cpu") == Hands(8, ())
-    mine = Hands(3, ()).environment()(0)
+    assert local_workers(None, "cpu") == LocalWorkers(8, ())
+    mine = LocalWorkers(3, ()).environment()(0)
     assert "CUDA_VISIBLE_DEVICES" not in mine
     assert mine["OMP_NUM_THREADS"] == "2"
-    assert Hands(3, ()).at_once == 1
+    assert LocalWorkers(3, ()).speedup == 1
 
 
 def test_of_a_process_elsewhere_nothing_is_known():

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gridsearch.base import pictures
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.score.image import read_image
 
 
@@ -18,7 +18,7 @@ def saved(path, picture, form, **options):
 
 
 def test_a_picture_may_be_as_large_as_its_file_pays_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "ROOM", 10 * 10 * pictures.PIXEL)
+    monkeypatch.setattr(pictures, "DECODING_BYTES", 10 * 10 * pictures.PIXEL)
     assert read_image(saved(tmp_path / "a.png", Image.new("RGB", (10, 10)), "PNG")).shape == (10, 10, 3)
     small = saved(tmp_path / "b.png", Image.new("RGB", (100, 100)), "PNG")
     with pytest.raises(BadInput, match="100 x 100 pixels, the limit is"):
@@ -37,7 +37,7 @@ def test_the_canvas_of_a_webp_is_looked_at_before_it_is_made(tmp_path, monkeypat
     data[24:30] = struct.pack("<I", 16_382)[:3] * 2
     (tmp_path / "x.webp").write_bytes(data)
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("it was made"))
-    with pytest.raises(BadInput, match="16383 x 16383 pixels"), opened(tmp_path / "x.webp"):
+    with pytest.raises(BadInput, match="16383 x 16383 pixels"), open_picture(tmp_path / "x.webp"):
         pass
 
 
@@ -50,5 +50,5 @@ def test_a_jpeg_of_many_scans_is_too_large(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_picture(tmp_path):
-    with pytest.raises(BadInput, match="It is no file"), opened(tmp_path):
+    with pytest.raises(BadInput, match="It is not a file"), open_picture(tmp_path):
         pass

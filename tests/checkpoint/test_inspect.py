@@ -12,7 +12,7 @@ from gridsearch.checkpoint.identity import sha256_of
 from gridsearch.checkpoint.inspect import SHOWN_ENTRIES, cut, described, open_any
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.merge.parents import open_parents, warnings_about
-from tests.app.cli.test_cli import gridsearch
+from tests.helpers.program import gridsearch
 
 
 def unheard(_name, _bytes):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsearch.app.cli import terminal
+from gridsearch.app import terminal
 from gridsearch.base.errors import GridsearchError
 from gridsearch.results import store
 

@@ -6,7 +6,7 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.checks import dependent_notes, require_dependent
-from tests.experiment.test_parameters import STEPS, parse
+from tests.helpers.experiments import STEPS, parse
 
 NUMBER = {"low": 0.0, "high": 1.0, "step": 0.5}
 
@@ -27,17 +27,21 @@ SUM = STEPS["weighted_sum"] | {"ratio": NUMBER}
     [
         (SUM, {"cfg": 1, "cfg_rescale": [0, 0.5]}, "cfg_rescale has no effect at a cfg of 1 or less"),
         (SUM, {"cfg": [1, 4], "cfg_rescale": NUMBER}, "Where render.cfg is 1 or less"),
-        (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 draw the same"),
-        (ties(k=NUMBER), {}, "Where merged.k is 0 nothing is kept"),
-        (ties(ratio=0, k=[0.1, 0.2]), {}, "has the ratio 0, which leaves its first model alone: merged.k is"),
-        (ties(ratio=0, models=["a", ["b", "d"], "c"]), {}, "merged.model_b is searched in vain"),
-        (SUM | {"ratio": 1.0, "models": [["a", "c"], "b"]}, {}, "merged.model_a is searched in vain"),
-        (SUM | {"ratio": 0.0, "models": ["a", ["b", "c"]]}, {}, "merged.model_b is searched in vain"),
-        (SUM | {"models": ["a", ["a", "b"]]}, {}, "may take a both as model_a and as model_b"),
+        (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 give the same images"),
+        (ties(k=NUMBER), {}, "Where merged.k is 0, nothing of the differences is kept"),
+        (
+            ties(ratio=0, k=[0.1, 0.2]),
+            {},
+            "its first model unchanged: searching merged.k changes nothing",
+        ),
+        (ties(ratio=0, models=["a", ["b", "d"], "c"]), {}, "searching merged.model_b changes nothing"),
+        (SUM | {"ratio": 1.0, "models": [["a", "c"], "b"]}, {}, "searching merged.model_a changes nothing"),
+        (SUM | {"ratio": 0.0, "models": ["a", ["b", "c"]]}, {}, "searching merged.model_b changes nothing"),
+        (SUM | {"models": ["a", ["a", "b"]]}, {}, "may take a as both model_a and model_b"),
         (
             {"method": "average", "models": ["a", "b"], "weights": [[1, 2], [1, 2]]},
             {},
-            "only their proportions count",
+            "only their proportions matter",
         ),
     ],
 )
@@ -76,6 +80,6 @@ def test_what_has_an_effect_is_not_warned_of(step, render):
 def test_weights_that_may_add_up_to_zero_are_refused(weights, normalize, cancel):
     step = {"method": "average", "models": ["a", "b"], "weights": weights, "normalize": normalize}
     what = parse(step, search={"sampler": "random", "trials": 5})
-    refused = pytest.raises(BadInput, match="may add up to zero") if cancel else contextlib.nullcontext()
+    refused = pytest.raises(BadInput, match="may sum to zero") if cancel else contextlib.nullcontext()
     with refused:
         require_dependent(what)

@@ -1,47 +1,17 @@
 """Every value that may be searched: its name, and that a trial's value lands in its place."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import Experiment, Range, parse_experiment
+from gridsearch.experiment.experiment import Experiment, Range
 from gridsearch.experiment.parameters import RENDER_VALUES, curve_parameter
 from gridsearch.experiment.values import WholeRange
+from tests.helpers.experiments import STEPS, parse
 
-STEPS = {
-    "weighted_sum": {"models": ["a", "b"], "ratio": 0.5},
-    "add_difference": {"models": ["a", "b", "c"], "ratio": 0.5},
-    "average": {"models": ["a", "b", "c"]},
-    "adapter": {"models": ["a", "x"], "ratio": 0.5},
-    "slerp": {"models": ["a", "b"], "ratio": 0.5},
-    "train_difference": {"models": ["a", "b", "c"], "ratio": 0.5},
-    "cosine_a": {"models": ["a", "b"], "ratio": 0.5},
-    "cosine_b": {"models": ["a", "b"], "ratio": 0.5},
-    "ties": {"models": ["a", "b", "c"], "ratio": 0.5, "k": 0.5},
-    "dare_ties": {"models": ["a", "b", "c"], "ratio": 0.5, "k": 0.5, "probability": 0.5},
-    "della": {"models": ["a", "b", "c"], "ratio": 0.5, "k": 0.5, "probability": 0.5, "della_eps": 0.1},
-    "model_stock": {"models": ["a", "b", "c"], "ratio": 0.5},
-    "geometric_median": {"models": ["a", "b", "c"]},
-}
 FLOATS = {"low": 0.25, "high": 0.75, "step": 0.25}
 WHOLE = {"low": 10, "high": 30, "step": 5}
-
-
-def parse(step, **tables) -> Experiment:
-    return parse_experiment(
-        {
-            "name": "x",
-            "models": {name: f"{name}.safetensors" for name in ("a", "b", "c", "d")},
-            "adapters": {name: f"{name}.safetensors" for name in ("x", "y")},
-            "merge": [step],
-            "prompt": [{"text": "t"}],
-        }
-        | tables,
-        Path(),
-        "x.toml",
-    )
 
 
 def in_steps():

@@ -141,12 +141,12 @@ WRONG = {
     "null": ('file = "a\\u0000b"', "prompt[0].file", "x.toml"),
     "empty": ('file = "empty.txt"', "empty", "empty.txt"),
     "folder without pictures": ('file = "folder"', "no pictures", "folder"),
-    "kind": ('file = "x.toml"', "no prompts", "x.toml"),
+    "kind": ('file = "x.toml"', "cannot hold prompts", "x.toml"),
     "not utf-8": ('file = "latin.txt"', "not UTF-8", "latin.txt line 2"),
     "silent picture": ('file = "silent.png"', "does not say", "silent.png"),
     "no picture": ('file = "words.png"', "not a picture", "words.png"),
     "no prompt in it": ('file = "negative.png"', "prompt is empty", "negative.png"),
-    "seed of a picture": ('file = "seed.png"', "'x' is no seed", "seed.png"),
+    "seed of a picture": ('file = "seed.png"', "'x' is not a seed", "seed.png"),
     "both": ('file = "a.txt"\ntext = "b"', "either a text", "x.toml"),
     "neither": ("seeds = [1]", "either a text", "x.toml"),
     "origin": ('text = "b"\norigin = "a"', "prompt[0].origin", "x.toml"),
@@ -174,15 +174,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, case):
 LINES = {
     "--prompt a --sede 5": "Unknown option '--sede'",
     "--prompt a --steps 5 6": "Unknown option '6'",
-    "--prompt 'a": "cannot be told apart",
-    "--prompt a\\": "cannot be told apart",
+    "--prompt 'a": "cannot be split",
+    "--prompt a\\": "cannot be split",
     "--steps 5": "no prompt",
     "--prompt ''": "no prompt",
     "--prompt a --seed": "--seed has no value",
     "--prompt --seed 5": "--prompt has no value",
-    "--prompt a --steps many": "--steps takes a number, got 'many'",
-    "--prompt a --seed 9223372036854775808": "is no seed",
-    "--prompt a --seed -2": "is no seed",
+    "--prompt a --steps many": "--steps takes a number, not 'many'",
+    "--prompt a --seed 9223372036854775808": "is not a seed",
+    "--prompt a --seed -2": "is not a seed",
     "--": "Unknown option '--'",
 }
 
@@ -252,12 +252,12 @@ def notes(folder: Path, lines: str, render: str = "") -> list[str]:
 
 def test_a_setting_that_is_not_that_of_render_is_noted(tmp_path):
     assert notes(tmp_path, "a\n\n--prompt b --steps 30\n--prompt c --steps 28") == [
-        "p.txt line 3 was drawn with steps 30; [render] draws all with 28."
+        "p.txt line 3 was rendered with steps 30; [render] uses 28 for all prompts."
     ]
     lines = "--prompt a --cfg_scale 7\n--prompt b --cfg_scale 7 --width 512\n--prompt c --cfg_scale 5.0"
     assert notes(tmp_path, lines) == [
-        "p.txt line 1 and 1 other were drawn with CFG 7; [render] draws all with 5.",
-        "p.txt line 2 was drawn with size 512x1024; [render] draws all with 1024x1024.",
+        "p.txt line 1 and 1 other were rendered with CFG 7; [render] uses 5 for all prompts.",
+        "p.txt line 2 was rendered with size 512x1024; [render] uses 1024x1024 for all prompts.",
     ]
 
 
@@ -283,19 +283,19 @@ def test_a_sampler_is_compared_with_its_schedule(tmp_path, sampler, said, noted)
     picture(tmp_path / "x.png", f"a\nSteps: 28, {said}, CFG scale: 5, Size: 1024x1024, Clip skip: 2")
     found = foreign_settings(load(tmp_path, 'file = "x.png"', render=f'sampler = "{sampler}"'))
     assert bool(found) == noted
-    assert all(note.startswith("x.png was drawn with sampler ") for note in found)
+    assert all(note.startswith("x.png was rendered with sampler ") for note in found)
 
 
 def test_what_is_not_done_here_is_noted(tmp_path):
     (note,) = notes(tmp_path, "--prompt a --styles anime")
-    assert note == "p.txt line 1 was drawn with styles anime, which is not done here."
+    assert note == "p.txt line 1 was rendered with styles anime, which gridsearch does not support."
 
 
 def test_notes_are_a_handful(tmp_path):
     lines = "\n".join(f"--prompt {i} --steps {100 + i}" for i in range(40))
     found = notes(tmp_path, lines)
     assert len(found) == 6
-    assert found[-1] == "35 prompts have 35 more settings that are not those of [render]."
+    assert found[-1] == "35 prompts have 35 more settings that differ from [render]."
 
 
 def test_an_experiment_without_prompt_files_has_no_notes(tmp_path):

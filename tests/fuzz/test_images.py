@@ -12,18 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gridsearch.app.web.judge.server import bare_png
+from gridsearch.app.web.judge.routes import bare_png
 from gridsearch.experiment.prompt_files import prompts_in
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
 from gridsearch.score.files import score_files
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut
+from gridsearch.score.xyz_grid.cut import cut_grid
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
-from tests.helpers.pictures import scene
-from tests.score.test_hostile import _with_sums
-from tests.score.test_image import png
+from tests.helpers.pictures import png, scene, with_sums
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF data
 
@@ -31,7 +29,7 @@ GRID = "xyz_grid-0001-5-4096-2048-4-20-20260101000000.png"
 
 
 def _infotext(path):
-    return read_parameters(parameters_of(path) or "")
+    return read_parameters(embedded_text(path) or "")
 
 
 def _thumbs(path):
@@ -39,7 +37,7 @@ def _thumbs(path):
 
 
 def _as_grid(path):
-    return cut(read_image(path), path.with_name(GRID))
+    return cut_grid(read_image(path), path.with_name(GRID))
 
 
 def _score(path):
@@ -48,14 +46,14 @@ def _score(path):
 
 DOORS = {
     "read_image": read_image,
-    "parameters_of": _infotext,
+    "embedded_text": _infotext,
     "prompts_in": lambda path: prompts_in(path.name, path.parent),
     "thumbs": _thumbs,
     "grid": _as_grid,
     "judge": bare_png,
     "score": _score,
 }
-DECODED = ("read_image", "parameters_of", "thumbs")
+DECODED = ("read_image", "embedded_text", "thumbs")
 
 
 @pytest.fixture
@@ -127,7 +125,7 @@ def test_pictures_that_were_whole_once(bounds, nothing_kept, seed):
     chance = random.Random(seed)
     content = mutated(chance.choice(KINDS), chance, PIECES)
     path = bounds.folder.parent / "x.png"
-    path.write_bytes(_with_sums(bytearray(content)) if chance.random() < 0.5 else content)
+    path.write_bytes(with_sums(bytearray(content)) if chance.random() < 0.5 else content)
     bounds.hold(path, DOORS)
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from gridsearch.results.results import METRICS, Results
-from gridsearch.results.tables import JUDGED
+from gridsearch.results.columns import IMAGE_ROW, names
+from gridsearch.results.results import Results
+from gridsearch.score.metrics import METRIC_COLUMNS
 
 PROMPTS = (
     "a red circle on a blue background, crisp lines",
@@ -154,9 +155,38 @@ def results_of(folder: Path, images: pd.DataFrame, parameters, references=None, 
     )
 
 
+def table(verdicts: dict[float, str], defects=None, prompts=("p1", "p2"), **extra) -> pd.DataFrame:
+    """Images from one verdict letter per case and ratio: o ok, b blank, g ghost, u burnt."""
+    words = {"o": "ok", "b": "blank", "g": "ghost", "u": "burnt"}
+    rows = []
+    for trial, (ratio, letters) in enumerate(verdicts.items()):
+        for i, letter in enumerate(letters):
+            defect = defects[ratio][i] if defects else float(letter != "o")
+            rows.append(
+                {"trial": trial, "ratio": ratio, "prompt_id": prompts[i % len(prompts)], "prompt": "a cat"}
+                | {"seed": i // len(prompts), "verdict": words[letter], "defect": defect} | extra
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def bowl(seed: int, prompts: int = 12, centre: float = 0.58) -> pd.DataFrame:
+    """Every prompt has its own parabola about its own optimum; their optima scatter about `centre`."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for p, own in enumerate(rng.normal(centre, 0.08, prompts)):
+        for trial, ratio in enumerate(RATIOS):
+            for seed in (1, 2):
+                defect = 8 * (ratio - own) ** 2 + abs(rng.normal(0, 0.05))
+                rows.append(
+                    {"trial": trial, "ratio": ratio, "prompt_id": f"p{p}", "prompt": "x", "seed": seed}
+                    | {"verdict": "ok", "defect": defect}
+                )
+    return pd.DataFrame(rows)
+
+
 def with_columns(images: pd.DataFrame) -> pd.DataFrame:
     """All that a table of images has; what a row does not say is NaN."""
-    return images.reindex(columns=list(dict.fromkeys([*images.columns, *JUDGED])))
+    return images.reindex(columns=list(dict.fromkeys([*images.columns, *names(IMAGE_ROW)])))
 
 
 def complete(trial: int, images: pd.DataFrame, parameters) -> dict:
@@ -164,7 +194,7 @@ def complete(trial: int, images: pd.DataFrame, parameters) -> dict:
     survived = (images["verdict"] == "ok").mean()
     row = {"trial": trial, "state": "COMPLETE"} | {name: images[name].iloc[0] for name in parameters}
     row |= {"defect": images["defect"].mean(), "survived": survived, "images": len(images)}
-    row |= {name: images[name].mean() for name in METRICS}
+    row |= {name: images[name].mean() for name in METRIC_COLUMNS}
     row |= {"seconds_merge": 0.03, "seconds_render": 3.1, "seconds_score": 0.2}
     return row | {"started": "2026-01-01T01:00:00", "finished": "2026-01-01T01:00:04"}
 

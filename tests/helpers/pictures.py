@@ -1,5 +1,7 @@
 """Pictures to score: drawn ones, and the cells of the published grids where they are at hand."""
 
+import struct
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut
+from gridsearch.score.xyz_grid.cut import cut_grid
 
 # Beside this repository, or beside the folder that holds its worktrees.
 _PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
@@ -31,13 +33,20 @@ def scene(size, seed):
     canvas = rng.uniform(90, 170, 3) + (y[..., None] - 0.5) * rng.uniform(-90, 90, 3)
     for index in range(24):
         u, v, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.06, 0.2)
-        disc = np.hypot(x - u, y - v) - radius
-        bar = np.maximum(np.abs(x - u) - radius / 4, np.abs(y - v) - 2 * radius)
-        inside = np.clip(0.5 - (disc if index % 2 else bar) * size, 0, 1)[..., None]
         tone = rng.uniform(25, 110, 3) if index % 4 < 2 else rng.uniform(145, 230, 3)
-        canvas = canvas + inside * (tone + (y[..., None] - v) * 60 - canvas)
+        width, height = (radius, radius) if index % 2 else (radius / 4, 2 * radius)
+        box = _box(v, height, size), _box(u, width, size)  # outside it the shape changes nothing
+        dx, dy = x[box] - u, y[box] - v
+        distance = np.hypot(dx, dy) - radius if index % 2 else np.maximum(abs(dx) - width, abs(dy) - height)
+        inside = np.clip(0.5 - distance * size, 0, 1)[..., None]
+        canvas[box] += inside * (tone + dy[..., None] * 60 - canvas[box])
     hatched = (x < 0.3) & (y > 0.7) & ((x + y) * 24 % 1 < 0.5)
     return to_bytes(np.clip(canvas - 40 * hatched[..., None], 25, 230))
+
+
+def _box(centre, reach, size):
+    """The pixels along one axis that a shape, with its soft outline, may touch."""
+    return slice(max(int((centre - reach) * size) - 2, 0), max(int((centre + reach) * size) + 3, 0))
 
 
 def to_bytes(picture):
@@ -58,7 +67,7 @@ def grey(plane):
 def cells(grid):
     """The cells of one published grid, left to right, and their labels: (("h", uint8 (H, W, 3)), ...)."""
     (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
-    found = cut(read_image(path), path)
+    found = cut_grid(read_image(path), path)
     return tuple((label, cell.rgb) for label, cell in zip(LABELS[grid], found, strict=True))
 
 
@@ -99,3 +108,29 @@ def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safeten
             sheet.paste(Image.fromarray(picture), (x, y))
             boxes[row, column] = (x, y, x + width, y + height)
     return sheet, boxes
+
+
+def png(width, height, bits, colour_type, rows):
+    """A PNG built by hand, for the kinds that Pillow does not write."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def with_sums(content):
+    """A PNG with the right check sums again, so that the damage is looked at; other files as they are."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n":
+        return content
+    at = 8
+    while at + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        end = at + 8 + length
+        if end + 4 > len(content):
+            break
+        struct.pack_into(">I", content, end, zlib.crc32(content[at + 4 : end]))
+        at = end + 4
+    return content

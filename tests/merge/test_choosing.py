@@ -23,8 +23,8 @@ from gridsearch.search.export import of_trial
 from gridsearch.search.run import run
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
-from tests.merge.test_merging import experiment, lora, settings  # noqa: F401
-from tests.search.test_run import FILE, Quiet
+from tests.helpers.small_run import FILE, Quiet
+from tests.merge.toy_steps import experiment, settings
 
 VAE_BIAS = "first_stage_model.decoder.conv_in.bias"
 
@@ -39,7 +39,7 @@ def assert_live_is_exported(what, parameters, setup, path, toy):
             assert torch.equal(mine.view, theirs.view), (parameters, key)
 
 
-def test_every_choice_merges_to_what_it_alone_would(toy, lora, tmp_path):  # noqa: F811
+def test_every_choice_merges_to_what_it_alone_would(toy, lora, tmp_path):
     """The first model's VAE goes with it, and of two adapters only the chosen one has a part."""
     own = load_file(toy / "vpred.safetensors")
     own[VAE_BIAS] = own[VAE_BIAS] + 0.25

@@ -6,7 +6,7 @@ import torch
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows
-from gridsearch.render.denoise.schedulers import SCHEDULERS
+from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
@@ -126,7 +126,7 @@ def test_what_overflows_half_precision_is_decoded_once_more_in_full(renderer):
 
 def test_every_sampler_draws_in_half_precision(toy):
     half = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "bfloat16"))
-    for sampler in SCHEDULERS:
+    for sampler in SAMPLERS:
         (drawn,) = draw(half, CASES[:1], sampling("v_prediction", sampler, 32, 32, steps=2))
         assert drawn.finite, sampler
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gridsearch.app.cli import terminal
+from gridsearch.app import terminal
 from gridsearch.report.build import build
 from gridsearch.report.grid import Picture, savings_text, stop_of
 from gridsearch.report.page.html import report_html

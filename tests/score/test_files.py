@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from PIL import Image
 from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
 from gridsearch.score.band import band_of
-from gridsearch.score.files import ERROR, files_of, read_reference, score_files
-from gridsearch.score.metrics import measure
+from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
+from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import drawn_grid, gained, scene
 
@@ -67,7 +68,7 @@ def test_a_bad_file_among_others_is_a_row_and_the_others_are_scored(tmp_path, gr
     uncut = save(tmp_path / "xyz_grid-0001.png", scene(128, 20))
     files = [good, tmp_path / "bad.png", tmp_path / "gone.png", uncut]
     table = scored(files).table
-    assert list(table["verdict"]) == ["ok", ERROR, ERROR, ERROR]
+    assert list(table["verdict"]) == ["ok", UNSCORED, UNSCORED, UNSCORED]
     assert all(reason and "\n" not in reason for reason in table["reason"][1:])
     assert list(table["image"]) == [str(file) for file in files]
     for bad in files[1:]:
@@ -78,7 +79,7 @@ def test_a_bad_file_among_others_is_a_row_and_the_others_are_scored(tmp_path, gr
 def test_a_column_that_is_not_there_is_an_error_of_that_file(tmp_path, grid):
     picture = save(tmp_path / "a.png", scene(128, 20))
     reasons = scored([grid[0], picture], 3).table["reason"]
-    assert list(reasons) == ["This grid has no column 3.", "This is no grid, so it has no column 3."]
+    assert list(reasons) == ["This grid has no column 3.", "This is not a grid, so it has no column 3."]
 
 
 def test_a_folder_stands_for_its_pictures(tmp_path):
@@ -94,7 +95,8 @@ def test_what_a_reference_can_be(tmp_path):
     assert read_reference(None) is None
     assert read_reference("2") == 2
     picture = scene(64, 1)
-    assert read_reference(str(save(tmp_path / "a.png", picture))) == measure(picture)
+    read = read_reference(str(save(tmp_path / "a.png", picture)))
+    assert asdict(read) == pytest.approx(asdict(measure(picture)))
     with pytest.raises(BadInput, match="whole grid"):
         read_reference("xyz_grid-0001.png")
 

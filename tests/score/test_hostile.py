@@ -3,7 +3,6 @@
 import io
 import random
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.files import ERROR, score_files
+from gridsearch.score.files import UNSCORED, score_files
 from gridsearch.score.image import read_image
 from gridsearch.score.score import DEFECT_CAP
 from gridsearch.score.verdict import VERDICTS
 from tests.helpers import warm
-from tests.helpers.pictures import scene
-from tests.score.test_image import png
+from tests.helpers.pictures import png, scene, with_sums
 
 PICTURE = scene(64, 20)
 GREY16 = (PICTURE[..., 0].astype(np.uint16) << 8) | PICTURE[..., 1]
@@ -141,8 +139,8 @@ def test_all_of_them_at_once_are_a_table_with_a_line_for_each(files, tmp_path):
     assert (tmp_path / "errors").read_text("utf-8") == f"error: {said}\n"
     table = pd.read_csv(tmp_path / "x.csv")
     verdicts = {Path(row.image).name: row.verdict for row in table.itertuples()}
-    assert {name for name, verdict in verdicts.items() if verdict == ERROR} == set(BROKEN)
-    assert table["reason"][table["verdict"] == ERROR].str.len().min() > 10
+    assert {name for name, verdict in verdicts.items() if verdict == UNSCORED} == set(BROKEN)
+    assert table["reason"][table["verdict"] == UNSCORED].str.len().min() > 10
     assert not table["reason"].str.contains("\n", na=False).any()
 
 
@@ -158,7 +156,7 @@ def test_a_thousand_damaged_files_are_read_or_named(tmp_path):
         for _ in range(chance.choice([1, 2, 5, 20])):
             if content:
                 content[chance.randrange(len(content))] = chance.randrange(256)
-        (tmp_path / "x.png").write_bytes(_with_sums(content) if chance.random() < 0.5 else content)
+        (tmp_path / "x.png").write_bytes(with_sums(content) if chance.random() < 0.5 else content)
         try:
             picture = read_image(tmp_path / "x.png")
         except BadInput:
@@ -166,18 +164,3 @@ def test_a_thousand_damaged_files_are_read_or_named(tmp_path):
         read += 1
         assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
     assert 100 < read < 900
-
-
-def _with_sums(content):
-    """A PNG with the right check sums again, so that the damage is looked at; other files as they are."""
-    if content[:8] != b"\x89PNG\r\n\x1a\n":
-        return content
-    at = 8
-    while at + 12 <= len(content):
-        (length,) = struct.unpack_from(">I", content, at)
-        end = at + 8 + length
-        if end + 4 > len(content):
-            break
-        struct.pack_into(">I", content, end, zlib.crc32(content[at + 4 : end]))
-        at = end + 4
-    return content

@@ -1,7 +1,6 @@
 """Files in: every kind of PNG, JPEG and WebP, and every way to be none."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -9,20 +8,10 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.image import WORKING_SIDE, read_image, working_copy
+from tests.helpers.pictures import png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
 GREY = PICTURE[..., 0]
-
-
-def png(width, height, bits, colour_type, rows):
-    """A PNG built by hand, for the kinds that Pillow does not write."""
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp"])

@@ -15,6 +15,7 @@ from gridsearch.search.budget import Budget
 from gridsearch.search.samplers.space import planned_trials
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.workers.dispatch import enqueue_missing
+from tests.helpers.painter import row
 from tests.helpers.searching import search_with
 
 
@@ -58,12 +59,6 @@ def study(tmp_path):
 
 
 ORDER = ["p1_s1"]
-
-
-def row(defect, prompt="p1", verdict="ok", dial=0.0):
-    """An image's row, as far as a search looks at it."""
-    seen = {"verdict": verdict, "defect": defect, "dial": dial}
-    return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
 
 
 def run(study, what, budget=Budget(), fail=(), kill=()):  # noqa: B008

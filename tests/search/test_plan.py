@@ -7,7 +7,7 @@ import pytest
 
 import gridsearch.search.plan
 from gridsearch.base.errors import BadInput
-from gridsearch.base.machine import Hands
+from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.search.plan import make_plan
 
@@ -40,7 +40,8 @@ def test_what_checks_the_answer_is_counted_too(demo, tmp_path):
 def test_workers_take_memory_each_and_are_faster_where_each_has_a_gpu(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(gridsearch.search.plan, "seconds_per_image", lambda *_: 1.0)
     alone, three, apart = (
-        make_plan(demo, tmp_path, hands=hands) for hands in (Hands(1, ()), Hands(3, ()), Hands(3, ("0", "1")))
+        make_plan(demo, tmp_path, hands=hands)
+        for hands in (LocalWorkers(1, ()), LocalWorkers(3, ()), LocalWorkers(3, ("0", "1")))
     )
     assert three.memory.host == 3 * alone.memory.host
     assert (three.seconds, apart.seconds) == (alone.seconds, alone.seconds / 2)

@@ -16,7 +16,6 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
 from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
@@ -28,38 +27,8 @@ from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
 from gridsearch.search.trial.settings import sampling_of
-from tests.helpers import program, warm
-
-FILE = Path("x.toml")
-TIMES = ["seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
-
-
-class Quiet:
-    """Listens to a run and says nothing."""
-
-    def __getattr__(self, name):
-        return lambda *_: lambda *_: None
-
-
-def settings(toy: Path, **changes) -> dict:
-    return {
-        "name": "small",
-        "models": {"base": str(toy / "base.safetensors"), "burnt": str(toy / "burnt.safetensors")},
-        "merge": [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.25}}],
-        "render": {
-            "prediction_type": "v_prediction",
-            "config": str(toy / "config"),
-            "width": 64,
-            "height": 64,
-            "steps": 3,
-        },
-        "score": {"references": ["base"]},
-        "prompt": [{"text": "a circle", "seeds": [1, 2]}, {"text": "a star", "seeds": [1]}],
-    } | changes
-
-
-def experiment(toy: Path, **changes):
-    return parse_experiment(settings(toy, **changes), Path(), "test")
+from tests.helpers import warm
+from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, gridsearch, settings
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +101,6 @@ def test_the_ends_are_the_parents_bit_for_bit(finished, toy, trial, parent):
     assert_same_images(
         stored(finished, trial), drawn_fresh(toy / f"{parent}.safetensors", toy, experiment(toy))
     )
-
-
-def gridsearch(*arguments):
-    done = program.gridsearch(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_an_exported_merge_loaded_fresh_draws_the_same_bit_for_bit(finished, toy, tmp_path):
@@ -275,7 +238,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     assert process.returncode == 1
     assert (tmp_path / "errors").read_text() == ""
     assert "So far" in said
-    assert "the same command goes on from here" in said.splitlines()[-1]
+    assert "run the same command again to continue" in said.splitlines()[-1]
     trials = pd.read_csv(tmp_path / "results" / "small" / "trials.csv")
     assert (trials["state"][:3] == "COMPLETE").all()
     assert (trials["state"][-50:] == "WAITING").all()

@@ -7,8 +7,8 @@ import pytest
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.stop import leaders, narrow_enough
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
 from tests.helpers.searching import search_with
-from tests.search.racing.test_rungs import ORDER, Painter, experiment, facts_of, searched
 
 
 @pytest.fixture(scope="module")

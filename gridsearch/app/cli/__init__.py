@@ -4,41 +4,46 @@ needs them.
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # numpy's threads know no such policy, and a report's matrices are small: with one thread they take half of
-# the processor's time, and wait for no core on which something is drawn. Read when numpy is imported.
+# the processor's time, and wait for no core that renders. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# transformers says at every import that torchvision is missing; nothing here needs it.
+# At every import, transformers warns that torchvision is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from typer.exceptions import TyperException
 
-from gridsearch.app.cli import after, before, checkpoints, dashboard, judge, running, sheets, terminal  # noqa: F401
+from gridsearch.app import terminal
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, failure_dict
 from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
 
-NAME = "gridsearch"  # also where it is run as a module: what completion is installed for
+if TYPE_CHECKING:
+    from gridsearch.app.cli.document_types import ErrorFields
+
+# --help lists the commands in this order, in which they are used.
+from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints, schema  # isort: skip # noqa: F401
+
+PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
 
 def main() -> None:
     """Run the program; a named error becomes one to four lines and its exit code.
 
-    With --json it is the last document of the output as well, mistakes in the command itself among them.
+    With --json, an error, also one in the command line itself, is the last document of the output as well.
     """
     debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # wherever it stands
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # accepted anywhere
     try:
         if "--json" in sys.argv:
             _run_for_programs()
         else:
-            app(prog_name=NAME)
+            app(prog_name=PROGRAM)
     except GridsearchError as error:
         if debug:
             raise
@@ -48,7 +53,7 @@ def main() -> None:
 
 def _run_for_programs() -> None:
     try:
-        sys.exit(app(prog_name=NAME, standalone_mode=False))
+        sys.exit(app(prog_name=PROGRAM, standalone_mode=False))
     except GridsearchError as error:
         _show_failure(error_dict(error))
         raise
@@ -58,9 +63,9 @@ def _run_for_programs() -> None:
         sys.exit(error.exit_code)
 
 
-def _show_failure(failure: Mapping[str, Any]) -> None:
-    """A line among a run's events, a document where there is no other."""
+def _show_failure(failure: "ErrorFields") -> None:
+    """Print an error: as a line among a run's events, or else as a document."""
     if "run" in sys.argv[1:2]:
-        show_event("error", error=failure)
+        show_event({"event": "error", "error": failure})
     else:
         terminal.show_json({"error": failure})

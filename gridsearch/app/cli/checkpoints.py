@@ -1,29 +1,31 @@
-"""Merged checkpoints: `merge`, `export`."""
+"""The commands that write a merged checkpoint: `merge` and `export`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, app
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command
 from gridsearch.app.cli.documents import written_dict
-from gridsearch.app.cli.stored import require_images
+from gridsearch.app.cli.results_folder import require_images
 from gridsearch.base.words import size
 
 
-@app.command(
-    epilog="Examples: gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors    "
-    "gridsearch merge best.merge.json -o again.safetensors    "
-    "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors"
+@command(
+    "merge",
+    "gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors",
+    "gridsearch merge best.merge.json -o again.safetensors",
+    "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors",
 )
-def merge(
+def merge_command(
     source: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or a "
-            "recipe of sd-mecha (.mecha).",
+            help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or "
+            "an sd-mecha recipe (.mecha).",
         ),
     ],
     output: Output,
@@ -31,40 +33,42 @@ def merge(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]VALUE",
-            help="What is searched, one by one: a step's ratio or a parameter.",
+            help="The value of something that is searched: a step's ratio or a parameter (repeatable).",
         ),
     ] = None,
     prediction_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="epsilon or v_prediction, where the source leaves it open."),
+        typer.Option(metavar="TYPE", help="epsilon or v_prediction, if the source leaves it open."),
     ] = None,
     model: ModelFiles = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Component configs of another size than SDXL's, for adapters."),
+        typer.Option(
+            metavar="DIR", help="Component configs for adapters, if the models are smaller than SDXL."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one merge, without a search: of an experiment, or one that was made before, byte for byte.
+    """Make one merge without a search: from an experiment, or an earlier merge again, byte for byte.
 
-    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    With -o NAME.mecha, only a recipe for sd-mecha is written and nothing is merged.
     """
     from gridsearch.merge.export.source import open_merge
 
     _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output, as_json)
 
 
-@app.command(epilog="Example: gridsearch export results/toy -o best.safetensors")
-def export(
+@command("export", "gridsearch export results/toy -o best.safetensors")
+def export_command(
     folder: ResultsFolder,
     output: Output,
-    trial: Annotated[int | None, typer.Option(help="A trial's number. Default: the best.")] = None,
+    trial: Annotated[int | None, typer.Option(help="The trial's number. Default: the best trial.")] = None,
     model: ModelFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the merge of the best, or of a named, trial as a checkpoint, with a log beside it.
+    """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.
 
-    With -o NAME.mecha the recipe is written for sd-mecha, and nothing is merged.
+    With -o NAME.mecha, only a recipe for sd-mecha is written and nothing is merged.
     """
     from gridsearch.results.analysis.analyse import analyse
     from gridsearch.results.tables import load_results
@@ -87,16 +91,15 @@ def _write_merge(fixed, output: Path, as_json: bool) -> None:
         if as_json:
             terminal.show_json(written_dict(output))
         else:
-            terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing is merged.")
+            terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing was merged.")
         return
-    with terminal.Progress(shown=not as_json) as progress:
+    with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
-        from gridsearch.merge.export.export import export as write
-        from gridsearch.merge.export.export import log_path
+        from gridsearch.merge.export.export import export, log_path
 
-        sha256 = write(fixed, output, progress)
+        sha256 = export(fixed, output, progress)
     if as_json:
         terminal.show_json(written_dict(output, sha256, log_path(output)))
         return
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
-    terminal.say(f"How it was made, and can be again: {log_path(output)}.")
+    terminal.say(f"To make it again: gridsearch merge {shlex.quote(str(log_path(output)))} -o FILE.")

@@ -1,4 +1,4 @@
-"""The run itself: `run`, and `worker`."""
+"""The commands that render a search: `run` and `worker`."""
 
 import contextlib
 from pathlib import Path
@@ -6,55 +6,59 @@ from typing import Annotated, Any
 
 import typer
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, app
-from gridsearch.app.cli.crew import crew_of, hands_asked
-from gridsearch.app.cli.ending import told_to_end
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
 from gridsearch.app.cli.events import Events, show_event
-from gridsearch.app.cli.live_report import LiveReport
-from gridsearch.app.cli.silent import Silent
-from gridsearch.app.cli.stored import checked, default_folder, settled, written
+from gridsearch.app.cli.results_folder import default_folder, load_checked, place_noted, write_results
+from gridsearch.app.cli.signals import interrupted_by_sigterm
+from gridsearch.app.cli.workers import hands_asked, worker_processes
+from gridsearch.app.live_report import LiveReport
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
-from gridsearch.base.machine import Hands, process_name
-from gridsearch.search.budget import deadline
+from gridsearch.base.machine import LocalWorkers, process_name
 
 
-@app.command(
-    epilog="Examples: gridsearch run experiments/toy.toml --until 07:30    "
-    "gridsearch run experiments/toy.toml --workers auto    "
-    "gridsearch run experiments/toy.toml --json > night.jsonl"
+@command(
+    "run",
+    "gridsearch run experiments/toy.toml --until 07:30",
+    "gridsearch run experiments/toy.toml --workers auto",
+    "gridsearch run experiments/toy.toml --json > night.jsonl",
 )
-def run(
+def run_command(
     experiment_file: ExperimentFile,
     out: NewFolder = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many completed trials.")] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="Start no trial that would end later.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="HH:MM", help="The same as a time of day.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Start no trial that would end after this many hours.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="HH:MM", help="Start no trial that would end after this time of day."),
+    ] = None,
     workers: Workers = None,
     storage: Storage = None,
     artifacts: ArtifactsUrl = None,
-    retries: Annotated[
-        int, typer.Option(min=0, help="How often a trial is tried again whose worker died.")
-    ] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="How often to retry a trial whose worker died.")] = 1,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors, and in the end the answer.")
+        bool, typer.Option("--quiet", "-q", help="Print only errors and the final answer.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment, or resume it where it stopped.
 
-    The report can be opened while it runs. Ctrl-C stops it; what is finished is kept.
+    The report can be opened during the run. Ctrl-C stops the run and keeps everything that is finished.
     """
+    from gridsearch.search.budget import deadline
+
     if quiet and as_json:
-        raise BadInput("--json prints every event, and --quiet none.", fix="Leave one of them out.")
-    experiment = checked(experiment_file)
+        raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
+    experiment = load_checked(experiment_file)
     folder = out or default_folder(experiment.name)
     end = deadline(hours, until)
     hands = hands_asked(workers, experiment.render.device) if workers or storage else None
-    aloud = Silent() if quiet else terminal.RunScreen()
-    listener = Events(experiment.name, folder) if as_json else aloud
+    shown = terminal.SilentListener() if quiet else terminal.RunScreen()
+    listener = Events(experiment.name, folder) if as_json else shown
 
-    with told_to_end(), listener, settled(folder, storage, experiment.name, artifacts):
+    with interrupted_by_sigterm(), listener, place_noted(folder, storage, experiment.name, artifacts):
         try:
             listener.loading()
             with LiveReport(folder, listener) as live:
@@ -63,15 +67,15 @@ def run(
             listener.stop()
             _tell(folder, quiet, as_json)
             if as_json:
-                show_event("interrupted")
+                show_event({"event": "interrupted"})
             else:
-                terminal.say("Stopped. Every finished trial is kept; the same command goes on from here.")
+                terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             raise typer.Exit(1) from None
         except Busy:
             raise
         except RunFailed:
             listener.stop()
-            with contextlib.suppress(GridsearchError):  # a full disk takes no report: why it failed says that
+            with contextlib.suppress(GridsearchError):  # a full disk stops the report, too
                 _tell(folder, quiet, as_json)
             raise
     _tell(folder, quiet, as_json)
@@ -83,7 +87,7 @@ def _run(
     folder: Path,
     budget: tuple[int | None, float | None],
     listener: Any,
-    hands: Hands | None,
+    hands: LocalWorkers | None,
     retries: int,
 ) -> None:
     """Run in this process alone, or lead workers in others."""
@@ -96,28 +100,31 @@ def _run(
         return
     from gridsearch.search.workers.leader import lead_workers
 
-    crew = crew_of(hands, file, folder, listener)
+    crew = worker_processes(hands, file, folder, listener)
     lead_workers(experiment, file, folder, Budget(*budget), listener, crew, retries)
 
 
-@app.command(
-    epilog="Example: gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my"
+@command(
+    "worker",
+    "gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my",
 )
-def worker(
+def worker_command(
     experiment_file: ExperimentFile,
     storage: Storage = None,
     out: NewFolder = None,
     artifacts: ArtifactsUrl = None,
-    name: Annotated[str | None, typer.Option(hidden=True, help="Its name, unlike any other's.")] = None,
-    tied: Annotated[bool, typer.Option(hidden=True, help="End when the standard input is closed.")] = False,
+    name: Annotated[str | None, typer.Option(hidden=True, help="A name that no other worker has.")] = None,
+    tied: Annotated[bool, typer.Option(hidden=True, help="Exit when the standard input is closed.")] = False,
 ) -> None:
-    """One more worker on a study that a run leads, on this or another machine.
+    """Add a worker to a study that a run leads, on this machine or another.
 
-    It draws what the run asks for, and ends with it. Ctrl-C gives back what it is drawing.
+    It renders what the run asks for and ends with the run. After Ctrl-C, its unfinished work goes back to the
+    queue.
     """
-    experiment = checked(experiment_file)
+    experiment = load_checked(experiment_file)
     folder = out or default_folder(experiment.name)
-    with told_to_end(tied), terminal.Lines() as lines, settled(folder, storage, experiment.name, artifacts):
+    lines, noted = terminal.TrialLines(), place_noted(folder, storage, experiment.name, artifacts)
+    with interrupted_by_sigterm(tied), lines, noted:
         try:
             lines.loading()
             from gridsearch.search.workers.worker import work
@@ -125,21 +132,22 @@ def worker(
             why = work(experiment, experiment_file, folder, name or process_name(), lines)
         except KeyboardInterrupt:
             lines.stop()
-            terminal.say("Stopped. What it was drawing goes back to the queue.")
+            terminal.say("Stopped. Its unfinished work goes back to the queue.")
             raise typer.Exit(1) from None
-    terminal.say(f"Nothing more to draw: {why}.")
+    terminal.say(f"Nothing more to render: {why}.")
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
-    """Write what there is, also of a run that was stopped, and say what it comes to."""
-    found = written(folder)
+    """Write tables and report, also of a run that was stopped, and show the answer."""
+    found = write_results(folder)
     if found is None:
         return
     results, answer = found
     if as_json:
         from gridsearch.results.analysis.best_json import best_dict
 
-        show_event("answer", folder=str(folder), best=answer and best_dict(results, answer))
+        best = None if answer is None else best_dict(results, answer)
+        show_event({"event": "answer", "folder": str(folder), "best": best})
     elif answer is None:
         terminal.say("No trial is complete yet.")
     elif quiet:

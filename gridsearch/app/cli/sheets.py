@@ -1,47 +1,50 @@
-"""Contact sheets: `compare`."""
+"""The command `compare`: contact sheets and X/Y/Z grids."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gridsearch.app.cli import terminal
-from gridsearch.app.cli.app import ResultsFolder, app
-from gridsearch.app.cli.stored import require_images
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import ResultsFolder, command
+from gridsearch.app.cli.results_folder import require_images
 from gridsearch.base.errors import BadInput
 
 
-@app.command(
-    epilog="Examples: gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg    "
-    "gridsearch compare results/toy --xyz -o grids"
+@command(
+    "compare",
+    "gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg",
+    "gridsearch compare results/toy --xyz -o grids",
 )
-def compare(
+def compare_command(
     folder: ResultsFolder,
-    ratios: Annotated[
-        list[float] | None, typer.Option(help="Only these ratios (may be given again).")
+    ratios: Annotated[list[float] | None, typer.Option(help="Show only this ratio (repeatable).")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option(help="Show only prompts with this id or text (repeatable).")
     ] = None,
-    prompts: Annotated[list[str] | None, typer.Option(help="Only prompts with this id or text.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE | DIR",
-            help="Where to write: .png, .jpg or .webp. Default: sheet.png here; with --xyz, this folder.",
+            help="The file to write: .png, .jpg or .webp (default: sheet.png). With --xyz, the folder to "
+            "write to (default: the current one).",
         ),
     ] = None,
     xyz: Annotated[
         bool,
         typer.Option(
             "--xyz",
-            help="As AUTOMATIC1111 draws and names its X/Y/Z grids, at full size: one with the first seed of "
-            "every prompt, one with the second, and so on.",
+            help="Write full-size X/Y/Z grids, laid out and named as AUTOMATIC1111 does: one with the first "
+            "seed of every prompt, one with the second, and so on.",
         ),
     ] = False,
 ) -> None:
     """Make a contact sheet: prompts down, ratios across.
 
-    What is too much for one picture becomes an overview, and beside it NAME-1, NAME-2, ... with all of it.
+    A sheet that is too large for one image becomes an overview, with the full sheet beside it as NAME-1,
+    NAME-2, ...
     """
     from gridsearch.report.sheet.files import write_sheets
     from gridsearch.results.analysis.analyse import analyse
@@ -56,7 +59,7 @@ def compare(
     first, *pages = write_sheets(results, answer, output or Path("sheet.png"), ratios=ratios, prompts=prompts)
     terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
     if pages:
-        terminal.say(f"All of it is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
+        terminal.say(f"The full sheet is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
 
 
 def _write_grids(
@@ -72,7 +75,7 @@ def _write_grids(
         terminal.say(f"Wrote {file}.")
         files += 1
     if not files:
-        raise BadInput("None of the pictures can be read.", where=results.folder, fix="Put the files back.")
+        raise BadInput("None of the images can be read.", where=results.folder, fix="Restore the files.")
     if gone:
-        pictures = "1 picture is" if len(gone) == 1 else f"{len(gone)} pictures are"
-        terminal.show_note(f"{pictures} missing or cannot be read, and left black.")
+        images = "1 image is" if len(gone) == 1 else f"{len(gone)} images are"
+        terminal.show_note(f"{images} missing or unreadable and left black.")

@@ -1,1 +1,1 @@
-"""Pages on this machine for its own browser: the judge and the dashboard."""
+"""Pages for the browser on this machine: the judge and the dashboard."""

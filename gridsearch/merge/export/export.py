@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
-from gridsearch.experiment.recipe import VAE
+from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.merge.engine.collapse import lender, recipe_text
 from gridsearch.merge.engine.outline import own_keys
 from gridsearch.merge.export.checkpoint import Parent, export_merge
@@ -118,4 +118,4 @@ def _require_known(models: Mapping[str, Mapping[str, Any]], known: Mapping[str, 
 
 
 def _files(parents: Parents) -> dict[str, Any]:
-    return {**parents.checkpoints, **parents.adapters, **({VAE: parents.vae} if parents.vae else {})}
+    return {**parents.checkpoints, **parents.adapters, **({VAE_FILE: parents.vae} if parents.vae else {})}

@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.recipe import VAE, Model
+from gridsearch.experiment.recipe import VAE_FILE, Model
 
 
 def files_from(given: Sequence[str]) -> dict[str, Path]:
@@ -26,7 +26,7 @@ def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
             models[name] = Model(path=path, prediction_type=models[name].prediction_type)
         elif name in adapters:
             adapters[name] = path
-        elif name == VAE and recipe.vae_file():
+        elif name == VAE_FILE and recipe.vae_file():
             components = components.model_copy(update={"vae": str(path)})
         else:
             known = ", ".join([*models, *adapters])

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.recipe import MERGED, VAE, Components, PredictionType, Recipe
+from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, PredictionType, Recipe
 from gridsearch.experiment.steps import MergeStep, Name
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table
@@ -44,7 +44,7 @@ class Record(Table):
         """Names only: no path that a stranger's record says is ever opened."""
         if stray := set(self.adapters) - self.files.keys():
             raise ValueError(f"the adapter {min(stray)!r} has no file")
-        known = (_VAE_FILE,) if VAE in self.files else (None, MERGED, *self.files)
+        known = (_VAE_FILE,) if VAE_FILE in self.files else (None, MERGED, *self.files)
         if self.components.vae not in known:
             raise ValueError("components.vae is no model of this record")
         if searched := self.recipe(dict.fromkeys(self.files, "x.safetensors")).searched():
@@ -53,10 +53,10 @@ class Record(Table):
 
     def recipe(self, paths: Mapping[str, str]) -> Recipe:
         """The recipe on files found at `paths`."""
-        models = {name: paths[name] for name in self.files if name not in (*self.adapters, VAE)}
+        models = {name: paths[name] for name in self.files if name not in (*self.adapters, VAE_FILE)}
         components = self.components
-        if VAE in self.files:
-            components = components.model_copy(update={"vae": paths[VAE]})
+        if VAE_FILE in self.files:
+            components = components.model_copy(update={"vae": paths[VAE_FILE]})
         return Recipe(
             models=models,
             adapters={name: paths[name] for name in self.adapters},

@@ -1,1 +1,1 @@
-"""From noise to a latent: schedules, samplers, guidance, the loop."""
+"""Denoising: schedules, samplers, guidance, and the loop from noise to a latent."""

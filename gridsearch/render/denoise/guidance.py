@@ -1,4 +1,4 @@
-"""Guidance: one direction from what the UNet says with the prompt, without it, and with blind attention."""
+"""Guidance: combining the UNet's outputs with the prompt, without it, and with perturbed attention."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ PAG_LAYERS = "mid_block"  # where the paper perturbs SDXL
 
 
 def guided(output: Tensor, sampling: Sampling) -> Tensor:
-    """The outputs (`calls_of` x N, C, h, w) in the order without, with, perturbed -> (N, C, h, w).
+    """Combine the outputs (`calls_of` x N, C, h, w), ordered without, with, perturbed, into (N, C, h, w).
 
     Classifier-free guidance (Ho & Salimans 2022), perturbed-attention guidance (Ahn et al. 2024, eq. 13) and
     the rescaling of an over-exposed result (Lin et al. 2023, section 3.4).
@@ -37,7 +37,7 @@ def guided(output: Tensor, sampling: Sampling) -> Tensor:
 
 @contextlib.contextmanager
 def perturbed_attention(unet: UNet2DConditionModel, sampling: Sampling) -> Iterator[None]:
-    """diffusers' own attention for PAG in the middle block, for the length of a batch."""
+    """Use diffusers' attention for PAG in the middle block while a batch is denoised."""
     if sampling.pag_scale <= 0:
         yield
         return

@@ -1,7 +1,7 @@
 """The denoising loop: noise and conditioning in, latents out.
 
-Nothing in it waits for the device: what a step depends on beside the latents is known on the CPU. Only a
-watcher that stops images has to look, and diffusers' UniPC solves its equations where the latents are.
+It does not wait for the device: all that a step needs beside the latents is known on the CPU. Only a watcher
+that stops images waits, and diffusers' UniPC, which solves its equations on the device.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from gridsearch.render.prompt.encode import Conditioning
 
 
 class Watcher(Protocol):
-    """Who is shown what each call of the UNet comes to."""
+    """An observer of the UNet's predictions, which may also stop images."""
 
     def see(self, call: int, level: float, x0: Tensor) -> None:
-        """The clean latents (N, C, h, w) that the n-th call predicts at a noise level sigma / alpha."""
+        """Take note of the clean latents (N, C, h, w) that a call predicts at a noise level sigma / alpha."""
 
     def kept(self, call: int) -> Sequence[int] | None:
-        """The rows that go on after this call; None for all of them."""
+        """Return the rows that go on after this call; None for all of them."""
 
 
 def denoise(
@@ -38,15 +38,15 @@ def denoise(
     downscale: int,
     watcher: Watcher,
 ) -> Tensor:
-    """Denoise the images of these seeds: the latents (n, C, h, w) of those that the watcher let go on.
+    """Denoise the images of these seeds into latents (n, C, h, w), without those that the watcher stopped.
 
-    The same arithmetic in the same order as `StableDiffusionXLPipeline.__call__`, which is its oracle.
+    The arithmetic and its order are those of `StableDiffusionXLPipeline.__call__`, which tests compare with.
 
     Args:
-        scheduler: new, its timesteps set; it holds what a sampler remembers between steps.
+        scheduler: a new one with its timesteps set; it holds what a sampler remembers between steps.
         text: of all images without their prompts, then with them, then once more for perturbed attention, as
             far as the settings ask for each (`sampling.calls_of`).
-        downscale: pixels of an image to one of its latents.
+        downscale: image pixels per latent pixel.
     """
     shape = (unet.config.in_channels, sampling.height // downscale, sampling.width // downscale)
     if hasattr(scheduler, "set_begin_index"):
@@ -58,7 +58,7 @@ def denoise(
             level = noise_level(scheduler, call)
             x = torch.cat([batch.latents] * calls_of(sampling))
             x = scheduler.scale_model_input(x, timestep)
-            output = guided(_ask(unet, x, moments[call], batch), sampling)
+            output = guided(_predict(unet, x, moments[call], batch), sampling)
             watcher.see(call, level, _clean(x[: len(output)], output, level, sampling))
             with batch.noise:
                 batch.latents = scheduler.step(
@@ -74,13 +74,13 @@ def denoise(
 
 @dataclass
 class _Batch:
-    """The images that are still being drawn."""
+    """The images that are still being rendered."""
 
     latents: Tensor  # (N, C, h, w)
     noise: Noise
     brownian: Brownian | None
     text: Conditioning
-    sizes: Tensor  # (calls_of x N, 6), what SDXL is told of a picture's sizes
+    sizes: Tensor  # (calls_of x N, 6), the sizes that SDXL is told of
 
     def keep(self, rows: Sequence[int], scheduler: SchedulerMixin) -> None:
         """Go on with these rows only."""
@@ -116,7 +116,7 @@ def _start(
 
 
 def _variance(scheduler: SchedulerMixin, call: int, batch: _Batch) -> dict[str, Tensor]:
-    """DPM++ 2M SDE does not ask for its noise; DPM++ SDE does."""
+    """Return the noise of a step for DPM++ 2M SDE, which does not ask for it as DPM++ SDE does."""
     if batch.brownian is None or isinstance(scheduler, DPMSolverSDEScheduler):
         return {}
     level, following = scheduler.sigmas[call], scheduler.sigmas[call + 1]
@@ -126,7 +126,7 @@ def _variance(scheduler: SchedulerMixin, call: int, batch: _Batch) -> dict[str, 
 
 
 def _sizes(sampling: Sampling) -> tuple[float, ...]:
-    """In the order that SDXL was trained with (Podell et al. 2023, section 2.2)."""
+    """Return the sizes in the order that SDXL was trained with (Podell et al. 2023, section 2.2)."""
     return (
         sampling.original_height,
         sampling.original_width,
@@ -137,7 +137,7 @@ def _sizes(sampling: Sampling) -> tuple[float, ...]:
     )
 
 
-def _ask(unet: UNet2DConditionModel, x: Tensor, moment: Tensor, batch: _Batch) -> Tensor:
+def _predict(unet: UNet2DConditionModel, x: Tensor, moment: Tensor, batch: _Batch) -> Tensor:
     return unet(
         x,
         moment,

@@ -1,4 +1,4 @@
-"""The noise of a batch: each image draws from a source of its own, seeded by its case alone.
+"""The noise of a batch: each image has its own source of random numbers, seeded by its case alone.
 
 So an image is the same in any batch, order, worker or device: numbers are drawn on the CPU, in float32.
 """
@@ -15,15 +15,15 @@ from torch.overrides import TorchFunctionMode
 from gridsearch.render.denoise.philox import CudaRandn
 
 
-class Source(Protocol):
-    """One image's random numbers."""
+class RandomSource(Protocol):
+    """The random numbers of one image."""
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
-        """The next normal numbers: float32, on the CPU."""
+        """Return the next normal numbers: float32, on the CPU."""
 
 
 class CpuRandn:
-    """The numbers of torch's CPU generator, as diffusers and A1111's "CPU" draw them."""
+    """The numbers of torch's CPU generator, which diffusers and A1111's "CPU" use."""
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator("cpu").manual_seed(seed)
@@ -36,22 +36,22 @@ SOURCES = {"cpu": CpuRandn, "gpu": CudaRandn}
 
 
 class Noise(TorchFunctionMode):
-    """The sources of a batch. Within `with noise:`, `torch.randn` gives each row the next of its own source.
+    """The sources of a batch: within `with noise:`, `torch.randn` gives each row numbers of its own source.
 
-    diffusers' schedulers take no noise but draw it, each in a place of its own; all of them by `torch.randn`.
-    A call that names its generator is left alone.
+    diffusers' schedulers cannot be given noise; all of them draw it with `torch.randn`. A call that names its
+    generator is left alone.
     """
 
     def __init__(self, seeds: Sequence[int], rng: str) -> None:
         super().__init__()
-        self._sources: list[Source] = [SOURCES[rng](seed) for seed in seeds]
+        self._sources: list[RandomSource] = [SOURCES[rng](seed) for seed in seeds]
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
-        """The next numbers of every image, each of `shape`: (N, *shape)."""
+        """Return the next numbers of every image, each of `shape`: (N, *shape)."""
         return torch.stack([source.draw(shape) for source in self._sources])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these images only."""
+        """Keep these images only."""
         self._sources = [self._sources[row] for row in rows]
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
@@ -63,7 +63,7 @@ class Noise(TorchFunctionMode):
 
 
 def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    """Numbers of the CPU, moved without waiting for what the device is at."""
+    """Move numbers from the CPU without waiting for the device to finish its work."""
     noise = noise.to(dtype)
     if torch.device(device).type == "cuda":
         return noise.pin_memory().to(device, non_blocking=True)
@@ -71,7 +71,7 @@ def on_device(noise: Tensor, device: torch.device | str, dtype: torch.dtype) -> 
 
 
 class _Seeded(TorchFunctionMode):
-    """Within it, a `torch.randn` that names its generator gives another source's numbers of the same seed."""
+    """Within it, a `torch.randn` that names a generator gives this source's numbers for the same seed."""
 
     def __init__(self, rng: str) -> None:
         super().__init__()
@@ -85,9 +85,9 @@ class _Seeded(TorchFunctionMode):
 
 
 class Brownian:
-    """Brownian motion over the noise level, one path an image, as A1111's SDE samplers ask for it.
+    """Brownian motion over the noise level, one path per image, as A1111's SDE samplers use it.
 
-    The paths are those of torchsde, as in k-diffusion and diffusers, made of the numbers that `rng` names.
+    The paths are those of torchsde, as in k-diffusion and diffusers, built from the numbers that `rng` names.
 
     Args:
         shape: of one image's latent.
@@ -111,11 +111,11 @@ class Brownian:
 
     def __call__(self, level: float, next_level: float) -> Tensor:
         with self._numbers, warnings.catch_warnings():
-            # of an end of the path that is rounded on the way to the scheduler's sigma and back
+            # an end of the path was rounded on its way to the scheduler's sigma and back
             warnings.filterwarnings("ignore", "Should have t")
             noise = torch.cat([path(level, next_level) for path in self._paths])
         return on_device(noise, self._device, self._dtype)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these images only."""
+        """Keep these images only."""
         self._paths = [self._paths[row] for row in rows]

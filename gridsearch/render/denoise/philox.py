@@ -1,4 +1,4 @@
-"""CUDA's random numbers on any machine: what `torch.randn(device="cuda")` gives for a seed.
+"""CUDA's random numbers on any machine: the numbers of `torch.randn(device="cuda")` for a seed.
 
 The generator is Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): ten
 rounds of multiplication turn a counter and a key into four words of 32 bits. cuRAND makes a normal number
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-WEYL = 0x9E3779B9, 0xBB67AE85  # what the key grows by in each round: the golden ratio, the square root of 3
+WEYL = 0x9E3779B9, 0xBB67AE85  # added to the key in each round: the golden ratio, the square root of 3
 ROUNDS = 10
 _WORD = 0xFFFFFFFF
 _BITS = np.uint64(32)
@@ -34,11 +34,11 @@ _TO_CIRCLE = _TO_UNIT * np.float32(2 * math.pi)
 
 
 class CudaRandn:
-    """A `torch.Generator("cuda")` that is only asked for normal numbers.
+    """A `torch.Generator("cuda")` for normal numbers alone.
 
     Attributes:
         seed: as given to `manual_seed`, from 0 to 2**64 - 1.
-        offset: how many times it was asked; the next call's numbers depend on it and on the seed alone.
+        offset: the number of calls so far; the next numbers depend on it and on the seed alone.
     """
 
     def __init__(self, seed: int):
@@ -48,7 +48,7 @@ class CudaRandn:
         self.offset = 0
 
     def draw(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """The next call of `torch.randn(shape)`: float32 on the CPU."""
+        """Return the numbers of the next call of `torch.randn(shape)`: float32, on the CPU."""
         index = np.arange(math.prod(shape), dtype=np.uint32)
         zeros = np.zeros_like(index)
         words = philox((np.full_like(index, self.offset), zeros, index, zeros), self.seed)
@@ -57,7 +57,7 @@ class CudaRandn:
 
 
 def philox(counters: tuple[np.ndarray, ...], key: int) -> tuple[np.ndarray, ...]:
-    """Philox 4x32-10 of many counters at once.
+    """Compute Philox 4x32-10 of many counters at once.
 
     Args:
         counters: their four words, lowest first, as four arrays (N,) uint32.
@@ -85,10 +85,10 @@ def _high(product: np.ndarray) -> np.ndarray:
 
 
 def box_muller(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Two words (N,) uint32 -> the first of cuRAND's two normal numbers, (N,) float32.
+    """Turn two words (N,) uint32 into the first of cuRAND's two normal numbers, (N,) float32.
 
-    A word becomes a float32 before all else, as on a GPU: where u is near one, and the number near zero, that
-    is coarse, and A1111, which computes in float64, may differ by 1e-4.
+    Words are made float32 first, as on a GPU. Where u is near one, and the number near zero, that is coarse,
+    and A1111, which computes in float64, may differ by 1e-4.
     """
     u = x.astype(np.float32) * _TO_UNIT + _TO_UNIT / 2
     # a GPU multiplies and adds with one rounding

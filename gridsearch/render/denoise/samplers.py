@@ -1,56 +1,80 @@
-"""The samplers by name: how an experiment spells them, and what A1111 shows for each."""
+"""The denoising samplers, each written down once: its names, its diffusers scheduler, its UNet calls.
 
-from dataclasses import dataclass
+A new one is a line here and a row in the table of docs/rendering.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from gridsearch.base.errors import nearest
 
+STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
+
 
 @dataclass(frozen=True)
-class SamplerName:
-    """A sampler as A1111 writes it into an image: since 1.9 the noise schedule apart from the sampler.
+class DenoisingSampler:
+    """A sampler, and how A1111 writes it into an image: since 1.9 the noise schedule apart from the name.
 
     Attributes:
-        schedule: None for whatever the UI chooses by itself.
-        order: calls of the UNet a step; one less in the last.
-        steady: whether what is predicted early comes true; samplers that put back much noise recover late.
+        name: A1111's.
+        scheduler: the class of diffusers.
+        schedule: the noise schedule's name; None for whatever the UI chooses by itself.
+        automatic: the schedule that A1111's "Automatic" means for this name, where it is not "Uniform".
+        order: UNet calls a step; one less in the last.
+        steady: whether early predictions come true; samplers that add much noise recover late.
+        settings: the scheduler's options for what A1111's sampler does; docs/rendering.md has what still
+            differs.
     """
 
-    sampler: str
+    name: str
+    scheduler: str
     schedule: str | None = None
+    automatic: str | None = None
     order: int = 1
     steady: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """The name in one, as A1111's menus had it before 1.9: `DPM++ 2M Karras`."""
-        return " ".join(filter(None, (self.sampler, self.schedule)))
+        """Name and schedule in one, as A1111's menus had them before 1.9: `DPM++ 2M Karras`."""
+        return " ".join(filter(None, (self.name, self.schedule)))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The scheduler's options, with those of its noise schedule."""
+        return {**self.settings, **({"use_karras_sigmas": True} if self.schedule == "Karras" else {})}
 
     def calls(self, steps: int) -> int:
-        """How often the UNet is called for so many steps."""
+        """Return how often the UNet is called for so many steps."""
         return self.order * (steps - 1) + 1
 
 
+_2M, _SDE = "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler"
+_NOISY = {"algorithm_type": STOCHASTIC}
 SAMPLERS = {
-    "euler": SamplerName("Euler"),
-    "euler_a": SamplerName("Euler a"),
-    "heun": SamplerName("Heun", order=2),
-    "dpmpp_2m": SamplerName("DPM++ 2M"),
-    "dpmpp_2m_karras": SamplerName("DPM++ 2M", "Karras"),
-    "dpmpp_2m_sde": SamplerName("DPM++ 2M SDE"),
-    "dpmpp_2m_sde_karras": SamplerName("DPM++ 2M SDE", "Karras"),
-    "dpmpp_sde": SamplerName("DPM++ SDE", order=2, steady=False),
-    "dpmpp_sde_karras": SamplerName("DPM++ SDE", "Karras", order=2, steady=False),
-    "ddim": SamplerName("DDIM"),
-    "unipc": SamplerName("UniPC"),
-    "lcm": SamplerName("LCM", steady=False),
+    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler"),
+    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler"),
+    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2),
+    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras"),
+    "dpmpp_2m_karras": DenoisingSampler("DPM++ 2M", _2M, "Karras"),
+    "dpmpp_2m_sde": DenoisingSampler("DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY),
+    "dpmpp_2m_sde_karras": DenoisingSampler("DPM++ 2M SDE", _2M, "Karras", settings=_NOISY),
+    "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False),
+    "dpmpp_sde_karras": DenoisingSampler("DPM++ SDE", _SDE, "Karras", order=2, steady=False),
+    "ddim": DenoisingSampler(
+        "DDIM", "DDIMScheduler", settings={"clip_sample": False, "set_alpha_to_one": True}
+    ),
+    "unipc": DenoisingSampler("UniPC", "UniPCMultistepScheduler", settings={"solver_order": 3}),
+    "lcm": DenoisingSampler("LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}),
 }
 
-# The schedule that A1111's "Automatic" means, where it is not "Uniform" (1.9 and later).
-AUTOMATIC = {"DPM++ 2M": "Karras", "DPM++ SDE": "Karras", "DPM++ 2M SDE": "Exponential"}
+# A1111's name of a sampler -> the schedule that "Automatic" means for it (1.9 and later).
+AUTOMATIC = {known.name: known.automatic for known in SAMPLERS.values() if known.automatic}
 
 
 def sampler_key(name: object) -> object:
-    """The key of a sampler, which may be named as A1111 shows it, in any case.
+    """Return the key of a sampler, which may be named as A1111 shows it, in any case.
 
     Raises:
         ValueError: no sampler is called so.
@@ -61,5 +85,5 @@ def sampler_key(name: object) -> object:
     asked = " ".join(name.lower().split())
     if asked not in titles:
         close = SAMPLERS[titles[nearest(asked, titles)]].title
-        raise ValueError(f"no sampler is called so; the nearest is {close!r}")
+        raise ValueError(f"there is no sampler of this name; the nearest is {close!r}")
     return titles[asked]

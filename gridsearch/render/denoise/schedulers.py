@@ -1,56 +1,31 @@
-"""Samplers by name, as diffusers schedulers."""
+"""The diffusers scheduler of a sampler, set up for an image's settings."""
 
 import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    DPMSolverSDEScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    LCMScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
+from diffusers import DPMSolverMultistepScheduler, DPMSolverSDEScheduler, LCMScheduler, SchedulerMixin
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from torch import Tensor
 
-from gridsearch.render.denoise.sampling import MODES, Sampling
+from gridsearch.render.denoise.samplers import SAMPLERS, STOCHASTIC
+from gridsearch.render.denoise.sampling import Sampling
 
-_KARRAS = {"use_karras_sigmas": True}
-_SDE = {"algorithm_type": "sde-dpmsolver++"}
-# What each is made of, and with which options it does what A1111's sampler of that name does.
-# docs/rendering.md says where they still differ.
-SCHEDULERS = {
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_a": (EulerAncestralDiscreteScheduler, {}),
-    "heun": (HeunDiscreteScheduler, {}),
-    "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
-    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, _KARRAS),
-    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, _SDE),
-    "dpmpp_2m_sde_karras": (DPMSolverMultistepScheduler, _SDE | _KARRAS),
-    "dpmpp_sde": (DPMSolverSDEScheduler, {}),
-    "dpmpp_sde_karras": (DPMSolverSDEScheduler, _KARRAS),
-    "ddim": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": True}),
-    "unipc": (UniPCMultistepScheduler, {"solver_order": 3}),
-    "lcm": (LCMScheduler, {"clip_sample": False}),
-}
 LCM_TEACHER_STEPS = 50  # of the solver that a latent consistency model was distilled from (Luo et al. 2023)
 LEAST_ALPHA_BAR = 2.0**-24  # stands for a zero that would make the first sigma infinite, as in diffusers
 
 
 def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
-    """A new diffusers scheduler for these settings, its timesteps set and kept on the CPU.
+    """Return a new diffusers scheduler for these settings, its timesteps set and kept on the CPU.
 
     Args:
         config: the component folder's scheduler config (betas, training steps, offset).
     """
-    cls, options = SCHEDULERS[sampling.sampler]
-    options = options | {"prediction_type": MODES[sampling.prediction_type].name}
+    sampler = SAMPLERS[sampling.sampler]
+    cls = getattr(diffusers, sampler.scheduler)
+    options = sampler.options | {"prediction_type": sampling.prediction_type}
     if sampling.timestep_spacing:
         options["timestep_spacing"] = sampling.timestep_spacing
     if cls is LCMScheduler:
@@ -66,21 +41,21 @@ def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
 
 
 def _betas_to_zero_snr(betas: Tensor) -> list[float]:
-    """The betas of Lin et al. (2023), algorithm 1, for a scheduler that does not make them itself."""
+    """Return the betas of Lin et al. (2023), algorithm 1, for a scheduler that does not make them itself."""
     kept = 1 - rescale_zero_terminal_snr(betas)
     kept[-1] = LEAST_ALPHA_BAR / torch.prod(kept[:-1])
     return (1 - kept).tolist()
 
 
 def follows_a_path(scheduler: SchedulerMixin) -> bool:
-    """Whether its noise is that of Brownian motion, as in k-diffusion, and not new in every step."""
+    """Return whether its noise is that of Brownian motion, as in k-diffusion, and not new in every step."""
     if isinstance(scheduler, DPMSolverMultistepScheduler):
-        return scheduler.config.algorithm_type == _SDE["algorithm_type"]
+        return scheduler.config.algorithm_type == STOCHASTIC
     return isinstance(scheduler, DPMSolverSDEScheduler)
 
 
 def noise_level(scheduler: SchedulerMixin, call: int) -> float:
-    """The ratio of noise to signal, sigma / alpha, of the latents that the UNet's n-th call is given."""
+    """Return the ratio of noise to signal, sigma / alpha, of the latents that the n-th UNet call is given."""
     if not hasattr(scheduler, "sigmas"):
         alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[call]].item()
         return ((1 - alpha_bar) / max(alpha_bar, LEAST_ALPHA_BAR)) ** 0.5
@@ -90,7 +65,7 @@ def noise_level(scheduler: SchedulerMixin, call: int) -> float:
 
 
 def keep_rows(scheduler: SchedulerMixin, rows: Sequence[int]) -> None:
-    """Let the scheduler forget what it remembers of all but these images of a batch: (N, C, h, w) tensors."""
+    """Keep only these images of a batch in what the scheduler remembers: (N, C, h, w) tensors."""
     for name, value in vars(scheduler).items():
         if isinstance(value, list):
             setattr(scheduler, name, [_kept(item, rows) for item in value])

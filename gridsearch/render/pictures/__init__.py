@@ -1,1 +1,1 @@
-"""Picture files: PNG and WebP with A1111's parameters inside."""
+"""Picture files: PNG and WebP with A1111's `parameters` text inside."""

@@ -1,13 +1,13 @@
-"""The text that A1111 keeps with a picture under `parameters`: how it was drawn, for people and programs.
+"""The `parameters` text that A1111 keeps in a picture: how it was made, for people and programs.
 
     a circle, red
     Negative prompt: blurry
     Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5, Seed: 1, Size: 1024x1024, ...
 
-The format has no escapes outside the last line, so what a prompt may say and be read back is limited: A1111
-strips every line, drops empty lines at the beginning, and takes the first line that begins with
-`Negative prompt:` for the beginning of the negative one. `as_kept` is what becomes of a text; whatever has no
-such line comes back as that. Settings come back as they were, whatever is in them.
+Outside its last line the format has no escapes, so not every prompt can be read back: A1111 strips every
+line, drops empty lines at the beginning, and takes the first line that begins with `Negative prompt:` as the
+beginning of the negative one. A text without such a line comes back as `as_kept` makes it. Settings always
+come back unchanged.
 
 Source of the format: A1111's `modules/infotext_utils.py` and `modules/processing.py`, as of 1.10.
 """
@@ -23,27 +23,27 @@ from PIL import Image
 
 from gridsearch import __version__
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
+from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import Sampling
 
 NEGATIVE = "Negative prompt:"
-LEAST_SETTINGS = 3  # a last line with fewer is part of a prompt
-# A key of two characters or more, then JSON text or all that stands before the next comma. What is passed
-# over is never looked at again, so that a hostile line takes no longer than another.
+LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
+# A key of two characters or more, then JSON text or everything up to the next comma. The pattern never goes
+# back over text, so that a hostile line takes no longer than any other.
 _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
 _RNG = {"cpu": "CPU", "gpu": "NV"}
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
-MAX_TEXT = 1024 * 1024  # characters
-EXIF, USER_COMMENT = 0x8769, 0x9286  # where JPEG and WebP keep the text
+MAX_INFOTEXT = 1024 * 1024  # characters
+EXIF, USER_COMMENT = 0x8769, 0x9286  # tags of the text in JPEG and WebP
 
 
 @dataclass(frozen=True)
 class Infotext:
-    """What such a text says. What it does not say is empty; `settings` are as A1111 names them."""
+    """The content of such a text; absent parts are empty, `settings` have A1111's names."""
 
     prompt: str = ""
     negative: str = ""
@@ -56,11 +56,11 @@ class Infotext:
 def parameters_text(
     case: Case, sampling: Sampling, *, model: str, model_hash: str, recipe: str, place: object
 ) -> str:
-    """How an image was drawn, as A1111 writes it, with a few settings of our own at the end.
+    """Return how an image was rendered, as A1111 writes it, followed by a few settings of our own.
 
     Args:
         model: a name for the weights.
-        model_hash: the first ten digits of the file's SHA-256, as A1111 has it; "" for weights in no file.
+        model_hash: the first ten digits of the file's SHA-256, as in A1111; "" for weights not in a file.
         recipe: how the weights were merged.
         place: device and precision.
     """
@@ -72,7 +72,7 @@ def parameters_text(
         "Size": f"{sampling.width}x{sampling.height}",
         "Model hash": model_hash or None,
         "Model": model,
-        # A1111 leaves it out at 1, which for SDXL it takes as 2: said always, it is never guessed
+        # A1111 leaves it out at 1, which it takes as 2 for SDXL; written always, it is never guessed
         "Clip skip": sampling.clip_skip,
         "RNG": _RNG[sampling.rng],
         "Noise Schedule": "Zero Terminal SNR" if sampling.zero_terminal_snr else None,
@@ -88,17 +88,17 @@ def parameters_text(
         "Version": f"gridsearch {__version__}",
     }
     said = {key: str(value) for key, value in settings.items() if value is not None}
-    return written(Infotext(case.text, case.negative, said))
+    return as_text(Infotext(case.text, case.negative, said))
 
 
 def _sampler(name: str) -> dict[str, str | None]:
     known = SAMPLERS[name]
-    schedule = known.schedule or ("Uniform" if known.sampler in AUTOMATIC else None)
-    return {"Sampler": known.sampler, "Schedule type": schedule}
+    schedule = known.schedule or ("Uniform" if known.automatic else None)
+    return {"Sampler": known.name, "Schedule type": schedule}
 
 
 def _size_conditioning(sampling: Sampling) -> dict[str, str]:
-    """What SDXL was told of the picture's size, where it is not what the picture is."""
+    """Return the sizes that SDXL was told of, where they differ from the picture's own."""
     own = (sampling.width, sampling.height)
     told = {
         "Original size": ((sampling.original_width, sampling.original_height), own),
@@ -109,12 +109,12 @@ def _size_conditioning(sampling: Sampling) -> dict[str, str]:
 
 
 def _number(value: float) -> str:
-    """All its digits, and no `.0`."""
+    """Return the number with all its digits, and without `.0`."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def written(text: Infotext) -> str:
-    """The text that is read back as `text`, within the limits above."""
+def as_text(text: Infotext) -> str:
+    """Write the text that `read_parameters` reads back, within the limits above."""
     lines = [text.prompt]
     if text.negative:
         lines.append(f"{NEGATIVE} {text.negative}")
@@ -123,7 +123,7 @@ def written(text: Infotext) -> str:
 
 
 def _quoted(value: str) -> str:
-    """As JSON where it would not be read back as it is. A1111 looks for comma, colon and line end only."""
+    """Return the value, as JSON where it has to be: A1111 looks for comma, colon and line end only."""
     plain = value and value == value.strip() and not set(value) & set(',:"\n')
     return value if plain else json.dumps(value, ensure_ascii=False)
 
@@ -132,7 +132,7 @@ def _quoted(value: str) -> str:
 
 
 def read_parameters(text: str) -> Infotext:
-    """What a `parameters` text says, as A1111 understands it. Any text is one; it may say nothing."""
+    """Parse a `parameters` text as A1111 does; any text can be parsed."""
     lines = text.strip().split("\n")
     settings = [(key, value) for key, value in _SETTING.findall(lines[-1]) if key]
     if len(settings) < LEAST_SETTINGS:
@@ -150,7 +150,7 @@ def read_parameters(text: str) -> Infotext:
 
 
 def as_kept(text: str) -> str:
-    """What of a prompt's text is kept: every line stripped, and no empty line before the first."""
+    """Return the form in which a prompt is kept: lines stripped, no empty ones at the beginning."""
     return "\n".join(line.strip() for line in text.split("\n")).lstrip("\n")
 
 
@@ -158,7 +158,7 @@ def _unquoted(value: str) -> str:
     if value[:1] != '"' or value[-1:] != '"':
         return value
     try:
-        # JSON can name half a character, which no file and no terminal takes
+        # JSON can hold half a character, which no file and no terminal accepts
         return json.loads(value).encode("utf-8", "replace").decode("utf-8")
     except ValueError:  # some other program's idea of a quote
         return value
@@ -167,20 +167,20 @@ def _unquoted(value: str) -> str:
 # -- from a picture
 
 
-def parameters_of(path: Path) -> str | None:
-    """The text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None where there is none.
+def embedded_text(path: Path) -> str | None:
+    """Return the text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None without any.
 
-    Only what stands before the pixels is read; they are not decoded.
+    The pixels are not decoded.
 
     Raises:
         BadInput: no such file, not a picture, damaged or too large.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pixels, which stay packed
-        with opened(path) as file:
+        warnings.simplefilter("ignore")  # about pixels, which are not decoded
+        with open_picture(path) as file:
             text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
-    if text and len(text) > MAX_TEXT:
-        raise BadInput(f"The picture's text is too long: {len(text):,} characters.", where=path)
+    if text and len(text) > MAX_INFOTEXT:
+        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=path)
     return text or None
 
 
@@ -188,14 +188,14 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     """Return the (width, height) of a picture before an earlier version made it smaller; None where none did.
 
     Raises:
-        BadInput: as `parameters_of`.
+        BadInput: as `embedded_text`.
     """
-    found = _REDUCED_FROM.search(parameters_of(path) or "")
+    found = _REDUCED_FROM.search(embedded_text(path) or "")
     return (int(found[1]), int(found[2])) if found else None
 
 
 def _user_comment(data: bytes) -> str:
-    """The user comment in EXIF data: eight bytes name the encoding, the text follows."""
+    """Return the user comment in EXIF data: eight bytes name the encoding, the text follows."""
     exif = Image.Exif()
     exif.load(data)
     comment = exif.get_ifd(EXIF).get(USER_COMMENT, b"")
@@ -203,7 +203,7 @@ def _user_comment(data: bytes) -> str:
         return str(comment)
     code, text = comment[:8].rstrip(b"\0"), comment[8:]
     if code == b"UNICODE":
-        # A1111 writes the high byte first; where most high bytes would be last, another program wrote it
+        # A1111 writes the high byte first; some other programs write it last
         little = text[1::2].count(0) > text[0::2].count(0)
         return text.decode("utf-16-le" if little else "utf-16-be", "replace").strip("\0\ufeff")
     if code in (b"ASCII", b""):

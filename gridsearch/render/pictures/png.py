@@ -1,4 +1,4 @@
-"""PNG files that say how they were drawn, in the text chunk that A1111 writes and other programs read."""
+"""Writing PNG files with the `parameters` text in the chunk that A1111 writes and other programs read."""
 
 import io
 
@@ -6,13 +6,13 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-COMPRESSION = 4  # of zlib: 0.12 s for 1024 x 1024 pixels where 6, the default, takes 0.30 s for 5% less
+COMPRESSION = 4  # 0.12 s for 1024 x 1024 pixels; the default, 6, takes 0.30 s for 5% fewer bytes
 
 
 def png_bytes(pixels: np.ndarray, parameters: str) -> bytes:
-    """(H, W, 3) uint8 -> a PNG file with its `parameters` text inside.
+    """Return pixels (H, W, 3) uint8 as a PNG file with a `parameters` text.
 
-    As tEXt where Latin-1 is enough, which the most programs read, and otherwise as iTXt.
+    It is a tEXt chunk, which most programs read, where Latin-1 is enough, and otherwise iTXt.
     """
     info = PngInfo()
     info.add_text("parameters", parameters)

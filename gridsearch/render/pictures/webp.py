@@ -1,7 +1,7 @@
-"""Lossless WebP files that say how they were drawn, in the EXIF user comment that A1111 writes and reads.
+"""Writing lossless WebP files with the `parameters` text in the EXIF user comment, as A1111 does.
 
-Measured on the 26 cells of five published X/Y/Z grids (JPEG files, so that pictures fresh from a VAE take
-more of both, in about this proportion), against PNG as `render.png` writes it, one thread:
+Measured on the 26 cells of five published X/Y/Z grids (JPEG files: pictures fresh from a VAE take more of
+both, in about this proportion), against PNG as `pictures.png` writes it, one thread:
 
                             bytes a pixel   seconds for 1024 x 1024 pixels
     PNG, level 4            0.87            0.12
@@ -10,8 +10,8 @@ more of both, in about this proportion), against PNG as `render.png` writes it, 
     WebP, method 2          0.62            0.38
     WebP, method 4, q 75    0.59            1.09
 
-Healthy pictures alone take 0.69 where PNG takes 1.00. Reading takes 0.03 s of either. Past method 0 each
-per cent is dear, so that is what is written.
+Healthy pictures alone take 0.69 where PNG takes 1.00. Reading takes 0.03 s for either. Beyond method 0 each
+percent costs much time, so method 0 is used.
 """
 
 import io
@@ -23,13 +23,13 @@ from PIL import Image
 from gridsearch.render.pictures.infotext import EXIF, USER_COMMENT
 from gridsearch.render.pictures.png import png_bytes
 
-METHOD = QUALITY = 0  # of a lossless file: how long it is tried to make it small
-LONGEST = 16_383  # pixels of a side, by the format
+METHOD = QUALITY = 0  # the effort to make a lossless file small
+MAX_WEBP_SIDE = 16_383  # pixels of a side, by the format
 _LONG, _UNDEFINED = 4, 7  # types of EXIF's values
 
 
 def webp_bytes(pixels: np.ndarray, parameters: str) -> bytes:
-    """(H, W, 3) uint8 -> a WebP file with the same pixels and its `parameters` text inside."""
+    """Return pixels (H, W, 3) uint8 as a lossless WebP file with a `parameters` text."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(
         buffer, "WEBP", lossless=True, quality=QUALITY, method=METHOD, exif=_exif(parameters)
@@ -38,14 +38,14 @@ def webp_bytes(pixels: np.ndarray, parameters: str) -> bytes:
 
 
 def _exif(text: str) -> bytes:
-    """EXIF data with nothing but a user comment, as piexif understands it, with which A1111 reads it.
+    """Return EXIF data with just a user comment, in a form that piexif, and so A1111, can read.
 
     Laid out by hand, because Pillow gives the comment another type than the standard (CIPA DC-008) does,
-    and piexif then cannot read it. The high byte comes first, of the numbers and of the text.
+    which piexif cannot read. Numbers and text are big-endian.
     """
     comment = b"UNICODE\0" + text.encode("utf-16-be")
     header = b"Exif\0\0MM\0*" + struct.pack(">I", 8)
-    to_exif = struct.pack(">HHHIII", 1, EXIF, _LONG, 1, 26, 0)  # one entry, which points behind this table
+    to_exif = struct.pack(">HHHIII", 1, EXIF, _LONG, 1, 26, 0)  # one entry, which points past this table
     entry = struct.pack(">HHHIII", 1, USER_COMMENT, _UNDEFINED, len(comment), 44, 0)
     return header + to_exif + entry + comment
 

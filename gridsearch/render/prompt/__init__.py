@@ -1,1 +1,1 @@
-"""From a prompt's text to its embedding."""
+"""Prompts: from a text to its embedding."""

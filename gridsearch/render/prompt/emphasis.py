@@ -1,10 +1,10 @@
-r"""Prompts as AUTOMATIC1111's web UI reads them: emphasis by brackets, and BREAK.
+r"""The prompt syntax of AUTOMATIC1111's web UI: emphasis by brackets, and BREAK.
 
     (x) times 1.1    [x] divided by 1.1    (x:1.2) times 1.2    nested brackets multiply
-    \( \) \[ \] \\ are the characters themselves; a backslash before anything else is nothing
+    \( \) \[ \] \\ are the characters themselves; a backslash before anything else is dropped
 
 A bracket that is never closed reaches to the end, and one that was never opened is text. Round and square
-brackets do not know of each other. BREAK, as a word of its own, ends a chunk of tokens (`chunks.py`).
+brackets are matched separately. BREAK, as a word of its own, ends a chunk of tokens (`chunks.py`).
 https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#attentionemphasis
 """
 
@@ -27,7 +27,7 @@ TOKEN = re.compile(
       | :""",
     re.VERBOSE,
 )
-# spaces are looked at from the first one on: from each of them, many would take long
+# starts at the first of several spaces: tried from each of them, many would take long
 BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
 
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
@@ -36,21 +36,21 @@ PROMPT_WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?|\d*\.\d+)\s*\Z")
 BRACKET_OR_MARK = re.compile(r"\\.|[()\[\]:|]", re.DOTALL)
 WHEN = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 LORA = (
-    'Take it out, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
+    'Remove it, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
     'method = "adapter", models = ["...", "lora"], ratio = {ratio}.'
 )
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A run of text, and what its tokens are multiplied by."""
+class WeightedText:
+    """A run of text and the weight of its tokens."""
 
     text: str
     weight: float
 
 
-def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
-    """A prompt's sections, which BREAK parts, each in pieces of one weight.
+def parse(text: str) -> tuple[tuple[WeightedText, ...], ...]:
+    """Return a prompt's sections, separated by BREAK, each as pieces of one weight.
 
     Any text can be parsed. No piece is empty; a section may be.
     """
@@ -63,15 +63,15 @@ def parse(text: str) -> tuple[tuple[Piece, ...], ...]:
     return tuple(tuple(_joined(section)) for section in sections)
 
 
-def _joined(section: list[tuple[str, float]]) -> Iterator[Piece]:
-    """Neighbours of one weight are one piece: they are tokenised together."""
+def _joined(section: list[tuple[str, float]]) -> Iterator[WeightedText]:
+    """Yield a section's pieces: neighbours of one weight are one, for they are tokenised together."""
     for weight, runs in groupby(section, key=lambda run: run[1]):
         if text := "".join(run for run, _ in runs):
-            yield Piece(text, weight)
+            yield WeightedText(text, weight)
 
 
 def _runs(text: str) -> list[tuple[str | None, float]]:
-    """Runs of text, None for BREAK, each with the product of the brackets around it."""
+    """Return runs of text, None for BREAK, each with the product of the brackets around it."""
     runs: list[str | None] = []
     weights: list[float] = []
     opened: dict[str, list[int]] = {bracket: [] for bracket in FACTORS}
@@ -99,84 +99,84 @@ def _runs(text: str) -> list[tuple[str | None, float]]:
 
 
 def require_plain_prompt(text: str, where: object = None, negative: bool = False) -> None:
-    """Raise BadInput where a prompt would condition otherwise here than in the web UI it is written for.
+    """Refuse a prompt that would condition differently here than in a web UI.
 
     Args:
         text: the prompt.
-        where: what to call its place in the error.
-        negative: of a negative prompt the web UI takes AND, and a number at the end, for text.
+        where: its place, for the error.
+        negative: whether it is a negative prompt, in which AND, and a number at the end, are text.
 
     Raises:
         BadInput: the prompt names a network, changes with the steps, is composed of several, has a comment,
-            breaks within brackets, or weighs something by infinity.
+            breaks within brackets, or has an infinite weight.
     """
     for what, why, fix in _misreadings(text, negative):
         raise BadInput(" ".join(what.split()), where=where, why=why, fix=fix)
 
 
 def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
-    """What, why and how to mend it, for each thing that would silently mean something else here."""
+    """Yield what, why and how to mend it for all that would silently mean something else here."""
     if network := NETWORK.search(text):
         yield _network(*network.group(0, 1, 2))
     if edited := _editing(text):
         yield (
             f"The prompt changes from step to step: {edited}",
-            "prompt editing and alternating words are not supported; every step sees the same prompt",
+            "Prompt editing and alternating words are not supported; every step uses the same prompt.",
             r"Write out one of the variants, or \[ and \] where brackets are meant.",
         )
     if not negative and COMPOSITION.search(text):
         yield (
-            "The prompt is composed of several by AND.",
-            "web UIs draw each with a guidance of its own, which is not supported",
-            "Write one prompt, with commas or BREAK between its parts, or `and` for the word.",
+            "The prompt joins several prompts by AND.",
+            "Web UIs guide each of them separately, which is not supported.",
+            "Write one prompt with commas or BREAK between its parts, or `and` for the word.",
         )
     if not negative and (weight := PROMPT_WEIGHT.search(text)):
         yield (
             f"The prompt ends with a weight: {weight[0].strip()}",
-            "web UIs take it for the weight of the whole prompt, which is not supported",
-            "Multiply cfg by it instead; where the number is text, put a comma after it.",
+            "Web UIs take it as the weight of the whole prompt, which is not supported.",
+            "Multiply cfg by it instead; if the number is text, put a comma after it.",
         )
     if "#" in text:
         comment = text[text.index("#") :].splitlines()[0]
         yield (
             f"The prompt has a comment: {comment[:40]}",
-            "web UIs drop a # and what follows it in the line",
-            "Take it out; in the experiment file a comment stands outside the quotes.",
+            "Web UIs drop a # and the rest of its line.",
+            "Remove it; in an experiment file, comments belong outside the quotes.",
         )
     runs = _runs(text)
     if any(run is None and weight != 1 for run, weight in runs):
         yield (
             "The prompt has a BREAK within brackets.",
-            "web UIs read it as the word, with a negative weight",
-            "Close the brackets before BREAK, and open them again after it.",
+            "Web UIs read it as the word, with a negative weight.",
+            "Close the brackets before BREAK and open them again after it.",
         )
     if not all(math.isfinite(weight) for _, weight in runs):
-        yield "The prompt has a weight that is not finite.", "brackets multiply", "Use smaller weights."
+        yield "The prompt has an infinite weight.", "Nested brackets multiply.", "Use smaller weights."
 
 
 def _network(tag: str, kind: str, arguments: str) -> tuple[str, str, str]:
     name, *strengths = (argument.strip() for argument in arguments.split(":"))
-    why = "networks are merged before a prompt is read; here it would be read as words"
+    why = "Networks are merged before prompts are read; here the tag would be read as words."
     if kind in ("lora", "lyco"):
         te, *unet = strengths or ["1"]
         ratio = f"{{ te = {te}, unet = {unet[0]} }}" if unet else te
         return f"The prompt names a LoRA: {tag}", why, LORA.format(name=name, ratio=ratio)
     if kind == "hypernet":
-        return f"The prompt names a hypernetwork: {tag}", why, "Take it out: hypernetworks are not supported."
+        return f"The prompt names a hypernetwork: {tag}", why, "Remove it: hypernetworks are not supported."
     return (
-        f"The prompt has a tag that is no text: {tag}",
-        "web UIs take such tags out of a prompt",
-        "Take it out, or leave a space before the colon.",
+        f"The prompt has a tag: {tag}",
+        "Web UIs remove such tags from a prompt.",
+        "Remove it, or put a space before the colon if it is text.",
     )
 
 
 def _editing(text: str) -> str | None:
-    """The first [from:to:when], [to:when], [from::when] or [a|b|...], as the web UI's grammar has them.
+    """Return the first prompt editing in a text: [from:to:when], [to:when], [from::when] or [a|b|...].
 
-    What is within has balanced brackets; `when` is a number; other brackets with colons are no editing.
+    Brackets inside it are balanced and `when` is a number; other brackets with colons are not editing.
     https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#prompt-editing
     """
-    opened: list[tuple[int, list[int]]] = []  # where each bracket began, and the marks right within it
+    opened: list[tuple[int, list[int]]] = []  # where each bracket began, and the marks directly inside it
     for found in BRACKET_OR_MARK.finditer(text):
         at, mark = found.start(), found[0]
         if mark in PARTNER:
@@ -186,7 +186,7 @@ def _editing(text: str) -> str | None:
         elif mark in FACTORS and opened:
             start, marks = opened.pop()
             if PARTNER[text[start]] != mark:
-                opened.clear()  # nothing that is open can be balanced any more
+                opened.clear()  # no open bracket can be balanced any more
             elif mark == "]" and _is_editing(text, marks, at):
                 return text[start : at + 1]
     return None

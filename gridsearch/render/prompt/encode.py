@@ -1,4 +1,4 @@
-"""Prompts in, conditioning out."""
+"""Encoding prompts into the UNet's conditioning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,15 @@ from torch.nn.functional import pad
 
 from gridsearch.render.prompt.chunks import Chunk, chunks_of
 
-ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
-
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the text encoders made of one text.
+    """The embedding of one text.
 
     Attributes:
         tokens: (T, D), T = 77 per chunk, both encoders side by side.
-        pooled: (P,), of the first chunk, which emphasis does not change.
-        chunks: how many there are.
+        pooled: (P,), of the first chunk; emphasis does not change it.
+        chunks: their number.
     """
 
     tokens: Tensor
@@ -31,7 +29,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Several texts as a batch.
+    """The embeddings of several texts as a batch.
 
     Attributes:
         tokens: (N, T, D), T that of the longest text.
@@ -46,18 +44,18 @@ class Conditioning:
 
 
 def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encoded:
-    """Encode one prompt by itself, with the emphasis and in the chunks of AUTOMATIC1111's web UI.
+    """Encode one prompt with the emphasis and in the chunks of AUTOMATIC1111's web UI.
 
-    A prompt of one chunk without emphasis gives bit for bit what diffusers' `encode_prompt` gives.
+    A prompt of one chunk without emphasis gives, bit for bit, the result of diffusers' `encode_prompt`.
 
     Args:
-        pipe: its tokenizers and text encoders are used, where they are and in their precision.
-        text: may be empty, and as long as you like.
+        pipe: the tokenizers and text encoders, used on their device and in their precision.
+        text: of any length; it may be empty.
         clip_skip: 1 reads the last hidden state of both encoders, 2 the last but one, as SDXL was trained,
             and so on (`components.check_clip_skip`). diffusers counts 2 less.
     """
-    first, second = (_chunks(pipe, text, name) for name in ENCODERS.values())
-    count = max(len(first), len(second))  # the same, unless the two have different vocabularies
+    first, second = (_chunks(pipe, text, name) for name in ("tokenizer", "tokenizer_2"))
+    count = max(len(first), len(second))  # equal unless the two have different vocabularies
     first += _chunks(pipe, "", "tokenizer") * (count - len(first))
     second += _chunks(pipe, "", "tokenizer_2") * (count - len(second))
     tokens, _ = _read(pipe.text_encoder, first, clip_skip)
@@ -67,13 +65,13 @@ def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encode
 
 
 def zeros_like(encoded: Encoded) -> Encoded:
-    """Zeros of one chunk: what SDXL was trained with, and web UIs use, for an empty negative prompt."""
+    """Return zeros of one chunk: SDXL was trained with them as the empty negative prompt."""
     length = len(encoded.tokens) // encoded.chunks
     return Encoded(torch.zeros_like(encoded.tokens[:length]), torch.zeros_like(encoded.pooled))
 
 
 def stacked(texts: Sequence[Encoded]) -> Conditioning:
-    """A batch of texts, one at least: the shorter ones are filled up with zeros, which are masked."""
+    """Return one or more texts as a batch, the shorter ones filled up with zeros, which are masked."""
     lengths = [len(text.tokens) for text in texts]
     longest = max(lengths)
     tokens = torch.stack([pad(text.tokens, (0, 0, 0, longest - len(text.tokens))) for text in texts])
@@ -89,9 +87,9 @@ def _chunks(pipe: StableDiffusionXLPipeline, text: str, tokenizer: str) -> tuple
 
 
 def _read(encoder: Any, chunks: Sequence[Chunk], clip_skip: int) -> tuple[Tensor, Tensor]:
-    """The hidden states (T, D) of all chunks, weighted, and the first output of the first one.
+    """Return the weighted hidden states (T, D) of all chunks, and the first output of the first one.
 
-    That output is the pooled (P,) of an encoder with a projection.
+    That output is the pooled embedding (P,) of an encoder with a projection.
     """
     outputs = [
         encoder(torch.tensor([chunk.ids], device=encoder.device), output_hidden_states=True)
@@ -105,9 +103,9 @@ def _read(encoder: Any, chunks: Sequence[Chunk], clip_skip: int) -> tuple[Tensor
 
 
 def weighted(states: Tensor, weights: Sequence[float]) -> Tensor:
-    """Multiply each token's states (T, D) by its weight, then all of them so that their mean is as before.
+    """Multiply each token's states (T, D) by its weight, then scale all of them to their former mean.
 
-    The web UI's "Original" emphasis, per chunk and encoder. In float32, rounded once.
+    This is the web UI's "Original" emphasis, per chunk and encoder; in float32, rounded once.
     https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/sd_emphasis.py
     """
     if all(weight == 1 for weight in weights):

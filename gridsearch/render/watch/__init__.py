@@ -1,1 +1,1 @@
-"""Looking on while an image is drawn: traces, previews, early abort."""
+"""Watching images while they are rendered: traces, previews, early abort."""

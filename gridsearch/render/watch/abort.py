@@ -1,8 +1,8 @@
-"""Whether an image that is still being drawn can come to anything, judged by its trajectory so far.
+"""Early abort: whether an image that is still being rendered has failed, by its trajectory so far.
 
-A trajectory is held against those of healthy references at the same noise level. Three ends are hopeless:
-values that are not finite, a prediction that has shrunk to a constant, and one that has stayed noise or grown
-far beyond what a VAE can show. What is merely pale or garish is drawn to its end.
+A trajectory is compared with those of healthy references at the same noise level. Three outcomes are
+hopeless: values that are not finite, a prediction that has shrunk to a constant, and one that has stayed
+noise or grown far beyond what a VAE can show. A merely pale or garish image is rendered to its end.
 """
 
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ import numpy as np
 
 from gridsearch.render.watch.trace import Trace
 
-FORMED = 1.0  # noise to signal: below it a picture is there, or will not come
-FLAT = 0.1  # of the references' typical signal; fainter is a constant
+FORMED = 1.0  # noise to signal: below it a picture has formed, or will not
+FLAT = 0.1  # of the references' typical signal; less is a constant
 RUNAWAY = 2.5  # times the largest spread of the references; pictures that recover were seen up to 2.2 times
 NOISY = 0.5  # of the references' lowest autocorrelation
-CHECK_EVERY = 0.1  # share of the steps between two looks, each of which waits for the device
-SIGMAS = 3.0  # times the error that white noise of so many values gives an autocorrelation
+CHECK_EVERY = 0.1  # share of the steps between two checks, each of which waits for the device
+SIGMAS = 3.0  # times the error of an autocorrelation over that many values of white noise
 CHANNELS = 4
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What references predict at each noise level, from the highest down: arrays of one length.
+    """The references' predictions at each noise level, from the highest down: arrays of one length.
 
     Attributes:
         level: sigma / alpha.
-        signal: the median of std x sqrt(autocorrelation): the spread without white noise.
+        signal: the median of std x sqrt(autocorrelation), the spread without white noise.
         spread: the largest std.
-        autocorrelation: the lowest.
+        autocorrelation: the lowest one.
     """
 
     level: np.ndarray
@@ -38,19 +38,19 @@ class Expected:
     autocorrelation: np.ndarray
 
     def at(self, name: str, level: float) -> float:
-        """A quantity at any noise level, interpolated over its logarithm."""
+        """Return a quantity at any noise level, interpolated over its logarithm."""
         log = np.log(self.level[::-1])
         return float(np.interp(np.log(level), log, getattr(self, name)[::-1]))
 
 
 @dataclass(frozen=True)
-class Stop:
-    """Why an image was not drawn to its end.
+class Abort:
+    """Why the rendering of an image was stopped.
 
     Attributes:
         verdict: "nan", "blank" or "noise".
         reason: a clause.
-        call: of the UNet, the last one made, from 0.
+        call: the last UNet call, from 0.
     """
 
     verdict: str
@@ -59,7 +59,7 @@ class Stop:
 
 
 def expected_of(traces: Sequence[Trace]) -> Expected | None:
-    """What healthy trajectories have in common; None without any."""
+    """Return what healthy trajectories have in common; None without any."""
     if not traces:
         return None
     levels = np.unique(np.concatenate([trace.level for trace in traces]))[::-1]
@@ -69,40 +69,40 @@ def expected_of(traces: Sequence[Trace]) -> Expected | None:
 
 
 def _on(levels: np.ndarray, traces: Sequence[Trace], name: str) -> np.ndarray:
-    """A quantity of every trace on common noise levels: (traces, levels)."""
+    """Return a quantity of every trace at common noise levels: (traces, levels)."""
     log = np.log(levels)
     return np.array([np.interp(log, np.log(t.level[::-1]), getattr(t, name)[::-1]) for t in traces])
 
 
 def is_look(call: int, calls: int, share: float) -> bool:
-    """Whether this call of so many is one to look after: the first at `share`, then every CHECK_EVERY."""
+    """Return whether to check after this call: first at `share` of the calls, then every CHECK_EVERY."""
     looks = np.arange(share, 1 - CHECK_EVERY / 2, CHECK_EVERY)
     return call + 1 in {int(np.ceil(look * calls)) for look in looks}
 
 
-def hopeless(trace: Trace, expected: Expected | None, values: int) -> Stop | None:
-    """Whether and why the trajectory so far leads nowhere.
+def reason_to_stop(trace: Trace, expected: Expected | None, values: int) -> Abort | None:
+    """Return why a trajectory so far is hopeless; None where it is not.
 
     Args:
-        expected: without it, only what is not finite is hopeless.
-        values: how many pixels the latents have, h x w.
+        expected: without it, only values that are not finite are hopeless.
+        values: the number of latent pixels, h x w.
     """
     call = len(trace) - 1
     if not trace.finite.all():
-        return Stop("nan", "the predicted picture holds values that are not finite", call)
+        return Abort("nan", "the predicted picture has values that are not finite", call)
     if expected is None:
         return None
     level, std, correlation = trace.level[-1], trace.std[-1], trace.autocorrelation[-1]
     typical, spread, least = (expected.at(name, level) for name in ("signal", "spread", "autocorrelation"))
     if std > RUNAWAY * spread:
-        return Stop("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
+        return Abort("noise", f"its latents vary by {std:.2g}, the references' by {spread:.2g} at most", call)
     if level > FORMED:
         return None
     error = SIGMAS / (CHANNELS * values) ** 0.5
     most = std * max(correlation + error, 0.0) ** 0.5 if std > 0 else 0.0
     if most < FLAT * typical:
-        return Stop("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
-    if correlation + error < NOISY * least and std > typical:  # fainter noise may still fade to one tone
+        return Abort("blank", f"its latents hold {most:.2g} at most, the references' {typical:.2g}", call)
+    if correlation + error < NOISY * least and std > typical:  # weaker noise may still fade to one tone
         why = f"neighbouring latents correlate by {correlation:.2f}, the references' by {least:.2f} at least"
-        return Stop("noise", why, call)
+        return Abort("noise", why, call)
     return None

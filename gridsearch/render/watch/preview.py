@@ -1,4 +1,4 @@
-"""Small pictures of latents by a linear map, which costs nothing beside decoding them."""
+"""Previews of latents by a linear map, which costs next to nothing compared with decoding."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ from torch.nn import functional
 from gridsearch.render.decode import decode
 
 FRAME = 96  # px, the height of a frame of a film strip
-SAMPLES, SIDE, COARSE = 4, 32, 4  # latents that the map is fitted on: smooth ones, as pictures are
+SAMPLES, SIDE, COARSE = 4, 32, 4  # latents that the map is fitted to: smooth ones, like pictures
 
 
 def rgb_map(vae: AutoencoderKL) -> Tensor:
-    """The linear map from a latent's channels to RGB that is nearest to what this VAE decodes: (C + 1, 3).
+    """Return the linear map from a latent's channels to RGB that best approximates this VAE: (C + 1, 3).
 
-    Fitted by least squares to smooth random latents and their decoded images, averaged over the pixels that
-    belong to one latent; the last row is the constant. So it holds for any VAE, fixed or fine-tuned.
+    It is fitted by least squares to smooth random latents and their decoded images, averaged over the pixels
+    of each latent; the last row is the constant. So it works for any VAE, fixed or fine-tuned.
     """
     channels = vae.config.latent_channels
     generator = torch.Generator().manual_seed(0)
@@ -30,20 +30,20 @@ def rgb_map(vae: AutoencoderKL) -> Tensor:
 
 
 def preview(latents: Tensor, mapping: Tensor) -> np.ndarray:
-    """Latents (N, C, h, w) as pictures of h x w pixels: (N, h, w, 3) uint8. What is not finite is black."""
+    """Return latents (N, C, h, w) as pictures (N, h, w, 3) uint8; values that are not finite are black."""
     n, _, height, width = latents.shape
     colours = (_pixels(latents.float()) @ mapping.to(latents.device)).clamp(0, 1).nan_to_num(0)
     return (colours * 255).round().byte().reshape(n, height, width, 3).cpu().numpy()
 
 
 def film(frames: np.ndarray) -> np.ndarray:
-    """Pictures (n, h, w, 3) side by side, enlarged to FRAME pixels of height: (FRAME, W, 3) uint8."""
+    """Return pictures (n, h, w, 3) side by side, enlarged to a height of FRAME: (FRAME, W, 3) uint8."""
     _, height, width, _ = frames.shape
     size = (max(1, round(FRAME * width / height)), FRAME)
     return np.concatenate([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames], axis=1)
 
 
 def _pixels(latents: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N x h x w, C + 1), with a one for the constant."""
+    """Return latents (N, C, h, w) as rows (N x h x w, C + 1), with a one for the constant."""
     flat = latents.movedim(1, -1).flatten(0, 2)
     return functional.pad(flat, (0, 1), value=1.0)

@@ -1,4 +1,4 @@
-"""Watches a batch being drawn: its traces, its previews, and who is stopped."""
+"""Recording a batch while it is rendered: its traces and previews, and which images are stopped."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridsearch.render.watch.abort import Expected, Stop, hopeless, is_look
+from gridsearch.render.watch.abort import Abort, Expected, is_look, reason_to_stop
 from gridsearch.render.watch.trace import Trace, statistics
 
 FRAMES = 8  # of a film strip
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What is asked of a batch beside its images.
+class WatchSettings:
+    """What to watch for, and to keep, while a batch is rendered.
 
     Attributes:
-        expected: what healthy trajectories look like, where that is known.
+        expected: the healthy trajectories, where they are known.
         early_abort: the share of the calls after which hopeless images are stopped; 0 for never.
         film: whether previews are kept.
-        on_call: told how many calls are done, and how many there are.
+        on_call: called with the number of calls done, and of all.
     """
 
     expected: Expected | None = None
@@ -30,15 +30,15 @@ class Watch:
     on_call: Callable[[int, int], None] | None = None
 
 
-NOTHING = Watch()
+UNWATCHED = WatchSettings()
 
 
 class Recorder:
-    """The `denoise.Watcher` of one batch. All it keeps stays on the device until it is asked for."""
+    """The `denoise.Watcher` of one batch; its records stay on the device until they are asked for."""
 
-    def __init__(self, images: int, calls: int, watch: Watch) -> None:
-        self._active = list(range(images))  # which image each row of the batch is
-        self._places: Tensor | None = None  # the same on the device, once they are fewer
+    def __init__(self, images: int, calls: int, watch: WatchSettings) -> None:
+        self._active = list(range(images))  # the image of each row of the batch
+        self._places: Tensor | None = None  # the same on the device, once there are fewer
         self._images, self._calls, self._watch = images, calls, watch
         self._levels: list[float] = []
         self._statistics: list[Tensor] = []  # (images, 4) for each call
@@ -48,7 +48,7 @@ class Recorder:
         )
         self._now: Tensor | None = None
         self._ended: dict[int, Tensor] = {}  # image -> the clean latent where it was stopped
-        self.stops: dict[int, Stop] = {}
+        self.stops: dict[int, Abort] = {}
 
     def see(self, call: int, level: float, x0: Tensor) -> None:
         if self._watch.on_call is not None:
@@ -67,7 +67,7 @@ class Recorder:
         pixels = self._now.shape[-2] * self._now.shape[-1]
         going = []
         for row, image in enumerate(self._active):
-            stop = hopeless(traces[image], self._watch.expected, pixels)
+            stop = reason_to_stop(traces[image], self._watch.expected, pixels)
             if stop is None:
                 going.append(row)
             else:
@@ -79,18 +79,18 @@ class Recorder:
         self._places = torch.tensor(self._active, device=self._now.device)
         return going
 
-    def latents(self, drawn: Tensor) -> Tensor:
-        """Of all images: the final ones, and for those that were stopped what was predicted there."""
-        ended = self._ended | dict(zip(self._active, drawn, strict=True))
+    def latents(self, final: Tensor) -> Tensor:
+        """Return the latents of all images: the final ones, and of stopped images their last prediction."""
+        ended = self._ended | dict(zip(self._active, final, strict=True))
         return torch.stack([ended[image].float() for image in range(self._images)])
 
     def traces(self) -> list[Trace]:
-        """Of each image, as far as it came. Waits for the device."""
+        """Return the trace of each image as far as it came; waits for the device."""
         table = torch.stack(self._statistics, dim=1).cpu().double().numpy()
         return [self._trace(rows) for rows in table]
 
     def films(self) -> list[Tensor]:
-        """The clean latents of each image at its frames: (frames, C, h, w)."""
+        """Return the predicted clean latents of each image at its frames: (frames, C, h, w)."""
         frames = torch.stack(self._frames, dim=1)
         return [image[: self._frame_count(index)] for index, image in enumerate(frames)]
 
@@ -104,7 +104,7 @@ class Recorder:
         return Trace(np.array(self._levels[:calls]), mean, std, correlation, finite > 0)
 
     def _all(self, values: Tensor) -> Tensor:
-        """Rows of the batch in the places of their images; nan for those that have been stopped."""
+        """Return the rows of the batch at the places of their images; nan for stopped ones."""
         if self._places is None:
             return values
         spread = values.new_full((self._images, *values.shape[1:]), float("nan"))

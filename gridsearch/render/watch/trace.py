@@ -1,4 +1,4 @@
-"""The denoising trace: what the UNet believed the picture to be at each of its calls, in a few numbers."""
+"""The denoising trace: a few statistics of the clean picture that the UNet predicts at each call."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trace:
-    """One image's predicted clean latents x0, call by call.
+    """Statistics of one image's predicted clean latents x0, call by call.
 
     Attributes:
-        level: noise to signal, sigma / alpha, of what the UNet was given: (calls,).
+        level: noise to signal, sigma / alpha, of the UNet's input: (calls,).
         mean, std: over all values of x0, in units of the latents: (calls,).
-        autocorrelation: of x0 with itself one latent pixel on, right and down: near 1 for a picture, 0 for
-            white noise, nan for a constant: (calls,).
-        finite: whether all values of x0 are: (calls,) bool.
+        autocorrelation: of x0 with itself shifted by one latent pixel, right and down: near 1 for a picture,
+            0 for white noise, nan for a constant: (calls,).
+        finite: whether all values of x0 are finite: (calls,) bool.
     """
 
     level: np.ndarray
@@ -31,12 +31,12 @@ class Trace:
         return len(self.level)
 
     def as_row(self) -> dict[str, list]:
-        """As plain lists, to be kept: six digits are more than anyone reads."""
+        """Return the trace as plain lists with six digits, to be stored."""
         return {name: [_short(x) for x in values.tolist()] for name, values in vars(self).items()}
 
 
 def trace_of(row: Mapping[str, Sequence]) -> Trace:
-    """The trace that `Trace.as_row` made a row of."""
+    """Return the trace from a stored row of `Trace.as_row`."""
     numbers = {name: np.array(row[name], dtype=float) for name in ("level", "mean", "std", "autocorrelation")}
     return Trace(**numbers, finite=np.array(row["finite"], dtype=bool))
 
@@ -48,7 +48,7 @@ def _short(value: float | bool) -> float | bool | None:
 
 
 def statistics(x0: Tensor) -> Tensor:
-    """Mean, standard deviation, autocorrelation and finiteness of latents (N, C, h, w): (N, 4), float32.
+    """Return mean, deviation, autocorrelation and finiteness of latents (N, C, h, w): (N, 4), float32.
 
     The autocorrelation is 1 - E[(a - b)^2] / (2 var) over horizontal and vertical neighbours a, b.
     """

@@ -1,1 +1,1 @@
-"""The report's plots."""
+"""The report's figures: each module with a function `figures_of` adds its own."""

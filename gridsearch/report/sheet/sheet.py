@@ -1,26 +1,27 @@
-"""The contact sheet: prompts down, ratios across, as one picture to look at and to send.
+"""The contact sheet: prompts down and ratios across, as one picture to look at and to send.
 
-References stand first; slices (epsilon, v_prediction) stand side by side, each under its heading. A healthy
-image is left alone; a broken one has a coloured frame and its verdict as a word. The recommended column is
-framed from heading to bottom. What does not fit on one picture is an overview, and pages (`report.pages`).
+References come first; slices (epsilon, v_prediction) are side by side, each under its heading. A broken image
+has a coloured frame and its verdict as a word. The recommended column is framed from heading to bottom. What
+does not fit on one picture becomes an overview and pages (`sheet.pages`).
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import Case, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid
 from gridsearch.report.sheet.layout import (
     APART,
     GROUP_HEAD,
     LABEL,
     MARGIN,
-    Layout,
+    SheetLayout,
     first_held_out,
     first_of_prompt,
     head,
@@ -36,8 +37,8 @@ from gridsearch.results.store.paths import path_in
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
-HELD_OUT = "Prompts kept apart: they had no part in the choice, and only the leaders were drawn of them."
-READERS = min(4, os.cpu_count() or 1)  # Pillow decodes without holding Python up
+HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
+READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 
 _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and row
 
@@ -48,18 +49,9 @@ def contact_sheet(
     *,
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
-    cell: int | None = None,
 ) -> Image.Image:
-    """The sheet, or an overview where there is too much for one picture.
-
-    Args:
-        answer: frames the best column and marks the window.
-        ratios, prompts: show only these; see `gridsearch.report.grid.build_grid`.
-        cell: longer side of a cell in pixels; chosen by the images and their number where not given.
-    """
-    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
-    image = image_size(grid, results)
-    return _drawn(pages(grid, image)[0], image, results, answer, cell)
+    """Return the sheet, or its overview where there is too much for one picture."""
+    return next(sheets(results, answer, ratios=ratios, prompts=prompts))
 
 
 def sheets(
@@ -69,17 +61,20 @@ def sheets(
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> Iterator[Image.Image]:
-    """The sheet; or where there is too much for one, an overview, and then each page, one at a time."""
+    """Yield the sheet; where there is too much for one picture, an overview and then each page.
+
+    Args:
+        answer: frames the best column and marks the window.
+        ratios, prompts: show only these; see `gridsearch.report.grid.build_grid`.
+    """
     grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     image = image_size(grid, results)
     for page in pages(grid, image):
         yield _drawn(page, image, results, answer)
 
 
-def _drawn(
-    page: Page, image: tuple[int, int], results: Results, answer: Answer | None, cell: int | None = None
-) -> Image.Image:
-    grid, place = page.grid, lay_out(page.grid, image, cell)
+def _drawn(page: Page, image: tuple[int, int], results: Results, answer: Answer | None) -> Image.Image:
+    grid, place = page.grid, lay_out(page.grid, image)
     cells = _cells(grid, place.cell, results.folder)
     sheet = Image.new("RGB", place.size, PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -94,7 +89,7 @@ def _drawn(
         for c, column in enumerate(group.columns):
             _column_heading(draw, place, g, c, column)
             for row, case in enumerate(grid.cases):
-                picture = column.pictures.get(case.key)
+                picture = column.pictures.get(case.id)
                 box = place.box(g, c, row)
                 _cell(sheet, draw, box, picture, cells.get((g, c, row)), column.why_missing(case))
             if column.best:
@@ -106,28 +101,23 @@ def _drawn(
 
 
 def image_size(grid: Grid, results: Results) -> tuple[int, int]:
-    """(width, height) of the first picture that there is."""
-    pictures = (p for group in grid.groups for column in group.columns for p in column.pictures.values())
-    for picture in pictures:
-        path = path_in(results.folder, picture.file)
-        if path is None:
-            continue
-        try:
-            with opened(path) as image:
-                return image.size
-        except UNREADABLE:
-            continue
+    """Return (width, height) of the first picture that can be read."""
+    for picture in (p for column in grid.columns for p in column.pictures.values()):
+        with suppress(*UNREADABLE):
+            if path := path_in(results.folder, picture.file):
+                with open_picture(path) as image:
+                    return image.size
     return 128, 128
 
 
 def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
-    """Every picture of the grid at the size of its cell, read by several threads."""
+    """Return every picture of the grid at the size of its cell, read by several threads."""
     files = {
         (g, c, row): path_in(folder, picture.file)
         for g, group in enumerate(grid.groups)
         for c, column in enumerate(group.columns)
         for row, case in enumerate(grid.cases)
-        if (picture := column.pictures.get(case.key))
+        if (picture := column.pictures.get(case.id))
     }
     with ThreadPoolExecutor(READERS) as pool:
         small = pool.map(lambda path: _small(path, box, folder), files.values())
@@ -135,10 +125,7 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
 
 
 def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image | None:
-    """The image, as large as the box lets it be; None where its file is gone or is no image.
-
-    That is a hole in the sheet, not an end of it.
-    """
+    """Return the image as large as fits the box; None, for a hole in the sheet, where it cannot be read."""
     if path is None:
         return None
     try:
@@ -153,7 +140,9 @@ def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image
 # -- drawing
 
 
-def _title(draw: ImageDraw.ImageDraw, place: Layout, name: str, note: str, answer: Answer | None) -> None:
+def _title(
+    draw: ImageDraw.ImageDraw, place: SheetLayout, name: str, note: str, answer: Answer | None
+) -> None:
     large, words, leading = (round(size * place.scale) for size in (28, 16, 22))
     width = place.size[0] - 2 * MARGIN
     title = wrap(name, width * 0.6, large, lines=1)[0]
@@ -168,7 +157,7 @@ def _title(draw: ImageDraw.ImageDraw, place: Layout, name: str, note: str, answe
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
 
 
-def _group_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, heading: str) -> None:
+def _group_heading(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, heading: str) -> None:
     x, right = place.left[group][0], place.left[group][-1] + place.cell[0]
     y = head(place.scale)
     text = wrap(heading, max(right - x, 60), 22, lines=1)[0]
@@ -176,23 +165,24 @@ def _group_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, heading
     draw.line((x, y + GROUP_HEAD - 6, right, y + GROUP_HEAD - 6), fill=LINE, width=1)
 
 
-def _column_heading(draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int, col: Column) -> None:
+def _column_heading(
+    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: GridColumn
+) -> None:
     width, x = place.cell[0], place.left[group][column]
     y = head(place.scale) + GROUP_HEAD
-    reference = col.trial is None
     colour = BEST if col.best else INK if col.alive else FAINT
     heading = f"{col.heading}  best" if col.best else col.heading
     draw.text((x, y), wrap(heading, width, 24, lines=1)[0], font=font(24), fill=colour)
     for i, line in enumerate(col.detail):
         draw.text((x, y + 31 + i * 18), wrap(line, width, 15, lines=1)[0], font=font(15), fill=FAINT)
-    if not reference:  # how many survived, as a bar
+    if not col.is_reference:  # a bar with the share of survivors
         draw.rectangle((x, y + 72, x + width - 1, y + 76), fill=EMPTY)
         if col.survived > 0:
             bar = ALIVE if col.alive else DEAD
             draw.rectangle((x, y + 72, x + max(1, round(col.survived * width)) - 1, y + 76), fill=bar)
 
 
-def _row_label(draw: ImageDraw.ImageDraw, place: Layout, row: int, case: Case, first: bool) -> None:
+def _row_label(draw: ImageDraw.ImageDraw, place: SheetLayout, row: int, case: CaseRow, first: bool) -> None:
     y, height = place.top[row], place.cell[1]
     if first and row:
         draw.line((MARGIN, y - 9, place.size[0] - MARGIN, y - 9), fill=LINE, width=1)
@@ -221,7 +211,7 @@ def _cell(
 
 
 def _mark(draw: ImageDraw.ImageDraw, box: tuple, verdict: str) -> None:
-    """A frame outside the image, so that no pixel is hidden, and a small tag in its corner."""
+    """Draw a frame outside the image, so that it hides no pixel, and a small tag in its corner."""
     colour = verdict_colour(verdict)
     draw.rectangle((box[0] - 3, box[1] - 3, box[2] + 2, box[3] + 2), outline=colour, width=3)
     size = 13 if box[2] - box[0] >= 90 else 10
@@ -237,7 +227,7 @@ def _hole(draw: ImageDraw.ImageDraw, box: tuple, text: str) -> None:
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
 
 
-def _frame_best(draw: ImageDraw.ImageDraw, place: Layout, group: int, column: int) -> None:
+def _frame_best(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int) -> None:
     left, _, right, bottom = place.box(group, column, len(place.top) - 1)
     top = head(place.scale) + GROUP_HEAD - 3
     draw.rounded_rectangle((left - 7, top, right + 6, bottom + 7), radius=6, outline=BEST, width=3)

@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 
 from gridsearch.base.words import metric_text, setting_text
+from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.answer import Answer, SanityCheck, State
 from gridsearch.results.analysis.held_out import LEVEL
@@ -97,8 +98,8 @@ def _images_differ(results: Results, trials: pd.DataFrame, named: Named) -> tupl
     return "passed", f"No two of {len(digests)} trials drew the same images."
 
 
-def _cases(images: pd.DataFrame) -> pd.Series:
-    return images["prompt_id"].astype(str) + " " + images["seed"].astype(str)
+def _cases(images: pd.DataFrame) -> list[str]:
+    return [case_of(row) for row in images[["prompt_id", "seed"]].to_dict("records")]
 
 
 def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named: Named) -> tuple[State, str]:

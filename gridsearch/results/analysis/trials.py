@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import is_number
-from gridsearch.experiment.parameters import curve_parameter, filled, searched_places
-from gridsearch.experiment.tables import UNTIL_DONE
+from gridsearch.experiment.parameters import curve_parameter, searched_places, with_parameters
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results.results import Results
 
 MANY_CURVES = 6  # more than can be told apart
@@ -119,7 +119,7 @@ def is_projection(results: Results) -> bool:
     """
     sampler = results.settings.get("search", {}).get("sampler", "grid")
     others = [name for name in results.parameters if name != curve_parameter_of(results)]
-    if sampler in UNTIL_DONE or not others or curve_parameter_of(results) is None:
+    if SEARCH_SAMPLERS[sampler].ends_itself or not others or curve_parameter_of(results) is None:
         return False
     trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
     places = trials.groupby(others, dropna=False)["at"].nunique()
@@ -137,7 +137,7 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     """
     made: dict[str, str | tuple] = {}
     made_last: str | tuple = ()
-    for step in filled(settings, parameters).get("merge", ()):
+    for step in with_parameters(settings, parameters).get("merge", ()):
         inputs = tuple(made.get(name, name) for name in step["models"])
         kept = _unmixed(step, inputs)
         rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
@@ -174,7 +174,7 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: _tidied(parameters[name]) for name in names}
-    cfg = filled(settings, parameters).get("render", {}).get("cfg")
+    cfg = with_parameters(settings, parameters).get("render", {}).get("cfg")
     if is_number(cfg) and cfg <= NO_GUIDANCE:
         drawn.pop("render.cfg_rescale", None)
         drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}

@@ -1,1 +1,1 @@
-"""Scorers beyond the built-in metrics, and how packages add theirs."""
+"""Plug-in scorers beyond the built-in metrics: two of our own, and those of installed packages."""

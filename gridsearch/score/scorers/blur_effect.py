@@ -1,7 +1,7 @@
-"""Crété's blur effect, from scikit-image: how much blurring a picture again takes from its edges.
+"""Crété's blur effect, from scikit-image: how much a picture's edges lose when it is blurred again.
 
 Crété et al. 2007, *The blur effect: perception and estimation with a new no-reference perceptual blur
-metric*. Unlike the program's own blur it looks at the whole picture, so grain and texture make it lower.
+metric*. Unlike the built-in blur it measures the whole picture, so grain and texture lower it.
 """
 
 from math import nan
@@ -9,18 +9,18 @@ from math import nan
 import numpy as np
 
 from gridsearch.score.image import working_copy
-from gridsearch.score.metrics import TEXTURED, luma_of
-from gridsearch.score.scorers.plugins import Case
+from gridsearch.score.measure import TEXTURED, luma_of
+from gridsearch.score.scorers.plugins import ScoredCase
 
-LEAST_SIDE = 11  # pixels; the width of the window that blurs again
+LEAST_SIDE = 11  # pixels; the width of the blurring window
 
 
-def blur_effect(rgb: np.ndarray, case: Case) -> float:
-    """Crété's blur effect of a picture, 0 (sharp) to 1 (blurred); nan where there is nothing to blur.
+def blur_effect(rgb: np.ndarray, case: ScoredCase) -> float:
+    """Return the blur effect of a picture, 0 (sharp) to 1 (blurred); nan where there is no texture.
 
     Args:
-        rgb: uint8 (H, W, 3); measured at the size of the working copy, as all metrics are.
-        case: makes no difference.
+        rgb: uint8 (H, W, 3); measured on the working copy, like all metrics.
+        case: not used.
     """
     from skimage.measure import blur_effect as of_scikit_image  # takes a moment to import
 

@@ -1,6 +1,6 @@
-"""How far a plug-in scorer's value lies beyond those of the healthy references, on its worse side.
+"""The distance of a plug-in scorer's value beyond those of the healthy references, on the worse side.
 
-One-sided, unlike the program's own metrics: who gives a scorer a weight says which way is better.
+It is one-sided, unlike that of the built-in metrics: who gives a scorer a weight says which way is better.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from statistics import median
 
 from gridsearch.score.scorers.plugins import Direction
 
-LEAST_SPREAD = 0.1  # share of the references' median; a few can be alike by chance
-MOST_BEYOND = 10.0  # spreads; further is not worse
+LEAST_SPREAD = 0.1  # share of the references' median: a few can be alike by chance
+MOST_BEYOND = 10.0  # spreads; a greater distance is not worse
 
-_WORSE = {"lower": 1, "higher": -1}  # the sign with which a larger value is a worse one
+_WORSE = {"lower": 1, "higher": -1}  # the sign that makes larger values worse
 
 
 @dataclass(frozen=True)
-class Edge:
-    """Where a scorer's values stop being healthy.
+class ScorerLimit:
+    """The value at which a scorer stops being healthy.
 
     Attributes:
         value: in the scorer's unit.
-        spread: the unit of distance, in the scorer's unit, over 0.
+        spread: the unit of distance, in the scorer's unit, above 0.
         direction: which way is better.
     """
 
@@ -31,18 +31,18 @@ class Edge:
     direction: Direction
 
 
-def edge_of(references: Sequence[float], own: float, direction: Direction) -> Edge | None:
-    """The edge that the references' values span, one spread to the worse side of their middle.
+def edge_of(references: Sequence[float], own: float, direction: Direction) -> ScorerLimit | None:
+    """Return the limit of the references' values, one spread to the worse side of their middle.
 
-    As of a band (see `band.band_of`): the middle is the references' median, half-way to the value of the
-    picture's own reference where it has one, and that one's value is always healthy. The spread is the
-    references' standard deviation, and at least a tenth of their median.
+    As in a band (see `band.band_of`), the middle is the references' median, half-way to the value of the
+    picture's own reference where it has one, and that value is always healthy. The spread is the references'
+    standard deviation, and at least a tenth of their median.
 
     Args:
-        references: of healthy pictures; nan where one has no value.
-        own: of the reference of the same prompt and seed; nan where there is none.
+        references: values of healthy pictures; nan where one has none.
+        own: the value of the reference of the same prompt and seed; nan where there is none.
     Returns:
-        None where there is nothing to measure by: no reference has a value, or all have 0.
+        None without a scale: no reference has a value, or all have 0.
     """
     sign = _WORSE[direction]
     badness = [sign * value for value in references if not isnan(value)]
@@ -54,15 +54,14 @@ def edge_of(references: Sequence[float], own: float, direction: Direction) -> Ed
     if spread == 0:
         return None
     if isnan(own):
-        return Edge(sign * (middle + spread), spread, direction)
-    return Edge(sign * max((middle + sign * own) / 2 + spread, sign * own), spread, direction)
+        return ScorerLimit(sign * (middle + spread), spread, direction)
+    return ScorerLimit(sign * max((middle + sign * own) / 2 + spread, sign * own), spread, direction)
 
 
-def beyond(value: float, edge: Edge | None) -> float:
-    """How far a value lies beyond an edge, in spreads, 0 to MOST_BEYOND; 0 where either is undefined.
+def beyond(value: float, edge: ScorerLimit | None) -> float:
+    """Return how far a value lies beyond a limit, in spreads, 0 to MOST_BEYOND; 0 where either is undefined.
 
-    A scorer without a value says nothing about the picture, so it neither adds to its defect nor takes
-    from it.
+    A scorer without a value says nothing about the picture, so it does not change its defect.
     """
     if edge is None or isnan(value):
         return 0.0

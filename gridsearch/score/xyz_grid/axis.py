@@ -1,4 +1,4 @@
-"""Cells along one direction of a grid, and whether the pixels speak for them.
+"""The cells along one direction of a grid, and tests of the pixels that confirm them.
 
 Labels must be centred on cells, margins must be white, and where two rows meet without a margin the
 pictures must change.
@@ -10,12 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
-STRIP = 64  # rows of a sheet that are compared at once
+STRIP_ROWS = 64  # of a sheet that are processed at once
 
 
 @dataclass(frozen=True)
-class Axis:
-    """Cells along one direction, in pixels of the full size."""
+class GridAxis:
+    """The cells along one direction, in pixels of the full size."""
 
     start: float
     size: float
@@ -23,33 +23,33 @@ class Axis:
     margin: int
 
     def cells(self, scale: float) -> Iterator[tuple[float, float]]:
-        """From where to where each cell lies in the file."""
+        """Yield where each cell starts and ends in the file."""
         for index in range(self.count):
             start = self.start + index * (self.size + self.margin)
             yield start * scale, (start + self.size) * scale
 
     def gaps(self, scale: float) -> Iterator[tuple[float, float]]:
-        """From where to where the paper between two neighbours lies."""
+        """Yield where the paper between two neighbours starts and ends in the file."""
         for before, after in pairwise(self.cells(scale)):
             yield before[1], after[0]
 
 
 def text_lines(ink: np.ndarray) -> list[np.ndarray]:
-    """Where along x each line of text has ink: bool (H, W) -> a bool (W,) for each run of inked rows."""
+    """Return where along x each line of text has ink: bool (H, W) -> (W,) for each run of inked rows."""
     inked = np.flatnonzero(ink.any(axis=1))
     runs = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)
     return [ink[run[0] : run[-1] + 1].any(axis=0) for run in runs]
 
 
 def centred_labels(
-    lines: Sequence[np.ndarray], axis: Axis, scale: float, off_centre: float, space: float
+    lines: Sequence[np.ndarray], axis: GridAxis, scale: float, off_centre: float, space: float
 ) -> bool:
-    """Whether every cell has a label, each line of it centred on the cell and in one piece.
+    """Return whether every cell has a label, each line of it centred on the cell and in one piece.
 
     Args:
         lines: where along the axis each line has ink, bool.
-        off_centre: the farthest that a label's middle may be from its cell's, in cells' sizes.
-        space: the widest within a label, in cells' sizes; it holds several labels if there is more.
+        off_centre: the greatest distance of a label's middle from its cell's, in cell sizes.
+        space: the widest gap within a label, in cell sizes; a wider one separates labels.
     """
     labelled = set()
     for line in lines:
@@ -70,28 +70,28 @@ def centred_labels(
     return len(labelled) == axis.count
 
 
-def white_gaps(white: np.ndarray, axis: Axis, scale: float) -> bool:
-    """Whether all margins are white, but for a pixel on either side that scaling has mixed."""
+def white_gaps(white: np.ndarray, axis: GridAxis, scale: float) -> bool:
+    """Return whether all margins are white, except for a pixel on either side that scaling has blended."""
     gaps = ((round(start) + 1, round(end) - 1) for start, end in axis.gaps(scale))
     return all(white[start:end].all() for start, end in gaps if start < end)
 
 
-def edges_of(pictures: np.ndarray, columns: Axis, scale: float, left: int) -> np.ndarray:
-    """How much each row differs from the one above, for each column, (columns, H - 1).
+def edges_of(pictures: np.ndarray, columns: GridAxis, scale: float, left: int) -> np.ndarray:
+    """Return how much each row differs from the one above in each column, (columns, H - 1).
 
-    Over three pixels, because scaling makes an edge that wide.
+    The difference is taken over three pixels, because scaling makes an edge that wide.
     """
     cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
     above, below = pictures[:-3], pictures[3:]
     steps = np.empty((len(cells), len(below)), np.float32)
-    for row in range(0, len(below), STRIP):  # of a whole sheet at once they would take as much as its pixels
-        step = np.abs(below[row : row + STRIP] - above[row : row + STRIP])
-        steps[:, row : row + STRIP] = [step[:, start:end].mean(axis=1) for start, end in cells]
+    for row in range(0, len(below), STRIP_ROWS):  # all at once would take as much memory as the sheet
+        step = np.abs(below[row : row + STRIP_ROWS] - above[row : row + STRIP_ROWS])
+        steps[:, row : row + STRIP_ROWS] = [step[:, start:end].mean(axis=1) for start, end in cells]
     return np.pad(steps, ((0, 0), (1, 1)))
 
 
-def edged(edges: np.ndarray, axis: Axis, scale: float) -> bool:
-    """Whether where two rows meet the pictures change as they hardly do elsewhere, in most columns."""
+def edged(edges: np.ndarray, axis: GridAxis, scale: float) -> bool:
+    """Return whether the pictures change where two rows meet more than almost anywhere else."""
     reach = int(axis.size * scale)
     for meeting, _ in axis.gaps(scale):
         row = round(meeting) - 1

@@ -1,6 +1,6 @@
-"""An X/Y/Z grid, as AUTOMATIC1111's web UI saves it, cut into its cells by its name and its pixels.
+"""Cutting an X/Y/Z grid of AUTOMATIC1111's web UI into its cells, by its file name and its pixels.
 
-The web UI lays a grid out so, in pixels of the full size:
+The web UI lays a grid out like this, in pixels of the full size:
 
     width  = left + columns * cell width  + margin * (columns - 1),   left = 3/4 of a cell's width, or 0
     height = top  + rows    * cell height + margin * (rows - 1)
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.metrics import luma_of
+from gridsearch.score.measure import luma_of
 from gridsearch.score.xyz_grid.axis import (
-    STRIP,
-    Axis,
+    STRIP_ROWS,
+    GridAxis,
     centred_labels,
     edged,
     edges_of,
@@ -33,15 +33,15 @@ from gridsearch.score.xyz_grid.axis import (
 
 PREFIX = "xyz_grid-"
 SIZE_UNIT = 8  # pixels; the web UI draws in multiples of it
-USUAL = ((1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640))  # SDXL's, either way round
+USUAL_SIZES = ((1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640))  # SDXL's, or turned
 MAX_MARGIN = 500  # pixels; the web UI's own limit
 MAX_ASPECT = 4.0  # of a cell; a longer one is several
 LEAST_CELL = 64  # pixels
 MOST_REDUCED = 16  # times; a grid scaled down further shows nothing to score
-MOST_LINES = 24  # of text in a label band
-SEEN = 3  # pixels of the file; in a narrower margin scaling has mixed the paper with both neighbours
-SOLID = 0.99  # share of a row or column that must be paper, for JPEG leaves specks
-PAPER = 235  # luma; at least this is paper, whose 255 JPEG and scaling have touched
+MAX_LABEL_LINES = 24  # of text in a label band
+SEEN = 3  # pixels of the file; scaling blends the paper of a narrower margin with both neighbours
+SOLID = 0.99  # share of a row or column that must be paper; JPEG leaves specks
+PAPER = 235  # luma; at least this is paper, which JPEG and scaling darken from 255
 INK = 200  # luma; less than this in a label band is text
 
 # xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}
@@ -49,22 +49,17 @@ _NAME = re.compile(rf"{PREFIX}\d+-\d+-(\d+)-(\d+)-\d+(?:\.\d+)?-\d+-\d{{14}}")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the cells lie, in pixels of the full size."""
+class GridLayout:
+    """The columns and the rows of a grid's cells."""
 
-    left: float
-    top: float
-    width: float
-    height: float
-    margin: int
-    columns: int
-    rows: int
+    columns: GridAxis
+    rows: GridAxis
 
-    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of a cell."""
-        left = self.left + column * (self.width + self.margin)
-        top = self.top + row * (self.height + self.margin)
-        return left, top, left + self.width, top + self.height
+    def boxes(self, scale: float = 1.0) -> Iterator[tuple[int, int, tuple[float, ...]]]:
+        """Yield row, column and (left, top, right, bottom) of each cell in a file of this scale."""
+        for row, (top, bottom) in enumerate(self.rows.cells(scale)):
+            for column, (left, right) in enumerate(self.columns.cells(scale)):
+                yield row, column, (left, top, right, bottom)
 
 
 @dataclass(frozen=True)
@@ -77,18 +72,18 @@ class Cell:
 
 
 def is_grid(path: str | Path) -> bool:
-    """Whether a file is named as the web UI names its grids."""
+    """Return whether a file is named as the web UI names its grids."""
     return Path(path).name.startswith(PREFIX)
 
 
 def told_size(path: str | Path) -> tuple[int, int] | None:
-    """The grid's width and height before any scaling, where its name tells them."""
+    """Return the grid's width and height before any scaling, if its name tells them."""
     found = _NAME.match(Path(path).name)
     return (int(found[1]), int(found[2])) if found else None
 
 
-def cut(rgb: np.ndarray, path: str | Path) -> list[Cell]:
-    """The cells of a grid, row by row.
+def cut_grid(rgb: np.ndarray, path: str | Path) -> list[Cell]:
+    """Return the cells of a grid, row by row.
 
     Args:
         rgb: uint8 (H, W, 3), at full size or scaled down.
@@ -96,19 +91,17 @@ def cut(rgb: np.ndarray, path: str | Path) -> list[Cell]:
     Raises:
         BadInput: no layout fits the name and the pixels.
     """
-    layout, scale = layout_of(rgb, path)
-    inset = 0 if scale == 1 else 1  # scaling mixes neighbours
+    layout, scale = grid_layout(rgb, path)
+    inset = 0 if scale == 1 else 1  # scaling blends neighbours
     cells = []
-    for row in range(layout.rows):
-        for column in range(layout.columns):
-            left, top, right, bottom = (round(edge * scale) for edge in layout.box(row, column))
-            picture = rgb[top + inset : bottom - inset, left + inset : right - inset]
-            cells.append(Cell(row, column, picture))
+    for row, column, box in layout.boxes(scale):
+        left, top, right, bottom = map(round, box)
+        cells.append(Cell(row, column, rgb[top + inset : bottom - inset, left + inset : right - inset]))
     return cells
 
 
-def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
-    """Where the cells lie at full size, and this file's scale against that.
+def grid_layout(rgb: np.ndarray, path: str | Path) -> tuple[GridLayout, float]:
+    """Return the layout of the cells at full size, and the scale of this file.
 
     Raises:
         BadInput: see `cut`.
@@ -118,10 +111,10 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
     full = told or (width, height)
     if not width <= full[0] <= width * MOST_REDUCED or abs(height - full[1] * width / full[0]) > 2:
         raise BadInput(
-            f"The grid has {width} x {height} pixels, its name says {full[0]} x {full[1]}.",
+            f"The grid has {width} x {height} pixels, but its name says {full[0]} x {full[1]}.",
             where=path,
-            why=f"It must be the whole grid, at full size or reduced {MOST_REDUCED} times at most.",
-            fix="Give the file as the web UI saved it, or name it otherwise to score it as one picture.",
+            why=f"It must be the whole grid, at full size or reduced by at most {MOST_REDUCED} times.",
+            fix="Use the file as the web UI saved it, or rename it to score it as one picture.",
         )
     sheet = _Sheet(_luma(rgb), full, width / full[0], SIZE_UNIT if told else 0)
     for bottom in _band_bottoms(sheet):
@@ -131,8 +124,8 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
     raise BadInput(
         "The grid cannot be cut into its cells.",
         where=path,
-        why="No label band, white with dark text, with a label centred above each column was found on top.",
-        fix="Save it with its legend, or give the cells as images of their own.",
+        why="No white band with a label centred above each column was found at the top.",
+        fix="Save it with its legend, or score the cells as separate images.",
     )
 
 
@@ -140,18 +133,18 @@ def layout_of(rgb: np.ndarray, path: str | Path) -> tuple[Layout, float]:
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:
-    """`luma_of` in strips, for a whole sheet in floats of three channels would be gigabytes."""
+    """Return `luma_of` a sheet, computed in strips: three channels of floats would take gigabytes."""
     luma = np.empty(rgb.shape[:2], np.float32)
-    for top in range(0, len(rgb), STRIP):
-        luma[top : top + STRIP] = luma_of(rgb[top : top + STRIP])
+    for top in range(0, len(rgb), STRIP_ROWS):
+        luma[top : top + STRIP_ROWS] = luma_of(rgb[top : top + STRIP_ROWS])
     return luma
 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A grid's luma (H, W), its full size (width, height), its scale, and what cell sizes are multiples of.
+    """A grid's luma (H, W), its full size (width, height), its scale, and the unit of cell sizes.
 
-    The unit is 0 where the full size is not known, for then sizes can be anything.
+    The unit is 0 where the full size is not known: then cells can have any size.
     """
 
     luma: np.ndarray
@@ -161,54 +154,49 @@ class _Sheet:
 
     @property
     def blur(self) -> float:
-        """How exactly an edge is known, in pixels of the full size."""
+        """The uncertainty of an edge, in pixels of the full size."""
         return 1.5 / self.scale - 0.5
 
 
 def _band_bottoms(sheet: _Sheet) -> list[int]:
-    """Rows where white paper ends, from the top: below the label band, but also above each line of text."""
+    """Return the rows where white paper ends, from the top: below the label band and above lines of text."""
     paper = (sheet.luma >= PAPER).mean(axis=1) >= SOLID
     ends = np.flatnonzero(paper[:-1] & ~paper[1:]) + 1
-    return [int(row) for row in ends[:MOST_LINES] if (sheet.luma[:row] < INK).any()]
+    return [int(row) for row in ends[:MAX_LABEL_LINES] if (sheet.luma[:row] < INK).any()]
 
 
-def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, Layout]]:
-    """Layouts that fit a label band that ends at this row of the file, each with its rank, least is best."""
+def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, GridLayout]]:
+    """Yield layouts below a label band that ends at this row of the file, with their ranks, least is best."""
     picture = (sheet.luma[bottom:] >= PAPER).mean(axis=1) < SOLID
     run = len(picture) if picture.all() else int(picture.argmin())
     for columns in _columns(sheet, bottom):
         if run < 0.2 * columns.size * sheet.scale:  # what follows is a line of text
             continue
         for rows in _rows(sheet, bottom, columns):
-            layout = Layout(
-                left=columns.start,
-                top=rows.start,
-                width=columns.size,
-                height=rows.size,
-                margin=rows.margin,
-                columns=columns.count,
-                rows=rows.count,
-            )
+            layout = GridLayout(columns, rows)
             yield _rank(layout, sheet, bottom), layout
 
 
-def _rank(layout: Layout, sheet: _Sheet, bottom: int) -> tuple:
-    """Usual sizes first, then more cells, then the widest margin that is seen to be white."""
-    sides = tuple(sorted((layout.width, layout.height), reverse=True))
-    rarity = 0.0 if sides in USUAL or not sheet.unit else 1.0 if sides[0] % 64 == sides[1] % 64 == 0 else 2.0
-    shift = abs(layout.top - bottom / sheet.scale)
+def _rank(layout: GridLayout, sheet: _Sheet, bottom: int) -> tuple:
+    """Rank a layout: usual sizes first, then more cells, then the widest margin that is seen to be white."""
+    sides = tuple(sorted((layout.columns.size, layout.rows.size), reverse=True))
+    rarity = (
+        0.0 if sides in USUAL_SIZES or not sheet.unit else 1.0 if sides[0] % 64 == sides[1] % 64 == 0 else 2.0
+    )
+    shift = abs(layout.rows.start - bottom / sheet.scale)
     if shift > sheet.blur:  # all pictures begin with white rows, perhaps
         rarity += 1.5
-    margin = -layout.margin if layout.margin * sheet.scale > SEEN else layout.margin
-    return rarity, -layout.columns, -layout.rows, margin, shift
+    margin = layout.rows.margin
+    margin = -margin if margin * sheet.scale > SEEN else margin
+    return rarity, -layout.columns.count, -layout.rows.count, margin, shift
 
 
 def _aspect(width: float, height: float) -> float:
     return max(width, height) / min(width, height)
 
 
-def _columns(sheet: _Sheet, bottom: int) -> Iterator[Axis]:
-    """Columns that fit the labels above them and the paper between them."""
+def _columns(sheet: _Sheet, bottom: int) -> Iterator[GridAxis]:
+    """Yield columns that fit the labels above them and the paper between them."""
     lines = text_lines(sheet.luma[:bottom] < INK)
     white = (sheet.luma[bottom:] >= PAPER).mean(axis=0) >= SOLID
     total = sheet.full[0]
@@ -218,14 +206,14 @@ def _columns(sheet: _Sheet, bottom: int) -> Iterator[Axis]:
                 size = (total - margin * (count - 1)) / (count + beside)
                 if size < LEAST_CELL or (sheet.unit and size % sheet.unit):
                     continue
-                axis = Axis(beside * size, size, count, margin)
+                axis = GridAxis(beside * size, size, count, margin)
                 centred = centred_labels(lines, axis, sheet.scale, off_centre=0.03, space=0.06)
                 if centred and white_gaps(white, axis, sheet.scale):
                     yield axis
 
 
-def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
-    """Rows that go with these columns."""
+def _rows(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
+    """Yield rows that go with these columns."""
     left = int(columns.start * sheet.scale)
     labels, pictures = sheet.luma[:, :left] < INK, sheet.luma[:, left:]
     labels[:bottom] = False
@@ -237,7 +225,7 @@ def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
         if not white_gaps(white, axis, sheet.scale):
             continue
         if left:
-            # Of several lines the web UI hangs a row label too low.
+            # The web UI places a row label of several lines too low.
             fits = centred_labels([labels.any(axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
         else:
             fits = axis.margin * sheet.scale > SEEN or edged(edges, axis, sheet.scale)
@@ -245,26 +233,26 @@ def _rows(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
             yield axis
 
 
-def _row_sizes(sheet: _Sheet, bottom: int, columns: Axis) -> Iterator[Axis]:
-    """Rows of any count, height and margin that fill the sheet below the text of the label band."""
+def _row_sizes(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
+    """Yield rows of every count, height and margin that fill the sheet below the label band's text."""
     text = np.flatnonzero((sheet.luma[:bottom] < INK).any(axis=1))
     highest, lowest = (text[-1] + 1) / sheet.scale, bottom / sheet.scale + sheet.blur
     total = sheet.full[1]
     for count in range(1, total // LEAST_CELL + 1):
         for margin in (columns.margin,) if columns.count > 1 else _margins(count):
-            room = total - margin * (count - 1)
-            sizes = [(room - bottom) / count]
+            height = total - margin * (count - 1)
+            sizes = [(height - bottom) / count]
             if sheet.unit:
-                least, most = (int((room - top) / count // sheet.unit) for top in (lowest, highest))
+                least, most = (int((height - top) / count // sheet.unit) for top in (lowest, highest))
                 sizes = [sheet.unit * step for step in range(least, most + 1)]
             for size in sizes:
-                top = room - count * size
+                top = height - count * size
                 if (
                     size >= LEAST_CELL
                     and highest <= top <= lowest
                     and _aspect(columns.size, size) <= MAX_ASPECT
                 ):
-                    yield Axis(top, size, count, margin)
+                    yield GridAxis(top, size, count, margin)
 
 
 def _margins(count: int) -> range:

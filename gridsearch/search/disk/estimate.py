@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import least_and_most
-from gridsearch.render.pictures.webp import LONGEST
+from gridsearch.render.pictures.webp import MAX_WEBP_SIDE
 
 # Bytes a pixel of a drawn picture. A PNG takes 1.1 to 1.9 on published SDXL renders; a lossless WebP of the
 # same pictures 0.69 (healthy) to 0.81 (noise) of that, see `render.webp`.
@@ -69,9 +69,9 @@ def disk_of(
         BadInput: it is more than is free, or the format cannot hold such pictures.
     """
     render = experiment.render
-    if experiment.images.format == "webp" and max(render.width, render.height) > LONGEST:
+    if experiment.images.format == "webp" and max(render.width, render.height) > MAX_WEBP_SIDE:
         raise BadInput(
-            f"A WebP file has at most {LONGEST:,} pixels a side.",
+            f"A WebP file has at most {MAX_WEBP_SIDE:,} pixels a side.",
             where="images.format",
             fix='Set format = "png", or draw smaller pictures.',
         )

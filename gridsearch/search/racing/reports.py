@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import optuna
 
-from gridsearch.render.cases import case_id
+from gridsearch.render.cases import case_of
 from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.score.loss import image_losses
 from gridsearch.search.trial.outcome import Outcome
@@ -22,17 +22,13 @@ def stopped_value(outcome: Outcome, best: float) -> float:
     return max(outcome.value, best + NEVER_BEST)
 
 
-def id_of(row: Mapping) -> str:
-    return case_id(row["prompt_id"], row["seed"])
-
-
 def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, float]:
     """Return each image's loss by its step: its case's place in the order."""
     if not rows:
         return {}
     losses = image_losses(*zip(*((row["verdict"], row["defect"]) for row in rows), strict=True))
     place = {case: i for i, case in enumerate(order)}
-    return {place[id_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
+    return {place[case_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
 
 
 def report_missing(trial: optuna.Trial, order: Sequence[str], rows: Sequence[Mapping]) -> None:

@@ -9,10 +9,10 @@ import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import TABLES, Experiment
+from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
-from gridsearch.render.cases import Case, case_id, cases_of
+from gridsearch.render.cases import Case, case_of, cases_of
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
@@ -95,7 +95,7 @@ def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Exp
     try:
         return Experiment.model_validate(settings)
     except pydantic.ValidationError as error:
-        raise bad_key(error, folder, TABLES) from None
+        raise bad_key(error, folder, EXPERIMENT_TABLES) from None
 
 
 def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, folder: Path) -> None:
@@ -123,7 +123,7 @@ def _scored_again(
         advance()
         return dict(row)
     pixels = read_image(picture_of(folder, row["file"]))
-    again = with_values(row, standard.scorers, pixels, cases[case_id(row["prompt_id"], row["seed"])])
+    again = with_values(row, standard.scorers, pixels, cases[case_of(row)])
     advance()
     return again | score_row(judge(standard, pixels, again))
 

@@ -124,7 +124,7 @@ def require_suits(experiment: Experiment) -> None:
             "nothing is searched",
             "Give a ratio as { low = 0.0, high = 1.0, step = 0.05 }, or leave the sampler out.",
         )
-    if search.sampler in ("window", "gp", "cmaes") and not numbers:
+    if search.kind.needs_range and not numbers:
         raise _unsuited(
             search.sampler,
             f"{_listed(searched)} has no order that it could follow: a list is a choice, of numbers too",

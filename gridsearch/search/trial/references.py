@@ -1,17 +1,18 @@
 """The healthy band of each case, from the parents' own renders."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from math import nan
 from pathlib import Path
 
-from gridsearch.render.cases import Case, case_id
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import number, score_row
-from gridsearch.score.scorers.distance import Edge, edge_of
+from gridsearch.score.scorers.distance import ScorerLimit, edge_of
 from gridsearch.score.scorers.plugins import Scorer
 from gridsearch.score.verdict import Thresholds, usable_reference
 from gridsearch.search.trial.standard import Standard, judge, with_values
@@ -30,7 +31,7 @@ def judged_references(
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     known = {case.id: case for case in cases}
     measured = [
-        with_values(row | asdict(measure(picture)), by.scorers, picture, known[_id(row)])
+        with_values(row | asdict(measure(picture)), by.scorers, picture, known[case_of(row)])
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
@@ -58,22 +59,20 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
     """The healthy band of each case."""
     if not usable:
         return dict.fromkeys(case_ids, POPULATION)
-    own = {_id(row): metrics_of(row) for row in reversed(usable)}
+    own = {case_of(row): metrics_of(row) for row in reversed(usable)}
     population = [metrics_of(row) for row in usable]
     return {case: band_of(population, own.get(case)) for case in case_ids}
 
 
-def _edges_of(usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer) -> dict[str, Edge | None]:
+def _edges_of(
+    usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
+) -> dict[str, ScorerLimit | None]:
     """The value at which a scorer stops being healthy, for each case."""
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
-    own = {_id(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
+    own = {case_of(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
     return {case: edge_of(values, own.get(case, nan), scorer.direction) for case in case_ids}
 
 
 def metrics_of(row: Mapping) -> Metrics:
-    """Return the metrics in a stored row."""
-    return Metrics(**{field.name: number(row[field.name]) for field in fields(Metrics)})
-
-
-def _id(row: Mapping) -> str:
-    return case_id(row["prompt_id"], row["seed"])
+    """Return the metrics in a stored row; one that was not measured then is undefined."""
+    return Metrics(**{name: number(row.get(name)) for name in METRICS})

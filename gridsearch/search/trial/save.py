@@ -16,7 +16,7 @@ from gridsearch.base.files import write_atomic
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.experiment.tables import Format
 from gridsearch.render.denoise.sampling import Sampling
-from gridsearch.render.draw import Drawn
+from gridsearch.render.draw import Rendered
 from gridsearch.render.pictures.infotext import parameters_text
 from gridsearch.render.pictures.webp import ENCODERS
 from gridsearch.search.trial.outcome import case_row
@@ -44,7 +44,7 @@ def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
 
 
 def keep(
-    out: Path, name: str, drawn: Drawn, sampling: Sampling, origin: Origin, written_as: Format = "png"
+    out: Path, name: str, drawn: Rendered, sampling: Sampling, origin: Origin, written_as: Format = "png"
 ) -> dict:
     """Write an image into a results folder; returns its row, which is not scored yet.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from gridsearch.base.machine import room_here
+from gridsearch.base.machine import free_memory
 from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
 from gridsearch.checkpoint.sdxl.keys import is_text
@@ -19,11 +19,11 @@ from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, 
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
-from gridsearch.render.draw import Drawn, draw
+from gridsearch.render.draw import Rendered, draw
 from gridsearch.render.pipeline import Renderer, load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.render.watch.abort import expected_of
-from gridsearch.render.watch.recorder import Watch
+from gridsearch.render.watch.recorder import WatchSettings
 from gridsearch.render.watch.trace import trace_of
 from gridsearch.search.trial.references import standard_of
 from gridsearch.search.trial.save import Origin, keep
@@ -43,7 +43,7 @@ class Setup:
     renderer: Renderer
     cases: tuple[Case, ...]
     standard: Standard  # by which images are scored
-    watch: Watch  # traces and early abort while images are rendered
+    watch: WatchSettings  # traces and early abort while images are rendered
     out: Path
     hashes: Mapping[str, str]  # name -> the file's SHA-256
 
@@ -73,7 +73,7 @@ def load_setup(
     )
     keys = keys_read(experiment, weights, experiment.reference_models())
     greatest = read_through(weights, keys, listener)
-    lies = residence_of(experiment, weights, place.device, room_here(place.device))
+    lies = residence_of(experiment, weights, place.device, free_memory(place.device))
     merged = keys_read(experiment, weights)
     # references are drawn once: what only they need stays where it is
     files = {
@@ -81,7 +81,7 @@ def load_setup(
         for name, file in weights.files.items()
     }
     dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
-    watch = Watch(early_abort=render.early_abort, film=render.trace)
+    watch = WatchSettings(early_abort=render.early_abort, film=render.trace)
     live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
     return Setup(
         experiment=experiment,
@@ -106,7 +106,7 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
 
 
 def render_parent(
-    setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Drawn], None]
+    setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Rendered], None]
 ) -> Iterator[dict]:
     """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
@@ -119,7 +119,7 @@ def render_parent(
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
 
-def watch_for(setup: Setup, sampling: Sampling) -> Watch:
+def watch_for(setup: Setup, sampling: Sampling) -> WatchSettings:
     """Return how a trial is watched: without early abort where its guidance is not the references'."""
     render = setup.experiment.render
     alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)

@@ -7,13 +7,14 @@ from math import hypot
 import numpy as np
 
 from gridsearch.experiment.tables import Scoring
-from gridsearch.render.cases import Case, case_id
+from gridsearch.render.cases import Case, case_of
+from gridsearch.results.columns import RESERVED
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
-from gridsearch.score.scorers.distance import Edge, beyond
+from gridsearch.score.scorers.distance import ScorerLimit, beyond
 from gridsearch.score.scorers.installed import open_scorers
-from gridsearch.score.scorers.plugins import Scorer, no_values, values_of
-from gridsearch.score.verdict import USUAL, Thresholds
+from gridsearch.score.scorers.plugins import Scorer, no_values, scorer_values
+from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds
 from gridsearch.search.trial.outcome import stop_verdict
 
 
@@ -29,10 +30,10 @@ class Standard:
             references do not tell.
     """
 
-    thresholds: Thresholds = USUAL
+    thresholds: Thresholds = USUAL_THRESHOLDS
     scorers: Sequence[Scorer] = ()
     bands: Mapping[str, Band] = field(default_factory=dict)
-    edges: Mapping[str, Mapping[str, Edge | None]] = field(default_factory=dict)
+    edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
 
 
 def opened(scoring: Scoring) -> Standard:
@@ -41,7 +42,7 @@ def opened(scoring: Scoring) -> Standard:
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
     """
-    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer))
+    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer, RESERVED))
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:
@@ -50,13 +51,13 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
     Args:
         pixels: uint8 (H, W, 3).
     """
-    values, unscored = values_of(scorers, pixels, case) if row["finite"] else (no_values(scorers), {})
+    values, unscored = scorer_values(scorers, pixels, case) if row["finite"] else (no_values(scorers), {})
     return {**row, "scorers": values, "unscored": unscored}
 
 
 def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     """Score an image whose row has the values of its plug-in scorers already."""
-    case = case_id(row["prompt_id"], row["seed"])
+    case = case_of(row)
     values = row["scorers"]
     distances = (
         scorer.weight * beyond(number(values[scorer.name]), standard.edges[scorer.name][case])

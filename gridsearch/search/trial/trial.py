@@ -11,7 +11,7 @@ from gridsearch.experiment.tables import LOOK, Format
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
-from gridsearch.render.draw import Drawn, draw
+from gridsearch.render.draw import Rendered, draw
 from gridsearch.score.score import Score, score_row
 from gridsearch.search.trial.fingerprints import live_fingerprint
 from gridsearch.search.trial.outcome import Batch
@@ -25,7 +25,7 @@ from gridsearch.search.trial.standard import judge, with_values
 class Scored:
     """A rendered image with its row and score, and the seconds that scoring took."""
 
-    drawn: Drawn
+    drawn: Rendered
     row: dict
     score: Score
     seconds: float
@@ -71,7 +71,12 @@ def run_trial(
 
 
 def _saved_and_scored(
-    setup: Setup, save: Callable[..., dict], written_as: Format, weights: str, one_by_one: Lock, drawn: Drawn
+    setup: Setup,
+    save: Callable[..., dict],
+    written_as: Format,
+    weights: str,
+    one_by_one: Lock,
+    drawn: Rendered,
 ) -> Scored:
     """Save an image and score it.
 
@@ -91,7 +96,7 @@ def _saved_and_scored(
 
 
 def _batches(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Drawn], Scored]
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], Scored]
 ) -> Iterator[list[Scored]]:
     """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch

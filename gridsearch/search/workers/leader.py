@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
@@ -27,7 +28,6 @@ from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared, prepare, study_of, tell_notes
-from gridsearch.search.racing.reports import id_of
 from gridsearch.search.stop import narrow_enough
 from gridsearch.search.trial.failures import named, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
@@ -174,7 +174,7 @@ def _with_references(
         done = _rendered_pieces(leader, study)
         parents = parents | fingerprints_of(done)
         asked = {(model, case) for model, ids in pieces for case in ids}
-        new = [row for row in rows_of(done) if (row["model"], id_of(row)) in asked]
+        new = [row for row in rows_of(done) if (row["model"], case_of(row)) in asked]
         if new:
             gather(leader.out, new)
             known, standard = judged_references(leader.out, known + new, models, cases, prepared.standard)
@@ -196,7 +196,7 @@ def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTria
     for trials in looks(leader, study):
         for row in rows_of(trials):
             if row["file"] not in seen and not leader.crew.here:
-                leader.listener.reference(RenderedElsewhere(leader.cases[id_of(row)], row["seconds"]))
+                leader.listener.reference(RenderedElsewhere(leader.cases[case_of(row)], row["seconds"]))
             seen.add(row["file"])
         for trial in trials:
             if trial.state == TrialState.FAIL and trial.number not in failed:

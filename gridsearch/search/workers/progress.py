@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, RunFailed
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.score.score import Score, number
 from gridsearch.search.parameters import parameters_of
-from gridsearch.search.racing.reports import id_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import metrics_of
 from gridsearch.search.workers.look import Leader
@@ -67,7 +66,7 @@ class Progress:
         for trial in trials:
             rows = store.images_of(trial)
             for row in rows[self.told.get(trial.number, 0) :]:
-                self.leader.listener.image(cases[id_of(row)], score_of(row))
+                self.leader.listener.image(cases[case_of(row)], score_of(row))
             self.told[trial.number] = len(rows)
 
     def _tell_running(self, running: Sequence[FrozenTrial]) -> None:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.render.cases import Case
+from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
-from gridsearch.search.racing.reports import id_of
 
 MODEL, CASES = "model", "cases"  # attributes of a piece; one without cases asks for the fingerprint
 FINGERPRINT = "fingerprint"
@@ -27,7 +26,7 @@ def missing_pieces(
         known: rows of the references that are there.
         size: cases of a piece.
     """
-    there = {(row["model"], id_of(row)) for row in known}
+    there = {(row["model"], case_of(row)) for row in known}
     for model in models:
         for first in range(0, len(cases), size):
             piece = [case.id for case in cases[first : first + size] if (model, case.id) not in there]

@@ -10,25 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.helpers.experiments import GOOD
 from tests.helpers.program import gridsearch
-
-GOOD = """
-name = "bad"
-[models]
-base  = "{toy}/base.safetensors"
-other = "{toy}/burnt.safetensors"
-[[merge]]
-models = ["base", "other"]
-ratio = {{ low = 0.0, high = 1.0, step = 0.5 }}
-[render]
-prediction_type = "v_prediction"
-config = "{toy}/config"
-width = 64
-height = 64
-steps = 2
-[[prompt]]
-text = "a circle"
-"""
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ import re
 
 import typer
 
-from gridsearch.app.cli.app import ORDER, app
+from gridsearch.app.cli.app import app
 from tests.helpers.program import gridsearch
 
 COMMANDS = typer.main.get_command(app).commands
+ORDER = ["plan", "inspect", "run", "worker", "report", "score", "compare"]
+ORDER += ["judge", "dashboard", "merge", "export"]
 
 
 def test_every_command_has_help_with_an_example_of_itself(tmp_path):
@@ -27,5 +29,5 @@ def test_every_option_says_what_it_is():
 
 def test_commands_are_listed_as_a_night_goes(tmp_path):
     listed = re.findall(r"^│ ([a-z]+) ", gridsearch("--help", cwd=tmp_path).stdout, re.MULTILINE)
-    assert listed == [name for name in ORDER if name in COMMANDS]
+    assert listed == ORDER
     assert set(listed) == set(COMMANDS)

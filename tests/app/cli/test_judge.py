@@ -1,11 +1,13 @@
 """What `gridsearch judge` says and does beside its page."""
 
+import json
 import shutil
+import urllib.request
 
 import pytest
 
 from gridsearch.app.cli.app import app
-from gridsearch.app.web.judge import server as server_module
+from gridsearch.app.web import server as server_module
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
 
@@ -20,19 +22,26 @@ def judge(folder, *options):
 
 
 def answering(monkeypatch, answers):
-    """In the place of a page: gives these answers, and then the person presses Ctrl-C."""
+    """In the place of a browser: gives these answers, and then the person presses Ctrl-C."""
 
-    def serve(server, begin):
-        for place, answer in enumerate(answers):
-            server.site.session.answer(place, answer)
-        monkeypatch.setattr(server.site.ended, "wait", interrupted)
-        original(server, begin)
+    def serve(server, begin, ended):
+        def answer_all():
+            begin()
+            for place, answer in enumerate(answers):
+                send(server.address, {"place": place, "answer": answer})
+            raise KeyboardInterrupt
 
-    def interrupted():
-        raise KeyboardInterrupt
+        original(server, answer_all, ended)
 
     original = server_module.serve
     monkeypatch.setattr(server_module, "serve", serve)
+
+
+def send(address, answer):
+    headers = {"Content-Type": "application/json", "X-Token": address.split("/")[-2]}
+    urllib.request.urlopen(
+        urllib.request.Request(f"{address}answer", json.dumps(answer).encode(), headers)
+    ).close()
 
 
 def test_ctrl_c_keeps_what_was_said_and_the_report_says_it(folder, monkeypatch, capsys):
@@ -49,7 +58,7 @@ def test_beside_a_run_the_report_is_left_to_it(folder, monkeypatch, capsys):
     answering(monkeypatch, ["first"])
     with store.locked(folder):
         judge(folder)
-    assert "A run is at work here" in " ".join(capsys.readouterr().out.split())
+    assert "A run is in progress here" in " ".join(capsys.readouterr().out.split())
     assert not (folder / "best.json").exists()
     assert len(store.read_study(folder).judgements) == 1
 
@@ -59,7 +68,7 @@ def test_a_report_that_cannot_be_written_is_not_left_to_a_run(folder, monkeypatc
     (folder / "best.json").mkdir()
     with pytest.raises(RunFailed, match="report cannot be written"):
         judge(folder)
-    assert "A run is at work here" not in capsys.readouterr().out
+    assert "A run is in progress here" not in capsys.readouterr().out
     assert len(store.read_study(folder).judgements) == 1
 
 

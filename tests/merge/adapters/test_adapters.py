@@ -9,34 +9,19 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, TensorRows
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
 from gridsearch.checkpoint.sdxl.shapes import file_shapes
 from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
+from tests.helpers.parameters import CONV, IN_PROJ, LINEAR, PARAMETERS
 from tests.helpers.tiny_components import write_configs
-
-ALL = slice(None)
-LINEAR, CONV, IN_PROJ = (
-    "model.diffusion_model.a.b.weight",
-    "model.diffusion_model.c.weight",
-    "g.in_proj_weight",
-)
-PLACES = {
-    "unet.a.b.weight": TensorRows(LINEAR, ALL, (2, 2), (2, 2)),
-    "unet.a.b.bias": TensorRows("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
-    "unet.c.weight": TensorRows(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
-    "text_encoder_2.v_proj.weight": TensorRows(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
-    "text_encoder_2.text_projection.weight": TensorRows(
-        "g.text_projection", ALL, (3, 2), (3, 2), transposed=True
-    ),
-}
 
 
 @pytest.fixture
 def adapter(tmp_path):
     """Open a file of the given tensors (key=nested lists or tensors)."""
 
-    def make(tensors, metadata=None, where=PLACES):
+    def make(tensors, metadata=None, where=PARAMETERS):
         tensors = {key: torch.as_tensor(value).clone() for key, value in tensors.items()}
         save_file(tensors, tmp_path / "x.safetensors", metadata=metadata)
         return open_adapter("style", tmp_path / "x.safetensors", where)
@@ -378,4 +363,4 @@ def test_a_change_that_is_not_finite_is_named_with_its_module(adapter, value):
 def test_a_pickle_is_not_opened(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(BadInput, match="pickle"):
-        open_adapter("x", tmp_path / "x.pt", PLACES)
+        open_adapter("x", tmp_path / "x.pt", PARAMETERS)

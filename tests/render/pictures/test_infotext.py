@@ -19,11 +19,11 @@ from gridsearch.render.pictures import infotext
 from gridsearch.render.pictures.infotext import (
     Infotext,
     as_kept,
-    parameters_of,
+    as_text,
+    embedded_text,
     parameters_text,
     read_parameters,
     reduced_from,
-    written,
 )
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.render.pictures.webp import webp_bytes
@@ -170,9 +170,9 @@ def has_negative_line(text: str) -> bool:
     st.dictionaries(KEYS, WORDS, min_size=3, max_size=6),
 )
 def test_what_is_written_is_read_as_it_is_kept(prompt, negative, settings):
-    read = read_parameters(written(Infotext(prompt, negative, settings)))
+    read = read_parameters(as_text(Infotext(prompt, negative, settings)))
     assert read == Infotext(as_kept(prompt), as_kept(negative), settings)
-    assert read_parameters(written(read)) == read
+    assert read_parameters(as_text(read)) == read
 
 
 @given(WORDS, WORDS)
@@ -195,14 +195,14 @@ PIXELS = np.zeros((8, 8, 3), np.uint8)
 @pytest.mark.parametrize("text", ["plain\nSteps: 1", "雪, é, 🎨", "ünï"])
 def test_a_png_keeps_the_text(tmp_path, text):
     (tmp_path / "x.png").write_bytes(png_bytes(PIXELS, text))
-    assert parameters_of(tmp_path / "x.png") == text
+    assert embedded_text(tmp_path / "x.png") == text
 
 
 @pytest.mark.parametrize("text", ["plain\nSteps: 1", "雪, é, 🎨", ""])
 def test_a_webp_keeps_the_text_and_every_pixel(tmp_path, text):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     (tmp_path / "x.webp").write_bytes(webp_bytes(pixels, text))
-    assert parameters_of(tmp_path / "x.webp") == (text or None)
+    assert embedded_text(tmp_path / "x.webp") == (text or None)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.webp").convert("RGB")), pixels)
 
 
@@ -216,7 +216,7 @@ BY_A1111 = (
 def test_a_webp_of_a1111_is_read_and_ours_has_the_comment_in_the_type_that_it_asks_for(tmp_path):
     """Type 7, "undefined", of 14 bytes: as bytes, type 1, A1111 could not read it."""
     Image.fromarray(PIXELS).save(tmp_path / "a1111.webp", lossless=True, exif=BY_A1111)
-    assert parameters_of(tmp_path / "a1111.webp") == "a 雪"
+    assert embedded_text(tmp_path / "a1111.webp") == "a 雪"
     with Image.open(io.BytesIO(webp_bytes(PIXELS, "a 雪"))) as image:
         ours = image.info["exif"].removeprefix(b"Exif\0\0")
     assert ours[:36] == BY_A1111[:36]
@@ -256,27 +256,27 @@ def test_a_jpeg_and_a_webp_keep_it_as_their_users_comment(tmp_path, suffix, comm
     exif = Image.Exif()
     exif.get_ifd(infotext.EXIF)[infotext.USER_COMMENT] = COMMENTS[comment]
     Image.fromarray(PIXELS).save(path, exif=exif)
-    assert parameters_of(path).startswith("a 雪")
+    assert embedded_text(path).startswith("a 雪")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_a_picture_that_says_nothing_says_none(tmp_path, suffix):
     Image.fromarray(PIXELS).save(tmp_path / f"x{suffix}")
-    assert parameters_of(tmp_path / f"x{suffix}") is None
+    assert embedded_text(tmp_path / f"x{suffix}") is None
 
 
 def test_the_pixels_are_not_decoded(tmp_path):
     data = png_bytes(PIXELS, "words")
     at = data.index(b"IDAT") + 4
     (tmp_path / "x.png").write_bytes(data[:at] + b"rubbish")
-    assert parameters_of(tmp_path / "x.png") == "words"
+    assert embedded_text(tmp_path / "x.png") == "words"
 
 
 def write_hostile(tmp_path):
     text = PngImagePlugin.PngInfo()
-    text.add_text("parameters", "x" * (2 * infotext.MAX_TEXT), zip=True)
+    text.add_text("parameters", "x" * (2 * infotext.MAX_INFOTEXT), zip=True)
     Image.fromarray(PIXELS).save(tmp_path / "bomb.png", pnginfo=text)
-    (tmp_path / "long.png").write_bytes(png_bytes(PIXELS, "x" * (infotext.MAX_TEXT + 1)))
+    (tmp_path / "long.png").write_bytes(png_bytes(PIXELS, "x" * (infotext.MAX_INFOTEXT + 1)))
     (tmp_path / "wide.png").write_bytes(
         png_bytes(PIXELS, "x").replace(b"IHDR\0\0\0\x08\0\0\0\x08", b"IHDR\0\2\0\0\0\2\0\0")
     )
@@ -291,7 +291,7 @@ def write_hostile(tmp_path):
 def test_a_hostile_picture_is_refused_in_words(tmp_path, name):
     write_hostile(tmp_path)
     with pytest.raises(BadInput) as caught:
-        parameters_of(tmp_path / name)
+        embedded_text(tmp_path / name)
     assert len(caught.value.lines) <= 4
     assert str(tmp_path / name) in caught.value.lines[1]
 
@@ -310,4 +310,4 @@ def test_a_damaged_picture_is_read_or_refused(tmp_path, suffix):
         damaged[places] = rng.integers(0, 256, 3)
         path.write_bytes(damaged.tobytes())
         with contextlib.suppress(BadInput):
-            assert isinstance(parameters_of(path), str | None)
+            assert isinstance(embedded_text(path), str | None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
-from gridsearch.render.prompt.emphasis import Piece, parse, require_plain_prompt
+from gridsearch.render.prompt.emphasis import WeightedText, parse, require_plain_prompt
 
 # The examples in the web UI's documentation and in its parser's docstring.
 DOCUMENTED = {
@@ -53,7 +53,7 @@ UNDOCUMENTED = {
 
 @pytest.mark.parametrize(("text", "pieces"), (DOCUMENTED | UNDOCUMENTED).items())
 def test_a_prompt_is_read_as_the_web_ui_reads_it(text, pieces):
-    assert parse(text) == (tuple(Piece(*piece) for piece in pieces),)
+    assert parse(text) == (tuple(WeightedText(*piece) for piece in pieces),)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,10 @@ def test_break_as_a_word_of_its_own_parts_sections(text, sections):
 
 
 def test_emphasis_reaches_over_a_break():
-    assert parse("(a BREAK b) c") == ((Piece("a", 1.1),), (Piece("b", 1.1), Piece(" c", 1.0)))
+    assert parse("(a BREAK b) c") == (
+        (WeightedText("a", 1.1),),
+        (WeightedText("b", 1.1), WeightedText(" c", 1.0)),
+    )
 
 
 @given(st.text(alphabet="()[]:\\ab1.-+ \nBREAK|,é", max_size=40) | st.text())
@@ -83,17 +86,17 @@ def test_any_text_can_be_parsed(text):
 
 @given(st.text(st.characters(exclude_characters="()[]\\"), min_size=1).filter(lambda t: "BREAK" not in t))
 def test_a_text_without_brackets_is_one_piece(text):
-    assert parse(text) == ((Piece(text, 1.0),),)
+    assert parse(text) == ((WeightedText(text, 1.0),),)
 
 
 @given(st.text(min_size=1).filter(lambda text: "BREAK" not in text))
 def test_an_escaped_text_is_read_as_it_was(text):
-    assert parse(re.sub(r"([()\[\]\\])", r"\\\1", text)) == ((Piece(text, 1.0),),)
+    assert parse(re.sub(r"([()\[\]\\])", r"\\\1", text)) == ((WeightedText(text, 1.0),),)
 
 
 def test_deep_nesting_is_no_recursion():
     ((piece,),) = parse("[" * 2_000 + "a" + "]" * 2_000)
-    assert piece == Piece("a", pytest.approx(1.1**-2_000))
+    assert piece == WeightedText("a", pytest.approx(1.1**-2_000))
 
 
 # -- what a prompt may not hold

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.schedulers import SCHEDULERS
+from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.render.watch.abort import RUNAWAY, Expected, expected_of, hopeless, is_look
+from gridsearch.render.watch.abort import RUNAWAY, Expected, expected_of, is_look, reason_to_stop
 from gridsearch.render.watch.preview import film, preview, rgb_map
-from gridsearch.render.watch.recorder import Watch
+from gridsearch.render.watch.recorder import WatchSettings
 from gridsearch.render.watch.trace import Trace, statistics, trace_of
 from tests.helpers.settings import sampling
 
@@ -67,9 +67,9 @@ HEALTHY = expected_of(
 
 
 def test_expected_is_the_median_signal_the_largest_spread_and_the_lowest_correlation():
-    assert HEALTHY.level.tolist() == [10.0, 1.0]
+    assert HEALTHY.level.tolist() == pytest.approx([10.0, 1.0])
     assert HEALTHY.at("signal", 3.0) == pytest.approx((0.8 + 1.8) / 2)
-    assert HEALTHY.at("spread", 0.1) == 2.0
+    assert HEALTHY.at("spread", 0.1) == pytest.approx(2.0)
     assert HEALTHY.at("autocorrelation", 100.0) == pytest.approx(0.64)
 
 
@@ -95,7 +95,7 @@ def test_between_two_levels_the_logarithm_is_interpolated():
     ],
 )
 def test_a_trajectory_is_given_up_for_what_it_has_become(made, verdict):
-    stop = hopeless(made, HEALTHY, values=128 * 128)
+    stop = reason_to_stop(made, HEALTHY, values=128 * 128)
     assert (stop and stop.verdict) == verdict
     if stop:
         assert stop.call == 1
@@ -104,12 +104,12 @@ def test_a_trajectory_is_given_up_for_what_it_has_become(made, verdict):
 
 def test_noise_is_not_called_stuck_before_pictures_have_formed():
     early = trace((20.0, 5.0), autocorrelation=(0.0, 0.0))
-    assert hopeless(early, HEALTHY, values=128 * 128) is None
+    assert reason_to_stop(early, HEALTHY, values=128 * 128) is None
 
 
 def test_without_references_only_what_is_not_finite_is_hopeless():
-    assert hopeless(trace(std=(1.0, 99.0)), None, values=64) is None
-    assert hopeless(trace(finite=(False, True)), None, values=64).verdict == "nan"
+    assert reason_to_stop(trace(std=(1.0, 99.0)), None, values=64) is None
+    assert reason_to_stop(trace(finite=(False, True)), None, values=64).verdict == "nan"
 
 
 def test_looks_start_at_the_share_and_come_every_tenth():
@@ -121,7 +121,7 @@ def test_looks_start_at_the_share_and_come_every_tenth():
 
 
 # what Karras' steps change is how long they are
-@pytest.mark.parametrize("sampler", [name for name in SCHEDULERS if not name.endswith("_karras")])
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if not name.endswith("_karras")])
 def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sampler):
     """The middle one of three is given up; the others come out as if they had been alone."""
     settings = sampling("v_prediction", sampler, steps=10)
@@ -133,7 +133,7 @@ def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sa
     level = alone[highest].trace.level
     flat = np.zeros_like(level)
     expected = Expected(level, flat, np.where(level == level[len(level) // 2], limit, 1e9), flat - 9)
-    watch = Watch(expected, early_abort=(len(level) // 2 + 1) / len(level))
+    watch = WatchSettings(expected, early_abort=(len(level) // 2 + 1) / len(level))
     found = {d.case.id: d for d in draw(renderer, CASES, settings, watch=watch)}
     assert [name for name, d in found.items() if d.stop] == [highest]
     assert len(found[highest].trace) < found[highest].calls
@@ -146,7 +146,7 @@ def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sa
 def test_a_stopped_picture_is_what_was_predicted_there(renderer):
     expected = Expected(np.array([10.0, 1.0]), np.zeros(2), np.full(2, 1e-3), np.zeros(2))
     (drawn,) = draw(
-        renderer, CASES[:1], sampling(steps=20), watch=Watch(expected, early_abort=0.4, film=True)
+        renderer, CASES[:1], sampling(steps=20), watch=WatchSettings(expected, early_abort=0.4, film=True)
     )
     assert drawn.stop.verdict == "noise"
     assert len(drawn.trace) == 8
@@ -160,7 +160,7 @@ def test_a_stopped_picture_is_what_was_predicted_there(renderer):
 
 def test_previews_are_near_to_the_pictures(renderer):
     """Of the variance of small pictures, most is explained by a map that never saw one."""
-    (drawn,) = draw(renderer, [CASES[0]], sampling(steps=20), watch=Watch(film=True))
+    (drawn,) = draw(renderer, [CASES[0]], sampling(steps=20), watch=WatchSettings(film=True))
     assert drawn.film.shape == (96, 8 * 96, 3)
     small = drawn.pixels.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
     last = drawn.film[6::12, 7 * 96 + 6 :: 12].astype(float)

@@ -22,7 +22,7 @@ def test_rows_and_columns_are_those_of_the_grid(sweep):
     columns = [column for group in grid.groups for column in group.columns]
     assert [column["heading"] for column in found["columns"]] == [column.heading for column in columns]
     verdict, defect, blur, noise, words = found["cells"][3][2]
-    picture = columns[2].pictures[grid.cases[3].key]
+    picture = columns[2].pictures[grid.cases[3].id]
     assert (verdict, words) == (picture.verdict, picture.reason)
     assert defect == pytest.approx(picture.defect, rel=0.005)
     assert (blur, noise) == (None, pytest.approx(picture.noise, rel=0.005))  # blank: it has no edges

@@ -15,11 +15,11 @@ from gridsearch.report.page.films import STRIPS, Film, evenly_chosen
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
+from tests.helpers.page import ATTACK, Page
 from tests.helpers.stored import WHY, stored_run
-from tests.report.page.test_report import ATTACK, Page
 
 RATIOS = ["0.00", "0.25", "0.50", "0.75", "1.00"]
-HEADING = "How they came about"
+HEADING = "How the images formed"
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +142,11 @@ def test_a_stored_film_does_not_lead_out_of_the_folder(tmp_path, outside):
 
 def test_what_does_not_fit_is_linked_and_said_and_every_prompt_comes_before_a_second_seed(run, monkeypatch):
     whole = cases(section(run))
-    monkeypatch.setattr(films, "ROOM", sum(map(data_bytes, (whole[0], whole[2]))) + 100)
+    monkeypatch.setattr(films, "FILM_BYTES", sum(map(data_bytes, (whole[0], whole[2]))) + 100)
     monkeypatch.setattr(films, "HEIGHTS", (96,))
     html = section(run)
     assert [data_bytes(case) > 0 for case in cases(html)] == [True, False, True, False]
-    assert data_bytes(html) <= films.ROOM
+    assert data_bytes(html) <= films.FILM_BYTES
     assert "12 of 24 films are links" in html
     assert [links(case) for case in cases(html)] == [links(case) for case in whole]
 
@@ -157,16 +157,18 @@ def data_bytes(html: str) -> int:
 
 def test_smaller_films_come_before_fewer(run, monkeypatch):
     monkeypatch.setattr(films, "HEIGHTS", (16, 8))
-    monkeypatch.setattr(films, "ROOM", data_bytes(section(run)) - 1)
+    monkeypatch.setattr(films, "FILM_BYTES", data_bytes(section(run)) - 1)
     html = section(run)
     assert "are links" not in html
-    assert data_bytes(html) <= films.ROOM
+    assert data_bytes(html) <= films.FILM_BYTES
 
 
 @pytest.mark.parametrize("best", [0, 37, 100, None])
 def test_of_many_ratios_evenly_spaced_ones_are_shown_with_the_ends_and_the_best(best):
     def film(trial):
-        return Film(SimpleNamespace(trial=trial), None, Path(f"{trial}.png"), None)
+        return Film(
+            SimpleNamespace(trial=trial, is_reference=trial is None), None, Path(f"{trial}.png"), None
+        )
 
     chosen = [one.column.trial for one in evenly_chosen([film(None), *map(film, range(101))], best)]
     assert chosen[0] is None

@@ -2,14 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
-from html.parser import HTMLParser
+from dataclasses import asdict, replace
 
 import plotly.graph_objects as go
 import pytest
 from PIL import ImageColor
 
-from gridsearch.report.figures.along_ratio import figures
+from gridsearch.report.figures.sections import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html, write_report
 from gridsearch.report.sheet.layout import lay_out
@@ -17,32 +16,7 @@ from gridsearch.report.sheet.sheet import LINE, contact_sheet
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict, write_best
 from tests.helpers.made_up import make_results
-
-ATTACK = (
-    '</script><script>alert(1)</script><img src=http://evil.example/x onerror="alert(2)">\' %{x} <lora:a:1>'
-)
-
-
-class Page(HTMLParser):
-    """Every tag with its attributes, the texts of scripts, and all other text."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.scripts: list[str] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data):
-        if self.tags and self.tags[-1][0] == "script" and self.cdata_elem == "script":
-            self.scripts[-1] += data
-        else:
-            self.words += data
+from tests.helpers.page import ATTACK, Page
 
 
 def texts(value) -> list[str]:
@@ -125,8 +99,8 @@ def test_figures_are_what_plotly_understands(sweep, modes):
         drawn = figures(results, analyse(results))
         assert len(drawn) == count
         for figure in drawn:
-            go.Figure(data=figure["data"], layout=figure["layout"])
-            json.dumps(figure, allow_nan=False)
+            go.Figure(data=figure.data, layout=figure.layout)
+            json.dumps(asdict(figure), allow_nan=False)
 
 
 def test_a_missing_file_leaves_a_hole_not_an_error(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.report.grid import Case, Column, Grid, Group, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, Picture, build_grid
 from gridsearch.report.sheet.files import write_sheets
 from gridsearch.report.sheet.layout import LONGEST, MOST_PIXELS, lay_out, smallest_cell
 from gridsearch.report.sheet.pages import WIDEST, pages
@@ -20,11 +20,11 @@ SIZE = (1024, 768)
 
 def grid_of(columns: int, prompts: int, seeds: int = 2, slices: int = 1, alive=range(0)) -> Grid:
     """A reference and so many trials a slice; the middle of `alive` is the best."""
-    cases = tuple(Case(f"p{p}", "a cat", seed) for p in range(prompts) for seed in range(seeds))
+    cases = tuple(CaseRow(f"p{p}", "a cat", seed) for p in range(prompts) for seed in range(seeds))
 
-    def column(trial: int | None, best=False, lives=False) -> Column:
-        pictures = {case.key: Picture(f"{trial}.png", "ok", "", 0.0) for case in cases}
-        return Column(str(trial), ("", ""), trial, trial, 1.0, best, lives, pictures)
+    def column(trial: int | None, best=False, lives=False) -> GridColumn:
+        pictures = {case.id: Picture(f"{trial}.png", "ok", "", 0.0) for case in cases}
+        return GridColumn(str(trial), ("", ""), trial, trial, 1.0, best, lives, pictures)
 
     best = alive[len(alive) // 2] if alive else -1
     groups = [
@@ -50,7 +50,7 @@ def test_each_picture_is_on_one_page_at_a_size_to_be_judged(columns, prompts, se
         assert max(place.size) <= LONGEST
         assert page.grid.groups[0].heading == "references"
         seen += [
-            (c.trial, case.key) for g in page.grid.groups[1:] for c in g.columns for case in page.grid.cases
+            (c.trial, case.id) for g in page.grid.groups[1:] for c in g.columns for case in page.grid.cases
         ]
     assert len(seen) == len(set(seen)) == slices * columns * prompts * seeds
     assert lay_out(overview.grid, SIZE).fits

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.report.sheet import xyz
 from gridsearch.report.sheet.xyz import write_grids
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut
+from gridsearch.score.xyz_grid.cut import cut_grid
 from tests.helpers.made_up import judged, picture, results_of
 
 RATIOS, PROMPTS, SEEDS, SIDE = (
@@ -58,7 +58,7 @@ def test_cut_again_every_cell_is_the_picture_bit_for_bit(night, tmp_path):
     files = list(write_grids(results, answer, tmp_path))
     assert len(files) == len(SEEDS)
     for seed, file in zip(SEEDS, files, strict=True):
-        cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(file), file)}
+        cells = {(cell.row, cell.column): cell.rgb for cell in cut_grid(read_image(file), file)}
         assert len(cells) == len(PROMPTS) * (1 + len(RATIOS))
         for (row, column), pixels in cells.items():
             name = "references/base" if column == 0 else f"images/{column - 1}"
@@ -78,7 +78,7 @@ def test_the_name_is_numbered_on_and_says_seed_size_cfg_and_steps(night, tmp_pat
 
 
 def test_its_text_says_what_the_axes_are(night, tmp_path):
-    text = read_parameters(parameters_of(next(write_grids(*night, tmp_path))))
+    text = read_parameters(embedded_text(next(write_grids(*night, tmp_path))))
     assert text.prompt == PROMPTS[0]
     assert text.settings.items() >= {
         ("Script", "X/Y/Z plot"),
@@ -106,10 +106,10 @@ def test_a_picture_that_is_kept_small_is_enlarged_to_what_it_was(night, tmp_path
     files = ["images/reduced.png", *results.images["file"][1:]]
     shown = replace(results, images=results.images.assign(file=files))
     file = next(write_grids(shown, answer, tmp_path))
-    cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(file), file)}
+    cells = {(cell.row, cell.column): cell.rgb for cell in cut_grid(read_image(file), file)}
     assert cells[0, 1].shape == (SIDE, SIDE, 3)
     assert (cells[0, 1] == (200, 100, 50)).all()
-    assert "Reduced from" not in parameters_of(file)
+    assert "Reduced from" not in embedded_text(file)
 
 
 def test_what_cannot_be_a_grid_is_refused(night, tmp_path):
@@ -130,7 +130,7 @@ def test_a_cell_that_was_not_drawn_is_black_as_the_web_ui_leaves_it(night, tmp_p
     results, answer = night
     partial = replace(results, images=results.images.iloc[1:])  # ratio 0, p0, seed 11
     file = next(write_grids(partial, answer, tmp_path))
-    cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(file), file)}
+    cells = {(cell.row, cell.column): cell.rgb for cell in cut_grid(read_image(file), file)}
     assert cells[0, 1].max() == 0
     assert cells[1, 1].max() > 0
 
@@ -148,9 +148,9 @@ def test_prompts_with_seeds_of_their_own_stand_on_one_grid_seed_by_seed(night, t
     files = list(write_grids(own, answer, tmp_path))
     assert [file.name.split("-")[2] for file in files] == ["11", "12"]
     for turn, file in enumerate(files):
-        said = read_parameters(parameters_of(file)).settings
+        said = read_parameters(embedded_text(file)).settings
         assert (said["Seed"], said["Row seeds"]) == (str(SEEDS[turn]), f"{11 + turn}, {21 + turn}")
-        cells = cut(read_image(file), file)
+        cells = cut_grid(read_image(file), file)
         assert len(cells) == len(PROMPTS) * (1 + len(RATIOS))
         for cell in cells[1:4] + cells[5:]:  # without the references
             stored = Image.open(results.folder / f"images/{cell.column - 1}_p{cell.row}_{SEEDS[turn]}.png")
@@ -159,9 +159,9 @@ def test_prompts_with_seeds_of_their_own_stand_on_one_grid_seed_by_seed(night, t
 
 def test_a_single_row_has_its_label_and_is_cut_again(night, tmp_path):
     file = next(write_grids(*night, tmp_path, prompts=["p1"]))
-    cells = cut(read_image(file), file)
+    cells = cut_grid(read_image(file), file)
     assert [(cell.row, cell.column) for cell in cells] == [(0, column) for column in range(1 + len(RATIOS))]
-    assert "Row seeds" not in read_parameters(parameters_of(file)).settings
+    assert "Row seeds" not in read_parameters(embedded_text(file)).settings
 
 
 def test_a_picture_that_is_gone_is_black_and_told_of(night, tmp_path):
@@ -172,7 +172,7 @@ def test_a_picture_that_is_gone_is_black_and_told_of(night, tmp_path):
     lost = replace(results, images=results.images.assign(file=names))
     first, _ = write_grids(lost, answer, tmp_path, gone=told.append)
     assert told == ["images/gone.png"] + ["images/lost.png"] * len(PROMPTS) * len(RATIOS)
-    cells = {(cell.row, cell.column): cell.rgb for cell in cut(read_image(first), first)}
+    cells = {(cell.row, cell.column): cell.rgb for cell in cut_grid(read_image(first), first)}
     assert [cells[row, 2].max() > 0 for row in range(2)] == [False, True]
     nothing = replace(lost, references=results.references.assign(file="images/lost.png"))
     assert [file.name.split("-")[2] for file in write_grids(nothing, answer, tmp_path)] == ["11"]

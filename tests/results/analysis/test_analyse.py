@@ -11,23 +11,9 @@ import pytest
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.optimum import interval, lowest, optimum
 from gridsearch.results.analysis.ranking import holm, tied_with
-from tests.helpers.made_up import RATIOS, results_of
+from tests.helpers.made_up import RATIOS, bowl, results_of, table
 
 NOWHERE = Path("nowhere")
-
-
-def table(verdicts: dict[float, str], defects=None, prompts=("p1", "p2"), **extra) -> pd.DataFrame:
-    """Images from one verdict letter per case and ratio: o ok, b blank, g ghost, u burnt."""
-    words = {"o": "ok", "b": "blank", "g": "ghost", "u": "burnt"}
-    rows = []
-    for trial, (ratio, letters) in enumerate(verdicts.items()):
-        for i, letter in enumerate(letters):
-            defect = defects[ratio][i] if defects else float(letter != "o")
-            rows.append(
-                {"trial": trial, "ratio": ratio, "prompt_id": prompts[i % len(prompts)], "prompt": "a cat"}
-                | {"seed": i // len(prompts), "verdict": words[letter], "defect": defect} | extra
-            )  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def test_window_edges_and_what_ends_it():
@@ -63,21 +49,6 @@ def test_a_run_of_ties_ends_where_one_is_worse():
     defects = {0.3: [0.0] * 4, 0.4: [0.5, 0.6, 0.5, 0.6], 0.5: [0.0] * 4, 0.6: [0.0] * 4, 0.7: [0.0] * 4}
     best = analyse(results_of(NOWHERE, table(dict.fromkeys(defects, "oooo"), defects), ("ratio",))).best
     assert best.ratio in {0.3, 0.6}
-
-
-def bowl(seed: int, prompts: int = 12, centre: float = 0.58) -> pd.DataFrame:
-    """Every prompt has its own parabola about its own optimum; their optima scatter about `centre`."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for p, own in enumerate(rng.normal(centre, 0.08, prompts)):
-        for trial, ratio in enumerate(RATIOS):
-            for seed in (1, 2):
-                defect = 8 * (ratio - own) ** 2 + abs(rng.normal(0, 0.05))
-                rows.append(
-                    {"trial": trial, "ratio": ratio, "prompt_id": f"p{p}", "prompt": "x", "seed": seed}
-                    | {"verdict": "ok", "defect": defect}
-                )
-    return pd.DataFrame(rows)
 
 
 def test_the_interval_covers_a_known_optimum():

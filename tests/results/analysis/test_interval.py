@@ -6,12 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gridsearch.app.cli.terminal.answer import last_lines
+from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis import interval, optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
-from tests.helpers.made_up import results_of
-from tests.results.analysis.test_analyse import bowl, table
+from tests.helpers.made_up import bowl, results_of, table
 
 NOWHERE = Path("nowhere")
 
@@ -23,7 +22,7 @@ NOWHERE = Path("nowhere")
         (0.15, 64, "about 60 more prompts would narrow the interval from 0.3 to 0.15"),
         (None, 64, "about 60 more prompts"),
         (0.15, 5, "about 1 more prompt would"),
-        (0.05, None, "no prompts narrow it to 0.05: the values tried are 0.1 apart"),
+        (0.05, None, "no number of prompts narrows it to 0.05: the values tried are 0.1 apart"),
     ],
 )
 def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said):

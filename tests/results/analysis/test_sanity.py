@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from gridsearch.app.cli.terminal.answer import WIDEST, last_lines
+from gridsearch.app.terminal.answer import MAX_WIDTH, last_lines
 from gridsearch.report.build import build
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html
@@ -136,7 +136,7 @@ def test_alarms_stand_on_top_of_the_page_and_on_the_last_screen(kept):
         lines[-1] == "  ALARM   The ends are the parents? Ratio 0.00 is not base, though the recipe says so."
     )
     assert len(lines) <= 10
-    assert max(map(len, lines)) <= WIDEST
+    assert max(map(len, lines)) <= MAX_WIDTH
 
 
 def test_tables_tell_the_roles_apart(kept):
@@ -156,7 +156,7 @@ def test_held_out_rows_come_last_and_only_leaders_have_pictures_there(kept):
     apart = [case.held_out for case in grid.cases]
     assert apart == [False] * 6 + [True] * 6
     drawn = {
-        column.trial: sum(case.key in column.pictures for case in grid.cases if case.held_out)
+        column.trial: sum(case.id in column.pictures for case in grid.cases if case.held_out)
         for column in grid.groups[-1].columns
     }
     assert drawn == {0: 0, 1: 0, 2: 6, 3: 6, 4: 0}

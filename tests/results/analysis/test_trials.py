@@ -19,8 +19,7 @@ from gridsearch.results.analysis.trials import (
     without_copies,
 )
 from gridsearch.score.loss import image_losses
-from tests.helpers.made_up import results_of
-from tests.results.analysis.test_analyse import table
+from tests.helpers.made_up import results_of, table
 
 NOWHERE = Path("nowhere")
 

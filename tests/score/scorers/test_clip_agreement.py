@@ -11,11 +11,11 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.tables import Scorer as Wanted
+from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.render.cases import Case
-from gridsearch.score.scorers.clip_agreement import clip_agreement, load, preprocessed
+from gridsearch.score.scorers.clip_agreement import clip_agreement, load_clip, preprocessed
 from gridsearch.score.scorers.installed import open_scorers
-from gridsearch.score.scorers.plugins import values_of
+from gridsearch.score.scorers.plugins import scorer_values
 from tests.helpers.pictures import scene
 
 SIDE, LENGTH = 32, 16
@@ -97,15 +97,15 @@ def test_pixels_are_the_middle_square_with_mean_0_and_deviation_1_by_channel():
 def test_the_folders_own_mean_and_deviation_are_used(copy):
     before = clip_agreement(scene(64, 3), CAT, folder=str(copy))
     (copy / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.5, 0.9], "image_std": [1, 2, 3]}')
-    load.cache_clear()
+    load_clip.cache_clear()
     assert clip_agreement(scene(64, 3), CAT, folder=str(copy)) != before
 
 
 def test_the_model_is_loaded_once(saved):
-    load.cache_clear()
+    load_clip.cache_clear()
     for _ in range(3):
         clip_agreement(scene(64, 3), CAT, folder=str(saved))
-    assert (load.cache_info().misses, load.cache_info().hits) == (1, 2)
+    assert (load_clip.cache_info().misses, load_clip.cache_info().hits) == (1, 2)
 
 
 # -- what is said before anything is drawn
@@ -132,38 +132,38 @@ def shortened(folder):
         (remove("config.json"), "has no config.json"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (pickled, "pytorch_model.bin is a pickle, which can run code"),
-        (shortened, "no whole safetensors file"),
+        (shortened, "not a whole safetensors file"),
         (remove("merges.txt"), "has no merges.txt"),
         (remove("vocab.json"), "has no tokenizer.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds no table"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "has no table in it"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'), "type 'bert'"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_drawn(copy, damage, said):
     damage(copy)
     with pytest.raises(BadInput, match=said) as caught:
-        open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+        open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
     assert str(copy) in str(caught.value)
     assert len(caught.value.lines) <= 4
 
 
 def test_a_device_that_is_not_there_is_said(saved):
     with pytest.raises(BadInput, match="no device 'tpu'"):
-        open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="tpu")])
+        open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="tpu")], ())
     if not torch.cuda.is_available():
         with pytest.raises(BadInput, match="no CUDA device"):
-            open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="cuda")])
+            open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="cuda")], ())
 
 
 def test_weights_that_are_not_a_whole_model_give_no_value_instead_of_a_random_one(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    scorers = open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
-    values, unscored = values_of(scorers, scene(64, 3), CAT)
+    scorers = open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
+    values, unscored = scorer_values(scorers, scene(64, 3), CAT)
     assert np.isnan(values["clip_agreement"])
-    assert "not the whole of a CLIP model" in unscored["clip_agreement"]
+    assert "not those of a whole CLIP model" in unscored["clip_agreement"]
 
 
 def test_a_pickle_beside_the_weights_is_not_opened(copy):
@@ -177,7 +177,7 @@ def test_an_index_that_names_a_pickle_or_a_file_elsewhere_is_refused(copy, part)
     index = {"metadata": {}, "weight_map": {"logit_scale": part}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(BadInput, match="not safe to read"):
-        open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+        open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
 
 
 @pytest.mark.gpu

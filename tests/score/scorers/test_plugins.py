@@ -2,19 +2,18 @@
 
 import sys
 from collections import namedtuple
-from dataclasses import fields
 from math import isnan
 
 import numpy as np
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.tables import Scorer as Wanted
-from gridsearch.results.tables import CASE, DRAWN, JUDGED
-from gridsearch.score.metrics import Metrics
+from gridsearch.experiment.tables import ScorerTable as Wanted
+from gridsearch.results.columns import IMAGES_CSV, REFERENCES, RESERVED, STORED, TRIALS_CSV, names
+from gridsearch.score.metrics import METRICS
 from gridsearch.score.scorers import plugins
-from gridsearch.score.scorers.installed import TAKEN, open_scorers
-from gridsearch.score.scorers.plugins import no_values, values_of
+from gridsearch.score.scorers.installed import open_scorers
+from gridsearch.score.scorers.plugins import no_values, scorer_values
 from tests.helpers.plugin_package import install
 
 CODE = """
@@ -76,19 +75,20 @@ def package(tmp_path, monkeypatch):
 
 
 def opened(*names, **options):
-    return open_scorers([Wanted(name=name, **options) for name in names])
+    return open_scorers([Wanted(name=name, **options) for name in names], RESERVED)
 
 
 def test_a_value_is_what_the_function_says_of_image_case_and_options(package):
-    scorers = open_scorers([Wanted(name="red"), Wanted(name="shifted", by=0.5), Wanted(name="anything", a=1)])
-    assert values_of(scorers, PICTURE, CASE_) == ({"red": 10.0, "shifted": 7.5, "anything": 1.0}, {})
+    wanted = [Wanted(name="red"), Wanted(name="shifted", by=0.5), Wanted(name="anything", a=1)]
+    scorers = open_scorers(wanted, RESERVED)
+    assert scorer_values(scorers, PICTURE, CASE_) == ({"red": 10.0, "shifted": 7.5, "anything": 1.0}, {})
 
 
 def test_an_unknown_scorer_is_told_the_nearest_installed_one(package):
-    with pytest.raises(BadInput, match="The nearest one is 'shifted'") as caught:
+    with pytest.raises(BadInput, match="The nearest is 'shifted'") as caught:
         opened("shiftet")
     assert "'shiftet' is installed" in caught.value.lines[0]
-    with pytest.raises(BadInput, match="The nearest one is 'blur_effect'"):
+    with pytest.raises(BadInput, match="The nearest is 'blur_effect'"):
         opened("blur")
 
 
@@ -99,9 +99,9 @@ def test_an_unknown_scorer_is_told_the_nearest_installed_one(package):
         ("shifted", {"by": 1, "off": 1}, "The nearest known key is 'of'"),
         ("shifted", {}, "missing a required argument: 'by'"),
         ("lonely", {}, "too many positional arguments"),
-        ("constant", {}, "no function"),
+        ("constant", {}, "not a function"),
         ("gone", {}, "has no attribute 'no_such'"),
-        ("defect", {}, "a column is"),
+        ("defect", {}, "a column has that name"),
         ("picky", {"folder": "bad"}, "No such folder."),
         ("picky", {"folder": "good"}, "OSError: disk on fire"),
     ],
@@ -134,16 +134,16 @@ def test_one_name_in_two_packages_is_refused(package):
         ("giving", {"what": "nan"}, "it gave nan"),
         ("giving", {"what": "inf"}, "it gave inf"),
         ("giving", {"what": "huge"}, "it gave 1e+300"),
-        ("giving", {"what": "text"}, "it gave '3', which is no number"),
-        ("giving", {"what": "none"}, "it gave None, which is no number"),
-        ("giving", {"what": "list"}, "it gave [1.0], which is no number"),
+        ("giving", {"what": "text"}, "it gave '3', which is not a number"),
+        ("giving", {"what": "none"}, "it gave None, which is not a number"),
+        ("giving", {"what": "list"}, "it gave [1.0], which is not a number"),
         ("giving", {"what": "array"}, "TypeError: only"),
         ("giving", {"what": "unheard of"}, "KeyError: 'unheard of'"),
     ],
 )
 def test_what_raises_or_gives_no_number_has_no_value_and_the_others_have(package, name, options, said):
     scorers = [*opened(name, **options), *opened("red")]
-    values, unscored = values_of(scorers, PICTURE, CASE_)
+    values, unscored = scorer_values(scorers, PICTURE, CASE_)
     assert isnan(values[name])
     assert values["red"] == 10
     assert list(unscored) == [name]
@@ -152,7 +152,9 @@ def test_what_raises_or_gives_no_number_has_no_value_and_the_others_have(package
 
 
 def test_whole_numbers_and_truths_are_numbers(package):
-    assert [values_of(opened("giving", what=w), PICTURE, CASE_)[0]["giving"] for w in ("int", "true")] == [
+    assert [
+        scorer_values(opened("giving", what=w), PICTURE, CASE_)[0]["giving"] for w in ("int", "true")
+    ] == [
         2,
         1,
     ]
@@ -160,13 +162,13 @@ def test_whole_numbers_and_truths_are_numbers(package):
 
 def test_a_scorer_that_paints_over_its_image_changes_nothing(package):
     scorers = [*opened("painting"), *opened("red")]
-    assert values_of(scorers, PICTURE, CASE_)[0] == {"painting": 1.0, "red": 10.0}
+    assert scorer_values(scorers, PICTURE, CASE_)[0] == {"painting": 1.0, "red": 10.0}
     assert (PICTURE == (10, 20, 30)).all()
 
 
 def test_an_interrupt_is_no_failure_of_a_scorer(package):
     with pytest.raises(KeyboardInterrupt):
-        values_of(opened("leaving"), PICTURE, CASE_)
+        scorer_values(opened("leaving"), PICTURE, CASE_)
 
 
 def test_where_pixels_mean_nothing_no_scorer_is_asked(package):
@@ -176,9 +178,9 @@ def test_where_pixels_mean_nothing_no_scorer_is_asked(package):
 
 
 def test_what_a_scorer_says_is_cut_to_a_line():
-    assert plugins.one_line("a\n b\t c") == "a b c"
-    assert len(plugins.one_line("x" * 1000)) == plugins.MOST_SAID
+    assert plugins._short("a\n b\t c") == "a b c"
+    assert len(plugins._short("x" * 1000)) == plugins.MOST_SAID
 
 
 def test_no_scorer_can_take_the_name_of_a_column():
-    assert {*CASE, *JUDGED, *DRAWN, *(field.name for field in fields(Metrics))} <= TAKEN
+    assert {*names((*IMAGES_CSV, *REFERENCES, *STORED, *TRIALS_CSV)), *METRICS, "ratio"} <= RESERVED

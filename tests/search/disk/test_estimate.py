@@ -7,7 +7,7 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.search.disk.estimate import disk_of, picture_bytes
-from tests.search.test_run import experiment
+from tests.helpers.small_run import experiment
 
 TRIALS, CASES, REFERENCES, CHECKS = 20, 3, 3, 3  # at 1024 x 1024
 GB = 10**9

@@ -11,7 +11,7 @@ from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import Quiet, experiment
+from tests.helpers.small_run import Quiet, experiment
 
 pytestmark = pytest.mark.night
 

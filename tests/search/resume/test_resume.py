@@ -14,7 +14,7 @@ from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import FILE, TIMES, Quiet, experiment, settings
+from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, settings
 
 CIRCLE, STAR, RING = ({"text": f"a {name}", "seeds": [1, 2]} for name in ("circle", "star", "ring"))
 TRIALS = 3

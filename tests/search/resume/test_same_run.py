@@ -10,7 +10,7 @@ from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
 from gridsearch.results.store import Facts
 from gridsearch.search.resume.same_run import require_same_run
-from tests.search.test_run import settings
+from tests.helpers.small_run import settings
 
 OUT = Path("results/x")
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.experiment.tables import Search
 from gridsearch.search.samplers.by_name import make_sampler, population
 from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
 
-NAMES = ("random", "tpe", "gp", "cmaes", "qmc", "nsga2")
+NAMES = [name for name, known in SEARCH_SAMPLERS.items() if not known.ends_itself]
 TRIALS = 18
 
 

@@ -16,7 +16,7 @@ from gridsearch.search.samplers.space import (
     require_suits,
     suggest,
 )
-from tests.experiment.test_parameters import STEPS, parse
+from tests.helpers.experiments import STEPS, parse
 
 SUM = STEPS["weighted_sum"]
 HUNDREDTHS = {"low": 0.0, "high": 1.0, "step": 0.01}

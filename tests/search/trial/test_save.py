@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridsearch.render.pictures.infotext import parameters_of, read_parameters
+from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.render.pictures.webp import webp_bytes
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run
-from tests.search.test_run import FILE, Quiet, experiment, settings
+from tests.helpers.small_run import FILE, Quiet, experiment, settings
 
 
 def rows_of(out: Path) -> list[dict]:
@@ -51,9 +51,9 @@ def test_a_run_loses_no_pixel_to_webp_and_may_go_on_with_png(changed):
         with Image.open(changed / row["file"]) as image:
             pixels = np.asarray(image.convert("RGB"))
         assert hashlib.blake2b(pixels.tobytes(), digest_size=8).hexdigest() == row["digest"]
-        said = read_parameters(parameters_of(changed / row["file"]))
+        said = read_parameters(embedded_text(changed / row["file"]))
         assert (said.prompt, said.settings["Seed"]) == (row["prompt"], str(row["seed"]))
-        assert parameters_of(changed / row["film"]) == parameters_of(changed / row["file"])
+        assert embedded_text(changed / row["film"]) == embedded_text(changed / row["file"])
 
 
 def test_small_pictures_keep_their_scores_when_all_are_scored_again(changed, tmp_path):

@@ -10,7 +10,7 @@ from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.store import artifacts
 from gridsearch.search.budget import Budget
 from gridsearch.search.run import run
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import write_experiment
 from tests.search.workers.secrets import HUSH
 

@@ -17,7 +17,7 @@ from gridsearch.results.store import read_study
 from gridsearch.results.store.artifacts import rows_with_pictures
 from gridsearch.results.tables import load_results
 from tests.helpers.postgres import Postgres
-from tests.search.test_run import settings
+from tests.helpers.small_run import settings
 
 TIMES = ["seconds", "seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
 

@@ -10,9 +10,9 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
-from gridsearch.app.cli.crew import Crew, crew_of
+from gridsearch.app.cli.workers import WorkerProcesses, worker_processes
 from gridsearch.base.errors import RunFailed
-from gridsearch.base.machine import Hands
+from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE, queue
@@ -21,7 +21,7 @@ from gridsearch.search.budget import Budget
 from gridsearch.search.workers.leader import lead_workers
 from tests.helpers import program
 from tests.helpers.plugin_package import install
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, drawn, wait_for, write_experiment
 
 # A scorer that takes its process with it, at images of the digests that stand beside it.
@@ -57,7 +57,7 @@ def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_are_drawn(pois
     file = poisoned([*(whole / "images").glob("t0002_*")])
     done = program.gridsearch("run", file, "--out", tmp_path / "out", "--workers", 1)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("was killed by signal 9; another takes its place.") == 2
+    assert done.stdout.count("was killed by signal 9 and is being replaced.") == 2
     trials = store.read_study(tmp_path / "out").trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2 + ["FAIL"] + ["COMPLETE"] * 6
     assert trials[2].user_attrs[store.REASON] == "Its worker died 2 times while drawing it."
@@ -81,10 +81,15 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
     there.write_text(file.read_text().replace("burnt.safetensors", "gone.safetensors"))
     notes = []
     with pytest.raises(RunFailed) as stopped:
-        led(file, tmp_path / "out", crew_of(Hands(1, ()), there, tmp_path / "out", Quiet()), notes)
+        led(
+            file,
+            tmp_path / "out",
+            worker_processes(LocalWorkers(1, ()), there, tmp_path / "out", Quiet()),
+            notes,
+        )
     assert "gone.safetensors" in str(stopped.value.where)
     assert stopped.value.what in notes[-1]
-    assert notes[-1].startswith("Worker 1 is given up: error: ")
+    assert notes[-1].startswith("Worker 1 will not be restarted: error: ")
 
 
 @pytest.mark.night
@@ -93,7 +98,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
     monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
     note_place(out, StudyPlace(database, "small"))
-    crew = crew_of(Hands(2, ()), file, out, Quiet())
+    crew = worker_processes(LocalWorkers(2, ()), file, out, Quiet())
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)
         led(file, out, crew, [], pace=0.5)
@@ -103,13 +108,15 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
     assert "is another worker's now" in (out / "logs" / "worker-1.log").read_text()
 
 
-def led(file: Path, out: Path, crew: Crew, notes: list[str], pace: float = queue.USUAL_PACE) -> None:
+def led(
+    file: Path, out: Path, crew: WorkerProcesses, notes: list[str], pace: float = queue.USUAL_PACE
+) -> None:
     listener = Quiet()
     crew.note = notes.append
     lead_workers(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
 
 
-def asleep(crew: Crew, out: Path) -> tuple[int, str]:
+def asleep(crew: WorkerProcesses, out: Path) -> tuple[int, str]:
     """The first worker is stopped while it draws a trial, until another has that; the trial, and its name."""
     wait_for(lambda: drawn(out) >= 1)
     hand, held = crew.hands[0], []

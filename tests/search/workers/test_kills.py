@@ -12,7 +12,7 @@ from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.search.budget import Budget
 from gridsearch.search.run import run as run_here
-from tests.search.test_run import Quiet
+from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
 
 KILLS = 50

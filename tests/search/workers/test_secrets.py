@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gridsearch.app.cli.crew import Crew
+from gridsearch.app.cli.workers import WorkerProcesses
 from gridsearch.base.errors import StorageLost
 from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE
@@ -53,8 +53,8 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
     """It goes at the first look at the queue."""
     for opening in (connect, leading):
         monkeypatch.setattr(opening.__wrapped__, "__defaults__", (1.0, None))
-    for waits in (Crew, worker._Silence):
-        name = "look" if waits is Crew else "require_lead"
+    for waits in (WorkerProcesses, worker._Silence):
+        name = "look" if waits is WorkerProcesses else "require_lead"
         monkeypatch.setattr(waits, name, lambda *_: postgres.stop() or [])
     given = [file, "--storage", database, "--out", tmp_path / "out"]
     if command == ["worker"]:

@@ -1,1 +1,1 @@
-"""Optuna's dashboard on a run: every image beside its trial, live, and nothing that can be changed."""
+"""Optuna's dashboard on a run: live, read-only, and with every image beside its trial."""

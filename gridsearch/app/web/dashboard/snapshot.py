@@ -1,8 +1,8 @@
-"""A run as Optuna's dashboard shows it: numbers that can be sorted in the place of stored rows, and pictures.
+"""A run as Optuna's dashboard shows it: sortable numbers instead of the stored rows, and the images.
 
-The dashboard finds a picture by an *artifact*: an entry in a trial's or a study's system attributes, and a
-file of that id in a store. A trial that has ended takes no further attribute, and runs made before have none;
-so they are added to what is read, and nothing is written.
+The dashboard finds an image by an *artifact*: an entry in the system attributes of a trial or a study, and a
+file with that id in a store. A finished trial takes no further attributes, and earlier runs have none; so
+they are added to what is read, and nothing is written.
 """
 
 import copy
@@ -23,22 +23,23 @@ from gridsearch.base.words import one_line, shorten
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import FrozenStudy
 from gridsearch.results.store.paths import path_in
+from gridsearch.score.metrics import CHARTED
 
 SEARCH, CHECKS = 1, 2  # the studies' ids
-ARTIFACT = "artifacts:"  # and its id: as optuna.artifacts keeps them
-METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names keeps them
-# Anything else would be served as what it says it is, a page with scripts perhaps.
-KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-METRICS = ("defect", "blur", "noise", "contrast", "clipped")
+ARTIFACT = "artifacts:"  # followed by its id, as optuna.artifacts stores it
+METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names stores it
+# Any other file would be served as the type that it claims, perhaps a page with scripts.
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+SHOWN_METRICS = ("defect", *CHARTED)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a results folder held at one moment.
+    """The content of a results folder at one moment.
 
     Attributes:
         studies, trials: by the study's id.
-        files: a picture's artifact id -> where it lies; only pictures that the study names, in its folder.
+        files: artifact id -> file, for those images alone that the study names and that lie in its folder.
     """
 
     studies: dict[int, FrozenStudy]
@@ -47,7 +48,7 @@ class Snapshot:
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """The study, and that of the checks where there are any.
+    """Return the study, and one of the checks where there are any.
 
     Raises:
         BadInput: the folder holds no study.
@@ -74,21 +75,21 @@ def _study(number: int, name: str, goals: list[str], said: dict, artifacts: dict
 
 
 def _shown(trial: FrozenTrial, folder: Path, files: dict[str, Path]) -> FrozenTrial:
-    """The trial with figures for its rows, and its pictures as artifacts."""
+    """Return the trial with numbers instead of its rows, and with its images as artifacts."""
     rows = store.images_of(trial)
     shown = copy.copy(trial)
-    shown.user_attrs = dict(_figures(rows)) | _said(trial.user_attrs)
+    shown.user_attrs = dict(_numbers(rows)) | _plain_attributes(trial.user_attrs)
     shown.system_attrs = trial.system_attrs | _artifacts(rows, folder, files)
     return shown
 
 
-def _figures(rows: list[dict]) -> Iterator[tuple[str, Any]]:
-    """How many survived, the means, and how many of each verdict."""
+def _numbers(rows: list[dict]) -> Iterator[tuple[str, Any]]:
+    """Yield the share that survived, the means, and the number of images with each verdict."""
     if not rows:
         return
     verdicts = Counter(str(row["verdict"]) for row in rows)
     yield "survived", round(verdicts["ok"] / len(rows), 4)
-    for name in METRICS:
+    for name in SHOWN_METRICS:
         values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
         if values := [value for value in values if math.isfinite(value)]:
             yield name, round(fmean(values), 4)
@@ -97,16 +98,16 @@ def _figures(rows: list[dict]) -> Iterator[tuple[str, Any]]:
         yield f"images {verdict}", count
 
 
-def _said(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What else is kept of a trial in a word or a number: why it was stopped, what a check is of."""
+def _plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that are a word or a number: why a trial was stopped, what a check is of."""
     return {key: value for key, value in attributes.items() if isinstance(value, (str, int, float))}
 
 
 def _artifacts(rows: Iterable[Mapping], folder: Path, files: dict[str, Path], *named: str) -> dict[str, str]:
-    """A system attribute for each picture, whose file is noted in `files`."""
+    """Return a system attribute for each image, and note its file in `files`."""
     found = {}
     for row in rows:
-        kind = KINDS.get(PurePath(str(row["file"])).suffix.lower())
+        kind = MEDIA_TYPES.get(PurePath(str(row["file"])).suffix.lower())
         path = path_in(folder, str(row["file"]))
         if kind is None or path is None:
             continue

@@ -1,4 +1,4 @@
-"""A run as an Optuna storage and an artifact store that can be read and never written."""
+"""A run as a read-only Optuna storage and artifact store."""
 
 import threading
 import time
@@ -15,13 +15,13 @@ from gridsearch.app.web.dashboard.snapshot import Snapshot, read_snapshot
 from gridsearch.results.shared import optuna_private
 from gridsearch.results.shared.optuna_private import FrozenStudy
 
-FRESH = 1.0  # seconds for which what was read is shown; one page asks for it many times
+FRESH = 1.0  # seconds before the folder is read again; one page asks many times
 
 
 class View(BaseStorage):
-    """What a results folder holds, read again as the run goes on.
+    """The content of a results folder, read again as the run goes on.
 
-    The study's file is opened for a moment only, so that a run may replace it.
+    The study's file is opened for a moment only, so that a run can replace it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class View(BaseStorage):
         return {optuna_private.trial_id(trial): trial for trial in trials}[trial_id]
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise PermissionError("The dashboard shows a run and changes nothing of it.")
+        raise PermissionError("The dashboard is read-only.")
 
     create_new_study = delete_study = set_study_user_attr = set_study_system_attr = _refuse
     create_new_trial = set_trial_param = set_trial_state_values = set_trial_intermediate_value = _refuse

@@ -1,1 +1,1 @@
-"""Blind pairs, shown to a person."""
+"""The judge: a person compares blind pairs of images."""

@@ -1,4 +1,4 @@
-"""Which pairs of pictures to show: two tied leaders, the same prompt and seed, each picture pair once."""
+"""The choice of the pairs to show: two tied leaders, the same prompt and seed, each pair of images once."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import opened
+from gridsearch.base.pictures import open_picture
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 
-MOST = 5  # trials in a session: twenty pairs show each of the ten couples of five twice
+MAX_TRIALS = 5  # of a session: twenty pairs show each of the ten couples of five twice
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Who is compared, and what the person should know of that; the note may be empty."""
+class Comparison:
+    """The trials that are compared, and a note for the person, which may be empty."""
 
     trials: tuple[int, ...]
     note: str
@@ -31,7 +31,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures of one case, as they stand on the page."""
+    """Two images of one case, as they stand on the page."""
 
     first: int  # the trial on the left
     second: int
@@ -42,67 +42,66 @@ class Pair:
     right: Path
 
 
-# -- who is compared
+# -- the trials
 
 
-def contest(results: Results, answer: Answer, named: Sequence[int] = ()) -> Contest:
-    """The tied leaders; the best and its neighbours where nothing ties; or the trials that were named.
+def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -> Comparison:
+    """Return the tied leaders; the best and its neighbours where nothing ties; or the named trials.
 
     Raises:
         BadInput: there are not two trials to compare.
     """
-    whole = _whole(results)
+    whole = _eligible(results)
     if named:
-        return Contest(_known(results, whole, named), "")
+        return Comparison(_require_eligible(results, whole, named), "")
     if answer.best is None:
         raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
     best = answer.best.trial
     lucky = answer.unmasked and answer.unmasked.trial  # told apart by other prompts
     tied = [trial for trial in whole["trial"] if trial in answer.tied and trial != lucky]
     if tied:
-        many = f"{len(tied) + 1} trials tie; the best and the next {MOST - 1} by rank are shown."
-        return Contest((best, *tied)[:MOST], many if len(tied) >= MOST else "")
-    beside = _beside(results, answer)
+        many = f"{len(tied) + 1} trials tie; the best and the next {MAX_TRIALS - 1} by rank are shown."
+        return Comparison((best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else "")
+    beside = _neighbours(results, answer)
     if not beside:
         raise BadInput(
-            "There is only one trial to look at.", where=results.folder, fix="Draw more trials first."
+            "There is only one trial to compare.", where=results.folder, fix="Run more trials first."
         )
-    return Contest(
+    return Comparison(
         (best, *beside),
-        "No other trial ties with the best, so its neighbours are shown: what you say is reported, and does "
+        "No other trial ties with the best, so its neighbours are shown. Your answers are reported, but do "
         "not change the recommendation.",
     )
 
 
-def _whole(results: Results) -> pd.DataFrame:
-    """The trials that may win, best first."""
+def _eligible(results: Results) -> pd.DataFrame:
+    """Return the trials that may win, best first."""
     trials = distinct_trials(results)
     if trials.empty:
         return trials
     return trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
 
 
-def _known(results: Results, whole: pd.DataFrame, named: Sequence[int]) -> tuple[int, ...]:
+def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int]) -> tuple[int, ...]:
     trials = tuple(dict.fromkeys(named))
     there = sorted(whole["trial"]) if len(whole) else []
     if wrong := [trial for trial in trials if trial not in there]:
         raise BadInput(
             f"Trial {wrong[0]} cannot be shown.",
             where=results.folder,
-            why="it is not complete, or another one has its values",
-            fix=f"There are {', '.join(map(str, there)) or 'none yet'}.",
+            why="it is not complete, or another trial has the same values",
+            fix=f"Choose from {', '.join(map(str, there))}." if there else "Run it first.",
         )
     if len(trials) < 2:
-        raise BadInput("Two trials are needed to make a pair.", where="--trials", fix="Give it again.")
+        raise BadInput("A pair needs two trials.", where="--trials", fix="Give --trials twice or more.")
     return trials
 
 
-def _beside(results: Results, answer: Answer) -> tuple[int, ...]:
-    """The trials next to the best: along its curve, or by distance where there is none."""
+def _neighbours(results: Results, answer: Answer) -> tuple[int, ...]:
+    """Return the trials next to the best: along its curve, or by distance where there is none."""
     if answer.neighbours:
         return tuple(near.trial for near in answer.neighbours[:2])
-    whole = _whole(results)
-    for _, rows in split_slices(results, whole):
+    for _, rows in split_slices(results, _eligible(results)):
         places = rows["trial"].tolist()
         if answer.best.trial in places:
             at = places.index(answer.best.trial)
@@ -110,14 +109,13 @@ def _beside(results: Results, answer: Answer) -> tuple[int, ...]:
     return ()
 
 
-# -- what is shown
+# -- the pairs
 
 
 def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int) -> tuple[Pair, ...]:
-    """Up to `wanted` pairs, the least judged couple of trials first, and of its cases the least shown one.
+    """Return up to `wanted` pairs: the least judged couple of trials first, and its least shown case.
 
-    What earlier sessions asked counts too. Equal pictures are not asked. Which of equals is taken, and who
-    stands left, is drawn from `seed`.
+    Earlier sessions count too. Equal images are never shown. `seed` decides between equals, and the sides.
     """
     rng = np.random.default_rng(seed)
     open_cases = _open_cases(results, trials)
@@ -148,14 +146,14 @@ def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int
 
 
 def _least(items: list, key, rng: np.random.Generator):
-    """One with the least key, by lot."""
+    """Return an item with the least key, at random."""
     least = min(map(key, items))
     among = [item for item in items if key(item) == least]
     return among[rng.integers(len(among))]
 
 
 def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[tuple, tuple]]:
-    """Couple of trials -> case -> its prompt, and each one's file and digest, where both are whole."""
+    """Return couple of trials -> case -> its prompt, and both trials' file and digest of the image."""
     images = results.images[results.images["trial"].isin(trials)]
     files: dict[tuple[str, int], dict[int, tuple[Path, object]]] = {}
     prompts = {}
@@ -176,17 +174,17 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
 
 
 def _is_small(file: Path) -> bool:
-    """Whether it is kept smaller than it was drawn, which a person would see at once."""
-    with suppress(BadInput):  # whatever is wrong with it is said when it is shown
+    """Tell whether the file is smaller than the image was rendered, which a person would see at once."""
+    with suppress(BadInput):  # whatever is wrong with it is reported when it is shown
         return reduced_from(file) is not None
     return False
 
 
 def _same(a: tuple[Path, object], b: tuple[Path, object]) -> bool:
-    """Whether two pictures are equal, pixel for pixel; an earlier version kept no digests."""
+    """Tell whether two images are equal, pixel for pixel. An earlier version stored no digests."""
     if isinstance(a[1], str) and isinstance(b[1], str):
         return a[1] == b[1]
     if a[0] == b[0]:
         return True
-    with opened(a[0]) as one, opened(b[0]) as other:
+    with open_picture(a[0]) as one, open_picture(b[0]) as other:
         return one.size == other.size and one.convert("RGB").tobytes() == other.convert("RGB").tobytes()

@@ -1,15 +1,11 @@
-"""What the page shows at the end."""
+"""The result that the page shows at the end."""
 
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.bradley_terry import Human
 
 
-def result(answer: Answer, report: str) -> dict:
-    """The result as JSON values.
-
-    Args:
-        report: where the report is.
-    """
+def result_dict(answer: Answer, report: str) -> dict:
+    """Return the result as JSON values; `report` is the path of the report."""
     human = answer.human
     if human is None:
         return {"headline": "Nothing was judged", "text": "", "trials": [], "report": report}

@@ -1,4 +1,4 @@
-"""One sitting of a person: the pairs in their order, and what was answered so far."""
+"""A session of a judge: the pairs in their order, and the answers so far."""
 
 import secrets
 import threading
@@ -11,10 +11,10 @@ from gridsearch.results.store.judgements import Choice, Judgement, save_judgemen
 
 
 class Session:
-    """Answers come from several requests at once; each is on the disk before it counts.
+    """The pairs and the answers. Several threads answer requests; an answer is stored before it counts.
 
     Attributes:
-        images: id -> file. An id is made up, so that it says nothing of the picture.
+        images: id -> file. The ids are random, so that they say nothing about the images.
     """
 
     def __init__(self, folder: Path, pairs: Sequence[Pair], number: int) -> None:
@@ -33,7 +33,7 @@ class Session:
         return self._answered
 
     def state(self) -> dict:
-        """What the page may know: how far it is, the pair to judge and the one after it."""
+        """Return what the page may know: the progress, the pair to judge, and the next one."""
         at = self._answered
         coming = range(at, min(at + 2, len(self.pairs)))
         return {"done": at, "total": len(self.pairs), "pairs": [self._shown(place) for place in coming]}
@@ -43,7 +43,7 @@ class Session:
         return {"left": left, "right": right, "prompt": self.pairs[place].prompt}
 
     def answer(self, place: int, choice: Choice) -> bool:
-        """Keep what was said of the pair at `place`; False where another pair is asked now."""
+        """Store the answer for the pair at `place`; False where another pair is to be judged now."""
         with self._lock:
             if place != self._answered or place >= len(self.pairs):
                 return False
@@ -52,7 +52,7 @@ class Session:
             return True
 
     def undo(self, place: int) -> bool:
-        """Take back what was said before the pair at `place`; False where another pair is asked now."""
+        """Undo the answer before the pair at `place`; False where another pair is to be judged now."""
         with self._lock:
             if place != self._answered or place == 0:
                 return False

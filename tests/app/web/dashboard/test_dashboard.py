@@ -11,8 +11,10 @@ import pytest
 from optuna.trial import TrialState
 
 from gridsearch.app.web.dashboard import view as views
-from gridsearch.app.web.dashboard.server import address, application, open_server
+from gridsearch.app.web.dashboard.page import dashboard_page
 from gridsearch.app.web.dashboard.view import View
+from gridsearch.app.web.guard import guarded
+from gridsearch.app.web.server import open_server
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from tests.helpers.stored import stored_run
@@ -28,7 +30,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def app(folder):
-    return application(folder, TOKEN, PORT)
+    return application(folder)
+
+
+def application(folder):
+    return guarded(dashboard_page(folder, TOKEN, PORT), PORT)
 
 
 def ask(app, path: str, method: str = "GET", query: str = "", body: bytes = b"", **headers):
@@ -106,7 +112,7 @@ def test_only_pictures_within_the_folder_are_served(tmp_path):
         for trial, name in zip(trials, outside, strict=True)
     ]
     store.write_study(run, facts, changed)
-    app = application(run, TOKEN, PORT)
+    app = application(run)
     shown = read(app, "/api/studies/1")["trials"]
     assert [trial["artifacts"] for trial in shown] == [[]] * 5
     for wrong in ("../secret.png", "%2e%2e/secret.png", "..%2fsecret.png", "0" * 32, "study.db"):
@@ -185,21 +191,25 @@ def test_a_run_that_goes_on_is_shown_as_it_goes_on(tmp_path, monkeypatch):
     ]
 
 
+def opened(folder, port):
+    return open_server(lambda port: dashboard_page(folder, TOKEN, port), port)
+
+
 def test_the_address_opens_it_once_and_a_cookie_from_then_on(folder):
-    server = open_server(folder, TOKEN, 0)
+    server = opened(folder, 0)
     with server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        page = opener.open(address(server, TOKEN))
+        page = opener.open(server.address)
         assert page.url == f"http://127.0.0.1:{server.server_port}/dashboard/studies/1"  # without the token
         assert b"Optuna Dashboard" in page.read()
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(page.url)
-        with pytest.raises(BadInput, match="cannot be served there"):
-            open_server(folder, TOKEN, server.server_port)
+        with pytest.raises(BadInput, match="cannot be served on this port"):
+            opened(folder, server.server_port)
         server.shutdown()
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(BadInput, match="holds no results"):
-        open_server(tmp_path, TOKEN, 0)
+        opened(tmp_path, 0)

@@ -15,7 +15,7 @@ from gridsearch.app.web.judge.pairs import choose_pairs
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
-from tests.app.web.judge.test_server import served
+from tests.helpers.judging import served
 from tests.helpers.tied import PROMPTS
 
 
@@ -103,7 +103,8 @@ def refuse_others(visit, address, folder) -> None:
         with pytest.raises(Error, match="Failed to fetch"):
             other.evaluate(script, address)
     other.goto(re.sub(r"/[\w-]{32}/", "/" + "x" * 32 + "/", address))
-    assert other.locator("body").inner_text() == "Refused: a wrong token."
+    refused = "Refused: wrong token. Open the address shown in the terminal."
+    assert other.locator("body").inner_text() == refused
     assert kept(folder) == before
 
 
@@ -134,4 +135,4 @@ def test_with_the_mouse_on_a_narrow_screen(folder, visit):
         assert [made.answer for made in kept(folder)] == ["first", "second", "equal"]
     page.locator("#equal").click()
     page.wait_for_selector("#trouble:visible")
-    assert page.locator("#trouble").inner_text() == "The program has ended. What you judged is kept."
+    assert page.locator("#trouble").inner_text() == "The program has ended. Your answers are saved."

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gridsearch.app.web.judge import pairs as pairs_module
-from gridsearch.app.web.judge.pairs import choose_pairs, contest
+from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
 from gridsearch.base.errors import BadInput
 from gridsearch.render.pictures.png import png_bytes
 from gridsearch.results.analysis.analyse import analyse
@@ -31,26 +31,26 @@ def answer(results):
 
 
 def test_tied_leaders_are_compared_and_of_many_the_first(results, answer, monkeypatch):
-    found = contest(results, answer)
+    found = choose_trials(results, answer)
     assert (found.trials[0], sorted(found.trials), found.note) == (answer.best.trial, [0, 3, 4], "")
-    monkeypatch.setattr(pairs_module, "MOST", 2)
-    found = contest(results, answer)
+    monkeypatch.setattr(pairs_module, "MAX_TRIALS", 2)
+    found = choose_trials(results, answer)
     assert found.trials[0] == answer.best.trial
     assert len(found.trials) == 2
     assert "3 trials tie" in found.note
 
 
 def test_without_ties_the_neighbours_are_shown_and_that_is_said(results, answer):
-    found = contest(results, replace(answer, tied=()))
+    found = choose_trials(results, replace(answer, tied=()))
     assert found.trials == (0, 3, 4)  # ratios 0.5, 0.25 and 0.75
     assert "not change the recommendation" in found.note
 
 
 def test_named_trials_must_be_there(results, answer):
-    assert contest(results, answer, (1, 0, 1)).trials == (1, 0)
+    assert choose_trials(results, answer, (1, 0, 1)).trials == (1, 0)
     for wrong in ((0, 99), (0,), (0, 0)):
         with pytest.raises(BadInput):
-            contest(results, answer, wrong)
+            choose_trials(results, answer, wrong)
 
 
 def test_pairs_are_balanced_and_asked_once(results):

@@ -5,35 +5,19 @@ import io
 import json
 import re
 import shutil
-import threading
-from contextlib import contextmanager
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.app.web.judge.pairs import choose_pairs
-from gridsearch.app.web.judge.server import Site, bare_png, open_server, serve
-from gridsearch.app.web.judge.session import Session
-from gridsearch.base.errors import BadInput
+from gridsearch.app.web.judge.routes import bare_png, judge_page
+from gridsearch.app.web.server import open_server
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
 from gridsearch.results.store.judgements import judgements_of
 from gridsearch.results.tables import load_results
-
-TOKEN = "a-token"
-
-
-@contextmanager
-def served(folder, pairs):
-    session = Session(folder, pairs, 7)
-    server = open_server(Site(TOKEN, session, lambda: {"headline": "done"}), 0)
-    thread = threading.Thread(target=serve, args=(server, int))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.site.ended.set()
-        thread.join()
+from tests.helpers.judging import TOKEN, served
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +113,8 @@ def test_an_answer_needs_more_than_the_address(server, folder):
         assert ask(server, path, said, **headers)[0] == status, headers
     for body in (b"", b"[", b"[" * 900, b"[]", b"\xff", b'"x"'):
         assert ask(server, path, body)[0] == 400, body
+    chunks = b"2\r\n{}\r\n0\r\n\r\n"  # could go on for ever: only the stated length is read
+    assert ask(server, path, chunks, Transfer_Encoding="chunked")[0] == 400
     for wrong in (
         {"place": "0"},
         {"place": 0},
@@ -182,6 +168,7 @@ def test_pages_may_load_nothing_from_elsewhere_and_pass_nothing_on(server):
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"
         assert "Access-Control-Allow-Origin" not in headers
+    assert "default-src 'none'" in ask(server, "/wrong/")[1]["Content-Security-Policy"]
     page = ask(server, f"/{TOKEN}/")[2].decode()
     assert not re.search(r"\son\w+=|style=|<script>", page)
 
@@ -235,6 +222,21 @@ def test_a_picture_that_has_gone_is_no_crash(folder, server):
         file.write_bytes(content)
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [(RunFailed("The disk is full."), 503, b"full"), (ValueError("x"), 500, b"bug")],
+)
+def test_a_failure_is_a_reply_and_leaves_the_page_open(server, monkeypatch, error, status, words):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(server.site.__dict__, "conclude", fail)
+    given, headers, body = ask(server, f"/{TOKEN}/finish", {})
+    assert (given, headers["X-Content-Type-Options"]) == (status, "nosniff")
+    assert words in body
+    assert not server.site.ended.is_set()
+
+
 def test_a_taken_port_is_said(server):
     with pytest.raises(BadInput, match="cannot be served"):
-        open_server(server.site, server.server_port)
+        open_server(lambda _: judge_page(server.site), server.server_port)

@@ -29,7 +29,7 @@ function reveal(name) {
   at("question").hidden = name !== "judging";
 }
 
-// Both pictures appear at once: the one that comes first would be looked at first.
+// Both images appear at once: the one that came first would be looked at first.
 async function show(next) {
   state = next;
   at("progress").textContent = state.pairs.length ? `${state.done + 1} of ${state.total}` : `${state.total} of ${state.total}`;
@@ -42,8 +42,8 @@ async function show(next) {
   const [pair, after] = state.pairs;
   const [left, right] = shown(pair);
   await Promise.allSettled([left.decode(), right.decode()]);
-  left.alt = "the left picture";
-  right.alt = "the right picture";
+  left.alt = "the left image";
+  right.alt = "the right image";
   at("left").replaceChildren(left);
   at("right").replaceChildren(right);
   at("prompt").textContent = pair.prompt;
@@ -66,9 +66,9 @@ async function ask(name, said) {
   try {
     reply = await fetch(name, sent || {});
   } catch {
-    throw new Error("The program has ended. What you judged is kept.");
+    throw new Error("The program has ended. Your answers are saved.");
   }
-  if (reply.ok || reply.status === 409) return reply.json(); // 409: the page was behind, and gets what is asked now
+  if (reply.ok || reply.status === 409) return reply.json(); // 409: the page was behind, and gets the pair to judge now
   throw new Error(await reply.text());
 }
 
@@ -77,7 +77,7 @@ function work(on) {
   document.body.setAttribute("aria-busy", on);
 }
 
-// One thing at a time: a key that is pressed twice is one answer.
+// One action at a time: a key that is pressed twice is one answer.
 async function once(action) {
   if (busy) return;
   work(true);
@@ -158,7 +158,7 @@ for (const choice of ["first", "equal", "second"]) onClick(choice, () => answer(
 for (const id of ["undo", "undo-last"]) onClick(id, undo);
 for (const id of ["stop", "finish"]) onClick(id, finish);
 
-// A click on a picture takes it. Held, both are shown larger about the same place.
+// A click on an image chooses it. Holding it enlarges both about the same place.
 let held = null;
 for (const [side, choice] of [["left", "first"], ["right", "second"]]) {
   const figure = at(side);

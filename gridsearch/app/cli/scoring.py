@@ -1,0 +1,126 @@
+"""The commands after a run: `report` and `score`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import AsJson, ResultsFolder, command
+from gridsearch.app.cli.documents import scores_dict
+from gridsearch.app.cli.results_folder import write_and_show_results
+from gridsearch.base.errors import BadInput
+
+
+@command("report", "gridsearch report results/toy")
+def report_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
+    """Rebuild the tables, the contact sheet and the report from stored results. Renders nothing."""
+    from gridsearch.results.tables import load_results
+
+    load_results(folder)  # raises what is wrong with the folder before anything is written
+    write_and_show_results(folder, as_json)
+
+
+@command(
+    "score",
+    "gridsearch score results/toy",
+    "gridsearch score results/toy --experiment new.toml",
+    "gridsearch score a.png b.png --reference good.png",
+    "gridsearch score xyz_grid-*.jpg --reference 0 --csv scores.csv",
+)
+def score_command(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR | IMAGE...", help="A results folder, or images and folders of images."),
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE | COLUMN",
+            help="What a healthy image looks like: an image file, or a column of each X/Y/Z grid, counted "
+            "from 0 at the left.",
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the scores to this file.")] = None,
+    experiment: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EXPERIMENT.toml",
+            help="For a results folder: use the score settings of this file from now on. Default: as before.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run's stored images again, or score any images. Renders nothing.
+
+    A file named xyz_grid-*, as AUTOMATIC1111 names its X/Y/Z grids, is cut into its cells first. Rows and
+    columns are numbered from 0 at the top left.
+    """
+    from gridsearch.results.store import has_study
+
+    if len(paths) == 1 and has_study(paths[0]):
+        _score_again(paths[0], reference, csv, experiment, as_json)
+    elif experiment:
+        raise BadInput(
+            "--experiment only applies to a results folder.",
+            where=paths[0],
+            fix="Name a single results folder, or leave out --experiment.",
+        )
+    else:
+        _score_files(paths, reference, csv, as_json)
+
+
+def _score_again(
+    folder: Path, reference: str | None, csv: Path | None, experiment_file: Path | None, as_json: bool
+) -> None:
+    if reference or csv:
+        raise BadInput(
+            "A results folder has its own references and tables.",
+            where=folder,
+            fix="Leave out --reference and --csv.",
+        )
+    from gridsearch.experiment.experiment import load_experiment
+    from gridsearch.search.resume.rescore import rescore
+
+    scoring = load_experiment(experiment_file).score if experiment_file else None
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        notes = rescore(folder, progress.counting, scoring)
+    write_and_show_results(folder, as_json, notes)
+
+
+def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
+    from gridsearch.base.files import write_atomic
+    from gridsearch.report.csv import to_csv
+    from gridsearch.results.store import require_study
+    from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
+
+    _require_no_run(paths)
+    files = files_of(paths)
+    if files == paths and len(paths) == 1 and paths[0].is_dir():
+        require_study(paths[0])  # a folder without images: perhaps a results folder was meant
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        scored = score_files(files, read_reference(reference), progress.counting)
+    if csv:
+        write_atomic(csv, to_csv(scored.table))
+    bad = int((scored.table["verdict"] == UNSCORED).sum())
+    if as_json:
+        terminal.show_json(scores_dict(scored, bad))
+        raise typer.Exit(BadInput.exit_code if bad else 0)
+    terminal.show_scores(scored.table)
+    for note in scored.notes:
+        terminal.show_note(note)
+    if bad:
+        raise BadInput(f"{bad} of {len(files)} files could not be scored; the table says why.")
+
+
+def _require_no_run(paths: list[Path]) -> None:
+    """Refuse a results folder among other files."""
+    from gridsearch.results.store import has_study
+
+    for path in paths:
+        if path.is_dir() and has_study(path):
+            raise BadInput(
+                "A results folder must be scored on its own.",
+                where=path,
+                fix=f"Name it alone, or score its images: {path / 'images'}.",
+            )

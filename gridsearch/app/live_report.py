@@ -1,0 +1,140 @@
+"""The report during a run: it is rebuilt from time to time, so that it can be opened while the run goes on.
+
+Another process builds it from what is stored, at a low priority: because of Python's lock a thread would
+stall the rendering at every step, and a failure there must not end the run.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import gridsearch
+from gridsearch.base.errors import GridsearchError
+
+MIN_PAUSE = 30.0  # seconds from the end of one build to the beginning of the next
+MAX_SHARE = 0.05  # of the time that is spent on building
+NICE = 5  # of Unix's 19: rendering goes first, and the report is not starved where all cores render
+BUILD = "import sys; from gridsearch.app.live_report import build_here; build_here(sys.argv[1])"
+
+
+def build_here(folder: str) -> None:
+    """Build the report, in the other process; the last line that it writes is the error, if any."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    from gridsearch.report.build import build
+    from gridsearch.results.tables import load_results
+
+    try:
+        results = load_results(Path(folder))
+        if len(results.images):
+            build(results, sheets=False)
+    except GridsearchError as error:
+        sys.exit(" ".join(line.strip() for line in error.lines[:2]))
+
+
+class LiveReport:
+    """A search.listener.Listener that passes everything on to another one, and rebuilds the report.
+
+    On exit a build in progress is ended: the final report is built by the caller.
+    """
+
+    def __init__(self, folder: Path, listener: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._listener, self._clock = folder, listener, clock
+        self._process: subprocess.Popen | None = None
+        self._errors: IO[bytes] | None = None
+        self._began = 0.0
+        self._next = clock()  # a build may start from then on
+        self._wanted = self._noted = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+    def __enter__(self) -> "LiveReport":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._errors.close()
+            self._process = None
+
+    def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
+        self._listener.start(remaining, done, cases, references, about)
+        self._wanted = bool(remaining and done)
+        self.look()
+
+    def step(self, step: int, steps: int) -> None:
+        self._listener.step(step, steps)
+        self.look()
+
+    def image(self, case: Any, score: Any) -> None:
+        self._listener.image(case, score)
+        self.look()
+
+    def trial(self, told: Any) -> None:
+        self._listener.trial(told)
+        self._wanted = True
+        self.look()
+
+    def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
+        self._listener.check(check, parameters, outcome)
+        self._wanted = True
+        self.look()
+
+    def look(self) -> None:
+        """Finish a build whose process has ended; begin one where there is something new and it is time."""
+        if self._process is not None and self._process.poll() is not None:
+            self._finish()
+        if self._process is None and self._wanted and self._clock() >= self._next:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._wanted, self._began = False, self._clock()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the process
+        root = str(Path(gridsearch.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        try:
+            # a session of its own, so that Ctrl-C reaches the run alone, which then ends this process
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", BUILD, str(self._folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+        except OSError as error:
+            self._errors.close()
+            self._failed(str(error))
+
+    def _finish(self) -> None:
+        code, self._process = self._process.returncode, None
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        self._errors.close()
+        self._wait()
+        if code:
+            self._failed(said[-1] if said else f"it exited with code {code}")
+            return
+        self._noted = False
+        with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
+            self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
+
+    def _wait(self) -> None:
+        took = self._clock() - self._began
+        self._next = self._clock() + max(MIN_PAUSE, took * (1 / MAX_SHARE - 1))
+
+    def _failed(self, why: str) -> None:
+        self._wait()
+        if not self._noted:
+            self._noted = True
+            self._listener.note(f"The report could not be refreshed; another attempt follows later: {why}")

@@ -1,0 +1,141 @@
+"""The progress of a run: how far it is, how fast it goes, and the best trial so far."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gridsearch.base.errors import GridsearchError
+
+RECENT_IMAGES = 500  # the speed is theirs; an hour ago another program may have used the machine
+
+
+class Pace:
+    """The speed of a run. A case that a race has spared counts for the time left, but not as rendered."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.began = clock()
+        # time, cases rendered, cases settled (rendered or spared)
+        self._marks = deque([(self.began, 0, 0)], maxlen=RECENT_IMAGES)
+
+    def settle(self, rendered: int, spared: int = 0) -> None:
+        """Count cases that were rendered, or spared, since the last call."""
+        _, before, settled = self._marks[-1]
+        self._marks.append((self._clock(), before + rendered, settled + rendered + spared))
+
+    @property
+    def seconds(self) -> float:
+        """The time since the run began."""
+        return self._clock() - self.began
+
+    def per_minute(self) -> float | None:
+        """Return the images rendered per minute; None before the first."""
+        (since, before, _), (_, rendered, _) = self._marks[0], self._marks[-1]
+        return 60 * (rendered - before) / max(self._clock() - since, 1e-6) if rendered > before else None
+
+    def seconds_for(self, cases: int) -> float | None:
+        """Return how long this many cases will take; None before the first image."""
+        (since, _, before), (_, _, settled) = self._marks[0], self._marks[-1]
+        return cases * (self._clock() - since) / (settled - before) if settled > before else None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial so far, and the interval of the best ratio in words."""
+
+    parameters: Mapping[str, Any]
+    survived: float
+    defect: float
+    images: int
+    interval: str | None = None
+
+    def beats(self, other: "BestTrial | None") -> bool:
+        return other is None or (-self.survived, self.defect) < (-other.survived, other.defect)
+
+
+@dataclass(frozen=True)
+class CurrentWork:
+    """The images that are being rendered.
+
+    Attributes:
+        role: "references", "trial", "held_out", "repeat", or "check" of several at once.
+        rendered, cases: how many images are there, and how many there will be.
+        step, steps: of the batch that is being denoised.
+        many: the parameters, where several trials or checks are rendered at once.
+    """
+
+    role: str
+    parameters: Mapping[str, Any]
+    rendered: int
+    cases: int
+    step: int = 0
+    steps: int = 0
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    many: tuple[Mapping[str, Any], ...] = ()
+
+    def with_image(self, verdict: str | None = None) -> "CurrentWork":
+        counts = dict(self.verdicts)
+        if verdict is not None:
+            counts[verdict] = counts.get(verdict, 0) + 1
+        return replace(self, rendered=self.rendered + 1, verdicts=counts)
+
+
+@dataclass
+class RunProgress:
+    """The state of a run in progress.
+
+    Attributes:
+        done, left: trials that have ended, and trials to come.
+        about: whether `left` is an estimate, as where the search ends by itself.
+        cases: images per trial.
+    """
+
+    done: int
+    left: int
+    cases: int
+    about: bool
+    pace: Pace
+    work: CurrentWork
+    best: BestTrial | None = None
+
+    @property
+    def cases_left(self) -> int:
+        """The images still to be rendered for the search, or for its checks once they have begun."""
+        if self.work.role in ("held_out", "repeat", "check"):
+            return self.work.cases - self.work.rendered
+        ahead = self.left * self.cases
+        return ahead + self.work.cases if self.work.role == "references" else ahead - self.work.rendered
+
+    def image(self, verdict: str | None = None) -> None:
+        self.work = self.work.with_image(verdict)
+        self.pace.settle(1)
+
+    def step(self, step: int, steps: int) -> None:
+        self.work = replace(self.work, step=step, steps=steps)
+
+    def end_trial(self, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
+        """Count a trial of the search that has ended with an outcome, or with the error it failed by."""
+        self.done, self.left = self.done + 1, max(self.left - 1, 0)
+        self.work = CurrentWork("trial", {}, 0, self.cases)
+        if isinstance(outcome, GridsearchError):
+            return
+        self.pace.settle(0, outcome.cases - len(outcome.images))
+        found = BestTrial(parameters, outcome.survived, outcome.defect, len(outcome.images))
+        if stopped is None and found.beats(self.best):
+            self.best = replace(found, interval=self.best and self.best.interval)
+
+
+def best_in(document: Mapping[str, Any]) -> BestTrial | None:
+    """Return the best trial of a `best.json`; None where it names none yet."""
+    if "trial" not in document:
+        return None
+    interval = document["interval"]
+    text = interval and (
+        f"{interval['low']:.3g} to {interval['high']:.3g}, {interval['level']:.0%} sure, "
+        f"over {interval['prompts']} prompts"
+    )
+    return BestTrial(
+        document["parameters"], document["survived"], document["defect"], document["images"], text or None
+    )

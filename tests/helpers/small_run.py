@@ -1,0 +1,43 @@
+"""A small run on the toy checkpoints: its settings, its experiment, and a listener that says nothing."""
+
+from pathlib import Path
+
+from gridsearch.experiment.experiment import parse_experiment
+from tests.helpers import program
+
+FILE = Path("x.toml")
+TIMES = ["seconds_merge", "seconds_render", "seconds_score", "started", "finished"]
+
+
+class Quiet:
+    """Listens to a run and says nothing."""
+
+    def __getattr__(self, name):
+        return lambda *_: lambda *_: None
+
+
+def settings(toy: Path, **changes) -> dict:
+    return {
+        "name": "small",
+        "models": {"base": str(toy / "base.safetensors"), "burnt": str(toy / "burnt.safetensors")},
+        "merge": [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.25}}],
+        "render": {
+            "prediction_type": "v_prediction",
+            "config": str(toy / "config"),
+            "width": 64,
+            "height": 64,
+            "steps": 3,
+        },
+        "score": {"references": ["base"]},
+        "prompt": [{"text": "a circle", "seeds": [1, 2]}, {"text": "a star", "seeds": [1]}],
+    } | changes
+
+
+def experiment(toy: Path, **changes):
+    return parse_experiment(settings(toy, **changes), Path(), "test")
+
+
+def gridsearch(*arguments):
+    done = program.gridsearch(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
