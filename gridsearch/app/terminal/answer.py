@@ -1,5 +1,7 @@
 """The last lines of a run: the answer, how sure it is, and where to look next."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ MAX_WIDTH = 110  # characters, of all lines but alarms
 ALARM = "ALARM"
 
 
-def show_answer(results: "Results", answer: "Answer") -> None:
+def show_answer(results: Results, answer: Answer) -> None:
     """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
 
@@ -31,7 +33,7 @@ def show_answer(results: "Results", answer: "Answer") -> None:
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
 
 
-def show_sentence(results: "Results", answer: "Answer") -> None:
+def show_sentence(results: Results, answer: Answer) -> None:
     """Print the answer in one sentence, and the alarms."""
     say(answer.sentence)
     for line in last_lines(results, answer):
@@ -39,7 +41,7 @@ def show_sentence(results: "Results", answer: "Answer") -> None:
             say(line)
 
 
-def last_lines(results: "Results", answer: "Answer") -> list[str]:
+def last_lines(results: Results, answer: Answer) -> list[str]:
     """Return about ten lines on how sure the answer is and why; none where there is no answer."""
     if answer.best is None:
         return []
@@ -49,7 +51,7 @@ def last_lines(results: "Results", answer: "Answer") -> list[str]:
     ]
 
 
-def _lines(results: "Results", answer: "Answer") -> Iterator[tuple[str, str]]:
+def _lines(results: Results, answer: Answer) -> Iterator[tuple[str, str]]:
     best = answer.best
     if best.interval:
         yield "best in", interval_text(best)
@@ -75,19 +77,19 @@ def _lines(results: "Results", answer: "Answer") -> Iterator[tuple[str, str]]:
         yield ALARM, f"{check.name}? {check.text}"
 
 
-def interval_text(best: "Slice") -> str:
+def interval_text(best: Slice) -> str:
     low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
     text = f"{low} to {high}, {best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
     return f"{text}; {best.note}" if best.note else text
 
 
-def chances_text(best: "Slice") -> str:
+def chances_text(best: Slice) -> str:
     """Return the likeliest ratios, each with its chance of being the best of those rendered."""
     likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
     return ", ".join(f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
 
 
-def window_text(best: "Slice") -> str:
+def window_text(best: Slice) -> str:
     """Return the edges of the window, and which prompt fails first beyond each."""
     low, high = best.window.low, best.window.high
     text = f"{value_text(low.inside)} to {value_text(high.inside)}"
@@ -99,7 +101,7 @@ def window_text(best: "Slice") -> str:
     return "; ".join([text, *ends])
 
 
-def disagreement_text(found: "Disagreement") -> str:
+def disagreement_text(found: Disagreement) -> str:
     """Return the range of the prompts' own best ratios, and which prompts stand out."""
     text = f"taken alone, their best ratios lie between {value_text(found.low)} and {value_text(found.high)}"
     odd = [view for view in found.prompts if view.stands_out]
@@ -109,7 +111,7 @@ def disagreement_text(found: "Disagreement") -> str:
     return "; ".join([text, *named])
 
 
-def more_text(best: "Slice") -> str:
+def more_text(best: Slice) -> str:
     """Return how many more prompts would narrow the interval to the wanted width."""
     now, wanted, have = best.doubt.width, best.doubt.wanted_width, best.interval.prompts
     if best.doubt.prompts_needed is None:
@@ -123,18 +125,18 @@ def more_text(best: "Slice") -> str:
     return f"about {more} more {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
-def nearby_text(answer: "Answer") -> str:
+def nearby_text(answer: Answer) -> str:
     alive = sum(near.survived >= answer.share for near in answer.neighbours)
     return f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
 
 
-def importances_text(answer: "Answer") -> str:
+def importances_text(answer: Answer) -> str:
     """Return the parameters that matter most, each with its share of the differences between trials."""
     shares = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
     return f"share of the differences between trials: {', '.join(shares)}"
 
 
-def held_out_text(results: "Results", answer: "Answer") -> str:
+def held_out_text(results: Results, answer: Answer) -> str:
     """Return each leader's share of sound images on held-out prompts, and on the prompts that chose it."""
     trials = results.trials.set_index("trial")
     place = answer.main if answer.main and not answer.projection else None
@@ -147,6 +149,6 @@ def held_out_text(results: "Results", answer: "Answer") -> str:
     return f"sound on {prompts} held-out prompts (on the others): {', '.join(parts)}"
 
 
-def stopped_text(answer: "Answer") -> str:
+def stopped_text(answer: Answer) -> str:
     trials = answer.complete + answer.stopped
     return f"{answer.stopped} of {trials} trials were stopped because they could not win"
