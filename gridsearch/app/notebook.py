@@ -108,7 +108,7 @@ def _run(
     experiment: Experiment, file: Path, out: Path, trials: int | None, end: float | None, listener: Any
 ) -> None:
     from gridsearch.search.budget import Budget
-    from gridsearch.search.run import run as run_experiment
+    from gridsearch.search.run import run_experiment
 
     try:
         run_experiment(experiment, file, out, Budget(trials, end), listener)

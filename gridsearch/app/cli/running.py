@@ -94,9 +94,9 @@ def _run(
     from gridsearch.search.budget import Budget
 
     if hands is None:
-        from gridsearch.search.run import run as run_here
+        from gridsearch.search.run import run_experiment
 
-        run_here(experiment, file, folder, Budget(*budget), listener)
+        run_experiment(experiment, file, folder, Budget(*budget), listener)
         return
     from gridsearch.search.workers.leader import lead_workers
 
