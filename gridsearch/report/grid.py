@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
 from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import is_projection, curve_parameter_of, split_slices
+from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
 from gridsearch.results.results import Results
 
 

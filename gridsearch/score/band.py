@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, isnan, log, sqrt
 from statistics import median
+from typing import Any
 
 from gridsearch.score.metrics import Metrics
 
@@ -112,8 +113,8 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
         references = [own]
     if not references:
         return POPULATION
-    intervals = {
-        name: _interval(feature, [getattr(m, name) for m in references], own and getattr(own, name))
+    intervals: dict[str, Any] = {
+        name: _interval(feature, [getattr(m, name) for m in references], getattr(own, name, None))
         for name, feature in FEATURES.items()
     }
     return Band(**intervals, references=len(references), own=own)

@@ -15,6 +15,7 @@ from gridsearch.report.figures.figure import (
     Figure,
     Shown,
     add_level,
+    adds_figures,
     band,
     bars,
     best_line,
@@ -28,11 +29,11 @@ from gridsearch.results.analysis.answer import Slice
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
 # Column -> title, and what the figure shows.
-RESULTS = {
+RESULT_FIGURES = {
     "survived": ("Survived", "The share of sound images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
-METRICS = {
+METRIC_FIGURES = {
     "contrast": ("Contrast", "The spread of brightness. Pale images have little, burnt ones much."),
     "clipped": ("Clipped", "The share of colour values at the dark or bright end. It rises as images burn."),
     "blur": (
@@ -43,11 +44,14 @@ METRICS = {
 }
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def along_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
     if shown.curves:
         yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
-        yield from (_curves(shown, column, *words) for column, words in (RESULTS | METRICS).items())
+        yield from (
+            _curves(shown, column, *words) for column, words in (RESULT_FIGURES | METRIC_FIGURES).items()
+        )
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
@@ -92,7 +96,7 @@ def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     if column == "clipped":
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
-    if column in METRICS:
+    if column in METRIC_FIGURES:
         for i, (label, means) in enumerate(parents(shown.results, column)):  # two labels do not meet
             add_level(layout, float(means[column]), label, left=i % 2 == 1)
     elif any(found.estimated for found, _ in shown.curves):
