@@ -24,7 +24,7 @@ from gridsearch.experiment.experiment import Experiment, load_experiment, parse_
 from gridsearch.report.build import build
 from gridsearch.report.figures.figure import Figure
 from gridsearch.report.figures.sections import figures
-from gridsearch.report.grid import Column, Picture, build_grid
+from gridsearch.report.grid import GridColumn, Picture, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -169,7 +169,7 @@ class Run:
         """Return one of the report's figures.
 
         Args:
-            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another figure of the report.
+            kind: verdicts, survived, defect, a metric such as contrast, or another figure of the report.
 
         Raises:
             BadInput: the report of this run has no such figure; the error names those that it has.
@@ -255,7 +255,7 @@ class Run:
         return fragment(self.results, self.answer)
 
 
-def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
+def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
     """Return the columns of a trial if one is named, otherwise all, the best first."""
     if trial is not None:
         return [column for column in columns if column.trial == trial]

@@ -69,7 +69,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Column:
+class GridColumn:
     """A trial, or a parent's own renders.
 
     Attributes:
@@ -109,7 +109,7 @@ class Group:
     """Columns under one heading: the references, or one slice."""
 
     heading: str
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,16 @@ class Grid:
     groups: tuple[Group, ...]
 
     @property
-    def columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[GridColumn, ...]:
         """The columns of all groups."""
         return tuple(column for group in self.groups for column in group.columns)
 
-    def sound_case(self, column: Column) -> CaseRow:
+    def sound_case(self, column: GridColumn) -> CaseRow:
         """Return a case that is sound in this column, or else the first one."""
         sound = [case for case in self.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
         return (sound or self.cases)[0]
 
-    def along(self, trial: int | None, most: int) -> tuple[list[Column], CaseRow | None]:
+    def along(self, trial: int | None, most: int) -> tuple[list[GridColumn], CaseRow | None]:
         """Return up to `most` columns of a trial's group, with the trial, and a case that is sound in it."""
         for group in self.groups:
             at = next((i for i, c in enumerate(group.columns) if c.trial == trial), None)
@@ -228,7 +228,7 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
     return trials.iloc[sorted(set(nearest))]
 
 
-def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
+def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
     images = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
     searched = curve_parameter_of(results) is not None
@@ -236,7 +236,7 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
     columns = []
     for _, row in trials.iterrows():
         trial, own = row["trial"], images[row["trial"]]
-        column = Column(
+        column = GridColumn(
             heading=value_text(row["at"]) if searched else str(trial),
             detail=_detail(row, own),
             value=float(row["at"]) if searched else None,
@@ -266,9 +266,9 @@ def _missing(trial: pd.Series) -> tuple[str, str]:
     return "stopped", one_line(reason) if isinstance(reason, str) else "it could not win"
 
 
-def _references(references: pd.DataFrame) -> tuple[Column, ...]:
+def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
     return tuple(
-        Column(
+        GridColumn(
             heading=str(model),
             detail=(str(rows["prediction_type"].iloc[0]),),
             value=None,

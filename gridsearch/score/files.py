@@ -12,16 +12,14 @@ from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid.cut import Cell, cut_grid, is_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
-COLUMNS = (
-    *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
-    *("colourfulness", "entropy", "dial", "reason"),
-)
+COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
 ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 

@@ -11,7 +11,7 @@ from benchmarks.calibrate.damage import DAMAGES
 from benchmarks.calibrate.pictures import drawn, line_art, photographs
 from benchmarks.calibrate.series import graded
 from benchmarks.scores import auc, made_pictures
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from tests.helpers.pictures import scene
 
 PHOTOGRAPHS, DRAWN = photographs(), drawn()

@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
 from gridsearch.score.band import band_of
 from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import drawn_grid, gained, scene
 

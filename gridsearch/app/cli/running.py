@@ -67,7 +67,7 @@ def run_command(
             listener.stop()
             _tell(folder, quiet, as_json)
             if as_json:
-                show_event("interrupted")
+                show_event({"event": "interrupted"})
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             raise typer.Exit(1) from None
@@ -146,7 +146,8 @@ def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         from gridsearch.results.analysis.best_json import best_dict
 
-        show_event("answer", folder=str(folder), best=answer and best_dict(results, answer))
+        best = None if answer is None else best_dict(results, answer)
+        show_event({"event": "answer", "folder": str(folder), "best": best})
     elif answer is None:
         terminal.say("No trial is complete yet.")
     elif quiet:

@@ -26,21 +26,13 @@ from gridsearch.report.figures.figure import (
 )
 from gridsearch.report.figures.prompt_lines import prompt_lines
 from gridsearch.results.analysis.answer import Slice
+from gridsearch.score.metrics import CHARTED
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
 # Column -> title, and what the figure shows.
 RESULT_FIGURES = {
     "survived": ("Survived", "The share of sound images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
-}
-METRIC_FIGURES = {
-    "contrast": ("Contrast", "The spread of brightness. Pale images have little, burnt ones much."),
-    "clipped": ("Clipped", "The share of colour values at the dark or bright end. It rises as images burn."),
-    "blur": (
-        "Blur",
-        "The width of edges in pixels. A blank image has no edges, so no value: less is not better.",
-    ),
-    "noise": ("Noise", "Grain in the flattest areas, in brightness levels. Blank images have the least."),
 }
 
 
@@ -49,9 +41,7 @@ def along_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
     if shown.curves:
         yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
-        yield from (
-            _curves(shown, column, *words) for column, words in (RESULT_FIGURES | METRIC_FIGURES).items()
-        )
+        yield from (_curves(shown, column, *words) for column, words in (RESULT_FIGURES | CHARTED).items())
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
@@ -96,7 +86,7 @@ def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     if column == "clipped":
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
-    if column in METRIC_FIGURES:
+    if column in CHARTED:
         for i, (label, means) in enumerate(parents(shown.results, column)):  # two labels do not meet
             add_level(layout, float(means[column]), label, left=i % 2 == 1)
     elif any(found.estimated for found, _ in shown.curves):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import chip, spoken
-from gridsearch.report.grid import CaseRow, Column, Grid, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, evenly
 from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
@@ -28,7 +28,7 @@ class Pictures:
     home: Path
     small: dict[str, Thumb | None]
 
-    def cell(self, column: Column, case: CaseRow) -> dict | None:
+    def cell(self, column: GridColumn, case: CaseRow) -> dict | None:
         """Return a cell for the template; None where nothing was rendered."""
         picture = column.pictures.get(case.id)
         if picture is None:
@@ -80,7 +80,7 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     return {"groups": grid.groups, "columns": columns, "rows": rows}
 
 
-def _heads(columns: tuple[Column, ...], opens: bool) -> list[dict]:
+def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
     best = next((i for i, column in enumerate(columns) if column.best), None)
     printed = evenly(len(columns), PRINTED, best)
     return [

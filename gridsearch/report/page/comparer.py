@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import chip
-from gridsearch.report.grid import Column, Grid, Picture
+from gridsearch.report.grid import Grid, GridColumn, Picture
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.window import WindowEdge
 
@@ -37,7 +37,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     }
 
 
-def _column(column: Column, recommended: int | None) -> dict:
+def _column(column: GridColumn, recommended: int | None) -> dict:
     mark = "recommended" if column.trial == recommended else "best of its mode"
     return {
         "heading": column.heading,
@@ -129,7 +129,7 @@ def _first_to_fail(edge: WindowEdge, best: float) -> str:
     return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 
 
-def _failing_case(grid: Grid, prompt: str, column: Column) -> int:
+def _failing_case(grid: Grid, prompt: str, column: GridColumn) -> int:
     """Return a case of the prompt that fails in this column, or else its first."""
     cases = [
         (i, column.pictures.get(case.id)) for i, case in enumerate(grid.cases) if case.prompt_id == prompt

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.report.colours import chip, spoken, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, evenly, turns
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, evenly, turns
 from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import path_in
@@ -24,7 +24,7 @@ ON_SCREEN = 76  # px, the height of a frame on a wide screen
 class Film:
     """A film that was kept, and the image that it led to; None where its name leads out of the folder."""
 
-    column: Column
+    column: GridColumn
     picture: Picture
     path: Path
     image: Path | None

@@ -2,7 +2,7 @@
 
 from gridsearch.base.words import parameter_text, shorten
 from gridsearch.report.colours import chip
-from gridsearch.report.grid import CaseRow, Column, build_grid
+from gridsearch.report.grid import CaseRow, GridColumn, build_grid
 from gridsearch.report.page.environment import environment
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
@@ -33,7 +33,7 @@ def fragment(results: Results, answer: Answer) -> str:
     )
 
 
-def _cell(results: Results, column: Column, case: CaseRow) -> dict:
+def _cell(results: Results, column: GridColumn, case: CaseRow) -> dict:
     picture = column.pictures.get(case.id)
     path = picture and path_in(results.folder, picture.file)
     thumb = path and at_height(path, SIDE, results.folder)

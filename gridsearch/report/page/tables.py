@@ -11,7 +11,8 @@ from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.sentence import survives
 from gridsearch.results.analysis.trials import is_partial
 from gridsearch.results.analysis.window import Window
-from gridsearch.results.results import METRICS, Results
+from gridsearch.results.columns import TRIALS, number_names
+from gridsearch.results.results import Results
 
 EXAMPLES = 2  # reasons quoted per verdict
 MOST_TIED = 4  # ratios that are listed
@@ -186,8 +187,8 @@ def trial_table(results: Results, answer: Answer) -> dict:
     )
     checked = {found.trial: found.held_out.sound for found in answer.confirmed}
     best = answer.best.trial if answer.best else None
-    scorers = [scorer["name"] for scorer in results.settings.get("score", {}).get("scorer", ())]
-    numbers = ("defect", *METRICS, *scorers, "seconds_merge", "seconds_render", "seconds_score")
+    # "survived" has a cell of its own
+    numbers = [name for name in number_names(TRIALS, results.scorers) if name != "survived"]
     rows = []
     for _, row in trials.iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import CaseRow, Column, Grid, Group, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, evenly
 from gridsearch.report.sheet.layout import lay_out, smallest_cell
 
 FEWEST_COLUMNS = 8  # of a page; where fewer fit beside all rows, the rows are split
@@ -49,12 +49,12 @@ def fits_one_sheet(grid: Grid, image: tuple[int, int]) -> bool:
     return lay_out(grid, image, smallest_cell(image)).fits
 
 
-def _tried(grid: Grid) -> list[tuple[int, Column]]:
+def _tried(grid: Grid) -> list[tuple[int, GridColumn]]:
     """Return the columns that are not references, each with its group's number."""
     return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if not c.is_reference]
 
 
-def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[CaseRow]) -> Grid:
+def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence[CaseRow]) -> Grid:
     """Return a grid of these columns and rows, and the references."""
     kept = {number: tuple(c for _, c in some) for number, some in groupby(columns, key=lambda pair: pair[0])}
     groups = [
@@ -94,7 +94,7 @@ def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
 
 def _column_blocks(
     grid: Grid, cases: Sequence[CaseRow], image: tuple[int, int]
-) -> Iterator[list[tuple[int, Column]]]:
+) -> Iterator[list[tuple[int, GridColumn]]]:
     """Yield the columns in the fewest blocks that fit beside these rows, of about the same size."""
     columns = _tried(grid)
     count = next(
@@ -129,7 +129,7 @@ def _overview(grid: Grid) -> Grid:
     return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
 
 
-def _telling(group: Group, most: int) -> tuple[Column, ...]:
+def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:
     """Return mostly columns in the window, the best among them, and a few on either side of it."""
     columns = group.columns
     best = next((i for i, column in enumerate(columns) if column.best), None)

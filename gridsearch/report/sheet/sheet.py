@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from gridsearch.base.pictures import open_picture
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid
 from gridsearch.report.sheet.layout import (
     APART,
     GROUP_HEAD,
@@ -166,7 +166,7 @@ def _group_heading(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, he
 
 
 def _column_heading(
-    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: Column
+    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: GridColumn
 ) -> None:
     width, x = place.cell[0], place.left[group][column]
     y = head(place.scale) + GROUP_HEAD

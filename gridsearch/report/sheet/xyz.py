@@ -29,7 +29,7 @@ from gridsearch.render.pictures.infotext import (
     reduced_from,
 )
 from gridsearch.render.pictures.png import png_bytes
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid, turns
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -47,7 +47,7 @@ class Sheet:
     """One grid: a seed of each prompt, and its columns."""
 
     rows: tuple[CaseRow, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
     @property
     def one_seed(self) -> bool:
@@ -119,7 +119,7 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
                 yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
 
 
-def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
+def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
     """Yield the grid in the fewest parts that can be read, each with the references; rows are split first."""
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
@@ -127,7 +127,7 @@ def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int
             yield Sheet(rows, (*references, *columns))
 
 
-def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
     return _fits(rows, beside + len(columns), size)
 
 
@@ -172,7 +172,7 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
     return image
 
 
-def _heading(column: Column, results: Results, axis: str) -> list[str]:
+def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
     if not column.is_reference:
         return [f"{axis}: {column.heading}"]
     digits = results.models.get(column.heading, {}).get("short_hash")

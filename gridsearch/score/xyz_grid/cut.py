@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.metrics import luma_of
+from gridsearch.score.measure import luma_of
 from gridsearch.score.xyz_grid.axis import (
     STRIP_ROWS,
     GridAxis,

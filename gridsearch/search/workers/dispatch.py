@@ -14,7 +14,7 @@ from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.samplers.space import grid
 from gridsearch.search.workers.look import Leader
-from gridsearch.search.workers.proposals import propose, sampler_of, settings_at, twin_of, wanted
+from gridsearch.search.workers.proposals import propose, sampler_of, twin_of, wanted, with_parameters
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
 BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one trial waits for each that is running
@@ -78,7 +78,7 @@ def take_up(leader: Leader) -> None:
                 continue
             if study is leader.study:
                 trials = study.get_trials(deepcopy=False)
-                trial = settings_at(study, leader.experiment, trial, trials)
+                trial = with_parameters(study, leader.experiment, trial, trials)
                 _place(leader, trial, study.get_trials(deepcopy=False))
             else:
                 queue.put_back(study, trial)
@@ -98,7 +98,7 @@ def _hold_copies(leader: Leader) -> None:
             continue
         if trial.state == TrialState.WAITING and not store.rungs_of(trial) and _key(trial) in known:
             storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
-            settings_at(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
+            with_parameters(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
             leader.held.add(trial.number)
         known.add(_key(trial))
 

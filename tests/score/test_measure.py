@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from scipy.stats import spearmanr
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.metrics import colourfulness, entropy, measure
+from gridsearch.score.measure import colourfulness, entropy, measure
 from tests.helpers.pictures import grey, scene, to_bytes
 
 PICTURES = {"drawn 512": scene(512, 1), "drawn 384": scene(384, 2), "drawn 64": scene(64, 3)}
