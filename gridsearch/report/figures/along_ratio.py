@@ -15,6 +15,7 @@ from gridsearch.report.figures.figure import (
     Figure,
     Shown,
     add_level,
+    adds_figures,
     band,
     bars,
     best_line,
@@ -29,17 +30,18 @@ from gridsearch.score.metrics import CHARTED, METRICS
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
 # Column -> title, and what the figure shows.
-RESULTS = {
+RESULT_FIGURES = {
     "survived": ("Survived", "The share of sound images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def along_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
     if shown.curves:
         yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
-        yield from (_curves(shown, column, *words) for column, words in (RESULTS | CHARTED).items())
+        yield from (_curves(shown, column, *words) for column, words in (RESULT_FIGURES | CHARTED).items())
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
