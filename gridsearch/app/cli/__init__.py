@@ -25,7 +25,7 @@ from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
 
 # --help lists the commands in this order, in which they are used.
-from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints  # isort: skip # noqa: F401
+from gridsearch.app.cli import planning, running, scoring, sheets, pages, checkpoints  # isort: skip # noqa: F401
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
@@ -57,7 +57,7 @@ def _run_for_programs() -> None:
         raise
     except TyperException as error:
         _show_failure(failure_dict(error.format_message(), error.exit_code))
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
         sys.exit(error.exit_code)
 
 
