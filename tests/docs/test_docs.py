@@ -246,3 +246,9 @@ def test_pictures_are_small():
 def test_the_map_of_the_code_is_that_of_its_docstrings():
     found = runpy.run_path(str(REPOSITORY / "docs" / "code_map.py"))
     assert (REPOSITORY / "docs" / "code.md").read_text("utf-8") == found["code_map"](), "make docs-map"
+
+
+def test_the_tables_of_columns_and_metrics_are_made_from_the_code():
+    found = runpy.run_path(str(REPOSITORY / "docs" / "column_tables.py"))
+    for page, text in found["pages"]():
+        assert page.read_text("utf-8") == text, "make docs-tables"
