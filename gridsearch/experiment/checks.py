@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import model_place
 from gridsearch.experiment.prompts import Prompt
@@ -31,8 +32,9 @@ def require_dependent(experiment: Experiment) -> None:
 
 
 def _may_cancel(weights: tuple) -> bool:
-    grids = [None if isinstance(w, Range) and w.step is None else choices_of(w) for w in weights]
-    if all(grids) and math.prod(map(len, grids)) <= MOST_SUMS:
+    grids = [choices_of(weight) for weight in weights]
+    endless = any(isinstance(weight, Range) and weight.step is None for weight in weights)
+    if not endless and math.prod(map(len, grids)) <= MOST_SUMS:
         return any(math.isclose(sum(one), 0, abs_tol=1e-9) for one in itertools.product(*grids))
     ends = [least_and_most(weight) for weight in weights]
     return sum(low for low, _ in ends) <= 0 <= sum(high for _, high in ends)
@@ -113,7 +115,7 @@ MOST_NOTES = 5
 MOST_CHARACTERS = 60  # quoted of a value
 
 # Settings of A1111's script and of its pictures that change a picture and are not supported.
-UNSUPPORTED = (
+IGNORED_SETTINGS = (
     *("styles", "restore_faces", "tiling", "subseed_strength"),
     *("Face restoration", "Tiling", "Variation seed strength", "Hires upscale", "Refiner", "Lora hashes"),
 )
@@ -155,10 +157,10 @@ def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:
         "size": (f"{render.width}x{render.height}", size),
     }
     for name, (used, said) in used_and_said.items():
-        own = used if is_searched(used) or isinstance(used, str) else f"{used:g}"
+        own = f"{used:g}" if is_number(used) else str(used)
         if said and not is_searched(used) and _plain(said) != _plain(own):
             yield f"{name} {said[:MOST_CHARACTERS]}; [render] uses {own} for all prompts"
-    for name in UNSUPPORTED:
+    for name in IGNORED_SETTINGS:
         if (value := others.get(name, "")).lower() not in OFF:
             yield f"{name} {value[:MOST_CHARACTERS]}, which gridsearch does not support"
 

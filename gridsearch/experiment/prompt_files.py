@@ -12,7 +12,7 @@ import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -82,7 +82,7 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
         raise BadInput("The prompt file cannot be read.", where=path, why=str(error)) from None
 
 
-def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
+def require_different(cases: Iterable[tuple[str, str, Sequence[tuple]]]) -> None:
     """Refuse prompts with the same id, and cases that would render the same picture.
 
     Args:
@@ -152,7 +152,7 @@ def _options(line: str, place: str) -> dict[str, str]:
         if name not in OPTIONS or name == option:
             fix = f"The nearest known option is --{nearest(name, OPTIONS)}."
             raise BadInput(f"Unknown option {option[:60]!r}.", where=place, fix=fix)
-        values = []
+        values: list[str] = []
         while words and not words[0].startswith("--") and (name in TEXT_OPTIONS or not values):
             values.append(words.popleft())
         if not values:

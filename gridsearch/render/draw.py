@@ -114,7 +114,7 @@ def _render_batch(
     images = decode(pipe.vae, recorder.latents(latents))
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
-    films = [None] * len(cases)
+    films: list[np.ndarray | None] = [None] * len(cases)
     if colours is not None:
         films = [film(preview(frames, colours)) for frames in recorder.films()]
     traces = recorder.traces()

@@ -70,9 +70,7 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     if not references:
         return POPULATION
     intervals = {
-        name: _interval(
-            scale, [getattr(m, name) for m in references], None if own is None else getattr(own, name)
-        )
+        name: _interval(scale, [getattr(m, name) for m in references], getattr(own, name, None))
         for name, scale in METRIC_SCALES.items()
     }
     return Band(intervals, references=len(references), own=own)

@@ -25,7 +25,7 @@ ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each 
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFiles:
     """A table with a row per picture or cell (see COLUMNS), and notes on doubtful references."""
 
     table: pd.DataFrame
@@ -69,7 +69,7 @@ def read_reference(text: str | None) -> ReferenceChoice:
 
 def score_files(
     files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
-) -> Scored:
+) -> ScoredFiles:
     """Score pictures and grids: a row per picture or cell, and a row for each file that cannot be read.
 
     Args:
@@ -92,7 +92,7 @@ def score_files(
         notes += doubts
         advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Scored(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
+    return ScoredFiles(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
 
 
 def _one_line(error: BadInput) -> str:

@@ -87,7 +87,7 @@ class Metrics:
         column=True,
         figure=(
             "Blur",
-            "Width of the edges in pixels. A blank image has none, so no value: less is not better.",
+            "The width of edges in pixels. A blank image has no edges, so no value: less is not better.",
         ),
     )
     noise: float = _metric(
@@ -98,7 +98,7 @@ class Metrics:
         column=True,
         figure=(
             "Noise",
-            "Grain in the flattest areas, in brightness levels. The least noise is a blank image's.",
+            "Grain in the flattest areas, in brightness levels. Blank images have the least.",
         ),
     )
     contrast: float = _metric(
@@ -107,7 +107,7 @@ class Metrics:
         scale=_logarithmic(1.0, 52.0, 0.45, 0.25),
         column=True,
         rises=True,
-        figure=("Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
+        figure=("Contrast", "The spread of brightness. Pale images have little, burnt ones much."),
     )
     clipped: float = _metric(
         "share of channel values at most 8 or at least 247",
@@ -119,7 +119,7 @@ class Metrics:
         rises=True,
         figure=(
             "Clipped",
-            "Share of colour values at the very dark or very bright end. It rises as the image burns.",
+            "The share of colour values at the dark or bright end. It rises as images burn.",
         ),
     )
     colourfulness: float = _metric(

@@ -50,10 +50,10 @@ def too_little_memory(_folder: Path, _monkeypatch) -> str:
 def memory_ran_out(folder: Path, _monkeypatch) -> str:
     import torch
 
-    from gridsearch.search.trial.failures import named
+    from gridsearch.search.trial.failures import named_failures
 
     def draw() -> None:
-        with named(folder):
+        with named_failures(folder):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 512.00 MiB.")
 
     return error_of(draw)

@@ -1,1 +1,1 @@
-"""The report's figures: each module with a function `figures_of` adds its own."""
+"""The report's figures: each module adds its own, and nothing lists them."""

@@ -15,6 +15,7 @@ from gridsearch.report.figures.figure import (
     Figure,
     Shown,
     add_level,
+    adds_figures,
     band,
     bars,
     best_line,
@@ -25,29 +26,22 @@ from gridsearch.report.figures.figure import (
 )
 from gridsearch.report.figures.prompt_lines import prompt_lines
 from gridsearch.results.analysis.answer import Slice
+from gridsearch.score.metrics import CHARTED, METRICS
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
-# GridColumn -> title, and what the figure shows.
-RESULTS = {
+# Column -> title, and what the figure shows.
+RESULT_FIGURES = {
     "survived": ("Survived", "The share of sound images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
-METRICS = {
-    "contrast": ("Contrast", "The spread of brightness. Pale images have little, burnt ones much."),
-    "clipped": ("Clipped", "The share of colour values at the dark or bright end. It rises as images burn."),
-    "blur": (
-        "Blur",
-        "The width of edges in pixels. A blank image has no edges, so no value: less is not better.",
-    ),
-    "noise": ("Noise", "Grain in the flattest areas, in brightness levels. Blank images have the least."),
-}
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def along_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
     if shown.curves:
         yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
-        yield from (_curves(shown, column, *words) for column, words in (RESULTS | METRICS).items())
+        yield from (_curves(shown, column, *words) for column, words in (RESULT_FIGURES | CHARTED).items())
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
@@ -89,10 +83,10 @@ def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     layout = plain_layout(shown.axis, axis, _shades(shown.curves[0][0]), showlegend=len(shown.curves) > 1)
     if column == "survived":
         layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
-    if column == "clipped":
+    if column in METRICS and METRICS[column].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
-    if column in METRICS:
+    if column in CHARTED:
         for i, (label, means) in enumerate(parents(shown.results, column)):  # two labels do not meet
             add_level(layout, float(means[column]), label, left=i % 2 == 1)
     elif any(found.estimated for found, _ in shown.curves):

@@ -1,8 +1,9 @@
 """The parts of a figure: the run that it shows, Plotly's traces, shapes and layouts, and how it is placed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +22,14 @@ class Shown:
     """The run that the figures show.
 
     Attributes:
+        best: the best slice of the answer.
         axis: the main parameter's name.
         curves: the best slices along it, each with its trials; empty where no curve makes sense.
     """
 
     results: Results
     answer: Answer
+    best: Slice
     axis: str
     curves: Curves
 
@@ -58,10 +61,19 @@ class Figure:
     prompts: list[dict] = field(default_factory=list)
 
 
+FIGURES: list[Callable[[Shown], Iterator[Figure]]] = []  # of all modules that have been imported
+
+
+def adds_figures(function: Callable[[Shown], Iterator[Figure]]) -> Callable[[Shown], Iterator[Figure]]:
+    """Add a function's figures to the report."""
+    FIGURES.append(function)
+    return function
+
+
 # -- traces
 
 
-def scatter(x: Iterable[float], y: Iterable[float], mode: str = "markers", **rest: object) -> dict:
+def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "markers", **rest: object) -> dict:
     """Return a trace of points or lines."""
     return {"type": "scatter", "mode": mode, "x": numbers(x), "y": numbers(y), **rest}
 
@@ -114,7 +126,7 @@ def band(low: float, high: float, colour: str) -> dict:
     return shape | {"x0": low, "x1": high, "fillcolor": colour}
 
 
-def best_line(at: float) -> dict:
+def best_line(at: float | None) -> dict:
     """Return a dotted line over the whole height, at the recommended place."""
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at}
     return line | {"line": {"color": BEST_LINE, "width": 1.5, "dash": "dot"}}

@@ -6,8 +6,17 @@ from html import escape
 import pandas as pd
 
 from gridsearch.base.words import parameter_text, value_text
-from gridsearch.report.figures.figure import BEST_LINE, HOLLOW, Figure, Shown, hover, plain_layout, scatter
-from gridsearch.results.analysis.answer import Answer
+from gridsearch.report.figures.figure import (
+    BEST_LINE,
+    HOLLOW,
+    Figure,
+    Shown,
+    adds_figures,
+    hover,
+    plain_layout,
+    scatter,
+)
+from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.importance import by_chance
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
 from gridsearch.score.loss import image_losses
@@ -17,7 +26,8 @@ BAR, AXIS = 26, 80  # px: the height of a parameter's bar, and of the axis below
 COMPACT = 3  # more figures than this are small
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def landscape_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the importances, and a figure for each number beside the main one; in a projection for it too."""
     results, answer = shown.results, shown.answer
     trials = distinct_trials(results)
@@ -32,7 +42,7 @@ def figures_of(shown: Shown) -> Iterator[Figure]:
     ]
     order = [name for name, _ in answer.importances]
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
-    yield from (_losses(name, trials, answer, i, len(names) > COMPACT) for i, name in enumerate(names))
+    yield from (_losses(name, trials, shown.best, i, len(names) > COMPACT) for i, name in enumerate(names))
 
 
 def _importances(answer: Answer, trials: int) -> Figure:
@@ -58,10 +68,10 @@ def _importances(answer: Answer, trials: int) -> Figure:
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 
 
-def _losses(name: str, trials: pd.DataFrame, answer: Answer, number: int, small: bool) -> Figure:
+def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, small: bool) -> Figure:
     """Return the mean loss of each trial against one parameter, whatever the others are."""
     known = trials.dropna(subset=name)
-    best = known[known["trial"] == answer.best.trial]
+    best = known[known["trial"] == best_slice.trial]
     axis = parameter_text(name)
     dots = scatter(
         known[name],

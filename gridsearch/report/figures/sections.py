@@ -1,16 +1,15 @@
 """The sections of the report that hold figures.
 
-A figure is found by itself: every module of this folder may have a function `figures_of(shown)`, which yields
-the figures that the run has. In a section they stand in the order of their modules' names.
+Every module of this folder may add figures, with a function from the run to figures that is decorated with
+`adds_figures`. In a section they stand in the order of their modules' names.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 
 from gridsearch.base.words import parameter_text
 from gridsearch.report import figures as folder
-from gridsearch.report.figures.figure import Curves, Figure, Shown
+from gridsearch.report.figures.figure import FIGURES, Curves, Figure, Shown
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
 from gridsearch.results.results import Results
@@ -31,14 +30,17 @@ def figures(results: Results, answer: Answer) -> list[Figure]:
     main = curve_parameter_of(results)
     if main is None or answer.best is None:
         return []
-    shown = Shown(results, answer, parameter_text(main), _curves(results, answer))
-    return [figure for figures_of in _sources() for figure in figures_of(shown)]
+    shown = Shown(results, answer, answer.best, parameter_text(main), _curves(results, answer))
+    for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+        importlib.import_module(module.name)
+    sources = sorted(FIGURES, key=lambda function: function.__module__)
+    return [figure for function in sources for figure in function(shown)]
 
 
 def sections(results: Results, answer: Answer) -> list[dict]:
     """Return the sections that have figures: `{title, about, along, figures}`."""
     found = figures(results, answer)
-    axis = parameter_text(curve_parameter_of(results)) if found else ""
+    axis = parameter_text(curve_parameter_of(results) or "trial")
     all_of_them = [
         {
             "title": title.format(axis=axis),
@@ -49,13 +51,6 @@ def sections(results: Results, answer: Answer) -> list[dict]:
         for section, (title, about) in SECTIONS.items()
     ]
     return [section for section in all_of_them if section["figures"]]
-
-
-def _sources() -> Iterator:
-    for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
-        figures_of = getattr(importlib.import_module(module.name), "figures_of", None)
-        if figures_of:
-            yield figures_of
 
 
 def _curves(results: Results, answer: Answer) -> Curves:

@@ -7,7 +7,16 @@ import pandas as pd
 
 from gridsearch.base.words import slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
-from gridsearch.report.figures.figure import HOLLOW, Figure, Shown, hover, parents, plain_layout, scatter
+from gridsearch.report.figures.figure import (
+    HOLLOW,
+    Figure,
+    Shown,
+    adds_figures,
+    hover,
+    parents,
+    plain_layout,
+    scatter,
+)
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import distinct_trials
 from gridsearch.results.results import Results
@@ -21,7 +30,8 @@ RING = "#d55e00"
 WHERE = "blur %{x:.3g} px, noise %{y:.3g} levels"
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def tradeoff_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the figure: a line per slice through its ratios' mean blur and noise, and the parents' renders.
 
     Without curves, every trial is a dot. Where blur and noise are the goals, their front is marked.

@@ -1,6 +1,6 @@
 """Figures of how sure the answer is: chances, what more prompts would change, how prompts differ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from gridsearch.base.words import one_line, shorten
@@ -12,6 +12,7 @@ from gridsearch.report.figures.figure import (
     Figure,
     Shown,
     add_level,
+    adds_figures,
     band,
     bars,
     best_line,
@@ -19,46 +20,47 @@ from gridsearch.report.figures.figure import (
     plain_layout,
     scatter,
 )
-from gridsearch.results.analysis.answer import Slice
+from gridsearch.results.analysis.answer import Doubt, PromptView, RatioInterval
 
 ALIVE, ODD, FAINT = "#009e73", "#d55e00", "#8a93a0"
 PROMPT, AXIS = 24, 90  # px: the height of a prompt's line, and of the axis below
 
 
-def figures_of(shown: Shown) -> Iterator[Figure]:
+@adds_figures
+def certainty_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the figures of the best slice."""
-    best = shown.answer.best
-    if best.doubt.chances:
-        yield _chances(best, shown.axis)
-    if best.doubt.narrowing:
-        yield _narrowing(best, shown.axis)
-    if best.disagreement:
-        yield _prompts(best, shown)
+    doubt = shown.best.doubt
+    if doubt.interval and doubt.chances:
+        yield _chances(shown, doubt.interval)
+    if doubt.interval and doubt.narrowing:
+        yield _narrowing(doubt, doubt.interval.prompts, shown.axis)
+    if shown.best.disagreement:
+        yield _prompts(shown, shown.best.disagreement.prompts)
 
 
-def _chances(best: Slice, axis: str) -> Figure:
-    chances = best.doubt.chances
+def _chances(shown: Shown, interval: RatioInterval) -> Figure:
+    axis, chances = shown.axis, shown.best.doubt.chances
     words = hover(f"{escape(axis)} %{{x}}", "%{y:.0%}")
     data = [
         bars([one.ratio for one in chances], [one.chance for one in chances], BEST_LINE, hovertemplate=words)
     ]
-    shapes = [band(best.interval.low, best.interval.high, INTERVAL_FILL), best_line(best.ratio)]
+    shapes = [band(interval.low, interval.high, INTERVAL_FILL), best_line(shown.best.ratio)]
     layout = plain_layout(axis, "chance of being the best", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
     about = f"How often each rendered {axis} wins when the prompts are drawn again with replacement."
     return Figure("certainty", "chances", "Chance of being the best", about, data, layout, along=True)
 
 
-def _narrowing(best: Slice, axis: str) -> Figure:
+def _narrowing(doubt: Doubt, have: int, axis: str) -> Figure:
     """Return the interval's width by prompts; it shrinks like one over the square root of their number."""
-    doubt, have = best.doubt, best.interval.prompts
     prompts = [width.prompts for width in doubt.narrowing]
     widths = [width.width for width in doubt.narrowing]
-    needed = [doubt.prompts_needed] if (doubt.prompts_needed or 0) > have else []
+    needed = [count for count in (doubt.prompts_needed,) if count is not None and count > have]
+    wanted = doubt.wanted_width or 0.0
     layout = plain_layout("prompts", "width of the interval")
     ticks = prompts + needed
     layout["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [str(count) for count in ticks]}
-    add_level(layout, doubt.wanted_width, f"wanted: {doubt.wanted_width:.3g}")
+    add_level(layout, wanted, f"wanted: {wanted:.3g}")
     data = [
         scatter(
             prompts,
@@ -74,30 +76,28 @@ def _narrowing(best: Slice, axis: str) -> Figure:
             data[0]
             | {
                 "x": [prompts[-1], *needed],
-                "y": [widths[-1], doubt.wanted_width],
+                "y": [widths[-1], wanted],
                 "line": {"color": BEST_LINE, "width": 1.5, "dash": "dash"},
                 "marker": {"size": [1, 12], "symbol": HOLLOW},
             }
         )
-    about = f"The large dot is this run's {have} prompts. {_ahead(best, axis)}"
+    about = f"The large dot is this run's {have} prompts. {_ahead(doubt, have, axis)}"
     return Figure("certainty", "narrowing", "What more prompts would change", about, data, layout)
 
 
-def _ahead(best: Slice, axis: str) -> str:
-    doubt = best.doubt
+def _ahead(doubt: Doubt, have: int, axis: str) -> str:
     if doubt.prompts_needed is None:
         return (
             f"No number of prompts narrows the interval to {doubt.wanted_width:.3g}: the {axis}s tried are "
             f"{doubt.finest:.3g} apart."
         )
-    if doubt.prompts_needed <= best.interval.prompts:
+    if doubt.prompts_needed <= have:
         return "The interval is as narrow as you asked for, or as the spacing allows."
     return f"About {doubt.prompts_needed} prompts would make the interval {doubt.wanted_width:.3g} wide."
 
 
-def _prompts(best: Slice, shown: Shown) -> Figure:
+def _prompts(shown: Shown, views: Sequence[PromptView]) -> Figure:
     """Return a line per prompt over the ratios at which it survives, with a dot at its own best."""
-    views = best.disagreement.prompts
     texts = {str(row.prompt_id): one_line(row.prompt) for row in shown.results.images.itertuples()}
     labels = ["  ".join(filter(None, (view.prompt, texts.get(view.prompt)))) for view in views]
     rows = range(len(views))
@@ -131,9 +131,9 @@ def _prompts(best: Slice, shown: Shown) -> Figure:
             },
         )
     )
-    layout = plain_layout(shown.axis, "", [best_line(best.ratio)])
-    if best.window:
-        layout["shapes"].insert(0, band(best.window.low.inside, best.window.high.inside, WINDOW_FILL))
+    layout = plain_layout(shown.axis, "", [best_line(shown.best.ratio)])
+    if window := shown.best.window:
+        layout["shapes"].insert(0, band(window.low.inside, window.high.inside, WINDOW_FILL))
     ticks = [escape(shorten(label, 26)) for label in labels]
     layout["yaxis"] |= {"tickvals": list(rows), "ticktext": ticks, "range": [-0.7, len(rows) - 0.3]}
     layout["yaxis"]["rangemode"] = "normal"

@@ -55,7 +55,9 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     paths = {file: path_in(results.folder, file) for file in files}
     known = [path for path in paths.values() if path]
     small = thumbnails(known, thumbnail_side(len(files) + max(to_come, 0)), results.folder)
-    return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})
+    return Pictures(
+        results.folder, home, {file: small[path] if path else None for file, path in paths.items()}
+    )
 
 
 def table(grid: Grid, pictures: Pictures) -> dict:
@@ -92,8 +94,8 @@ def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
 
     None where there are too few images, or where more than the ratio changes.
     """
-    shown, case = grid.along(answer.best and answer.best.trial, STRIP_PICTURES)
-    if len(shown) < 2 or answer.projection or not any(column.best for column in shown):
+    shown, case = grid.along(answer.best.trial if answer.best else None, STRIP_PICTURES)
+    if case is None or len(shown) < 2 or answer.projection or not any(column.best for column in shown):
         return None
     place = {id(column): i for i, column in enumerate(grid.columns)}
     cells = [

@@ -4,7 +4,7 @@ The pictures themselves are those of the grid, which are in the page once.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import chip
@@ -93,8 +93,12 @@ def _other_mode(grid: Grid, at: int) -> int:
     others = [g for g in _groups(grid) if not g["reference"] and not g["first"] <= at <= g["last"]]
     if not others or columns[at].value is None:
         return 0 if at else len(columns) - 1
-    own = range(others[0]["first"], others[0]["last"] + 1)
-    return min(own, key=lambda i: abs(columns[i].value - columns[at].value))
+    return _nearest(grid, range(others[0]["first"], others[0]["last"] + 1), columns[at].value)
+
+
+def _nearest(grid: Grid, among: Iterable[int], value: float | None) -> int:
+    """Return the column with the nearest value of the main parameter."""
+    return min(among, key=lambda i: abs((grid.columns[i].value or 0.0) - (value or 0.0)))
 
 
 def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
@@ -116,12 +120,12 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
     found = [(edge.prompt, edge.prompt_at, _first_to_fail(edge, best.ratio)) for edge in edges if edge.prompt]
     found += [(v.prompt, best.ratio, f"{v.prompt} {v.stands_out}") for v in views if v.stands_out]
     for prompt, ratio, text in found:
-        column = min(own, key=lambda i: abs(grid.columns[i].value - ratio))
+        column = _nearest(grid, own, ratio)
         yield {"text": text, "case": _failing_case(grid, prompt, grid.columns[column]), "column": column}
 
 
 def _first_to_fail(edge: WindowEdge, best: float) -> str:
-    side = "below" if edge.prompt_at < best else "above"
+    side = "below" if edge.prompt_at is not None and edge.prompt_at < best else "above"
     return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 
 

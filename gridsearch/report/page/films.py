@@ -93,7 +93,7 @@ def _fitting(cases: Sequence[Sequence[Film]], folder: Path) -> Reel:
         left = FILM_BYTES
         for films in cases:
             made = {film.path: at_height(film.path, height, folder) for film in films}
-            ends = {film.path: film.image and at_height(film.image, height, folder) for film in films}
+            ends = {f.path: at_height(f.image, height, folder) if f.image else None for f in films}
             left -= sum(len(thumb.uri) for thumb in (*made.values(), *ends.values()) if thumb)
             if left < 0:
                 break

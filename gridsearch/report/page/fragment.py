@@ -15,9 +15,12 @@ SIDE = 128  # px, of a thumbnail's height
 
 def fragment(results: Results, answer: Answer) -> str:
     """Return the sentence, and one case along the ratio with the survivors at each, as escaped HTML."""
-    columns, case = [], None
+    cells, prompt = [], None
     if answer.best is not None:
         columns, case = build_grid(results, answer).along(answer.best.trial, MAX_COLUMNS)
+        if case is not None:
+            cells = [_cell(results, column, case) for column in columns]
+            prompt = f"{shorten(case.prompt, 80)}, seed {case.seed}"
     done = f"{answer.complete + answer.stopped} of {answer.planned} trials"
     template = environment().get_template("fragment.html.j2")
     return template.render(
@@ -25,8 +28,8 @@ def fragment(results: Results, answer: Answer) -> str:
         sentence=answer.sentence,
         counts=f"{done}, {len(results.images)} images",
         axis=parameter_text(answer.main or "trial"),
-        prompt=case and f"{shorten(case.prompt, 80)}, seed {case.seed}",
-        cells=[_cell(results, column, case) for column in columns],
+        prompt=prompt,
+        cells=cells,
     )
 
 

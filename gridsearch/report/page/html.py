@@ -82,7 +82,7 @@ def _images(results: Results, answer: Answer, home: Path) -> dict:
         "strip": strip(grid, answer, pictures),
         "compare": comparer(grid, answer),
         "grid": table(grid, pictures),
-        "films": film_section(grid, answer.best and answer.best.trial, results.folder, home),
+        "films": film_section(grid, answer.best.trial if answer.best else None, results.folder, home),
     }
 
 

@@ -27,11 +27,12 @@ def leader_rows(results: Results, answer: Answer) -> list[dict]:
 
 def front_rows(results: Results, answer: Answer) -> list[dict]:
     """Return the trials on the front of blur and noise."""
+    best = answer.best.trial if answer.best else None
     return [
         {
             "trial": point.trial,
-            "best": point.trial == answer.best.trial,
-            "mark": ", ".join(["recommended"] * (point.trial == answer.best.trial) + ["knee"] * point.knee),
+            "best": point.trial == best,
+            "mark": ", ".join(["recommended"] * (point.trial == best) + ["knee"] * point.knee),
             "parameters": _values(results, answer, point.trial),
             "survived": f"{point.survived:.0%}",
             "blur": metric_text(point.blur),

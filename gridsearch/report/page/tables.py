@@ -10,6 +10,7 @@ from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.sentence import survives
 from gridsearch.results.analysis.trials import is_partial
+from gridsearch.results.analysis.window import Window
 from gridsearch.results.columns import TRIALS, number_names
 from gridsearch.results.results import Results
 
@@ -35,11 +36,11 @@ def facts(results: Results, answer: Answer) -> list[dict]:
         near = f"{alive} of {len(answer.neighbours)}"
         found.append(_fact("Nearby", near, "of the nearest trials survive"))
         found.append(_tied_fact(f"{len(answer.tied)} trials" if answer.tied else "", "trial"))
-    elif best.ratio is not None:
+    elif best.ratio is not None and answer.main:
         ends = _ends_text(best) or f"no {parameter_text(answer.main)} keeps {answer.share:.0%} of its images"
         found.append(_fact("Survives between", _window_text(best), ends))
-        found.append(_tied(results, answer))
-    if best.doubt.prompts_needed and best.doubt.prompts_needed > best.interval.prompts:
+        found.append(_tied(results, answer, answer.main))
+    if best.interval and (best.doubt.prompts_needed or 0) > best.interval.prompts:
         about = f"to narrow the interval from {best.doubt.width:.3g} to {best.doubt.wanted_width:.3g}"
         found.append(_fact("Prompts needed", f"about {best.doubt.prompts_needed}", about))
     if answer.confirmed and answer.confirmed[0].trial == best.trial:
@@ -59,16 +60,16 @@ def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> dict:
     return _fact("As good as the best", value or f"no other {kind}", about)
 
 
-def _tied(results: Results, answer: Answer) -> dict:
+def _tied(results: Results, answer: Answer, main: str) -> dict:
     """Return the tied ratios of the best slice, and how many tie in the others."""
     trials = results.trials.set_index("trial").loc[list(answer.tied)]
-    others = [name for name in results.parameters if name != answer.main]
+    others = [name for name in results.parameters if name != main]
     same = trials[
         (trials[others] == pd.Series({name: answer.parameters[name] for name in others})).all(axis=1)
     ]
-    values = [value_text(value) for value in sorted(same[answer.main].unique())]
+    values = [value_text(value) for value in sorted(same[main].unique())]
     many = f"{len(values)} in {values[0]}–{values[-1]}" if len(values) > MOST_TIED else ""
-    return _tied_fact(many or ", ".join(values), parameter_text(answer.main), len(trials) - len(same))
+    return _tied_fact(many or ", ".join(values), parameter_text(main), len(trials) - len(same))
 
 
 def _span(low: float, high: float) -> str:
@@ -82,16 +83,16 @@ def _window_text(found: Slice) -> str:
     return _span(low, high) if low < high else f"{value_text(low)} only"
 
 
-def _is_alone(found: Slice) -> bool:
+def _is_alone(window: Window) -> bool:
     """Return whether the window is the only ratio rendered so far."""
-    low, high = found.window.low, found.window.high
+    low, high = window.low, window.high
     return low.inside == high.inside and low.outside is None and high.outside is None
 
 
 def _ends_text(found: Slice) -> str:
     if found.window is None:
         return ""
-    if _is_alone(found):
+    if _is_alone(found.window):
         return "nothing else is rendered yet"
     ends = ((found.window.low, "below"), (found.window.high, "above"))
     return ", ".join(f"{edge.verdict or 'nothing rendered'} {word}" for edge, word in ends)
@@ -102,9 +103,9 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     relative = os.path.relpath(results.folder)
     folder = shlex.quote(str(results.folder) if relative.startswith("..") else relative)
     run = f"gridsearch run {shlex.quote(results.file)} --out {folder}"
-    if not survives(answer):
-        return {"run": run, "export": None}
     best = answer.best
+    if best is None or not survives(answer):
+        return {"run": run, "export": None}
     mark = best.trial if answer.projection else None if best.ratio is None else value_text(best.ratio)
     name = results.name if mark is None else f"{results.name}-{mark}"
     return {"run": run, "export": f"gridsearch export {folder} -o {shlex.quote(f'{name}.safetensors')}"}
@@ -135,7 +136,7 @@ def slice_rows(answer: Answer) -> list[dict]:
 def edges(results: Results, answer: Answer) -> list[str]:
     """Return sentences on both ends of the best slice's window: where, what ends it, what fails first."""
     best = answer.best
-    if best is None or best.window is None or _is_alone(best):
+    if best is None or best.window is None or _is_alone(best.window):
         return []
     texts = {str(row.prompt_id): one_line(row.prompt) for row in results.images.itertuples()}
     found = []

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -15,7 +16,7 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 
 # this level of PNG is three times as fast as the default one for 5% more bytes
-SHEET_FORMATS = {
+SHEET_FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG", "compress_level": 3},
     ".jpg": {"format": "JPEG", "quality": 92},
     ".jpeg": {"format": "JPEG", "quality": 92},

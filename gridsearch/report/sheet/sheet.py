@@ -200,7 +200,7 @@ def _cell(
     image: Image.Image | None,
     missing: tuple[str, str],
 ) -> None:
-    if image is None:
+    if image is None or picture is None:
         if picture or any(missing):
             _hole(draw, box, "file missing" if picture else ": ".join(filter(None, missing)))
         return

@@ -11,7 +11,7 @@ from gridsearch.base.words import one_line
 
 
 @cache
-def font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the font at a size in pixels."""
     return ImageFont.load_default(size=size)
 

@@ -123,9 +123,12 @@ def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int,
     """Yield the grid in the fewest parts that can be read, each with the references; rows are split first."""
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
-        most = partial(_fits, len(rows), size=size)
-        for columns in _blocks(sheet.columns, lambda part, most=most: most(beside + len(part))):
+        for columns in _blocks(sheet.columns, partial(_columns_fit, len(rows), beside, size)):
             yield Sheet(rows, (*references, *columns))
+
+
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
+    return _fits(rows, beside + len(columns), size)
 
 
 def _blocks(items: tuple, fits: Callable[[tuple], bool]) -> list[tuple]:

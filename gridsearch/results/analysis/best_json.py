@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import value_text
-from gridsearch.experiment.parameters import with_parameters
+from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice
 from gridsearch.results.columns import Count
 from gridsearch.results.results import Results
@@ -97,7 +97,7 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
     found = answer.to_dict()
     slices = [_flat(one) for one in found["slices"]]
     best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
-    fixed = with_parameters(results.settings, answer.parameters)
+    fixed = settings_at(results.settings, answer.parameters)
     return plain(
         {
             "name": results.name,

@@ -26,9 +26,9 @@ from gridsearch.render.watch.abort import expected_of
 from gridsearch.render.watch.recorder import WatchSettings
 from gridsearch.render.watch.trace import trace_of
 from gridsearch.search.trial.references import standard_of
-from gridsearch.search.trial.save import Origin, keep
+from gridsearch.search.trial.save import Origin, save_image
 from gridsearch.search.trial.settings import native_sampling
-from gridsearch.search.trial.standard import Standard, opened
+from gridsearch.search.trial.standard import Standard, open_standard
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def load_setup(
         residence=lies,
         renderer=renderer,
         cases=cases_of(experiment.prompt),
-        standard=standard or opened(experiment.score),
+        standard=standard or open_standard(experiment.score),
         watch=watch,
         out=out,
         hashes=hashes,
@@ -114,7 +114,9 @@ def render_parent(
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # the references are what early abort compares with
     for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):
-        row = keep(setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format)
+        row = save_image(
+            setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format
+        )
         on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
