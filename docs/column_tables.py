@@ -16,7 +16,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     results, scoring = ROOT / "results" / "README.md", ROOT / "docs" / "scoring.md"
     text = with_table(results.read_text("utf-8"), "## trials.csv", columns_table(TRIALS_CSV))
     yield results, with_table(text, "## images.csv", columns_table(IMAGES_CSV))
-    yield scoring, with_table(scoring.read_text("utf-8"), "## Measured", metrics_table())
+    yield scoring, with_table(scoring.read_text("utf-8"), "## Metrics", metrics_table())
 
 
 def columns_table(columns: Iterable[Column]) -> str:

@@ -213,7 +213,13 @@ def test_the_readme_lists_every_command():
 
 @pytest.mark.parametrize(
     "page",
-    [*pages(), *(REPOSITORY / f / "README.md" for f in ("results", "benchmarks", "experiments/toy"))],
+    [
+        *pages(),
+        *(
+            REPOSITORY / f / "README.md"
+            for f in ("results", "benchmarks", "benchmarks/search", "benchmarks/workers", "experiments/toy")
+        ),
+    ],
     ids=lambda page: str(page.relative_to(REPOSITORY)),
 )
 def test_links_lead_somewhere(page):

@@ -93,7 +93,7 @@ METRIC = """
 import numpy as np
 
 from gridsearch.app.cli.document_types import json_schema
-from gridsearch.report.figures.along_ratio import figures
+from gridsearch.report.figures.sections import figures
 from gridsearch.report.page.tables import trial_table
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.score.band import POPULATION
@@ -112,7 +112,7 @@ print(json.dumps({
     "low": POPULATION["glow"].low,
     "scores": list(COLUMNS),
     "schema": json_schema("scores")["$defs"]["ScoredImage"]["required"],
-    "figures": [figure["title"] for figure in figures(results, answer)],
+    "figures": [figure.title for figure in figures(results, answer)],
     "heads": trial_table(results, answer)["heads"],
     "said": said(),
     "refused": refused("glow"),

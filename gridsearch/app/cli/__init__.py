@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gridsearch.app.cli.document_types import ErrorFields
 
 # --help lists the commands in this order, in which they are used.
-from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints, schema  # isort: skip # noqa: F401
+from gridsearch.app.cli import planning, running, scoring, sheets, pages, checkpoints, schema  # isort: skip # noqa: F401
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
@@ -59,7 +59,7 @@ def _run_for_programs() -> None:
         raise
     except TyperException as error:
         _show_failure(failure_dict(error.format_message(), error.exit_code))
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
         sys.exit(error.exit_code)
 
 

@@ -9,10 +9,15 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
 from gridsearch.app.cli.events import Events, show_event
-from gridsearch.app.cli.results_folder import default_folder, load_checked, place_noted, write_results
-from gridsearch.app.cli.signals import interrupted_by_sigterm
+from gridsearch.app.cli.results_folder import (
+    default_folder,
+    load_checked,
+    place_noted,
+    write_and_show_results,
+)
 from gridsearch.app.cli.workers import hands_asked, worker_processes
-from gridsearch.app.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport, write_results
+from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import LocalWorkers, process_name
 
@@ -94,9 +99,9 @@ def _run(
     from gridsearch.search.budget import Budget
 
     if hands is None:
-        from gridsearch.search.run import run as run_here
+        from gridsearch.search.run import run_experiment
 
-        run_here(experiment, file, folder, Budget(*budget), listener)
+        run_experiment(experiment, file, folder, Budget(*budget), listener)
         return
     from gridsearch.search.workers.leader import lead_workers
 
@@ -139,18 +144,15 @@ def worker_command(
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
     """Write tables and report, also of a run that was stopped, and show the answer."""
-    found = write_results(folder)
-    if found is None:
-        return
-    results, answer = found
-    if as_json:
-        from gridsearch.results.analysis.best_json import best_dict
+    from gridsearch.results.store import has_study
 
-        best = None if answer is None else best_dict(results, answer)
-        show_event({"event": "answer", "folder": str(folder), "best": best})
-    elif answer is None:
-        terminal.say("No trial is complete yet.")
-    elif quiet:
-        terminal.show_sentence(results, answer)
-    else:
-        terminal.show_answer(results, answer)
+    if not has_study(folder):
+        return
+    if not as_json:
+        write_and_show_results(folder, brief=quiet)
+        return
+    from gridsearch.results.analysis.best_json import best_dict
+
+    results, answer = write_results(folder)
+    best = None if answer is None else best_dict(results, answer)
+    show_event({"event": "answer", "folder": str(folder), "best": best})

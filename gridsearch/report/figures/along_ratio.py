@@ -26,7 +26,7 @@ from gridsearch.report.figures.figure import (
 )
 from gridsearch.report.figures.prompt_lines import prompt_lines
 from gridsearch.results.analysis.answer import Slice
-from gridsearch.score.metrics import CHARTED
+from gridsearch.score.metrics import CHARTED, METRICS
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
 # Column -> title, and what the figure shows.
@@ -83,7 +83,7 @@ def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     layout = plain_layout(shown.axis, axis, _shades(shown.curves[0][0]), showlegend=len(shown.curves) > 1)
     if column == "survived":
         layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
-    if column == "clipped":
+    if column in METRICS and METRICS[column].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
     if column in CHARTED:

@@ -15,10 +15,10 @@ from gridsearch.score.score import number, score_row
 from gridsearch.score.scorers.distance import ScorerLimit, edge_of
 from gridsearch.score.scorers.plugins import Scorer
 from gridsearch.score.verdict import Thresholds, usable_reference
-from gridsearch.search.trial.standard import Standard, judge, with_values
+from gridsearch.search.trial.standard import Standard, score_image, with_values
 
 
-def judged_references(
+def scored_references(
     folder: Path, rows: Sequence[dict], models: Iterable[str], cases: Sequence[Case], by: Standard
 ) -> tuple[list[dict], Standard]:
     """Measure and score reference images again; returns their rows and the standard that they set.
@@ -35,7 +35,7 @@ def judged_references(
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
-    scores = [judge(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
+    scores = [score_image(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
     return [row | score_row(judged) for row, judged in zip(measured, scores, strict=True)], standard
 
 

@@ -36,7 +36,7 @@ class Standard:
     edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
 
 
-def opened(scoring: Scoring) -> Standard:
+def open_standard(scoring: Scoring) -> Standard:
     """Open the scorers of an experiment; the standard has no bands before there are references.
 
     Raises:
@@ -55,7 +55,7 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
     return {**row, "scorers": values, "unscored": unscored}
 
 
-def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
+def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     """Score an image whose row has the values of its plug-in scorers already."""
     case = case_of(row)
     values = row["scorers"]
