@@ -31,7 +31,7 @@ from gridsearch.app.live_report import LiveReport
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import Told
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 
 TOY = Path(__file__).parent.parent / "experiments" / "toy"
 TRIALS = 500
@@ -133,7 +133,7 @@ def watched(what: Experiment, moments: set[int]) -> list[Seen]:
         out = Path(folder) / "out"
         with LiveReport(out, watcher) as live:
             watcher.live = live
-            run(what, Path("leaks.toml"), out, Budget(), live)
+            run_experiment(what, Path("leaks.toml"), out, Budget(), live)
     return watcher.seen
 
 

@@ -25,7 +25,7 @@ from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import Results
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 
 TOY = Path(__file__).parents[2] / "experiments" / "toy.toml"
 STEP = 0.01
@@ -49,7 +49,7 @@ def seconds_of(results: Results) -> float:
 def lines(folder: Path) -> Iterator[str]:
     yield "search       trials  renders     time  best  interval        window          sound"
     for name in SEARCHES:
-        run(searched(name), TOY, folder / name, Budget(), Quiet())
+        run_experiment(searched(name), TOY, folder / name, Budget(), Quiet())
         results = load_results(folder / name)
         best = analyse(results).best
         renders = len(results.images) + len(results.checks)

@@ -88,7 +88,9 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
             queue.put_back(study, new)
 
         timed(f"a proposal of {name}", proposed, 5)
-    timed("a worker's look", lambda: (queue.orders(study), waiting_trial_ids(study, 0, queue.CHOICE)), 20)
+    timed(
+        "a worker's look", lambda: (queue.read_orders(study), waiting_trial_ids(study, 0, queue.CHOICE)), 20
+    )
 
     def taken() -> None:
         trial = queue.take(study, "worker", None)

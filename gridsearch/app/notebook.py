@@ -21,8 +21,8 @@ from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
-from gridsearch.report.figures.along_ratio import figures
-from gridsearch.report.grid import Column, build_grid
+from gridsearch.report.figures.sections import figures
+from gridsearch.report.grid import GridColumn, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -35,7 +35,7 @@ from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget, deadline
 
 if TYPE_CHECKING:
-    from gridsearch.search.run import Listener
+    from gridsearch.search.listener import Listener
 
 DEFAULT_FIGURE = "verdicts"
 
@@ -74,14 +74,14 @@ def run_or_resume(
         BadInput: the experiment, a model, or the content of `out` does not fit. Nothing was written.
         RunFailed: another run is working in `out`, or too many trials failed.
     """
-    from gridsearch.search.run import run
+    from gridsearch.search.run import run_experiment
 
     read, file = _experiment(experiment)
     folder = Path("results") / read.name if out is None else Path(out)
     budget = Budget(trials, deadline(hours, until))
     with _listening(progress, folder) as listener:
         try:
-            run(read, file, folder, budget, listener)
+            run_experiment(read, file, folder, budget, listener)
         except (BadInput, Busy):  # the run did not start
             raise
         except BaseException as error:  # also when the cell is interrupted
@@ -160,12 +160,12 @@ class Run:
         """Return one of the report's figures.
 
         Args:
-            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another figure of the report.
+            kind: verdicts, survived, defect, a metric such as contrast, or another figure of the report.
 
         Raises:
             BadInput: the report of this run has no such figure; the error names those that it has.
         """
-        drawn = {one["id"].removesuffix("-0"): one for one in figures(self.results, self.answer)}
+        drawn = {one.id.removesuffix("-0"): one for one in figures(self.results, self.answer)}
         if not drawn:
             raise BadInput(
                 "There is no curve to plot.",
@@ -177,8 +177,8 @@ class Run:
             fix = f"The nearest is {nearest(kind, drawn)!r}. Choose from {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
         chosen = drawn[kind]
-        figure = go.Figure(chosen["data"], chosen["layout"])
-        return figure.update_layout(template="plotly_white", title={"text": chosen["title"]})
+        figure = go.Figure(chosen.data, chosen.layout)
+        return figure.update_layout(template="plotly_white", title={"text": chosen.title})
 
     def image(
         self,
@@ -241,7 +241,7 @@ class Run:
         return fragment(self.results, self.answer)
 
 
-def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
+def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
     """Return the columns of a trial if one is named, otherwise all, the best first."""
     if trial is not None:
         return [column for column in columns if column.trial == trial]

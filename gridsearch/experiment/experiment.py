@@ -249,7 +249,7 @@ def _with_paths(experiment: Experiment, base: Path) -> Experiment:
     )
 
 
-EXPERIMENT_TABLES = {
+EXPERIMENT_TABLES: dict[str, type[Table]] = {
     "": Experiment,
     "models": Model,
     "components": Components,

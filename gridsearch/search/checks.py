@@ -17,7 +17,7 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
-from gridsearch.search.evaluate import Render, Told, render_cases
+from gridsearch.search.evaluate import RenderCases, Told, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.stop import leaders
 
@@ -70,7 +70,9 @@ def queue_checks(
     enqueue(checks, wanted, {number: parameters_of(trials[number]) for number in best})
 
 
-def orders(held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]) -> dict[str, list[str]]:
+def cases_by_role(
+    held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]
+) -> dict[str, list[str]]:
     """Role -> ids of the cases that it draws.
 
     Args:
@@ -88,7 +90,7 @@ def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any
 
 
 def evaluate_check(
-    checks: optuna.Study, trial: optuna.Trial, order: Mapping[str, Sequence[str]], render: Render
+    checks: optuna.Study, trial: optuna.Trial, order: Mapping[str, Sequence[str]], render: RenderCases
 ) -> None:
     """Render what a check still lacks, and tell its study the result.
 

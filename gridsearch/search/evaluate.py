@@ -24,7 +24,7 @@ from gridsearch.search.samplers.space import suggest
 from gridsearch.search.trial.outcome import Batch, Outcome
 
 # Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
-Render = Callable[[int, Mapping[str, Any], Collection[str]], Iterator[Batch]]
+RenderCases = Callable[[int, Mapping[str, Any], Collection[str]], Iterator[Batch]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ def racing_of(experiment: Experiment, order: Sequence[str]) -> Racing | None:
 
 
 def evaluate_trial(
-    study: optuna.Study, trial: optuna.Trial, experiment: Experiment, order: Sequence[str], render: Render
+    study: optuna.Study,
+    trial: optuna.Trial,
+    experiment: Experiment,
+    order: Sequence[str],
+    render: RenderCases,
 ) -> None:
     """Render what a trial still lacks, and tell the study the result.
 
@@ -70,7 +74,7 @@ def render_cases(
     trial: optuna.Trial,
     parameters: Mapping[str, Any],
     order: Sequence[str],
-    render: Render,
+    render: RenderCases,
     racing: Racing | None = None,
 ) -> tuple[Outcome, str | None]:
     """Render the cases that a trial still lacks, and record every batch.
@@ -83,8 +87,8 @@ def render_cases(
         the trial's outcome, and why it was pruned; None where it was not.
     """
     kept = frozen(trial)  # up to date: nobody else writes to it
-    rows, seconds, batches = store.images_of(kept), store.seconds_of(kept), store.rungs_of(kept)
-    was_complete = kept.user_attrs.get(store.WHOLE)  # and has grown since: it is not pruned any more
+    rows, seconds, batches = store.images_of(kept), store.seconds_of(kept), store.batch_count(kept)
+    was_complete = kept.user_attrs.get(store.WAS_COMPLETE)  # and has grown since: it is not pruned any more
 
     def reason_to_stop() -> str | None:
         if racing is None or was_complete or not 0 < len(rows) < len(order):
@@ -100,7 +104,7 @@ def render_cases(
     with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as rendering:
         for batch in rendering:
             losses = losses_by_step(batch.rows, order) if racing is not None else {}
-            store.record_rung(trial, batches, batch.rows, batch.seconds, losses)
+            store.record_batch(trial, batches, batch.rows, batch.seconds, losses)
             batches += 1
             rows += batch.rows
             for part, value in batch.seconds.items():
@@ -137,5 +141,5 @@ def copy_result(
         cases: how many images a complete trial has.
     """
     rows, nothing = store.images_of(twin), dict.fromkeys(store.seconds_of(twin), 0.0)
-    store.record_rung(trial, 0, rows, nothing)
+    store.record_batch(trial, 0, rows, nothing)
     _tell(study, trial, Outcome(rows, nothing, cases), twin.user_attrs.get(store.REASON), objectives)

@@ -11,7 +11,7 @@ from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
 
 
-class Reference(Protocol):
+class RenderedReference(Protocol):
     """A reference image that has just been rendered, and the seconds that it took."""
 
     case: Case
@@ -61,7 +61,7 @@ class Listener(Protocol):
     def step(self, step: int, steps: int) -> None:
         """So many denoising steps of the current batch are done."""
 
-    def reference(self, drawn: Reference) -> None:
+    def reference(self, drawn: RenderedReference) -> None:
         """A reference image has been rendered."""
 
     def image(self, case: Case, score: Score) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from gridsearch.checkpoint.sdxl.components import component_folder, folder_digest
+from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.merge.parents import (
@@ -29,9 +29,18 @@ from gridsearch.search.resume.grow import grown, has_grown, order_of
 from gridsearch.search.resume.same_run import require_same_run
 from gridsearch.search.samplers.space import planned_trials, require_suits
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
-from gridsearch.search.trial.standard import Standard, opened
+from gridsearch.search.trial.standard import Standard, open_standard
 
-PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
+RECORDED_PACKAGES = (
+    "gridsearch",
+    "torch",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "optuna",
+    "numpy",
+    "pillow",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
     require_mode(experiment, parents)
     require_suits(experiment)
     require_dependent(experiment)
-    return parents, opened(experiment.score)
+    return parents, open_standard(experiment.score)
 
 
 def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
@@ -132,12 +141,12 @@ def _facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, listener.hashing),
         extras=identify_extras(parents, listener.hashing),
-        versions={package: version(package) for package in PACKAGES},
+        versions={package: version(package) for package in RECORDED_PACKAGES},
         references=None,
         planned=planned_trials(experiment),
         drawing={
             "on": str(place),
-            "components": folder_digest(component_folder(render.config, render.vocabulary)),
+            "components": components_digest(config_folder(render.config), render.vocabulary),
             "settings": provenance(experiment, parents),
             "version": RENDERING_VERSION,
         },

@@ -14,10 +14,10 @@ from gridsearch.search.listener import Listener
 from gridsearch.search.prepare import prepare, tell_notes
 from gridsearch.search.workers.crew import Crew, InProcess
 from gridsearch.search.workers.leader import lead
-from gridsearch.search.workers.worker import Worker, load, work_once, worker_of
+from gridsearch.search.workers.worker import Worker, load_prepared, work_once, worker_of
 
 
-def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
+def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
     """Run the experiment read from `file` into the folder `out`, or resume it there.
 
     Raises:
@@ -27,7 +27,7 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
     earlier = store.read_study(out) if store.has_study(out) else None
     prepared = prepare(experiment, file, out, listener, earlier)
     tell_notes(prepared, listener)
-    setup = load(prepared, out, listener)
+    setup = load_prepared(prepared, out, listener)
 
     def crew(study: optuna.Study) -> Crew:
         worker = worker_of(process_name(), study, prepared, setup, listener, address=None)
@@ -37,4 +37,4 @@ def run(experiment: Experiment, file: Path, out: Path, budget: Budget, listener:
 
 
 def _work_here(worker: Worker) -> bool:
-    return work_once(worker, queue.orders(worker.study), alone=True)
+    return work_once(worker, queue.read_orders(worker.study), alone=True)

@@ -154,7 +154,7 @@ def test_a_run_that_ends_badly_says_why_and_one_that_did_not_start_writes_nothin
     def unwritable(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("gridsearch.search.run.run", ended)
+    monkeypatch.setattr("gridsearch.search.run.run_experiment", ended)
     monkeypatch.setattr("gridsearch.report.build.build", unwritable)
     with pytest.raises(ends_with, match="So it ended") as caught:
         run(settings(toy), out=tmp_path, progress=False)

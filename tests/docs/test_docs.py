@@ -213,7 +213,13 @@ def test_the_readme_lists_every_command():
 
 @pytest.mark.parametrize(
     "page",
-    [*pages(), *(REPOSITORY / f / "README.md" for f in ("results", "benchmarks", "experiments/toy"))],
+    [
+        *pages(),
+        *(
+            REPOSITORY / f / "README.md"
+            for f in ("results", "benchmarks", "benchmarks/search", "benchmarks/workers", "experiments/toy")
+        ),
+    ],
     ids=lambda page: str(page.relative_to(REPOSITORY)),
 )
 def test_links_lead_somewhere(page):
@@ -240,3 +246,9 @@ def test_pictures_are_small():
 def test_the_map_of_the_code_is_that_of_its_docstrings():
     found = runpy.run_path(str(REPOSITORY / "docs" / "code_map.py"))
     assert (REPOSITORY / "docs" / "code.md").read_text("utf-8") == found["code_map"](), "make docs-map"
+
+
+def test_the_tables_of_columns_and_metrics_are_made_from_the_code():
+    found = runpy.run_path(str(REPOSITORY / "docs" / "column_tables.py"))
+    for page, text in found["pages"]():
+        assert page.read_text("utf-8") == text, "make docs-tables"

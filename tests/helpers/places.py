@@ -1,6 +1,6 @@
 """Five small parameters, and the keys of a file that they are read from."""
 
-from gridsearch.checkpoint.sdxl.layout import Place
+from gridsearch.checkpoint.sdxl.keys import TensorRows
 
 ALL = slice(None)
 LINEAR, CONV, IN_PROJ = (
@@ -9,9 +9,11 @@ LINEAR, CONV, IN_PROJ = (
     "g.in_proj_weight",
 )
 PLACES = {
-    "unet.a.b.weight": Place(LINEAR, ALL, (2, 2), (2, 2)),
-    "unet.a.b.bias": Place("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
-    "unet.c.weight": Place(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
-    "text_encoder_2.v_proj.weight": Place(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
-    "text_encoder_2.text_projection.weight": Place("g.text_projection", ALL, (3, 2), (3, 2), transposed=True),
+    "unet.a.b.weight": TensorRows(LINEAR, ALL, (2, 2), (2, 2)),
+    "unet.a.b.bias": TensorRows("model.diffusion_model.a.b.bias", ALL, (2,), (2,)),
+    "unet.c.weight": TensorRows(CONV, ALL, (2, 2, 1, 2), (2, 2, 1, 2)),
+    "text_encoder_2.v_proj.weight": TensorRows(IN_PROJ, slice(4, 6), (2, 2), (6, 2)),
+    "text_encoder_2.text_projection.weight": TensorRows(
+        "g.text_projection", ALL, (3, 2), (3, 2), transposed=True
+    ),
 }

@@ -10,7 +10,7 @@ import optuna
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
-from gridsearch.search.evaluate import Render, Told, evaluate_trial
+from gridsearch.search.evaluate import RenderCases, Told, evaluate_trial
 from gridsearch.search.workers.crew import InProcess
 from gridsearch.search.workers.dispatch import take_up
 from gridsearch.search.workers.leader import search
@@ -33,14 +33,14 @@ def search_with(
     experiment: Experiment,
     order: Sequence[str],
     budget: Budget,
-    render: Render,
+    render: RenderCases,
     on_trial: Callable[[Told], Any] = lambda _: None,
     enough: Callable[[], str | None] = lambda: None,
 ) -> bool:
     """Search as a run in one process does, or go on where an earlier one was killed."""
 
     def work() -> bool:
-        trial = queue.take(study, "here", queue.orders(study).below)
+        trial = queue.take(study, "here", queue.read_orders(study).below)
         if trial is None:
             return False
         try:

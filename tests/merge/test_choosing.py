@@ -20,7 +20,7 @@ from gridsearch.render.placement import placement
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
 from tests.helpers.small_run import FILE, Quiet
@@ -69,7 +69,7 @@ def test_every_choice_merges_to_what_it_alone_would(toy, lora, tmp_path):
 def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
     step = {"models": ["base", ["burnt", "vpred"]], "ratio": [0.25, 0.5]}
     what = experiment(toy, step)
-    run(what, FILE, tmp_path / "x", Budget(), Quiet())
+    run_experiment(what, FILE, tmp_path / "x", Budget(), Quiet())
     results = load_results(tmp_path / "x")
     trials = results.trials
     assert list(trials["merged.model_b"]) == ["burnt", "vpred", "burnt", "vpred"]
@@ -102,7 +102,7 @@ def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
 
     longer = experiment(toy, step | {"models": ["base", ["burnt", "vpred", "base"]]})
     with pytest.raises(BadInput, match="the merge steps"):  # a list of words may not change
-        run(longer, FILE, tmp_path / "x", Budget(), Quiet())
+        run_experiment(longer, FILE, tmp_path / "x", Budget(), Quiet())
 
 
 def test_a_model_is_named_on_the_command_line_from_its_list(toy):

@@ -25,7 +25,7 @@ from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
 from tests.helpers.program import gridsearch
@@ -47,7 +47,7 @@ CHAIN = (
 
 
 def test_a_chain_that_was_searched_is_made_again_byte_for_byte_wherever_its_models_are(toy, tmp_path):
-    run(experiment(toy, *CHAIN), FILE, tmp_path / "x", Budget(), Quiet())
+    run_experiment(experiment(toy, *CHAIN), FILE, tmp_path / "x", Budget(), Quiet())
     trials = load_results(tmp_path / "x").trials
     wanted = trials[(trials["mixed.ratio"] == 0.75) & (trials["more.ratio"] == 0.1)]["trial"].item()
     made = tmp_path / "made.safetensors"
@@ -202,7 +202,7 @@ def test_a_nan_in_a_model_is_found_before_the_night(toy, tmp_path):
     key = "model.diffusion_model.out.2.bias"
     what = broken(toy, tmp_path, **{key: torch.full((4,), float("nan"))})
     with pytest.raises(BadInput, match=f"{key} holds a NaN") as caught:
-        run(what, FILE, tmp_path / "x", Budget(), Quiet())
+        run_experiment(what, FILE, tmp_path / "x", Budget(), Quiet())
     assert "burnt.safetensors" in caught.value.lines[1]
     assert not (tmp_path / "x" / "study.db").exists()
 
@@ -221,7 +221,7 @@ def test_stray_keys_are_tolerated_and_listed(toy, tmp_path):
 
 def test_another_adapter_or_another_recipe_is_another_run(toy, lora, tmp_path):
     def go(trials, *what, **changes):
-        run(with_adapter(toy, *what, **changes), FILE, tmp_path / "x", Budget(trials), Quiet())
+        run_experiment(with_adapter(toy, *what, **changes), FILE, tmp_path / "x", Budget(trials), Quiet())
 
     go(1, lora, [0.0, 0.5])
     other = tmp_path / "other.safetensors"
@@ -316,16 +316,18 @@ def test_prompts_are_encoded_again_after_a_merge_that_failed_half_way(toy, lora,
 def test_a_run_of_before_there_were_components_is_what_it_was(toy, tmp_path):
     """All of a model was merged then, the VAE too."""
     what = experiment(toy, {"models": ["base", "vpred"], "ratio": [0.0, 0.5]}, components={"vae": "merged"})
-    run(what, FILE, tmp_path / "x", Budget(trials=1), Quiet())
+    run_experiment(what, FILE, tmp_path / "x", Budget(trials=1), Quiet())
     with store.open_study(tmp_path / "x") as study:
         facts = study.user_attrs["facts"]
         earlier = {k: v for k, v in facts["experiment"].items() if k not in ("components", "adapters")}
         study.set_user_attr(
             "facts", {k: v for k, v in facts.items() if k != "extras"} | {"experiment": earlier}
         )
-    run(what, FILE, tmp_path / "x", Budget(trials=2), Quiet())
+    run_experiment(what, FILE, tmp_path / "x", Budget(trials=2), Quiet())
     with pytest.raises(BadInput, match="the components"):
-        run(what.model_copy(update={"components": Components()}), FILE, tmp_path / "x", Budget(), Quiet())
+        run_experiment(
+            what.model_copy(update={"components": Components()}), FILE, tmp_path / "x", Budget(), Quiet()
+        )
 
 
 def test_a_search_over_every_block_can_be_exported(toy, tmp_path):

@@ -25,7 +25,7 @@ from gridsearch.report.build import build
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from tests.helpers import warm
 from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, gridsearch, settings
@@ -35,7 +35,7 @@ from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, gridsearch, 
 def finished(toy, tmp_path_factory):
     """The folder of a finished run, with its tables."""
     out = tmp_path_factory.mktemp("run") / "small"
-    run(experiment(toy), FILE, out, Budget(), Quiet())
+    run_experiment(experiment(toy), FILE, out, Budget(), Quiet())
     build(load_results(out))
     return out
 
@@ -170,7 +170,7 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
         ({"render": render | {"cfg": 2.0}}, "render.cfg (5.0 then, 2.0 now)"),
     ):
         with pytest.raises(BadInput) as caught:
-            run(experiment(toy, **changes), FILE, finished, Budget(), Quiet())
+            run_experiment(experiment(toy, **changes), FILE, finished, Budget(), Quiet())
         assert said in str(caught.value)
 
 
@@ -179,10 +179,10 @@ def test_a_grown_range_draws_what_is_new_only(toy, tmp_path):
         merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": high, "step": 0.25}}]
         return experiment(toy, merge=merge, prompt=[{"text": "a circle", "seeds": [1]}])
 
-    run(grid(0.25), FILE, tmp_path / "x", Budget(), Quiet())
+    run_experiment(grid(0.25), FILE, tmp_path / "x", Budget(), Quiet())
     first = load_results(tmp_path / "x")
     drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "x").rglob("*.png")}
-    run(grid(0.5), FILE, tmp_path / "x", Budget(), Quiet())
+    run_experiment(grid(0.5), FILE, tmp_path / "x", Budget(), Quiet())
     grown = load_results(tmp_path / "x")
     assert grown.trials["ratio"].tolist() == [*first.trials["ratio"], 0.5]
     assert grown.finished
@@ -195,9 +195,9 @@ def test_a_score_between_a_kill_and_the_references_does_not_lose_them(toy, tmp_p
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(experiment(toy), FILE, tmp_path / "x", Budget(), Killed())
+        run_experiment(experiment(toy), FILE, tmp_path / "x", Budget(), Killed())
     rescore(tmp_path / "x", lambda _: lambda: None)
-    run(experiment(toy), FILE, tmp_path / "x", Budget(trials=1), Quiet())
+    run_experiment(experiment(toy), FILE, tmp_path / "x", Budget(trials=1), Quiet())
     assert len(load_results(tmp_path / "x").references) == 3
 
 
@@ -259,13 +259,13 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy,
     what, out = experiment(toy), tmp_path / "out"
     moments = random.Random(0)
     for _ in range(3):
-        with warm.Process(run, what, FILE, out, Budget(), Counting()) as process:
+        with warm.Process(run_experiment, what, FILE, out, Budget(), Counting()) as process:
             for _ in range(moments.randint(1, 5)):
                 assert process.stdout.readline()
             time.sleep(moments.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    run(what, FILE, out, Budget(), Quiet())
+    run_experiment(what, FILE, out, Budget(), Quiet())
     broken, unbroken = load_results(out), load_results(finished)
     pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
     pd.testing.assert_frame_equal(

@@ -72,7 +72,7 @@ def run_command(
             listener.stop()
             _tell(folder, quiet, as_json)
             if as_json:
-                show_event("interrupted")
+                show_event({"event": "interrupted"})
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             raise typer.Exit(1) from None
@@ -99,9 +99,9 @@ def _run(
     from gridsearch.search.budget import Budget
 
     if hands is None:
-        from gridsearch.search.run import run as run_here
+        from gridsearch.search.run import run_experiment
 
-        run_here(experiment, file, folder, Budget(*budget), listener)
+        run_experiment(experiment, file, folder, Budget(*budget), listener)
         return
     from gridsearch.search.workers.leader import lead_workers
 
@@ -154,4 +154,5 @@ def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
     from gridsearch.results.analysis.best_json import best_dict
 
     results, answer = write_results(folder)
-    show_event("answer", folder=str(folder), best=answer and best_dict(results, answer))
+    best = None if answer is None else best_dict(results, answer)
+    show_event({"event": "answer", "folder": str(folder), "best": best})

@@ -1,5 +1,7 @@
 """The last lines of a run: the answer, how sure it is, and where to look next."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ MAX_WIDTH = 110  # characters, of all lines but alarms
 ALARM = "ALARM"
 
 
-def show_answer(results: "Results", answer: "Answer") -> None:
+def show_answer(results: Results, answer: Answer) -> None:
     """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
 
@@ -32,7 +34,7 @@ def show_answer(results: "Results", answer: "Answer") -> None:
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
 
 
-def show_sentence(results: "Results", answer: "Answer") -> None:
+def show_sentence(results: Results, answer: Answer) -> None:
     """Print the answer in one sentence, and the alarms."""
     say(answer.sentence)
     for line in last_lines(results, answer):
@@ -40,7 +42,7 @@ def show_sentence(results: "Results", answer: "Answer") -> None:
             say(line)
 
 
-def last_lines(results: "Results", answer: "Answer") -> list[str]:
+def last_lines(results: Results, answer: Answer) -> list[str]:
     """Return about ten lines on how sure the answer is and why; none where there is no answer."""
     if answer.best is None:
         return []
@@ -50,7 +52,7 @@ def last_lines(results: "Results", answer: "Answer") -> list[str]:
     ]
 
 
-def _lines(results: "Results", answer: "Answer", best: "Slice") -> Iterator[tuple[str, str]]:
+def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     if best.interval:
         low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
         sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
@@ -80,13 +82,13 @@ def _lines(results: "Results", answer: "Answer", best: "Slice") -> Iterator[tupl
         yield ALARM, f"{check.name}? {check.text}"
 
 
-def chances_text(doubt: "Doubt") -> str:
+def chances_text(doubt: Doubt) -> str:
     """Return the likeliest ratios, each with its chance of being the best of those rendered."""
     likely = sorted(doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
     return ", ".join(f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
 
 
-def window_text(window: "Window") -> str:
+def window_text(window: Window) -> str:
     """Return the edges of the window, and which prompt fails first beyond each."""
     text = f"{value_text(window.low.inside)} to {value_text(window.high.inside)}"
     ends = [
@@ -97,7 +99,7 @@ def window_text(window: "Window") -> str:
     return "; ".join([text, *ends])
 
 
-def disagreement_text(found: "Disagreement") -> str:
+def disagreement_text(found: Disagreement) -> str:
     """Return the range of the prompts' own best ratios, and which prompts stand out."""
     text = f"taken alone, their best ratios lie between {value_text(found.low)} and {value_text(found.high)}"
     odd = [view for view in found.prompts if view.stands_out]
@@ -107,7 +109,7 @@ def disagreement_text(found: "Disagreement") -> str:
     return "; ".join([text, *named])
 
 
-def more_text(doubt: "Doubt", have: int) -> str:
+def more_text(doubt: Doubt, have: int) -> str:
     """Return how many prompts more than those that there are would narrow the interval as wanted."""
     now, wanted, finest, needed = doubt.width, doubt.wanted_width, doubt.finest, doubt.prompts_needed
     assert now is not None
@@ -122,7 +124,7 @@ def more_text(doubt: "Doubt", have: int) -> str:
     return f"about {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
-def held_out_text(results: "Results", answer: "Answer") -> str:
+def held_out_text(results: Results, answer: Answer) -> str:
     """Return each leader's share of sound images on held-out prompts, and on the prompts that chose it."""
     trials = results.trials.set_index("trial")
     place = answer.main if answer.main and not answer.projection else None

@@ -172,7 +172,7 @@ class Orders:
     over: str | None
 
 
-def orders(study: optuna.Study) -> Orders:
+def read_orders(study: optuna.Study) -> Orders:
     """Read the leader's orders, all in one query: every look of a worker needs them."""
     attrs = storage_of(study).get_study_system_attrs(study_id(study))
     pace = float(attrs.get(_PACE, USUAL_PACE))

@@ -7,7 +7,7 @@ Tables, sheet and report are made from it and can be made again at any time.
 import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.results.store.folder_lock import Held, locked
+from gridsearch.results.store.folder_lock import FolderLock, locked
 from gridsearch.results.store.json_values import json_safe, tidy
 from gridsearch.results.store.location import FILE, STUDY, StudyPlace, note_place, place_of
 from gridsearch.results.store.sqlite import replacement_lock
@@ -31,14 +31,14 @@ from gridsearch.results.store.trials import (
     REASON,
     SUMMARY,
     UNFINISHED,
-    WHOLE,
+    WAS_COMPLETE,
+    batch_count,
+    batches_of,
     copied,
     fail,
     images_of,
     kind_of,
-    record_rung,
-    rungs,
-    rungs_of,
+    record_batch,
     seconds_of,
     with_images,
 )
@@ -52,11 +52,13 @@ __all__ = [
     "STUDY",
     "SUMMARY",
     "UNFINISHED",
-    "WHOLE",
+    "WAS_COMPLETE",
     "Facts",
-    "Held",
+    "FolderLock",
     "Stored",
     "StudyPlace",
+    "batch_count",
+    "batches_of",
     "checks_of",
     "copied",
     "fail",
@@ -73,13 +75,11 @@ __all__ = [
     "open_study",
     "place_of",
     "read_study",
-    "record_rung",
+    "record_batch",
     "references_of",
     "remaining",
     "replacement_lock",
     "require_study",
-    "rungs",
-    "rungs_of",
     "save_facts",
     "seconds_of",
     "stored",

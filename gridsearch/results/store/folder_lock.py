@@ -28,7 +28,7 @@ LEASE, BEAT = 120.0, 15.0  # seconds
 
 
 @dataclass(frozen=True)
-class Held:
+class FolderLock:
     """The lock of a folder that this process works in."""
 
     _lock: filelock.SoftFileLease
@@ -39,7 +39,7 @@ class Held:
 
 
 @contextlib.contextmanager
-def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[Held]:
+def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[FolderLock]:
     """Hold the lock of a folder, so that one run works in it, also where several machines see it.
 
     The lock of a process that died on this machine is taken over at once. One from another machine, or
@@ -59,7 +59,7 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
         write_atomic(out / HOLDER_FILE, json.dumps(who))
-        yield Held(lock)
+        yield FolderLock(lock)
     finally:
         if lock.compromise is None:
             (out / HOLDER_FILE).unlink(missing_ok=True)

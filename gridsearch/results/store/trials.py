@@ -1,4 +1,4 @@
-"""A trial's attributes: its images in rungs, as they were drawn, and its outcome."""
+"""A trial's attributes: its images in batches, as they were drawn, and its outcome."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,29 +11,29 @@ from gridsearch.results.shared.optuna_private import write_together
 from gridsearch.results.store.json_values import json_safe
 
 _IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
-_RUNG = "rung "  # begins the name of a rung, before its number: its images and seconds
+_BATCH = "rung "  # begins the name of a batch, before its number: its images and seconds
 SUMMARY = "summary"
 REASON = "reason"
 _KIND = "failure"  # the kind of failure of a trial, in a word
-WHOLE = "whole"  # of a trial that gets more cases: it was drawn to its end before
+WAS_COMPLETE = "whole"  # of a trial that gets more cases: it was drawn to its end before
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
-def record_rung(
+def record_batch(
     trial: optuna.Trial,
     number: int,
     images: Sequence[Mapping],
     seconds: Mapping[str, float],
     losses: Mapping[int, float] = MappingProxyType({}),
 ) -> None:
-    """Record a rung of a trial: rows of images that are on the disk, and the seconds that they took.
+    """Record a batch of a trial: rows of images that are on the disk, and the seconds that they took.
 
     Args:
         losses: of the images, by step, where the trial reports them.
     """
-    write_together(trial, f"{_RUNG}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
+    write_together(trial, f"{_BATCH}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
 
 
 def fail(study: optuna.Study, trial: optuna.Trial, reason: str, kind: str) -> None:
@@ -48,25 +48,25 @@ def kind_of(trial: FrozenTrial) -> str | None:
     return trial.user_attrs.get(_KIND)
 
 
-def rungs_of(trial: FrozenTrial) -> int:
-    return len(rungs(trial))
+def batch_count(trial: FrozenTrial) -> int:
+    return len(batches_of(trial))
 
 
-def rungs(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the attributes that hold a trial's rungs."""
-    return {key: value for key, value in trial.user_attrs.items() if key.startswith(_RUNG)}
+def batches_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the attributes that hold a trial's batches."""
+    return {key: value for key, value in trial.user_attrs.items() if key.startswith(_BATCH)}
 
 
 def images_of(trial: FrozenTrial) -> list[dict]:
     """Return a row per image, in the order in which they were drawn."""
-    return [row for rung in _kept(trial) for row in rung["images"]]
+    return [row for batch in _kept(trial) for row in batch["images"]]
 
 
 def seconds_of(trial: FrozenTrial) -> dict[str, float]:
     """Return how long each part took."""
     found: dict[str, float] = {}
-    for rung in _kept(trial):
-        for part, seconds in rung["seconds"].items():
+    for batch in _kept(trial):
+        for part, seconds in batch["seconds"].items():
             found[part] = found.get(part, 0.0) + seconds
     return found
 
@@ -74,15 +74,15 @@ def seconds_of(trial: FrozenTrial) -> dict[str, float]:
 def _kept(trial: FrozenTrial) -> list[dict]:
     attrs = trial.user_attrs
     earlier = [{"images": attrs[_IMAGES], "seconds": attrs.get(_SECONDS, {})}] if _IMAGES in attrs else []
-    return earlier + [rung for _, rung in sorted(rungs(trial).items())]
+    return earlier + [batch for _, batch in sorted(batches_of(trial).items())]
 
 
 def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
-    """Return a trial's attributes with other rows for its images, in one rung."""
-    kept = (_IMAGES, _SECONDS, *rungs(trial))
+    """Return a trial's attributes with other rows for its images, in one batch."""
+    kept = (_IMAGES, _SECONDS, *batches_of(trial))
     others = {key: value for key, value in trial.user_attrs.items() if key not in kept}
-    rung = {"images": images, "seconds": seconds_of(trial)}
-    return others | ({f"{_RUNG}0000": json_safe(rung)} if images else {})
+    batch = {"images": images, "seconds": seconds_of(trial)}
+    return others | ({f"{_BATCH}0000": json_safe(batch)} if images else {})
 
 
 def copied(trial: FrozenTrial, **changes: Any) -> FrozenTrial:

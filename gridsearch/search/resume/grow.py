@@ -67,7 +67,7 @@ def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
     attrs = store.with_images(trial, rows)
     attrs = {key: value for key, value in attrs.items() if key != store.SUMMARY}
     if trial.state == TrialState.COMPLETE:
-        attrs[store.WHOLE] = True
+        attrs[store.WAS_COMPLETE] = True
     fixed = {"fixed_params": trial.system_attrs.get("fixed_params", {}) | trial.params}
     return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=fixed)
 

@@ -21,8 +21,15 @@ from gridsearch.score.score import score_row
 from gridsearch.search.racing.reports import LAST_STEP, NEVER_BEST, losses_by_step
 from gridsearch.search.resume.grow import order_of
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.references import judged_references, standard_of
-from gridsearch.search.trial.standard import Standard, failure_notes, idle_notes, judge, opened, with_values
+from gridsearch.search.trial.references import scored_references, standard_of
+from gridsearch.search.trial.standard import (
+    Standard,
+    failure_notes,
+    idle_notes,
+    open_standard,
+    score_image,
+    with_values,
+)
 
 
 def rescore(
@@ -52,7 +59,7 @@ def _rescore_locked(
     stored = store.read_study(folder)
     facts = stored.facts
     experiment = _experiment(facts.experiment, scoring, folder)
-    by = opened(experiment.score)
+    by = open_standard(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
     drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
     count = len(drawn)
@@ -63,7 +70,7 @@ def _rescore_locked(
     advance = counting(count)
 
     if references:
-        references, standard = judged_references(folder, references, models, cases, by)
+        references, standard = scored_references(folder, references, models, cases, by)
     else:
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
@@ -125,7 +132,7 @@ def _scored_again(
     pixels = read_image(picture_of(folder, row["file"]))
     again = with_values(row, standard.scorers, pixels, cases[case_of(row)])
     advance()
-    return again | score_row(judge(standard, pixels, again))
+    return again | score_row(score_image(standard, pixels, again))
 
 
 def _rescored(

@@ -35,14 +35,14 @@ IN_A_ROW = 3
 RETRIES = 1  # of a trial whose worker died
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
-ROOM = 8_000_000  # bytes that stay free for the database, the tables and the report
-MAKE_ROOM = "Free some space, and give the same command again: it goes on from here."
+RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report
+FREE_SOME_SPACE = "Free some space, and give the same command again: it goes on from here."
 
 Stamp = tuple[int, int]  # of a file: its size, and when it was changed
 
 
 @contextlib.contextmanager
-def named(out: Path) -> Iterator[None]:
+def named_failures(out: Path) -> Iterator[None]:
     """Turn errors of memory, disk and files into named failures.
 
     Raises:
@@ -81,7 +81,7 @@ def _first_cause(error: BaseException) -> str:
 
 
 def disk_full(out: Path, why: str) -> MustStop:
-    return MustStop("The disk is full.", where=out, why=why, fix=MAKE_ROOM)
+    return MustStop("The disk is full.", where=out, why=why, fix=FREE_SOME_SPACE)
 
 
 def require_free(out: Path, needed: int) -> None:
@@ -94,8 +94,10 @@ def require_free(out: Path, needed: int) -> None:
         MustStop: so much is not free.
     """
     free = shutil.disk_usage(out).free
-    if free < needed + ROOM:
-        raise disk_full(out, f"{size(free)} are free, the next trial takes about {size(needed + ROOM)}.")
+    if free < needed + RESERVED_BYTES:
+        raise disk_full(
+            out, f"{size(free)} are free, the next trial takes about {size(needed + RESERVED_BYTES)}."
+        )
 
 
 def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:

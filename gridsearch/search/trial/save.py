@@ -43,7 +43,7 @@ def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
 
 
-def keep(
+def save_image(
     out: Path, name: str, drawn: Rendered, sampling: Sampling, origin: Origin, written_as: Format = "png"
 ) -> dict:
     """Write an image into a results folder; returns its row, which is not scored yet.
@@ -82,7 +82,7 @@ THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def overlapped(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `map(work, items)`, the work done by threads while further items are made."""
     with ThreadPoolExecutor(THREADS) as threads:
         waiting = deque()

@@ -8,6 +8,7 @@ import numpy as np
 
 from gridsearch.experiment.tables import Scoring
 from gridsearch.render.cases import Case, case_of
+from gridsearch.results.columns import RESERVED
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
 from gridsearch.score.scorers.distance import ScorerLimit, beyond
@@ -35,13 +36,13 @@ class Standard:
     edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
 
 
-def opened(scoring: Scoring) -> Standard:
+def open_standard(scoring: Scoring) -> Standard:
     """Open the scorers of an experiment; the standard has no bands before there are references.
 
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
     """
-    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer))
+    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer, RESERVED))
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:
@@ -54,7 +55,7 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
     return {**row, "scorers": values, "unscored": unscored}
 
 
-def judge(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
+def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     """Score an image whose row has the values of its plug-in scorers already."""
     case = case_of(row)
     values = row["scorers"]

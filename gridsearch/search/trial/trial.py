@@ -15,14 +15,14 @@ from gridsearch.render.draw import Rendered, draw
 from gridsearch.score.score import Score, score_row
 from gridsearch.search.trial.fingerprints import live_fingerprint
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.save import Origin, keep, merge_hash, overlapped
+from gridsearch.search.trial.save import Origin, map_in_threads, merge_hash, save_image
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import Setup, merge_over, watch_for
-from gridsearch.search.trial.standard import judge, with_values
+from gridsearch.search.trial.standard import score_image, with_values
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImage:
     """A rendered image with its row and score, and the seconds that scoring took."""
 
     drawn: Rendered
@@ -56,7 +56,7 @@ def run_trial(
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-    save = partial(keep, setup.out, name, sampling=sampling, origin=origin)
+    save = partial(save_image, setup.out, name, sampling=sampling, origin=origin)
     finish = partial(_saved_and_scored, setup, save, experiment.images.format, weights, Lock())
     for images in _batches(setup, sampling, cases, finish):
         for image in images:
@@ -77,7 +77,7 @@ def _saved_and_scored(
     weights: str,
     one_by_one: Lock,
     drawn: Rendered,
-) -> Scored:
+) -> ScoredImage:
     """Save an image and score it.
 
     Args:
@@ -90,14 +90,14 @@ def _saved_and_scored(
         row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
         seconds = time.perf_counter() - began
     began = time.perf_counter()
-    judged = judge(setup.standard, drawn.pixels, row)
+    judged = score_image(setup.standard, drawn.pixels, row)
     seconds += time.perf_counter() - began
-    return Scored(drawn, row | {"weights": weights} | score_row(judged), judged, seconds)
+    return ScoredImage(drawn, row | {"weights": weights} | score_row(judged), judged, seconds)
 
 
 def _batches(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], Scored]
-) -> Iterator[list[Scored]]:
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], ScoredImage]
+) -> Iterator[list[ScoredImage]]:
     """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
     watch = watch_for(setup, sampling)
@@ -106,8 +106,8 @@ def _batches(
         size = batches.size(sampling, batch)
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
-        images: list[Scored] = []
-        for image in overlapped(finish, draw(setup.renderer, part, sampling, batch, watch)):
+        images: list[ScoredImage] = []
+        for image in map_in_threads(finish, draw(setup.renderer, part, sampling, batch, watch)):
             images.append(image)
             if len(images) == size:
                 yield images

@@ -14,7 +14,7 @@ from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.samplers.space import grid
 from gridsearch.search.workers.look import Leader
-from gridsearch.search.workers.proposals import propose, sampler_of, twin_of, wanted, with_parameters
+from gridsearch.search.workers.proposals import ask_parameters, propose, sampler_of, twin_of, wanted
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
 BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one trial waits for each that is running
@@ -29,13 +29,13 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
             _withdraw(study, trial)
         elif trial.state in (*store.ENDED, *store.UNFINISHED):
             taken.append(parameters_of(trial))
-        elif store.rungs_of(trial):
+        elif store.batch_count(trial):
             failed.append(trial)
     for point in grid(experiment):
         if tidied(point) not in taken:
             # what a failed trial had rendered before it failed need not be rendered again
             rendered = next((trial for trial in failed if parameters_of(trial) == tidied(point)), None)
-            study.enqueue_trial(point, user_attrs=rendered and store.rungs(rendered))
+            study.enqueue_trial(point, user_attrs=rendered and store.batches_of(rendered))
 
 
 def _withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -78,7 +78,7 @@ def take_up(leader: Leader) -> None:
                 continue
             if study is leader.study:
                 trials = study.get_trials(deepcopy=False)
-                trial = with_parameters(study, leader.experiment, trial, trials)
+                trial = ask_parameters(study, leader.experiment, trial, trials)
                 _place(leader, trial, study.get_trials(deepcopy=False))
             else:
                 queue.put_back(study, trial)
@@ -96,9 +96,9 @@ def _hold_copies(leader: Leader) -> None:
     for trial in trials:
         if trial.state not in store.UNFINISHED:
             continue
-        if trial.state == TrialState.WAITING and not store.rungs_of(trial) and _key(trial) in known:
+        if trial.state == TrialState.WAITING and not store.batch_count(trial) and _key(trial) in known:
             storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
-            with_parameters(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
+            ask_parameters(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
             leader.held.add(trial.number)
         known.add(_key(trial))
 

@@ -22,24 +22,24 @@ from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
 from gridsearch.results.store.artifacts import rows_with_pictures as rows_of_all
 from gridsearch.search.budget import Budget
-from gridsearch.search.checks import RenderedImages, check_of, orders, queue_checks
+from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, queue_checks
 from gridsearch.search.disk.cleanup import remove_unnamed_files
 from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared, prepare, study_of, tell_notes
 from gridsearch.search.stop import narrow_enough
-from gridsearch.search.trial.failures import named, stop_after_failures
+from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.references import judged_references, standard_of
+from gridsearch.search.trial.references import scored_references, standard_of
 from gridsearch.search.trial.standard import failure_notes, idle_notes
 from gridsearch.search.workers.crew import Crew
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
 from gridsearch.search.workers.leases import Leases
 from gridsearch.search.workers.look import Leader, looks
-from gridsearch.search.workers.progress import Progress, RenderedElsewhere
+from gridsearch.search.workers.progress import RenderedElsewhere, TrialProgress
 from gridsearch.search.workers.references import (
-    PIECE,
+    PIECE_IMAGES,
     enqueue_pieces,
     fingerprints_of,
     missing_pieces,
@@ -98,7 +98,7 @@ def lead(
     with (
         store.locked(out, listener.note) as held,
         store.led(out, listener.note) as leading,
-        named(out),
+        named_failures(out),
         study_of(prepared, out, listener, shared) as study,
     ):
         queue.begin(study, pace)
@@ -135,7 +135,7 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     gather(leader.out, known)
     known = [row for row in known if (leader.out / row["file"]).is_file()]
     cases = [*leader.cases.values()]
-    size = len(cases) if leader.crew.here else PIECE
+    size = len(cases) if leader.crew.here else PIECE_IMAGES
     pieces = list(missing_pieces(known, experiment.reference_models(), cases, size))
 
     trials = study.get_trials(deepcopy=False)
@@ -177,7 +177,7 @@ def _with_references(
         new = [row for row in rows_of(done) if (row["model"], case_of(row)) in asked]
         if new:
             gather(leader.out, new)
-            known, standard = judged_references(leader.out, known + new, models, cases, prepared.standard)
+            known, standard = scored_references(leader.out, known + new, models, cases, prepared.standard)
             for note in failure_notes(known).values():
                 leader.listener.note(note)
     for note in idle_notes(standard):
@@ -238,7 +238,7 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
         if note := images.add(told):
             leader.listener.note(note)
 
-    progress = Progress("trial", leader, lambda _: len(leader.order), on_end)
+    progress = TrialProgress("trial", leader, lambda _: len(leader.order), on_end)
     progress.begin(study.get_trials(deepcopy=False))
     narrow = enough() if any(t.state in store.ENDED for t in study.get_trials(deepcopy=False)) else None
     known = 0  # trials that had ended when that was asked
@@ -263,13 +263,13 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
 def _check(leader: Leader, facts: store.Facts, budget: Budget) -> None:
     """Have the leaders rendered on held-out prompts, and the best once more, as far as there is time."""
     checks = store.checks_of(leader.study)
-    order = orders(facts.held_out, [*leader.cases.values()], facts.order)
+    order = cases_by_role(facts.held_out, [*leader.cases.values()], facts.order)
     queue_checks(leader.study, checks, leader.out, leader.experiment, order)
 
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:
         leader.listener.check(*check_of(trial), found)
 
-    progress = Progress("check", leader, lambda trial: len(order[check_of(trial)[0].role]), on_end)
+    progress = TrialProgress("check", leader, lambda trial: len(order[check_of(trial)[0].role]), on_end)
     progress.begin(checks.get_trials(deepcopy=False))
     for trials in looks(leader, checks):
         progress.tell(trials)

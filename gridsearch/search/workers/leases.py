@@ -75,7 +75,7 @@ class Leases:
         before anybody listened: a power cut takes all.
         """
         blame = self.heard.pop(trial_id(trial)).alive
-        rungs = store.rungs_of(trial)
+        rungs = store.batch_count(trial)
         said = trial.system_attrs.get(_DEATHS, {"rungs": rungs, "count": 0})
         count = (said["count"] if said["rungs"] == rungs else 0) + blame
         if count > self.retries:

@@ -24,7 +24,7 @@ class RenderedElsewhere:
 
 
 @dataclass
-class Progress:
+class TrialProgress:
     """How much of a study's trials has been told to the listener.
 
     Attributes:

@@ -51,10 +51,10 @@ def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[Frozen
     """
     storage = storage_of(study)
     new = storage.get_trial(storage.create_new_trial(study_id(study)))
-    return with_parameters(study, experiment, new, [*trials, new])
+    return ask_parameters(study, experiment, new, [*trials, new])
 
 
-def with_parameters(
+def ask_parameters(
     study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
 ) -> FrozenTrial:
     """Return a trial with all its parameters; those that it lacks are asked for now.
@@ -86,7 +86,7 @@ def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | 
 
     None where there is none, and for a trial that has images of its own already.
     """
-    if store.rungs_of(trial):
+    if store.batch_count(trial):
         return None
     mine = parameters_of(trial)
     others = [other for other in trials if other.number != trial.number and not _differs(other, mine)]

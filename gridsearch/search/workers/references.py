@@ -14,7 +14,7 @@ from gridsearch.results import store
 
 MODEL, CASES = "model", "cases"  # attributes of a piece; one without cases asks for the fingerprint
 FINGERPRINT = "fingerprint"
-PIECE = 8  # images: few enough for many workers to share them, enough to be worth a merge
+PIECE_IMAGES = 8  # images: few enough for many workers to share them, enough to be worth a merge
 
 
 def missing_pieces(

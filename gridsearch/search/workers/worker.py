@@ -19,12 +19,12 @@ from gridsearch.merge.weights import adapter_notes
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import Artifacts, open_artifacts
-from gridsearch.search.checks import REPEAT, check_of, evaluate_check, orders
+from gridsearch.search.checks import REPEAT, cases_by_role, check_of, evaluate_check
 from gridsearch.search.disk.estimate import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial
 from gridsearch.search.listener import Listener
 from gridsearch.search.prepare import Prepared, prepare, tell_notes
-from gridsearch.search.trial.failures import Stamp, named, require_free, require_unchanged, stamps
+from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamps
 from gridsearch.search.trial.fingerprints import parent_fingerprint
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.setup import Setup, load_setup, render_parent, with_references
@@ -66,7 +66,7 @@ class Worker:
     noted: set[str] = field(default_factory=set)
 
 
-def load(prepared: Prepared, out: Path, listener: Listener) -> Setup:
+def load_prepared(prepared: Prepared, out: Path, listener: Listener) -> Setup:
     """Load the models and everything else that renders; the listener is told of what is noteworthy."""
     setup = load_setup(
         prepared.experiment, prepared.parents, out, listener, prepared.hashes, prepared.standard
@@ -131,8 +131,8 @@ def work(
     _wait_for_study(out, patience)
     prepared = prepare(experiment, file, out, listener, store.read_study(out))
     tell_notes(prepared, listener)
-    setup = load(prepared, out, listener)
-    with named(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
+    setup = load_prepared(prepared, out, listener)
+    with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
         if store.load_facts(study).order != prepared.facts.order:
             raise BadInput("The experiment has other prompts than the run.", where=file)
         address = store.place_of(out).artifacts
@@ -150,7 +150,7 @@ def _wait_for_study(out: Path, patience: float) -> None:
 def _work(worker: Worker, patience: float) -> str:
     silence, pause = _Silence(patience), SOONEST
     while True:
-        said = queue.orders(worker.study)
+        said = queue.read_orders(worker.study)
         if work_once(worker, said):
             pause = SOONEST
             continue
@@ -225,13 +225,13 @@ def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error:
 def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
     """Render some references, or take the fingerprint of a parent."""
     try:
-        with queue.own_failures(pieces, trial, worker.name), named(worker.setup.out):
+        with queue.own_failures(pieces, trial, worker.name), named_failures(worker.setup.out):
             said, setup = trial.user_attrs, worker.setup
             if CASES in said:
                 cases = [case for case in setup.cases if case.id in said[CASES]]
                 rows = list(render_parent(setup, said[MODEL], cases, worker.listener.reference))
                 _secure(worker, pieces, trial, rows)
-                store.record_rung(trial, 0, rows, {})
+                store.record_batch(trial, 0, rows, {})
             else:
                 trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
             pieces.tell(trial, 0.0)
@@ -249,7 +249,7 @@ def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) ->
 
 def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> None:
     _require_standard(worker)
-    order = orders(worker.held_out, worker.setup.cases, worker.order)
+    order = cases_by_role(worker.held_out, worker.setup.cases, worker.order)
     role = check_of(trial)[0].role
     if role == REPEAT:  # from its very beginning: nothing that lies in memory is used again
         worker.setup.live.holds.clear()
@@ -264,6 +264,7 @@ def _require_standard(worker: Worker) -> None:
     if not worker.setup.standard.bands:
         facts = store.load_facts(worker.study)
         worker.setup = with_references(worker.setup, facts.references or [])
+        worker.noted |= failure_notes(facts.references or []).keys()  # the leader has told of those
 
 
 def _rendered(
@@ -277,7 +278,7 @@ def _rendered(
     parameters: Mapping[str, Any],
     done: Collection[str],
 ) -> Iterator[Batch]:
-    """The missing images of a trial, batch by batch, once they are safe; see `search.evaluate.Render`.
+    """The missing images of a trial, batch by batch, once they are safe; see `search.evaluate.RenderCases`.
 
     Args:
         role: for the listener: "trial", or the role of a check.
@@ -289,7 +290,7 @@ def _rendered(
     setup, listener = worker.setup, worker.listener
     cases = {case.id: case for case in setup.cases}
     missing = [cases[case] for case in order if case not in done]
-    with queue.own_failures(study, trial, worker.name), named(setup.out):
+    with queue.own_failures(study, trial, worker.name), named_failures(setup.out):
         require_unchanged(worker.files, worker.before)
         require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
         listener.drawing(role, number, parameters, len(order) - len(missing), len(order))

@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import CLIP_G
-from gridsearch.checkpoint.sdxl.skeleton import file_shapes, places
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
+from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.places import CONV, IN_PROJ, LINEAR, PLACES
 from tests.helpers.tiny_components import write_configs
@@ -207,7 +208,7 @@ def test_alpha_is_read_from_what_diffusers_wrote(adapter, config, scale):
 
 @pytest.fixture(scope="module")
 def sdxl():
-    return places(SDXL_CONFIGS)
+    return parameter_rows(SDXL_CONFIGS)
 
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_q"
@@ -276,7 +277,7 @@ def test_each_spelling_finds_its_rows(adapter, sdxl, parameter, down):
 
 def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     folder = write_configs(tmp_path)
-    where, shapes = places(folder), file_shapes(folder)
+    where, shapes = parameter_rows(folder), file_shapes(folder)
     covered = {key: torch.zeros(shape) for key, shape in shapes.items()}
     for place in where.values():
         assert covered[place.key].shape == place.file_shape
@@ -286,7 +287,7 @@ def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     assert [name for name, place in where.items() if place.transposed] == [
         "text_encoder_2.text_projection.weight"
     ]
-    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G}text_projection"
+    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G_MODEL}text_projection"
 
 
 def test_no_spelling_names_two_modules_of_sdxl(sdxl):

@@ -8,12 +8,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, CLIP_G, CLIP_L, UNET, VAE, block_of
+from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.sdxl.blocks import BLOCKS, block_of
+from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
 from gridsearch.experiment.recipe import Model, Recipe
 from gridsearch.merge.engine.collapse import Node, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
-from gridsearch.merge.engine.sources import open_source
+from gridsearch.merge.engine.sources import FileSource
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text, write_mecha
 
@@ -72,7 +74,7 @@ def theirs(text, **options):
 
 
 def our_weights(ours, keys=KEYS):
-    sources = {name: open_source(model.path) for name, model in ours.models.items()}
+    sources = {name: FileSource(open_checkpoint(model.path)) for name, model in ours.models.items()}
     scratch = new_buffer()
     terms = terms_of(ours, keys)
     return {key: evaluate(terms[key], key, sources, torch.float16, scratch) for key in keys}

@@ -67,9 +67,9 @@ HEALTHY = expected_of(
 
 
 def test_expected_is_the_median_signal_the_largest_spread_and_the_lowest_correlation():
-    assert HEALTHY.level.tolist() == [10.0, 1.0]
+    assert HEALTHY.level.tolist() == pytest.approx([10.0, 1.0])
     assert HEALTHY.at("signal", 3.0) == pytest.approx((0.8 + 1.8) / 2)
-    assert HEALTHY.at("spread", 0.1) == 2.0
+    assert HEALTHY.at("spread", 0.1) == pytest.approx(2.0)
     assert HEALTHY.at("autocorrelation", 100.0) == pytest.approx(0.64)
 
 

@@ -39,7 +39,7 @@ def test_a_trial_that_was_read_alone_is_given_its_parameters_and_told(led, worke
     led.enqueue_trial({"ratio": 0.3})
     trial = queue.take(worked, "w", below=None)
     assert trial.suggest_float("ratio", 0, 1) == 0.3
-    store.record_rung(trial, 0, [{"file": "a"}], {"render": 1.0}, {0: 0.25, 1: 0.5})
+    store.record_batch(trial, 0, [{"file": "a"}], {"render": 1.0}, {0: 0.25, 1: 0.5})
     worked.tell(trial, 0.5)
     (seen,) = led.get_trials()
     assert (seen.state, seen.params, seen.value) == (TrialState.COMPLETE, {"ratio": 0.3}, 0.5)
@@ -49,11 +49,11 @@ def test_a_trial_that_was_read_alone_is_given_its_parameters_and_told(led, worke
 
 def test_what_is_put_back_is_taken_again_with_what_is_kept_of_it(led, worked):
     led.enqueue_trial({"ratio": 0.3})
-    store.record_rung(queue.take(worked, "w", below=None), 0, [{"file": "a"}], {}, {0: 0.25})
+    store.record_batch(queue.take(worked, "w", below=None), 0, [{"file": "a"}], {}, {0: 0.25})
     queue.put_back(led, led.get_trials()[0])
     again = queue.take(worked, "x", below=None)
     assert frozen(again).intermediate_values == {0: 0.25}
-    assert store.rungs_of(frozen(again)) == 1
+    assert store.batch_count(frozen(again)) == 1
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from gridsearch.report.csv import write_tables
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet, experiment
 
 pytestmark = pytest.mark.night
@@ -41,7 +41,9 @@ def drawn(toy, tmp_path_factory):
     folders = {}
     for share in (False, True):
         folders[share] = tmp_path_factory.mktemp("abort")
-        run(sweep(toy, early_abort=share, trace=share), Path("x.toml"), folders[share], Budget(), Quiet())
+        run_experiment(
+            sweep(toy, early_abort=share, trace=share), Path("x.toml"), folders[share], Budget(), Quiet()
+        )
         write_tables(load_results(folders[share]))
     return folders
 

@@ -13,7 +13,7 @@ from gridsearch.results import store
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, settings
 
 CIRCLE, STAR, RING = ({"text": f"a {name}", "seeds": [1, 2]} for name in ("circle", "star", "ring"))
@@ -49,7 +49,7 @@ def what(toy, prompts=(CIRCLE, STAR), batch=2, high=1.0, **changes):
 def go(experiment, out, **moments) -> Watching:
     watching = Watching(**moments)
     try:
-        run(experiment, FILE, out, Budget(), watching)
+        run_experiment(experiment, FILE, out, Budget(), watching)
     except KeyboardInterrupt:
         assert moments
     return watching
@@ -58,7 +58,7 @@ def go(experiment, out, **moments) -> Watching:
 def refused(experiment, out) -> str:
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with pytest.raises(BadInput) as caught:
-        run(experiment, FILE, out, Budget(), Quiet())
+        run_experiment(experiment, FILE, out, Budget(), Quiet())
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     return "\n".join(caught.value.lines)
 
@@ -157,7 +157,7 @@ def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say
     watching = Watching()
     checks = []
     watching.check = lambda *told: checks.append(told)
-    run(what(toy, prompts, search=search), FILE, tmp_path / "out", Budget(), watching)
+    run_experiment(what(toy, prompts, search=search), FILE, tmp_path / "out", Budget(), watching)
     results = load_results(tmp_path / "out")
     assert results.finished
     assert results.held_out == ("p3",)
@@ -184,7 +184,7 @@ def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say
 def test_nothing_searched_is_one_trial_and_its_repeat(toy, tmp_path):
     fixed = [{"models": ["base", "burnt"], "ratio": 0.5}]
     prompts = [{"text": "a circle", "seeds": [1]}, {"text": "a star", "seeds": [1], "held_out": True}]
-    run(experiment(toy, merge=fixed, prompt=prompts), FILE, tmp_path / "out", Budget(), Quiet())
+    run_experiment(experiment(toy, merge=fixed, prompt=prompts), FILE, tmp_path / "out", Budget(), Quiet())
     results = load_results(tmp_path / "out")
     assert (len(results.images), results.finished) == (1, True)
     assert results.checks["role"].tolist() == ["held_out", "repeat"]
@@ -197,7 +197,7 @@ def test_scored_again_a_stopped_trial_is_still_never_the_best(toy, tmp_path):
     prompts = [{"text": f"a {name}", "seeds": [1, 2, 3]} for name in ("circle", "star", "ring")]
     merge = [{"models": ["base", "burnt"], "ratio": [0.0, 0.5, 1.0]}]
     what = experiment(toy, prompt=prompts, merge=merge, search=search, render=render)
-    run(what, FILE, out, Budget(), Quiet())
+    run_experiment(what, FILE, out, Budget(), Quiet())
     before = store.read_study(out).trials
     stopped = [trial for trial in before if trial.state.name == "PRUNED"]
     assert stopped

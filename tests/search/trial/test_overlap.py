@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gridsearch.search.trial.save import overlapped
+from gridsearch.search.trial.save import map_in_threads
 
 
 def test_the_next_item_is_made_while_the_last_is_worked_on():
@@ -19,7 +19,7 @@ def test_the_next_item_is_made_while_the_last_is_worked_on():
         assert made.wait(timeout=10)  # work on the first ends only after the last was made
         return item * 10
 
-    assert list(overlapped(work, items())) == [10, 20]
+    assert list(map_in_threads(work, items())) == [10, 20]
 
 
 def test_an_error_of_the_work_or_of_an_item_is_raised():
@@ -28,6 +28,6 @@ def test_an_error_of_the_work_or_of_an_item_is_raised():
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        list(overlapped(lambda item: item, broken()))
+        list(map_in_threads(lambda item: item, broken()))
     with pytest.raises(ZeroDivisionError):
-        list(overlapped(lambda item: 1 // item, [1, 0, 2]))
+        list(map_in_threads(lambda item: 1 // item, [1, 0, 2]))

@@ -13,7 +13,7 @@ from gridsearch.render.pictures.webp import webp_bytes
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import FILE, Quiet, experiment, settings
 
 
@@ -28,7 +28,7 @@ def changed(toy, tmp_path_factory):
     out = tmp_path_factory.mktemp("kept") / "small"
     for done, kept_as in enumerate(("webp", "png"), start=1):
         render = settings(toy)["render"] | {"trace": True}
-        run(
+        run_experiment(
             experiment(toy, render=render, images={"format": kept_as}),
             FILE,
             out,

@@ -9,7 +9,7 @@ from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.store import artifacts
 from gridsearch.search.budget import Budget
-from gridsearch.search.run import run
+from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet
 from tests.search.workers.night import write_experiment
 from tests.search.workers.secrets import HUSH
@@ -30,7 +30,7 @@ def file(toy, tmp_path_factory) -> Path:
 def whole(file, tmp_path_factory) -> Path:
     """The folder of an unbroken run in one process."""
     out = tmp_path_factory.mktemp("whole") / "night"
-    run(load_experiment(file), file, out, Budget(), Quiet())
+    run_experiment(load_experiment(file), file, out, Budget(), Quiet())
     return out
 
 

@@ -11,7 +11,7 @@ import pytest
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.search.budget import Budget
-from gridsearch.search.run import run as run_here
+from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
 
@@ -26,7 +26,7 @@ def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, m
     prompts = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
     file = write_experiment(toy, tmp_path, step=1 / (TRIALS - 1), prompt=prompts)
     whole, out, luck = tmp_path / "whole", tmp_path / "out", random.Random(8)
-    run_here(load_experiment(file), file, whole, Budget(), Quiet())
+    run_experiment(load_experiment(file), file, whole, Budget(), Quiet())
 
     monkeypatch.setenv(STORAGE_VARIABLE, database)
     command = ["run", file, "--out", out, "--workers", 4, "--retries", 1000]

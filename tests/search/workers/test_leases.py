@@ -83,7 +83,7 @@ def test_a_trial_that_gets_on_between_deaths_is_not_blamed(watch, study):
     watch.listened = True
     for rung in range(3):
         assert died(watch, study).state == TrialState.WAITING
-        store.record_rung(optuna.Trial(study, study.get_trials()[0]._trial_id), rung, [{"file": "a"}], {})
+        store.record_batch(optuna.Trial(study, study.get_trials()[0]._trial_id), rung, [{"file": "a"}], {})
     assert died(watch, study).state == TrialState.WAITING
     assert died(watch, study).state == TrialState.FAIL
 

@@ -177,7 +177,7 @@ def test_a_run_that_goes_on_is_shown_as_it_goes_on(tmp_path, monkeypatch):
         trial = study.ask()
         trial.suggest_float("ratio", 0, 1)
         row = store.images_of(study.trials[0])[0]
-        store.record_rung(trial, 0, [row], {"render": 1.0})
+        store.record_batch(trial, 0, [row], {"render": 1.0})
         *_, shown = view.get_all_trials(1)
         assert shown.state == TrialState.RUNNING
         assert len([key for key in shown.system_attrs if key.startswith("artifacts:")]) == 1
