@@ -30,7 +30,7 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.results import Results
 from gridsearch.results.store import has_study
-from gridsearch.results.store.paths import path_in, picture_of
+from gridsearch.results.store.paths import path_in
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget, deadline
 
@@ -204,7 +204,11 @@ class Run:
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
-                with open_picture(picture_of(self.folder, picture.file)) as image:
+                path = path_in(self.folder, picture.file)
+                if path is None:
+                    why = "Its name leads out of the results folder."
+                    raise BadInput("The image cannot be read.", where=picture.file, why=why)
+                with open_picture(path) as image:
                     return image.convert("RGB")
         raise BadInput("There is no such image.", where=self.folder, fix="Choose one from .images.")
 

@@ -151,7 +151,7 @@ def test_a_run_that_ends_badly_says_why_and_one_that_did_not_start_writes_nothin
     def ended(*_):
         raise ends_with("So it ended.")
 
-    def unwritable(results):
+    def unwritable(*_):
         raise OSError("no space left")
 
     monkeypatch.setattr("gridsearch.search.run.run_experiment", ended)
