@@ -85,9 +85,9 @@ def _values(values: Any) -> "SearchedList | SearchedRange":
 
 
 def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "InspectedCheckpoint":
-    """Describe a file or a folder. `shown` are its name and what people are told of it.
+    """Describe a file or a folder. `shown` are its name and its labelled values.
 
-    What a stranger wrote into the file stands in `rows`, printable and cut.
+    Text that a stranger wrote into the file is in `rows`, printable and cut.
     """
     from gridsearch.checkpoint.diffusers_folder import Folder
     from gridsearch.checkpoint.inspect import read_prediction
