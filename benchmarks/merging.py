@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,12 +25,13 @@ from benchmarks.quiet import Quiet
 from benchmarks.random_sdxl import in_a_folder
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.components import component_folder
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
+from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.outline import merged_keys, own_keys
-from gridsearch.merge.engine.sources import DTYPES, greatest_values, open_source
+from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_values
 from gridsearch.merge.engine.staging import Held
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.fixed import Fixed
@@ -57,7 +57,7 @@ def trial_merges(folder: Path) -> float:
     """Seconds of a two-model merge over live weights of the whole checkpoint."""
     checkpoint = open_checkpoint(folder / "a.safetensors")
     keys = merged_keys(own_keys(checkpoint))
-    files = {name: open_source(folder / f"{name}.safetensors") for name in "ab"}
+    files = {name: FileSource(open_checkpoint(folder / f"{name}.safetensors")) for name in "ab"}
     began = time.perf_counter()
     known = {name: greatest_values(file, keys) for name, file in files.items()}
     print(f"reading both files through, once a run: {time.perf_counter() - began:.1f} s")
@@ -65,12 +65,12 @@ def trial_merges(folder: Path) -> float:
     shapes = {key: checkpoint.tensors[key].shape for key in keys}
     flat = torch.zeros(sum(map(math.prod, shapes.values())), dtype=torch.float16)
     views = dict(zip(keys, flat.split([math.prod(shape) for shape in shapes.values()]), strict=True))
-    pieces = {key: [Piece(slice(None), view.view(shapes[key]))] for key, view in views.items()}
+    parts = {key: [LiveRows(slice(None), view.view(shapes[key]))] for key, view in views.items()}
     bytes_of = {name: mapped(file.path) for name, file in files.items()}
     sources = files | elsewhere(bytes_of, shapes)
     greatest = {name: known["a" if name in "ace" else "b"] for name in FIVE}
     largest = {name: dict.fromkeys(keys, max(values.values())) for name, values in greatest.items()}
-    live = Live(pieces, sources, {key: DTYPES[checkpoint.tensors[key].dtype] for key in keys}, largest)
+    live = Live(parts, sources, {key: DTYPES[checkpoint.tensors[key].dtype] for key in keys}, largest)
 
     limit, two, five = [], [], []
     with anonymous_memory() as peak:
@@ -89,17 +89,9 @@ def trial_merges(folder: Path) -> float:
     return min(two)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A whole tensor as the live model has it."""
-
-    rows: slice
-    view: Tensor
-
-
 def merge(live: Live, recipe: Recipe) -> None:
     """What a trial does: from the recipe to the weights."""
-    merge_live(live, terms_of(recipe, live.pieces))
+    merge_live(live, terms_of(recipe, live.parts))
 
 
 def elsewhere(bytes_of: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:
@@ -185,10 +177,11 @@ def todays_tools(folder: Path) -> float:
         loaded = seconds(
             StableDiffusionXLPipeline.from_single_file,
             str(output),
-            config=str(component_folder()),
+            config=str(SDXL_CONFIGS),
             local_files_only=True,
             add_watermarker=False,
             torch_dtype=torch.float16,
+            **load_tokenizers(SDXL_CONFIGS),
         )
     print(f"diffusers loading it: {loaded:.0f} s, {size(max(peak) - peak[0])} of anonymous memory more")
     output.unlink()

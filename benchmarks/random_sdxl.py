@@ -19,13 +19,12 @@ from torch import Tensor
 
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import CLIP_G, CLIP_L
-from gridsearch.checkpoint.sdxl.skeleton import file_shapes
+from gridsearch.checkpoint.sdxl.keys import CLIP_L_MODEL, MARKERS, MODELSPEC_ARCHITECTURE, UNDRAWN
+from gridsearch.checkpoint.sdxl.shapes import file_shapes
 from gridsearch.merge.export.safetensors import safetensors_head, write_safetensors
 
-POSITION_IDS = CLIP_L + "embeddings.position_ids"
-LOGIT_SCALE = CLIP_G + "logit_scale"
-MARKERS = {"epsilon": (), "v_prediction": ("v_pred", "ztsnr")}  # empty tensors; their names say it all
+LOGIT_SCALE, POSITION_IDS = UNDRAWN
+MARKERS_OF = {"epsilon": (), "v_prediction": MARKERS}  # empty tensors; their names say it all
 
 # Random bytes are drawn once and cut from at random places: drawing 3.5 billion numbers would take minutes.
 BLOCK = 2**23
@@ -35,16 +34,16 @@ SCALE = 0.02  # about the spread of SDXL's own weights; larger ones overflow in 
 def file_entries(folder: Path, prediction_type: str) -> dict[str, TensorInfo]:
     """Every key of the checkpoint in the file's order: widest elements first, so that all are aligned."""
     shapes = file_shapes(folder)
-    positions = shapes[CLIP_L + "embeddings.position_embedding.weight"][0]
+    positions = shapes[CLIP_L_MODEL + "embeddings.position_embedding.weight"][0]
     entries = {POSITION_IDS: TensorInfo("I64", (1, positions)), LOGIT_SCALE: TensorInfo("F16", ())}
     entries |= {key: TensorInfo("F16", shapes[key]) for key in sorted(shapes)}
-    return entries | {key: TensorInfo("F16", (0,)) for key in MARKERS[prediction_type]}
+    return entries | {key: TensorInfo("F16", (0,)) for key in MARKERS_OF[prediction_type]}
 
 
 def metadata_of(prediction_type: str) -> dict[str, str]:
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-xl-v1-base",
+        "modelspec.architecture": MODELSPEC_ARCHITECTURE,
         "modelspec.title": "random weights",
         "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else "epsilon",
     }
@@ -92,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write a full-size SDXL checkpoint of random weights.")
     parser.add_argument("path", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--prediction-type", choices=sorted(MARKERS), default="epsilon")
+    parser.add_argument("--prediction-type", choices=sorted(MARKERS_OF), default="epsilon")
     parser.add_argument("--dry-run", action="store_true", help="print the number of keys and the size only")
     args = parser.parse_args()
     entries = file_entries(SDXL_CONFIGS, args.prediction_type)

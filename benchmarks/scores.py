@@ -20,7 +20,7 @@ from benchmarks.calibrate.pictures import DRAWN, line_art, photographs
 from benchmarks.calibrate.series import graded
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import VERDICTS
 from gridsearch.score.xyz_grid.cut import cut_grid

@@ -29,7 +29,7 @@ from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
 from benchmarks.quiet import Quiet
-from gridsearch.checkpoint.sdxl.components import component_folder
+from gridsearch.checkpoint.sdxl.components import config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.merge.parents import Parents, open_parents
 from gridsearch.render.cases import Case
@@ -172,15 +172,17 @@ def by_hand(
     render = experiment.render
     place = placement(render.device, render.dtype)
     began = time.perf_counter()
+    config = config_folder(render.config)
     first, second = (load_file(checkpoint.path) for checkpoint in parents.checkpoints.values())
     save_file({key: mixed(first[key], second[key], ratio) for key in first}, path)
     del first, second
     pipe = StableDiffusionXLPipeline.from_single_file(
         str(path),
-        config=str(component_folder(render.config, render.vocabulary)),
+        config=str(config),
         local_files_only=True,
         add_watermarker=False,
         torch_dtype=place.dtype,
+        **load_tokenizers(config, render.vocabulary),
     ).to(place.device)
     loaded = time.perf_counter() - began
     pipe.scheduler = scheduler_for(sampling_of(render, parents), dict(pipe.scheduler.config))

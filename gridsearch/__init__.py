@@ -8,12 +8,12 @@ __all__ = ["Run", "load", "run"]
 
 
 def __getattr__(name: str) -> object:
-    """What a notebook needs, imported when it is asked for: the package itself stays light (PEP 562)."""
+    """Return a name of the notebook interface, imported only when it is asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from gridsearch.app import notebook
 
-    return getattr(notebook, name)
+    return {"Run": notebook.Run, "load": notebook.load_run, "run": notebook.run_or_resume}[name]
 
 
 def __dir__() -> list[str]:

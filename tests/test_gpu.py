@@ -10,7 +10,7 @@ import torch
 from benchmarks.leaks import experiment, watched
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.sources import DTYPES, Residence, held, open_source
+from gridsearch.merge.engine.sources import DTYPES, FileSource, Residence, held
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import _in_tiles, decode
@@ -60,7 +60,9 @@ def live_of(toy, renderer, where):
     infos = open_checkpoint(toy / "base.safetensors").tensors
     place = Residence(where, 0, True)
     sources = {
-        name: held(open_source(toy / f"{name}.safetensors"), list(renderer.live), place, "cuda")
+        name: held(
+            FileSource(open_checkpoint(toy / f"{name}.safetensors")), list(renderer.live), place, "cuda"
+        )
         for name in ("base", "burnt", "vpred")
     }
     return Live(renderer.live, sources, {key: DTYPES[infos[key].dtype] for key in renderer.live})
@@ -98,7 +100,7 @@ def test_wherever_the_models_lie_the_merge_is_the_same_and_that_of_the_cpu(toy, 
         merged[where] = {key: piece.view.cpu() for key, (piece, *_) in renderer.live.items()}
     cpu = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float16"))
     infos = open_checkpoint(toy / "base.safetensors").tensors
-    sources = {name: open_source(toy / f"{name}.safetensors") for name, _ in terms}
+    sources = {name: FileSource(open_checkpoint(toy / f"{name}.safetensors")) for name, _ in terms}
     dtypes = {key: DTYPES[infos[key].dtype] for key in cpu.live}
     merge_live(Live(cpu.live, sources, dtypes), dict.fromkeys(cpu.live, terms))
     for key, (piece, *_) in cpu.live.items():

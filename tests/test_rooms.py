@@ -4,7 +4,6 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -47,15 +46,17 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"))
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> tuple[str, ...]:
     """The package's modules that a module imports, at its top or inside a function."""
+    found = []
     for node in ast.walk(tree(modules()[name])):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in modules())
+            found += [alias.name for alias in node.names if alias.name in modules()]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gridsearch":
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner in modules() else node.module
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if name in modules() else node.module for name in inner]
+    return tuple(found)
 
 
 def room(name: str) -> str | None:

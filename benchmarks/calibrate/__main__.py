@@ -9,7 +9,7 @@ from benchmarks.calibrate.pictures import drawn, photographs
 from benchmarks.calibrate.report import report
 from benchmarks.calibrate.series import all_series
 from gridsearch.score.band import band_of
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import gained, scene
 

@@ -13,20 +13,10 @@ from matplotlib import pyplot as plt
 
 from benchmarks.calibrate.damage import DAMAGES
 from benchmarks.calibrate.series import Series
-from gridsearch.score.band import FEATURES, POPULATION, UNDEFINED_DISTANCE, Band, deviation, excess
-from gridsearch.score.metrics import Metrics
+from gridsearch.score.band import POPULATION, UNDEFINED_DISTANCE, Band, deviation, excess
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, Metrics
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, Score
 
-UNITS = {
-    "blur": "px",
-    "noise": "levels",
-    "contrast": "levels",
-    "clipped": "share",
-    "colourfulness": "",
-    "entropy": "bits",
-    "detail": "share",
-    "autocorrelation": "",
-}
 PHOTOGRAPH, DRAWN = "#2f6f9f", "#c0642c"
 BAND = "#dcebdc"
 VERDICTS = {"ok": "#2e8b57", "ghost": "#8a8fa3", "blank": "#5b5f70", "burnt": "#c0392b", "noise": "#8e44ad"}
@@ -46,10 +36,15 @@ def draw_curves(series: Sequence[Series], path: Path) -> None:
     """Every metric (down) against every kind of damage (across), a line per picture."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            len(FEATURES), len(DAMAGES), figsize=(13, 13.5), sharex="col", sharey="row", layout="constrained"
+            len(METRIC_SCALES),
+            len(DAMAGES),
+            figsize=(13, 13.5),
+            sharex="col",
+            sharey="row",
+            layout="constrained",
         )
-        for row, name in enumerate(FEATURES):
-            interval = getattr(POPULATION, name)
+        for row, name in enumerate(METRIC_SCALES):
+            interval = POPULATION[name]
             for column, damage in enumerate(DAMAGES):
                 axis = axes[row, column]
                 axis.axhspan(max(interval.low, -0.02), interval.high, color=BAND, zorder=0)
@@ -59,9 +54,9 @@ def draw_curves(series: Sequence[Series], path: Path) -> None:
                     axis.plot(damage.grades, values, color=colour, linewidth=1, alpha=0.75)
                 if row == 0:
                     axis.set_title(damage.name, fontweight="bold")
-                if row == len(FEATURES) - 1:
+                if row == len(METRIC_SCALES) - 1:
                     axis.set_xlabel(damage.unit)
-            unit = f"\n{UNITS[name]}" if UNITS[name] else ""
+            unit = f"\n{METRICS[name].unit}" if METRICS[name].unit else ""
             axes[row, 0].set_ylabel(name + unit)
         handles = [
             plt.Line2D([], [], color=PHOTOGRAPH, label="a photograph"),
@@ -136,7 +131,7 @@ def _distances(axis, gains, metrics: Sequence[Metrics], band: Band) -> None:
     axis.axhline(0, color=BAND, linewidth=7, zorder=0)
     axis.text(0.13, 0.45, "inside", va="bottom", color="#4a7a4a")
     axis.text(gains[0] * 1.03, UNDEFINED_DISTANCE + 0.3, "no edges: blur is undefined", color="#555555")
-    for name in FEATURES:
+    for name in METRIC_SCALES:
         axis.plot(gains, [_outside(name, found, band) for found in metrics], label=name, linewidth=1.6)
     axis.set_ylabel("spreads of healthy pictures")
     axis.set_title("1. How far each metric lies below or above its healthy interval", loc="left")
@@ -144,7 +139,7 @@ def _distances(axis, gains, metrics: Sequence[Metrics], band: Band) -> None:
 
 
 def _outside(name: str, metrics: Metrics, band: Band) -> float:
-    value, interval = getattr(metrics, name), getattr(band, name)
+    value, interval = getattr(metrics, name), band.intervals[name]
     return float(np.copysign(excess(name, value, interval), deviation(name, value, interval)))
 
 

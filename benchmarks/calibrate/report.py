@@ -11,10 +11,10 @@ from PIL import Image
 from benchmarks.calibrate.damage import BLUR, DAMAGES, NOISE
 from benchmarks.calibrate.pictures import PHOTOGRAPHS, line_art
 from benchmarks.calibrate.series import Series, agreement, moved
-from gridsearch.score import metrics as of
-from gridsearch.score.band import FEATURES
+from gridsearch.score import measure as of
 from gridsearch.score.image import working_copy
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_SCALES
 from tests.helpers.pictures import scene
 
 HEAD = """# Calibration
@@ -109,7 +109,7 @@ def _agreement(series: Sequence[Series]) -> str:
 
 def _cross(series: Sequence[Series]) -> str:
     text = CROSS.format(kinds=" | ".join(kind.name for kind in DAMAGES), rule="---|" * len(DAMAGES))
-    for name in FEATURES:
+    for name in METRIC_SCALES:
         by = (moved(series, name, kind) for kind in DAMAGES)
         text += f"| {name} | {' | '.join(f'{x:+.1f}' if abs(x) >= 0.5 else '–' for x in by)} |\n"
     return text
@@ -117,7 +117,7 @@ def _cross(series: Sequence[Series]) -> str:
 
 def _sizes() -> str:
     pictures = [*(partial(scene, seed=seed) for seed in range(3)), partial(line_art, seed=0)]
-    differences: dict[str, list[list[float]]] = {name: [] for name in FEATURES}
+    differences: dict[str, list[list[float]]] = {name: [] for name in METRIC_SCALES}
     for draw in pictures:
         large = draw(1024)
         reduced = [
@@ -126,7 +126,7 @@ def _sizes() -> str:
         ]
         full = measure(large)
         readings = [[measure(picture) for picture in group] for group in ([draw(512)], *reduced)]
-        for name in FEATURES:
+        for name in METRIC_SCALES:
             values = [[abs(getattr(m, name) - getattr(full, name)) for m in group] for group in readings]
             differences[name].append([max(group) for group in values])
     text = SIZES.format(count=len(pictures))

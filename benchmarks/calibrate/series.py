@@ -7,8 +7,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.calibrate.damage import BLUR, DAMAGES, NOISE, Damage
-from gridsearch.score.band import FEATURES, POPULATION
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.band import POPULATION
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_SCALES, Metrics
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def moved(series: Sequence[Series], name: str, damage: Damage) -> float:
 
     A spread is that of healthy pictures at large, the unit in which the band is drawn.
     """
-    forward, spread = FEATURES[name].forward, getattr(POPULATION, name).spread
+    forward, spread = METRIC_SCALES[name].forward, POPULATION[name].spread
     ends = [(one.of(name)[0], one.of(name)[-1]) for one in series if one.damage == damage]
     return float(np.nanmedian([(forward(last) - forward(first)) / spread for first, last in ends]))
 

@@ -1,7 +1,7 @@
-"""The report during a run: it is rebuilt from time to time, so that it can be opened while the run goes on.
+"""The report of a run: written at its end, and rebuilt during it, so that it can be opened at any time.
 
-Another process builds it from what is stored, at a low priority: because of Python's lock a thread would
-stall the rendering at every step, and a failure there must not end the run.
+During the run another process builds it from what is stored, at a low priority: because of Python's lock a
+thread would stall the rendering at every step, and a failure there must not end the run.
 """
 
 import contextlib
@@ -13,10 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
-import gridsearch
+from gridsearch.app.processes import start_python
 from gridsearch.base.errors import GridsearchError
+
+if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
+    from gridsearch.results.analysis.answer import Answer
+    from gridsearch.results.results import Results
 
 MIN_PAUSE = 30.0  # seconds from the end of one build to the beginning of the next
 MAX_SHARE = 0.05  # of the time that is spent on building
@@ -24,17 +28,28 @@ NICE = 5  # of Unix's 19: rendering goes first, and the report is not starved wh
 BUILD = "import sys; from gridsearch.app.live_report import build_here; build_here(sys.argv[1])"
 
 
+def write_results(folder: Path, sheets: bool = True) -> "tuple[Results, Answer | None]":
+    """Write tables and report of a folder; return its results and their answer.
+
+    Where no trial has ended the answer is None, and nothing is written.
+
+    Raises:
+        BadInput: the folder holds no study.
+        RunFailed: the folder cannot be written to.
+    """
+    from gridsearch.report.build import build
+    from gridsearch.results.tables import load_results
+
+    results = load_results(folder)
+    return results, None if results.images.empty else build(results, sheets)
+
+
 def build_here(folder: str) -> None:
     """Build the report, in the other process; the last line that it writes is the error, if any."""
     if hasattr(os, "nice"):
         os.nice(NICE)
-    from gridsearch.report.build import build
-    from gridsearch.results.tables import load_results
-
     try:
-        results = load_results(Path(folder))
-        if len(results.images):
-            build(results, sheets=False)
+        write_results(Path(folder), sheets=False)
     except GridsearchError as error:
         sys.exit(" ".join(line.strip() for line in error.lines[:2]))
 
@@ -48,7 +63,7 @@ class LiveReport:
     def __init__(self, folder: Path, listener: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._listener, self._clock = folder, listener, clock
         self._process: subprocess.Popen | None = None
-        self._errors: IO[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  of the builds, one after another
         self._began = 0.0
         self._next = clock()  # a build may start from then on
         self._wanted = self._noted = False
@@ -63,8 +78,8 @@ class LiveReport:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
-            self._errors.close()
             self._process = None
+        self._errors.close()
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         self._listener.start(remaining, done, cases, references, about)
@@ -91,36 +106,30 @@ class LiveReport:
 
     def look(self) -> None:
         """Finish a build whose process has ended; begin one where there is something new and it is time."""
-        if self._process is not None and self._process.poll() is not None:
-            self._finish()
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._finish(code)
         if self._process is None and self._wanted and self._clock() >= self._next:
             self._begin()
 
     def _begin(self) -> None:
         self._wanted, self._began = False, self._clock()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the process
-        root = str(Path(gridsearch.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self._errors.seek(0)
+        self._errors.truncate()
         try:
-            # a session of its own, so that Ctrl-C reaches the run alone, which then ends this process
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", BUILD, str(self._folder)],
+            self._process = start_python(
+                ["-c", BUILD, str(self._folder)],
+                {},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                env=os.environ | {"PYTHONPATH": path},
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            self._errors.close()
             self._failed(str(error))
 
-    def _finish(self) -> None:
-        code, self._process = self._process.returncode, None
+    def _finish(self, code: int) -> None:
+        self._process = None
         self._errors.seek(0)
         said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        self._errors.close()
         self._wait()
         if code:
             self._failed(said[-1] if said else f"it exited with code {code}")

@@ -16,14 +16,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from gridsearch.app.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
-from gridsearch.report.build import build
-from gridsearch.report.figures.along_ratio import figures
-from gridsearch.report.grid import Column, Picture, build_grid
+from gridsearch.report.figures.sections import figures
+from gridsearch.report.grid import GridColumn, build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -33,15 +32,15 @@ from gridsearch.results.results import Results
 from gridsearch.results.store import has_study
 from gridsearch.results.store.paths import path_in
 from gridsearch.results.tables import load_results
-from gridsearch.search.budget import deadline
+from gridsearch.search.budget import Budget, deadline
 
 if TYPE_CHECKING:
-    from gridsearch.search.run import Listener
+    from gridsearch.search.listener import Listener
 
 DEFAULT_FIGURE = "verdicts"
 
 
-def load(folder: str | Path) -> "Run":
+def load_run(folder: str | Path) -> "Run":
     """Return the results in a folder, finished or not. Renders nothing.
 
     Raises:
@@ -51,7 +50,7 @@ def load(folder: str | Path) -> "Run":
     return Run(results, analyse(results))
 
 
-def run(
+def run_or_resume(
     experiment: str | Path | Mapping[str, Any] | Experiment,
     out: str | Path | None = None,
     trials: int | None = None,
@@ -75,12 +74,29 @@ def run(
         BadInput: the experiment, a model, or the content of `out` does not fit. Nothing was written.
         RunFailed: another run is working in `out`, or too many trials failed.
     """
+    from gridsearch.search.run import run_experiment
+
     read, file = _experiment(experiment)
     folder = Path("results") / read.name if out is None else Path(out)
-    end = deadline(hours, until)
+    budget = Budget(trials, deadline(hours, until))
     with _listening(progress, folder) as listener:
-        _run(read, file, folder, trials, end, listener)
-    return load(folder)
+        try:
+            run_experiment(read, file, folder, budget, listener)
+        except (BadInput, Busy):  # the run did not start
+            raise
+        except BaseException as error:  # also when the cell is interrupted
+            try:
+                _write_report(folder)
+            except (GridsearchError, OSError) as failure:
+                error.add_note(f"The report could not be made either: {failure}")
+            raise
+        _write_report(folder)
+    return load_run(folder)
+
+
+def _write_report(folder: Path) -> None:
+    if has_study(folder):
+        write_results(folder)
 
 
 @contextlib.contextmanager
@@ -101,30 +117,6 @@ def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Exp
     if isinstance(given, Experiment):
         return given, unsaved
     return parse_experiment(given, Path.cwd(), "the experiment"), unsaved
-
-
-def _run(
-    experiment: Experiment, file: Path, out: Path, trials: int | None, end: float | None, listener: Any
-) -> None:
-    from gridsearch.search.budget import Budget
-    from gridsearch.search.run import run_experiment
-
-    try:
-        run_experiment(experiment, file, out, Budget(trials, end), listener)
-    except (BadInput, Busy):  # the run did not start
-        raise
-    except BaseException as error:  # also when the cell is interrupted
-        try:
-            _write_report(out)
-        except (GridsearchError, OSError) as failure:
-            error.add_note(f"The report could not be made either: {failure}")
-        raise
-    _write_report(out)
-
-
-def _write_report(out: Path) -> None:
-    if has_study(out) and len((results := load_results(out)).images):
-        build(results)
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,28 +160,25 @@ class Run:
         """Return one of the report's figures.
 
         Args:
-            kind: verdicts, survived, defect, contrast, clipped, blur, noise, or another figure of the report.
+            kind: verdicts, survived, defect, a metric such as contrast, or another figure of the report.
 
         Raises:
             BadInput: the report of this run has no such figure; the error names those that it has.
         """
-        drawn = {one["id"].removesuffix("-0"): one for one in self._figures()}
+        drawn = {one.id.removesuffix("-0"): one for one in figures(self.results, self.answer)}
+        if not drawn:
+            raise BadInput(
+                "There is no curve to plot.",
+                where=self.folder,
+                why="a curve needs images at two ratios, and a number that was searched",
+                fix="Continue the run, or look at .trials.",
+            )
         if kind not in drawn:
             fix = f"The nearest is {nearest(kind, drawn)!r}. Choose from {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)
         chosen = drawn[kind]
-        figure = go.Figure(chosen["data"], chosen["layout"])
-        return figure.update_layout(template="plotly_white", title={"text": chosen["title"]})
-
-    def _figures(self) -> list[dict]:
-        if drawn := figures(self.results, self.answer):
-            return drawn
-        raise BadInput(
-            "There is no curve to plot.",
-            where=self.folder,
-            why="a curve needs images at two ratios, and a number that was searched",
-            fix="Continue the run, or look at .trials.",
-        )
+        figure = go.Figure(chosen.data, chosen.layout)
+        return figure.update_layout(template="plotly_white", title={"text": chosen.title})
 
     def image(
         self,
@@ -208,22 +197,20 @@ class Run:
         Raises:
             BadInput: there is no such image, or its file is gone.
         """
-        ratios, prompts = (None if one is None else [one] for one in (ratio, prompt))
+        ratios = None if ratio is None else [ratio]
+        prompts = None if prompt is None else [prompt]
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
-                return self._opened(picture)
+                path = path_in(self.folder, picture.file)
+                if path is None:
+                    why = "Its name leads out of the results folder."
+                    raise BadInput("The image cannot be read.", where=picture.file, why=why)
+                with open_picture(path) as image:
+                    return image.convert("RGB")
         raise BadInput("There is no such image.", where=self.folder, fix="Choose one from .images.")
-
-    def _opened(self, picture: Picture) -> Image.Image:
-        path = path_in(self.folder, picture.file)
-        if path is None:
-            why = "Its name leads out of the results folder."
-            raise BadInput("The image cannot be read.", where=picture.file, why=why)
-        with open_picture(path) as image:
-            return image.convert("RGB")
 
     def sheet(
         self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
@@ -254,7 +241,7 @@ class Run:
         return fragment(self.results, self.answer)
 
 
-def _first_of(columns: Sequence[Column], trial: int | None, best: int | None) -> list[Column]:
+def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
     """Return the columns of a trial if one is named, otherwise all, the best first."""
     if trial is not None:
         return [column for column in columns if column.trial == trial]

@@ -1,8 +1,10 @@
 """Writing files so that no reader, and no crash, ever sees half of one; home and cache folders."""
 
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from gridsearch.base.errors import BadInput
 
@@ -45,6 +47,39 @@ def flush_folder(folder: Path) -> None:
 def not_through_a_link(path: str, flags: int) -> int:
     """An `opener` that raises OSError where a link stands in place of the file, as in a stranger's folder."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def read_capped(path: Path, most_bytes: int, what: str) -> bytes:
+    """Return the content of a file that somebody else wrote.
+
+    Args:
+        what: the file in a word, for the error.
+
+    Raises:
+        BadInput: it cannot be read, or is larger than such a file can be.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except OSError as error:
+        raise BadInput(f"The {what} cannot be read.", where=path, why=error.strerror) from None
+    if len(content) > most_bytes:
+        why = f"it has more than {most_bytes:,} bytes"
+        raise BadInput(f"The {what} cannot be read.", where=path, why=why) from None
+    return content
+
+
+def read_json_object(path: Path, most_bytes: int, what: str) -> dict[str, Any]:
+    """Return the JSON object in such a file; the errors are those of `read_capped`."""
+    try:
+        content = json.loads(read_capped(path, most_bytes, what))
+    except (ValueError, RecursionError) as error:
+        why = f"it is not JSON: {error}"
+        raise BadInput(f"The {what} cannot be read.", where=path, why=why, fix="Copy it again.") from None
+    if not isinstance(content, dict):
+        why = "it is not a JSON object"
+        raise BadInput(f"The {what} cannot be read.", where=path, why=why, fix="Copy it again.")
+    return content
 
 
 def from_home(path: Path | str) -> Path:

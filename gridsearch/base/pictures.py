@@ -91,8 +91,8 @@ def _require_small_canvas(path: str | Path, size: int) -> None:
     with open(path, "rb") as file:
         head = file.read(30)
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
-        sides = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
-        _require_pixels(path, *sides, WEBP_PIXEL, size)
+        width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
+        _require_pixels(path, width, height, WEBP_PIXEL, size)
 
 
 def _require_decodable(path: str | Path, picture: Image.Image, size: int) -> None:

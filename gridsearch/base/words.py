@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import TypeGuard
 
 
 def size(count: float) -> str:
@@ -17,7 +18,8 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number; True and False are not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 

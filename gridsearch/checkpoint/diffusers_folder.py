@@ -1,18 +1,17 @@
 """What a diffusers folder holds, read from its JSON files and the headers of its weights."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.prediction import Prediction, meaning
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler_config.json"
-MAX_BYTES = 1_000_000  # of a JSON file; real ones have less than 10 kB
+MOST_JSON_BYTES = 1_000_000  # real files have less than 10 kB
 MOST_COMPONENTS = 50
 
 # Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
@@ -40,7 +39,7 @@ def open_folder(path: Path) -> Folder:
     Raises:
         BadInput: a JSON file or a weights file is broken.
     """
-    index = _read_object(path / INDEX)
+    index = read_json_object(path / INDEX, MOST_JSON_BYTES, "file")
     classes = {
         name: entry[1]
         for name, entry in index.items()
@@ -60,7 +59,7 @@ def _is_component(name: str) -> bool:
 
 def _scheduler_prediction(path: Path) -> Prediction:
     config = path / "scheduler" / SCHEDULER
-    content = _read_object(config) if config.is_file() else {}
+    content = read_json_object(config, MOST_JSON_BYTES, "file") if config.is_file() else {}
     name = str(content.get("_class_name"))
     other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
     said = other or meaning(content.get("prediction_type"))
@@ -68,19 +67,3 @@ def _scheduler_prediction(path: Path) -> Prediction:
     if said:
         return Prediction(said, SCHEDULER, trained_down)
     return Prediction("epsilon", f"default: {SCHEDULER} says nothing", trained_down)
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        content = json.loads(raw)
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(
-            "This file cannot be read.", where=file, why=str(error), fix="Copy it again."
-        ) from None
-    if not isinstance(content, dict):
-        raise BadInput("This file is not a JSON object.", where=file, fix="Copy it again.")
-    return content

@@ -14,7 +14,9 @@ from gridsearch.base.words import size
 from gridsearch.checkpoint.diffusers_folder import Folder, is_diffusers_folder, open_folder
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.prediction import DEFAULT, Prediction, prediction_of, read_prediction
+from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, prediction_of, read_prediction
+from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
+from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, require_sdxl, stray_keys
 
 SHOWN_LETTERS = 200  # of a value
@@ -23,7 +25,6 @@ MOST_RECIPE = 20_000  # characters; indented, one that is nested can be a thousa
 SHOWN_ENTRIES = 40  # of the metadata
 SHOWN_KEYS = 3
 RECIPES = ("sd_merge_recipe", "sd_merge_models")
-RANKS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")  # rank x inputs
 
 Hashing = Callable[[str, int], Callable[[int], None]]
 Row = tuple[str, str]
@@ -51,8 +52,8 @@ def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
     rows = [("layout", layout_of(kind)), ("architecture", kind)]
     if kind in ADAPTERS:
         rows += _adapter_rows(checkpoint)
-    if kind not in ADAPTERS or prediction.source != DEFAULT:
-        rows += _prediction_rows(prediction, "marker key ztsnr")
+    if kind not in ADAPTERS or prediction.source != NOTHING_SAID:
+        rows += _prediction_rows(prediction, f"marker key {ZERO_SNR_MARKER}")
     rows += [
         ("size", f"{size(checkpoint.bytes)}, {len(checkpoint.tensors):,} tensors"),
         ("dtypes", _dtypes(checkpoint)),
@@ -81,9 +82,9 @@ def layout_of(kind: str) -> str:
 
 
 def _adapter_rows(checkpoint: Checkpoint) -> list[Row]:
-    shapes = {key: info.shape for key, info in checkpoint.tensors.items() if key.endswith(RANKS)}
+    shapes = {key: info.shape for key, info in checkpoint.tensors.items() if key.endswith(RANK_ENDINGS)}
     ranks = sorted({shape[0] for shape in shapes.values() if shape})
-    modules = len({key.removesuffix(end) for key in shapes for end in RANKS if key.endswith(end)})
+    modules = len({key.removesuffix(end) for key in shapes for end in RANK_ENDINGS if key.endswith(end)})
     if not ranks:
         return []
     return [

@@ -9,10 +9,10 @@ import yaml
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.recognise import EDM_MARKERS
+from gridsearch.checkpoint.sdxl.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZERO_SNR_MARKER
 
 TYPES = ("epsilon", "v_prediction")
-DEFAULT = "default: nothing in the file says otherwise"
+NOTHING_SAID = "default: nothing in the file says otherwise"
 
 SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
 SIDECAR_BRACKETS = 200  # the time for nested ones grows with the square of their number
@@ -75,9 +75,9 @@ def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Pred
     """
     sayings = [("experiment file", override)] if override else []
     sayings += _sayings(checkpoint)
-    source, taken = sayings[0] if sayings else (DEFAULT, "epsilon")
+    source, taken = sayings[0] if sayings else (NOTHING_SAID, "epsilon")
     conflicts = tuple(_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken)
-    return Prediction(taken, source, "ztsnr" in checkpoint.tensors, conflicts)
+    return Prediction(taken, source, ZERO_SNR_MARKER in checkpoint.tensors, conflicts)
 
 
 def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
@@ -88,8 +88,8 @@ def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
         if marker in checkpoint.tensors:
             yield f"marker key {marker}", "edm"
             break
-    if "v_pred" in checkpoint.tensors:
-        yield "marker key v_pred", "v_prediction"
+    if V_PREDICTION_MARKER in checkpoint.tensors:
+        yield f"marker key {V_PREDICTION_MARKER}", "v_prediction"
     # The spec's name, and the one that ComfyUI's checkpoint saver writes.
     for key in ("modelspec.prediction_type", "modelspec.predict_key"):
         if said := meaning(checkpoint.metadata.get(key)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import model_place
 from gridsearch.experiment.prompts import Prompt
@@ -24,17 +25,16 @@ def require_dependent(experiment: Experiment) -> None:
     """
     for step in experiment.merge:
         if step.method == "average" and step.weights and step.normalize and _may_cancel(step.weights):
-            raise BadInput(
-                f"The weights of step {step.name!r} may sum to zero.",
-                where=f"{step.name}.weights",
-                why="They are divided by their sum, so such a trial would fail.",
-                fix="Give them ranges above zero, or set normalize = false.",
-            )
+            why = "They are divided by their sum, so such a trial would fail."
+            fix = "Give them ranges above zero, or set normalize = false."
+            what = f"The weights of step {step.name!r} may sum to zero."
+            raise BadInput(what, where=f"{step.name}.weights", why=why, fix=fix)
 
 
 def _may_cancel(weights: tuple) -> bool:
-    grids = [None if isinstance(w, Range) and w.step is None else choices_of(w) for w in weights]
-    if all(grids) and math.prod(map(len, grids)) <= MOST_SUMS:
+    grids = [choices_of(weight) for weight in weights]
+    endless = any(isinstance(weight, Range) and weight.step is None for weight in weights)
+    if not endless and math.prod(map(len, grids)) <= MOST_SUMS:
         return any(math.isclose(sum(one), 0, abs_tol=1e-9) for one in itertools.product(*grids))
     ends = [least_and_most(weight) for weight in weights]
     return sum(low for low, _ in ends) <= 0 <= sum(high for _, high in ends)
@@ -115,7 +115,7 @@ MOST_NOTES = 5
 MOST_CHARACTERS = 60  # quoted of a value
 
 # Settings of A1111's script and of its pictures that change a picture and are not supported.
-NOT_DONE = (
+IGNORED_SETTINGS = (
     *("styles", "restore_faces", "tiling", "subseed_strength"),
     *("Face restoration", "Tiling", "Variation seed strength", "Hires upscale", "Refiner", "Lora hashes"),
 )
@@ -141,43 +141,28 @@ def foreign_settings(experiment: Experiment) -> list[str]:
 
 def _counted(places: list[str]) -> str:
     first, others = places[0], len(places) - 1
-    if not others:
-        return f"{first} was"
-    return f"{first} and {others} other{'s' if others > 1 else ''} were"
+    return f"{first} and {others} other{'s' * (others > 1)} were" if others else f"{first} was"
 
 
 def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:
     """Yield each setting of a prompt that differs, with its value and the one used instead."""
-    said, ours = _said(prompt.others, render), _ours(render)
-    for name, value in said.items():
-        if value and name in ours and _plain(value) != _plain(ours[name]):
-            yield f"{name} {value[:MOST_CHARACTERS]}; [render] uses {ours[name]} for all prompts"
-    for name in NOT_DONE:
-        if (value := prompt.others.get(name, "")).lower() not in OFF:
-            yield f"{name} {value[:MOST_CHARACTERS]}, which gridsearch does not support"
-
-
-def _ours(render: Render) -> dict[str, str]:
-    """Return the settings of [render] that every image is rendered with."""
-    fixed = {"steps": render.steps, "CFG": render.cfg, "clip skip": render.clip_skip}
-    return {
-        **{name: f"{value:g}" for name, value in fixed.items() if not is_searched(value)},
-        "sampler": SAMPLERS[render.sampler].title,
-        "size": f"{render.width}x{render.height}",
-    }
-
-
-def _said(others: Mapping[str, str], render: Render) -> dict[str, str]:
-    """Return the same settings as a prompt file has them; "" where it has none."""
+    others = prompt.others
     width, height = others.get("width"), others.get("height")
-    size = f"{width or render.width}x{height or render.height}" if width or height else ""
-    return {
-        "steps": others.get("steps") or others.get("Steps", ""),
-        "CFG": others.get("cfg_scale") or others.get("CFG scale", ""),
-        "clip skip": others.get("Clip skip", ""),
-        "sampler": _sampler(others),
-        "size": size or others.get("Size", ""),
+    size = f"{width or render.width}x{height or render.height}" if width or height else others.get("Size")
+    used_and_said = {
+        "steps": (render.steps, others.get("steps") or others.get("Steps")),
+        "CFG": (render.cfg, others.get("cfg_scale") or others.get("CFG scale")),
+        "clip skip": (render.clip_skip, others.get("Clip skip")),
+        "sampler": (SAMPLERS[render.sampler].title, _sampler(others)),
+        "size": (f"{render.width}x{render.height}", size),
     }
+    for name, (used, said) in used_and_said.items():
+        own = f"{used:g}" if is_number(used) else str(used)
+        if said and not is_searched(used) and _plain(said) != _plain(own):
+            yield f"{name} {said[:MOST_CHARACTERS]}; [render] uses {own} for all prompts"
+    for name in IGNORED_SETTINGS:
+        if (value := others.get(name, "")).lower() not in OFF:
+            yield f"{name} {value[:MOST_CHARACTERS]}, which gridsearch does not support"
 
 
 def _sampler(others: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ RENDER_VALUES = (
     "target_height",
 )
 
-ParameterPlace = tuple[str | int, ...]  # the keys and indices that lead to a value
+ParameterPlace = tuple[Any, ...]  # the keys and indices that lead to a value
 
 
 def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
@@ -68,7 +68,7 @@ def value_at(settings: Any, place: ParameterPlace) -> Any:
     return settings
 
 
-def with_parameters(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the settings in which the named parameters have these values."""
     copied = _copied(settings)
     for name, (*way, last) in searched_places(settings).items():

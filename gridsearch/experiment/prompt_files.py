@@ -12,7 +12,7 @@ import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,7 @@ TEXTS = (".txt",)
 MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
 MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
 MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
-MOST_ENTRIES = 50_000  # files and folders that a pattern with ** may look through
+MOST_ENTRIES = 50_000  # files and folders that a pattern may look through
 MAX_STEM = 40  # characters of a picture's name in an id
 SEEDS = range(2**63)
 
@@ -82,7 +82,7 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
         raise BadInput("The prompt file cannot be read.", where=path, why=str(error)) from None
 
 
-def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
+def require_different(cases: Iterable[tuple[str, str, Sequence[tuple]]]) -> None:
     """Refuse prompts with the same id, and cases that would render the same picture.
 
     Args:
@@ -96,11 +96,10 @@ def require_different(cases: Iterable[tuple[str, str, tuple]]) -> None:
         by_id[name] = place
         for case in rendered:
             if case in by_case:
+                where, why = f"{by_case[case]} and {place}", f"Its text is {case[0][:60]!r}."
+                fix = "Remove one of them: it would be rendered twice and count twice."
                 raise BadInput(
-                    f"A prompt is listed twice with seed {case[2]}.",
-                    where=f"{by_case[case]} and {place}",
-                    why=f"its text is {case[0][:60]!r}",
-                    fix="Remove one of them: it would be rendered twice and count twice.",
+                    f"A prompt is listed twice with seed {case[2]}.", where=where, why=why, fix=fix
                 )
             by_case[case] = place
 
@@ -153,7 +152,7 @@ def _options(line: str, place: str) -> dict[str, str]:
         if name not in OPTIONS or name == option:
             fix = f"The nearest known option is --{nearest(name, OPTIONS)}."
             raise BadInput(f"Unknown option {option[:60]!r}.", where=place, fix=fix)
-        values = []
+        values: list[str] = []
         while words and not words[0].startswith("--") and (name in TEXT_OPTIONS or not values):
             values.append(words.popleft())
         if not values:
@@ -216,7 +215,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
     `glob` would search the whole disk if the pattern says so, and follow links in circles.
 
     Raises:
-        BadInput: `**` would look through too many files.
+        BadInput: it would look through too many files.
     """
     looked_at = count(1)
 

@@ -97,7 +97,7 @@ class Recipe(Table):
 
     def at(self, values: Mapping[str, Any]) -> Self:
         """Return the same with the named searched values fixed to the given ones."""
-        return type(self).model_validate(parameters.with_parameters(self.model_dump(), values))
+        return type(self).model_validate(parameters.settings_at(self.model_dump(), values))
 
     # -- which files are used
 

@@ -5,10 +5,12 @@ A new one is a line here and a case in `gridsearch.search.samplers.by_name.make_
 
 from dataclasses import dataclass
 
+from gridsearch.score.metrics import GOALS
+
 
 @dataclass(frozen=True)
 class SearchSampler:
-    """How a sampler searches.
+    """The properties of a search sampler.
 
     Attributes:
         goals: what it minimises.
@@ -36,5 +38,5 @@ SEARCH_SAMPLERS = {
     "cmaes": SearchSampler(needs_range=True),
     "qmc": SearchSampler(learns=False),
     "random": SearchSampler(learns=False),
-    "nsga2": SearchSampler(goals=("blur", "noise"), races=False),  # Optuna prunes no search for two goals
+    "nsga2": SearchSampler(goals=GOALS, races=False),  # Optuna prunes no search for two goals
 }

@@ -67,6 +67,6 @@ def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -
     if loc and loc[-1] == "range":
         return list(Range.model_fields)
     if len(loc) == 3 and loc[0] == "merge":
-        return list(KINDS[loc[2]].model_fields)
+        return list(KINDS[str(loc[2])].model_fields)
     named = ".".join(part for part in loc if isinstance(part, str))
-    return list((tables.get(named) or tables[str(loc[0])]).model_fields)
+    return list((tables[named] if named in tables else tables[str(loc[0])]).model_fields)

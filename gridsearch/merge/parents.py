@@ -12,12 +12,12 @@ from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
 from gridsearch.checkpoint.inspect import layout_of, shown_metadata
 from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
-from gridsearch.checkpoint.sdxl.blocks import component_of
-from gridsearch.checkpoint.sdxl.recognise import architecture, require_same_shapes, require_sdxl
+from gridsearch.checkpoint.sdxl.keys import is_vae
+from gridsearch.checkpoint.sdxl.recognise import architecture, open_vae, require_same_shapes, require_sdxl
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import VAE_FILE, Recipe
 from gridsearch.experiment.values import usual_value
-from gridsearch.merge.engine.outline import merged_keys, open_vae, own_keys, require_floats
+from gridsearch.merge.engine.outline import merged_keys, own_keys, require_float_weights
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def open_parents(recipe: Recipe) -> Parents:
     for checkpoint in checkpoints.values():
         require_name(checkpoint.path)
         require_sdxl(checkpoint)
-        require_floats(checkpoint)
+        require_float_weights(checkpoint)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae = open_vae(recipe.vae_file())[0] if recipe.vae_file() else None
     (first_name, first), *_ = checkpoints.items()
@@ -88,7 +88,7 @@ def open_parents(recipe: Recipe) -> Parents:
     require_same_shapes(checkpoints, keys)
     _require_alike({name: checkpoints[name] for name in recipe.first_models()})
     if vae:
-        own = [key for key in keys if component_of(key) == "vae"]
+        own = [key for key in keys if is_vae(key)]
         require_same_shapes({first_name: first, "the VAE's file": vae}, own)
     predictions = {
         name: prediction_of(checkpoint, recipe.models[name].prediction_type)

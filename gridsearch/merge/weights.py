@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.recognise import open_vae
 from gridsearch.experiment.recipe import Recipe
-from gridsearch.merge.adapters.adapter import Adapter, open_adapter
+from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.outline import merged_keys, open_vae, outline
-from gridsearch.merge.engine.sources import FileSource, greatest_values, open_source
+from gridsearch.merge.engine.outline import merged_keys, outline
+from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
 
@@ -37,7 +39,7 @@ class Weights:
     infos: Mapping[str, TensorInfo]
     merged: tuple[str, ...]
     files: Mapping[str, FileSource]
-    adapters: Mapping[str, Adapter]
+    adapters: Mapping[str, OpenedAdapter]
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -59,10 +61,9 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     Raises:
         BadInput: an adapter is none, or is one for another model; or ratios per block leave a key out.
     """
-    files = {name: open_source(checkpoint.path) for name, checkpoint in parents.checkpoints.items()}
+    files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
     if vae := recipe.vae_file():
-        _, prefix = open_vae(vae)
-        files[recipe.vae_source()] = open_source(vae, prefix)
+        files[recipe.vae_source()] = FileSource(*open_vae(vae))
     adapters = _open_adapters(parents, config) if parents.adapters else {}
     infos = outline(recipe, parents.checkpoints, parents.vae)
     merged = tuple(merged_keys(infos))
@@ -70,12 +71,12 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     return Weights(infos, merged, files, adapters)
 
 
-def _open_adapters(parents: Parents, config: Path | None) -> dict[str, Adapter]:
+def _open_adapters(parents: Parents, config: Path | None) -> dict[str, OpenedAdapter]:
     from gridsearch.checkpoint.sdxl.skeleton import (
-        places,
-    )  # seconds of imports, which other merges are spared
+        parameter_rows,  # seconds of imports, spared to other merges
+    )
 
-    known = places(config or SDXL_CONFIGS)
+    known = parameter_rows(config or SDXL_CONFIGS)
     return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
 
 
@@ -90,8 +91,22 @@ def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()
             if not lent and key in adapter.deltas:
                 found[name].append(key)
     for name in references:
-        found[name] = [key for key in weights.merged if key in weights.files[name].tensors]
+        found[name] = [key for key in weights.merged if key in weights.files[name].header.tensors]
     return found
+
+
+def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory, live: int = 0) -> Residence:
+    """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
+
+    Args:
+        room: the memory that is free for this process.
+        live: bytes of the GPU's that the live model will take, if it is not loaded yet.
+    """
+    keys = keys_read(recipe, weights)
+    sources = sum(
+        weights.files[name].header.tensors[key].bytes for name in recipe.needed_models() for key in keys[name]
+    )
+    return residence(sources, device, room.host, room.gpu - live)
 
 
 def read_through(
@@ -115,12 +130,12 @@ def read_through(
                 advance(weights.infos[key].bytes)
         else:
             file = weights.files[name]
-            advance = listener.reading(Path(name).name, sum(file.tensor(key).nbytes for key in own))
+            advance = listener.reading(Path(name).name, sum(file.header.tensors[key].bytes for key in own))
             found[name] = greatest_values(file, own, advance)
     return found
 
 
-def adapter_notes(adapters: Mapping[str, Adapter]) -> list[str]:
+def adapter_notes(adapters: Mapping[str, OpenedAdapter]) -> list[str]:
     """What each adapter changes, in words."""
     notes = []
     for name, adapter in adapters.items():

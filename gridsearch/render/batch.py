@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gridsearch.render.denoise.guidance import calls_of
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import Sampling, calls_of
 
 MAX_BATCH = 32  # five times the speed of single images with the toy on a CPU; more gains little
 USABLE = 0.85  # share of a GPU's free memory that is planned with: freed memory comes back in pieces

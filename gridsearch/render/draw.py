@@ -11,9 +11,8 @@ from torch import Tensor
 from gridsearch.render.batch import is_out_of_memory
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows, to_uint8
-from gridsearch.render.denoise.guidance import is_guided
 from gridsearch.render.denoise.loop import denoise
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import Sampling, is_guided
 from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like
@@ -115,7 +114,7 @@ def _render_batch(
     images = decode(pipe.vae, recorder.latents(latents))
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
-    films = [None] * len(cases)
+    films: list[np.ndarray | None] = [None] * len(cases)
     if colours is not None:
         films = [film(preview(frames, colours)) for frames in recorder.films()]
     traces = recorder.traces()

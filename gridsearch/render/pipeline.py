@@ -8,9 +8,10 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.utils import logging
 
-from gridsearch.checkpoint.sdxl.components import check_loaded, component_folder, load_tokenizers
-from gridsearch.checkpoint.sdxl.layout import Piece, file_views
-from gridsearch.checkpoint.sdxl.skeleton import check_file
+from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
+from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.placement import TORCH_DTYPES, Placement
 from gridsearch.render.prompt.encode import Encoded
@@ -32,7 +33,7 @@ class Renderer:
     pipe: StableDiffusionXLPipeline
     place: Placement
     scheduler_config: dict
-    live: dict[str, list[Piece]]
+    live: dict[str, list[LiveRows]]
     batches: BatchSizes
     encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
 
@@ -54,8 +55,8 @@ def load_renderer(
         compiled: whether the UNet's transformer blocks go through torch.compile, whose graphs take the
             weights as inputs, so that they may change.
     """
-    folder = component_folder(config, vocabulary)
-    check_file(path, folder)
+    folder = config_folder(config)
+    check_file(open_checkpoint(path), folder)
     with _quiet():
         pipe = StableDiffusionXLPipeline.from_single_file(
             str(path),
@@ -63,7 +64,7 @@ def load_renderer(
             local_files_only=True,
             torch_dtype=place.dtype,
             add_watermarker=False,
-            **load_tokenizers(folder),
+            **load_tokenizers(folder, vocabulary),
         )
     check_loaded(pipe)
     pipe.to(place.device)
@@ -88,7 +89,7 @@ def _vae_dtype(wanted: str, model: torch.dtype, overflows: bool) -> torch.dtype:
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence diffusers: its progress bars, and warnings about what the component folder already settles."""
+    """Silence diffusers: its progress bars, and warnings about what the config folder already settles."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,1 +1,1 @@
-"""Results in, answers out. Never imports torch."""
+"""The report: results in, pages, sheets and tables to look at out. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Everything that is made from stored results: tables, answer, sheet and report."""
+"""Building everything that follows from stored results: tables, answer, sheet and report."""
 
 import filelock
 
@@ -11,14 +11,14 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import write_best
 from gridsearch.results.results import Results
 
-REPORT_LOCK = ".report.lock"  # a run refreshes its report while another program may make it too
+REPORT_LOCK = ".report.lock"  # a run updates its report while another program may build it too
 
 
 def build(results: Results, sheets: bool = True) -> Answer:
-    """Write trials.csv, images.csv, best.json, sheet.png and report.html; renders nothing.
+    """Write trials.csv, images.csv, best.json, sheet.png and report.html.
 
     Args:
-        sheets: also the contact sheet and its pages. While a run goes on, the report is enough.
+        sheets: whether to write the contact sheet and its pages. During a run the report is enough.
 
     Raises:
         RunFailed: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Tables as CSV that a spreadsheet may open: prompts, file names and columns' names are text from outside."""
+"""Writing tables as CSV that is safe in spreadsheets: prompts and names in it are text from outside."""
 
 import unicodedata
 
@@ -8,12 +8,12 @@ from gridsearch.base.files import write_atomic
 from gridsearch.results.results import Results
 from gridsearch.results.tables import with_held_out, with_roles
 
-FORMULA = "=+-@|"  # how a cell begins that a spreadsheet would run
-WIDE = str.maketrans("＝＋－＠｜﹦﹢﹣﹫", "=+-@|=+-@")  # which some take for the same
+FORMULA = "=+-@|"  # characters that begin a formula
+WIDE = str.maketrans("＝＋－＠｜﹦﹢﹣﹫", "=+-@|=+-@")  # read as the same by some programs
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The table as CSV, with no text in it that a spreadsheet would take for a formula."""
+    """Return the table as CSV without any text that a spreadsheet would take for a formula."""
     texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     safe = table.assign(**{name: table[name].map(_quoted) for name in texts})
     return safe.rename(columns=_quoted).to_csv(index=False)
@@ -22,14 +22,12 @@ def to_csv(table: pd.DataFrame) -> str:
 def _quoted(text: object) -> object:
     if not isinstance(text, str):
         return text
-    text = text.replace("\r\n", "\n").replace(
-        "\r", "\n"
-    )  # a lone return would begin a row outside of any quotes
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # a lone return would begin a row outside quotes
     return f"'{text}" if _is_formula(text) else text
 
 
 def _is_formula(text: str) -> bool:
-    """By its first letter that is seen: spaces and control characters before it some programs drop."""
+    """Return whether the first visible character begins a formula; some programs drop those before it."""
     seen = next((letter for letter in text if not _is_blank(letter)), " ")
     return seen.translate(WIDE) in FORMULA
 

@@ -1,7 +1,8 @@
-"""Prompts down, ratios across: what stands in which cell, for the sheet and for the report alike."""
+"""The grid of a run's images, prompts down and ratios across, for the sheet and the report alike."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from gridsearch.results.results import Results
 
 @dataclass(frozen=True)
 class CaseRow:
-    """A row: one prompt with one seed. Of one that is `held_out` only the leaders are drawn."""
+    """A row: one prompt with one seed. If it is `held_out`, only the leaders are rendered."""
 
     prompt_id: str
     prompt: str
@@ -33,7 +34,7 @@ class CaseRow:
 
 @dataclass(frozen=True)
 class StopPoint:
-    """Where and why an image was not drawn to its end."""
+    """The step at which the rendering of an image was stopped, and the reason."""
 
     where: str  # "stopped at step 8 of 20"
     reason: str
@@ -41,13 +42,13 @@ class StopPoint:
 
 @dataclass(frozen=True)
 class Picture:
-    """A cell.
+    """The image in a cell.
 
     Attributes:
         file: relative to the results folder, as is `film`.
-        stop: where early abort stopped it, and why; None where it was drawn to its end.
+        stop: where early abort stopped it, and why; None for a complete image.
         film: None where none was kept.
-        blur, noise: in px and in levels; NaN where the image has none to measure.
+        blur, noise: in px and in levels; NaN where they are undefined.
     """
 
     file: str
@@ -61,25 +62,26 @@ class Picture:
 
     @property
     def said(self) -> str:
-        """The verdict, its reason, and where it was stopped, unless the reason says so itself."""
-        judged = f"{self.verdict}: {self.reason}" if self.reason else self.verdict
+        """The verdict, its reason, and where it was stopped unless the reason says so."""
+        words = f"{self.verdict}: {self.reason}" if self.reason else self.verdict
         stop = self.stop
-        return judged if stop is None or stop.where in judged else f"{judged}\n{stop.where}: {stop.reason}"
+        return words if stop is None or stop.where in words else f"{words}\n{stop.where}: {stop.reason}"
 
 
 @dataclass(frozen=True)
-class Column:
+class GridColumn:
     """A trial, or a parent's own renders.
 
     Attributes:
         heading: the ratio, or the parent's name.
-        detail: the lines below: how many survived and the mean defect, or the parent's mode.
-        value: the main parameter; None for a parent or where none was searched.
+        detail: the lines below it: survivors and mean defect, or the parent's prediction type.
+        value: the main parameter; None for a parent, or where none was searched.
         trial: None for a parent.
         survived: share of `ok` images.
-        best, alive: recommended in its slice, where anything survives there; inside its slice's window.
-        pictures: by case; a case that was not rendered is absent.
-        missing: why the other cases were not rendered, in a word or two and in full.
+        best: whether it is recommended in its slice, and anything survives there.
+        alive: whether it is inside its slice's window.
+        pictures: by case; a case without an image is absent.
+        missing: why those were not rendered, in a word or two and in full.
     """
 
     heading: str
@@ -92,7 +94,13 @@ class Column:
     pictures: dict[str, Picture]
     missing: tuple[str, str] = ("not rendered", "")
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether it has a parent's own renders."""
+        return self.trial is None
+
     def why_missing(self, case: CaseRow) -> tuple[str, str]:
+        """Return why a case has no image here; held-out cases need no reason."""
         return ("", "") if case.held_out else self.missing
 
 
@@ -101,13 +109,34 @@ class Group:
     """Columns under one heading: the references, or one slice."""
 
     heading: str
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
 
 @dataclass(frozen=True)
 class Grid:
+    """The rows, and the columns in their groups."""
+
     cases: tuple[CaseRow, ...]
     groups: tuple[Group, ...]
+
+    @property
+    def columns(self) -> tuple[GridColumn, ...]:
+        """The columns of all groups."""
+        return tuple(column for group in self.groups for column in group.columns)
+
+    def sound_case(self, column: GridColumn) -> CaseRow:
+        """Return a case that is sound in this column, or else the first one."""
+        sound = [case for case in self.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
+        return (sound or self.cases)[0]
+
+    def along(self, trial: int | None, most: int) -> tuple[list[GridColumn], CaseRow | None]:
+        """Return up to `most` columns of a trial's group, with the trial, and a case that is sound in it."""
+        for group in self.groups:
+            at = next((i for i, c in enumerate(group.columns) if c.trial == trial), None)
+            if trial is not None and at is not None:
+                shown = [group.columns[i] for i in evenly(len(group.columns), most, at)]
+                return shown, self.sound_case(group.columns[at])
+        return [], None
 
 
 def build_grid(
@@ -117,33 +146,33 @@ def build_grid(
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> Grid:
-    """The grid of everything rendered so far, references first.
+    """Return the grid of everything rendered so far, references first.
 
     Args:
-        ratios: show only these (each the nearest rendered one); all where None.
-        prompts: show only prompts with one of these ids, or with one of these texts inside.
+        ratios: show only these (each the nearest rendered one); None for all.
+        prompts: show only prompts with one of these ids, or with one of these texts in them.
 
     Raises:
-        BadInput: nothing is rendered yet, no rendered ratio is near an asked one, or no prompt matches.
+        BadInput: nothing is rendered yet, no rendered ratio is near one of these, or no prompt matches.
     """
     cases = _cases(results, prompts)
     trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
     slices = split_slices(results, trials)
-    found = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
+    answers = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
+    found = [answers.get(tuple(settings.items())) for settings, _ in slices]
     if not is_projection(results):
         slices = [
-            (settings, _one_per_place(rows, found.get(tuple(settings.items())))) for settings, rows in slices
+            (settings, _one_per_place(rows, one)) for (settings, rows), one in zip(slices, found, strict=True)
         ]
     if not cases or not (slices or len(results.references)):
-        raise BadInput(
-            "There is no image to show yet.", where=results.folder, fix="Let the run finish a trial first."
-        )
+        fix = "Let the run finish a trial first."
+        raise BadInput("There are no images to show yet.", where=results.folder, fix=fix)
     if ratios is not None:
         slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
     name = parameter_text(curve_parameter_of(results) or "trial")
     groups = [
-        Group(slice_text(settings) or name, _columns(rows, results, found.get(tuple(settings.items()))))
-        for settings, rows in slices
+        Group(slice_text(settings) or name, _columns(rows, results, one))
+        for (settings, rows), one in zip(slices, found, strict=True)
         if len(rows)
     ]
     references = _references(results.references)
@@ -151,7 +180,7 @@ def build_grid(
 
 
 def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ...]:
-    """In the order of the experiment's prompts, as far as images or references exist; held-out ones last."""
+    """Return the cases with images or references in the experiment's order, held-out ones last."""
     held_out = results.checks_of("held_out")
     apart = {*results.held_out, *held_out["prompt_id"]}
     rows = pd.concat([results.references, results.images, held_out])
@@ -159,21 +188,16 @@ def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ..
         return ()
     rows = rows.drop_duplicates(["prompt_id", "seed"])
     order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
-    cases = [
-        CaseRow(str(r.prompt_id), one_line(r.prompt), int(r.seed), r.prompt_id in apart)
-        for r in rows.itertuples()
-    ]
+    found = zip(rows["prompt_id"], rows["prompt"], rows["seed"], strict=True)
+    cases = [CaseRow(str(name), one_line(prompt), int(seed), name in apart) for name, prompt, seed in found]
     cases.sort(key=lambda case: (case.held_out, order.get(case.prompt_id, len(order))))
     if prompts is None:
         return tuple(cases)
     missing = [wanted for wanted in prompts if not any(_matches(case, wanted) for case in cases)]
     if missing:
         ids = ", ".join(dict.fromkeys(case.prompt_id for case in cases))
-        raise BadInput(
-            f"No prompt matches {missing[0]!r}.",
-            where=results.folder,
-            fix=f"Use one of {ids}, or words of a prompt.",
-        )
+        fix = f"Use one of {ids}, or words from a prompt."
+        raise BadInput(f"No prompt matches {missing[0]!r}.", where=results.folder, fix=fix)
     return tuple(case for case in cases if any(_matches(case, wanted) for wanted in prompts))
 
 
@@ -182,14 +206,14 @@ def _matches(case: CaseRow, wanted: str) -> bool:
 
 
 def _one_per_place(trials: pd.DataFrame, found: Slice | None) -> pd.DataFrame:
-    """One trial per place on the curve: the recommended one, else a complete one, then the latest."""
+    """Return one trial per place on the curve: the recommended one, else a complete one, else the latest."""
     ranks = {"best": trials["trial"] == (found and found.trial), "complete": trials["state"] == "COMPLETE"}
     ordered = trials.assign(**ranks).sort_values(["at", *ranks, "trial"])
     return ordered.drop_duplicates("at", keep="last")
 
 
 def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> pd.DataFrame:
-    """The rendered places nearest to the asked ones: at most half a usual step, or 5% of the range, away."""
+    """Return the rendered places nearest to these ratios, within half a usual step and 5% of the range."""
     places = trials["at"].to_numpy()
     span = float(np.ptp(places)) or 1.0
     step = float(np.median(np.diff(places))) if len(places) > 1 else span
@@ -198,34 +222,33 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
         at = int(np.abs(places - ratio).argmin())
         if abs(places[at] - ratio) > min(step / 2, 0.05 * span) + 1e-9:
             rendered = ", ".join(value_text(place) for place in places)
-            raise BadInput(
-                f"No rendered ratio is near {value_text(ratio)}.",
-                where=results.folder,
-                fix=f"Rendered are {rendered}.",
-            )
+            what, fix = f"No rendered ratio is near {value_text(ratio)}.", f"Use one of {rendered}."
+            raise BadInput(what, where=results.folder, fix=fix)
         nearest.append(at)
     return trials.iloc[sorted(set(nearest))]
 
 
-def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[Column, ...]:
-    pictures = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
+def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
+    images = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
     searched = curve_parameter_of(results) is not None
-    return tuple(
-        Column(
-            heading=value_text(row["at"]) if searched else str(row["trial"]),
-            detail=_detail(row, pictures[row["trial"]]),
+    window = found.window if found else None
+    columns = []
+    for _, row in trials.iterrows():
+        trial, own = row["trial"], images[row["trial"]]
+        column = GridColumn(
+            heading=value_text(row["at"]) if searched else str(trial),
+            detail=_detail(row, own),
             value=float(row["at"]) if searched else None,
-            trial=int(row["trial"]),
-            survived=float((pictures[row["trial"]]["verdict"] == "ok").mean()),
-            best=found is not None and found.trial == row["trial"] and found.survived > 0,
-            alive=found is not None and _inside(row["at"], found),
-            pictures=_pictures(pictures[row["trial"]])
-            | (_pictures(held_out[row["trial"]]) if row["trial"] in held_out else {}),
+            trial=int(trial),
+            survived=float((own["verdict"] == "ok").mean()),
+            best=found is not None and found.trial == trial and found.survived > 0,
+            alive=window is not None and window.low.inside <= row["at"] <= window.high.inside,
+            pictures=_pictures(own) | (_pictures(held_out[trial]) if trial in held_out else {}),
             missing=_missing(row),
         )
-        for _, row in trials.iterrows()
-    )
+        columns.append(column)
+    return tuple(columns)
 
 
 def _detail(trial: pd.Series, images: pd.DataFrame) -> tuple[str, ...]:
@@ -236,23 +259,16 @@ def _detail(trial: pd.Series, images: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _missing(trial: pd.Series) -> tuple[str, str]:
-    """Why a trial lacks images."""
+    """Return why a trial lacks images, in a word or two and in full."""
     if trial["state"] != "PRUNED":
         return "not rendered", ""
     reason = trial.get("reason")
     return "stopped", one_line(reason) if isinstance(reason, str) else "it could not win"
 
 
-def _inside(place: float, found: Slice) -> bool:
-    window = found.window
-    return window is not None and window.low.inside <= place <= window.high.inside
-
-
-def _references(references: pd.DataFrame) -> tuple[Column, ...]:
-    if references.empty:
-        return ()
+def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
     return tuple(
-        Column(
+        GridColumn(
             heading=str(model),
             detail=(str(rows["prediction_type"].iloc[0]),),
             value=None,
@@ -275,30 +291,36 @@ def _pictures(rows: pd.DataFrame) -> dict[str, Picture]:
             defect=float(row.defect),
             stop=stop_of(row),
             film=row.film if isinstance(row.film, str) else None,
-            blur=_number(row.blur),
-            noise=_number(row.noise),
+            blur=math.nan if pd.isna(row.blur) else float(row.blur),
+            noise=math.nan if pd.isna(row.noise) else float(row.noise),
         )
         for row in rows.itertuples()
     }
 
 
-def _number(value: object) -> float:
-    return math.nan if pd.isna(value) else float(value)
-
-
 def evenly(count: int, most: int, kept: int | None) -> list[int]:
-    """At most `most` of so many places, ascending: both ends, `kept`, and evenly spaced ones between."""
+    """Return at most `most` of so many places, ascending: both ends, `kept`, and evenly spaced ones."""
     last = count - 1
     if count <= most:
         return list(range(count))
     chosen = {round(i * last / (most - 1)) for i in range(most)}
-    if kept is not None and kept not in chosen:  # in the place of its neighbour
+    if kept is not None and kept not in chosen:  # in place of its neighbour
         chosen = chosen - {min(chosen - {0, last}, key=lambda i: abs(i - kept))} | {kept}
     return sorted(chosen)
 
 
+def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:
+    """Return the first case of every prompt, then every second one, and so on."""
+    seen: Counter[str] = Counter()
+    found: dict[int, list[CaseRow]] = {}
+    for case in cases:
+        found.setdefault(seen[case.prompt_id], []).append(case)
+        seen[case.prompt_id] += 1
+    return [tuple(rows) for rows in found.values()]
+
+
 def stop_of(row: Any) -> StopPoint | None:
-    """Of a row of the images; None where it was drawn to its end, or nothing is known of that."""
+    """Return where an image's row says it was stopped; None for a complete one, or where nothing is known."""
     if not isinstance(row.stopped, str):
         return None
     made = int(row.unet_calls)
@@ -307,9 +329,9 @@ def stop_of(row: Any) -> StopPoint | None:
 
 
 def savings_text(images: pd.DataFrame) -> str:
-    """How many images early abort stopped, and its share of the UNet calls; empty where it saved nothing.
+    """Return a sentence on what early abort saved; empty where it saved nothing.
 
-    Images of an earlier version, which did not count calls, are left out.
+    Images of earlier versions, which did not count UNet calls, are left out.
     """
     counted = images.dropna(subset=["unet_calls", "unet_calls_saved"])
     saved, made = counted["unet_calls_saved"].sum(), counted["unet_calls"].sum()

@@ -1,7 +1,7 @@
-"""Small pictures that travel inside the report, and the hidden folder beside the images that keeps them.
+"""Thumbnails inside the report, and the hidden folder beside the images that keeps them.
 
-A report is written again and again while a run goes on. A small picture is made once, and found again by
-the name, time and size of the file it was made from. Whatever is broken or gone in there is made anew.
+The report is written again and again while a run goes on. A thumbnail is made once, and found again by the
+name, time and size of its image's file. What is broken or missing in that folder is made again.
 """
 
 import base64
@@ -22,25 +22,23 @@ from gridsearch.base.files import not_through_a_link
 from gridsearch.base.pictures import open_picture
 from gridsearch.results.store.paths import KEPT
 
-THUMBNAIL_BYTES = (
-    15_000_000  # bytes for all thumbnails of a page: with plotly.js and films under a mail's 25 MB
-)
-# longer side in px -> bytes of a square one as WebP in base64, measured on published grids of SDXL renders
+THUMBNAIL_BYTES = 15_000_000  # of a page: with plotly.js and films it stays under a mail's 25 MB
+# longer side in px -> bytes of a square thumbnail as WebP in base64, measured on published SDXL grids
 BYTES = {256: 16_400, 192: 10_300, 128: 5_300, 112: 4_300, 96: 3_400, 64: 1_700}
 LONGEST_STRIP = 4096  # px, of a film strip: eight frames of five times their height
 QUALITY, EFFORT = 82, 2  # of WebP
-MIDDLE, FINE = 256, 95  # px, and JPEG's quality, of what smaller ones are made of
+MIDDLE, FINE = 256, 95  # px, and JPEG's quality, of the middle size that thumbnails are made from
 MOST_THREADS = 8
 
-MOST_KEPT = 4_000_000  # bytes of a small picture: who sends a results folder may have put there anything
+MOST_KEPT = 4_000_000  # bytes of a kept file: in a stranger's results folder there may be anything
 
-UNREADABLE = (BadInput, OSError)  # of files that are no images, or not whole, or too large, or gone
+UNREADABLE = (BadInput, OSError)  # not an image, damaged, too large, or gone
 
 Box = tuple[int, int]  # (width, height) in px that a picture must fit
 
 
 def thumbnail_side(images: int) -> int:
-    """The longer side of a thumbnail: the largest with which `images` of them find room."""
+    """Return the largest longer side at which so many thumbnails fit a page."""
     return next((side for side, size in BYTES.items() if images * size <= THUMBNAIL_BYTES), min(BYTES))
 
 
@@ -53,14 +51,14 @@ class Thumb:
     height: int
 
     def width_at(self, height: int) -> int:
-        """How wide it is where it is shown `height` px high."""
+        """Return its width when it is shown `height` px high."""
         return round(self.width * height / self.height)
 
 
 def thumbnails(paths: Iterable[Path], side: int, folder: Path) -> dict[Path, Thumb | None]:
-    """Each image at most `side` px; None where the file is gone or is no image.
+    """Return each image at most `side` px large; None where the file is gone or is not an image.
 
-    Pillow lets go of the interpreter while it decodes and scales, so threads do here.
+    Threads are enough: Pillow releases Python's lock while it decodes and scales.
     """
     wanted = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
@@ -68,18 +66,18 @@ def thumbnails(paths: Iterable[Path], side: int, folder: Path) -> dict[Path, Thu
 
 
 def at_height(path: Path, height: int, folder: Path) -> Thumb | None:
-    """The image at most `height` px high, be it as wide as a film strip; None as above."""
+    """Return the image at most `height` px high, as wide as a film strip may be; None as above."""
     return _thumb((LONGEST_STRIP, height), folder, path)
 
 
 def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
-    """The image as RGB, at most as large as the box.
+    """Return the image as RGB, at most as large as the box.
 
-    To decode a large one takes most of the time, so it is done once: what is wanted small is made of a middle
-    size that is kept.
+    Decoding a large image takes most of the time, so it is done once: small ones are made from a middle size
+    that is kept.
 
     Raises:
-        BadInput: the file is gone or is no image.
+        BadInput: the file is gone or is not an image.
     """
     with open_picture(path) as image:
         scale = min(box[0] / image.width, box[1] / image.height)
@@ -94,7 +92,7 @@ def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
 
 
 def _kept_middle(kept: Path) -> Image.Image | None:
-    """The picture that is kept there; None where nothing is, or half a file (JPEG marks its end)."""
+    """Return a kept middle size; None where there is none, or half a file (JPEG marks its end)."""
     try:
         content = _content(kept)
         if content[:2] != b"\xff\xd8" or content[-2:] != b"\xff\xd9":
@@ -106,26 +104,28 @@ def _kept_middle(kept: Path) -> Image.Image | None:
 
 
 def _content(kept: Path) -> bytes:
-    """What is kept there; nothing of what is too large to have been kept by this program."""
+    """Return a kept file's content; nothing where it is too large to be one of ours."""
     with kept.open("rb") as file:
         content = file.read(MOST_KEPT + 1)
     return content if len(content) <= MOST_KEPT else b""
 
 
 def _shrunk(image: Image.Image, box: Box, gap: float = 2.0) -> Image.Image:
-    """At most as large as the box, as RGB.
+    """Return the image as RGB, at most as large as the box.
 
     Args:
-        gap: how many times too large it is left by averaging whole pixels, before it is scaled with care.
+        gap: how many times too large fast averaging leaves it, before the precise scaling.
     """
     small = image.convert("RGB") if image.mode != "RGB" else image
-    small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=gap)  # in place: no copy of a large one
+    small.thumbnail(
+        box, Image.Resampling.LANCZOS, reducing_gap=gap
+    )  # in place, without a copy of a large one
     small.load()
     return small
 
 
 def _jpeg(image: Image.Image) -> bytes:
-    """Of a middle size: a tenth of the time that WebP takes."""
+    """Encode a middle size, in a tenth of the time that WebP takes."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=FINE, subsampling=0)
     return buffer.getvalue()
@@ -140,7 +140,7 @@ def _thumb(box: Box, folder: Path, path: Path) -> Thumb | None:
 
 
 def _place(path: Path, what: str, folder: Path) -> Path:
-    """Where something small is kept of this very file; raises OSError where there is no such file."""
+    """Return where a thumbnail of this very file is kept; raises OSError where there is no such file."""
     found = path.stat()
     name = os.path.relpath(path, folder)
     key = f"{name}\0{found.st_mtime_ns}\0{found.st_size}\0{what}"
@@ -148,7 +148,7 @@ def _place(path: Path, what: str, folder: Path) -> Path:
 
 
 def _read(kept: Path) -> Thumb | None:
-    """What is kept there; None where nothing is, or half a file (RIFF says how long it is)."""
+    """Return a kept thumbnail; None where there is none, or half a file (RIFF says how long it is)."""
     try:
         content = _content(kept)
         if int.from_bytes(content[4:8], "little") + 8 != len(content):
@@ -168,9 +168,9 @@ def _made(path: Path, box: Box, folder: Path, kept: Path) -> Thumb:
 
 
 def _keep(content: bytes, kept: Path) -> None:
-    """Whole or not at all, also where two programs write the same; not at all in a folder one may only read.
+    """Keep a file whole or not at all, even if two programs write it at once; a read-only folder is no error.
 
-    Not flushed to disk: what a crash of the machine leaves is seen by its length, and made anew.
+    It is not flushed to disk: what a crash leaves is recognised by its length, and made again.
     """
     part = kept.with_suffix(f".{os.getpid()}.part")
     try:

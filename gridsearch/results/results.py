@@ -1,30 +1,30 @@
-"""What a run left behind, as tables: the one input of everything in this room."""
+"""The results of a run as tables: the input of the analysis and of the report."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-METRICS = ("blur", "noise", "contrast", "clipped", "colourfulness", "entropy")
+
+def scorer_names(settings: Mapping) -> tuple[str, ...]:
+    """Return the names of an experiment's plug-in scorers, which are those of their columns."""
+    return tuple(scorer["name"] for scorer in settings.get("score", {}).get("scorer", ()))
 
 
 @dataclass(frozen=True)
 class Results:
-    """One experiment's results. A metric that an image does not have (the blur of a blank one) is NaN.
+    """One experiment's results.
+
+    A metric that an image does not have (the blur of a blank one) is NaN, as is what an earlier version did
+    not keep.
 
     Attributes:
         name: the experiment's name.
         folder: the results folder; every `file` below is relative to it.
-        trials: a row per trial: trial, state (COMPLETE, PRUNED where a race stopped it, FAIL, RUNNING,
-            WAITING), one column per searched parameter, defect, survived, images, the metrics' means,
-            seconds_merge, seconds_render, seconds_score, started, finished, reason (why it failed or was
-            stopped), partial (its figures are those of some of its images), weights (fingerprint of what was
-            merged). The last two are not there in a run of an earlier version.
-        images: a row per image, those of stopped trials too: trial, the parameters, prompt_id, prompt, seed,
-            prediction_type, verdict, defect, the metrics, dial, reason, seconds, unet_calls (made),
-            unet_calls_saved, stopped (as what early abort stopped it), stopped_because, file, film, digest
-            (of the pixels). What an earlier version did not keep is NaN, or not there.
-        references: like images without trial and parameters, with the column model: the parents' own renders.
+        trials: a row per trial, with the columns `columns.TRIALS`.
+        images: a row per image, those of stopped trials too, with the columns `columns.IMAGES`.
+        references: the parents' own renders, with the columns `columns.REFERENCES`.
         parameters: the searched parameters' names, numeric and categorical.
         settings: the experiment as resolved; nested, JSON-able.
         models: name -> path, sha256, short_hash, bytes, prediction_type, prediction_type_source, ...
@@ -35,9 +35,9 @@ class Results:
         extras: the same of adapters and of a VAE's own file: name -> path, sha256, bytes.
         provenance: each setting of the images: setting, value, source (where the value is from). Empty in a
             run of an earlier version.
-        checks: like images, with role: "held_out" for a leader's images of the prompts that were kept apart,
-            "repeat" for a second drawing of the best trial's. `trial` is the trial that is checked. Empty
-            where nothing was checked.
+        checks: the images that check a trial, with the columns `columns.CHECKED_IMAGES`. The role is
+            "held_out" for a leader's images of the prompts that were kept apart, "repeat" for a second
+            drawing of the best trial's. Empty where nothing was checked.
         parents: model -> the fingerprint that a merge has which is this model alone.
         held_out: ids of the prompts that are kept apart; no row of `images` has one.
         objectives: what is minimised: ("value",), or ("blur", "noise") side by side.
@@ -68,6 +68,11 @@ class Results:
     wanted_width: float | None = None
     judgements: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The plug-in scorers' names."""
+        return scorer_names(self.settings)
+
     def checks_of(self, role: str) -> pd.DataFrame:
-        """The rows of one kind of check; none where there is no check at all."""
+        """Return the rows of one kind of check; none where there is no check at all."""
         return self.checks[self.checks["role"] == role] if len(self.checks) else self.images.iloc[:0]

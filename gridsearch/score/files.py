@@ -12,22 +12,20 @@ from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid.cut import Cell, cut_grid, is_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
-COLUMNS = (
-    *("image", "row", "column", "verdict", "defect", "blur", "noise", "contrast", "clipped"),
-    *("colourfulness", "entropy", "dial", "reason"),
-)
+COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
 ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFiles:
     """A table with a row per picture or cell (see COLUMNS), and notes on doubtful references."""
 
     table: pd.DataFrame
@@ -71,7 +69,7 @@ def read_reference(text: str | None) -> ReferenceChoice:
 
 def score_files(
     files: Sequence[Path], reference: ReferenceChoice, counting: Callable[[int], Callable[[], None]]
-) -> Scored:
+) -> ScoredFiles:
     """Score pictures and grids: a row per picture or cell, and a row for each file that cannot be read.
 
     Args:
@@ -94,7 +92,7 @@ def score_files(
         notes += doubts
         advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Scored(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
+    return ScoredFiles(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
 
 
 def _one_line(error: BadInput) -> str:

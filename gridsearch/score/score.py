@@ -11,14 +11,15 @@ from math import hypot, nan, sqrt
 
 import numpy as np
 
-from gridsearch.score.band import FEATURES, Band, deviation, excess
-from gridsearch.score.metrics import UNDEFINED, Metrics, measure
+from gridsearch.score.band import Band, deviation, excess
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, UNDEFINED, Metrics
 from gridsearch.score.verdict import NOT_FINITE, OK, SNOW, USUAL_THRESHOLDS, Thresholds, Verdict, verdict_of
 
 OK_CAP = 4.0  # a picture that passes all gates stays below this
 FAILED = 5.0  # one that fails starts here
 DEFECT_CAP = 10.0  # and stays below this; a render that is not finite has exactly this
-DIAL_FEATURES = ("contrast", "clipped", "colourfulness")  # those that rise along a ratio
+RISING = tuple(name for name, metric in METRICS.items() if metric.rises)  # along a ratio: the dial's metrics
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ def score(
 
 def distance_from(band: Band, metrics: Metrics) -> float:
     """Return the Euclidean distance from the band, in spreads; 0 inside."""
-    return sqrt(sum(excess(name, getattr(metrics, name), getattr(band, name)) ** 2 for name in FEATURES))
+    found = (excess(name, getattr(metrics, name), band.intervals[name]) for name in METRIC_SCALES)
+    return sqrt(sum(distance**2 for distance in found))
 
 
 def dial(metrics: Metrics, band: Band) -> float:
-    """Return the mean signed distance of the dial's features from their typical values, in spreads."""
-    signed = (deviation(name, getattr(metrics, name), getattr(band, name)) for name in DIAL_FEATURES)
-    return sum(signed) / len(DIAL_FEATURES)
+    """Return the mean signed distance of the rising metrics from their typical values, in spreads."""
+    return sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
 
 
 def _pressed(distance: float, limit: float) -> float:
@@ -90,7 +91,7 @@ def _pressed(distance: float, limit: float) -> float:
 
 
 def score_row(score: Score) -> dict:
-    """What is thought of an image."""
+    """Return the columns of an image's score."""
     judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
     return judged | asdict(score.metrics)
 

@@ -8,12 +8,14 @@ own reference shares is not a fault.
 
 from dataclasses import dataclass
 from math import inf, isnan, sqrt
+from typing import Literal, get_args
 
-from gridsearch.score.band import POPULATION, Band, HealthyInterval
+from gridsearch.score.band import POPULATION, Band
 from gridsearch.score.image import WORKING_SIDE
-from gridsearch.score.metrics import Metrics
+from gridsearch.score.metrics import METRICS, Metrics
 
-VERDICTS = ("ok", "blank", "ghost", "burnt", "noise", "black", "nan")
+VerdictName = Literal["ok", "blank", "ghost", "burnt", "noise", "black", "nan"]
+VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 
 BLACK_BRIGHTNESS = 8.0  # levels of mean luma; a picture of one tone that is darker is black
 
@@ -77,7 +79,7 @@ def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     if metrics.contrast < limits.blank_contrast:
         spread = f"it has a contrast of only {metrics.contrast:.1f} levels"
         return Verdict("blank", spread + _expected(band, "contrast"))
-    if metrics.detail < min(limits.blank_detail, band.detail.low):
+    if metrics.detail < min(limits.blank_detail, band["detail"].low):
         return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
     return None
 
@@ -86,10 +88,10 @@ def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Fire where neighbouring pixels are unrelated; tried before burnt, because strong noise clips."""
     scale = _noise_scale(metrics)
     unrelated = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) * scale, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) * scale, _low(band, "autocorrelation")
     )
     # Flat areas must have some grain too: a picture full of hatching or foliage is not noise.
-    grain = metrics.noise > max(limits.noise_sigma / 4 * scale, _high(band.noise))
+    grain = metrics.noise > max(limits.noise_sigma / 4 * scale, _high(band, "noise"))
     if unrelated and grain:
         correlation = f"neighbouring pixels have a correlation of only {metrics.autocorrelation:.2f}"
         return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
@@ -101,13 +103,13 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 
     Without references, strong colours alone do not count: a flower on black is clipped and vivid too.
     """
-    beyond = metrics.clipped - band.clipped.high
-    vivid = metrics.colourfulness > band.colourfulness.high and metrics.contrast > band.contrast.typical
+    beyond = metrics.clipped - band["clipped"].high
+    vivid = metrics.colourfulness > band["colourfulness"].high and metrics.contrast > band["contrast"].typical
     strong = metrics.contrast > limits.burnt_contrast or vivid
     absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
-    contrasty = beyond > 0.12 and metrics.contrast > band.contrast.high
-    garish = beyond > 0.12 and metrics.colourfulness > band.colourfulness.high
-    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band.contrast.typical)
+    contrasty = beyond > 0.12 and metrics.contrast > band["contrast"].high
+    garish = beyond > 0.12 and metrics.colourfulness > band["colourfulness"].high
+    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band["contrast"].typical)
     if absolute or contrasty or (band.references > 0 and (garish or flat_out)):
         clipped = f"{metrics.clipped:.0%} of the channel values are clipped"
         return Verdict("burnt", clipped + _expected(band, "clipped"))
@@ -120,12 +122,12 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     Loose: neighbouring pixels are less related than they should be. Clipped: much of the grain is cut off.
     """
     scale = _noise_scale(metrics)
-    strong = metrics.noise > max(limits.noise_sigma * scale, 2 * _high(band.noise))
-    visible = metrics.noise > max(limits.noise_sigma / 2 * scale, 3 * _high(band.noise))
+    strong = metrics.noise > max(limits.noise_sigma * scale, 2 * _high(band, "noise"))
+    visible = metrics.noise > max(limits.noise_sigma / 2 * scale, 3 * _high(band, "noise"))
     loose = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) / 2 * scale, _low(band.autocorrelation)
+        1 - (1 - limits.noise_correlation) / 2 * scale, _low(band, "autocorrelation")
     )
-    cut_off = metrics.clipped > max(limits.burnt_clipped, band.clipped.high)
+    cut_off = metrics.clipped > max(limits.burnt_clipped, band["clipped"].high)
     if strong or (visible and (loose or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         return Verdict(SNOW, grain + _expected(band, "noise"))
@@ -135,19 +137,19 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
 def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     """Fire for a very pale picture, a pale one that is blurred or empty, or a very blurred one."""
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
-    if metrics.contrast < min(0.5 * band.contrast.typical, 0.65 * band.contrast.low):
+    if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):
         return Verdict("ghost", pale)
-    sharp = _high(band.blur, missing=inf)
+    sharp = _high(band, "blur", missing=inf)
     blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
     if metrics.blur > 4 * sharp:
         return Verdict("ghost", blurred)
-    if metrics.contrast > 0.75 * band.contrast.typical:
+    if metrics.contrast > 0.75 * band["contrast"].typical:
         return None
     if isnan(metrics.blur):
         return Verdict("ghost", f"{pale}, and no edges")
     if metrics.blur > 2 * sharp:
         return Verdict("ghost", f"{pale}, and {blurred}")
-    if metrics.detail < band.detail.low / 3:
+    if metrics.detail < band["detail"].low / 3:
         return Verdict("ghost", f"{pale}, and {_filled(metrics)}")
     return None
 
@@ -160,12 +162,14 @@ def _noise_scale(metrics: Metrics) -> float:
     return sqrt(WORKING_SIDE / min(metrics.side, WORKING_SIDE))
 
 
-def _low(interval: HealthyInterval | None) -> float:
-    return inf if interval is None else interval.low  # the absolute threshold alone decides
+def _low(band: Band, name: str) -> float:
+    healthy = band.intervals[name]
+    return inf if healthy is None else healthy.low  # the absolute threshold alone decides
 
 
-def _high(interval: HealthyInterval | None, missing: float = 0.0) -> float:
-    return missing if interval is None else interval.high
+def _high(band: Band, name: str, missing: float = 0.0) -> float:
+    healthy = band.intervals[name]
+    return missing if healthy is None else healthy.high
 
 
 def _filled(metrics: Metrics) -> str:
@@ -174,13 +178,10 @@ def _filled(metrics: Metrics) -> str:
 
 def _expected(band: Band, name: str) -> str:
     """Return the value to compare with as the end of a sentence: ", its reference has 4%"."""
-    value = getattr(band.own, name) if band.own else getattr(band, name).typical
+    value = getattr(band.own, name) if band.own else band[name].typical
     if isnan(value):
         return ""
-    if name in ("clipped", "detail"):
-        number = f"{value:.0%}"
-    else:
-        number = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    number = METRICS[name].text(value)
     if band.own:
         return f", its reference has {number}"
     others = "the references" if band.references else "healthy pictures"

@@ -11,22 +11,20 @@ import torch
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
-from gridsearch.checkpoint.sdxl.components import check_clip_skip, component_folder, load_tokenizers
-from gridsearch.checkpoint.sdxl.skeleton import check_file
+from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.parents import Parents
-from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights
+from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights, residence_of
 from gridsearch.render.cost import seconds_per_image
-from gridsearch.render.draw import draw
 from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.search.disk.estimate import Disk
 from gridsearch.search.prepare import check_experiment, counted, notes_on, require_disk
 from gridsearch.search.samplers.space import expected_trials
 from gridsearch.search.trial.settings import provenance, sampling_of
-from gridsearch.search.trial.setup import load_setup, merge_over, residence_of
 
 USUAL_BATCH = 8  # where the run will find out what fits
 ALONE = LocalWorkers(1, ())
@@ -101,11 +99,12 @@ def make_plan(
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
     parents, _ = check_experiment(experiment)
-    config = component_folder(experiment.render.config, experiment.render.vocabulary)
+    config = config_folder(experiment.render.config)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
-    check_file(parents.first.path, config)
+    check_file(parents.first, config)
     weights = open_weights(experiment, parents, experiment.render.config)
-    load_tokenizers(config)  # says where a prompt would not be read as the model was trained
+    if experiment.render.config or experiment.render.vocabulary:  # the package's own are known to fit
+        load_tokenizers(config, experiment.render.vocabulary)
     fewest, trials = expected_trials(experiment)
     cases, held_out, checks = counted(experiment, trials)
     references = (cases + held_out) * len(experiment.reference_models())
@@ -115,7 +114,7 @@ def make_plan(
     if timed:
         time = _timed(experiment, parents, folder, listener or _Nobody())
     else:
-        time = _estimated(experiment, parents, config, folder)
+        time = _estimated(experiment, parents, folder)
     return Plan(
         experiment=experiment,
         parents=parents,
@@ -152,7 +151,7 @@ class _Time:
         return trials * self.merge + images * self.image
 
 
-def _estimated(experiment: Experiment, parents: Parents, config: Path, folder: Path) -> _Time:
+def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> _Time:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
         trials = store.read_study(folder).trials
@@ -161,7 +160,8 @@ def _estimated(experiment: Experiment, parents: Parents, config: Path, folder: P
             return _Time(0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far")
     render = experiment.render
     sampling = sampling_of(render, parents)
-    image = seconds_per_image(config, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
+    shapes = {key: info.shape for key, info in parents.first.tensors.items()}
+    image = seconds_per_image(shapes, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
     source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
     return _Time(0.0, image, source)
 
@@ -171,6 +171,9 @@ def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Rea
 
     Alone in its batch and the first of all, so that the others will not take longer.
     """
+    from gridsearch.render.draw import draw  # seconds of imports, which other plans are spared
+    from gridsearch.search.trial.setup import load_setup, merge_over
+
     setup = load_setup(experiment, parents, folder, listener)
     fixed = experiment.at({name: usual_value(values) for name, values in experiment.searched().items()})
     began = perf_counter()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from gridsearch.checkpoint.sdxl.components import component_folder, folder_digest
+from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.merge.parents import (
@@ -146,7 +146,7 @@ def _facts(
         planned=planned_trials(experiment),
         drawing={
             "on": str(place),
-            "components": folder_digest(component_folder(render.config, render.vocabulary)),
+            "components": components_digest(config_folder(render.config), render.vocabulary),
             "settings": provenance(experiment, parents),
             "version": RENDERING_VERSION,
         },

@@ -151,11 +151,11 @@ def test_a_run_that_ends_badly_says_why_and_one_that_did_not_start_writes_nothin
     def ended(*_):
         raise ends_with("So it ended.")
 
-    def unwritable(results):
+    def unwritable(*_):
         raise OSError("no space left")
 
     monkeypatch.setattr("gridsearch.search.run.run_experiment", ended)
-    monkeypatch.setattr("gridsearch.app.notebook.build", unwritable)
+    monkeypatch.setattr("gridsearch.report.build.build", unwritable)
     with pytest.raises(ends_with, match="So it ended") as caught:
         run(settings(toy), out=tmp_path, progress=False)
     assert ["no space left" in note for note in getattr(caught.value, "__notes__", [])] == [True] * writes

@@ -30,14 +30,6 @@ def notes_of(notes: list[str]) -> str:
     return said.getvalue()
 
 
-def no_vocabulary(_folder: Path, monkeypatch) -> str:
-    from gridsearch.checkpoint.sdxl import vocabulary
-
-    for place in ("_from_packages", "_from_hub_cache", "_from_hub"):
-        monkeypatch.setattr(vocabulary, place, lambda: None)
-    return error_of(vocabulary.find_vocabulary)
-
-
 def two_runs_in_a_folder(folder: Path, _monkeypatch) -> str:
     def second() -> None:
         with store.locked(folder):
@@ -114,7 +106,6 @@ def three_in_a_row(_folder: Path, _monkeypatch) -> str:
 
 
 PROVOKED = {
-    "error: CLIP's vocabulary is nowhere on this machine.": no_vocabulary,
     "error: Another run is working in this folder.": two_runs_in_a_folder,
     "error: There is too little memory on the GPU: the run takes about ...": too_little_memory,
     "error: The memory is too small for one image at a time, with the VAE in tiles.": memory_ran_out,

@@ -108,8 +108,12 @@ def put_files(data: Mapping[str, Any], folder: Path) -> None:
 def small(data: Mapping[str, Any]) -> dict[str, Any]:
     """The same experiment, with the toy's components and as little to draw as there can be."""
     made = _few(dict(data))
-    render = {key: value for key, value in made.get("render", {}).items() if key != "vocabulary"}
-    made["render"] = render | {"config": str(TOY / "config"), "width": 64, "height": 64, "steps": 2}
+    made["render"] = made.get("render", {}) | {
+        "config": str(TOY / "config"),
+        "width": 64,
+        "height": 64,
+        "steps": 2,
+    }
     own = [prompt for prompt in made["prompt"] if not prompt.get("held_out")][:2]
     apart = [prompt for prompt in made["prompt"] if prompt.get("held_out")][:1]
     made["prompt"] = [prompt | {"seeds": prompt.get("seeds", [0])[:1]} for prompt in own + apart]

@@ -36,6 +36,7 @@ NOT_RUN = {
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"
 LANGUAGES = {"console", "toml", "python", "text"}
+NIGHTS = {REPOSITORY / "README.md", REPOSITORY / "docs" / "first-sweep.md"}  # each tells of a whole night
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
@@ -125,7 +126,11 @@ def lay_down(block: Block, finished: Path, names: dict) -> None:
         check_part(block.text, Path())
 
 
-@each_page
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.night] if page in NIGHTS else []) for page in pages()],
+    ids=lambda page: page.name,
+)
 def test_what_a_page_says_can_be_done(page, finished, tmp_path, monkeypatch):
     prepare(tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
@@ -213,7 +218,13 @@ def test_the_readme_lists_every_command():
 
 @pytest.mark.parametrize(
     "page",
-    [*pages(), *(REPOSITORY / f / "README.md" for f in ("results", "benchmarks", "experiments/toy"))],
+    [
+        *pages(),
+        *(
+            REPOSITORY / f / "README.md"
+            for f in ("results", "benchmarks", "benchmarks/search", "benchmarks/workers", "experiments/toy")
+        ),
+    ],
     ids=lambda page: str(page.relative_to(REPOSITORY)),
 )
 def test_links_lead_somewhere(page):
@@ -240,3 +251,9 @@ def test_pictures_are_small():
 def test_the_map_of_the_code_is_that_of_its_docstrings():
     found = runpy.run_path(str(REPOSITORY / "docs" / "code_map.py"))
     assert (REPOSITORY / "docs" / "code.md").read_text("utf-8") == found["code_map"](), "make docs-map"
+
+
+def test_the_tables_of_columns_and_metrics_are_made_from_the_code():
+    found = runpy.run_path(str(REPOSITORY / "docs" / "column_tables.py"))
+    for page, text in found["pages"]():
+        assert page.read_text("utf-8") == text, "make docs-tables"

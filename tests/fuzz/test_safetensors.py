@@ -15,7 +15,7 @@ from gridsearch.checkpoint.header import ITEM_BYTES, open_checkpoint
 from gridsearch.checkpoint.inspect import described, open_any
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import open_adapter
-from gridsearch.merge.engine.sources import greatest_values, open_source
+from gridsearch.merge.engine.sources import FileSource, greatest_values
 from gridsearch.merge.export.record import read_record
 from gridsearch.merge.export.source import open_merge
 from gridsearch.merge.mecha.read import read_mecha
@@ -23,7 +23,7 @@ from gridsearch.merge.parents import open_parents
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
 from tests.helpers.checkpoints import SDXL_KEYS
-from tests.helpers.places import PLACES
+from tests.helpers.parameters import PARAMETERS
 
 UP, DOWN = torch.ones(2, 1), torch.ones(1, 2)
 
@@ -34,7 +34,7 @@ def _inspect(path):
 
 def _read_through(path):
     floats = [key for key, info in open_checkpoint(path).tensors.items() if info.merges]
-    return greatest_values(open_source(path), floats)
+    return greatest_values(FileSource(open_checkpoint(path)), floats)
 
 
 def _merge(path):
@@ -43,7 +43,7 @@ def _merge(path):
 
 
 def _adapt(path):
-    adapter = open_adapter("style", path, PLACES)
+    adapter = open_adapter("style", path, PARAMETERS)
     return [adapter.tensor(key) for key in adapter.keys]
 
 
@@ -374,7 +374,8 @@ def test_diffusers_folders(bounds, seed):
 
 def test_a_file_that_is_cut_short_while_it_is_in_use_is_named(tmp_path):
     save_file({"w": torch.ones(1000, 1000)}, tmp_path / "x.safetensors")
-    source = open_source(tmp_path / "x.safetensors")
+    source = FileSource(open_checkpoint(tmp_path / "x.safetensors"))
+    assert source.tensor("w").sum() == 1_000_000
     with (tmp_path / "x.safetensors").open("r+b") as file:
         file.truncate(5000)
     with pytest.raises(Exception, match="cut short while it was in use"):

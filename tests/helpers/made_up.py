@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from gridsearch.results.results import METRICS, Results
-from gridsearch.results.tables import JUDGED
+from gridsearch.results.columns import IMAGE_ROW, names
+from gridsearch.results.results import Results
+from gridsearch.score.metrics import METRIC_COLUMNS
 
 PROMPTS = (
     "a red circle on a blue background, crisp lines",
@@ -185,7 +186,7 @@ def bowl(seed: int, prompts: int = 12, centre: float = 0.58) -> pd.DataFrame:
 
 def with_columns(images: pd.DataFrame) -> pd.DataFrame:
     """All that a table of images has; what a row does not say is NaN."""
-    return images.reindex(columns=list(dict.fromkeys([*images.columns, *JUDGED])))
+    return images.reindex(columns=list(dict.fromkeys([*images.columns, *names(IMAGE_ROW)])))
 
 
 def complete(trial: int, images: pd.DataFrame, parameters) -> dict:
@@ -193,7 +194,7 @@ def complete(trial: int, images: pd.DataFrame, parameters) -> dict:
     survived = (images["verdict"] == "ok").mean()
     row = {"trial": trial, "state": "COMPLETE"} | {name: images[name].iloc[0] for name in parameters}
     row |= {"defect": images["defect"].mean(), "survived": survived, "images": len(images)}
-    row |= {name: images[name].mean() for name in METRICS}
+    row |= {name: images[name].mean() for name in METRIC_COLUMNS}
     row |= {"seconds_merge": 0.03, "seconds_render": 3.1, "seconds_score": 0.2}
     return row | {"started": "2026-01-01T01:00:00", "finished": "2026-01-01T01:00:04"}
 

@@ -1,22 +1,16 @@
-"""The committed schemas, ready to hold documents against."""
+"""The schemas of documents, ready to hold documents against."""
 
 import json
-from importlib.resources import files
 
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
-FOLDER = files("gridsearch.app.cli") / "schemas"
-SCHEMAS = {
-    file.name.removesuffix(".schema.json"): json.loads(file.read_text("utf-8")) for file in FOLDER.iterdir()
-}
-REGISTRY = Registry().with_resources(
-    (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
-)
+from gridsearch.app.cli.document_types import DOCUMENTS, json_schema
+
+SCHEMAS = {name: json_schema(name) for name in DOCUMENTS}
 
 
 def read(text: str):
-    """A document that is JSON to every reader: NaN and Infinity are Python's own."""
+    """Read a document that is JSON to every reader: NaN and Infinity are Python's own."""
 
     def refuse(word):
         raise ValueError(f"{word} is no JSON")
@@ -25,6 +19,6 @@ def read(text: str):
 
 
 def require_valid(document, name: str):
-    """The document, where it is as the schema says."""
-    Draft202012Validator(SCHEMAS[name], registry=REGISTRY).validate(document)
+    """Return the document, where it is as the schema says."""
+    Draft202012Validator(SCHEMAS[name]).validate(document)
     return document

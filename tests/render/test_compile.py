@@ -12,7 +12,10 @@ from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
 from tests.helpers.settings import sampling
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here")
+pytestmark = [
+    pytest.mark.night,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler here"),
+]
 
 
 def test_a_compiled_model_draws_what_the_plain_one_draws_also_after_a_merge_in_place(toy):

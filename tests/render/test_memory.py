@@ -36,40 +36,40 @@ def fits(module, monkeypatch, most, name="forward"):
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_size_remembered(renderer, monkeypatch):
-    expected = [d.pixels for d in draw(renderer, CASES, sampling(), batch=1)]
+    expected = [d.pixels for d in draw(renderer, CASES, sampling(steps=2), batch=1)]
     asked = fits(renderer.pipe.unet, monkeypatch, most=4)  # two images, each with and without its prompt
-    drawn = list(draw(renderer, CASES, sampling()))
+    drawn = list(draw(renderer, CASES, sampling(steps=2)))
     assert [d.case for d in drawn] == CASES
     assert asked[:2] == [14, 6]
     assert set(asked[2:]) == {2}
     for found, wanted in zip(drawn, expected, strict=True):
         assert np.abs(found.pixels.astype(int) - wanted).max() <= 1
     asked.clear()
-    list(draw(renderer, CASES, sampling()))
+    list(draw(renderer, CASES, sampling(steps=2)))
     assert max(asked) == 2  # not tried again
-    list(draw(renderer, CASES, sampling(height=72)))
+    list(draw(renderer, CASES, sampling(steps=2, height=72)))
     assert max(asked) == 14  # another size may fit
 
 
 def test_memory_that_another_program_had_for_a_while_is_used_again(renderer, monkeypatch):
-    list(draw(renderer, CASES, sampling()))
+    list(draw(renderer, CASES, sampling(steps=2)))
     with monkeypatch.context() as patched:
         fits(renderer.pipe.unet, patched, most=2)
-        list(draw(renderer, CASES, sampling()))
+        list(draw(renderer, CASES, sampling(steps=2)))
     asked = fits(renderer.pipe.unet, monkeypatch, most=99)
-    list(draw(renderer, CASES, sampling()))
+    list(draw(renderer, CASES, sampling(steps=2)))
     assert set(asked) == {14}
 
 
 def test_an_image_that_does_not_fit_alone_is_an_error(renderer, monkeypatch):
     fits(renderer.pipe.unet, monkeypatch, most=1)
     with pytest.raises(torch.OutOfMemoryError):
-        list(draw(renderer, CASES[:1], sampling()))
+        list(draw(renderer, CASES[:1], sampling(steps=2)))
 
 
 def test_a_wanted_batch_is_kept_to(renderer, monkeypatch):
     asked = fits(renderer.pipe.unet, monkeypatch, most=99)
-    list(draw(renderer, CASES, sampling(), batch=3))
+    list(draw(renderer, CASES, sampling(steps=2), batch=3))
     assert sorted(set(asked)) == [2, 6]
 
 
@@ -135,7 +135,7 @@ def test_a_vae_is_kept_in_the_precision_that_is_asked_for(toy):
     for wanted, found in (("auto", torch.bfloat16), ("float32", torch.float32)):
         place = placement("cpu", "bfloat16")
         loaded = load_renderer(toy / "base.safetensors", toy / "config", None, place, vae_dtype=wanted)
-        (drawn,) = draw(loaded, CASES[:1], sampling())
+        (drawn,) = draw(loaded, CASES[:1], sampling(steps=2))
         assert loaded.pipe.vae.dtype == found
         assert loaded.pipe.unet.dtype == torch.bfloat16
         assert drawn.finite

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
 from gridsearch.score.band import band_of
 from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import drawn_grid, gained, scene
 
@@ -94,7 +95,8 @@ def test_what_a_reference_can_be(tmp_path):
     assert read_reference(None) is None
     assert read_reference("2") == 2
     picture = scene(64, 1)
-    assert read_reference(str(save(tmp_path / "a.png", picture))) == measure(picture)
+    read = read_reference(str(save(tmp_path / "a.png", picture)))
+    assert asdict(read) == pytest.approx(asdict(measure(picture)))
     with pytest.raises(BadInput, match="whole grid"):
         read_reference("xyz_grid-0001.png")
 

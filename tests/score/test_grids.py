@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.score.band import POPULATION, band_of
-from gridsearch.score.metrics import measure
+from gridsearch.score.measure import measure
 from gridsearch.score.score import score
 from tests.helpers.pictures import KEPT, LABELS, REFERENCE, cells, needs_grids
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gridsearch.score.band import POPULATION, band_of
-from gridsearch.score.metrics import UNDEFINED, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import UNDEFINED
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
 from gridsearch.score.verdict import VERDICTS, usable_reference
 from gridsearch.search.trial.outcome import Outcome

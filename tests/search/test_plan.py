@@ -9,7 +9,6 @@ import gridsearch.search.plan
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
-from gridsearch.render.cost import unet_call
 from gridsearch.search.plan import make_plan
 
 
@@ -74,10 +73,3 @@ def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(BadInput, match="disk is too small: 736 images"):
         make_plan(demo, tmp_path)
-
-
-def test_arithmetic_grows_with_the_area(toy):
-    """Convolutions grow with the pixels, attention faster, the text's keys and values not at all."""
-    (small, modules), (large, _) = (unet_call(toy / "config", side, side) for side in (64, 128))
-    assert 3.5 * small < large < 4.5 * small
-    assert modules > 100

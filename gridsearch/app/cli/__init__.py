@@ -4,8 +4,7 @@ needs them.
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
@@ -24,8 +23,11 @@ from gridsearch.app.cli.documents import error_dict, failure_dict
 from gridsearch.app.cli.events import show_event
 from gridsearch.base.errors import GridsearchError
 
+if TYPE_CHECKING:
+    from gridsearch.app.cli.document_types import ErrorFields
+
 # --help lists the commands in this order, in which they are used.
-from gridsearch.app.cli import planning, running, scoring, sheets, judge, dashboard, checkpoints  # isort: skip # noqa: F401
+from gridsearch.app.cli import planning, running, scoring, sheets, pages, checkpoints, schema  # isort: skip # noqa: F401
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
@@ -57,13 +59,13 @@ def _run_for_programs() -> None:
         raise
     except TyperException as error:
         _show_failure(failure_dict(error.format_message(), error.exit_code))
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
         sys.exit(error.exit_code)
 
 
-def _show_failure(failure: Mapping[str, Any]) -> None:
-    """Print the failure as a JSON line among a run's events, or as the only document."""
+def _show_failure(failure: "ErrorFields") -> None:
+    """Print an error: as a line among a run's events, or else as a document."""
     if "run" in sys.argv[1:2]:
-        show_event("error", error=failure)
+        show_event({"event": "error", "error": failure})
     else:
         terminal.show_json({"error": failure})

@@ -58,7 +58,7 @@ ArtifactsUrl = Annotated[
     typer.Option("--artifacts", metavar="URL", help="Also upload the images to s3://BUCKET/PREFIX."),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON for programs; gridsearch/app/cli/schemas describes it.")
+    bool, typer.Option("--json", help="Print JSON for programs; `gridsearch schema` describes it.")
 ]
 ModelFiles = Annotated[
     list[str] | None,

@@ -9,7 +9,7 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command
 from gridsearch.app.cli.documents import written_dict
-from gridsearch.app.cli.results_folder import require_images
+from gridsearch.app.cli.results_folder import finished_results
 from gridsearch.base.words import size
 
 
@@ -70,15 +70,11 @@ def export_command(
 
     With -o NAME.mecha, only a recipe for sd-mecha is written and nothing is merged.
     """
-    from gridsearch.results.analysis.analyse import analyse
-    from gridsearch.results.tables import load_results
-
-    results = load_results(folder)
-    require_images(results)
+    results, answer = finished_results(folder)
     from gridsearch.search.export import of_trial, trial_to_export
 
-    number = trial_to_export(results, analyse(results), trial)
-    _write_merge(of_trial(results, number, model or []), output, as_json)
+    merge = of_trial(results, trial_to_export(results, answer, trial), model or [])
+    _write_merge(merge, output, as_json)
 
 
 def _write_merge(fixed, output: Path, as_json: bool) -> None:

@@ -1,22 +1,44 @@
-"""What the commands found, as documents for programs: `--json`. gridsearch/schemas says what is in them."""
+"""The results of the commands as documents for programs: `--json`. `gridsearch schema` describes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridsearch.base.errors import GridsearchError
 
+if TYPE_CHECKING:
+    from gridsearch.app.cli.document_types import (
+        AnswerDocument,
+        ErrorFields,
+        InspectedCheckpoint,
+        PlanDocument,
+        ScoresDocument,
+        SearchedList,
+        SearchedRange,
+        WrittenDocument,
+    )
 
-def error_dict(error: GridsearchError) -> dict[str, Any]:
-    """What its lines say, each by its name."""
-    named = {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}
-    return {name: text if text is None else str(text) for name, text in named.items()} | {
-        "exit_code": error.exit_code
+
+def error_dict(error: GridsearchError) -> "ErrorFields":
+    return {
+        "what": str(error.what),
+        "where": _text(error.where),
+        "why": _text(error.why),
+        "fix": _text(error.fix),
+        "exit_code": error.exit_code,
     }
 
 
-def plan_dict(plan: Any, folder: Path) -> dict[str, Any]:
-    """Sizes in bytes, times in seconds."""
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def failure_dict(what: str, exit_code: int) -> "ErrorFields":
+    """Return a mistake in the command itself."""
+    return {"what": what, "where": None, "why": None, "fix": None, "exit_code": exit_code}
+
+
+def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
     predictions = plan.parents.predictions
     return {
         "name": plan.experiment.name,
@@ -51,20 +73,19 @@ def plan_dict(plan: Any, folder: Path) -> dict[str, Any]:
         },
         "memory": {"needed": plan.memory.host, "free": plan.memory.host_free},
         "device_memory": {"needed": plan.memory.device, "free": plan.memory.device_free},
-        "settings": [dict(row) for row in plan.settings],
+        "settings": list(plan.settings),
         "warnings": list(plan.warnings),
     }
 
 
-def _values(values: Any) -> dict[str, Any]:
-    """A list of values, or a range of them."""
+def _values(values: Any) -> "SearchedList | SearchedRange":
     if isinstance(values, tuple):
         return {"values": list(values)}
     return {"low": values.low, "high": values.high, "step": values.step}
 
 
-def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
-    """A file or a folder. `shown` are its name and what people are told of it.
+def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "InspectedCheckpoint":
+    """Describe a file or a folder. `shown` are its name and what people are told of it.
 
     What a stranger wrote into the file stands in `rows`, printable and cut.
     """
@@ -96,8 +117,7 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
     }
 
 
-def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """What a folder holds: `best` is best.json, null where no trial has ended."""
+def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "AnswerDocument":
     from gridsearch.results.analysis.best_json import best_dict
 
     return {
@@ -107,24 +127,17 @@ def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> dict[st
     }
 
 
-def scores_dict(scored: Any, bad: int) -> dict[str, Any]:
-    """Scores of any images. `bad` files have the verdict `error`."""
+def scores_dict(scored: Any, bad: int) -> "ScoresDocument":
     from gridsearch.results.analysis.best_json import plain
 
     rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
     return {"images": plain(rows), "notes": list(scored.notes), "bad": bad}
 
 
-def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> dict[str, Any]:
-    """A file that was written; a recipe has neither hash nor log."""
+def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> "WrittenDocument":
     return {
         "file": str(output),
         "bytes": output.stat().st_size,
         "sha256": sha256,
-        "log": None if log is None else str(log),
+        "log": _text(log),
     }
-
-
-def failure_dict(what: str, exit_code: int) -> Mapping[str, Any]:
-    """A mistake in the command itself."""
-    return {"what": what, "where": None, "why": None, "fix": None, "exit_code": exit_code}

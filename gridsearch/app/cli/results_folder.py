@@ -4,14 +4,20 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.documents import answer_dict
+from gridsearch.app.live_report import write_results
 from gridsearch.base.errors import BadInput
 
+if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
+    from gridsearch.experiment.experiment import Experiment
+    from gridsearch.results.analysis.answer import Answer
+    from gridsearch.results.results import Results
 
-def load_checked(experiment_file: Path):
+
+def load_checked(experiment_file: Path) -> "Experiment":
     """Return the experiment once its model files are checked, before anything heavy is imported."""
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.merge.parents import open_parents, require_mode
@@ -35,13 +41,12 @@ def place_noted(folder: Path, storage: str | None, study: str, artifacts: str | 
     from gridsearch.results.store.artifacts import open_artifacts
     from gridsearch.results.store.location import POINTER, StudyPlace, note_place
 
-    if storage:
-        check_url(storage)
     if artifacts:
         open_artifacts(artifacts)
         if not storage:
             raise BadInput("--artifacts needs --storage: it is for workers on several machines.")
     if storage:
+        check_url(storage)
         os.environ[STORAGE_VARIABLE] = storage
     new = not (folder / POINTER).exists()
     note_place(folder, StudyPlace(storage, study, artifacts))
@@ -59,27 +64,11 @@ def default_folder(name: str) -> Path:
     return Path("results") / name
 
 
-def write_results(out: Path) -> tuple[Any, Any] | None:
-    """Write tables and report of a folder; return its results and their answer.
-
-    None where no run has begun there. Where no trial has ended the answer is None, and nothing is written.
-    """
-    from gridsearch.report.build import build
-    from gridsearch.results.store import has_study
-    from gridsearch.results.tables import load_results
-
-    if not has_study(out):
-        return None
-    results = load_results(out)
-    return results, None if results.images.empty else build(results)
-
-
-def write_and_show_results(out: Path, as_json: bool = False, notes: Sequence[str] = ()) -> None:
+def write_and_show_results(
+    folder: Path, as_json: bool = False, notes: Sequence[str] = (), brief: bool = False
+) -> None:
     """Write tables and report, also of an unfinished run, and show the answer."""
-    found = write_results(out)
-    if found is None:
-        return
-    results, answer = found
+    results, answer = write_results(folder)
     if as_json:
         terminal.show_json(answer_dict(results, answer, notes))
         return
@@ -87,10 +76,22 @@ def write_and_show_results(out: Path, as_json: bool = False, notes: Sequence[str
         terminal.show_note(note)
     if answer is None:
         terminal.say("No trial is complete yet.")
+    elif brief:
+        terminal.show_sentence(results, answer)
     else:
         terminal.show_answer(results, answer)
 
 
-def require_images(results) -> None:
+def finished_results(folder: Path) -> "tuple[Results, Answer]":
+    """Return the results in a folder, and their analysis.
+
+    Raises:
+        BadInput: the folder holds no study, or no trial is complete.
+    """
+    from gridsearch.results.analysis.analyse import analyse
+    from gridsearch.results.tables import load_results
+
+    results = load_results(folder)
     if results.images.empty:
         raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+    return results, analyse(results)

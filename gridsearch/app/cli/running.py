@@ -9,10 +9,15 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
 from gridsearch.app.cli.events import Events, show_event
-from gridsearch.app.cli.results_folder import default_folder, load_checked, place_noted, write_results
-from gridsearch.app.cli.signals import interrupted_by_sigterm
+from gridsearch.app.cli.results_folder import (
+    default_folder,
+    load_checked,
+    place_noted,
+    write_and_show_results,
+)
 from gridsearch.app.cli.workers import hands_asked, worker_processes
-from gridsearch.app.live_report import LiveReport
+from gridsearch.app.live_report import LiveReport, write_results
+from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import LocalWorkers, process_name
 
@@ -67,7 +72,7 @@ def run_command(
             listener.stop()
             _tell(folder, quiet, as_json)
             if as_json:
-                show_event("interrupted")
+                show_event({"event": "interrupted"})
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             raise typer.Exit(1) from None
@@ -139,17 +144,15 @@ def worker_command(
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
     """Write tables and report, also of a run that was stopped, and show the answer."""
-    found = write_results(folder)
-    if found is None:
-        return
-    results, answer = found
-    if as_json:
-        from gridsearch.results.analysis.best_json import best_dict
+    from gridsearch.results.store import has_study
 
-        show_event("answer", folder=str(folder), best=answer and best_dict(results, answer))
-    elif answer is None:
-        terminal.say("No trial is complete yet.")
-    elif quiet:
-        terminal.show_sentence(results, answer)
-    else:
-        terminal.show_answer(results, answer)
+    if not has_study(folder):
+        return
+    if not as_json:
+        write_and_show_results(folder, brief=quiet)
+        return
+    from gridsearch.results.analysis.best_json import best_dict
+
+    results, answer = write_results(folder)
+    best = None if answer is None else best_dict(results, answer)
+    show_event({"event": "answer", "folder": str(folder), "best": best})

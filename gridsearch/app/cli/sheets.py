@@ -7,7 +7,7 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import ResultsFolder, command
-from gridsearch.app.cli.results_folder import require_images
+from gridsearch.app.cli.results_folder import finished_results
 from gridsearch.base.errors import BadInput
 
 
@@ -47,12 +47,8 @@ def compare_command(
     NAME-2, ...
     """
     from gridsearch.report.sheet.files import write_sheets
-    from gridsearch.results.analysis.analyse import analyse
-    from gridsearch.results.tables import load_results
 
-    results = load_results(folder)
-    require_images(results)
-    answer = analyse(results)
+    results, answer = finished_results(folder)
     if xyz:
         _write_grids(results, answer, output or Path(), ratios, prompts)
         return
@@ -70,11 +66,12 @@ def _write_grids(
     if place.parent.is_dir():
         place.mkdir(exist_ok=True)
     gone: set[str] = set()
-    files = 0
-    for file in write_grids(results, answer, place, ratios=ratios, prompts=prompts, gone=gone.add):
+    files = write_grids(results, answer, place, ratios=ratios, prompts=prompts, gone=gone.add)
+    some = False
+    for file in files:
+        some = True
         terminal.say(f"Wrote {file}.")
-        files += 1
-    if not files:
+    if not some:
         raise BadInput("None of the images can be read.", where=results.folder, fix="Restore the files.")
     if gone:
         images = "1 image is" if len(gone) == 1 else f"{len(gone)} images are"

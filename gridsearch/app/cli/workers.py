@@ -1,16 +1,14 @@
 """The workers of a run on this machine: a process for each GPU, or for each CPU core."""
 
 import contextlib
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gridsearch
+from gridsearch.app.processes import start_python
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.machine import LocalWorkers, local_workers, process_name
 
@@ -49,7 +47,7 @@ class WorkerProcesses:
     hands: dict[int, LocalWorker] = field(default_factory=dict)
     last_words: list[str] = field(default_factory=list)
     begun: bool = False
-    here: bool = False
+    here = False
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -57,8 +55,7 @@ class WorkerProcesses:
     def look(self, heard: Collection[str]) -> list[str]:
         if not self.begun:
             self.begun = True
-            for number in range(self.size):
-                self.hands[number] = self._started(number)
+            self.hands = {number: self._started(number) for number in range(self.size)}
         dead = []
         for hand in [*self.hands.values()]:
             if (code := hand.process.poll()) is not None:
@@ -86,16 +83,13 @@ class WorkerProcesses:
         log = self._log(number)
         log.parent.mkdir(parents=True, exist_ok=True)
         name = f"{process_name()} {number + 1}"
-        root = str(Path(gridsearch.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         with log.open("ab") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "gridsearch", *self.command, "--name", name, "--tied"],
+            process = start_python(
+                ["-m", "gridsearch", *self.command, "--name", name, "--tied"],
+                self.environment(number),
                 stdin=subprocess.PIPE,  # closed when this process ends, in whatever way
                 stdout=said,
                 stderr=said,
-                env={**os.environ, "PYTHONPATH": path, **self.environment(number)},
-                start_new_session=True,  # Ctrl-C is for the run, which then ends them
             )
         return LocalWorker(number, process, name)
 
@@ -111,7 +105,8 @@ class WorkerProcesses:
                 hand.process.wait(max(end - time.monotonic(), 0))
             hand.process.kill()
             hand.process.wait()
-            hand.process.stdin.close()
+            if hand.process.stdin:
+                hand.process.stdin.close()
         self.hands.clear()
 
 
@@ -135,13 +130,11 @@ def _no_worker_left(words: list[str], logs: Path) -> RunFailed:
             "No worker is left on this machine.",
             where=logs,
             why=" ".join(words),
-            fix="Fix the cause (often too little memory: use fewer workers) and run the same command again to"
-            " continue.",
+            fix="Fix the cause (often too little memory: use fewer workers) and run the same command again.",
         )
     said = dict(line.split(": ", 1) for line in words[1:] if ": " in line)
-    return RunFailed(
-        words[0].removeprefix(ERROR_PREFIX), **{part: said.get(part) for part in ("where", "why", "fix")}
-    )
+    where, why, fix = map(said.get, ("where", "why", "fix"))
+    return RunFailed(words[0].removeprefix(ERROR_PREFIX), where=where, why=why, fix=fix)
 
 
 def worker_processes(

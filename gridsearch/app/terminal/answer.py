@@ -8,7 +8,8 @@ from gridsearch.app.terminal.text import escape, out, say
 from gridsearch.base.words import parameter_text, shorten, value_text
 
 if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
-    from gridsearch.results.analysis.answer import Answer, Disagreement, Slice
+    from gridsearch.results.analysis.answer import Answer, Disagreement, Doubt, Slice
+    from gridsearch.results.analysis.window import Window
     from gridsearch.results.results import Results
 
 LIKELIEST, NAMED, ALARMS = 4, 3, 3  # how many ratios, prompts and alarms are shown
@@ -16,7 +17,7 @@ MAX_WIDTH = 110  # characters, of all lines but alarms
 ALARM = "ALARM"
 
 
-def show_answer(results: "Results", answer: "Answer") -> None:
+def show_answer(results: Results, answer: Answer) -> None:
     """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
 
@@ -31,7 +32,7 @@ def show_answer(results: "Results", answer: "Answer") -> None:
     say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
 
 
-def show_sentence(results: "Results", answer: "Answer") -> None:
+def show_sentence(results: Results, answer: Answer) -> None:
     """Print the answer in one sentence, and the alarms."""
     say(answer.sentence)
     for line in last_lines(results, answer):
@@ -39,67 +40,64 @@ def show_sentence(results: "Results", answer: "Answer") -> None:
             say(line)
 
 
-def last_lines(results: "Results", answer: "Answer") -> list[str]:
+def last_lines(results: Results, answer: Answer) -> list[str]:
     """Return about ten lines on how sure the answer is and why; none where there is no answer."""
     if answer.best is None:
         return []
     return [
         f"  {label:<8}{text if label == ALARM else shorten(text, MAX_WIDTH - 10)}"
-        for label, text in _lines(results, answer)
+        for label, text in _lines(results, answer, answer.best)
     ]
 
 
-def _lines(results: "Results", answer: "Answer") -> Iterator[tuple[str, str]]:
-    best = answer.best
+def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     if best.interval:
-        yield "best in", interval_text(best)
+        low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
+        sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
+        yield "best in", f"{low} to {high}, {sure}{best.note and f'; {best.note}'}"
     if best.doubt.chances:
-        yield "chance", chances_text(best)
+        yield "chance", chances_text(best.doubt)
     if best.window:
-        yield "window", window_text(best)
+        yield "window", window_text(best.window)
     if best.disagreement:
         yield "prompts", disagreement_text(best.disagreement)
-    if best.doubt.narrowing:
-        yield "more", more_text(best)
+    if best.interval and best.doubt.narrowing:
+        yield "more", more_text(best.doubt, best.interval.prompts)
     if answer.projection:
-        yield "nearby", nearby_text(answer)
+        alive = sum(near.survived >= answer.share for near in answer.neighbours)
+        yield "nearby", f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
     if answer.importances:
-        yield "matters", importances_text(answer)
+        shares = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
+        yield "matters", f"share of the differences between trials: {', '.join(shares)}"
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
     if answer.confirmed:
         yield "unseen", held_out_text(results, answer)
     if answer.stopped:
-        yield "races", stopped_text(answer)
+        trials = answer.complete + answer.stopped
+        yield "races", f"{answer.stopped} of {trials} trials were stopped because they could not win"
     for check in answer.alarms[:ALARMS]:
         yield ALARM, f"{check.name}? {check.text}"
 
 
-def interval_text(best: "Slice") -> str:
-    low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
-    text = f"{low} to {high}, {best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
-    return f"{text}; {best.note}" if best.note else text
-
-
-def chances_text(best: "Slice") -> str:
+def chances_text(doubt: Doubt) -> str:
     """Return the likeliest ratios, each with its chance of being the best of those rendered."""
-    likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
+    likely = sorted(doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
     return ", ".join(f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
 
 
-def window_text(best: "Slice") -> str:
+def window_text(window: Window) -> str:
     """Return the edges of the window, and which prompt fails first beyond each."""
-    low, high = best.window.low, best.window.high
-    text = f"{value_text(low.inside)} to {value_text(high.inside)}"
+    text = f"{value_text(window.low.inside)} to {value_text(window.high.inside)}"
     ends = [
         f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
-        for edge, side in ((low, "below"), (high, "above"))
+        for edge, side in ((window.low, "below"), (window.high, "above"))
         if edge.prompt is not None
     ]
     return "; ".join([text, *ends])
 
 
-def disagreement_text(found: "Disagreement") -> str:
+def disagreement_text(found: Disagreement) -> str:
     """Return the range of the prompts' own best ratios, and which prompts stand out."""
     text = f"taken alone, their best ratios lie between {value_text(found.low)} and {value_text(found.high)}"
     odd = [view for view in found.prompts if view.stands_out]
@@ -109,32 +107,22 @@ def disagreement_text(found: "Disagreement") -> str:
     return "; ".join([text, *named])
 
 
-def more_text(best: "Slice") -> str:
-    """Return how many more prompts would narrow the interval to the wanted width."""
-    now, wanted, have = best.doubt.width, best.doubt.wanted_width, best.interval.prompts
-    if best.doubt.prompts_needed is None:
-        apart = f"the values tried are {best.doubt.finest:.3g} apart"
-        return f"no number of prompts narrows it to {wanted:.3g}: {apart}"
-    if best.doubt.prompts_needed <= have:
-        asked = "asked" if now <= wanted and wanted > best.doubt.finest else "the values tried allow"
+def more_text(doubt: Doubt, have: int) -> str:
+    """Return how many prompts more than those that there are would narrow the interval as wanted."""
+    now, wanted, finest, needed = doubt.width, doubt.wanted_width, doubt.finest, doubt.prompts_needed
+    assert now is not None
+    assert wanted is not None
+    assert finest is not None
+    if needed is None:
+        return f"no number of prompts narrows it to {wanted:.3g}: the values tried are {finest:.3g} apart"
+    if needed <= have:
+        asked = "asked" if now <= wanted and wanted > finest else "the values tried allow"
         return f"the interval is {now:.3g} wide, as narrow as {asked}"
-    more = best.doubt.prompts_needed - have
-    prompts = "prompt" if more == 1 else "prompts"
-    return f"about {more} more {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
+    prompts = "1 more prompt" if needed == have + 1 else f"{needed - have} more prompts"
+    return f"about {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
-def nearby_text(answer: "Answer") -> str:
-    alive = sum(near.survived >= answer.share for near in answer.neighbours)
-    return f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
-
-
-def importances_text(answer: "Answer") -> str:
-    """Return the parameters that matter most, each with its share of the differences between trials."""
-    shares = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
-    return f"share of the differences between trials: {', '.join(shares)}"
-
-
-def held_out_text(results: "Results", answer: "Answer") -> str:
+def held_out_text(results: Results, answer: Answer) -> str:
     """Return each leader's share of sound images on held-out prompts, and on the prompts that chose it."""
     trials = results.trials.set_index("trial")
     place = answer.main if answer.main and not answer.projection else None
@@ -145,8 +133,3 @@ def held_out_text(results: "Results", answer: "Answer") -> str:
         parts.append(f"{name} {unseen} ({chosen})")
     prompts = answer.confirmed[0].held_out.prompts
     return f"sound on {prompts} held-out prompts (on the others): {', '.join(parts)}"
-
-
-def stopped_text(answer: "Answer") -> str:
-    trials = answer.complete + answer.stopped
-    return f"{answer.stopped} of {trials} trials were stopped because they could not win"

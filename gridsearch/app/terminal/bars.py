@@ -1,6 +1,8 @@
 """Progress bars while files are read or images scored; nothing where the output is no terminal."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -12,11 +14,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gridsearch.app.terminal.silent_listener import SilentListener
 from gridsearch.app.terminal.text import escape, moves, out
 from gridsearch.base.words import size
 
 
-class ProgressBar:
+class ProgressBar(SilentListener):
     """One bar at a time.
 
     Args:
@@ -38,43 +41,31 @@ class ProgressBar:
         )
         self._bar: TaskID | None = None
 
-    def __enter__(self) -> "ProgressBar":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
     def stop(self) -> None:
-        """Take everything that moves off the screen."""
         self._progress.stop()
 
     def loading(self) -> None:
-        """Show that the heavy packages are being imported."""
         self._begin("loading", None)
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
-        return self._bytes(f"hashing {name}", total)
+        return self._begin(f"hashing {name}", total, size(total))
 
     def reading(self, name: str, total: int) -> Callable[[int], None]:
-        return self._bytes(f"reading {name}", total)
+        return self._begin(f"reading {name}", total, size(total))
 
     def writing(self, name: str, total: int) -> Callable[[int], None]:
-        return self._bytes(f"writing {name}", total)
+        return self._begin(f"writing {name}", total, size(total))
 
     def counting(self, total: int) -> Callable[[], None]:
-        """Begin the bar for `total` images; call what is returned for each one that is scored."""
-        self._begin("scoring", total)
-        return lambda: self._advance(1)
+        """Begin the bar for `total` images; the function returned is called for each one that is scored."""
+        return partial(self._begin("scoring", total), 1)
 
-    def _bytes(self, description: str, total: int) -> Callable[[int], None]:
-        self._begin(description, total, amount=size(total))
-        return self._advance
-
-    def _begin(self, description: str, total: int | None, amount: str = "") -> None:
+    def _begin(self, description: str, total: int | None, amount: str = "") -> Callable[[int], None]:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
         self._bar = self._progress.add_task(escape(description), total=total, amount=amount)
-
-    def _advance(self, by: int) -> None:
-        self._progress.advance(self._bar, by)
+        return partial(self._progress.advance, self._bar)

@@ -21,13 +21,13 @@ def live_view(run: RunProgress) -> RenderableType:
     """Return the view, a line for each fact. A line too long for the terminal is cut, never folded."""
     total = run.done + run.left
     of = f"{min(run.done + 1, total)} of {'about ' if run.about else ''}{total}"
-    whole = total * run.cases
+    rendered = run.done * run.cases + (run.work.rendered if run.work.role == "trial" else 0)
+    bar = Bar(max(total * run.cases, 1), rendered, width=BAR_WIDTH, complete_style="cyan")
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_row("", "")
-    rendered = max(whole - _images_ahead(run), 0)
-    grid.add_row("", Bar(max(whole, 1), rendered, width=BAR_WIDTH, complete_style="cyan"))
+    grid.add_row("", bar)
     for label, text in (
         ("trial", of),
         ("now", escape(now_text(run.work))),
@@ -41,17 +41,10 @@ def live_view(run: RunProgress) -> RenderableType:
     return grid
 
 
-def _images_ahead(run: RunProgress) -> int:
-    """Return how many images of the search are still to come."""
-    return run.left * run.cases - (run.work.rendered if run.work.role == "trial" else 0)
-
-
 def now_text(work: CurrentWork) -> str:
     if work.role == "references":
         return "references: what healthy images look like"
-    if work.many:
-        return ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many))
-    return ROLES.get(work.role, "") + settings_text(work.parameters)
+    return ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many or [work.parameters]))
 
 
 def images_text(work: CurrentWork) -> str:

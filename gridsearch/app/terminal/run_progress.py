@@ -1,7 +1,7 @@
 """The progress of a run: how far it is, how fast it goes, and the best trial so far."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +15,9 @@ class Pace:
     """The speed of a run. A case that a race has spared counts for the time left, but not as rendered."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.began = clock()
+        self._clock, self._began = clock, clock()
         # time, cases rendered, cases settled (rendered or spared)
-        self._marks = deque([(self.began, 0, 0)], maxlen=RECENT_IMAGES)
+        self._marks = deque([(self._began, 0, 0)], maxlen=RECENT_IMAGES)
 
     def settle(self, rendered: int, spared: int = 0) -> None:
         """Count cases that were rendered, or spared, since the last call."""
@@ -28,7 +27,7 @@ class Pace:
     @property
     def seconds(self) -> float:
         """The time since the run began."""
-        return self._clock() - self.began
+        return self._clock() - self._began
 
     def per_minute(self) -> float | None:
         """Return the images rendered per minute; None before the first."""
@@ -51,9 +50,6 @@ class BestTrial:
     images: int
     interval: str | None = None
 
-    def beats(self, other: "BestTrial | None") -> bool:
-        return other is None or (-self.survived, self.defect) < (-other.survived, other.defect)
-
 
 @dataclass(frozen=True)
 class CurrentWork:
@@ -74,12 +70,6 @@ class CurrentWork:
     steps: int = 0
     verdicts: Mapping[str, int] = field(default_factory=dict)
     many: tuple[Mapping[str, Any], ...] = ()
-
-    def with_image(self, verdict: str | None = None) -> "CurrentWork":
-        counts = dict(self.verdicts)
-        if verdict is not None:
-            counts[verdict] = counts.get(verdict, 0) + 1
-        return replace(self, rendered=self.rendered + 1, verdicts=counts)
 
 
 @dataclass
@@ -108,12 +98,11 @@ class RunProgress:
         ahead = self.left * self.cases
         return ahead + self.work.cases if self.work.role == "references" else ahead - self.work.rendered
 
-    def image(self, verdict: str | None = None) -> None:
-        self.work = self.work.with_image(verdict)
+    def image(self, *verdicts: str) -> None:
+        """Count an image, with its verdict where it has one."""
+        counts = Counter(self.work.verdicts) + Counter(verdicts)
+        self.work = replace(self.work, rendered=self.work.rendered + 1, verdicts=counts)
         self.pace.settle(1)
-
-    def step(self, step: int, steps: int) -> None:
-        self.work = replace(self.work, step=step, steps=steps)
 
     def end_trial(self, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
         """Count a trial of the search that has ended with an outcome, or with the error it failed by."""
@@ -122,20 +111,19 @@ class RunProgress:
         if isinstance(outcome, GridsearchError):
             return
         self.pace.settle(0, outcome.cases - len(outcome.images))
-        found = BestTrial(parameters, outcome.survived, outcome.defect, len(outcome.images))
-        if stopped is None and found.beats(self.best):
-            self.best = replace(found, interval=self.best and self.best.interval)
+        rank = (-outcome.survived, outcome.defect)
+        if stopped is None and (self.best is None or rank < (-self.best.survived, self.best.defect)):
+            interval = self.best.interval if self.best else None
+            self.best = BestTrial(parameters, outcome.survived, outcome.defect, len(outcome.images), interval)
 
 
 def best_in(document: Mapping[str, Any]) -> BestTrial | None:
     """Return the best trial of a `best.json`; None where it names none yet."""
     if "trial" not in document:
         return None
-    interval = document["interval"]
-    text = interval and (
-        f"{interval['low']:.3g} to {interval['high']:.3g}, {interval['level']:.0%} sure, "
-        f"over {interval['prompts']} prompts"
-    )
-    return BestTrial(
-        document["parameters"], document["survived"], document["defect"], document["images"], text or None
-    )
+    text = None
+    if interval := document["interval"]:
+        text = f"{interval['low']:.3g} to {interval['high']:.3g}, {interval['level']:.0%} sure, "
+        text += f"over {interval['prompts']} prompts"
+    found = {name: document[name] for name in ("parameters", "survived", "defect", "images")}
+    return BestTrial(**found, interval=text)

@@ -8,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from gridsearch.app.terminal.text import escape, out
+from gridsearch.score.metrics import GOALS
 
 
 def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -39,7 +40,7 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
 
 def show_scores(table: Any) -> None:
     """Print a table of whole images, and one of each grid's cells. Few columns leave room for the reasons."""
-    shown = ["verdict", "defect", "blur", "noise", "reason"]
+    shown = ["verdict", "defect", *GOALS, "reason"]
     is_cell = table["column"].notna()
     if not is_cell.all():
         show_table(table.loc[~is_cell, ["image", *shown]])

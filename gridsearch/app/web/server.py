@@ -24,10 +24,10 @@ class Server(ThreadingMixIn, WSGIServer):
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # http.server would ask a name server for this machine's name
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = HOME, self.server_address[1]
         self.setup_environ()
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore a browser that hangs up; print the traceback of a bug."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

@@ -1,29 +1,14 @@
-"""How adapter files spell the modules of SDXL, and what they call the parts of a delta.
+"""The names of SDXL's modules in adapter files, and of the parts of a module's change.
 
 Every spelling is made from the model's own parameter names and looked up exactly: nothing is guessed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
 
-UNET = "model.diffusion_model."
-
-
-class Place(Protocol):
-    """Where a parameter is kept in a checkpoint file: rows `rows`, of shape `shape`, of the tensor `key`.
-
-    `file_shape` is that of the whole tensor; `transposed` says that the parameter is the rows' transpose.
-    """
-
-    key: str
-    rows: slice
-    shape: tuple[int, ...]
-    file_shape: tuple[int, ...]
-    transposed: bool
-
+from gridsearch.checkpoint.sdxl.keys import UNET, TensorRows
 
 # What follows a module's name in an adapter file -> the part of a delta that it is.
-PARTS = {
+DELTA_PARTS = {
     "alpha": "alpha",
     "diff": "diff",
     "diff_b": "diff_b",
@@ -38,8 +23,11 @@ PARTS = {
     "lora.down.weight": "down", "lora.up.weight": "up",
     "down.weight": "down", "up.weight": "up",
 }  # fmt: skip
-PARTS |= {f"hada_{part}": f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}
-PARTS |= {f"lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
+DELTA_PARTS |= {f"hada_{part}": f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}
+DELTA_PARTS |= {f"lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
+
+# Parts whose first side is the rank, as the keys of files end.
+RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")
 
 _DORA = "DoRA, whose change of a weight is not proportional to its strength"
 _IA3 = "(IA)^3, which multiplies weights instead of adding to them"
@@ -59,19 +47,19 @@ UNSUPPORTED = {
 }  # fmt: skip
 
 
-def spellings(places: Mapping[str, Place]) -> dict[str, str]:
-    """Every way in which an adapter file may name a module -> the module's own name.
+def spellings(parameters: Mapping[str, TensorRows]) -> dict[str, str]:
+    """Return every way in which an adapter file may name a module, with the module's own name.
 
     Args:
-        places: diffusers parameter (`unet.conv_in.weight`) -> its place in a checkpoint.
+        parameters: diffusers parameter (`unet.conv_in.weight`) -> where it is kept in a checkpoint.
 
     Returns:
         `lora_unet_input_blocks_0_0`, `unet.conv_in`, ... -> `unet.conv_in`.
     """
     modules: dict[str, str] = {}
-    for parameter, place in places.items():
+    for parameter, rows in parameters.items():
         module, leaf = parameter.rsplit(".", 1)
-        for spelling in _spellings(module, place.key.removesuffix(f".{leaf}")):
+        for spelling in _spellings(module, rows.key.removesuffix(f".{leaf}")):
             if modules.setdefault(spelling, module) != module:
                 raise ValueError(f"{spelling} names both {modules[spelling]} and {module}")
     return modules
@@ -100,6 +88,12 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
                 yield from _processor(spelling, ".q_proj", ".k_proj", ".v_proj", ".out_proj")
 
 
+def longest_name(module: str) -> str:
+    """Return a module's longest name in PEFT's options, without its component: any other is the end of it."""
+    component, name = module.split(".", 1)
+    return name if component == "unet" else f"text_model.{name.removeprefix('text_model.')}"
+
+
 def _processor(spelling: str, *projections: str) -> Iterator[str]:
     """The names of diffusers' LoRA attention processors, with and without `processor` among them."""
     for projection, own in zip(projections, ("to_q", "to_k", "to_v", "to_out"), strict=True):
@@ -108,8 +102,8 @@ def _processor(spelling: str, *projections: str) -> Iterator[str]:
             yield from (f"{attention}.processor.{own}_lora", f"{attention}.{own}_lora")
 
 
-def split(key: str, modules: Mapping[str, str]) -> tuple[str, str] | None:
-    """A file key as (spelling of a module, what follows it); None where no module is named so."""
+def split_key(key: str, modules: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return a file key as (spelling of a module, what follows it); None where no module is named so."""
     head = key
     while "." in head:
         head = head.rsplit(".", 1)[0]
@@ -126,8 +120,8 @@ _MARKS = {
 }  # fmt: skip
 
 
-def model_of(keys: Iterable[str]) -> str | None:
-    """Which other model an adapter's keys are those of, where they tell."""
+def other_model_of(keys: Iterable[str]) -> str | None:
+    """Return the other model that an adapter's keys are those of, where they tell."""
     keys = list(keys)
     for model, marks in _MARKS.items():
         if any(mark in key for key in keys for mark in marks):

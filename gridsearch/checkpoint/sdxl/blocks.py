@@ -11,19 +11,14 @@ import functools
 import re
 
 from gridsearch.base.errors import nearest
-
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
-CLIP_L = "conditioner.embedders.0."
-CLIP_G = "conditioner.embedders.1."
+from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
 
 BLOCKS = ("BASE", *(f"IN{i:02}" for i in range(9)), "M00", *(f"OUT{i:02}" for i in range(9)))
-DEFAULT = "default"
-_COMPONENTS = {UNET: "unet", VAE: "vae", CLIP_L: "te1", CLIP_G: "te2"}
+DEFAULT_SELECTOR = "default"
 
 # A name that stands for more than one block, or for a part of each, and the keys it means.
-PARTS = {
-    DEFAULT: "",
+PART_PATTERNS = {
+    DEFAULT_SELECTOR: "",
     "unet": rf"^{re.escape(UNET)}",
     "te": r"^conditioner\.",
     "te1": rf"^{re.escape(CLIP_L)}",
@@ -39,11 +34,11 @@ PARTS = {
     "feed_forward": r"\.ff\.|\.mlp\.",
     "resnet": r"\.(in_layers|emb_layers|out_layers|skip_connection)\.",
 }
-SELECTORS = (*PARTS, *BLOCKS)
+SELECTORS = (*PART_PATTERNS, *BLOCKS)
 
 
 def block_of(key: str) -> str | None:
-    """The block that a file key belongs to; None for the VAE and for keys that are no part of SDXL."""
+    """Return the block that a file key belongs to; None for the VAE and for keys that are no part of SDXL."""
     if key.startswith((CLIP_L, CLIP_G)):
         return "BASE"
     if not key.startswith(UNET):
@@ -53,16 +48,6 @@ def block_of(key: str) -> str | None:
         return f"{'IN' if side == 'input' else 'OUT'}{int(number):02}"
     part = key[len(UNET) :].split(".", 1)[0]
     return {"middle_block": "M00", "out": "OUT08"}.get(part, "BASE")
-
-
-def component_of(key: str) -> str | None:
-    """`unet`, `vae`, `te1` or `te2`; None for keys that are no part of SDXL."""
-    return next((name for prefix, name in _COMPONENTS.items() if key.startswith(prefix)), None)
-
-
-def is_text(key: str) -> bool:
-    """Whether a file key belongs to a text encoder."""
-    return key.startswith((CLIP_L, CLIP_G))
 
 
 @functools.cache
@@ -78,8 +63,8 @@ def selects(selector: str, key: str) -> bool:
 
 
 def _selects_one(part: str, key: str) -> bool:
-    if part in PARTS:
-        return re.search(PARTS[part], key) is not None
+    if part in PART_PATTERNS:
+        return re.search(PART_PATTERNS[part], key) is not None
     first, _, last = part.partition("-")
     block = block_of(key)
     if block not in BLOCKS:
@@ -88,7 +73,7 @@ def _selects_one(part: str, key: str) -> bool:
 
 
 def checked_selector(selector: str) -> str:
-    """The selector as it is, where it can mean anything.
+    """Return the selector as it is, where it can mean anything.
 
     Raises:
         ValueError: a part of it is no known name.
@@ -96,9 +81,9 @@ def checked_selector(selector: str) -> str:
     if "*" in selector:
         return selector
     for part in selector.split("."):
-        ends = part.split("-") if part not in PARTS else [part]
+        ends = part.split("-") if part not in PART_PATTERNS else [part]
         for end in ends:
-            if end not in BLOCKS and part not in PARTS:
+            if end not in BLOCKS and part not in PART_PATTERNS:
                 raise ValueError(
                     f"{part!r} names no part of SDXL; the nearest name is {nearest(end, SELECTORS)!r}"
                 )

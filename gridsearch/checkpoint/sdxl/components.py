@@ -1,17 +1,14 @@
-"""The folder of component configs that a single-file checkpoint needs beside it to become a pipeline.
+"""What a single-file checkpoint needs beside its weights: component configs, and both tokenizers.
 
-`StableDiffusionXLPipeline.from_single_file(path, config=FOLDER, local_files_only=True)` takes the weights
-from the checkpoint and everything else from FOLDER: how each component is built, and the tokenizers. SDXL's
-configs come with this package, CLIP's vocabulary is found on the machine (`vocabulary.py`), and the two are
-joined in a cache folder, so no hub is needed. What diffusers and transformers let pass in silence (a
-tokenizer without a vocabulary, prompts never cut, tensors never loaded) is an error here.
+`StableDiffusionXLPipeline.from_single_file(path, config=FOLDER, local_files_only=True, tokenizer=...,
+tokenizer_2=...)` takes the weights from the checkpoint and how each component is built from FOLDER. SDXL's
+configs and CLIP's vocabulary come with this package; a folder that the user names is taken instead. What
+diffusers and transformers let pass in silence (a tokenizer without a vocabulary, prompts never cut, tensors
+never loaded) is an error here.
 """
 
 import hashlib
-import json
-import shutil
-import tempfile
-from collections.abc import Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,14 +16,14 @@ from typing import Any
 from torch import nn
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.files import cache_folder
+from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.sdxl.vocabulary import (
     CLIP_TOKENS,
     END,
     FIX,
     KNOWN_PROMPT,
     Vocabulary,
-    find_vocabulary,
+    clip_vocabulary,
     is_clip,
     read_vocabulary,
     vocabulary_files,
@@ -42,7 +39,7 @@ CONFIG_FILES = {
     "unet": "config.json",
     "vae": "config.json",
 }
-MAX_CONFIG = 1_000_000  # bytes; real ones have a few kB
+MOST_CONFIG_BYTES = 1_000_000  # real ones have a few kB
 ENCODER_OF = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
 OPTIONAL_TOKENIZER_FILES = (
     "special_tokens_map.json",
@@ -57,49 +54,35 @@ OPTIONAL_TOKENIZER_FILES = (
 CLIP_PADS = {"tokenizer": END, "tokenizer_2": "!"}
 
 
-def component_folder(
-    config: Path | None = None, vocabulary: Path | None = None, cache: Path | None = None
-) -> Path:
-    """A folder to give as `config=` to `from_single_file`.
+def config_folder(named: Path | None = None) -> Path:
+    """Return the folder to give as `config=` to `from_single_file`: the one that the user names, or SDXL's.
 
-    Args:
-        config: a folder laid out as a diffusers model (weights are not needed); None for SDXL's own.
-            Complete, it is returned as it is; tokenizers in it that have no vocabulary get one.
-        vocabulary: where the vocabulary is (`read_vocabulary`); None to look for CLIP's.
-        cache: where joined folders are kept, one per content; None for `default_cache()`.
+    It is laid out as a diffusers model; weights and vocabularies are not needed in it.
 
     Raises:
-        BadInput: something is missing, damaged, or does not fit together; nothing was written.
+        BadInput: a config is missing, damaged, or does not fit the others.
     """
-    folder = SDXL_CONFIGS if config is None else config
-    check_configs(folder)
-    lacking = [name for name in ENCODER_OF if not _has_vocabulary(folder / name)]
-    named = find_vocabulary(vocabulary) if lacking or vocabulary is not None else None
-    for name in ENCODER_OF:
-        own = named if name in lacking else read_vocabulary(folder / name)
-        _check_fits(folder, name, own)
-        if named is not None and (own.tokens, own.merges) != (named.tokens, named.merges):
-            raise BadInput(
-                f"The {name} has two vocabularies.",
-                where=f"{own.source} and {named.source}",
-                why="they differ",
-                fix="Leave [render] vocabulary out, or take the vocabulary out of the config folder.",
-            )
-    if not lacking:
-        return folder
-    joined = vocabulary_files(named)
-    files = _config_files(folder) | {f"{name}/{file}": joined[file] for name in lacking for file in joined}
-    return _written_once(cache or default_cache(), files)
+    if named is None:
+        return SDXL_CONFIGS
+    check_configs(named)
+    return named
 
 
-def folder_digest(folder: Path) -> str:
-    """The SHA-256 of a component folder's configs and vocabularies: another folder draws other images."""
-    return _digest(_config_files(folder))
+def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
+    """Return the SHA-256 of the configs and vocabularies: with others, other images are drawn.
 
-
-def default_cache() -> Path:
-    """Where joined folders are kept."""
-    return cache_folder() / "components"
+    Raises:
+        BadInput: as `load_tokenizers`, as far as files alone tell.
+    """
+    names = ["model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items())]
+    names += [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
+    files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    for name, added in _added_vocabularies(folder, vocabulary).items():
+        files |= {f"{name}/{file}": content for file, content in vocabulary_files(added).items()}
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return digest.hexdigest()
 
 
 # -- before loading: the folder
@@ -122,7 +105,7 @@ def check_configs(folder: Path) -> None:
             why="a checkpoint file does not say how its components are built, nor how a prompt is read",
             fix="Copy the file from the model the checkpoint was made from, or leave [render] config out.",
         )
-    index = _read_object(folder / "model_index.json")
+    index = _read_config(folder / "model_index.json")
     unnamed = [name for name in CONFIG_FILES if not isinstance(index.get(name), list) or None in index[name]]
     if unnamed:
         raise BadInput(
@@ -132,7 +115,7 @@ def check_configs(folder: Path) -> None:
             fix="Take the model_index.json of an SDXL model, or leave [render] config out.",
         )
     for name in CONFIG_FILES:
-        _read_object(folder / name / CONFIG_FILES[name])
+        _read_config(folder / name / CONFIG_FILES[name])
     for name in ENCODER_OF:
         _check_length(folder, name)
 
@@ -140,7 +123,7 @@ def check_configs(folder: Path) -> None:
 def _check_length(folder: Path, name: str) -> None:
     """A tokenizer says how many tokens a prompt has, and the text encoder has places for as many."""
     file = folder / name / CONFIG_FILES[name]
-    length = _read_object(file).get("model_max_length")
+    length = _read_config(file).get("model_max_length")
     places = _number(folder, ENCODER_OF[name], "max_position_embeddings")
     if not isinstance(length, int) or not 2 < length <= places:
         raise BadInput(
@@ -178,6 +161,27 @@ def check_clip_skip(folder: Path, clip_skip: int) -> None:
             )
 
 
+def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Vocabulary]:
+    """Tokenizer -> the vocabulary for it, where its folder holds none.
+
+    Raises:
+        BadInput: one is damaged, is not its text encoder's, or differs from the one that the user names.
+    """
+    lacking = [name for name in ENCODER_OF if not _has_vocabulary(folder / name)]
+    added = read_vocabulary(vocabulary) if vocabulary else clip_vocabulary() if lacking else None
+    for name in ENCODER_OF:
+        used = added if name in lacking else read_vocabulary(folder / name)
+        _check_fits(folder, name, used)
+        if added and (used.tokens, used.merges) != (added.tokens, added.merges):
+            raise BadInput(
+                f"The {name} has two vocabularies.",
+                where=f"{used.source} and {added.source}",
+                why="they differ",
+                fix="Leave [render] vocabulary out, or take the vocabulary out of the config folder.",
+            )
+    return dict.fromkeys(lacking, added)
+
+
 def _has_vocabulary(folder: Path) -> bool:
     pair = [(folder / name).is_file() for name in ("vocab.json", "merges.txt")]
     if (folder / "tokenizer.json").is_file() or all(pair):
@@ -187,13 +191,13 @@ def _has_vocabulary(folder: Path) -> bool:
             "Half a vocabulary is there.",
             where=folder,
             why="vocab.json and merges.txt are of no use without each other",
-            fix="Copy the other one from the same place, or remove this one to have CLIP's joined.",
+            fix="Copy the other one from the same place, or remove this one to have CLIP's.",
         )
     return False
 
 
 def _number(folder: Path, name: str, key: str) -> int:
-    value = _read_object(folder / name / CONFIG_FILES[name]).get(key)
+    value = _read_config(folder / name / CONFIG_FILES[name]).get(key)
     if type(value) is not int or value < 1:
         raise BadInput(
             f"The {name}'s config has no {key}.",
@@ -204,93 +208,28 @@ def _number(folder: Path, name: str, key: str) -> int:
     return value
 
 
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_CONFIG + 1)
-        if len(raw) > MAX_CONFIG:
-            raise ValueError(f"it has more than {MAX_CONFIG:,} bytes")
-        content = json.loads(raw)
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(
-            "This config cannot be read.", where=file, why=str(error), fix="Copy it again."
-        ) from error
-    if not isinstance(content, dict):
-        raise BadInput("This config is not a JSON object.", where=file, fix="Copy it again.")
-    return content
-
-
-# -- the joined folder
-
-
-def _config_files(folder: Path) -> dict[str, bytes]:
-    """The folder's configs and vocabularies, without any weights: relative path -> content."""
-    names = ["model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items())]
-    names += [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
-    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-
-
-def _written_once(cache: Path, files: Mapping[str, bytes]) -> Path:
-    """The folder in `cache` that holds exactly these files, written beside its place and renamed.
-
-    Its name is the content's hash, so two processes at once write the same and either may win.
-    """
-    place = cache / _digest(files)[:16]
-    if _holds(place, files):
-        return place
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".writing-") as temporary:
-            beside = Path(temporary) / place.name
-            for name, content in files.items():
-                (beside / name).parent.mkdir(parents=True, exist_ok=True)
-                (beside / name).write_bytes(content)
-            if place.exists() and not _holds(place, files):  # damaged since
-                shutil.rmtree(place)
-            _rename_unless_there(beside, place)
-    except OSError as error:
-        raise BadInput(
-            "The cache folder cannot be written.",
-            where=cache,
-            why=str(error),
-            fix="Set XDG_CACHE_HOME to a folder that can be written.",
-        ) from error
-    return place
-
-
-def _rename_unless_there(beside: Path, place: Path) -> None:
-    try:
-        beside.rename(place)
-    except OSError:
-        if not place.is_dir():  # it is, where another process was first
-            raise
-
-
-def _holds(place: Path, files: Mapping[str, bytes]) -> bool:
-    return all((place / name).is_file() and (place / name).read_bytes() == files[name] for name in files)
-
-
-def _digest(files: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
-    return digest.hexdigest()
+def _read_config(file: Path) -> dict[str, Any]:
+    return read_json_object(file, MOST_CONFIG_BYTES, "config")
 
 
 # -- after loading: the tokenizers and the pipeline
 
 
-def load_tokenizers(folder: Path) -> dict[str, Any]:
-    """Both tokenizers of a component folder, to be passed on to `from_single_file` by these names.
+def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, Any]:
+    """Both tokenizers of a config folder, to be passed on to `from_single_file` by these names.
 
     Where the pad is an ordinary "!", as in SDXL's second tokenizer, transformers takes every "!" in a
     prompt for padding too. The original code does not (https://github.com/huggingface/diffusers/issues/4153),
     nor do the web UIs that people compare with; nor do these tokenizers.
 
+    Args:
+        vocabulary: where that of a tokenizer is whose folder holds none; None for CLIP's.
+
     Raises:
         BadInput: a tokenizer does not read prompts as its text encoder was trained to have them read.
     """
-    tokenizers = {name: _load_tokenizer(folder / name) for name in ENCODER_OF}
+    added = _added_vocabularies(folder, vocabulary)
+    tokenizers = {name: _load_tokenizer(folder / name, added.get(name)) for name in ENCODER_OF}
     for name, tokenizer in tokenizers.items():
         rows = _number(folder, ENCODER_OF[name], "vocab_size")
         places = _number(folder, ENCODER_OF[name], "max_position_embeddings")
@@ -298,17 +237,33 @@ def load_tokenizers(folder: Path) -> dict[str, Any]:
     return tokenizers
 
 
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import CLIPTokenizer  # seconds of imports, which a check of files alone is spared
+def _load_tokenizer(folder: Path, vocabulary: Vocabulary | None) -> Any:
+    """The tokenizer of a folder, with a vocabulary where it holds none."""
+    from transformers import CLIPTokenizer  # a second of imports, which a check of files alone is spared
 
-    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    if vocabulary:
+        merges = [tuple(merge.split(" ")) for merge in vocabulary.merges]
+        load = partial(
+            CLIPTokenizer, vocabulary.tokens, merges, name_or_path=str(folder), **_settings(folder)
+        )
+    else:
+        load = partial(CLIPTokenizer.from_pretrained, folder, local_files_only=True)
+    tokenizer = load()
     if tokenizer.pad_token == "!":
         # A token is "added", and so cut out of the text before all else, for being the pad at loading.
-        tokenizer = CLIPTokenizer.from_pretrained(
-            folder, local_files_only=True, pad_token=tokenizer.eos_token, added_tokens_decoder={}
-        )
+        tokenizer = load(pad_token=tokenizer.eos_token, added_tokens_decoder={})
         tokenizer.pad_token = "!"
     return tokenizer
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """A tokenizer's special tokens and length. A token may be told as text or in a table."""
+    told = {}
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        told |= _read_config(folder / file) if (folder / file).is_file() else {}
+    names = ("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length")
+    found = {name: told[name] for name in names if name in told}
+    return {name: value["content"] if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def check_tokenizer(name: str, tokenizer: Any, rows: int, places: int) -> None:

@@ -1,4 +1,4 @@
-"""Where each key of a single-file SDXL checkpoint lives in a diffusers pipeline.
+"""The way from each key of a single-file SDXL checkpoint to the parameters of a diffusers pipeline.
 
 A checkpoint file names its tensors as the original code did (Stability's `sgm`, `open_clip` for the
 second text encoder); diffusers names, reshapes and splits some of them. `file_views` gives, for every
@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
-CLIP_L = "conditioner.embedders.0.transformer.text_model."
-CLIP_G = "conditioner.embedders.1.model."
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, UNET, VAE, TensorRows
+
+ALL_ROWS = slice(None)
 
 
 @dataclass(frozen=True)
-class Piece:
+class LiveRows:
     """Rows `rows` of a file tensor, as a view onto a live parameter (`view.shape == file[rows].shape`).
 
     `name` is that parameter as diffusers and transformers name it, its component in front; `transposed`
@@ -33,32 +32,14 @@ class Piece:
     transposed: bool = False
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a parameter is kept in a checkpoint file: rows `rows` of `key`.
-
-    `shape` is the shape of those rows in the file and `file_shape` that of the whole tensor; `transposed`
-    says that the parameter is the transpose of them.
-    """
-
-    key: str
-    rows: slice
-    shape: tuple[int, ...]
-    file_shape: tuple[int, ...]
-    transposed: bool = False
-
-
-WHOLE = slice(None)
-
-
-def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[Piece]]:
+def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[LiveRows]]:
     """Map every file key to views onto the parameters of `unet`, `vae`, `text_encoder`, `text_encoder_2`.
 
     Args:
         components: the pipeline's modules by diffusers' names (`pipe.components` will do).
 
     Returns:
-        file key -> the pieces that make it up, in row order. One piece for all but the joined
+        file key -> the parts that make it up, in row order. One part for all but the joined
         attention projections of the second text encoder, which have three.
     """
     views = dict(_unet_views(components["unet"]))
@@ -68,25 +49,25 @@ def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[Piece]]:
     return views
 
 
-def places_of(views: Mapping[str, list[Piece]]) -> dict[str, Place]:
-    """`file_views` turned round: diffusers parameter -> its place in the file."""
+def rows_by_parameter(views: Mapping[str, list[LiveRows]]) -> dict[str, TensorRows]:
+    """Turn `file_views` round: diffusers parameter -> the rows of the file in which it is kept."""
     return {
-        piece.name: Place(key, piece.rows, tuple(piece.view.shape), shape_of(pieces), piece.transposed)
-        for key, pieces in views.items()
-        for piece in pieces
+        part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
+        for key, parts in views.items()
+        for part in parts
     }
 
 
-def shape_of(pieces: list[Piece]) -> tuple[int, ...]:
-    """The shape of the file tensor that the pieces make up."""
-    return (sum(piece.view.shape[0] for piece in pieces), *pieces[0].view.shape[1:])
+def file_shape(parts: list[LiveRows]) -> tuple[int, ...]:
+    """Return the shape of the file tensor that the parts make up."""
+    return (sum(part.view.shape[0] for part in parts), *parts[0].view.shape[1:])
 
 
 def file_state_dict(components: Mapping[str, nn.Module], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The components' weights as a single-file checkpoint holds them: file key -> contiguous tensor."""
+    """Return the components' weights as a single-file checkpoint holds them, by file key and contiguous."""
     return {
-        key: torch.cat([piece.view.detach() for piece in pieces]).to("cpu", dtype).contiguous()
-        for key, pieces in file_views(components).items()
+        key: torch.cat([part.view.detach() for part in parts]).to("cpu", dtype).contiguous()
+        for key, parts in file_views(components).items()
     }
 
 
@@ -100,7 +81,7 @@ _RESNET = {
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
-_UNET_ENDS = {
+_UNET_OUTER = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0",
@@ -111,16 +92,16 @@ _UNET_ENDS = {
 }
 
 
-def _unet_views(unet: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
+def _unet_views(unet: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
     layers = len(unet.down_blocks[0].resnets)
     for name, parameter in unet.named_parameters():
-        yield UNET + _unet_key(name, unet, layers), [Piece(WHOLE, parameter.data, f"unet.{name}")]
+        yield UNET + _unet_key(name, unet, layers), [LiveRows(ALL_ROWS, parameter.data, f"unet.{name}")]
 
 
 def _unet_key(name: str, unet: nn.Module, layers: int) -> str:
     stem, leaf = name.rsplit(".", 1)
-    if stem in _UNET_ENDS:
-        return f"{_UNET_ENDS[stem]}.{leaf}"
+    if stem in _UNET_OUTER:
+        return f"{_UNET_OUTER[stem]}.{leaf}"
     if match := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", name):
         side, block, kind, layer, rest = match.groups()
         # The down path holds conv_in at 0 and a downsampler after each block's layers; the up path has
@@ -130,8 +111,8 @@ def _unet_key(name: str, unet: nn.Module, layers: int) -> str:
             if side == "down"
             else int(block) * (layers + 1) + int(layer)
         )
-        place = f"{'input' if side == 'down' else 'output'}_blocks.{index}.{0 if kind == 'resnets' else 1}"
-        return f"{place}.{_resnet_leaf(rest) if kind == 'resnets' else rest}"
+        block = f"{'input' if side == 'down' else 'output'}_blocks.{index}.{0 if kind == 'resnets' else 1}"
+        return f"{block}.{_resnet_leaf(rest) if kind == 'resnets' else rest}"
     if match := re.match(r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.+)", name):
         block, rest = match.groups()
         return f"input_blocks.{(int(block) + 1) * (layers + 1)}.0.op.{rest}"
@@ -157,13 +138,13 @@ def _resnet_leaf(rest: str) -> str:
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
-def _vae_views(vae: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
+def _vae_views(vae: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
     ups = len(vae.decoder.up_blocks)
     for name, parameter in vae.named_parameters():
         view = parameter.data
         if ".attentions." in name and view.ndim == 2:  # a 1x1 convolution in the file, a linear layer here
             view = view[:, :, None, None]
-        yield VAE + _vae_key(name, ups), [Piece(WHOLE, view, f"vae.{name}")]
+        yield VAE + _vae_key(name, ups), [LiveRows(ALL_ROWS, view, f"vae.{name}")]
 
 
 def _vae_key(name: str, ups: int) -> str:
@@ -186,13 +167,13 @@ def _vae_key(name: str, ups: int) -> str:
 # -- Text encoders: transformers' CLIP for the first, open_clip for the second
 
 
-def _clip_l_views(encoder: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
+def _clip_l_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
     for name, parameter in encoder.named_parameters():
-        piece = Piece(WHOLE, parameter.data, f"text_encoder.{name}")
-        yield CLIP_L + name.removeprefix("text_model."), [piece]
+        view = LiveRows(ALL_ROWS, parameter.data, f"text_encoder.{name}")
+        yield CLIP_L_MODEL + name.removeprefix("text_model."), [view]
 
 
-_CLIP_G_ENDS = {
+_CLIP_G_OUTER = {
     "embeddings.token_embedding.weight": "token_embedding.weight",
     "embeddings.position_embedding.weight": "positional_embedding",
     "final_layer_norm.weight": "ln_final.weight",
@@ -207,29 +188,29 @@ _CLIP_G_LAYER = {
 }
 
 
-def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[Piece]]]:
+def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
     # text_projection is stored transposed: open_clip multiplies x @ P, transformers applies a linear layer.
     projection = encoder.text_projection.weight.data.T
     name = "text_encoder_2.text_projection.weight"
-    yield CLIP_G + "text_projection", [Piece(WHOLE, projection, name, transposed=True)]
+    yield CLIP_G_MODEL + "text_projection", [LiveRows(ALL_ROWS, projection, name, transposed=True)]
     whole = {
-        name.removeprefix("text_model."): Piece(WHOLE, parameter.data, f"text_encoder_2.{name}")
+        name.removeprefix("text_model."): LiveRows(ALL_ROWS, parameter.data, f"text_encoder_2.{name}")
         for name, parameter in encoder.named_parameters()
     }
-    for name, piece in whole.items():
-        if name in _CLIP_G_ENDS:
-            yield CLIP_G + _CLIP_G_ENDS[name], [piece]
+    for name, view in whole.items():
+        if name in _CLIP_G_OUTER:
+            yield CLIP_G_MODEL + _CLIP_G_OUTER[name], [view]
         elif match := re.match(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name):
             layer, module, leaf = match.groups()
-            block = f"{CLIP_G}transformer.resblocks.{layer}."
+            block = f"{CLIP_G_MODEL}transformer.resblocks.{layer}."
             if module in _CLIP_G_LAYER:
-                yield f"{block}{_CLIP_G_LAYER[module]}.{leaf}", [piece]
+                yield f"{block}{_CLIP_G_LAYER[module]}.{leaf}", [view]
             elif module == "self_attn.q_proj":
                 parts = [whole[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")]
                 yield f"{block}attn.in_proj_{leaf}", _joined(parts)
 
 
-def _joined(parts: list[Piece]) -> list[Piece]:
+def _joined(parts: list[LiveRows]) -> list[LiveRows]:
     """The q, k and v projections, one under the other as open_clip keeps them."""
     width = parts[0].view.shape[0]
-    return [replace(piece, rows=slice(i * width, (i + 1) * width)) for i, piece in enumerate(parts)]
+    return [replace(part, rows=slice(i * width, (i + 1) * width)) for i, part in enumerate(parts)]

@@ -1,28 +1,26 @@
-"""Which model a checkpoint is, by its key names, and whether it can be merged with others."""
+"""The model that a checkpoint is, by its key names, and whether it can be merged with others."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint
-
-UNET = "model.diffusion_model."
-SDXL_PREFIXES = (
+from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
+from gridsearch.checkpoint.sdxl.keys import (
+    CLIP_G_MODEL,
+    CLIP_L,
+    CLIP_L_MODEL,
+    EDM_MARKERS,
+    MARKERS,
     UNET,
-    "first_stage_model.",
-    "conditioner.embedders.0.transformer.text_model.",
-    "conditioner.embedders.1.model.",
+    VAE,
 )
 
-# Empty or one-element keys that say how to sample: https://github.com/comfyanonymous/ComfyUI,
-# comfy/supported_models.py. The second four are EDM's: Playground v2.5 and CosXL.
-MARKERS = ("v_pred", "ztsnr")
-EDM_MARKERS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
-
-# Inside the components' prefixes, and still no weights: buffers, training losses, running averages.
+WEIGHTS = (UNET, VAE, CLIP_L_MODEL, CLIP_G_MODEL)
+# Inside these, and still no weights: buffers, training losses, running averages.
 BUFFERS = (
-    "conditioner.embedders.0.transformer.text_model.embeddings.position_ids",
-    "first_stage_model.loss.",
-    "first_stage_model.model_ema.",
+    f"{CLIP_L_MODEL}embeddings.position_ids",
+    f"{VAE}loss.",
+    f"{VAE}model_ema.",
 )
 
 # What multiplies quantised weights (ComfyUI's scaled fp8 in both its spellings, bitsandbytes).
@@ -32,8 +30,9 @@ SCALES = (
 
 _LABEL_EMB = UNET + "label_emb.0.0.weight"
 _FIRST_CONV = UNET + "input_blocks.0.0.weight"
-_CLIP_L = "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight"
-_CLIP_G = "conditioner.embedders.1.model.token_embedding.weight"
+_FIRST_TEXT = CLIP_L_MODEL + "embeddings.token_embedding.weight"
+_SECOND_TEXT = CLIP_G_MODEL + "token_embedding.weight"
+_REFINERS_TEXT = CLIP_L + "model.token_embedding.weight"
 
 # Name -> parts of keys, any of which gives the file away; the first name that fits is taken.
 ADAPTERS = {
@@ -49,18 +48,18 @@ _OTHERS = {
     "a ControlNet": ("control_model.", "controlnet_down_blocks."),
     "a diffusers-format UNet": ("down_blocks.", "unet.down_blocks."),
     "a UNet without text encoders": (UNET + "time_embed.", "time_embed.", "label_emb."),
-    "a VAE": ("decoder.conv_in.", "first_stage_model.decoder."),
+    "a VAE": ("decoder.conv_in.", f"{VAE}decoder."),
 }
 
 
 def architecture(checkpoint: Checkpoint) -> str:
-    """What the key names say the file is, in words; `"SDXL"` for what this program can merge."""
+    """Return what the file is by its key names, in words; `"SDXL"` for what this program can merge."""
     keys = checkpoint.tensors
-    if _LABEL_EMB in keys and _CLIP_L in keys and _CLIP_G in keys:
+    if _LABEL_EMB in keys and _FIRST_TEXT in keys and _SECOND_TEXT in keys:
         return _sdxl_by_its_channels(checkpoint)
-    if _LABEL_EMB in keys and "conditioner.embedders.0.model.token_embedding.weight" in keys:
+    if _LABEL_EMB in keys and _REFINERS_TEXT in keys:
         return "an SDXL refiner"
-    if _LABEL_EMB in keys and (_CLIP_L in keys or _CLIP_G in keys):
+    if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
         return "an SDXL model with one text encoder only"
     for name, parts in ADAPTERS.items():
         if any(part in key for key in keys for part in parts):
@@ -80,7 +79,7 @@ def _sdxl_by_its_channels(checkpoint: Checkpoint) -> str:
 
 
 def require_sdxl(checkpoint: Checkpoint) -> None:
-    """Refuse, in words, what is no SDXL base model in the single-file layout or needs other mathematics."""
+    """Refuse, in words, all but SDXL base models in the single-file layout that predict epsilon or v."""
     kind = architecture(checkpoint)
     if kind in ADAPTERS:
         raise BadInput(
@@ -110,7 +109,7 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
 
 
 def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The keys that are no weight of SDXL's components: leftovers of training and of other programs.
+    """Return the keys that are no weight of SDXL's components: leftovers of training and of other programs.
 
     Nothing is drawn with them, so it does not matter where they are missing or differ. Markers are not
     among them: they say something.
@@ -118,12 +117,30 @@ def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(
         key
         for key in checkpoint.tensors
-        if key not in MARKERS + EDM_MARKERS and (not key.startswith(SDXL_PREFIXES) or key.startswith(BUFFERS))
+        if key not in MARKERS + EDM_MARKERS and (not key.startswith(WEIGHTS) or key.startswith(BUFFERS))
     )
 
 
+def open_vae(path: Path) -> tuple[Checkpoint, str]:
+    """Open a VAE's own file: its keys as a whole checkpoint has them, and the prefix that it leaves out.
+
+    Raises:
+        BadInput: it is no VAE in the original layout.
+    """
+    checkpoint = open_checkpoint(path)
+    prefix = "" if any(key.startswith(VAE) for key in checkpoint.tensors) else VAE
+    tensors = {prefix + key: info for key, info in checkpoint.tensors.items()}
+    if not {f"{VAE}decoder.conv_in.weight", f"{VAE}decoder.mid.attn_1.q.weight"} <= tensors.keys():
+        raise BadInput(
+            "This is no VAE in the original layout.",
+            where=path,
+            fix="Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae.",
+        )
+    return Checkpoint(path, checkpoint.bytes, tensors, checkpoint.metadata), prefix
+
+
 def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str] | None = None) -> None:
-    """Every key to be merged (default: of the first file) must be in every file with the same shape.
+    """Require every key to be merged (default: of the first file) in every file, with the same shape.
 
     Raises:
         BadInput: naming the first key that differs and how many do.

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.sdxl.adapter_names import PARTS, Place, spellings, split
-from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_floats
-from gridsearch.merge.adapters.deltas import BIAS_KINDS, KINDS, Kind
+from gridsearch.checkpoint.sdxl.adapter_names import DELTA_PARTS, spellings, split_key
+from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_float_parts
+from gridsearch.merge.adapters.deltas import BIAS_KINDS, DELTA_KINDS, DeltaKind
 from gridsearch.merge.adapters.scale import peft_config, scale_of
-from gridsearch.merge.engine.sources import FileSource, open_source
+from gridsearch.merge.engine.sources import FileSource
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Delta:
     """
 
     module: str
-    kind: Kind
+    kind: DeltaKind
     parts: Mapping[str, str]
     scale: float
-    place: Place
+    target: TensorRows
 
 
 @dataclass(frozen=True)
-class Adapter:
+class OpenedAdapter:
     """An adapter file and what it changes, in the checkpoint's own terms.
 
     `deltas` maps each file key to its changes, one for each group of rows; `matched` is the number of modules
@@ -60,11 +61,11 @@ class Adapter:
             BadInput: the change holds a NaN or an infinity.
         """
         deltas = self.deltas[key]
-        if len(deltas) == 1 and deltas[0].place.shape == deltas[0].place.file_shape:
+        if len(deltas) == 1 and deltas[0].target.shape == deltas[0].target.file_shape:
             return self._change(deltas[0])
-        whole = torch.zeros(deltas[0].place.file_shape)
+        whole = torch.zeros(deltas[0].target.file_shape)
         for delta in deltas:
-            whole[delta.place.rows] = self._change(delta)
+            whole[delta.target.rows] = self._change(delta)
         return whole
 
     def _change(self, delta: Delta) -> Tensor:
@@ -80,43 +81,43 @@ class Adapter:
                 why=f"in {', '.join(delta.parts.values())}",
                 fix="The file is broken, or its training diverged: name another.",
             )
-        return (change.T if delta.place.transposed else change).reshape(delta.place.shape)
+        return (change.T if delta.target.transposed else change).reshape(delta.target.shape)
 
 
-def open_adapter(name: str, path: Path, places: Mapping[str, Place]) -> Adapter:
+def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) -> OpenedAdapter:
     """Read an adapter's header and find what it changes. Its weights are read when they are asked for.
 
     Supported: LoRA, LoCon, LoHa, LoKr, and whole differences of weights, biases and norms, in the layouts of
     kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `names`.
 
     Args:
-        places: diffusers parameter (`unet.conv_in.weight`) -> its place in a checkpoint.
+        parameters: diffusers parameter (`unet.conv_in.weight`) -> where it is kept in a checkpoint.
 
     Raises:
         BadInput: the file is no such adapter, is one for another model, or is broken.
     """
     checkpoint = open_checkpoint(path)
-    found, unused = _by_module(checkpoint, spellings(places))
+    found, unused = _by_module(checkpoint, spellings(parameters))
     require_adapter(checkpoint, found)
-    source = open_source(path)
+    source = FileSource(checkpoint)
     config = peft_config(checkpoint.metadata, path)
     deltas: dict[str, list[Delta]] = {}
     for module, keys in found.items():
-        require_floats(checkpoint, keys)
+        require_float_parts(checkpoint, keys)
         alpha = _own_alpha(checkpoint, source, keys)
         for parameter, kind, parts in _changes(checkpoint, module, keys):
-            if parameter not in places:
+            if parameter not in parameters:
                 unused += parts.values()
                 continue
-            place = places[parameter]
+            rows = parameters[parameter]
             shapes = {part: checkpoint.tensors[key].shape for part, key in parts.items()}
-            require_fit(checkpoint, module, kind, shapes, place)
+            require_fit(checkpoint, module, kind, shapes, rows)
             scale = scale_of(module, shapes[kind.rank_of][0], alpha, config, path) if kind.rank_of else 1.0
-            deltas.setdefault(place.key, []).append(Delta(module, kind, parts, scale, place))
+            deltas.setdefault(rows.key, []).append(Delta(module, kind, parts, scale, rows))
     if not deltas:
         raise nothing_fits(checkpoint)
     changed = {(delta.module, delta.kind.name) for several in deltas.values() for delta in several}
-    return Adapter(
+    return OpenedAdapter(
         name=name,
         path=path,
         deltas={key: tuple(several) for key, several in deltas.items()},
@@ -134,12 +135,12 @@ def _by_module(
     found: dict[str, dict[str, str]] = {}
     unused = []
     for key in checkpoint.tensors:
-        pair = split(key, modules)
+        pair = split_key(key, modules)
         if pair is None:
             unused.append(key)
             continue
         module, rest = modules[pair[0]], pair[1]
-        part = PARTS.get(rest, rest)
+        part = DELTA_PARTS.get(rest, rest)
         twin = found.setdefault(module, {}).setdefault(part, key)
         if twin != key:
             raise BadInput(
@@ -167,11 +168,11 @@ def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, st
 
 def _changes(
     checkpoint: Checkpoint, module: str, keys: Mapping[str, str]
-) -> Iterator[tuple[str, Kind, dict[str, str]]]:
+) -> Iterator[tuple[str, DeltaKind, dict[str, str]]]:
     """A module's changes: the parameter, how its change is written, and the parts of that."""
     weight = {part: key for part, key in keys.items() if part != "alpha" and part not in BIAS_KINDS}
     bias = {part: key for part, key in keys.items() if part in BIAS_KINDS}
-    kind = KINDS.get(frozenset(weight))
+    kind = DELTA_KINDS.get(frozenset(weight))
     if ((weight or not bias) and not kind) or len(bias) > 1:
         raise BadInput(
             f"The adapter's change of {module} is not complete, or is more than one.",

@@ -1,12 +1,13 @@
-"""What is said of a file that is no adapter for SDXL, or not one that adds to weights in proportion."""
+"""Refusals of files that are no adapter for SDXL, or not one that adds to weights in proportion."""
 
 from collections.abc import Mapping
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import FLOATS, Checkpoint
-from gridsearch.checkpoint.sdxl.adapter_names import PARTS, UNSUPPORTED, Place, model_of
+from gridsearch.checkpoint.sdxl.adapter_names import DELTA_PARTS, UNSUPPORTED, other_model_of
+from gridsearch.checkpoint.sdxl.keys import TensorRows
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
-from gridsearch.merge.adapters.deltas import Kind, fits, shape_of
+from gridsearch.merge.adapters.deltas import DeltaKind, delta_shape, shapes_agree
 
 _NO_CHECKPOINT = (*ADAPTERS, "no model that is known here")
 
@@ -17,7 +18,7 @@ def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str
     Args:
         found: module -> part -> the adapter's key.
     """
-    known = set(PARTS.values())
+    known = set(DELTA_PARTS.values())
     kind = architecture(checkpoint)
     if kind not in _NO_CHECKPOINT and not any(known & parts.keys() for parts in found.values()):
         raise BadInput(
@@ -45,9 +46,9 @@ def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str
 
 
 def nothing_fits(checkpoint: Checkpoint) -> BadInput:
-    """What is said of an adapter for another model."""
+    """Return the error for an adapter of another model."""
     keys = list(checkpoint.tensors)
-    other = model_of(keys)
+    other = other_model_of(keys)
     return BadInput(
         "The adapter changes nothing that SDXL has"
         + (f": its keys are those of {other}." if other else f", in none of its {len(keys):,} tensors."),
@@ -57,7 +58,7 @@ def nothing_fits(checkpoint: Checkpoint) -> BadInput:
     )
 
 
-def require_floats(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
+def require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
     """Refuse integers, and tensors without elements."""
     for part, key in keys.items():
         info = checkpoint.tensors[key]
@@ -71,19 +72,23 @@ def require_floats(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
 
 
 def require_fit(
-    checkpoint: Checkpoint, module: str, kind: Kind, shapes: Mapping[str, tuple[int, ...]], place: Place
+    checkpoint: Checkpoint,
+    module: str,
+    kind: DeltaKind,
+    shapes: Mapping[str, tuple[int, ...]],
+    rows: TensorRows,
 ) -> None:
     """Refuse, before anything is allocated, a change of another shape than the weight's."""
-    wanted = place.shape[::-1] if place.transposed else place.shape
+    wanted = rows.shape[::-1] if rows.transposed else rows.shape
     try:
-        shape = shape_of(kind, shapes)
-        if fits(shape, wanted):
+        shape = delta_shape(kind, shapes)
+        if shapes_agree(shape, wanted):
             return
         why = f"{list(shape)} in the adapter, {list(wanted)} in the checkpoint"
     except ValueError as error:
         parts = ", ".join(f"{part} {list(shape)}" for part, shape in shapes.items())
         why = f"{parts}: {error}"
-    other = model_of(checkpoint.tensors)
+    other = other_model_of(checkpoint.tensors)
     raise BadInput(
         f"The adapter's change of {module} does not fit the checkpoint"
         + (f": its keys are those of {other}." if other else "."),

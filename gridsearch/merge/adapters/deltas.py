@@ -1,4 +1,4 @@
-"""What the parts of an adapter's module add up to: the change of one weight, at strength one.
+"""The change of one weight at strength one, from the parts of an adapter's module.
 
 Convolutions are [out, in, height, width]; r is the rank. Every change here is scaled by alpha / r.
 """
@@ -86,7 +86,7 @@ def _tucker(core: Tensor, out: Tensor, into: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Kind:
+class DeltaKind:
     """A way to write a change: its name, its formula, and the part whose first side is the rank."""
 
     name: str
@@ -94,31 +94,34 @@ class Kind:
     rank_of: str | None = None
 
 
-def _kinds() -> dict[frozenset[str], Kind]:
+def _kinds() -> dict[frozenset[str], DeltaKind]:
     hada = {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}
     kinds = {
-        frozenset({"up", "down"}): Kind("LoRA", lora, "down"),
-        frozenset({"up", "down", "mid"}): Kind("LoCon", locon, "down"),
-        frozenset(hada): Kind("LoHa", loha, "hada_w1_b"),
-        frozenset(hada | {"hada_t1", "hada_t2"}): Kind("LoHa", loha_tucker, "hada_w1_b"),
-        frozenset({"diff"}): Kind("full", lambda diff: diff),
-        frozenset({"w_norm"}): Kind("norm", lambda w_norm: w_norm),
+        frozenset({"up", "down"}): DeltaKind("LoRA", lora, "down"),
+        frozenset({"up", "down", "mid"}): DeltaKind("LoCon", locon, "down"),
+        frozenset(hada): DeltaKind("LoHa", loha, "hada_w1_b"),
+        frozenset(hada | {"hada_t1", "hada_t2"}): DeltaKind("LoHa", loha_tucker, "hada_w1_b"),
+        frozenset({"diff"}): DeltaKind("full", lambda diff: diff),
+        frozenset({"w_norm"}): DeltaKind("norm", lambda w_norm: w_norm),
     }
     first = ({"lokr_w1"}, {"lokr_w1_a", "lokr_w1_b"})
     second = ({"lokr_w2"}, {"lokr_w2_a", "lokr_w2_b"}, {"lokr_w2_a", "lokr_w2_b", "lokr_t2"})
     for w1, w2 in product(first, second):
         # LyCORIS scales a product of two whole factors by one, whatever alpha says.
         rank_of = next((part for part in ("lokr_w2_b", "lokr_w1_b") if part in w1 | w2), None)
-        kinds[frozenset(w1 | w2)] = Kind("LoKr", lokr, rank_of)
+        kinds[frozenset(w1 | w2)] = DeltaKind("LoKr", lokr, rank_of)
     return kinds
 
 
-KINDS = _kinds()  # the parts that are there -> what they are
-BIAS_KINDS = {"diff_b": Kind("full", lambda diff_b: diff_b), "b_norm": Kind("norm", lambda b_norm: b_norm)}
+DELTA_KINDS = _kinds()  # the parts that are there -> what they are
+BIAS_KINDS = {
+    "diff_b": DeltaKind("full", lambda diff_b: diff_b),
+    "b_norm": DeltaKind("norm", lambda b_norm: b_norm),
+}
 
 
-def shape_of(kind: Kind, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the change, without making it.
+def delta_shape(kind: DeltaKind, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the shape of the change, without making it.
 
     Raises:
         ValueError: the parts do not fit one another.
@@ -130,7 +133,7 @@ def shape_of(kind: Kind, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ..
         raise ValueError(str(error).splitlines()[0]) from error
 
 
-def fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+def shapes_agree(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Whether a change of shape `shape` is one of a weight of shape `wanted`.
 
     A linear layer and a 1x1 convolution are the same; [out, in h w] is a convolution's, flattened.

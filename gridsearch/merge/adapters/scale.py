@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.adapter_names import longest_name
 
 MOST_ALPHA = 1e30  # float32 has an end, and Python's whole numbers have none
 METADATA_KEY = "lora_adapter_metadata"
@@ -30,9 +31,7 @@ def stated_alpha(module: str, config: Mapping, path: Path) -> float | None:
 
     `alpha_pattern` goes before `lora_alpha`; an entry names a module or the end of its name.
     """
-    component, name = module.split(".", 1)
-    if component != "unet":
-        name = f"text_model.{name.removeprefix('text_model.')}"  # with and without: the shorter is its end
+    component, name = module.partition(".")[0], longest_name(module)
     alpha = _option("lora_alpha", component, config)
     patterns = _option("alpha_pattern", component, config) or {}
     if not isinstance(patterns, dict):

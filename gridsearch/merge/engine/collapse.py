@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.blocks import component_of, is_text, selects
+from gridsearch.checkpoint.sdxl.blocks import selects
+from gridsearch.checkpoint.sdxl.keys import is_text, is_vae
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched
 
@@ -72,7 +73,7 @@ def lenders(recipe: Recipe, key: str) -> tuple[str, ...]:
     """Those whom a key's component may be taken from as it is, as the first model may be one of a list; empty
     where the component is merged."""
     sources = (recipe.components.text_encoders if is_text(key) else MERGED,)
-    if component_of(key) == "vae":
+    if is_vae(key):
         sources = recipe.vae_sources()
     return () if MERGED in sources else sources
 

@@ -21,7 +21,7 @@ LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:
-    """Room for one piece of a sum; a thread needs its own."""
+    """Memory for one piece of a sum; a thread needs its own."""
     return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)
 
 

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.evaluate import Source, summands
 from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
@@ -18,19 +18,12 @@ from gridsearch.merge.engine.staging import is_there, staged
 TINY = 50_000_000
 
 
-class Piece(Protocol):
-    """Rows of a file tensor and the live view they are written to."""
-
-    rows: slice
-    view: Tensor
-
-
 @dataclass(frozen=True)
 class Live:
     """The weights that draw, where they come from, and what they hold now.
 
     Attributes:
-        pieces: file key -> the live views that make it up.
+        parts: file key -> the live views that make it up.
         sources: model or adapter -> its weights.
         dtypes: what an exported file keeps each key in. Values are rounded to that before they are widened
             to the live dtype, so that the live model equals the exported file loaded again, bit for bit. (All
@@ -40,7 +33,7 @@ class Live:
         holds: file key -> the terms that the live weights are; absent where that is not known.
     """
 
-    pieces: Mapping[str, Sequence[Piece]]
+    parts: Mapping[str, Sequence[LiveRows]]
     sources: Mapping[str, Source]
     dtypes: Mapping[str, torch.dtype]
     greatest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -49,7 +42,7 @@ class Live:
 
 def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
     """The keys whose weights hold something else than `terms` says."""
-    return [key for key in live.pieces if live.holds.get(key) != terms[key]]
+    return [key for key in live.parts if live.holds.get(key) != terms[key]]
 
 
 def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
@@ -103,12 +96,12 @@ def _write_all(live: Live, keys: Iterable[str], terms: Mapping[str, Terms]) -> N
 
 def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], buffer: Tensor) -> None:
     tensors, weights = summands(terms, key, sources, buffer)
-    for piece in live.pieces[key]:
-        rows = [tensor[piece.rows] if tensor.ndim else tensor for tensor in tensors]
-        blend_into(piece.view, rows, weights, live.dtypes[key], buffer)
+    for part in live.parts[key]:
+        rows = [tensor[part.rows] if tensor.ndim else tensor for tensor in tensors]
+        blend_into(part.view, rows, weights, live.dtypes[key], buffer)
     if not _bounded(live, key, terms):
-        for piece in live.pieces[key]:
-            require_finite(piece.view, key)
+        for part in live.parts[key]:
+            require_finite(part.view, key)
     live.holds[key] = terms
 
 
@@ -120,7 +113,7 @@ def _bounded(live: Live, key: str, terms: Terms) -> bool:
         if greatest is None:
             return False
         bound += abs(weight) * greatest
-    kept = [live.dtypes[key], *(piece.view.dtype for piece in live.pieces[key])]
+    kept = [live.dtypes[key], *(part.view.dtype for part in live.parts[key])]
     return bound < min(torch.finfo(dtype).max for dtype in kept)
 
 
@@ -137,8 +130,8 @@ class _Shared(Iterator[str]):
 
 
 def _size(live: Live, key: str) -> int:
-    return sum(piece.view.numel() for piece in live.pieces[key])
+    return sum(part.view.numel() for part in live.parts[key])
 
 
 def _device(live: Live) -> torch.device:
-    return next(iter(live.pieces.values()))[0].view.device
+    return next(iter(live.parts.values()))[0].view.device

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.merge.engine.linear import greatest
 from gridsearch.merge.engine.staging import Held
 
@@ -23,60 +25,69 @@ READ_AT_ONCE = 2**24  # elements
 
 
 @dataclass(frozen=True)
-class FileSource:
-    """A memory-mapped safetensors file: pages are read when first used and stay in the page cache.
+class _Mapped:
+    """A file's tensors by checkpoint key, and the inode and the bytes of the file that is mapped."""
 
-    `inode` and `bytes` are those of the file that is mapped.
+    tensors: Mapping[str, Tensor]
+    inode: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A checkpoint file, memory-mapped once a weight is asked for.
+
+    Its pages are read when they are first used, and stay in the page cache.
+
+    Attributes:
+        header: its keys as a whole checkpoint has them.
+        prefix: what the file leaves out of them, as a VAE's own file does.
     """
 
-    path: Path
-    tensors: Mapping[str, Tensor] = field(repr=False)
-    inode: int = 0
-    bytes: int = 0
+    header: Checkpoint
+    prefix: str = ""
 
-    def tensor(self, key: str) -> Tensor:
-        """A weight.
+    @cached_property
+    def _mapped(self) -> _Mapped:
+        """All tensors: asking safetensors for one again and again would cost as much as merging it."""
+        path = self.header.path
+        try:
+            found = path.stat()
+            with safe_open(path, framework="pt", device="cpu") as file:
+                tensors = {self.prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise BadInput("This is no whole safetensors file.", where=path, why=str(error)) from None
+        except OSError as error:
+            raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+        return _Mapped(tensors, found.st_ino, found.st_size)
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All weights.
 
         Raises:
+            BadInput: it is no whole safetensors file.
             RunFailed: the file was cut short. To read a page that is gone would end the process.
         """
-        _require_whole(self)
+        _require_whole(self.header.path, self._mapped)
+        return self._mapped.tensors
+
+    def tensor(self, key: str) -> Tensor:
+        """A weight; the errors are those of `tensors`."""
         return self.tensors[key]
 
 
-def open_source(path: Path, prefix: str = "") -> FileSource:
-    """Map a file; asking safetensors for a tensor again and again would cost as much as merging it.
-
-    Args:
-        prefix: what the file leaves out of its keys, as a VAE's own file does.
-
-    Raises:
-        BadInput: it is no whole safetensors file.
-    """
-    try:
-        found = path.stat()
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise BadInput("This is no whole safetensors file.", where=path, why=str(error)) from None
-    except OSError as error:
-        raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
-    source = FileSource(path, tensors, found.st_ino, found.st_size)
-    _require_whole(source)
-    return source
-
-
-def _require_whole(source: FileSource) -> None:
+def _require_whole(path: Path, mapped: _Mapped) -> None:
     """Whether the mapped file is as long as it was; one that is gone, or replaced, is still mapped whole."""
     try:
-        found = source.path.stat()
+        found = path.stat()
     except OSError:
         return
-    if found.st_ino == source.inode and found.st_size < source.bytes:
+    if found.st_ino == mapped.inode and found.st_size < mapped.bytes:
         raise RunFailed(
             "A model's file was cut short while it was in use.",
-            where=source.path,
-            why=f"{found.st_size:,} of {source.bytes:,} bytes are left",
+            where=path,
+            why=f"{found.st_size:,} of {mapped.bytes:,} bytes are left",
             fix="Copy the file again, and do not write over it while a run goes on.",
         )
 
@@ -97,7 +108,7 @@ def greatest_values(
     Raises:
         BadInput: a weight is NaN or infinite.
     """
-    return {key: greatest_value(source.tensor(key), source.path, key, advance) for key in keys}
+    return {key: greatest_value(source.tensor(key), source.header.path, key, advance) for key in keys}
 
 
 def greatest_value(

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from gridsearch.checkpoint.header import TensorInfo
-from gridsearch.checkpoint.sdxl.recognise import MARKERS
+from gridsearch.checkpoint.sdxl.keys import (
+    MARKERS,
+    MODELSPEC_ARCHITECTURE,
+    V_PREDICTION_MARKER,
+    ZERO_SNR_MARKER,
+)
 from gridsearch.merge.engine.collapse import Terms, sources_in
 from gridsearch.merge.engine.evaluate import Source, evaluate
 from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
@@ -60,9 +65,9 @@ def export_merge(
     """
     entries = dict(infos)
     if record.prediction_type == "v_prediction":
-        entries["v_pred"] = _MARKER
+        entries[V_PREDICTION_MARKER] = _MARKER
         if record.zero_terminal_snr:
-            entries["ztsnr"] = _MARKER
+            entries[ZERO_SNR_MARKER] = _MARKER
     tensors = _tensors(entries, terms, sources, copied_from)
     return write_safetensors(path, entries, tensors, metadata_of(record, parents), advance)
 
@@ -96,7 +101,7 @@ def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):
-                greatest_value(source.tensor(key), source.path, key)  # says whose fault it is
+                greatest_value(source.tensor(key), source.header.path, key)  # says whose fault it is
         require_finite(merged, key)
     return merged
 
@@ -114,7 +119,7 @@ def metadata_of(record: Record, parents: Mapping[str, Parent]) -> dict[str, str]
         KEY: record.to_json(),
         "sd_merge_models": json.dumps(_history(parents), separators=(",", ":")),
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-xl-v1-base",
+        "modelspec.architecture": MODELSPEC_ARCHITECTURE,
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": record.title,
         "modelspec.merged_from": ", ".join(f"{name} [{p.sha256[:10]}]" for name, p in parents.items()),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.mecha_names import TO_KEYS
 
 STOCK = {"cos_eps": 1e-6}
 MEDIAN = {"eps": 1e-6, "maxiter": 100, "ftol": 1e-20}
@@ -32,7 +33,7 @@ METHODS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
     "omit_component": (("a", "component"), {}),
     "pick_component": (("a", "component"), {}),
     "convert_singleton": (("singleton",), {}),
-    "convert_sdxl_blocks_to_sgm": (("blocks",), {}),
+    TO_KEYS: (("blocks",), {}),
 }
 
 

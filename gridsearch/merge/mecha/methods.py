@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
+from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
 from gridsearch.merge.mecha.arguments import MEDIAN, METHODS, STOCK, bound
 from gridsearch.merge.mecha.nodes import (
-    ALL_BLOCKS,
-    TEXT_PARTS,
-    VAE_PART,
     Combined,
     Difference,
     Mask,
@@ -24,7 +22,7 @@ from gridsearch.merge.mecha.nodes import (
     new_step,
 )
 
-_CONVERSIONS = ("convert_singleton", "convert_sdxl_blocks_to_sgm")
+_CONVERSIONS = ("convert_singleton", TO_KEYS)
 
 
 def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str) -> Any:
@@ -239,10 +237,10 @@ def _fallback(value: Any, default: Any, where: str) -> Any:
 
 def _component(method: str, value: Any, component: Any, where: str) -> Part | Parts:
     """A part of a model alone, or weights without it."""
-    if component not in (*TEXT_PARTS, VAE_PART):
-        raise BadInput(
-            f"{method} is read for vae, clip_l and clip_g only.", where=where, why=f"here: {component!r:.60}"
-        )
+    if component not in LENT_PREFIXES:
+        *names, last = LENT_PREFIXES
+        known = f"{', '.join(names)} and {last}"
+        raise BadInput(f"{method} is read for {known} only.", where=where, why=f"here: {component!r:.60}")
     if method == "pick_component":
         if not isinstance(value, Model):
             raise BadInput("A component is picked from a model only.", where=where)

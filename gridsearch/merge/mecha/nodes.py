@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, VAE
+from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS, selector_of
 
-VAE_BLOCK = "VAE"  # sd-mecha's name of it; here it is a pattern
-ALL_BLOCKS = frozenset((*BLOCKS, VAE_BLOCK))
-BLOCKS_CONFIG = "sdxl-supermerger_blocks"
-TEXT_PARTS = ("clip_l", "clip_g")  # sd-mecha's names of the components that a model may lend
-VAE_PART = "vae"
 LINEAR = ("weighted_sum", "add_difference", "average")
 
 # A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.
@@ -116,7 +111,7 @@ def new_step(
     """
     absent: frozenset[str] = frozenset()
     if isinstance(ratio, dict):
-        absent = ALL_BLOCKS - ratio.keys()
+        absent = frozenset(ALL_BLOCKS) - ratio.keys()
     if ratio is not None:
         numbers["ratio"] = ratio
     models = frozenset().union(*({i} if isinstance(i, Model) else i.models for i in inputs))
@@ -139,7 +134,7 @@ def new_step(
 
 def filled(step: Step, ratio: float) -> Step:
     """The step with a ratio for the blocks that were left out."""
-    table = {block: step.numbers["ratio"].get(block, ratio) for block in (*BLOCKS, VAE_BLOCK)}
+    table = {block: step.numbers["ratio"].get(block, ratio) for block in ALL_BLOCKS}
     others = {name: value for name, value in step.numbers.items() if name != "ratio"}
     return new_step(step.where, step.method, step.inputs, table, **others)
 
@@ -164,4 +159,4 @@ def as_selectors(ratio: Ratio) -> Ratio:
     """A table over sd-mecha's blocks as one over ours."""
     if not isinstance(ratio, dict):
         return ratio
-    return {f"{VAE}*" if block == VAE_BLOCK else block: number for block, number in ratio.items()}
+    return {selector_of(block): number for block, number in ratio.items()}

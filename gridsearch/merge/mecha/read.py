@@ -11,15 +11,19 @@ from typing import Any
 import pydantic
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.mecha_names import (
+    ALL_BLOCKS,
+    BLOCKS_CONFIG,
+    BLOCKS_IN_WORDS,
+    MODEL_CONFIG,
+    TEXT_COMPONENTS,
+    VAE_COMPONENT,
+)
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.steps import MergeStep
 from gridsearch.merge.mecha.lines import Argument, Instruction, Reference, instructions, read_text
 from gridsearch.merge.mecha.methods import call, left_out
 from gridsearch.merge.mecha.nodes import (
-    ALL_BLOCKS,
-    BLOCKS_CONFIG,
-    TEXT_PARTS,
-    VAE_PART,
     Model,
     Pairs,
     Parts,
@@ -108,11 +112,11 @@ def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
 def _model_path(path: Any, config: Any, space: Any, where: str) -> str:
     if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f\x7f-\x9f]", path):
         raise BadInput("A model is named by its path in quotes.", where=where, why=f"here it is {path!r:.60}")
-    if config not in (None, "sdxl-sgm"):
+    if config not in (None, MODEL_CONFIG):
         raise BadInput(
             "Only SDXL checkpoints in the original layout are merged here.",
             where=where,
-            why=f"the model's config is {config!r:.60}, not 'sdxl-sgm'",
+            why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}",
         )
     if space not in (None, "weight"):
         raise BadInput(
@@ -134,13 +138,13 @@ def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
     plain = all(value is None or isinstance(value, str | int | float) for value in values.values())
     if config in (None, _SINGLE) and values.keys() == {"key"} and plain:
         return values["key"]
-    if config not in (None, BLOCKS_CONFIG) or not values or not values.keys() <= ALL_BLOCKS:
-        stray = min(values.keys() - ALL_BLOCKS, default=None)
+    if config not in (None, BLOCKS_CONFIG) or not values or not values.keys() <= set(ALL_BLOCKS):
+        stray = min(values.keys() - set(ALL_BLOCKS), default=None)
         raise BadInput(
             "Ratios are one number, or a number per block of SDXL.",
             where=where,
             why=f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else ""),
-            fix=f"Use {BLOCKS_CONFIG}: BASE, IN00 to IN08, M00, OUT00 to OUT08 and VAE.",
+            fix=f"Use {BLOCKS_IN_WORDS}.",
         )
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
         raise BadInput(f"The ratio of {wrong[0]} is no number.", where=where)
@@ -188,8 +192,8 @@ def _lenders(root: Parts, where: str) -> dict[str, Model]:
             where=where,
             fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
         )
-    found = {"vae": root.lent[VAE_PART]} if VAE_PART in root.lent else {}
-    text = {root.lent.get(part) for part in TEXT_PARTS}
+    found = {"vae": root.lent[VAE_COMPONENT]} if VAE_COMPONENT in root.lent else {}
+    text = {root.lent.get(part) for part in TEXT_COMPONENTS}
     if len(text) > 1:
         raise BadInput("Both text encoders must come from one model, or both be merged.", where=where)
     if (lender := text.pop()) is not None:

@@ -11,24 +11,21 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, CLIP_G, CLIP_L, DEFAULT, PARTS, UNET, VAE, selects
+from gridsearch.checkpoint.sdxl.blocks import BLOCKS, selects
+from gridsearch.checkpoint.sdxl.mecha_names import (
+    BASE_BLOCK,
+    BLOCK_KEYS,
+    BLOCKS_CONFIG,
+    LENT_PREFIXES,
+    MODEL_CONFIG,
+    TEXT_COMPONENTS,
+    TO_KEYS,
+    VAE_COMPONENT,
+    WHOLE_PARTS,
+    means_whole_blocks,
+)
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.mecha.lines import VERSION, quoted
-from gridsearch.merge.mecha.nodes import BLOCKS_CONFIG, TEXT_PARTS, VAE_BLOCK, VAE_PART
-
-# Selectors that mean all of a block's weights or none. Of the patterns, those for a component.
-_WHOLE = (DEFAULT, "unet", "te", "te1", "te2", "vae", "in", "mid", "out", "time")
-_PATTERNS = tuple(f"{prefix}*" for prefix in ("", UNET, VAE, CLIP_L, CLIP_G))
-
-# sd-mecha's block -> a key of each part of it that such a selector can mean alone.
-_TEXT_KEYS = (f"{CLIP_L}transformer.text_model.final_layer_norm.weight", f"{CLIP_G}model.ln_final.weight")
-_KEYS = {
-    "BASE": (f"{UNET}time_embed.0.weight", *_TEXT_KEYS),
-    **{f"IN{i:02}": (f"{UNET}input_blocks.{i}.0.weight",) for i in range(9)},
-    "M00": (f"{UNET}middle_block.0.in_layers.0.weight",),
-    **{f"OUT{i:02}": (f"{UNET}output_blocks.{i}.0.in_layers.0.weight",) for i in range(9)},
-    VAE_BLOCK: (f"{VAE}decoder.conv_in.weight",),
-}
 
 _FIX = "Merge it with gridsearch merge, or make the recipe simpler."
 
@@ -59,9 +56,9 @@ def mecha_text(recipe: Recipe) -> str:
     if vae := recipe.vae_file():
         raise BadInput("sd-mecha takes a VAE from a whole checkpoint only.", where=vae, fix=_FIX)
     text = recipe.components.text_encoders
-    lenders = {part: text for part in TEXT_PARTS if text != MERGED}
+    lenders = {part: text for part in TEXT_COMPONENTS if text != MERGED}
     if recipe.vae_source() != MERGED:
-        lenders[VAE_PART] = recipe.vae_source()
+        lenders[VAE_COMPONENT] = recipe.vae_source()
     merged = _merged_keys(lenders)
     lines: Instructions = {}
     known = {name: _model(lines, recipe.models[name].path) for name in recipe.needed_models()}
@@ -78,10 +75,11 @@ def mecha_text(recipe: Recipe) -> str:
 
 
 def _merged_keys(lenders: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """`_KEYS` without what a model lends."""
-    lent = {VAE_PART: VAE, "clip_l": CLIP_L, "clip_g": CLIP_G}
-    prefixes = tuple(lent[part] for part in lenders)
-    return {block: tuple(k for k in keys if not k.startswith(prefixes)) for block, keys in _KEYS.items()}
+    """Return `BLOCK_KEYS` without what a model lends."""
+    lent = tuple(LENT_PREFIXES[component] for component in lenders)
+    return {
+        block: tuple(key for key in keys if not key.startswith(lent)) for block, keys in BLOCK_KEYS.items()
+    }
 
 
 def _model(lines: Instructions, path: Path) -> str:
@@ -94,7 +92,7 @@ def _model(lines: Instructions, path: Path) -> str:
             why='it has "=", a control character or broken letters in it',
             fix="Rename the file.",
         )
-    line = f'model {quoted(name)} model_config="sdxl-sgm" merge_space="weight"'
+    line = f'model {quoted(name)} model_config="{MODEL_CONFIG}" merge_space="weight"'
     return lines.setdefault(line, f"&{len(lines)}")
 
 
@@ -188,24 +186,19 @@ def _ratio(lines: Instructions, step: Any, merged: Mapping[str, tuple[str, ...]]
     if not isinstance(step.ratio, dict):
         return repr(step.ratio)
     for selector in step.ratio:
-        whole = selector in _PATTERNS or all(_is_whole(part) for part in selector.split("."))
-        if not whole:
+        if not means_whole_blocks(selector):
             raise BadInput(
                 f"sd-mecha has no ratio for {selector!r}, only for whole blocks.",
                 where=f"step {step.name!r}",
-                fix=f"Use {', '.join([*_WHOLE, *BLOCKS[:2]])} ..., or merge it with gridsearch merge.",
+                fix=f"Use {', '.join([*WHOLE_PARTS, *BLOCKS[:2]])} ..., or merge it with gridsearch merge.",
             )
     table = {block: _block_ratio(step, block, keys) for block, keys in merged.items()}
     if len(set(table.values())) == 1:
-        return table["BASE"]
+        return table[BASE_BLOCK]
     values = " ".join(f"{block}={number}" for block, number in table.items())
     pairs = lines.setdefault(f"dict {values}", f"&{len(lines)}")
     literal = f'literal {pairs} model_config="{BLOCKS_CONFIG}" merge_space="param"'
-    return _add(lines, "convert_sdxl_blocks_to_sgm", lines.setdefault(literal, f"&{len(lines)}"))
-
-
-def _is_whole(part: str) -> bool:
-    return part in _WHOLE or ("*" not in part and part not in PARTS)
+    return _add(lines, TO_KEYS, lines.setdefault(literal, f"&{len(lines)}"))
 
 
 def _block_ratio(step: Any, block: str, keys: tuple[str, ...]) -> str:

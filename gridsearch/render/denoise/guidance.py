@@ -12,19 +12,9 @@ from diffusers.models.attention_processor import (
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
 from torch import Tensor
 
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import Sampling, calls_of, is_guided
 
 PAG_LAYERS = "mid_block"  # where the paper perturbs SDXL
-
-
-def is_guided(sampling: Sampling) -> bool:
-    """Return whether the negative prompt is used at all: at a guidance of 1 it has no weight."""
-    return sampling.cfg > 1
-
-
-def calls_of(sampling: Sampling) -> int:
-    """Return how many latents the UNet is given for each image in a step."""
-    return 1 + is_guided(sampling) + (sampling.pag_scale > 0)
 
 
 def guided(output: Tensor, sampling: Sampling) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from diffusers import DPMSolverSDEScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
-from gridsearch.render.denoise.guidance import calls_of, guided, perturbed_attention
+from gridsearch.render.denoise.guidance import guided, perturbed_attention
 from gridsearch.render.denoise.noise import Brownian, Noise, on_device
-from gridsearch.render.denoise.sampling import MODES, Sampling
+from gridsearch.render.denoise.sampling import MODES, Sampling, calls_of
 from gridsearch.render.denoise.schedulers import follows_a_path, keep_rows, noise_level
 from gridsearch.render.prompt.encode import Conditioning
 
@@ -45,7 +45,7 @@ def denoise(
     Args:
         scheduler: a new one with its timesteps set; it holds what a sampler remembers between steps.
         text: of all images without their prompts, then with them, then once more for perturbed attention, as
-            far as the settings ask for each (`guidance.calls_of`).
+            far as the settings ask for each (`sampling.calls_of`).
         downscale: image pixels per latent pixel.
     """
     shape = (unet.config.in_channels, sampling.height // downscale, sampling.width // downscale)

@@ -4,7 +4,7 @@ So an image is the same in any batch, order, worker or device: numbers are drawn
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -32,7 +32,7 @@ class CpuRandn:
         return torch.randn(shape, generator=self._generator)
 
 
-SOURCES = {"cpu": CpuRandn, "gpu": CudaRandn}
+SOURCES: dict[str, Callable[[int], RandomSource]] = {"cpu": CpuRandn, "gpu": CudaRandn}
 
 
 class Noise(TorchFunctionMode):

@@ -56,6 +56,16 @@ class Sampling:
 GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
 
 
+def is_guided(sampling: Sampling) -> bool:
+    """Return whether the negative prompt is used at all: at a guidance of 1 it has no weight."""
+    return sampling.cfg > 1
+
+
+def calls_of(sampling: Sampling) -> int:
+    """Return how many latents the UNet is given for each image in a step."""
+    return 1 + is_guided(sampling) + (sampling.pag_scale > 0)
+
+
 @dataclass(frozen=True)
 class Mode:
     """A prediction type. A noisy latent is x = alpha x0 + sigma noise, with alpha^2 + sigma^2 = 1.

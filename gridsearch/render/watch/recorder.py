@@ -15,7 +15,7 @@ FRAMES = 8  # of a film strip
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """What to watch for, and to keep, while a batch is rendered.
+    """The settings for watching a batch while it is rendered.
 
     Attributes:
         expected: the healthy trajectories, where they are known.
@@ -46,7 +46,7 @@ class Recorder:
         self._frame_calls = (
             {round(call) for call in np.linspace(0, calls - 1, FRAMES)} if watch.film else set()
         )
-        self._now: Tensor | None = None
+        self._now = torch.empty(0)  # the latest prediction
         self._ended: dict[int, Tensor] = {}  # image -> the clean latent where it was stopped
         self.stops: dict[int, Abort] = {}
 

@@ -1,1 +1,1 @@
-"""The report's plots."""
+"""The report's figures: each module adds its own, and nothing lists them."""

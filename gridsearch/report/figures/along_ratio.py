@@ -1,238 +1,119 @@
-"""The report's figures, one per concern, as Plotly's JSON: `{id, title, about, wide, data, layout}`.
+"""Figures along the ratio: the verdicts, the survivors, the defect, and a few metrics."""
 
-Colours that depend on the page's light or dark are left to the page (`report.js`). Plotly reads a little HTML
-in its texts, so every text from outside is escaped here.
-"""
-
+from collections.abc import Iterator
 from html import escape
 
 import pandas as pd
 
-from gridsearch.base.words import parameter_text, shorten, slice_text
+from gridsearch.base.words import slice_text
 from gridsearch.report.colours import SLICE_COLOURS, VERDICT_COLOURS, verdict_colour
-from gridsearch.report.figures.landscape import landscape_figures
-from gridsearch.report.figures.prompt_lines import prompt_lines
-from gridsearch.report.figures.style import (
+from gridsearch.report.figures.figure import (
     BEST_LINE,
+    HOLLOW,
     INTERVAL_FILL,
     WINDOW_FILL,
-    WINDOW_STROKE,
+    Figure,
+    Shown,
+    add_level,
+    adds_figures,
     band,
-    bar_widths,
+    bars,
     best_line,
-    numbers,
+    hover,
+    parents,
     plain_layout,
+    scatter,
 )
-from gridsearch.report.figures.tradeoff import tradeoff
-from gridsearch.report.figures.uncertainty import DOUBT, doubt_figures
-from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
-from gridsearch.results.results import Results
+from gridsearch.report.figures.prompt_lines import prompt_lines
+from gridsearch.results.analysis.answer import Slice
+from gridsearch.score.metrics import CHARTED, METRICS
 
-MOST_SLICES = MANY_CURVES  # the best ones are drawn
-BY_PROMPT = ("survived", "defect", "contrast", "clipped", "blur", "noise")  # figures with a line per prompt
-HOLLOW, HATCHED = "circle-open", "/"  # how stopped trials are drawn: their figures are estimates
-METRIC_FIGURES = (
-    ("contrast", "Contrast", "Spread of the brightness. Pale images are low, burnt ones high."),
-    (
-        "clipped",
-        "Clipped",
-        "Share of colour values at the very dark or very bright end. It rises as the image burns.",
-    ),
-    (
-        "blur",
-        "Blur",
-        "Width of the edges in pixels. A blank image has none, so no value: less is not better.",
-    ),
-    (
-        "noise",
-        "Noise",
-        "Grain in the flattest areas, in brightness levels. The least noise is a blank image's.",
-    ),
-)
+WINDOW_STROKE = "rgba(0,158,115,0.45)"
+# Column -> title, and what the figure shows.
+RESULT_FIGURES = {
+    "survived": ("Survived", "The share of sound images."),
+    "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
+}
 
 
-def figures(results: Results, answer: Answer) -> list[dict]:
-    """All figures of the run; none where there is no curve yet, or no number was searched."""
-    return [figure for section in sections(results, answer) for figure in section["figures"]]
+@adds_figures
+def along_figures(shown: Shown) -> Iterator[Figure]:
+    """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
+    if shown.curves:
+        yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
+        yield from (_curves(shown, column, *words) for column, words in (RESULT_FIGURES | CHARTED).items())
 
 
-def sections(results: Results, answer: Answer) -> list[dict]:
-    """The figures by what they are about: `{title, about, along, figures}`; none that is empty.
-
-    `along` says of a section, and of a figure, that it runs along the main parameter. A figure may be
-    `small`, and may have its `height` in px.
-    """
-    main = curve_parameter_of(results)
-    if main is None or answer.best is None:
-        return []
-    axis = parameter_text(main)
-    found = [
-        {
-            "title": f"Along the {axis}",
-            "about": "",
-            "along": True,
-            "figures": _along(results, answer, axis) if not answer.projection else [],
-        },
-        {
-            "title": "How sure",
-            "about": DOUBT,
-            "along": False,
-            "figures": doubt_figures(results, answer, axis),
-        },
-        {
-            "title": "What matters",
-            "about": "",
-            "along": False,
-            "figures": landscape_figures(results, answer),
-        },
-    ]
-    if answer.projection:
-        found[2]["figures"].append(tradeoff([], results, answer, axis))
-    for section in found:
-        usual = {"small": False, "height": None, "along": section["along"], "prompts": []}
-        section["figures"] = [usual | figure for figure in section["figures"]]
-    return [section for section in found if section["figures"]]
-
-
-def _along(results: Results, answer: Answer, axis: str) -> list[dict]:
-    slices = split_slices(results, distinct_trials(results))
-    by_settings = {tuple(settings.items()): trials for settings, trials in slices}
-    curves = [(found, by_settings[tuple(found.settings.items())]) for found in answer.slices[:MOST_SLICES]]
-    if max(trials["at"].nunique() for _, trials in curves) < 2:
-        return []
-    drawn = [
-        _verdicts(found, trials, results, axis, i) | {"wide": len(curves) == 1}
-        for i, (found, trials) in enumerate(curves)
-    ]
-    drawn += [_survived(curves, axis), _defect(curves, axis)]
-    drawn += [_metric(curves, results, axis, *metric) for metric in METRIC_FIGURES]
-    drawn = [
-        figure | {"prompts": prompt_lines(curves, results, figure["id"]) if figure["id"] in BY_PROMPT else []}
-        for figure in drawn
-    ]
-    return [*drawn, tradeoff(curves, results, answer, axis)]
-
-
-def _verdicts(found: Slice, trials: pd.DataFrame, results: Results, axis: str, number: int) -> dict:
-    """Shares of the verdicts at each ratio, stacked: the story from blank to burnt at a glance."""
-    images = results.images.merge(trials[["trial", "at"]], on="trial")
+def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
+    """Return the shares of the verdicts at each ratio as stacked bars, survivors at the bottom."""
+    images = shown.results.images.merge(trials[["trial", "at"]], on="trial")
     shares = pd.crosstab(images["at"], images["verdict"], normalize="index")
     order = [v for v in VERDICT_COLOURS if v in shares] + [v for v in shares if v not in VERDICT_COLOURS]
-    order.sort(key=lambda verdict: verdict != "ok")  # survivors at the bottom, where shares are compared
-    data = [
-        {
-            "type": "bar",
-            "name": escape(verdict),
-            "x": numbers(shares.index),
-            "y": numbers(shares[verdict]),
-            "width": bar_widths(shares.index.to_numpy(dtype=float)),
-            "marker": {
-                "color": verdict_colour(verdict),
-                "line": {"width": 0},
-                "pattern": {"shape": [HATCHED if at in found.estimated else "" for at in shares.index]},
-            },
-            "hovertemplate": f"{escape(axis)} %{{x}}<br>%{{y:.0%}} {escape(verdict)}<extra></extra>",
-        }
-        for verdict in order
-    ]
-    where = slice_text(found.settings)
-    layout = _layout(axis, "share of the images", found) | {"barmode": "stack", "shapes": _brackets(found)}
+    order.sort(key=lambda verdict: verdict != "ok")
+    hatched = {"shape": ["/" if at in found.estimated else "" for at in shares.index]}
+    data = []
+    for verdict in order:
+        words = hover(f"{escape(shown.axis)} %{{x}}", f"%{{y:.0%}} {escape(verdict)}")
+        bar = bars(shares.index, shares[verdict], verdict_colour(verdict), hovertemplate=words)
+        data.append(bar | {"name": escape(verdict), "marker": bar["marker"] | {"pattern": hatched}})
+    layout = plain_layout(
+        shown.axis, "share of the images", _brackets(found), showlegend=True, barmode="stack"
+    )
     layout["yaxis"] |= {"range": [0, 1.07], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     layout["legend"] = {"traceorder": "normal"}
-    return {
-        "id": f"verdicts-{number}",
-        "title": "What survives" + (f": {where}" if where else ""),
-        "about": "Of the images at each place, how many are sound and how the others broke."
-        + (" Hatched: stopped early, so an estimate." if found.estimated else ""),
-        "data": data,
-        "layout": layout,
-    }
+    where = slice_text(found.settings)
+    about = f"How many images are sound at each {shown.axis}, and how the others broke."
+    return Figure(
+        "along",
+        f"verdicts-{number}",
+        "What survives" + (f": {where}" if where else ""),
+        about
+        + (" Hatched bars are estimates from trials that were stopped early." if found.estimated else ""),
+        data,
+        layout,
+        wide=len(shown.curves) == 1,
+        along=True,
+    )
 
 
-def _survived(curves: list[tuple[Slice, pd.DataFrame]], axis: str) -> dict:
-    data = [_curve(found, trials, "survived", axis, i) for i, (found, trials) in enumerate(curves)]
-    layout = _layout(axis, "share of the images", curves[0][0]) | {"showlegend": len(curves) > 1}
-    layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
-    return {
-        "id": "survived",
-        "title": "Survived",
-        "wide": False,
-        "about": "The share of sound images." + _hollow(curves),
-        "data": data,
-        "layout": layout,
-    }
-
-
-def _defect(curves: list[tuple[Slice, pd.DataFrame]], axis: str) -> dict:
-    return {
-        "id": "defect",
-        "title": "Distance from healthy",
-        "wide": False,
-        "about": "Mean defect: 0 is inside the healthy band, larger is worse." + _hollow(curves),
-        "data": [_curve(found, trials, "defect", axis, i) for i, (found, trials) in enumerate(curves)],
-        "layout": _layout(axis, "defect", curves[0][0]) | {"showlegend": len(curves) > 1},
-    }
-
-
-def _hollow(curves: list[tuple[Slice, pd.DataFrame]]) -> str:
-    return " Hollow: stopped early." if any(found.estimated for found, _ in curves) else ""
-
-
-def _metric(curves: list, results: Results, axis: str, name: str, title: str, about: str) -> dict:
-    data = [_curve(found, trials, name, axis, i) for i, (found, trials) in enumerate(curves)]
-    layout = _layout(axis, name, curves[0][0]) | {"showlegend": len(curves) > 1}
-    for i, (model, level) in enumerate(_reference_levels(results, name)):
-        layout["shapes"].append(_level_line(level))
-        layout["annotations"].append(_level_label(model, level, left=i % 2 == 1))
-    if name == "clipped":
+def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
+    """Return a column's mean along the ratio, a line per slice; for a metric with the parents' levels."""
+    data = [_line(shown, column, i, *curve) for i, curve in enumerate(shown.curves)]
+    axis = "share of the images" if column == "survived" else column
+    layout = plain_layout(shown.axis, axis, _shades(shown.curves[0][0]), showlegend=len(shown.curves) > 1)
+    if column == "survived":
+        layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
+    if column in METRICS and METRICS[column].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
-    return {"id": name, "title": title, "about": about, "wide": False, "data": data, "layout": layout}
+    if column in CHARTED:
+        for i, (label, means) in enumerate(parents(shown.results, column)):  # two labels do not meet
+            add_level(layout, float(means[column]), label, left=i % 2 == 1)
+    elif any(found.estimated for found, _ in shown.curves):
+        about += " Hollow dots are estimates from trials that were stopped early."
+    lines = prompt_lines(shown.curves, shown.results, column)
+    return Figure("along", column, title, about, data, layout, along=True, prompts=lines)
 
 
-def _level_line(level: float) -> dict:
-    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level}
-    return across | {"line": {"width": 1, "dash": "dash"}}
-
-
-def _level_label(model: str, level: float, left: bool) -> dict:
-    """At either end of the line, so that two parents' labels do not meet."""
-    place = {"xref": "paper", "x": 0 if left else 1, "xanchor": "left" if left else "right"}
-    text = escape(shorten(f"{model}'s own", 28))
-    return place | {"text": text, "y": level, "yanchor": "bottom", "showarrow": False}
-
-
-def _reference_levels(results: Results, name: str) -> list[tuple[str, float]]:
-    """The mean of each parent's sound renders: a parent that burns says nothing about healthy."""
-    sound = results.references[results.references["verdict"] == "ok"]
-    means = sound.groupby("model", sort=False)[name].mean().dropna()
-    return [(str(model), float(level)) for model, level in means.items()]
-
-
-def _curve(found: Slice, trials: pd.DataFrame, column: str, axis: str, number: int) -> dict:
+def _line(shown: Shown, column: str, number: int, found: Slice, trials: pd.DataFrame) -> dict:
     mean = trials.groupby("at")[column].mean()
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": escape(slice_text(found.settings) or "mean"),
-        "x": numbers(mean.index),
-        "y": numbers(mean),
-        "line": {"color": SLICE_COLOURS[number], "width": 2.5},
-        "marker": {
-            "size": [9 if at in found.estimated else 6 for at in mean.index],
-            "symbol": [HOLLOW if at in found.estimated else "circle" for at in mean.index],
+    estimated = [at in found.estimated for at in mean.index]
+    return scatter(
+        mean.index,
+        mean,
+        "lines+markers",
+        name=escape(slice_text(found.settings) or "mean"),
+        line={"color": SLICE_COLOURS[number], "width": 2.5},
+        marker={
+            "size": [9 if one else 6 for one in estimated],
+            "symbol": [HOLLOW if one else "circle" for one in estimated],
         },
-        "hovertemplate": f"{escape(axis)} %{{x}}<br>{column} %{{y:.3g}}<extra></extra>",
-    }
-
-
-def _layout(axis: str, y: str, found: Slice) -> dict:
-    return plain_layout(axis, y) | {"shapes": _shades(found), "showlegend": True}
+        hovertemplate=hover(f"{escape(shown.axis)} %{{x}}", f"{column} %{{y:.3g}}"),
+    )
 
 
 def _shades(found: Slice) -> list[dict]:
-    """The window, the interval and the best ratio, behind the curves."""
+    """Return the window, the interval and the best ratio, behind the curves."""
     shapes = []
     if found.window:
         shapes.append(band(found.window.low.inside, found.window.high.inside, WINDOW_FILL))
@@ -242,14 +123,15 @@ def _shades(found: Slice) -> list[dict]:
 
 
 def _brackets(found: Slice) -> list[dict]:
-    """Window and interval as strokes above the bars, which would hide a shade; the best as a dotted line."""
-    stroke = {"type": "line", "y0": 1.04, "y1": 1.04}
-    shapes = []
+    """Return window and interval as strokes above the bars, which would hide a shade, and the best ratio."""
+    spans = []
     if found.window:
-        ends = {"x0": found.window.low.inside, "x1": found.window.high.inside}
-        shapes.append(stroke | ends | {"line": {"color": WINDOW_STROKE, "width": 7}})
+        spans.append((found.window.low.inside, found.window.high.inside, WINDOW_STROKE))
     if found.interval:
-        ends = {"x0": found.interval.low, "x1": found.interval.high}
-        shapes.append(stroke | ends | {"line": {"color": BEST_LINE, "width": 7}})
+        spans.append((found.interval.low, found.interval.high, BEST_LINE))
+    strokes = [
+        {"type": "line", "x0": low, "x1": high, "y0": 1.04, "y1": 1.04, "line": {"color": colour, "width": 7}}
+        for low, high, colour in spans
+    ]
     best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
-    return [*shapes, best | {"line": {"color": "#ffffff", "width": 1.5, "dash": "dot"}}]
+    return [*strokes, best | {"line": {"color": "#ffffff", "width": 1.5, "dash": "dot"}}]

@@ -1,4 +1,4 @@
-"""Each prompt's own line in the figures along the ratio: there to be switched on, for there may be many."""
+"""The prompts' own lines in the figures along the ratio, which the page can switch on."""
 
 from html import escape
 
@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import one_line, shorten
-from gridsearch.report.figures.style import numbers
-from gridsearch.results.analysis.answer import Slice
+from gridsearch.report.figures.figure import Curves, numbers
 from gridsearch.results.results import Results
 
-NAMED = 60  # letters of a prompt where a line is named
+NAMED = 60  # letters of a prompt in a line's name
 
 
 def prompt_names(results: Results) -> list[dict]:
-    """Each prompt that was drawn, in the order of its lines: `{id, text}`, the text as Plotly reads it."""
+    """Return each rendered prompt in the order of its lines: `{id, text}`, the text escaped for Plotly."""
     found = results.images.drop_duplicates("prompt_id")
     return [
         {"id": str(row.prompt_id), "text": escape(shorten(one_line(row.prompt), NAMED))}
@@ -22,11 +21,11 @@ def prompt_names(results: Results) -> list[dict]:
     ]
 
 
-def prompt_lines(curves: list[tuple[Slice, pd.DataFrame]], results: Results, column: str) -> list[dict]:
-    """One entry per curve: `{x, y}`, the places and for each prompt its mean of `column` at each of them.
+def prompt_lines(curves: Curves, results: Results, column: str) -> list[dict]:
+    """Return for each curve `{x, y}`: the places, and each prompt's mean of a column at them.
 
     Args:
-        column: of the images, or "survived", the share that is sound.
+        column: of the images, or "survived", the share of sound ones.
     """
     order = results.images["prompt_id"].drop_duplicates()
     images = results.images.assign(survived=(results.images["verdict"] == "ok").astype(float))
@@ -41,5 +40,5 @@ def _lines(images: pd.DataFrame, column: str, order: pd.Series) -> dict:
 
 
 def _short(value: float) -> float:
-    """Four figures are more than a line shows; there may be thousands."""
+    """Return the value with four digits, more than a line shows; there may be thousands of them."""
     return float(f"{value:.4g}")

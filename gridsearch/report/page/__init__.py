@@ -1,1 +1,1 @@
-"""report.html: tables, figures, and the image comparer on one page."""
+"""report.html: tables, figures and the image comparer on one page."""

@@ -1,47 +1,43 @@
-"""The pictures of the page: every cell of its grid, and the strip under the answer."""
+"""The images of the page: every cell of its grid, and the strip below the answer."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, evenly
-from gridsearch.report.page.links import link_to
+from gridsearch.report.colours import chip, spoken
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, evenly
+from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 
-STRIP_PICTURES = 11  # pictures in the strip under the answer
-PRINTED = 8  # trials of a group on paper, where one cannot scroll
+STRIP_PICTURES = 11  # in the strip below the answer
+PRINTED = 8  # trials of a group on paper, which cannot be scrolled
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a page shows of the run's images.
+    """The run's images for a page.
 
     Attributes:
-        folder, home: the results folder, and the one that the page will lie in.
-        small: a stored name -> its thumbnail; None where the name leads elsewhere, or to no image.
+        folder, home: the results folder, and the folder of the page.
+        small: thumbnails by stored name; None where it leads out of the folder, or to no image.
     """
 
     folder: Path
     home: Path
     small: dict[str, Thumb | None]
 
-    def cell(self, column: Column, case: CaseRow) -> dict | None:
-        """What the template needs of one cell; None where nothing was rendered."""
+    def cell(self, column: GridColumn, case: CaseRow) -> dict | None:
+        """Return a cell for the template; None where nothing was rendered."""
         picture = column.pictures.get(case.id)
         if picture is None:
             return None
-        colour = verdict_colour(picture.verdict)
-        file, small = path_in(self.folder, picture.file), self.small[picture.file]
-        return {
+        file = path_in(self.folder, picture.file)
+        return chip(picture.verdict) | {
             "heading": column.heading,
             "best": column.best,
-            "verdict": picture.verdict,
-            "colour": colour,
-            "ink": text_on(colour),
-            "small": small,
+            "small": self.small[picture.file],
             "href": file and link_to(file, self.home),
             "alt": f"{spoken(case.prompt)}, seed {case.seed}, {column.heading}: {picture.verdict}",
             "title": f"{column.heading} · seed {case.seed}\n{picture.said}\ndefect {picture.defect:.3g}",
@@ -49,88 +45,60 @@ class Pictures:
 
 
 def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
-    """Every picture's thumbnail, made once.
+    """Return the page's images with a thumbnail of each.
 
-    They are as large as will do for all images of the run, those to come included: a run under way need not
-    make them anew as it grows.
+    Their size depends on the number of all images of the run, including those to come, so that they need not
+    be made again as a run grows.
     """
-    files = [file for column in _columns(grid) for file in (p.file for p in column.pictures.values())]
+    files = [picture.file for column in grid.columns for picture in column.pictures.values()]
     to_come = (results.planned - len(results.trials)) * len(grid.cases)
     paths = {file: path_in(results.folder, file) for file in files}
     known = [path for path in paths.values() if path]
     small = thumbnails(known, thumbnail_side(len(files) + max(to_come, 0)), results.folder)
-    return Pictures(results.folder, home, {file: path and small[path] for file, path in paths.items()})
-
-
-def _columns(grid: Grid) -> list[Column]:
-    return [column for group in grid.groups for column in group.columns]
+    return Pictures(
+        results.folder, home, {file: small[path] if path else None for file, path in paths.items()}
+    )
 
 
 def table(grid: Grid, pictures: Pictures) -> dict:
-    """The grid as rows of cells; a column opens its group where a thicker gap belongs before it.
+    """Return the grid as rows of cells for the template.
 
-    `thin` is what is left out on paper: all but evenly spaced ratios, and all but a prompt's first seed.
+    A column that `opens` its group has a wider gap before it. `thin` columns are left out on paper, so that
+    evenly spaced ratios remain; so are all but the first seed of each prompt.
     """
-    columns = [item for g, group in enumerate(grid.groups) for item in _heads(group.columns, g > 0)]
+    columns = [head for g, group in enumerate(grid.groups) for head in _heads(group.columns, g > 0)]
     rows = []
-    for i, case in enumerate(grid.cases):
-        before = grid.cases[i - 1] if i else None
-        rows.append(
-            {
-                "case": case,
-                "first": before is None or before.prompt_id != case.prompt_id,
-                "apart": case.held_out and not (before and before.held_out),
-                "cells": [
-                    item | {"picture": pictures.cell(item["column"], case)} | _missing(item, case)
-                    for item in columns
-                ],
-            }
-        )
+    for case, before in zip(grid.cases, (None, *grid.cases), strict=False):
+        cells = [
+            head
+            | {"picture": pictures.cell(head["column"], case), "missing": head["column"].why_missing(case)}
+            for head in columns
+        ]
+        first = before is None or before.prompt_id != case.prompt_id
+        apart = case.held_out and not (before and before.held_out)
+        rows.append({"case": case, "first": first, "apart": apart, "cells": cells})
     return {"groups": grid.groups, "columns": columns, "rows": rows}
 
 
-def _heads(columns: tuple[Column, ...], opens: bool) -> list[dict]:
+def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
     best = next((i for i, column in enumerate(columns) if column.best), None)
     printed = evenly(len(columns), PRINTED, best)
     return [
-        {
-            "column": column,
-            "opens": opens and i == 0,
-            "best": column.best,
-            "reference": column.trial is None,
-            "thin": i not in printed,
-        }
+        {"column": column, "opens": opens and i == 0, "best": column.best, "thin": i not in printed}
         for i, column in enumerate(columns)
     ]
 
 
-def _missing(item: dict, case: CaseRow) -> dict:
-    return {"missing": item["column"].why_missing(case)}
-
-
-def first_case(grid: Grid, column: Column) -> CaseRow:
-    """One that is sound there, where there is one."""
-    sound = [case for case in grid.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
-    return (sound or grid.cases)[0]
-
-
 def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
-    """One case along the ratio in the best slice, evenly thinned, with the recommended one in it.
+    """Return one case along the ratio in the best slice for the template, with the recommended ratio in it.
 
-    None where there are too few, or where it is not the ratio alone that changes.
+    None where there are too few images, or where more than the ratio changes.
     """
-    wanted = answer.best.trial if answer.best else None
-    holds = (
-        group.columns for group in grid.groups if any(c.best and c.trial == wanted for c in group.columns)
-    )
-    columns = next(holds, ())
-    if len(columns) < 2 or answer.projection:
+    shown, case = grid.along(answer.best.trial if answer.best else None, STRIP_PICTURES)
+    if case is None or len(shown) < 2 or answer.projection or not any(column.best for column in shown):
         return None
-    best = next(i for i, column in enumerate(columns) if column.best)
-    case = first_case(grid, columns[best])
-    shown = [columns[i] for i in evenly(len(columns), STRIP_PICTURES, best)]
-    place = {id(column): i for i, column in enumerate(_columns(grid))}
-    found = [
-        cell | {"column": place[id(column)]} for column in shown if (cell := pictures.cell(column, case))
+    place = {id(column): i for i, column in enumerate(grid.columns)}
+    cells = [
+        {"column": place[id(column)]} | cell for column in shown if (cell := pictures.cell(column, case))
     ]
-    return {"case": case, "row": grid.cases.index(case), "pictures": found}
+    return {"case": case, "row": grid.cases.index(case), "pictures": cells}

@@ -1,44 +1,40 @@
-"""How the pictures came about: case by case a film strip per ratio and what it led to, as many as fit a page.
+"""Film strips of the denoising, case by case along the ratio, with the final image: as many as fit the page.
 
-The first seed of every prompt comes before any second one, so that what is left out is a seed before it is a
-prompt. Whatever is not shown is a link to its file.
+The first seed of every prompt comes before any second one, so that seeds are left out before prompts are.
+Films that are not shown are links to their files.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridsearch.report.colours import spoken, text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, evenly
-from gridsearch.report.page.links import link_to
+from gridsearch.report.colours import chip, spoken, verdict_colour
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, evenly, turns
+from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import path_in
 
-FILM_BYTES = 3_000_000  # bytes for all films of a report
-HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where a page of those cannot hold them all
+FILM_BYTES = 3_000_000  # for all films of a report
+HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where those do not all fit
 STRIPS = 24  # shown of one case, beside the references; more are too alike to be worth their bytes
-ON_SCREEN = 76  # px, the height of a frame where there is room
+ON_SCREEN = 76  # px, the height of a frame on a wide screen
 
 
 @dataclass(frozen=True)
 class Film:
-    """One film that was kept: whose it is, and where."""
+    """A film that was kept, and the image that it led to; None where its name leads out of the folder."""
 
-    column: Column
+    column: GridColumn
     picture: Picture
     path: Path
-    image: Path | None  # what it led to; None where its name leads elsewhere
-
-    @property
-    def is_reference(self) -> bool:
-        return self.column.trial is None
+    image: Path | None
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the page carries, `height` px high: films and what they led to, by the film's path.
+class Reel:
+    """The films and final images that the page carries, `height` px high, by the film's path.
 
-    A value is None where the file is gone or is no image.
+    A value is None where the file is gone or is not an image.
     """
 
     height: int
@@ -47,34 +43,34 @@ class Shown:
 
     @property
     def widest(self) -> int:
+        """The width of the longest film in px; 0 without any."""
         return max((thumb.width_at(self.height) for thumb in self.films.values() if thumb), default=0)
 
 
 def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict | None:
-    """What the template needs; None where no film was kept.
+    """Return the section for the template; None where no film was kept.
 
     Args:
-        best: the recommended trial, always among those shown.
-        home: the folder that the page will lie in.
+        best: the recommended trial, which is always shown.
+        home: the folder of the page.
     """
     kept = {case: films for case in grid.cases if (films := _kept(grid, case, folder))}
-    chosen = {case: evenly_chosen(films, best) for case, films in kept.items()}
-    shown = _fit([chosen[case] for case in _seed_by_seed(kept)], folder)
-    if not shown.widest:
+    chosen = [evenly_chosen(kept[case], best) for turn in turns(kept) for case in turn]
+    reel = _fitting(chosen, folder)
+    if not reel.widest:
         return None
     total = sum(len(films) for films in kept.values())
     return {
-        "cases": [_case(grid, case, films, shown, home) for case, films in kept.items()],
-        "left_out": total - len(shown.films),
+        "cases": [_case(grid, case, films, reel, home) for case, films in kept.items()],
+        "left_out": total - len(reel.films),
         "total": total,
-        "width": round(shown.widest * ON_SCREEN / shown.height),
+        "width": round(reel.widest * ON_SCREEN / reel.height),
     }
 
 
 def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
-    """A case's films, references first and then along the ratio."""
-    columns = [column for group in grid.groups for column in group.columns]
-    found = [(column, column.pictures[case.id]) for column in columns if case.id in column.pictures]
+    """Return a case's films, references first and then along the ratio."""
+    found = [(column, column.pictures[case.id]) for column in grid.columns if case.id in column.pictures]
     return [
         Film(column, picture, path, path_in(folder, picture.file))
         for column, picture in found
@@ -82,85 +78,64 @@ def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
     ]
 
 
-def _seed_by_seed(cases: Iterable[CaseRow]) -> list[CaseRow]:
-    """The first case of every prompt, then every second one, and so on."""
-    seen: dict[str, int] = {}
-    turns = {}
-    for case in cases:
-        turns[case] = seen[case.prompt_id] = seen.get(case.prompt_id, 0) + 1
-    return sorted(turns, key=turns.get)
-
-
 def evenly_chosen(films: Sequence[Film], best: int | None) -> list[Film]:
-    """All references, and STRIPS of the others: both ends, the best, and evenly spaced ones."""
-    trials = [film for film in films if not film.is_reference]
+    """Return all references, and STRIPS of the others: both ends, the best, and evenly spaced ones."""
+    trials = [film for film in films if not film.column.is_reference]
     kept = next((i for i, film in enumerate(trials) if film.column.trial == best), None)
-    chosen = [trials[i] for i in evenly(len(trials), STRIPS, kept)]
-    return [film for film in films if film.is_reference] + chosen
+    references = [film for film in films if film.column.is_reference]
+    return references + [trials[i] for i in evenly(len(trials), STRIPS, kept)]
 
 
-def _fit(cases: Sequence[Sequence[Film]], folder: Path) -> Shown:
-    """As many whole cases as there is room for, at the greatest height that holds all."""
+def _fitting(cases: Sequence[Sequence[Film]], folder: Path) -> Reel:
+    """Return as many whole cases as fit FILM_BYTES, at the greatest height at which all fit."""
     for height in HEIGHTS:
-        shown = _fill(cases, height, folder)
-        if len(shown.films) == sum(len(films) for films in cases):
+        reel = Reel(height, {}, {})
+        left = FILM_BYTES
+        for films in cases:
+            made = {film.path: at_height(film.path, height, folder) for film in films}
+            ends = {f.path: at_height(f.image, height, folder) if f.image else None for f in films}
+            left -= sum(len(thumb.uri) for thumb in (*made.values(), *ends.values()) if thumb)
+            if left < 0:
+                break
+            reel.films.update(made)
+            reel.ends.update(ends)
+        else:
             break
-    return shown
+    return reel
 
 
-def _fill(cases: Sequence[Sequence[Film]], height: int, folder: Path) -> Shown:
-    """Case by case until the room is used up."""
-    shown, left = Shown(height, {}, {}), FILM_BYTES
-    for films in cases:
-        made = {kept.path: at_height(kept.path, height, folder) for kept in films}
-        ends = {kept.path: kept.image and at_height(kept.image, height, folder) for kept in films}
-        left -= sum(len(thumb.uri) for thumb in (*made.values(), *ends.values()) if thumb)
-        if left < 0:
-            break
-        shown.films.update(made)
-        shown.ends.update(ends)
-    return shown
-
-
-def _case(grid: Grid, case: CaseRow, films: list[Film], shown: Shown, home: Path) -> dict:
+def _case(grid: Grid, case: CaseRow, films: list[Film], reel: Reel, home: Path) -> dict:
     groups = []
     for group in grid.groups:
-        mine = [kept for kept in films if any(kept.column is column for column in group.columns)]
-        strips = [_strip(kept, case, shown, home) for kept in mine if kept.path in shown.films]
-        rest = [_link(kept, home) for kept in mine if kept.path not in shown.films]
+        mine = [film for film in films if any(film.column is column for column in group.columns)]
+        strips = [_strip(film, case, reel, home) for film in mine if film.path in reel.films]
+        rest = [_link(film, home) for film in mine if film.path not in reel.films]
         if mine:
             groups.append({"heading": group.heading, "strips": strips, "rest": rest})
-    verdicts = [kept.picture.verdict for kept in films if not kept.is_reference]
-    return {"case": case, "groups": groups, "beads": [verdict_colour(verdict) for verdict in verdicts]}
+    beads = [verdict_colour(film.picture.verdict) for film in films if not film.column.is_reference]
+    return {"case": case, "groups": groups, "beads": beads}
 
 
-def _link(kept: Film, home: Path) -> dict:
-    return {
-        "heading": kept.column.heading,
-        "verdict": kept.picture.verdict,
-        "href": link_to(kept.path, home),
-    }
+def _link(film: Film, home: Path) -> dict:
+    return chip(film.picture.verdict) | {"heading": film.column.heading, "href": link_to(film.path, home)}
 
 
-def _strip(kept: Film, case: CaseRow, shown: Shown, home: Path) -> dict:
-    """One line: the film, the room that it leaves where it was stopped, and the picture it led to."""
-    picture, stop = kept.picture, kept.picture.stop
-    colour = verdict_colour(picture.verdict)
-    film, end = shown.films[kept.path], shown.ends[kept.path]
-    width = film.width_at(shown.height) if film else shown.widest
-    whose = f"{spoken(case.prompt)}, seed {case.seed}, {kept.column.heading}"
-    return _link(kept, home) | {
-        "best": kept.column.best,
-        "colour": colour,
-        "ink": text_on(colour),
-        "src": film and film.uri,
+def _strip(film: Film, case: CaseRow, reel: Reel, home: Path) -> dict:
+    """Return one line for the template: the film, the space after an early stop, and the final image."""
+    picture, stop = film.picture, film.picture.stop
+    frames, end = reel.films[film.path], reel.ends[film.path]
+    width = frames.width_at(reel.height) if frames else reel.widest
+    image = f"{spoken(case.prompt)}, seed {case.seed}, {film.column.heading}"
+    return _link(film, home) | {
+        "best": film.column.best,
+        "src": frames and frames.uri,
         "width": width,
         "stop": stop,
-        "room": shown.widest - width,
+        "space": reel.widest - width,
         "end": end and end.uri,
-        "end_width": end.width_at(shown.height) if end else shown.height,
-        "end_href": kept.image and link_to(kept.image, home),
-        "alt": f"How {whose} came about" + (f": {stop.where}" if stop else ""),
-        "end_alt": f"{whose}: {picture.verdict}",
-        "title": f"{kept.column.heading} · seed {case.seed}\n{picture.said}",
+        "end_width": end.width_at(reel.height) if end else reel.height,
+        "end_href": film.image and link_to(film.image, home),
+        "alt": f"The denoising of {image}" + (f": {stop.where}" if stop else ""),
+        "end_alt": f"{image}: {picture.verdict}",
+        "title": f"{film.column.heading} · seed {case.seed}\n{picture.said}",
     }

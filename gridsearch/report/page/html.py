@@ -1,43 +1,45 @@
-"""report.html: one file that opens offline, with the answer on top and every image below."""
+"""Writing report.html: one file that opens offline, with the answer on top and every image below."""
 
 import json
 from datetime import datetime
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import parameter_text, slice_text
-from gridsearch.report.figures.along_ratio import sections
 from gridsearch.report.figures.prompt_lines import prompt_names
+from gridsearch.report.figures.sections import sections
 from gridsearch.report.grid import build_grid, savings_text
 from gridsearch.report.page.cells import pictures_of, strip, table
 from gridsearch.report.page.comparer import comparer
+from gridsearch.report.page.environment import environment, link_to
 from gridsearch.report.page.films import film_section
 from gridsearch.report.page.leaders import front_rows, leader_rows, neighbour_rows
-from gridsearch.report.page.links import link_to
 from gridsearch.report.page.tables import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import plain
 from gridsearch.results.analysis.sentence import lede_text, take_text
 from gridsearch.results.results import Results
 
-FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # what the page's script needs of a figure
+FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
 
 
 def write_report(results: Results, answer: Answer, path: Path) -> None:
-    """Write the report. Prompts, names and reasons are text from outside: the template escapes them all."""
+    """Write the report. Prompts, names and reasons are text from outside; the template escapes them all."""
     write_atomic(path, report_html(results, answer, path.parent))
 
 
 def report_html(results: Results, answer: Answer, home: Path) -> str:
-    """The page's text; full-size images are linked relative to `home`, the folder it will lie in."""
-    drawn = sections(results, answer)
+    """Return the page's text; full-size images are linked relative to `home`, the page's folder."""
+    parts = sections(results, answer)
     sheet = results.folder / "sheet.png"
-    shown = _images(results, answer, home)
-    return _template().render(
+    images = _images(results, answer, home)
+    figures = [{key: getattr(one, key) for key in FIGURE_KEYS} for part in parts for one in part["figures"]]
+    data = {"figures": figures, "prompts": prompt_names(results), "compare": images["compare"]}
+    template = environment().get_template("report.html.j2")
+    return template.render(
         name=results.name,
         headline=take_text(answer),
         lede=lede_text(answer),
@@ -46,15 +48,15 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         written=None if answer.finished else datetime.now().astimezone(),
         facts=facts(results, answer),
         commands=commands(results, answer),
-        sections=drawn,
-        data=_data(results, drawn, shown["compare"]),
+        sections=parts,
+        data=plain(data),
         alarms=answer.alarms,
         checks=answer.checks,
         leaders=leader_rows(results, answer),
         front=front_rows(results, answer),
         nearby=neighbour_rows(results, answer),
         given_up=[slice_text(settings) for settings in answer.given_up],
-        **shown,
+        **images,
         axis=parameter_text(answer.main or "trial"),
         slices=slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
         edges=edges(results, answer),
@@ -71,7 +73,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
 
 
 def _images(results: Results, answer: Answer, home: Path) -> dict:
-    """What shows images: strip, comparer, grid and films; each None where there is no image yet."""
+    """Return the parts with images: strip, comparer, grid and films; all None without any image."""
     if results.images.empty and results.references.empty:
         return dict.fromkeys(("strip", "compare", "grid", "films"))
     grid = build_grid(results, answer)
@@ -80,30 +82,12 @@ def _images(results: Results, answer: Answer, home: Path) -> dict:
         "strip": strip(grid, answer, pictures),
         "compare": comparer(grid, answer),
         "grid": table(grid, pictures),
-        "films": film_section(grid, answer.best and answer.best.trial, results.folder, home),
+        "films": film_section(grid, answer.best.trial if answer.best else None, results.folder, home),
     }
 
 
-def _data(results: Results, drawn: list[dict], compare: dict | None) -> dict:
-    """What the page's script works with."""
-    figures = [
-        {key: figure[key] for key in FIGURE_KEYS} for section in drawn for figure in section["figures"]
-    ]
-    return plain({"figures": figures, "prompts": prompt_names(results), "compare": compare})
-
-
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("gridsearch.report.page", "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2")
-
-
 def _counts(results: Results, answer: Answer) -> str:
-    images = f"{len(results.images)} images"
     stopped = f", {answer.stopped} of them stopped early" if answer.stopped else ""
     done = answer.complete + answer.stopped
-    if answer.finished:
-        return f"{done} trials{stopped}, {images}"
-    return f"{done} of {answer.planned} trials so far{stopped}, {images}"
+    trials = f"{done} trials" if answer.finished else f"{done} of {answer.planned} trials so far"
+    return f"{trials}{stopped}, {len(results.images)} images"

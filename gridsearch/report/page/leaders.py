@@ -1,4 +1,4 @@
-"""The report's tables of single trials: the leaders on held-out prompts, the front, the neighbourhood."""
+"""The report's tables of single trials: the leaders on held-out prompts, the front, the nearest trials."""
 
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.results.analysis.answer import Answer
@@ -8,7 +8,7 @@ from gridsearch.results.results import Results
 
 
 def leader_rows(results: Results, answer: Answer) -> list[dict]:
-    """Both figures of every leader that was checked."""
+    """Return the leaders that were checked, each with its values on both sets of prompts."""
     lucky = answer.unmasked.trial if answer.unmasked else None
     best = answer.best.trial if answer.best else None
     return [
@@ -26,12 +26,14 @@ def leader_rows(results: Results, answer: Answer) -> list[dict]:
 
 
 def front_rows(results: Results, answer: Answer) -> list[dict]:
+    """Return the trials on the front of blur and noise."""
+    best = answer.best.trial if answer.best else None
     return [
         {
             "trial": point.trial,
-            "best": point.trial == answer.best.trial,
-            "mark": ", ".join(["recommended"] * (point.trial == answer.best.trial) + ["knee"] * point.knee),
-            "said": _values(results, answer, point.trial),
+            "best": point.trial == best,
+            "mark": ", ".join(["recommended"] * (point.trial == best) + ["knee"] * point.knee),
+            "parameters": _values(results, answer, point.trial),
             "survived": f"{point.survived:.0%}",
             "blur": metric_text(point.blur),
             "noise": metric_text(point.noise),
@@ -41,7 +43,7 @@ def front_rows(results: Results, answer: Answer) -> list[dict]:
 
 
 def neighbour_rows(results: Results, answer: Answer) -> list[dict]:
-    """The best itself, and then the nearest trials."""
+    """Return the best trial and those nearest to it, where many values are searched at once."""
     if not answer.projection or answer.best is None:
         return []
     best = answer.best
@@ -54,14 +56,14 @@ def neighbour_rows(results: Results, answer: Answer) -> list[dict]:
             "distance": f"{distance:.2f}",
             "survived": f"{survived:.0%}",
             "defect": metric_text(round(defect, 3)),
-            "said": _values(results, answer, trial),
+            "parameters": _values(results, answer, trial),
         }
         for trial, distance, survived, defect in rows
     ]
 
 
 def _values(results: Results, answer: Answer, trial: int) -> str:
-    """The values that matter most, where not all find room."""
+    """Return a trial's values in words, only those that matter most where there are many."""
     row = results.trials.set_index("trial").loc[trial]
     ranked = [name for name, _ in answer.importances] or list(results.parameters)
     names = ranked[:MOST_NAMED] if len(results.parameters) > MOST_NAMED else results.parameters

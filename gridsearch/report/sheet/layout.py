@@ -1,4 +1,4 @@
-"""Where everything stands on a contact sheet, in pixels."""
+"""The layout of a contact sheet, in pixels."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ from gridsearch.report.grid import Grid
 
 MARGIN, GAP, GROUP_GAP, LABEL = 32, 10, 36, 230  # px: around, between cells, between groups, row labels
 COLUMN_HEAD, GROUP_HEAD, APART = 86, 40, 44
-# A sheet that is larger is not opened by what people send pictures with, and takes long to write.
+# Larger sheets take long to write, and some programs for sending pictures do not open them.
 MOST_PIXELS, LONGEST = 24_000_000, 8192
 LARGEST_CELL = 256
 
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """Where everything stands, in pixels.
+    """The places of everything on a sheet, in pixels.
 
     Attributes:
         cell: (width, height) of every cell.
         left: per group, the x of each of its columns.
         top: the y of each row of cells.
         size: of the whole sheet.
-        scale: of the title's band, which grows with the sheet, to be read when the sheet is shrunk.
+        scale: of the title's band, which grows with the sheet, so that it can be read when that is shrunk.
     """
 
     cell: tuple[int, int]
@@ -31,32 +31,34 @@ class SheetLayout:
 
     @property
     def fits(self) -> bool:
+        """Whether the sheet is not too large."""
         width, height = self.size
         return width * height <= MOST_PIXELS and max(self.size) <= LONGEST
 
     def box(self, group: int, column: int, row: int) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of a cell."""
         x, y = self.left[group][column], self.top[row]
         return x, y, x + self.cell[0], y + self.cell[1]
 
 
 def smallest_cell(image: tuple[int, int]) -> int:
-    """The longer side of a cell in which one can still judge a picture of that size: 192 px.
+    """Return the longer side of a cell that still shows what a picture of that size looks like: 192 px.
 
-    A small picture shows all it has at twice its size.
+    A small picture shows everything at twice its size.
     """
     return min(192, max(128, 2 * max(image)))
 
 
 def lay_out(grid: Grid, image: tuple[int, int], cell: int | None = None) -> SheetLayout:
-    """Place the cells; `image` is the rendered size, which gives the cells their shape.
+    """Place the cells; they have the shape of `image`, the rendered size.
 
     Args:
-        cell: longer side of a cell in pixels; chosen by the images and their number where not given.
+        cell: longer side of a cell in pixels; by default it depends on the images and their number.
     """
     least = smallest_cell(image)
     if cell is None:
         columns = sum(len(group.columns) for group in grid.groups)
-        # few columns may be large; small images are enlarged three times at most
+        # a few columns may be large; small images are enlarged at most three times
         cell = min(max(2000 // columns, least), LARGEST_CELL, max(least, 3 * max(image)))
     place = _place(grid, image, cell)
     while not place.fits and cell > least:
@@ -83,13 +85,15 @@ def _place(grid: Grid, image: tuple[int, int], cell: int) -> SheetLayout:
 
 
 def head(scale: float) -> int:
-    """Where the title's band ends."""
+    """Return where the title's band ends."""
     return MARGIN + round(96 * scale)
 
 
 def first_of_prompt(grid: Grid, row: int) -> bool:
+    """Return whether a row is the first of its prompt."""
     return row == 0 or grid.cases[row - 1].prompt_id != grid.cases[row].prompt_id
 
 
 def first_held_out(grid: Grid, row: int) -> bool:
+    """Return whether a row is the first held-out one."""
     return grid.cases[row].held_out and (row == 0 or not grid.cases[row - 1].held_out)

@@ -1,30 +1,30 @@
-"""A grid that is too large for one picture: an overview, and all of it on pages that can be read."""
+"""Splitting a grid that is too large for one picture into an overview and pages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import CaseRow, Column, Grid, Group, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, evenly
 from gridsearch.report.sheet.layout import lay_out, smallest_cell
 
-FEWEST_COLUMNS = 8  # columns of a page; where fewer fit beside all rows, the rows are split
+FEWEST_COLUMNS = 8  # of a page; where fewer fit beside all rows, the rows are split
 WIDEST, TALLEST = 12, 16  # ratios and rows of an overview
 BESIDE = 2  # columns of an overview on either side of the window
 
 
 @dataclass(frozen=True)
 class Page:
-    """What one picture shows, and how that is a part of the whole, in words."""
+    """The part of a grid on one picture, and a note on which part it is."""
 
     grid: Grid
     note: str = ""
 
 
 def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
-    """All on one page where it fits, with cells that one can judge; else an overview, and then the pages.
+    """Return one page where all fits with cells that can be judged, or else an overview and then the pages.
 
-    Every page has the references, to compare with.
+    Every page has the references for comparison.
 
     Args:
         image: (width, height) of the pictures.
@@ -37,32 +37,30 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
         for columns in _column_blocks(grid, cases, image)
     ]
     overview = _overview(grid)
-    columns, rows = (f"{len(part)} of {len(all_of_it)}" for part, all_of_it in _counted(overview, grid))
-    note = f"an overview: {columns} columns and {rows} rows; all of it is on {len(shown)} pages"
+    columns = f"{len(_tried(overview))} of {len(_tried(grid))} columns"
+    rows = f"{len(overview.cases)} of {len(grid.cases)} rows"
+    note = f"an overview with {columns} and {rows}; everything is on {len(shown)} pages"
     numbered = (Page(part, f"page {i} of {len(shown)}") for i, part in enumerate(shown, 1))
     return Page(overview, note), *numbered
 
 
-def _counted(part: Grid, grid: Grid) -> tuple[tuple[Sequence, Sequence], ...]:
-    return (_tried(part), _tried(grid)), (part.cases, grid.cases)
-
-
 def fits_one_sheet(grid: Grid, image: tuple[int, int]) -> bool:
+    """Return whether the grid fits one picture with cells that can be judged."""
     return lay_out(grid, image, smallest_cell(image)).fits
 
 
-def _tried(grid: Grid) -> list[tuple[int, Column]]:
-    """The columns that are no references, each with its group's number."""
-    return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if c.trial is not None]
+def _tried(grid: Grid) -> list[tuple[int, GridColumn]]:
+    """Return the columns that are not references, each with its group's number."""
+    return [(g, c) for g, group in enumerate(grid.groups) for c in group.columns if not c.is_reference]
 
 
-def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[CaseRow]) -> Grid:
-    """These columns and rows, and the references."""
+def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence[CaseRow]) -> Grid:
+    """Return a grid of these columns and rows, and the references."""
     kept = {number: tuple(c for _, c in some) for number, some in groupby(columns, key=lambda pair: pair[0])}
     groups = [
         replace(group, columns=references + kept.get(number, ()))
         for number, group in enumerate(grid.groups)
-        if (references := tuple(c for c in group.columns if c.trial is None)) or number in kept
+        if (references := tuple(c for c in group.columns if c.is_reference)) or number in kept
     ]
     return Grid(tuple(cases), tuple(groups))
 
@@ -71,7 +69,7 @@ def _part(grid: Grid, columns: Sequence[tuple[int, Column]], cases: Sequence[Cas
 
 
 def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[CaseRow]]:
-    """The rows in as few blocks as leave room for a few columns; prompts stay whole where they can."""
+    """Return the rows in the fewest blocks beside which a few columns fit; prompts stay whole if they can."""
     few = _tried(grid)[:FEWEST_COLUMNS]
     for count in range(1, len(grid.cases) + 1):
         blocks = _split(grid.cases, ceil(len(grid.cases) / count))
@@ -81,7 +79,7 @@ def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[CaseRow]]:
 
 
 def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
-    """Blocks of at most so many rows, ended where a prompt ends unless it has more itself."""
+    """Return blocks of at most so many rows, which end where a prompt ends unless it has more itself."""
     blocks: list[list[CaseRow]] = [[]]
     for _, same in groupby(cases, key=lambda case: case.prompt_id):
         prompt = list(same)
@@ -96,8 +94,8 @@ def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
 
 def _column_blocks(
     grid: Grid, cases: Sequence[CaseRow], image: tuple[int, int]
-) -> Iterator[list[tuple[int, Column]]]:
-    """The columns in as few blocks as fit beside these rows, of about the same size."""
+) -> Iterator[list[tuple[int, GridColumn]]]:
+    """Yield the columns in the fewest blocks that fit beside these rows, of about the same size."""
     columns = _tried(grid)
     count = next(
         (n for n in range(1, len(columns)) if _widest_fits(grid, columns, n, cases, image)), len(columns)
@@ -110,7 +108,7 @@ def _column_blocks(
 def _widest_fits(
     grid: Grid, columns: list, count: int, cases: Sequence[CaseRow], image: tuple[int, int]
 ) -> bool:
-    """Whether so many blocks fit. One in the middle may stand in two groups, which takes more room."""
+    """Return whether so many blocks fit; one in the middle may span two groups, which takes more space."""
     size = ceil(len(columns) / count)
     blocks = [columns[start : start + size] for start in range(0, len(columns), size)]
     return all(fits_one_sheet(_part(grid, block, cases), image) for block in blocks)
@@ -120,7 +118,7 @@ def _widest_fits(
 
 
 def _overview(grid: Grid) -> Grid:
-    """The ratios that tell the most, and a row for each prompt."""
+    """Return the ratios that tell the most, with a row for each prompt."""
     tried = {g for g, _ in _tried(grid)}
     most = max(WIDEST // max(len(tried), 1), 3)
     groups = [
@@ -131,8 +129,8 @@ def _overview(grid: Grid) -> Grid:
     return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
 
 
-def _telling(group: Group, most: int) -> tuple[Column, ...]:
-    """Mostly those in the window with the best among them, and a few on either side, where it breaks."""
+def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:
+    """Return mostly columns in the window, the best among them, and a few on either side of it."""
     columns = group.columns
     best = next((i for i, column in enumerate(columns) if column.best), None)
     alive = [i for i, column in enumerate(columns) if column.alive or i == best]

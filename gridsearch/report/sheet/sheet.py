@@ -1,20 +1,21 @@
-"""The contact sheet: prompts down, ratios across, as one picture to look at and to send.
+"""The contact sheet: prompts down and ratios across, as one picture to look at and to send.
 
-References stand first; slices (epsilon, v_prediction) stand side by side, each under its heading. A healthy
-image is left alone; a broken one has a coloured frame and its verdict as a word. The recommended column is
-framed from heading to bottom. What does not fit on one picture is an overview, and pages (`report.pages`).
+References come first; slices (epsilon, v_prediction) are side by side, each under its heading. A broken image
+has a coloured frame and its verdict as a word. The recommended column is framed from heading to bottom. What
+does not fit on one picture becomes an overview and pages (`sheet.pages`).
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from gridsearch.base.pictures import open_picture
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid
 from gridsearch.report.sheet.layout import (
     APART,
     GROUP_HEAD,
@@ -36,8 +37,8 @@ from gridsearch.results.store.paths import path_in
 PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f1f2f4"
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
-HELD_OUT = "Prompts kept apart: they had no part in the choice, and only the leaders were drawn of them."
-READERS = min(4, os.cpu_count() or 1)  # Pillow decodes without holding Python up
+HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
+READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 
 _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and row
 
@@ -48,18 +49,9 @@ def contact_sheet(
     *,
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
-    cell: int | None = None,
 ) -> Image.Image:
-    """The sheet, or an overview where there is too much for one picture.
-
-    Args:
-        answer: frames the best column and marks the window.
-        ratios, prompts: show only these; see `gridsearch.report.grid.build_grid`.
-        cell: longer side of a cell in pixels; chosen by the images and their number where not given.
-    """
-    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
-    image = image_size(grid, results)
-    return _drawn(pages(grid, image)[0], image, results, answer, cell)
+    """Return the sheet, or its overview where there is too much for one picture."""
+    return next(sheets(results, answer, ratios=ratios, prompts=prompts))
 
 
 def sheets(
@@ -69,17 +61,20 @@ def sheets(
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> Iterator[Image.Image]:
-    """The sheet; or where there is too much for one, an overview, and then each page, one at a time."""
+    """Yield the sheet; where there is too much for one picture, an overview and then each page.
+
+    Args:
+        answer: frames the best column and marks the window.
+        ratios, prompts: show only these; see `gridsearch.report.grid.build_grid`.
+    """
     grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     image = image_size(grid, results)
     for page in pages(grid, image):
         yield _drawn(page, image, results, answer)
 
 
-def _drawn(
-    page: Page, image: tuple[int, int], results: Results, answer: Answer | None, cell: int | None = None
-) -> Image.Image:
-    grid, place = page.grid, lay_out(page.grid, image, cell)
+def _drawn(page: Page, image: tuple[int, int], results: Results, answer: Answer | None) -> Image.Image:
+    grid, place = page.grid, lay_out(page.grid, image)
     cells = _cells(grid, place.cell, results.folder)
     sheet = Image.new("RGB", place.size, PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -106,22 +101,17 @@ def _drawn(
 
 
 def image_size(grid: Grid, results: Results) -> tuple[int, int]:
-    """(width, height) of the first picture that there is."""
-    pictures = (p for group in grid.groups for column in group.columns for p in column.pictures.values())
-    for picture in pictures:
-        path = path_in(results.folder, picture.file)
-        if path is None:
-            continue
-        try:
-            with open_picture(path) as image:
-                return image.size
-        except UNREADABLE:
-            continue
+    """Return (width, height) of the first picture that can be read."""
+    for picture in (p for column in grid.columns for p in column.pictures.values()):
+        with suppress(*UNREADABLE):
+            if path := path_in(results.folder, picture.file):
+                with open_picture(path) as image:
+                    return image.size
     return 128, 128
 
 
 def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
-    """Every picture of the grid at the size of its cell, read by several threads."""
+    """Return every picture of the grid at the size of its cell, read by several threads."""
     files = {
         (g, c, row): path_in(folder, picture.file)
         for g, group in enumerate(grid.groups)
@@ -135,10 +125,7 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
 
 
 def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image | None:
-    """The image, as large as the box lets it be; None where its file is gone or is no image.
-
-    That is a hole in the sheet, not an end of it.
-    """
+    """Return the image as large as fits the box; None, for a hole in the sheet, where it cannot be read."""
     if path is None:
         return None
     try:
@@ -179,17 +166,16 @@ def _group_heading(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, he
 
 
 def _column_heading(
-    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: Column
+    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: GridColumn
 ) -> None:
     width, x = place.cell[0], place.left[group][column]
     y = head(place.scale) + GROUP_HEAD
-    reference = col.trial is None
     colour = BEST if col.best else INK if col.alive else FAINT
     heading = f"{col.heading}  best" if col.best else col.heading
     draw.text((x, y), wrap(heading, width, 24, lines=1)[0], font=font(24), fill=colour)
     for i, line in enumerate(col.detail):
         draw.text((x, y + 31 + i * 18), wrap(line, width, 15, lines=1)[0], font=font(15), fill=FAINT)
-    if not reference:  # how many survived, as a bar
+    if not col.is_reference:  # a bar with the share of survivors
         draw.rectangle((x, y + 72, x + width - 1, y + 76), fill=EMPTY)
         if col.survived > 0:
             bar = ALIVE if col.alive else DEAD
@@ -214,7 +200,7 @@ def _cell(
     image: Image.Image | None,
     missing: tuple[str, str],
 ) -> None:
-    if image is None:
+    if image is None or picture is None:
         if picture or any(missing):
             _hole(draw, box, "file missing" if picture else ": ".join(filter(None, missing)))
         return
@@ -225,7 +211,7 @@ def _cell(
 
 
 def _mark(draw: ImageDraw.ImageDraw, box: tuple, verdict: str) -> None:
-    """A frame outside the image, so that no pixel is hidden, and a small tag in its corner."""
+    """Draw a frame outside the image, so that it hides no pixel, and a small tag in its corner."""
     colour = verdict_colour(verdict)
     draw.rectangle((box[0] - 3, box[1] - 3, box[2] + 2, box[3] + 2), outline=colour, width=3)
     size = 13 if box[2] - box[0] >= 90 else 10

@@ -1,4 +1,4 @@
-"""Words in pixels: Pillow's built-in scalable font, and text broken into lines that fit."""
+"""Text on sheets: Pillow's built-in scalable font, and breaking text into lines that fit."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from gridsearch.base.words import one_line
 
 
 @cache
-def font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font at a size in pixels."""
     return ImageFont.load_default(size=size)
 
 
 def wrap(text: str, width: float, size: int, lines: int) -> list[str]:
-    """`text` broken into at most `lines` lines of `width` pixels; the last ends in … where some is left."""
+    """Break `text` into at most `lines` lines of `width` pixels; the last ends in … if some is left."""
     wrapped = list(islice(_break(one_line(text), width, size), lines + 1))
     if len(wrapped) <= lines:
         return wrapped or [""]
@@ -27,7 +28,7 @@ def wrap(text: str, width: float, size: int, lines: int) -> list[str]:
 
 
 def _break(text: str, width: float, size: int) -> Iterator[str]:
-    """Lines broken between words, and inside a word that is wider than a line."""
+    """Yield lines broken between words, and inside words that are wider than a line."""
     line = ""
     for word in text.split(" "):
         while (fits := _fitting(word, width, size)) < len(word):
@@ -46,9 +47,9 @@ def _break(text: str, width: float, size: int) -> Iterator[str]:
 
 
 def _fitting(word: str, width: float, size: int) -> int:
-    """How many of a word's letters fit into a line: one at least, and no more than it has pixels.
+    """Return how many letters of a word fit into a line: at least one, and at most one per pixel.
 
-    Nothing beyond those is measured, for a prompt may be one word of a hundred thousand letters.
+    More are not measured: a prompt may be one word of a hundred thousand letters.
     """
     counts = range(2, min(len(word), int(width)) + 1)
     return min(len(word), 1 + bisect_right(counts, width, key=lambda n: font(size).getlength(word[:n])))

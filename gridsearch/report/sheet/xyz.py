@@ -1,12 +1,11 @@
-"""A run's pictures as X/Y/Z grids, drawn and named as AUTOMATIC1111's web UI does, for those who read them.
+"""Writing a run's pictures as X/Y/Z grids, drawn and named as AUTOMATIC1111's web UI does.
 
-One grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts down, the
-parents' own renders first. The seed of its first row is in its name, those of all rows are in its text.
-`gridsearch.score.xyz_grid.cut` says how such a grid is laid out, and cuts it again.
+There is one grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts
+down, the parents' own renders first. The seed of the first row is in a grid's name, those of all rows are in
+its text. `gridsearch.score.xyz_grid.cut` describes the layout of such a grid, and cuts it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +29,7 @@ from gridsearch.render.pictures.infotext import (
     reduced_from,
 )
 from gridsearch.render.pictures.png import png_bytes
-from gridsearch.report.grid import CaseRow, Column, Grid, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -39,24 +38,25 @@ from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.xyz_grid.cut import PREFIX
 
-MAX_ROW_LINES = 3  # beside a row, its seed among them
-Gone = Callable[[str], None]  # told the name of a picture that is missing or cannot be read
+MAX_ROW_LINES = 3  # beside a row, including its seed
+Gone = Callable[[str], None]  # called with the name of a picture that is missing or cannot be read
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One grid: a seed of each prompt, and the columns that stand beside one another."""
+    """One grid: a seed of each prompt, and its columns."""
 
     rows: tuple[CaseRow, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[GridColumn, ...]
 
     @property
     def one_seed(self) -> bool:
+        """Whether all rows have the same seed."""
         return len({case.seed for case in self.rows}) == 1
 
     def pictures(self) -> Iterator[Picture]:
-        """Those of trials first, for they say how the others were drawn."""
-        for column in sorted(self.columns, key=lambda column: (column.trial is None, not column.best)):
+        """Yield the pictures, those of trials first, whose settings are also those of the others."""
+        for column in sorted(self.columns, key=lambda column: (column.is_reference, not column.best)):
             yield from filter(None, (column.pictures.get(case.id) for case in self.rows))
 
 
@@ -69,15 +69,15 @@ def write_grids(
     prompts: Sequence[str] | None = None,
     gone: Gone = lambda _: None,
 ) -> Iterator[Path]:
-    """Write the grids into a folder, numbered on from those that lie there; yields each as it is written.
+    """Write the grids into a folder, numbered after those in it, and yield each as it is written.
 
-    The cell of a picture that is gone stays black; of a grid whose pictures all are, there is no file.
+    The cell of a missing picture stays black; a grid without any picture is not written.
 
     Raises:
-        BadInput: there is no such folder, nothing is rendered yet, or a picture is of another size.
+        BadInput: there is no such folder, nothing is rendered yet, or the pictures differ in size.
     """
     if not folder.is_dir():
-        raise BadInput("There is no such folder.", where=folder, fix="Make it first.")
+        raise BadInput("There is no such folder.", where=folder, fix="Create it first.")
     grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     size = image_size(grid, results)
     number = next_index(folder)
@@ -94,58 +94,45 @@ def write_grids(
 
 
 def next_index(folder: Path) -> int:
-    """The number after the highest of the grids in a folder; 0 where there is none."""
+    """Return the number after the highest of the grids in a folder; 0 for the first one."""
     found = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
     return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
 def _name(index: int, size: tuple[int, int], text: Infotext) -> str:
-    """xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}.png"""
-    settings = text.settings
-    drawn = f"{settings['CFG scale']}-{settings['Steps']}"
-    return (
-        f"{PREFIX}{index:04}-{settings['Seed']}-{size[0]}-{size[1]}-{drawn}-{datetime.now():%Y%m%d%H%M%S}.png"
-    )
+    """Return the web UI's name of a grid: number, seed, width, height, cfg, steps and time."""
+    seed, cfg, steps = (text.settings[key] for key in ("Seed", "CFG scale", "Steps"))
+    return f"{PREFIX}{index:04}-{seed}-{size[0]}-{size[1]}-{cfg}-{steps}-{datetime.now():%Y%m%d%H%M%S}.png"
 
 
-# -- what stands on which grid
+# -- which grids there are
 
 
 def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
-    """One for each slice and turn of seeds; several where one would have more pixels than a reader takes."""
-    references = tuple(c for group in grid.groups for c in group.columns if c.trial is None)
+    """Yield a grid for each slice and turn of seeds; several where one would be too large to be read."""
+    references = tuple(column for column in grid.columns if column.is_reference)
     for group in grid.groups:
-        tried = [column for column in group.columns if column.trial is not None]
-        for rows in _turns(grid.cases):
+        tried = [column for column in group.columns if not column.is_reference]
+        for rows in turns(grid.cases):
             columns = [column for column in tried if any(case.id in column.pictures for case in rows)]
             if columns:
                 yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
 
 
-def _turns(cases: Sequence[CaseRow]) -> list[tuple[CaseRow, ...]]:
-    """The first seed of every prompt, then every second one, and so on: each prompt may have its own."""
-    seen: Counter[str] = Counter()
-    turns: dict[int, list[CaseRow]] = {}
-    for case in cases:
-        turns.setdefault(seen[case.prompt_id], []).append(case)
-        seen[case.prompt_id] += 1
-    return [tuple(rows) for rows in turns.values()]
-
-
-def _that_fit(sheet: Sheet, references: tuple[Column, ...], size: tuple[int, int]) -> Iterator[Sheet]:
-    """The sheet in as few parts as are read again, rows split before columns, each with the references."""
+def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
+    """Yield the grid in the fewest parts that can be read, each with the references; rows are split first."""
     beside = len(references)
     for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
         for columns in _blocks(sheet.columns, partial(_columns_fit, len(rows), beside, size)):
             yield Sheet(rows, (*references, *columns))
 
 
-def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[Column]) -> bool:
+def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
     return _fits(rows, beside + len(columns), size)
 
 
 def _blocks(items: tuple, fits: Callable[[tuple], bool]) -> list[tuple]:
-    """The fewest blocks of about the same size that all fit; single items where none does."""
+    """Return the fewest blocks of about the same size that all fit; single items where none does."""
     for count in range(1, len(items) + 1):
         size = ceil(len(items) / count)
         if fits(items[:size]):
@@ -154,7 +141,7 @@ def _blocks(items: tuple, fits: Callable[[tuple], bool]) -> list[tuple]:
 
 
 def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
-    """Whether so many cells, with room for their labels, have at most MAX_PIXELS."""
+    """Return whether so many cells and their labels have at most MAX_PIXELS."""
     return (columns + 0.75) * (rows + 0.5) * size[0] * size[1] <= MAX_PIXELS
 
 
@@ -162,7 +149,7 @@ def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
 
 
 def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
-    """Labels in black on white: letters a 25th of the sum of a cell's sides, half of that between lines."""
+    """Draw a grid with black labels, whose letters are a 25th of the sum of a cell's sides high."""
     width, height = size
     letters = (width + height) // 25
     above = [_heading(column, results, axis) for column in sheet.columns]
@@ -185,8 +172,8 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
     return image
 
 
-def _heading(column: Column, results: Results, axis: str) -> list[str]:
-    if column.trial is not None:
+def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
+    if not column.is_reference:
         return [f"{axis}: {column.heading}"]
     digits = results.models.get(column.heading, {}).get("short_hash")
     return [column.heading, *([f"[{digits}]"] if digits else [])]
@@ -195,7 +182,7 @@ def _heading(column: Column, results: Results, axis: str) -> list[str]:
 def _write(
     draw: ImageDraw.ImageDraw, lines: Sequence[str], middle: tuple[float, float], width: float, letters: int
 ) -> None:
-    """Centred lines, in smaller letters where one is too wide."""
+    """Write centred lines, in smaller letters where one is too wide."""
     pitch = letters + letters // 2
     for i, line in enumerate(lines):
         size = letters
@@ -206,7 +193,7 @@ def _write(
 
 
 def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone: Gone) -> Image.Image:
-    """The picture as it is; black, as the web UI leaves it, where none was drawn or it is gone.
+    """Return the picture as it is; black, as in the web UI, where none was rendered or it is gone.
 
     One that is kept small is enlarged to what it was: a grid's cells are of one size.
     """
@@ -222,9 +209,9 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
         return image.resize(size, Image.Resampling.LANCZOS)
     if image.size != size:
         raise BadInput(
-            "The pictures are not of one size, as an X/Y/Z grid wants them.",
+            "The pictures of an X/Y/Z grid must have one size.",
             where=picture.file,
-            why=f"it has {image.width} x {image.height} pixels, another {size[0]} x {size[1]}",
+            why=f"It has {image.width} x {image.height} pixels, another one {size[0]} x {size[1]}.",
         )
     return image
 
@@ -233,16 +220,16 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
 
 
 def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
-    """How the pictures were drawn, of one of them, and along what they differ; None where all are gone."""
+    """Return the settings of one of the pictures, and what they differ in; None where all are gone."""
     path, text = next(_texts(sheet, results), (None, None))
     if text is None:
         return None
     if not {"CFG scale", "Steps"} <= set(text.settings):
         raise BadInput(
-            "The picture does not say how it was drawn.",
+            "The picture does not say how it was made.",
             where=path,
-            why="the grid's name holds cfg and steps, which are read from its text",
-            fix="Put the file back as the run wrote it.",
+            why="The grid's name needs cfg and steps, which are read from its text.",
+            fix="Restore the file as the run wrote it.",
         )
     settings = {key: value for key, value in text.settings.items() if key not in ("Recipe", REDUCED)}
     settings |= {
@@ -259,11 +246,11 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
 
 
 def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
-    """What the pictures say that can be read, each with its file."""
+    """Yield the texts of the pictures that can be read, each with its file."""
     for picture in sheet.pictures():
         path = picture_of(results.folder, picture.file)
         try:
             text = read_parameters(embedded_text(path) or "")
-        except BadInput:  # told of when the cells were drawn
+        except BadInput:  # reported when the cells were drawn
             continue
         yield path, text

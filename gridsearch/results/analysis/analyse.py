@@ -11,7 +11,7 @@ from gridsearch.results.analysis.answer import Answer, FrontPoint, Slice, Unmask
 from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.importance import importances, neighbours
-from gridsearch.results.analysis.pareto import GOALS, front
+from gridsearch.results.analysis.pareto import front
 from gridsearch.results.analysis.ranking import tied_with
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
@@ -28,6 +28,7 @@ from gridsearch.results.analysis.trials import (
 )
 from gridsearch.results.results import Results
 from gridsearch.score.loss import SURVIVES, image_losses
+from gridsearch.score.metrics import GOALS
 
 Groups = list[tuple[dict, pd.DataFrame]]
 

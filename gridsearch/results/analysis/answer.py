@@ -7,6 +7,7 @@ from gridsearch.results.analysis.bradley_terry import Human
 from gridsearch.results.analysis.window import Window
 
 State = Literal["passed", "alarm", "not done"]  # of a check
+Parameters = dict[str, bool | int | float | str | None]  # searched parameter -> value
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Slice:
         disagreement: None where fewer than two prompts were drawn at three ratios; of the best slice alone.
     """
 
-    settings: dict
+    settings: Parameters
     trial: int
     ratio: float | None
     parent: str | None
@@ -204,8 +205,8 @@ class FrontPoint:
     """A trial that no other beats on both blur and noise; `knee` is where giving up on either costs most."""
 
     trial: int
-    blur: float
-    noise: float
+    blur: float | None
+    noise: float | None
     survived: float
     knee: bool
 
@@ -237,7 +238,7 @@ class Answer:
     """
 
     main: str | None
-    parameters: dict
+    parameters: Parameters
     slices: tuple[Slice, ...]
     tied: tuple[int, ...]
     complete: int
@@ -245,7 +246,7 @@ class Answer:
     finished: bool
     share: float
     stopped: int = 0
-    given_up: tuple[dict, ...] = ()
+    given_up: tuple[Parameters, ...] = ()
     projection: bool = False
     neighbours: tuple[Neighbour, ...] = ()
     importances: tuple[tuple[str, float], ...] = ()

@@ -2,31 +2,92 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field, GetPydanticSchema, create_model, with_config
+from typing_extensions import TypedDict
 
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import value_text
-from gridsearch.experiment.parameters import with_parameters
-from gridsearch.results.analysis.answer import Answer
+from gridsearch.experiment.parameters import settings_at
+from gridsearch.results.analysis.answer import Answer, Doubt, Slice
+from gridsearch.results.columns import Count
 from gridsearch.results.results import Results
 
-ALSO = (
-    *("stopped", "given_up", "projection", "neighbours", "front"),
-    *("confirmed", "unmasked", "human", "checks"),
+# Of a document for programs: all that is named is there, and nothing else.
+DOCUMENT = ConfigDict(
+    extra="forbid", json_schema_serialization_defaults_required=True, use_attribute_docstrings=True
 )
+Sha256Digits = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# Fields of an answer that best.json leaves out or shapes otherwise.
+RESHAPED = ("main", "share", "slices", "importances")
+
+
+@with_config(extra="allow")
+class FileRecord(TypedDict):
+    """The file of a model, an adapter or a VAE, and what is known of it."""
+
+    path: str
+    sha256: Sha256Digits
+    bytes: Count
+
+
+class BestRecipe(TypedDict):
+    """The experiment's tables, with the best parameters in the place of their ranges."""
+
+    merge: list[dict[str, Any]]
+    components: dict[str, Any] | None
+    render: dict[str, Any] | None
+
+
+class SettingSource(TypedDict):
+    """A setting of the images, and where its value is from."""
+
+    setting: str
+    value: bool | int | float | str | None
+    source: str
+
+
+def _best_model() -> Any:
+    """Return the type of best.json. The best slice's fields are missing where no trial can be the best."""
+    curve = _fields(Slice, Doubt, without=("doubt",))
+    curve_model: Any = create_model("Curve", __config__=DOCUMENT, **curve)
+    others: dict[str, Any] = {
+        "name": (str, ...),
+        "importances": (dict[str, float], ...),
+        "slices": (list[curve_model], ...),
+        "recipe": (BestRecipe | None, ...),
+        "settings": (list[SettingSource], ...),
+        "models": (dict[str, FileRecord], ...),
+        "extras": (dict[str, FileRecord], ...),
+        "versions": (dict[str, str], ...),
+    }
+    without = create_model("NoBest", __config__=DOCUMENT, **_fields(Answer, without=RESHAPED), **others)
+    curve.pop("settings")
+    return create_model("Best", __base__=without, **curve) | without
+
+
+def _fields(*kinds: type, without: Collection[str]) -> dict[str, Any]:
+    """Return the fields of dataclasses as those of a model."""
+    hints = [get_type_hints(kind, include_extras=True) for kind in kinds]
+    return {name: (hint, ...) for of in hints for name, hint in of.items() if name not in without}
+
+
+BestDocument = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_best_model()))]
 
 
 def write_best(results: Results, answer: Answer, path: Path) -> None:
+    """Write best.json."""
     write_atomic(
         path, json.dumps(best_dict(results, answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     )
 
 
-def best_dict(results: Results, answer: Answer) -> dict:
+def best_dict(results: Results, answer: Answer) -> BestDocument:
     """Return the answer as nested JSON values; what is undefined is null.
 
     The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top;
@@ -36,7 +97,7 @@ def best_dict(results: Results, answer: Answer) -> dict:
     found = answer.to_dict()
     slices = [_flat(one) for one in found["slices"]]
     best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
-    fixed = with_parameters(results.settings, answer.parameters)
+    fixed = settings_at(results.settings, answer.parameters)
     return plain(
         {
             "name": results.name,
@@ -45,12 +106,10 @@ def best_dict(results: Results, answer: Answer) -> dict:
             **best,
             "tied": answer.tied,
             "finished": answer.finished,
-            "complete": answer.complete,
-            "planned": answer.planned,
-            **{key: found[key] for key in ALSO},
+            **{key: value for key, value in found.items() if key not in RESHAPED},
             "importances": dict(answer.importances),
             "slices": slices,
-            "recipe": {key: fixed.get(key) for key in ("merge", "components", "render")} if best else None,
+            "recipe": {key: fixed.get(key) for key in BestRecipe.__annotations__} if best else None,
             "settings": [_found(row, answer.parameters) for row in results.provenance],
             "models": results.models,
             "extras": results.extras,
@@ -60,7 +119,7 @@ def best_dict(results: Results, answer: Answer) -> dict:
 
 
 def _flat(found: dict) -> dict:
-    """Return a slice with the fields of its doubt beside its other fields."""
+    """Return a slice with the fields of its doubt beside its own."""
     return {**{key: value for key, value in found.items() if key != "doubt"}, **found["doubt"]}
 
 
@@ -72,8 +131,8 @@ def _found(setting: Mapping, parameters: Mapping) -> Mapping:
     return {**setting, "value": value_text(parameters[name]), "source": "the search"}
 
 
-def plain(value: object) -> object:
-    """Return nested JSON values: NaN and infinities as null, and what JSON does not know as text."""
+def plain(value: Any) -> Any:
+    """Return nested JSON values: numpy's numbers as Python's, NaN and infinities as null, others as text."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis.answer import FrontPoint
+from gridsearch.score.metrics import GOALS
 
 _CASE = ["prompt_id", "seed"]
-GOALS = ("blur", "noise")
 
 
 def front(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import is_number
-from gridsearch.experiment.parameters import curve_parameter, searched_places, with_parameters
+from gridsearch.experiment.parameters import curve_parameter, searched_places, settings_at
 from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results.results import Results
 
@@ -137,7 +137,7 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     """
     made: dict[str, str | tuple] = {}
     made_last: str | tuple = ()
-    for step in with_parameters(settings, parameters).get("merge", ()):
+    for step in settings_at(settings, parameters).get("merge", ()):
         inputs = tuple(made.get(name, name) for name in step["models"])
         kept = _unmixed(step, inputs)
         rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
@@ -174,7 +174,7 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: _tidied(parameters[name]) for name in names}
-    cfg = with_parameters(settings, parameters).get("render", {}).get("cfg")
+    cfg = settings_at(settings, parameters).get("render", {}).get("cfg")
     if is_number(cfg) and cfg <= NO_GUIDANCE:
         drawn.pop("render.cfg_rescale", None)
         drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}

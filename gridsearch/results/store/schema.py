@@ -1,6 +1,6 @@
-"""The check that a study's values are of the kinds that this program writes: it may come from anywhere.
+"""The check of a study: that its values have the types that this program writes, for it may be from anywhere.
 
-Kinds are checked, not whether the figures are true. What an earlier version did not keep may be missing.
+Only types are checked, not whether the figures are true. What earlier versions did not keep may be missing.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 import pydantic
 from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, GetPydanticSchema, JsonValue, TypeAdapter, with_config
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
@@ -20,112 +20,87 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
+from gridsearch.results.columns import STORED, Integer, Text
 from gridsearch.results.shared.retry import sqlite_code
 
-_STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-_Number = Annotated[float, Field(ge=-1e12, le=1e12)] | None
-Word = Annotated[str, Field(max_length=100_000)]
-_Whole = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+_FIELDS: dict[str, Any] = {c.name: (c.type, ... if c.required else None) for c in STORED}
+_ROW = pydantic.create_model("StoredImage", __config__=STRICT, **_FIELDS)
+StoredImage = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_ROW))]
 
 
-@with_config(_STRICT)
-class _Row(TypedDict):
-    """An image's row."""
+@with_config(STRICT)
+class StoredFile(TypedDict):
+    """The file of a model, an adapter or a VAE."""
 
-    prompt_id: Word
-    prompt: Word
-    seed: _Whole
-    file: Word
-    verdict: Word
-    defect: Annotated[float, Field(ge=0, le=1e6)]
-    model: NotRequired[Word]
-    prediction_type: NotRequired[Word | None]
-    reason: NotRequired[Word | None]
-    film: NotRequired[Word | None]
-    digest: NotRequired[Word | None]
-    stopped: NotRequired[Word | None]
-    stopped_because: NotRequired[Word | None]
-    weights: NotRequired[Word | None]
-    finite: NotRequired[bool]
-    unet_calls: NotRequired[_Whole | None]
-    unet_calls_saved: NotRequired[_Whole | None]
-    seconds: NotRequired[_Number]
-    dial: NotRequired[_Number]
-    blur: NotRequired[_Number]
-    noise: NotRequired[_Number]
-    contrast: NotRequired[_Number]
-    clipped: NotRequired[_Number]
-    colourfulness: NotRequired[_Number]
-    entropy: NotRequired[_Number]
-    scorers: NotRequired[dict[str, _Number]]
-    trajectory: NotRequired[dict[str, list[float | bool | None]]]
-
-
-@with_config(_STRICT)
-class File(TypedDict):
-    """A model's, an adapter's or a VAE's file."""
-
-    path: Word
-    sha256: Word
-    bytes: NotRequired[_Whole]
-    short_hash: NotRequired[Word]
-    dtype: NotRequired[Word]
-    layout: NotRequired[Word]
-    prediction_type: NotRequired[Word]
-    prediction_type_source: NotRequired[Word]
-    prediction_type_conflicts: NotRequired[list[Word]]
+    path: Text
+    sha256: Text
+    bytes: NotRequired[Integer]
+    short_hash: NotRequired[Text]
+    dtype: NotRequired[Text]
+    layout: NotRequired[Text]
+    prediction_type: NotRequired[Text]
+    prediction_type_source: NotRequired[Text]
+    prediction_type_conflicts: NotRequired[list[Text]]
     zero_terminal_snr: NotRequired[bool]
-    metadata: NotRequired[dict[str, Word]]
+    metadata: NotRequired[dict[str, Text]]
 
 
-@with_config(_STRICT)
-class Drawing(TypedDict):
-    settings: NotRequired[list[dict[str, Word]]]
+@with_config(STRICT)
+class StoredDrawing(TypedDict):
+    """How images were drawn."""
+
+    settings: NotRequired[list[dict[str, Text]]]
 
 
-@with_config(_STRICT)
-class Said(TypedDict):
+@with_config(STRICT)
+class StoredFacts(TypedDict):
     """`store.Facts` as they are kept."""
 
     experiment: dict[str, JsonValue]
-    models: dict[str, File]
-    versions: dict[str, Word]
-    references: list[_Row] | None
+    models: dict[str, StoredFile]
+    versions: dict[str, Text]
+    references: list[StoredImage] | None
     planned: Annotated[int, Field(ge=0, lt=10**9)]
-    drawing: Drawing
-    file: Word
-    extras: NotRequired[dict[str, File]]
-    order: NotRequired[list[Word]]
-    held_out: NotRequired[list[Word]]
-    parents: NotRequired[dict[str, Word]]
+    drawing: StoredDrawing
+    file: Text
+    extras: NotRequired[dict[str, StoredFile]]
+    order: NotRequired[list[Text]]
+    held_out: NotRequired[list[Text]]
+    parents: NotRequired[dict[str, Text]]
 
 
-@with_config(_STRICT)
-class Rung(TypedDict):
-    images: list[_Row]
+@with_config(STRICT)
+class StoredBatch(TypedDict):
+    """Images that were kept at once, and what they took."""
+
+    images: list[StoredImage]
     seconds: dict[str, float]
 
 
-@with_config(_STRICT)
-class Judged(TypedDict):
-    first: _Whole
-    second: _Whole
-    prompt_id: Word
-    seed: _Whole
-    answer: Word
-    time: Word
-    session: _Whole
+@with_config(STRICT)
+class StoredJudgement(TypedDict):
+    """A person's answer to one blind pair."""
+
+    first: Integer
+    second: Integer
+    prompt_id: Text
+    seed: Integer
+    answer: Text
+    time: Text
+    session: Integer
 
 
-_FACTS, _ROWS, _RUNG = TypeAdapter(Said), TypeAdapter(list[_Row]), TypeAdapter(Rung)
-_SECONDS, _WORD = TypeAdapter(dict[str, float], config=_STRICT), TypeAdapter(Word | None, config=_STRICT)
-_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=_STRICT)
-_JUDGED = TypeAdapter(Judged | None)
+_FACTS, _IMAGES, _BATCH = TypeAdapter(StoredFacts), TypeAdapter(list[StoredImage]), TypeAdapter(StoredBatch)
+_SECONDS, _TEXT = TypeAdapter(dict[str, float], config=STRICT), TypeAdapter(Text | None, config=STRICT)
+_PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=STRICT)
+_JUDGEMENT = TypeAdapter(StoredJudgement | None)
 
 
 @contextlib.contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
-    """Raise the errors of reading a study as named ones.
+    """Turn what goes wrong while a study is read into a named error.
 
     Raises:
         BadInput: it cannot be understood: this program has not written it.
@@ -144,7 +119,7 @@ def damage_is_named(folder: Path) -> Iterator[None]:
         raise BadInput("The study is damaged.", where=folder, why=_first_cause(error)) from error
 
 
-# Errors of the machine, not of the file (https://www.sqlite.org/rescode.html).
+# What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
 _FOR_NOW = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -165,7 +140,7 @@ def _first_cause(error: BaseException) -> str:
 
 
 def require_tables_only(database: Path) -> None:
-    """Check that a database holds tables alone: a view in a table's place can be made to never end.
+    """Require that a database holds tables alone: a view in a table's place can be made to never end.
 
     Raises:
         BadInput: it holds something else, or is no database.
@@ -185,13 +160,13 @@ def require_tables_only(database: Path) -> None:
 def require_valid(
     facts: Any, trials: Iterable[FrozenTrial], checks: Iterable[FrozenTrial], judgements: Mapping[str, Any]
 ) -> None:
-    """Check the values of a study.
+    """Require that what a study holds has the types that are kept.
 
     Args:
         facts: as plain data.
 
     Raises:
-        BadInput: a value is not of the kind that is kept.
+        BadInput: something has another type.
     """
     _require(_FACTS, facts, "its facts")
     kinds = _kinds(facts["experiment"])
@@ -200,30 +175,30 @@ def require_valid(
     for check in checks:
         _require_trial(check, f"check {check.number}", {})
         if check.state == TrialState.COMPLETE:
-            said = check.user_attrs
+            said, parameters = check.user_attrs, check.user_attrs.get("parameters")
             if not isinstance(said.get("role"), str) or type(said.get("of")) is not int:
                 raise _damaged(f"check {check.number}", "it does not say of what it is")
-            _require(_PARAMETERS, said.get("parameters"), f"the parameters of check {check.number}")
-            _require_kinds(said["parameters"], kinds, f"check {check.number}")
+            _require(_PARAMETERS, parameters, f"the parameters of check {check.number}")
+            _require_kinds(parameters or {}, kinds, f"check {check.number}")
     for key, judgement in judgements.items():
-        _require(_JUDGED, judgement, key[:60])
+        _require(_JUDGEMENT, judgement, key[:60])
 
 
 def _require_trial(trial: FrozenTrial, where: str, kinds: Mapping[str, bool]) -> None:
     attrs = trial.user_attrs
     for key, value in attrs.items():
         if key.startswith("rung "):
-            _require(_RUNG, value, f"{key[:60]} of {where}")
-    _require(_ROWS, attrs.get("images", []), f"the images of {where}")
+            _require(_BATCH, value, f"{key[:60]} of {where}")
+    _require(_IMAGES, attrs.get("images", []), f"the images of {where}")
     _require(_SECONDS, attrs.get("seconds", {}), f"the seconds of {where}")
-    _require(_WORD, attrs.get("reason"), f"the reason of {where}")
+    _require(_TEXT, attrs.get("reason"), f"the reason of {where}")
     fixed = trial.system_attrs.get("fixed_params", {})
     _require(_PARAMETERS, fixed, f"the parameters of {where}")
     _require_kinds(fixed | trial.params, kinds, where)
 
 
 def _kinds(settings: Mapping[str, Any]) -> dict[str, bool]:
-    """Return whether a parameter's values are numbers, for each that is searched."""
+    """Return searched parameter -> whether its values are numbers."""
     try:
         searched = Experiment.model_validate(settings).searched()
     except pydantic.ValidationError as error:

@@ -76,8 +76,8 @@ def preprocessed(rgb: np.ndarray, side: int, mean: tuple[float, ...], std: tuple
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     scaled = Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC)
     square = scaled.crop((left, top, left + side, top + side))
-    normed = (np.float32(square) / 255 - np.float32(mean)) / np.float32(std)
-    return torch.from_numpy(normed).permute(2, 0, 1)
+    colours, middle, spread = (np.asarray(values, np.float32) for values in (square, mean, std))
+    return torch.from_numpy((colours / 255 - middle) / spread).permute(2, 0, 1)
 
 
 @lru_cache(maxsize=2)  # one per process; a second one is for comparing two models
@@ -182,4 +182,4 @@ def _read_json(file: Path) -> dict:
     return said
 
 
-clip_agreement.check = check
+setattr(clip_agreement, "check", check)  # noqa: B010 - a function has no such attribute to a type checker

@@ -1,27 +1,16 @@
 """Finding and checking the plug-in scorers that an experiment names."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
-from gridsearch.score.metrics import Metrics
 from gridsearch.score.scorers.plugins import Direction, PluginFailed, Scorer, called
 
 GROUP = "gridsearch.scorers"
 OWN_KEYS = ("name", "weight", "direction")  # of a scorer's table; all others are its options
-
-# No scorer's name: the columns of images.csv and trials.csv, and what else a stored row holds.
-_CASE = {"trial", "state", "model", "ratio", "prompt_id", "prompt", "seed", "prediction_type"}
-_DRAWN = {"seconds", "unet_calls", "unet_calls_saved", "stopped", "stopped_because", "finite", "file", "film"}
-_JUDGED = {"verdict", "defect", "dial", "reason", "scorers", "unscored", "images", "survived", "trajectory"}
-_TIMES = {"seconds_merge", "seconds_render", "seconds_score", "started", "finished"}
-_CHECKED = {"role", "digest", "weights", "partial", "held_out_survived", "held_out_defect", "held_out_images"}
-_IN_TABLES = {"at", "loss"}  # of the report's own
-TAKEN = {field.name for field in fields(Metrics)} | _CASE | _DRAWN | _JUDGED | _TIMES | _CHECKED | _IN_TABLES
 
 
 class Wanted(Protocol):
@@ -35,19 +24,21 @@ class Wanted(Protocol):
     def options(self) -> Mapping[str, Any]: ...
 
 
-def open_scorers(wanted: Sequence[Wanted]) -> tuple[Scorer, ...]:
+def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[Scorer, ...]:
     """Find and check the scorers of an experiment, before there is any image.
 
+    Args:
+        reserved: names that no scorer may have: those of the tables' own columns.
     Raises:
         BadInput: one is not installed, cannot be imported, or does not work with its options.
     """
-    return tuple(_open(one) for one in wanted)
+    return tuple(_open(one, reserved) for one in wanted)
 
 
-def _open(wanted: Wanted) -> Scorer:
+def _open(wanted: Wanted, reserved: Collection[str]) -> Scorer:
     where = f"[[score.scorer]] {wanted.name}"
     entry, options = _entry(wanted.name, where), dict(wanted.options)
-    if wanted.name in TAKEN:
+    if wanted.name in reserved:
         raise BadInput(f"A scorer cannot be named {wanted.name!r}: a column has that name.", where=where)
     try:
         function = called(entry.load)

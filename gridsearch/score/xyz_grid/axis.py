@@ -38,7 +38,7 @@ def text_lines(ink: np.ndarray) -> list[np.ndarray]:
     """Return where along x each line of text has ink: bool (H, W) -> (W,) for each run of inked rows."""
     inked = np.flatnonzero(ink.any(axis=1))
     runs = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)
-    return [ink[run[0] : run[-1] + 1].any(axis=0) for run in runs]
+    return [np.any(ink[run[0] : run[-1] + 1], axis=0) for run in runs]
 
 
 def centred_labels(

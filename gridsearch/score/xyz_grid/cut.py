@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.metrics import luma_of
+from gridsearch.score.measure import luma_of
 from gridsearch.score.xyz_grid.axis import (
     STRIP_ROWS,
     GridAxis,
@@ -226,7 +226,7 @@ def _rows(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
             continue
         if left:
             # The web UI places a row label of several lines too low.
-            fits = centred_labels([labels.any(axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
+            fits = centred_labels([np.any(labels, axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
         else:
             fits = axis.margin * sheet.scale > SEEN or edged(edges, axis, sheet.scale)
         if fits:

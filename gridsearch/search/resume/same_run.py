@@ -8,7 +8,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.parameters import searched_places, value_at, with_parameters
+from gridsearch.experiment.parameters import searched_places, settings_at, value_at
 from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
 
@@ -108,7 +108,7 @@ def _without_searched_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, place in searched_places(settings).items()
         if not _of_words(value_at(settings, place))
     }
-    return with_parameters(settings, numbers)
+    return settings_at(settings, numbers)
 
 
 def _searched(settings: Mapping[str, Any]) -> dict[str, Any]:

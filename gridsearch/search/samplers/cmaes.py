@@ -6,12 +6,13 @@ finished, a generation at a time, and what it would ask next follows from the se
 a resumed run goes on as an unbroken one does, and any number of workers may search one study.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cmaes import CMA
 from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -21,6 +22,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
+
+if TYPE_CHECKING:
+    from cmaes import CMA
 
 GENERATION = "cmaes:generation"  # of a trial: when it was asked for
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -111,6 +115,8 @@ def replayed(seed: int, dimensions: int, trials: Sequence[Evaluated]) -> tuple[C
 
 
 def _start(mean: NDArray[np.float64]) -> CMA:
+    from cmaes import CMA  # imports scipy, which takes a second
+
     return CMA(mean=mean, sigma=SPREAD, bounds=np.tile((0.0, 1.0), (len(mean), 1)))
 
 

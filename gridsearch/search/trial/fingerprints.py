@@ -12,7 +12,7 @@ from gridsearch.search.trial.setup import Setup
 
 def live_fingerprint(live: Live) -> str:
     """Return the fingerprint of the live weights, the same on every device."""
-    return fingerprint({place: live.pieces[key][i].view for place, (key, i) in _places(live).items()})
+    return fingerprint({place: live.parts[key][i].view for place, (key, i) in _places(live).items()})
 
 
 def parent_fingerprint(setup: Setup, name: str) -> str:
@@ -24,7 +24,7 @@ def parent_fingerprint(setup: Setup, name: str) -> str:
 
 
 def _places(live: Live) -> dict[str, tuple[str, int]]:
-    return {f"{key} {i}": (key, i) for key, pieces in live.pieces.items() for i in range(len(pieces))}
+    return {f"{key} {i}": (key, i) for key, pieces in live.parts.items() for i in range(len(pieces))}
 
 
 class _OfFile(Mapping[str, Tensor]):
@@ -36,7 +36,7 @@ class _OfFile(Mapping[str, Tensor]):
     def __getitem__(self, place: str) -> Tensor:
         key, number = self._places[place]
         live = self._setup.live
-        piece = live.pieces[key][number]
+        piece = live.parts[key][number]
         own = self._setup.weights.files[lent_by(self._setup.experiment, key) or self._name].tensor(key)
         own = own[piece.rows] if own.ndim else own
         return own.to(live.dtypes[key]).reshape(piece.view.shape).to(piece.view.dtype)

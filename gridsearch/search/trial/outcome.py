@@ -85,25 +85,25 @@ class Outcome:
         }
 
 
-class Stop(Protocol):
+class EarlyStop(Protocol):
     """Why an image was aborted, and with which verdict."""
 
     verdict: str
     reason: str
 
 
-class Drawn(Protocol):
+class DrawnImage(Protocol):
     """A rendered image, as far as its row tells of it."""
 
     finite: bool
     seconds: float
     trace: Sized  # one entry a call of the UNet
     calls: int
-    stop: Stop | None
+    stop: EarlyStop | None
 
 
 def case_row(
-    case: Case, prediction_type: str, drawn: Drawn, digest: str, file: str, film: str | None
+    case: Case, prediction_type: str, drawn: DrawnImage, digest: str, file: str, film: str | None
 ) -> dict:
     """Return an image's row before it is scored; its files are relative to the results folder."""
     return {

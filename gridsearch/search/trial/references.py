@@ -1,7 +1,7 @@
 """The healthy band of each case, from the parents' own renders."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from math import nan
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import POPULATION, Band, band_of
 from gridsearch.score.image import read_image
-from gridsearch.score.metrics import Metrics, measure
+from gridsearch.score.measure import measure
+from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import number, score_row
 from gridsearch.score.scorers.distance import ScorerLimit, edge_of
 from gridsearch.score.scorers.plugins import Scorer
@@ -73,5 +74,5 @@ def _edges_of(
 
 
 def metrics_of(row: Mapping) -> Metrics:
-    """Return the metrics in a stored row."""
-    return Metrics(**{field.name: number(row[field.name]) for field in fields(Metrics)})
+    """Return the metrics in a stored row; one that was not measured then is undefined."""
+    return Metrics(**{name: number(row.get(name)) for name in METRICS})

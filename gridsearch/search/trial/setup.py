@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from gridsearch.base.machine import FreeMemory, free_memory
+from gridsearch.base.machine import free_memory
 from gridsearch.checkpoint.identity import short_hash
-from gridsearch.checkpoint.sdxl.blocks import is_text
-from gridsearch.checkpoint.sdxl.components import check_clip_skip, component_folder
+from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
+from gridsearch.checkpoint.sdxl.keys import is_text
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
-from gridsearch.merge.engine.sources import DTYPES, Residence, held, residence
+from gridsearch.merge.engine.sources import DTYPES, Residence, held
 from gridsearch.merge.parents import Parents
-from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through
+from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through, residence_of
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
@@ -67,7 +67,7 @@ def load_setup(
     render = experiment.render
     place = placement(render.device, render.dtype)
     weights = open_weights(experiment, parents, render.config)
-    check_clip_skip(component_folder(render.config, render.vocabulary), max(choices_of(render.clip_skip)))
+    check_clip_skip(config_folder(render.config), max(choices_of(render.clip_skip)))
     renderer = load_renderer(
         parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
     )
@@ -96,22 +96,6 @@ def load_setup(
         out=out,
         hashes=hashes,
     )
-
-
-def residence_of(
-    experiment: Experiment, weights: Weights, device: str, room: FreeMemory, live: int = 0
-) -> Residence:
-    """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
-
-    Args:
-        room: the memory that is free for this process.
-        live: bytes of the GPU's that the live model will take, if it is not loaded yet.
-    """
-    keys = keys_read(experiment, weights)
-    sources = sum(
-        weights.files[name].tensor(key).nbytes for name in experiment.needed_models() for key in keys[name]
-    )
-    return residence(sources, device, room.host, room.gpu - live)
 
 
 def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:

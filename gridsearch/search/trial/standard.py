@@ -8,6 +8,7 @@ import numpy as np
 
 from gridsearch.experiment.tables import Scoring
 from gridsearch.render.cases import Case, case_of
+from gridsearch.results.columns import RESERVED
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
 from gridsearch.score.scorers.distance import ScorerLimit, beyond
@@ -41,7 +42,7 @@ def open_standard(scoring: Scoring) -> Standard:
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
     """
-    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer))
+    return Standard(Thresholds(**scoring.thresholds.given()), open_scorers(scoring.scorer, RESERVED))
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:

@@ -264,6 +264,7 @@ def _require_standard(worker: Worker) -> None:
     if not worker.setup.standard.bands:
         facts = store.load_facts(worker.study)
         worker.setup = with_references(worker.setup, facts.references or [])
+        worker.noted |= failure_notes(facts.references or []).keys()  # the leader has told of those
 
 
 def _rendered(

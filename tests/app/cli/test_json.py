@@ -1,4 +1,4 @@
-"""`--json`: one document, or a line an event, as the committed schemas say, and nothing else."""
+"""`--json`: one document, or a line an event, as the schemas say, and nothing else."""
 
 import shutil
 from dataclasses import replace
@@ -37,6 +37,31 @@ def test_the_schemas_are_schemas():
 def test_a_schema_refuses_what_it_does_not_know():
     with pytest.raises(jsonschema.ValidationError):
         require_valid({"event": "note", "text": "x", "more": 1}, "event")
+
+
+def parts(schema):
+    """The schema and all that lies inside it."""
+    if isinstance(schema, dict):
+        yield schema
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from parts(inner)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_of_a_document_is_required_and_no_other_is_allowed(name):
+    objects = [part for part in parts(SCHEMAS[name]) if isinstance(part.get("properties"), dict)]
+    for part in objects:
+        assert set(part["required"]) == set(part["properties"]), part["title"]
+        assert part["additionalProperties"] is (part["title"] == "FileRecord"), part["title"]
+
+
+def test_a_schema_is_printed():
+    done = gridsearch("schema", "best")
+    assert (done.returncode, read(done.stdout)) == (0, SCHEMAS["best"])
+    done = gridsearch("schema", "worst")
+    assert done.returncode == 2
+    assert "'worst'" in done.stderr
+    assert "best" in done.stderr
 
 
 def test_a_runs_lines_are_events(night):

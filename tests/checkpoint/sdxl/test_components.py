@@ -1,4 +1,4 @@
-"""Component folders: the package's configs, what is joined to them, and what must not pass in silence."""
+"""Configs and tokenizers: the package's own, those of a folder, and what must not pass in silence."""
 
 import shutil
 
@@ -8,20 +8,18 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl import components
 from gridsearch.checkpoint.sdxl.components import (
     CLIP_PADS,
     CONFIG_FILES,
     SDXL_CONFIGS,
     check_loaded,
-    component_folder,
-    default_cache,
+    components_digest,
+    config_folder,
     load_tokenizers,
 )
 from gridsearch.checkpoint.sdxl.layout import file_views
 from gridsearch.checkpoint.sdxl.skeleton import skeleton
 from gridsearch.checkpoint.sdxl.vocabulary import KNOWN_PROMPT, Vocabulary, byte_letters, vocabulary_files
-from tests.helpers.clip import real_archive
 from tests.helpers.tiny_components import (
     edit_json,
     random_components,
@@ -29,11 +27,6 @@ from tests.helpers.tiny_components import (
     write_configs,
     write_json,
 )
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture
@@ -68,10 +61,6 @@ def add_vocabulary(folder, vocabulary=None):
     return folder
 
 
-def files_under(folder):
-    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
-
-
 def other_vocabulary() -> Vocabulary:
     letters = byte_letters()
     return Vocabulary({letter: number for number, letter in enumerate(letters)}, (), "other")
@@ -100,26 +89,25 @@ def test_the_noise_schedule_is_sdxls():
     assert scheduler.sigmas.max().item() == pytest.approx(14.6146, abs=1e-4)
 
 
-def test_sdxl_with_clips_vocabulary(tmp_path):
-    folder = component_folder(vocabulary=real_archive(), cache=tmp_path)
+def test_sdxls_tokenizers_read_a_known_prompt():
     text, ids = KNOWN_PROMPT
-    for name, tokenizer in load_tokenizers(folder).items():
+    for name, tokenizer in load_tokenizers(SDXL_CONFIGS).items():
+        assert len(tokenizer) == 49_408
         pad = tokenizer.convert_tokens_to_ids(CLIP_PADS[name])
         filled = tokenizer(text, padding="max_length", truncation=True).input_ids
         assert filled == [49_406, *ids, 49_407, *[pad] * 70]
         assert len(tokenizer("cat " * 200, truncation=True).input_ids) == 77
 
 
-def test_exclamation_marks_are_read_as_the_original_code_reads_them(tmp_path):
-    folder = component_folder(vocabulary=real_archive(), cache=tmp_path)
-    for tokenizer in load_tokenizers(folder).values():
+def test_exclamation_marks_are_read_as_the_original_code_reads_them():
+    for tokenizer in load_tokenizers(SDXL_CONFIGS).values():
         # open_clip.tokenize("! !! !!!"), from the issue that `load_tokenizers` names
         assert tokenizer("! !! !!!").input_ids == [49_406, 256, 748, 995, 49_407]
 
 
-def test_prompts_are_read_as_an_independent_tokenizer_reads_them(tmp_path):
+def test_prompts_are_read_as_an_independent_tokenizer_reads_them():
     oracle = pytest.importorskip("instant_clip_tokenizer").Tokenizer()
-    tokenizers = load_tokenizers(component_folder(vocabulary=real_archive(), cache=tmp_path))
+    tokenizers = load_tokenizers(SDXL_CONFIGS)
     for prompt in (
         "1boy, astolfo, car, (masterpiece:1.2), best quality, 8k",
         "It's a DOG's life -- isn't it?! <lora:x:0.8> BREAK",
@@ -130,77 +118,53 @@ def test_prompts_are_read_as_an_independent_tokenizer_reads_them(tmp_path):
             assert tokenizer(prompt).input_ids[1:-1] == oracle.encode(prompt)
 
 
-def test_for_sdxl_no_other_vocabulary_than_clips_will_do(tmp_path, words):
+def test_for_sdxl_no_other_vocabulary_than_clips_will_do(words):
     with pytest.raises(BadInput, match="not CLIP's"):
-        component_folder(vocabulary=words, cache=tmp_path)
+        load_tokenizers(SDXL_CONFIGS, words)
 
 
-# -- joining
+def test_nothing_is_written_and_no_hub_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
+    load_tokenizers(SDXL_CONFIGS)
+    components_digest(SDXL_CONFIGS)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_vocabulary_is_joined_to_configs_without_one(tmp_path, configs, words):
-    folder = component_folder(configs, words, cache=tmp_path / "cache")
-    assert folder.parent == tmp_path / "cache"
-    lacking = set(files_under(folder)) - set(files_under(configs))
-    assert lacking == {f"{name}/{file}" for name in CLIP_PADS for file in ("vocab.json", "merges.txt")}
-    for tokenizer in load_tokenizers(folder).values():
+# -- a folder that the user names
+
+
+def test_a_vocabulary_is_taken_for_configs_without_one(configs, words):
+    for tokenizer in load_tokenizers(configs, words).values():
         assert tokenizer("Red cat").input_ids == [516, 515, 513, 517]
+        assert tokenizer.model_max_length == 77
 
 
-def test_a_complete_folder_is_used_as_it_is(tmp_path, configs):
+def test_configs_that_lie_beside_their_vocabulary_are_read_alike(tmp_path, configs, words):
+    whole = shutil.copytree(configs, tmp_path / "whole")
     for name in CLIP_PADS:
-        add_vocabulary(configs / name)
-    assert component_folder(configs, cache=tmp_path / "cache") == configs
-    assert not (tmp_path / "cache").exists()
+        add_vocabulary(whole / name)
+    apart, together = load_tokenizers(configs, words), load_tokenizers(config_folder(whole))
+    for name in CLIP_PADS:
+        assert apart[name].backend_tokenizer.to_str() == together[name].backend_tokenizer.to_str()
+        assert apart[name].pad_token == together[name].pad_token
+    assert components_digest(configs, words) == components_digest(whole)
 
 
-def test_weights_are_not_copied(tmp_path, configs, words):
-    (configs / "unet" / "model.safetensors").write_bytes(b"weights")
-    assert "unet/model.safetensors" not in files_under(component_folder(configs, words, tmp_path / "cache"))
+def test_special_tokens_may_be_told_in_tables(configs, words):
+    table = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False}
+    edit_json(
+        configs / "tokenizer" / "tokenizer_config.json", eos_token=table, added_tokens_decoder={"1": table}
+    )
+    assert load_tokenizers(configs, words)["tokenizer"].eos_token == "<|endoftext|>"
 
 
-def test_a_folder_is_joined_once_and_mended_when_damaged(tmp_path, configs, words):
-    first = component_folder(configs, words, cache=tmp_path / "cache")
-    before = (first / "vae" / "config.json").stat().st_mtime_ns
-    assert component_folder(configs, words, cache=tmp_path / "cache") == first
-    assert (first / "vae" / "config.json").stat().st_mtime_ns == before
-    (first / "tokenizer" / "vocab.json").write_text("{}")
-    assert component_folder(configs, words, cache=tmp_path / "cache") == first
-    assert (first / "tokenizer" / "vocab.json").read_bytes() == (words / "vocab.json").read_bytes()
-    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [first.name]
-
-
-def test_other_content_is_another_folder(tmp_path, configs, words):
-    first = component_folder(configs, words, cache=tmp_path / "cache")
+def test_other_content_has_another_digest(configs, words):
+    first = components_digest(configs, words)
+    assert components_digest(configs, words) == first
     edit_json(configs / "vae" / "config.json", scaling_factor=0.2)
-    assert component_folder(configs, words, cache=tmp_path / "cache") != first
-
-
-def test_two_processes_may_join_at_once(tmp_path, configs, words, monkeypatch):
-    ours = components._rename_unless_there
-
-    def another_was_first(beside, place):
-        shutil.copytree(beside, place)
-        ours(beside, place)
-
-    monkeypatch.setattr(components, "_rename_unless_there", another_was_first)
-    folder = component_folder(configs, words, cache=tmp_path / "cache")
-    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [folder.name]
-
-
-def test_a_cache_that_cannot_be_written(tmp_path, configs, words):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BadInput, match="XDG_CACHE_HOME"):
-        component_folder(configs, words, cache=tmp_path / "file" / "cache")
-
-
-def test_the_default_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "gridsearch" / "components"
-    for unusable in ("", "relative"):
-        monkeypatch.setenv("XDG_CACHE_HOME", unusable)
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        assert default_cache() == tmp_path / "home" / ".cache" / "gridsearch" / "components"
+    assert components_digest(configs, words) != first
 
 
 # -- refusing a folder
@@ -212,14 +176,14 @@ def test_the_default_cache(monkeypatch, tmp_path):
 def test_every_config_is_needed(configs, words, file):
     (configs / file).unlink()
     with pytest.raises(BadInput, match=file):
-        component_folder(configs, words)
+        load_tokenizers(config_folder(configs), words)
 
 
 def test_a_folder_that_does_not_exist(tmp_path, words):
     with pytest.raises(BadInput, match="does not exist"):
-        component_folder(tmp_path / "nowhere", words)
+        config_folder(tmp_path / "nowhere")
     with pytest.raises(BadInput, match="not a folder"):
-        component_folder(words / "vocab.json", words)
+        config_folder(words / "vocab.json")
 
 
 @pytest.mark.parametrize(
@@ -236,29 +200,29 @@ def test_a_folder_that_does_not_exist(tmp_path, words):
 def test_a_config_that_would_pass_in_silence(configs, words, file, changes, reason):
     edit_json(configs / file, **changes)
     with pytest.raises(BadInput, match=reason):
-        component_folder(configs, words)
+        load_tokenizers(config_folder(configs), words)
 
 
 @pytest.mark.parametrize(("content", "reason"), [("{", "cannot be read"), ("[]", "not a JSON object")])
 def test_a_damaged_config(configs, words, content, reason):
     (configs / "vae" / "config.json").write_text(content)
     with pytest.raises(BadInput, match=reason):
-        component_folder(configs, words)
+        load_tokenizers(config_folder(configs), words)
 
 
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
 def test_half_a_vocabulary(configs, words, name):
     shutil.copy(words / name, configs / "tokenizer_2" / name)
     with pytest.raises(BadInput, match="Half a vocabulary"):
-        component_folder(configs, words)
+        load_tokenizers(config_folder(configs), words)
 
 
-def test_two_vocabularies_that_differ(tmp_path, configs, words):
+def test_two_vocabularies_that_differ(configs, words):
     add_vocabulary(configs / "tokenizer", other_vocabulary())
     with pytest.raises(BadInput, match="two vocabularies"):
-        component_folder(configs, words, tmp_path / "cache")
+        load_tokenizers(configs, words)
     add_vocabulary(configs / "tokenizer")
-    assert component_folder(configs, words, tmp_path / "cache").parent == tmp_path / "cache"
+    load_tokenizers(configs, words)
 
 
 # -- refusing what was loaded
@@ -313,7 +277,7 @@ def test_an_end_token_that_is_only_found_by_its_right_id(pipe, end):
 
 
 def test_the_wrong_pad_for_sdxls_second_tokenizer(tmp_path):
-    folder = component_folder(vocabulary=real_archive(), cache=tmp_path)
+    folder = shutil.copytree(SDXL_CONFIGS, tmp_path / "configs")
     edit_json(folder / "tokenizer_2" / "tokenizer_config.json", pad_token="<|endoftext|>")
     edit_json(folder / "tokenizer_2" / "special_tokens_map.json", pad_token="<|endoftext|>")
     with pytest.raises(BadInput, match="SDXL with !"):

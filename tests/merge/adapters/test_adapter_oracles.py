@@ -9,8 +9,9 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from torch import nn
 
-from gridsearch.checkpoint.sdxl.layout import UNET, file_state_dict
-from gridsearch.checkpoint.sdxl.skeleton import places
+from gridsearch.checkpoint.sdxl.keys import UNET
+from gridsearch.checkpoint.sdxl.layout import file_state_dict
+from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.tiny_components import random_components, write_configs
 
@@ -94,7 +95,7 @@ def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
     components = random_components(folder, torch.float32)
     base = file_state_dict(components, torch.float32)
     path = tmp_path / "lora.safetensors"
-    tensors, metadata = layout(lora_layers(places(folder)))
+    tensors, metadata = layout(lora_layers(parameter_rows(folder)))
     save_file(tensors, path, metadata=metadata)
     pipe = StableDiffusionXLPipeline(
         **components,
@@ -108,7 +109,7 @@ def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
     pipe.unload_lora_weights()
     fused = file_state_dict(pipe.components, torch.float32)
 
-    adapter = open_adapter("lora", path, places(folder))
+    adapter = open_adapter("lora", path, parameter_rows(folder))
     assert adapter.unused == ()
     assert sum(not torch.equal(base[key], fused[key]) for key in base) == len(adapter.keys)
     for key in base:
@@ -144,7 +145,7 @@ def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
     file, name = algorithm.split(".")
     algorithm = getattr(importlib.import_module(f"lycoris.modules.{file}"), name)
     torch.manual_seed(0)
-    where = places(folder)
+    where = parameter_rows(folder)
     out, into = where[f"{target}.weight"].shape[:2]
     layer = nn.Linear(into, out) if target == LINEAR else nn.Conv2d(into, out, 3, padding=1)
     layer.requires_grad_(False)

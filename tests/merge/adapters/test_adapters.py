@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import CLIP_G
-from gridsearch.checkpoint.sdxl.skeleton import file_shapes, places
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
+from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
-from tests.helpers.places import CONV, IN_PROJ, LINEAR, PLACES
+from tests.helpers.parameters import CONV, IN_PROJ, LINEAR, PARAMETERS
 from tests.helpers.tiny_components import write_configs
 
 
@@ -20,7 +21,7 @@ from tests.helpers.tiny_components import write_configs
 def adapter(tmp_path):
     """Open a file of the given tensors (key=nested lists or tensors)."""
 
-    def make(tensors, metadata=None, where=PLACES):
+    def make(tensors, metadata=None, where=PARAMETERS):
         tensors = {key: torch.as_tensor(value).clone() for key, value in tensors.items()}
         save_file(tensors, tmp_path / "x.safetensors", metadata=metadata)
         return open_adapter("style", tmp_path / "x.safetensors", where)
@@ -207,7 +208,7 @@ def test_alpha_is_read_from_what_diffusers_wrote(adapter, config, scale):
 
 @pytest.fixture(scope="module")
 def sdxl():
-    return places(SDXL_CONFIGS)
+    return parameter_rows(SDXL_CONFIGS)
 
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_q"
@@ -276,7 +277,7 @@ def test_each_spelling_finds_its_rows(adapter, sdxl, parameter, down):
 
 def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     folder = write_configs(tmp_path)
-    where, shapes = places(folder), file_shapes(folder)
+    where, shapes = parameter_rows(folder), file_shapes(folder)
     covered = {key: torch.zeros(shape) for key, shape in shapes.items()}
     for place in where.values():
         assert covered[place.key].shape == place.file_shape
@@ -286,7 +287,7 @@ def test_every_parameter_has_one_place_and_the_places_fill_the_file(tmp_path):
     assert [name for name, place in where.items() if place.transposed] == [
         "text_encoder_2.text_projection.weight"
     ]
-    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G}text_projection"
+    assert where["text_encoder_2.text_projection.weight"].key == f"{CLIP_G_MODEL}text_projection"
 
 
 def test_no_spelling_names_two_modules_of_sdxl(sdxl):
@@ -362,4 +363,4 @@ def test_a_change_that_is_not_finite_is_named_with_its_module(adapter, value):
 def test_a_pickle_is_not_opened(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(BadInput, match="pickle"):
-        open_adapter("x", tmp_path / "x.pt", PLACES)
+        open_adapter("x", tmp_path / "x.pt", PARAMETERS)

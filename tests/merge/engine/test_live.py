@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.checkpoint.sdxl.layout import Piece
+from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import Node
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
@@ -17,7 +17,7 @@ def live_of(sources, dtype=torch.float32, live_dtype=torch.float32, **options):
     """Live weights for every key of the sources, which are dicts of tensors."""
     keys = next(iter(sources.values()))
     pieces = {
-        key: [Piece(WHOLE, torch.zeros(tensor.shape, dtype=live_dtype))] for key, tensor in keys.items()
+        key: [LiveRows(WHOLE, torch.zeros(tensor.shape, dtype=live_dtype))] for key, tensor in keys.items()
     }
     return Live(
         pieces, {name: Held(held) for name, held in sources.items()}, dict.fromkeys(keys, dtype), **options
@@ -25,13 +25,13 @@ def live_of(sources, dtype=torch.float32, live_dtype=torch.float32, **options):
 
 
 def value(live, key="w"):
-    return live.pieces[key][0].view
+    return live.parts[key][0].view
 
 
 def test_a_live_model_gets_the_rows_and_the_rounding_of_the_file():
     a, b = torch.tensor([[1.0], [2.0]]).half(), torch.tensor([[1.001], [4.0]]).half()
     top, bottom = torch.zeros(1, 1), torch.zeros(1, 1)
-    pieces = {"w": [Piece(slice(0, 1), top), Piece(slice(1, 2), bottom)]}
+    pieces = {"w": [LiveRows(slice(0, 1), top), LiveRows(slice(1, 2), bottom)]}
     live = Live(pieces, {"a": Held({"w": a}), "b": Held({"w": b})}, {"w": torch.float16})
     merge_live(live, {"w": (("a", 0.5), ("b", 0.5))})
     assert top.item() == ((1.0 + b[0].double()) / 2).half().float().item()
@@ -48,7 +48,7 @@ def test_only_what_has_changed_is_computed():
 
     weights = {"u": torch.ones(2), "w": torch.ones(2)}
     live = live_of({"a": weights, "b": weights})
-    live = Live(live.pieces, {name: Counted(weights) for name in "ab"}, live.dtypes)
+    live = Live(live.parts, {name: Counted(weights) for name in "ab"}, live.dtypes)
     half = (("a", 0.5), ("b", 0.5))
     merge_live(live, {"u": half, "w": half})
     assert sorted(read) == ["u", "u", "w", "w"]

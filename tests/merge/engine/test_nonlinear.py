@@ -6,12 +6,13 @@ import torch
 from safetensors.torch import save_file
 from sd_mecha.extensions import merge_methods
 
+from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.nonlinear import apply_method
-from gridsearch.merge.engine.sources import open_source
+from gridsearch.merge.engine.sources import FileSource
 
 SHAPES = {
     "model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3),
@@ -41,7 +42,7 @@ def folder(tmp_path_factory):
 def ours(folder, *steps):
     models = {name: folder / f"{name}.safetensors" for name in "abc"}
     recipe = Recipe(models=models, merge=steps, components=PARTS)
-    sources = {name: open_source(path) for name, path in models.items()}
+    sources = {name: FileSource(open_checkpoint(path)) for name, path in models.items()}
     terms = terms_of(recipe, KEYS)
     return {key: evaluate(terms[key], key, sources, torch.float32, new_buffer()) for key in KEYS}
 
@@ -115,7 +116,7 @@ def test_each_method_agrees_with_sd_mecha(folder, method):
     merged, expected = ours(folder, {"method": method} | step), theirs(node(*models))
     for key in KEYS:
         torch.testing.assert_close(merged[key], expected[key], rtol=1e-5, atol=1e-6)
-    a = open_source(folder / "a.safetensors")
+    a = FileSource(open_checkpoint(folder / "a.safetensors"))
     assert not any(torch.equal(merged[key], a.tensor(key)) for key in KEYS)  # something was merged
 
 

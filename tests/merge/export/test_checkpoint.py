@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
 from gridsearch.experiment.recipe import Recipe
-from gridsearch.merge.engine.sources import open_source
+from gridsearch.merge.engine.sources import FileSource
 from gridsearch.merge.export.checkpoint import Parent, export_merge
 from gridsearch.merge.export.record import read_record, record_of
 from gridsearch.merge.export.safetensors import write_safetensors
@@ -40,7 +40,7 @@ def write(tmp_path):
     save_file(b | {"v_pred": torch.empty(0)}, tmp_path / "b.safetensors")
 
     def export(name="m", terms=(("a", 0.75), ("b", 0.25)), made=None, history=None):
-        sources = {n: open_source(tmp_path / f"{n}.safetensors") for n in "ab"}
+        sources = {n: FileSource(open_checkpoint(tmp_path / f"{n}.safetensors")) for n in "ab"}
         infos = open_checkpoint(tmp_path / "a.safetensors").tensors
         parents = {n: Parent(SHA[n], (history or {}).get(n, {})) for n in "ab"}
         path = tmp_path / f"{name}.safetensors"

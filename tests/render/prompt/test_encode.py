@@ -7,10 +7,9 @@ import pytest
 import torch
 from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
 
-from gridsearch.checkpoint.sdxl.components import component_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
 from gridsearch.render.prompt.chunks import Chunk, chunks_of
 from gridsearch.render.prompt.encode import Conditioning, encode, stacked, weighted, zeros_like
-from tests.helpers.clip import real_archive
 from tests.helpers.tiny_components import random_components, write_configs
 
 START, END, COMMA, STAR = 49406, 49407, 267, 1565
@@ -23,9 +22,9 @@ def pipe(plain):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip():
     """SDXL's own tokenizers."""
-    return load_tokenizers(component_folder(vocabulary=real_archive(), cache=tmp_path_factory.mktemp("c")))
+    return load_tokenizers(SDXL_CONFIGS)
 
 
 def bodies(chunks: tuple[Chunk, ...]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import pytest
 
-from gridsearch.report.figures.along_ratio import figures
+from gridsearch.report.figures.sections import figures
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results
 
@@ -16,8 +16,8 @@ def swept(tmp_path_factory):
 
 
 def test_each_ratio_is_where_the_means_of_its_images_are(swept):
-    figure = next(f for f in figures(swept, analyse(swept)) if f["id"] == "tradeoff")
-    line, *parents = figure["data"]
+    figure = next(f for f in figures(swept, analyse(swept)) if f.id == "tradeoff")
+    line, *parents = figure.data
     for x, y, ratio in zip(line["x"], line["y"], line["customdata"], strict=True):
         own = swept.images[swept.images["ratio"] == ratio]
         np.testing.assert_allclose([x, y], [own["blur"].mean(), own["noise"].mean()])
@@ -30,6 +30,6 @@ def test_each_ratio_is_where_the_means_of_its_images_are(swept):
 def test_what_has_no_edges_is_named_and_not_drawn(swept):
     blank = swept.images.groupby("ratio")["blur"].count() == 0
     (ratio,) = blank[blank].index
-    figure = next(f for f in figures(swept, analyse(swept)) if f["id"] == "tradeoff")
-    assert ratio not in figure["data"][0]["customdata"]
-    assert f"no place here ({ratio:.2f})" in figure["about"]
+    figure = next(f for f in figures(swept, analyse(swept)) if f.id == "tradeoff")
+    assert ratio not in figure.data[0]["customdata"]
+    assert f"no place here ({ratio:.2f})" in figure.about

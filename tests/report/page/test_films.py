@@ -19,7 +19,7 @@ from tests.helpers.page import ATTACK, Page
 from tests.helpers.stored import WHY, stored_run
 
 RATIOS = ["0.00", "0.25", "0.50", "0.75", "1.00"]
-HEADING = "How they came about"
+HEADING = "How the images formed"
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,9 @@ def test_smaller_films_come_before_fewer(run, monkeypatch):
 @pytest.mark.parametrize("best", [0, 37, 100, None])
 def test_of_many_ratios_evenly_spaced_ones_are_shown_with_the_ends_and_the_best(best):
     def film(trial):
-        return Film(SimpleNamespace(trial=trial), None, Path(f"{trial}.png"), None)
+        return Film(
+            SimpleNamespace(trial=trial, is_reference=trial is None), None, Path(f"{trial}.png"), None
+        )
 
     chosen = [one.column.trial for one in evenly_chosen([film(None), *map(film, range(101))], best)]
     assert chosen[0] is None

@@ -196,7 +196,7 @@ def test_on_paper_there_is_the_answer_and_no_control(tmp_path, visit):
     when = page.locator(".written time")
     assert re.fullmatch(r"\d\d:\d\d, [1-9]\d? [A-Z][a-z]+ \d{4}", when.inner_text())
     assert when.get_attribute("datetime")
-    assert page.get_by_role("button", name="Load it again").is_visible()
+    assert page.get_by_role("button", name="Reload").is_visible()
     page.emulate_media(media="print")
     assert not page.locator("button:visible, select:visible, input:visible").count()
     assert page.locator("tr.case:visible").count() == 2  # a seed of each prompt

@@ -2,13 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import plotly.graph_objects as go
 import pytest
 from PIL import ImageColor
 
-from gridsearch.report.figures.along_ratio import figures
+from gridsearch.report.figures.sections import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html, write_report
 from gridsearch.report.sheet.layout import lay_out
@@ -99,8 +99,8 @@ def test_figures_are_what_plotly_understands(sweep, modes):
         drawn = figures(results, analyse(results))
         assert len(drawn) == count
         for figure in drawn:
-            go.Figure(data=figure["data"], layout=figure["layout"])
-            json.dumps(figure, allow_nan=False)
+            go.Figure(data=figure.data, layout=figure.layout)
+            json.dumps(asdict(figure), allow_nan=False)
 
 
 def test_a_missing_file_leaves_a_hole_not_an_error(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.report.grid import CaseRow, Column, Grid, Group, Picture, build_grid
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, Picture, build_grid
 from gridsearch.report.sheet.files import write_sheets
 from gridsearch.report.sheet.layout import LONGEST, MOST_PIXELS, lay_out, smallest_cell
 from gridsearch.report.sheet.pages import WIDEST, pages
@@ -22,9 +22,9 @@ def grid_of(columns: int, prompts: int, seeds: int = 2, slices: int = 1, alive=r
     """A reference and so many trials a slice; the middle of `alive` is the best."""
     cases = tuple(CaseRow(f"p{p}", "a cat", seed) for p in range(prompts) for seed in range(seeds))
 
-    def column(trial: int | None, best=False, lives=False) -> Column:
+    def column(trial: int | None, best=False, lives=False) -> GridColumn:
         pictures = {case.id: Picture(f"{trial}.png", "ok", "", 0.0) for case in cases}
-        return Column(str(trial), ("", ""), trial, trial, 1.0, best, lives, pictures)
+        return GridColumn(str(trial), ("", ""), trial, trial, 1.0, best, lives, pictures)
 
     best = alive[len(alive) // 2] if alive else -1
     groups = [

@@ -111,7 +111,7 @@ def test_a_filter_that_finds_nothing_is_refused(run, asked):
 
 def test_an_empty_run_is_refused_in_words(run):
     empty = replace(run, images=run.images.iloc[:0], references=run.references.iloc[:0])
-    with pytest.raises(BadInput, match="no image to show"):
+    with pytest.raises(BadInput, match="no images to show"):
         contact_sheet(empty)
 
 

@@ -156,7 +156,7 @@ def test_held_out_rows_come_last_and_only_leaders_have_pictures_there(kept):
     apart = [case.held_out for case in grid.cases]
     assert apart == [False] * 6 + [True] * 6
     drawn = {
-        column.trial: sum(case.key in column.pictures for case in grid.cases if case.held_out)
+        column.trial: sum(case.id in column.pictures for case in grid.cases if case.held_out)
         for column in grid.groups[-1].columns
     }
     assert drawn == {0: 0, 1: 0, 2: 6, 3: 6, 4: 0}

@@ -143,24 +143,24 @@ def shortened(folder):
 def test_what_is_missing_is_said_before_anything_is_drawn(copy, damage, said):
     damage(copy)
     with pytest.raises(BadInput, match=said) as caught:
-        open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+        open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
     assert str(copy) in str(caught.value)
     assert len(caught.value.lines) <= 4
 
 
 def test_a_device_that_is_not_there_is_said(saved):
     with pytest.raises(BadInput, match="no device 'tpu'"):
-        open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="tpu")])
+        open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="tpu")], ())
     if not torch.cuda.is_available():
         with pytest.raises(BadInput, match="no CUDA device"):
-            open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="cuda")])
+            open_scorers([Wanted(name="clip_agreement", folder=str(saved), device="cuda")], ())
 
 
 def test_weights_that_are_not_a_whole_model_give_no_value_instead_of_a_random_one(copy):
     tensors = load_file(copy / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    scorers = open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+    scorers = open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
     values, unscored = scorer_values(scorers, scene(64, 3), CAT)
     assert np.isnan(values["clip_agreement"])
     assert "not those of a whole CLIP model" in unscored["clip_agreement"]
@@ -177,7 +177,7 @@ def test_an_index_that_names_a_pickle_or_a_file_elsewhere_is_refused(copy, part)
     index = {"metadata": {}, "weight_map": {"logit_scale": part}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(BadInput, match="not safe to read"):
-        open_scorers([Wanted(name="clip_agreement", folder=str(copy))])
+        open_scorers([Wanted(name="clip_agreement", folder=str(copy))], ())
 
 
 @pytest.mark.gpu

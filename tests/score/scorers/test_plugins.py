@@ -2,7 +2,6 @@
 
 import sys
 from collections import namedtuple
-from dataclasses import fields
 from math import isnan
 
 import numpy as np
@@ -10,10 +9,10 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.tables import ScorerTable as Wanted
-from gridsearch.results.tables import CASE, DRAWN, JUDGED
-from gridsearch.score.metrics import Metrics
+from gridsearch.results.columns import IMAGES_CSV, REFERENCES, RESERVED, STORED, TRIALS_CSV, names
+from gridsearch.score.metrics import METRICS
 from gridsearch.score.scorers import plugins
-from gridsearch.score.scorers.installed import TAKEN, open_scorers
+from gridsearch.score.scorers.installed import open_scorers
 from gridsearch.score.scorers.plugins import no_values, scorer_values
 from tests.helpers.plugin_package import install
 
@@ -76,11 +75,12 @@ def package(tmp_path, monkeypatch):
 
 
 def opened(*names, **options):
-    return open_scorers([Wanted(name=name, **options) for name in names])
+    return open_scorers([Wanted(name=name, **options) for name in names], RESERVED)
 
 
 def test_a_value_is_what_the_function_says_of_image_case_and_options(package):
-    scorers = open_scorers([Wanted(name="red"), Wanted(name="shifted", by=0.5), Wanted(name="anything", a=1)])
+    wanted = [Wanted(name="red"), Wanted(name="shifted", by=0.5), Wanted(name="anything", a=1)]
+    scorers = open_scorers(wanted, RESERVED)
     assert scorer_values(scorers, PICTURE, CASE_) == ({"red": 10.0, "shifted": 7.5, "anything": 1.0}, {})
 
 
@@ -183,4 +183,4 @@ def test_what_a_scorer_says_is_cut_to_a_line():
 
 
 def test_no_scorer_can_take_the_name_of_a_column():
-    assert {*CASE, *JUDGED, *DRAWN, *(field.name for field in fields(Metrics))} <= TAKEN
+    assert {*names((*IMAGES_CSV, *REFERENCES, *STORED, *TRIALS_CSV)), *METRICS, "ratio"} <= RESERVED

@@ -28,12 +28,9 @@ def small(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.parametrize(
-    "left", [pytest.param(4_000_000, id="nearly", marks=pytest.mark.night), pytest.param(0, id="quite")]
-)
-@pytest.mark.parametrize(
-    "workers", [[], pytest.param(["--workers", 2], marks=pytest.mark.night)], ids=["here", "workers"]
-)
+@pytest.mark.night
+@pytest.mark.parametrize("left", [4_000_000, 0], ids=["nearly", "quite"])
+@pytest.mark.parametrize("workers", [[], ["--workers", 2]], ids=["here", "workers"])
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(file, whole, small, workers, left):
     out, filler = small / "out", small / "filler"
     command = ["run", file, "--out", out, *workers]

@@ -16,6 +16,7 @@ from tests.search.workers.night import assert_same_run, away, begun, ended
 from tests.search.workers.secrets import in_bucket, in_database, in_files, in_text
 
 
+@pytest.mark.night
 def test_a_database_that_goes_and_comes_back_costs_nothing_and_no_secret_is_told(
     file, whole, database, postgres, bucket, tmp_path
 ):

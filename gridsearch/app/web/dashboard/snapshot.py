@@ -23,13 +23,14 @@ from gridsearch.base.words import one_line, shorten
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import FrozenStudy
 from gridsearch.results.store.paths import path_in
+from gridsearch.score.metrics import CHARTED
 
 SEARCH, CHECKS = 1, 2  # the studies' ids
 ARTIFACT = "artifacts:"  # followed by its id, as optuna.artifacts stores it
 METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names stores it
 # Any other file would be served as the type that it claims, perhaps a page with scripts.
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-SHOWN_METRICS = ("defect", "blur", "noise", "contrast", "clipped")
+SHOWN_METRICS = ("defect", *CHARTED)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
     if tied:
         many = f"{len(tied) + 1} trials tie; the best and the next {MAX_TRIALS - 1} by rank are shown."
         return Comparison((best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else "")
-    beside = _neighbours(results, answer)
+    beside = _neighbours(results, answer, best)
     if not beside:
         raise BadInput(
             "There is only one trial to compare.", where=results.folder, fix="Run more trials first."
@@ -97,14 +97,14 @@ def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int
     return trials
 
 
-def _neighbours(results: Results, answer: Answer) -> tuple[int, ...]:
+def _neighbours(results: Results, answer: Answer, best: int) -> tuple[int, ...]:
     """Return the trials next to the best: along its curve, or by distance where there is none."""
     if answer.neighbours:
         return tuple(near.trial for near in answer.neighbours[:2])
     for _, rows in split_slices(results, _eligible(results)):
         places = rows["trial"].tolist()
-        if answer.best.trial in places:
-            at = places.index(answer.best.trial)
+        if best in places:
+            at = places.index(best)
             return tuple(places[i] for i in (at - 1, at + 1) if 0 <= i < len(places))
     return ()
 
@@ -119,13 +119,14 @@ def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int
     """
     rng = np.random.default_rng(seed)
     open_cases = _open_cases(results, trials)
-    couples = Counter({couple: 0 for couple in open_cases})
-    shown, prompts = Counter(), Counter()
+    couples: Counter[tuple] = Counter()
+    shown: Counter[tuple] = Counter()  # couple, prompt_id, seed
+    prompts: Counter[object] = Counter()  # prompt_id, alone and of a couple
     for row in results.judgements.itertuples():
         couple = tuple(sorted((row.first, row.second)))
         couples[couple] += 1
         shown[couple, row.prompt_id, row.seed] += 1
-    pairs = []
+    pairs: list[Pair] = []
     while len(pairs) < wanted and (left := [couple for couple in open_cases if open_cases[couple]]):
         couple = _least(left, lambda couple: couples[couple], rng)
         case = _least(
@@ -136,12 +137,12 @@ def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int
         prompt, *drawn = open_cases[couple].pop(case)
         if _same(*drawn):
             continue
-        files = [file for file, _ in drawn]
         couples[couple] += 1
         prompts[couple, case[0]] += 1
         prompts[case[0]] += 1
-        turned = slice(None, None, -1 if rng.integers(2) else 1)
-        pairs.append(Pair(*couple[turned], case[0], prompt, case[1], *files[turned]))
+        sides = [(trial, file) for trial, (file, _) in zip(couple, drawn, strict=True)]
+        (first, left), (second, right) = sides[::-1] if rng.integers(2) else sides
+        pairs.append(Pair(first, second, case[0], prompt, case[1], left, right))
     return tuple(pairs)
 
 

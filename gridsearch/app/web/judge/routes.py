@@ -76,10 +76,10 @@ def _routes(site: Site) -> Bottle:
 
     @app.post(f"{base}/answer")
     def answer() -> dict:
-        place, choice = _place(said := _body()), said.get("answer")
-        if choice not in get_args(Choice):
+        place = _place(said := _body())
+        if said.get("answer") not in get_args(Choice):
             raise text_reply(400, "The request names no answer.")
-        return _state_after(session.answer(place, choice))
+        return _state_after(session.answer(place, said["answer"]))
 
     @app.post(f"{base}/undo")
     def undo() -> dict:

@@ -94,7 +94,7 @@
       });
       panel.querySelector(".numbers").replaceChildren(...(cell ? numbers : []));
       const link = cellAt(state.row, state.at[side]).querySelector("a[href]");
-      panel.querySelector(".full").replaceChildren(...(link ? [make("a", "The image in full", { href: link.href })] : []));
+      panel.querySelector(".full").replaceChildren(...(link ? [make("a", "Full-size image", { href: link.href })] : []));
       return `${column.heading}, ${verdict}`;
     }
 

@@ -1,11 +1,29 @@
-"""Signals and streams that tell a process to end."""
+"""Other processes that run Python for this one, and the signals that end a process."""
 
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gridsearch
+
+
+def start_python(arguments: list[str], environment: Mapping[str, str], **streams: Any) -> subprocess.Popen:
+    """Start Python with this package, in a session of its own: Ctrl-C is for this process, which ends it."""
+    root = str(Path(gridsearch.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        **streams,
+    )
 
 
 @contextlib.contextmanager

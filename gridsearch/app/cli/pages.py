@@ -1,5 +1,8 @@
-"""The command `judge`."""
+"""The commands that serve a page for the browser: `judge` and `dashboard`."""
 
+import secrets
+import threading
+import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -29,13 +32,9 @@ def judge_command(
     right arrow: that one is better; down arrow: equal; Backspace undoes the last answer. Only this machine
     can open the page. Every answer is saved at once, so Ctrl-C loses nothing.
     """
-    import secrets
-    import webbrowser
-
     from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
-    from gridsearch.app.web.judge.result import result_dict
     from gridsearch.app.web.judge.routes import Site, judge_page
-    from gridsearch.app.web.judge.session import Session
+    from gridsearch.app.web.judge.session import Session, result_dict
     from gridsearch.app.web.server import open_server, serve
     from gridsearch.results.analysis.analyse import analyse
     from gridsearch.results.tables import load_results
@@ -65,8 +64,7 @@ def judge_command(
     serve(server, lambda: no_browser or webbrowser.open(server.address), site.ended)
     if not session.answered:
         terminal.say("Nothing was judged.")
-        return
-    if _rebuild_report(folder) and site.ended.is_set() and not no_browser:
+    elif _rebuild_report(folder) and site.ended.is_set() and not no_browser:
         webbrowser.open(report.as_uri())
 
 
@@ -84,3 +82,19 @@ def _rebuild_report(folder: Path) -> bool:
             return False
         write_and_show_results(folder)
         return True
+
+
+@command("dashboard", "gridsearch dashboard results/toy")
+def dashboard_command(folder: ResultsFolder, port: Port = 0, no_browser: NoBrowser = False) -> None:
+    """Open Optuna's dashboard on a run, with every image beside its trial.
+
+    It follows a run in progress and changes nothing. Only this machine can open the page.
+    """
+    from gridsearch.app.web.dashboard.page import dashboard_page
+    from gridsearch.app.web.server import open_server, serve
+
+    token = secrets.token_urlsafe(24)
+    server = open_server(lambda port: dashboard_page(folder, token, port), port)
+    terminal.say(f"Optuna's dashboard for {folder}: {server.address}")
+    terminal.say("Only this machine can open it. Press Ctrl-C to stop.")
+    serve(server, lambda: no_browser or webbrowser.open(server.address), ended=threading.Event())

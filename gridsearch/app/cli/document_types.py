@@ -1,0 +1,319 @@
+"""The types of the documents that the commands print with --json, and their JSON schemas."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetPydanticSchema, TypeAdapter, create_model, with_config
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import TypedDict
+
+from gridsearch.base.errors import BadInput
+from gridsearch.results.analysis.answer import Parameters
+from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256Digits
+from gridsearch.results.columns import IMAGE_ROW, Count, Distance, ZeroToOne
+from gridsearch.score.files import COLUMNS
+from gridsearch.score.verdict import VerdictName
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class ErrorFields(TypedDict):
+    """An error, or a mistake in the command itself."""
+
+    what: str
+    """One sentence, what is wrong."""
+    where: str | None
+    why: str | None
+    fix: str | None
+    """What can be done about it."""
+    exit_code: int
+    """1 where a run failed, 2 for bad input."""
+
+
+@with_config(DOCUMENT)
+class ErrorDocument(TypedDict):
+    """The document of any command with --json that fails."""
+
+    error: ErrorFields
+
+
+class PlannedModel(TypedDict):
+    path: str
+    bytes: Count
+    dtypes: list[str]
+    prediction_type: str
+    prediction_type_source: str
+
+
+class SearchedList(TypedDict):
+    values: list[float | str | bool]
+
+
+class SearchedRange(TypedDict):
+    low: float
+    high: float
+    step: float | None
+
+
+class PlannedTrials(TypedDict):
+    fewest: Count
+    most: Count
+
+
+class PlannedImages(TypedDict):
+    most: Count
+    per_trial: Count
+    held_out: Count
+    references: Count
+    checks: Count
+
+
+class PlannedWorkers(TypedDict):
+    """The workers that memory and times are meant for."""
+
+    number: Annotated[int, Field(ge=1)]
+    gpus: Count
+    """How many they share; 0 without --workers, and on a CPU."""
+
+
+PlannedSeconds = TypedDict("PlannedSeconds", {"fewest": Seconds, "most": Seconds, "from": str})
+
+
+class PlannedDisk(TypedDict):
+    needed: Count
+    """About, when the run is done: the sum of the parts."""
+    free: Count
+    there: Count
+    """What lies in the folder already."""
+    parts: dict[str, Count]
+
+
+class PlannedMemory(TypedDict):
+    needed: Count
+    free: Count
+
+
+class PlannedSetting(TypedDict):
+    setting: str
+    value: str
+    source: str
+
+
+@with_config(DOCUMENT)
+class PlanDocument(TypedDict):
+    """The document of gridsearch plan; sizes in bytes, times in seconds."""
+
+    name: str
+    folder: str
+    models: dict[str, PlannedModel]
+    searched: dict[str, SearchedList | SearchedRange]
+    sampler: str
+    trials: PlannedTrials
+    images: PlannedImages
+    workers: PlannedWorkers
+    seconds: PlannedSeconds
+    disk: PlannedDisk
+    memory: PlannedMemory
+    device_memory: PlannedMemory
+    settings: list[PlannedSetting]
+    warnings: list[str]
+
+
+class InspectedPrediction(TypedDict):
+    type: str
+    source: str
+    zero_terminal_snr: bool
+    conflicts: list[str]
+
+
+class LabelledValue(TypedDict):
+    label: str
+    value: str
+
+
+class InspectedCheckpoint(TypedDict):
+    path: str
+    layout: str
+    architecture: str | None
+    bytes: Count
+    tensors: Count
+    sha256: Sha256Digits | None
+    short_hash: str | None
+    prediction: InspectedPrediction | None
+    can_be_merged: bool
+    rows: list[LabelledValue]
+    """All that is shown without --json, printable and cut."""
+
+
+@with_config(DOCUMENT)
+class InspectDocument(TypedDict):
+    """The document of gridsearch inspect."""
+
+    checkpoints: list[InspectedCheckpoint]
+
+
+@with_config(DOCUMENT)
+class AnswerDocument(TypedDict):
+    """The document of gridsearch report, and of gridsearch score for a results folder."""
+
+    folder: str
+    notes: list[str]
+    best: BestDocument | None
+    """As best.json; null where no trial has ended."""
+
+
+def _scored_model() -> Any:
+    """Return the type of an image's scores."""
+    types: dict[str, Any] = {column.name: column.type | None for column in IMAGE_ROW} | {
+        "image": str,
+        "row": Count | None,
+        "column": Count | None,
+        "verdict": VerdictName | Literal["error"],
+    }
+    fields: dict[str, Any] = {name: (types[name], ...) for name in COLUMNS}
+    return create_model("ScoredImage", __config__=DOCUMENT, **fields)
+
+
+ScoredImage = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_scored_model()))]
+
+
+@with_config(DOCUMENT)
+class ScoresDocument(TypedDict):
+    """The document of gridsearch score for images."""
+
+    images: list[ScoredImage]
+    notes: list[str]
+    bad: Count
+    """How many files could not be scored; their verdict is error."""
+
+
+@with_config(DOCUMENT)
+class WrittenDocument(TypedDict):
+    """The document of gridsearch export and gridsearch merge."""
+
+    file: str
+    bytes: Count
+    sha256: Sha256Digits | None
+    """null for a recipe of sd-mecha."""
+    log: str | None
+    """The file that says how to make it again."""
+
+
+class NoteEvent(TypedDict):
+    event: Literal["note"]
+    text: str
+
+
+class StartEvent(TypedDict):
+    event: Literal["run_started"]
+    name: str
+    folder: str
+    version: str
+    trials_left: Count
+    trials_done: Count
+    about: bool
+    """Whether trials_left is a guess: the search ends by itself."""
+    images_per_trial: Count
+    references_left: Count
+
+
+class ReferenceEvent(TypedDict):
+    event: Literal["reference"]
+    prompt_id: str
+    seed: Count
+    seconds: Seconds
+
+
+class TrialResult(TypedDict):
+    survived: ZeroToOne
+    defect: Distance
+    images: Count
+    cases: Count
+    verdicts: dict[VerdictName, Count]
+    """How many images have each verdict."""
+    stopped_early: Count
+    seconds: dict[str, Seconds]
+    """merge, render and score."""
+
+
+class TrialEvent(TypedDict):
+    event: Literal["trial"]
+    trial: Count
+    parameters: Parameters
+    stopped: str | None
+    """Why it was not drawn to its end."""
+    found: TrialResult | None
+    """null where it failed."""
+    error: ErrorFields | None
+    """Why it failed."""
+
+
+class CheckEvent(TypedDict):
+    event: Literal["check"]
+    role: Literal["held_out", "repeat"]
+    trial: Count
+    parameters: Parameters
+    found: TrialResult | None
+    """null where it failed."""
+    error: ErrorFields | None
+    """Why it failed."""
+
+
+class AnswerEvent(TypedDict):
+    event: Literal["answer"]
+    folder: str
+    best: BestDocument | None
+
+
+class InterruptedEvent(TypedDict):
+    event: Literal["interrupted"]
+
+
+class ErrorEvent(TypedDict):
+    event: Literal["error"]
+    error: ErrorFields
+
+
+Event = Annotated[
+    NoteEvent
+    | StartEvent
+    | ReferenceEvent
+    | TrialEvent
+    | CheckEvent
+    | AnswerEvent
+    | InterruptedEvent
+    | ErrorEvent,
+    Field(discriminator="event"),
+]
+
+
+DOCUMENTS: dict[str, Callable[[], TypeAdapter]] = {
+    "plan": partial(TypeAdapter, PlanDocument),
+    "inspect": partial(TypeAdapter, InspectDocument),
+    "event": partial(TypeAdapter, Event, config=DOCUMENT),
+    "answer": partial(TypeAdapter, AnswerDocument),
+    "scores": partial(TypeAdapter, ScoresDocument),
+    "written": partial(TypeAdapter, WrittenDocument),
+    "error": partial(TypeAdapter, ErrorDocument),
+    "best": partial(TypeAdapter, BestDocument),
+}
+
+
+class _Untitled(GenerateJsonSchema):
+    """Gives no property a title that only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """Return the JSON schema of a document.
+
+    Raises:
+        BadInput: there is no document of that name.
+    """
+    if name not in DOCUMENTS:
+        raise BadInput(f"There is no document {name!r}.", fix=f"Use one of {', '.join(DOCUMENTS)}.")
+    schema = DOCUMENTS[name]().json_schema(mode="serialization", schema_generator=_Untitled)
+    return {"$schema": _Untitled.schema_dialect} | schema

@@ -1,0 +1,28 @@
+"""A sampler of the search is written down once, and the page on the search knows it."""
+
+import pytest
+from optuna.samplers import BaseSampler
+
+from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
+from gridsearch.experiment.tables import Search
+from gridsearch.search.samplers.by_name import make_sampler
+from tests.docs.pages import REPOSITORY
+
+
+@pytest.mark.parametrize("name", SEARCH_SAMPLERS)
+def test_each_can_be_asked_for_is_explained_and_makes_a_sampler(name):
+    assert Search(sampler=name).kind is SEARCH_SAMPLERS[name]
+    page = (REPOSITORY / "docs" / "search.md").read_text("utf-8")
+    assert f"`{name}`" in page.split("## Which sampler")[1].split("\n## ")[0]
+    if name != "window":  # search/samplers/window_sampler.py is made for a parameter
+        assert isinstance(make_sampler(name, seed=1, trial=0, trials=20), BaseSampler)
+
+
+def test_what_follows_from_a_sampler():
+    assert [name for name in SEARCH_SAMPLERS if SEARCH_SAMPLERS[name].ends_itself] == ["window", "grid"]
+    assert {name for name in SEARCH_SAMPLERS if Search(sampler=name).races()} == {
+        *("window", "tpe", "cmaes", "qmc", "random")
+    }
+    assert Search(sampler="nsga2").objectives() == ("blur", "noise")
+    assert Search(sampler="window").prompts_held_out(8) == 2
+    assert Search(sampler="tpe").prompts_held_out(8) == 0

@@ -1,0 +1,44 @@
+"""A figure is added by a file in the folder of figures, as docs/extend.md says, and by nothing else."""
+
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+
+from gridsearch.report import figures as folder
+from gridsearch.report.figures import sections
+from gridsearch.report.figures.figure import FIGURES
+from gridsearch.report.page.html import report_html
+from gridsearch.results.analysis.analyse import analyse
+from tests.docs.pages import REPOSITORY, blocks
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """The example of the page as a file of the folder."""
+    examples = [block.text for block in blocks(REPOSITORY / "docs" / "extend.md")]
+    (example,) = [text for text in examples if "@adds_figures" in text]
+    (tmp_path / "seconds_of_a_test.py").write_text(example)
+    monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
+    yield
+    name = "gridsearch.report.figures.seconds_of_a_test"
+    FIGURES[:] = [function for function in FIGURES if function.__module__ != name]
+    sys.modules.pop(name, None)
+
+
+def test_a_file_in_the_folder_is_a_figure_on_the_page(sweep, added):
+    timed = sweep.trials.assign(seconds_render=range(len(sweep.trials)))
+    sweep = replace(sweep, trials=timed)
+    answer = analyse(sweep)
+    (found,) = [one for one in sections.figures(sweep, answer) if one.id == "seconds"]
+    assert found.data[0]["y"] == list(range(len(sweep.trials)))
+    html = report_html(sweep, answer, sweep.folder)
+    assert re.search(r'<h2>What matters</h2>.*<div class="plot" id="plot-seconds"', html, re.DOTALL)
+
+
+def test_every_figure_stands_in_a_section_that_there_is(sweep, modes):
+    for results in (sweep, modes):
+        found = sections.figures(results, analyse(results))
+        assert {one.section for one in found} <= set(sections.SECTIONS)
+        assert len({one.id for one in found}) == len(found)
