@@ -11,13 +11,13 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
+from gridsearch.base.errors import GridsearchError
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
-from gridsearch.search.evaluate import RenderCases, Told, render_cases
+from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.stop import leaders
 
@@ -101,13 +101,8 @@ def evaluate_check(
         MustStop: no check could go better now. This one stays as it is.
     """
     check, parameters = check_of(trial)
-    try:
+    with failures_recorded(checks, trial):
         found, _ = render_cases(checks, trial, parameters, order[check.role], render)
-    except MustStop:
-        raise
-    except RunFailed as error:
-        store.fail(checks, trial, error.lines[0], error.kind)
-    else:
         checks.tell(trial, found.value)
 
 

@@ -17,15 +17,18 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
     Raises:
         BadInput: there is no such trial, or none is the best.
     """
-    if answer.best is None and trial is None:
-        if not answer.stopped:
-            raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+    if trial is not None:
+        number = trial
+    elif answer.best is not None:
+        number = answer.best.trial
+    elif answer.stopped:
         raise BadInput(
             "Every trial so far was stopped, so that none is the best.",
             where=results.folder,
             fix="Name a trial, or run it further.",
         )
-    number = answer.best.trial if trial is None else trial
+    else:
+        raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
     if number not in set(results.trials["trial"]):
         raise BadInput(
             f"There is no trial {number}.",

@@ -31,7 +31,7 @@ def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | 
     best = analyse(_results(study, out)).best
     if best is None or best.interval is None:
         return None
-    found = best.interval.high - best.interval.low
+    found = best.interval.width
     return f"the best is known to within {found:.3g}, {width:g} was asked for" if found <= width else None
 
 

@@ -197,7 +197,11 @@ def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
     """
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
-    if isinstance(distribution, FloatDistribution) and distribution.step is None and not distribution.single():
+    if (
+        isinstance(distribution, FloatDistribution)
+        and distribution.step is None
+        and not distribution.single()
+    ):
         raise BadInput(
             f"The window sampler cannot search {name} as well.",
             where=name,

@@ -36,7 +36,7 @@ def scored_references(
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
     scores = [score_image(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
-    return [row | score_row(judged) for row, judged in zip(measured, scores, strict=True)], standard
+    return [row | score_row(score) for row, score in zip(measured, scores, strict=True)], standard
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
@@ -68,6 +68,7 @@ def _edges_of(
     usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
 ) -> dict[str, ScorerLimit | None]:
     """The value at which a scorer stops being healthy, for each case."""
+    assert scorer.direction is not None  # where there is a weight, the experiment demands it
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {case_of(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
     return {case: edge_of(values, own.get(case, nan), scorer.direction) for case in case_ids}

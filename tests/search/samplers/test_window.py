@@ -29,7 +29,9 @@ def curve(low, high, dial=True):
     def tried(ratio):
         alive = low <= ratio <= high
         loss = abs(ratio - middle) if alive else 1.9
-        return Seen(ratio, float(alive), math.tanh((ratio - middle) * 3) if dial else math.nan, loss, not alive)
+        return Seen(
+            ratio, float(alive), math.tanh((ratio - middle) * 3) if dial else math.nan, loss, not alive
+        )
 
     return tried
 
