@@ -1,4 +1,4 @@
-"""What is drawn once the search is done, to check it: the leaders on prompts that had no say, the best again.
+"""The checks of a finished search: its leaders rendered on prompts that had no say, and the best again.
 
 They lie in a study of their own beside the search's, so that no sampler learns from them.
 """
@@ -34,7 +34,7 @@ class Check:
 
 
 def wanted_checks(leaders: Sequence[int], held_out: bool, known: Sequence[FrozenTrial]) -> list[Check]:
-    """What is still to be drawn.
+    """Return the checks that are still to be rendered.
 
     Args:
         leaders: numbers of the trials that may be the best, the best first.
@@ -63,7 +63,7 @@ def queue_checks(
     experiment: Experiment,
     order: Mapping[str, Sequence],
 ) -> None:
-    """Queue what is still to be checked of what the search has found."""
+    """Queue the checks that the search's results still lack."""
     best = leaders(study, out, experiment.search.confirm)
     wanted = wanted_checks(best, bool(order[HELD_OUT]), checks.get_trials(deepcopy=False))
     trials = study.get_trials(deepcopy=False)
@@ -73,7 +73,7 @@ def queue_checks(
 def cases_by_role(
     held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Role -> ids of the cases that it draws.
+    """Return role -> ids of the cases that it renders.
 
     Args:
         held_out: ids of prompts.
@@ -84,7 +84,7 @@ def cases_by_role(
 
 
 def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any]]:
-    """What a trial of the checks' study checks, and with which parameters."""
+    """Return the check that a trial of the checks' study is, and its parameters."""
     said = trial.user_attrs
     return Check(said[ROLE], said[OF]), said[PARAMETERS]
 
@@ -122,7 +122,7 @@ class RenderedImages:
 
     @classmethod
     def of(cls, study: optuna.Study, experiment: Experiment) -> Self:
-        """Those that a study holds already."""
+        """Return the images that a study holds already."""
         settings = experiment.model_dump(mode="json")
         ended = study.get_trials(deepcopy=False, states=store.ENDED)
         digests = {trial.number: _digests(store.images_of(trial)) for trial in ended}
@@ -148,7 +148,7 @@ class RenderedImages:
 
 
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """What is merged, and how it is rendered. At ratio 0 it does not matter which model the other one is."""
+    """Return the merge and the settings of its rendering. At ratio 0 it does not matter which model the other one is."""
     return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
 
 

@@ -12,7 +12,7 @@ from gridsearch.results.results import Results
 
 
 def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
-    """The named trial, or else the best.
+    """Return the number of the named trial, or else of the best.
 
     Raises:
         BadInput: there is no such trial, or none is the best.
@@ -39,7 +39,7 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
 
 
 def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
-    """The merge of a run's trial."""
+    """Return the merge of a run's trial."""
     row = results.trials.set_index("trial").loc[number]
     if row[list(results.parameters)].isna().any():
         raise BadInput(

@@ -66,7 +66,7 @@ class Prepared:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The models and other files by their names."""
+        """Paths of the models and other files by their names."""
         return {name: Path(file["path"]) for name, file in {**self.facts.models, **self.facts.extras}.items()}
 
 

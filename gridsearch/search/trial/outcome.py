@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def partial(self) -> bool:
-        """Whether there are cases without an image."""
+        """True while there are cases without an image."""
         return len(self.images) < self.cases
 
     @property

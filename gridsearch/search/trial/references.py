@@ -56,7 +56,7 @@ def _usable(row: Mapping, thresholds: Thresholds) -> bool:
 
 
 def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, Band]:
-    """The healthy band of each case."""
+    """Return the healthy band of each case."""
     if not usable:
         return dict.fromkeys(case_ids, POPULATION)
     own = {case_of(row): metrics_of(row) for row in reversed(usable)}
@@ -67,7 +67,7 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
 def _edges_of(
     usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
 ) -> dict[str, ScorerLimit | None]:
-    """The value at which a scorer stops being healthy, for each case."""
+    """Return, for each case, the value at which a scorer stops being healthy."""
     assert scorer.direction is not None  # where there is a weight, the experiment demands it
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {case_of(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}

@@ -11,7 +11,7 @@ class Crew(Protocol):
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of workers."""
 
     @property
     def here(self) -> bool:

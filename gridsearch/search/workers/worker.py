@@ -279,7 +279,7 @@ def _rendered(
     parameters: Mapping[str, Any],
     done: Collection[str],
 ) -> Generator[Batch]:
-    """Yield the missing images of a trial, batch by batch, once they are safe; see `search.evaluate.RenderCases`.
+    """Yield the missing images of a trial, batch by batch, once they are safe (an `evaluate.RenderCases`).
 
     Args:
         role: for the listener: "trial", or the role of a check.
@@ -310,7 +310,7 @@ def _note_failures(worker: Worker, rows: Sequence[Mapping]) -> None:
 
 
 def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:
-    """Make sure, before rows are recorded, that the trial is still this worker's and all workers have the files."""
+    """Check, before rows are recorded, that the trial is still this worker's; give all workers the files."""
     queue.require_held(study, trial, worker.name)
     if worker.artifacts is not None:
         for row in rows:
