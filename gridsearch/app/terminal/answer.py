@@ -1,5 +1,7 @@
 """The last lines of a run: the answer, how sure it is, and where to look next."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
