@@ -20,7 +20,8 @@ from tests.helpers.pictures import scene
 HEAD = """# Calibration
 
 This page shows how each metric responds to increasing damage. `make calibrate` writes it, and only the times
-at the end differ from run to run. [scoring.md](scoring.md) explains the metrics and how they become a verdict.
+at the end differ from run to run. The metrics, and how they become a verdict, are described in
+[scoring.md](scoring.md).
 
 The damaged images are photographs from the packages scikit-image and scikit-learn:
 {photographs};
