@@ -148,7 +148,10 @@ class RenderedImages:
 
 
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """Return the merge and the settings of its rendering. At ratio 0 it does not matter which model the other one is."""
+    """Return the merge and the settings of its rendering.
+
+    At ratio 0 it does not matter which model the other one is.
+    """
     return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
 
 
