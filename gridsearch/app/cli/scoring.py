@@ -37,7 +37,7 @@ def score_command(
         str | None,
         typer.Option(
             metavar="IMAGE | COLUMN",
-            help="What a healthy image looks like: an image file, or a column of each X/Y/Z grid, counted "
+            help="A healthy image to compare with: an image file, or a column of each X/Y/Z grid, counted "
             "from 0 at the left.",
         ),
     ] = None,
