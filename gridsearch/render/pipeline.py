@@ -89,7 +89,7 @@ def _vae_dtype(wanted: str, model: torch.dtype, overflows: bool) -> torch.dtype:
 
 @contextlib.contextmanager
 def _quiet():
-    """Silence diffusers: its progress bars, and warnings about what the component folder already settles."""
+    """Silence diffusers: its progress bars, and warnings about what the config folder already settles."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -34,7 +34,7 @@ class CaseRow:
 
 @dataclass(frozen=True)
 class StopPoint:
-    """Where and why the rendering of an image was stopped."""
+    """The step at which the rendering of an image was stopped, and the reason."""
 
     where: str  # "stopped at step 8 of 20"
     reason: str

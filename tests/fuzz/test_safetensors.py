@@ -23,7 +23,7 @@ from gridsearch.merge.parents import open_parents
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
 from tests.helpers.checkpoints import SDXL_KEYS
-from tests.helpers.places import PLACES
+from tests.helpers.parameters import PARAMETERS
 
 UP, DOWN = torch.ones(2, 1), torch.ones(1, 2)
 
@@ -43,7 +43,7 @@ def _merge(path):
 
 
 def _adapt(path):
-    adapter = open_adapter("style", path, PLACES)
+    adapter = open_adapter("style", path, PARAMETERS)
     return [adapter.tensor(key) for key in adapter.keys]
 
 
@@ -375,6 +375,7 @@ def test_diffusers_folders(bounds, seed):
 def test_a_file_that_is_cut_short_while_it_is_in_use_is_named(tmp_path):
     save_file({"w": torch.ones(1000, 1000)}, tmp_path / "x.safetensors")
     source = FileSource(open_checkpoint(tmp_path / "x.safetensors"))
+    assert source.tensor("w").sum() == 1_000_000
     with (tmp_path / "x.safetensors").open("r+b") as file:
         file.truncate(5000)
     with pytest.raises(Exception, match="cut short while it was in use"):

@@ -63,7 +63,7 @@ def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
             "references": plan.references,
             "checks": plan.checks,
         },
-        "workers": {"number": plan.hands.workers, "gpus": len(plan.hands.gpus)},
+        "workers": {"number": plan.workers.workers, "gpus": len(plan.workers.gpus)},
         "seconds": {"fewest": plan.fewest_seconds, "most": plan.seconds, "from": plan.seconds_from},
         "disk": {
             "needed": plan.disk.total,

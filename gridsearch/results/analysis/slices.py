@@ -13,7 +13,7 @@ from gridsearch.results.analysis.trials import curve_parameter_of, is_partial, l
 from gridsearch.results.analysis.window import find_window
 from gridsearch.results.results import Results
 
-SCATTERED = Doubt(None, None, "too many values were searched at once for a curve along one of them")
+SCATTERED = Doubt(None, None, "too many values were searched at once to draw a curve along one of them")
 
 
 def along_curve(
@@ -33,7 +33,7 @@ def along_curve(
         images: of all trials, with `loss`.
         share: what a place must keep of its images to be in the window.
         bootstrap: level, resamples, seed.
-        chosen: the trial to recommend, where that is not for these images to say.
+        chosen: the trial to recommend, if held-out prompts or a person decided.
     """
     main = curve_parameter_of(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
@@ -63,7 +63,7 @@ def of_projection(
     bootstrap: Mapping,
     chosen: int | None = None,
 ) -> Slice:
-    """Return the best trial of all: what is claimed of a curve would be claimed of other values too."""
+    """Return the best trial of all; an interval and a window need trials that differ in one value alone."""
     can_win = trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
     best = can_win.iloc[0] if chosen is None else can_win.set_index("trial", drop=False).loc[chosen]
     return _slice(settings, best, results, doubt=SCATTERED, window=None)
@@ -85,7 +85,7 @@ def _slice(settings: dict, best: pd.Series, results: Results, **found) -> Slice:
 def with_details(
     best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping
 ) -> Slice:
-    """Add what is worth its time for the best slice alone."""
+    """Add the details that are computed for the best slice only, since they take long."""
     if best.ratio is None or best.doubt is SCATTERED:
         return best
     own = images.merge(trials[["trial", "at"]], on="trial")

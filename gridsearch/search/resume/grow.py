@@ -74,6 +74,7 @@ def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
 
 def _longer(trial: FrozenTrial, scale: float) -> FrozenTrial:
     """Return a stopped trial among longer ones, whose value, the number of images lost, grows by `scale`."""
+    assert trial.value is not None  # the last report of a trial that was stopped
     value = trial.value * scale
     reports = trial.intermediate_values | {LAST_STEP: value}
     return store.copied(trial, values=[value], intermediate_values=reports)

@@ -18,7 +18,7 @@ from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
-from gridsearch.search.racing.reports import LAST_STEP, NEVER_BEST, losses_by_step
+from gridsearch.search.racing.reports import LAST_STEP, losses_by_step, stopped_value
 from gridsearch.search.resume.grow import order_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import scored_references, standard_of
@@ -160,10 +160,10 @@ def _rescored(
 
 def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
     """Return the same trial; one that a race stopped counts as worse than the best of all."""
-    if trial.state != TrialState.PRUNED:
+    if trial.state != TrialState.PRUNED or trial.value is None:
         return trial
-    best = min((one.value for one in trials if one.state == TrialState.COMPLETE), default=0.0)
-    value = max(trial.value, best + NEVER_BEST)
+    complete = [one.value for one in trials if one.state == TrialState.COMPLETE and one.value is not None]
+    value = stopped_value(trial.value, min(complete, default=0.0))
     return store.copied(
         trial, values=[value], intermediate_values=trial.intermediate_values | {LAST_STEP: value}
     )

@@ -28,8 +28,8 @@ def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
     is_grid = experiment.search.sampler == "grid"
     for name, values in experiment.searched().items():
         if isinstance(values, WholeRange):
-            step = 1 if is_grid else values.step
-            parameters[name] = trial.suggest_int(name, values.low, values.high, step=step)
+            whole = 1 if is_grid else values.step
+            parameters[name] = trial.suggest_int(name, values.low, values.high, step=whole)
         elif isinstance(values, Range):
             step = None if is_grid else values.step
             parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=step))
@@ -86,14 +86,12 @@ def planned_trials(experiment: Experiment) -> int:
 def expected_trials(experiment: Experiment) -> tuple[int, int]:
     """Return the fewest and the most trials that the search will probably take."""
     search = experiment.search
-    if search.sampler == "grid":
-        fewest = most = len(grid(experiment))
-    elif search.sampler == "window":
+    if search.sampler == "window":
         along = experiment.searched()[main_parameter(experiment)]
         fewest, most = window_trials(make_axis(along.low, along.high, along.step), curve_count(experiment))
-    else:
-        fewest = most = search.trials
-    return min(fewest, search.trials or fewest), min(most, search.trials or most)
+        return min(fewest, search.trials or fewest), min(most, search.trials or most)
+    trials = len(grid(experiment)) if search.trials is None else search.trials
+    return trials, trials
 
 
 # -- whether a sampler suits what is searched
@@ -101,7 +99,9 @@ def expected_trials(experiment: Experiment) -> tuple[int, int]:
 
 def main_parameter(experiment: Experiment) -> str:
     """Return the number along which a window is searched, and its curve drawn."""
-    return curve_parameter(experiment.model_dump())
+    main = curve_parameter(experiment.model_dump())
+    assert main is not None  # see `require_suits`
+    return main
 
 
 def curve_count(experiment: Experiment) -> int:
@@ -132,11 +132,12 @@ def require_suits(experiment: Experiment) -> None:
         )
     if search.sampler == "window":
         _require_few_curves(experiment, numbers)
-    if search.sampler == "nsga2" and search.trials < (least := 2 * population(search.trials)):
+    trials, generation = search.trials, population(search.trials)
+    if search.sampler == "nsga2" and trials is not None and trials < 2 * generation:
         raise _unsuited(
             "nsga2",
-            f"{search.trials} trials are less than two generations of it, and the first is random",
-            f"Ask for {least} trials or more, better {10 * population(search.trials)}.",
+            f"{trials} trials are less than two generations of it, and the first is random",
+            f"Ask for {2 * generation} trials or more, better {10 * generation}.",
         )
 
 

@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import MustStop, RunFailed
 from gridsearch.base.words import size
 from gridsearch.results import store
+from gridsearch.results.shared.retry import driver_message
 
 MEMORY, NOT_FINITE, FILE, DIED = "memory", "not finite", "file", "died"
 IN_A_ROW = 3
@@ -67,17 +68,10 @@ def named_failures(out: Path) -> Iterator[None]:
             "A file could not be read or written.", where=out, why=str(error), kind=FILE
         ) from error
     except StorageInternalError as error:
-        said = _first_cause(error)
+        said = driver_message(error)
         if any(words in said.lower() for words in DATABASE_FULL):
             raise disk_full(out, said) from error
         raise
-
-
-def _first_cause(error: BaseException) -> str:
-    """The database's own message: Optuna and SQLAlchemy wrap it in theirs."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
 
 
 def disk_full(out: Path, why: str) -> MustStop:
@@ -150,7 +144,7 @@ def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
         raise RunFailed(
             f"{IN_A_ROW} trials in a row failed.",
             why=str(last[-1].user_attrs.get(store.REASON)),
-            fix=FIXES.get(kinds.pop()),
+            fix=FIXES.get(kinds.pop() or ""),
         )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from gridsearch.experiment.tables import LOOK, Format
+from gridsearch.experiment.tables import LOOK
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
@@ -56,8 +56,10 @@ def run_trial(
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-    save = partial(save_image, setup.out, name, sampling=sampling, origin=origin)
-    finish = partial(_saved_and_scored, setup, save, experiment.images.format, weights, Lock())
+    save = partial(
+        save_image, setup.out, name, sampling=sampling, origin=origin, written_as=experiment.images.format
+    )
+    finish = partial(_saved_and_scored, setup, save, weights, Lock())
     for images in _batches(setup, sampling, cases, finish):
         for image in images:
             on_image(image.drawn.case, image.score)
@@ -71,12 +73,7 @@ def run_trial(
 
 
 def _saved_and_scored(
-    setup: Setup,
-    save: Callable[..., dict],
-    written_as: Format,
-    weights: str,
-    one_by_one: Lock,
-    drawn: Rendered,
+    setup: Setup, save: Callable[..., dict], weights: str, one_by_one: Lock, drawn: Rendered
 ) -> ScoredImage:
     """Save an image and score it.
 
@@ -84,15 +81,15 @@ def _saved_and_scored(
         weights: the fingerprint of the merge.
         one_by_one: held by plug-in scorers, which need not know of threads.
     """
-    row = save(drawn=drawn, written_as=written_as)
+    row = save(drawn=drawn)
     with one_by_one:
         began = time.perf_counter()
         row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
         seconds = time.perf_counter() - began
     began = time.perf_counter()
-    judged = score_image(setup.standard, drawn.pixels, row)
+    score = score_image(setup.standard, drawn.pixels, row)
     seconds += time.perf_counter() - began
-    return ScoredImage(drawn, row | {"weights": weights} | score_row(judged), judged, seconds)
+    return ScoredImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
 
 
 def _batches(

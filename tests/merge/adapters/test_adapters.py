@@ -13,7 +13,7 @@ from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
 from gridsearch.checkpoint.sdxl.shapes import file_shapes
 from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
-from tests.helpers.places import CONV, IN_PROJ, LINEAR, PLACES
+from tests.helpers.parameters import CONV, IN_PROJ, LINEAR, PARAMETERS
 from tests.helpers.tiny_components import write_configs
 
 
@@ -21,7 +21,7 @@ from tests.helpers.tiny_components import write_configs
 def adapter(tmp_path):
     """Open a file of the given tensors (key=nested lists or tensors)."""
 
-    def make(tensors, metadata=None, where=PLACES):
+    def make(tensors, metadata=None, where=PARAMETERS):
         tensors = {key: torch.as_tensor(value).clone() for key, value in tensors.items()}
         save_file(tensors, tmp_path / "x.safetensors", metadata=metadata)
         return open_adapter("style", tmp_path / "x.safetensors", where)
@@ -363,4 +363,4 @@ def test_a_change_that_is_not_finite_is_named_with_its_module(adapter, value):
 def test_a_pickle_is_not_opened(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(BadInput, match="pickle"):
-        open_adapter("x", tmp_path / "x.pt", PLACES)
+        open_adapter("x", tmp_path / "x.pt", PARAMETERS)
