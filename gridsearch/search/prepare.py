@@ -51,6 +51,7 @@ class Prepared:
         standard: thresholds and scorers.
         facts: what holds for the run.
         earlier: what the folder holds of it already.
+        notes: worth reading before a night is spent on it.
     """
 
     experiment: Experiment
@@ -58,6 +59,7 @@ class Prepared:
     standard: Standard
     facts: store.Facts
     earlier: store.Stored | None
+    notes: tuple[str, ...]
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -92,8 +94,6 @@ def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
 def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -> Prepared:
     """Check an experiment read from `file`, and that it is the one that `out` holds, if that holds any.
 
-    The listener is told what is worth knowing before a night is spent on the run.
-
     Raises:
         BadInput: the experiment, a model, or what `out` already holds does not fit.
     """
@@ -104,9 +104,8 @@ def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -
         require_same_run(earlier.facts, facts, out)
     else:
         require_disk(experiment, out)
-    for note in notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out):
-        listener.note(note)
-    return Prepared(experiment, parents, standard, facts, earlier)
+    notes = notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
+    return Prepared(experiment, parents, standard, facts, earlier, tuple(notes))
 
 
 @contextmanager

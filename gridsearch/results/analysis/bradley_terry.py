@@ -13,6 +13,7 @@ normal distribution about that, are the estimate and its doubt). Pairs count as 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,7 +138,7 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     return best, ""
 
 
-def _agrees(row: object, strength: Mapping[int, float]) -> bool:
+def _agrees(row: Any, strength: Mapping[int, float]) -> bool:
     won, lost = (row.first, row.second) if row.answer == "first" else (row.second, row.first)
     return strength[won] > strength[lost]
 
@@ -167,18 +168,12 @@ def preferences(
     answers = judgements["answer"].map(ANSWERS.index).to_numpy()
     strengths, covariance = fit(first, second, answers, len(trials), prior)
     reach = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
-    chances = _chances(strengths, covariance, seed)
     counts = _counts(first, second, answers, len(trials))
+    chances = _chances(strengths, covariance, seed)
+    columns = (counts, strengths, strengths - reach, strengths + reach, chances)
     found = [
-        Preference(
-            int(trial),
-            *(int(count) for count in counts[i]),
-            strength=float(strengths[i]),
-            low=float(strengths[i] - reach[i]),
-            high=float(strengths[i] + reach[i]),
-            chance=float(chances[i]),
-        )
-        for i, trial in enumerate(trials)
+        Preference(int(trial), *wins_losses_ties, *figures)
+        for trial, wins_losses_ties, *figures in zip(trials, *(c.tolist() for c in columns), strict=True)
     ]
     return tuple(sorted(found, key=lambda one: (-round(one.strength, 9), one.trial)))
 
@@ -238,7 +233,6 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
 def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
     """Return each trial's wins, losses and ties: (`count`, 3)."""
     counts = np.zeros((count, 3), dtype=int)
-    for i, j, answer in zip(first, second, answers, strict=True):
-        counts[i, answer] += 1
-        counts[j, (1, 0, 2)[answer]] += 1
+    np.add.at(counts, (first, answers), 1)
+    np.add.at(counts, (second, np.array([1, 0, 2])[answers]), 1)
     return counts

@@ -68,12 +68,11 @@ def with_narrowing(
     Args:
         wanted: where None, half of the present width, or as narrow as the ratios allow.
     """
-    if found.interval is None or not found.chances:
+    if found.smoothed is None or found.interval is None or not found.chances:
         return found
     losses = _losses(images)
+    assert losses is not None, "what has an interval has a curve"
     steps = optimum.narrowing(*losses, resamples, seed, level)
-    if not steps:
-        return found
     width, have = steps[-1][1], found.interval.prompts
     finest = round(optimum.gap_at(losses[0], found.smoothed), 10)
     wanted = max(width / 2, finest) if wanted is None else wanted

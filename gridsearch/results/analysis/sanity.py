@@ -8,7 +8,7 @@ import pandas as pd
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
-from gridsearch.results.analysis.answer import Answer, SanityCheck, State
+from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
 from gridsearch.results.analysis.held_out import LEVEL
 from gridsearch.results.analysis.trials import distinct_trials, drawn_with, is_partial, made_of
 from gridsearch.results.results import Results
@@ -19,7 +19,7 @@ MOST_LISTED = 4  # named in one line
 Named = Callable[[int], str]  # a trial in words
 
 
-def checks(results: Results, answer: Answer) -> tuple[SanityCheck, ...]:
+def checks(results: Results, answer: Answer, best: Slice) -> tuple[SanityCheck, ...]:
     """Return all checks in the order in which the data flows; one that could not be made says why."""
     trials = distinct_trials(results)
     if trials.empty:
@@ -30,8 +30,8 @@ def checks(results: Results, answer: Answer) -> tuple[SanityCheck, ...]:
         "The ends are the parents": _parents(results, trials, weights, named),
         "Every merge is its own": _weights_differ(results, trials, weights, named),
         "Every trial rendered its own images": _images_differ(results, trials, named),
-        "A repeat gives the same result": _repeat(results, answer, trials, named),
-        "The winner holds on other prompts": _held_out(results, answer, named),
+        "A repeat gives the same result": _repeat(results, best, trials, named),
+        "The winner holds on other prompts": _held_out(results, answer, best, named),
     }
     return tuple(SanityCheck(name, *said) for name, said in found.items())
 
@@ -102,7 +102,7 @@ def _cases(images: pd.DataFrame) -> list[str]:
     return [case_of(row) for row in images[["prompt_id", "seed"]].to_dict("records")]
 
 
-def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
+def _repeat(results: Results, best: Slice, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
     again = results.checks_of("repeat")
     if again.empty:
         return "not done", "No trial was rendered a second time."
@@ -119,7 +119,7 @@ def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named: Named
         return "alarm", f"{text}, and {changed} verdicts changed, so no ranking can be trusted."
     if changed:
         text += f"; verdicts changed: {changed}"
-    if below := _below(answer, trials, found.floor):
+    if below := _below(best, trials, found.floor):
         text += f"; too close to the best to distinguish: {_some(map(named, below))}"
     return "passed", f"{text}."
 
@@ -130,18 +130,18 @@ def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     return dict(zip(_cases(images), found, strict=True))
 
 
-def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
+def _below(best: Slice, trials: pd.DataFrame, floor: float) -> list[int]:
     """Return the whole trials as sound as the best whose mean defect is within the floor of its."""
     rows = trials[~is_partial(trials)]
-    near = (rows["defect"] - answer.best.defect).abs() < floor
-    near &= (rows["survived"] == answer.best.survived) & (rows["trial"] != answer.best.trial)
+    near = (rows["defect"] - best.defect).abs() < floor
+    near &= (rows["survived"] == best.survived) & (rows["trial"] != best.trial)
     return [int(trial) for trial in rows.loc[near, "trial"]]
 
 
-def _held_out(results: Results, answer: Answer, named: Named) -> tuple[State, str]:
+def _held_out(results: Results, answer: Answer, best: Slice, named: Named) -> tuple[State, str]:
     if answer.unmasked:
         lucky, instead = named(answer.unmasked.trial), named(answer.unmasked.instead)
-        taken = answer.unmasked.instead == answer.best.trial  # a person may have chosen one that ties with it
+        taken = answer.unmasked.instead == best.trial  # a person may have chosen one that ties with it
         is_better = "is recommended instead" if taken else "does better"
         return "alarm", f"{_capital(lucky)} does not hold; {instead} {is_better}."
     if not answer.confirmed:
@@ -152,7 +152,7 @@ def _held_out(results: Results, answer: Answer, named: Named) -> tuple[State, st
         )
         return "not done", why
     first = answer.confirmed[0]
-    if first.trial != answer.best.trial:
+    if first.trial != best.trial:
         return "not done", "The best trial was not rendered on them, only earlier leaders were."
     words = f"{first.held_out.sound} images are healthy on {first.held_out.prompts} held-out prompts"
     chosen = f"{first.selection.sound} on the prompts that chose it"

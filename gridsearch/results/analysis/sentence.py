@@ -11,8 +11,13 @@ def sentence(answer: Answer) -> str:
     best = answer.best
     if best is None:
         return f"No answer yet: none of the {answer.planned} trials is complete."
-    take = f"{take_text(answer)}{_parent(best)}: {_healthy(best)}" if survives(answer) else _least_bad(answer)
-    text = take + (f"; {_doubt(answer, best)}" if best.survived else "") + _survival(best) + "."
+    take = f"{take_text(answer)}{_parent(best)}: {_healthy(best)}"
+    text = (
+        (take if survives(answer) else _least_bad(answer, best))
+        + (f"; {_doubt(answer, best)}" if best.survived else "")
+        + _survival(best)
+        + "."
+    )
     text += luck_text(answer) + human_text(answer)
     if answer.finished:
         return text
@@ -28,10 +33,10 @@ def take_text(answer: Answer) -> str:
     best = answer.best
     if best is None:
         return "No answer yet"
+    values = f"{_named(answer, best)}{mode_text(best.settings)}"
     if answer.projection and len(answer.parameters) <= MOST_NAMED:
         values = ", ".join(setting_text(name, value) for name, value in answer.parameters.items())
-        return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
-    return f"{'Take' if survives(answer) else 'Least bad:'} {_named(answer, best)}{mode_text(best.settings)}"
+    return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
 
 
 def lede_text(answer: Answer) -> str:
@@ -42,7 +47,7 @@ def lede_text(answer: Answer) -> str:
 
 def luck_text(answer: Answer) -> str:
     """Return a sentence on a winner by luck, to follow another; empty where there was none."""
-    if answer.unmasked is None:
+    if answer.unmasked is None or answer.best is None:
         return ""
     trial, instead = answer.unmasked.trial, answer.unmasked.instead
     on_others = {found.trial: found.held_out for found in answer.confirmed}
@@ -81,7 +86,7 @@ def mode_text(settings: dict) -> str:
 
 
 def _named(answer: Answer, best: Slice) -> str:
-    if best.ratio is None or answer.projection:
+    if answer.main is None or answer.projection:
         return f"trial {best.trial}"
     return setting_text(answer.main, best.ratio)
 
@@ -99,8 +104,7 @@ def _healthy(best: Slice) -> str:
     return f"{healthy} of {best.images} images {'is' if healthy == 1 else 'are'} healthy"
 
 
-def _least_bad(answer: Answer) -> str:
-    best = answer.best
+def _least_bad(answer: Answer, best: Slice) -> str:
     what = parameter_text(answer.main) if answer.main else "trial"
     least = f"{_named(answer, best)}{mode_text(best.settings)}, where {_healthy(best)}"
     return f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"

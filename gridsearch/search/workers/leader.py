@@ -68,6 +68,8 @@ def lead_workers(
         RunFailed: another run leads the study, no worker is left, or too many trials failed.
     """
     prepared = prepare(experiment, file, out, listener)
+    for note in prepared.notes:
+        listener.note(note)
     lead(prepared, out, budget, listener, lambda _: crew, retries, shared=True, pace=pace)
 
 

@@ -71,7 +71,8 @@ def load_prepared(prepared: Prepared, out: Path, listener: Listener) -> Setup:
     setup = load_setup(
         prepared.experiment, prepared.parents, out, listener, prepared.hashes, prepared.standard
     )
-    for note in adapter_notes(setup.weights.adapters) + residence_notes(setup.residence):
+    more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
+    for note in [*prepared.notes, *more]:
         listener.note(note)
     return replace(setup, watch=replace(setup.watch, on_call=listener.step))
 
