@@ -103,10 +103,7 @@ def make_plan(
     disk = require_disk(experiment, folder)
     memory = _memory(experiment, weights, workers)
     _require_memory(memory)
-    if timed:
-        time = _timed(experiment, parents, folder, timed)
-    else:
-        time = _estimated(experiment, parents, folder)
+    time = _timed(experiment, parents, folder, timed) if timed else _estimated(experiment, parents, folder)
     return Plan(
         experiment=experiment,
         parents=parents,

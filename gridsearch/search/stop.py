@@ -11,7 +11,7 @@ from gridsearch.results.tables import results_of
 
 
 def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
-    """Return the numbers of trials that may be the best: the best, those tied with it, then the next by rank."""
+    """Return the trials that may be the best: the best, those tied with it, then the next by rank."""
     results = _results(study, out)
     answer = analyse(results)
     if answer.best is None:
