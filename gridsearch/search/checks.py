@@ -148,10 +148,7 @@ class RenderedImages:
 
 
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """Return the merge and the settings of its rendering.
-
-    At ratio 0 it does not matter which model the other one is.
-    """
+    """Return what is merged and how it is rendered; at ratio 0 the other model does not matter."""
     return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
 
 

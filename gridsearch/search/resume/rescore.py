@@ -62,12 +62,10 @@ def _rescore_locked(
     by = open_standard(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
     drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
-    count = len(drawn)
-    references = facts.references
+    count, references = len(drawn), facts.references
     if references and not count:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
     _require_drawn(models, references, folder)
-    advance = counting(count)
 
     if references:
         references, standard = scored_references(folder, references, models, cases, by)
@@ -75,7 +73,7 @@ def _rescore_locked(
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
     small = {file for file in drawn if reduced_from(folder / file)}
-    scored = partial(_scored_again, folder, known, standard, advance, small)
+    scored = partial(_scored_again, folder, known, standard, counting(count), small)
     order = order_of(facts)
     trials = [_rescored(trial, scored, order, experiment.search.objectives()) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
@@ -86,13 +84,10 @@ def _rescore_locked(
     store.write_study(folder, facts, trials, checks, stored.done)
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
     notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
-    return notes + _reduced_notes(len(small), count)
-
-
-def _reduced_notes(small: int, count: int) -> list[str]:
-    if not small:
-        return []
-    return [f"{small:,} of {count:,} images are kept small and were not scored again: their scores stay."]
+    if small:
+        many = f"{len(small):,} of {count:,} images"
+        notes.append(f"{many} are kept small and were not scored again: their scores stay.")
+    return notes
 
 
 def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:

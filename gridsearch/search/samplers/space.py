@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -33,22 +33,14 @@ def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
         elif isinstance(values, Range):
             step = None if is_grid else values.step
             parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=step))
-        elif is_grid and is_whole(values):
+        elif is_grid and all(isinstance(value, int) for value in values):
             parameters[name] = trial.suggest_int(name, min(values), max(values))
-        elif is_grid and is_numeric(values):
+        elif is_grid and all(isinstance(value, int | float) for value in values):
             value = trial.suggest_float(name, min(values), max(values))
             parameters[name] = min(values, key=lambda known: abs(known - value))
         else:
             parameters[name] = trial.suggest_categorical(name, values)
     return parameters
-
-
-def is_whole(values: Sequence) -> bool:
-    return all(isinstance(value, int) for value in values)
-
-
-def is_numeric(values: Sequence) -> bool:
-    return all(isinstance(value, (int, float)) for value in values)
 
 
 def grid(experiment: Experiment) -> list[dict[str, Any]]:
@@ -127,7 +119,7 @@ def require_suits(experiment: Experiment) -> None:
     if search.kind.needs_range and not numbers:
         raise _unsuited(
             search.sampler,
-            f"{_listed(searched)} has no order that it could follow: a list is a choice, of numbers too",
+            f"{', '.join(searched)} has no order that it could follow: a list is a choice, of numbers too",
             'Give a number as { low, high, step }, or use the sampler "grid" or "tpe".',
         )
     if search.sampler == "window":
@@ -154,13 +146,9 @@ def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
     if (count := curve_count(experiment)) > MOST_CURVES:
         raise _unsuited(
             "window",
-            f"it would search {main} along {count:,} curves, one for each combination of {_listed(others)}",
+            f"it would search {main} along {count:,} curves, one for each combination of {', '.join(others)}",
             f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _unsuited(sampler: str, why: str, fix: str) -> BadInput:

@@ -21,6 +21,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.score.loss import SURVIVES
 from gridsearch.score.score import number
+from gridsearch.search.parameters import as_given
 from gridsearch.search.samplers.window import (
     RIVAL,
     RatioAxis,
@@ -104,7 +105,7 @@ class WindowSampler(BaseSampler):
         ahead = sum(
             other.state == TrialState.RUNNING
             and other.number < trial.number
-            and self._main not in _parameters(other)
+            and self._main not in as_given(other)
             for other in study.get_trials(deepcopy=False)
         )
         axis, slices = _axis(space[self._main]), self._by_slice(study, space, trial.number)
@@ -136,7 +137,7 @@ class WindowSampler(BaseSampler):
         """Return what was seen of each slice, by all trials or without that of one number."""
         found: dict[tuple, list[Seen]] = {key: [] for key in self._slices(space)}
         for trial in study.get_trials(deepcopy=False):
-            given = _parameters(trial)
+            given = as_given(trial)
             if trial.number == without or self._main not in given:
                 continue
             key = tuple(
@@ -173,10 +174,6 @@ def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
 def _tidy(distribution: BaseDistribution, value: Any) -> Any:
     """Round a float: 0.30000000000000004 and 0.3 are the same curve; choices are as they were written."""
     return round(value, 10) if isinstance(distribution, FloatDistribution) and value is not None else value
-
-
-def _parameters(trial: FrozenTrial) -> dict[str, Any]:
-    return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
 def _axis(distribution: BaseDistribution) -> RatioAxis:

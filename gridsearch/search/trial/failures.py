@@ -18,7 +18,6 @@ stop the run: they would go on all night.
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -96,7 +95,7 @@ def require_free(out: Path, needed: int) -> None:
 
 def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
     """Return the size and change time of each file, by which a later change is noticed."""
-    return {name: _stamp(path.stat()) for name, path in files.items()}
+    return {name: _stamp(path) for name, path in files.items()}
 
 
 def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) -> None:
@@ -107,7 +106,7 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
     """
     for name, path in files.items():
         try:
-            now = _stamp(path.stat())
+            now = _stamp(path)
         except OSError as error:
             raise MustStop(
                 f"The file of {name} is gone.",
@@ -125,7 +124,8 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
             )
 
 
-def _stamp(found: os.stat_result) -> Stamp:
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
     return found.st_size, found.st_mtime_ns
 
 

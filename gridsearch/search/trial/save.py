@@ -91,13 +91,13 @@ MOST_WAITING = 64  # items, so that slow threads do not fill the memory
 THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
-def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """Yield `map(work, items)`, the work done by threads while further items are made."""
     with ThreadPoolExecutor(THREADS) as threads:
-        waiting: deque[Future[Result]] = deque()
+        waiting: deque[Future[Made]] = deque()
         for item in items:
             waiting.append(threads.submit(work, item))
             while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):

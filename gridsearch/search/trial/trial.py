@@ -22,7 +22,7 @@ from gridsearch.search.trial.standard import score_image, with_values
 
 
 @dataclass(frozen=True)
-class ScoredImage:
+class FinishedImage:
     """A rendered image with its row and score, and the seconds that scoring took."""
 
     drawn: Rendered
@@ -74,7 +74,7 @@ def run_trial(
 
 def _saved_and_scored(
     setup: Setup, save: Callable[..., dict], weights: str, one_by_one: Lock, drawn: Rendered
-) -> ScoredImage:
+) -> FinishedImage:
     """Save an image and score it.
 
     Args:
@@ -89,12 +89,12 @@ def _saved_and_scored(
     began = time.perf_counter()
     score = score_image(setup.standard, drawn.pixels, row)
     seconds += time.perf_counter() - began
-    return ScoredImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
+    return FinishedImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
 
 
 def _batches(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], ScoredImage]
-) -> Iterator[list[ScoredImage]]:
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], FinishedImage]
+) -> Iterator[list[FinishedImage]]:
     """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
     watch = watch_for(setup, sampling)
@@ -103,7 +103,7 @@ def _batches(
         size = batches.size(sampling, batch)
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
-        images: list[ScoredImage] = []
+        images: list[FinishedImage] = []
         for image in map_in_threads(finish, draw(setup.renderer, part, sampling, batch, watch)):
             images.append(image)
             if len(images) == size:

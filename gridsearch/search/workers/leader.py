@@ -57,15 +57,10 @@ def lead_workers(
     retries: int,
     pace: float = queue.USUAL_PACE,
 ) -> None:
-    """Run the experiment read from `file`, or resume it, with workers in other processes.
-
-    Args:
-        retries: how often a trial goes back to the queue when its worker has died.
-        pace: seconds from beat to beat of leader and workers.
+    """Run the experiment read from `file`, or resume it, with workers in other processes (see `lead`).
 
     Raises:
         BadInput: the experiment, a model, or what is there already does not fit. Nothing was written.
-        RunFailed: another run leads the study, no worker is left, or too many trials failed.
     """
     prepared = prepare(experiment, file, out, listener)
     for note in prepared.notes:

@@ -47,7 +47,7 @@ class Worker:
 
     Attributes:
         name: unlike any other worker's.
-        files: the models and other files by name; `before` is their state when they were opened.
+        before: the state of the models and other files, by name, when they were opened.
         artifacts: a second place for images, for workers on several machines; None where there is none.
         noted: scorers whose failures were told already.
     """
@@ -57,10 +57,8 @@ class Worker:
     references: optuna.Study
     checks: optuna.Study
     setup: Setup
-    order: Sequence[str]
-    held_out: Sequence[str]
+    prepared: Prepared
     listener: Listener
-    files: Mapping[str, Path]
     before: Mapping[str, Stamp]
     artifacts: Artifacts | None = None
     noted: set[str] = field(default_factory=set)
@@ -92,21 +90,9 @@ def worker_of(
     Args:
         address: where images go besides the folder; None for nowhere.
     """
-    facts, artifacts = prepared.facts, open_artifacts(address) if address else None
-    files = prepared.files
-    return Worker(
-        name,
-        study,
-        store.references_of(study),
-        store.checks_of(study),
-        setup,
-        facts.order,
-        facts.held_out,
-        listener,
-        files,
-        stamps(files),
-        artifacts,
-    )
+    beside = store.references_of(study), store.checks_of(study)
+    artifacts = open_artifacts(address) if address else None
+    return Worker(name, study, *beside, setup, prepared, listener, stamps(prepared.files), artifacts)
 
 
 # -- a process of its own
@@ -245,13 +231,15 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
 
 def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> None:
     _require_standard(worker)
-    render = partial(_rendered, worker, study, trial, "trial", "images/t", worker.order)
-    evaluate_trial(study, trial, worker.setup.experiment, worker.order, render)
+    order = worker.prepared.facts.order
+    render = partial(_rendered, worker, study, trial, "trial", "images/t", order)
+    evaluate_trial(study, trial, worker.setup.experiment, order, render)
 
 
 def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> None:
     _require_standard(worker)
-    order = cases_by_role(worker.held_out, worker.setup.cases, worker.order)
+    facts = worker.prepared.facts
+    order = cases_by_role(facts.held_out, worker.setup.cases, facts.order)
     role = check_of(trial)[0].role
     if role == REPEAT:  # from its very beginning: nothing that lies in memory is used again
         worker.setup.live.holds.clear()
@@ -293,7 +281,7 @@ def _rendered(
     cases = {case.id: case for case in setup.cases}
     missing = [cases[case] for case in order if case not in done]
     with queue.own_failures(study, trial, worker.name), named_failures(setup.out):
-        require_unchanged(worker.files, worker.before)
+        require_unchanged(worker.prepared.files, worker.before)
         require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
         listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
         for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
