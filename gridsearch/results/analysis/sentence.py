@@ -111,7 +111,7 @@ def _least_bad(answer: Answer, best: Slice) -> str:
 
 
 def _doubt(answer: Answer, best: Slice) -> str:
-    if best.interval is None:
+    if best.interval is None or answer.main is None:
         return best.note
     low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
     what = parameter_text(answer.main)
