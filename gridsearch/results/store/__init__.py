@@ -4,6 +4,8 @@ A *study* is one experiment's search; a *trial* is one set of parameters in it, 
 Tables, sheet and report are made from it and can be made again at any time.
 """
 
+# ruff: noqa: F401 (imported for those who write `store.open_study`)
+
 import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
@@ -42,50 +44,5 @@ from gridsearch.results.store.trials import (
     seconds_of,
     with_images,
 )
-
-__all__ = [
-    "DONE",
-    "ENDED",
-    "FILE",
-    "JUDGEMENT",
-    "REASON",
-    "STUDY",
-    "SUMMARY",
-    "UNFINISHED",
-    "WAS_COMPLETE",
-    "Facts",
-    "FolderLock",
-    "Stored",
-    "StudyPlace",
-    "batch_count",
-    "batches_of",
-    "checks_of",
-    "copied",
-    "fail",
-    "has_study",
-    "images_of",
-    "json_safe",
-    "judgements_in",
-    "kind_of",
-    "led",
-    "load_facts",
-    "locked",
-    "note_place",
-    "objectives_of",
-    "open_study",
-    "place_of",
-    "read_study",
-    "record_batch",
-    "references_of",
-    "remaining",
-    "replacement_lock",
-    "require_study",
-    "save_facts",
-    "seconds_of",
-    "stored",
-    "tidy",
-    "with_images",
-    "write_study",
-]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

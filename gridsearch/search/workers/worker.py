@@ -156,7 +156,7 @@ def _work(worker: Worker, patience: float) -> str:
             continue
         if said.over:
             return said.over
-        silence.require_lead(said.beat)
+        silence.require_lead(said.leads)
         time.sleep(pause)
         pause = min(said.pause, 1.5 * pause)
 
@@ -198,7 +198,7 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
         )
     }
     queued, evaluate = kinds.get(said.source or "", (None, None))
-    below = said.below if queued is worker.study else None
+    below = said.released if queued is worker.study else None
     if queued is None or (trial := queue.take(queued, worker.name, below, alone)) is None:
         return False
     try:
