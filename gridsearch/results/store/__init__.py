@@ -9,22 +9,20 @@ Tables, sheet and report are made from it and can be made again at any time.
 import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.results.store.folder_lock import FolderLock, locked
+from gridsearch.results.store.folder_lock import locked
 from gridsearch.results.store.json_values import json_safe, tidy
-from gridsearch.results.store.location import FILE, STUDY, StudyPlace, note_place, place_of
-from gridsearch.results.store.sqlite import replacement_lock
+from gridsearch.results.store.location import FILE, StudyPlace, note_place, place_of
 from gridsearch.results.store.study import (
     DONE,
-    JUDGEMENT,
     Stored,
     checks_of,
     has_study,
-    judgements_in,
     led,
     open_study,
     read_study,
     references_of,
     require_study,
+    save_judgement,
     stored,
     write_study,
 )
