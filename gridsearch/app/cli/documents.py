@@ -128,10 +128,10 @@ def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "Answer
 
 
 def scores_dict(scored: Any, bad: int) -> "ScoresDocument":
-    from gridsearch.results.analysis.best_json import plain
+    from gridsearch.results.store.json_values import json_safe
 
     rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
-    return {"images": plain(rows), "notes": list(scored.notes), "bad": bad}
+    return {"images": json_safe(rows), "notes": list(scored.notes), "bad": bad}
 
 
 def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> "WrittenDocument":

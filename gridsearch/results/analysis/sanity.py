@@ -25,11 +25,11 @@ def checks(results: Results, answer: Answer, best: Slice) -> tuple[SanityCheck, 
     if trials.empty:
         return ()
     named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
-    weights = _weights(trials)
+    weights, merges = _weights(trials), _merges(results, trials)
     found = {
-        "The ends are the parents": _parents(results, trials, weights, named),
-        "Every merge is its own": _weights_differ(results, trials, weights, named),
-        "Every trial rendered its own images": _images_differ(results, trials, named),
+        "The ends are the parents": _parents(results, merges, weights, named),
+        "Every merge is its own": _weights_differ(merges, weights, named),
+        "Every trial rendered its own images": _images_differ(results, trials, merges, named),
         "A repeat gives the same result": _repeat(results, best, trials, named),
         "The winner holds on other prompts": _held_out(results, answer, best, named),
     }
@@ -57,8 +57,8 @@ def _merges(results: Results, trials: pd.DataFrame) -> dict[int, str | tuple]:
     return {int(row["trial"]): made_of(results.settings, row) for row in rows}
 
 
-def _parents(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
-    alone = {trial: made for trial, made in _merges(results, trials).items() if isinstance(made, str)}
+def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tuple[State, str]:
+    alone = {trial: made for trial, made in merges.items() if isinstance(made, str)}
     if not alone:
         return "not done", "No trial consists of one model alone."
     known = {t: model for t, model in alone.items() if t in weights and model in results.parents}
@@ -71,20 +71,18 @@ def _parents(results: Results, trials: pd.DataFrame, weights: dict, named: Named
     return "passed", f"{_capital(_some(said))}, bit for bit."
 
 
-def _weights_differ(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
+def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, str]:
     if len(weights) < 2:
         return "not done", "No fingerprints of the weights were stored."
-    merges = {trial: made for trial, made in _merges(results, trials).items() if trial in weights}
     if pairs := identical.same_weights(weights, merges):
         return "alarm", f"{_pairs(pairs, named)} have the same weights."
-    return "passed", f"{len(set(merges.values()))} different merges have different weights."
+    return "passed", f"{len({merges[trial] for trial in weights})} different merges have different weights."
 
 
-def _images_differ(results: Results, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
+def _images_differ(results: Results, trials: pd.DataFrame, merges: dict, named: Named) -> tuple[State, str]:
     images = results.images
     if "digest" not in images or images["digest"].isna().all():
         return "not done", "No fingerprints of the images were stored."
-    merges = _merges(results, trials)
     shown = trials[["trial", *results.parameters]].to_dict("records")
     made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
     first = trials.assign(made=made).drop_duplicates("made")

@@ -130,10 +130,10 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
         waiting += _place(leader, new, trials)
         trials.append(storage_of(study).get_trial(trial_id(new)))
     if (pause := queue.pause_for(idle + running)) != leader.pause:
-        queue.let_pause(study, pause)
+        queue.give_orders(study, pause=pause)
         leader.pause = pause
     if (below := to_release(trials, most, enough)) != leader.released:
-        queue.release(study, below)
+        queue.give_orders(study, released=below)
         leader.released = below
     return most is None or most > 0
 

@@ -115,7 +115,7 @@ def lead(
             why = "the run is done"
         finally:
             with contextlib.suppress(MustStop):  # a database that is lost tells nobody
-                queue.end(study, why)
+                queue.give_orders(study, over=why)
             crew.stop()
 
 

@@ -142,7 +142,7 @@ def _work(worker: Worker, patience: float) -> str:
             continue
         if said.over:
             return said.over
-        silence.require_lead(said.beat)
+        silence.require_lead(said.leads)
         time.sleep(pause)
         pause = min(said.pause, 1.5 * pause)
 
@@ -184,7 +184,7 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     if source is None:
         return False
     queued, evaluate = source
-    trial = queue.take(queued, worker.name, said.below if queued is worker.study else None, alone)
+    trial = queue.take(queued, worker.name, said.released if queued is worker.study else None, alone)
     if trial is None:
         return False
     try:
