@@ -39,11 +39,8 @@ def _model_of(kind: type) -> Any:
     """Return the model of a dataclass as it is kept; earlier versions may lack what has a default."""
     hints = get_type_hints(kind, include_extras=True)
     needed = {one.name for one in fields(kind) if one.default_factory is MISSING}
-    return pydantic.create_model(
-        kind.__name__,
-        __config__=STRICT,
-        **{name: (hint, ... if name in needed else None) for name, hint in hints.items()},
-    )
+    kept: dict[str, Any] = {name: (hint, ... if name in needed else None) for name, hint in hints.items()}
+    return pydantic.create_model(kind.__name__, __config__=STRICT, **kept)
 
 
 _FACTS, _JUDGEMENT = TypeAdapter(_model_of(Facts)), TypeAdapter(_model_of(Judgement) | None)
