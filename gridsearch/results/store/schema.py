@@ -71,16 +71,10 @@ def damage_is_named(folder: Path) -> Iterator[None]:
 
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_FOR_NOW = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-)
+_FOR_NOW = {
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "NOMEM")
+}
 
 
 def _first_cause(error: BaseException) -> str:
