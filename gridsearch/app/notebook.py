@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_FIGURE = "verdicts"
 
 
-def load_run(folder: str | Path) -> "Run":
+def load(folder: str | Path) -> "Run":
     """Return the results in a folder, finished or not. Renders nothing.
 
     Raises:
@@ -50,7 +50,7 @@ def load_run(folder: str | Path) -> "Run":
     return Run(results, analyse(results))
 
 
-def run_or_resume(
+def run(
     experiment: str | Path | Mapping[str, Any] | Experiment,
     out: str | Path | None = None,
     trials: int | None = None,
@@ -91,7 +91,7 @@ def run_or_resume(
                 error.add_note(f"The report could not be made either: {failure}")
             raise
         _write_report(folder)
-    return load_run(folder)
+    return load(folder)
 
 
 def _write_report(folder: Path) -> None:

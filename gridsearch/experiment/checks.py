@@ -8,13 +8,13 @@ from typing import Any
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.methods import Average, MergeStep
 from gridsearch.experiment.parameters import model_place
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
-IDLE_AT_ZERO = ("add_difference", "adapter", "train_difference", "ties", "dare_ties", "della", "model_stock")
 
 
 def require_dependent(experiment: Experiment) -> None:
@@ -24,7 +24,7 @@ def require_dependent(experiment: Experiment) -> None:
         BadInput: the weights of an average, which are divided by their sum, may sum to zero.
     """
     for step in experiment.merge:
-        if step.method == "average" and step.weights and step.normalize and _may_cancel(step.weights):
+        if isinstance(step, Average) and step.weights and step.normalize and _may_cancel(step.weights):
             why = "They are divided by their sum, so such a trial would fail."
             fix = "Give them ranges above zero, or set normalize = false."
             what = f"The weights of step {step.name!r} may sum to zero."
@@ -45,23 +45,22 @@ def dependent_notes(experiment: Experiment) -> list[str]:
     return [note for step in experiment.merge for note in _of_step(step)] + list(_of_render(experiment))
 
 
-def _of_step(step: Any) -> Iterator[str]:
-    ratio = getattr(step, "ratio", None)
+def _of_step(step: MergeStep) -> Iterator[str]:
+    numbers = step.numbers()
+    ratio = numbers.get("ratio")
     searched = _searched_in(step)
-    if step.method in IDLE_AT_ZERO and ratio == 0:
-        searched.pop(f"{step.name}.{model_place(0)}", None)
+    if is_number(ratio) and ratio in step.alone_at:
+        kept = step.alone_at[ratio]
+        searched.pop(f"{step.name}.{model_place(kept)}", None)
+        left = f"which leaves its {('first', 'second')[kept]} model unchanged"
         if searched:
-            yield f"Step {step.name} has ratio 0, which leaves its first model unchanged: {_vain(searched)}."
-    if step.method in ("weighted_sum", "slerp") and ratio in (0, 1):
-        idle = f"{step.name}.{model_place(1 - int(ratio))}"
-        if idle in searched:
-            yield f"Step {step.name} has ratio {ratio:g}, which leaves one model unchanged: {_vain([idle])}."
-    if getattr(step, "k", None) is not None and 0 in _ends(step.k):
+            yield f"Step {step.name} has ratio {ratio:g}, {left}: {_vain(searched)}."
+    if "k" in numbers and 0 in _ends(numbers["k"]):
         yield (
             f"Where {step.name}.k is 0, nothing of the differences is kept, and no other searched value of "
             "that step has any effect."
         )
-    if step.method == "average" and step.normalize and step.weights and all(map(is_searched, step.weights)):
+    if isinstance(step, Average) and step.normalize and step.weights and all(map(is_searched, step.weights)):
         yield (
             f"All weights of step {step.name} are searched, but only their proportions matter: give one of "
             "them a plain number."
@@ -69,9 +68,9 @@ def _of_step(step: Any) -> Iterator[str]:
     yield from _same_model_twice(step)
 
 
-def _same_model_twice(step: Any) -> Iterator[str]:
+def _same_model_twice(step: MergeStep) -> Iterator[str]:
     """Yield a note for each two places of a step that may hold the same model."""
-    if step.method == "average":
+    if isinstance(step, Average):
         return
     places = step.candidates()
     for i, j in itertools.combinations(range(len(places)), 2):
@@ -94,13 +93,11 @@ def _of_render(experiment: Experiment) -> Iterator[str]:
         yield "All values of render.cfg up to 1 give the same images, without guidance. Start the range at 1."
 
 
-def _searched_in(step: Any) -> dict[str, Any]:
+def _searched_in(step: MergeStep) -> dict[str, Any]:
     """Return the searched values of a step other than its ratio, by name."""
     found = {f"{step.name}.{model_place(i)}": v for i, v in enumerate(step.models) if is_searched(v)}
-    for name in ("k", "probability", "della_eps"):
-        if is_searched(value := getattr(step, name, None)):
-            found[f"{step.name}.{name}"] = value
-    return found
+    own = {name: value for name, value in step.numbers().items() if name not in ("ratio", "weights")}
+    return found | {f"{step.name}.{name}": value for name, value in own.items() if is_searched(value)}
 
 
 def _ends(value: Any) -> tuple:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsearch.base.words import is_number
+from gridsearch.experiment.methods import SEARCHABLE
 from gridsearch.experiment.values import is_range, is_searched
 
-# Keys of a merge step that hold one number; `ratio` may hold one per block, `weights` holds one per model.
-STEP_NUMBERS = ("ratio", "weights", "k", "probability", "della_eps")
 RENDER_VALUES = (
     "prediction_type",
     "steps",
@@ -95,7 +94,7 @@ def _copied(value: Any) -> Any:
 def _places(settings: Mapping[str, Any]) -> Iterator[ParameterPlace]:
     """Yield the place of every value that may be searched."""
     for i, step in enumerate(settings.get("merge", ())):
-        for key in STEP_NUMBERS:
+        for key in SEARCHABLE:  # `ratio` may hold a number per block, `weights` holds one per model
             value = step.get(key)
             if key == "weights" and value is not None:
                 yield from (("merge", i, key, j) for j in range(len(value)))

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gridsearch.base.errors import nearest
 from gridsearch.experiment import parameters
-from gridsearch.experiment.steps import Adapter, MergeStep, Name
+from gridsearch.experiment.methods import AddAdapter, MergeStep, Name
 from gridsearch.experiment.values import Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
@@ -146,13 +146,13 @@ class Recipe(Table):
         None in a chain of steps, and none where the models themselves are searched.
         """
         last = self.merge[-1]
-        named = all(isinstance(name, str) for name in last.models)
-        mixes_two = last.method in ("weighted_sum", "slerp") and not isinstance(last.ratio, dict)
-        if len(self.merge) > 1 or not named or not mixes_two:
+        ratio = last.numbers().get("ratio")
+        named = [name for name in last.models if isinstance(name, str)]
+        mixes_two = 1 in last.alone_at and not isinstance(ratio, dict)
+        if len(self.merge) > 1 or len(named) < len(last.models) or not mixes_two:
             return ()
-        least, most = least_and_most(last.ratio)
-        ends = zip((0.0, 1.0), last.models, strict=True)
-        return tuple(name for ratio, name in ends if least <= ratio <= most)
+        least, most = least_and_most(ratio)
+        return tuple(named[index] for at, index in last.alone_at.items() if least <= at <= most)
 
     def used_models(self) -> tuple[str, ...]:
         """Return all models that are opened."""
@@ -168,7 +168,7 @@ def _check_inputs(step: MergeStep, known: list[str], adapters: list[str], steps:
     last = len(step.models) - 1
     for i, names in enumerate(step.candidates()):
         for name in names:
-            if isinstance(step, Adapter) and i == last:
+            if isinstance(step, AddAdapter) and i == last:
                 _check_adapter(step, name, adapters)
             elif name not in known:
                 if name in adapters:

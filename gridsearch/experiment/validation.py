@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pydantic
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
-from gridsearch.experiment.steps import KINDS, METHODS
+from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.values import Range, Table
 
 _HINTS = {
@@ -58,7 +58,7 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
 def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
     """Return a problem's place in the file, without pydantic's tags."""
     if loc[:1] == ("merge",):
-        return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in KINDS)]
+        return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in METHODS)]
     return [part for part in loc if part not in _TAGS or loc[0] in ("models", "adapters")]
 
 
@@ -67,6 +67,6 @@ def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -
     if loc and loc[-1] == "range":
         return list(Range.model_fields)
     if len(loc) == 3 and loc[0] == "merge":
-        return list(KINDS[str(loc[2])].model_fields)
+        return list(METHODS[str(loc[2])].model_fields)
     named = ".".join(part for part in loc if isinstance(part, str))
     return list((tables[named] if named in tables else tables[str(loc[0])]).model_fields)

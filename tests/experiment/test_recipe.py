@@ -8,7 +8,7 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment, parse_experiment
-from gridsearch.experiment.steps import METHODS
+from gridsearch.experiment.methods import METHODS
 from tests.docs.pages import REPOSITORY
 
 GOOD = """

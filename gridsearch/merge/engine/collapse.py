@@ -12,6 +12,7 @@ from typing import Any
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.sdxl.blocks import selects
 from gridsearch.checkpoint.sdxl.keys import is_text, is_vae
+from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched
 
@@ -78,17 +79,10 @@ def lenders(recipe: Recipe, key: str) -> tuple[str, ...]:
     return () if MERGED in sources else sources
 
 
-def _blocks(step: Any) -> Mapping[str, Any] | None:
-    """A step's ratios per block, where it has them."""
-    ratio = getattr(step, "ratio", None)
+def _blocks(step: MergeStep) -> Mapping[str, Any] | None:
+    """Return a step's ratios per block, where it has them."""
+    ratio = step.numbers().get("ratio")
     return ratio if isinstance(ratio, Mapping) else None
-
-
-def _numbers(step: Any, block_ratio: float | None) -> dict[str, float]:
-    """A step's numbers, with the ratio of the block in the place of the table."""
-    names = ("k", "probability", "della_eps", "seed", "ratio")
-    found = {name: value for name in names if (value := getattr(step, name, None)) is not None}
-    return found if block_ratio is None else found | {"ratio": block_ratio}
 
 
 def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
@@ -136,7 +130,7 @@ def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Colle
     known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
     for step, ratio in zip(recipe.merge, ratios, strict=True):
         inputs = [known.get(name, ()) for name in step.models]  # an adapter elsewhere adds nothing
-        known[step.name] = _result(step, inputs, _numbers(step, ratio))
+        known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
         if not known[step.name]:
             raise RunFailed(
                 f"Nothing is left of any model after step {step.name!r}.",
@@ -151,36 +145,14 @@ def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Colle
     return known[recipe.merge[-1].name]
 
 
-def _result(step: Any, inputs: list[Terms], numbers: Mapping[str, float]) -> Terms:
-    ratio = numbers.get("ratio")
-    match step.method:
-        case "weighted_sum":
-            return _sum(inputs, (1 - ratio, ratio))
-        case "add_difference":
-            return _sum(inputs, (1.0, ratio, -ratio))
-        case "adapter":
-            return _sum(inputs, (1.0, ratio))
-        case "average":
-            return _sum(inputs, _shares(step))
-        case "slerp" if ratio in (0, 1):  # where sd-mecha's is not exact
-            return inputs[int(ratio)]
-        case "ties" | "dare_ties" | "della" | "model_stock" | "train_difference" if ratio == 0:
-            return inputs[0]
-    node = Node(step.method, tuple(inputs), tuple(numbers.items()))
-    return ((node, 1.0),)
-
-
-def _shares(step: Any) -> tuple[float, ...]:
-    """The coefficients of an average's models."""
-    weights = step.weights or (1.0,) * len(step.models)
-    if not step.normalize:
-        return tuple(weights)
-    if (total := sum(weights)) == 0:
-        raise RunFailed(
-            f"The weights of step {step.name!r} add up to zero.",
-            fix="Give one of them another weight, or set normalize = false.",
-        )
-    return tuple(weight / total for weight in weights)
+def _result(step: MergeStep, inputs: list[Terms], numbers: Mapping[str, float]) -> Terms:
+    """Return what a step makes of its inputs; its ratio is that of one block."""
+    ratio = numbers.get("ratio", 0.0)
+    if "ratio" in numbers and ratio in step.alone_at:
+        return inputs[step.alone_at[ratio]]
+    if step.is_linear():
+        return _sum(inputs, step.coefficients(ratio))
+    return ((Node(step.method, tuple(inputs), tuple(numbers.items())), 1.0),)
 
 
 def _sum(inputs: list[Terms], shares: tuple[float, ...]) -> Terms:
@@ -222,7 +194,7 @@ def _lenders(recipe: Recipe) -> set[str]:
     return {name for name in (recipe.components.text_encoders, recipe.vae_source()) if name != MERGED}
 
 
-def _step_text(step: Any) -> str:
+def _step_text(step: MergeStep) -> str:
     settings = step.model_dump(exclude={"name", "method", "models"}, exclude_none=True)
     numbers = ", ".join(f"{name} {_number_text(value)}" for name, value in settings.items())
     return f"{step.name} = {step.method}({', '.join(step.models)}{numbers and f'; {numbers}'})"

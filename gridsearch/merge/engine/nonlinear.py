@@ -3,58 +3,93 @@
 All inputs and results are float32 tensors of one shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from gridsearch.experiment.methods import METHODS
 
-def apply_method(method: str, tensors: Sequence[Tensor], numbers: dict[str, float]) -> Tensor:
-    """The result of a non-linear step.
+
+def apply_method(method: str, tensors: Sequence[Tensor], numbers: Mapping[str, float]) -> Tensor:
+    """Return the result of a non-linear step.
 
     Args:
         tensors: its inputs in order, (…) float32 each.
-        numbers: `ratio`, `k`, `probability`, `della_eps`, `seed`, as far as the method has them.
+        numbers: the method's own arguments.
     """
-    first, *others = tensors
-    ratio = numbers.get("ratio", 1.0)
-    match method:
-        case "slerp":
-            return _sd_mecha("slerp")(first, others[0], _scalar(first, ratio))
-        case "cosine_a" | "cosine_b":
-            merged = _sd_mecha(f"add_{method}")(first, others[0], _scalar(first, ratio))
-            return torch.where(merged.isnan(), others[0], merged)  # nothing is like a tensor of zeros
-        case "train_difference":
-            mask = _sd_mecha("train_difference_mask")(first, *others, _scalar(first, ratio))
-            return first.addcmul(others[0] - others[1], mask)
-        case "geometric_median":
-            return _sd_mecha("geometric_median")(*tensors)
-    return first.add(_of_differences(method, [tensor - first for tensor in others], numbers), alpha=ratio)
+    return FUNCTIONS[method](*tensors, **numbers)
 
 
-def _of_differences(method: str, differences: Sequence[Tensor], numbers: dict[str, float]) -> Tensor:
-    """What a method makes of the others' differences from the first model."""
-    if method == "model_stock":
-        return _sd_mecha("model_stock")(*differences)
-    if method == "ties":
-        return _sd_mecha("ties_sum")(*differences, k=numbers["k"])
-    # apply_stock: in 1.1.8 the flag is read the wrong way round, and True is the plain method's.
-    return _sd_mecha("ties_sum_with_dropout")(
-        *differences,
-        probability=_scalar(differences[0], numbers["probability"]),
-        della_eps=numbers.get("della_eps", 0.0),
-        k=numbers["k"],
-        apply_stock=True,
-        seed=int(numbers["seed"]),
+def slerp(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _sd_mecha("slerp")(a, b, a.new_tensor(ratio))
+
+
+def cosine_a(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _where_defined(_sd_mecha("cosine_a")(a, b, a.new_tensor(ratio)), b)
+
+
+def cosine_b(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _where_defined(_sd_mecha("cosine_b")(a, b, a.new_tensor(ratio)), b)
+
+
+def train_difference(a: Tensor, b: Tensor, c: Tensor, ratio: float) -> Tensor:
+    return a.addcmul(b - c, _sd_mecha("train_difference")(a, b, c, a.new_tensor(ratio)))
+
+
+def ties(a: Tensor, *others: Tensor, ratio: float, k: float) -> Tensor:
+    return a.add(_sd_mecha("ties")(*(other - a for other in others), k=k), alpha=ratio)
+
+
+def dare_ties(
+    a: Tensor,
+    *others: Tensor,
+    ratio: float,
+    k: float,
+    probability: float,
+    seed: float,
+    della_eps: float = 0.0,
+) -> Tensor:
+    """DARE, and with `della_eps` DELLA."""
+    combined = _sd_mecha("dare_ties")(
+        *(other - a for other in others),
+        probability=a.new_tensor(probability),
+        della_eps=della_eps,
+        k=k,
+        apply_stock=True,  # in 1.1.8 the flag is read the wrong way round, and True is the plain method's
+        seed=int(seed),
     )
+    return a.add(combined, alpha=ratio)
 
 
-def _sd_mecha(name: str):
-    """The plain function behind one of sd-mecha's methods."""
+def model_stock(a: Tensor, *others: Tensor, ratio: float) -> Tensor:
+    return a.add(_sd_mecha("model_stock")(*(other - a for other in others)), alpha=ratio)
+
+
+def geometric_median(*tensors: Tensor) -> Tensor:
+    return _sd_mecha("geometric_median")(*tensors)
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "slerp": slerp,
+    "train_difference": train_difference,
+    "cosine_a": cosine_a,
+    "cosine_b": cosine_b,
+    "ties": ties,
+    "dare_ties": dare_ties,
+    "della": dare_ties,
+    "model_stock": model_stock,
+    "geometric_median": geometric_median,
+}
+
+
+def _where_defined(merged: Tensor, other: Tensor) -> Tensor:
+    """The merged tensor, and the other where it is NaN: nothing is similar to a tensor of zeros."""
+    return torch.where(merged.isnan(), other, merged)
+
+
+def _sd_mecha(method: str) -> Callable[..., Tensor]:
+    """The plain function behind sd-mecha's method of ours."""
     from sd_mecha.extensions import merge_methods  # a second of imports, which linear merges are spared
 
-    return merge_methods.resolve(name).__wrapped__
-
-
-def _scalar(like: Tensor, value: float) -> Tensor:
-    return like.new_tensor(value)
+    return merge_methods.resolve(METHODS[method].mecha).__wrapped__

@@ -12,8 +12,8 @@ import pydantic
 from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
+from gridsearch.experiment.methods import MergeStep, Name
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, PredictionType, Recipe
-from gridsearch.experiment.steps import MergeStep, Name
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table
 

@@ -10,7 +10,7 @@ STOCK = {"cos_eps": 1e-6}
 MEDIAN = {"eps": 1e-6, "maxiter": 100, "ftol": 1e-20}
 
 # Method -> the names of its inputs, None for any number of them, and its settings' defaults.
-METHODS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
+MECHA_METHODS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
     "weighted_sum": (("a", "b"), {"alpha": 0.5}),
     "add_difference": (("a", "b"), {"alpha": 1.0}),
     "subtract": (("a", "b"), {}),
@@ -41,7 +41,7 @@ def bound(
     method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The method's inputs, and its settings with their defaults."""
-    inputs, defaults = METHODS[method]
+    inputs, defaults = MECHA_METHODS[method]
     if inputs is None:
         found, names = {}, tuple(defaults)
     else:

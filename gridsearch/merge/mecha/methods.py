@@ -6,22 +6,24 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
-from gridsearch.merge.mecha.arguments import MEDIAN, METHODS, STOCK, bound
+from gridsearch.experiment.methods import METHODS
+from gridsearch.merge.mecha.arguments import MECHA_METHODS, MEDIAN, STOCK, bound
 from gridsearch.merge.mecha.nodes import (
     Combined,
     Difference,
     Mask,
-    Model,
+    MechaModel,
+    MechaStep,
+    ModelOrStep,
     Pairs,
     Part,
     Parts,
-    Ratio,
-    Step,
-    Weights,
-    filled,
+    RatioOrTable,
     new_step,
+    with_all_blocks,
 )
 
+_OURS = {kind.mecha: method for method, kind in METHODS.items()}
 _CONVERSIONS = ("convert_singleton", TO_KEYS)
 
 
@@ -31,11 +33,11 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
     Raises:
         BadInput: the method has no counterpart, or its arguments have none.
     """
-    if method not in METHODS:
+    if method not in MECHA_METHODS:
         raise BadInput(
             f"The method {method!r:.60} of sd-mecha has no counterpart here.",
             where=where,
-            why=f"the nearest one is {nearest(method[:60], METHODS)!r}",
+            why=f"the nearest one is {nearest(method[:60], MECHA_METHODS)!r}",
             fix="Merge this file with sd-mecha itself.",
         )
     inputs, settings = bound(method, given, named, where)
@@ -61,17 +63,17 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
         case "geometric_median":
             _require(method, settings, MEDIAN, where)
             return new_step(where, method, models)
-    return new_step(where, method.removeprefix("add_"), models, _ratio(settings["alpha"], method, where))
+    return new_step(where, _OURS[method], models, _ratio(settings["alpha"], method, where))
 
 
 # -- arguments
 
 
-def _weights(value: Any, method: str, where: str) -> Weights:
+def _weights(value: Any, method: str, where: str) -> ModelOrStep:
     """A model, or a step that has all weights."""
-    if isinstance(value, Step) and value.absent:
+    if isinstance(value, MechaStep) and value.absent:
         raise left_out(value, where)
-    if not isinstance(value, Model | Step):
+    if not isinstance(value, MechaModel | MechaStep):
         raise BadInput(
             f"An input of {method} is no model and no merge of models.",
             where=where,
@@ -82,8 +84,8 @@ def _weights(value: Any, method: str, where: str) -> Weights:
 
 def _described(value: Any) -> str:
     words = {
-        Model: "a model",
-        Step: "a merge of models",
+        MechaModel: "a model",
+        MechaStep: "a merge of models",
         Pairs: "a dict: make a literal of it",
         Difference: "a difference",
         Combined: "a combination of differences",
@@ -95,7 +97,7 @@ def _described(value: Any) -> str:
     return words.get(type(value), f"{value!r:.60}")
 
 
-def left_out(step: Step, where: str) -> BadInput:
+def left_out(step: MechaStep, where: str) -> BadInput:
     blocks = sorted(step.absent)
     return BadInput(
         f"The ratios of {step.method} leave {len(blocks)} blocks out, {blocks[0]} first.",
@@ -105,7 +107,7 @@ def left_out(step: Step, where: str) -> BadInput:
     )
 
 
-def _ratio(value: Any, method: str, where: str) -> Ratio:
+def _ratio(value: Any, method: str, where: str) -> RatioOrTable:
     if isinstance(value, dict) or type(value) in (int, float):
         return value
     raise BadInput(
@@ -140,7 +142,7 @@ def _require(method: str, settings: Mapping[str, Any], expected: Mapping[str, An
 # -- steps
 
 
-def _average(models: tuple[Weights, ...], where: str) -> Weights:
+def _average(models: tuple[ModelOrStep, ...], where: str) -> ModelOrStep:
     counts = Counter(models)
     if len(counts) == 1:
         return models[0]
@@ -183,7 +185,7 @@ def _combined(method: str, inputs: Sequence[Any], settings: dict[str, Any], wher
     return Combined(ours, base, tuple(one.of for one in inputs), numbers)
 
 
-def _added(first: Weights, delta: Any, alpha: Any, where: str) -> Step:
+def _added(first: ModelOrStep, delta: Any, alpha: Any, where: str) -> MechaStep:
     """`first + alpha * delta`"""
     if isinstance(alpha, Mask):
         if not isinstance(delta, Difference) or alpha.inputs != (first, delta.of, delta.less):
@@ -215,17 +217,17 @@ def _fallback(value: Any, default: Any, where: str) -> Any:
     if isinstance(value, Part):
         base = default if isinstance(default, Parts) else Parts(_weights(default, "fallback", where))
         return Parts(base.weights, {**base.lent, value.component: value.model})
-    if isinstance(value, Parts) and None in value.lent.values() and isinstance(default, Model):
+    if isinstance(value, Parts) and None in value.lent.values() and isinstance(default, MechaModel):
         return Parts(value.weights, {part: model or default for part, model in value.lent.items()})
     if (
-        isinstance(value, Step)
+        isinstance(value, MechaStep)
         and value.absent
         and default is value.inputs[0]
-        and "cosine" not in value.method
+        and METHODS[value.method].alone_at.get(0) == 0
     ):
-        return filled(value, 0.0)  # all other methods' ratio 0 is the first model
+        return with_all_blocks(value, 0.0)
     base = value.weights if isinstance(value, Parts) else _weights(value, "fallback", where)
-    if default is base or (isinstance(base, Step) and default in (*base.inputs, *base.models)):
+    if default is base or (isinstance(base, MechaStep) and default in (*base.inputs, *base.models)):
         return value  # no weight of a merge is missing from its models
     raise BadInput(
         "A fallback is read only where it cannot change a weight.",
@@ -242,7 +244,7 @@ def _component(method: str, value: Any, component: Any, where: str) -> Part | Pa
         known = f"{', '.join(names)} and {last}"
         raise BadInput(f"{method} is read for {known} only.", where=where, why=f"here: {component!r:.60}")
     if method == "pick_component":
-        if not isinstance(value, Model):
+        if not isinstance(value, MechaModel):
             raise BadInput("A component is picked from a model only.", where=where)
         return Part(value, component)
     base = value if isinstance(value, Parts) else Parts(_weights(value, method, where))

@@ -11,24 +11,23 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS, selector_of
-
-LINEAR = ("weighted_sum", "add_difference", "average")
+from gridsearch.experiment.methods import METHODS
 
 # A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.
 MOST_EVALUATIONS = 200
 MOST_NESTED = 50
 
-Ratio = float | dict[str, float]  # one number, or block -> number
+RatioOrTable = float | dict[str, float]  # one number, or block -> number
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class MechaModel:
     path: Path
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """A merge step: its method and numbers as `gridsearch.experiment.steps` has them.
+class MechaStep:
+    """A merge step: its method and numbers as `gridsearch.experiment.methods` has them.
 
     Attributes:
         absent: the blocks that its ratio leaves out; sd-mecha leaves them out of the file.
@@ -40,24 +39,24 @@ class Step:
 
     where: str
     method: str
-    inputs: tuple["Weights", ...]
+    inputs: tuple["ModelOrStep", ...]
     numbers: Mapping[str, Any]
     absent: frozenset[str]
-    models: frozenset[Model]
-    inner: frozenset["Step"]
+    models: frozenset[MechaModel]
+    inner: frozenset["MechaStep"]
     evaluations: int
     nested: int
 
 
-Weights = Model | Step
+ModelOrStep = MechaModel | MechaStep
 
 
 @dataclass(frozen=True, eq=False)
 class Difference:
     """`of - less`"""
 
-    of: Weights
-    less: Weights
+    of: ModelOrStep
+    less: ModelOrStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +64,8 @@ class Combined:
     """What a method makes of the others' differences from `base`."""
 
     method: str
-    base: Weights
-    others: tuple[Weights, ...]
+    base: ModelOrStep
+    others: tuple[ModelOrStep, ...]
     numbers: Mapping[str, Any]
 
 
@@ -74,15 +73,15 @@ class Combined:
 class Mask:
     """Train difference's, of three models."""
 
-    inputs: tuple[Weights, ...]
-    ratio: Ratio
+    inputs: tuple[ModelOrStep, ...]
+    ratio: RatioOrTable
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """A model's component alone."""
 
-    model: Model
+    model: MechaModel
     component: str
 
 
@@ -90,8 +89,8 @@ class Part:
 class Parts:
     """Weights some of whose components come from a model, or from nobody yet."""
 
-    weights: Weights
-    lent: Mapping[str, Model | None] = field(default_factory=dict)
+    weights: ModelOrStep
+    lent: Mapping[str, MechaModel | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +101,12 @@ class Pairs:
 
 
 def new_step(
-    where: str, method: str, inputs: tuple[Weights, ...], ratio: Ratio | None = None, **numbers: Any
-) -> Step:
+    where: str,
+    method: str,
+    inputs: tuple[ModelOrStep, ...],
+    ratio: RatioOrTable | None = None,
+    **numbers: Any,
+) -> MechaStep:
     """A step, its ratio in our words.
 
     Raises:
@@ -114,11 +117,11 @@ def new_step(
         absent = frozenset(ALL_BLOCKS) - ratio.keys()
     if ratio is not None:
         numbers["ratio"] = ratio
-    models = frozenset().union(*({i} if isinstance(i, Model) else i.models for i in inputs))
-    before = [i for i in inputs if isinstance(i, Step)]
-    inner = frozenset().union(*(i.inner if i.method in LINEAR else {i} for i in before))
+    models = frozenset().union(*({i} if isinstance(i, MechaModel) else i.models for i in inputs))
+    before = [i for i in inputs if isinstance(i, MechaStep)]
+    inner = frozenset().union(*(i.inner if METHODS[i.method].is_linear() else {i} for i in before))
     nested = max((i.nested for i in before), default=0)
-    if method in LINEAR:
+    if METHODS[method].is_linear():
         evaluations = sum(i.evaluations for i in inner)
     else:
         evaluations, nested = 1 + sum(i.evaluations for i in before), nested + 1
@@ -129,23 +132,23 @@ def new_step(
             where=where,
             why=f"at most {MOST_EVALUATIONS:,}, and {MOST_NESTED:,} one in another, are allowed",
         )
-    return Step(where, method, inputs, numbers, absent, models, inner, evaluations, nested)
+    return MechaStep(where, method, inputs, numbers, absent, models, inner, evaluations, nested)
 
 
-def filled(step: Step, ratio: float) -> Step:
-    """The step with a ratio for the blocks that were left out."""
+def with_all_blocks(step: MechaStep, ratio: float) -> MechaStep:
+    """Return the step with a ratio for the blocks that were left out."""
     table = {block: step.numbers["ratio"].get(block, ratio) for block in ALL_BLOCKS}
     others = {name: value for name, value in step.numbers.items() if name != "ratio"}
     return new_step(step.where, step.method, step.inputs, table, **others)
 
 
-def steps_of(root: Step) -> list[Step]:
+def steps_of(root: MechaStep) -> list[MechaStep]:
     """All steps that the last one is made of, each after its inputs."""
-    found: dict[Step, None] = {}
-    stack: list[tuple[Weights, bool]] = [(root, False)]
+    found: dict[MechaStep, None] = {}
+    stack: list[tuple[ModelOrStep, bool]] = [(root, False)]
     while stack:
         node, inputs_are_in = stack.pop()
-        if isinstance(node, Model) or node in found:
+        if isinstance(node, MechaModel) or node in found:
             continue
         if inputs_are_in:
             found[node] = None
@@ -155,7 +158,7 @@ def steps_of(root: Step) -> list[Step]:
     return list(found)
 
 
-def as_selectors(ratio: Ratio) -> Ratio:
+def as_selectors(ratio: RatioOrTable) -> RatioOrTable:
     """A table over sd-mecha's blocks as one over ours."""
     if not isinstance(ratio, dict):
         return ratio

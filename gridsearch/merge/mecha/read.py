@@ -19,15 +19,15 @@ from gridsearch.checkpoint.sdxl.mecha_names import (
     TEXT_COMPONENTS,
     VAE_COMPONENT,
 )
+from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
-from gridsearch.experiment.steps import MergeStep
 from gridsearch.merge.mecha.lines import Argument, Instruction, Reference, instructions, read_text
 from gridsearch.merge.mecha.methods import call, left_out
 from gridsearch.merge.mecha.nodes import (
-    Model,
+    MechaModel,
+    MechaStep,
     Pairs,
     Parts,
-    Step,
     as_selectors,
     steps_of,
 )
@@ -48,14 +48,14 @@ def read_mecha(path: Path) -> Recipe:
         BadInput: it cannot be read, or says what our steps cannot.
     """
     results: list[Any] = []
-    models: dict[Path, Model] = {}
+    models: dict[Path, MechaModel] = {}
     where, steps = str(path), 0
     for line in instructions(read_text(path), path):
         given = [_resolved(value, results) for value in line.given]
         named = {name: _resolved(value, results) for name, value in line.named.items()}
         where = line.where
         result = _result(Instruction(where, line.command, given, named), path.parent, models)
-        steps += isinstance(result, Step)
+        steps += isinstance(result, MechaStep)
         if steps > MOST_STEPS or len(models) > MOST_MODELS:
             raise BadInput(f"At most {MOST_STEPS:,} steps and {MOST_MODELS} models are read.", where=where)
         results.append(result)
@@ -69,7 +69,7 @@ def _resolved(value: Argument, results: Sequence[Any]) -> Any:
 # -- one instruction
 
 
-def _result(line: Instruction, folder: Path, models: dict[Path, Model]) -> Any:
+def _result(line: Instruction, folder: Path, models: dict[Path, MechaModel]) -> Any:
     """What an instruction, its references resolved, makes."""
     match line.command:
         case "dict":
@@ -80,7 +80,7 @@ def _result(line: Instruction, folder: Path, models: dict[Path, Model]) -> Any:
             return _literal(*_fields(line, "value_dict"), line.where)
         case "model":
             path = folder / _model_path(*_fields(line, "path"), line.where)
-            return models.setdefault(path, Model(path))
+            return models.setdefault(path, MechaModel(path))
         case "merge":
             if not line.given or not isinstance(line.given[0], str):
                 raise BadInput('The method\'s name is missing, as in merge "weighted_sum".', where=line.where)
@@ -157,18 +157,18 @@ def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
 def _recipe(last: Any, where: str) -> Recipe:
     """The recipe whose result is the last instruction's."""
     root = last if isinstance(last, Parts) else Parts(last)
-    if not isinstance(root.weights, Step):
+    if not isinstance(root.weights, MechaStep):
         raise BadInput(
             "The recipe's last line merges no models.",
             where=where,
-            why="it gives one model" if isinstance(root.weights, Model) else "it gives no weights",
+            why="it gives one model" if isinstance(root.weights, MechaModel) else "it gives no weights",
         )
     if root.weights.absent:
         raise left_out(root.weights, where)
     components = _lenders(root, where)
     steps = steps_of(root.weights)
     inputs = [one for step in steps for one in step.inputs] + list(components.values())
-    models = list(dict.fromkeys(one for one in inputs if isinstance(one, Model)))
+    models = list(dict.fromkeys(one for one in inputs if isinstance(one, MechaModel)))
     step_names = [*(f"step{i}" for i in range(1, len(steps))), MERGED]
     names: dict[Any, str] = dict(zip(steps, step_names, strict=True))
     names |= dict(zip(models, _model_names(models, step_names), strict=True))
@@ -184,7 +184,7 @@ def _recipe(last: Any, where: str) -> Recipe:
         raise BadInput(_message(error), where=where) from None
 
 
-def _lenders(root: Parts, where: str) -> dict[str, Model]:
+def _lenders(root: Parts, where: str) -> dict[str, MechaModel]:
     """`vae` and `text_encoders` -> the model that lends them."""
     if nobody := [part for part, model in root.lent.items() if model is None]:
         raise BadInput(
@@ -201,7 +201,7 @@ def _lenders(root: Parts, where: str) -> dict[str, Model]:
     return found
 
 
-def _checked(step: Step, names: dict[Any, str]) -> Any:
+def _checked(step: MechaStep, names: dict[Any, str]) -> Any:
     """A step of ours; its numbers are checked as an experiment's are."""
     numbers = {
         name: as_selectors(value) if name == "ratio" else value for name, value in step.numbers.items()
@@ -222,7 +222,7 @@ def _message(error: pydantic.ValidationError) -> str:
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
 
 
-def _model_names(models: Sequence[Model], taken: Collection[str]) -> list[str]:
+def _model_names(models: Sequence[MechaModel], taken: Collection[str]) -> list[str]:
     """A name for each model, from its file's: letters, digits, "_" and "-", no two alike."""
     used, found = set(taken), []
     counts: dict[str, int] = {}

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
@@ -24,6 +23,7 @@ from gridsearch.checkpoint.sdxl.mecha_names import (
     WHOLE_PARTS,
     means_whole_blocks,
 )
+from gridsearch.experiment.methods import Average, MergeStep
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.mecha.lines import VERSION, quoted
 
@@ -114,46 +114,36 @@ def _add(lines: Instructions, method: str, *inputs: str, **numbers: str) -> str:
 
 
 def _step(
-    lines: Instructions, step: Any, known: Mapping[str, str], merged: Mapping[str, tuple[str, ...]]
+    lines: Instructions, step: MergeStep, known: Mapping[str, str], merged: Mapping[str, tuple[str, ...]]
 ) -> str:
-    """A step's lines; the reference to its result."""
-    if step.method == "adapter":
-        raise BadInput("An adapter cannot be written for sd-mecha.", where=f"step {step.name!r}", fix=_FIX)
-    inputs = [known[name] for name in step.models]
-    if step.method == "average":
+    """Add a step's lines; return the reference to its result."""
+    if step.mecha is None:
+        what = f"A step of the method {step.method!r} cannot be written for sd-mecha."
+        raise BadInput(what, where=f"step {step.name!r}", fix=_FIX)
+    first, *others = inputs = [known[name] for name in step.models]
+    if isinstance(step, Average):
         return _average(lines, step, inputs)
-    if step.method == "geometric_median":
-        return _add(lines, "geometric_median", *inputs)
-    first, *others = inputs
+    if "ratio" not in step.numbers():
+        return _add(lines, step.mecha, *inputs)
     alpha = _ratio(lines, step, merged)
     match step.method:
-        case "weighted_sum" | "slerp":
-            return _add(lines, step.method, *inputs, alpha=alpha)
-        case "cosine_a" | "cosine_b":
-            return _add(lines, f"add_{step.method}", *inputs, alpha=alpha)
         case "add_difference":
-            return _add(lines, "add_difference", first, _add(lines, "subtract", *others), alpha=alpha)
+            delta = _add(lines, "subtract", *others)
         case "train_difference":
-            mask = _add(lines, "train_difference_mask", *inputs, alpha=alpha)
-            return _add(lines, "add_difference", first, _add(lines, "subtract", *others), alpha=mask)
-    return _add(lines, "add_difference", first, _of_differences(lines, step, first, others), alpha=alpha)
+            alpha = _add(lines, step.mecha, *inputs, alpha=alpha)
+            delta = _add(lines, "subtract", *others)
+        case "ties" | "dare_ties" | "della" | "model_stock":
+            numbers = {name: repr(value) for name, value in step.numbers().items() if name != "ratio"}
+            # apply_stock: in 1.1.8 the flag is read the wrong way round, and true is the plain method's.
+            stock = {"apply_stock": "true"} if "seed" in numbers else {}
+            differences = [_add(lines, "subtract", other, first) for other in others]
+            delta = _add(lines, step.mecha, *differences, **numbers, **stock)
+        case _:
+            return _add(lines, step.mecha, *inputs, alpha=alpha)
+    return _add(lines, "add_difference", first, delta, alpha=alpha)
 
 
-def _of_differences(lines: Instructions, step: Any, first: str, others: list[str]) -> str:
-    """The sum that TIES and its kin make of the others' differences from the first model."""
-    deltas = [_add(lines, "subtract", other, first) for other in others]
-    if step.method == "model_stock":
-        return _add(lines, "model_stock", *deltas)
-    if step.method == "ties":
-        return _add(lines, "ties_sum", *deltas, k=repr(step.k))
-    # apply_stock: in 1.1.8 the flag is read the wrong way round, and true is the plain method's.
-    numbers = {"probability": repr(step.probability), "k": repr(step.k), "seed": str(step.seed)}
-    if step.method == "della":
-        numbers["della_eps"] = repr(step.della_eps)
-    return _add(lines, "ties_sum_with_dropout", *deltas, **numbers, apply_stock="true")
-
-
-def _average(lines: Instructions, step: Any, inputs: list[str]) -> str:
+def _average(lines: Instructions, step: Average, inputs: list[str]) -> str:
     """An average; with unequal weights, as a chain of weighted sums."""
     weights = [Fraction(weight) for weight in step.weights or (1.0,) * len(inputs)]
     total = sum(weights)
@@ -181,18 +171,19 @@ def _average(lines: Instructions, step: Any, inputs: list[str]) -> str:
 # -- ratios
 
 
-def _ratio(lines: Instructions, step: Any, merged: Mapping[str, tuple[str, ...]]) -> str:
-    """A step's ratio: a number, or the reference to a table over sd-mecha's blocks."""
-    if not isinstance(step.ratio, dict):
-        return repr(step.ratio)
-    for selector in step.ratio:
+def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str, ...]]) -> str:
+    """Return a step's ratio: a number, or the reference to a table over sd-mecha's blocks."""
+    ratio = step.numbers()["ratio"]
+    if not isinstance(ratio, dict):
+        return repr(ratio)
+    for selector in ratio:
         if not means_whole_blocks(selector):
             raise BadInput(
                 f"sd-mecha has no ratio for {selector!r}, only for whole blocks.",
                 where=f"step {step.name!r}",
                 fix=f"Use {', '.join([*WHOLE_PARTS, *BLOCKS[:2]])} ..., or merge it with gridsearch merge.",
             )
-    table = {block: _block_ratio(step, block, keys) for block, keys in merged.items()}
+    table = {block: _block_ratio(step.name, ratio, block, keys) for block, keys in merged.items()}
     if len(set(table.values())) == 1:
         return table[BASE_BLOCK]
     values = " ".join(f"{block}={number}" for block, number in table.items())
@@ -201,22 +192,22 @@ def _ratio(lines: Instructions, step: Any, merged: Mapping[str, tuple[str, ...]]
     return _add(lines, TO_KEYS, lines.setdefault(literal, f"&{len(lines)}"))
 
 
-def _block_ratio(step: Any, block: str, keys: tuple[str, ...]) -> str:
-    """The one ratio of a block."""
+def _block_ratio(step: str, table: Mapping[str, float], block: str, keys: tuple[str, ...]) -> str:
+    """Return the one ratio of a block."""
     if not keys:
         return "0.0"  # a model lends them all
-    meant = [[value for selector, value in step.ratio.items() if selects(selector, key)] for key in keys]
+    meant = [[value for selector, value in table.items() if selects(selector, key)] for key in keys]
     if not all(meant):
         raise BadInput(
             f"The ratios leave {block} out.",
-            where=f"step {step.name!r}",
+            where=f"step {step!r}",
             fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
         )
     if len(ratios := {values[-1] for values in meant}) > 1:
         low, high = min(ratios), max(ratios)
         raise BadInput(
             f"sd-mecha has one ratio for all of {block}, and here it has several.",
-            where=f"step {step.name!r}",
+            where=f"step {step!r}",
             why=f"{low:g} and {high:g} for the text encoders and the embeddings",
             fix=_FIX,
         )

@@ -155,7 +155,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """One leader's figures on the prompts that chose it, and on those that were kept apart.
+    """One leader's figures on the prompts that chose it, and on the held-out prompts.
 
     `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen.
     """

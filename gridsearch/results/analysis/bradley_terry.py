@@ -64,7 +64,7 @@ class Human:
         since: when the first one was, ISO 8601.
         level: of the strengths' intervals.
         trials: strongest first.
-        winner: the trial that is recommended since the person prefers it; None where they decided nothing.
+        winner: the trial that is recommended because the person prefers it; None if they decided nothing.
         instead_of: the trial that would be recommended without them; the winner itself where they agree.
         left, decided: how often the left image was preferred, of the pairs that were not equal.
         agreeing: of these, the pairs whose stronger trial was preferred.
@@ -91,8 +91,8 @@ def human_verdict(
 ) -> Human | None:
     """Return the verdict of a person's judgements; None where there are none.
 
-    The metrics cannot tell the leaders apart, so the person's preference decides among them, if it has seen
-    the one that the metrics recommend. Of other trials it is only told.
+    The metrics cannot tell the leaders apart, so the person's preference decides among them, if they judged
+    the one that the metrics recommend. Preferences among other trials are only reported.
 
     Args:
         judgements: rows of `Results.judgements`.
@@ -125,13 +125,16 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     """Return the leader to take and a note on the choice; `leaders` are strongest first."""
     own = next((found for found in leaders if found.trial == best), None)
     if own is None:
-        return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
+        return (
+            None,
+            "The trial that the metrics recommend now was not among your pairs, so it stays recommended.",
+        )
     if len(leaders) < 2:
-        return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
+        return None, "No other trial that you judged ties with the best one, so the metrics' choice stays."
     if leaders[0].strength - own.strength > SAME_STRENGTH:
         return leaders[0].trial, ""
     if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
-        return None, "You like another one as much as the metrics' choice, so that stays."
+        return None, "You like another trial as much as the metrics' choice, so that choice stays."
     return best, ""
 
 
@@ -143,7 +146,8 @@ def _agrees(row: Any, strength: Mapping[int, float]) -> bool:
 def _side_note(left: int, decided: int) -> str:
     if not decided or binomtest(left, decided).pvalue >= ONE_SIDED:
         return ""
-    return f"You took the left image in {left} of {decided} pairs, which hardly is chance: sides are drawn."
+    text = f"You chose the left image in {left} of {decided} pairs."
+    return f"{text} Sides are random, so this is unlikely to be chance."
 
 
 # -- the model

@@ -1,4 +1,4 @@
-"""The leaders on prompts that had no part in choosing them: is the winner one by luck?
+"""Tests of the leaders on held-out prompts: whether the winner won by luck.
 
 Two tests, each of a kind of evidence. Paired: another leader does better on the same held-out cases.
 Unpaired: the winner does worse on the held-out prompts than on those that chose it.

@@ -21,15 +21,15 @@ def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doub
     """
     losses = _losses(images)
     if losses is None:
-        return Doubt(None, None, "fewer than three ratios: there is no curve yet")
+        return Doubt(None, None, "there is no curve yet, with fewer than three ratios")
     ratios, sums, counts = losses
     centre, draws = optimum.optimum(ratios, sums, counts, resamples, seed)
     prompts = len(sums)
     if prompts == 1:
-        return Doubt(centre, None, "one prompt only: this is a guess")
+        return Doubt(centre, None, "with only one prompt, this is a guess")
     low, high = optimum.interval(ratios, centre, draws, level)
     few = prompts < RELIABLE_PROMPTS
-    note = f"only {prompts} prompts: the true doubt is wider than this interval" if few else ""
+    note = f"with only {prompts} prompts, the true uncertainty is larger than this interval" if few else ""
     found = RatioInterval(round(low, 6), round(high, 6), level, prompts, resamples)
     return Doubt(centre, found, note, _chances(ratios, draws))
 

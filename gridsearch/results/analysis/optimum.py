@@ -1,4 +1,4 @@
-"""Where along the ratio the loss is least, and how sure that is.
+"""The ratio of the least loss, and its uncertainty.
 
 The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2) and the optimum
 read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far more than on

@@ -19,7 +19,7 @@ from gridsearch.results.analysis.trials import (
 from gridsearch.results.analysis.window import find_window
 from gridsearch.results.results import Results
 
-SCATTERED = Doubt(None, None, "too many values were searched at once for a curve along one of them")
+SCATTERED = Doubt(None, None, "too many values were searched at once to draw a curve along one of them")
 
 
 def along_curve(
@@ -42,7 +42,7 @@ def along_curve(
         images: of all trials, with `loss`.
         share: what a place must keep of its images to be in the window.
         bootstrap: level, resamples, seed.
-        chosen: the trial to recommend, where that is not for these images to say.
+        chosen: the trial to recommend, if held-out prompts or a person decided.
     """
     main, scattered = curve_parameter_of(results), is_projection(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
@@ -77,7 +77,7 @@ def along_curve(
 def with_details(
     best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping
 ) -> Slice:
-    """Add what is worth its time for the best slice alone."""
+    """Add the details that are computed for the best slice only, since they take long."""
     if best.ratio is None or best.doubt is SCATTERED:
         return best
     own = images.merge(trials[["trial", "at"]], on="trial")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import is_number
+from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.parameters import curve_parameter, searched_places, settings_at
 from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
 from gridsearch.results.results import Results
@@ -14,11 +15,6 @@ from gridsearch.results.results import Results
 MANY_CURVES = 6  # more than can be told apart
 CURVE = 3  # places; fewer make no curve
 NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
-# methods that add to the first model `ratio` times what they make of the others
-FROM_THE_FIRST = (
-    *("add_difference", "adapter", "train_difference"),
-    *("ties", "dare_ties", "della", "model_stock"),
-)
 
 
 def whole(results: Results) -> pd.DataFrame:
@@ -154,11 +150,7 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
     method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
     if method == "weighted_sum" and inputs[0] == inputs[1]:
         return 0  # what is mixed with itself stays, at every ratio
-    if not is_number(ratio) or ratio not in (0, 1):
-        return None
-    if method in ("weighted_sum", "slerp"):
-        return int(ratio)
-    return 0 if method in FROM_THE_FIRST and ratio == 0 else None
+    return METHODS[method].alone_at.get(ratio) if is_number(ratio) else None
 
 
 # -- pictures

@@ -1,0 +1,318 @@
+"""The merge methods: a class each, with its arguments and all that other parts must know of it.
+
+A step of a merge takes models, adapters or earlier steps by name. Ratio 0 is the first model and 1 the
+second. Wherever a formula holds a number it may be searched, and so may the model in any place of `models`: a
+list there names those to choose from. A `ratio` may also be a table with a number per block or part
+(`gridsearch.checkpoint.sdxl.blocks`); a later entry overrules an earlier one.
+
+A linear method gives its coefficients here; any other has a function of its name in
+`gridsearch.merge.engine.nonlinear`.
+"""
+
+import functools
+import operator
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from gridsearch.base.errors import RunFailed
+from gridsearch.checkpoint.sdxl.blocks import checked_selector
+from gridsearch.experiment.values import (
+    LISTED,
+    SearchableNumber,
+    Share,
+    Table,
+    between,
+    choices_of,
+    form,
+    is_range,
+)
+
+# Of a model or a merge step: it becomes part of file names and of parameter names.
+Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
+
+
+def _flat(blocks: object) -> object:
+    """Flatten `IN04.attention = 0.5`, which without quotes is a table in a table to TOML."""
+    found = {}
+    for selector, value in blocks.items() if isinstance(blocks, dict) else ():
+        nested = value.items() if isinstance(value, dict) and not is_range(value) else [("", value)]
+        found |= {f"{selector}.{inner}".rstrip("."): number for inner, number in nested}
+    return found or blocks
+
+
+def _ratio_form(value: object) -> str:
+    return "blocks" if isinstance(value, dict) and not is_range(value) else "number"
+
+
+MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
+Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
+Selector = Annotated[str, AfterValidator(checked_selector)]
+Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
+Ratio = Annotated[
+    Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
+]
+Probability = Annotated[SearchableNumber, between(0, 1, open_end=True)]
+Candidates = Annotated[tuple[Name, ...], *LISTED]
+Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]
+Two = tuple[Input, Input]
+Three = tuple[Input, Input, Input]
+ThreeOrMore = Annotated[tuple[Input, ...], Field(min_length=3)]
+
+FIRST: Mapping[float, int] = MappingProxyType({0: 0})
+FIRST_AND_SECOND: Mapping[float, int] = MappingProxyType({0: 0, 1: 1})
+
+
+class Step(Table):
+    """A merge step, and for each method a subclass of it.
+
+    Class attributes:
+        alone_at: ratio -> the index of the model that it leaves as it is.
+        mecha: sd-mecha's name of the method; None where sd-mecha has none.
+    """
+
+    name: Name = "merged"
+    method: str
+    models: tuple[Input, ...]
+
+    alone_at: ClassVar[Mapping[float, int]] = MappingProxyType({})
+    mecha: ClassVar[str | None] = None
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        """Return the factors of the models, whose sum a linear method is."""
+        raise NotImplementedError(f"{self.method} is not linear")
+
+    @classmethod
+    def is_linear(cls) -> bool:
+        return cls.coefficients is not Step.coefficients
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the method's own arguments that have a value."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in Step.model_fields}
+        return {name: value for name, value in own.items() if value is not None}
+
+    def candidates(self) -> tuple[tuple[str, ...], ...]:
+        """Return the names that may stand in each place of `models`: one, or those of a list."""
+        return tuple(choices_of(names) for names in self.models)
+
+    def inputs_text(self) -> str:
+        """Return `a, b`; of a list, `one of ep1, ep2`."""
+        return ", ".join(f"one of {', '.join(x)}" if isinstance(x, tuple) else x for x in self.models)
+
+
+# -- linear: a chain of them is computed in one pass
+
+
+class WeightedSum(Step):
+    """`a * (1 - ratio) + b * ratio`."""
+
+    method: Literal["weighted_sum"] = "weighted_sum"
+    models: Two
+    ratio: Ratio
+
+    alone_at = FIRST_AND_SECOND
+    mecha = "weighted_sum"
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        return (1 - ratio, ratio)
+
+
+class AddDifference(Step):
+    """`a + ratio * (b - c)`."""
+
+    method: Literal["add_difference"]
+    models: Three
+    ratio: Ratio = 1.0
+
+    alone_at = FIRST
+    mecha = "add_difference"
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        return (1.0, ratio, -ratio)
+
+
+class Average(Step):
+    """The mean of any number of models, or a sum weighted by `weights`; they are divided by their sum unless
+    `normalize` is false."""
+
+    method: Literal["average"]
+    models: Annotated[tuple[Input, ...], Field(min_length=2)]
+    weights: tuple[Bounded, ...] | None = None
+    normalize: bool = True
+
+    mecha = "n_average"
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.models):
+            raise ValueError(f"{len(self.weights)} weights are given for {len(self.models)} models")
+        names = [name for names in self.candidates() for name in names]
+        if len(set(names)) < len(names):
+            raise ValueError("a model is listed twice: give it more weight instead")
+        return self
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        weights: tuple[Any, ...] = self.weights or (1.0,) * len(self.models)
+        if not self.normalize:
+            return weights
+        if (total := sum(weights)) == 0:
+            raise RunFailed(
+                f"The weights of step {self.name!r} add up to zero.",
+                fix="Give one of them another weight, or set normalize = false.",
+            )
+        return tuple(weight / total for weight in weights)
+
+
+class AddAdapter(Step):
+    """`a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr)."""
+
+    method: Literal["adapter"]
+    models: Two
+    ratio: Ratio
+
+    alone_at = FIRST
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        return (1.0, ratio)
+
+
+# -- non-linear: sd-mecha's methods, tensor by tensor
+
+
+class Slerp(Step):
+    """From a to b along the arc between their directions, norms interpolated (Shoemake 1985)."""
+
+    method: Literal["slerp"]
+    models: Two
+    ratio: Ratio
+
+    alone_at = FIRST_AND_SECOND  # where sd-mecha's is not exact
+    mecha = "slerp"
+
+
+class TrainDifference(Step):
+    """`a + mask * (b - c)`: what training made of c to get b, where a has not gone that way already
+    (supermerger's train difference); the mask is proportional to `ratio`."""
+
+    method: Literal["train_difference"]
+    models: Three
+    ratio: Ratio = 1.0
+
+    alone_at = FIRST
+    mecha = "train_difference_mask"
+
+
+class CosineA(Step):
+    """From a to b by the similarity of their columns less `ratio` (supermerger's cosine A)."""
+
+    method: Literal["cosine_a"]
+    models: Two
+    ratio: Ratio
+
+    mecha = "add_cosine_a"
+
+
+class CosineB(Step):
+    """The same by supermerger's other similarity (cosine B)."""
+
+    method: Literal["cosine_b"]
+    models: Two
+    ratio: Ratio
+
+    mecha = "add_cosine_b"
+
+
+class Ties(Step):
+    """`a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, of those the
+    majority's sign (Yadav et al. 2023)."""
+
+    method: Literal["ties"]
+    models: ThreeOrMore
+    ratio: Ratio = 1.0
+    k: Share = 0.2
+
+    alone_at = FIRST
+    mecha = "ties_sum"
+
+
+class DareTies(Step):
+    """TIES on differences of which the share `probability` was dropped at random and the rest scaled up
+    (Yu et al. 2023)."""
+
+    method: Literal["dare_ties"]
+    models: ThreeOrMore
+    ratio: Ratio = 1.0
+    k: Share = 0.2
+    probability: Probability = 0.9
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    alone_at = FIRST
+    mecha = "ties_sum_with_dropout"
+
+
+class Della(Step):
+    """DARE where small differences are dropped more often than large ones, by up to half of `della_eps`
+    either way (Deep et al. 2024)."""
+
+    method: Literal["della"]
+    models: ThreeOrMore
+    ratio: Ratio = 1.0
+    k: Share = 0.2
+    probability: Probability = 0.9
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    della_eps: Share = 0.1
+
+    alone_at = FIRST
+    mecha = "ties_sum_with_dropout"
+
+
+class ModelStock(Step):
+    """`a + ratio * t * mean(b - a, c - a, ...)`, t from the differences' angles (Jang et al. 2024)."""
+
+    method: Literal["model_stock"]
+    models: ThreeOrMore
+    ratio: Ratio = 1.0
+
+    alone_at = FIRST
+    mecha = "model_stock"
+
+
+class GeometricMedian(Step):
+    """The point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted."""
+
+    method: Literal["geometric_median"]
+    models: ThreeOrMore
+
+    mecha = "geometric_median"
+
+
+METHODS: dict[str, type[Step]] = {
+    kind.model_fields["method"].annotation.__args__[0]: kind for kind in Step.__subclasses__()
+}
+# Arguments that may be searched: numbers that are not counts or switches.
+SEARCHABLE = tuple(
+    dict.fromkeys(
+        name
+        for kind in METHODS.values()
+        for name, field in kind.model_fields.items()
+        if name not in Step.model_fields and field.annotation not in (int, bool)
+    )
+)
+
+
+def _method_of(value: object) -> str:
+    """Return a step's method: a weighted sum where none is named."""
+    return str(
+        value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
+    )
+
+
+if TYPE_CHECKING:
+    MergeStep = Step
+else:
+    MergeStep = Annotated[
+        functools.reduce(operator.or_, (Annotated[kind, Tag(method)] for method, kind in METHODS.items())),
+        Discriminator(_method_of),
+    ]
