@@ -94,7 +94,8 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
     `settings` says of each setting of the images where its value is from.
     """
     found = asdict(answer)
-    slices = [_flat(one) for one in found["slices"]]
+    # the fields of a doubt stand beside the slice's own
+    slices = [one | one.pop("doubt") for one in found["slices"]]
     best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
     fixed = settings_at(results.settings, answer.parameters)
     return json_safe(
@@ -115,11 +116,6 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
             "versions": results.versions,
         }
     )
-
-
-def _flat(found: dict) -> dict:
-    """Return a slice with the fields of its doubt beside its own."""
-    return {**{key: value for key, value in found.items() if key != "doubt"}, **found["doubt"]}
 
 
 def _found(setting: Mapping, parameters: Mapping) -> Mapping:

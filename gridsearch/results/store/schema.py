@@ -39,11 +39,8 @@ def _model_of(kind: type) -> Any:
     """Return the model of a dataclass as it is kept; earlier versions may lack what has a default."""
     hints = get_type_hints(kind, include_extras=True)
     needed = {one.name for one in fields(kind) if one.default_factory is MISSING}
-    return pydantic.create_model(
-        kind.__name__,
-        __config__=STRICT,
-        **{name: (hint, ... if name in needed else None) for name, hint in hints.items()},
-    )
+    kept: dict[str, Any] = {name: (hint, ... if name in needed else None) for name, hint in hints.items()}
+    return pydantic.create_model(kind.__name__, __config__=STRICT, **kept)
 
 
 _FACTS, _JUDGEMENT = TypeAdapter(_model_of(Facts)), TypeAdapter(_model_of(Judgement) | None)
@@ -74,16 +71,10 @@ def damage_is_named(folder: Path) -> Iterator[None]:
 
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_FOR_NOW = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-)
+_FOR_NOW = {
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "NOMEM")
+}
 
 
 def _first_cause(error: BaseException) -> str:

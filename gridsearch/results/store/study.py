@@ -69,7 +69,10 @@ def write_study(
     folder.mkdir(parents=True, exist_ok=True)
     place = place_of(folder)
     with replacement_lock(folder):
-        attrs = {DONE: done, **_judgements(folder)}
+        attrs: dict[str, Any] = {DONE: done}
+        if has_study(folder):
+            with open_study(folder) as study:
+                attrs |= judgements_in(study.user_attrs)
         if place.url is None:
             _write_file(folder, facts, trials, checks, attrs)
             return
@@ -121,13 +124,6 @@ def _create(
         study.set_user_attr(key, value)
     study.add_trials(trials)
     checks_of(study).add_trials(checks)
-
-
-def _judgements(folder: Path) -> dict[str, dict | None]:
-    if not has_study(folder):
-        return {}
-    with open_study(folder) as study:
-        return judgements_in(study.user_attrs)
 
 
 @contextlib.contextmanager
