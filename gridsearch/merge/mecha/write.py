@@ -210,7 +210,7 @@ def _block_ratio(step: Any, block: str, keys: tuple[str, ...]) -> str:
         raise BadInput(
             f"The ratios leave {block} out.",
             where=f"step {step.name!r}",
-            fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
+            fix="Put default = 0.5, say, before the others: it applies to all other keys.",
         )
     if len(ratios := {values[-1] for values in meant}) > 1:
         low, high = min(ratios), max(ratios)
