@@ -162,7 +162,7 @@ def test_models_that_take_the_first_place_in_turn_must_be_kept_alike(toy, tmp_pa
 
 WRONG = {
     "no such model": (["a", ["b", "bb"]], "uses 'bb', which is not a known model", "'b'"),
-    "a step in a list": (["a", ["b", "first"]], "'first' is a step", "models only"),
+    "a step in a list": (["a", ["b", "first"]], "'first' is a step", "only name models"),
     "an adapter in a list": (["a", ["b", "style"]], "is an adapter", 'method = "adapter"'),
     "twice": (["a", ["b", "b"]], "merge[1].models[1]", "listed twice"),
     "none": (["a", []], "merge[1].models[1]", "at least 1"),

@@ -159,7 +159,7 @@ def test_a_later_entry_overrules_an_earlier_one_and_a_gap_is_named():
     assert [dict(found)["b"] for found in terms.values()] == [0.9, 0.2, 0.4]
     key = "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight"
     require_covered(recipe(weighted(blocks)), terms)
-    with pytest.raises(BadInput, match="leave") as caught:
+    with pytest.raises(BadInput, match="No ratio of step") as caught:
         require_covered(recipe(weighted(blocks)), [*terms, key])
     assert key in str(caught.value)
 

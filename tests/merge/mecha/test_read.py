@@ -233,7 +233,7 @@ def test_what_the_result_does_not_need_is_left_out(read):
         ('merge "add_difference" &0 &1', 5, "adds no difference"),
         ('merge "train_difference_mask" &0 &1 &2\nmerge "weighted_sum" &0 &1 &3', 6, "it is a mask"),
         ('merge "slerp" &0 &1\nmerge "fallback" &3 &2', 6, "cannot change a weight"),
-        ('merge "slerp" &0 &1\nmerge "omit_component" &3 "vae"', 6, "no vae"),
+        ('merge "slerp" &0 &1\nmerge "omit_component" &3 "vae"', 6, "No model supplies vae"),
         ('merge "slerp" &0 &1\nmerge "omit_component" &3 "clip_l"\nmerge "fallback" &4 &0', 7, "Both text"),
         ('merge "slerp" &0 &1\nmerge "omit_component" &3 "diffuser"', 6, "vae, clip_l and clip_g only"),
     ],
