@@ -215,7 +215,7 @@ def _folder(path: Path) -> BadInput:
     if not (path / "model_index.json").is_file():
         return BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
     return BadInput(
-        "This is a diffusers folder; what is merged are single files.",
+        "This is a diffusers folder; only single files can be merged.",
         where=path,
         fix="Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors.",
     )

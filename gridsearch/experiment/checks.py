@@ -88,9 +88,15 @@ def _of_render(experiment: Experiment) -> Iterator[str]:
     if is_searched(render.cfg_rescale) and most <= 1:
         yield "render.cfg_rescale has no effect at a cfg of 1 or less, where there is no guidance."
     elif is_searched(render.cfg_rescale) and least <= 1:
-        yield "Where render.cfg is 1 or less, render.cfg_rescale has no effect, so such trials are all alike."
+        yield (
+            "Where render.cfg is 1 or less, render.cfg_rescale has no effect, "
+            "so these trials give identical images."
+        )
     if is_searched(render.cfg) and least < 1:
-        yield "All values of render.cfg up to 1 give the same images, without guidance. Start the range at 1."
+        yield (
+            "All values of render.cfg up to 1 turn guidance off and give the same images. "
+            "Start the range at 1."
+        )
 
 
 def _searched_in(step: MergeStep) -> dict[str, Any]:

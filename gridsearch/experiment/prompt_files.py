@@ -144,7 +144,9 @@ def _options(line: str, place: str) -> dict[str, str]:
         words = deque(shlex.split(line))
     except ValueError as error:
         fix = "Put a text with ' in it between double quotes, and write \\\" for a double quote in it."
-        raise BadInput("The options cannot be split.", where=place, why=str(error), fix=fix) from None
+        raise BadInput(
+            "The options on this line cannot be parsed.", where=place, why=str(error), fix=fix
+        ) from None
     found: dict[str, str] = {}
     while words:
         option = words.popleft()
@@ -225,7 +227,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
             for name in (*folders, *files):
                 if next(looked_at) > MOST_ENTRIES:
                     fix = "Name a folder nearer to the pictures."
-                    raise BadInput("The pattern looks through too many files.", where=pattern, fix=fix)
+                    raise BadInput("The pattern matches too many files.", where=pattern, fix=fix)
                 if not name.startswith("."):
                     yield Path(place, name)
             if not deep:
@@ -248,7 +250,7 @@ def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
     text = embedded_text(path)
     if text is None:
         fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
-        raise BadInput("The picture does not say how it was made.", where=path, fix=fix)
+        raise BadInput("The image contains no generation parameters.", where=path, fix=fix)
     said = read_parameters(text)
     if not said.prompt:
         raise BadInput("The picture's prompt is empty.", where=path)

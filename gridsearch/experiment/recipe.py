@@ -190,7 +190,7 @@ def _check_adapter(step: MergeStep, name: str, adapters: list[str]) -> None:
 
 
 def _hint(name: str, known: list[str], what: str = "model or earlier step") -> str:
-    return f", which is no {what}; the nearest name is {nearest(name, known)!r}"
+    return f", which is not a known {what}; the nearest name is {nearest(name, known)!r}"
 
 
 def _at(table: Any, place: parameters.ParameterPlace) -> Any:

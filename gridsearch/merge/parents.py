@@ -105,10 +105,10 @@ def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
         theirs = _merged_infos(other)
         if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
             raise BadInput(
-                f"{first} and {name} take the first place in turn, and are not kept alike.",
+                f"{first} and {name} are alternatives for the first model but differ in precision.",
                 where=other.path,
                 why=f"{odd} is {_kept_as(kept, odd)} in {first} and {_kept_as(theirs, odd)} in {name}",
-                fix="Put another model first (the ratio turns round), or save them in one precision.",
+                fix="Put another model first (this reverses the ratio), or save them in one precision.",
             )
 
 
@@ -128,7 +128,7 @@ def require_mode(experiment: Experiment, parents: Parents) -> None:
         predictions = parents.merged_predictions.items()
         said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions)
         raise BadInput(
-            "The parents predict different things, so the experiment must say how to draw their merges.",
+            "The parents predict different things, so the experiment must set how to render their merges.",
             why=said,
             fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
         )

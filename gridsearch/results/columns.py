@@ -127,7 +127,7 @@ IMAGE_ROW = (
 _ROLE = Column(
     "role",
     Text,
-    "`search`; `held_out`: of a prompt that had no say; `repeat`: of the best trial, drawn once more",
+    "`search`; `held_out`: an image of a held-out prompt; `repeat`: of the best trial, rendered once more",
 )
 _MODEL = Column("model", Text, "the model that a reference shows")
 IMAGES = (_TRIAL, _PARAMETERS, *IMAGE_ROW)

@@ -68,7 +68,7 @@ def deadline(hours: float | None, until: str | None) -> float | None:
             clock = datetime.strptime(until, "%H:%M")
         except ValueError:
             raise BadInput(
-                f"{until!r} is no time of day.", where="--until", fix="Write it as 07:30."
+                f"{until!r} is not a time of day.", where="--until", fix="Write it as 07:30."
             ) from None
         now = datetime.now()
         end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)

@@ -23,9 +23,9 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
         number = answer.best.trial
     elif answer.stopped:
         raise BadInput(
-            "Every trial so far was stopped, so that none is the best.",
+            "Every trial so far was stopped early, so none can be the best.",
             where=results.folder,
-            fix="Name a trial, or run it further.",
+            fix="Choose a trial with --trial, or continue the run.",
         )
     else:
         raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
@@ -43,7 +43,7 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
     row = results.trials.set_index("trial").loc[number]
     if row[list(results.parameters)].isna().any():
         raise BadInput(
-            f"Trial {number} has not begun.", where=results.folder, fix="Export one that is complete."
+            f"Trial {number} has not started.", where=results.folder, fix="Export one that is complete."
         )
     experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
     known = {name: file["sha256"] for name, file in {**results.models, **results.extras}.items()}

@@ -123,7 +123,7 @@ def test_a_run_that_has_only_begun_says_so(tmp_path):
 def test_a_wrong_dict_and_a_wrong_type_of_day_are_named(toy, tmp_path):
     with pytest.raises(BadInput, match="nearest known key is 'prompt'"):
         run(settings(toy) | {"promt": []}, out=tmp_path / "a")
-    with pytest.raises(BadInput, match="no time of day"):
+    with pytest.raises(BadInput, match="not a time of day"):
         run(settings(toy), out=tmp_path / "a", until="7 h")
     assert not (tmp_path / "a").exists()
 

@@ -111,7 +111,7 @@ def test_an_adapter_is_described_and_not_refused(rows):
     said = rows(**{f"lora_unet_{n}.lora_down.weight": torch.ones(8 * n, 4) for n in (1, 2)})
     assert (said["architecture"], said["rank"], said["modules"]) == ("a LoRA", "8 to 16", "2")
     assert "prediction type" not in said
-    assert said["can be merged"] == "no: This is a LoRA, which changes a model and is none itself."
+    assert said["can be merged"] == "no: This is a LoRA: it modifies a model but is not one."
 
 
 def test_an_edm_model_is_described(rows):

@@ -27,7 +27,7 @@ SUM = STEPS["weighted_sum"] | {"ratio": NUMBER}
     [
         (SUM, {"cfg": 1, "cfg_rescale": [0, 0.5]}, "cfg_rescale has no effect at a cfg of 1 or less"),
         (SUM, {"cfg": [1, 4], "cfg_rescale": NUMBER}, "Where render.cfg is 1 or less"),
-        (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 give the same images"),
+        (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 turn guidance off"),
         (ties(k=NUMBER), {}, "Where merged.k is 0, nothing of the differences is kept"),
         (
             ties(ratio=0, k=[0.1, 0.2]),

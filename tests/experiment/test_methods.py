@@ -13,11 +13,11 @@ class Midpoint(Step):
 
     alone_at = FIRST_AND_SECOND
 '''
-FUNCTION = '''
+FUNCTION = """
 
 def midpoint(a: Tensor, b: Tensor, ratio: float) -> Tensor:
     return torch.where(a * b > 0, b, torch.lerp(a, b, ratio))
-'''
+"""
 EDITS = (
     ("experiment/methods.py", '    mecha = "geometric_median"', CLASS),
     ("merge/engine/nonlinear.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),

@@ -378,7 +378,7 @@ def test_a_file_that_is_cut_short_while_it_is_in_use_is_named(tmp_path):
     assert source.tensor("w").sum() == 1_000_000
     with (tmp_path / "x.safetensors").open("r+b") as file:
         file.truncate(5000)
-    with pytest.raises(Exception, match="cut short while it was in use"):
+    with pytest.raises(Exception, match="truncated while in use"):
         source.tensor("w")
 
 

@@ -155,14 +155,14 @@ def test_models_that_take_the_first_place_in_turn_must_be_kept_alike(toy, tmp_pa
     save_file(wide, tmp_path / "wide.safetensors")
     models = settings(toy)["models"] | {"wide": str(tmp_path / "wide.safetensors")}
     open_parents(experiment(toy, {"models": ["base", ["burnt", "wide"]], "ratio": 0.5}, models=models))
-    with pytest.raises(BadInput, match="are not kept alike") as caught:
+    with pytest.raises(BadInput, match="differ in precision") as caught:
         open_parents(experiment(toy, {"models": [["base", "wide"], "burnt"], "ratio": 0.5}, models=models))
     assert "is F16 in base and F32 in wide" in str(caught.value)
 
 
 WRONG = {
-    "no such model": (["a", ["b", "bb"]], "uses 'bb', which is no model", "'b'"),
-    "a step in a list": (["a", ["b", "first"]], "'first' is a step", "may only name models"),
+    "no such model": (["a", ["b", "bb"]], "uses 'bb', which is not a known model", "'b'"),
+    "a step in a list": (["a", ["b", "first"]], "'first' is a step", "only name models"),
     "an adapter in a list": (["a", ["b", "style"]], "is an adapter", 'method = "adapter"'),
     "twice": (["a", ["b", "b"]], "merge[1].models[1]", "listed twice"),
     "none": (["a", []], "merge[1].models[1]", "at least 1"),

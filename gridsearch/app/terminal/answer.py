@@ -134,4 +134,4 @@ def held_out_text(results: Results, answer: Answer) -> str:
         unseen, chosen = (of.sound.replace(" of ", "/") for of in (found.held_out, found.selection))
         parts.append(f"{name} {unseen} ({chosen})")
     prompts = answer.confirmed[0].held_out.prompts
-    return f"sound on {prompts} held-out prompts (on the others): {', '.join(parts)}"
+    return f"healthy on {prompts} held-out prompts (on the search prompts): {', '.join(parts)}"

@@ -62,5 +62,5 @@ def speed_text(run: RunProgress) -> str:
 
 
 def best_text(best: BestTrial) -> str:
-    sound = f"{round(best.survived * best.images)} of {best.images} sound"
+    sound = f"{round(best.survived * best.images)} of {best.images} healthy"
     return f"{settings_text(best.parameters)}: {sound}, defect {best.defect:.2f}"

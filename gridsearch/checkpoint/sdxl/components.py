@@ -188,9 +188,9 @@ def _has_vocabulary(folder: Path) -> bool:
         return True
     if any(pair):
         raise BadInput(
-            "Half a vocabulary is there.",
+            "The vocabulary is incomplete.",
             where=folder,
-            why="vocab.json and merges.txt are of no use without each other",
+            why="vocab.json and merges.txt: each is needed with the other",
             fix="Copy the other one from the same place, or remove this one to have CLIP's.",
         )
     return False

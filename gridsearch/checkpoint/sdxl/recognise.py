@@ -83,7 +83,7 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
     kind = architecture(checkpoint)
     if kind in ADAPTERS:
         raise BadInput(
-            f"This is {kind}, which changes a model and is none itself.",
+            f"This is {kind}: it modifies a model but is not one.",
             where=checkpoint.path,
             fix="Under [models] name whole SDXL checkpoints.",
         )
@@ -132,7 +132,7 @@ def open_vae(path: Path) -> tuple[Checkpoint, str]:
     tensors = {prefix + key: info for key, info in checkpoint.tensors.items()}
     if not {f"{VAE}decoder.conv_in.weight", f"{VAE}decoder.mid.attn_1.q.weight"} <= tensors.keys():
         raise BadInput(
-            "This is no VAE in the original layout.",
+            "This is not a VAE in the original layout.",
             where=path,
             fix="Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae.",
         )

@@ -147,7 +147,7 @@ def _by_module(
                 f"The adapter has the {part} of {module} twice.",
                 where=checkpoint.path,
                 why=f"as {twin} and as {key}",
-                fix="It was joined from two adapters: name those instead.",
+                fix="It was combined from two adapters; use those instead.",
             )
     return found, unused
 
@@ -158,7 +158,7 @@ def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, st
     key = keys["alpha"]
     if checkpoint.tensors[key].shape not in ((), (1,)):
         raise BadInput(
-            f"The adapter's {key} is no single number.",
+            f"The adapter's {key} is not a single number.",
             where=checkpoint.path,
             why=f"its shape is {list(checkpoint.tensors[key].shape)}",
             fix="The file is broken: name another.",
@@ -175,9 +175,9 @@ def _changes(
     kind = DELTA_KINDS.get(frozenset(weight))
     if ((weight or not bias) and not kind) or len(bias) > 1:
         raise BadInput(
-            f"The adapter's change of {module} is not complete, or is more than one.",
+            f"The adapter's tensors for {module} are incomplete or ambiguous.",
             where=checkpoint.path,
-            why=f"all that it has is {', '.join(keys.values())}",
+            why=f"it only has {', '.join(keys.values())}",
             fix="Copy or download the file again; a LoRA, for one, has an up and a down part.",
         )
     if kind:

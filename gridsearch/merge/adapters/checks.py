@@ -40,7 +40,7 @@ def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str
             raise BadInput(
                 f"The adapter has a part that is not known here: {strange[0]}.",
                 where=checkpoint.path,
-                why=f"it belongs to {module}, whose change would be another without it",
+                why=f"it belongs to {module}, and ignoring it would change the result",
                 fix="Use a LoRA, LoCon, LoHa, LoKr or full difference.",
             )
 

@@ -94,8 +94,8 @@ def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
     meant = [value for selector, value in blocks.items() if selects(selector, key)]
     if not meant:
         raise BadInput(
-            f"The ratios of step {step!r} leave {key} out.",
-            fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
+            f"No ratio of step {step!r} applies to {key}.",
+            fix="Put default = 0.5, say, before the others: it applies to all other keys.",
         )
     return meant[-1]
 
@@ -119,9 +119,9 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
             if selector not in (holds if is_searched(value) else meant):
                 raise BadInput(
                     f"The ratio {selector!r} of step {step.name!r} changes nothing.",
-                    why="later entries overrule it everywhere"
+                    why="later entries override it everywhere"
                     if selector in meant
-                    else "it means no weight that is merged; see [components] for what is not",
+                    else "it selects no merged weight; [components] lists what is not merged",
                     fix="Leave it out, or write it after the others.",
                 )
 
@@ -133,13 +133,13 @@ def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Colle
         known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
         if not known[step.name]:
             raise RunFailed(
-                f"Nothing is left of any model after step {step.name!r}.",
+                f"Step {step.name!r} gives every model a coefficient of zero.",
                 why="all its coefficients are zero",
                 fix="Give a model some weight.",
             )
         if any(abs(weight) > MOST_WEIGHT for _, weight in known[step.name]):
             raise RunFailed(
-                f"The coefficients after step {step.name!r} are beyond {MOST_WEIGHT:g}.",
+                f"The coefficients after step {step.name!r} exceed {MOST_WEIGHT:g}.",
                 fix="Give smaller ratios.",
             )
     return known[recipe.merge[-1].name]

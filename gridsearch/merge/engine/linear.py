@@ -118,7 +118,7 @@ def require_finite(tensor: Tensor, key: str) -> None:
         raise RunFailed(
             "The merge has non-finite weights.",
             where=key,
-            fix="Its ratios take some weights out of what the file's precision can hold.",
+            fix="Its ratios give values that overflow the file's dtype; use smaller ratios.",
             kind="not finite",
         )
 

@@ -44,7 +44,7 @@ def require_float_weights(checkpoint: Checkpoint) -> None:
     infos = own_keys(checkpoint)
     if odd := [key for key, info in infos.items() if info.bytes and not info.merges and key not in UNDRAWN]:
         raise BadInput(
-            f"{len(odd):,} weights of this checkpoint are no floats, {odd[0]} first.",
+            f"{len(odd):,} weights of this checkpoint are not floating-point, starting with {odd[0]}.",
             where=checkpoint.path,
             why=f"it is {infos[odd[0]].dtype}",
             fix="Use the fp16 or bf16 version of the model.",

@@ -56,7 +56,7 @@ class FileSource:
             with safe_open(path, framework="pt", device="cpu") as file:
                 tensors = {self.prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise BadInput("This is no whole safetensors file.", where=path, why=str(error)) from None
+            raise BadInput("This safetensors file is incomplete.", where=path, why=str(error)) from None
         except OSError as error:
             raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
         return _Mapped(tensors, found.st_ino, found.st_size)
@@ -85,7 +85,7 @@ def _require_whole(path: Path, mapped: _Mapped) -> None:
         return
     if found.st_ino == mapped.inode and found.st_size < mapped.bytes:
         raise RunFailed(
-            "A model's file was cut short while it was in use.",
+            "A model's file was truncated while in use.",
             where=path,
             why=f"{found.st_size:,} of {mapped.bytes:,} bytes are left",
             fix="Copy the file again, and do not write over it while a run goes on.",
@@ -122,7 +122,7 @@ def greatest_value(
             raise BadInput(
                 f"{key} holds a NaN or an infinity.",
                 where=path,
-                why="every merge with this model would draw black.",
+                why="every merge with this model would render black images.",
                 fix="Download or make the file again, or leave the model out.",
             )
         advance(part.numel() * tensor.element_size())

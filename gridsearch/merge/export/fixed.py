@@ -64,7 +64,7 @@ def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> F
     """
     if stray := [name for name in paths if name not in record.files]:
         raise BadInput(
-            f"There is no model {stray[0]} in the record.",
+            f"The merge log has no model {stray[0]}.",
             where=source,
             fix=f"There are {', '.join(record.files)}.",
         )
@@ -73,7 +73,7 @@ def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> F
             f"The record does not say where {absent[0]} is.",
             where=source,
             why=f"its SHA-256 is {record.files[absent[0]]}",
-            fix=f"Say it: {' '.join(f'--model {name}=FILE' for name in absent)}",
+            fix=f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}",
         )
     recipe = record.recipe({name: str(path) for name, path in paths.items()})
     return Fixed(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)

@@ -58,7 +58,9 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
         found[name] = chosen
     if len(found) < len(searched):
-        raise BadInput("A searched value is not given.", where="--ratio", fix=f"Give {_flags(searched)}.")
+        raise BadInput(
+            "A value is missing for a searched parameter.", where="--ratio", fix=f"Give {_flags(searched)}."
+        )
     return {name: found[name] for name in searched}  # in one order, whatever was typed first
 
 

@@ -99,7 +99,7 @@ def read_record(text: str, source: object) -> Record:
     if not isinstance(data, dict) or data.get("type") != "gridsearch":
         kind = data.get("type") if isinstance(data, dict) else None
         raise BadInput(
-            "The merge record is another program's.",
+            "The merge record was written by another program.",
             where=source,
             why=f"its type is {kind!r:.60}",
             fix="Write the merge down as an experiment file, with its models and [[merge]] steps.",

@@ -53,7 +53,11 @@ def _opened(source: Path, values: Sequence[str], prediction_type: str | None, mo
     if source.suffix == ".mecha":
         return _from_mecha(source, prediction_type, files)
     if prediction_type:
-        raise BadInput("The record says it already.", where=source, fix="Leave --prediction-type out.")
+        raise BadInput(
+            "The merge log already sets the prediction type.",
+            where=source,
+            fix="Leave --prediction-type out.",
+        )
     if source.suffix == ".json":
         return _from_log(source, files)
     return fixed_record(_read_checkpoint(source), files, source)

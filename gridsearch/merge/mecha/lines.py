@@ -65,7 +65,7 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput("This is no recipe: it is not text in UTF-8.", where=path) from None
+        raise BadInput("This is not a recipe: it is not UTF-8 text.", where=path) from None
 
 
 def instructions(text: str, source: object) -> Iterator[Instruction]:
@@ -140,9 +140,7 @@ def _word(word: str, where: str, results: int) -> Argument:
         return int(word)
     if _DECIMAL.fullmatch(word) and math.isfinite(number := float(word)):
         return number
-    raise BadInput(
-        f"{word!r:.60} is no number that can be used, no reference such as &0 and no string.", where=where
-    )
+    raise BadInput(f"{word!r:.60} is not a usable number, a reference such as &0 or a string.", where=where)
 
 
 def quoted(text: str) -> str:

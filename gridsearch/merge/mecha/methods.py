@@ -75,7 +75,7 @@ def _weights(value: Any, method: str, where: str) -> ModelOrStep:
         raise left_out(value, where)
     if not isinstance(value, MechaModel | MechaStep):
         raise BadInput(
-            f"An input of {method} is no model and no merge of models.",
+            f"An input of {method} is neither a model nor a merge of models.",
             where=where,
             why=f"it is {_described(value)}",
         )
@@ -111,7 +111,7 @@ def _ratio(value: Any, method: str, where: str) -> RatioOrTable:
     if isinstance(value, dict) or type(value) in (int, float):
         return value
     raise BadInput(
-        f"{method}'s alpha is no number and no table.", where=where, why=f"it is {_described(value)}"
+        f"{method}'s alpha is neither a number nor a table.", where=where, why=f"it is {_described(value)}"
     )
 
 
@@ -174,7 +174,7 @@ def _combined(method: str, inputs: Sequence[Any], settings: dict[str, Any], wher
             _require(method, settings, plain, where)
             if type(settings["seed"]) is not int or settings["seed"] < 0:
                 raise BadInput(
-                    f"{method} has no seed, so it is another merge each time.", where=where, fix="Add seed=0."
+                    f"{method} has no seed, so each merge would differ.", where=where, fix="Add seed=0."
                 )
             numbers = {name: settings[name] for name in ("k", "probability", "seed")}
             ours = "dare_ties" if settings["della_eps"] == 0 else "della"

@@ -86,7 +86,7 @@ def _result(line: Instruction, folder: Path, models: dict[Path, MechaModel]) -> 
                 raise BadInput('The method\'s name is missing, as in merge "weighted_sum".', where=line.where)
             return call(line.given[0], line.given[1:], line.named, line.where)
     raise BadInput(
-        f"{line.command!r:.60} is no instruction.",
+        f"{line.command!r:.60} is not an instruction.",
         where=line.where,
         fix="There are dict, literal, model and merge.",
     )
@@ -147,7 +147,7 @@ def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
             fix=f"Use {BLOCKS_IN_WORDS}.",
         )
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
-        raise BadInput(f"The ratio of {wrong[0]} is no number.", where=where)
+        raise BadInput(f"The ratio of {wrong[0]} is not a number.", where=where)
     return values
 
 
@@ -188,7 +188,7 @@ def _lenders(root: Parts, where: str) -> dict[str, MechaModel]:
     """`vae` and `text_encoders` -> the model that lends them."""
     if nobody := [part for part, model in root.lent.items() if model is None]:
         raise BadInput(
-            f"The merged file would have no {nobody[0]}.",
+            f"No model supplies {nobody[0]} for the merged file.",
             where=where,
             fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
         )

@@ -201,7 +201,7 @@ def _block_ratio(step: str, table: Mapping[str, float], block: str, keys: tuple[
         raise BadInput(
             f"The ratios leave {block} out.",
             where=f"step {step!r}",
-            fix="Put default = 0.5, say, before the others: it holds where no other entry does.",
+            fix="Put default = 0.5, say, before the others: it applies to all other keys.",
         )
     if len(ratios := {values[-1] for values in meant}) > 1:
         low, high = min(ratios), max(ratios)

@@ -31,7 +31,7 @@ from gridsearch.score.metrics import CHARTED, METRICS
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
 # Column -> title, and what the figure shows.
 RESULT_FIGURES = {
-    "survived": ("Survived", "The share of sound images."),
+    "survived": ("Survived", "The share of healthy images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
 
@@ -62,7 +62,7 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
     layout["yaxis"] |= {"range": [0, 1.07], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     layout["legend"] = {"traceorder": "normal"}
     where = slice_text(found.settings)
-    about = f"How many images are sound at each {shown.axis}, and how the others broke."
+    about = f"How many images are healthy at each {shown.axis}, and how the others failed."
     return Figure(
         "along",
         f"verdicts-{number}",

@@ -89,13 +89,14 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
             "trial %{customdata[0]}",
             f"{escape(axis)} %{{x}}",
             "loss %{y:.3g}",
-            "%{customdata[1]:.0%} sound",
+            "%{customdata[1]:.0%} healthy",
         ),
     )
     ring = {"size": 15 if small else 18, "symbol": HOLLOW, "color": BEST_LINE, "line": {"width": 3}}
     marked = scatter(best[name], best["loss"], marker=ring, hoverinfo="skip")
     at = f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
-    about = at if small else f"Each dot is a trial: green is sound, orange broken, hollow stopped early. {at}"
+    colours = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
+    about = at if small else f"{colours} {at}"
     layout = plain_layout("" if small else axis, "" if small else "mean loss")
     title = axis if small else f"Along {axis}"
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)

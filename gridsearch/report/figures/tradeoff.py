@@ -22,8 +22,8 @@ from gridsearch.results.analysis.trials import distinct_trials
 from gridsearch.results.results import Results
 
 ABOUT = (
-    "Blur to the right, grain upwards{line}; the more solid a dot, the more of its images are sound. Little "
-    "of both is not an answer in itself: a blank image has no edges and so no place here{absent}."
+    "Blur to the right, grain upwards{line}; more solid dots have more healthy images. Little of "
+    "both is not an answer in itself: a blank image has no edges and so no place here{absent}."
 )
 FRONT = " Ringed: the front, the surviving trials that no other beats on both."
 RING = "#d55e00"

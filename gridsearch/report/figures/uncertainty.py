@@ -47,7 +47,7 @@ def _chances(shown: Shown, interval: RatioInterval) -> Figure:
     shapes = [band(interval.low, interval.high, INTERVAL_FILL), best_line(shown.best.ratio)]
     layout = plain_layout(axis, "chance of being the best", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
-    about = f"How often each rendered {axis} wins when the prompts are drawn again with replacement."
+    about = f"How often each rendered {axis} wins when the prompts are resampled with replacement."
     return Figure("certainty", "chances", "Chance of being the best", about, data, layout, along=True)
 
 

@@ -24,7 +24,7 @@ def facts(results: Results, answer: Answer) -> list[dict]:
     if best is None:
         return []
     defect = f"mean defect {metric_text(round(best.defect, 3))}"
-    found = [_fact("Sound images", f"{round(best.survived * best.images)} of {best.images}", defect)]
+    found = [_fact("Healthy images", f"{round(best.survived * best.images)} of {best.images}", defect)]
     if best.interval:
         level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         span = _span(round(best.interval.low, 3), round(best.interval.high, 3))
@@ -45,8 +45,8 @@ def facts(results: Results, answer: Answer) -> list[dict]:
         found.append(_fact("Prompts needed", f"about {best.doubt.prompts_needed}", about))
     if answer.confirmed and answer.confirmed[0].trial == best.trial:
         unseen = answer.confirmed[0].held_out
-        about = f"are sound, on {unseen.prompts} prompts that had no part in the choice"
-        found.append(_fact("On unseen prompts", unseen.sound, about))
+        about = f"are healthy, on {unseen.prompts} held-out prompts"
+        found.append(_fact("On held-out prompts", unseen.sound, about))
     return found
 
 
@@ -55,7 +55,7 @@ def _fact(label: str, value: str, about: str) -> dict:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> dict:
-    about = "cannot be told apart from it" if value else f"every other surviving {kind} is worse"
+    about = "cannot be distinguished from it" if value else f"every other surviving {kind} is worse"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return _fact("As good as the best", value or f"no other {kind}", about)
 

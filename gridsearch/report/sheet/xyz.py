@@ -194,7 +194,7 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
         return image.resize(size, Image.Resampling.LANCZOS)
     if image.size != size:
         raise BadInput(
-            "The pictures of an X/Y/Z grid must have one size.",
+            "All images of an X/Y/Z grid must have the same size.",
             where=picture.file,
             why=f"It has {image.width} x {image.height} pixels, another one {size[0]} x {size[1]}.",
         )
@@ -211,7 +211,7 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
         return None
     if not {"CFG scale", "Steps"} <= set(text.settings):
         raise BadInput(
-            "The picture does not say how it was made.",
+            "The image contains no generation parameters.",
             where=path,
             why="The grid's name needs cfg and steps, which are read from its text.",
             fix="Restore the file as the run wrote it.",

@@ -116,7 +116,7 @@ def checked_name(name: str) -> str:
     parts = name.split("/")
     bad = any(part in ("", ".", "..") or part.endswith((" ", ".")) for part in parts)
     if bad or re.search(r'[\x00-\x1f\x7f\\:*?"<>|]', name) or len(name.encode("utf-8", "replace")) > 900:
-        raise BadInput("This is no name of a file in a results folder.", where=name[:200])
+        raise BadInput("This is not a valid file name in a results folder.", where=name[:200])
     return name
 
 

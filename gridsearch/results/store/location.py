@@ -49,7 +49,7 @@ def _given(folder: Path, noted: str, given: str | None) -> str:
     """Return the given address, where it is of the database that the folder names."""
     if not given:
         raise BadInput(
-            "The study of this folder lies in a database, which you have to name.",
+            "The study of this folder is in a database; give its URL.",
             where=folder / POINTER,
             why=f"The folder names {redacted(noted)}.",
             fix=f"If you trust that database, give its address: --storage URL for `run` and `worker`, "
@@ -74,7 +74,7 @@ def _noted(folder: Path) -> StudyPlace:
         return StudyPlace(str(noted["storage"]), str(noted["study"]), noted.get("artifacts"))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
-            "The note of where the study lies is damaged.",
+            "storage.json is damaged.",
             where=file,
             why=str(error),
             fix="Delete that file, then run `gridsearch run` again with --storage: it writes a new one.",

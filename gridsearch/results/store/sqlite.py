@@ -22,7 +22,7 @@ def require_database(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":
             raise BadInput(
-                "The study is damaged.", where=path, why="It is no SQLite database.", fix="Delete it."
+                "The study is damaged.", where=path, why="It is not an SQLite database.", fix="Delete it."
             )
 
 

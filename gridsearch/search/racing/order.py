@@ -33,7 +33,7 @@ def held_out_prompts(
         chosen += random.Random(search.seed).sample(free, min(wanted - len(chosen), len(free)))
     if len(chosen) >= len(prompts):
         raise BadInput(
-            "Every prompt is held out, and none is left to search with.",
+            "All prompts are held out, so none is left for the search.",
             where="search.held_out",
             fix="Hold out fewer, or write more prompts.",
         )

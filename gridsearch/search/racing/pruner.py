@@ -98,7 +98,7 @@ class Racing(BasePruner):
         first = dict(known[:drawn])
         sound = sum(loss < 1 for loss in first.values())
         if sound <= self._stopping_counts[drawn]:
-            return f"{sound} of the first {drawn} images sound"
+            return f"{sound} of the first {drawn} images healthy"
         undecided = self._edges and drawn - sound > self._stopping_counts[drawn]  # it may survive, or not
         if undecided or (best := best_complete_trial(study)) is None or not self._worse(best, first):
             return None

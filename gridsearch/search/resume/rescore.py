@@ -105,9 +105,9 @@ def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, 
     drawn = {row["model"] for row in references or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
         raise BadInput(
-            f"This run holds no renders of {missing[0]} alone, so they cannot be its references.",
+            f"This run has no renders of {missing[0]} alone, so {missing[0]} cannot be a reference.",
             where=folder,
-            why=f"It holds those of {', '.join(sorted(drawn))}.",
+            why=f"It has renders of {', '.join(sorted(drawn))}.",
             fix="Name these as score.references, or run the experiment into another folder.",
         )
 

@@ -58,7 +58,7 @@ def _without_seeds(prompt: Mapping) -> dict:
 def _fix(changed: Sequence[str], file: str, out: Path) -> str:
     if changed == ["[score]"]:
         again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
-        return f"Score its images so too, and go on: {again}"
+        return f"Score its images the same way, then continue: {again}"
     if changed == [PROMPTS]:
         return (
             "Prompts and seeds may be added, after those that are there; for others choose another folder "

@@ -119,7 +119,7 @@ def require_suits(experiment: Experiment) -> None:
     if search.kind.needs_range and not numbers:
         raise _unsuited(
             search.sampler,
-            f"{', '.join(searched)} has no order that it could follow: a list is a choice, of numbers too",
+            f"{', '.join(searched)} has no order, because a list is a choice, even of numbers",
             'Give a number as { low, high, step }, or use the sampler "grid" or "tpe".',
         )
     if search.sampler == "window":

@@ -178,7 +178,9 @@ def _tidy(distribution: BaseDistribution, value: Any) -> Any:
 
 def _axis(distribution: BaseDistribution) -> RatioAxis:
     if not isinstance(distribution, FloatDistribution | IntDistribution):
-        raise BadInput("A window is searched along a number.", fix="Give it as { low, high, step }.")
+        raise BadInput(
+            "The window sampler needs a number to search along.", fix="Give it as { low, high, step }."
+        )
     return make_axis(distribution.low, distribution.high, distribution.step)
 
 
@@ -202,7 +204,7 @@ def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
         raise BadInput(
             f"The window sampler cannot search {name} as well.",
             where=name,
-            why="It has no step, so there would be no end of curves.",
+            why="It has no step, so the number of curves would be unlimited.",
             fix='Give it a step or a list of values, or use the sampler "tpe".',
         )
     return [_as_asked(distribution, value) for value in _axis(distribution).values]

@@ -36,7 +36,7 @@ RETRIES = 1  # of a trial whose worker died
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report
-FREE_SOME_SPACE = "Free some space, and give the same command again: it goes on from here."
+FREE_SOME_SPACE = "Free some space, and run the same command again to continue."
 
 Stamp = tuple[int, int]  # of a file: its size, and when it was changed
 
@@ -57,7 +57,7 @@ def named_failures(out: Path) -> Iterator[None]:
         raise RunFailed(
             "The memory is too small for one image at a time, with the VAE in tiles.",
             why=next(iter(str(error).splitlines()), None),
-            fix="Close other programs, or draw smaller images.",
+            fix="Close other programs, or render smaller images.",
             kind=MEMORY,
         ) from error
     except OSError as error:
@@ -109,17 +109,17 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
             now = _stamp(path)
         except OSError as error:
             raise MustStop(
-                f"The file of {name} is gone.",
+                f"The file of {name} is missing.",
                 where=path,
                 why=str(error),
-                fix="Put it back, and go on.",
+                fix="Restore it, then run the same command again.",
                 kind=FILE,
             ) from None
         if now != before[name]:
             raise MustStop(
                 f"The file of {name} has changed while the run was going on.",
                 where=path,
-                fix="Put the old file back and go on, or run what it is now with another --out.",
+                fix="Restore the old file and run again, or use another --out for the new one.",
                 kind=FILE,
             )
 
@@ -149,8 +149,8 @@ def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
 
 
 FIXES = {
-    MEMORY: "Close other programs, draw smaller images, or use fewer workers on one GPU.",
-    NOT_FINITE: "Search smaller ratios, or keep the merge in a wider precision.",
-    FILE: "See whether the disk and the network folder are well.",
+    MEMORY: "Close other programs, render smaller images, or use fewer workers on one GPU.",
+    NOT_FINITE: "Search smaller ratios, or use a wider dtype.",
+    FILE: "Check the disk and the network folder.",
     DIED: "See the workers' logs, and whether the system ended them for want of memory.",
 }

@@ -120,7 +120,7 @@ def work(
     setup = load_prepared(prepared, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
         if store.load_facts(study).order != prepared.facts.order:
-            raise BadInput("The experiment has other prompts than the run.", where=file)
+            raise BadInput("The experiment's prompts differ from the run's.", where=file)
         address = store.place_of(out).artifacts
         return _work(worker_of(name, study, prepared, setup, listener, address), patience)
 
@@ -194,7 +194,7 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
         if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
             raise
         silent = "this one was not heard of for too long"
-        worker.listener.note(f"Trial {trial.number} is another worker's now: {silent}.")
+        worker.listener.note(f"Trial {trial.number} was given to another worker: {silent}.")
     return True
 
 

@@ -34,7 +34,7 @@ WRONG = {
     "unknown key": (("steps = 2", "stepps = 2"), "nearest known key is 'steps'"),
     "low over high": (("low = 0.0", "low = 3.0"), "low = 3 must be less than high = 1"),
     "no prompt": (('[[prompt]]\ntext = "a circle"', ""), "'prompt' is missing"),
-    "parents disagree": (('prediction_type = "v_prediction"', ""), "must say how to draw"),
+    "parents disagree": (('prediction_type = "v_prediction"', ""), "must set how to render"),
     "a sampler that is none": (("steps = 2", 'steps = 2\nsampler = "DPM++ 3M"'), "'DPM++ 2M'"),
     "a layer that is not there": (("steps = 2", "steps = 2\nclip_skip = [2, 4]"), "has 2 layers"),
     "an adapter in a prompt": (('text = "a circle"', 'text = "a circle <lora:x:1>"'), "[adapters]"),

@@ -93,5 +93,5 @@ def test_the_view_keeps_to_the_width_and_its_lines(clock, columns, capsys):
     assert len(lines) == 8
     assert max(map(len, lines)) <= columns
     if columns == 120:
-        for part in ("1 of 3", "a[bold]b", "12 of 32, step 14 of 20   ghost 3  ok 9", "29 of 32 sound"):
+        for part in ("1 of 3", "a[bold]b", "12 of 32, step 14 of 20   ghost 3  ok 9", "29 of 32 healthy"):
             assert part in said

@@ -213,7 +213,7 @@ def test_a_damaged_config(configs, words, content, reason):
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
 def test_half_a_vocabulary(configs, words, name):
     shutil.copy(words / name, configs / "tokenizer_2" / name)
-    with pytest.raises(BadInput, match="Half a vocabulary"):
+    with pytest.raises(BadInput, match="vocabulary is incomplete"):
         load_tokenizers(config_folder(configs), words)
 
 

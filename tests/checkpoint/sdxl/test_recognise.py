@@ -48,7 +48,7 @@ def test_models_are_recognised_and_others_than_sdxl_refused(save, keys, name):
     ],
 )
 def test_an_adapter_is_no_model(save, key, said):
-    with pytest.raises(BadInput, match=f"{said}.*changes a model and is none itself"):
+    with pytest.raises(BadInput, match=f"{said}.*modifies a model but is not one"):
         require_sdxl(open_checkpoint(save("x.safetensors", key)))
 
 

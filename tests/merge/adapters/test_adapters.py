@@ -305,10 +305,10 @@ WIDE = torch.ones(1, 320)
 @pytest.mark.parametrize(
     ("tensors", "says"),
     [
-        ({"lora_unet_a_b.lora_down.weight": DOWN}, "unet.a.b is not complete"),
-        ({"lora_unet_a_b.alpha": torch.tensor(1.0)}, "unet.a.b is not complete"),
-        (under("lora_unet_a_b", lokr_w1=DOWN, lokr_w2_a=DOWN), "unet.a.b is not complete"),
-        (lora("lora_unet_a_b", diff=torch.ones(2, 2)), "is more than one"),
+        ({"lora_unet_a_b.lora_down.weight": DOWN}, "unet.a.b are incomplete"),
+        ({"lora_unet_a_b.alpha": torch.tensor(1.0)}, "unet.a.b are incomplete"),
+        (under("lora_unet_a_b", lokr_w1=DOWN, lokr_w2_a=DOWN), "unet.a.b are incomplete"),
+        (lora("lora_unet_a_b", diff=torch.ones(2, 2)), "incomplete or ambiguous"),
         (lora("lora_unet_a_b") | lora("unet.a.b"), "has the (up|down) of unet.a.b twice"),
         (lora("lora_unet_a_b", down=torch.ones(1, 3)), r"(?s)unet.a.b does not fit.*\[2, 3\] .*\[2, 2\]"),
         (lora("lora_unet_a_b", down=torch.ones(3, 2)), r"(?s)does not fit.*down \[3, 2\]"),
@@ -319,7 +319,7 @@ WIDE = torch.ones(1, 320)
          r"\[4194304, 4194304\] in the adapter"),
         (lora("lora_unet_a_b", alpha=torch.tensor(0.0)), "alpha is 0 for unet.a.b"),
         (lora("lora_unet_a_b", alpha=torch.tensor(float("nan"))), "alpha is nan"),
-        (lora("lora_unet_a_b", alpha=torch.ones(2)), "no single number"),
+        (lora("lora_unet_a_b", alpha=torch.ones(2)), "not a single number"),
         (lora("lora_unet_a_b", down=torch.ones(1, 2, dtype=torch.int8)), "no numbers"),
         (lora("lora_unet_a_b", up=torch.ones(2, 0), down=torch.ones(0, 2)), "no numbers"),
         (lora("lora_unet_a_b", dora_scale=torch.ones(2, 1)), "DoRA"),

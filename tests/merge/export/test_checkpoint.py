@@ -107,7 +107,7 @@ def test_a_parent_that_is_a_merge_brings_its_history_along_and_a_broken_one_is_l
     ("text", "said"),
     [
         ("{", "not JSON"),
-        ('{"type": "webui"}', "another program's"),
+        ('{"type": "webui"}', "written by another program"),
         ('{"type": "gridsearch"}', "is missing"),
         ("[" * 100_000, "not JSON"),
         (record().to_json().replace("0" * 64, "../x"), "pattern"),
@@ -118,7 +118,7 @@ def test_a_parent_that_is_a_merge_brings_its_history_along_and_a_broken_one_is_l
         ),
         (record().to_json().replace("0.25}", "[0.1,0.2]}"), "still to be searched"),
         (record().to_json().replace("0.25}", "1e39}"), "must be from"),
-        (record().to_json().replace('["a","b"]', '["a","c"]'), "is no model or earlier step"),
+        (record().to_json().replace('["a","b"]', '["a","c"]'), "is not a known model or earlier step"),
         (record().to_json().replace('"adapters":[]', '"adapters":["style"]'), "has no file"),
     ],
 )

@@ -119,7 +119,7 @@ def test_what_cannot_be_a_grid_is_refused(night, tmp_path):
     other = results.images.assign(file=["references/base_p0_11.png", *results.images["file"][1:]])
     Image.new("RGB", (64, 64)).save(results.folder / "images/small.png")
     other.loc[3, "file"] = "images/small.png"
-    with pytest.raises(BadInput, match="one size"):
+    with pytest.raises(BadInput, match="same size"):
         list(write_grids(replace(results, images=other), answer, tmp_path))
     other["file"] = "../x.png"
     with pytest.raises(BadInput, match="leads out"):

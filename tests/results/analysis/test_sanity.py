@@ -31,7 +31,7 @@ def kept(plain):
     images = plain.images.assign(digest=[f"{i:04x}" for i in range(len(plain.images))])
     images = images[(images["trial"] != 4) | (images["prompt_id"] == "p1")]
     trials = plain.trials.assign(weights=[f"{i:010x}" for i in range(5)], partial=plain.trials["trial"] == 4)
-    reason = "0 of 2 images are sound"
+    reason = "0 of 2 images are healthy"
     trials.loc[trials["trial"] == 4, ["state", "reason", "images"]] = ["PRUNED", reason, 2]
     leaders = images[images["trial"].isin([2, 3])]
     unseen = leaders.assign(prompt_id="h" + leaders["prompt_id"].str[1:], prompt="a hen", role="held_out")
@@ -166,9 +166,9 @@ def test_held_out_rows_come_last_and_only_leaders_have_pictures_there(kept):
 def test_a_stopped_trials_empty_cells_say_why(kept):
     column = build_grid(kept, analyse(kept)).groups[-1].columns[-1]
     first, last = build_grid(kept).cases[0], build_grid(kept).cases[-1]
-    assert column.why_missing(first) == ("stopped", "0 of 2 images are sound")
+    assert column.why_missing(first) == ("stopped", "0 of 2 images are healthy")
     assert column.why_missing(last) == ("", "")
     assert "stopped" in column.detail[0]
     html = report_html(kept, analyse(kept), kept.folder)
-    assert '<span class="hole" title="0 of 2 images are sound">stopped</span>' in html
+    assert '<span class="hole" title="0 of 2 images are healthy">stopped</span>' in html
     assert "stopped early" in html

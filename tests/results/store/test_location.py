@@ -45,7 +45,7 @@ def test_every_command_that_reads_a_folder_says_so(sent, tmp_path, command):
     output = ["-o", tmp_path / "out.safetensors"] if command == "export" else []
     done = gridsearch(command, sent, *output)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: The study of this folder lies in a database")
+    assert done.stderr.startswith("error: The study of this folder is in a database")
     assert "elsewhere/db" in done.stderr
     assert STORAGE_VARIABLE in done.stderr
     assert "hush" not in done.stderr
@@ -72,7 +72,7 @@ def test_a_note_is_written_once_without_a_password(tmp_path):
 @pytest.mark.parametrize(
     ("place", "says"),
     [
-        (StudyPlace(None, "x"), "lies in a database"),
+        (StudyPlace(None, "x"), "is in a database"),
         (StudyPlace(THEIRS.replace("elsewhere", "here"), "x"), "lies in another database"),
         (StudyPlace(THEIRS, "y"), "belongs to another study"),
     ],

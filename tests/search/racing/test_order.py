@@ -67,5 +67,5 @@ def test_a_prompt_that_had_a_say_is_never_held_out_later():
 
 
 def test_one_prompt_must_be_left():
-    with pytest.raises(BadInput, match="none is left to search with"):
+    with pytest.raises(BadInput, match="none is left for the search"):
         held_out_prompts(prompts(1, 1), Search(held_out=2))

@@ -81,7 +81,7 @@ def test_it_decides_at_every_sixth_image_however_they_come():
     study = optuna.create_study()
     losses = [1.5] * 6 + [0.3] * 4  # four of ten sound, but none of the first six
     assert [reason(study, losses[:drawn]) for drawn in (1, 4, 5)] == [None] * 3
-    assert {reason(study, losses[:drawn]) for drawn in (6, 8, 10)} == {"0 of the first 6 images sound"}
+    assert {reason(study, losses[:drawn]) for drawn in (6, 8, 10)} == {"0 of the first 6 images healthy"}
     assert reason(study, [0.3] + [1.5] * 7) is None  # one of eight: nothing before the twelfth
     assert reason(study, [1.5] * 6, cases=6) is None  # it is whole
 

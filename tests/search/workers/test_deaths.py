@@ -105,7 +105,7 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
         trial, sleeper = slept.result()
     assert_same_run(out, whole)
     assert queue.lease_of(store.read_study(out).trials[trial]).worker != sleeper
-    assert "is another worker's now" in (out / "logs" / "worker-1.log").read_text()
+    assert "was given to another worker" in (out / "logs" / "worker-1.log").read_text()
 
 
 def led(
