@@ -30,7 +30,7 @@ SECTIONS = {
     "along-the-ratio": ("Along the ratio", 1250),
     "look-closer": ("Look closer", 1000),
     "every-image": ("Every image", 700),
-    "how-sure": ("How sure", 1000),
+    "how-sure": ("How sure is it?", 1000),
     "trust": ("Can it be trusted?", 1000),
 }
 

@@ -13,7 +13,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from gridsearch.app import notebook
 
-    return {"Run": notebook.Run, "load": notebook.load_run, "run": notebook.run_or_resume}[name]
+    return getattr(notebook, name)
 
 
 def __dir__() -> list[str]:

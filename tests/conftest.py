@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from unittest.mock import patch
 
 import hypothesis
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from gridsearch.app.live_report import LiveReport
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
@@ -33,7 +36,12 @@ hypothesis.settings.load_profile("fixed")
 # What the tests and the programs they start keep is not the user's; the hub's cache stays where it is.
 _users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("HF_HOME", str(_users / "huggingface"))
-_cache = tempfile.TemporaryDirectory(prefix="gridsearch-tests-")
+# Results are flushed to the disk commit by commit and file by file, which is much of the time of a short run:
+# where there is memory enough, temporary folders lie in it.
+MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+_cache = tempfile.TemporaryDirectory(prefix="gridsearch-tests-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
 os.environ["XDG_CACHE_HOME"] = _cache.name
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -60,6 +68,22 @@ def begin_build() -> Iterator[Callable[[LiveReport], None]]:
     begin = LiveReport._begin
     with patch.object(LiveReport, "_begin", lambda live: None):
         yield begin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_migrations_once() -> Iterator[None]:
+    """Keep Optuna's migrations once they are read: each opening of a study would run their modules again."""
+    read: dict[str, ScriptDirectory] = {}
+    from_config = ScriptDirectory.from_config
+
+    def once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in read:
+            read[place] = from_config(config)
+        return read[place]
+
+    with patch.object(ScriptDirectory, "from_config", once):
+        yield
 
 
 @pytest.fixture(scope="session")

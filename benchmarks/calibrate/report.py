@@ -19,15 +19,15 @@ from tests.helpers.pictures import scene
 
 HEAD = """# Calibration
 
-How the metrics of a picture answer to damage by degrees, written by `make calibrate`. But for the times at
-the end it comes out the same each time. What the metrics are and how they become a verdict:
+This page shows how each metric responds to increasing damage. `make calibrate` writes it, and only the times
+at the end differ from run to run. The metrics, and how they become a verdict, are described in
 [scoring.md](scoring.md).
 
-Damaged are photographs that the packages scikit-image and scikit-learn carry:
+The damaged images are photographs from the packages scikit-image and scikit-learn:
 {photographs};
-and drawn pictures: {drawn}. Nothing is fitted to any of them, and no
-render is among them: how scores agree with a person on renders is measured on published grids by
-`python -m benchmarks.scores`.
+and drawn pictures: {drawn}. No parameter is fitted to any of them, and none
+of them is a render. `python -m benchmarks.scores` measures the agreement of scores with a person's labels on
+published grids of renders.
 
 ![A photograph and a drawn picture at the strongest grade of each kind of damage](calibration/damage.png)
 
@@ -35,32 +35,33 @@ render is among them: how scores agree with a person on renders is measured on p
 
 ![Each metric against each kind of damage](calibration/curves.png)
 
-- Fog leaves blur alone until there is no edge to measure, and takes noise away: whoever minimises blur and
-  noise gets the emptiest picture.
-- Clipping raises contrast, the clipped share and colour together. That is the dial.
-- Clipping a photograph hard also raises noise: only blocks that are not clipped are looked at, and those
-  that are left are its texture. The verdict is burnt then, which is asked first.
-- JPEG hardly shows before quality 30. Blotches read as colour and contrast; only a reference tells them
-  from a colourful picture.
+- Fog does not change blur until there is no edge left to measure, and it lowers noise. So minimising blur and
+  noise picks the emptiest image.
+- Clipping raises contrast, the clipped share and colourfulness together. This is what the dial measures.
+- Strong clipping of a photograph also raises noise: only unclipped blocks are measured, and the remaining
+  ones hold its texture. The verdict is still burnt, because it is tested first.
+- JPEG has little effect above quality 30. Blotches raise colourfulness and contrast; only a reference
+  distinguishes them from a colourful image.
 """
 
 AGREEMENT = """
 ## Blur and noise
 
-Rank correlation (Spearman) of each with the grades of its own kind, and how far *all* grades of the other
-kind move it, in mean steps of its own kind. Grades of blur: {blur} px; of noise: {noise} levels.
+The rank correlation (Spearman) of each metric with the grades of its own kind of damage, and how far *all*
+grades of the other kind move it, in mean steps of its own kind.
+Grades of blur: {blur} px; of noise: {noise} levels.
 
 | picture | blur with blur | noise moves blur by | noise with noise | blur moves noise by |
 |---|---|---|---|---|
 """
 
 CROSS = """
-What blur takes from the noise of a photograph is the photograph's own grain, which is gone then.
+Blur lowers the noise of a photograph because it removes the photograph's own grain.
 
 ## Cross-talk
 
-How far the strongest grade moves each metric: the median over the pictures, in spreads. The healthy band is
-one spread wide to each side where there is no reference. A dash is less than half a spread.
+How far the strongest grade moves each metric: the median over the images, in spreads. Without a reference,
+the healthy band extends one spread to each side. A dash means less than half a spread.
 
 | metric | {kinds} |
 |---|{rule}
@@ -69,8 +70,8 @@ one spread wide to each side where there is no reference. A dash is less than ha
 SIZES = """
 ## Resolution
 
-The largest difference, over {count} drawn pictures, from what is read at 1024 px: of the same picture drawn
-at 512 px, and of the 1024 px one reduced to 768 and to 512 px with three filters.
+The largest difference from the value at 1024 px, over {count} drawn pictures: for the same picture drawn at
+512 px, and for the 1024 px picture reduced to 768 and to 512 px with three filters.
 
 | metric | drawn at 512 | box | bicubic | Lanczos |
 |---|---|---|---|---|
@@ -79,7 +80,7 @@ at 512 px, and of the 1024 px one reduced to 768 and to 512 px with three filter
 TIME = """
 ## Time
 
-Milliseconds of one core for a 1024 px picture, the least of seven runs{machine}.
+Milliseconds of one core for a 1024 px image, the minimum of seven runs{machine}.
 
 | part | ms |
 |---|---|

@@ -30,7 +30,7 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.results import Results
 from gridsearch.results.store import has_study
-from gridsearch.results.store.paths import path_in, picture_of
+from gridsearch.results.store.paths import path_in
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget, deadline
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_FIGURE = "verdicts"
 
 
-def load_run(folder: str | Path) -> "Run":
+def load(folder: str | Path) -> "Run":
     """Return the results in a folder, finished or not. Renders nothing.
 
     Raises:
@@ -50,7 +50,7 @@ def load_run(folder: str | Path) -> "Run":
     return Run(results, analyse(results))
 
 
-def run_or_resume(
+def run(
     experiment: str | Path | Mapping[str, Any] | Experiment,
     out: str | Path | None = None,
     trials: int | None = None,
@@ -91,7 +91,7 @@ def run_or_resume(
                 error.add_note(f"The report could not be made either: {failure}")
             raise
         _write_report(folder)
-    return load_run(folder)
+    return load(folder)
 
 
 def _write_report(folder: Path) -> None:
@@ -204,7 +204,11 @@ class Run:
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
-                with open_picture(picture_of(self.folder, picture.file)) as image:
+                path = path_in(self.folder, picture.file)
+                if path is None:
+                    why = "Its name leads out of the results folder."
+                    raise BadInput("The image cannot be read.", where=picture.file, why=why)
+                with open_picture(path) as image:
                     return image.convert("RGB")
         raise BadInput("There is no such image.", where=self.folder, fix="Choose one from .images.")
 

@@ -43,7 +43,7 @@ class LocalWorkers:
 
     @property
     def speedup(self) -> int:
-        """How many times as fast as one worker they are; sharing a GPU, or the cores, gains nothing."""
+        """Their speed as a multiple of one worker's; sharing a GPU, or the cores, gains nothing."""
         return max(min(self.workers, len(self.gpus)), 1)
 
     def environment(self) -> Callable[[int], dict[str, str]]:

@@ -67,7 +67,7 @@ ClipSkip = Annotated[SearchableWhole, between(1, 1000)]  # the text encoders kno
 
 
 class Render(Table):
-    """How every image is rendered; what is None follows from the models, the prediction type or the size."""
+    """The settings of all images; what is None follows from the models, the prediction type or the size."""
 
     prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None

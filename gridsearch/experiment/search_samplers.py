@@ -10,7 +10,7 @@ from gridsearch.score.metrics import GOALS
 
 @dataclass(frozen=True)
 class SearchSampler:
-    """How a sampler searches.
+    """The properties of a search sampler.
 
     Attributes:
         goals: what it minimises.

@@ -52,7 +52,7 @@ class ScorerTable(Table):
 
 
 class Scoring(Table):
-    """How images are scored.
+    """The scoring of images.
 
     `references` are the models whose own renders define healthy: by default those that are merged. Renders
     that do not pass the gates are left out.
@@ -95,7 +95,7 @@ LOOK = 6  # images, at most, between two looks at a trial that may be stopped
 
 
 class Search(Table):
-    """How the searched values are tried.
+    """The search over the searched values.
 
     `grid` runs them all, `window` finds the edges of what survives and the best ratio between them; both end
     by themselves. What is None follows from the sampler and the number of prompts.
@@ -111,7 +111,7 @@ class Search(Table):
 
     @property
     def kind(self) -> SearchSampler:
-        """How its sampler searches."""
+        """The properties of its sampler."""
         return SEARCH_SAMPLERS[self.sampler]
 
     def races(self) -> bool:

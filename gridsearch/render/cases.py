@@ -33,10 +33,17 @@ def case_of(row: Mapping[str, Any]) -> str:
 class PromptLike(Protocol):
     """A text and the seeds it is rendered with."""
 
-    id: str
-    text: str
-    negative: str
-    seeds: tuple[int, ...]
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def negative(self) -> str: ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
 
 
 def cases_of(prompts: Iterable[PromptLike]) -> tuple[Case, ...]:

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import ceil
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
 from gridsearch.results.results import Results
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class CaseRow:
 
 @dataclass(frozen=True)
 class StopPoint:
-    """Where and why the rendering of an image was stopped."""
+    """The step at which the rendering of an image was stopped, and the reason."""
 
     where: str  # "stopped at step 8 of 20"
     reason: str
@@ -307,6 +310,17 @@ def evenly(count: int, most: int, kept: int | None) -> list[int]:
     if kept is not None and kept not in chosen:  # in place of its neighbour
         chosen = chosen - {min(chosen - {0, last}, key=lambda i: abs(i - kept))} | {kept}
     return sorted(chosen)
+
+
+def fewest_blocks(items: Sequence[_Item], fit: Callable[[Sequence[_Item]], bool]) -> list[Sequence[_Item]]:
+    """Return the fewest blocks of about the same size that all fit; single items where none does."""
+    blocks = [items]
+    for count in range(1, len(items) + 1):
+        size = ceil(len(items) / count)
+        blocks = [items[start : start + size] for start in range(0, len(items), size)]
+        if all(map(fit, blocks)):
+            break
+    return blocks
 
 
 def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:

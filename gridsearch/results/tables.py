@@ -55,7 +55,7 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
         folder=folder,
         trials=_trials(found, parameters, scorers, images),
         images=images,
-        references=_table(map(_flat, facts.references or ()), REFERENCES, (), scorers),
+        references=_table(facts.references or (), REFERENCES, (), scorers),
         parameters=parameters,
         settings=facts.experiment,
         models=facts.models,
@@ -78,8 +78,8 @@ def _table(
     rows: Iterable[Mapping], columns: Iterable[Column], parameters: tuple[str, ...], scorers: tuple[str, ...]
 ) -> pd.DataFrame:
     """Make a table of rows; a missing number is NaN, for a column of numbers and Nones would hold objects."""
-    columns = list(columns)
-    table = pd.DataFrame(list(rows), columns=names(columns, parameters, scorers))
+    columns, rows = list(columns), [{**row, **row.get("scorers", {})} for row in rows]
+    table = pd.DataFrame(rows, columns=names(columns, parameters, scorers))
     return table.assign(**{name: pd.to_numeric(table[name]) for name in number_names(columns, scorers)})
 
 
@@ -89,13 +89,8 @@ def _case_order(facts: store.Facts) -> dict[str, int]:
     return {case: i for i, case in enumerate(cases)}
 
 
-def _flat(row: Mapping) -> dict[str, Any]:
-    return {**row, **row.get("scorers", {})}
-
-
-def _rows(trial: FrozenTrial, order: Mapping) -> list[dict[str, Any]]:
-    rows = sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
-    return [_flat(row) for row in rows]
+def _rows(trial: FrozenTrial, order: Mapping) -> list[dict]:
+    return sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
 
 
 def _image_rows(

@@ -36,7 +36,7 @@ class Band:
 
     Attributes:
         intervals: None where the picture's own reference has no value: there is nothing to compare.
-        references: how many pictures it was drawn from; 0 is the population at large.
+        references: how many pictures it is based on; 0 means healthy pictures at large.
         own: the metrics of the reference with the same prompt and seed, where there is one.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Scale:
-    """How one metric is compared: on a scale where healthy pictures scatter evenly to both sides.
+    """The scale on which a metric is compared, where healthy pictures scatter evenly to both sides.
 
     Attributes:
         forward, back: metric -> scale and scale -> metric.

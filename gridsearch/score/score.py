@@ -91,7 +91,7 @@ def _pressed(distance: float, limit: float) -> float:
 
 
 def score_row(score: Score) -> dict:
-    """What is thought of an image."""
+    """Return the columns of an image's score."""
     judged = {"verdict": score.verdict, "defect": score.defect, "dial": score.dial, "reason": score.reason}
     return judged | asdict(score.metrics)
 

@@ -37,7 +37,7 @@ class Budget:
         return max(self.trials - started, 0)
 
     def has_time(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether one more trial would end before the deadline."""
+        """Return whether one more trial would end before the deadline."""
         return self.deadline is None or time.time() + self.expected(trials) < self.deadline
 
     def expected(self, trials: Sequence[FrozenTrial]) -> float:

@@ -1,4 +1,4 @@
-"""What is drawn once the search is done, to check it: the leaders on prompts that had no say, the best again.
+"""The checks of a finished search: its leaders rendered on prompts that had no say, and the best again.
 
 They lie in a study of their own beside the search's, so that no sampler learns from them.
 """
@@ -11,13 +11,13 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
+from gridsearch.base.errors import GridsearchError
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.trials import drawn_with, made_of
-from gridsearch.search.evaluate import RenderCases, Told, render_cases
+from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.stop import leaders
 
@@ -34,7 +34,7 @@ class Check:
 
 
 def wanted_checks(leaders: Sequence[int], held_out: bool, known: Sequence[FrozenTrial]) -> list[Check]:
-    """What is still to be drawn.
+    """Return the checks that are still to be rendered.
 
     Args:
         leaders: numbers of the trials that may be the best, the best first.
@@ -63,7 +63,7 @@ def queue_checks(
     experiment: Experiment,
     order: Mapping[str, Sequence],
 ) -> None:
-    """Queue what is still to be checked of what the search has found."""
+    """Queue the checks that the search's results still lack."""
     best = leaders(study, out, experiment.search.confirm)
     wanted = wanted_checks(best, bool(order[HELD_OUT]), checks.get_trials(deepcopy=False))
     trials = study.get_trials(deepcopy=False)
@@ -73,7 +73,7 @@ def queue_checks(
 def cases_by_role(
     held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Role -> ids of the cases that it draws.
+    """Return role -> ids of the cases that it renders.
 
     Args:
         held_out: ids of prompts.
@@ -84,7 +84,7 @@ def cases_by_role(
 
 
 def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any]]:
-    """What a trial of the checks' study checks, and with which parameters."""
+    """Return the check that a trial of the checks' study is, and its parameters."""
     said = trial.user_attrs
     return Check(said[ROLE], said[OF]), said[PARAMETERS]
 
@@ -101,13 +101,8 @@ def evaluate_check(
         MustStop: no check could go better now. This one stays as it is.
     """
     check, parameters = check_of(trial)
-    try:
+    with failures_recorded(checks, trial):
         found, _ = render_cases(checks, trial, parameters, order[check.role], render)
-    except MustStop:
-        raise
-    except RunFailed as error:
-        store.fail(checks, trial, error.lines[0], error.kind)
-    else:
         checks.tell(trial, found.value)
 
 
@@ -127,7 +122,7 @@ class RenderedImages:
 
     @classmethod
     def of(cls, study: optuna.Study, experiment: Experiment) -> Self:
-        """Those that a study holds already."""
+        """Return the images that a study holds already."""
         settings = experiment.model_dump(mode="json")
         ended = study.get_trials(deepcopy=False, states=store.ENDED)
         digests = {trial.number: _digests(store.images_of(trial)) for trial in ended}
@@ -153,7 +148,7 @@ class RenderedImages:
 
 
 def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """What is merged, and how it is rendered. At ratio 0 it does not matter which model the other one is."""
+    """Return what is merged and how it is rendered; at ratio 0 the other model does not matter."""
     return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
 
 

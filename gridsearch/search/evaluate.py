@@ -1,7 +1,7 @@
 """The evaluation of one trial: take its images as they come, record them, prune it where it cannot win."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from gridsearch.search.samplers.space import suggest
 from gridsearch.search.trial.outcome import Batch, Outcome
 
 # Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
-RenderCases = Callable[[int, Mapping[str, Any], Collection[str]], Iterator[Batch]]
+RenderCases = Callable[[int, Mapping[str, Any], Collection[str]], Generator[Batch]]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Told:
 
 def racing_of(experiment: Experiment, order: Sequence[str]) -> Racing | None:
     """Return the pruner of an experiment's trials; None where every trial renders all of its images."""
-    edges = experiment.search.sampler == "window"
-    return Racing(len(order), edges) if experiment.search.races() else None
+    search = experiment.search
+    return Racing(len(order), edges=search.sampler == "window") if search.races() else None
 
 
 def evaluate_trial(
@@ -59,14 +59,20 @@ def evaluate_trial(
         MustStop: no trial could go better now. This one stays as it is.
     """
     parameters = suggest(trial, experiment)
-    try:
+    with failures_recorded(study, trial):
         outcome, stopped = render_cases(study, trial, parameters, order, render, racing_of(experiment, order))
+        _tell(study, trial, outcome, stopped, experiment.search.objectives())
+
+
+@contextlib.contextmanager
+def failures_recorded(study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
+    """End a trial as failed where an error is its own; one that stops the run leaves it as it is."""
+    try:
+        yield
     except MustStop:
         raise
     except RunFailed as error:
         store.fail(study, trial, error.lines[0], error.kind)
-    else:
-        _tell(study, trial, outcome, stopped, experiment.search.objectives())
 
 
 def render_cases(
@@ -128,7 +134,7 @@ def _tell(
     trial.set_user_attr(store.REASON, stopped)
     # Optuna takes the last report for a pruned trial's value
     best = best_complete_trial(study)
-    trial.report(stopped_value(outcome, best.value if best else 0.0), LAST_STEP)
+    trial.report(stopped_value(outcome.value, (best.value if best else None) or 0.0), LAST_STEP)
     study.tell(trial, state=TrialState.PRUNED)
 
 

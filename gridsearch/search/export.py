@@ -12,20 +12,23 @@ from gridsearch.results.results import Results
 
 
 def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
-    """The named trial, or else the best.
+    """Return the number of the named trial, or else of the best.
 
     Raises:
         BadInput: there is no such trial, or none is the best.
     """
-    if answer.best is None and trial is None:
-        if not answer.stopped:
-            raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+    if trial is not None:
+        number = trial
+    elif answer.best is not None:
+        number = answer.best.trial
+    elif answer.stopped:
         raise BadInput(
             "Every trial so far was stopped, so that none is the best.",
             where=results.folder,
             fix="Name a trial, or run it further.",
         )
-    number = answer.best.trial if trial is None else trial
+    else:
+        raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
     if number not in set(results.trials["trial"]):
         raise BadInput(
             f"There is no trial {number}.",
@@ -36,7 +39,7 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
 
 
 def of_trial(results: Results, number: int, models: Sequence[str]) -> SingleMerge:
-    """The merge of a run's trial."""
+    """Return the merge of a run's trial."""
     row = results.trials.set_index("trial").loc[number]
     if row[list(results.parameters)].isna().any():
         raise BadInput(

@@ -1,6 +1,7 @@
 """The listener of a run: an interface that a screen, a log or a notebook implements."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gridsearch.base.errors import GridsearchError
@@ -11,7 +12,8 @@ from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
 
 
-class RenderedReference(Protocol):
+@dataclass(frozen=True)
+class RenderedReference:
     """A reference image that has just been rendered, and the seconds that it took."""
 
     case: Case

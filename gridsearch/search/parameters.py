@@ -10,7 +10,12 @@ from gridsearch.results import store
 
 def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return a trial's parameters; of one that has not asked for all of them, those fixed beforehand."""
-    return tidied(trial.system_attrs.get("fixed_params", {}) | trial.params)
+    return tidied(as_given(trial))
+
+
+def as_given(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the same parameters with every digit that they have."""
+    return trial.system_attrs.get("fixed_params", {}) | trial.params
 
 
 def tidied(parameters: Mapping[str, Any]) -> dict[str, Any]:

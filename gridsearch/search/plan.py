@@ -1,7 +1,7 @@
-"""What a run will do, and whether it can, known without rendering."""
+"""The plan of a run: its trials, images, disk, memory and time, known without rendering."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +32,7 @@ ALONE = LocalWorkers(1, ())
 
 @dataclass(frozen=True)
 class Memory:
-    """What the run's workers take at most of a device's memory and of this machine's, in bytes.
+    """The most memory that the run's workers take of a device and of this machine, in bytes.
 
     On a CPU the two are one. Mapped files are not counted: the system lets go of them where it must.
     """
@@ -46,7 +46,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run will do. Sizes in bytes, times in seconds."""
+    """The size of the run that an experiment asks for. Sizes in bytes, times in seconds."""
 
     experiment: Experiment
     parents: Parents
@@ -61,7 +61,7 @@ class Plan:
     references: int
     disk: Disk
     memory: Memory
-    hands: LocalWorkers  # who draws
+    workers: LocalWorkers  # the processes that draw
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
@@ -74,26 +74,18 @@ class Plan:
         return self.trials * self.cases + self.references + self.checks
 
 
-class _Nobody:
-    """Is told how a file's reading goes, and does nothing about it."""
-
-    def reading(self, name: str, total: int) -> Callable[[int], None]:
-        return lambda _: None
-
-
 def make_plan(
     experiment: Experiment,
     folder: Path,
-    timed: bool = False,
-    listener: Reading | None = None,
-    hands: LocalWorkers = ALONE,
+    timed: Reading | None = None,
+    workers: LocalWorkers = ALONE,
 ) -> Plan:
     """Check an experiment and say what it needs.
 
     Args:
-        hands: who will draw.
-        timed: load the models, merge once and draw one image, to know the time; it is kept nowhere.
-        listener: who is told how the models are read for that.
+        timed: to know the time, load the models, merge once and draw one image, which is kept nowhere; this
+            is told how the models are read. None for an estimate.
+        workers: the processes that will draw.
 
     Raises:
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
@@ -109,12 +101,9 @@ def make_plan(
     cases, held_out, checks = counted(experiment, trials)
     references = (cases + held_out) * len(experiment.reference_models())
     disk = require_disk(experiment, folder)
-    memory = _memory(experiment, weights, hands)
+    memory = _memory(experiment, weights, workers)
     _require_memory(memory)
-    if timed:
-        time = _timed(experiment, parents, folder, listener or _Nobody())
-    else:
-        time = _estimated(experiment, parents, folder)
+    time = _timed(experiment, parents, folder, timed) if timed else _estimated(experiment, parents, folder)
     return Plan(
         experiment=experiment,
         parents=parents,
@@ -127,9 +116,9 @@ def make_plan(
         references=references,
         disk=disk,
         memory=memory,
-        hands=hands,
-        seconds=time.of(trials, trials * cases + references + checks) / hands.speedup,
-        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / hands.speedup,
+        workers=workers,
+        seconds=time.of(trials, trials * cases + references + checks) / workers.speedup,
+        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / workers.speedup,
         seconds_from=time.source,
         settings=provenance(experiment, parents),
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
@@ -187,21 +176,21 @@ def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Rea
 # -- room
 
 
-def _memory(experiment: Experiment, weights: Weights, hands: LocalWorkers) -> Memory:
-    """Of each worker the live copy of the weights, in the precision that draws, the sources where they are
-    held, and room to merge the largest weight."""
+def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Memory:
+    """Sum up, for each worker, the live copy of the weights in the precision that draws, the sources where
+    they are held, and room to merge the largest weight."""
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize
     free = free_memory(place.device)
-    room = free_memory(place.device, hands.workers, hands.per_gpu)
+    room = free_memory(place.device, crew.workers, crew.per_gpu)
     lies = residence_of(experiment, weights, place.device, room, live)
     merging = 2 * max(elements) * torch.float32.itemsize
     if place.device == "cuda":
         # the file is read into this machine's memory before it goes to the GPU
-        host, device = hands.workers * (live + lies.pinned), hands.per_gpu * (live + lies.on_gpu + merging)
+        host, device = crew.workers * (live + lies.pinned), crew.per_gpu * (live + lies.on_gpu + merging)
         return Memory(device, free.gpu, host, free.host, lies)
-    host = hands.workers * (live + merging)
+    host = crew.workers * (live + merging)
     return Memory(host, free.host, host, free.host, lies)
 
 

@@ -1,4 +1,4 @@
-"""What comes before any search: the files are checked and identified, and the study is opened or resumed."""
+"""The steps before any search: the files are checked and identified, and the study is opened or resumed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +51,7 @@ class Prepared:
         standard: thresholds and scorers.
         facts: what holds for the run.
         earlier: what the folder holds of it already.
+        notes: worth reading before a night is spent on it.
     """
 
     experiment: Experiment
@@ -58,6 +59,7 @@ class Prepared:
     standard: Standard
     facts: store.Facts
     earlier: store.Stored | None
+    notes: tuple[str, ...]
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -66,7 +68,7 @@ class Prepared:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The models and other files by their names."""
+        """Paths of the models and other files by their names."""
         return {name: Path(file["path"]) for name, file in {**self.facts.models, **self.facts.extras}.items()}
 
 
@@ -89,36 +91,28 @@ def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     return notes + usual_notes(experiment.render) + foreign_settings(experiment)
 
 
-def prepare(
-    experiment: Experiment, file: Path, out: Path, listener: Listener, earlier: store.Stored | None
-) -> Prepared:
-    """Check an experiment read from `file`, and that it is the one that `out` holds.
+def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -> Prepared:
+    """Check an experiment read from `file`, and that it is the one that `out` holds, if that holds any.
 
     Raises:
         BadInput: the experiment, a model, or what `out` already holds does not fit.
     """
+    earlier = store.read_study(out) if store.has_study(out) else None
     parents, standard = check_experiment(experiment)
-    facts = _facts(experiment, file, parents, listener, earlier and earlier.facts)
+    facts = _facts(experiment, file, parents, listener, earlier.facts if earlier else None)
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:
         require_disk(experiment, out)
-    return Prepared(experiment, parents, standard, facts, earlier)
-
-
-def tell_notes(prepared: Prepared, listener: Listener) -> None:
-    """Tell the listener what is worth knowing before a night is spent on the run."""
-    experiment = prepared.experiment
-    notes = notes_on(experiment, prepared.parents)
-    for note in notes + held_out_notes(experiment, prepared.facts.held_out):
-        listener.note(note)
+    notes = notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
+    return Prepared(experiment, parents, standard, facts, earlier, tuple(notes))
 
 
 @contextmanager
 def study_of(
     prepared: Prepared, out: Path, listener: Listener, shared: bool = False
 ) -> Iterator[optuna.Study]:
-    """The study of a run, begun or gone on with."""
+    """Open the study of a run, begun now or resumed."""
     if not prepared.earlier:
         store.write_study(out, prepared.facts)
     elif has_grown(prepared.earlier.facts, prepared.facts):
@@ -130,7 +124,7 @@ def study_of(
 def _facts(
     experiment: Experiment, file: Path, parents: Parents, listener: Listener, earlier: store.Facts | None
 ) -> store.Facts:
-    """What holds for the run; the order of its cases goes on from where an earlier one was."""
+    """Return what holds for the run; the order of its cases goes on from where an earlier one was."""
     render, search = experiment.render, experiment.search
     place = placement(render.device, render.dtype)
     before = order_of(earlier) if earlier else []
@@ -157,7 +151,7 @@ def _facts(
 
 
 def counted(experiment: Experiment, trials: int) -> tuple[int, int, int]:
-    """A trial's cases, the held-out ones, and the images that check what was found."""
+    """Count a trial's cases, the held-out ones, and the images that check what was found."""
     apart = held_out_prompts(experiment.prompt, experiment.search)
     all_cases = cases_of(experiment.prompt)
     held_out = sum(case.prompt_id in apart for case in all_cases)

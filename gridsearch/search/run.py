@@ -7,11 +7,10 @@ import optuna
 
 from gridsearch.base.machine import process_name
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.listener import Listener
-from gridsearch.search.prepare import prepare, tell_notes
+from gridsearch.search.prepare import prepare
 from gridsearch.search.workers.crew import Crew, InProcess
 from gridsearch.search.workers.leader import lead
 from gridsearch.search.workers.worker import Worker, load_prepared, work_once, worker_of
@@ -24,9 +23,7 @@ def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget
         BadInput: the experiment, a model, or what `out` already holds does not fit. Nothing was written.
         RunFailed: another run works in `out`, or too many trials failed.
     """
-    earlier = store.read_study(out) if store.has_study(out) else None
-    prepared = prepare(experiment, file, out, listener, earlier)
-    tell_notes(prepared, listener)
+    prepared = prepare(experiment, file, out, listener)
     setup = load_prepared(prepared, out, listener)
 
     def crew(study: optuna.Study) -> Crew:

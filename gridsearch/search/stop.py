@@ -1,4 +1,4 @@
-"""What the search asks of its own results: who leads, and whether the best is known closely enough."""
+"""Questions of the search to its own results: the leaders, and whether the best is known closely enough."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gridsearch.results.tables import results_of
 
 
 def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
-    """Numbers of the trials that may be the best: the best, those tied with it, then the next by rank."""
+    """Return the trials that may be the best: the best, those tied with it, then the next by rank."""
     results = _results(study, out)
     answer = analyse(results)
     if answer.best is None:
@@ -25,17 +25,17 @@ def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
 
 
 def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | None:
-    """Why no further trial is needed: the interval of the best is as narrow as asked."""
+    """Return why no further trial is needed, if so: the interval of the best is as narrow as asked."""
     if width is None:
         return None
     best = analyse(_results(study, out)).best
     if best is None or best.interval is None:
         return None
-    found = best.interval.high - best.interval.low
+    found = best.interval.width
     return f"the best is known to within {found:.3g}, {width:g} was asked for" if found <= width else None
 
 
 def _results(study: optuna.Study, out: Path) -> Results:
-    """The search's own; what has checked it before has no say in what is checked."""
+    """Return the search's own results: earlier checks have no say in what is checked."""
     stored = store.stored(study)
     return results_of(store.Stored(stored.facts, stored.trials, [], None), out)

@@ -68,7 +68,7 @@ def test_a_path_that_leads_out_of_the_folder_is_none(tmp_path):
     results.images["file"] = ["../../etc/passwd", "/etc/passwd", "images/0002_p1_1.png"]
     seen = Run(results, analyse(results))
     assert seen.images["path"].tolist()[:2] == [None, None]
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="leads out of the results folder"):
         seen.image(ratio=0.4)
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_ends_badly_says_why_and_one_that_did_not_start_writes_nothin
     def ended(*_):
         raise ends_with("So it ended.")
 
-    def unwritable(results):
+    def unwritable(*_):
         raise OSError("no space left")
 
     monkeypatch.setattr("gridsearch.search.run.run_experiment", ended)

@@ -36,6 +36,7 @@ NOT_RUN = {
 SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"
 LANGUAGES = {"console", "toml", "python", "text"}
+NIGHTS = {REPOSITORY / "README.md", REPOSITORY / "docs" / "first-sweep.md"}  # each tells of a whole night
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
@@ -125,7 +126,11 @@ def lay_down(block: Block, finished: Path, names: dict) -> None:
         check_part(block.text, Path())
 
 
-@each_page
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.night] if page in NIGHTS else []) for page in pages()],
+    ids=lambda page: page.name,
+)
 def test_what_a_page_says_can_be_done(page, finished, tmp_path, monkeypatch):
     prepare(tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")

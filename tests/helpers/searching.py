@@ -40,7 +40,7 @@ def search_with(
     """Search as a run in one process does, or go on where an earlier one was killed."""
 
     def work() -> bool:
-        trial = queue.take(study, "here", queue.read_orders(study).below)
+        trial = queue.take(study, "here", queue.read_orders(study).released)
         if trial is None:
             return False
         try:

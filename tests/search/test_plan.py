@@ -40,7 +40,7 @@ def test_what_checks_the_answer_is_counted_too(demo, tmp_path):
 def test_workers_take_memory_each_and_are_faster_where_each_has_a_gpu(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(gridsearch.search.plan, "seconds_per_image", lambda *_: 1.0)
     alone, three, apart = (
-        make_plan(demo, tmp_path, hands=hands)
+        make_plan(demo, tmp_path, workers=hands)
         for hands in (LocalWorkers(1, ()), LocalWorkers(3, ()), LocalWorkers(3, ("0", "1")))
     )
     assert three.memory.host == 3 * alone.memory.host
@@ -55,7 +55,7 @@ def test_a_timed_plan_rests_on_an_image_that_was_drawn(demo, tmp_path):
             read.append(name)
             return lambda _: None
 
-    plan = make_plan(demo, tmp_path / "x", timed=True, listener=Told())
+    plan = make_plan(demo, tmp_path / "x", timed=Told())
     assert read == ["base", "burnt"]
     assert plan.seconds_from.startswith("one image drawn now")
     assert 0 < plan.seconds / plan.images < 60

@@ -26,7 +26,7 @@ class ErrorFields(TypedDict):
     where: str | None
     why: str | None
     fix: str | None
-    """What can be done about it."""
+    """How to correct it."""
     exit_code: int
     """1 where a run failed, 2 for bad input."""
 
@@ -85,7 +85,7 @@ class PlannedDisk(TypedDict):
     """About, when the run is done: the sum of the parts."""
     free: Count
     there: Count
-    """What lies in the folder already."""
+    """Bytes that lie in the folder already."""
     parts: dict[str, Count]
 
 
@@ -175,14 +175,14 @@ def _scored_model() -> Any:
     return create_model("ScoredImage", __config__=DOCUMENT, **fields)
 
 
-ScoredImage = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_scored_model()))]
+ScoresRow = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_scored_model()))]
 
 
 @with_config(DOCUMENT)
 class ScoresDocument(TypedDict):
     """The document of gridsearch score for images."""
 
-    images: list[ScoredImage]
+    images: list[ScoresRow]
     notes: list[str]
     bad: Count
     """How many files could not be scored; their verdict is error."""

@@ -63,7 +63,7 @@ def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
             "references": plan.references,
             "checks": plan.checks,
         },
-        "workers": {"number": plan.hands.workers, "gpus": len(plan.hands.gpus)},
+        "workers": {"number": plan.workers.workers, "gpus": len(plan.workers.gpus)},
         "seconds": {"fewest": plan.fewest_seconds, "most": plan.seconds, "from": plan.seconds_from},
         "disk": {
             "needed": plan.disk.total,
@@ -85,9 +85,9 @@ def _values(values: Any) -> "SearchedList | SearchedRange":
 
 
 def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "InspectedCheckpoint":
-    """Describe a file or a folder. `shown` are its name and what people are told of it.
+    """Describe a file or a folder. `shown` are its name and its labelled values.
 
-    What a stranger wrote into the file stands in `rows`, printable and cut.
+    Text that a stranger wrote into the file is in `rows`, printable and cut.
     """
     from gridsearch.checkpoint.diffusers_folder import Folder
     from gridsearch.checkpoint.inspect import read_prediction
@@ -128,10 +128,10 @@ def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "Answer
 
 
 def scores_dict(scored: Any, bad: int) -> "ScoresDocument":
-    from gridsearch.results.analysis.best_json import plain
+    from gridsearch.results.store.json_values import json_safe
 
     rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
-    return {"images": plain(rows), "notes": list(scored.notes), "bad": bad}
+    return {"images": json_safe(rows), "notes": list(scored.notes), "bad": bad}
 
 
 def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> "WrittenDocument":

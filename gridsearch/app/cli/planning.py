@@ -34,7 +34,7 @@ def plan_command(
         from gridsearch.search.plan import ALONE, make_plan
 
         hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
-        made = make_plan(experiment, folder, time, progress, hands)
+        made = make_plan(experiment, folder, progress if time else None, hands)
     if as_json:
         terminal.show_json(plan_dict(made, folder))
     else:

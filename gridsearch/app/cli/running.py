@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,10 @@ from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import LocalWorkers, process_name
+
+if TYPE_CHECKING:
+    from gridsearch.experiment.experiment import Experiment
+    from gridsearch.search.budget import Budget
 
 
 @command(
@@ -52,13 +56,13 @@ def run_command(
 
     The report can be opened during the run. Ctrl-C stops the run and keeps everything that is finished.
     """
-    from gridsearch.search.budget import deadline
+    from gridsearch.search.budget import Budget, deadline
 
     if quiet and as_json:
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
     experiment = load_checked(experiment_file)
     folder = out or default_folder(experiment.name)
-    end = deadline(hours, until)
+    budget = Budget(trials, deadline(hours, until))
     hands = hands_asked(workers, experiment.render.device) if workers or storage else None
     shown = terminal.SilentListener() if quiet else terminal.RunScreen()
     listener = Events(experiment.name, folder) if as_json else shown
@@ -67,7 +71,7 @@ def run_command(
         try:
             listener.loading()
             with LiveReport(folder, listener) as live:
-                _run(experiment, experiment_file, folder, (trials, end), live, hands, retries)
+                _run(experiment, experiment_file, folder, budget, live, hands, retries)
         except KeyboardInterrupt:
             listener.stop()
             _tell(folder, quiet, as_json)
@@ -87,26 +91,24 @@ def run_command(
 
 
 def _run(
-    experiment: Any,
+    experiment: "Experiment",
     file: Path,
     folder: Path,
-    budget: tuple[int | None, float | None],
+    budget: "Budget",
     listener: Any,
     hands: LocalWorkers | None,
     retries: int,
 ) -> None:
     """Run in this process alone, or lead workers in others."""
-    from gridsearch.search.budget import Budget
-
     if hands is None:
         from gridsearch.search.run import run_experiment
 
-        run_experiment(experiment, file, folder, Budget(*budget), listener)
-        return
-    from gridsearch.search.workers.leader import lead_workers
+        run_experiment(experiment, file, folder, budget, listener)
+    else:
+        from gridsearch.search.workers.leader import lead_workers
 
-    crew = worker_processes(hands, file, folder, listener)
-    lead_workers(experiment, file, folder, Budget(*budget), listener, crew, retries)
+        crew = worker_processes(hands, file, folder, listener)
+        lead_workers(experiment, file, folder, budget, listener, crew, retries)
 
 
 @command(

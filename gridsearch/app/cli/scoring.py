@@ -37,7 +37,7 @@ def score_command(
         str | None,
         typer.Option(
             metavar="IMAGE | COLUMN",
-            help="What a healthy image looks like: an image file, or a column of each X/Y/Z grid, counted "
+            help="A healthy image to compare with: an image file, or a column of each X/Y/Z grid, counted "
             "from 0 at the left.",
         ),
     ] = None,
@@ -91,10 +91,16 @@ def _score_again(
 def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
     from gridsearch.base.files import write_atomic
     from gridsearch.report.csv import to_csv
-    from gridsearch.results.store import require_study
+    from gridsearch.results.store import has_study, require_study
     from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 
-    _require_no_run(paths)
+    for path in paths:
+        if path.is_dir() and has_study(path):
+            raise BadInput(
+                "A results folder must be scored on its own.",
+                where=path,
+                fix=f"Name it alone, or score its images: {path / 'images'}.",
+            )
     files = files_of(paths)
     if files == paths and len(paths) == 1 and paths[0].is_dir():
         require_study(paths[0])  # a folder without images: perhaps a results folder was meant
@@ -111,16 +117,3 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
         terminal.show_note(note)
     if bad:
         raise BadInput(f"{bad} of {len(files)} files could not be scored; the table says why.")
-
-
-def _require_no_run(paths: list[Path]) -> None:
-    """Refuse a results folder among other files."""
-    from gridsearch.results.store import has_study
-
-    for path in paths:
-        if path.is_dir() and has_study(path):
-            raise BadInput(
-                "A results folder must be scored on its own.",
-                where=path,
-                fix=f"Name it alone, or score its images: {path / 'images'}.",
-            )

@@ -44,7 +44,7 @@ def show_plan(plan: Any) -> None:
     memory = plan.memory
     table.add_row("models", f"{size(memory.residence.sources)}, {memory.residence}")
     if memory.device_free != memory.host_free:
-        each = " on each" if len(plan.hands.gpus) > 1 else ""
+        each = " on each" if len(plan.workers.gpus) > 1 else ""
         table.add_row("GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free{each}")
     table.add_row("memory", f"at most {size(memory.host)} of {size(memory.host_free)} free")
     out.print(table)
@@ -66,7 +66,7 @@ def _search_rows(plan: Any) -> list[tuple[str, str]]:
         ("sampler", f"{search.sampler}{race}"),
         ("trials", f"{about}{trials}, {plan.cases} cases each{apart}"),
         ("images", f"{about or 'at most '}{plan.images:,}, including {also}"),
-        ("time", f"about {span}{_hands_text(plan.hands)} (from {plan.seconds_from})"),
+        ("time", f"about {span}{_hands_text(plan.workers)} (from {plan.seconds_from})"),
     ]
 
 

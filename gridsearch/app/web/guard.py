@@ -80,7 +80,7 @@ def _refusal(page: LocalPage, port: int, environ: dict[str, Any]) -> HTTPRespons
     needed = [page.carried(environ)]
     if method not in READING:  # a header that no form, and no script of another site, can send
         needed.append([environ.get("HTTP_X_TOKEN", "")])
-    if not all(any(is_token(given, page.token) for given in tokens) for tokens in needed):
+    if not all(any(_is_token(given, page.token) for given in tokens) for tokens in needed):
         return text_reply(403, "Refused: wrong token. Open the address shown in the terminal.")
     return None
 
@@ -96,7 +96,7 @@ def origins(port: int) -> set[str]:
     return {f"http://{host}" for host in hosts(port)}
 
 
-def is_token(given: str, token: str) -> bool:
+def _is_token(given: str, token: str) -> bool:
     """Compare in a time that does not depend on where the two differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 

@@ -45,7 +45,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Abort:
-    """Why the rendering of an image was stopped.
+    """The reason for stopping the rendering of an image.
 
     Attributes:
         verdict: "nan", "blank" or "noise".

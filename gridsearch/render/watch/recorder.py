@@ -15,7 +15,7 @@ FRAMES = 8  # of a film strip
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """What to watch for, and to keep, while a batch is rendered.
+    """The settings for watching a batch while it is rendered.
 
     Attributes:
         expected: the healthy trajectories, where they are known.

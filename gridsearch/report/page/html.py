@@ -19,9 +19,9 @@ from gridsearch.report.page.films import film_section
 from gridsearch.report.page.leaders import front_rows, leader_rows, neighbour_rows
 from gridsearch.report.page.tables import commands, edges, facts, failures, slice_rows, trial_table
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.best_json import plain
 from gridsearch.results.analysis.sentence import lede_text, take_text
 from gridsearch.results.results import Results
+from gridsearch.results.store.json_values import json_safe
 
 FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
 
@@ -49,7 +49,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         facts=facts(results, answer),
         commands=commands(results, answer),
         sections=parts,
-        data=plain(data),
+        data=json_safe(data),
         alarms=answer.alarms,
         checks=answer.checks,
         leaders=leader_rows(results, answer),
@@ -64,8 +64,8 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         savings=savings_text(results.images),
         provenance=results.provenance,
         trials=trial_table(results, answer),
-        settings=json.dumps(plain(results.settings), indent=2, ensure_ascii=False),
-        models=plain(results.models),
+        settings=json.dumps(json_safe(results.settings), indent=2, ensure_ascii=False),
+        models=json_safe(results.models),
         versions=results.versions,
         sheet=link_to(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it

@@ -1,11 +1,12 @@
 """Splitting a grid that is too large for one picture into an overview and pages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, evenly
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, evenly, fewest_blocks
 from gridsearch.report.sheet.layout import lay_out, smallest_cell
 
 FEWEST_COLUMNS = 8  # of a page; where fewer fit beside all rows, the rows are split
@@ -31,10 +32,14 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     """
     if fits_one_sheet(grid, image):
         return (Page(grid),)
+
+    def fit(cases: Sequence[CaseRow], columns: Sequence[tuple[int, GridColumn]]) -> bool:
+        return fits_one_sheet(_part(grid, columns, cases), image)
+
     shown = [
         _part(grid, columns, cases)
         for cases in _row_blocks(grid, image)
-        for columns in _column_blocks(grid, cases, image)
+        for columns in fewest_blocks(_tried(grid), partial(fit, cases))
     ]
     overview = _overview(grid)
     columns = f"{len(_tried(overview))} of {len(_tried(grid))} columns"
@@ -90,28 +95,6 @@ def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
                 blocks.append([])
             blocks[-1].append(case)
     return blocks
-
-
-def _column_blocks(
-    grid: Grid, cases: Sequence[CaseRow], image: tuple[int, int]
-) -> Iterator[list[tuple[int, GridColumn]]]:
-    """Yield the columns in the fewest blocks that fit beside these rows, of about the same size."""
-    columns = _tried(grid)
-    count = next(
-        (n for n in range(1, len(columns)) if _widest_fits(grid, columns, n, cases, image)), len(columns)
-    )
-    size = ceil(len(columns) / max(count, 1)) or 1
-    for start in range(0, max(len(columns), 1), size):
-        yield columns[start : start + size]
-
-
-def _widest_fits(
-    grid: Grid, columns: list, count: int, cases: Sequence[CaseRow], image: tuple[int, int]
-) -> bool:
-    """Return whether so many blocks fit; one in the middle may span two groups, which takes more space."""
-    size = ceil(len(columns) / count)
-    blocks = [columns[start : start + size] for start in range(0, len(columns), size)]
-    return all(fits_one_sheet(_part(grid, block, cases), image) for block in blocks)
 
 
 # -- the overview

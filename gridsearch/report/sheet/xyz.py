@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from gridsearch.render.pictures.infotext import (
     reduced_from,
 )
 from gridsearch.render.pictures.png import png_bytes
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, turns
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, fewest_blocks, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -121,28 +120,14 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
 
 def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
     """Yield the grid in the fewest parts that can be read, each with the references; rows are split first."""
-    beside = len(references)
-    for rows in _blocks(sheet.rows, lambda part: _fits(len(part), beside + len(sheet.columns), size)):
-        for columns in _blocks(sheet.columns, partial(_columns_fit, len(rows), beside, size)):
-            yield Sheet(rows, (*references, *columns))
 
+    def fit(rows: Sequence[CaseRow], columns: Sequence[GridColumn]) -> bool:
+        """Return whether so many cells and their labels have at most MAX_PIXELS."""
+        return (len(references) + len(columns) + 0.75) * (len(rows) + 0.5) * size[0] * size[1] <= MAX_PIXELS
 
-def _columns_fit(rows: int, beside: int, size: tuple[int, int], columns: Sequence[GridColumn]) -> bool:
-    return _fits(rows, beside + len(columns), size)
-
-
-def _blocks(items: tuple, fits: Callable[[tuple], bool]) -> list[tuple]:
-    """Return the fewest blocks of about the same size that all fit; single items where none does."""
-    for count in range(1, len(items) + 1):
-        size = ceil(len(items) / count)
-        if fits(items[:size]):
-            break
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _fits(rows: int, columns: int, size: tuple[int, int]) -> bool:
-    """Return whether so many cells and their labels have at most MAX_PIXELS."""
-    return (columns + 0.75) * (rows + 0.5) * size[0] * size[1] <= MAX_PIXELS
+    for rows in fewest_blocks(sheet.rows, lambda part: fit(part, sheet.columns)):
+        for columns in fewest_blocks(sheet.columns, partial(fit, rows)):
+            yield Sheet(tuple(rows), (*references, *columns))
 
 
 # -- drawing

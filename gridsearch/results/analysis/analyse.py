@@ -12,10 +12,10 @@ from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.importance import importances, neighbours
 from gridsearch.results.analysis.pareto import front
-from gridsearch.results.analysis.ranking import tied_with
+from gridsearch.results.analysis.ranking import by_case, tied_with
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
-from gridsearch.results.analysis.slices import along_curve, of_projection, with_details
+from gridsearch.results.analysis.slices import along_curve, with_details
 from gridsearch.results.analysis.trials import (
     curve_parameter_of,
     distinct_trials,
@@ -53,11 +53,11 @@ def analyse(
     bootstrap = {"level": level, "resamples": resamples, "seed": seed}
     chosen = _chosen(can_win, trials, images, held_out, results, share, bootstrap)
     best = chosen.slices[0] if chosen.slices else None
-    row = complete.set_index("trial").loc[best.trial] if best else None
+    row = complete.set_index("trial").loc[best.trial] if best else {}
     scattered = is_projection(results)
     answer = Answer(
         main=curve_parameter_of(results),
-        parameters={name: plain_value(row[name]) for name in results.parameters} if best else {},
+        parameters={name: plain_value(row[name]) for name in results.parameters if best},
         slices=chosen.slices,
         tied=chosen.tied,
         complete=len(complete),
@@ -75,7 +75,7 @@ def analyse(
         human=chosen.human,
     )
     if best:
-        answer = replace(answer, checks=checks(results, answer))
+        answer = replace(answer, checks=checks(results, answer, best))
     return replace(answer, sentence=sentence(answer))
 
 
@@ -101,8 +101,7 @@ def _chosen(
     """Choose the best by these prompts, or by others if it was lucky; a person decides among its equals."""
     if not can_win:
         return _Chosen()
-    along = of_projection if is_projection(results) else along_curve
-    answer_one = partial(along, images=images, results=results, share=share, bootstrap=bootstrap)
+    answer_one = partial(along_curve, images=images, results=results, share=share, bootstrap=bootstrap)
     curves = [(answer_one(*group), group) for group in can_win]
     curves.sort(key=lambda curve: (-curve[0].survived, curve[0].defect))
     lucky = unmask(curves[0][0].trial, images, held_out)
@@ -155,9 +154,7 @@ def _tied(best: Slice, trials: pd.DataFrame, images: pd.DataFrame, share: float)
     can_tie = trials[~is_partial(trials)]
     alive = can_tie.loc[(can_tie["survived"] >= share) | (can_tie["trial"] == best.trial), "trial"]
     rows = images[images["trial"].isin(alive)]
-    return tied_with(
-        best.trial, rows.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
-    )
+    return tied_with(best.trial, by_case(rows, "defect"))
 
 
 def _front(

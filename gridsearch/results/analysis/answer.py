@@ -1,6 +1,6 @@
 """The findings of a run, as plain frozen data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from gridsearch.results.analysis.bradley_terry import Human
@@ -155,7 +155,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """One leader's figures on the prompts that chose it, and on those that were kept apart.
+    """One leader's figures on the prompts that chose it, and on the held-out prompts.
 
     `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen.
     """
@@ -264,7 +264,3 @@ class Answer:
     @property
     def alarms(self) -> tuple[SanityCheck, ...]:
         return tuple(check for check in self.checks if check.state == "alarm")
-
-    def to_dict(self) -> dict:
-        """Return nested plain Python values, for JSON."""
-        return asdict(self)

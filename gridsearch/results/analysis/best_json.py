@@ -1,13 +1,11 @@
 """best.json: the answer, with all that is needed to merge it again."""
 
 import json
-import math
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import numpy as np
-import pandas as pd
 from pydantic import ConfigDict, Field, GetPydanticSchema, create_model, with_config
 from typing_extensions import TypedDict
 
@@ -17,6 +15,7 @@ from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice
 from gridsearch.results.columns import Count
 from gridsearch.results.results import Results
+from gridsearch.results.store.json_values import json_safe
 
 # Of a document for programs: all that is named is there, and nothing else.
 DOCUMENT = ConfigDict(
@@ -94,11 +93,12 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
     `merge` and `render` are the experiment's, with the best parameters in the place of their ranges;
     `settings` says of each setting of the images where its value is from.
     """
-    found = answer.to_dict()
-    slices = [_flat(one) for one in found["slices"]]
+    found = asdict(answer)
+    # the fields of a doubt stand beside the slice's own
+    slices = [one | one.pop("doubt") for one in found["slices"]]
     best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
     fixed = settings_at(results.settings, answer.parameters)
-    return plain(
+    return json_safe(
         {
             "name": results.name,
             "sentence": answer.sentence,
@@ -118,27 +118,9 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
     )
 
 
-def _flat(found: dict) -> dict:
-    """Return a slice with the fields of its doubt beside its own."""
-    return {**{key: value for key, value in found.items() if key != "doubt"}, **found["doubt"]}
-
-
 def _found(setting: Mapping, parameters: Mapping) -> Mapping:
     """Return a setting; one that was searched has the best trial's value."""
     name = f"render.{setting['setting']}"
     if name not in parameters:
         return setting
     return {**setting, "value": value_text(parameters[name]), "source": "the search"}
-
-
-def plain(value: Any) -> Any:
-    """Return nested JSON values: numpy's numbers as Python's, NaN and infinities as null, others as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value if isinstance(value, (bool, int, float, str)) else str(value)

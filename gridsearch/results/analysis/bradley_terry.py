@@ -13,6 +13,7 @@ normal distribution about that, are the estimate and its doubt). Pairs count as 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ class Human:
         since: when the first one was, ISO 8601.
         level: of the strengths' intervals.
         trials: strongest first.
-        winner: the trial that is recommended since the person prefers it; None where they decided nothing.
+        winner: the trial that is recommended because the person prefers it; None if they decided nothing.
         instead_of: the trial that would be recommended without them; the winner itself where they agree.
         left, decided: how often the left image was preferred, of the pairs that were not equal.
         agreeing: of these, the pairs whose stronger trial was preferred.
@@ -90,8 +91,8 @@ def human_verdict(
 ) -> Human | None:
     """Return the verdict of a person's judgements; None where there are none.
 
-    The metrics cannot tell the leaders apart, so the person's preference decides among them, if it has seen
-    the one that the metrics recommend. Of other trials it is only told.
+    The metrics cannot tell the leaders apart, so the person's preference decides among them, if they judged
+    the one that the metrics recommend. Preferences among other trials are only reported.
 
     Args:
         judgements: rows of `Results.judgements`.
@@ -124,17 +125,20 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     """Return the leader to take and a note on the choice; `leaders` are strongest first."""
     own = next((found for found in leaders if found.trial == best), None)
     if own is None:
-        return None, "What the metrics recommend now was not among your pairs, so the choice is theirs."
+        return (
+            None,
+            "The trial that the metrics recommend now was not among your pairs, so it stays recommended.",
+        )
     if len(leaders) < 2:
-        return None, "None of the others that you judged ties with the best, so the choice is the metrics'."
+        return None, "No other trial that you judged ties with the best one, so the metrics' choice stays."
     if leaders[0].strength - own.strength > SAME_STRENGTH:
         return leaders[0].trial, ""
     if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
-        return None, "You like another one as much as the metrics' choice, so that stays."
+        return None, "You like another trial as much as the metrics' choice, so that choice stays."
     return best, ""
 
 
-def _agrees(row: object, strength: Mapping[int, float]) -> bool:
+def _agrees(row: Any, strength: Mapping[int, float]) -> bool:
     won, lost = (row.first, row.second) if row.answer == "first" else (row.second, row.first)
     return strength[won] > strength[lost]
 
@@ -142,7 +146,8 @@ def _agrees(row: object, strength: Mapping[int, float]) -> bool:
 def _side_note(left: int, decided: int) -> str:
     if not decided or binomtest(left, decided).pvalue >= ONE_SIDED:
         return ""
-    return f"You took the left image in {left} of {decided} pairs, which hardly is chance: sides are drawn."
+    text = f"You chose the left image in {left} of {decided} pairs."
+    return f"{text} Sides are random, so this is unlikely to be chance."
 
 
 # -- the model
@@ -163,18 +168,12 @@ def preferences(
     answers = judgements["answer"].map(ANSWERS.index).to_numpy()
     strengths, covariance = fit(first, second, answers, len(trials), prior)
     reach = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
-    chances = _chances(strengths, covariance, seed)
     counts = _counts(first, second, answers, len(trials))
+    chances = _chances(strengths, covariance, seed)
+    columns = (counts, strengths, strengths - reach, strengths + reach, chances)
     found = [
-        Preference(
-            int(trial),
-            *(int(count) for count in counts[i]),
-            strength=float(strengths[i]),
-            low=float(strengths[i] - reach[i]),
-            high=float(strengths[i] + reach[i]),
-            chance=float(chances[i]),
-        )
-        for i, trial in enumerate(trials)
+        Preference(int(trial), *wins_losses_ties, *figures)
+        for trial, wins_losses_ties, *figures in zip(trials, *(c.tolist() for c in columns), strict=True)
     ]
     return tuple(sorted(found, key=lambda one: (-round(one.strength, 9), one.trial)))
 
@@ -234,7 +233,6 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
 def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
     """Return each trial's wins, losses and ties: (`count`, 3)."""
     counts = np.zeros((count, 3), dtype=int)
-    for i, j, answer in zip(first, second, answers, strict=True):
-        counts[i, answer] += 1
-        counts[j, (1, 0, 2)[answer]] += 1
+    np.add.at(counts, (first, answers), 1)
+    np.add.at(counts, (second, np.array([1, 0, 2])[answers]), 1)
     return counts

@@ -1,4 +1,4 @@
-"""The leaders on prompts that had no part in choosing them: is the winner one by luck?
+"""Tests of the leaders on held-out prompts: whether the winner won by luck.
 
 Two tests, each of a kind of evidence. Paired: another leader does better on the same held-out cases.
 Unpaired: the winner does worse on the held-out prompts than on those that chose it.
@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import mannwhitneyu, ttest_ind_from_stats
 
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
-from gridsearch.results.analysis.ranking import holm
+from gridsearch.results.analysis.ranking import by_case, holm
 from gridsearch.results.analysis.wilcoxon import signed_rank_p
 
 LEVEL = 0.05  # of unmasking an honest winner
@@ -67,7 +67,7 @@ def unmask(
     ranking = _ranking(held_out) if len(held_out) else []
     if winner not in ranking or ranking[0] == winner:
         return None
-    losses = held_out.pivot_table(index=["prompt_id", "seed"], columns="trial", values="loss")
+    losses = by_case(held_out, "loss")
     others = [trial for trial in ranking if trial != winner]
     paired = {trial: worse_p(losses[winner] - losses[trial]) for trial in others}
     adjusted = dict(zip(others, holm(list(paired.values())), strict=True))

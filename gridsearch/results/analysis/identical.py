@@ -1,7 +1,7 @@
 """Checks of a run on itself: equal images, equal weights, parents left alone, repeats."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -39,11 +39,7 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:
         digests: trial -> case -> fingerprint of its pixels. Leave out images that are `ALIKE`, and all but
             one of the trials with the same parameters.
     """
-    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for trial in sorted(digests):
-        for image in digests[trial].items():
-            alike[image].append(trial)
-    shared = {pair for trials in alike.values() for pair in combinations(trials, 2)}
+    shared = _alike((image, trial) for trial in digests for image in digests[trial].items())
     common = {(a, b): digests[a].keys() & digests[b].keys() for a, b in shared}
     return sorted((a, b) for a, b in shared if all(digests[a][c] == digests[b][c] for c in common[a, b]))
 
@@ -55,11 +51,16 @@ def same_weights(weights: Mapping[int, str], merges: Mapping[int, Hashable]) -> 
         weights: trial -> fingerprint.
         merges: trial -> what the recipe's values are there, anything that compares.
     """
-    alike: dict[str, list[int]] = defaultdict(list)
-    for trial in sorted(weights):
-        alike[weights[trial]].append(trial)
-    pairs = (pair for trials in alike.values() for pair in combinations(trials, 2))
+    pairs = _alike((fingerprint, trial) for trial, fingerprint in weights.items())
     return sorted((a, b) for a, b in pairs if merges[a] != merges[b])
+
+
+def _alike(marks: Iterable[tuple[Hashable, int]]) -> set[tuple[int, int]]:
+    """Return the pairs of trials, the smaller one first, that share a mark."""
+    trials_with = defaultdict(list)
+    for mark, trial in marks:
+        trials_with[mark].append(trial)
+    return {pair for trials in trials_with.values() for pair in combinations(sorted(trials), 2)}
 
 
 def not_the_parent(weights: Mapping[int, str], alone: Mapping[int, str], parents: Mapping[str, str]) -> list:

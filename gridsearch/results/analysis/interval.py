@@ -21,15 +21,15 @@ def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doub
     """
     losses = _losses(images)
     if losses is None:
-        return Doubt(None, None, "fewer than three ratios: there is no curve yet")
+        return Doubt(None, None, "there is no curve yet, with fewer than three ratios")
     ratios, sums, counts = losses
     centre, draws = optimum.optimum(ratios, sums, counts, resamples, seed)
     prompts = len(sums)
     if prompts == 1:
-        return Doubt(centre, None, "one prompt only: this is a guess")
+        return Doubt(centre, None, "with only one prompt, this is a guess")
     low, high = optimum.interval(ratios, centre, draws, level)
     few = prompts < RELIABLE_PROMPTS
-    note = f"only {prompts} prompts: the true doubt is wider than this interval" if few else ""
+    note = f"with only {prompts} prompts, the true uncertainty is larger than this interval" if few else ""
     found = RatioInterval(round(low, 6), round(high, 6), level, prompts, resamples)
     return Doubt(centre, found, note, _chances(ratios, draws))
 
@@ -68,12 +68,11 @@ def with_narrowing(
     Args:
         wanted: where None, half of the present width, or as narrow as the ratios allow.
     """
-    if found.interval is None or not found.chances:
+    if found.smoothed is None or found.interval is None or not found.chances:
         return found
     losses = _losses(images)
+    assert losses is not None, "what has an interval has a curve"
     steps = optimum.narrowing(*losses, resamples, seed, level)
-    if not steps:
-        return found
     width, have = steps[-1][1], found.interval.prompts
     finest = round(optimum.gap_at(losses[0], found.smoothed), 10)
     wanted = max(width / 2, finest) if wanted is None else wanted

@@ -1,4 +1,4 @@
-"""Where along the ratio the loss is least, and how sure that is.
+"""The ratio of the least loss, and its uncertainty.
 
 The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2) and the optimum
 read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far more than on
@@ -120,7 +120,9 @@ def gap_at(ratios: Array, centre: float) -> float:
     return float(ratios[after] - ratios[after - 1])
 
 
-def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int) -> tuple[float, Array]:
+def optimum(
+    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, prompts: int | None = None
+) -> tuple[float, Array]:
     """Return the smoothed optimum and its bootstrap draws.
 
     Args:
@@ -128,18 +130,12 @@ def optimum(ratios: Array, sums: Array, counts: Array, resamples: int, seed: int
         sums: prompts × ratios, the loss summed over a prompt's seeds.
         counts: prompts × ratios, how many images each sum holds: 0 where a trial was stopped before. The
             prompts that it lacks are taken to be like those that it has.
+        prompts: draw as though there were only so many of these prompts, two or more; None for all.
 
     Returns:
         (optimum, draws): the optimum of all prompts, and one optimum per resample of the prompts. There are
         no draws where there is no curve, or one prompt only: its optimum is a guess.
     """
-    return resampled(ratios, sums, counts, len(sums), resamples, seed)
-
-
-def resampled(
-    ratios: Array, sums: Array, counts: Array, prompts: int, resamples: int, seed: int
-) -> tuple[float, Array]:
-    """Return `optimum` with draws as though there were only so many of these prompts, two or more."""
     mean = sums.sum(axis=0) / counts.sum(axis=0)
     if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
         return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
@@ -147,6 +143,7 @@ def resampled(
     smoother = make_smoother(ratios[part], counts[:, part].sum(axis=0))
     centre = lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part]))[0])
     have = len(sums)
+    prompts = have if prompts is None else prompts
     if have == 1:
         return centre, np.empty(0)
     rng = np.random.default_rng(seed)
@@ -182,7 +179,7 @@ def narrowing(
     sizes = sorted({2**i for i in range(1, have.bit_length()) if 2**i < have} | {have})
     found = []
     for prompts in sizes:
-        centre, draws = resampled(ratios, sums, counts, prompts, resamples, seed)
+        centre, draws = optimum(ratios, sums, counts, resamples, seed, prompts)
         if not len(draws):
             return []
         low, high = interval(ratios, centre, draws, level)

@@ -51,7 +51,7 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
     low, high = _run(alive.to_numpy(), best)
     places = loss.index.to_numpy(dtype=float)
     ends = (None, None) if low is None else (float(places[low]), float(places[high]))
-    # a prompt that was not drawn at the recommended ratio has nothing against it
+    # a prompt that was not rendered at the recommended ratio does not count against it
     return prompt, float(places[best]), *ends, bool(alive.get(ratio, True))
 
 
@@ -70,5 +70,5 @@ def _why(best: float, survives: bool, bests: np.ndarray, ratio: float, step: flo
     # what lies within a step of the others cannot be told from them
     deviation = max(float(np.median(np.abs(bests - middle))), step / 2)
     if abs(best - middle) * NORMAL / deviation > STANDS_OUT:
-        return f"wants {'less' if best < middle else 'more'}"
+        return f"is best at a {'lower' if best < middle else 'higher'} value"
     return ""

@@ -26,11 +26,15 @@ def recommended(
         return leader
     alive = trials[trials["survived"] >= share]
     rows = images[images["trial"].isin(alive["trial"])]
-    defects = rows.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
-    tied = tied_with(int(leader["trial"]), defects)
+    tied = tied_with(int(leader["trial"]), by_case(rows, "defect"))
     equals = alive[alive["trial"].isin([leader["trial"], *tied])]
     near = equals.assign(distance=(equals["at"] - smoothed).abs().round(10), lost=-equals["survived"])
     return near.sort_values(["distance", "lost", "defect"]).iloc[0].drop(["distance", "lost"])
+
+
+def by_case(images: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return this value of the images as a table of cases × trials."""
+    return images.pivot_table(index=["prompt_id", "seed"], columns="trial", values=value)
 
 
 def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
@@ -41,7 +45,7 @@ def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
     """
     trials = trials.reset_index(drop=True)
     leader = int(trials.sort_values(["survived", "defect"], ascending=[False, True]).index[0])
-    cases = images.pivot_table(index=["prompt_id", "seed"], columns="trial", values="defect")
+    cases = by_case(images, "defect")
     equal = [
         row["survived"] == trials["survived"][leader]
         and _no_worse(cases, int(row["trial"]), int(trials["trial"][leader]))

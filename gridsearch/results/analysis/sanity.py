@@ -8,7 +8,7 @@ import pandas as pd
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
-from gridsearch.results.analysis.answer import Answer, SanityCheck, State
+from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
 from gridsearch.results.analysis.held_out import LEVEL
 from gridsearch.results.analysis.trials import distinct_trials, drawn_with, is_partial, made_of
 from gridsearch.results.results import Results
@@ -19,19 +19,19 @@ MOST_LISTED = 4  # named in one line
 Named = Callable[[int], str]  # a trial in words
 
 
-def checks(results: Results, answer: Answer) -> tuple[SanityCheck, ...]:
+def checks(results: Results, answer: Answer, best: Slice) -> tuple[SanityCheck, ...]:
     """Return all checks in the order in which the data flows; one that could not be made says why."""
     trials = distinct_trials(results)
     if trials.empty:
         return ()
     named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
-    weights = _weights(trials)
+    weights, merges = _weights(trials), _merges(results, trials)
     found = {
-        "The ends are the parents": _parents(results, trials, weights, named),
-        "Every merge is its own": _weights_differ(results, trials, weights, named),
-        "Every trial drew its own images": _images_differ(results, trials, named),
-        "A repeat gives the same": _repeat(results, answer, trials, named),
-        "The winner holds on other prompts": _held_out(results, answer, named),
+        "The ends are the parents": _parents(results, merges, weights, named),
+        "Every merge is its own": _weights_differ(merges, weights, named),
+        "Every trial rendered its own images": _images_differ(results, trials, merges, named),
+        "A repeat gives the same result": _repeat(results, best, trials, named),
+        "The winner holds on other prompts": _held_out(results, answer, best, named),
     }
     return tuple(SanityCheck(name, *said) for name, said in found.items())
 
@@ -57,13 +57,13 @@ def _merges(results: Results, trials: pd.DataFrame) -> dict[int, str | tuple]:
     return {int(row["trial"]): made_of(results.settings, row) for row in rows}
 
 
-def _parents(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
-    alone = {trial: made for trial, made in _merges(results, trials).items() if isinstance(made, str)}
+def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tuple[State, str]:
+    alone = {trial: made for trial, made in merges.items() if isinstance(made, str)}
     if not alone:
-        return "not done", "No trial is one model alone."
+        return "not done", "No trial consists of one model alone."
     known = {t: model for t, model in alone.items() if t in weights and model in results.parents}
     if not known:
-        return "not done", "No fingerprints of the weights were kept."
+        return "not done", "No fingerprints of the weights were stored."
     if wrong := identical.not_the_parent(weights, known, results.parents):
         lines = [f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST_LISTED]]
         return "alarm", f"{_capital('; '.join(lines))}."
@@ -71,20 +71,18 @@ def _parents(results: Results, trials: pd.DataFrame, weights: dict, named: Named
     return "passed", f"{_capital(_some(said))}, bit for bit."
 
 
-def _weights_differ(results: Results, trials: pd.DataFrame, weights: dict, named: Named) -> tuple[State, str]:
+def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, str]:
     if len(weights) < 2:
-        return "not done", "No fingerprints of the weights were kept."
-    merges = {trial: made for trial, made in _merges(results, trials).items() if trial in weights}
+        return "not done", "No fingerprints of the weights were stored."
     if pairs := identical.same_weights(weights, merges):
         return "alarm", f"{_pairs(pairs, named)} have the same weights."
-    return "passed", f"{len(set(merges.values()))} different merges have different weights."
+    return "passed", f"{len({merges[trial] for trial in weights})} different merges have different weights."
 
 
-def _images_differ(results: Results, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
+def _images_differ(results: Results, trials: pd.DataFrame, merges: dict, named: Named) -> tuple[State, str]:
     images = results.images
     if "digest" not in images or images["digest"].isna().all():
-        return "not done", "No fingerprints of the images were kept."
-    merges = _merges(results, trials)
+        return "not done", "No fingerprints of the images were stored."
     shown = trials[["trial", *results.parameters]].to_dict("records")
     made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
     first = trials.assign(made=made).drop_duplicates("made")
@@ -94,33 +92,33 @@ def _images_differ(results: Results, trials: pd.DataFrame, named: Named) -> tupl
         int(trial): dict(zip(_cases(own), own["digest"], strict=True)) for trial, own in rows.groupby("trial")
     }
     if pairs := identical.identical(digests):
-        return "alarm", f"{_pairs(pairs, named)} drew the same images, pixel for pixel."
-    return "passed", f"No two of {len(digests)} trials drew the same images."
+        return "alarm", f"{_pairs(pairs, named)} rendered the same images, pixel for pixel."
+    return "passed", f"No two of {len(digests)} trials rendered the same images."
 
 
 def _cases(images: pd.DataFrame) -> list[str]:
     return [case_of(row) for row in images[["prompt_id", "seed"]].to_dict("records")]
 
 
-def _repeat(results: Results, answer: Answer, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
+def _repeat(results: Results, best: Slice, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
     again = results.checks_of("repeat")
     if again.empty:
-        return "not done", "No trial was drawn a second time."
+        return "not done", "No trial was rendered a second time."
     trial = int(again["trial"].iloc[0])
     found = identical.repeat(_drawn(results.images[results.images["trial"] == trial]), _drawn(again))
     if found is None:
-        return "not done", "The repeat has no image of the same prompt and seed."
-    text = f"{_capital(named(trial))} drawn again: {found.identical} of {found.images} images are the same"
+        return "not done", "The repeat has no prompt and seed in common with the trial."
+    text = f"{_capital(named(trial))} rendered again: {found.identical} of {found.images} images are the same"
     if found.identical == found.images:
         return "passed", f"{text}, pixel for pixel."
     text += f", defects differ by {metric_text(round(found.floor, 4))} on average"
     changed = found.images - found.verdicts
     if found.changes_more_than(SHIFTED, LEVEL):
-        return "alarm", f"{text}, and {changed} verdicts changed: no ranking holds at that."
+        return "alarm", f"{text}, and {changed} verdicts changed, so no ranking can be trusted."
     if changed:
         text += f"; verdicts changed: {changed}"
-    if below := _below(answer, trials, found.floor):
-        text += f"; nearer to the best than that, and so not told from it: {_some(map(named, below))}"
+    if below := _below(best, trials, found.floor):
+        text += f"; too close to the best to distinguish: {_some(map(named, below))}"
     return "passed", f"{text}."
 
 
@@ -130,32 +128,36 @@ def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
     return dict(zip(_cases(images), found, strict=True))
 
 
-def _below(answer: Answer, trials: pd.DataFrame, floor: float) -> list[int]:
+def _below(best: Slice, trials: pd.DataFrame, floor: float) -> list[int]:
     """Return the whole trials as sound as the best whose mean defect is within the floor of its."""
     rows = trials[~is_partial(trials)]
-    near = (rows["defect"] - answer.best.defect).abs() < floor
-    near &= (rows["survived"] == answer.best.survived) & (rows["trial"] != answer.best.trial)
+    near = (rows["defect"] - best.defect).abs() < floor
+    near &= (rows["survived"] == best.survived) & (rows["trial"] != best.trial)
     return [int(trial) for trial in rows.loc[near, "trial"]]
 
 
-def _held_out(results: Results, answer: Answer, named: Named) -> tuple[State, str]:
+def _held_out(results: Results, answer: Answer, best: Slice, named: Named) -> tuple[State, str]:
     if answer.unmasked:
         lucky, instead = named(answer.unmasked.trial), named(answer.unmasked.instead)
-        taken = answer.unmasked.instead == answer.best.trial  # a person may have chosen one that ties with it
+        taken = answer.unmasked.instead == best.trial  # a person may have chosen one that ties with it
         is_better = "is recommended instead" if taken else "does better"
-        return "alarm", f"{_capital(lucky)} does not; {instead} {is_better}."
+        return "alarm", f"{_capital(lucky)} does not hold; {instead} {is_better}."
     if not answer.confirmed:
-        why = "The leaders are not drawn on them yet." if results.held_out else "No prompt was kept apart."
+        why = (
+            "The leaders have not been rendered on them yet."
+            if results.held_out
+            else "No prompt was held out."
+        )
         return "not done", why
     first = answer.confirmed[0]
-    if first.trial != answer.best.trial:
-        return "not done", "The best trial is not drawn on them; a trial that led before is."
-    words = f"{first.held_out.sound} images are sound on {first.held_out.prompts} prompts kept apart"
-    chosen = f"{first.selection.sound} on those that chose it"
+    if first.trial != best.trial:
+        return "not done", "The best trial was not rendered on them, only earlier leaders were."
+    words = f"{first.held_out.sound} images are healthy on {first.held_out.prompts} held-out prompts"
+    chosen = f"{first.selection.sound} on the prompts that chose it"
     text = f"{_capital(named(first.trial))}: {words}, {chosen}"
     # the best of equals is the luckiest of them, and falls back: Bonferroni over those it might have been
     if first.fell * (1 + len(answer.tied)) < LEVEL:
-        return "alarm", f"{text}. No other leader does better on them, so they may be harder."
+        return "alarm", f"{text}. No other leader does better on the held-out prompts, so they may be harder."
     return "passed", f"{text}."
 
 

@@ -1,4 +1,4 @@
-"""The answer in words, as one merger would tell another."""
+"""The answer in words: a sentence for people who merge models."""
 
 from gridsearch.base.words import parameter_text, setting_text, value_text
 from gridsearch.results.analysis.answer import Answer, Slice
@@ -10,9 +10,14 @@ def sentence(answer: Answer) -> str:
     """Return one sentence: the parameters to take, how sure that is, where the merge survives."""
     best = answer.best
     if best is None:
-        return f"Nothing to say yet: none of {answer.planned} trials is complete."
-    take = f"{take_text(answer)}{_parent(best)}: {_sound(best)}" if survives(answer) else _least_bad(answer)
-    text = take + (f"; {_doubt(best)}" if best.survived else "") + _survival(best) + "."
+        return f"No answer yet: none of the {answer.planned} trials is complete."
+    take = f"{take_text(answer)}{_parent(best)}: {_healthy(best)}"
+    text = (
+        (take if survives(answer) else _least_bad(answer, best))
+        + (f"; {_doubt(answer, best)}" if best.survived else "")
+        + _survival(best)
+        + "."
+    )
     text += luck_text(answer) + human_text(answer)
     if answer.finished:
         return text
@@ -28,10 +33,10 @@ def take_text(answer: Answer) -> str:
     best = answer.best
     if best is None:
         return "No answer yet"
+    values = f"{_named(answer, best)}{mode_text(best.settings)}"
     if answer.projection and len(answer.parameters) <= MOST_NAMED:
         values = ", ".join(setting_text(name, value) for name, value in answer.parameters.items())
-        return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
-    return f"{'Take' if survives(answer) else 'Least bad:'} {_named(answer, best)}{mode_text(best.settings)}"
+    return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
 
 
 def lede_text(answer: Answer) -> str:
@@ -42,16 +47,16 @@ def lede_text(answer: Answer) -> str:
 
 def luck_text(answer: Answer) -> str:
     """Return a sentence on a winner by luck, to follow another; empty where there was none."""
-    if answer.unmasked is None:
+    if answer.unmasked is None or answer.best is None:
         return ""
     trial, instead = answer.unmasked.trial, answer.unmasked.instead
     on_others = {found.trial: found.held_out for found in answer.confirmed}
     lucky, kept = on_others[trial].sound, on_others[instead].sound
     named = answer.unmasked.named
-    whose = "the recommended one's" if answer.best.trial == instead else "those that held best there"
+    whose = "the recommended trial" if answer.best.trial == instead else "the best trial there"
     return (
-        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the prompts kept apart "
-        f"{lucky} of its images are sound, and {kept} of {whose}."
+        f" {named[:1].upper()}{named[1:]} won on the selection prompts by luck: on the held-out prompts, "
+        f"{lucky} of its images are healthy, compared with {kept} of {whose}."
     )
 
 
@@ -63,7 +68,7 @@ def human_text(answer: Answer) -> str:
     if human.winner is None:
         return f" You judged {human.pairs} blind pairs. {human.note}"
     found = human.preference(human.winner)
-    equal = f", {found.ties} equal" if found.ties else ""
+    equal = f", with {found.ties} tie{'s' if found.ties > 1 else ''}" if found.ties else ""
     return (
         f" You preferred it in {found.wins} of its {found.pairs} blind pairs{equal} "
         f"({found.chance:.0%} sure that you like it best of {len(human.trials)}). {human.note}".rstrip()
@@ -81,7 +86,7 @@ def mode_text(settings: dict) -> str:
 
 
 def _named(answer: Answer, best: Slice) -> str:
-    if best.ratio is None or answer.projection:
+    if answer.main is None or answer.projection:
         return f"trial {best.trial}"
     return setting_text(answer.main, best.ratio)
 
@@ -90,27 +95,27 @@ def _parent(best: Slice) -> str:
     return f", which is {best.parent} itself" if best.parent else ""
 
 
-def _sound(best: Slice) -> str:
-    sound = round(best.survived * best.images)
+def _healthy(best: Slice) -> str:
+    healthy = round(best.survived * best.images)
     if best.images == 1:
-        return "its one image is sound"
-    if sound == best.images:
-        return f"all {sound} images are sound"
-    return f"{sound} of {best.images} images {'is' if sound == 1 else 'are'} sound"
+        return "its only image is healthy"
+    if healthy == best.images:
+        return f"all {healthy} images are healthy"
+    return f"{healthy} of {best.images} images {'is' if healthy == 1 else 'are'} healthy"
 
 
-def _least_bad(answer: Answer) -> str:
-    best = answer.best
+def _least_bad(answer: Answer, best: Slice) -> str:
     what = parameter_text(answer.main) if answer.main else "trial"
-    least = f"{_named(answer, best)}{mode_text(best.settings)}, {_sound(best)}"
-    return f"No {what} keeps {answer.share:.0%} of its images; the least bad is {least}"
+    least = f"{_named(answer, best)}{mode_text(best.settings)}, where {_healthy(best)}"
+    return f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
 
 
-def _doubt(best: Slice) -> str:
-    if best.interval is None:
+def _doubt(answer: Answer, best: Slice) -> str:
+    if best.interval is None or answer.main is None:
         return best.note
     low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
-    return f"the best lies between {low} and {high} ({best.interval.level:.0%} sure)"
+    what = parameter_text(answer.main)
+    return f"the best {what} lies between {low} and {high} ({best.interval.level:.0%} sure)"
 
 
 def _survival(best: Slice) -> str:
@@ -125,9 +130,9 @@ def _survival(best: Slice) -> str:
     )
     text = f", and the merge survives {span}"
     if low.outside is None and high.outside is None:  # one place alone is no window
-        return "" if narrow else text + ", the whole sweep"
+        return "" if narrow else text + ", the whole range"
     ends = [
-        "the sweep ends there" if edge.outside is None else f"{edge.verdict} {word}"
+        f"nothing rendered {word}" if edge.outside is None else f"{edge.verdict} {word}"
         for edge, word in ((low, "below"), (high, "above"))
     ]
     return f"{text} ({', '.join(ends)})"

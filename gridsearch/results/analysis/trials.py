@@ -1,6 +1,7 @@
 """Choice of the trials that count, and the curves that they make."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def _places(parameters: pd.DataFrame) -> pd.Series:
     return pd.Series(rows, index=parameters.index, dtype=object)
 
 
-def _tidied(value: object) -> object:
+def _tidied(value: Any) -> Any:
     if is_number(value) and not pd.isna(value):
         return round(float(value), 10)  # 0.30000000000000004 and 0.3 are the same ratio
     return None if pd.isna(value) else value
@@ -77,11 +78,8 @@ def curve_parameter_of(results: Results) -> str | None:
 
 
 def numeric_parameters(results: Results) -> list[str]:
-    return [name for name in results.parameters if _is_numeric(results.trials, name)]
-
-
-def _is_numeric(trials: pd.DataFrame, name: str) -> bool:
-    return len(trials) > 0 and all(is_number(value) for value in trials[name].dropna())
+    found = results.trials
+    return [name for name in results.parameters if len(found) and all(map(is_number, found[name].dropna()))]
 
 
 def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.DataFrame]]:
@@ -104,7 +102,7 @@ def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
 
 
-def _known(value: object) -> object:
+def _known(value: Any) -> Any:
     return None if pd.isna(value) else plain_value(value)
 
 
@@ -173,6 +171,6 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
     return tuple(sorted(drawn.items()))
 
 
-def plain_value(value: object) -> object:
+def plain_value(value: Any) -> Any:
     """Return a table's value as Python's own."""
     return value.item() if isinstance(value, np.generic) else value

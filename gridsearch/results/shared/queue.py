@@ -10,7 +10,7 @@ import contextlib
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import optuna
@@ -29,13 +29,7 @@ from gridsearch.results.shared.optuna_private import (
 
 _LEASE = "lease"  # of a trial: the worker that draws it
 _BEAT = "beat"  # of a trial: the worker that was heard of last, and how often
-_RELEASED = "released"  # of a study: trials below this number may be taken
-_OVER = "over"  # of a study: why its workers may go; None while they may not
-_LEADS = "leads"  # of a study: the beat of its leader
-_PACE = "pace"  # of a study: seconds from beat to beat
-_SOURCE = "source"  # of a study: the name of it, or of one beside it, whose trials are drawn now
-_PAUSE = "pause"  # of a study: seconds that an idle worker lets pass between two looks
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # such seconds
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds that an idle worker lets pass between two looks
 LOOKS_PER_SECOND = 200  # of idle workers, that a database should bear
 CHOICE = 64  # trials among which a worker chooses
 USUAL_PACE = 15.0
@@ -153,31 +147,29 @@ def beating(study: optuna.Study, trial: optuna.Trial, worker: str, pace: float) 
 
 @dataclass(frozen=True)
 class Orders:
-    """The leader's orders to the workers of a study.
+    """The leader's orders to the workers of a study, each an attribute of it.
 
     Attributes:
-        source: the name of the study whose trials are drawn now; None before any is.
-        below: trials of the search below this number may be taken.
+        source: the name of the study, or of one beside it, whose trials are drawn now; None before any is.
+        released: trials of the search below this number may be taken.
         pace: seconds from beat to beat.
         pause: seconds that an idle worker lets pass at most between two looks.
-        beat: the leader's; None before a run has led the study.
+        leads: the leader's beat; None before a run has led the study.
         over: why the workers may go; None while there may be something to draw.
     """
 
-    source: str | None
-    below: int | None
-    pace: float
-    pause: float
-    beat: int | None
-    over: str | None
+    source: str | None = None
+    released: int | None = None
+    pace: float = USUAL_PACE
+    pause: float = SHORTEST_PAUSE
+    leads: int | None = None
+    over: str | None = None
 
 
 def read_orders(study: optuna.Study) -> Orders:
     """Read the leader's orders, all in one query: every look of a worker needs them."""
     attrs = storage_of(study).get_study_system_attrs(study_id(study))
-    pace = float(attrs.get(_PACE, USUAL_PACE))
-    pause = float(attrs.get(_PAUSE, SHORTEST_PAUSE))
-    return Orders(attrs.get(_SOURCE), attrs.get(_RELEASED), pace, pause, attrs.get(_LEADS), attrs.get(_OVER))
+    return Orders(**{order.name: attrs[order.name] for order in fields(Orders) if order.name in attrs})
 
 
 def pause_for(workers: int) -> float:
@@ -185,36 +177,17 @@ def pause_for(workers: int) -> float:
     return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, workers // LOOKS_PER_SECOND))
 
 
-def let_pause(study: optuna.Study, seconds: float) -> None:
-    """Have idle workers let this time pass between two looks."""
-    _set(study, **{_PAUSE: seconds})
+def give_orders(study: optuna.Study, **changes: Any) -> None:
+    """Change some of the orders, by their names in `Orders`."""
+    for key, value in changes.items():
+        storage_of(study).set_study_system_attr(study_id(study), key, value)
 
 
 def draw_from(study: optuna.Study, source: optuna.Study | None) -> None:
     """Have the workers of a study take trials from this one: itself, or one beside it; None for no trials."""
-    _set(study, **{_SOURCE: source and source.study_name})
-
-
-def _set(study: optuna.Study, **attrs: Any) -> None:
-    for key, value in attrs.items():
-        storage_of(study).set_study_system_attr(study_id(study), key, value)
-
-
-def release(study: optuna.Study, below: int) -> None:
-    """Let trials below this number be taken."""
-    _set(study, **{_RELEASED: below})
+    give_orders(study, source=source and source.study_name)
 
 
 def begin(study: optuna.Study, pace: float) -> None:
     """Lead the study from now on; nothing may be taken yet."""
-    _set(study, **{_SOURCE: None, _RELEASED: 0, _PACE: pace, _OVER: None, _LEADS: 0})
-
-
-def end(study: optuna.Study, why: str) -> None:
-    """Send the workers home."""
-    _set(study, **{_OVER: why})
-
-
-def lead_on(study: optuna.Study, beat: int) -> None:
-    """Tell the workers that the leader is alive."""
-    _set(study, **{_LEADS: beat})
+    give_orders(study, source=None, released=0, pace=pace, over=None, leads=0)

@@ -139,11 +139,4 @@ def without_password(url: str) -> str:
     """Return the URL to be kept in a file, without its secrets."""
     parsed = parse_url(url)
     query = {key: value for key, value in parsed.query.items() if key not in _SECRET_KEYS}
-    return URL.create(
-        parsed.drivername,
-        username=parsed.username,
-        host=parsed.host,
-        port=parsed.port,
-        database=parsed.database,
-        query=query,
-    ).render_as_string(hide_password=False)
+    return parsed.set(query=query)._replace(password=None).render_as_string(hide_password=False)

@@ -4,25 +4,25 @@ A *study* is one experiment's search; a *trial* is one set of parameters in it, 
 Tables, sheet and report are made from it and can be made again at any time.
 """
 
+# ruff: noqa: F401 (imported for those who write `store.open_study`)
+
 import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
-from gridsearch.results.store.folder_lock import FolderLock, locked
+from gridsearch.results.store.folder_lock import locked
 from gridsearch.results.store.json_values import json_safe, tidy
-from gridsearch.results.store.location import FILE, STUDY, StudyPlace, note_place, place_of
-from gridsearch.results.store.sqlite import replacement_lock
+from gridsearch.results.store.location import FILE, StudyPlace, note_place, place_of
 from gridsearch.results.store.study import (
     DONE,
-    JUDGEMENT,
     Stored,
     checks_of,
     has_study,
-    judgements_in,
     led,
     open_study,
     read_study,
     references_of,
     require_study,
+    save_judgement,
     stored,
     write_study,
 )
@@ -42,50 +42,5 @@ from gridsearch.results.store.trials import (
     seconds_of,
     with_images,
 )
-
-__all__ = [
-    "DONE",
-    "ENDED",
-    "FILE",
-    "JUDGEMENT",
-    "REASON",
-    "STUDY",
-    "SUMMARY",
-    "UNFINISHED",
-    "WAS_COMPLETE",
-    "Facts",
-    "FolderLock",
-    "Stored",
-    "StudyPlace",
-    "batch_count",
-    "batches_of",
-    "checks_of",
-    "copied",
-    "fail",
-    "has_study",
-    "images_of",
-    "json_safe",
-    "judgements_in",
-    "kind_of",
-    "led",
-    "load_facts",
-    "locked",
-    "note_place",
-    "objectives_of",
-    "open_study",
-    "place_of",
-    "read_study",
-    "record_batch",
-    "references_of",
-    "remaining",
-    "replacement_lock",
-    "require_study",
-    "save_facts",
-    "seconds_of",
-    "stored",
-    "tidy",
-    "with_images",
-    "write_study",
-]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

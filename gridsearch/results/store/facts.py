@@ -2,35 +2,86 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, NotRequired
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ConfigDict, Field, GetPydanticSchema, JsonValue, create_model, with_config
+from typing_extensions import TypedDict
 
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.tables import Search
+from gridsearch.results.columns import STORED, Integer, Text
 from gridsearch.results.store.json_values import json_safe
 from gridsearch.results.store.trials import ENDED
 
 _FACTS = "facts"
 
 
+def kept_as(kind: Any) -> GetPydanticSchema:
+    """Have a field checked as this type where it is read from a study; in the program it is plain data."""
+    return GetPydanticSchema(lambda _field, handler: handler(kind))
+
+
+STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+_ROW: dict[str, Any] = {c.name: (c.type, ... if c.required else None) for c in STORED}
+StoredImage = Annotated[dict, kept_as(create_model("StoredImage", __config__=STRICT, **_ROW))]
+
+
+@with_config(STRICT)
+class StoredFile(TypedDict):
+    """The file of a model, an adapter or a VAE."""
+
+    path: Text
+    sha256: Text
+    bytes: NotRequired[Integer]
+    short_hash: NotRequired[Text]
+    dtype: NotRequired[Text]
+    layout: NotRequired[Text]
+    prediction_type: NotRequired[Text]
+    prediction_type_source: NotRequired[Text]
+    prediction_type_conflicts: NotRequired[list[Text]]
+    zero_terminal_snr: NotRequired[bool]
+    metadata: NotRequired[dict[str, Text]]
+
+
+@with_config(STRICT)
+class StoredDrawing(TypedDict):
+    """How images were drawn: device, dtype, the hash of the component configs, and each setting's source."""
+
+    settings: NotRequired[list[dict[str, Text]]]
+
+
+Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]
+
+
 @dataclass(frozen=True)
 class Facts:
-    """The facts of a run, which hold for all of its trials."""
+    """The facts of a run, which hold for all of its trials.
 
-    experiment: dict  # the experiment as resolved
-    models: dict[str, dict]  # name -> path, sha256, short_hash, bytes, dtype, prediction type and its source
-    versions: dict[str, str]
-    references: list[dict] | None  # a row per reference image; None until they are drawn
-    planned: int  # number of trials
-    drawing: dict  # device, dtype, and the hash of the component configs
-    file: str  # the experiment's file
-    extras: dict[str, dict] = field(
-        default_factory=dict
-    )  # adapters and a VAE's own file: path, sha256, bytes
-    order: list[str] = field(default_factory=list)  # ids of the search's cases as they are drawn
-    held_out: list[str] = field(default_factory=list)  # ids of prompts kept apart from the search
-    parents: dict[str, str] = field(default_factory=dict)  # model -> the fingerprint of its weights alone
+    Attributes:
+        experiment: the experiment as resolved.
+        models: by name.
+        references: a row per reference image; None until they are drawn.
+        planned: number of trials.
+        file: the experiment's file.
+        extras: adapters and a VAE's own file, by name.
+        order: ids of the search's cases as they are drawn.
+        held_out: ids of prompts kept apart from the search.
+        parents: model -> the fingerprint of its weights alone.
+    """
+
+    experiment: Annotated[dict, kept_as(dict[str, JsonValue])]
+    models: Files
+    versions: dict[str, Text]
+    references: list[StoredImage] | None
+    planned: Annotated[int, Field(ge=0, lt=10**9)]
+    drawing: Annotated[dict, kept_as(StoredDrawing)]
+    file: Text
+    extras: Files = field(default_factory=dict)
+    order: list[Text] = field(default_factory=list)
+    held_out: list[Text] = field(default_factory=list)
+    parents: dict[str, Text] = field(default_factory=dict)
 
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:

@@ -1,23 +1,24 @@
 """Values made safe for JSON."""
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 
 def json_safe(value: Any) -> Any:
-    """Return the value with None for a NaN or an infinity, and text for a path: any JSON reader takes it."""
+    """Return nested JSON values: numpy's numbers as Python's, NaN and infinities as null, others as text."""
     if isinstance(value, Mapping):
-        return {key: json_safe(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+        return {str(key): json_safe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
         return [json_safe(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Path):
-        return str(value)
-    return json.loads(json.dumps(value))
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def tidy(value: Any) -> Any:

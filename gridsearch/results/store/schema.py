@@ -6,13 +6,14 @@ Only types are checked, not whether the figures are true. What earlier versions 
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Any, get_type_hints
 
 import pydantic
 from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ConfigDict, Field, GetPydanticSchema, JsonValue, TypeAdapter, with_config
+from pydantic import TypeAdapter, with_config
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
@@ -20,55 +21,10 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
-from gridsearch.results.columns import STORED, Integer, Text
+from gridsearch.results.columns import Text
 from gridsearch.results.shared.retry import sqlite_code
-
-STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-_FIELDS: dict[str, Any] = {c.name: (c.type, ... if c.required else None) for c in STORED}
-_ROW = pydantic.create_model("StoredImage", __config__=STRICT, **_FIELDS)
-StoredImage = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_ROW))]
-
-
-@with_config(STRICT)
-class StoredFile(TypedDict):
-    """The file of a model, an adapter or a VAE."""
-
-    path: Text
-    sha256: Text
-    bytes: NotRequired[Integer]
-    short_hash: NotRequired[Text]
-    dtype: NotRequired[Text]
-    layout: NotRequired[Text]
-    prediction_type: NotRequired[Text]
-    prediction_type_source: NotRequired[Text]
-    prediction_type_conflicts: NotRequired[list[Text]]
-    zero_terminal_snr: NotRequired[bool]
-    metadata: NotRequired[dict[str, Text]]
-
-
-@with_config(STRICT)
-class StoredDrawing(TypedDict):
-    """How images were drawn."""
-
-    settings: NotRequired[list[dict[str, Text]]]
-
-
-@with_config(STRICT)
-class StoredFacts(TypedDict):
-    """`store.Facts` as they are kept."""
-
-    experiment: dict[str, JsonValue]
-    models: dict[str, StoredFile]
-    versions: dict[str, Text]
-    references: list[StoredImage] | None
-    planned: Annotated[int, Field(ge=0, lt=10**9)]
-    drawing: StoredDrawing
-    file: Text
-    extras: NotRequired[dict[str, StoredFile]]
-    order: NotRequired[list[Text]]
-    held_out: NotRequired[list[Text]]
-    parents: NotRequired[dict[str, Text]]
+from gridsearch.results.store.facts import STRICT, Facts, StoredImage
+from gridsearch.results.store.judgements import Judgement
 
 
 @with_config(STRICT)
@@ -79,23 +35,18 @@ class StoredBatch(TypedDict):
     seconds: dict[str, float]
 
 
-@with_config(STRICT)
-class StoredJudgement(TypedDict):
-    """A person's answer to one blind pair."""
-
-    first: Integer
-    second: Integer
-    prompt_id: Text
-    seed: Integer
-    answer: Text
-    time: Text
-    session: Integer
+def _model_of(kind: type) -> Any:
+    """Return the model of a dataclass as it is kept; earlier versions may lack what has a default."""
+    hints = get_type_hints(kind, include_extras=True)
+    needed = {one.name for one in fields(kind) if one.default_factory is MISSING}
+    kept: dict[str, Any] = {name: (hint, ... if name in needed else None) for name, hint in hints.items()}
+    return pydantic.create_model(kind.__name__, __config__=STRICT, **kept)
 
 
-_FACTS, _IMAGES, _BATCH = TypeAdapter(StoredFacts), TypeAdapter(list[StoredImage]), TypeAdapter(StoredBatch)
+_FACTS, _JUDGEMENT = TypeAdapter(_model_of(Facts)), TypeAdapter(_model_of(Judgement) | None)
+_IMAGES, _BATCH = TypeAdapter(list[StoredImage]), TypeAdapter(StoredBatch)
 _SECONDS, _TEXT = TypeAdapter(dict[str, float], config=STRICT), TypeAdapter(Text | None, config=STRICT)
 _PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=STRICT)
-_JUDGEMENT = TypeAdapter(StoredJudgement | None)
 
 
 @contextlib.contextmanager
@@ -120,16 +71,10 @@ def damage_is_named(folder: Path) -> Iterator[None]:
 
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_FOR_NOW = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-)
+_FOR_NOW = {
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "NOMEM")
+}
 
 
 def _first_cause(error: BaseException) -> str:

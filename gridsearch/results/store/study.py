@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results.shared.connect import connect
 from gridsearch.results.shared.leader_lock import leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
+from gridsearch.results.shared.retry import driver_message
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
+from gridsearch.results.store.judgements import JUDGEMENT, Judgement, judgements_in
 from gridsearch.results.store.location import FILE, STUDY, place_of
 from gridsearch.results.store.schema import damage_is_named, require_tables_only, require_valid
 from gridsearch.results.store.sqlite import database, fold_log, replacement_lock, require_database
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
 DONE = "done"  # attribute of a study: why it needs no further trial
-JUDGEMENT = "judgement "  # begins an attribute of a study, which is a judgement (see `judgements`)
 
 
 def has_study(folder: Path) -> bool:
@@ -66,7 +69,10 @@ def write_study(
     folder.mkdir(parents=True, exist_ok=True)
     place = place_of(folder)
     with replacement_lock(folder):
-        attrs = {DONE: done, **_judgements(folder)}
+        attrs: dict[str, Any] = {DONE: done}
+        if has_study(folder):
+            with open_study(folder) as study:
+                attrs |= judgements_in(study.user_attrs)
         if place.url is None:
             _write_file(folder, facts, trials, checks, attrs)
             return
@@ -120,18 +126,6 @@ def _create(
     checks_of(study).add_trials(checks)
 
 
-def _judgements(folder: Path) -> dict[str, dict | None]:
-    if not has_study(folder):
-        return {}
-    with open_study(folder) as study:
-        return judgements_in(study.user_attrs)
-
-
-def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
-    """Return the attributes of a study that are judgements; None is one that was taken back."""
-    return {key: value for key, value in attrs.items() if key.startswith(JUDGEMENT)}
-
-
 @contextlib.contextmanager
 def open_study(
     folder: Path, shared: bool = False, on_wait: Callable[[str], None] = lambda _: None
@@ -177,6 +171,24 @@ def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterat
         return
     with leading(place.url, place.study, on_wait=on_wait) as lock:
         yield lock.is_held
+
+
+def save_judgement(folder: Path, place: int, session: int, judgement: Judgement | None) -> None:
+    """Write a judgement at its place in a session, on the disk when this returns; None takes it back.
+
+    Optuna deletes no attribute, so one that is taken back is null from then on.
+
+    Raises:
+        RunFailed: the study cannot be written.
+    """
+    key = f"{JUDGEMENT}{session:08x} {place:04}"
+    try:
+        with replacement_lock(folder), open_study(folder) as study:
+            study.set_user_attr(key, judgement and asdict(judgement))
+    except (OSError, SQLAlchemyError, StorageInternalError) as error:
+        raise RunFailed(
+            "The judgement could not be kept.", where=folder, why=driver_message(error)
+        ) from error
 
 
 def checks_of(study: optuna.Study) -> optuna.Study:

@@ -1,11 +1,12 @@
 """A trial's attributes: its images in batches, as they were drawn, and its outcome."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.results.shared.optuna_private import write_together
 from gridsearch.results.store.json_values import json_safe
@@ -87,15 +88,7 @@ def with_images(trial: FrozenTrial, images: Sequence[Mapping]) -> dict:
 
 def copied(trial: FrozenTrial, **changes: Any) -> FrozenTrial:
     """Return a copy of a trial with some parts changed: Optuna changes none that has ended."""
-    parts = (
-        "state",
-        "values",
-        "params",
-        "distributions",
-        "user_attrs",
-        "system_attrs",
-        "intermediate_values",
-    )
-    copy = create_trial(**{name: getattr(trial, name) for name in parts} | changes)
-    copy.datetime_start, copy.datetime_complete = trial.datetime_start, trial.datetime_complete
-    return copy
+    changed = copy.copy(trial)
+    for name, value in changes.items():
+        setattr(changed, name, value)
+    return changed

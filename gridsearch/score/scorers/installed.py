@@ -16,9 +16,14 @@ OWN_KEYS = ("name", "weight", "direction")  # of a scorer's table; all others ar
 class Wanted(Protocol):
     """A scorer as an experiment names it."""
 
-    name: str
-    weight: float
-    direction: Direction | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def direction(self) -> Direction | None: ...
 
     @property
     def options(self) -> Mapping[str, Any]: ...

@@ -34,10 +34,17 @@ class PluginFailed(Exception):
 class ScoredCase(Protocol):
     """The prompt and the seed of an image."""
 
-    prompt_id: str
-    text: str
-    negative: str
-    seed: int
+    @property
+    def prompt_id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def negative(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,14 @@ import optuna
 from gridsearch.render.cases import case_of
 from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.score.loss import image_losses
-from gridsearch.search.trial.outcome import Outcome
 
 LAST_STEP = 10**9  # where a pruned trial reports its value: beyond every case
 NEVER_BEST = 0.01  # by how much a pruned trial is at least worse than the best
 
 
-def stopped_value(outcome: Outcome, best: float) -> float:
-    """Return a pruned trial's value: the missing images taken to be like the others, and never the best.
-
-    Args:
-        best: the value of the best complete trial.
-    """
-    return max(outcome.value, best + NEVER_BEST)
+def stopped_value(value: float, best: float) -> float:
+    """Return the value that a pruned trial counts with: never better than the best complete trial's."""
+    return max(value, best + NEVER_BEST)
 
 
 def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, float]:

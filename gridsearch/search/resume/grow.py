@@ -9,7 +9,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import cases_of
 from gridsearch.results import store
 from gridsearch.search.checks import HELD_OUT, ROLE
-from gridsearch.search.parameters import parameters_of
+from gridsearch.search.parameters import as_given, parameters_of
 from gridsearch.search.racing.reports import LAST_STEP
 
 
@@ -68,12 +68,13 @@ def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
     attrs = {key: value for key, value in attrs.items() if key != store.SUMMARY}
     if trial.state == TrialState.COMPLETE:
         attrs[store.WAS_COMPLETE] = True
-    fixed = {"fixed_params": trial.system_attrs.get("fixed_params", {}) | trial.params}
+    fixed = {"fixed_params": as_given(trial)}
     return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=fixed)
 
 
 def _longer(trial: FrozenTrial, scale: float) -> FrozenTrial:
     """Return a stopped trial among longer ones, whose value, the number of images lost, grows by `scale`."""
+    assert trial.value is not None  # the last report of a trial that was stopped
     value = trial.value * scale
     reports = trial.intermediate_values | {LAST_STEP: value}
     return store.copied(trial, values=[value], intermediate_values=reports)

@@ -18,7 +18,7 @@ from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
-from gridsearch.search.racing.reports import LAST_STEP, NEVER_BEST, losses_by_step
+from gridsearch.search.racing.reports import LAST_STEP, losses_by_step, stopped_value
 from gridsearch.search.resume.grow import order_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import scored_references, standard_of
@@ -62,12 +62,10 @@ def _rescore_locked(
     by = open_standard(experiment.score)
     cases, models = cases_of(experiment.prompt), experiment.reference_models()
     drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
-    count = len(drawn)
-    references = facts.references
+    count, references = len(drawn), facts.references
     if references and not count:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
     _require_drawn(models, references, folder)
-    advance = counting(count)
 
     if references:
         references, standard = scored_references(folder, references, models, cases, by)
@@ -75,7 +73,7 @@ def _rescore_locked(
         standard = standard_of((), [case.id for case in cases], by)
     known = {case.id: case for case in cases}
     small = {file for file in drawn if reduced_from(folder / file)}
-    scored = partial(_scored_again, folder, known, standard, advance, small)
+    scored = partial(_scored_again, folder, known, standard, counting(count), small)
     order = order_of(facts)
     trials = [_rescored(trial, scored, order, experiment.search.objectives()) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
@@ -86,13 +84,10 @@ def _rescore_locked(
     store.write_study(folder, facts, trials, checks, stored.done)
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
     notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
-    return notes + _reduced_notes(len(small), count)
-
-
-def _reduced_notes(small: int, count: int) -> list[str]:
-    if not small:
-        return []
-    return [f"{small:,} of {count:,} images are kept small and were not scored again: their scores stay."]
+    if small:
+        many = f"{len(small):,} of {count:,} images"
+        notes.append(f"{many} are kept small and were not scored again: their scores stay.")
+    return notes
 
 
 def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:
@@ -160,10 +155,10 @@ def _rescored(
 
 def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
     """Return the same trial; one that a race stopped counts as worse than the best of all."""
-    if trial.state != TrialState.PRUNED:
+    if trial.state != TrialState.PRUNED or trial.value is None:
         return trial
-    best = min((one.value for one in trials if one.state == TrialState.COMPLETE), default=0.0)
-    value = max(trial.value, best + NEVER_BEST)
+    complete = [one.value for one in trials if one.state == TrialState.COMPLETE and one.value is not None]
+    value = stopped_value(trial.value, min(complete, default=0.0))
     return store.copied(
         trial, values=[value], intermediate_values=trial.intermediate_values | {LAST_STEP: value}
     )

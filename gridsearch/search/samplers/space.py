@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -28,27 +28,19 @@ def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
     is_grid = experiment.search.sampler == "grid"
     for name, values in experiment.searched().items():
         if isinstance(values, WholeRange):
-            step = 1 if is_grid else values.step
-            parameters[name] = trial.suggest_int(name, values.low, values.high, step=step)
+            whole = 1 if is_grid else values.step
+            parameters[name] = trial.suggest_int(name, values.low, values.high, step=whole)
         elif isinstance(values, Range):
             step = None if is_grid else values.step
             parameters[name] = tidy(trial.suggest_float(name, values.low, values.high, step=step))
-        elif is_grid and is_whole(values):
+        elif is_grid and all(isinstance(value, int) for value in values):
             parameters[name] = trial.suggest_int(name, min(values), max(values))
-        elif is_grid and is_numeric(values):
+        elif is_grid and all(isinstance(value, int | float) for value in values):
             value = trial.suggest_float(name, min(values), max(values))
             parameters[name] = min(values, key=lambda known: abs(known - value))
         else:
             parameters[name] = trial.suggest_categorical(name, values)
     return parameters
-
-
-def is_whole(values: Sequence) -> bool:
-    return all(isinstance(value, int) for value in values)
-
-
-def is_numeric(values: Sequence) -> bool:
-    return all(isinstance(value, (int, float)) for value in values)
 
 
 def grid(experiment: Experiment) -> list[dict[str, Any]]:
@@ -86,14 +78,12 @@ def planned_trials(experiment: Experiment) -> int:
 def expected_trials(experiment: Experiment) -> tuple[int, int]:
     """Return the fewest and the most trials that the search will probably take."""
     search = experiment.search
-    if search.sampler == "grid":
-        fewest = most = len(grid(experiment))
-    elif search.sampler == "window":
+    if search.sampler == "window":
         along = experiment.searched()[main_parameter(experiment)]
         fewest, most = window_trials(make_axis(along.low, along.high, along.step), curve_count(experiment))
-    else:
-        fewest = most = search.trials
-    return min(fewest, search.trials or fewest), min(most, search.trials or most)
+        return min(fewest, search.trials or fewest), min(most, search.trials or most)
+    trials = len(grid(experiment)) if search.trials is None else search.trials
+    return trials, trials
 
 
 # -- whether a sampler suits what is searched
@@ -101,7 +91,9 @@ def expected_trials(experiment: Experiment) -> tuple[int, int]:
 
 def main_parameter(experiment: Experiment) -> str:
     """Return the number along which a window is searched, and its curve drawn."""
-    return curve_parameter(experiment.model_dump())
+    main = curve_parameter(experiment.model_dump())
+    assert main is not None  # see `require_suits`
+    return main
 
 
 def curve_count(experiment: Experiment) -> int:
@@ -127,16 +119,17 @@ def require_suits(experiment: Experiment) -> None:
     if search.kind.needs_range and not numbers:
         raise _unsuited(
             search.sampler,
-            f"{_listed(searched)} has no order that it could follow: a list is a choice, of numbers too",
+            f"{', '.join(searched)} has no order that it could follow: a list is a choice, of numbers too",
             'Give a number as { low, high, step }, or use the sampler "grid" or "tpe".',
         )
     if search.sampler == "window":
         _require_few_curves(experiment, numbers)
-    if search.sampler == "nsga2" and search.trials < (least := 2 * population(search.trials)):
+    trials, generation = search.trials, population(search.trials)
+    if search.sampler == "nsga2" and trials is not None and trials < 2 * generation:
         raise _unsuited(
             "nsga2",
-            f"{search.trials} trials are less than two generations of it, and the first is random",
-            f"Ask for {least} trials or more, better {10 * population(search.trials)}.",
+            f"{trials} trials are less than two generations of it, and the first is random",
+            f"Ask for {2 * generation} trials or more, better {10 * generation}.",
         )
 
 
@@ -153,13 +146,9 @@ def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
     if (count := curve_count(experiment)) > MOST_CURVES:
         raise _unsuited(
             "window",
-            f"it would search {main} along {count:,} curves, one for each combination of {_listed(others)}",
+            f"it would search {main} along {count:,} curves, one for each combination of {', '.join(others)}",
             f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _unsuited(sampler: str, why: str, fix: str) -> BadInput:

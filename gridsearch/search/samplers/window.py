@@ -39,22 +39,20 @@ SMOOTH = 0.25  # of the window's width: the length scale of the curve along whic
 
 @dataclass(frozen=True)
 class Seen:
-    """A ratio that was tried, or is being tried.
+    """A ratio that was tried, or is being tried; NaN stands for a value that there is not.
 
     Attributes:
-        survived: the share of its images that are sound; None while it runs, and where it failed.
-        dial: below 0 under-cooked, above 0 over-cooked; None or NaN where there is none.
-        loss: the mean of its images' losses.
+        survived: the share of its images that are sound; NaN while it runs, and where it failed.
+        dial: below 0 under-cooked, above 0 over-cooked.
+        loss: the mean of its images' losses; NaN where `survived` is.
         partial: it was stopped early, so that these are of some of its images only.
-        running: somebody is at it, or it waits to be taken up.
     """
 
     ratio: float
-    survived: float | None = None
-    dial: float | None = None
-    loss: float | None = None
+    survived: float = math.nan
+    dial: float = math.nan
+    loss: float = math.nan
     partial: bool = False
-    running: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,13 +99,16 @@ def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     """
     seen = tuple(seen)
     turns = _turns(_known(seen))
-    return list(_next_in(*turns[0], seen, axis)) if turns else []
+    return list(_next_in(*turns[0], [one.ratio for one in seen], axis)) if turns else []
 
 
 def best_seen(seen: Iterable[Seen]) -> Seen | None:
     """Return the one with most survivors, then least loss; one stopped early only where there is no other."""
-    known = [one for one in seen if _is_known(one)]
-    return min(known, key=lambda one: (one.partial, -one.survived, one.loss), default=None)
+    return min(filter(_is_known, seen), key=_rank, default=None)
+
+
+def _rank(one: Seen) -> tuple[bool, float, float]:
+    return one.partial, -one.survived, one.loss
 
 
 def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
@@ -116,21 +117,21 @@ def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: tuple[Seen, ...], axis: RatioAxis) -> Iterator[float]:
+def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = _known(seen)
     runs = _runs(known)
     if not runs:
-        yield from _search(known, seen, taken, axis)
+        yield from _search(known, taken, axis)
         return
-    best, *others = sorted(runs, key=lambda run: _rank(known[slice(*run)]))
-    yield from _edges(known, best, seen, axis)
+    best, *others = sorted(runs, key=lambda run: min(map(_rank, known[slice(*run)])))
+    yield from _edges(known, best, taken, axis)
     kept = max(one.survived for one in known[slice(*best)])
     rivals = [run for run in others if max(one.survived for one in known[slice(*run)]) >= kept - RIVAL]
     for run in rivals[:1]:
-        yield from _edges(known, run, seen, axis)
-    yield from _refine(known, best, taken, axis)
+        yield from _edges(known, run, taken, axis)
+    yield from _refine(known[slice(*best)], taken, axis)
 
 
 def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
@@ -145,7 +146,7 @@ def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
 
 
 def _is_known(one: Seen) -> bool:
-    return not one.running and one.survived is not None and one.loss is not None
+    return not math.isnan(one.survived)
 
 
 def _known(seen: Iterable[Seen]) -> list[Seen]:
@@ -163,11 +164,6 @@ def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     return list(zip(turns[::2], turns[1::2], strict=True))
 
 
-def _rank(run: Sequence[Seen]) -> tuple[bool, float, float]:
-    best = best_seen(run)
-    return best.partial, -best.survived, best.loss
-
-
 def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Yield points between, always the middle of the widest gap; ratios that are taken part gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
@@ -175,79 +171,68 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) ->
     heapify(gaps)
     while gaps:
         _, low, high = heappop(gaps)
-        free = axis.free(low, high, ())
-        if free:
-            middle = min(free, key=lambda value: (abs(value - (low + high) / 2), value))
+        if free := axis.free(low, high, ()):
+            middle = _nearest((low + high) / 2, free)
             yield middle
             for a, b in pairwise((low, middle, high)):
                 heappush(gaps, (round(a - b, 9), a, b))
 
 
-def _next_in(low: float, high: float, seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
+def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Yield what to try between two known ratios: the middle; while that runs, the quarters, and so on.
 
     A failed ratio has no values and parts the gap like a running one.
     """
-    inside = [one for one in seen if low < one.ratio < high]
-    halves = _halved(low, high, [one.ratio for one in inside], axis)
+    inside = [ratio for ratio in taken if low < ratio < high]
     # each ratio at work settles one halving: the points of the next level are worth a guess
-    yield from islice(halves, 1 + len(inside))
+    yield from islice(_halved(low, high, inside, axis), 1 + len(inside))
 
 
-def _search(
-    known: Sequence[Seen], seen: Sequence[Seen], taken: Sequence[float], axis: RatioAxis
-) -> Iterator[float]:
+def _search(known: Sequence[Seen], taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Yield ratios where the dial turns; where it says nothing, on both sides of the least loss."""
     turns = _turns(known)
     for low, high in turns:
         yield from _halved(low, high, taken, axis)
     if known and not turns:
-        at = known.index(best_seen(known))
-        yield from _edges(known, (at, at + 1), seen, axis)
+        at = known.index(min(known, key=_rank))
+        yield from _edges(known, (at, at + 1), taken, axis)
 
 
 def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
     """Return the gaps in which the dial turns from under- to over-cooked, that of the least loss first."""
-    dialled = [one for one in known if one.dial is not None and np.isfinite(one.dial)]
+    dialled = [one for one in known if math.isfinite(one.dial)]
     turns = [(a, b) for a, b in pairwise(dialled) if a.dial < 0 <= b.dial]
     return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
 def _edges(
-    known: Sequence[Seen], run: tuple[int, int], seen: Sequence[Seen], axis: RatioAxis
+    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: RatioAxis
 ) -> Iterator[float]:
     """Yield ratios in the gaps on both sides of a run, the wider gap first."""
-    first, end = run
-    gaps = []
-    if first > 0:
-        gaps.append((known[first - 1].ratio, known[first].ratio))
-    if end < len(known):
-        gaps.append((known[end - 1].ratio, known[end].ratio))
-    gaps.sort(key=lambda gap: gap[0] - gap[1])
-    in_turn = zip_longest(*(_next_in(*gap, seen, axis) for gap in gaps))
+    pairs = [(known[i - 1].ratio, known[i].ratio) for i in run if 0 < i < len(known)]
+    gaps = sorted(pairs, key=lambda gap: gap[0] - gap[1])
+    in_turn = zip_longest(*(_next_in(*gap, taken, axis) for gap in gaps))
     yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
 
 
-def _refine(
-    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: RatioAxis
-) -> Iterator[float]:
+def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Yield ratios in gaps inside a run that are wide for their distance from the best, the widest first."""
-    first, end = run
-    low, high = known[first].ratio, known[end - 1].ratio
-    width = high - low
-    best = smoothed_best(known[first:end], width)
-    finest = max(axis.step, FINEST * width)
-    places = sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})
+    low, high = run[0].ratio, run[-1].ratio
+    best = smoothed_best(run, high - low)
+    finest = max(axis.step, FINEST * (high - low))
     wanted = []
-    for a, b in pairwise(places):
-        distance = max(a - best, best - b, 0.0)
-        excess = (b - a) / max(finest, GROWTH * distance)
+    for a, b in pairwise(sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})):
+        excess = (b - a) / max(finest, GROWTH * max(a - best, best - b, 0.0))
         if excess > HALVED:
             wanted.append((excess, a, b))
     for _, a, b in sorted(wanted, reverse=True):
-        free = axis.free(a, b, taken)
-        if free:
-            yield min(free, key=lambda value: (abs(value - (a + b) / 2), value))
+        if free := axis.free(a, b, taken):
+            yield _nearest((a + b) / 2, free)
+
+
+def _nearest(place: float, values: Sequence[float]) -> float:
+    """Return the value nearest to a place, the lower of two as near."""
+    return min(values, key=lambda value: (abs(value - place), value))
 
 
 def smoothed_best(run: Sequence[Seen], width: float) -> float:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.score.loss import SURVIVES
+from gridsearch.score.score import number
+from gridsearch.search.parameters import as_given
 from gridsearch.search.samplers.window import (
     RIVAL,
     RatioAxis,
@@ -35,15 +37,15 @@ from gridsearch.search.samplers.window import (
 MOST_CURVES = 100  # each has at least a coarse look of its own
 
 
-def read_summary(trial: FrozenTrial, ratio: float) -> Seen:
+def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
     """Return the findings of a trial at a ratio, from its user attribute `summary`.
 
-    That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one has failed.
+    That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one runs still, or has failed.
     """
     found = trial.user_attrs.get(store.SUMMARY)
-    if found is None:
+    if found is None or not trial.state.is_finished() or trial.state == TrialState.FAIL:
         return Seen(ratio)
-    return Seen(ratio, found["survived"], found["dial"], found["loss"], found["partial"])
+    return Seen(ratio, found["survived"], number(found["dial"]), number(found["loss"]), found["partial"])
 
 
 class WindowSampler(BaseSampler):
@@ -57,26 +59,23 @@ class WindowSampler(BaseSampler):
     def __init__(
         self,
         main: str,
-        seen: Callable[[FrozenTrial, float], Seen] = read_summary,
         seed: int = 0,
         space: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
-        """Set what is searched and how trials are read.
+        """Set what is searched.
 
         Args:
             main: the parameter's name, along which the window is.
-            seen: what a trial has found, and its ratio, as the plan reads it.
             seed: of the order in which slices are looked at.
             space: all searched parameters; without it they are known once a trial has finished.
         """
         self._main = main
-        self._seen = seen
         self._seed = seed
         self._space = dict(space) if space is not None else None
         self._intersection = IntersectionSearchSpace(include_pruned=True)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._known_space(study)
+        return self._space if self._space is not None else self._intersection.calculate(study)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -96,30 +95,25 @@ class WindowSampler(BaseSampler):
 
     def done(self, study: Study) -> bool:
         """Return whether nothing useful is left; not before the space is known."""
-        space = self._known_space(study)
-        if self._main not in space:
-            return False
-        return not self._plan(study, space, None)
-
-    def _known_space(self, study: Study) -> dict[str, BaseDistribution]:
-        return self._space if self._space is not None else self._intersection.calculate(study)
+        space = self._space if self._space is not None else self._intersection.calculate(study)
+        return self._main in space and not self._plan(space, self._by_slice(study, space))
 
     def _pick(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        trials = study.get_trials(deepcopy=False)
         # whoever started before and has not said yet what it tries takes the first of the plan
         ahead = sum(
             other.state == TrialState.RUNNING
             and other.number < trial.number
-            and self._main not in _parameters(other)
-            for other in trials
+            and self._main not in as_given(other)
+            for other in study.get_trials(deepcopy=False)
         )
-        plan = self._plan(study, space, trial.number)
+        axis, slices = _axis(space[self._main]), self._by_slice(study, space, trial.number)
+        plan = self._plan(space, slices)
         if ahead >= len(plan):
-            plan += self._leftovers(study, space, trial.number)
+            plan += [(key, ratio) for key in _worth_it(slices) for ratio in widest_gaps(slices[key], axis)]
         if not plan:  # all has been tried
-            plan = [(key, value) for key in self._slices(space) for value in _axis(space[self._main]).values]
+            plan = [(key, value) for key in slices for value in axis.values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
         return dict(key) | {self._main: _as_asked(space[self._main], ratio)}
 
@@ -138,31 +132,26 @@ class WindowSampler(BaseSampler):
         return [slices[i] for i in order]
 
     def _by_slice(
-        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
+        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None = None
     ) -> dict[tuple, list[Seen]]:
+        """Return what was seen of each slice, by all trials or without that of one number."""
         found: dict[tuple, list[Seen]] = {key: [] for key in self._slices(space)}
         for trial in study.get_trials(deepcopy=False):
-            given = _parameters(trial)
+            given = as_given(trial)
             if trial.number == without or self._main not in given:
                 continue
             key = tuple(
                 (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self._main
             )
             if key in found:
-                found[key].append(self._read(trial, float(given[self._main])))
+                found[key].append(seen_in(trial, float(given[self._main])))
         return found
 
-    def _read(self, trial: FrozenTrial, ratio: float) -> Seen:
-        if trial.state == TrialState.FAIL:
-            return Seen(ratio)
-        return Seen(ratio, running=True) if trial.state in store.UNFINISHED else self._seen(trial, ratio)
-
     def _plan(
-        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
+        self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
     ) -> list[tuple[tuple, float]]:
         """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
         axis = _axis(space[self._main])
-        slices = self._by_slice(study, space, without)
         looks = [
             [(key, ratio) for ratio in coarse_left([one.ratio for one in seen], axis)]
             for key, seen in slices.items()
@@ -172,21 +161,14 @@ class WindowSampler(BaseSampler):
         plans |= {key: ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
 
-    def _leftovers(
-        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None
-    ) -> list[tuple[tuple, float]]:
-        axis, slices = _axis(space[self._main]), self._by_slice(study, space, without)
-        return [(key, ratio) for key in _worth_it(slices) for ratio in widest_gaps(slices[key], axis)]
-
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
     """Return the slices that do about as well as the best, best first; all where none survives yet."""
-    best = {key: best_seen(seen) for key, seen in slices.items()}
-    kept = {key: one.survived if one else 0.0 for key, one in best.items()}
-    most = max(kept.values())
+    best = {key: best_seen(seen) or Seen(0.0, 0.0, loss=math.inf) for key, seen in slices.items()}
+    most = max(one.survived for one in best.values())
     least = most - RIVAL if most >= SURVIVES else 0.0
-    ranked = sorted(slices, key=lambda key: (-kept[key], best[key].loss if best[key] else math.inf))
-    return [key for key in ranked if kept[key] >= least]
+    ranked = sorted(slices, key=lambda key: (-best[key].survived, best[key].loss))
+    return [key for key in ranked if best[key].survived >= least]
 
 
 def _tidy(distribution: BaseDistribution, value: Any) -> Any:
@@ -194,12 +176,8 @@ def _tidy(distribution: BaseDistribution, value: Any) -> Any:
     return round(value, 10) if isinstance(distribution, FloatDistribution) and value is not None else value
 
 
-def _parameters(trial: FrozenTrial) -> dict[str, Any]:
-    return trial.system_attrs.get("fixed_params", {}) | trial.params
-
-
 def _axis(distribution: BaseDistribution) -> RatioAxis:
-    if not isinstance(distribution, (FloatDistribution, IntDistribution)):
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise BadInput("A window is searched along a number.", fix="Give it as { low, high, step }.")
     return make_axis(distribution.low, distribution.high, distribution.step)
 
@@ -216,14 +194,15 @@ def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
     """
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
-    if distribution.low == distribution.high:
-        return [_tidy(distribution, distribution.low)]
-    if distribution.step is None:
+    if (
+        isinstance(distribution, FloatDistribution)
+        and distribution.step is None
+        and not distribution.single()
+    ):
         raise BadInput(
             f"The window sampler cannot search {name} as well.",
             where=name,
             why="It has no step, so there would be no end of curves.",
             fix='Give it a step or a list of values, or use the sampler "tpe".',
         )
-    values = make_axis(distribution.low, distribution.high, distribution.step).values
-    return [_as_asked(distribution, value) for value in values]
+    return [_as_asked(distribution, value) for value in _axis(distribution).values]

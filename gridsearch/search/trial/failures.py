@@ -18,7 +18,6 @@ stop the run: they would go on all night.
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import MustStop, RunFailed
 from gridsearch.base.words import size
 from gridsearch.results import store
+from gridsearch.results.shared.retry import driver_message
 
 MEMORY, NOT_FINITE, FILE, DIED = "memory", "not finite", "file", "died"
 IN_A_ROW = 3
@@ -67,17 +67,10 @@ def named_failures(out: Path) -> Iterator[None]:
             "A file could not be read or written.", where=out, why=str(error), kind=FILE
         ) from error
     except StorageInternalError as error:
-        said = _first_cause(error)
+        said = driver_message(error)
         if any(words in said.lower() for words in DATABASE_FULL):
             raise disk_full(out, said) from error
         raise
-
-
-def _first_cause(error: BaseException) -> str:
-    """The database's own message: Optuna and SQLAlchemy wrap it in theirs."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error)
 
 
 def disk_full(out: Path, why: str) -> MustStop:
@@ -102,7 +95,7 @@ def require_free(out: Path, needed: int) -> None:
 
 def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
     """Return the size and change time of each file, by which a later change is noticed."""
-    return {name: _stamp(path.stat()) for name, path in files.items()}
+    return {name: _stamp(path) for name, path in files.items()}
 
 
 def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) -> None:
@@ -113,7 +106,7 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
     """
     for name, path in files.items():
         try:
-            now = _stamp(path.stat())
+            now = _stamp(path)
         except OSError as error:
             raise MustStop(
                 f"The file of {name} is gone.",
@@ -131,7 +124,8 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
             )
 
 
-def _stamp(found: os.stat_result) -> Stamp:
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
     return found.st_size, found.st_mtime_ns
 
 
@@ -150,7 +144,7 @@ def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
         raise RunFailed(
             f"{IN_A_ROW} trials in a row failed.",
             why=str(last[-1].user_attrs.get(store.REASON)),
-            fix=FIXES.get(kinds.pop()),
+            fix=FIXES.get(kinds.pop() or ""),
         )
 
 

@@ -1,12 +1,10 @@
 """The outcome of a trial: a row per image, and the values that follow from them."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
-from typing import Protocol
 
-from gridsearch.render.cases import Case
 from gridsearch.score.loss import image_losses
 from gridsearch.score.score import DEFECT_CAP, number
 from gridsearch.score.verdict import Verdict
@@ -46,7 +44,7 @@ class Outcome:
 
     @property
     def partial(self) -> bool:
-        """Whether there are cases without an image."""
+        """True while there are cases without an image."""
         return len(self.images) < self.cases
 
     @property
@@ -83,44 +81,6 @@ class Outcome:
             "loss": float(losses.mean()),
             "partial": self.partial,
         }
-
-
-class EarlyStop(Protocol):
-    """Why an image was aborted, and with which verdict."""
-
-    verdict: str
-    reason: str
-
-
-class DrawnImage(Protocol):
-    """A rendered image, as far as its row tells of it."""
-
-    finite: bool
-    seconds: float
-    trace: Sized  # one entry a call of the UNet
-    calls: int
-    stop: EarlyStop | None
-
-
-def case_row(
-    case: Case, prediction_type: str, drawn: DrawnImage, digest: str, file: str, film: str | None
-) -> dict:
-    """Return an image's row before it is scored; its files are relative to the results folder."""
-    return {
-        "prompt_id": case.prompt_id,
-        "prompt": case.text,
-        "seed": case.seed,
-        "prediction_type": prediction_type,
-        "finite": drawn.finite,
-        "seconds": drawn.seconds,
-        "unet_calls": len(drawn.trace),
-        "unet_calls_saved": drawn.calls - len(drawn.trace),
-        "stopped": drawn.stop and drawn.stop.verdict,
-        "stopped_because": drawn.stop and drawn.stop.reason,
-        "digest": digest,
-        "file": file,
-        "film": film,
-    }
 
 
 def stop_verdict(row: Mapping) -> Verdict | None:

@@ -36,7 +36,7 @@ def scored_references(
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
     scores = [score_image(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
-    return [row | score_row(judged) for row, judged in zip(measured, scores, strict=True)], standard
+    return [row | score_row(score) for row, score in zip(measured, scores, strict=True)], standard
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
@@ -56,7 +56,7 @@ def _usable(row: Mapping, thresholds: Thresholds) -> bool:
 
 
 def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, Band]:
-    """The healthy band of each case."""
+    """Return the healthy band of each case."""
     if not usable:
         return dict.fromkeys(case_ids, POPULATION)
     own = {case_of(row): metrics_of(row) for row in reversed(usable)}
@@ -67,7 +67,8 @@ def _bands_of(usable: Sequence[Mapping], case_ids: Sequence[str]) -> dict[str, B
 def _edges_of(
     usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
 ) -> dict[str, ScorerLimit | None]:
-    """The value at which a scorer stops being healthy, for each case."""
+    """Return, for each case, the value at which a scorer stops being healthy."""
+    assert scorer.direction is not None  # where there is a weight, the experiment demands it
     values = [number(row["scorers"].get(scorer.name)) for row in usable]
     own = {case_of(row): value for row, value in reversed(list(zip(usable, values, strict=True)))}
     return {case: edge_of(values, own.get(case, nan), scorer.direction) for case in case_ids}

@@ -5,7 +5,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -19,7 +19,6 @@ from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered
 from gridsearch.render.pictures.infotext import parameters_text
 from gridsearch.render.pictures.webp import ENCODERS
-from gridsearch.search.trial.outcome import case_row
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,28 @@ def save_image(
             `references/base.`.
     """
     whole = f"{name}{drawn.case.id}"
-    stem = PurePath(whole).name
     text = parameters_text(drawn.case, sampling, **vars(origin))
     file = _write(out, whole, drawn.pixels, text, written_as)
     film = None
     if drawn.film is not None:
-        film = _write(out, f"traces/{stem}", drawn.film, text, written_as)
-        trace = json.dumps(drawn.trace.as_row())
-        write_atomic(out / f"traces/{stem}.json", trace.encode())
-    digest = hashlib.blake2b(drawn.pixels.tobytes(), digest_size=8).hexdigest()
-    return case_row(drawn.case, sampling.prediction_type, drawn, digest, file, film)
+        trace = f"traces/{PurePath(whole).name}"
+        film = _write(out, trace, drawn.film, text, written_as)
+        write_atomic(out / f"{trace}.json", json.dumps(drawn.trace.as_row()).encode())
+    return {
+        "prompt_id": drawn.case.prompt_id,
+        "prompt": drawn.case.text,
+        "seed": drawn.case.seed,
+        "prediction_type": sampling.prediction_type,
+        "finite": drawn.finite,
+        "seconds": drawn.seconds,
+        "unet_calls": len(drawn.trace),
+        "unet_calls_saved": drawn.calls - len(drawn.trace),
+        "stopped": drawn.stop and drawn.stop.verdict,
+        "stopped_because": drawn.stop and drawn.stop.reason,
+        "digest": hashlib.blake2b(drawn.pixels.tobytes(), digest_size=8).hexdigest(),
+        "file": file,
+        "film": film,
+    }
 
 
 def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Format) -> str:
@@ -79,13 +90,14 @@ def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Form
 MOST_WAITING = 64  # items, so that slow threads do not fill the memory
 THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
-def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """Yield `map(work, items)`, the work done by threads while further items are made."""
     with ThreadPoolExecutor(THREADS) as threads:
-        waiting = deque()
+        waiting: deque[Future[Made]] = deque()
         for item in items:
             waiting.append(threads.submit(work, item))
             while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):

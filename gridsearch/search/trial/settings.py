@@ -5,6 +5,7 @@ are rendered at its middle or its first choice.
 """
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 from gridsearch.checkpoint.prediction import reaches_zero_snr
@@ -29,35 +30,19 @@ def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
 
 
 def _sampling(render: Render, prediction_type: str, zero_terminal_snr: bool) -> Sampling:
-    mode = MODES[prediction_type]
-    given = {name: value for name in SIZES if (value := usual_value(getattr(render, name))) is not None}
-    sizes = {
+    given = {field.name: usual_value(getattr(render, field.name)) for field in fields(Sampling)}
+    left_open = {
+        "timestep_spacing": MODES[prediction_type].spacing(zero_terminal_snr),
         "original_width": render.width,
         "original_height": render.height,
         "crop_left": 0,
         "crop_top": 0,
         "target_width": render.width,
         "target_height": render.height,
-    } | given
-    return Sampling(
-        prediction_type=prediction_type,
-        zero_terminal_snr=zero_terminal_snr,
-        timestep_spacing=render.timestep_spacing or mode.spacing(zero_terminal_snr),
-        sampler=render.sampler,
-        steps=usual_value(render.steps),
-        cfg=usual_value(render.cfg),
-        cfg_rescale=usual_value(render.cfg_rescale),
-        pag_scale=usual_value(render.pag_scale),
-        unconditional=render.unconditional,
-        clip_skip=usual_value(render.clip_skip),
-        rng=render.rng,
-        width=render.width,
-        height=render.height,
-        **sizes,
-    )
-
-
-SIZES = ("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height")
+    }
+    decided = {"prediction_type": prediction_type, "zero_terminal_snr": zero_terminal_snr}
+    usual = {name: value for name, value in left_open.items() if given[name] is None}
+    return Sampling(**given | usual | decided)
 
 
 def usual_notes(render: Render) -> list[str]:

@@ -1,6 +1,6 @@
 """The state that all trials of a run share: open models, the loaded renderer, the standard of scoring."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, 
 from gridsearch.render.cases import Case, cases_of
 from gridsearch.render.denoise.samplers import SAMPLERS
 from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
-from gridsearch.render.draw import Rendered, draw
+from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import Renderer, load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.render.watch.abort import expected_of
@@ -105,9 +105,7 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
     merge_live(setup.live, terms)
 
 
-def render_parent(
-    setup: Setup, name: str, cases: Sequence[Case], on_image: Callable[[Rendered], None]
-) -> Iterator[dict]:
+def render_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
     """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
@@ -117,7 +115,6 @@ def render_parent(
         row = save_image(
             setup.out, f"references/{name}.", drawn, sampling, origin, setup.experiment.images.format
         )
-        on_image(drawn)
         yield {"model": name} | row | {"trajectory": drawn.trace.as_row()}
 
 

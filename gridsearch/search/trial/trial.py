@@ -7,7 +7,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from gridsearch.experiment.tables import LOOK, Format
+from gridsearch.experiment.tables import LOOK
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
@@ -22,7 +22,7 @@ from gridsearch.search.trial.standard import score_image, with_values
 
 
 @dataclass(frozen=True)
-class ScoredImage:
+class FinishedImage:
     """A rendered image with its row and score, and the seconds that scoring took."""
 
     drawn: Rendered
@@ -56,8 +56,10 @@ def run_trial(
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-    save = partial(save_image, setup.out, name, sampling=sampling, origin=origin)
-    finish = partial(_saved_and_scored, setup, save, experiment.images.format, weights, Lock())
+    save = partial(
+        save_image, setup.out, name, sampling=sampling, origin=origin, written_as=experiment.images.format
+    )
+    finish = partial(_saved_and_scored, setup, save, weights, Lock())
     for images in _batches(setup, sampling, cases, finish):
         for image in images:
             on_image(image.drawn.case, image.score)
@@ -71,33 +73,28 @@ def run_trial(
 
 
 def _saved_and_scored(
-    setup: Setup,
-    save: Callable[..., dict],
-    written_as: Format,
-    weights: str,
-    one_by_one: Lock,
-    drawn: Rendered,
-) -> ScoredImage:
+    setup: Setup, save: Callable[..., dict], weights: str, one_by_one: Lock, drawn: Rendered
+) -> FinishedImage:
     """Save an image and score it.
 
     Args:
         weights: the fingerprint of the merge.
         one_by_one: held by plug-in scorers, which need not know of threads.
     """
-    row = save(drawn=drawn, written_as=written_as)
+    row = save(drawn=drawn)
     with one_by_one:
         began = time.perf_counter()
         row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
         seconds = time.perf_counter() - began
     began = time.perf_counter()
-    judged = score_image(setup.standard, drawn.pixels, row)
+    score = score_image(setup.standard, drawn.pixels, row)
     seconds += time.perf_counter() - began
-    return ScoredImage(drawn, row | {"weights": weights} | score_row(judged), judged, seconds)
+    return FinishedImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
 
 
 def _batches(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], ScoredImage]
-) -> Iterator[list[ScoredImage]]:
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], FinishedImage]
+) -> Iterator[list[FinishedImage]]:
     """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
     watch = watch_for(setup, sampling)
@@ -106,7 +103,7 @@ def _batches(
         size = batches.size(sampling, batch)
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
-        images: list[ScoredImage] = []
+        images: list[FinishedImage] = []
         for image in map_in_threads(finish, draw(setup.renderer, part, sampling, batch, watch)):
             images.append(image)
             if len(images) == size:

@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class Crew(Protocol):
-    """The workers of a run on this machine.
+    """The workers of a run on this machine."""
 
-    Attributes:
-        size: how many there are.
-        here: whether it is the leader's own process, which tells the listener of each image itself.
-    """
+    @property
+    def size(self) -> int:
+        """The number of workers."""
 
-    size: int
-    here: bool
+    @property
+    def here(self) -> bool:
+        """Whether it is the leader's own process, which tells the listener of each image itself."""
 
     def look(self, heard: Collection[str]) -> list[str]:
         """Return the names of the workers that died since the last look; others take their places.

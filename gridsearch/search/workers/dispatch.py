@@ -14,7 +14,7 @@ from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, tidied
 from gridsearch.search.samplers.space import grid
 from gridsearch.search.workers.look import Leader
-from gridsearch.search.workers.proposals import ask_parameters, propose, sampler_of, twin_of, wanted
+from gridsearch.search.workers.proposals import ask_parameters, propose, twin_of, wanted, window_sampler
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
 BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one trial waits for each that is running
@@ -35,7 +35,7 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
         if tidied(point) not in taken:
             # what a failed trial had rendered before it failed need not be rendered again
             rendered = next((trial for trial in failed if parameters_of(trial) == tidied(point)), None)
-            study.enqueue_trial(point, user_attrs=rendered and store.batches_of(rendered))
+            study.enqueue_trial(point, user_attrs=store.batches_of(rendered) if rendered else None)
 
 
 def _withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -61,7 +61,7 @@ def why_done(
     ended = sum(trial.state in store.ENDED for trial in trials)
     if settings.trials is not None and ended >= settings.trials:
         return f"{ended} trials are done"
-    if settings.sampler == "window" and sampler_of(experiment, len(trials)).done(study):
+    if settings.sampler == "window" and window_sampler(experiment).done(study):
         return "the window and the best in it are found, as closely as the steps allow"
     return narrow
 
@@ -130,10 +130,10 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
         waiting += _place(leader, new, trials)
         trials.append(storage_of(study).get_trial(trial_id(new)))
     if (pause := queue.pause_for(idle + running)) != leader.pause:
-        queue.let_pause(study, pause)
+        queue.give_orders(study, pause=pause)
         leader.pause = pause
     if (below := to_release(trials, most, enough)) != leader.released:
-        queue.release(study, below)
+        queue.give_orders(study, released=below)
         leader.released = below
     return most is None or most > 0
 

@@ -25,9 +25,9 @@ from gridsearch.search.budget import Budget
 from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, queue_checks
 from gridsearch.search.disk.cleanup import remove_unnamed_files
 from gridsearch.search.evaluate import Told
-from gridsearch.search.listener import Listener
+from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.parameters import parameters_of
-from gridsearch.search.prepare import Prepared, prepare, study_of, tell_notes
+from gridsearch.search.prepare import Prepared, prepare, study_of
 from gridsearch.search.stop import narrow_enough
 from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
@@ -37,7 +37,7 @@ from gridsearch.search.workers.crew import Crew
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
 from gridsearch.search.workers.leases import Leases
 from gridsearch.search.workers.look import Leader, looks
-from gridsearch.search.workers.progress import RenderedElsewhere, TrialProgress
+from gridsearch.search.workers.progress import TrialProgress
 from gridsearch.search.workers.references import (
     PIECE_IMAGES,
     enqueue_pieces,
@@ -57,19 +57,14 @@ def lead_workers(
     retries: int,
     pace: float = queue.USUAL_PACE,
 ) -> None:
-    """Run the experiment read from `file`, or resume it, with workers in other processes.
-
-    Args:
-        retries: how often a trial goes back to the queue when its worker has died.
-        pace: seconds from beat to beat of leader and workers.
+    """Run the experiment read from `file`, or resume it, with workers in other processes (see `lead`).
 
     Raises:
         BadInput: the experiment, a model, or what is there already does not fit. Nothing was written.
-        RunFailed: another run leads the study, no worker is left, or too many trials failed.
     """
-    earlier = store.read_study(out) if store.has_study(out) else None
-    prepared = prepare(experiment, file, out, listener, earlier)
-    tell_notes(prepared, listener)
+    prepared = prepare(experiment, file, out, listener)
+    for note in prepared.notes:
+        listener.note(note)
     lead(prepared, out, budget, listener, lambda _: crew, retries, shared=True, pace=pace)
 
 
@@ -120,7 +115,7 @@ def lead(
             why = "the run is done"
         finally:
             with contextlib.suppress(MustStop):  # a database that is lost tells nobody
-                queue.end(study, why)
+                queue.give_orders(study, over=why)
             crew.stop()
 
 
@@ -160,7 +155,7 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
 def _with_references(
     leader: Leader, prepared: Prepared, known: list[dict], parents: dict[str, str], pieces: list
 ) -> store.Facts:
-    """The facts of the run with the references, once those are rendered and scored."""
+    """Return the facts of the run with the references, once those are rendered and scored."""
     experiment, cases = leader.experiment, [*leader.cases.values()]
     alone = [name for name in experiment.pure_models() if name not in parents]
     models = experiment.reference_models()
@@ -186,7 +181,7 @@ def _with_references(
 
 
 def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTrial]:
-    """The pieces of the references, once all of them have ended.
+    """Return the pieces of the references, once all of them have ended.
 
     Raises:
         RunFailed: one failed.
@@ -196,7 +191,7 @@ def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTria
     for trials in looks(leader, study):
         for row in rows_of(trials):
             if row["file"] not in seen and not leader.crew.here:
-                leader.listener.reference(RenderedElsewhere(leader.cases[case_of(row)], row["seconds"]))
+                leader.listener.reference(RenderedReference(leader.cases[case_of(row)], row["seconds"]))
             seen.add(row["file"])
         for trial in trials:
             if trial.state == TrialState.FAIL and trial.number not in failed:

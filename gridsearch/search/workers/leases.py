@@ -16,7 +16,7 @@ from gridsearch.results.shared import queue
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.search.trial.failures import DIED, RETRIES
 
-_DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many rungs it had
+_DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many batches it had
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Leases:
     listened: bool = False
 
     def lost(self, trials: Sequence[FrozenTrial], dead: Collection[str]) -> list[FrozenTrial]:
-        """The running trials whose worker is one of the dead, or has not been heard of for long."""
+        """Return the running trials whose worker is one of the dead, or has not been heard of for long."""
         now = self.clock()
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         for trial in running:
@@ -59,7 +59,7 @@ class Leases:
         return [trial for trial in running if self._is_lost(trial, dead, now)]
 
     def idle(self) -> int:
-        """How many workers have let go of a trial just now, and hold no other."""
+        """Count the workers that have let go of a trial just now, and hold no other."""
         now = self.clock()
         return sum(0 < now - last < self.silence for last in self.workers.values())
 
@@ -75,13 +75,13 @@ class Leases:
         before anybody listened: a power cut takes all.
         """
         blame = self.heard.pop(trial_id(trial)).alive
-        rungs = store.batch_count(trial)
-        said = trial.system_attrs.get(_DEATHS, {"rungs": rungs, "count": 0})
-        count = (said["count"] if said["rungs"] == rungs else 0) + blame
+        batches = store.batch_count(trial)
+        said = trial.system_attrs.get(_DEATHS, {"rungs": batches, "count": 0})
+        count = (said["count"] if said["rungs"] == batches else 0) + blame
         if count > self.retries:
             times = "time" if count == 1 else "times"
             reason = f"Its worker died {count} {times} while drawing it."
             store.fail(study, optuna.Trial(study, trial_id(trial)), reason, DIED)
             return
-        storage_of(study).set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": rungs, "count": count})
+        storage_of(study).set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": batches, "count": count})
         queue.put_back(study, trial)

@@ -86,4 +86,4 @@ def _say_alive(leader: Leader, now: float) -> None:
         )
     if now - leader.last >= leader.pace:
         leader.beats, leader.last = leader.beats + 1, now
-        queue.lead_on(leader.study, leader.beats)
+        queue.give_orders(leader.study, leads=leader.beats)

@@ -2,25 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, RunFailed
-from gridsearch.render.cases import Case, case_of
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.score.score import Score, number
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.references import metrics_of
 from gridsearch.search.workers.look import Leader
-
-
-@dataclass(frozen=True)
-class RenderedElsewhere:
-    """A reference that a worker in another process has rendered."""
-
-    case: Case
-    seconds: float
 
 
 @dataclass
@@ -54,7 +47,7 @@ class TrialProgress:
         if not self.leader.crew.here:
             self._tell_images(fresh)
         over = [trial for trial in fresh if trial.state.is_finished()]
-        for trial in sorted(over, key=lambda trial: trial.datetime_complete):
+        for trial in sorted(over, key=attrgetter("datetime_complete")):
             self._over.add(trial.number)
             self.ended.append(trial)
             self.on_end(trial, result_of(trial, self.images(trial)))

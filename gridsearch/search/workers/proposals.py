@@ -19,28 +19,31 @@ from gridsearch.search.samplers.window_sampler import WindowSampler
 PLAIN = 1e-6  # a difference between two numbers that no rounding explains
 
 
+def window_sampler(experiment: Experiment) -> WindowSampler:
+    """Return the sampler of a search for a window."""
+    return WindowSampler(main_parameter(experiment), seed=experiment.search.seed)
+
+
 def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     """Return the sampler for the trial of this number."""
     settings = experiment.search
     if settings.sampler == "window":
-        return WindowSampler(main_parameter(experiment), seed=settings.seed)
+        return window_sampler(experiment)
     return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
 
 def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
-    """The study as a look has found it.
+    """Return the study as a look has found it.
 
     A trial that waits with its parameters given counts as running, so that samplers take account of it.
     """
-    return StudyOfTrials(study, sampler, [*map(_as_running, trials)])
-
-
-def _as_running(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state != TrialState.WAITING or not trial.params:
-        return trial
-    seen = copy.copy(trial)
-    seen.state = TrialState.RUNNING
-    return seen
+    seen = []
+    for trial in trials:
+        if trial.state == TrialState.WAITING and trial.params:
+            trial = copy.copy(trial)
+            trial.state = TrialState.RUNNING
+        seen.append(trial)
+    return StudyOfTrials(study, sampler, seen)
 
 
 def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
@@ -68,17 +71,17 @@ def ask_parameters(
 
 
 def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether the search has another trial to propose, while others wait or are under way."""
+    """Return whether the search has another trial to propose, while others wait or are under way."""
     settings = experiment.search
     if settings.sampler == "grid":
         return False  # all of it is queued
     going = sum(trial.state != TrialState.FAIL for trial in trials)
     if settings.trials is not None and going >= settings.trials:
         return False
-    number = len(trials)
-    return settings.sampler != "window" or not sampler_of(experiment, number).done(
-        _seen(study, sampler_of(experiment, number), trials)
-    )
+    if settings.sampler != "window":
+        return True
+    sampler = window_sampler(experiment)
+    return not sampler.done(_seen(study, sampler, trials))
 
 
 def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
@@ -97,7 +100,7 @@ def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | 
 
 
 def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
-    """Whether a number plainly differs; a closer look at thousands of trials would take too long."""
+    """Return whether a number plainly differs; a closer look at thousands of trials would take too long."""
     return any(
         isinstance(value, float) and abs(other.params.get(name, value) - value) > PLAIN
         for name, value in mine.items()

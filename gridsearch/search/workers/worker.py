@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from gridsearch.base.errors import BadInput, MustStop, RunFailed
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.merge.engine.sources import Residence
@@ -21,9 +21,9 @@ from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import Artifacts, open_artifacts
 from gridsearch.search.checks import REPEAT, cases_by_role, check_of, evaluate_check
 from gridsearch.search.disk.estimate import picture_bytes
-from gridsearch.search.evaluate import evaluate_trial
-from gridsearch.search.listener import Listener
-from gridsearch.search.prepare import Prepared, prepare, tell_notes
+from gridsearch.search.evaluate import evaluate_trial, failures_recorded
+from gridsearch.search.listener import Listener, RenderedReference
+from gridsearch.search.prepare import Prepared, prepare
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamps
 from gridsearch.search.trial.fingerprints import parent_fingerprint
 from gridsearch.search.trial.outcome import Batch
@@ -47,7 +47,7 @@ class Worker:
 
     Attributes:
         name: unlike any other worker's.
-        files: the models and other files by name; `before` is their state when they were opened.
+        before: the state of the models and other files, by name, when they were opened.
         artifacts: a second place for images, for workers on several machines; None where there is none.
         noted: scorers whose failures were told already.
     """
@@ -57,10 +57,8 @@ class Worker:
     references: optuna.Study
     checks: optuna.Study
     setup: Setup
-    order: Sequence[str]
-    held_out: Sequence[str]
+    prepared: Prepared
     listener: Listener
-    files: Mapping[str, Path]
     before: Mapping[str, Stamp]
     artifacts: Artifacts | None = None
     noted: set[str] = field(default_factory=set)
@@ -71,13 +69,14 @@ def load_prepared(prepared: Prepared, out: Path, listener: Listener) -> Setup:
     setup = load_setup(
         prepared.experiment, prepared.parents, out, listener, prepared.hashes, prepared.standard
     )
-    for note in adapter_notes(setup.weights.adapters) + residence_notes(setup.residence):
+    more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
+    for note in [*prepared.notes, *more]:
         listener.note(note)
     return replace(setup, watch=replace(setup.watch, on_call=listener.step))
 
 
 def residence_notes(place: Residence) -> list[str]:
-    """Notes on where the models lie during the run."""
+    """Return notes on where the models lie during the run."""
     if place.fits:
         return []
     return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
@@ -91,21 +90,9 @@ def worker_of(
     Args:
         address: where images go besides the folder; None for nowhere.
     """
-    facts, artifacts = prepared.facts, open_artifacts(address) if address else None
-    files = prepared.files
-    return Worker(
-        name,
-        study,
-        store.references_of(study),
-        store.checks_of(study),
-        setup,
-        facts.order,
-        facts.held_out,
-        listener,
-        files,
-        stamps(files),
-        artifacts,
-    )
+    beside = store.references_of(study), store.checks_of(study)
+    artifacts = open_artifacts(address) if address else None
+    return Worker(name, study, *beside, setup, prepared, listener, stamps(prepared.files), artifacts)
 
 
 # -- a process of its own
@@ -129,8 +116,7 @@ def work(
         RunFailed: no run leads the study, or something is wrong on this machine.
     """
     _wait_for_study(out, patience)
-    prepared = prepare(experiment, file, out, listener, store.read_study(out))
-    tell_notes(prepared, listener)
+    prepared = prepare(experiment, file, out, listener)
     setup = load_prepared(prepared, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
         if store.load_facts(study).order != prepared.facts.order:
@@ -156,7 +142,7 @@ def _work(worker: Worker, patience: float) -> str:
             continue
         if said.over:
             return said.over
-        silence.require_lead(said.beat)
+        silence.require_lead(said.leads)
         time.sleep(pause)
         pause = min(said.pause, 1.5 * pause)
 
@@ -189,17 +175,17 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
         said: the leader's orders.
         alone: whether there is no other worker, nor anybody who has to be told that this one is alive.
     """
-    kinds = {
-        queued.study_name: (queued, evaluate)
-        for queued, evaluate in (
-            (worker.references, _evaluate_piece),
-            (worker.study, _evaluate_trial),
-            (worker.checks, _evaluate_check),
-        )
-    }
-    queued, evaluate = kinds.get(said.source or "", (None, None))
-    below = said.below if queued is worker.study else None
-    if queued is None or (trial := queue.take(queued, worker.name, below, alone)) is None:
+    kinds = (
+        (worker.references, _evaluate_piece),
+        (worker.study, _evaluate_trial),
+        (worker.checks, _evaluate_check),
+    )
+    source = next((kind for kind in kinds if kind[0].study_name == said.source), None)
+    if source is None:
+        return False
+    queued, evaluate = source
+    trial = queue.take(queued, worker.name, said.released if queued is worker.study else None, alone)
+    if trial is None:
         return False
     try:
         with contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace):
@@ -224,32 +210,36 @@ def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error:
 
 def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
     """Render some references, or take the fingerprint of a parent."""
-    try:
-        with queue.own_failures(pieces, trial, worker.name), named_failures(worker.setup.out):
-            said, setup = trial.user_attrs, worker.setup
-            if CASES in said:
-                cases = [case for case in setup.cases if case.id in said[CASES]]
-                rows = list(render_parent(setup, said[MODEL], cases, worker.listener.reference))
-                _secure(worker, pieces, trial, rows)
-                store.record_batch(trial, 0, rows, {})
-            else:
-                trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
-            pieces.tell(trial, 0.0)
-    except MustStop:
-        raise
-    except RunFailed as error:
-        store.fail(pieces, trial, error.lines[0], error.kind)
+    setup, listener, said = worker.setup, worker.listener, trial.user_attrs
+    with (
+        failures_recorded(pieces, trial),
+        queue.own_failures(pieces, trial, worker.name),
+        named_failures(setup.out),
+    ):
+        if CASES in said:
+            cases = [case for case in setup.cases if case.id in said[CASES]]
+            rows = []
+            for case, row in zip(cases, render_parent(setup, said[MODEL], cases), strict=True):
+                listener.reference(RenderedReference(case, row["seconds"]))
+                rows.append(row)
+            _secure(worker, pieces, trial, rows)
+            store.record_batch(trial, 0, rows, {})
+        else:
+            trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
+        pieces.tell(trial, 0.0)
 
 
 def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> None:
     _require_standard(worker)
-    render = partial(_rendered, worker, study, trial, "trial", "images/t", worker.order)
-    evaluate_trial(study, trial, worker.setup.experiment, worker.order, render)
+    order = worker.prepared.facts.order
+    render = partial(_rendered, worker, study, trial, "trial", "images/t", order)
+    evaluate_trial(study, trial, worker.setup.experiment, order, render)
 
 
 def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> None:
     _require_standard(worker)
-    order = cases_by_role(worker.held_out, worker.setup.cases, worker.order)
+    facts = worker.prepared.facts
+    order = cases_by_role(facts.held_out, worker.setup.cases, facts.order)
     role = check_of(trial)[0].role
     if role == REPEAT:  # from its very beginning: nothing that lies in memory is used again
         worker.setup.live.holds.clear()
@@ -277,8 +267,8 @@ def _rendered(
     number: int,
     parameters: Mapping[str, Any],
     done: Collection[str],
-) -> Iterator[Batch]:
-    """The missing images of a trial, batch by batch, once they are safe; see `search.evaluate.RenderCases`.
+) -> Generator[Batch]:
+    """Yield the missing images of a trial, batch by batch, once they are safe (an `evaluate.RenderCases`).
 
     Args:
         role: for the listener: "trial", or the role of a check.
@@ -291,7 +281,7 @@ def _rendered(
     cases = {case.id: case for case in setup.cases}
     missing = [cases[case] for case in order if case not in done]
     with queue.own_failures(study, trial, worker.name), named_failures(setup.out):
-        require_unchanged(worker.files, worker.before)
+        require_unchanged(worker.prepared.files, worker.before)
         require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
         listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
         for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
@@ -309,7 +299,7 @@ def _note_failures(worker: Worker, rows: Sequence[Mapping]) -> None:
 
 
 def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:
-    """Before rows are recorded: the trial is still this worker's, and all workers can find the files."""
+    """Check, before rows are recorded, that the trial is still this worker's; give all workers the files."""
     queue.require_held(study, trial, worker.name)
     if worker.artifacts is not None:
         for row in rows:

@@ -136,7 +136,21 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+# Of each kind one at once; sd-mecha takes half a second for any recipe, and the others are for the nights.
+QUICK = (
+    "weighted_sum",
+    "blocks",
+    "difference_of_steps",
+    "weighted_average",
+    "dare_ties",
+    "nested",
+    "lent_by_two",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.night) for name in CASES]
+)
 def test_sd_mecha_merges_what_is_written_to_the_same_weights(name, folder):
     ours = at(folder, CASES[name])
     merged = theirs(mecha_text(ours))

@@ -121,7 +121,14 @@ def test_looks_start_at_the_share_and_come_every_tenth():
 
 
 # what Karras' steps change is how long they are
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if not name.endswith("_karras")])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        pytest.param(name, marks=pytest.mark.night) if name == "dpmpp_sde" else name
+        for name in SAMPLERS
+        if not name.endswith("_karras")
+    ],
+)
 def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sampler):
     """The middle one of three is given up; the others come out as if they had been alone."""
     settings = sampling("v_prediction", sampler, steps=10)

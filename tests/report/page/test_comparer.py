@@ -8,7 +8,7 @@ import pytest
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.comparer import comparer
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.best_json import plain
+from gridsearch.results.store.json_values import json_safe
 from tests.helpers.made_up import make_results
 
 
@@ -26,7 +26,7 @@ def test_rows_and_columns_are_those_of_the_grid(sweep):
     assert (verdict, words) == (picture.verdict, picture.reason)
     assert defect == pytest.approx(picture.defect, rel=0.005)
     assert (blur, noise) == (None, pytest.approx(picture.noise, rel=0.005))  # blank: it has no edges
-    json.dumps(plain(found), allow_nan=False)
+    json.dumps(json_safe(found), allow_nan=False)
 
 
 def test_it_begins_with_a_sound_image_of_the_recommended_ratio_and_a_parent(sweep):

@@ -30,7 +30,7 @@ def test_window_edges_and_what_ends_it():
 def test_window_up_to_the_end_of_the_sweep_has_no_outside():
     answer = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo", 0.8: "oo"}), ("ratio",)))
     assert answer.best.window.high.outside is None
-    assert "the sweep ends there" in answer.sentence
+    assert "nothing rendered above" in answer.sentence
 
 
 def test_survivors_count_before_defect():
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_interval():
 def test_one_prompt_is_a_guess_and_two_ratios_are_no_curve():
     one = analyse(results_of(NOWHERE, table({0.2: "b", 0.5: "o", 0.8: "u"}, prompts=("p1",)), ("ratio",)))
     assert one.best.interval is None
-    assert "one prompt only: this is a guess" in one.sentence
+    assert "with only one prompt, this is a guess" in one.sentence
     two = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo"}), ("ratio",))).best
     assert two.interval is None
     assert two.smoothed is None
@@ -129,7 +129,7 @@ def test_nothing_survives_and_nothing_finished():
     waiting = results_of(NOWHERE, table({0.2: "bb"}), ("ratio",), waiting=[{"ratio": 0.5}])
     nothing = analyse(replace(waiting, images=waiting.images.iloc[:0], trials=waiting.trials.iloc[1:]))
     assert nothing.best is None
-    assert nothing.sentence == "Nothing to say yet: none of 2 trials is complete."
+    assert nothing.sentence == "No answer yet: none of the 2 trials is complete."
 
 
 def test_unfinished_says_how_far_it_is():
@@ -148,4 +148,4 @@ def test_undefined_numbers_do_not_spread():
 def test_an_experiment_without_a_searched_number():
     images = table({0.5: "oo"}).drop(columns="ratio")
     answer = analyse(results_of(NOWHERE, images, ()))
-    assert answer.sentence == "Take trial 0: all 2 images are sound; no ratio was searched."
+    assert answer.sentence == "Take trial 0: all 2 images are healthy; no ratio was searched."

@@ -86,8 +86,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     [
         ([(1, 2, "first", 3), (2, 1, "first", 1)], {2}, 1, ""),
         ([(1, 2, "second", 3), (2, 1, "second", 1)], {2}, 2, ""),
-        ([(1, 2, "equal", 3)], {2}, None, "another one as much"),
-        ([(1, 3, "second", 3)], {2}, None, "ties with the best, so"),
+        ([(1, 2, "equal", 3)], {2}, None, "another trial as much"),
+        ([(1, 3, "second", 3)], {2}, None, "ties with the best one, so"),
         ([(2, 3, "second", 3)], {2, 3}, None, "was not among your pairs"),
         ([(1, 2, "first", 6), (2, 1, "first", 6)], {2}, None, "left image in 12 of 12"),
         ([(2, 1, "first", 2), (1, 3, "second", 2)], {2, 3}, 2, ""),
@@ -117,7 +117,7 @@ def test_the_recommendation_follows_the_person(sweep):
     assert after.parameters == {"ratio": after.best.ratio}
     assert after.best.interval.low <= after.best.ratio <= after.best.interval.high
     assert after.sentence.startswith(f"Take ratio {after.best.ratio:.2f}: ")
-    assert "You preferred it in 5 of its 8 blind pairs, 1 equal" in after.sentence
+    assert "You preferred it in 5 of its 8 blind pairs, with 1 tie" in after.sentence
 
     found = best_dict(results, after)
     assert found["trial"] == found["human"]["winner"] == liked

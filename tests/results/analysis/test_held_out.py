@@ -46,10 +46,10 @@ def test_a_lucky_winner_makes_way_for_the_one_that_holds_up_best():
     answer = analyse(results)
     assert (answer.best.ratio, answer.parameters) == (0.40, {"ratio": 0.40})
     assert (answer.unmasked.trial, answer.unmasked.instead) == (42, 40)
-    assert answer.sentence.startswith("Take ratio 0.40: 31 of 32 images are sound")
+    assert answer.sentence.startswith("Take ratio 0.40: 31 of 32 images are healthy")
     assert answer.sentence.endswith(
-        "Ratio 0.42 won on the selection prompts by luck: on the prompts kept apart 4 of 16 of its images "
-        "are sound, and 16 of 16 of the recommended one's."
+        "Ratio 0.42 won on the selection prompts by luck: on the held-out prompts, 4 of 16 of its images "
+        "are healthy, compared with 16 of 16 of the recommended trial."
     )
     best = best_dict(results, answer)
     assert best["recipe"]["merge"][0]["ratio"] == 0.40
@@ -63,7 +63,7 @@ def test_an_honest_winner_stays_though_another_has_one_sound_image_more():
     assert (answer.best.ratio, answer.unmasked) == (0.42, None)
     assert "by luck" not in answer.sentence
     assert answer.checks[-1].state == "passed"
-    assert "15 of 16 images are sound on 4 prompts" in answer.checks[-1].text
+    assert "15 of 16 images are healthy on 4 held-out prompts" in answer.checks[-1].text
 
 
 def test_prompts_that_are_harder_for_all_move_nothing_and_are_told():

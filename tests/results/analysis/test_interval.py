@@ -49,7 +49,7 @@ def test_chances_are_of_rendered_ratios_and_add_up():
 
 
 def test_nothing_narrows_without_an_interval():
-    doubt = Doubt(0.5, None, "one prompt only: this is a guess")
+    doubt = Doubt(0.5, None, "with only one prompt, this is a guess")
     assert interval.with_narrowing(doubt, bowl(0).iloc[:0], 0.1, 0.95, 100, 0) is doubt
 
 

@@ -82,7 +82,7 @@ def test_two_ratios_with_the_same_images_and_what_is_alike_anyway(kept):
     images = kept.images.copy()
     images.loc[images["trial"].isin([0, 4]), "digest"] = "none"  # alike, and said to be so
     same, text = state(replace(kept, images=images), IMAGES)
-    assert (same, text) == ("alarm", "Ratio 0.00 and ratio 1.00 drew the same images, pixel for pixel.")
+    assert (same, text) == ("alarm", "Ratio 0.00 and ratio 1.00 rendered the same images, pixel for pixel.")
     broken = images.assign(verdict=images["verdict"].where(images["digest"] != "none", "nan"))
     assert state(replace(kept, images=broken), IMAGES)[0] == "passed"
 
@@ -112,7 +112,7 @@ def test_the_repeat_is_the_noise_floor(kept):
     found, text = state(replace(kept, checks=checks), REPEAT)
     assert found == "passed"
     assert "0 of 6 images are the same, defects differ by 0.5 on average" in text
-    assert text.endswith("nearer to the best than that, and so not told from it: ratio 0.50.")
+    assert text.endswith("too close to the best to distinguish: ratio 0.50.")
     checks.loc[again, "verdict"] = "ghost"
     assert state(replace(kept, checks=checks), REPEAT)[0] == "alarm"
 

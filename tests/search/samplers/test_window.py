@@ -29,7 +29,9 @@ def curve(low, high, dial=True):
     def tried(ratio):
         alive = low <= ratio <= high
         loss = abs(ratio - middle) if alive else 1.9
-        return Seen(ratio, float(alive), math.tanh((ratio - middle) * 3) if dial else None, loss, not alive)
+        return Seen(
+            ratio, float(alive), math.tanh((ratio - middle) * 3) if dial else math.nan, loss, not alive
+        )
 
     return tried
 
@@ -37,14 +39,14 @@ def curve(low, high, dial=True):
 def search(tried, axis=AXIS, workers=1, seed=0, seen=()):
     """Search with so many workers, whoever is ready first at random; returns what was seen, in order."""
     rng = np.random.default_rng(seed)
-    seen = list(seen)
+    seen, at_work = list(seen), []
     for _ in range(LIMIT):
-        at_work = [i for i, one in enumerate(seen) if one.running]
         plan = next_ratios(seen, axis)
         if plan and len(at_work) < workers:
-            seen.append(Seen(plan[0], running=True))
+            at_work.append(len(seen))
+            seen.append(Seen(plan[0]))
         elif at_work:
-            done = rng.choice(at_work)
+            done = at_work.pop(rng.integers(len(at_work)))
             seen[done] = tried(seen[done].ratio)
         else:
             return seen
@@ -53,7 +55,7 @@ def search(tried, axis=AXIS, workers=1, seed=0, seen=()):
 
 def edges(seen):
     """(outside, inside, inside, outside) of the run of survivors around the best."""
-    known = sorted((one for one in seen if one.survived is not None), key=lambda one: one.ratio)
+    known = sorted((one for one in seen if not math.isnan(one.survived)), key=lambda one: one.ratio)
     first = last = known.index(best_seen(known))
     while first > 0 and known[first - 1].survived >= 0.5:
         first -= 1
@@ -101,11 +103,11 @@ def test_both_edges_are_found_to_the_step_whoever_searches(width, place, workers
 
 def test_no_worker_waits_while_an_edge_is_open():
     seen = [curve(0.42, 0.47)(ratio) for ratio in coarse_left([], AXIS)]
-    seen += [Seen(ratio, running=True) for ratio in next_ratios(seen, AXIS)[:1]]
+    seen += [Seen(ratio) for ratio in next_ratios(seen, AXIS)[:1]]
     for _ in range(7):
         plan = next_ratios(seen, AXIS)
         assert plan
-        seen.append(Seen(plan[0], running=True))
+        seen.append(Seen(plan[0]))
     assert all(0.4 < one.ratio < 0.5 for one in seen[11:])
 
 
@@ -133,7 +135,7 @@ def test_a_window_at_the_end_of_the_range_has_one_edge():
     assert 0.06 in [one.ratio for one in seen]
 
 
-@pytest.mark.parametrize("dial", [-1.0, 1.0, math.nan, None])
+@pytest.mark.parametrize("dial", [-1.0, 1.0, math.nan])
 def test_where_nothing_survives_it_ends_soon(dial):
     seen = search(lambda ratio: Seen(ratio, 0.0, dial, 1.8 + 0.1 * abs(ratio - 0.33), True))
     assert 0.33 in [one.ratio for one in seen]

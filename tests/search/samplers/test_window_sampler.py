@@ -1,12 +1,14 @@
 """The sampler on plain Optuna studies that render nothing."""
 
+import math
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from gridsearch.base.errors import BadInput
-from gridsearch.search.samplers.window_sampler import WindowSampler
+from gridsearch.search.samplers.window_sampler import WindowSampler, seen_in
 
 SPACE = {"ratio": FloatDistribution(0.0, 1.0, step=0.01)}
 TENTHS = [round(0.1 * i, 1) for i in range(11)]
@@ -95,6 +97,13 @@ def test_enqueued_and_failed_ratios_are_not_tried_again():
     assert queued.suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.5
     assert trial.suggest_float("ratio", 0.0, 1.0, step=0.01) == 1.0
     assert study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.4
+
+
+def test_a_stored_summary_without_a_dial_has_an_undefined_one():
+    found = {"survived": 0.0, "dial": None, "loss": 1.5, "partial": True}  # as JSON keeps a NaN
+    trial = optuna.trial.create_trial(value=1.5, user_attrs={"summary": found})
+    assert math.isnan(seen_in(trial, 0.5).dial)
+    assert seen_in(trial, 0.5).loss == 1.5
 
 
 def tried_by_mode(curves):

@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from gridsearch.app.web.judge.pairs import Pair
+from gridsearch.results import store
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.bradley_terry import Human
-from gridsearch.results.store.judgements import Choice, Judgement, save_judgement
+from gridsearch.results.store.judgements import Choice, Judgement
 
 
 class Session:
@@ -46,7 +47,7 @@ class Session:
         with self._lock:
             if place != self.answered or place >= len(self.pairs):
                 return False
-            save_judgement(self.folder, place, self.number, self._judgement(self.pairs[place], choice))
+            store.save_judgement(self.folder, place, self.number, self._judgement(self.pairs[place], choice))
             self.answered += 1
             return True
 
@@ -55,7 +56,7 @@ class Session:
         with self._lock:
             if place != self.answered or place == 0:
                 return False
-            save_judgement(self.folder, place - 1, self.number, None)
+            store.save_judgement(self.folder, place - 1, self.number, None)
             self.answered -= 1
             return True
 

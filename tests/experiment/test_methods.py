@@ -1,0 +1,68 @@
+"""The table of merge methods: one is added in two files, and every part that follows from it knows it."""
+
+from tests.helpers.edited import answer_of, edited_package
+
+CLASS = '''
+
+class Midpoint(Step):
+    """`b` where a and b have one sign, and elsewhere their mean, weighted by `ratio`."""
+
+    method: Literal["midpoint"]
+    models: Two
+    ratio: Ratio
+
+    alone_at = FIRST_AND_SECOND
+'''
+FUNCTION = """
+
+def midpoint(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return torch.where(a * b > 0, b, torch.lerp(a, b, ratio))
+"""
+EDITS = (
+    ("experiment/methods.py", '    mecha = "geometric_median"', CLASS),
+    ("merge/engine/nonlinear.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),
+    ("merge/engine/nonlinear.py", '    "slerp": slerp,', '    "midpoint": midpoint,'),
+)
+CODE = """
+import json
+from pathlib import Path
+
+import torch
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.merge.engine.nonlinear import apply_method
+
+def parsed(**step):
+    merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}} | step
+    models = {"a": "a.safetensors", "b": "b.safetensors"}
+    whole = {"name": "x", "models": models, "merge": [merge], "prompt": [{"text": "t"}]}
+    return parse_experiment(whole, Path(), "x")
+
+try:
+    parsed(method="midpoint", strength=1.0)
+except BadInput as error:
+    refused = str(error)
+try:
+    parsed(method="midpont")
+except BadInput as error:
+    misspelt = str(error)
+experiment = parsed(method="midpoint")
+a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0])
+print(json.dumps({
+    "searched": [*experiment.searched()],
+    "merged": apply_method("midpoint", [a, b], {"ratio": 0.5}).tolist(),
+    "linear": experiment.merge[0].is_linear(),
+    "refused": refused,
+    "misspelt": misspelt,
+}))
+"""
+
+
+def test_a_merge_method_is_added_in_two_files(tmp_path):
+    found = answer_of(edited_package(tmp_path, EDITS), CODE)
+    assert found["searched"] == ["ratio"]
+    assert found["merged"] == [3.0, -1.0]
+    assert not found["linear"]
+    assert "strength" in found["refused"]
+    assert "midpoint" in found["misspelt"]
