@@ -32,9 +32,9 @@ from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.outline import merged_keys, own_keys
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_values
-from gridsearch.merge.engine.staging import Held
+from gridsearch.merge.engine.staging import LoadedSource
 from gridsearch.merge.export.export import export
-from gridsearch.merge.export.fixed import Fixed
+from gridsearch.merge.export.single import SingleMerge
 
 ROUNDS = 5  # the best of each side counts, so that a busy machine slows both
 BLOCKS = {"te": 0.2, "time": 0.3, "in": 0.4, "mid": 0.5, "out": 0.6, "IN04": 0.35, "OUT03.attention": 0.7}
@@ -94,7 +94,9 @@ def merge(live: Live, recipe: Recipe) -> None:
     merge_live(live, terms_of(recipe, live.parts))
 
 
-def elsewhere(bytes_of: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Held]:
+def elsewhere(
+    bytes_of: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, LoadedSource]:
     """Three sources more, whose tensors lie at other places of the same two files.
 
     Five files of this size do not stay in 24 GB of memory; five places do, and are as far apart.
@@ -108,7 +110,7 @@ def elsewhere(bytes_of: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ..
             at = 0 if at + count > data.numel() else at
             tensors[key] = data[at : at + count].view(shape)
             at += count
-        found[name] = Held(tensors)
+        found[name] = LoadedSource(tensors)
     return found
 
 
@@ -149,7 +151,7 @@ def timed_export(folder: Path) -> None:
     """Print how long the merge takes as a file, hashes of the sources known, and its memory."""
     models = {name: folder / f"{name}.safetensors" for name in "ab"}
     recipe = Recipe(models=models, merge=[{"models": ["a", "b"], "ratio": 0.45}])
-    merge = Fixed(recipe, "benchmark", "epsilon", False, {})
+    merge = SingleMerge(recipe, "benchmark", "epsilon", False, {})
     output = folder / "merged.safetensors"
     export(merge, output, Quiet())  # the first computes the sources' hashes
     with anonymous_memory() as peak:

@@ -10,7 +10,7 @@ import torch
 from benchmarks.leaks import experiment, watched
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.sources import DTYPES, FileSource, Residence, held
+from gridsearch.merge.engine.sources import DTYPES, FileSource, Residence, placed
 from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import _in_tiles, decode
@@ -60,7 +60,7 @@ def live_of(toy, renderer, where):
     infos = open_checkpoint(toy / "base.safetensors").tensors
     place = Residence(where, 0, True)
     sources = {
-        name: held(
+        name: placed(
             FileSource(open_checkpoint(toy / f"{name}.safetensors")), list(renderer.live), place, "cuda"
         )
         for name in ("base", "burnt", "vpred")

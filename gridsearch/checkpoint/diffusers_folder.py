@@ -1,4 +1,4 @@
-"""What a diffusers folder holds, read from its JSON files and the headers of its weights."""
+"""A diffusers folder, read from its JSON files and the headers of its weights."""
 
 import re
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def open_folder(path: Path) -> Folder:
 
 
 def _is_component(name: str) -> bool:
-    """Whether a name is that of a folder inside: others lead out of it."""
+    """Return whether a name is that of a folder inside: others lead out of it."""
     return re.fullmatch(r"\w{1,100}", name, re.ASCII) is not None
 
 

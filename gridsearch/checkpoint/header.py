@@ -1,4 +1,4 @@
-"""What a checkpoint file is, read from its header alone: no weight is loaded, no pickle is opened."""
+"""A checkpoint file's header, read and checked: no weight is loaded, no pickle is opened."""
 
 import json
 import math
@@ -24,7 +24,7 @@ MOST_TENSORS = 20_000  # SDXL has 2,515
 MOST_BRACKETS = 3 * MOST_TENSORS + 100_000  # three of a tensor, and some in the metadata's texts
 LONGEST_KEY = 500  # characters; real ones have less than 150
 MOST_SIDES = 64  # of a tensor, as torch has it
-LARGEST = 2**63 - 1
+LARGEST_NUMBER = 2**63 - 1
 ENDING = ".safetensors"
 
 
@@ -41,7 +41,7 @@ class TensorInfo:
 
     @property
     def merges(self) -> bool:
-        """Whether arithmetic on it makes sense: integers and empty markers are copied, never blended."""
+        """Return whether it is merged: integers and empty markers are copied, never blended."""
         return self.dtype in FLOATS and self.bytes > 0
 
 
@@ -56,7 +56,7 @@ class Checkpoint:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The dtypes of the merging weights, the most frequent first."""
+        """Return the dtypes of the merging weights, the most frequent first."""
         found = [info.dtype for info in self.tensors.values() if info.merges]
         return tuple(sorted(set(found), key=found.count, reverse=True))
 
@@ -90,17 +90,17 @@ def _opened(path: Path) -> Checkpoint:
         try:
             header, data_bytes = _header(file, int.from_bytes(first, "little"), size)
             found = _checked(path, size, header, data_bytes)
-            _require_alike(path)
+            _require_accepted(path)
         except (ValueError, RecursionError, SafetensorError) as error:
             raise _not_safetensors(path, first, str(error)) from None
     return found
 
 
 def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
-    """The header as JSON, and how many bytes of weights follow it.
+    """Read the header as JSON; return it with the number of bytes of weights that follow.
 
     Raises:
-        ValueError, RecursionError: it is none.
+        ValueError, RecursionError: it is no header.
     """
     if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
         raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
@@ -113,7 +113,7 @@ def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is there twice, two readers may see different ones."""
+    """Build a JSON object, and refuse a key that occurs twice: two readers may see different values."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("the header has a key twice")
@@ -121,7 +121,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
-    """The checkpoint that a header describes.
+    """Return the checkpoint that a header describes.
 
     Raises:
         ValueError: it is no header.
@@ -145,7 +145,7 @@ def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
 
 
 def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
-    """A tensor, and where it ends."""
+    """Return a tensor, and the offset at which it ends."""
     if len(key) > LONGEST_KEY or not key.isprintable():
         raise ValueError(f"{key[:80]!r} is no name of a tensor")
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
@@ -162,15 +162,15 @@ def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
 
 
 def _counts(numbers: Any) -> tuple[int, ...] | None:
-    """A few whole numbers from 0 up; None for what is none. True is a whole number to Python."""
+    """Return a list of whole numbers from 0 up, or None for anything else. (True is an int to Python.)"""
     if not isinstance(numbers, list) or len(numbers) > MOST_SIDES:
         return None
-    fine = all(type(number) is int and 0 <= number <= LARGEST for number in numbers)
+    fine = all(type(number) is int and 0 <= number <= LARGEST_NUMBER for number in numbers)
     return tuple(numbers) if fine else None
 
 
-def _require_alike(path: Path) -> None:
-    """Whether the library that will read the weights takes the header too: it is the stricter one.
+def _require_accepted(path: Path) -> None:
+    """Require that the library that will read the weights accepts the header too: it is stricter.
 
     Raises:
         SafetensorError: it does not.
@@ -180,7 +180,7 @@ def _require_alike(path: Path) -> None:
 
 
 def require_name(path: Path) -> None:
-    """Refuse a model whose name has another ending: diffusers would take the file for a pickle."""
+    """Refuse a model whose name has another ending: diffusers would open the file as a pickle."""
     if path.suffix != ENDING:
         raise BadInput(
             f"A model's file has a name that ends in {ENDING}.", where=path, fix=f"Rename it: *{ENDING}."

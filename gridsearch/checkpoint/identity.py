@@ -1,4 +1,4 @@
-"""Who a file is: its SHA-256, remembered between runs.
+"""The identity of a file: its SHA-256, remembered between runs.
 
 Hashing a checkpoint of 7 GB takes the better part of a minute, and most runs merge the files of yesterday.
 """
@@ -27,7 +27,7 @@ _REMEMBER = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
 
 
 def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
-    """The file's SHA-256 in hex. `advance` is told the bytes of each block read."""
+    """Return the file's SHA-256 in hex. `advance` is told the bytes of each block read."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 24):
@@ -37,7 +37,7 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> st
 
 
 def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
-    """The same, without reading a file again that is still as it was.
+    """Return the same, without reading a file again that has not changed since.
 
     What is remembered is in the user's cache folder, by the file's device, inode, size and time of change.
     `advance` is told the whole size at once where the hash is known.
@@ -54,7 +54,7 @@ def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -
 
 
 def short_hash(sha256: str) -> str:
-    """The ten hex digits by which A1111 names a model."""
+    """Return the ten hex digits by which A1111 names a model."""
     return sha256[:10]
 
 
@@ -62,7 +62,7 @@ def short_hash(sha256: str) -> str:
 
 
 def _state(stat: os.stat_result) -> tuple[str, ...]:
-    """What tells a file from its later self. As text: an inode may be more than SQLite's integers hold."""
+    """Return what changes when a file does. As text: an inode may be larger than SQLite's integers."""
     return tuple(map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)))
 
 
@@ -73,7 +73,7 @@ def _recall(stat: os.stat_result) -> str | None:
 
 
 def _ask(statement: str, *values: str) -> list[tuple]:
-    """Run a statement on the cache. Whatever is wrong with the cache, the answer is that nothing is known."""
+    """Run a statement on the cache. If anything is wrong with the cache, it holds nothing."""
     try:
         path = cache_folder() / "hashes.db"
         path.parent.mkdir(parents=True, exist_ok=True)

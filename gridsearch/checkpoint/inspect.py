@@ -1,7 +1,7 @@
-"""What a checkpoint file or a diffusers folder is, in rows of words.
+"""The description of a checkpoint file or a diffusers folder, in rows of words.
 
-What strangers wrote into a file is shown printable and cut: it may be megabytes, and may hold codes that
-a terminal would obey.
+Texts that others wrote into a file are shown in printable characters and truncated: they may be megabytes,
+and may hold codes that a terminal would obey.
 """
 
 import json
@@ -31,12 +31,12 @@ Row = tuple[str, str]
 
 
 def open_any(path: Path) -> Checkpoint | Folder:
-    """Raises BadInput for what is neither a safetensors file nor a diffusers folder."""
+    """Open a safetensors file or a diffusers folder; anything else is a BadInput."""
     return open_folder(path) if is_diffusers_folder(path) else open_checkpoint(path)
 
 
 def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:
-    """Labels and words. `hashing(name, bytes)` gives who is told the bytes of that file as they are read."""
+    """Return labels and words. `hashing(name, bytes)` gives a function to be told the bytes read."""
     if isinstance(opened, Folder):
         return _folder_rows(opened, hashing)
     return _checkpoint_rows(opened, hashing)
@@ -49,7 +49,7 @@ def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
     kind = architecture(checkpoint)
     sha256 = cached_sha256(checkpoint.path, hashing(checkpoint.path.name, checkpoint.bytes))
     prediction = read_prediction(checkpoint)
-    rows = [("layout", layout_of(kind)), ("architecture", kind)]
+    rows = [("layout", file_layout(kind)), ("architecture", kind)]
     if kind in ADAPTERS:
         rows += _adapter_rows(checkpoint)
     if kind not in ADAPTERS or prediction.source != NOTHING_SAID:
@@ -75,7 +75,7 @@ def _can_be_merged(checkpoint: Checkpoint) -> str:
     return "yes"
 
 
-def layout_of(kind: str) -> str:
+def file_layout(kind: str) -> str:
     if kind in ADAPTERS:
         return "single file"
     return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys"
@@ -110,22 +110,22 @@ def _some(keys: tuple[str, ...]) -> str:
     if not keys:
         return "none"
     more = ", ..." if len(keys) > SHOWN_KEYS else ""
-    return f"{len(keys):,}: {', '.join(cut(key) for key in keys[:SHOWN_KEYS])}{more}"
+    return f"{len(keys):,}: {', '.join(printable(key) for key in keys[:SHOWN_KEYS])}{more}"
 
 
 # -- a folder
 
 
 def _folder_rows(folder: Folder, hashing: Hashing) -> list[Row]:
-    rows = [("layout", "diffusers folder"), ("pipeline", cut(folder.pipeline))]
+    rows = [("layout", "diffusers folder"), ("pipeline", printable(folder.pipeline))]
     rows += _prediction_rows(folder.prediction, folder.prediction.source)
     for name, kind in folder.classes.items():
         files = folder.weights.get(name, ())
         amount = f", {size(sum(file.bytes for file in files))}, {_dtypes(*files)}" if files else ""
-        rows.append((cut(name, 60), f"{cut(kind)}{amount}"))
+        rows.append((printable(name, 60), f"{printable(kind)}{amount}"))
         for file in files:
             sha256 = cached_sha256(file.path, hashing(f"{name}/{file.path.name}", file.bytes))
-            rows += [("  file", cut(file.path.name)), ("  SHA-256", sha256)]
+            rows += [("  file", printable(file.path.name)), ("  SHA-256", sha256)]
     return rows
 
 
@@ -135,15 +135,15 @@ def _folder_rows(folder: Folder, hashing: Hashing) -> list[Row]:
 def _metadata_rows(metadata: Mapping[str, str]) -> list[Row]:
     shown = sorted(metadata)[:SHOWN_ENTRIES]
     rows = [("metadata", f"{len(metadata):,} entries" if metadata else "none")]
-    rows += [(f"  {cut(key, 60)}", _value(key, metadata[key])) for key in shown]
+    rows += [(f"  {printable(key, 60)}", _value(key, metadata[key])) for key in shown]
     if len(metadata) > len(shown):
         rows.append(("  ...", f"and {len(metadata) - len(shown):,} more"))
     return rows
 
 
 def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The first entries, printable and cut: what is kept of a stranger's metadata."""
-    return {cut(key, 60): cut(metadata[key]) for key in sorted(metadata)[:SHOWN_ENTRIES]}
+    """Return the first entries in printable characters, truncated: as much metadata as is stored."""
+    return {printable(key, 60): printable(metadata[key]) for key in sorted(metadata)[:SHOWN_ENTRIES]}
 
 
 def _value(key: str, value: str) -> str:
@@ -151,13 +151,13 @@ def _value(key: str, value: str) -> str:
         try:
             lines = json.dumps(json.loads(value), indent=2, ensure_ascii=False).splitlines()
         except (ValueError, RecursionError):
-            return cut(value)
+            return printable(value)
         more = [f"... ({len(lines):,} lines)"] if len(lines) > SHOWN_LINES else []
-        return "\n".join([cut(line) for line in lines[:SHOWN_LINES]] + more)
-    return cut(value)
+        return "\n".join([printable(line) for line in lines[:SHOWN_LINES]] + more)
+    return printable(value)
 
 
-def cut(text: str, letters: int = SHOWN_LETTERS) -> str:
-    """The beginning of a text, with every code that a terminal would obey spelt out."""
+def printable(text: str, letters: int = SHOWN_LETTERS) -> str:
+    """Return the beginning of a text, with every code that a terminal would obey spelt out."""
     note = f"... ({len(text):,} characters)" if len(text) > letters else ""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:letters]) + note

@@ -1,4 +1,4 @@
-"""What a checkpoint predicts, where that was read, and who says otherwise."""
+"""The prediction type of a checkpoint, where it was read, and which other sources disagree."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction", "EDMScaling": 
 
 
 def reaches_zero_snr(prediction_type: str) -> bool:
-    """Whether a prediction of this type means anything where no signal is left.
+    """Return whether a prediction of this type is defined where no signal is left.
 
     x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0; x0 = alpha x - sigma v is not.
     """
@@ -40,7 +40,7 @@ def reaches_zero_snr(prediction_type: str) -> bool:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A prediction type, where it was read, and which lesser sources say otherwise, in words."""
+    """A prediction type, where it was read, and which weaker sources disagree, in words."""
 
     type: str
     source: str
@@ -49,7 +49,7 @@ class Prediction:
 
 
 def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
-    """The prediction type; `override` is what the experiment file says.
+    """Return the prediction type of a checkpoint to be merged; `override` is that of the experiment file.
 
     Raises:
         BadInput: something in or beside the file says that it predicts neither epsilon nor v. A word that
@@ -68,7 +68,7 @@ def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Predic
 
 
 def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
-    """The same for a file that is looked at and not merged: the type may be any word.
+    """Return the same for a file that is only inspected: the type may be any word.
 
     Precedence: experiment file, sidecar YAML, marker keys, modelspec, epsilon. The marker keys `v_pred` and
     `ztsnr` are what ComfyUI, A1111 and Forge read.
@@ -81,7 +81,7 @@ def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Pred
 
 
 def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
-    """Source and type of everything in and beside the file that says one, the weightiest first."""
+    """Yield source and type of everything in and beside the file that names a type, the strongest first."""
     if said := meaning(_sidecar_parameterization(checkpoint.path.with_suffix(".yaml"))):
         yield "sidecar YAML", said
     for marker in EDM_MARKERS:
@@ -101,9 +101,9 @@ def _phrase(source: str, said: str) -> str:
 
 
 def meaning(said: Any) -> str:
-    """`epsilon` or `v_prediction` where that is meant, nothing for nothing, else the word itself.
+    """Return `epsilon` or `v_prediction` for a word that means it, "" for none, else the word itself.
 
-    It comes from a stranger's file and goes to the terminal: only its printable beginning is kept.
+    It comes from somebody else's file and goes to the terminal: only its printable beginning is kept.
     """
     word = str(said or "").strip().lower().replace("-", "_").replace(" ", "_")
     printable = "".join(letter for letter in word[:40] if letter.isprintable())
@@ -111,10 +111,9 @@ def meaning(said: Any) -> str:
 
 
 def _sidecar_parameterization(path: Path) -> str | None:
-    """What an A1111 sidecar says: `parameterization`, or SDXL's scaling class; other YAML says nothing.
+    """Return the type that an A1111 sidecar names by `parameterization` or SDXL's scaling class, if any.
 
-    All its values are read as texts, and none is made of others: YAML's dates, numbers and merged tables can
-    raise, or grow without end.
+    All its values are read as texts: YAML's dates, numbers and merged tables can raise, or grow without end.
     """
     try:
         if not path.is_file() or path.stat().st_size > SIDECAR_BYTES:

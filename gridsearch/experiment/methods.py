@@ -13,7 +13,7 @@ import functools
 import operator
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -36,7 +36,7 @@ Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
 
 def _flat(blocks: object) -> object:
     """Flatten `IN04.attention = 0.5`, which without quotes is a table in a table to TOML."""
-    found = {}
+    found: dict[str, object] = {}
     for selector, value in blocks.items() if isinstance(blocks, dict) else ():
         nested = value.items() if isinstance(value, dict) and not is_range(value) else [("", value)]
         found |= {f"{selector}.{inner}".rstrip("."): number for inner, number in nested}
@@ -153,8 +153,13 @@ class Average(Step):
             raise ValueError("a model is listed twice: give it more weight instead")
         return self
 
-    def coefficients(self, ratio: float) -> tuple[float, ...]:
+    def fixed_weights(self) -> tuple[float, ...]:
+        """Return the weights of a step in which nothing is searched."""
         weights: tuple[Any, ...] = self.weights or (1.0,) * len(self.models)
+        return weights
+
+    def coefficients(self, ratio: float) -> tuple[float, ...]:
+        weights = self.fixed_weights()
         if not self.normalize:
             return weights
         if (total := sum(weights)) == 0:
@@ -289,7 +294,7 @@ class GeometricMedian(Step):
 
 
 METHODS: dict[str, type[Step]] = {
-    kind.model_fields["method"].annotation.__args__[0]: kind for kind in Step.__subclasses__()
+    get_args(kind.model_fields["method"].annotation)[0]: kind for kind in Step.__subclasses__()
 }
 # Arguments that may be searched: numbers that are not counts or switches.
 SEARCHABLE = tuple(

@@ -146,7 +146,7 @@ class Recipe(Table):
         None in a chain of steps, and none where the models themselves are searched.
         """
         last = self.merge[-1]
-        ratio = last.numbers().get("ratio")
+        ratio: Any = last.numbers().get("ratio")
         named = [name for name in last.models if isinstance(name, str)]
         mixes_two = 1 in last.alone_at and not isinstance(ratio, dict)
         if len(self.merge) > 1 or len(named) < len(last.models) or not mixes_two:

@@ -1,4 +1,4 @@
-"""The checkpoints that are merged: whether they fit, and what they predict.
+"""The parents of a merge: whether their files fit, and their prediction types.
 
 All of it is known from the files' headers, before a weight is read.
 """
@@ -10,7 +10,7 @@ from typing import Self
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint, require_name
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.inspect import layout_of, shown_metadata
+from gridsearch.checkpoint.inspect import file_layout, shown_metadata
 from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
 from gridsearch.checkpoint.sdxl.keys import is_vae
 from gridsearch.checkpoint.sdxl.recognise import architecture, open_vae, require_same_shapes, require_sdxl
@@ -26,7 +26,7 @@ class Parents:
 
     Attributes:
         checkpoints: the models, those that are merged first and in order of first use.
-        predictions: what each model predicts.
+        predictions: the prediction type of each model.
         merged: the models that are merged, or may be; others lend a component or are references only.
         adapters: the adapters' files.
         vae: the VAE's own file, where it has one.
@@ -40,16 +40,16 @@ class Parents:
 
     @property
     def merged_predictions(self) -> dict[str, Prediction]:
-        """What those that are merged predict: what else is opened has no say in the merge's own type."""
+        """Return the prediction types of the models that are merged; others do not affect the merge's own."""
         return {name: self.predictions[name] for name in self.merged}
 
     @property
     def first(self) -> Checkpoint:
-        """The checkpoint that gives a merge its keys and dtypes."""
+        """Return the checkpoint that gives a merge its keys and dtypes."""
         return next(iter(self.checkpoints.values()))
 
     def of(self, recipe: Recipe) -> Self:
-        """The same where only those are merged that this recipe, a trial's, has chosen."""
+        """Return the parents of a trial, in which only the models are merged that its recipe has chosen."""
         return replace(self, merged=recipe.merged_models())
 
 
@@ -65,7 +65,7 @@ def mode_of_merge(render: Render, parents: Parents) -> tuple[str, bool]:
 
 
 def zero_snr_of(render: Render, prediction_type: str, trained_down: bool) -> bool:
-    """Whether denoising starts at zero terminal SNR: as the experiment says, else as a model was trained."""
+    """Return whether denoising starts at zero terminal SNR, as the experiment says or a model was trained."""
     wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
     return wanted and reaches_zero_snr(prediction_type)
 
@@ -82,7 +82,8 @@ def open_parents(recipe: Recipe) -> Parents:
         require_sdxl(checkpoint)
         require_float_weights(checkpoint)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
-    vae = open_vae(recipe.vae_file())[0] if recipe.vae_file() else None
+    file = recipe.vae_file()
+    vae = open_vae(file)[0] if file else None
     (first_name, first), *_ = checkpoints.items()
     keys = merged_keys(own_keys(first))
     require_same_shapes(checkpoints, keys)
@@ -122,7 +123,7 @@ def _kept_as(infos: Mapping[str, TensorInfo], key: str) -> str:
 
 
 def require_mode(experiment: Experiment, parents: Parents) -> None:
-    """Refuse to guess how the merges of parents that predict different things are drawn."""
+    """Require a prediction type in the experiment where those of the parents differ."""
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
         predictions = parents.merged_predictions.items()
@@ -135,14 +136,14 @@ def require_mode(experiment: Experiment, parents: Parents) -> None:
 
 
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
-    """What is allowed but should be known before a night is spent on it."""
+    """Return warnings about an experiment that may run, but perhaps not as intended."""
     found = []
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if len(types) > 1:
         found.append(
             "The parents predict different things (epsilon and v): only part of the ratios can draw well."
         )
-    if experiment.render.zero_terminal_snr is None and (odd := _of_two_minds(experiment, parents)):
+    if experiment.render.zero_terminal_snr is None and (odd := _deciding_list(experiment, parents)):
         found.append(
             f"Of {', '.join(odd)} only some were trained with zero terminal SNR, so trials are drawn in two "
             "ways. Set render.zero_terminal_snr to draw all alike."
@@ -162,8 +163,8 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     return found
 
 
-def _of_two_minds(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
-    """The models of a list whose choice decides about zero terminal SNR; empty where none does."""
+def _deciding_list(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
+    """Return the models of a list whose choice decides about zero terminal SNR; empty where there is none."""
     places = [names for step in experiment.merge for names in step.candidates()]
     trained = {name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr}
     if any(trained >= set(names) for names in places):
@@ -175,7 +176,7 @@ def _of_two_minds(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
 
 
 def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
-    """What each parent is: content by SHA-256, layout, metadata, how its prediction type is known."""
+    """Describe each parent: SHA-256, layout, metadata, prediction type and where that was read."""
     found = {}
     for name, checkpoint in parents.checkpoints.items():
         sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
@@ -185,7 +186,7 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
             "sha256": sha256,
             "short_hash": short_hash(sha256),
             "bytes": checkpoint.bytes,
-            "layout": layout_of(architecture(checkpoint)),
+            "layout": file_layout(architecture(checkpoint)),
             "dtype": ", ".join(checkpoint.dtypes),
             "prediction_type": prediction.type,
             "prediction_type_source": prediction.source,
@@ -199,7 +200,7 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
 def identify_extras(
     parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
 ) -> dict[str, dict]:
-    """The same of the adapters, and of the VAE's own file."""
+    """Describe the adapters, and the VAE's own file."""
     files = dict(parents.adapters) | ({VAE_FILE: parents.vae} if parents.vae else {})
     return {
         name: {

@@ -1,4 +1,4 @@
-"""The weights of a recipe: its files opened for reading, and what a merge of them holds."""
+"""The weights of a recipe: its files opened for reading, and the terms of their merge."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from gridsearch.merge.parents import Parents
 
 
 class Reading(Protocol):
-    """Who is told the bytes of a file as it is read through."""
+    """A listener that is told the bytes of a file as it is read through."""
 
     def reading(self, name: str, total: int) -> Callable[[int], None]: ...
 
@@ -33,7 +33,7 @@ class Weights:
         infos: the merged file's keys with dtype and shape, markers left out.
         merged: those whose values are computed.
         files: model, or the VAE's path -> its file.
-        adapters: adapter -> what it changes.
+        adapters: adapter -> its changes.
     """
 
     infos: Mapping[str, TensorInfo]
@@ -43,11 +43,11 @@ class Weights:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """All that terms may name."""
+        """Return every source that terms may name."""
         return {**self.files, **self.adapters}
 
     def terms(self, recipe: Recipe) -> dict[str, Terms]:
-        """What a merge at this recipe, with nothing left to search, holds of each source."""
+        """Return the terms of each key for a recipe with nothing left to search."""
         touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
         return terms_of(recipe, self.merged, touched)
 
@@ -81,7 +81,7 @@ def _open_adapters(parents: Parents, config: Path | None) -> dict[str, OpenedAda
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:
-    """Source -> the file keys that merges at this recipe may read of it, and references all of theirs."""
+    """Return the keys that merges at this recipe may read of each source, and references all of theirs."""
     found: dict[str, list[str]] = {name: [] for name in [*weights.files, *weights.adapters]}
     for key in weights.merged:
         lent = lenders(recipe, key)
@@ -112,7 +112,7 @@ def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory
 def read_through(
     weights: Weights, keys: Mapping[str, Collection[str]], listener: Reading
 ) -> dict[str, dict[str, float]]:
-    """Read everything that will be merged once: source -> key -> its largest absolute value.
+    """Read everything once that will be merged; return source -> key -> its largest absolute value.
 
     Args:
         keys: source -> the keys that are read of it.
@@ -120,7 +120,7 @@ def read_through(
     Raises:
         BadInput: a weight is NaN or infinite.
     """
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, own in keys.items():
         if name in weights.adapters:
             advance = listener.reading(name, sum(weights.infos[key].bytes for key in own))
@@ -136,7 +136,7 @@ def read_through(
 
 
 def adapter_notes(adapters: Mapping[str, OpenedAdapter]) -> list[str]:
-    """What each adapter changes, in words."""
+    """Describe the changes of each adapter in a sentence."""
     notes = []
     for name, adapter in adapters.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in adapter.kinds.items())

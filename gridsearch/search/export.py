@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.merge.export.fixed import Fixed, fixed_trial
 from gridsearch.merge.export.options import files_from, with_files
+from gridsearch.merge.export.single import SingleMerge, merge_of_trial
 from gridsearch.results.analysis.analyse import plain_value
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -38,7 +38,7 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
     return number
 
 
-def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
+def of_trial(results: Results, number: int, models: Sequence[str]) -> SingleMerge:
     """Return the merge of a run's trial."""
     row = results.trials.set_index("trial").loc[number]
     if row[list(results.parameters)].isna().any():
@@ -47,4 +47,4 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> Fixed:
         )
     experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
     known = {name: file["sha256"] for name, file in {**results.models, **results.extras}.items()}
-    return fixed_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)
+    return merge_of_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.identity import sha256_of
-from gridsearch.checkpoint.inspect import SHOWN_ENTRIES, cut, described, open_any
+from gridsearch.checkpoint.inspect import SHOWN_ENTRIES, described, open_any, printable
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.merge.parents import open_parents, warnings_about
 from tests.helpers.program import gridsearch
@@ -134,7 +134,7 @@ def test_metadata_is_cut(rows):
 
 
 def test_what_a_terminal_would_obey_is_spelt_out():
-    assert cut("a\x1b[31m\nb\u202e\x9b\ud800é") == r"a\x1b[31m\nb\u202e\x9b\ud800é"
+    assert printable("a\x1b[31m\nb\u202e\x9b\ud800é") == r"a\x1b[31m\nb\u202e\x9b\ud800é"
 
 
 def test_a_run_is_warned_of_what_disagrees_with_the_prediction_type_taken(toy, tmp_path):

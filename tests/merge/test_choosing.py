@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.export.export import export
-from gridsearch.merge.export.fixed import fixed_trial
 from gridsearch.merge.export.options import chosen_values
+from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.export.source import open_merge, write_recipe
 from gridsearch.merge.parents import open_parents, require_mode, warnings_about
 from gridsearch.merge.weights import keys_read
@@ -32,7 +32,7 @@ VAE_BIAS = "first_stage_model.decoder.conv_in.bias"
 def assert_live_is_exported(what, parameters, setup, path, toy):
     """The live weights at these parameters, against a separate merge of the same, loaded fresh."""
     merge_over(setup, setup.weights.terms(what.at(parameters)))
-    export(fixed_trial(what, parameters), path, Quiet())
+    export(merge_of_trial(what, parameters), path, Quiet())
     fresh = load_renderer(path, toy / "config", None, placement("cpu", "float32"))
     for key, pieces in fresh.live.items():
         for mine, theirs in zip(setup.renderer.live[key], pieces, strict=True):
@@ -77,7 +77,7 @@ def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
     made = tmp_path / "made.safetensors"
     export(of_trial(results, 3, []), made, Quiet())
 
-    alone = fixed_trial(experiment(toy, step | {"models": ["base", "vpred"], "ratio": 0.5}), {})
+    alone = merge_of_trial(experiment(toy, step | {"models": ["base", "vpred"], "ratio": 0.5}), {})
     export(alone, tmp_path / "alone.safetensors", Quiet())
     exported, merged = load_file(made), load_file(tmp_path / "alone.safetensors")
     assert exported.keys() == merged.keys()
@@ -113,7 +113,7 @@ def test_a_model_is_named_on_the_command_line_from_its_list(toy):
     }
     with pytest.raises(BadInput) as caught:
         chosen_values(what, ["merged.model_b=vpredd", "ratio=0.3"])
-    assert "The nearest one is 'vpred'; there are burnt, vpred." in str(caught.value)
+    assert "The nearest is 'vpred'; there are burnt, vpred." in str(caught.value)
     with pytest.raises(BadInput, match="cannot be used"):
         chosen_values(what, ["merged.model_b=vpred", "ratio=vpred"])
     alone = experiment(toy, {"models": ["base", ["burnt", "vpred"]], "ratio": 0.5})
@@ -142,7 +142,9 @@ def test_how_a_trial_is_drawn_follows_from_the_models_it_chose(toy, tmp_path):
     for name in ("old", "vpred"):
         fixed = what.at({"merged.model_b": name})
         drawn[name] = sampling_of(fixed.render, parents.of(fixed))
-        assert drawn[name].zero_terminal_snr == fixed_trial(what, {"merged.model_b": name}).zero_terminal_snr
+        assert (
+            drawn[name].zero_terminal_snr == merge_of_trial(what, {"merged.model_b": name}).zero_terminal_snr
+        )
     assert (drawn["old"].zero_terminal_snr, drawn["vpred"].zero_terminal_snr) == (False, True)
     assert any("Of old, vpred only some were trained" in text for text in warnings_about(what, parents))
     open_mode = what.model_copy(update={"render": what.render.model_copy(update={"prediction_type": None})})

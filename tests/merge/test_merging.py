@@ -15,7 +15,7 @@ from gridsearch.checkpoint.sdxl import blocks
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.recipe import Components
 from gridsearch.merge.export.export import export
-from gridsearch.merge.export.fixed import fixed_trial
+from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import identify, open_parents, require_mode
 from gridsearch.render import draw as draw_module
 from gridsearch.render.cases import cases_of
@@ -117,7 +117,7 @@ def test_what_is_merged_live_is_what_is_exported_bit_for_bit(toy, lora, tmp_path
     what = experiment(toy, *RECIPES[name], adapters={"style": str(lora)})
     setup = load_setup(what, open_parents(what), tmp_path, Quiet())
     merge_over(setup, setup.weights.terms(what))
-    export(fixed_trial(what, {}), tmp_path / "m.safetensors", Quiet())
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
     fresh = load_renderer(tmp_path / "m.safetensors", toy / "config", None, placement("cpu", "float32"))
     for key, pieces in fresh.live.items():
         for mine, theirs in zip(setup.renderer.live[key], pieces, strict=True):
@@ -130,7 +130,7 @@ def test_what_is_merged_live_is_what_is_exported_bit_for_bit(toy, lora, tmp_path
 def test_an_adapter_adds_its_strength_times_up_times_down(toy, lora, tmp_path):
     step = {"method": "adapter", "models": ["base", "style"], "ratio": {"unet": 0.5, "te": 0.0}}
     export(
-        fixed_trial(experiment(toy, step, adapters={"style": str(lora)}), {}),
+        merge_of_trial(experiment(toy, step, adapters={"style": str(lora)}), {}),
         tmp_path / "m.safetensors",
         Quiet(),
     )
@@ -181,7 +181,7 @@ def test_a_vae_of_its_own_is_taken_as_it_is(toy, tmp_path):
     what = experiment(
         toy, step, components={"vae": str(tmp_path / "vae.safetensors"), "text_encoders": "vpred"}
     )
-    export(fixed_trial(what, {}), tmp_path / "m.safetensors", Quiet())
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
     merged = load_file(tmp_path / "m.safetensors")
     for key, value in own.items():
         assert torch.equal(merged[VAE + key], value)
@@ -213,7 +213,7 @@ def test_stray_keys_are_tolerated_and_listed(toy, tmp_path):
     first = experiment(
         toy, {"models": ["burnt", "base"], "ratio": 0.5}, models={n: m.path for n, m in what.models.items()}
     )
-    export(fixed_trial(first, {}), tmp_path / "m.safetensors", Quiet())
+    export(merge_of_trial(first, {}), tmp_path / "m.safetensors", Quiet())
     assert not strays.keys() & load_file(tmp_path / "m.safetensors").keys()
     log = json.loads((tmp_path / "m.merge.json").read_text("utf-8"))
     assert log["left_out"] == ["denoiser.sigmas", "model_ema.decay", "v_pred", "ztsnr"]
@@ -333,6 +333,6 @@ def test_a_run_of_before_there_were_components_is_what_it_was(toy, tmp_path):
 def test_a_search_over_every_block_can_be_exported(toy, tmp_path):
     ratios = {block: [0.25, 0.5] for block in blocks.BLOCKS}
     what = experiment(toy, {"models": ["base", "vpred"], "ratio": ratios})
-    fixed = fixed_trial(what, dict.fromkeys(what.searched(), 0.5))
+    fixed = merge_of_trial(what, dict.fromkeys(what.searched(), 0.5))
     export(fixed, tmp_path / "m.safetensors", Quiet())
     assert fixed.title == "small at 20 values"

@@ -78,7 +78,7 @@ def export_command(
 
 
 def _write_merge(fixed, output: Path, as_json: bool) -> None:
-    from gridsearch.merge.export.fixed import require_new_file
+    from gridsearch.merge.export.single import require_new_file
     from gridsearch.merge.export.source import write_recipe
 
     require_new_file(output, fixed)

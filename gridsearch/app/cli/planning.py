@@ -53,13 +53,13 @@ def inspect_command(
     The source of the prediction type is named, with anything that contradicts it. Several files are also
     compared side by side.
     """
-    from gridsearch.checkpoint.inspect import cut, described, open_any
+    from gridsearch.checkpoint.inspect import described, open_any, printable
 
     opened = [open_any(path) for path in checkpoints]
     found = []
     with terminal.ProgressBar(shown=not as_json) as progress:
         for checkpoint in opened:
-            name, rows = cut(str(checkpoint.path)), described(checkpoint, progress.hashing)
+            name, rows = printable(str(checkpoint.path)), described(checkpoint, progress.hashing)
             found.append((name, rows))
             if not as_json:
                 terminal.show_checkpoint(name, rows)

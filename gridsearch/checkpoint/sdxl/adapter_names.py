@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gridsearch.checkpoint.sdxl.keys import UNET, TensorRows
 
-# What follows a module's name in an adapter file -> the part of a delta that it is.
+# The end of a key, after a module's name, in an adapter file -> the part of a delta that it is.
 DELTA_PARTS = {
     "alpha": "alpha",
     "diff": "diff",
@@ -95,7 +95,7 @@ def longest_name(module: str) -> str:
 
 
 def _processor(spelling: str, *projections: str) -> Iterator[str]:
-    """The names of diffusers' LoRA attention processors, with and without `processor` among them."""
+    """Yield the names of diffusers' LoRA attention processors, with and without `processor` among them."""
     for projection, own in zip(projections, ("to_q", "to_k", "to_v", "to_out"), strict=True):
         if spelling.endswith(projection):
             attention = spelling.removesuffix(projection)
@@ -112,7 +112,7 @@ def split_key(key: str, modules: Mapping[str, str]) -> tuple[str, str] | None:
     return None
 
 
-# What the keys of other models' adapters hold. SDXL's first block has no attention, and its encoders numbers.
+# Parts of keys in other models' adapters. SDXL's first block has no attention, and its encoders numbers.
 _MARKS = {
     "Flux": ("double_blocks", "single_blocks", "single_transformer_blocks"),
     "Stable Diffusion 3": ("joint_blocks", "transformer.transformer_blocks"),

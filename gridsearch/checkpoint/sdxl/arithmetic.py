@@ -39,7 +39,7 @@ def unet_call(shapes: Mapping[str, tuple[int, ...]], width: int, height: int) ->
 
 
 def _halvings(key: str, downs: list[int], ups: list[int]) -> int:
-    """How often the latent was halved where a weight is applied.
+    """Return how often the latent has been halved where a weight is applied.
 
     Args:
         downs, ups: the numbers of the blocks that halve and double it.

@@ -52,7 +52,7 @@ def block_of(key: str) -> str | None:
 
 @functools.cache
 def selects(selector: str, key: str) -> bool:
-    """Whether a selector means a file key.
+    """Return whether a selector means a file key.
 
     `IN04`, `IN03-IN05` (a run of blocks), `out`, `attention`, `IN04.attention` (both hold), or a pattern
     with `*` that the whole key matches.

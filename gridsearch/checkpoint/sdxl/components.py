@@ -1,4 +1,4 @@
-"""What a single-file checkpoint needs beside its weights: component configs, and both tokenizers.
+"""The parts of a pipeline that a single-file checkpoint lacks: component configs, and both tokenizers.
 
 `StableDiffusionXLPipeline.from_single_file(path, config=FOLDER, local_files_only=True, tokenizer=...,
 tokenizer_2=...)` takes the weights from the checkpoint and how each component is built from FOLDER. SDXL's
@@ -49,13 +49,13 @@ OPTIONAL_TOKENIZER_FILES = (
     "merges.txt",
 )
 
-# What each tokenizer of SDXL fills a short prompt up with: the second encoder was trained with id 0 there.
+# The token with which each tokenizer of SDXL pads a short prompt; the second encoder was trained with id 0.
 # https://github.com/Stability-AI/generative-models, sgm/modules/encoders/modules.py
 CLIP_PADS = {"tokenizer": END, "tokenizer_2": "!"}
 
 
 def config_folder(named: Path | None = None) -> Path:
-    """Return the folder to give as `config=` to `from_single_file`: the one that the user names, or SDXL's.
+    """Return the folder for `config=` of `from_single_file`: the one that the user names, or SDXL's.
 
     It is laid out as a diffusers model; weights and vocabularies are not needed in it.
 
@@ -121,7 +121,7 @@ def check_configs(folder: Path) -> None:
 
 
 def _check_length(folder: Path, name: str) -> None:
-    """A tokenizer says how many tokens a prompt has, and the text encoder has places for as many."""
+    """Raise BadInput unless a tokenizer cuts prompts to what its text encoder can read."""
     file = folder / name / CONFIG_FILES[name]
     length = _read_config(file).get("model_max_length")
     places = _number(folder, ENCODER_OF[name], "max_position_embeddings")
@@ -135,7 +135,7 @@ def _check_length(folder: Path, name: str) -> None:
 
 
 def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
-    """A tokenizer's vocabulary is the one that its text encoder was trained with, as far as can be told."""
+    """Raise BadInput unless a vocabulary may be the one that the text encoder was trained with."""
     rows = _number(folder, ENCODER_OF[name], "vocab_size")
     if len(vocabulary.tokens) > rows:
         why = f"it has {len(vocabulary.tokens):,} tokens, the {ENCODER_OF[name]} has rows for {rows:,}"
@@ -162,17 +162,18 @@ def check_clip_skip(folder: Path, clip_skip: int) -> None:
 
 
 def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Vocabulary]:
-    """Tokenizer -> the vocabulary for it, where its folder holds none.
+    """Return the vocabulary for each tokenizer whose folder holds none.
 
     Raises:
         BadInput: one is damaged, is not its text encoder's, or differs from the one that the user names.
     """
-    lacking = [name for name in ENCODER_OF if not _has_vocabulary(folder / name)]
-    added = read_vocabulary(vocabulary) if vocabulary else clip_vocabulary() if lacking else None
+    own = {name: read_vocabulary(folder / name) for name in ENCODER_OF if _has_vocabulary(folder / name)}
+    lacking = [name for name in ENCODER_OF if name not in own]
+    added = read_vocabulary(vocabulary) if vocabulary else clip_vocabulary()
     for name in ENCODER_OF:
-        used = added if name in lacking else read_vocabulary(folder / name)
+        used = own.get(name, added)
         _check_fits(folder, name, used)
-        if added and (used.tokens, used.merges) != (added.tokens, added.merges):
+        if (vocabulary or lacking) and (used.tokens, used.merges) != (added.tokens, added.merges):
             raise BadInput(
                 f"The {name} has two vocabularies.",
                 where=f"{used.source} and {added.source}",
@@ -216,14 +217,14 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, Any]:
-    """Both tokenizers of a config folder, to be passed on to `from_single_file` by these names.
+    """Load both tokenizers of a config folder, to be passed on to `from_single_file` by these names.
 
     Where the pad is an ordinary "!", as in SDXL's second tokenizer, transformers takes every "!" in a
     prompt for padding too. The original code does not (https://github.com/huggingface/diffusers/issues/4153),
     nor do the web UIs that people compare with; nor do these tokenizers.
 
     Args:
-        vocabulary: where that of a tokenizer is whose folder holds none; None for CLIP's.
+        vocabulary: the path of a vocabulary for tokenizers whose folders hold none; None for CLIP's.
 
     Raises:
         BadInput: a tokenizer does not read prompts as its text encoder was trained to have them read.
@@ -238,7 +239,7 @@ def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, A
 
 
 def _load_tokenizer(folder: Path, vocabulary: Vocabulary | None) -> Any:
-    """The tokenizer of a folder, with a vocabulary where it holds none."""
+    """Load the tokenizer of a folder, with the given vocabulary where the folder holds none."""
     from transformers import CLIPTokenizer  # a second of imports, which a check of files alone is spared
 
     if vocabulary:
@@ -257,8 +258,8 @@ def _load_tokenizer(folder: Path, vocabulary: Vocabulary | None) -> Any:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """A tokenizer's special tokens and length. A token may be told as text or in a table."""
-    told = {}
+    """Return a tokenizer's special tokens and length. A token may be written as a text or as a table."""
+    told: dict[str, Any] = {}
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
         told |= _read_config(folder / file) if (folder / file).is_file() else {}
     names = ("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length")
@@ -318,7 +319,7 @@ def _check_whole(name: str, module: nn.Module) -> None:
 
 
 def _check_pooling(tokenizer_2: Any, config_end: int) -> None:
-    """The second encoder's pooled output is that of the end token, which its config must know.
+    """Raise BadInput unless the second encoder finds the end of a prompt, from which it pools.
 
     For an `eos_token_id` of 2 transformers keeps an older rule and takes the highest id instead; any other
     is looked for, and where it does not occur the start token is taken: one output for all prompts.

@@ -44,10 +44,10 @@ def component_of(key: str) -> str | None:
 
 
 def is_text(key: str) -> bool:
-    """Whether a key belongs to a text encoder."""
+    """Return whether a key belongs to a text encoder."""
     return key.startswith((CLIP_L, CLIP_G))
 
 
 def is_vae(key: str) -> bool:
-    """Whether a key belongs to the VAE."""
+    """Return whether a key belongs to the VAE."""
     return key.startswith(VAE)

@@ -1,4 +1,4 @@
-"""The way from each key of a single-file SDXL checkpoint to the parameters of a diffusers pipeline.
+"""The map between the keys of a single-file SDXL checkpoint and the parameters of a diffusers pipeline.
 
 A checkpoint file names its tensors as the original code did (Stability's `sgm`, `open_clip` for the
 second text encoder); diffusers names, reshapes and splits some of them. `file_views` gives, for every
@@ -9,6 +9,7 @@ the model that draws, and reading the views in order gives the file back. Both d
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,13 +93,13 @@ _UNET_OUTER = {
 }
 
 
-def _unet_views(unet: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
+def _unet_views(unet: Any) -> Iterator[tuple[str, list[LiveRows]]]:
     layers = len(unet.down_blocks[0].resnets)
     for name, parameter in unet.named_parameters():
         yield UNET + _unet_key(name, unet, layers), [LiveRows(ALL_ROWS, parameter.data, f"unet.{name}")]
 
 
-def _unet_key(name: str, unet: nn.Module, layers: int) -> str:
+def _unet_key(name: str, unet: Any, layers: int) -> str:
     stem, leaf = name.rsplit(".", 1)
     if stem in _UNET_OUTER:
         return f"{_UNET_OUTER[stem]}.{leaf}"
@@ -138,7 +139,7 @@ def _resnet_leaf(rest: str) -> str:
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
-def _vae_views(vae: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
+def _vae_views(vae: Any) -> Iterator[tuple[str, list[LiveRows]]]:
     ups = len(vae.decoder.up_blocks)
     for name, parameter in vae.named_parameters():
         view = parameter.data
@@ -188,7 +189,7 @@ _CLIP_G_LAYER = {
 }
 
 
-def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
+def _clip_g_views(encoder: Any) -> Iterator[tuple[str, list[LiveRows]]]:
     # text_projection is stored transposed: open_clip multiplies x @ P, transformers applies a linear layer.
     projection = encoder.text_projection.weight.data.T
     name = "text_encoder_2.text_projection.weight"
@@ -211,6 +212,6 @@ def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
 
 
 def _joined(parts: list[LiveRows]) -> list[LiveRows]:
-    """The q, k and v projections, one under the other as open_clip keeps them."""
+    """Place the q, k and v projections one under the other, as open_clip stores them."""
     width = parts[0].view.shape[0]
     return [replace(part, rows=slice(i * width, (i + 1) * width)) for i, part in enumerate(parts)]

@@ -34,12 +34,12 @@ _WHOLE_PATTERNS = tuple(f"{prefix}*" for prefix in ("", UNET, VAE, CLIP_L, CLIP_
 
 
 def means_whole_blocks(selector: str) -> bool:
-    """Whether a selector means all of a block's weights or none, for every block."""
+    """Return whether a selector means all of a block's weights or none, for every block."""
     return selector in _WHOLE_PATTERNS or all(
         part in WHOLE_PARTS or ("*" not in part and part not in PART_PATTERNS) for part in selector.split(".")
     )
 
 
 def selector_of(block: str) -> str:
-    """A block of sd-mecha's as a selector here."""
+    """Return the selector that means a block of sd-mecha's."""
     return f"{VAE}*" if block == VAE_BLOCK else block

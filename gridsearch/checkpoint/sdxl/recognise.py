@@ -23,7 +23,7 @@ BUFFERS = (
     f"{VAE}model_ema.",
 )
 
-# What multiplies quantised weights (ComfyUI's scaled fp8 in both its spellings, bitsandbytes).
+# Keys of the factors of quantised weights (ComfyUI's scaled fp8 in both its spellings, bitsandbytes).
 SCALES = (
     "scaled_fp8", ".scale_weight", ".scale_input", ".weight_scale", ".input_scale", ".comfy_quant", ".absmax",
 )  # fmt: skip
@@ -34,7 +34,7 @@ _FIRST_TEXT = CLIP_L_MODEL + "embeddings.token_embedding.weight"
 _SECOND_TEXT = CLIP_G_MODEL + "token_embedding.weight"
 _REFINERS_TEXT = CLIP_L + "model.token_embedding.weight"
 
-# Name -> parts of keys, any of which gives the file away; the first name that fits is taken.
+# Name -> parts of keys, any of which identifies the file; the first name that fits is taken.
 ADAPTERS = {
     "a LoRA": ("lora_down", "lora_up", "lora_A", "lora_B"),
     "a LyCORIS adapter (LoHa)": ("hada_",),
@@ -71,7 +71,7 @@ def architecture(checkpoint: Checkpoint) -> str:
 
 
 def _sdxl_by_its_channels(checkpoint: Checkpoint) -> str:
-    """SDXL's variants for other tasks have its keys, and a first convolution that reads more channels."""
+    """Tell SDXL from its variants for other tasks, whose first convolution reads more channels."""
     shape = checkpoint.tensors[_FIRST_CONV].shape if _FIRST_CONV in checkpoint.tensors else ()
     channels = shape[1] if len(shape) == 4 else 4
     known = {4: "SDXL", 8: "an SDXL instruct-pix2pix model", 9: "an SDXL inpainting model"}

@@ -1,4 +1,4 @@
-"""The tensors that a checkpoint must hold, and a file held against them before anything is loaded.
+"""The tensors that a checkpoint must hold, and the check of a file against them before it is loaded.
 
 diffusers leaves a text encoder's absent tensors unloaded in silence, and stops at the UNet's and the VAE's
 with an error from deep within torch; a tensor of another shape is noticed after minutes of reading.
@@ -12,14 +12,14 @@ from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
 
-# What follows from the package's own configs, written down: to build the models takes seconds of imports.
+# The shapes that follow from the package's own configs: building the models takes seconds of imports.
 SDXL_SHAPES = Path(__file__).parent / "shapes.json"
 
 _DIFFUSERS_NAMES = {UNET: "unet", VAE: "vae", CLIP_L: "text_encoder", CLIP_G: "text_encoder_2"}
 
 
 def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """What a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
+    """Return what a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
     if folder == SDXL_CONFIGS:
         return {key: tuple(shape) for key, shape in json.loads(SDXL_SHAPES.read_bytes()).items()}
     from gridsearch.checkpoint.sdxl.skeleton import skeleton_shapes

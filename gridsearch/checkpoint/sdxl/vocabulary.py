@@ -49,7 +49,7 @@ def clip_vocabulary() -> Vocabulary:
 
 
 def is_clip(vocabulary: Vocabulary) -> bool:
-    """Whether this is the vocabulary of OpenAI's CLIP, by its size and by ids that are public."""
+    """Return whether this is the vocabulary of OpenAI's CLIP, by its size and by ids that are public."""
     known = all(vocabulary.tokens.get(token) == number for token, number in KNOWN_IDS.items())
     return known and len(vocabulary.tokens) == CLIP_TOKENS and len(vocabulary.merges) == CLIP_MERGES
 

@@ -35,7 +35,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class OpenedAdapter:
-    """An adapter file and what it changes, in the checkpoint's own terms.
+    """An adapter file and its changes, by the checkpoint's keys.
 
     `deltas` maps each file key to its changes, one for each group of rows; `matched` is the number of modules
     changed and `kinds` how many in which way; `unused` are the adapter's keys for which SDXL has no place.
@@ -51,11 +51,11 @@ class OpenedAdapter:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The checkpoint keys that it changes."""
+        """Return the checkpoint keys that it changes."""
         return tuple(self.deltas)
 
     def tensor(self, key: str) -> Tensor:
-        """The change of `key` at strength one: float32, in the file's own shape, zero where it is silent.
+        """Return the change of `key` at strength one: float32, in the file's shape, zero where there is none.
 
         Raises:
             BadInput: the change holds a NaN or an infinity.
@@ -131,7 +131,7 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
 def _by_module(
     checkpoint: Checkpoint, modules: Mapping[str, str]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Module -> part -> key, and the keys of no module. Two keys for one part, however spelt, are refused."""
+    """Return module -> part -> key, and the keys of no module. Two keys for one part are refused."""
     found: dict[str, dict[str, str]] = {}
     unused = []
     for key in checkpoint.tensors:
@@ -169,7 +169,7 @@ def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, st
 def _changes(
     checkpoint: Checkpoint, module: str, keys: Mapping[str, str]
 ) -> Iterator[tuple[str, DeltaKind, dict[str, str]]]:
-    """A module's changes: the parameter, how its change is written, and the parts of that."""
+    """Yield a module's changes: the parameter, how its change is written, and the parts of that."""
     weight = {part: key for part, key in keys.items() if part != "alpha" and part not in BIAS_KINDS}
     bias = {part: key for part, key in keys.items() if part in BIAS_KINDS}
     kind = DELTA_KINDS.get(frozenset(weight))

@@ -48,24 +48,18 @@ def loha_tucker(
     return _hadamard(_tucker(hada_t1, hada_w1_a, hada_w1_b), _tucker(hada_t2, hada_w2_a, hada_w2_b))
 
 
-def lokr(
-    lokr_w1: Tensor | None = None,
-    lokr_w1_a: Tensor | None = None,
-    lokr_w1_b: Tensor | None = None,
-    lokr_w2: Tensor | None = None,
-    lokr_w2_a: Tensor | None = None,
-    lokr_w2_b: Tensor | None = None,
-    lokr_t2: Tensor | None = None,
-) -> Tensor:
+def lokr(**parts: Tensor) -> Tensor:
     """The Kronecker product of w1 [a, b] and w2 [c, d] or [c, d, h, w], each whole or in factors.
 
     Edalati et al. 2022 (KronA), https://arxiv.org/abs/2212.10650; the factors are those of LyCORIS.
     """
-    w1 = lokr_w1 if lokr_w1 is not None else lora(lokr_w1_a, lokr_w1_b)
-    if lokr_w2 is not None:
-        w2 = lokr_w2
+    w1 = parts["lokr_w1"] if "lokr_w1" in parts else lora(parts["lokr_w1_a"], parts["lokr_w1_b"])
+    if "lokr_w2" in parts:
+        w2 = parts["lokr_w2"]
+    elif "lokr_t2" in parts:
+        w2 = _tucker(parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
     else:
-        w2 = lora(lokr_w2_a, lokr_w2_b) if lokr_t2 is None else _tucker(lokr_t2, lokr_w2_a, lokr_w2_b)
+        w2 = lora(parts["lokr_w2_a"], parts["lokr_w2_b"])
     w1 = w1.reshape((*w1.shape, *[1] * (w2.ndim - w1.ndim)))
     return torch.kron(w1, w2.contiguous())  # torch.kron takes no view that a contraction left
 
@@ -78,9 +72,7 @@ def _hadamard(first: Tensor, second: Tensor) -> Tensor:
 
 def _tucker(core: Tensor, out: Tensor, into: Tensor) -> Tensor:
     """core [r, r, h, w], out [r, out], into [r, in] -> [out, in, h, w]."""
-    if (
-        core.shape[0] != core.shape[1]
-    ):  # so that what lies between is no larger than the file's own tensors ask
+    if core.shape[0] != core.shape[1]:  # so that no intermediate tensor is larger than the file's own
         raise ValueError(f"the core {list(core.shape)} is not square")
     return torch.einsum("ij...,io,jn->on...", core, out, into)
 
@@ -113,7 +105,7 @@ def _kinds() -> dict[frozenset[str], DeltaKind]:
     return kinds
 
 
-DELTA_KINDS = _kinds()  # the parts that are there -> what they are
+DELTA_KINDS = _kinds()  # parts -> the kind that consists of them
 BIAS_KINDS = {
     "diff_b": DeltaKind("full", lambda diff_b: diff_b),
     "b_norm": DeltaKind("norm", lambda b_norm: b_norm),
@@ -134,7 +126,7 @@ def delta_shape(kind: DeltaKind, shapes: Mapping[str, tuple[int, ...]]) -> tuple
 
 
 def shapes_agree(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether a change of shape `shape` is one of a weight of shape `wanted`.
+    """Return whether a change of shape `shape` fits a weight of shape `wanted`.
 
     A linear layer and a 1x1 convolution are the same; [out, in h w] is a convolution's, flattened.
     """

@@ -1,4 +1,4 @@
-"""How strongly an adapter's file wants each of its changes: alpha over rank, and where alpha is written."""
+"""The scale of each change in an adapter's file: alpha over rank, and where alpha is written."""
 
 import json
 import math
@@ -14,7 +14,7 @@ _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 
 
 def peft_config(metadata: Mapping[str, str], path: Path) -> dict:
-    """What diffusers wrote beside the weights: PEFT's options (`unet.lora_alpha`), maybe none."""
+    """Return the PEFT options that diffusers wrote beside the weights (`unet.lora_alpha`), if any."""
     if METADATA_KEY not in metadata:
         return {}
     try:
@@ -27,7 +27,7 @@ def peft_config(metadata: Mapping[str, str], path: Path) -> dict:
 
 
 def stated_alpha(module: str, config: Mapping, path: Path) -> float | None:
-    """A module's alpha as its PEFT options have it; None where they say nothing.
+    """Return a module's alpha from its PEFT options; None where they do not set it.
 
     `alpha_pattern` goes before `lora_alpha`; an entry names a module or the end of its name.
     """
@@ -50,7 +50,7 @@ def stated_alpha(module: str, config: Mapping, path: Path) -> float | None:
 
 
 def scale_of(module: str, rank: int, alpha: float | None, config: Mapping, path: Path) -> float:
-    """What a change of this rank is multiplied by, at strength one. Without any alpha that is one.
+    """Return the factor of a change of this rank at strength one; without any alpha that is one.
 
     Args:
         alpha: the module's own, from the weights; it goes before what the options say.
@@ -76,7 +76,7 @@ def scale_of(module: str, rank: int, alpha: float | None, config: Mapping, path:
 
 
 def _option(name: str, component: str, config: Mapping) -> object:
-    """An option of one component; a UNet saved by itself has it without a prefix."""
+    """Return an option of one component; a UNet saved by itself has it without a prefix."""
     return config.get(f"{component}.{name}", config.get(name) if component == "unet" else None)
 
 

@@ -1,4 +1,4 @@
-"""Merge steps -> for every key one weighted sum of sources.
+"""The merge steps collapsed: for every key one weighted sum of sources.
 
 A linear step of linear steps is linear: a chain of them collapses to one coefficient per source and key,
 applied in one pass and rounded once. A non-linear step becomes a `Node`, a source of its own, whose inputs
@@ -36,7 +36,7 @@ Terms = tuple[tuple[str | Node, float], ...]
 def terms_of(
     recipe: Recipe, keys: Iterable[str], touched: Mapping[str, Collection[str]] | None = None
 ) -> dict[str, Terms]:
-    """What the merge holds of each source: file key -> terms.
+    """Return the terms of each key: the share of every source in the merge.
 
     Args:
         recipe: with nothing left to search.
@@ -47,12 +47,12 @@ def terms_of(
     known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
     touched = touched or {}
     tables = [(step.name, _blocks(step)) for step in recipe.merge]
-    found = {}
+    found: dict[str, Terms] = {}
     for key in keys:
         if (lent := lent_by(recipe, key)) is not None:
             found[key] = ((lent, 1.0),)
             continue
-        ratios = tuple(blocks and ratio_at(step, blocks, key) for step, blocks in tables)
+        ratios = tuple(ratio_at(step, blocks, key) if blocks else None for step, blocks in tables)
         active = tuple(name for name, touches in touched.items() if key in touches)
         if (ratios, active) not in known:
             known[ratios, active] = _collapsed(recipe, ratios, active)
@@ -61,21 +61,24 @@ def terms_of(
 
 
 def lender(recipe: Recipe, key: str) -> str:
-    """The source of a key that is copied and not merged: its component's, or the first model."""
+    """Return the source of a key that is copied and not merged: its component's, or the first model."""
     return lent_by(recipe, key) or recipe.merged_models()[0]
 
 
 def lent_by(recipe: Recipe, key: str) -> str | None:
-    """Whom a key's component is taken from as it is; None where it is merged."""
+    """Return the model or file that a key's component is copied from; None where it is merged."""
     return next(iter(lenders(recipe, key)), None)
 
 
 def lenders(recipe: Recipe, key: str) -> tuple[str, ...]:
-    """Those whom a key's component may be taken from as it is, as the first model may be one of a list; empty
-    where the component is merged."""
-    sources = (recipe.components.text_encoders if is_text(key) else MERGED,)
+    """Return the sources that a key's component may be copied from; empty where it is merged.
+
+    There may be several where the first model is one of a list.
+    """
     if is_vae(key):
         sources = recipe.vae_sources()
+    else:
+        sources = (recipe.components.text_encoders if is_text(key) else MERGED,)
     return () if MERGED in sources else sources
 
 
@@ -86,7 +89,7 @@ def _blocks(step: MergeStep) -> Mapping[str, Any] | None:
 
 
 def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
-    """The ratio for one key: of the entries that mean it, the last.
+    """Return the ratio for one key: that of the last entry that means it.
 
     Raises:
         BadInput: no entry does.
@@ -129,7 +132,7 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
 def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str]) -> Terms:
     known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
     for step, ratio in zip(recipe.merge, ratios, strict=True):
-        inputs = [known.get(name, ()) for name in step.models]  # an adapter elsewhere adds nothing
+        inputs = [known.get(name, ()) for (name,) in step.candidates()]  # an adapter elsewhere adds nothing
         known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
         if not known[step.name]:
             raise RunFailed(
@@ -164,7 +167,7 @@ def _sum(inputs: list[Terms], shares: tuple[float, ...]) -> Terms:
 
 
 def sources_in(terms: Terms) -> set[str]:
-    """The models and adapters that a sum is made of, those inside its nodes too."""
+    """Return the models and adapters that a sum is made of, those inside its nodes too."""
     found: set[str] = set()
     for source, _ in terms:
         found |= {source} if isinstance(source, str) else set().union(*map(sources_in, source.inputs))
@@ -175,7 +178,7 @@ def sources_in(terms: Terms) -> set[str]:
 
 
 def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
-    """A merge in one line: `0.35 base + 0.65 burnt`; its steps, where that cannot be said so."""
+    """Return a merge in one line: `0.35 base + 0.65 burnt`, or its steps where it is no such sum."""
     distinct = set(terms.values()) - {((name, 1.0),) for name in _lenders(recipe)}
     if len(distinct) == 1:
         (one,) = distinct
@@ -185,7 +188,7 @@ def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
 
 
 def lent_text(recipe: Recipe) -> list[str]:
-    """The components that are not where they are by default: `text_encoders of base`."""
+    """Return the components that are not taken from the default: `text_encoders of base`."""
     usual = Components()
     return [f"{name} of {source}" for name, source in recipe.components if source != getattr(usual, name)]
 
@@ -197,7 +200,7 @@ def _lenders(recipe: Recipe) -> set[str]:
 def _step_text(step: MergeStep) -> str:
     settings = step.model_dump(exclude={"name", "method", "models"}, exclude_none=True)
     numbers = ", ".join(f"{name} {_number_text(value)}" for name, value in settings.items())
-    return f"{step.name} = {step.method}({', '.join(step.models)}{numbers and f'; {numbers}'})"
+    return f"{step.name} = {step.method}({step.inputs_text()}{numbers and f'; {numbers}'})"
 
 
 def _number_text(value: Any) -> str:

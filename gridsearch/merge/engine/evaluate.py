@@ -1,4 +1,4 @@
-"""Terms -> a tensor: what the merge is at one file key."""
+"""The evaluation of terms: the merged tensor of one file key."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -20,14 +20,14 @@ class Source(Protocol):
 def evaluate(
     terms: Terms, key: str, sources: Mapping[str, Source], dtype: torch.dtype, buffer: Tensor
 ) -> Tensor:
-    """The sum as a new tensor of the file's shape, rounded once to `dtype`."""
+    """Return the sum as a new tensor of the file's shape, rounded once to `dtype`."""
     return blend(*summands(terms, key, sources, buffer), dtype, buffer)
 
 
 def summands(
     terms: Terms, key: str, sources: Mapping[str, Source], buffer: Tensor
 ) -> tuple[list[Tensor], list[float]]:
-    """The tensors that a sum is made of, and their weights; what a node stands for is computed here."""
+    """Return the tensors that a sum is made of, and their weights; nodes are computed here."""
     tensors = [_summand(source, key, sources, buffer) for source, _ in terms]
     return tensors, [weight for _, weight in terms]
 

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from gridsearch.merge.engine.linear import single_threaded
 
-WORD = 8  # bytes of a 64-bit integer; their sum wraps around
-PAGE = 4096  # bytes of one sum
-PIECE = 2**22  # bytes that are worked on at once, whole pages
+WORD_BYTES = 8  # bytes of a 64-bit integer; their sum wraps around
+PAGE_BYTES = 4096  # bytes of one sum
+PIECE_BYTES = 2**22  # bytes that are worked on at once, whole pages
 BLOCK = 8  # tensors whose heads are hashed before their sums, which a CPU's thread takes at once
 ON_GPU = 64 * BLOCK  # tensors after which a GPU is waited for; one thread keeps it busy
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Ten hex digits of the SHA-256 of names, dtypes, shapes, and a 64-bit sum of each 4096 bytes.
+    """Return ten hex digits of the SHA-256 of names, dtypes, shapes, and a 64-bit sum of each 4096 bytes.
 
     One element that is changed, or moved to another page of its tensor or to another tensor, always changes
     the hash. Not seen are changes within one page that leave the sum of its 64-bit words as it is: words that
@@ -43,7 +43,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _blocks(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
-    """Heads and page sums of each block of these tensors; a GPU is waited for once."""
+    """Return heads and page sums of each block of these tensors; a GPU is waited for once."""
     heads, sums, counts = [], [], []
     for name in names:
         tensor = tensors[name]
@@ -62,12 +62,12 @@ def _blocks(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
 
 def _sums_of(tensor: Tensor) -> Iterator[Tensor]:
     data = tensor.detach().reshape(-1).view(torch.uint8)
-    for piece in data.split(PIECE):
-        whole = piece.numel() // PAGE * PAGE
+    for piece in data.split(PIECE_BYTES):
+        whole = piece.numel() // PAGE_BYTES * PAGE_BYTES
         if whole:
-            pages = piece[:whole] if piece.storage_offset() % WORD == 0 else piece[:whole].clone()
-            yield pages.view(torch.int64).view(-1, PAGE // WORD).sum(1)
+            pages = piece[:whole] if piece.storage_offset() % WORD_BYTES == 0 else piece[:whole].clone()
+            yield pages.view(torch.int64).view(-1, PAGE_BYTES // WORD_BYTES).sum(1)
         if whole < piece.numel():
-            last = torch.zeros(PAGE, dtype=torch.uint8, device=piece.device)
+            last = torch.zeros(PAGE_BYTES, dtype=torch.uint8, device=piece.device)
             last[: piece.numel() - whole] = piece[whole:]
             yield last.view(torch.int64).sum(0, keepdim=True)

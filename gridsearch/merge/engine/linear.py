@@ -21,14 +21,14 @@ LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:
-    """Memory for one piece of a sum; a thread needs its own."""
+    """Allocate the memory for one piece of a sum; a thread needs its own."""
     return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)
 
 
 def blend(
     tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype, buffer: Tensor | None = None
 ) -> Tensor:
-    """The weighted sum of same-shaped tensors as a new one in `dtype`, rounded once."""
+    """Return the weighted sum of same-shaped tensors as a new one in `dtype`, rounded once."""
     out = torch.empty(tensors[0].shape, dtype=dtype, device=tensors[0].device)
     blend_into(out, tensors, weights, dtype, buffer if buffer is not None else new_buffer(out.device))
     return out
@@ -67,7 +67,7 @@ def _in_pieces(
 
 
 def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
-    """The weighted sum in the dtype of `out`; of more than a copy or two, one piece at most."""
+    """Write the weighted sum in the dtype of `out`; of more than two tensors, one piece at most."""
     if _is_copy(weights):
         out.copy_(tensors[0])
     elif _is_lerp(tensors, weights, out.dtype):
@@ -89,7 +89,7 @@ def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.d
 
 
 def _cast(out: Tensor, values: Tensor, buffer: Tensor) -> None:
-    """On a CPU half precision becomes bfloat16 four times as fast by way of float32, which holds both."""
+    """Convert between dtypes: on a CPU float16 to bfloat16 is four times as fast by way of float32."""
     direct = torch.float32 in (out.dtype, values.dtype)
     out.copy_(values if direct else buffer[: values.numel()].copy_(values))
 
@@ -104,7 +104,7 @@ def _sum(parts: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> T
 
 
 def greatest(tensor: Tensor) -> float:
-    """The largest absolute value of a tensor of floats that is not empty; NaN where it holds one.
+    """Return the largest absolute value of a tensor of floats that is not empty; NaN where it holds one.
 
     `torch.isfinite` would make a tensor of its own and take forty times as long on a CPU.
     """
@@ -125,7 +125,7 @@ def require_finite(tensor: Tensor, key: str) -> None:
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Operations use one core each, in threads started meanwhile too.
+    """Make operations use one core each, in threads started meanwhile too.
 
     Norms and dot products depend on the number of threads in their last bits: live and exported weights must
     not.

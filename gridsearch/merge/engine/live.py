@@ -1,4 +1,4 @@
-"""Merging over the live weights of a model that draws, in place, from the pristine sources each time."""
+"""Merging into the live weights of a model that renders, in place, from the original sources each time."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,15 +15,15 @@ from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finit
 from gridsearch.merge.engine.staging import is_there, staged
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
-TINY = 50_000_000
+TINY_MERGE = 50_000_000
 
 
 @dataclass(frozen=True)
 class Live:
-    """The weights that draw, where they come from, and what they hold now.
+    """The weights that render, their sources, and the terms that they hold now.
 
     Attributes:
-        parts: file key -> the live views that make it up.
+        parts: file key -> views onto the live parameters that make it up.
         sources: model or adapter -> its weights.
         dtypes: what an exported file keeps each key in. Values are rounded to that before they are widened
             to the live dtype, so that the live model equals the exported file loaded again, bit for bit. (All
@@ -41,12 +41,12 @@ class Live:
 
 
 def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
-    """The keys whose weights hold something else than `terms` says."""
+    """Return the keys whose weights do not hold these terms."""
     return [key for key in live.parts if live.holds.get(key) != terms[key]]
 
 
 def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
-    """Make the live weights what `terms` says, file key by file key, the stale ones only.
+    """Write the merge with these terms over the live weights, for the stale keys only.
 
     Raises:
         RunFailed: a merged weight is NaN or infinite; it could only draw black.
@@ -63,7 +63,7 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
 
 
 def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
-    """What is there already needs no stage: its events would cost more than the arithmetic."""
+    """Merge on a GPU; sources that lie there need no staging, whose events cost more than the arithmetic."""
     buffer = new_buffer(device)
     away = []
     for key in keys:
@@ -76,9 +76,9 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
 
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None:
-    """One thread a core, each with keys of its own: small operations are not worth sharing."""
+    """Merge on a CPU, one thread per core with keys of its own: small operations are not worth sharing."""
     threads = torch.get_num_threads()
-    if threads == 1 or sum(_size(live, key) for key in keys) < TINY:
+    if threads == 1 or sum(_size(live, key) for key in keys) < TINY_MERGE:
         with single_threaded():
             _write_all(live, keys, terms)
         return
@@ -106,7 +106,7 @@ def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], bu
 
 
 def _bounded(live: Live, key: str, terms: Terms) -> bool:
-    """Whether no value can overflow, as far as the sources' largest values tell."""
+    """Return whether no value can overflow, by the sources' largest values."""
     bound = 0.0
     for source, weight in terms:
         greatest = live.greatest.get(source, {}).get(key) if isinstance(source, str) else None

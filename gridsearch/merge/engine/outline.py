@@ -1,4 +1,4 @@
-"""What a merged file holds: which keys, of what dtype and shape, and from whom."""
+"""The outline of a merged file: its keys with dtype and shape, and the source of each component."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from gridsearch.experiment.recipe import Recipe
 def outline(
     recipe: Recipe, checkpoints: Mapping[str, Checkpoint], vae: Checkpoint | None
 ) -> dict[str, TensorInfo]:
-    """The merged file's keys, markers left out.
+    """Return the merged file's keys without markers.
 
     Keys and dtypes are the first model's; of a component that another lends, that one's. Stray keys are left
     out.
@@ -29,13 +29,13 @@ def outline(
 
 
 def own_keys(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
-    """The keys that belong to SDXL's components; what was left behind by training is not among them."""
+    """Return the keys that belong to SDXL's components, without leftovers of training."""
     stray = set(stray_keys(checkpoint)) - set(UNDRAWN)
     return {key: info for key, info in checkpoint.tensors.items() if component_of(key) and key not in stray}
 
 
 def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:
-    """The keys whose values are computed; integers, empty ones and what does not draw are copied."""
+    """Return the keys whose values are computed; integers, empty tensors and unused keys are copied."""
     return [key for key, info in infos.items() if info.merges and key not in UNDRAWN]
 
 

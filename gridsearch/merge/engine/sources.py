@@ -1,4 +1,4 @@
-"""Checkpoint files opened for their weights, read through once, and held where they are fastest."""
+"""Checkpoint files as sources of weights: mapped, read through once, and loaded where they are fastest."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -13,7 +13,7 @@ from torch import Tensor
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.staging import Held
+from gridsearch.merge.engine.staging import LoadedSource
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -49,7 +49,7 @@ class FileSource:
 
     @cached_property
     def _mapped(self) -> _Mapped:
-        """All tensors: asking safetensors for one again and again would cost as much as merging it."""
+        """Map all tensors: asking safetensors for one again and again would cost as much as merging it."""
         path = self.header.path
         try:
             found = path.stat()
@@ -63,7 +63,7 @@ class FileSource:
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """All weights.
+        """Return all weights.
 
         Raises:
             BadInput: it is no whole safetensors file.
@@ -73,12 +73,12 @@ class FileSource:
         return self._mapped.tensors
 
     def tensor(self, key: str) -> Tensor:
-        """A weight; the errors are those of `tensors`."""
+        """Return a weight; the errors are those of `tensors`."""
         return self.tensors[key]
 
 
 def _require_whole(path: Path, mapped: _Mapped) -> None:
-    """Whether the mapped file is as long as it was; one that is gone, or replaced, is still mapped whole."""
+    """Refuse a mapped file that has become shorter; one that is gone, or replaced, is still mapped whole."""
     try:
         found = path.stat()
     except OSError:
@@ -98,7 +98,7 @@ def _require_whole(path: Path, mapped: _Mapped) -> None:
 def greatest_values(
     source: FileSource, keys: Collection[str], advance: Callable[[int], None] = lambda _: None
 ) -> dict[str, float]:
-    """The largest absolute value of each key's tensor, the whole file read for it once.
+    """Return the largest absolute value of each key's tensor, for which the whole file is read once.
 
     So the file's pages are in memory before the first trial, and a broken file is found before the night.
 
@@ -114,7 +114,7 @@ def greatest_values(
 def greatest_value(
     tensor: Tensor, path: Path, key: str, advance: Callable[[int], None] = lambda _: None
 ) -> float:
-    """The largest absolute value of a tensor of floats; the errors are those of `greatest_values`."""
+    """Return the largest absolute value in a tensor of floats, with the errors of `greatest_values`."""
     found = 0.0
     for part in tensor.reshape(-1).split(READ_AT_ONCE):
         found = max(found, here) if math.isfinite(here := greatest(part)) else math.nan
@@ -134,7 +134,7 @@ def greatest_value(
 
 @dataclass(frozen=True)
 class Residence:
-    """Where the sources lie during a run. Sizes in bytes.
+    """The place of the sources during a run. Sizes in bytes.
 
     `where` is "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
     (files in the system's page cache).
@@ -165,7 +165,7 @@ PINNED_SHARE = 1.3
 
 
 def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Residence:
-    """Where sources of so many bytes lie best beside the live model, which is not part of what is free.
+    """Return the best place for sources of so many bytes beside the live model, whose memory is not free.
 
     A fifth of what is free is left to others.
     """
@@ -176,10 +176,12 @@ def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Res
     return Residence("mapped", sources, sources <= 0.8 * memory_free)
 
 
-def held(source: FileSource, keys: Collection[str], place: Residence, device: str) -> FileSource | Held:
-    """The source with these weights where they are to lie, and the others in its file."""
+def placed(
+    source: FileSource, keys: Collection[str], place: Residence, device: str
+) -> FileSource | LoadedSource:
+    """Load these weights of a source to their place; the others stay in its file."""
     if place.where == "gpu":
-        return Held({**source.tensors, **{key: source.tensor(key).to(device) for key in keys}})
+        return LoadedSource({**source.tensors, **{key: source.tensor(key).to(device) for key in keys}})
     if place.where == "pinned":
-        return Held({**source.tensors, **{key: source.tensor(key).pin_memory() for key in keys}})
+        return LoadedSource({**source.tensors, **{key: source.tensor(key).pin_memory() for key in keys}})
     return source

@@ -1,4 +1,4 @@
-"""Sources on their way to a GPU: the next key's copies run while this one's arithmetic does."""
+"""The staging of sources to a GPU: the next key is copied while this one is merged."""
 
 import functools
 from collections import deque
@@ -13,7 +13,7 @@ from gridsearch.merge.engine.evaluate import Source
 
 
 @dataclass(frozen=True)
-class Held:
+class LoadedSource:
     """Weights by file key, wherever they lie."""
 
     tensors: Mapping[str, Tensor]
@@ -27,20 +27,20 @@ class _Copies:
     """One key's tensors of each source on the GPU, there once `ready` has passed."""
 
     key: str
-    sources: Mapping[str, Held]
+    sources: Mapping[str, LoadedSource]
     ready: torch.cuda.Event
 
 
 def staged(
     keys: Sequence[str], terms: Mapping[str, Terms], sources: Mapping[str, Source], device: torch.device
 ) -> Iterator[tuple[str, Mapping[str, Source]]]:
-    """Each key with its sources' tensors on the device, one key ahead.
+    """Yield each key with its sources' tensors on the device, copied one key ahead.
 
     Copies from pinned memory overlap with the arithmetic; others do not, and what is on the device already
     is not copied.
     """
     main, aside = torch.cuda.current_stream(device), _side_stream(device)
-    upcoming, merged = None, deque()
+    upcoming, merged = None, deque[torch.cuda.Event]()
     for key in [*keys, None]:
         current = upcoming
         if len(merged) > 1:
@@ -53,14 +53,14 @@ def staged(
 
 
 def is_there(terms: Terms, key: str, sources: Mapping[str, Source], device: torch.device) -> bool:
-    """Whether all that a key is merged of lies on the device already; what is computed first does not."""
+    """Return whether all sources of a key lie on the device already; inputs of nodes do not."""
     held = [sources[name] for name in sources_in(terms)]
-    return all(isinstance(one, Held) and one.tensors[key].device == device for one in held)
+    return all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held)
 
 
 @functools.cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for good: memory freed on a stream is used again on that stream only."""
+    """Return a stream that is kept: memory freed on a stream is used again on that stream only."""
     return torch.cuda.Stream(device)
 
 
@@ -76,5 +76,5 @@ def _copy(
         for name in sources_in(terms):
             tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
             tensor.record_stream(main)  # its memory is not given to another before `main` has used it
-            copies[name] = Held({key: tensor})
+            copies[name] = LoadedSource({key: tensor})
         return _Copies(key, copies, aside.record_event())

@@ -78,7 +78,7 @@ def _tensors(
     sources: Mapping[str, Source],
     copied_from: Mapping[str, Source],
 ) -> Iterator[Tensor]:
-    """The tensors in order, a few of them computed at once."""
+    """Yield the tensors in order, a few of them computed at once."""
 
     def one(key: str) -> Tensor:
         if key in terms:
@@ -101,16 +101,16 @@ def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):
-                greatest_value(source.tensor(key), source.header.path, key)  # says whose fault it is
+                greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
         require_finite(merged, key)
     return merged
 
 
-# -- what the file says of itself
+# -- metadata
 
 
 def metadata_of(record: Record, parents: Mapping[str, Parent]) -> dict[str, str]:
-    """The records that other programs read: A1111's and supermerger's recipe, and the model spec.
+    """Return the records that other programs read: A1111's and supermerger's recipe, and the model spec.
 
     https://github.com/Stability-AI/ModelSpec. A parent that is a merge itself brings its own history along.
     """
@@ -128,7 +128,7 @@ def metadata_of(record: Record, parents: Mapping[str, Parent]) -> dict[str, str]
 
 
 def _history(parents: Mapping[str, Parent]) -> dict[str, dict]:
-    """A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
+    """Return A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
     found: dict[str, dict] = {}
     for name, parent in parents.items():
         earlier, recipe = _object(parent.metadata.get("sd_merge_models")), _object(parent.metadata.get(KEY))
@@ -143,7 +143,7 @@ def _history(parents: Mapping[str, Parent]) -> dict[str, dict]:
 
 
 def _object(text: str | None) -> dict:
-    """A JSON object of another program's record; what is none says nothing."""
+    """Return the JSON object in another program's record, empty where it is none."""
     if text is None or len(text) > MOST_HISTORY:
         return {}
     try:

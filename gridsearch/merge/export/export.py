@@ -14,22 +14,22 @@ from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.merge.engine.collapse import lender, recipe_text
 from gridsearch.merge.engine.outline import own_keys
 from gridsearch.merge.export.checkpoint import Parent, export_merge
-from gridsearch.merge.export.fixed import Fixed
 from gridsearch.merge.export.record import record_of
+from gridsearch.merge.export.single import SingleMerge
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.weights import Weights, open_weights
 
 
 class Progress(Protocol):
-    """Who is told the bytes of what is being read and written."""
+    """A listener that is told the bytes read and written."""
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
 
     def writing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
-def export(merge: Fixed, output: Path, progress: Progress) -> str:
-    """As `write_merge`; an error of the disk gets its name.
+def export(merge: SingleMerge, output: Path, progress: Progress) -> str:
+    """Run `write_merge`, and turn an error of the disk into a RunFailed.
 
     Raises:
         RunFailed: a file could not be read or written.
@@ -40,7 +40,7 @@ def export(merge: Fixed, output: Path, progress: Progress) -> str:
         raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
 
 
-def write_merge(merge: Fixed, output: Path, progress: Progress) -> str:
+def write_merge(merge: SingleMerge, output: Path, progress: Progress) -> str:
     """Write the merge to `output`, and beside it a log that says how to make it again.
 
     Returns:
@@ -85,7 +85,7 @@ def write_merge(merge: Fixed, output: Path, progress: Progress) -> str:
 
 
 def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
-    """What was merged of the files, what was copied, and what was left out."""
+    """Return the parts of the files that were merged, copied and left out."""
     return {
         "keys": {"merged": len(weights.merged), "copied": len(weights.infos) - len(weights.merged)},
         "left_out": sorted(set(parents.first.tensors) - set(own_keys(parents.first))),
@@ -102,7 +102,7 @@ def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
 
 
 def log_path(output: Path) -> Path:
-    """`best.safetensors` -> `best.merge.json`."""
+    """Return `best.merge.json` for `best.safetensors`."""
     return output.with_suffix(".merge.json")
 
 

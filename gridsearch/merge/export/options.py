@@ -1,17 +1,17 @@
-"""What is said on the command line of a merge: where its files are, and what its searched values are."""
+"""The options of a merge on the command line: its files, and the values of what is searched."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.recipe import VAE_FILE, Model
 
 
 def files_from(given: Sequence[str]) -> dict[str, Path]:
-    """`NAME=FILE`, again and again."""
+    """Parse `NAME=FILE` options."""
     pairs = [text.partition("=") for text in given]
     if wrong := next((name for name, is_said, file in pairs if not (name and is_said and file)), None):
         raise BadInput(f"--model {wrong} cannot be used.", fix="Write it as --model NAME=FILE.")
@@ -19,7 +19,7 @@ def files_from(given: Sequence[str]) -> dict[str, Path]:
 
 
 def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
-    """The recipe with other files for some of its models and adapters."""
+    """Return the recipe with other files for some of its models and adapters."""
     models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
     for name, path in files.items():
         if name in models:
@@ -35,7 +35,7 @@ def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
 
 
 def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float | str]:
-    """`[NAME=]VALUE` -> parameters; every searched number and model of the merge must be given once.
+    """Parse `[NAME=]VALUE` into parameters; every searched number and model of the merge must be given once.
 
     The name is a parameter's, or a step's for its ratio; it may be left out where there is one only. A model
     is one of its list; a number may lie beside its range.
@@ -52,8 +52,8 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
     found: dict[str, float | str] = {}
     for text in given:
         flag, _, value = text.rpartition("=")
-        name = by_flag.get(flag)
-        chosen = None if name is None or name in found else _chosen(text, value, among[name])
+        name = by_flag.get(flag, "")
+        chosen = _chosen(text, value, among[name]) if name in among and name not in found else None
         if chosen is None:
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
         found[name] = chosen
@@ -65,12 +65,12 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
 
 
 def _chosen(text: str, value: str, among: Any) -> float | str | None:
-    """A model by its name, or a number; None where it is neither."""
+    """Return a model's name or a number; None for anything else."""
     if not (isinstance(among, tuple) and isinstance(among[0], str)):
         return _number(value)
     if value not in among:
-        fix = f"The nearest one is {nearest(value, among)!r}; there are {', '.join(among)}."
-        raise BadInput(f"--ratio {text} cannot be used.", why=f"{value!r} is not in the list", fix=fix)
+        why = f"{value!r} is not in the list"
+        raise BadInput(f"--ratio {text} cannot be used.", why=why, fix=nearest_text(value, among))
     return value
 
 
@@ -91,12 +91,12 @@ def _number(text: str) -> float | None:
 
 
 def chosen_mode(experiment: Experiment, given: str | None) -> dict[str, str]:
-    """The merge's marker keys follow its prediction type, so a searched one must be said."""
+    """Return the prediction type; a searched one must be given, as the merge's marker keys follow it."""
     searched = experiment.searched().get("render.prediction_type")
     if given is None and searched is None:
         return {}
     choices = searched or (experiment.render.prediction_type,)
-    if given not in choices:
+    if given is None or given not in choices:
         raise BadInput(
             "The merge's prediction type is not known.",
             where="--prediction-type",

@@ -19,7 +19,7 @@ from gridsearch.experiment.values import Table
 
 KEY = "sd_merge_recipe"
 MOST_TITLE = 500  # characters
-_VAE_FILE = "vae.safetensors"
+_ANY_VAE = "vae.safetensors"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -41,10 +41,10 @@ class Record(Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        """Names only: no path that a stranger's record says is ever opened."""
+        """Allow names only: no path in somebody else's record is ever opened."""
         if stray := set(self.adapters) - self.files.keys():
             raise ValueError(f"the adapter {min(stray)!r} has no file")
-        known = (_VAE_FILE,) if VAE_FILE in self.files else (None, MERGED, *self.files)
+        known = (_ANY_VAE,) if VAE_FILE in self.files else (None, MERGED, *self.files)
         if self.components.vae not in known:
             raise ValueError("components.vae is no model of this record")
         if searched := self.recipe(dict.fromkeys(self.files, "x.safetensors")).searched():
@@ -52,7 +52,7 @@ class Record(Table):
         return self
 
     def recipe(self, paths: Mapping[str, str]) -> Recipe:
-        """The recipe on files found at `paths`."""
+        """Return the recipe on files found at `paths`."""
         models = {name: paths[name] for name in self.files if name not in (*self.adapters, VAE_FILE)}
         components = self.components
         if VAE_FILE in self.files:
@@ -71,10 +71,10 @@ class Record(Table):
 def record_of(
     recipe: Recipe, title: str, prediction_type: str, zero_terminal_snr: bool, files: Mapping[str, str]
 ) -> Record:
-    """The record of a fixed recipe; `files` as in `Record`."""
+    """Return the record of a recipe with nothing left to search; `files` as in `Record`."""
     components = recipe.components
     if recipe.vae_file():
-        components = components.model_copy(update={"vae": _VAE_FILE})
+        components = components.model_copy(update={"vae": _ANY_VAE})
     return Record(
         title=title,
         prediction_type=prediction_type,
@@ -87,7 +87,7 @@ def record_of(
 
 
 def read_record(text: str, source: object) -> Record:
-    """A record as `Record.to_json` wrote it.
+    """Read a record as `Record.to_json` wrote it.
 
     Raises:
         BadInput: it is another program's, or damaged.

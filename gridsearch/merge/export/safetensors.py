@@ -1,4 +1,4 @@
-"""Writing a safetensors file tensor by tensor, beside its place and then renamed.
+"""The writing of a safetensors file tensor by tensor, to a temporary name that is then renamed.
 
 The library's own writer wants the whole state dict in memory.
 """
@@ -26,7 +26,7 @@ def write_safetensors(
     metadata: Mapping[str, str],
     advance: Callable[[int], None] = lambda _: None,
 ) -> str:
-    """Stream tensors into a safetensors file; returns its SHA-256.
+    """Stream tensors into a safetensors file; return its SHA-256.
 
     The part has a fixed name, so that what a kill leaves behind is overwritten by the next try.
 
@@ -62,7 +62,7 @@ def write_safetensors(
 
 
 def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
-    """An 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
+    """Return an 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
     header: dict = {"__metadata__": dict(metadata)}
     offset = 0
     for key, info in entries.items():
@@ -79,4 +79,4 @@ def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, s
 
 def _raw(tensor: Tensor) -> memoryview:
     flat = tensor.contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return memoryview(flat.view(torch.uint8).numpy().data) if flat.numel() else memoryview(b"")

@@ -1,4 +1,4 @@
-"""What to merge, from wherever it is written down: an experiment, a record, a checkpoint, a .mecha recipe."""
+"""The sources of a merge's recipe: an experiment, a merge log, a merged checkpoint, a .mecha file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import load_experiment
-from gridsearch.merge.export.fixed import Fixed, fixed_record, fixed_trial
 from gridsearch.merge.export.options import chosen_mode, chosen_values, files_from, with_files
 from gridsearch.merge.export.record import KEY, Record, read_record
+from gridsearch.merge.export.single import SingleMerge, merge_of_record, merge_of_trial
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import write_mecha
 from gridsearch.merge.parents import open_parents
@@ -24,8 +24,8 @@ def open_merge(
     prediction_type: str | None = None,
     models: Sequence[str] = (),
     config: Path | None = None,
-) -> Fixed:
-    """The merge that a file describes.
+) -> SingleMerge:
+    """Return the merge that a file describes.
 
     Args:
         source: an experiment (.toml), a merge log (.json), a merged checkpoint (.safetensors) or a recipe of
@@ -42,12 +42,14 @@ def open_merge(
     return replace(fixed, config=config or fixed.config)
 
 
-def _opened(source: Path, values: Sequence[str], prediction_type: str | None, models: Sequence[str]) -> Fixed:
+def _opened(
+    source: Path, values: Sequence[str], prediction_type: str | None, models: Sequence[str]
+) -> SingleMerge:
     files = files_from(models)
     if source.suffix == ".toml":
         experiment = with_files(load_experiment(source), files)
         chosen = chosen_values(experiment, values) | chosen_mode(experiment, prediction_type)
-        return fixed_trial(experiment, chosen)
+        return merge_of_trial(experiment, chosen)
     if values:
         raise BadInput("Nothing is searched there.", where=source, fix="Leave --ratio out.")
     if source.suffix == ".mecha":
@@ -60,11 +62,11 @@ def _opened(source: Path, values: Sequence[str], prediction_type: str | None, mo
         )
     if source.suffix == ".json":
         return _from_log(source, files)
-    return fixed_record(_read_checkpoint(source), files, source)
+    return merge_of_record(_read_checkpoint(source), files, source)
 
 
-def _from_log(path: Path, files: Mapping[str, Path]) -> Fixed:
-    """The merge of a log, on the files where they were then; relative paths in it start at its folder."""
+def _from_log(path: Path, files: Mapping[str, Path]) -> SingleMerge:
+    """Return the merge of a log, on the files that it names; relative paths in it start at its folder."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_LOG + 1)
@@ -78,7 +80,7 @@ def _from_log(path: Path, files: Mapping[str, Path]) -> Fixed:
             raise ValueError("a path has a null character in it")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BadInput("The merge log cannot be read.", where=path, why=str(error)) from None
-    return replace(fixed_record(read_record(text, path), {**paths, **files}, path), config=config)
+    return replace(merge_of_record(read_record(text, path), {**paths, **files}, path), config=config)
 
 
 def _read_checkpoint(path: Path) -> Record:
@@ -93,7 +95,7 @@ def _read_checkpoint(path: Path) -> Record:
     return read_record(metadata[KEY], path)
 
 
-def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> Fixed:
+def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> SingleMerge:
     recipe = with_files(read_mecha(path), files)
     parents = open_parents(recipe)
     predictions = parents.merged_predictions.values()
@@ -107,10 +109,10 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
         )
     mode = prediction_type or types.pop()
     trained_down = any(p.zero_terminal_snr for p in predictions)
-    return Fixed(recipe, path.stem, mode, trained_down and mode == "v_prediction", {})
+    return SingleMerge(recipe, path.stem, mode, trained_down and mode == "v_prediction", {})
 
 
-def write_recipe(merge: Fixed, output: Path) -> None:
+def write_recipe(merge: SingleMerge, output: Path) -> None:
     """Write the merge as sd-mecha's recipe, which looks for relative paths elsewhere."""
     absolute = {
         name: model.model_copy(update={"path": model.path.resolve()})

@@ -40,7 +40,7 @@ MECHA_METHODS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
 def bound(
     method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The method's inputs, and its settings with their defaults."""
+    """Return the method's inputs, and its settings with their defaults."""
     inputs, defaults = MECHA_METHODS[method]
     if inputs is None:
         found, names = {}, tuple(defaults)

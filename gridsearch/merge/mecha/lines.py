@@ -18,7 +18,7 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput
 
 VERSION = "version 0.1.0"
-MOST_BYTES = 1_000_000
+MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
 
 # A whole argument: its name, where it has one, then a string (in which a backslash keeps the next character)
@@ -30,13 +30,13 @@ _CONSTANTS = {"null": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True)
-class Reference:
+class ResultReference:
     """`&N`: the result of an earlier instruction."""
 
     index: int
 
 
-Argument = str | int | float | bool | None | Reference
+Argument = str | int | float | bool | None | ResultReference
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Instruction:
 
 
 def read_text(path: Path) -> str:
-    """A recipe's text.
+    """Read a recipe's text.
 
     Raises:
         BadInput: the file cannot be read, is too large for a recipe, or is no text.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MOST_RECIPE_BYTES + 1)
     except OSError as error:
         raise BadInput("The recipe cannot be read.", where=path, why=error.strerror) from None
-    if len(data) > MOST_BYTES:
-        raise BadInput(f"A recipe has at most {MOST_BYTES:,} bytes; this file has more.", where=path)
+    if len(data) > MOST_RECIPE_BYTES:
+        raise BadInput(f"A recipe has at most {MOST_RECIPE_BYTES:,} bytes; this file has more.", where=path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -69,7 +69,7 @@ def read_text(path: Path) -> str:
 
 
 def instructions(text: str, source: object) -> Iterator[Instruction]:
-    """The lines that do something, in order.
+    """Yield the instructions in order.
 
     Raises:
         BadInput: a line cannot be read; its number is said.
@@ -124,7 +124,7 @@ def _unreadable(rest: str, where: str) -> BadInput:
 
 
 def _word(word: str, where: str, results: int) -> Argument:
-    """What an argument without quotes means."""
+    """Return the value of an argument without quotes."""
     if word in _CONSTANTS:
         return _CONSTANTS[word]
     if word.startswith("&") and _INTEGER.fullmatch(word, 1):
@@ -135,7 +135,7 @@ def _word(word: str, where: str, results: int) -> Argument:
                 where=where,
                 why=f"there are {results} before this one, counted from &0; comments do not count",
             )
-        return Reference(index)
+        return ResultReference(index)
     if _INTEGER.fullmatch(word):
         return int(word)
     if _DECIMAL.fullmatch(word) and math.isfinite(number := float(word)):
@@ -144,6 +144,6 @@ def _word(word: str, where: str, results: int) -> Argument:
 
 
 def quoted(text: str) -> str:
-    """A string as an argument."""
+    """Return a string as an argument."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""sd-mecha's merge methods in our steps' words."""
+"""The translation of sd-mecha's merge methods into our steps."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _CONVERSIONS = ("convert_singleton", TO_KEYS)
 
 
 def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str) -> Any:
-    """What a `merge` line makes: a step, or what a later line makes a step of.
+    """Return the result of a `merge` line: a step, or a value that a later line makes a step of.
 
     Raises:
         BadInput: the method has no counterpart, or its arguments have none.
@@ -43,9 +43,9 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
     inputs, settings = bound(method, given, named, where)
     match method:
         case "fallback":
-            return _fallback(*inputs, where)
+            return _fallback(inputs[0], inputs[1], where)
         case "omit_component" | "pick_component":
-            return _component(method, *inputs, where)
+            return _component(method, inputs[0], inputs[1], where)
         case "add_difference":
             return _added(_weights(inputs[0], method, where), inputs[1], settings["alpha"], where)
         case "ties_sum" | "ties_sum_with_dropout" | "model_stock":
@@ -70,7 +70,7 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
 
 
 def _weights(value: Any, method: str, where: str) -> ModelOrStep:
-    """A model, or a step that has all weights."""
+    """Return a value that is a model, or a step that has all weights."""
     if isinstance(value, MechaStep) and value.absent:
         raise left_out(value, where)
     if not isinstance(value, MechaModel | MechaStep):
@@ -116,14 +116,14 @@ def _ratio(value: Any, method: str, where: str) -> RatioOrTable:
 
 
 def _plain(method: str, value: Any, where: str) -> Any:
-    """What a conversion of a literal leaves as it is."""
+    """Return a literal, which its conversion leaves as it is."""
     if value is None or isinstance(value, str | int | float | dict):
         return value
     raise BadInput(f"{method} is read for literals only.", where=where, why=f"it has {_described(value)}")
 
 
 def _spelt(value: Any) -> str:
-    """A setting as the file has it."""
+    """Return a setting as the file has it."""
     return str(value).lower() if isinstance(value, bool) else _described(value)
 
 
@@ -146,12 +146,12 @@ def _average(models: tuple[ModelOrStep, ...], where: str) -> ModelOrStep:
     counts = Counter(models)
     if len(counts) == 1:
         return models[0]
-    weights = {} if len(counts) == len(models) else {"weights": tuple(map(float, counts.values()))}
-    return new_step(where, "average", tuple(counts), **weights)
+    weights = None if len(counts) == len(models) else tuple(map(float, counts.values()))
+    return new_step(where, "average", tuple(counts), weights=weights)
 
 
 def _combined(method: str, inputs: Sequence[Any], settings: dict[str, Any], where: str) -> Combined:
-    """The sum of differences that an add_difference takes."""
+    """Return the sum of differences that an add_difference takes."""
     if not all(isinstance(one, Difference) for one in inputs):
         raise BadInput(f"The inputs of {method} must be differences: subtract them first.", where=where)
     base = inputs[0].less
@@ -186,7 +186,7 @@ def _combined(method: str, inputs: Sequence[Any], settings: dict[str, Any], wher
 
 
 def _added(first: ModelOrStep, delta: Any, alpha: Any, where: str) -> MechaStep:
-    """`first + alpha * delta`"""
+    """Return the step `first + alpha * delta`."""
     if isinstance(alpha, Mask):
         if not isinstance(delta, Difference) or alpha.inputs != (first, delta.of, delta.less):
             raise BadInput(
@@ -206,11 +206,11 @@ def _added(first: ModelOrStep, delta: Any, alpha: Any, where: str) -> MechaStep:
     return new_step(where, "add_difference", (first, whole, delta.base), alpha)
 
 
-# -- what is missing, and who has it
+# -- missing components, and the models that lend them
 
 
 def _fallback(value: Any, default: Any, where: str) -> Any:
-    """`default` where `value` has nothing."""
+    """Return a value with `default` where it has nothing."""
     if isinstance(value, dict) and type(default) in (int, float, dict):
         filling = default if isinstance(default, dict) else dict.fromkeys(ALL_BLOCKS, default)
         return filling | value
@@ -226,8 +226,9 @@ def _fallback(value: Any, default: Any, where: str) -> Any:
         and METHODS[value.method].alone_at.get(0) == 0
     ):
         return with_all_blocks(value, 0.0)
-    base = value.weights if isinstance(value, Parts) else _weights(value, "fallback", where)
-    if default is base or (isinstance(base, MechaStep) and default in (*base.inputs, *base.models)):
+    weights = value.weights if isinstance(value, Parts) else _weights(value, "fallback", where)
+    own = (*weights.inputs, *weights.models) if isinstance(weights, MechaStep) else ()
+    if default is weights or default in own:
         return value  # no weight of a merge is missing from its models
     raise BadInput(
         "A fallback is read only where it cannot change a weight.",
@@ -238,7 +239,7 @@ def _fallback(value: Any, default: Any, where: str) -> Any:
 
 
 def _component(method: str, value: Any, component: Any, where: str) -> Part | Parts:
-    """A part of a model alone, or weights without it."""
+    """Return a component of a model alone, or weights without it."""
     if component not in LENT_PREFIXES:
         *names, last = LENT_PREFIXES
         known = f"{', '.join(names)} and {last}"

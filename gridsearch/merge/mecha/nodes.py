@@ -1,4 +1,4 @@
-"""What the instructions of sd-mecha's recipes make: the values that a recipe is put together from.
+"""The values that the instructions of sd-mecha's recipes produce.
 
 Nodes are compared by identity, so that a recipe of any shape is cheap to hold; models and steps know what
 they are made of.
@@ -22,6 +22,8 @@ RatioOrTable = float | dict[str, float]  # one number, or block -> number
 
 @dataclass(frozen=True, eq=False)
 class MechaModel:
+    """A `model` line."""
+
     path: Path
 
 
@@ -61,7 +63,7 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """What a method makes of the others' differences from `base`."""
+    """A method applied to the others' differences from `base`."""
 
     method: str
     base: ModelOrStep
@@ -71,7 +73,7 @@ class Combined:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Train difference's, of three models."""
+    """The mask of a train difference of three models."""
 
     inputs: tuple[ModelOrStep, ...]
     ratio: RatioOrTable
@@ -79,7 +81,7 @@ class Mask:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A model's component alone."""
+    """A single component of a model."""
 
     model: MechaModel
     component: str
@@ -87,7 +89,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Weights some of whose components come from a model, or from nobody yet."""
+    """Weights some of whose components come from a model, or are still missing (None)."""
 
     weights: ModelOrStep
     lent: Mapping[str, MechaModel | None] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """`dict`: it means something inside a literal only."""
+    """The result of a `dict` line, which has a meaning inside a literal only."""
 
     values: Mapping[str, Any]
 
@@ -107,7 +109,7 @@ def new_step(
     ratio: RatioOrTable | None = None,
     **numbers: Any,
 ) -> MechaStep:
-    """A step, its ratio in our words.
+    """Return a step.
 
     Raises:
         BadInput: evaluating it would take forever.
@@ -115,8 +117,7 @@ def new_step(
     absent: frozenset[str] = frozenset()
     if isinstance(ratio, dict):
         absent = frozenset(ALL_BLOCKS) - ratio.keys()
-    if ratio is not None:
-        numbers["ratio"] = ratio
+    numbers = {name: value for name, value in (numbers | {"ratio": ratio}).items() if value is not None}
     models = frozenset().union(*({i} if isinstance(i, MechaModel) else i.models for i in inputs))
     before = [i for i in inputs if isinstance(i, MechaStep)]
     inner = frozenset().union(*(i.inner if METHODS[i.method].is_linear() else {i} for i in before))
@@ -143,7 +144,7 @@ def with_all_blocks(step: MechaStep, ratio: float) -> MechaStep:
 
 
 def steps_of(root: MechaStep) -> list[MechaStep]:
-    """All steps that the last one is made of, each after its inputs."""
+    """Return all steps that the last one is made of, each after its inputs."""
     found: dict[MechaStep, None] = {}
     stack: list[tuple[ModelOrStep, bool]] = [(root, False)]
     while stack:
@@ -159,7 +160,7 @@ def steps_of(root: MechaStep) -> list[MechaStep]:
 
 
 def as_selectors(ratio: RatioOrTable) -> RatioOrTable:
-    """A table over sd-mecha's blocks as one over ours."""
+    """Return a table over sd-mecha's blocks as one over our selectors."""
     if not isinstance(ratio, dict):
         return ratio
     return {selector_of(block): number for block, number in ratio.items()}

@@ -1,6 +1,6 @@
-"""Recipes of sd-mecha (https://github.com/ljleb/sd-mecha), read: what they mean in our steps.
+"""The reading of sd-mecha's recipes (https://github.com/ljleb/sd-mecha) as recipes of ours.
 
-The file is a stranger's: it is parsed here, runs nothing, opens nothing and cannot grow.
+The file may be anybody's: it is only parsed, runs nothing, opens nothing, and its size is limited.
 """
 
 import re
@@ -21,7 +21,7 @@ from gridsearch.checkpoint.sdxl.mecha_names import (
 )
 from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
-from gridsearch.merge.mecha.lines import Argument, Instruction, Reference, instructions, read_text
+from gridsearch.merge.mecha.lines import Argument, Instruction, ResultReference, instructions, read_text
 from gridsearch.merge.mecha.methods import call, left_out
 from gridsearch.merge.mecha.nodes import (
     MechaModel,
@@ -39,7 +39,7 @@ _STEP = pydantic.TypeAdapter(MergeStep)
 
 
 def read_mecha(path: Path) -> Recipe:
-    """The recipe that a `.mecha` file describes; the paths of its models start at its folder.
+    """Return the recipe that a `.mecha` file describes; the paths of its models start at its folder.
 
     sd-mecha merges everything, so the VAE and the text encoders are merged too, unless the file says whose
     they are.
@@ -51,7 +51,7 @@ def read_mecha(path: Path) -> Recipe:
     models: dict[Path, MechaModel] = {}
     where, steps = str(path), 0
     for line in instructions(read_text(path), path):
-        given = [_resolved(value, results) for value in line.given]
+        given = tuple(_resolved(value, results) for value in line.given)
         named = {name: _resolved(value, results) for name, value in line.named.items()}
         where = line.where
         result = _result(Instruction(where, line.command, given, named), path.parent, models)
@@ -63,14 +63,14 @@ def read_mecha(path: Path) -> Recipe:
 
 
 def _resolved(value: Argument, results: Sequence[Any]) -> Any:
-    return results[value.index] if isinstance(value, Reference) else value
+    return results[value.index] if isinstance(value, ResultReference) else value
 
 
 # -- one instruction
 
 
 def _result(line: Instruction, folder: Path, models: dict[Path, MechaModel]) -> Any:
-    """What an instruction, its references resolved, makes."""
+    """Return the result of an instruction whose references are resolved."""
     match line.command:
         case "dict":
             if line.given:
@@ -93,7 +93,7 @@ def _result(line: Instruction, folder: Path, models: dict[Path, MechaModel]) -> 
 
 
 def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
-    """The arguments of a model or a literal: the first, its model config and its merge space."""
+    """Return the arguments of a model or a literal: the first, its model config and its merge space."""
     names = (first, "model_config", "merge_space")
     found = dict(zip(names, line.given, strict=False))
     extra = [name for name in line.named if name in found or name not in names]
@@ -129,7 +129,7 @@ def _model_path(path: Any, config: Any, space: Any, where: str) -> str:
 
 
 def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
-    """A plain value, or a table of ratios by block."""
+    """Return a plain value, or a table of ratios by block."""
     if not isinstance(pairs, Pairs):
         raise BadInput("A literal is made of a dict.", where=where)
     if space not in (None, "param"):
@@ -155,7 +155,7 @@ def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
 
 
 def _recipe(last: Any, where: str) -> Recipe:
-    """The recipe whose result is the last instruction's."""
+    """Return the recipe whose result is the last instruction's."""
     root = last if isinstance(last, Parts) else Parts(last)
     if not isinstance(root.weights, MechaStep):
         raise BadInput(
@@ -185,24 +185,23 @@ def _recipe(last: Any, where: str) -> Recipe:
 
 
 def _lenders(root: Parts, where: str) -> dict[str, MechaModel]:
-    """`vae` and `text_encoders` -> the model that lends them."""
-    if nobody := [part for part, model in root.lent.items() if model is None]:
+    """Return the models that lend `vae` and `text_encoders`."""
+    lent = {component: model for component, model in root.lent.items() if model is not None}
+    if missing := [component for component in root.lent if component not in lent]:
         raise BadInput(
-            f"No model supplies {nobody[0]} for the merged file.",
+            f"No model supplies {missing[0]} for the merged file.",
             where=where,
             fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
         )
-    found = {"vae": root.lent[VAE_COMPONENT]} if VAE_COMPONENT in root.lent else {}
-    text = {root.lent.get(part) for part in TEXT_COMPONENTS}
+    text = {lent.get(component) for component in TEXT_COMPONENTS}
     if len(text) > 1:
         raise BadInput("Both text encoders must come from one model, or both be merged.", where=where)
-    if (lender := text.pop()) is not None:
-        found["text_encoders"] = lender
-    return found
+    lenders = {"vae": lent.get(VAE_COMPONENT), "text_encoders": text.pop()}
+    return {name: model for name, model in lenders.items() if model is not None}
 
 
 def _checked(step: MechaStep, names: dict[Any, str]) -> Any:
-    """A step of ours; its numbers are checked as an experiment's are."""
+    """Return a step of ours; its numbers are checked as an experiment's are."""
     numbers = {
         name: as_selectors(value) if name == "ratio" else value for name, value in step.numbers.items()
     }
@@ -216,14 +215,14 @@ def _checked(step: MechaStep, names: dict[Any, str]) -> Any:
 
 
 def _message(error: pydantic.ValidationError) -> str:
-    """The first problem in words."""
+    """Return the first problem in words."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"] if part in ("ratio", "k", "probability", "della_eps", "seed")]
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
 
 
 def _model_names(models: Sequence[MechaModel], taken: Collection[str]) -> list[str]:
-    """A name for each model, from its file's: letters, digits, "_" and "-", no two alike."""
+    """Return a name for each model, from its file's: letters, digits, "_" and "-", no two alike."""
     used, found = set(taken), []
     counts: dict[str, int] = {}
     for model in models:
@@ -238,5 +237,5 @@ def _model_names(models: Sequence[MechaModel], taken: Collection[str]) -> list[s
 
 
 def _stem(path: Path) -> str:
-    """A file's name without its ending, wherever it was written: Windows knows both kinds of slashes."""
+    """Return a file's name without its ending; a path written on Windows may have either kind of slash."""
     return re.sub(r"\.(safetensors|ckpt)$", "", PureWindowsPath(str(path)).name)

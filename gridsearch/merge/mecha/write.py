@@ -1,6 +1,6 @@
-"""Our recipes as sd-mecha's (https://github.com/ljleb/sd-mecha): text that sd-mecha 1.1.8 loads and merges.
+"""The writing of our recipes as sd-mecha's (https://github.com/ljleb/sd-mecha), for version 1.1.8.
 
-What is written merges to the same weights with sd-mecha. What cannot be, is refused.
+sd-mecha merges what is written to the same weights. A recipe that it cannot express is refused.
 """
 
 import re
@@ -42,7 +42,7 @@ def write_mecha(recipe: Recipe, path: Path) -> None:
 
 
 def mecha_text(recipe: Recipe) -> str:
-    """The recipe as text; sd-mecha wants no line end after the last line.
+    """Return the recipe as text; sd-mecha wants no line end after the last line.
 
     Raises:
         BadInput: something in it is searched, or sd-mecha has no words for it.
@@ -105,7 +105,7 @@ def _is_text(name: str) -> bool:
 
 
 def _add(lines: Instructions, method: str, *inputs: str, **numbers: str) -> str:
-    """One `merge` line more; the reference to its result."""
+    """Add a `merge` line; return the reference to its result."""
     parts = ["merge", quoted(method), *inputs, *(f"{name}={value}" for name, value in numbers.items())]
     return lines.setdefault(" ".join(parts), f"&{len(lines)}")
 
@@ -120,7 +120,7 @@ def _step(
     if step.mecha is None:
         what = f"A step of the method {step.method!r} cannot be written for sd-mecha."
         raise BadInput(what, where=f"step {step.name!r}", fix=_FIX)
-    first, *others = inputs = [known[name] for name in step.models]
+    first, *others = inputs = [known[name] for (name,) in step.candidates()]
     if isinstance(step, Average):
         return _average(lines, step, inputs)
     if "ratio" not in step.numbers():
@@ -144,8 +144,8 @@ def _step(
 
 
 def _average(lines: Instructions, step: Average, inputs: list[str]) -> str:
-    """An average; with unequal weights, as a chain of weighted sums."""
-    weights = [Fraction(weight) for weight in step.weights or (1.0,) * len(inputs)]
+    """Add an average; with unequal weights, as a chain of weighted sums."""
+    weights = [Fraction(weight) for weight in step.fixed_weights()]
     total = sum(weights)
     if total == 0 or (not step.normalize and total != 1):
         raise BadInput(

@@ -13,7 +13,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
-from gridsearch.merge.engine.sources import DTYPES, Residence, held
+from gridsearch.merge.engine.sources import DTYPES, Residence, placed
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through, residence_of
 from gridsearch.render.cases import Case, cases_of
@@ -77,7 +77,7 @@ def load_setup(
     merged = keys_read(experiment, weights)
     # references are drawn once: what only they need stays where it is
     files = {
-        name: held(file, merged[name], lies, place.device) if name in experiment.needed_models() else file
+        name: placed(file, merged[name], lies, place.device) if name in experiment.needed_models() else file
         for name, file in weights.files.items()
     }
     dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}

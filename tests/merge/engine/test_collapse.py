@@ -12,7 +12,7 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
-from gridsearch.merge.engine.staging import Held
+from gridsearch.merge.engine.staging import LoadedSource
 
 MODELS = ("a", "b", "c")
 ADAPTERS = ("x", "y")
@@ -107,7 +107,7 @@ def test_a_linear_chain_collapses_to_what_its_steps_give_one_by_one(steps, seed)
     what = recipe(*steps)
     generator = torch.Generator().manual_seed(seed)
     values = {name: torch.randn(8, 8, generator=generator) for name in (*MODELS, *ADAPTERS)}
-    sources = {name: Held(dict.fromkeys(KEYS.values(), value)) for name, value in values.items()}
+    sources = {name: LoadedSource(dict.fromkeys(KEYS.values(), value)) for name, value in values.items()}
     try:
         terms = terms_of(what, KEYS.values(), TOUCHED)
     except RunFailed:  # the coefficients cancelled

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridsearch.merge.engine.fingerprint import BLOCK, PAGE, PIECE, _blocks, fingerprint
+from gridsearch.merge.engine.fingerprint import BLOCK, PAGE_BYTES, PIECE_BYTES, _blocks, fingerprint
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.int64)
 
@@ -31,7 +31,7 @@ def test_any_bit_counts(dtype, count, data):
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(DTYPES), st.integers(0, 2**31), st.data())
 def test_an_element_that_moves_to_another_page_is_seen(dtype, seed, data):
-    per_page = PAGE // dtype.itemsize
+    per_page = PAGE_BYTES // dtype.itemsize
     tensor = random(4 * per_page, dtype, seed)
     before, whole = fingerprint({"a": tensor}), tensor.view(torch.uint8).clone()
     here, there = data.draw(st.lists(st.integers(0, 3), min_size=2, max_size=2, unique=True))
@@ -51,7 +51,7 @@ def test_the_order_does_not_count_and_names_dtypes_and_shapes_do():
 
 
 def test_how_a_tensor_lies_in_memory_does_not_count():
-    tensor = random(PAGE * 3, torch.float16).view(48, -1)
+    tensor = random(PAGE_BYTES * 3, torch.float16).view(48, -1)
     turned = tensor.T.contiguous().T
     assert not turned.is_contiguous()
     odd = torch.cat([random(1, torch.float16, 1), tensor.view(-1)])[1:].view(48, -1)
@@ -61,7 +61,7 @@ def test_how_a_tensor_lies_in_memory_does_not_count():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_number_of_threads_does_not_count(threads):
-    tensors = {str(i): random(PIECE // 2 + 5 * i, torch.float16, i) for i in range(9)}
+    tensors = {str(i): random(PIECE_BYTES // 2 + 5 * i, torch.float16, i) for i in range(9)}
     usual = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -86,5 +86,5 @@ def test_what_is_empty_has_one_too():
 @pytest.mark.gpu
 def test_a_gpu_finds_the_same():
     for dtype in DTYPES:
-        tensors = {str(i): random(PIECE // 2 + 5 * i, dtype, i) for i in range(BLOCK + 2)}
+        tensors = {str(i): random(PIECE_BYTES // 2 + 5 * i, dtype, i) for i in range(BLOCK + 2)}
         assert fingerprint({n: t.cuda() for n, t in tensors.items()}) == fingerprint(tensors)

@@ -8,7 +8,7 @@ from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import Node
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
-from gridsearch.merge.engine.staging import Held
+from gridsearch.merge.engine.staging import LoadedSource
 
 WHOLE = slice(None)
 
@@ -20,7 +20,10 @@ def live_of(sources, dtype=torch.float32, live_dtype=torch.float32, **options):
         key: [LiveRows(WHOLE, torch.zeros(tensor.shape, dtype=live_dtype))] for key, tensor in keys.items()
     }
     return Live(
-        pieces, {name: Held(held) for name, held in sources.items()}, dict.fromkeys(keys, dtype), **options
+        pieces,
+        {name: LoadedSource(held) for name, held in sources.items()},
+        dict.fromkeys(keys, dtype),
+        **options,
     )
 
 
@@ -32,7 +35,7 @@ def test_a_live_model_gets_the_rows_and_the_rounding_of_the_file():
     a, b = torch.tensor([[1.0], [2.0]]).half(), torch.tensor([[1.001], [4.0]]).half()
     top, bottom = torch.zeros(1, 1), torch.zeros(1, 1)
     pieces = {"w": [LiveRows(slice(0, 1), top), LiveRows(slice(1, 2), bottom)]}
-    live = Live(pieces, {"a": Held({"w": a}), "b": Held({"w": b})}, {"w": torch.float16})
+    live = Live(pieces, {"a": LoadedSource({"w": a}), "b": LoadedSource({"w": b})}, {"w": torch.float16})
     merge_live(live, {"w": (("a", 0.5), ("b", 0.5))})
     assert top.item() == ((1.0 + b[0].double()) / 2).half().float().item()
     assert bottom.item() == 3.0
@@ -41,7 +44,7 @@ def test_a_live_model_gets_the_rows_and_the_rounding_of_the_file():
 def test_only_what_has_changed_is_computed():
     read = []
 
-    class Counted(Held):
+    class Counted(LoadedSource):
         def tensor(self, key):
             read.append(key)
             return super().tensor(key)
@@ -72,7 +75,7 @@ def test_many_threads_write_what_one_does(monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        monkeypatch.setattr(live_module, "TINY", 0)
+        monkeypatch.setattr(live_module, "TINY_MERGE", 0)
         merge_live(together, terms)
         assert torch.get_num_threads() == 4
     finally:
@@ -110,7 +113,7 @@ def test_a_non_linear_merge_does_not_depend_on_how_many_threads_there_are(monkey
     try:
         for count, tiny in ((1, 0), (2, 0), (4, 10**9)):
             torch.set_num_threads(count)
-            monkeypatch.setattr(live_module, "TINY", tiny)
+            monkeypatch.setattr(live_module, "TINY_MERGE", tiny)
             live = live_of(sources, torch.float16, torch.float16)
             merge_live(live, {"w": ((node, 1.0),)})
             merged.append(value(live))

@@ -1,4 +1,4 @@
-"""A merge with nothing left to search, from an experiment or from a record. Light: no weight is read."""
+"""A single merge, from an experiment's trial or from a record. Light: no weight is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FEW = 6  # values that a title names
 
 
 @dataclass(frozen=True)
-class Fixed:
+class SingleMerge:
     """A merge with nothing left to search.
 
     Attributes:
@@ -32,17 +32,17 @@ class Fixed:
     config: Path | None = None
 
 
-def fixed_trial(
+def merge_of_trial(
     experiment: Experiment, parameters: Mapping[str, Any], known: Mapping[str, str] | None = None
-) -> Fixed:
-    """An experiment's merge at these parameters."""
+) -> SingleMerge:
+    """Return an experiment's merge at these parameters."""
     fixed = experiment.at(parameters)
     settings = [f"{name} {_text(value)}" for name, value in parameters.items()]
     if len(settings) > FEW:
         settings = [f"at {len(settings)} values"]
     recipe = Recipe.model_validate({name: getattr(fixed, name) for name in Recipe.model_fields})
     prediction_type, zero_terminal_snr = mode_of_merge(fixed.render, open_parents(recipe))
-    return Fixed(
+    return SingleMerge(
         recipe,
         " ".join([experiment.name, *settings])[:MOST_TITLE],
         prediction_type,
@@ -56,8 +56,8 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> Fixed:
-    """A recorded merge, on files found at `paths`.
+def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -> SingleMerge:
+    """Return a recorded merge, on files found at `paths`.
 
     Raises:
         BadInput: a file is not named.
@@ -76,10 +76,10 @@ def fixed_record(record: Record, paths: Mapping[str, Path], source: object) -> F
             fix=f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}",
         )
     recipe = record.recipe({name: str(path) for name, path in paths.items()})
-    return Fixed(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)
+    return SingleMerge(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)
 
 
-def require_new_file(output: Path, merge: Fixed) -> None:
+def require_new_file(output: Path, merge: SingleMerge) -> None:
     """Refuse a place that cannot be written to, or a parent's own."""
     if not output.name:
         raise BadInput("This is a folder.", where=output, fix="Name a file in it.")
@@ -93,7 +93,6 @@ def require_new_file(output: Path, merge: Fixed) -> None:
     if len(output.name.encode()) > MOST_NAME:
         raise BadInput("The name is too long.", where=output, fix=f"{MOST_NAME} bytes are enough for a name.")
     recipe = merge.recipe
-    vae = [recipe.vae_file()] if recipe.vae_file() else []
-    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), *vae]
-    if any(output.resolve() == path.resolve() for path in inputs):
+    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), recipe.vae_file()]
+    if any(path and output.resolve() == path.resolve() for path in inputs):
         raise BadInput("This would replace a model that is merged.", where=output, fix="Choose another name.")
