@@ -13,9 +13,9 @@ NEW_COLUMNS = [
     ("results/columns.py", "TRIALS = (", '    Column("weekday", Text, "when it was drawn"),'),
     # where the values are known
     (
-        "search/trial/outcome.py",
-        '        "prompt_id": case.prompt_id,',
-        '        "mood": len(case.text) / 2,',
+        "search/trial/save.py",
+        '        "prompt_id": drawn.case.prompt_id,',
+        '        "mood": len(drawn.case.text) / 2,',
     ),
     (
         "results/tables.py",
@@ -71,12 +71,18 @@ def head(file):
     return (run / file).read_text().partition("\\n")[0].split(",")
 """
 COLUMN = """
-from gridsearch.results.columns import RESERVED
-from gridsearch.search.trial.outcome import case_row
+import numpy as np
 
-drawn = SimpleNamespace(finite=True, seconds=1.0, trace=[1], calls=1, stop=None)
-case = Case("p1", "a cat", "", 7)
-kept(lambda row: {**row, "mood": case_row(case, "epsilon", drawn, "", row["file"], None)["mood"]})
+from gridsearch.results.columns import RESERVED
+from gridsearch.search.trial.save import Origin, save_image
+from tests.helpers.settings import sampling
+
+case, pixels = Case("p1", "a cat", "", 7), np.zeros((8, 8, 3), np.uint8)
+drawn = SimpleNamespace(
+    case=case, pixels=pixels, film=None, finite=True, seconds=1.0, trace=[1], calls=1, stop=None
+)
+mood = save_image(run, "images/mood_", drawn, sampling(), Origin("m", "h", "r", "cpu"))["mood"]
+kept(lambda row: {**row, "mood": mood})
 results = load_results(run)
 write_tables(results)
 print(json.dumps({
