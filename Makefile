@@ -19,7 +19,7 @@ fuzz: .venv/test-installed  ## all doors for files of strangers: 10,000 checkpoi
 	HF_HUB_OFFLINE=1 GRIDSEARCH_FUZZ=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/fuzz
 
 nights: .venv/test-installed  ## tests of whole nights: lost databases, full disks, dead workers (20 minutes; PostgreSQL, MariaDB and root)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m night
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m night
 
 lint: .venv/test-installed  ## look for mistakes and for unformatted code
 	$(BIN)/ruff check .
