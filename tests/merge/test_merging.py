@@ -112,7 +112,9 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.night) if name == "median" else name for name in RECIPES]
+)
 def test_what_is_merged_live_is_what_is_exported_bit_for_bit(toy, lora, tmp_path, name):
     what = experiment(toy, *RECIPES[name], adapters={"style": str(lora)})
     setup = load_setup(what, open_parents(what), tmp_path, Quiet())

@@ -25,6 +25,7 @@ def test_blur_ranks_blur_noise_ranks_noise_and_neither_minds_the_other(name):
         assert moved < 1 / 3  # of one step of its own kind, by all steps of the other together
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("with_references", [True, False])
 @pytest.mark.parametrize("kind", ["photographs", "drawn"])
 def test_defect_separates_healthy_from_every_kind_of_broken(kind, with_references):

@@ -52,7 +52,7 @@ class Terminal:
         return self.process.wait(60)
 
 
-@pytest.mark.long
+@pytest.mark.night
 def test_a_night_on_a_terminal(toy, tmp_path):
     """The view moves, the report is there after the first trial, Ctrl-C gives the cursor back."""
     night = GOOD.replace("step = 0.5", "step = 0.01") + "seeds = [1, 2, 3, 4, 5]"  # longer than a build takes

@@ -131,7 +131,7 @@ def test_looks_start_at_the_share_and_come_every_tenth():
 )
 def test_a_picture_does_not_notice_that_its_neighbours_were_stopped(renderer, sampler):
     """The middle one of three is given up; the others come out as if they had been alone."""
-    settings = sampling("v_prediction", sampler, steps=10)
+    settings = sampling("v_prediction", sampler, steps=6)
     alone = {d.case.id: d for case in CASES for d in draw(renderer, [case], settings)}
     spread = {name: d.trace.std[d.calls // 2] for name, d in alone.items()}
     highest = max(spread, key=spread.get)

@@ -19,8 +19,9 @@ from gridsearch.search.plan import make_plan
 from gridsearch.search.resume.rescore import rescore
 from gridsearch.search.run import run_experiment
 from tests.docs.pages import REPOSITORY
+from tests.helpers import small_run
 from tests.helpers.plugin_package import install
-from tests.helpers.small_run import FILE, Quiet, experiment, gridsearch
+from tests.helpers.small_run import FILE, Quiet, gridsearch
 
 CODE = """
 def seeded(rgb, case):
@@ -51,6 +52,12 @@ class Noting(Quiet):
 
 def not_counted(_):
     return lambda: None
+
+
+def experiment(toy, **changes):
+    """A small run's, of three ratios."""
+    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}}]
+    return small_run.experiment(toy, **{"merge": merge} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -221,13 +228,10 @@ def test_a_weight_without_a_healthy_reference_is_told_and_adds_nothing(copy, toy
 
 def test_references_can_be_fewer_and_none_that_were_not_drawn(toy, tmp_path):
     both = {"references": ["base", "burnt"]}
-    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}}]
     prompt = [{"text": "a circle"}]
-    run_experiment(
-        experiment(toy, score=both, merge=merge, prompt=prompt), FILE, tmp_path / "x", Budget(), Quiet()
-    )
-    run_experiment(experiment(toy, merge=merge, prompt=prompt), FILE, tmp_path / "one", Budget(), Quiet())
-    only = experiment(toy, merge=merge, prompt=prompt)
+    run_experiment(experiment(toy, score=both, prompt=prompt), FILE, tmp_path / "x", Budget(), Quiet())
+    run_experiment(experiment(toy, prompt=prompt), FILE, tmp_path / "one", Budget(), Quiet())
+    only = experiment(toy, prompt=prompt)
     rescore(tmp_path / "x", not_counted, only.score)
     fewer, one = load_results(tmp_path / "x"), load_results(tmp_path / "one")
     assert fewer.images["defect"].tolist() == pytest.approx(one.images["defect"].tolist())

@@ -21,6 +21,7 @@ LAST = 16  # images that the run still has to draw at the last kill, lest it be 
 
 
 @pytest.mark.night
+@pytest.mark.long
 def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, monkeypatch):
     """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
     prompts = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
