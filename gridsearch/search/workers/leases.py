@@ -3,11 +3,13 @@
 Only the leader's own clock counts.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.machine import has_ended
@@ -72,9 +74,12 @@ class Leases:
         """Let a lost trial wait again; one that has lost its workers too often fails.
 
         Not to blame for a death is a trial that has new images since the last one, nor one that was lost
-        before anybody listened: a power cut takes all.
+        before anybody listened: a power cut takes all. One that ended just before its worker did stays ended.
         """
         blame = self.heard.pop(trial_id(trial)).alive
+        storage = storage_of(study)
+        if storage.get_trial(trial_id(trial)).state.is_finished():
+            return
         batches = store.batch_count(trial)
         said = trial.system_attrs.get(_DEATHS, {"rungs": batches, "count": 0})
         count = (said["count"] if said["rungs"] == batches else 0) + blame
@@ -83,5 +88,6 @@ class Leases:
             reason = f"Its worker died {count} {times} while drawing it."
             store.fail(study, optuna.Trial(study, trial_id(trial)), reason, DIED)
             return
-        storage_of(study).set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": batches, "count": count})
-        queue.put_back(study, trial)
+        with contextlib.suppress(UpdateFinishedTrialError):  # a worker that was only silent has just ended it
+            storage.set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": batches, "count": count})
+            queue.put_back(study, trial)

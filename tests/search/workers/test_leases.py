@@ -92,3 +92,13 @@ def test_what_was_lost_before_anybody_listened_is_nobodys_fault(watch, study):
     for _ in range(3):
         watch.listened = False  # a run has just begun to lead
         assert died(watch, study).state == TrialState.WAITING
+
+
+def test_a_trial_that_ended_just_before_its_worker_did_stays_ended(watch, study):
+    """The look at the study is older than the end of the trial."""
+    trial = queue.take(study, "w", None)
+    (lost,) = watch.lost(study.get_trials(), {"w"})
+    study.tell(trial, 1.0)
+    watch.give_back(study, lost)
+    (after,) = study.get_trials()
+    assert (after.state, after.value) == (TrialState.COMPLETE, 1.0)
