@@ -38,7 +38,7 @@ try:
 except SystemExit as end:
     if end.code:
         raise
-print("loaded:", *(name for name in ("diffusers", "transformers", "sd_mecha") if name in sys.modules))
+print("loaded:", *(name for name in ("diffusers", "transformers", "pandas", "scipy.stats") if name in sys.modules))
 """
 
 
