@@ -64,7 +64,7 @@ def read_capped(path: Path, most_bytes: int, what: str) -> bytes:
     except OSError as error:
         raise BadInput(f"The {what} cannot be read.", where=path, why=error.strerror) from None
     if len(content) > most_bytes:
-        why = f"it has more than {most_bytes:,} bytes"
+        why = f"such a file has at most {most_bytes:,} bytes"
         raise BadInput(f"The {what} cannot be read.", where=path, why=why) from None
     return content
 

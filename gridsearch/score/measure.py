@@ -8,7 +8,7 @@ from functools import reduce
 from math import isnan, nan, pi, sqrt
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.image import working_copy
@@ -86,14 +86,14 @@ def edge_width(luma: np.ndarray, grain: int, noise: float) -> float:
     """
     step = 2 if grain >= 16 else 1  # windows overlap so much that every other one, each way, says the same
     reach = 2 * (grain // step) + 1
-    highest = ndimage.maximum_filter(_most(luma, step), reach)
-    lowest = -ndimage.maximum_filter(_most(-luma, step), reach)
+    highest = scipy.ndimage.maximum_filter(_most(luma, step), reach)
+    lowest = -scipy.ndimage.maximum_filter(_most(-luma, step), reach)
     spans = highest - lowest
     least = np.quantile(spans, 0.98)
     if least < EDGE_RANGE:
         return nan
     strongest = spans >= least
-    slopes = ndimage.maximum_filter(_most(_slope(luma), step), reach)[strongest]
+    slopes = scipy.ndimage.maximum_filter(_most(_slope(luma), step), reach)[strongest]
     ranges = np.maximum(spans[strongest] - RANGE_OF_NOISE * noise, LEAST_RANGE * spans[strongest])
     steepest = np.sqrt(np.maximum(slopes**2 - (SLOPE_OF_NOISE * noise) ** 2, (LEAST_SLOPE * slopes) ** 2))
     return float(np.median(ranges / steepest)) / sqrt(2 * pi)
@@ -158,7 +158,7 @@ def flat_noise(luma: np.ndarray, grain: int, quantile: float = 0.5) -> float:
     usable = _blocks(clipped, grain).mean(axis=1) <= 0.25
     if not usable.any():
         return nan
-    flatness = _blocks(ndimage.gaussian_filter(inner, 2, truncate=3), grain).std(axis=1)[usable]
+    flatness = _blocks(scipy.ndimage.gaussian_filter(inner, 2, truncate=3), grain).std(axis=1)[usable]
     sigmas = _blocks(residual, grain).mean(axis=1)[usable] * (sqrt(pi / 2) / 6)
     return float(np.quantile(sigmas[flatness <= np.quantile(flatness, 0.2)], quantile))
 

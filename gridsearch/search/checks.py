@@ -16,10 +16,9 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
 from gridsearch.results.analysis import identical
-from gridsearch.results.analysis.trials import drawn_with, made_of
+from gridsearch.results.analysis.equivalence import drawn_with, made_of
 from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
-from gridsearch.search.stop import leaders
 
 HELD_OUT, REPEAT = "held_out", "repeat"
 ROLE, OF, PARAMETERS = "role", "of", "parameters"  # attributes of a check's trial
@@ -64,6 +63,8 @@ def queue_checks(
     order: Mapping[str, Sequence],
 ) -> None:
     """Queue the checks that the search's results still lack."""
+    from gridsearch.search.stop import leaders  # imports pandas, which a plan is spared
+
     best = leaders(study, out, experiment.search.confirm)
     wanted = wanted_checks(best, bool(order[HELD_OUT]), checks.get_trials(deepcopy=False))
     trials = study.get_trials(deepcopy=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.merge.export.options import chosen_mode, chosen_values, files_from, with_files
@@ -67,18 +68,14 @@ def _opened(
 
 def _from_log(path: Path, files: Mapping[str, Path]) -> SingleMerge:
     """Return the merge of a log, on the files that it names; relative paths in it start at its folder."""
+    log = read_json_object(path, MOST_LOG, "merge log")
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_LOG + 1)
-        if len(raw) > MOST_LOG:
-            raise ValueError(f"it has more than {MOST_LOG:,} bytes")
-        log = json.loads(raw)
         paths = {str(name): path.parent / str(file) for name, file in log.get("paths", {}).items()}
         config = path.parent / str(log["config"]) if log.get("config") else None
         text = json.dumps(log.get("record"))
         if any("\0" in str(path) for path in paths.values()):
             raise ValueError("a path has a null character in it")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError) as error:
         raise BadInput("The merge log cannot be read.", where=path, why=str(error)) from None
     return replace(merge_of_record(read_record(text, path), {**paths, **files}, path), config=config)
 

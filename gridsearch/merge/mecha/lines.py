@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_capped
 
 VERSION = "version 0.1.0"
 MOST_RECIPE_BYTES = 1_000_000
@@ -56,14 +57,7 @@ def read_text(path: Path) -> str:
         BadInput: the file cannot be read, is too large for a recipe, or is no text.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_RECIPE_BYTES + 1)
-    except OSError as error:
-        raise BadInput("The recipe cannot be read.", where=path, why=error.strerror) from None
-    if len(data) > MOST_RECIPE_BYTES:
-        raise BadInput(f"A recipe has at most {MOST_RECIPE_BYTES:,} bytes; this file has more.", where=path)
-    try:
-        return data.decode("utf-8-sig")
+        return read_capped(path, MOST_RECIPE_BYTES, "recipe").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput("This is not a recipe: it is not UTF-8 text.", where=path) from None
 

@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import root
-from scipy.special import softmax
-from scipy.stats import binomtest, norm
+import scipy
 
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
@@ -144,7 +142,7 @@ def _agrees(row: Any, strength: Mapping[int, float]) -> bool:
 
 
 def _side_note(left: int, decided: int) -> str:
-    if not decided or binomtest(left, decided).pvalue >= ONE_SIDED:
+    if not decided or scipy.stats.binomtest(left, decided).pvalue >= ONE_SIDED:
         return ""
     text = f"You chose the left image in {left} of {decided} pairs."
     return f"{text} Sides are random, so this is unlikely to be chance."
@@ -167,7 +165,7 @@ def preferences(
     first, second = (judgements[side].map(number).to_numpy() for side in ("first", "second"))
     answers = judgements["answer"].map(ANSWERS.index).to_numpy()
     strengths, covariance = fit(first, second, answers, len(trials), prior)
-    reach = norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
+    reach = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
     counts = _counts(first, second, answers, len(trials))
     chances = _chances(strengths, covariance, seed)
     columns = (counts, strengths, strengths - reach, strengths + reach, chances)
@@ -195,15 +193,19 @@ def fit(
 
     def slope(at: np.ndarray) -> np.ndarray:
         """Return the gradient of the posterior density's logarithm, with the sign turned."""
-        return np.einsum("po,pok->k", softmax(options @ at, axis=1), options) - chosen + precision * at
+        return (
+            np.einsum("po,pok->k", scipy.special.softmax(options @ at, axis=1), options)
+            - chosen
+            + precision * at
+        )
 
     def information(at: np.ndarray) -> np.ndarray:
-        shares = softmax(options @ at, axis=1)
+        shares = scipy.special.softmax(options @ at, axis=1)
         expected = np.einsum("po,pok->pk", shares, options)
         second_moment = np.einsum("po,pok,pol->kl", shares, options, options)
         return second_moment - expected.T @ expected + np.diag(precision)
 
-    top = root(slope, np.zeros(count + ties), jac=information, tol=1e-12).x
+    top = scipy.optimize.root(slope, np.zeros(count + ties), jac=information, tol=1e-12).x
     centred = np.eye(count) - 1 / count
     covariance = centred @ np.linalg.pinv(information(top), hermitian=True)[:count, :count] @ centred
     return centred @ top[:count], covariance
@@ -224,7 +226,7 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
     """Return how often each is the strongest in draws from the normal distribution about the estimate."""
     if len(strengths) == 2:  # known without drawing
         deviation = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-        first = float(norm.cdf((strengths[0] - strengths[1]) / deviation))
+        first = float(scipy.stats.norm.cdf((strengths[0] - strengths[1]) / deviation))
         return np.array([first, 1 - first])
     draws = np.random.default_rng(seed).multivariate_normal(strengths, covariance, DRAWS, method="eigh")
     return np.bincount(draws.argmax(axis=1), minlength=len(strengths)) / DRAWS

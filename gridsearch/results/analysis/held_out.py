@@ -15,7 +15,7 @@ of the winners are unmasked; mostly it is 1 to 4%.)
 """
 
 import pandas as pd
-from scipy.stats import mannwhitneyu, ttest_ind_from_stats
+import scipy
 
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
 from gridsearch.results.analysis.ranking import by_case, holm
@@ -99,7 +99,7 @@ def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
     """Return how probable it is that the losses of other prompts are so much larger by chance."""
     if held_out.empty or selection.empty:
         return 1.0
-    by_case = mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
+    by_case = scipy.stats.mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
     means = [rows.groupby("prompt_id")["loss"].mean() for rows in (held_out, selection)]
     return max(float(by_case), _t_p(*means))
 
@@ -117,4 +117,6 @@ def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:
     stats = [(part.mean(), part.std(ddof=1), len(part)) for part in parts]
     constant = (0.0, 0.0, 2)  # against it Welch's test is the test of one sample
     first, second = [*stats, constant][:2]
-    return float(ttest_ind_from_stats(*first, *second, equal_var=False, alternative="greater").pvalue)
+    return float(
+        scipy.stats.ttest_ind_from_stats(*first, *second, equal_var=False, alternative="greater").pvalue
+    )

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from scipy.stats import binom
+import scipy
 
 TrialPairs = list[tuple[int, int]]
 ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
@@ -27,7 +27,7 @@ class Repeat:
         One change alone never does: an image may stand on the edge of two verdicts.
         """
         changed = self.images - self.verdicts
-        return changed > 1 and float(binom.sf(changed - 1, self.images, share)) < level
+        return changed > 1 and float(scipy.stats.binom.sf(changed - 1, self.images, share)) < level
 
 
 def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:

@@ -15,9 +15,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import t
 
 Array = NDArray[np.float64]
 
@@ -57,7 +56,9 @@ def make_smoother(ratios: Array, images: Array) -> Smoother:
     points = np.linspace(ratios[0], ratios[-1], GRID)
     length = LENGTH * (ratios[-1] - ratios[0])
     covariance = rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
-    return Smoother(points, cho_solve(cho_factor(covariance), rbf(ratios, points, length)).T)
+    return Smoother(
+        points, scipy.linalg.cho_solve(scipy.linalg.cho_factor(covariance), rbf(ratios, points, length)).T
+    )
 
 
 def rbf(a: Array, b: Array, length: float) -> Array:
@@ -199,4 +200,4 @@ def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
 
 def _student(prompts: int, level: float) -> float:
     """Return t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
-    return float(t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))
+    return float(scipy.stats.t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))

@@ -9,8 +9,9 @@ from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
 from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
+from gridsearch.results.analysis.equivalence import drawn_with, made_of
 from gridsearch.results.analysis.held_out import LEVEL
-from gridsearch.results.analysis.trials import distinct_trials, drawn_with, is_partial, made_of
+from gridsearch.results.analysis.trials import distinct_trials, is_partial
 from gridsearch.results.results import Results
 
 SHIFTED = 0.05  # of the verdicts: a repeat that certainly changes more is no repeat

@@ -7,13 +7,13 @@ import pandas as pd
 
 from gridsearch.results.analysis import interval
 from gridsearch.results.analysis.answer import Doubt, Slice
+from gridsearch.results.analysis.equivalence import lone_parent
 from gridsearch.results.analysis.prompts import disagreement
 from gridsearch.results.analysis.ranking import recommended
 from gridsearch.results.analysis.trials import (
     curve_parameter_of,
     is_partial,
     is_projection,
-    lone_parent,
     plain_value,
 )
 from gridsearch.results.analysis.window import find_window

@@ -1,20 +1,18 @@
 """Choice of the trials that count, and the curves that they make."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import is_number
-from gridsearch.experiment.methods import METHODS
-from gridsearch.experiment.parameters import curve_parameter, searched_places, settings_at
+from gridsearch.experiment.parameters import curve_parameter
 from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
+from gridsearch.results.analysis.equivalence import comparable
 from gridsearch.results.results import Results
 
 MANY_CURVES = 6  # more than can be told apart
 CURVE = 3  # places; fewer make no curve
-NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
 
 
 def whole(results: Results) -> pd.DataFrame:
@@ -58,14 +56,8 @@ def is_partial(trials: pd.DataFrame) -> pd.Series:
 
 def _places(parameters: pd.DataFrame) -> pd.Series:
     """Return each row as one value that compares; a missing value equals another missing one."""
-    rows = [tuple(map(_tidied, row)) for row in parameters.itertuples(index=False)]
+    rows = [tuple(map(comparable, row)) for row in parameters.itertuples(index=False)]
     return pd.Series(rows, index=parameters.index, dtype=object)
-
-
-def _tidied(value: Any) -> Any:
-    if is_number(value) and not pd.isna(value):
-        return round(float(value), 10)  # 0.30000000000000004 and 0.3 are the same ratio
-    return None if pd.isna(value) else value
 
 
 # -- curves
@@ -118,57 +110,6 @@ def is_projection(results: Results) -> bool:
     trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
     places = trials.groupby(others, dropna=False)["at"].nunique()
     return len(places) > MANY_CURVES and places.median() < CURVE
-
-
-# -- recipes
-
-
-def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
-    """Return the merge at these parameters: a model's name where nothing is mixed, else an expression.
-
-    Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
-    which a later ratio of 0 leaves out.
-    """
-    made: dict[str, str | tuple] = {}
-    made_last: str | tuple = ()
-    for step in settings_at(settings, parameters).get("merge", ()):
-        inputs = tuple(made.get(name, name) for name in step["models"])
-        kept = _unmixed(step, inputs)
-        rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
-        made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
-    return made_last
-
-
-def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
-    """Return the model that the recipe leaves unmixed at these parameters; None where it mixes."""
-    made = made_of(settings, parameters)
-    return made if isinstance(made, str) else None
-
-
-def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
-    """Return the input that a step passes on bit for bit (see `gridsearch.merge.engine.collapse`), if any."""
-    method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
-    if method == "weighted_sum" and inputs[0] == inputs[1]:
-        return 0  # what is mixed with itself stays, at every ratio
-    return METHODS[method].alone_at.get(ratio) if is_number(ratio) else None
-
-
-# -- pictures
-
-
-def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
-    """Return the searched settings of the images, without those of no effect: equal ones draw alike.
-
-    Guidance of 1 or less is none (see `gridsearch.render.denoise.guidance`), and what is not guided is not
-    rescaled.
-    """
-    names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
-    drawn = {name: _tidied(parameters[name]) for name in names}
-    cfg = settings_at(settings, parameters).get("render", {}).get("cfg")
-    if is_number(cfg) and cfg <= NO_GUIDANCE:
-        drawn.pop("render.cfg_rescale", None)
-        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
-    return tuple(sorted(drawn.items()))
 
 
 def plain_value(value: Any) -> Any:

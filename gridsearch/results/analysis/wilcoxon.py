@@ -7,8 +7,8 @@ counted (Streitberg & Röhmel 1986), in no time.
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata, wilcoxon
 
 MOST_EXACT = 50  # pairs; beyond them the normal approximation is as good
 
@@ -27,8 +27,8 @@ def signed_rank_p(
     if not len(found):
         return 1.0
     if len(found) > MOST_EXACT:
-        return float(wilcoxon(found, alternative=alternative, method="asymptotic").pvalue)
-    ranks = np.rint(2 * rankdata(np.abs(found))).astype(int)  # twice, as ties share half ranks
+        return float(scipy.stats.wilcoxon(found, alternative=alternative, method="asymptotic").pvalue)
+    ranks = np.rint(2 * scipy.stats.rankdata(np.abs(found))).astype(int)  # twice, as ties share half ranks
     chances = np.ones(1)  # of each sum of the ranks above zero
     for rank in ranks:
         chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 
 def json_safe(value: Any) -> Any:
@@ -16,7 +15,9 @@ def json_safe(value: Any) -> Any:
         return [json_safe(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+    if (
+        value is None or value != value or value in (math.inf, -math.inf)
+    ):  # NaN and NaT differ from themselves
         return None
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 

@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 import optuna
+import scipy
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
-from scipy.stats import binom
 
 from gridsearch.experiment.tables import LOOK
 from gridsearch.results.analysis.wilcoxon import signed_rank_p
@@ -50,7 +50,7 @@ def stopping_counts(cases: int) -> Mapping[int, int]:
     going = np.ones(1)  # the chance of each number of sound images, in trials that nothing stopped so far
     for drawn, level in levels(cases).items():
         allowed += level
-        going = np.convolve(going, binom.pmf(np.arange(LOOK + 1), LOOK, SURVIVES))
+        going = np.convolve(going, scipy.stats.binom.pmf(np.arange(LOOK + 1), LOOK, SURVIVES))
         below = stopped + np.cumsum(going)
         most[drawn] = int(np.searchsorted(below, allowed + ROUNDING, side="right")) - 1
         stopped = float(below[most[drawn]]) if most[drawn] >= 0 else stopped

@@ -38,7 +38,8 @@ try:
 except SystemExit as end:
     if end.code:
         raise
-print("loaded:", *(name for name in ("diffusers", "transformers", "sd_mecha") if name in sys.modules))
+slow = ("diffusers", "transformers", "pandas", "scipy.stats")
+print("loaded:", *(name for name in slow if name in sys.modules))
 """
 
 

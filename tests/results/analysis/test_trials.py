@@ -8,13 +8,11 @@ import pandas as pd
 import pytest
 
 from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.equivalence import drawn_with, lone_parent, made_of
 from gridsearch.results.analysis.importance import importances
 from gridsearch.results.analysis.trials import (
     distinct_trials,
-    drawn_with,
     is_projection,
-    lone_parent,
-    made_of,
     whole,
     without_copies,
 )
