@@ -122,6 +122,8 @@ def asleep(crew: WorkerProcesses, out: Path) -> tuple[int, str]:
     hand, held = crew.hands[0], []
 
     def caught() -> bool:
+        if hand.name not in holders(out).values():
+            return False  # stopped at each look it would hardly get to draw
         hand.process.send_signal(signal.SIGSTOP)
         held[:] = [number for number, worker in holders(out).items() if worker == hand.name]
         if not held:
