@@ -132,10 +132,17 @@ def asleep(crew: WorkerProcesses, out: Path) -> tuple[int, str]:
 
     try:
         wait_for(caught)
-        wait_for(lambda: holders(out).get(held[0], hand.name) != hand.name)
+        wait_for(lambda: taken_from(out, held[0], hand.name))
     finally:
         hand.process.send_signal(signal.SIGCONT)
     return held[0], hand.name
+
+
+def taken_from(out: Path, number: int, worker: str) -> bool:
+    """Whether another worker draws the trial, or has drawn it meanwhile."""
+    with store.open_study(out) as study:
+        lease = queue.lease_of(study.get_trials(deepcopy=False)[number])
+    return lease is not None and lease.worker != worker
 
 
 def holders(out: Path) -> dict[int, str]:
