@@ -11,14 +11,13 @@ from benchmarks.leaks import experiment, watched
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.sources import DTYPES, FileSource, Residence, placed
-from gridsearch.render.batch import BatchSizes
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import _in_tiles, decode
 from gridsearch.render.denoise.noise import SOURCES, Noise
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
-from gridsearch.render.placement import placement
-from gridsearch.render.watch.recorder import Recorder
+from gridsearch.render.placement import BatchSizes, placement
+from gridsearch.render.watch import Recorder
 from tests.helpers.settings import sampling
 
 pytestmark = [

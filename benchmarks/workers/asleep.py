@@ -20,7 +20,7 @@ from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.render.cases import Case
 from gridsearch.render.draw import Rendered
-from gridsearch.render.watch.trace import Trace
+from gridsearch.render.watch import Trace
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.search.workers import worker
 

@@ -12,7 +12,7 @@ from gridsearch.experiment.methods import Average, MergeStep
 from gridsearch.experiment.parameters import model_place
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
-from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS
+from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
 

@@ -31,7 +31,7 @@ from gridsearch.experiment.values import (
     between,
     form,
 )
-from gridsearch.render.denoise.samplers import SAMPLERS, sampler_key
+from gridsearch.render.denoise.sampling import SAMPLERS, sampler_key
 
 TimestepSpacing = Literal["leading", "trailing", "linspace"]
 

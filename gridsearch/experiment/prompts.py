@@ -1,6 +1,6 @@
 """The prompts of an experiment, written in it or in files that it names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from gridsearch.experiment.prompt_files import FilePrompt, prompts_in, require_different
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table, all_different
+from gridsearch.render.cases import Case
 from gridsearch.render.prompt.emphasis import require_plain_prompt
 
 MAX_ID = 100  # characters
@@ -83,3 +84,8 @@ def _from_file(prompt: Prompt, said: FilePrompt) -> Prompt:
         )
     except pydantic.ValidationError as error:
         raise bad_key(error, said.place, {"": Prompt}) from None
+
+
+def cases_of(prompts: Iterable[Prompt]) -> tuple[Case, ...]:
+    """Return every prompt with every one of its seeds, in order."""
+    return tuple(Case(p.id, p.text, p.negative, seed) for p in prompts for seed in p.seeds)

@@ -1,13 +1,15 @@
-"""Decoding latents into pixels, in the memory that is free, and in float32 where half precision overflows."""
+"""Latents into pixels: decoded in the memory that is free, or as previews by a linear map."""
 
 import copy
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from gridsearch.render.batch import is_out_of_memory
+from gridsearch.render.placement import is_out_of_memory
 
 TILE = 64  # latents, 512 px: SDXL's VAE itself would not cut an image of 1024 px
 
@@ -33,9 +35,7 @@ def _unscaled(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or std is None:
         return latents / vae.config.scaling_factor
-    mean, std = (
-        torch.tensor(x, device=latents.device, dtype=latents.dtype)[None, :, None, None] for x in (mean, std)
-    )
+    mean, std = (latents.new_tensor(x)[None, :, None, None] for x in (mean, std))
     return latents * std / vae.config.scaling_factor + mean
 
 
@@ -72,3 +72,42 @@ def to_uint8(images: Tensor) -> np.ndarray:
     """(N, 3, H, W), 0 black and 1 white -> (N, H, W, 3) uint8, rounded as diffusers does; NaN is black."""
     array = images.clamp(0, 1).float().nan_to_num(0).permute(0, 2, 3, 1).cpu().numpy()
     return (array * 255).round().astype(np.uint8)
+
+
+# -- previews, which cost next to nothing compared with decoding
+
+FRAME = 96  # px, the height of a frame of a film strip
+SAMPLES, SIDE, COARSE = 4, 32, 4  # latents that the map is fitted to: smooth ones, like pictures
+
+
+def rgb_map(vae: AutoencoderKL) -> Tensor:
+    """Return the linear map from a latent's channels to RGB that best approximates this VAE: (C + 1, 3).
+
+    It is fitted by least squares to smooth random latents and their decoded images, averaged over the pixels
+    of each latent; the last row is the constant. So it works for any VAE, fixed or fine-tuned.
+    """
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn((SAMPLES, vae.config.latent_channels, COARSE, COARSE), generator=generator)
+    latents = functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear").to(vae.device)
+    images = decode(vae, latents).float().clamp(0, 1).nan_to_num(0)
+    colours = functional.interpolate(images, (SIDE, SIDE), mode="area")
+    return torch.linalg.lstsq(_pixels(latents).cpu(), colours.movedim(1, -1).reshape(-1, 3).cpu()).solution
+
+
+def preview(latents: Tensor, mapping: Tensor) -> np.ndarray:
+    """Return latents (N, C, h, w) as pictures (N, h, w, 3) uint8; values that are not finite are black."""
+    n, _, height, width = latents.shape
+    colours = (_pixels(latents.float()) @ mapping.to(latents.device)).clamp(0, 1).nan_to_num(0)
+    return (colours * 255).round().byte().reshape(n, height, width, 3).cpu().numpy()
+
+
+def film(frames: np.ndarray) -> np.ndarray:
+    """Return pictures (n, h, w, 3) side by side, enlarged to a height of FRAME: (FRAME, W, 3) uint8."""
+    _, height, width, _ = frames.shape
+    size = (max(1, round(FRAME * width / height)), FRAME)
+    return np.concatenate([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames], axis=1)
+
+
+def _pixels(latents: Tensor) -> Tensor:
+    """Return latents (N, C, h, w) as rows (N x h x w, C + 1), with a one for the constant."""
+    return functional.pad(latents.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)

@@ -8,18 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridsearch.render.batch import is_out_of_memory
 from gridsearch.render.cases import Case
-from gridsearch.render.decode import decode, finite_rows, to_uint8
+from gridsearch.render.decode import decode, film, finite_rows, preview, rgb_map, to_uint8
 from gridsearch.render.denoise.loop import denoise
-from gridsearch.render.denoise.sampling import Sampling, is_guided
+from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
+from gridsearch.render.placement import is_out_of_memory
 from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like
-from gridsearch.render.watch.abort import Abort
-from gridsearch.render.watch.preview import film, preview, rgb_map
-from gridsearch.render.watch.recorder import UNWATCHED, Recorder, WatchSettings
-from gridsearch.render.watch.trace import Trace
+from gridsearch.render.watch import UNWATCHED, Abort, Recorder, Trace, WatchSettings
 
 MOST_TEXTS = 1000  # embeddings that are kept, of 0.3 MB each with SDXL
 
@@ -69,31 +66,21 @@ def draw(
     images = renderer.batches.size(sampling, batch)
     while cases:
         part = cases[:images]
-        rendered = _render_if_it_fits(renderer, part, sampling, watch, colours)
-        if rendered is None:
+        try:
+            with renderer.batches.measured(sampling, len(part)):
+                rendered = _render_batch(renderer, part, sampling, watch, colours)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise torch.OutOfMemoryError(str(error)) from error
+            rendered = []
+        if not rendered:  # not within `except`, where the error still holds what the batch took
             images = renderer.batches.halved(sampling, len(part))
-        else:
-            yield from rendered
-            cases = cases[len(part) :]
-            images = renderer.batches.size(sampling, batch)
-
-
-def _render_if_it_fits(
-    renderer: Renderer,
-    cases: Sequence[Case],
-    sampling: Sampling,
-    watch: WatchSettings,
-    colours: Tensor | None,
-) -> list[Rendered] | None:
-    try:
-        with renderer.batches.measured(sampling, len(cases)):
-            return _render_batch(renderer, cases, sampling, watch, colours)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(cases) == 1:
-            raise torch.OutOfMemoryError(str(error)) from error
-        return None
+            continue
+        yield from rendered
+        cases = cases[len(part) :]
+        images = renderer.batches.size(sampling, batch)
 
 
 def _render_batch(
@@ -126,30 +113,25 @@ def _render_batch(
 
 
 def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
-    """Return the texts of a batch in the order that `denoise` expects."""
-    prompts = [_encoded(renderer, case.text, sampling.clip_skip) for case in cases]
-    texts = list(prompts)
-    if is_guided(sampling):
-        texts = [_negative(renderer, case, sampling) for case in cases] + texts
-    if sampling.pag_scale > 0:
-        texts += prompts
-    return stacked(texts)
+    """Return the texts of a batch in the order that `denoise` expects.
 
-
-def _negative(renderer: Renderer, case: Case, sampling: Sampling) -> Encoded:
-    """Return the negative prompt's embedding; an empty one is zeros or encoded, as the settings say.
-
-    SDXL was trained with zeros, and diffusers and A1111 use them; ComfyUI encodes the empty text.
+    An empty negative prompt is zeros or encoded, as the settings say: SDXL was trained with zeros, and
+    diffusers and A1111 use them; ComfyUI encodes the empty text.
     """
-    if not case.negative and sampling.unconditional == "zeros":
-        return zeros_like(_encoded(renderer, case.text, sampling.clip_skip))
-    return _encoded(renderer, case.negative, sampling.clip_skip)
 
+    def encoded(text: str) -> Encoded:
+        """Return a text's embedding, computed once for as long as the text encoders do not change."""
+        if len(renderer.encoded) == MOST_TEXTS:
+            renderer.encoded.clear()
+        if (text, sampling.clip_skip) not in renderer.encoded:
+            renderer.encoded[text, sampling.clip_skip] = encode(renderer.pipe, text, sampling.clip_skip)
+        return renderer.encoded[text, sampling.clip_skip]
 
-def _encoded(renderer: Renderer, text: str, clip_skip: int) -> Encoded:
-    """Return a text's embedding, computed once for as long as the text encoders do not change."""
-    if len(renderer.encoded) == MOST_TEXTS:
-        renderer.encoded.clear()
-    if (text, clip_skip) not in renderer.encoded:
-        renderer.encoded[text, clip_skip] = encode(renderer.pipe, text, clip_skip)
-    return renderer.encoded[text, clip_skip]
+    prompts = [encoded(case.text) for case in cases]
+    negatives = [
+        encoded(case.negative) if case.negative or sampling.unconditional == "empty" else zeros_like(prompt)
+        for case, prompt in zip(cases, prompts, strict=True)
+        if sampling.is_guided
+    ]
+    perturbed = prompts if sampling.pag_scale > 0 else []
+    return stacked(negatives + prompts + perturbed)

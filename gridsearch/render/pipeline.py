@@ -12,8 +12,7 @@ from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
 from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
 from gridsearch.checkpoint.sdxl.shapes import check_file
-from gridsearch.render.batch import BatchSizes
-from gridsearch.render.placement import TORCH_DTYPES, Placement
+from gridsearch.render.placement import TORCH_DTYPES, BatchSizes, Placement
 from gridsearch.render.prompt.encode import Encoded
 
 # Below this many UNet parameters a second CPU thread costs more in waiting than it saves in arithmetic.
@@ -68,8 +67,11 @@ def load_renderer(
         )
     check_loaded(pipe)
     pipe.to(place.device)
+    dtype = TORCH_DTYPES.get(vae_dtype, place.dtype)
+    if vae_dtype == "auto" and dtype == torch.float16 and pipe.vae.config.force_upcast:
+        dtype = torch.float32
     with _quiet():
-        pipe.vae.to(_vae_dtype(vae_dtype, place.dtype, pipe.vae.config.force_upcast))
+        pipe.vae.to(dtype)
     is_tiny = sum(p.numel() for p in pipe.unet.parameters()) < TINY_UNET
     if place.device == "cpu" and is_tiny:
         torch.set_num_threads(1)
@@ -79,12 +81,6 @@ def load_renderer(
         pipe.unet.compile_repeated_blocks()
     batches = BatchSizes(torch.device(place.device), is_tiny)
     return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components), batches)
-
-
-def _vae_dtype(wanted: str, model: torch.dtype, overflows: bool) -> torch.dtype:
-    if wanted != "auto":
-        return TORCH_DTYPES[wanted]
-    return torch.float32 if model == torch.float16 and overflows else model
 
 
 @contextlib.contextmanager

@@ -1,10 +1,15 @@
-"""The device and the precision of a model."""
+"""The device of a model and its precision, how many images fit on it at once, and how long one takes."""
 
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.arithmetic import unet_call
+from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -29,3 +34,106 @@ def placement(device: str, dtype: str) -> Placement:
     if dtype == "auto":
         dtype = "float16" if device == "cuda" else "float32"
     return Placement(device, TORCH_DTYPES[dtype])
+
+
+# -- memory
+
+MAX_BATCH = 32  # five times the speed of single images with the toy on a CPU; more gains little
+USABLE = 0.85  # share of a GPU's free memory that is planned with: freed memory comes back in pieces
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # the CPU's allocator
+    "not enough memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+class BatchSizes:
+    """The largest batch that fits, for each size of picture and number of UNet calls.
+
+    On a GPU the first image is rendered alone, and the memory it took tells how many fit together. On a CPU,
+    where batches of a large model gain nothing, it is one image, or `MAX_BATCH` with a tiny model.
+    """
+
+    def __init__(self, device: torch.device, is_tiny: bool) -> None:
+        self._device = device
+        self._first = MAX_BATCH if is_tiny and device.type == "cpu" else 1
+        self._fits: dict[tuple[int, int, int], int] = {}
+        self._worked: dict[tuple[int, int, int], int] = {}
+
+    def size(self, sampling: Sampling, wanted: int | None) -> int:
+        """Return the number of images for the next call; `wanted` None is for as many as fit."""
+        found = self._fits.get(_kind(sampling))
+        return min(wanted or MAX_BATCH, found or wanted or self._first)
+
+    @contextlib.contextmanager
+    def measured(self, sampling: Sampling, images: int) -> Iterator[None]:
+        """Remember that a call worked, and of the first of its kind on a GPU how much memory it took."""
+        kind = _kind(sampling)
+        measures = self._device.type == "cuda" and kind not in self._fits
+        if measures:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            before = torch.cuda.memory_allocated(self._device)
+        yield
+        self._worked[kind] = max(images, self._worked.get(kind, 0))
+        if measures:
+            taken = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
+            free, _ = torch.cuda.mem_get_info(self._device)
+            free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+            self._fits[kind] = max(images, min(MAX_BATCH, int(USABLE * free * images / taken)))
+
+    def halved(self, sampling: Sampling, images: int) -> int:
+        """Return how many images to try after `images` of them, more than one, did not fit.
+
+        It is remembered, unless as many have fitted before: then another program had the memory for a while.
+        """
+        torch.cuda.empty_cache()
+        if images > self._worked.get(_kind(sampling), 0):
+            self._fits[_kind(sampling)] = images // 2
+        return images // 2
+
+
+def _kind(sampling: Sampling) -> tuple[int, int, int]:
+    return sampling.width, sampling.height, sampling.inputs
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether a smaller batch might have succeeded."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+# -- time
+
+# Small operations cost their overhead rather than their arithmetic: measured with the toy on a CPU.
+# No network reaches the speed of one large matrix product: SDXL in float16 on an H200 reached 0.44 of it.
+SECONDS_PER_LAYER = 73e-6
+SHARE_OF_PEAK = 0.4
+
+
+def seconds_per_image(
+    shapes: Mapping[str, tuple[int, ...]], sampling: Sampling, batch: int, device: str, dtype: str
+) -> float:
+    """Return a rough estimate of the seconds per image in such a batch; nothing is loaded or rendered.
+
+    Args:
+        shapes: the checkpoint's keys and the shapes of their tensors.
+    """
+    place = placement(device, dtype)
+    flops, layers = unet_call(shapes, sampling.width, sampling.height)
+    calls = SAMPLERS[sampling.sampler].calls(sampling.steps)
+    arithmetic = calls * sampling.inputs * flops / (SHARE_OF_PEAK * _matmul_speed(place))
+    overhead = calls * layers * SECONDS_PER_LAYER / batch
+    # a GPU computes while the CPU prepares the next operation
+    return max(arithmetic, overhead) if place.device == "cuda" else arithmetic + overhead
+
+
+def _matmul_speed(place: Placement) -> float:
+    """Return the floating-point operations per second of a matrix product, the best of a few."""
+    size = 8192 if place.device == "cuda" else 1024  # a small one would measure how long a GPU takes to start
+    matrix = torch.ones(size, size, device=place.device, dtype=place.dtype)
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        (matrix @ matrix).sum().item()  # .item() waits for the device
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best

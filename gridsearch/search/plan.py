@@ -18,8 +18,7 @@ from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights, residence_of
-from gridsearch.render.cost import seconds_per_image
-from gridsearch.render.placement import placement
+from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.disk.estimate import Disk
 from gridsearch.search.prepare import check_experiment, counted, notes_on, require_disk

@@ -11,6 +11,7 @@ import optuna
 from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -19,7 +20,6 @@ from gridsearch.merge.parents import (
     require_mode,
     warnings_about,
 )
-from gridsearch.render.cases import cases_of
 from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.search.disk.estimate import Disk, disk_of

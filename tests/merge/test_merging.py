@@ -13,12 +13,12 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.identity import sha256_of
 from gridsearch.checkpoint.sdxl import blocks
 from gridsearch.experiment.experiment import Render
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Components
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import identify, open_parents, require_mode
 from gridsearch.render import draw as draw_module
-from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement

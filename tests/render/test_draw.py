@@ -21,8 +21,7 @@ from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampl
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import to_uint8
-from gridsearch.render.denoise.noise import SOURCES, Brownian, CpuRandn
-from gridsearch.render.denoise.philox import CudaRandn
+from gridsearch.render.denoise.noise import SOURCES, Brownian, CpuRandn, CudaRandn
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement

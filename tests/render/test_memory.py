@@ -6,7 +6,7 @@ import torch
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, finite_rows
-from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.denoise.sampling import SAMPLERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.merge.parents import open_parents
-from gridsearch.render.cases import cases_of
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement

@@ -1,18 +1,17 @@
-"""The settings of an image, and the prediction types.
+"""The settings of an image, and the samplers: names, diffusers' scheduler and UNet calls of each.
 
-The outputs of a model that predicts epsilon and of one that predicts v (Salimans & Ho 2022, appendix D) mean
-different things. A v model may also have been trained down to zero terminal SNR (Lin et al. 2023, "Common
-diffusion noise schedules and sample steps are flawed"), where the first step starts from pure noise.
+A new sampler is a line here and a row in the table of docs/rendering.md.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from gridsearch.base.errors import nearest
 
-if TYPE_CHECKING:  # settings are compared where torch is not loaded
-    from torch import Tensor
+STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
+# Settings that move the predictions along a trajectory: only images of the same guidance can be compared.
+GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
 
 
 @dataclass(frozen=True)
@@ -51,48 +50,100 @@ class Sampling:
     target_width: float
     target_height: float
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether the negative prompt is used at all: at a guidance of 1 it has no weight."""
+        return self.cfg > 1
 
-# Settings that move the predictions along a trajectory: only images of the same guidance can be compared.
-GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
+    @property
+    def inputs(self) -> int:
+        """How many latents the UNet is given for each image in a step."""
+        return 1 + self.is_guided + (self.pag_scale > 0)
 
 
-def is_guided(sampling: Sampling) -> bool:
-    """Return whether the negative prompt is used at all: at a guidance of 1 it has no weight."""
-    return sampling.cfg > 1
+def usual_spacing(prediction_type: str, zero_terminal_snr: bool) -> tuple[str | None, str]:
+    """Return the timestep spacing where the experiment names none (None for the component folder's), and why.
 
-
-def calls_of(sampling: Sampling) -> int:
-    """Return how many latents the UNet is given for each image in a step."""
-    return 1 + is_guided(sampling) + (sampling.pag_scale > 0)
+    A model that predicts v may have been trained down to zero terminal SNR (Lin et al. 2023, "Common
+    diffusion noise schedules and sample steps are flawed"), where the first step starts from pure noise.
+    Without trailing spacing, the last timestep is then never visited (section 3.3).
+    """
+    if zero_terminal_snr and prediction_type == "v_prediction":
+        return "trailing", "zero terminal SNR starts at the last timestep"
+    return None, "the component configs"
 
 
 @dataclass(frozen=True)
-class Mode:
-    """A prediction type. A noisy latent is x = alpha x0 + sigma noise, with alpha^2 + sigma^2 = 1.
+class DenoisingSampler:
+    """A sampler, and how A1111 writes it into an image: since 1.9 the noise schedule apart from the name.
 
     Attributes:
-        x0: (x, output, alpha, sigma) -> the clean latent that the model's output stands for.
-        trailing: whether zero terminal SNR makes the timestep spacing trailing, without which the last
-            timestep is never visited (Lin et al. 2023, section 3.3).
+        name: A1111's.
+        scheduler: the class of diffusers.
+        schedule: the noise schedule's name; None for whatever the UI chooses by itself.
+        automatic: the schedule that A1111's "Automatic" means for this name, where it is not "Uniform".
+        order: UNet calls a step; one less in the last.
+        steady: whether early predictions come true; samplers that add much noise recover late.
+        settings: the scheduler's options for what A1111's sampler does; docs/rendering.md has what still
+            differs.
     """
 
     name: str
-    x0: Callable[[Tensor, Tensor, float, float], Tensor]
-    trailing: bool
+    scheduler: str
+    schedule: str | None = None
+    automatic: str | None = None
+    order: int = 1
+    steady: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def spacing(self, zero_terminal_snr: bool) -> str | None:
-        """Return the timestep spacing where the experiment names none; None for the component folder's."""
-        return "trailing" if self.trailing and zero_terminal_snr else None
+    @property
+    def title(self) -> str:
+        """Name and schedule in one, as A1111's menus had them before 1.9: `DPM++ 2M Karras`."""
+        return " ".join(filter(None, (self.name, self.schedule)))
 
-    def spacing_source(self, zero_terminal_snr: bool) -> str:
-        """Return the reason for it in words."""
-        return (
-            "zero terminal SNR starts at the last timestep"
-            if self.spacing(zero_terminal_snr)
-            else "the component configs"
-        )
+    @property
+    def options(self) -> dict[str, Any]:
+        """The scheduler's options, with those of its noise schedule."""
+        return {**self.settings, **({"use_karras_sigmas": True} if self.schedule == "Karras" else {})}
+
+    def calls(self, steps: int) -> int:
+        """Return how often the UNet is called for so many steps."""
+        return self.order * (steps - 1) + 1
 
 
-EPSILON = Mode("epsilon", lambda x, output, alpha, sigma: (x - sigma * output) / alpha, trailing=False)
-V_PREDICTION = Mode("v_prediction", lambda x, output, alpha, sigma: alpha * x - sigma * output, trailing=True)
-MODES = {mode.name: mode for mode in (EPSILON, V_PREDICTION)}
+_2M, _SDE = "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler"
+_NOISY = {"algorithm_type": STOCHASTIC}
+SAMPLERS = {
+    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler"),
+    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler"),
+    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2),
+    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras"),
+    "dpmpp_2m_karras": DenoisingSampler("DPM++ 2M", _2M, "Karras"),
+    "dpmpp_2m_sde": DenoisingSampler("DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY),
+    "dpmpp_2m_sde_karras": DenoisingSampler("DPM++ 2M SDE", _2M, "Karras", settings=_NOISY),
+    "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False),
+    "dpmpp_sde_karras": DenoisingSampler("DPM++ SDE", _SDE, "Karras", order=2, steady=False),
+    "ddim": DenoisingSampler(
+        "DDIM", "DDIMScheduler", settings={"clip_sample": False, "set_alpha_to_one": True}
+    ),
+    "unipc": DenoisingSampler("UniPC", "UniPCMultistepScheduler", settings={"solver_order": 3}),
+    "lcm": DenoisingSampler("LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}),
+}
+# A1111's name of a sampler -> the schedule that "Automatic" means for it (1.9 and later).
+AUTOMATIC = {known.name: known.automatic for known in SAMPLERS.values() if known.automatic}
+
+
+def sampler_key(name: object) -> object:
+    """Return the key of a sampler, which may be named as A1111 shows it, in any case.
+
+    Raises:
+        ValueError: no sampler is called so.
+    """
+    if not isinstance(name, str) or name in SAMPLERS:
+        return name
+    titles = {known.title.lower(): key for key, known in SAMPLERS.items()}
+    asked = " ".join(name.lower().split())
+    if asked not in titles:
+        close = SAMPLERS[titles[nearest(asked, titles)]].title
+        raise ValueError(f"there is no sampler of this name; the nearest is {close!r}")
+    return titles[asked]

@@ -10,8 +10,7 @@ from diffusers import DPMSolverMultistepScheduler, DPMSolverSDEScheduler, LCMSch
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from torch import Tensor
 
-from gridsearch.render.denoise.samplers import SAMPLERS, STOCHASTIC
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import SAMPLERS, STOCHASTIC, Sampling
 
 LCM_TEACHER_STEPS = 50  # of the solver that a latent consistency model was distilled from (Luo et al. 2023)
 LEAST_ALPHA_BAR = 2.0**-24  # stands for a zero that would make the first sigma infinite, as in diffusers
@@ -33,18 +32,13 @@ def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
     known = inspect.signature(cls).parameters
     if sampling.zero_terminal_snr and "rescale_betas_zero_snr" in known:
         options["rescale_betas_zero_snr"] = True
-    elif sampling.zero_terminal_snr:
-        options["trained_betas"] = _betas_to_zero_snr(cls.from_config(config).betas)
+    elif sampling.zero_terminal_snr:  # the betas of Lin et al. (2023), algorithm 1
+        kept = 1 - rescale_zero_terminal_snr(cls.from_config(config).betas)
+        kept[-1] = LEAST_ALPHA_BAR / torch.prod(kept[:-1])
+        options["trained_betas"] = (1 - kept).tolist()
     scheduler = cls.from_config({key: config[key] for key in known if key in config}, **options)
     scheduler.set_timesteps(sampling.steps)
     return scheduler
-
-
-def _betas_to_zero_snr(betas: Tensor) -> list[float]:
-    """Return the betas of Lin et al. (2023), algorithm 1, for a scheduler that does not make them itself."""
-    kept = 1 - rescale_zero_terminal_snr(betas)
-    kept[-1] = LEAST_ALPHA_BAR / torch.prod(kept[:-1])
-    return (1 - kept).tolist()
 
 
 def follows_a_path(scheduler: SchedulerMixin) -> bool:
@@ -66,12 +60,9 @@ def noise_level(scheduler: SchedulerMixin, call: int) -> float:
 
 def keep_rows(scheduler: SchedulerMixin, rows: Sequence[int]) -> None:
     """Keep only these images of a batch in what the scheduler remembers: (N, C, h, w) tensors."""
+
+    def kept(value: Any) -> Any:
+        return value[rows] if isinstance(value, Tensor) and value.ndim == 4 else value
+
     for name, value in vars(scheduler).items():
-        if isinstance(value, list):
-            setattr(scheduler, name, [_kept(item, rows) for item in value])
-        else:
-            setattr(scheduler, name, _kept(value, rows))
-
-
-def _kept(value: Any, rows: Sequence[int]) -> Any:
-    return value[rows] if isinstance(value, Tensor) and value.ndim == 4 else value
+        setattr(scheduler, name, [kept(item) for item in value] if isinstance(value, list) else kept(value))

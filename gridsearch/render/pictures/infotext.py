@@ -25,8 +25,7 @@ from gridsearch import __version__
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import open_picture
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.samplers import SAMPLERS
-from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 NEGATIVE = "Negative prompt:"
 LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt

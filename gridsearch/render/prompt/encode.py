@@ -1,6 +1,11 @@
-"""Encoding prompts into the UNet's conditioning."""
+"""Encoding prompts into the UNet's conditioning, in the chunks of AUTOMATIC1111's web UI.
 
-from collections.abc import Sequence
+A text encoder of SDXL reads 75 tokens between a start and an end. A longer prompt is read in chunks, each by
+itself. A chunk that would overflow ends after its last comma, if that is among its last 20 tokens.
+https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#infinite-prompt-length
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +14,11 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gridsearch.render.prompt.chunks import Chunk, chunks_of
+from gridsearch.render.prompt.emphasis import parse
+
+BACKTRACK = 20  # tokens; the web UI's "Prompt word wrap length limit"
+
+Token = tuple[int, float]  # its id, its weight
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,10 @@ def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encode
         clip_skip: 1 reads the last hidden state of both encoders, 2 the last but one, as SDXL was trained,
             and so on (`components.check_clip_skip`). diffusers counts 2 less.
     """
-    first, second = (_chunks(pipe, text, name) for name in ("tokenizer", "tokenizer_2"))
+    first, second = (chunks_of(text, tokenizer) for tokenizer in (pipe.tokenizer, pipe.tokenizer_2))
     count = max(len(first), len(second))  # equal unless the two have different vocabularies
-    first += _chunks(pipe, "", "tokenizer") * (count - len(first))
-    second += _chunks(pipe, "", "tokenizer_2") * (count - len(second))
+    first += chunks_of("", pipe.tokenizer) * (count - len(first))
+    second += chunks_of("", pipe.tokenizer_2) * (count - len(second))
     tokens, _ = _read(pipe.text_encoder, first, clip_skip)
     tokens_2, pooled = _read(pipe.text_encoder_2, second, clip_skip)
     tokens = torch.cat((tokens, tokens_2), dim=-1).to(pipe.text_encoder_2.dtype)
@@ -82,11 +91,7 @@ def stacked(texts: Sequence[Encoded]) -> Conditioning:
     return Conditioning(tokens, pooled, place < torch.tensor(lengths, device=tokens.device)[:, None])
 
 
-def _chunks(pipe: StableDiffusionXLPipeline, text: str, tokenizer: str) -> tuple[Chunk, ...]:
-    return chunks_of(text, getattr(pipe, tokenizer))
-
-
-def _read(encoder: Any, chunks: Sequence[Chunk], clip_skip: int) -> tuple[Tensor, Tensor]:
+def _read(encoder: Any, chunks: Sequence["Chunk"], clip_skip: int) -> tuple[Tensor, Tensor]:
     """Return the weighted hidden states (T, D) of all chunks, and the first output of the first one.
 
     That output is the pooled embedding (P,) of an encoder with a projection.
@@ -113,3 +118,59 @@ def weighted(states: Tensor, weights: Sequence[float]) -> Tensor:
     before = states.float()
     after = before * torch.tensor(weights, device=states.device)[:, None]
     return (after * (before.mean() / after.mean())).to(states.dtype)
+
+
+# -- chunks
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The ids, each with a weight, that a text encoder reads at once: as many as it has places (77)."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+def chunks_of(text: str, tokenizer: Any) -> tuple[Chunk, ...]:
+    """Return a prompt's chunks, one at least.
+
+    Args:
+        text: with emphasis, as `emphasis.parse` reads it.
+        tokenizer: a CLIPTokenizer of transformers, whose `model_max_length` is the length of a chunk.
+    """
+    *broken, last = (
+        [
+            (token, piece.weight)
+            for piece in pieces  # each is tokenised by itself
+            for token in tokenizer(piece.text, add_special_tokens=False, verbose=False).input_ids
+        ]
+        for pieces in parse(text)
+    )
+    size = tokenizer.model_max_length - 2
+    comma = tokenizer(",", add_special_tokens=False).input_ids[-1]
+    parts = [part for section in broken for part in _split(section, size, comma)]
+    if last or not parts:  # an empty end makes no chunk; an empty beginning does
+        parts += _split(last, size, comma)
+    return tuple(_wrapped(part, size, tokenizer) for part in parts)
+
+
+def _split(tokens: list[Token], size: int, comma: int) -> Iterator[list[Token]]:
+    while len(tokens) > size:
+        end = size
+        if tokens[size][0] != comma:
+            commas = (at for at in range(size, max(size - BACKTRACK, 0), -1) if tokens[at - 1][0] == comma)
+            end = next(commas, size)
+        yield tokens[:end]
+        tokens = tokens[end:]
+    yield tokens
+
+
+def _wrapped(tokens: list[Token], size: int, tokenizer: Any) -> Chunk:
+    """Return the chunk: start, tokens, end, padding; all after the first end is padding."""
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    free = size - len(tokens)
+    ids = [tokenizer.bos_token_id, *(token for token, _ in tokens), *[end] * (free + 1)]
+    if pad != end:
+        own = ids.index(end) + 1
+        ids[own:] = [pad] * (len(ids) - own)
+    return Chunk(tuple(ids), (1.0, *(weight for _, weight in tokens), *[1.0] * (free + 1)))

@@ -27,7 +27,7 @@ from gridsearch.render.pictures.infotext import (
     read_parameters,
     reduced_from,
 )
-from gridsearch.render.pictures.png import png_bytes
+from gridsearch.render.pictures.write import png_bytes
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, fewest_blocks, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap

@@ -50,7 +50,7 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
 def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
     """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
-    Guidance of 1 or less is none (see `gridsearch.render.denoise.guidance`), and what is not guided is not
+    Guidance of 1 or less is none (see `gridsearch.render.denoise.loop`), and what is not guided is not
     rescaled.
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]

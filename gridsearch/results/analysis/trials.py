@@ -7,7 +7,7 @@ import pandas as pd
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.parameters import curve_parameter
-from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
+from gridsearch.experiment.tables import SEARCH_SAMPLERS
 from gridsearch.results.analysis.equivalence import comparable
 from gridsearch.results.results import Results
 

@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import least_and_most
-from gridsearch.render.pictures.webp import MAX_WEBP_SIDE
+from gridsearch.render.pictures.write import MAX_WEBP_SIDE
 
 # Bytes a pixel of a drawn picture. A PNG takes 1.1 to 1.9 on published SDXL renders; a lossless WebP of the
 # same pictures 0.69 (healthy) to 0.81 (noise) of that, see `render.webp`.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.prompts import Prompt
+from gridsearch.experiment.prompts import Prompt, cases_of
 from gridsearch.experiment.tables import Search
-from gridsearch.render.cases import Case, cases_of
+from gridsearch.render.cases import Case
 
 
 def held_out_prompts(

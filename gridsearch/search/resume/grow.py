@@ -6,7 +6,7 @@ from dataclasses import replace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import cases_of
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.results import store
 from gridsearch.search.checks import HELD_OUT, ROLE
 from gridsearch.search.parameters import as_given, parameters_of

@@ -10,9 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
-from gridsearch.render.cases import Case, case_of, cases_of
+from gridsearch.render.cases import Case, case_of
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of

@@ -18,7 +18,7 @@ from gridsearch.experiment.tables import Format
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered
 from gridsearch.render.pictures.infotext import parameters_text
-from gridsearch.render.pictures.webp import ENCODERS
+from gridsearch.render.pictures.write import ENCODERS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import RENDER_VALUES
 from gridsearch.experiment.values import Range, usual_value
 from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
-from gridsearch.render.denoise.sampling import MODES, Sampling
+from gridsearch.render.denoise.sampling import Sampling, usual_spacing
 
 RENDERING_VERSION = 2  # to be raised when the same settings give other images than before
 
@@ -32,7 +32,7 @@ def native_sampling(render: Render, parents: Parents, name: str) -> Sampling:
 def _sampling(render: Render, prediction_type: str, zero_terminal_snr: bool) -> Sampling:
     given = {field.name: usual_value(getattr(render, field.name)) for field in fields(Sampling)}
     left_open = {
-        "timestep_spacing": MODES[prediction_type].spacing(zero_terminal_snr),
+        "timestep_spacing": usual_spacing(prediction_type, zero_terminal_snr)[0],
         "original_width": render.width,
         "original_height": render.height,
         "crop_left": 0,
@@ -67,13 +67,12 @@ def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]
 
 
 def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[tuple[str, Any, str]]:
-    mode = MODES[sampling.prediction_type]
     merged = parents.merged_predictions
     first = next(iter(merged))
     follows = {
         "prediction_type": f"{first} predicts it ({merged[first].source})",
         "zero_terminal_snr": _snr_source(sampling, parents),
-        "timestep_spacing": mode.spacing_source(sampling.zero_terminal_snr),
+        "timestep_spacing": usual_spacing(sampling.prediction_type, sampling.zero_terminal_snr)[1],
     }
     for name, value in vars(sampling).items():
         given = name in render.model_fields_set and getattr(render, name) is not None

@@ -10,21 +10,19 @@ from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
 from gridsearch.checkpoint.sdxl.keys import is_text
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, placed
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through, residence_of
-from gridsearch.render.cases import Case, cases_of
-from gridsearch.render.denoise.samplers import SAMPLERS
-from gridsearch.render.denoise.sampling import GUIDANCE, Sampling
+from gridsearch.render.cases import Case
+from gridsearch.render.denoise.sampling import GUIDANCE, SAMPLERS, Sampling
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import Renderer, load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.render.watch.abort import expected_of
-from gridsearch.render.watch.recorder import WatchSettings
-from gridsearch.render.watch.trace import trace_of
+from gridsearch.render.watch import WatchSettings, expected_of, trace_of
 from gridsearch.search.trial.references import standard_of
 from gridsearch.search.trial.save import Origin, save_image
 from gridsearch.search.trial.settings import native_sampling

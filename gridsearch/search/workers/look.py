@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 
 from gridsearch.base.errors import MustStop
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import Case, cases_of
+from gridsearch.experiment.prompts import cases_of
+from gridsearch.render.cases import Case
 from gridsearch.results.shared import queue
 from gridsearch.search.listener import Listener
 from gridsearch.search.trial.failures import require_free

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gridsearch.render.denoise.philox import CudaRandn, box_muller, philox
+from gridsearch.render.denoise.noise import CudaRandn, box_muller, philox
 
 # Known answers of Random123 (D. E. Shaw Research), tests/kat_vectors: counter, key, result.
 KNOWN = [

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gridsearch.render.denoise.philox import CudaRandn
+from gridsearch.render.denoise.noise import CudaRandn
 
 pytestmark = [
     pytest.mark.gpu,

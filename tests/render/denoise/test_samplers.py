@@ -5,7 +5,7 @@ from pathlib import Path
 import diffusers
 import pytest
 
-from gridsearch.render.denoise.samplers import AUTOMATIC, SAMPLERS, sampler_key
+from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, sampler_key
 
 DOCS = Path(__file__).parents[3] / "docs" / "rendering.md"
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gridsearch.render.denoise.loop import denoise
-from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.denoise.sampling import SAMPLERS
 from gridsearch.render.denoise.schedulers import noise_level, scheduler_for
 from gridsearch.render.prompt.encode import Conditioning
 from tests.helpers.settings import sampling

@@ -25,8 +25,7 @@ from gridsearch.render.pictures.infotext import (
     read_parameters,
     reduced_from,
 )
-from gridsearch.render.pictures.png import png_bytes
-from gridsearch.render.pictures.webp import webp_bytes
+from gridsearch.render.pictures.write import png_bytes, webp_bytes
 from tests.helpers.settings import sampling
 
 SAMPLING = sampling(

@@ -8,8 +8,15 @@ import torch
 from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
 
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
-from gridsearch.render.prompt.chunks import Chunk, chunks_of
-from gridsearch.render.prompt.encode import Conditioning, encode, stacked, weighted, zeros_like
+from gridsearch.render.prompt.encode import (
+    Chunk,
+    Conditioning,
+    chunks_of,
+    encode,
+    stacked,
+    weighted,
+    zeros_like,
+)
 from tests.helpers.tiny_components import random_components, write_configs
 
 START, END, COMMA, STAR = 49406, 49407, 267, 1565

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.prompts import Prompt
+from gridsearch.experiment.prompts import Prompt, cases_of
 from gridsearch.experiment.tables import Search
-from gridsearch.render.cases import cases_of
 from gridsearch.search.racing.order import drawing_order, held_out_prompts
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
-from gridsearch.experiment.tables import Search
+from gridsearch.experiment.tables import SEARCH_SAMPLERS, Search
 from gridsearch.search.samplers.by_name import make_sampler, population
 from gridsearch.search.samplers.cmaes import GENERATION, CmaEs
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.render.pictures.infotext import embedded_text, read_parameters
-from gridsearch.render.pictures.webp import webp_bytes
+from gridsearch.render.pictures.write import webp_bytes
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.resume.rescore import rescore

@@ -3,8 +3,7 @@
 import pytest
 from optuna.samplers import BaseSampler
 
-from gridsearch.experiment.search_samplers import SEARCH_SAMPLERS
-from gridsearch.experiment.tables import Search
+from gridsearch.experiment.tables import SEARCH_SAMPLERS, Search
 from gridsearch.search.samplers.by_name import make_sampler
 from tests.docs.pages import REPOSITORY
 

@@ -5,14 +5,22 @@ import pytest
 import torch
 
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.samplers import SAMPLERS
+from gridsearch.render.decode import film, preview, rgb_map
+from gridsearch.render.denoise.sampling import SAMPLERS
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.render.watch.abort import RUNAWAY, Expected, expected_of, is_look, reason_to_stop
-from gridsearch.render.watch.preview import film, preview, rgb_map
-from gridsearch.render.watch.recorder import WatchSettings
-from gridsearch.render.watch.trace import Trace, statistics, trace_of
+from gridsearch.render.watch import (
+    RUNAWAY,
+    Expected,
+    Trace,
+    WatchSettings,
+    expected_of,
+    is_look,
+    reason_to_stop,
+    statistics,
+    trace_of,
+)
 from tests.helpers.settings import sampling
 
 CASES = [Case(f"p{seed}", "a circle", "", seed) for seed in (101, 102, 103)]

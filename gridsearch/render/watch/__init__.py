@@ -1,1 +1,0 @@
-"""Watching images while they are rendered: traces, previews, early abort."""
