@@ -25,7 +25,7 @@ from gridsearch.results.columns import (
 )
 from gridsearch.results.results import Results, scorer_names
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
-from gridsearch.results.store.judgements import judgements_of
+from gridsearch.results.store.facts import judgements_of
 
 
 def load_results(folder: Path) -> Results:

@@ -128,7 +128,7 @@ def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "Answer
 
 
 def scores_dict(scored: Any, bad: int) -> "ScoresDocument":
-    from gridsearch.results.store.json_values import json_safe
+    from gridsearch.results.store.trials import json_safe
 
     rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
     return {"images": json_safe(rows), "notes": list(scored.notes), "bad": bad}

@@ -21,7 +21,7 @@ from gridsearch.report.page.tables import commands, edges, facts, failures, slic
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.sentence import lede_text, take_text
 from gridsearch.results.results import Results
-from gridsearch.results.store.json_values import json_safe
+from gridsearch.results.store.trials import json_safe
 
 FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
 

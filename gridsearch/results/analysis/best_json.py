@@ -15,7 +15,7 @@ from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice
 from gridsearch.results.columns import Count
 from gridsearch.results.results import Results
-from gridsearch.results.store.json_values import json_safe
+from gridsearch.results.store.trials import json_safe
 
 # Of a document for programs: all that is named is there, and nothing else.
 DOCUMENT = ConfigDict(

@@ -10,7 +10,6 @@ import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
 from gridsearch.results.store.folder_lock import locked
-from gridsearch.results.store.json_values import json_safe, tidy
 from gridsearch.results.store.location import FILE, StudyPlace, note_place, place_of
 from gridsearch.results.store.study import (
     DONE,
@@ -37,9 +36,11 @@ from gridsearch.results.store.trials import (
     copied,
     fail,
     images_of,
+    json_safe,
     kind_of,
     record_batch,
     seconds_of,
+    tidy,
     with_images,
 )
 

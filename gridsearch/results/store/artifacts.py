@@ -1,21 +1,24 @@
 """The common place for the images of workers on several machines: a bucket, or a folder that all of them see.
 
-A file's name there is its path below the results folder, such as `images/t0007_p1_1.png`.
+A file's name there is its path below the results folder, such as `images/t0007_p1_1.png`. Each file is there
+whole or not at all. BadInput is raised where a name would leave the place, or there is no right to do this;
+RunFailed where the place does not answer.
 """
 
 import contextlib
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from gridsearch.base.errors import BadInput, GridsearchError, RunFailed
-from gridsearch.base.files import flush_folder, from_home, write_atomic
+from gridsearch.base.files import from_home, write_atomic
 from gridsearch.results import store
 
 LARGEST_FILE = 256 * 2**20  # bytes: an image has less, and is held in memory
@@ -23,88 +26,11 @@ TRIES = 10  # of each request: boto waits up to 20 s between two
 FETCHES = 8  # files fetched side by side: each waits for the network most of the time
 
 _NO_RIGHT = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403")
-_NOT_THERE = ("NoSuchKey", "404")
+_NOT_THERE = ("NoSuchKey", "404", "ArtifactNotFound")
 
 
 class Missing(RunFailed):
     """There is no such file."""
-
-
-class Artifacts(Protocol):
-    """Files by name. Each is there whole or not at all.
-
-    Raises, in every method:
-        BadInput: the name would leave the place, or there is no right to do this.
-        RunFailed: the place does not answer.
-    """
-
-    def put(self, name: str, path: Path) -> None:
-        """Store this file under the name, in the place of any other."""
-
-    def fetch(self, name: str, path: Path) -> None:
-        """Write the file here. Raises `Missing` where there is none."""
-
-    def remove(self, name: str) -> None:
-        """Delete the file, where there is one."""
-
-    def names(self) -> set[str]:
-        """Return all names, but for those that lead out of the place: their files are not a run's."""
-
-
-def open_artifacts(url: str) -> Artifacts:
-    """Open `s3://bucket/prefix`, `file:///folder`, or the path of a folder.
-
-    Boto finds a bucket's key, region and endpoint by itself: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
-    `~/.aws` and the like.
-
-    Raises:
-        BadInput: there is no such place, or no right to use it.
-        RunFailed: it does not answer.
-    """
-    if url.startswith("s3://"):
-        return _open_bucket(url)
-    if url.startswith("file://"):
-        return _Folder(Path(url2pathname(urlsplit(url).path)))
-    if "://" in url:
-        raise BadInput(
-            "Images cannot be kept there.",
-            where=url.partition("://")[0] + "://",
-            fix="Use s3://bucket/prefix, or the path of a folder.",
-        )
-    return _Folder(from_home(url))
-
-
-def fetch_missing(
-    folder: Path,
-    names: Iterable[str],
-    artifacts: Artifacts,
-    advance: Callable[[], None] = lambda: None,
-) -> list[str]:
-    """Fetch the files that a results folder lacks, for a report on a machine that did not draw them.
-
-    Args:
-        advance: called after each name, whether it was fetched, there already, or nowhere.
-
-    Returns:
-        The names that are nowhere.
-    """
-
-    def fetch(name: str) -> str | None:
-        path = inside(folder, name)
-        if path.exists():
-            return None
-        try:
-            artifacts.fetch(name, path)
-        except Missing:
-            return name
-        return None
-
-    nowhere = []
-    with ThreadPoolExecutor(FETCHES) as hands:
-        for lacking in hands.map(fetch, names):
-            advance()
-            nowhere += [lacking] if lacking else []
-    return nowhere
 
 
 def checked_name(name: str) -> str:
@@ -147,17 +73,6 @@ class _Folder:
         except FileNotFoundError:
             raise Missing("There is no such file.", where=self.folder / name) from None
 
-    def remove(self, name: str) -> None:
-        path = inside(self.folder, name)
-        if path.exists():
-            path.unlink(missing_ok=True)
-            flush_folder(path.parent)
-
-    def names(self) -> set[str]:
-        found = (Path(root, file) for root, _, files in os.walk(self.folder) for file in files)
-        paths = (path.relative_to(self.folder) for path in found if not path.name.startswith("."))
-        return _valid(path.as_posix() for path in paths)
-
 
 @dataclass(frozen=True)
 class _Bucket:
@@ -175,43 +90,46 @@ class _Bucket:
             self.store.write(self._key(name), file)
 
     def fetch(self, name: str, path: Path) -> None:
-        key = self._key(name)
-        with _named_errors(f"{self.place}/{name}"):
-            content = self._read(key)
-        if len(content) > LARGEST_FILE:
-            raise RunFailed("The file is too large for an image.", where=f"{self.place}/{name}")
-        write_atomic(path, content)
-
-    def _read(self, key: str, tries: int = 3) -> bytes:
-        """Boto does not begin again where a connection breaks within a file."""
         from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-        try:
-            with contextlib.closing(self.store.open_reader(key)) as body:
-                return body.read(LARGEST_FILE + 1)
-        except (HTTPClientError, IncompleteReadError):
-            if tries == 1:
-                raise
-            return self._read(key, tries - 1)
-
-    def remove(self, name: str) -> None:
-        key = self._key(name)
-        with _named_errors(self.place):
-            self.store.remove(key)
-
-    def names(self) -> set[str]:
-        pages = self.store.client.get_paginator("list_objects_v2")
-        with _named_errors(self.place):
-            found = pages.paginate(Bucket=self.store.bucket, Prefix=self.prefix)
-            keys = [item["Key"] for page in found for item in page.get("Contents", ())]
-        return _valid(key.removeprefix(self.prefix) for key in keys)
-
-    def check(self) -> None:
-        with _named_errors(self.place):
-            self.store.client.list_objects_v2(Bucket=self.store.bucket, Prefix=self.prefix, MaxKeys=1)
+        key, place = self._key(name), f"{self.place}/{name}"
+        broken = retry_if_exception_type((HTTPClientError, IncompleteReadError))  # boto reads no file again
+        with _named_errors(place):
+            for attempt in Retrying(retry=broken, stop=stop_after_attempt(3), reraise=True):
+                with attempt, contextlib.closing(self.store.open_reader(key)) as body:
+                    content = body.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise RunFailed("The file is too large for an image.", where=place)
+        write_atomic(path, content)
 
     def _key(self, name: str) -> str:
         return self.prefix + checked_name(name)
+
+
+Artifacts = _Folder | _Bucket
+
+
+def open_artifacts(url: str) -> Artifacts:
+    """Open `s3://bucket/prefix`, `file:///folder`, or the path of a folder.
+
+    Boto finds a bucket's key, region and endpoint by itself: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
+    `~/.aws` and the like.
+
+    Raises:
+        BadInput: there is no such place, or no right to use it.
+        RunFailed: it does not answer.
+    """
+    if url.startswith("s3://"):
+        return _open_bucket(url)
+    if url.startswith("file://"):
+        return _Folder(Path(url2pathname(urlsplit(url).path)))
+    if "://" in url:
+        raise BadInput(
+            "Images cannot be kept there.",
+            where=url.partition("://")[0] + "://",
+            fix="Use s3://bucket/prefix, or the path of a folder.",
+        )
+    return _Folder(from_home(url))
 
 
 def _open_bucket(url: str) -> _Bucket:
@@ -238,21 +156,11 @@ def _open_bucket(url: str) -> _Bucket:
     from optuna.artifacts import Boto3ArtifactStore
 
     prefix = parts.path.strip("/")
+    prefix = f"{checked_name(prefix)}/" if prefix else ""
     with _named_errors(url):
         client = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": TRIES}))
-    found = _Bucket(
-        Boto3ArtifactStore(bucket, client), f"{checked_name(prefix)}/" if prefix else "", url.rstrip("/")
-    )
-    found.check()
-    return found
-
-
-def _valid(names: Iterable[str]) -> set[str]:
-    found = set()
-    for name in names:
-        with contextlib.suppress(BadInput):
-            found.add(checked_name(name))
-    return found
+        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    return _Bucket(Boto3ArtifactStore(bucket, client), prefix, url.rstrip("/"))
 
 
 @contextlib.contextmanager
@@ -264,14 +172,12 @@ def _named_errors(place: str) -> Iterator[None]:
 
     try:
         yield
-    except ArtifactNotFound:
-        raise Missing("There is no such file.", where=place) from None
-    except (ClientError, BotoCoreError, Boto3Error, ValueError) as error:
+    except (ArtifactNotFound, ClientError, BotoCoreError, Boto3Error, ValueError) as error:
         raise _named_error(error, place) from None
 
 
 def _named_error(error: Exception, place: str) -> GridsearchError:
-    # an upload's error holds the request's, as its context
+    # the error of an upload, or of a file that is not there, holds the request's as its context
     inner = error if hasattr(error, "response") else error.__context__
     code = getattr(inner, "response", {}).get("Error", {}).get("Code", type(error).__name__)
     if code == "NoSuchBucket":
@@ -300,8 +206,17 @@ def gather(folder: Path, rows: Iterable[Mapping]) -> None:
     address = store.place_of(folder).artifacts
     if address is None:
         return
+    artifacts = open_artifacts(address)
+
+    def fetch(name: str) -> None:
+        path = inside(folder, name)
+        if not path.exists():
+            with contextlib.suppress(Missing):
+                artifacts.fetch(name, path)
+
     names = [file for row in rows for file in (row["file"], row.get("film")) if file]
-    fetch_missing(folder, names, open_artifacts(address))
+    with ThreadPoolExecutor(FETCHES) as hands:
+        list(hands.map(fetch, names))  # so that an error is raised here
 
 
 def rows_with_pictures(stored: store.Stored) -> Iterator[Mapping]:

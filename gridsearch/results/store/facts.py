@@ -1,8 +1,11 @@
-"""The facts of a run: its settings, models and references, kept with its study."""
+"""The attributes of a study: the facts of its run, and a person's judgements of blind pairs.
 
-from collections.abc import Sequence
+The facts are its settings, models and references.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -12,10 +15,11 @@ from typing_extensions import TypedDict
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.tables import Search
 from gridsearch.results.columns import STORED, Integer, Text
-from gridsearch.results.store.json_values import json_safe
-from gridsearch.results.store.trials import ENDED
+from gridsearch.results.store.trials import ENDED, json_safe
 
 _FACTS = "facts"
+JUDGEMENT = "judgement "  # begins an attribute of a study, which is a judgement
+Choice = Literal["first", "second", "equal"]
 
 
 def kept_as(kind: Any) -> GetPydanticSchema:
@@ -119,3 +123,31 @@ def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = No
     # `window` ends by itself: how many trials that takes is a guess
     least = 1 if facts.experiment["search"]["sampler"] == "window" else 0
     return max(queued, least, facts.planned - sum(state in ENDED for state in states))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One blind pair: the images of a case by two trials, the first's on the left.
+
+    `time` is ISO 8601 with its time zone, `session` the seed of the session. Each judgement is an attribute
+    of its own, so that a run which goes on beside it writes none of them over.
+    """
+
+    first: Integer
+    second: Integer
+    prompt_id: Text
+    seed: Integer
+    answer: Choice
+    time: Text
+    session: Integer
+
+
+def judgements_in(attrs: Mapping[str, Any]) -> dict[str, dict | None]:
+    """Return the attributes of a study that are judgements; None is one that was taken back."""
+    return {key: value for key, value in attrs.items() if key.startswith(JUDGEMENT)}
+
+
+def judgements_of(attrs: Mapping[str, Any]) -> tuple[Judgement, ...]:
+    """Return the judgements among a study's attributes, in the order in which they were made."""
+    kept = [(key, said) for key, said in judgements_in(attrs).items() if said is not None]
+    return tuple(Judgement(**said) for _, said in sorted(kept, key=lambda one: (one[1]["time"], one[0])))

@@ -11,7 +11,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -27,19 +26,8 @@ HOLDER_FILE = ".run.json"
 LEASE, BEAT = 120.0, 15.0  # seconds
 
 
-@dataclass(frozen=True)
-class FolderLock:
-    """The lock of a folder that this process works in."""
-
-    _lock: filelock.SoftFileLease
-
-    def still(self) -> bool:
-        """Whether the lock is still this process's: another machine takes it after a lease without a beat."""
-        return self._lock.compromise is None
-
-
 @contextlib.contextmanager
-def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[FolderLock]:
+def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a folder, so that one run works in it, also where several machines see it.
 
     The lock of a process that died on this machine is taken over at once. One from another machine, or
@@ -47,6 +35,10 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
 
     Args:
         on_wait: told that a lock is being watched.
+
+    Yields:
+        a function that says whether this process still has it: another machine takes it after a lease without
+        a beat.
 
     Raises:
         Busy: another run has it.
@@ -59,7 +51,7 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
         write_atomic(out / HOLDER_FILE, json.dumps(who))
-        yield FolderLock(lock)
+        yield lambda: lock.compromise is None
     finally:
         if lock.compromise is None:
             (out / HOLDER_FILE).unlink(missing_ok=True)
@@ -75,11 +67,11 @@ def _take(lock: filelock.SoftFileLease) -> bool:
 
 
 def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None] | None) -> bool:
-    """Watch the lock for a lease, and take it where its holder is silent.
-
-    It is not watched where its holder lives on this machine, or has renewed it lately.
-    """
-    if _lives_here(out, lock) or not (_is_empty(out) or _age(out) > 2 * BEAT):
+    """Watch the lock for a lease, and take it where its holder is silent."""
+    who = _holder(out)
+    here = who.get("host") == socket.gethostname() and lock.pid == who.get("pid")
+    # a holder on this machine that does not renew its lock is stopped
+    if (here and psutil.pid_exists(lock.pid)) or not (_is_empty(out) or _age(out) > 2 * BEAT):
         return False
     if on_wait is not None:
         on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
@@ -94,14 +86,6 @@ def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str],
             lock.force_break()
         time.sleep(min(1.0, BEAT / 4))
     return False
-
-
-def _lives_here(out: Path, lock: filelock.SoftFileLease) -> bool:
-    """Whether the holder is a process of this machine: one that does not renew its lock is stopped."""
-    who = _holder(out)
-    return (
-        who.get("host") == socket.gethostname() and lock.pid == who.get("pid") and psutil.pid_exists(lock.pid)
-    )
 
 
 def _holder(out: Path) -> dict:

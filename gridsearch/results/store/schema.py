@@ -23,8 +23,7 @@ from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
 from gridsearch.results.columns import Text
 from gridsearch.results.shared.retry import sqlite_code
-from gridsearch.results.store.facts import STRICT, Facts, StoredImage
-from gridsearch.results.store.judgements import Judgement
+from gridsearch.results.store.facts import STRICT, Facts, Judgement, StoredImage
 
 
 @with_config(STRICT)

@@ -20,11 +20,25 @@ from gridsearch.results.shared.connect import connect
 from gridsearch.results.shared.leader_lock import leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.shared.retry import driver_message
-from gridsearch.results.store.facts import Facts, load_facts, objectives_of, save_facts
-from gridsearch.results.store.judgements import JUDGEMENT, Judgement, judgements_in
-from gridsearch.results.store.location import FILE, STUDY, place_of
+from gridsearch.results.store.facts import (
+    JUDGEMENT,
+    Facts,
+    Judgement,
+    judgements_in,
+    load_facts,
+    objectives_of,
+    save_facts,
+)
+from gridsearch.results.store.location import (
+    FILE,
+    STUDY,
+    database,
+    fold_log,
+    place_of,
+    replacement_lock,
+    require_database,
+)
 from gridsearch.results.store.schema import damage_is_named, require_tables_only, require_valid
-from gridsearch.results.store.sqlite import database, fold_log, replacement_lock, require_database
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
 DONE = "done"  # attribute of a study: why it needs no further trial

@@ -1,15 +1,16 @@
-"""A trial's attributes: its images in batches, as they were drawn, and its outcome."""
+"""A trial's attributes: its images in batches, as they were drawn, and its outcome. All of it is JSON."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.results.shared.optuna_private import write_together
-from gridsearch.results.store.json_values import json_safe
 
 _IMAGES, _SECONDS = "images", "seconds"  # of a whole trial, as earlier versions kept them
 _BATCH = "rung "  # begins the name of a batch, before its number: its images and seconds
@@ -92,3 +93,21 @@ def copied(trial: FrozenTrial, **changes: Any) -> FrozenTrial:
     for name, value in changes.items():
         setattr(changed, name, value)
     return changed
+
+
+def json_safe(value: Any) -> Any:
+    """Return nested JSON values: numpy's as Python's, NaN and infinities as null, others as text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(item) for key, item in value.items()}
+    value = value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_safe(item) for item in value]
+    # NaN and NaT differ from themselves
+    if value is None or value != value or value in (math.inf, -math.inf):
+        return None
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def tidy(value: Any) -> Any:
+    """Return a parameter rounded to ten decimals: binary arithmetic adds more that mean nothing."""
+    return round(value, 10) if isinstance(value, float) else value

@@ -106,7 +106,7 @@ def lead(
             listener,
             crew,
             Leases(queue.MISSED * pace, retries),
-            lambda: held.still() and leading(),
+            lambda: held() and leading(),
             pace,
         )
         why = "the run was stopped"

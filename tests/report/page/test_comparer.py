@@ -8,7 +8,7 @@ import pytest
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.comparer import comparer
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.store.json_values import json_safe
+from gridsearch.results.store.trials import json_safe
 from tests.helpers.made_up import make_results
 
 

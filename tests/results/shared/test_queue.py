@@ -10,7 +10,7 @@ from gridsearch.base.errors import MustStop, RunFailed
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.shared.optuna_private import frozen
-from gridsearch.results.store.sqlite import database
+from gridsearch.results.store.location import database
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ if host:
 with folder_lock.locked(folder) as held:
     print("held", flush=True)
     sys.stdin.read()
-    print(held.still())
+    print(held())
 """
 
 
@@ -66,7 +66,7 @@ def test_who_comes_second_is_told_who_has_the_folder_and_since_when(tmp_path):
         begun = time.monotonic()
         with store.locked(tmp_path) as held:
             assert time.monotonic() - begun < 0.5
-            assert held.still()
+            assert held()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,11 +100,11 @@ def test_a_machine_that_was_silent_for_its_lease_learns_that_its_folder_was_take
             os.kill(other.pid, signal.SIGCONT)
             time.sleep(1.0)
             assert other.communicate("")[0] == "False\n"
-            assert held.still()
+            assert held()
             assert (tmp_path / folder_lock.HOLDER_FILE).exists()
 
 
 def test_a_lock_whose_text_a_power_cut_took_is_free_after_a_lease(tmp_path):
     (tmp_path / folder_lock.LOCK_FILE).touch()
     with store.locked(tmp_path) as held:
-        assert held.still()
+        assert held()

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
-from gridsearch.results.store.judgements import Judgement, judgements_of
+from gridsearch.results.store.facts import Judgement, judgements_of
 from gridsearch.results.tables import load_results
 from tests.helpers.stored import stored_run
 

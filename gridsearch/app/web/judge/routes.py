@@ -15,7 +15,7 @@ from gridsearch.app.web.guard import LocalPage, text_reply
 from gridsearch.app.web.judge.session import Session
 from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.base.pictures import open_picture
-from gridsearch.results.store.judgements import Choice
+from gridsearch.results.store.facts import Choice
 
 FILES = Path(__file__).parent / "page"
 # Not guessed from the name: a system's own table of types may differ.

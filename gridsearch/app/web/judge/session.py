@@ -10,7 +10,7 @@ from gridsearch.app.web.judge.pairs import Pair
 from gridsearch.results import store
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.bradley_terry import Human
-from gridsearch.results.store.judgements import Choice, Judgement
+from gridsearch.results.store.facts import Choice, Judgement
 
 
 class Session:
