@@ -25,8 +25,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.results.shared.retry import Result
-from gridsearch.results.shared.retrying_storage import RetryingStorage
+from gridsearch.results.shared.retry import Result, RetryingStorage
 
 __all__ = ["FrozenStudy", "SearchSpaceTransform"]  # a storage has to return the one; CMA-ES needs the other
 
@@ -42,12 +41,10 @@ logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
-    """Return the storage that a study lies in."""
     return study._storage
 
 
 def study_id(study: optuna.Study) -> int:
-    """Return a study's id in its storage."""
     return study._study_id
 
 
@@ -85,12 +82,9 @@ class StudyOfTrials(optuna.Study):
 
 
 def database_of(storage: BaseStorage) -> RDBStorage:
-    """Return the database inside a storage.
+    """Return the database inside a storage; TypeError of one in memory.
 
     `optuna.load_study` puts a cache around the storage that it is given, which does not say what is inside.
-
-    Raises:
-        TypeError: the storage is in memory.
     """
     inner = _without_retries(storage)
     inner = inner._backend if isinstance(inner, _CachedStorage) else inner
@@ -115,11 +109,7 @@ def _transaction(storage: BaseStorage, ask: Callable[[Any], Result]) -> Result:
 
 
 def waiting_trial_ids(study: optuna.Study, below: int | None, most: int) -> list[int]:
-    """Return the ids of the first trials that wait, by their numbers.
-
-    Args:
-        below: only trials with a smaller number; None for any.
-    """
+    """Return the ids of the first trials that wait, by their numbers: of those `below` a number, if given."""
     if isinstance(storage_of(study), InMemoryStorage):
         trials = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return [trial_id(trial) for trial in trials if below is None or trial.number < below][:most]
@@ -161,11 +151,7 @@ def open_trial(study: optuna.Study, number: int) -> optuna.Trial:
 
 
 def write_together(trial: optuna.Trial, key: str, value: Any, reports: Mapping[int, float]) -> None:
-    """Set a trial's attribute and report values: in a database all of it or none.
-
-    Args:
-        reports: by step; none that was reported before.
-    """
+    """Set a trial's attribute and report new values, by step: in a database all of it or none."""
     storage, number = storage_of(trial.study), trial_id(trial)
     if isinstance(storage, InMemoryStorage):
         trial.set_user_attr(key, value)

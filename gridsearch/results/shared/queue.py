@@ -63,11 +63,7 @@ def holds(study: optuna.Study, trial: optuna.Trial, worker: str) -> bool:
 
 
 def require_held(study: optuna.Study, trial: optuna.Trial, worker: str) -> None:
-    """Check, before anything is written of a trial, that it is still this worker's.
-
-    Raises:
-        Lost: it is another's now.
-    """
+    """Check, before anything is written of a trial, that it is still this worker's; Lost where it is not."""
     if not holds(study, trial, worker):
         raise Lost
 
@@ -97,18 +93,13 @@ def take(study: optuna.Study, worker: str, below: int | None, alone: bool = Fals
     """
     waiting = waiting_trial_ids(study, below, 1 if alone else CHOICE)
     first = zlib.crc32(worker.encode()) % max(len(waiting), 1)  # many that look at once each begin elsewhere
+    storage = storage_of(study)
     for number in waiting[first:] + waiting[:first]:
-        if _claim(study, number):
-            storage_of(study).set_trial_system_attr(number, _LEASE, worker)
-            return open_trial(study, number)
+        with contextlib.suppress(UpdateFinishedTrialError):  # another worker was first, and drew it
+            if storage.set_trial_state_values(number, TrialState.RUNNING):
+                storage.set_trial_system_attr(number, _LEASE, worker)
+                return open_trial(study, number)
     return None
-
-
-def _claim(study: optuna.Study, number: int) -> bool:
-    """Turn the trial with this id from WAITING into RUNNING; False where another worker did."""
-    with contextlib.suppress(UpdateFinishedTrialError):
-        return storage_of(study).set_trial_state_values(number, TrialState.RUNNING)
-    return False
 
 
 def put_back(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> bool:

@@ -19,13 +19,13 @@ _ESCAPING = "In a password, write @ as %40, / as %2F, : as %3A and % as %25."
 _SECRET_KEYS = ("password", "passwd", "sslpassword", "ssl_key_password", "oauth_client_secret")
 
 
-def check_url(url: str) -> None:
-    """Check that a study can be kept at this URL, and that its driver is installed.
+def check_url(url: str) -> URL:
+    """Return the parts of the URL, having checked that a study can be kept there with what is installed.
 
     Raises:
         BadInput: it cannot. The message holds no password.
     """
-    parse_url(url)
+    parsed = parse_url(url)
     if importlib.util.find_spec("psycopg") is None:
         raise BadInput(
             "The package that speaks to PostgreSQL is not installed.",
@@ -33,6 +33,7 @@ def check_url(url: str) -> None:
             why="psycopg is missing.",
             fix="Run `pip install 'gridsearch[postgres]'`.",
         )
+    return parsed
 
 
 def parse_url(url: str) -> URL:

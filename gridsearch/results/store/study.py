@@ -16,8 +16,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.results.shared.connect import connect
-from gridsearch.results.shared.leader_lock import leading
+from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.shared.retry import driver_message
 from gridsearch.results.store.facts import (

@@ -17,8 +17,7 @@ from optuna.trial import TrialState, create_trial
 from gridsearch.base.errors import StorageLost
 from gridsearch.results.shared.connect import connect
 from gridsearch.results.shared.optuna_private import study_id
-from gridsearch.results.shared.retry import Retries, is_lost
-from gridsearch.results.shared.retrying_storage import RetryingStorage
+from gridsearch.results.shared.retry import Retries, RetryingStorage, is_lost
 from tests.helpers.postgres import PASSWORD
 
 WAITING, RUNNING, COMPLETE = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE

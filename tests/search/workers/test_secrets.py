@@ -9,8 +9,7 @@ from gridsearch.app.cli.workers import WorkerProcesses
 from gridsearch.base.errors import StorageLost
 from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE
-from gridsearch.results.shared.connect import connect
-from gridsearch.results.shared.leader_lock import leading
+from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.store.location import StudyPlace, note_place
 from gridsearch.search.workers import worker
 from tests.helpers import program
