@@ -15,8 +15,7 @@ from gridsearch.base.errors import GridsearchError
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
-from gridsearch.results.analysis import identical
-from gridsearch.results.analysis.equivalence import drawn_with, made_of
+from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of
 from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
 
@@ -137,7 +136,7 @@ class RenderedImages:
         twins = [
             number
             for number, other in self.digests.items()
-            if self.made[number] != made and identical.identical({number: other, trial.number: mine})
+            if self.made[number] != made and identical({number: other, trial.number: mine})
         ]
         self.digests[trial.number], self.made[trial.number] = mine, made
         if not twins:
@@ -155,7 +154,5 @@ def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
 
 def _digests(images: Sequence[Mapping]) -> dict[str, str]:
     return {
-        case_of(row): row["digest"]
-        for row in images
-        if row.get("digest") and row["verdict"] not in identical.ALIKE
+        case_of(row): row["digest"] for row in images if row.get("digest") and row["verdict"] not in ALIKE
     }

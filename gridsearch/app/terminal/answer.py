@@ -10,8 +10,8 @@ from gridsearch.app.terminal.text import escape, out, say
 from gridsearch.base.words import parameter_text, shorten, value_text
 
 if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
-    from gridsearch.results.analysis.answer import Answer, Disagreement, Doubt, Slice
-    from gridsearch.results.analysis.window import Window
+    from gridsearch.results.analysis.answer import Answer, Doubt, Slice
+    from gridsearch.results.analysis.window import Disagreement, Window
     from gridsearch.results.results import Results
 
 LIKELIEST, NAMED, ALARMS = 4, 3, 3  # how many ratios, prompts and alarms are shown

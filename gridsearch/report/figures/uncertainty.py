@@ -20,7 +20,8 @@ from gridsearch.report.figures.figure import (
     plain_layout,
     scatter,
 )
-from gridsearch.results.analysis.answer import Doubt, PromptView, RatioInterval
+from gridsearch.results.analysis.answer import Doubt, RatioInterval
+from gridsearch.results.analysis.window import PromptView
 
 ALIVE, ODD, FAINT = "#009e73", "#d55e00", "#8a93a0"
 PROMPT, AXIS = 24, 90  # px: the height of a prompt's line, and of the axis below

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gridsearch.results.analysis.bradley_terry import Human
-from gridsearch.results.analysis.window import Window
+from gridsearch.results.analysis.window import Disagreement, Window
 
 State = Literal["passed", "alarm", "not done"]  # of a check
 Parameters = dict[str, bool | int | float | str | None]  # searched parameter -> value
@@ -70,32 +70,6 @@ class Doubt:
     def width(self) -> float | None:
         """Width of the curve's own interval now, before it is stretched to hold the recommended ratio."""
         return self.narrowing[-1].width if self.narrowing else None
-
-
-@dataclass(frozen=True)
-class PromptView:
-    """Answer of one prompt alone: `best` is its own best ratio, `low` to `high` its own survivors.
-
-    `low` and `high` are None where it survives nowhere; `survives` is whether it does at the recommended
-    ratio; `stands_out` why it is unlike the others, empty where it is not.
-    """
-
-    prompt: str
-    best: float
-    low: float | None
-    high: float | None
-    survives: bool
-    stands_out: str
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """Range of the prompts' own best ratios, `low` to `high`, and their standard deviation, `spread`."""
-
-    low: float
-    high: float
-    spread: float
-    prompts: tuple[PromptView, ...]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ import pandas as pd
 import scipy
 
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
-from gridsearch.results.analysis.ranking import by_case, holm
-from gridsearch.results.analysis.wilcoxon import signed_rank_p
+from gridsearch.results.analysis.ranking import by_case, holm, signed_rank_p
 
 LEVEL = 0.05  # of unmasking an honest winner
 NO_DIFFERENCE = 1e-12  # of a loss from 0 to 2: no difference
@@ -61,7 +60,7 @@ def unmask(
 
     Args:
         winner: the trial with the best selection figures.
-        images, held_out: rows with trial, prompt_id, seed, verdict, defect, loss (`gridsearch.score.loss`).
+        images, held_out: rows with trial, prompt_id, seed, verdict, defect, loss.
         level: the share of honest winners that may be unmasked.
     """
     ranking = _ranking(held_out) if len(held_out) else []
@@ -85,14 +84,9 @@ def unmask(
 
 
 def worse_p(differences: pd.Series) -> float:
-    """Return how probable it is that paired differences lie so far above zero by chance.
-
-    Args:
-        differences: by case; the index is (prompt_id, seed).
-    """
+    """Return how probable it is that differences, by (prompt_id, seed), lie so far above zero by chance."""
     differences = differences.dropna()
-    by_case = signed_rank_p(differences, "greater")
-    return max(by_case, _t_p(differences.groupby("prompt_id").mean()))
+    return max(signed_rank_p(differences, "greater"), _t_p(differences.groupby("prompt_id").mean()))
 
 
 def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:

@@ -1,14 +1,78 @@
-"""Checks of a run on itself: equal images, equal weights, parents left alone, repeats."""
+"""Trials that are alike: by their parameters the same merge or images, or by what was made of them.
+
+Plain data only: it loads without pandas.
+"""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import scipy
 
+from gridsearch.base.words import is_number
+from gridsearch.experiment.methods import METHODS
+from gridsearch.experiment.parameters import searched_places, settings_at
+
 TrialPairs = list[tuple[int, int]]
+NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
 ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
+
+
+def comparable(value: Any) -> Any:
+    """Return a parameter's value so that equal ones compare equal; None for a missing one."""
+    if value is None or value != value:  # only NaN and NaT differ from themselves
+        return None
+    return round(float(value), 10) if is_number(value) else value  # 0.30000000000000004 is the ratio 0.3
+
+
+def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
+    """Return the merge at these parameters: a model's name where nothing is mixed, else an expression.
+
+    Two sets of parameters with equal expressions are the same merge, such as those that differ in a step
+    which a later ratio of 0 leaves out.
+    """
+    made: dict[str, str | tuple] = {}
+    made_last: str | tuple = ()
+    for step in settings_at(settings, parameters).get("merge", ()):
+        inputs = tuple(made.get(name, name) for name in step["models"])
+        kept = _unmixed(step, inputs)
+        rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
+        made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
+    return made_last
+
+
+def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
+    """Return the model that the recipe leaves unmixed at these parameters; None where it mixes."""
+    made = made_of(settings, parameters)
+    return made if isinstance(made, str) else None
+
+
+def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
+    """Return the input that a step passes on bit for bit (see `gridsearch.merge.engine.collapse`), if any."""
+    method, ratio = step.get("method", "weighted_sum"), step.get("ratio")
+    if method == "weighted_sum" and inputs[0] == inputs[1]:
+        return 0  # what is mixed with itself stays, at every ratio
+    return METHODS[method].alone_at.get(ratio) if is_number(ratio) else None
+
+
+def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
+    """Return the searched settings of the images, without those of no effect: equal ones draw alike.
+
+    Guidance of 1 or less is none (see `gridsearch.render.denoise.loop`), and what is not guided is not
+    rescaled.
+    """
+    names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
+    drawn = {name: comparable(parameters[name]) for name in names}
+    cfg = settings_at(settings, parameters).get("render", {}).get("cfg")
+    if is_number(cfg) and cfg <= NO_GUIDANCE:
+        drawn.pop("render.cfg_rescale", None)
+        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
+    return tuple(sorted(drawn.items()))
+
+
+# -- what was made
 
 
 @dataclass(frozen=True)
@@ -61,21 +125,6 @@ def _alike(marks: Iterable[tuple[Hashable, int]]) -> set[tuple[int, int]]:
     for mark, trial in marks:
         trials_with[mark].append(trial)
     return {pair for trials in trials_with.values() for pair in combinations(sorted(trials), 2)}
-
-
-def not_the_parent(weights: Mapping[int, str], alone: Mapping[int, str], parents: Mapping[str, str]) -> list:
-    """Return the trials, ascending, that should be one parent alone and do not have its fingerprint.
-
-    Args:
-        weights: trial -> fingerprint of what was merged.
-        alone: trial -> the model that its recipe leaves unmixed.
-        parents: model -> fingerprint of its weights alone.
-    """
-    return sorted(
-        trial
-        for trial, model in alone.items()
-        if trial in weights and model in parents and weights[trial] != parents[model]
-    )
 
 
 def repeat(first: Mapping[str, tuple], again: Mapping[str, tuple]) -> Repeat | None:

@@ -1,4 +1,4 @@
-"""The ratio of the least loss, and its uncertainty.
+"""The ratio of the least loss, how sure it is, and how more prompts would narrow its interval.
 
 The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2) and the optimum
 read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far more than on
@@ -12,11 +12,15 @@ fitted to so few and so uneven ratios follows single prompts' edges instead: twi
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import scipy
 from numpy.typing import NDArray
+
+from gridsearch.results.analysis.answer import Doubt, RatioChance, RatioInterval, Width
+from gridsearch.results.analysis.trials import CURVE
 
 Array = NDArray[np.float64]
 
@@ -31,34 +35,125 @@ FEWEST_RATIOS = 4  # ratios, so that there is a curve
 # of the curve's height above its minimum counts as the same floor, and its middle is the optimum.
 FLOOR = 0.02
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
+RELIABLE_PROMPTS = 8  # the bootstrap over fewer covers less than it says
+NOT_SEARCHED = Doubt(None, None, "no ratio was searched")
 
 
-@dataclass(frozen=True)
-class Smoother:
-    """A curve without values: `matrix` (points × ratios) turns values at the ratios into the curve."""
-
-    points: Array
-    matrix: Array
-
-    def curves(self, values: Array) -> Array:
-        """Return the smooth curves (draws × points) of values (draws × ratios), each about its own mean."""
-        mean = values.mean(axis=1, keepdims=True)
-        return mean + (values - mean) @ self.matrix.T
-
-
-def make_smoother(ratios: Array, images: Array) -> Smoother:
-    """Return the posterior mean of RBF + white noise (Rasmussen & Williams, eq. 2.23).
+def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
+    """Return how sure the best ratio of a curve is.
 
     Args:
-        ratios: ascending.
-        images: how many each ratio has; of few the mean is less sure.
+        images: columns at (the ratio), prompt_id, loss. A stopped trial has none of some prompts.
+    """
+    losses = _losses(images)
+    if losses is None:
+        return Doubt(None, None, "there is no curve yet, with fewer than three ratios")
+    ratios, sums, counts = losses
+    centre, draws = optimum(ratios, sums, counts, resamples, seed)
+    prompts = len(sums)
+    if prompts == 1:
+        return Doubt(centre, None, "with only one prompt, this is a guess")
+    low, high = interval(ratios, centre, draws, level)
+    few = prompts < RELIABLE_PROMPTS
+    note = f"with only {prompts} prompts, the true uncertainty is larger than this interval" if few else ""
+    found = RatioInterval(round(low, 6), round(high, 6), level, prompts, resamples)
+    return Doubt(centre, found, note, chances(ratios, draws))
+
+
+def with_narrowing(
+    found: Doubt, images: pd.DataFrame, wanted: float | None, level: float, resamples: int, seed: int
+) -> Doubt:
+    """Add how the interval narrows with more prompts, and how many would make it `wanted` wide.
+
+    Where that is None, it is half of the present width, or as narrow as the ratios allow.
+    """
+    losses = _losses(images) if found.chances else None
+    if losses is None or found.smoothed is None or found.interval is None:
+        return found
+    steps = narrowing(*losses, resamples, seed, level)
+    width, have = steps[-1][1], found.interval.prompts
+    finest = round(gap_at(losses[0], found.smoothed), 10)
+    wanted = max(width / 2, finest) if wanted is None else wanted
+    needed = None
+    if width <= wanted:
+        needed = have
+    elif wanted >= finest:
+        needed = max(have, prompts_for(wanted, width, have, level))
+    return replace(
+        found,
+        narrowing=tuple(Width(int(prompts), float(wide)) for prompts, wide in steps),
+        wanted_width=float(wanted),
+        prompts_needed=needed,
+        finest=finest,
+    )
+
+
+def _losses(images: pd.DataFrame) -> tuple[Array, Array, Array] | None:
+    """Return ratios, and by prompt and ratio the sum of losses and their count, 0 where nothing was drawn."""
+    table = images.assign(one=1.0).pivot_table(
+        index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
+    )
+    if table.empty or table["loss"].shape[1] < CURVE:
+        return None
+    ratios = table["loss"].columns.to_numpy(dtype=float)
+    return ratios, table["loss"].to_numpy(dtype=float), table["one"].to_numpy(dtype=float)
+
+
+# -- the optimum
+
+
+def optimum(
+    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, prompts: int | None = None
+) -> tuple[float, Array]:
+    """Return the smoothed optimum, and one optimum per resample of the prompts.
+
+    There are no draws where there is no curve, or one prompt only: its optimum is a guess.
+
+    Args:
+        ratios: the rendered ratios, three or more, ascending.
+        sums: prompts × ratios, the loss summed over a prompt's seeds.
+        counts: prompts × ratios, how many images each sum holds: 0 where a trial was stopped before. The
+            prompts that it lacks are taken to be like those that it has.
+        prompts: draw as though there were only so many of these prompts, two or more; None for all.
+    """
+    mean = sums.sum(axis=0) / counts.sum(axis=0)
+    if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
+        return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
+    part = surroundings(mean)
+    points, matrix = _smoothing(ratios[part], counts[:, part].sum(axis=0))
+
+    def optima(means: Array) -> Array:
+        """Return the optimum of each draw (draws × ratios)."""
+        cut_off = np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
+        centres = cut_off.mean(axis=1, keepdims=True)
+        return lowest(points, centres + (cut_off - centres) @ matrix.T)
+
+    centre = float(optima(mean[None, part])[0])
+    have = len(sums)
+    prompts = have if prompts is None else prompts
+    if have == 1:
+        return centre, np.empty(0)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
+    images = weights @ counts[:, part]
+    draws = optima(np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part]))
+    # normal deviations, times this, have the spread of Student's t with prompts - 1 degrees of freedom: so
+    # few would not know their spread better. The first factor undoes the bootstrap's, which is too small.
+    stretch = np.sqrt(have / (have - 1) * (prompts - 1) / rng.chisquare(prompts - 1, size=resamples))
+    return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
+
+
+def _smoothing(ratios: Array, images: Array) -> tuple[Array, Array]:
+    """Return the points of the smooth curve, and the matrix (points × ratios) from values to the curve.
+
+    The values are about their mean. The curve is the posterior mean of RBF + white noise (Rasmussen &
+    Williams, eq. 2.23), and less sure of a ratio with few `images`.
     """
     points = np.linspace(ratios[0], ratios[-1], GRID)
     length = LENGTH * (ratios[-1] - ratios[0])
     covariance = rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
-    return Smoother(
-        points, scipy.linalg.cho_solve(scipy.linalg.cho_factor(covariance), rbf(ratios, points, length)).T
-    )
+    factor = scipy.linalg.cho_factor(covariance)
+    return points, scipy.linalg.cho_solve(factor, rbf(ratios, points, length)).T
 
 
 def rbf(a: Array, b: Array, length: float) -> Array:
@@ -67,10 +162,7 @@ def rbf(a: Array, b: Array, length: float) -> Array:
 
 
 def surroundings(mean: Array) -> slice:
-    """Return the ratios that the optimum is read from: those that may be best, out to what is far worse.
-
-    `mean` is the loss at each ratio.
-    """
+    """Return the ratios that the optimum is read from, by the mean loss at each: out to what is far worse."""
     above = mean - mean.min()
     near = np.flatnonzero(above < NEAR)
     far = np.flatnonzero(above >= FAR)
@@ -81,18 +173,8 @@ def surroundings(mean: Array) -> slice:
     return slice(int(low), int(high) + 1)
 
 
-def without_cliffs(means: Array) -> Array:
-    """Return losses (draws × ratios) above each draw's own least, cut off where it is a cliff."""
-    return np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
-
-
-def lowest(points: Array, curve: Array) -> float:
-    """Return the middle of the floor around the curve's minimum."""
-    return float(all_lowest(points, curve[None])[0])
-
-
-def all_lowest(points: Array, curves: Array) -> Array:
-    """Return `lowest` of every curve (draws × points)."""
+def lowest(points: Array, curves: Array) -> Array:
+    """Return the middle of the floor around the minimum of each curve (draws × points)."""
     at = curves.argmin(axis=1)[:, None]
     least = np.take_along_axis(curves, at, axis=1)
     above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
@@ -100,6 +182,9 @@ def all_lowest(points: Array, curves: Array) -> Array:
     left = np.where(above & (index < at), index, -1).max(axis=1) + 1
     right = np.where(above & (index > at), index, len(points)).min(axis=1) - 1
     return (points[left] + points[right]) / 2
+
+
+# -- its doubt
 
 
 def interval(ratios: Array, centre: float, draws: Array, level: float) -> tuple[float, float]:
@@ -121,52 +206,13 @@ def gap_at(ratios: Array, centre: float) -> float:
     return float(ratios[after] - ratios[after - 1])
 
 
-def optimum(
-    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, prompts: int | None = None
-) -> tuple[float, Array]:
-    """Return the smoothed optimum and its bootstrap draws.
-
-    Args:
-        ratios: the rendered ratios, three or more, ascending.
-        sums: prompts × ratios, the loss summed over a prompt's seeds.
-        counts: prompts × ratios, how many images each sum holds: 0 where a trial was stopped before. The
-            prompts that it lacks are taken to be like those that it has.
-        prompts: draw as though there were only so many of these prompts, two or more; None for all.
-
-    Returns:
-        (optimum, draws): the optimum of all prompts, and one optimum per resample of the prompts. There are
-        no draws where there is no curve, or one prompt only: its optimum is a guess.
-    """
-    mean = sums.sum(axis=0) / counts.sum(axis=0)
-    if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
-        return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
-    part = surroundings(mean)
-    smoother = make_smoother(ratios[part], counts[:, part].sum(axis=0))
-    centre = lowest(smoother.points, smoother.curves(without_cliffs(mean[None, part]))[0])
-    have = len(sums)
-    prompts = have if prompts is None else prompts
-    if have == 1:
-        return centre, np.empty(0)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
-    images = weights @ counts[:, part]
-    means = np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part])
-    draws = all_lowest(smoother.points, smoother.curves(without_cliffs(means)))
-    # normal deviations, times this, have the spread of Student's t with prompts - 1 degrees of freedom: so
-    # few would not know their spread better. The first factor undoes the bootstrap's, which is too small.
-    stretch = np.sqrt(have / (have - 1) * (prompts - 1) / rng.chisquare(prompts - 1, size=resamples))
-    return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
-
-
-def probability_best(ratios: Array, draws: Array) -> Array:
-    """Return the share of draws whose optimum is nearest to each rendered ratio; they add up to 1.
-
-    Without draws nothing is known, and each is as likely.
-    """
+def chances(ratios: Array, draws: Array) -> tuple[RatioChance, ...]:
+    """Return the share of draws whose optimum is nearest to each rendered ratio; nothing without draws."""
     if not len(draws):
-        return np.full(len(ratios), 1 / len(ratios))
+        return ()
     nearest = np.searchsorted((ratios[:-1] + ratios[1:]) / 2, draws)
-    return np.bincount(nearest, minlength=len(ratios)) / len(draws)
+    shares = np.bincount(nearest, minlength=len(ratios)) / len(draws)
+    return tuple(RatioChance(float(at), float(share)) for at, share in zip(ratios, shares, strict=True))
 
 
 def narrowing(
@@ -174,7 +220,7 @@ def narrowing(
 ) -> list[tuple[int, float]]:
     """Return (prompts, width): the width of the interval with 2, 4, 8, ... of these prompts, and with all.
 
-    Nothing of one prompt only, and nothing where there is no curve: there is no interval to narrow.
+    There is none of one prompt only, nor where there is no curve.
     """
     have = len(sums)
     sizes = sorted({2**i for i in range(1, have.bit_length()) if 2**i < have} | {have})

@@ -1,10 +1,18 @@
-"""Choice of the trial of a curve to recommend, and of those that tie with it."""
+"""Comparison of trials: which one of a curve to recommend, which tie with it, and which no other beats."""
+
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
+from numpy.typing import ArrayLike
 
-from gridsearch.results.analysis.wilcoxon import signed_rank_p
+from gridsearch.results.analysis.answer import FrontPoint
 from gridsearch.results.analysis.window import run_around
+from gridsearch.score.metrics import GOALS
+
+MOST_EXACT = 50  # pairs; beyond them the normal approximation is as good
+_CASE = ["prompt_id", "seed"]
 
 
 def recommended(
@@ -34,7 +42,7 @@ def recommended(
 
 def by_case(images: pd.DataFrame, value: str) -> pd.DataFrame:
     """Return this value of the images as a table of cases × trials."""
-    return images.pivot_table(index=["prompt_id", "seed"], columns="trial", values=value)
+    return images.pivot_table(index=_CASE, columns="trial", values=value)
 
 
 def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
@@ -92,3 +100,90 @@ def holm(p_values: list[float]) -> list[float]:
     adjusted = np.empty(count)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted.tolist()
+
+
+def signed_rank_p(
+    differences: ArrayLike, alternative: Literal["two-sided", "greater"] = "two-sided"
+) -> float:
+    """Return the p-value of Wilcoxon's signed-rank test, exact for small samples with ties and zeros too.
+
+    That is of paired differences lying symmetrically about zero; 1 where all are 0. SciPy's goes through all
+    2**n signs there, one by one: seconds for twelve pairs. Here their ranks' sums are counted (Streitberg &
+    Röhmel 1986), in no time.
+
+    Args:
+        differences: one a pair; zeros are left out (Wilcoxon 1945), NaN is not allowed.
+        alternative: "greater" asks whether they lie above zero.
+    """
+    found = np.asarray(differences, dtype=float)
+    found = found[found != 0]
+    if not len(found):
+        return 1.0
+    if len(found) > MOST_EXACT:
+        return float(scipy.stats.wilcoxon(found, alternative=alternative, method="asymptotic").pvalue)
+    ranks = np.rint(2 * scipy.stats.rankdata(np.abs(found))).astype(int)  # twice, as ties share half ranks
+    chances = np.ones(1)  # of each sum of the ranks above zero
+    for rank in ranks:
+        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
+    above = int(ranks[found > 0].sum())
+    if alternative == "greater":
+        return float(min(1.0, chances[above:].sum()))
+    tail = min(above, int(ranks.sum()) - above)
+    return float(min(1.0, 2 * chances[: tail + 1].sum()))
+
+
+# -- blur and noise as two goals
+
+
+def front(
+    trials: pd.DataFrame, images: pd.DataFrame, references: pd.DataFrame, share: float
+) -> tuple[FrontPoint, ...]:
+    """Return the Pareto front of mean blur and noise in excess of the references, by blur.
+
+    Trials that keep `share` of their images come before all others (Deb et al. 2002, constrained domination);
+    where none does, there is no front. The means are those of sound images: a blank one is free of noise.
+    Sharper or cleaner than a sound reference is no gain.
+
+    Args:
+        trials: whole ones: trial, survived.
+        images, references: prompt_id, seed, verdict, blur, noise.
+    """
+    alive = trials[trials["survived"] >= share]
+    rows = images[images["trial"].isin(alive["trial"]) & (images["verdict"] == "ok")]
+    sound = references[references["verdict"] == "ok"]
+    excess = pd.DataFrame({"trial": rows["trial"]} | {name: _excess(rows, sound, name) for name in GOALS})
+    means = excess.groupby("trial")[list(GOALS)].mean().dropna()
+    if means.empty:
+        return ()
+    points = means.to_numpy()
+    on = means[[not _beaten(point, points) for point in points]].sort_values(list(GOALS))
+    knee = _knee(on.to_numpy())
+    survived = trials.set_index("trial")["survived"]
+    return tuple(
+        FrontPoint(int(trial), float(row["blur"]), float(row["noise"]), float(survived[trial]), i == knee)
+        for i, (trial, row) in enumerate(on.iterrows())
+    )
+
+
+def _excess(images: pd.DataFrame, sound: pd.DataFrame, name: str) -> pd.Series:
+    """Return how far each image lies above the references of its case, or above the mean of all."""
+    if sound[name].notna().sum() == 0:
+        return images[name]
+    own = sound.groupby(_CASE)[name].mean().rename("own")
+    healthy = images[_CASE].join(own, on=_CASE)["own"].fillna(sound[name].mean())
+    return (images[name] - healthy).clip(lower=0)
+
+
+def _beaten(point: np.ndarray, points: np.ndarray) -> bool:
+    return bool(((points <= point).all(axis=1) & (points < point).any(axis=1)).any())
+
+
+def _knee(points: np.ndarray) -> int | None:
+    """Return the point farthest below the line between the ends, both goals scaled to 0..1 (Das 1999)."""
+    if len(points) < 3:
+        return None
+    span = np.ptp(points, axis=0)
+    if not span.all():
+        return None
+    scaled = (points - points.min(axis=0)) / span  # from (0, 1) to (1, 0)
+    return int((1 - scaled.sum(axis=1)).argmax())

@@ -1,4 +1,4 @@
-"""The checks of `gridsearch.results.analysis.identical` in words: whether the run can be trusted."""
+"""Checks of a run on itself, in words: whether it can be trusted."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -7,10 +7,9 @@ import pandas as pd
 
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
-from gridsearch.results.analysis import identical
 from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
-from gridsearch.results.analysis.equivalence import drawn_with, made_of
 from gridsearch.results.analysis.held_out import LEVEL
+from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of, repeat, same_weights
 from gridsearch.results.analysis.trials import distinct_trials, is_partial
 from gridsearch.results.results import Results
 
@@ -65,7 +64,7 @@ def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tup
     known = {t: model for t, model in alone.items() if t in weights and model in results.parents}
     if not known:
         return "not done", "No fingerprints of the weights were stored."
-    if wrong := identical.not_the_parent(weights, known, results.parents):
+    if wrong := sorted(t for t, model in known.items() if weights[t] != results.parents[model]):
         lines = [f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST_LISTED]]
         return "alarm", f"{_capital('; '.join(lines))}."
     said = dict.fromkeys(f"{named(t)} is {model}" for t, model in known.items())
@@ -75,7 +74,7 @@ def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tup
 def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, str]:
     if len(weights) < 2:
         return "not done", "No fingerprints of the weights were stored."
-    if pairs := identical.same_weights(weights, merges):
+    if pairs := same_weights(weights, merges):
         return "alarm", f"{_pairs(pairs, named)} have the same weights."
     return "passed", f"{len({merges[trial] for trial in weights})} different merges have different weights."
 
@@ -88,11 +87,11 @@ def _images_differ(results: Results, trials: pd.DataFrame, merges: dict, named: 
     made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
     first = trials.assign(made=made).drop_duplicates("made")
     rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
-    rows = rows[~rows["verdict"].isin(identical.ALIKE)]
+    rows = rows[~rows["verdict"].isin(ALIKE)]
     digests = {
         int(trial): dict(zip(_cases(own), own["digest"], strict=True)) for trial, own in rows.groupby("trial")
     }
-    if pairs := identical.identical(digests):
+    if pairs := identical(digests):
         return "alarm", f"{_pairs(pairs, named)} rendered the same images, pixel for pixel."
     return "passed", f"No two of {len(digests)} trials rendered the same images."
 
@@ -106,7 +105,7 @@ def _repeat(results: Results, best: Slice, trials: pd.DataFrame, named: Named) -
     if again.empty:
         return "not done", "No trial was rendered a second time."
     trial = int(again["trial"].iloc[0])
-    found = identical.repeat(_drawn(results.images[results.images["trial"] == trial]), _drawn(again))
+    found = repeat(_drawn(results.images[results.images["trial"] == trial]), _drawn(again))
     if found is None:
         return "not done", "The repeat has no prompt and seed in common with the trial."
     text = f"{_capital(named(trial))} rendered again: {found.identical} of {found.images} images are the same"

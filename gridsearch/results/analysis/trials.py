@@ -8,7 +8,7 @@ import pandas as pd
 from gridsearch.base.words import is_number
 from gridsearch.experiment.parameters import curve_parameter
 from gridsearch.experiment.tables import SEARCH_SAMPLERS
-from gridsearch.results.analysis.equivalence import comparable
+from gridsearch.results.analysis.identical import comparable
 from gridsearch.results.results import Results
 
 MANY_CURVES = 6  # more than can be told apart

@@ -18,7 +18,6 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from gridsearch.experiment.tables import LOOK
-from gridsearch.results.analysis.wilcoxon import signed_rank_p
 from gridsearch.score.loss import SURVIVES
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
@@ -110,6 +109,10 @@ class Racing(BasePruner):
         pairs = [(loss, best[step]) for step, loss in first.items() if step in best]
         if len(pairs) < len(first):  # the best is of a version that had no races: nothing to pair with
             return False
+        from gridsearch.results.analysis.ranking import (
+            signed_rank_p,  # imports pandas, which a plan is spared
+        )
+
         differences = [loss - other for loss, other in pairs]
         level = self._levels[len(first)] + ROUNDING
         # as Optuna's WilcoxonPruner, which stops none that is the better one on average

@@ -23,7 +23,6 @@ from itertools import islice, pairwise, zip_longest
 
 import numpy as np
 
-from gridsearch.results.analysis.optimum import rbf
 from gridsearch.score.loss import SURVIVES
 
 COARSE = 0.1  # of the range: the spacing of the first look
@@ -244,6 +243,8 @@ def smoothed_best(run: Sequence[Seen], width: float) -> float:
     losses = np.array([one.loss for one in run])
     if len(run) < 3:
         return float(ratios[losses.argmin()])
+    from gridsearch.results.analysis.optimum import rbf  # imports pandas, which a plan is spared
+
     length = SMOOTH * width
     points = np.linspace(ratios[0], ratios[-1], 101)
     noise = 0.1**2 * np.eye(len(ratios))

@@ -76,7 +76,7 @@ def test_one_prompt_is_a_guess_and_two_ratios_are_no_curve():
 def test_the_floor_of_a_flat_valley_has_its_optimum_in_the_middle():
     points = np.linspace(0, 1, 501)
     valley = np.maximum(np.abs(points - 0.6) - 0.1, 0) + 0.001 * np.sin(points * 40)
-    assert lowest(points, valley) == pytest.approx(0.6, abs=0.01)
+    assert lowest(points, valley[None]) == pytest.approx(0.6, abs=0.01)
 
 
 def test_the_interval_is_never_narrower_than_the_sweep_can_see():

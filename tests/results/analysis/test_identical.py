@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch.results.analysis.identical import Repeat, identical, not_the_parent, repeat, same_weights
+from gridsearch.results.analysis.identical import Repeat, identical, repeat, same_weights
 
 CASES = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("xyz"))
 
@@ -37,12 +37,6 @@ def test_the_same_pairs_as_comparing_all_with_all(digests):
 def test_equal_weights_are_wrong_only_where_the_merges_differ():
     weights = {0: "aa", 1: "bb", 2: "aa", 3: "bb"}
     assert same_weights(weights, {0: "base", 1: 0.5, 2: "base", 3: 0.6}) == [(1, 3)]
-
-
-def test_a_parent_that_is_not_itself_is_found_and_an_unknown_one_is_not_judged():
-    weights = {0: "aa", 5: "bb", 9: "cc"}
-    alone = {0: "base", 5: "vpred", 9: "other", 11: "base"}
-    assert not_the_parent(weights, alone, {"base": "aa", "vpred": "b0"}) == [5]
 
 
 def test_a_repeat_is_compared_case_by_case():

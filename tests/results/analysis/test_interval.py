@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gridsearch.app.terminal.answer import last_lines
-from gridsearch.results.analysis import interval, optimum
+from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
 from tests.helpers.made_up import bowl, results_of, table
@@ -30,9 +30,9 @@ def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said
     monkeypatch.setattr(optimum, "prompts_for", lambda *_: needed or 64)
     images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
     images = images.assign(at=images["ratio"])
-    doubt = interval.doubt(images, 0.95, 100, 0)
+    doubt = optimum.doubt(images, 0.95, 100, 0)
     doubt = replace(doubt, smoothed=0.58, interval=RatioInterval(0.4, 0.7, 0.95, 4, 100))
-    found = interval.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
+    found = optimum.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
     assert found.prompts_needed == needed
     results = results_of(NOWHERE, bowl(0, prompts=4), ("ratio",))
     answer = analyse(results, resamples=50)
@@ -50,7 +50,7 @@ def test_chances_are_of_rendered_ratios_and_add_up():
 
 def test_nothing_narrows_without_an_interval():
     doubt = Doubt(0.5, None, "with only one prompt, this is a guess")
-    assert interval.with_narrowing(doubt, bowl(0).iloc[:0], 0.1, 0.95, 100, 0) is doubt
+    assert optimum.with_narrowing(doubt, bowl(0).iloc[:0], 0.1, 0.95, 100, 0) is doubt
 
 
 def test_each_prompts_own_answer_and_the_odd_one_out():

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from gridsearch.results.analysis.optimum import (
+    chances,
     interval,
     lowest,
     narrowing,
     optimum,
-    probability_best,
     prompts_for,
     surroundings,
 )
@@ -93,11 +93,16 @@ def test_one_prompt_has_a_guess_and_no_doubt():
     assert interval(DENSE, centre, draws, 0.95) == (0.3, 0.7)
 
 
-def test_probability_best_is_the_share_of_the_nearest_draws():
+def test_the_chance_of_a_ratio_is_the_share_of_the_nearest_draws():
     ratios = np.array([0.0, 0.4, 0.5, 1.0])
     draws = np.array([0.1, 0.3, 0.41, 0.44, 0.46, 0.5, 0.7, 0.9])
-    assert probability_best(ratios, draws).tolist() == [1 / 8, 3 / 8, 3 / 8, 1 / 8]
-    assert probability_best(ratios, np.empty(0)).tolist() == [0.25] * 4
+    assert [(one.ratio, one.chance) for one in chances(ratios, draws)] == [
+        (0.0, 1 / 8),
+        (0.4, 3 / 8),
+        (0.5, 3 / 8),
+        (1.0, 1 / 8),
+    ]
+    assert chances(ratios, np.empty(0)) == ()
 
 
 def test_the_interval_narrows_with_the_root_of_the_prompts():
@@ -142,5 +147,5 @@ def test_what_few_prompts_expect_of_more_is_what_more_give():
 
 def test_the_floor_of_one_curve_is_its_middle_whatever_the_others():
     points = np.linspace(0, 1, 101)
-    assert lowest(points, np.maximum(np.abs(points - 0.3), 0.1)) == pytest.approx(0.3, abs=0.011)
-    assert lowest(points, points) == pytest.approx(0.01, abs=0.011)
+    curves = np.array([np.maximum(np.abs(points - 0.3), 0.1), points])
+    assert lowest(points, curves) == pytest.approx([0.3, 0.01], abs=0.011)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from gridsearch.results.analysis.pareto import front
+from gridsearch.results.analysis.ranking import front
 
 POINTS = {  # trial -> survived, blur, noise
     0: (1.0, 1.0, 3.0),

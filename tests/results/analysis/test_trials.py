@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.equivalence import drawn_with, lone_parent, made_of
+from gridsearch.results.analysis.identical import drawn_with, lone_parent, made_of
 from gridsearch.results.analysis.importance import importances
 from gridsearch.results.analysis.trials import (
     distinct_trials,

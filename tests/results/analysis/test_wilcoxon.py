@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, wilcoxon
 
-from gridsearch.results.analysis.wilcoxon import signed_rank_p
+from gridsearch.results.analysis.ranking import signed_rank_p
 
 
 def counted(differences, alternative) -> float:
