@@ -23,7 +23,7 @@ from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.score import Score, score
 from gridsearch.score.verdict import VERDICTS
-from gridsearch.score.xyz_grid.cut import cut_grid
+from gridsearch.score.xyz_grid import cut_grid
 from tests.helpers.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
 
 CLASSES = {"h": "healthy", "b": "blank", "g": "ghost", "u": "burnt", "f": "shards", "n": "noise"}

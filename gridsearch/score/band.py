@@ -17,12 +17,7 @@ UNDEFINED_DISTANCE = 3.0  # spreads; an undefined metric is never inside the ban
 
 @dataclass(frozen=True)
 class HealthyInterval:
-    """The healthy values of one metric.
-
-    Attributes:
-        low, typical, high: in the metric's unit.
-        spread: the unit of distance, on the metric's scale.
-    """
+    """The healthy values of one metric, in its unit; `spread` is the unit of distance, on its scale."""
 
     low: float
     typical: float
@@ -32,17 +27,11 @@ class HealthyInterval:
 
 @dataclass(frozen=True)
 class Band:
-    """The healthy interval of each metric that is compared.
+    """The healthy interval of each metric that is compared."""
 
-    Attributes:
-        intervals: None where the picture's own reference has no value: there is nothing to compare.
-        references: how many pictures it is based on; 0 means healthy pictures at large.
-        own: the metrics of the reference with the same prompt and seed, where there is one.
-    """
-
-    intervals: Mapping[str, HealthyInterval | None]
-    references: int
-    own: Metrics | None
+    intervals: Mapping[str, HealthyInterval | None]  # None where `own` has no value: nothing to compare
+    references: int  # how many pictures it is based on; 0 means healthy pictures at large
+    own: Metrics | None  # those of the reference with the same prompt and seed, where there is one
 
     def __getitem__(self, metric: str) -> HealthyInterval:
         """Return the interval of a metric that has one."""
@@ -67,8 +56,10 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     """
     if own is not None and not references:
         references = [own]
-    if not references:
-        return POPULATION
+    return _band(references, own) if references else POPULATION
+
+
+def _band(references: Sequence[Metrics], own: Metrics | None) -> Band:
     intervals = {
         name: _interval(scale, [getattr(m, name) for m in references], getattr(own, name, None))
         for name, scale in METRIC_SCALES.items()
@@ -96,14 +87,7 @@ def _around(scale: Scale, middle: float, spread: float) -> HealthyInterval:
     return HealthyInterval(low, typical, high, spread)
 
 
-POPULATION = Band(
-    {
-        name: _around(scale, scale.forward(scale.typical), scale.spread)
-        for name, scale in METRIC_SCALES.items()
-    },
-    references=0,
-    own=None,
-)
+POPULATION = _band([], None)
 
 
 def excess(name: str, value: float, healthy: HealthyInterval | None) -> float:

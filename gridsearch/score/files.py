@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
-from gridsearch.score.band import POPULATION, Band, band_of
+from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import score, score_row
 from gridsearch.score.verdict import OK, verdict_of
-from gridsearch.score.xyz_grid.cut import Cell, cut_grid, is_grid
+from gridsearch.score.xyz_grid import Cell, cut_grid, is_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
 COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
@@ -34,13 +34,10 @@ class ScoredFiles:
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
     """Return the named files, with folders replaced by the pictures in them; a folder without any stays."""
-    files = []
+    files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        pictures = [file for file in sorted(path.iterdir()) if _is_picture(file)]
-        files += pictures or [path]
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        files += [file for file in inside if _is_picture(file)] or [path]
     return files
 
 
@@ -87,17 +84,13 @@ def score_files(
         except BadInput as error:
             if len(files) == 1:
                 raise
-            found, doubts = [{"verdict": UNSCORED, "reason": _one_line(error)}], []
+            why = one_line(" ".join(filter(None, (error.what, error.why))))  # the row itself says where
+            found, doubts = [{"verdict": UNSCORED, "reason": why}], []
         rows += [{"image": str(file)} | row for row in found]
         notes += doubts
         advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return ScoredFiles(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
-
-
-def _one_line(error: BadInput) -> str:
-    """Return what is wrong and why; the row itself says where."""
-    return one_line(" ".join(filter(None, (error.what, error.why))))
 
 
 def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
@@ -106,23 +99,22 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
         kinds = ", ".join(PICTURE_SUFFIXES)
         raise BadInput("This folder holds no pictures.", where=file, fix=f"Put in some of {kinds}.")
     rgb = read_image(file)
+    band = band_of([], reference if isinstance(reference, Metrics) else None)
     if not is_grid(file):
         if isinstance(reference, int):
             what = f"This is not a grid, so it has no column {reference}."
             raise BadInput(what, where=file, fix="Name a picture as --reference.")
-        return [_row(rgb, _band(reference))], []
+        return [score_row(score(rgb, band))], []
     cells = cut_grid(rgb, file)
-    if not isinstance(reference, int):
-        band = _band(reference)
-        return [_cell_row(cell, band) for cell in cells], []
-    own = _references(file, cells, reference)
+    own = _references(file, cells, reference) if isinstance(reference, int) else {}
     bands = {row: band_of(list(own.values()), metrics) for row, metrics in own.items()}
-    doubts = [
-        doubt
-        for row, metrics in own.items()
-        for doubt in _doubt(f"{file.name}: column {reference}, row {row}, the reference,", metrics)
+    rows = [
+        {"row": cell.row, "column": cell.column} | score_row(score(cell.rgb, bands.get(cell.row, band)))
+        for cell in cells
     ]
-    return [_cell_row(cell, bands[cell.row]) for cell in cells], doubts
+    where = f"{file.name}: column {reference}, row"
+    doubts = (_doubt(f"{where} {row}, the reference,", metrics) for row, metrics in own.items())
+    return rows, list(chain.from_iterable(doubts))
 
 
 def _references(file: Path, cells: Sequence[Cell], column: int) -> dict[int, Metrics]:
@@ -134,20 +126,7 @@ def _references(file: Path, cells: Sequence[Cell], column: int) -> dict[int, Met
     return {cell.row: measure(cell.rgb) for cell in cells if cell.column == column}
 
 
-def _band(reference: Metrics | None) -> Band:
-    return POPULATION if reference is None else band_of([reference], reference)
-
-
 def _doubt(name: str, reference: Metrics) -> list[str]:
     """Return a note where a reference, which is believed, would fail the gates itself."""
     verdict = verdict_of(reference, POPULATION)
     return [] if verdict == OK else [f"{name} would itself get the verdict {verdict.name}: {verdict.reason}"]
-
-
-def _cell_row(cell: Cell, band: Band) -> dict:
-    return {"row": cell.row, "column": cell.column} | _row(cell.rgb, band)
-
-
-def _row(rgb: np.ndarray, band: Band) -> dict:
-    scored = score_row(score(rgb, band))
-    return {name: scored[name] for name in COLUMNS if name in scored}

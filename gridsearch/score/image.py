@@ -24,7 +24,13 @@ def read_image(path: str | Path) -> np.ndarray:
         warnings.simplefilter("ignore")  # about large pictures, for our limit is stricter, and bad EXIF data
         with open_picture(path) as file:
             file.load()
-            return _to_rgb(file)
+            width, height = file.size
+            rgb = np.empty((height, width, 3), np.uint8)
+            rows = max(STRIP_PIXELS // width, 1)  # a second copy of a large picture would take gigabytes
+            for top in range(0, height, rows):
+                strip = file.crop((0, top, width, min(top + rows, height)))
+                rgb[top : top + rows] = _strip_to_rgb(strip)
+            return rgb
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:
@@ -46,17 +52,6 @@ def working_copy(rgb: np.ndarray) -> np.ndarray:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     # Hamming: antialiased, and sharp without the overshoot of Lanczos, which would clip beside edges.
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.HAMMING))
-
-
-def _to_rgb(file: Image.Image) -> np.ndarray:
-    """Convert a picture in strips: a second copy of a large one would take gigabytes."""
-    width, height = file.size
-    rgb = np.empty((height, width, 3), np.uint8)
-    rows = max(STRIP_PIXELS // width, 1)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        rgb[top:bottom] = _strip_to_rgb(file.crop((0, top, width, bottom)))
-    return rgb
 
 
 def _strip_to_rgb(file: Image.Image) -> np.ndarray:

@@ -93,7 +93,9 @@ def edge_width(luma: np.ndarray, grain: int, noise: float) -> float:
     if least < EDGE_RANGE:
         return nan
     strongest = spans >= least
-    slopes = scipy.ndimage.maximum_filter(_most(_slope(luma), step), reach)[strongest]
+    down = np.diff(luma, axis=0, append=luma[-1:])
+    right = np.diff(luma, axis=1, append=luma[:, -1:])
+    slopes = scipy.ndimage.maximum_filter(_most(np.hypot(down, right), step), reach)[strongest]
     ranges = np.maximum(spans[strongest] - RANGE_OF_NOISE * noise, LEAST_RANGE * spans[strongest])
     steepest = np.sqrt(np.maximum(slopes**2 - (SLOPE_OF_NOISE * noise) ** 2, (LEAST_SLOPE * slopes) ** 2))
     return float(np.median(ranges / steepest)) / sqrt(2 * pi)
@@ -107,13 +109,6 @@ def _most(plane: np.ndarray, edge: int) -> np.ndarray:
     return reduce(np.maximum, (across[shift::edge] for shift in range(edge)))
 
 
-def _slope(luma: np.ndarray) -> np.ndarray:
-    """Length of the 1-px forward difference, levels per pixel, (H, W)."""
-    down = np.diff(luma, axis=0, append=luma[-1:])
-    right = np.diff(luma, axis=1, append=luma[:, -1:])
-    return np.hypot(down, right)
-
-
 def grain_noise(luma: np.ndarray, grain: int, fine: float) -> float:
     """Sigma of noise in flat areas, in levels: the larger of two scales; nan where neither can be taken.
 
@@ -124,16 +119,10 @@ def grain_noise(luma: np.ndarray, grain: int, fine: float) -> float:
     Args:
         fine: that of the full scale, from `flat_noise`.
     """
-    scales = fine, flat_noise(halved(luma), max(grain // 2, 6), quantile=0.25)
-    return max((sigma for sigma in scales if not isnan(sigma)), default=nan)
-
-
-def halved(luma: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels; a picture one pixel thin stays as it is."""
     rows, columns = luma.shape[0] // 2, luma.shape[1] // 2
-    if rows == 0 or columns == 0:
-        return luma
-    return luma[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3))
+    halved = luma[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3))
+    scales = fine, flat_noise(halved, max(grain // 2, 6), quantile=0.25)
+    return max((sigma for sigma in scales if not isnan(sigma)), default=nan)
 
 
 def flat_noise(luma: np.ndarray, grain: int, quantile: float = 0.5) -> float:
@@ -203,11 +192,9 @@ def autocorrelation(luma: np.ndarray) -> float:
 
     The lower one, because noise is often streaky: smooth along the streaks, white across them.
     """
-    directions = (luma[:, :-1], luma[:, 1:]), (luma[:-1], luma[1:])
-    defined = [_correlation(a, b) for a, b in directions if a.size and a.std() > 0 and b.std() > 0]
-    return min(defined, default=nan)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).mean() / sqrt((a * a).mean() * (b * b).mean()))
+    found = []
+    for a, b in ((luma[:, :-1], luma[:, 1:]), (luma[:-1], luma[1:])):
+        if a.size and a.std() > 0 and b.std() > 0:
+            a, b = a - a.mean(), b - b.mean()
+            found.append(float((a * b).mean() / sqrt((a * a).mean() * (b * b).mean())))
+    return min(found, default=nan)

@@ -12,20 +12,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Scale:
-    """The scale on which a metric is compared, where healthy pictures scatter evenly to both sides.
+    """The scale on which a metric is compared, where healthy pictures scatter evenly to both sides."""
 
-    Attributes:
-        forward, back: metric -> scale and scale -> metric.
-        typical: of healthy SDXL pictures at large, in the metric's unit.
-        spread: standard deviation of healthy pictures at large, on the scale.
-        spread_in_run: the same for one model's pictures of a handful of prompts.
-    """
-
-    forward: Callable[[float], float]
+    forward: Callable[[float], float]  # metric -> scale
     back: Callable[[float], float]
-    typical: float
-    spread: float
-    spread_in_run: float
+    typical: float  # of healthy SDXL pictures at large, in the metric's unit
+    spread: float  # standard deviation of healthy pictures at large, on the scale
+    spread_in_run: float  # the same for one model's pictures of a handful of prompts
 
 
 def _logarithmic(offset: float, typical: float, spread: float, spread_in_run: float) -> Scale:
@@ -39,27 +32,16 @@ def _linear(typical: float, spread: float, spread_in_run: float) -> Scale:
 
 @dataclass(frozen=True)
 class Metric:
-    """Everything about a metric but how it is measured.
+    """Everything about a metric but how it is measured."""
 
-    Attributes:
-        meaning: one line of Markdown for the documentation.
-        unit: empty where it has none.
-        source: the publication that the measure is from.
-        scale: how it is compared with healthy pictures; None where it does not count in the defect.
-        column: whether the tables show it.
-        percent: whether it is shown as a percentage.
-        rises: whether it rises along a merge ratio, from under- to over-cooked; the dial is made of these.
-        figure: title and explanation of its figure in the report; None where it has no figure.
-    """
-
-    meaning: str
+    meaning: str  # one line of Markdown for the documentation
     unit: str = ""
-    source: str = ""
-    scale: Scale | None = None
-    column: bool = False
-    percent: bool = False
-    rises: bool = False
-    figure: tuple[str, str] | None = None
+    source: str = ""  # the publication that the measure is from
+    scale: Scale | None = None  # how it is compared with healthy pictures; None keeps it out of the defect
+    column: bool = False  # whether the tables show it
+    percent: bool = False  # whether it is shown as a percentage
+    rises: bool = False  # along a merge ratio, from under- to over-cooked; the dial is made of these
+    figure: tuple[str, str] | None = None  # title and explanation of its figure in the report
 
     def text(self, value: float) -> str:
         """Return a value as a sentence shows it: `4%`, `52`, `0.6`."""
@@ -96,10 +78,7 @@ class Metrics:
         source="Immerkær 1996",
         scale=_logarithmic(0.5, 0.25, 0.6, 0.4),
         column=True,
-        figure=(
-            "Noise",
-            "Grain in the flattest areas, in brightness levels. Blank images have the least.",
-        ),
+        figure=("Noise", "Grain in the flattest areas, in brightness levels. Blank images have the least."),
     )
     contrast: float = _metric(
         "standard deviation of luma",
@@ -117,10 +96,7 @@ class Metrics:
         column=True,
         percent=True,
         rises=True,
-        figure=(
-            "Clipped",
-            "The share of colour values at the dark or bright end. It rises as images burn.",
-        ),
+        figure=("Clipped", "The share of colour values at the dark or bright end. It rises as images burn."),
     )
     colourfulness: float = _metric(
         "spread and distance from grey: 0 is grey, about 60 vivid, over 100 garish",

@@ -24,21 +24,12 @@ RISING = tuple(name for name, metric in METRICS.items() if metric.rises)  # alon
 
 @dataclass(frozen=True)
 class Score:
-    """The verdict, the defect and the metrics of one picture.
+    """The verdict, the defect and the metrics of one picture."""
 
-    Attributes:
-        verdict: one of `verdict.VERDICTS`.
-        reason: why, in words; empty for "ok".
-        defect: 0 inside the healthy band, larger is worse, at most DEFECT_CAP.
-        dial: below 0 is under-cooked (pale), above 0 over-cooked (garish), in spreads of healthy pictures;
-            nan where the render is not finite.
-        metrics: the measured values.
-    """
-
-    verdict: str
-    reason: str
-    defect: float
-    dial: float
+    verdict: str  # one of `verdict.VERDICTS`
+    reason: str  # in words; empty for "ok"
+    defect: float  # 0 inside the healthy band, larger is worse, at most DEFECT_CAP
+    dial: float  # in spreads: below 0 is under-cooked (pale), above 0 over-cooked (garish), nan if not finite
     metrics: Metrics
 
 
@@ -68,26 +59,14 @@ def score(
     verdict = verdict_of(metrics, band, thresholds)
     if stopped and (verdict == OK or stopped.name != SNOW):
         verdict = stopped
-    distance = hypot(distance_from(band, metrics), beyond)
+    outside = (excess(name, getattr(metrics, name), band.intervals[name]) for name in METRIC_SCALES)
+    distance = hypot(sqrt(sum(one**2 for one in outside)), beyond)
     floor, cap = (0.0, OK_CAP) if verdict == OK else (FAILED, DEFECT_CAP)
-    defect = floor + _pressed(distance, cap - floor)
-    return Score(verdict.name, verdict.reason, defect, dial(metrics, band), metrics)
-
-
-def distance_from(band: Band, metrics: Metrics) -> float:
-    """Return the Euclidean distance from the band, in spreads; 0 inside."""
-    found = (excess(name, getattr(metrics, name), band.intervals[name]) for name in METRIC_SCALES)
-    return sqrt(sum(distance**2 for distance in found))
-
-
-def dial(metrics: Metrics, band: Band) -> float:
-    """Return the mean signed distance of the rising metrics from their typical values, in spreads."""
-    return sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
-
-
-def _pressed(distance: float, limit: float) -> float:
-    """Compress a distance below a limit, with slope 1 at 0: unlike a cap, it keeps every difference."""
-    return limit * distance / (limit + distance)
+    limit = cap - floor
+    defect = floor + limit * distance / (limit + distance)  # below the cap, and every difference is kept
+    # the mean signed distance of the rising metrics from their typical values, in spreads
+    dial = sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
+    return Score(verdict.name, verdict.reason, defect, dial, metrics)
 
 
 def score_row(score: Score) -> dict:

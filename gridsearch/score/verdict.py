@@ -6,7 +6,9 @@ of the band's edges: a wide band, such as POPULATION, makes them lenient, and a 
 own reference shares is not a fault.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from math import inf, isnan, sqrt
 from typing import Literal, get_args
 
@@ -22,22 +24,14 @@ BLACK_BRIGHTNESS = 8.0  # levels of mean luma; a picture of one tone that is dar
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The thresholds of the gates, where the band does not set others.
+    """The thresholds of the gates, where the band does not set others."""
 
-    Attributes:
-        blank_contrast: levels; less is one tone.
-        blank_detail: share of blocks; fewer are an empty picture.
-        burnt_clipped: share of channel values, together with `burnt_contrast`, in levels.
-        noise_sigma: levels in the flattest areas; renders stay below 1, grainy photographs below 3.
-        noise_correlation: of neighbouring pixels.
-    """
-
-    blank_contrast: float = 8.0
-    blank_detail: float = 0.05
-    burnt_clipped: float = 0.30
-    burnt_contrast: float = 70.0
-    noise_sigma: float = 4.5
-    noise_correlation: float = 0.8
+    blank_contrast: float = 8.0  # levels; less is one tone
+    blank_detail: float = 0.05  # share of blocks; fewer are an empty picture
+    burnt_clipped: float = 0.30  # share of channel values, together with the next
+    burnt_contrast: float = 70.0  # levels
+    noise_sigma: float = 4.5  # levels in the flattest areas; renders stay below 1, grainy photographs below 3
+    noise_correlation: float = 0.8  # of neighbouring pixels
 
 
 USUAL_THRESHOLDS = Thresholds()
@@ -60,8 +54,8 @@ def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRE
     """Return the verdict on a picture, given a band."""
     if isnan(metrics.contrast):  # only UNDEFINED has none
         return NOT_FINITE
-    gates = _black, _blank, _snow, _burnt, _grainy, _ghost
-    return next((verdict for gate in gates if (verdict := gate(metrics, band, thresholds))), OK)
+    gates = _empty, _snow, _burnt, _grainy, _ghost
+    return next(chain.from_iterable(gate(metrics, band, thresholds) for gate in gates), OK)
 
 
 def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS) -> bool:
@@ -69,54 +63,48 @@ def usable_reference(metrics: Metrics, thresholds: Thresholds = USUAL_THRESHOLDS
     return verdict_of(metrics, POPULATION, thresholds) == OK
 
 
-def _black(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
-    if metrics.brightness < BLACK_BRIGHTNESS and metrics.contrast < limits.blank_contrast:
-        return Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
-    return None
+# -- the gates, each of which yields a verdict where it fires
 
 
-def _blank(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _empty(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
     if metrics.contrast < limits.blank_contrast:
+        if metrics.brightness < BLACK_BRIGHTNESS:
+            yield Verdict("black", f"its mean luma is {metrics.brightness:.1f} of 255")
         spread = f"it has a contrast of only {metrics.contrast:.1f} levels"
-        return Verdict("blank", spread + _expected(band, "contrast"))
+        yield Verdict("blank", spread + _expected(band, "contrast"))
     if metrics.detail < min(limits.blank_detail, band["detail"].low):
-        return Verdict("blank", _filled(metrics) + _expected(band, "detail"))
-    return None
+        yield Verdict("blank", _filled(metrics) + _expected(band, "detail"))
 
 
-def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _snow(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
     """Fire where neighbouring pixels are unrelated; tried before burnt, because strong noise clips."""
     scale = _noise_scale(metrics)
-    unrelated = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) * scale, _low(band, "autocorrelation")
-    )
+    least = min(1 - (1 - limits.noise_correlation) * scale, _low(band, "autocorrelation"))
     # Flat areas must have some grain too: a picture full of hatching or foliage is not noise.
     grain = metrics.noise > max(limits.noise_sigma / 4 * scale, _high(band, "noise"))
-    if unrelated and grain:
+    if metrics.autocorrelation < least and grain:
         correlation = f"neighbouring pixels have a correlation of only {metrics.autocorrelation:.2f}"
-        return Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
-    return None
+        yield Verdict(SNOW, correlation + _expected(band, "autocorrelation"))
 
 
-def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
     """Fire for clipping with contrast or strong colours; the more is clipped, the less of those it takes.
 
     Without references, strong colours alone do not count: a flower on black is clipped and vivid too.
     """
     beyond = metrics.clipped - band["clipped"].high
-    vivid = metrics.colourfulness > band["colourfulness"].high and metrics.contrast > band["contrast"].typical
-    strong = metrics.contrast > limits.burnt_contrast or vivid
+    vivid = metrics.colourfulness > band["colourfulness"].high
+    raised = metrics.contrast > band["contrast"].typical
+    strong = metrics.contrast > limits.burnt_contrast or (vivid and raised)
     absolute = metrics.clipped > limits.burnt_clipped and beyond > 0.1 and strong
     contrasty = beyond > 0.12 and metrics.contrast > band["contrast"].high
-    garish = beyond > 0.12 and metrics.colourfulness > band["colourfulness"].high
-    flat_out = beyond > 0.4 or (beyond > 0.25 and metrics.contrast > band["contrast"].typical)
-    if absolute or contrasty or (band.references > 0 and (garish or flat_out)):
+    flat_out = beyond > 0.4 or (beyond > 0.25 and raised) or (beyond > 0.12 and vivid)
+    if absolute or contrasty or (band.references > 0 and flat_out):
         clipped = f"{metrics.clipped:.0%} of the channel values are clipped"
-        return Verdict("burnt", clipped + _expected(band, "clipped"))
-    return None
+        yield Verdict("burnt", clipped + _expected(band, "clipped"))
 
 
-def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
     """Fire for strong grain in flat areas, or for half as much where the picture is also loose or clipped.
 
     Loose: neighbouring pixels are less related than they should be. Clipped: much of the grain is cut off.
@@ -124,34 +112,29 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
     scale = _noise_scale(metrics)
     strong = metrics.noise > max(limits.noise_sigma * scale, 2 * _high(band, "noise"))
     visible = metrics.noise > max(limits.noise_sigma / 2 * scale, 3 * _high(band, "noise"))
-    loose = metrics.autocorrelation < min(
-        1 - (1 - limits.noise_correlation) / 2 * scale, _low(band, "autocorrelation")
-    )
+    least = min(1 - (1 - limits.noise_correlation) / 2 * scale, _low(band, "autocorrelation"))
     cut_off = metrics.clipped > max(limits.burnt_clipped, band["clipped"].high)
-    if strong or (visible and (loose or cut_off)):
+    if strong or (visible and (metrics.autocorrelation < least or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
-        return Verdict(SNOW, grain + _expected(band, "noise"))
-    return None
+        yield Verdict(SNOW, grain + _expected(band, "noise"))
 
 
-def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Verdict | None:
+def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
     """Fire for a very pale picture, a pale one that is blurred or empty, or a very blurred one."""
+    healthy, sharp = band["contrast"], _high(band, "blur", missing=inf)
     pale = f"it has a contrast of {metrics.contrast:.0f} levels" + _expected(band, "contrast")
-    if metrics.contrast < min(0.5 * band["contrast"].typical, 0.65 * band["contrast"].low):
-        return Verdict("ghost", pale)
-    sharp = _high(band, "blur", missing=inf)
     blurred = f"it has edges {metrics.blur:.1f} px wide" + _expected(band, "blur")
+    if metrics.contrast < min(0.5 * healthy.typical, 0.65 * healthy.low):
+        yield Verdict("ghost", pale)
     if metrics.blur > 4 * sharp:
-        return Verdict("ghost", blurred)
-    if metrics.contrast > 0.75 * band["contrast"].typical:
-        return None
-    if isnan(metrics.blur):
-        return Verdict("ghost", f"{pale}, and no edges")
-    if metrics.blur > 2 * sharp:
-        return Verdict("ghost", f"{pale}, and {blurred}")
-    if metrics.detail < band["detail"].low / 3:
-        return Verdict("ghost", f"{pale}, and {_filled(metrics)}")
-    return None
+        yield Verdict("ghost", blurred)
+    if metrics.contrast <= 0.75 * healthy.typical:
+        if isnan(metrics.blur):
+            yield Verdict("ghost", f"{pale}, and no edges")
+        if metrics.blur > 2 * sharp:
+            yield Verdict("ghost", f"{pale}, and {blurred}")
+        if metrics.detail < band["detail"].low / 3:
+            yield Verdict("ghost", f"{pale}, and {_filled(metrics)}")
 
 
 def _noise_scale(metrics: Metrics) -> float:
@@ -164,12 +147,12 @@ def _noise_scale(metrics: Metrics) -> float:
 
 def _low(band: Band, name: str) -> float:
     healthy = band.intervals[name]
-    return inf if healthy is None else healthy.low  # the absolute threshold alone decides
+    return healthy.low if healthy else inf  # the absolute threshold alone decides
 
 
 def _high(band: Band, name: str, missing: float = 0.0) -> float:
     healthy = band.intervals[name]
-    return missing if healthy is None else healthy.high
+    return healthy.high if healthy else missing
 
 
 def _filled(metrics: Metrics) -> str:

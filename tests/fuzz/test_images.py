@@ -18,7 +18,7 @@ from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
 from gridsearch.score.files import score_files
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut_grid
+from gridsearch.score.xyz_grid import cut_grid
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated
 from tests.helpers.pictures import png, scene, with_sums

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut_grid
+from gridsearch.score.xyz_grid import cut_grid
 
 # Beside this repository, or beside the folder that holds its worktrees.
 _PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]

@@ -2,7 +2,7 @@
 
 There is one grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts
 down, the parents' own renders first. The seed of the first row is in a grid's name, those of all rows are in
-its text. `gridsearch.score.xyz_grid.cut` describes the layout of such a grid, and cuts it.
+its text. `gridsearch.score.xyz_grid` describes the layout of such a grid, and cuts it.
 """
 
 import re
@@ -35,7 +35,7 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import PREFIX
+from gridsearch.score.xyz_grid import PREFIX
 
 MAX_ROW_LINES = 3  # beside a row, including its seed
 Gone = Callable[[str], None]  # called with the name of a picture that is missing or cannot be read

@@ -8,27 +8,51 @@ code that the user has installed runs: no experiment and no checkpoint brings it
 `rgb` is its own copy, uint8 (H, W, 3); `case` has prompt_id, text, negative and seed; the options are those
 of the experiment. A scorer may have an attribute `check`, a function of the options that raises BadInput if
 they cannot work: it is called before anything is rendered.
+
+A value counts by its distance beyond those of the healthy references, which is one-sided, unlike that of the
+built-in metrics: who gives a scorer a weight says which way is better.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import nan
+from importlib.metadata import EntryPoint, entry_points
+from math import isnan, nan, sqrt
+from statistics import median
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, nearest, nearest_text
 from gridsearch.base.words import one_line, shorten
 
+GROUP = "gridsearch.scorers"
+OWN_KEYS = ("name", "weight", "direction")  # of a scorer's table; all others are its options
 MOST_VALUE = 1e100  # its square is still finite
 MOST_SAID = 200  # characters of a scorer's error
+LEAST_SPREAD = 0.1  # share of the references' median: a few can be alike by chance
+MOST_BEYOND = 10.0  # spreads; a greater distance is not worse
 
-Direction = Literal["lower", "higher"]
+Direction = Literal["lower", "higher"]  # which way is better
+_WORSE: dict[Direction, int] = {"lower": 1, "higher": -1}  # the sign that makes larger values worse
 
 
 class PluginFailed(Exception):
     """The error of a plug-in, on one line."""
+
+
+class Wanted(Protocol):
+    """A scorer as an experiment names it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def direction(self) -> Direction | None: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 class ScoredCase(Protocol):
@@ -36,33 +60,88 @@ class ScoredCase(Protocol):
 
     @property
     def prompt_id(self) -> str: ...
-
     @property
     def text(self) -> str: ...
-
     @property
     def negative(self) -> str: ...
-
     @property
     def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """An installed scorer with its options.
+    """An installed scorer with its options."""
 
-    Attributes:
-        name: of its column.
-        weight: how much a spread beyond the references counts, where a built-in metric counts 1; 0 makes it
-            only a column.
-        direction: which way is better; None without a weight.
-        function: (rgb, case) -> number.
-    """
-
-    name: str
-    weight: float
-    direction: Direction | None
+    name: str  # of its column
+    weight: float  # of a spread beyond the references, where a built-in metric counts 1; 0: only a column
+    direction: Direction | None  # None without a weight
     function: Callable[[np.ndarray, ScoredCase], float]
+
+
+# -- finding and checking
+
+
+def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[Scorer, ...]:
+    """Find and check the scorers of an experiment, before there is any image.
+
+    Args:
+        reserved: names that no scorer may have: those of the tables' own columns.
+    Raises:
+        BadInput: one is not installed, cannot be imported, or does not work with its options.
+    """
+    return tuple(_open(one, reserved) for one in wanted)
+
+
+def _open(wanted: Wanted, reserved: Collection[str]) -> Scorer:
+    where = f"[[score.scorer]] {wanted.name}"
+    entry, options = _entry(wanted.name, where), dict(wanted.options)
+    if wanted.name in reserved:
+        raise BadInput(f"A scorer cannot be named {wanted.name!r}: a column has that name.", where=where)
+    try:
+        function = called(entry.load)
+        _check_options(function, options, where)
+        if check := getattr(function, "check", None):
+            called(partial(check, **options))
+    except PluginFailed as failure:
+        raise BadInput("The scorer does not work.", where=where, why=f"{failure}.") from failure
+    return Scorer(wanted.name, wanted.weight, wanted.direction, partial(function, **options))
+
+
+def _entry(name: str, where: str) -> EntryPoint:
+    """Return the one installed scorer of this name."""
+    installed = entry_points(group=GROUP)
+    found = list(installed.select(name=name))
+    if not found:
+        known = sorted(installed.names)
+        fix = nearest_text(name, known) if known else "Install gridsearch again: it has some of its own."
+        raise BadInput(f"No scorer {name!r} is installed.", where=where, fix=fix)
+    if len(found) > 1:
+        what = f"{len(found)} installed packages have a scorer {name!r}."
+        why = f"They are {', '.join(sorted(entry.value for entry in found))}."
+        raise BadInput(what, where=where, why=why, fix="Uninstall all but one of them.")
+    return found[0]
+
+
+def _check_options(function: Callable, options: Mapping[str, Any], where: str) -> None:
+    """Refuse a scorer that does not take an image, a case and exactly these options."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # written in C, perhaps: calling it will tell
+        return
+    except TypeError as error:
+        raise BadInput("The scorer is not a function.", where=where, why=str(error)) from None
+    try:
+        signature.bind(None, None, **options)
+    except TypeError as error:
+        named = list(signature.parameters)[2:]
+        for key in options:
+            if key not in named:
+                fix = f"The nearest known key is {nearest(key, [*OWN_KEYS, *named])!r}."
+                raise BadInput(f"Unknown key {key!r}.", where=where, fix=fix) from None
+        raise BadInput("The scorer's keys do not fit.", where=where, why=f"{error}.") from None
+
+
+# -- calling
 
 
 def scorer_values(
@@ -119,3 +198,51 @@ def called(call: Callable[[], Any]) -> Any:
 
 def _short(text: str) -> str:
     return shorten(one_line(text), MOST_SAID)
+
+
+# -- comparing with the references
+
+
+@dataclass(frozen=True)
+class ScorerLimit:
+    """The value at which a scorer stops being healthy."""
+
+    value: float  # in the scorer's unit
+    spread: float  # the unit of distance, in the scorer's unit, above 0
+    direction: Direction
+
+
+def edge_of(references: Sequence[float], own: float, direction: Direction) -> ScorerLimit | None:
+    """Return the limit of the references' values, one spread to the worse side of their middle.
+
+    As in a band (see `band.band_of`), the middle is the references' median, half-way to the value of the
+    picture's own reference where it has one, and that value is always healthy. The spread is the references'
+    standard deviation, and at least a tenth of their median.
+
+    Args:
+        references: values of healthy pictures; nan where one has none.
+        own: the value of the reference of the same prompt and seed; nan where there is none.
+    Returns:
+        None without a scale: no reference has a value, or all have 0.
+    """
+    sign = _WORSE[direction]
+    badness = [sign * value for value in references if not isnan(value)]
+    if not badness:
+        return None
+    middle = median(badness)
+    variance = sum((value - middle) ** 2 for value in badness) / len(badness)
+    spread = max(sqrt(variance), LEAST_SPREAD * abs(middle))
+    if spread == 0:
+        return None
+    limit = middle + spread if isnan(own) else max((middle + sign * own) / 2 + spread, sign * own)
+    return ScorerLimit(sign * limit, spread, direction)
+
+
+def beyond(value: float, edge: ScorerLimit | None) -> float:
+    """Return how far a value lies beyond a limit, in spreads, 0 to MOST_BEYOND; 0 where either is undefined.
+
+    A scorer without a value says nothing about the picture, so it does not change its defect.
+    """
+    if edge is None or isnan(value):
+        return 0.0
+    return min(max(_WORSE[edge.direction] * (value - edge.value) / edge.spread, 0.0), MOST_BEYOND)

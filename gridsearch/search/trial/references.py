@@ -12,8 +12,7 @@ from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import number, score_row
-from gridsearch.score.scorers.distance import ScorerLimit, edge_of
-from gridsearch.score.scorers.plugins import Scorer
+from gridsearch.score.scorers.plugins import Scorer, ScorerLimit, edge_of
 from gridsearch.score.verdict import Thresholds, usable_reference
 from gridsearch.search.trial.standard import Standard, score_image, with_values
 

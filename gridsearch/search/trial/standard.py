@@ -11,9 +11,14 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results.columns import RESERVED
 from gridsearch.score.band import Band
 from gridsearch.score.score import Score, number, score
-from gridsearch.score.scorers.distance import ScorerLimit, beyond
-from gridsearch.score.scorers.installed import open_scorers
-from gridsearch.score.scorers.plugins import Scorer, no_values, scorer_values
+from gridsearch.score.scorers.plugins import (
+    Scorer,
+    ScorerLimit,
+    beyond,
+    no_values,
+    open_scorers,
+    scorer_values,
+)
 from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds
 from gridsearch.search.trial.outcome import stop_verdict
 

@@ -15,7 +15,7 @@ from gridsearch.report.sheet import xyz
 from gridsearch.report.sheet.xyz import write_grids
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut_grid
+from gridsearch.score.xyz_grid import cut_grid
 from tests.helpers.made_up import judged, picture, results_of
 
 RATIOS, PROMPTS, SEEDS, SIDE = (

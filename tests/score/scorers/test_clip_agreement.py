@@ -14,8 +14,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.render.cases import Case
 from gridsearch.score.scorers.clip_agreement import clip_agreement, load_clip, preprocessed
-from gridsearch.score.scorers.installed import open_scorers
-from gridsearch.score.scorers.plugins import scorer_values
+from gridsearch.score.scorers.plugins import open_scorers, scorer_values
 from tests.helpers.pictures import scene
 
 SIDE, LENGTH = 32, 16

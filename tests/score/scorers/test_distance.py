@@ -6,7 +6,7 @@ import pytest
 
 from gridsearch.score.band import POPULATION
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
-from gridsearch.score.scorers.distance import MOST_BEYOND, beyond, edge_of
+from gridsearch.score.scorers.plugins import MOST_BEYOND, beyond, edge_of
 from tests.helpers.pictures import gained, scene
 
 WORST = 1000 * MOST_BEYOND  # of the largest weight

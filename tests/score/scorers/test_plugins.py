@@ -12,8 +12,7 @@ from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.results.columns import IMAGES_CSV, REFERENCES, RESERVED, STORED, TRIALS_CSV, names
 from gridsearch.score.metrics import METRICS
 from gridsearch.score.scorers import plugins
-from gridsearch.score.scorers.installed import open_scorers
-from gridsearch.score.scorers.plugins import no_values, scorer_values
+from gridsearch.score.scorers.plugins import no_values, open_scorers, scorer_values
 from tests.helpers.plugin_package import install
 
 CODE = """

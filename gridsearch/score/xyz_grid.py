@@ -13,23 +13,16 @@ cells side by side show no edge.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.measure import luma_of
-from gridsearch.score.xyz_grid.axis import (
-    STRIP_ROWS,
-    GridAxis,
-    centred_labels,
-    edged,
-    edges_of,
-    text_lines,
-    white_gaps,
-)
 
 PREFIX = "xyz_grid-"
 SIZE_UNIT = 8  # pixels; the web UI draws in multiples of it
@@ -43,9 +36,31 @@ SEEN = 3  # pixels of the file; scaling blends the paper of a narrower margin wi
 SOLID = 0.99  # share of a row or column that must be paper; JPEG leaves specks
 PAPER = 235  # luma; at least this is paper, which JPEG and scaling darken from 255
 INK = 200  # luma; less than this in a label band is text
+STRIP_ROWS = 64  # of a sheet that are processed at once
 
 # xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}
 _NAME = re.compile(rf"{PREFIX}\d+-\d+-(\d+)-(\d+)-\d+(?:\.\d+)?-\d+-\d{{14}}")
+
+
+@dataclass(frozen=True)
+class GridAxis:
+    """The cells along one direction, in pixels of the full size."""
+
+    start: float
+    size: float
+    count: int
+    margin: int
+
+    def cells(self, scale: float) -> Iterator[tuple[float, float]]:
+        """Yield where each cell starts and ends in the file."""
+        for index in range(self.count):
+            start = self.start + index * (self.size + self.margin)
+            yield start * scale, (start + self.size) * scale
+
+    def gaps(self, scale: float) -> Iterator[tuple[float, float]]:
+        """Yield where the paper between two neighbours starts and ends in the file."""
+        for before, after in pairwise(self.cells(scale)):
+            yield before[1], after[0]
 
 
 @dataclass(frozen=True)
@@ -118,9 +133,9 @@ def grid_layout(rgb: np.ndarray, path: str | Path) -> tuple[GridLayout, float]:
         )
     sheet = _Sheet(_luma(rgb), full, width / full[0], SIZE_UNIT if told else 0)
     for bottom in _band_bottoms(sheet):
-        fitting = list(_layouts(sheet, bottom))
-        if fitting:
-            return min(fitting, key=lambda pair: pair[0])[1], sheet.scale
+        ranks = partial(_rank, sheet, bottom)
+        if best := min(_layouts(sheet, bottom), key=ranks, default=None):
+            return best, sheet.scale
     raise BadInput(
         "The grid cannot be cut into its cells.",
         where=path,
@@ -165,19 +180,16 @@ def _band_bottoms(sheet: _Sheet) -> list[int]:
     return [int(row) for row in ends[:MAX_LABEL_LINES] if (sheet.luma[:row] < INK).any()]
 
 
-def _layouts(sheet: _Sheet, bottom: int) -> Iterator[tuple[tuple, GridLayout]]:
-    """Yield layouts below a label band that ends at this row of the file, with their ranks, least is best."""
+def _layouts(sheet: _Sheet, bottom: int) -> Iterator[GridLayout]:
+    """Yield layouts below a label band that ends at this row of the file."""
     picture = (sheet.luma[bottom:] >= PAPER).mean(axis=1) < SOLID
     run = len(picture) if picture.all() else int(picture.argmin())
     for columns in _columns(sheet, bottom):
-        if run < 0.2 * columns.size * sheet.scale:  # what follows is a line of text
-            continue
-        for rows in _rows(sheet, bottom, columns):
-            layout = GridLayout(columns, rows)
-            yield _rank(layout, sheet, bottom), layout
+        if run >= 0.2 * columns.size * sheet.scale:  # or else it is a line of text
+            yield from (GridLayout(columns, rows) for rows in _rows(sheet, bottom, columns))
 
 
-def _rank(layout: GridLayout, sheet: _Sheet, bottom: int) -> tuple:
+def _rank(sheet: _Sheet, bottom: int, layout: GridLayout) -> tuple:
     """Rank a layout: usual sizes first, then more cells, then the widest margin that is seen to be white."""
     sides = tuple(sorted((layout.columns.size, layout.rows.size), reverse=True))
     rarity = (
@@ -191,13 +203,12 @@ def _rank(layout: GridLayout, sheet: _Sheet, bottom: int) -> tuple:
     return rarity, -layout.columns.count, -layout.rows.count, margin, shift
 
 
-def _aspect(width: float, height: float) -> float:
-    return max(width, height) / min(width, height)
-
-
 def _columns(sheet: _Sheet, bottom: int) -> Iterator[GridAxis]:
     """Yield columns that fit the labels above them and the paper between them."""
-    lines = text_lines(sheet.luma[:bottom] < INK)
+    ink = sheet.luma[:bottom] < INK
+    inked = np.flatnonzero(ink.any(axis=1))
+    lines = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)  # of text, each of neighbouring rows
+    labels = [np.any(ink[rows[0] : rows[-1] + 1], axis=0) for rows in lines]
     white = (sheet.luma[bottom:] >= PAPER).mean(axis=0) >= SOLID
     total = sheet.full[0]
     for beside in (0.0, 0.75):  # cells' widths of row labels
@@ -207,8 +218,8 @@ def _columns(sheet: _Sheet, bottom: int) -> Iterator[GridAxis]:
                 if size < LEAST_CELL or (sheet.unit and size % sheet.unit):
                     continue
                 axis = GridAxis(beside * size, size, count, margin)
-                centred = centred_labels(lines, axis, sheet.scale, off_centre=0.03, space=0.06)
-                if centred and white_gaps(white, axis, sheet.scale):
+                centred = _centred_labels(labels, axis, sheet.scale, off_centre=0.03, space=0.06)
+                if centred and _white_gaps(white, axis, sheet.scale):
                     yield axis
 
 
@@ -220,15 +231,14 @@ def _rows(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAxis]:
     if left and not (labels.any() and labels[bottom:].mean() < 0.5):
         return
     white = (pictures >= PAPER).mean(axis=1) >= SOLID
-    edges = edges_of(pictures, columns, sheet.scale, left)
+    edges = _edges_of(pictures, columns, sheet.scale, left)
     for axis in _row_sizes(sheet, bottom, columns):
-        if not white_gaps(white, axis, sheet.scale):
+        if not _white_gaps(white, axis, sheet.scale):
             continue
-        if left:
-            # The web UI places a row label of several lines too low.
-            fits = centred_labels([np.any(labels, axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
+        if left:  # the web UI places a row label of several lines too low
+            fits = _centred_labels([np.any(labels, axis=1)], axis, sheet.scale, off_centre=0.2, space=0.2)
         else:
-            fits = axis.margin * sheet.scale > SEEN or edged(edges, axis, sheet.scale)
+            fits = axis.margin * sheet.scale > SEEN or _edged(edges, axis, sheet.scale)
         if fits:
             yield axis
 
@@ -247,13 +257,74 @@ def _row_sizes(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAx
                 sizes = [sheet.unit * step for step in range(least, most + 1)]
             for size in sizes:
                 top = height - count * size
-                if (
-                    size >= LEAST_CELL
-                    and highest <= top <= lowest
-                    and _aspect(columns.size, size) <= MAX_ASPECT
-                ):
+                shortest = max(LEAST_CELL, columns.size / MAX_ASPECT)
+                if highest <= top <= lowest and shortest <= size <= columns.size * MAX_ASPECT:
                     yield GridAxis(top, size, count, margin)
 
 
 def _margins(count: int) -> range:
     return range(0, MAX_MARGIN + 1, 2) if count > 1 else range(1)
+
+
+# -- what confirms a layout
+
+
+def _centred_labels(
+    lines: Sequence[np.ndarray], axis: GridAxis, scale: float, off_centre: float, space: float
+) -> bool:
+    """Return whether every cell has a label, each line of it centred on the cell and in one piece.
+
+    Args:
+        lines: where along the axis each line has ink, bool.
+        off_centre: the greatest distance of a label's middle from its cell's, in cell sizes.
+        space: the widest gap within a label, in cell sizes; a wider one separates labels.
+    """
+    labelled = set()
+    for line in lines:
+        if line[: int(axis.start * scale)].any():
+            return False
+        for index, (start, end) in enumerate(axis.cells(scale)):
+            inked = np.flatnonzero(line[round(start) : round(end)])
+            if len(inked) == 0:
+                continue
+            labelled.add(index)
+            middle = (inked[0] + inked[-1] + 1) / 2
+            if abs(middle - (end - start) / 2) > off_centre * (end - start) + 2:
+                return False
+            if np.diff(inked).max(initial=0) > space * (end - start) + 2:
+                return False
+        if any(line[max(round(start) - 2, 0) : round(end) + 2].all() for start, end in axis.gaps(scale)):
+            return False
+    return len(labelled) == axis.count
+
+
+def _white_gaps(white: np.ndarray, axis: GridAxis, scale: float) -> bool:
+    """Return whether all margins are white, except for a pixel on either side that scaling has blended."""
+    gaps = ((round(start) + 1, round(end) - 1) for start, end in axis.gaps(scale))
+    return all(white[start:end].all() for start, end in gaps if start < end)
+
+
+def _edges_of(pictures: np.ndarray, columns: GridAxis, scale: float, left: int) -> np.ndarray:
+    """Return how much each row differs from the one above in each column, (columns, H - 1).
+
+    The difference is taken over three pixels, because scaling makes an edge that wide.
+    """
+    cells = [(round(start) - left, round(end) - left) for start, end in columns.cells(scale)]
+    above, below = pictures[:-3], pictures[3:]
+    steps = np.empty((len(cells), len(below)), np.float32)
+    for row in range(0, len(below), STRIP_ROWS):  # all at once would take as much memory as the sheet
+        step = np.abs(below[row : row + STRIP_ROWS] - above[row : row + STRIP_ROWS])
+        steps[:, row : row + STRIP_ROWS] = [step[:, start:end].mean(axis=1) for start, end in cells]
+    return np.pad(steps, ((0, 0), (1, 1)))
+
+
+def _edged(edges: np.ndarray, axis: GridAxis, scale: float) -> bool:
+    """Return whether the pictures change where two rows meet more than almost anywhere else."""
+    reach = int(axis.size * scale)
+    for meeting, _ in axis.gaps(scale):
+        row = round(meeting) - 1
+        here = edges[:, row - 1 : row + 2].max(axis=1, keepdims=True)
+        elsewhere = np.hstack([edges[:, row - reach + 3 : row - 3], edges[:, row + 4 : row + reach - 3]])
+        if np.median((elsewhere < here).mean(axis=1)) < 0.98:
+            return False
+    return True

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.image import read_image
-from gridsearch.score.xyz_grid.cut import cut_grid, grid_layout, is_grid, told_size
+from gridsearch.score.xyz_grid import cut_grid, grid_layout, is_grid, told_size
 from tests.helpers.pictures import GRIDS, LABELS, drawn_grid, gained, needs_grids, scene
 
 NAME = "xyz_grid-0007-123-{}-{}-4.5-48-20251117231637.png"

@@ -1,1 +1,0 @@
-"""A1111's X/Y/Z grids: their axes, and cutting them into cells."""
