@@ -4,7 +4,6 @@ needs them.
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 # Idle threads must sleep: spinning ones make a small model ten times slower on a busy machine.
 # OpenMP reads this once, when torch is imported.
@@ -19,15 +18,11 @@ from typer.exceptions import TyperException
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import app
-from gridsearch.app.cli.documents import error_dict, failure_dict
-from gridsearch.app.cli.events import show_event
+from gridsearch.app.cli.documents import error_dict, show_event
 from gridsearch.base.errors import GridsearchError
 
-if TYPE_CHECKING:
-    from gridsearch.app.cli.document_types import ErrorFields
-
 # --help lists the commands in this order, in which they are used.
-from gridsearch.app.cli import planning, running, scoring, sheets, pages, checkpoints, schema  # isort: skip # noqa: F401
+from gridsearch.app.cli import planning, running, afterwards, pages, checkpoints, schema  # isort: skip # noqa: F401
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 
@@ -37,35 +32,27 @@ def main() -> None:
 
     With --json, an error, also one in the command line itself, is the last document of the output as well.
     """
-    debug = "--debug" in sys.argv
+    debug, as_json = "--debug" in sys.argv, "--json" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # accepted anywhere
     try:
-        if "--json" in sys.argv:
-            _run_for_programs()
-        else:
-            app(prog_name=PROGRAM)
+        sys.exit(app(prog_name=PROGRAM, standalone_mode=not as_json))
+    except TyperException as error:  # in standalone mode Typer shows it itself
+        _show_failure(GridsearchError(error.format_message()), error.exit_code)
+        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
+        sys.exit(error.exit_code)
     except GridsearchError as error:
+        if as_json:
+            _show_failure(error, error.exit_code)
         if debug:
             raise
         terminal.show_error(error)
         sys.exit(error.exit_code)
 
 
-def _run_for_programs() -> None:
-    try:
-        sys.exit(app(prog_name=PROGRAM, standalone_mode=False))
-    except GridsearchError as error:
-        _show_failure(error_dict(error))
-        raise
-    except TyperException as error:
-        _show_failure(failure_dict(error.format_message(), error.exit_code))
-        error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
-        sys.exit(error.exit_code)
-
-
-def _show_failure(failure: "ErrorFields") -> None:
+def _show_failure(error: GridsearchError, exit_code: int) -> None:
     """Print an error: as a line among a run's events, or else as a document."""
+    failure = error_dict(error) | {"exit_code": exit_code}
     if "run" in sys.argv[1:2]:
-        show_event({"event": "error", "error": failure})
+        show_event("error", error=failure)
     else:
         terminal.show_json({"error": failure})

@@ -1,7 +1,6 @@
 """The types of the documents that the commands print with --json, and their JSON schemas."""
+# ruff: noqa: UP013  a type without a word of explanation is a line
 
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetPydanticSchema, TypeAdapter, create_model, with_config
@@ -38,35 +37,20 @@ class ErrorDocument(TypedDict):
     error: ErrorFields
 
 
-class PlannedModel(TypedDict):
-    path: str
-    bytes: Count
-    dtypes: list[str]
-    prediction_type: str
-    prediction_type_source: str
-
-
-class SearchedList(TypedDict):
-    values: list[float | str | bool]
-
-
-class SearchedRange(TypedDict):
-    low: float
-    high: float
-    step: float | None
-
-
-class PlannedTrials(TypedDict):
-    fewest: Count
-    most: Count
-
-
-class PlannedImages(TypedDict):
-    most: Count
-    per_trial: Count
-    held_out: Count
-    references: Count
-    checks: Count
+PlannedModel = TypedDict(
+    "PlannedModel",
+    {"path": str, "bytes": Count, "dtypes": list[str], "prediction_type": str, "prediction_type_source": str},
+)
+SearchedList = TypedDict("SearchedList", {"values": list[float | str | bool]})
+SearchedRange = TypedDict("SearchedRange", {"low": float, "high": float, "step": float | None})
+PlannedTrials = TypedDict("PlannedTrials", {"fewest": Count, "most": Count})
+PlannedImages = TypedDict(
+    "PlannedImages",
+    {"most": Count, "per_trial": Count, "held_out": Count, "references": Count, "checks": Count},
+)
+PlannedSeconds = TypedDict("PlannedSeconds", {"fewest": Seconds, "most": Seconds, "from": str})
+PlannedMemory = TypedDict("PlannedMemory", {"needed": Count, "free": Count})
+PlannedSetting = TypedDict("PlannedSetting", {"setting": str, "value": str, "source": str})
 
 
 class PlannedWorkers(TypedDict):
@@ -77,9 +61,6 @@ class PlannedWorkers(TypedDict):
     """How many they share; 0 without --workers, and on a CPU."""
 
 
-PlannedSeconds = TypedDict("PlannedSeconds", {"fewest": Seconds, "most": Seconds, "from": str})
-
-
 class PlannedDisk(TypedDict):
     needed: Count
     """About, when the run is done: the sum of the parts."""
@@ -87,17 +68,6 @@ class PlannedDisk(TypedDict):
     there: Count
     """Bytes that lie in the folder already."""
     parts: dict[str, Count]
-
-
-class PlannedMemory(TypedDict):
-    needed: Count
-    free: Count
-
-
-class PlannedSetting(TypedDict):
-    setting: str
-    value: str
-    source: str
 
 
 @with_config(DOCUMENT)
@@ -120,16 +90,10 @@ class PlanDocument(TypedDict):
     warnings: list[str]
 
 
-class InspectedPrediction(TypedDict):
-    type: str
-    source: str
-    zero_terminal_snr: bool
-    conflicts: list[str]
-
-
-class LabelledValue(TypedDict):
-    label: str
-    value: str
+InspectedPrediction = TypedDict(
+    "InspectedPrediction", {"type": str, "source": str, "zero_terminal_snr": bool, "conflicts": list[str]}
+)
+LabelledValue = TypedDict("LabelledValue", {"label": str, "value": str})
 
 
 class InspectedCheckpoint(TypedDict):
@@ -163,19 +127,15 @@ class AnswerDocument(TypedDict):
     """As best.json; null where no trial has ended."""
 
 
-def _scored_model() -> Any:
-    """Return the type of an image's scores."""
-    types: dict[str, Any] = {column.name: column.type | None for column in IMAGE_ROW} | {
-        "image": str,
-        "row": Count | None,
-        "column": Count | None,
-        "verdict": VerdictName | Literal["error"],
-    }
-    fields: dict[str, Any] = {name: (types[name], ...) for name in COLUMNS}
-    return create_model("ScoredImage", __config__=DOCUMENT, **fields)
-
-
-ScoresRow = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_scored_model()))]
+_types: dict[str, Any] = {column.name: column.type | None for column in IMAGE_ROW} | {
+    "image": str,
+    "row": Count | None,
+    "column": Count | None,
+    "verdict": VerdictName | Literal["error"],
+}
+_fields: dict[str, Any] = {name: (_types[name], ...) for name in COLUMNS}
+_ScoredImage = create_model("ScoredImage", __config__=DOCUMENT, **_fields)
+ScoresRow = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler: handler(_ScoredImage))]
 
 
 @with_config(DOCUMENT)
@@ -200,11 +160,6 @@ class WrittenDocument(TypedDict):
     """The file that says how to make it again."""
 
 
-class NoteEvent(TypedDict):
-    event: Literal["note"]
-    text: str
-
-
 class StartEvent(TypedDict):
     event: Literal["run_started"]
     name: str
@@ -216,13 +171,6 @@ class StartEvent(TypedDict):
     """Whether trials_left is a guess: the search ends by itself."""
     images_per_trial: Count
     references_left: Count
-
-
-class ReferenceEvent(TypedDict):
-    event: Literal["reference"]
-    prompt_id: str
-    seed: Count
-    seconds: Seconds
 
 
 class TrialResult(TypedDict):
@@ -237,16 +185,18 @@ class TrialResult(TypedDict):
     """merge, render and score."""
 
 
+Found = Annotated[TrialResult | None, Field(description="null where it failed.")]
+Failure = Annotated[ErrorFields | None, Field(description="Why it failed.")]
+
+
 class TrialEvent(TypedDict):
     event: Literal["trial"]
     trial: Count
     parameters: Parameters
     stopped: str | None
     """Why it was not drawn to its end."""
-    found: TrialResult | None
-    """null where it failed."""
-    error: ErrorFields | None
-    """Why it failed."""
+    found: Found
+    error: Failure
 
 
 class CheckEvent(TypedDict):
@@ -254,27 +204,19 @@ class CheckEvent(TypedDict):
     role: Literal["held_out", "repeat"]
     trial: Count
     parameters: Parameters
-    found: TrialResult | None
-    """null where it failed."""
-    error: ErrorFields | None
-    """Why it failed."""
+    found: Found
+    error: Failure
 
 
-class AnswerEvent(TypedDict):
-    event: Literal["answer"]
-    folder: str
-    best: BestDocument | None
-
-
-class InterruptedEvent(TypedDict):
-    event: Literal["interrupted"]
-
-
-class ErrorEvent(TypedDict):
-    event: Literal["error"]
-    error: ErrorFields
-
-
+NoteEvent = TypedDict("NoteEvent", {"event": Literal["note"], "text": str})
+ReferenceEvent = TypedDict(
+    "ReferenceEvent", {"event": Literal["reference"], "prompt_id": str, "seed": Count, "seconds": Seconds}
+)
+AnswerEvent = TypedDict(
+    "AnswerEvent", {"event": Literal["answer"], "folder": str, "best": BestDocument | None}
+)
+InterruptedEvent = TypedDict("InterruptedEvent", {"event": Literal["interrupted"]})
+ErrorEvent = TypedDict("ErrorEvent", {"event": Literal["error"], "error": ErrorFields})
 Event = Annotated[
     NoteEvent
     | StartEvent
@@ -287,16 +229,15 @@ Event = Annotated[
     Field(discriminator="event"),
 ]
 
-
-DOCUMENTS: dict[str, Callable[[], TypeAdapter]] = {
-    "plan": partial(TypeAdapter, PlanDocument),
-    "inspect": partial(TypeAdapter, InspectDocument),
-    "event": partial(TypeAdapter, Event, config=DOCUMENT),
-    "answer": partial(TypeAdapter, AnswerDocument),
-    "scores": partial(TypeAdapter, ScoresDocument),
-    "written": partial(TypeAdapter, WrittenDocument),
-    "error": partial(TypeAdapter, ErrorDocument),
-    "best": partial(TypeAdapter, BestDocument),
+DOCUMENTS: dict[str, Any] = {
+    "plan": PlanDocument,
+    "inspect": InspectDocument,
+    "event": Event,
+    "answer": AnswerDocument,
+    "scores": ScoresDocument,
+    "written": WrittenDocument,
+    "error": ErrorDocument,
+    "best": BestDocument,
 }
 
 
@@ -315,5 +256,7 @@ def json_schema(name: str) -> dict[str, Any]:
     """
     if name not in DOCUMENTS:
         raise BadInput(f"There is no document {name!r}.", fix=f"Use one of {', '.join(DOCUMENTS)}.")
-    schema = DOCUMENTS[name]().json_schema(mode="serialization", schema_generator=_Untitled)
+    config = DOCUMENT if name == "event" else None  # the others bring their own
+    adapter: TypeAdapter = TypeAdapter(DOCUMENTS[name], config=config)
+    schema = adapter.json_schema(mode="serialization", schema_generator=_Untitled)
     return {"$schema": _Untitled.schema_dialect} | schema

@@ -1,9 +1,15 @@
-"""The results of the commands as documents for programs: `--json`. `gridsearch schema` describes them."""
+"""What the commands print for programs with `--json`: documents, and of a run a line for each event.
 
-from collections.abc import Sequence
+`gridsearch schema` describes them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridsearch import __version__
+from gridsearch.app.terminal import SilentListener, show_json
 from gridsearch.base.errors import GridsearchError
 
 if TYPE_CHECKING:
@@ -13,8 +19,7 @@ if TYPE_CHECKING:
         InspectedCheckpoint,
         PlanDocument,
         ScoresDocument,
-        SearchedList,
-        SearchedRange,
+        TrialResult,
         WrittenDocument,
     )
 
@@ -22,20 +27,11 @@ if TYPE_CHECKING:
 def error_dict(error: GridsearchError) -> "ErrorFields":
     return {
         "what": str(error.what),
-        "where": _text(error.where),
-        "why": _text(error.why),
-        "fix": _text(error.fix),
+        "where": None if error.where is None else str(error.where),
+        "why": error.why,
+        "fix": error.fix,
         "exit_code": error.exit_code,
     }
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def failure_dict(what: str, exit_code: int) -> "ErrorFields":
-    """Return a mistake in the command itself."""
-    return {"what": what, "where": None, "why": None, "fix": None, "exit_code": exit_code}
 
 
 def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
@@ -53,7 +49,12 @@ def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
             }
             for name, checkpoint in plan.parents.checkpoints.items()
         },
-        "searched": {name: _values(values) for name, values in plan.searched.items()},
+        "searched": {
+            name: {"values": list(values)}
+            if isinstance(values, tuple)
+            else {"low": values.low, "high": values.high, "step": values.step}
+            for name, values in plan.searched.items()
+        },
         "sampler": plan.experiment.search.sampler,
         "trials": {"fewest": plan.fewest, "most": plan.trials},
         "images": {
@@ -76,12 +77,6 @@ def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
         "settings": list(plan.settings),
         "warnings": list(plan.warnings),
     }
-
-
-def _values(values: Any) -> "SearchedList | SearchedRange":
-    if isinstance(values, tuple):
-        return {"values": list(values)}
-    return {"low": values.low, "high": values.high, "step": values.step}
 
 
 def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "InspectedCheckpoint":
@@ -139,5 +134,64 @@ def written_dict(output: Path, sha256: str | None = None, log: Path | None = Non
         "file": str(output),
         "bytes": output.stat().st_size,
         "sha256": sha256,
-        "log": _text(log),
+        "log": None if log is None else str(log),
     }
+
+
+# -- events of a run
+
+
+def show_event(event: str, **facts: Any) -> None:
+    """Print an event as a line of JSON."""
+    show_json({"event": event, **facts}, indent=None)
+
+
+class Events(SilentListener):
+    """A listener that prints every event; see search.listener.Listener."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name, self._folder = name, folder
+
+    def note(self, text: str) -> None:
+        show_event("note", text=text)
+
+    def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
+        show_event(
+            "run_started",
+            name=self._name,
+            folder=str(self._folder),
+            version=__version__,
+            trials_left=remaining,
+            trials_done=done,
+            about=about,
+            images_per_trial=cases,
+            references_left=references,
+        )
+
+    def reference(self, drawn: Any) -> None:
+        case, seconds = drawn.case, round(drawn.seconds, 3)
+        show_event("reference", prompt_id=case.prompt_id, seed=case.seed, seconds=seconds)
+
+    def trial(self, told: Any) -> None:
+        head = {"trial": told.number, "parameters": told.parameters, "stopped": told.stopped}
+        show_event("trial", **head, **_found(told.outcome))
+
+    def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
+        head = {"role": check.role, "trial": check.trial, "parameters": dict(parameters)}
+        show_event("check", **head, **_found(outcome))
+
+
+def _found(outcome: Any) -> dict[str, Any]:
+    """Return what a trial found, or why it failed."""
+    if isinstance(outcome, GridsearchError):
+        return {"found": None, "error": error_dict(outcome)}
+    found: TrialResult = {
+        "survived": outcome.survived,
+        "defect": outcome.defect,
+        "images": len(outcome.images),
+        "cases": outcome.cases,
+        "verdicts": dict(Counter(row["verdict"] for row in outcome.images)),
+        "stopped_early": sum(bool(row.get("stopped")) for row in outcome.images),
+        "seconds": {part: round(seconds, 3) for part, seconds in outcome.seconds.items()},
+    }
+    return {"found": found, "error": None}

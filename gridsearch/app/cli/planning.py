@@ -8,7 +8,7 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, command
 from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
-from gridsearch.app.cli.results_folder import default_folder, load_checked
+from gridsearch.app.cli.results_folder import load_checked
 from gridsearch.app.cli.workers import hands_asked
 
 
@@ -27,8 +27,7 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Check everything that can be checked without rendering, and show what the run will do."""
-    experiment = load_checked(experiment_file)
-    folder = out or default_folder(experiment.name)
+    experiment, folder = load_checked(experiment_file, out)
     with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
         from gridsearch.search.plan import ALONE, make_plan

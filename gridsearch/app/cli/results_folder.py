@@ -1,8 +1,6 @@
 """Experiments and results folders as the commands use them."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,51 +15,14 @@ if TYPE_CHECKING:  # they import pandas, which a command that prints its help mu
     from gridsearch.results.results import Results
 
 
-def load_checked(experiment_file: Path) -> "Experiment":
-    """Return the experiment once its model files are checked, before anything heavy is imported."""
+def load_checked(experiment_file: Path, out: Path | None) -> "tuple[Experiment, Path]":
+    """Return the experiment once its model files are checked, and its folder; heavy imports come later."""
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.merge.parents import open_parents, require_mode
 
     experiment = load_experiment(experiment_file)
     require_mode(experiment, open_parents(experiment))
-    return experiment
-
-
-@contextlib.contextmanager
-def place_noted(folder: Path, storage: str | None, study: str, artifacts: str | None) -> Iterator[None]:
-    """Note in the folder where its study lies, and take the note back if the input turns out to be bad.
-
-    The storage address, which may hold a password, is for this process and those that it starts.
-
-    Raises:
-        BadInput: an address cannot be used, or the folder's study lies elsewhere.
-    """
-    from gridsearch.results.shared import STORAGE_VARIABLE
-    from gridsearch.results.shared.url import check_url
-    from gridsearch.results.store.artifacts import open_artifacts
-    from gridsearch.results.store.location import POINTER, StudyPlace, note_place
-
-    if artifacts:
-        open_artifacts(artifacts)
-        if not storage:
-            raise BadInput("--artifacts needs --storage: it is for workers on several machines.")
-    if storage:
-        check_url(storage)
-        os.environ[STORAGE_VARIABLE] = storage
-    new = not (folder / POINTER).exists()
-    note_place(folder, StudyPlace(storage, study, artifacts))
-    try:
-        yield
-    except BadInput:
-        if new:
-            (folder / POINTER).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # there is something else in it
-                folder.rmdir()
-        raise
-
-
-def default_folder(name: str) -> Path:
-    return Path("results") / name
+    return experiment, out or Path("results") / experiment.name
 
 
 def write_and_show_results(

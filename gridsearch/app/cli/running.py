@@ -1,29 +1,22 @@
 """The commands that render a search: `run` and `worker`."""
 
 import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
-from gridsearch.app.cli.events import Events, show_event
-from gridsearch.app.cli.results_folder import (
-    default_folder,
-    load_checked,
-    place_noted,
-    write_and_show_results,
-)
+from gridsearch.app.cli.documents import Events, answer_dict, show_event
+from gridsearch.app.cli.results_folder import load_checked, write_and_show_results
 from gridsearch.app.cli.workers import hands_asked, worker_processes
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
-from gridsearch.base.machine import LocalWorkers, process_name
-
-if TYPE_CHECKING:
-    from gridsearch.experiment.experiment import Experiment
-    from gridsearch.search.budget import Budget
+from gridsearch.base.machine import process_name
 
 
 @command(
@@ -60,23 +53,30 @@ def run_command(
 
     if quiet and as_json:
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
-    experiment = load_checked(experiment_file)
-    folder = out or default_folder(experiment.name)
+    experiment, folder = load_checked(experiment_file, out)
     budget = Budget(trials, deadline(hours, until))
     hands = hands_asked(workers, experiment.render.device) if workers or storage else None
-    shown = terminal.SilentListener() if quiet else terminal.RunScreen()
-    listener = Events(experiment.name, folder) if as_json else shown
-
-    with interrupted_by_sigterm(), listener, place_noted(folder, storage, experiment.name, artifacts):
+    listener: Any = terminal.SilentListener() if quiet else terminal.RunScreen()
+    if as_json:
+        listener = Events(experiment.name, folder)
+    with interrupted_by_sigterm(), listener, _place_noted(folder, storage, experiment.name, artifacts):
         try:
             listener.loading()
             with LiveReport(folder, listener) as live:
-                _run(experiment, experiment_file, folder, budget, live, hands, retries)
+                run = experiment, experiment_file, folder, budget, live
+                if hands is None:
+                    from gridsearch.search.run import run_experiment
+
+                    run_experiment(*run)
+                else:
+                    from gridsearch.search.workers.leader import lead_workers
+
+                    lead_workers(*run, worker_processes(hands, experiment_file, folder, live), retries)
         except KeyboardInterrupt:
             listener.stop()
             _tell(folder, quiet, as_json)
             if as_json:
-                show_event({"event": "interrupted"})
+                show_event("interrupted")
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             raise typer.Exit(1) from None
@@ -88,27 +88,6 @@ def run_command(
                 _tell(folder, quiet, as_json)
             raise
     _tell(folder, quiet, as_json)
-
-
-def _run(
-    experiment: "Experiment",
-    file: Path,
-    folder: Path,
-    budget: "Budget",
-    listener: Any,
-    hands: LocalWorkers | None,
-    retries: int,
-) -> None:
-    """Run in this process alone, or lead workers in others."""
-    if hands is None:
-        from gridsearch.search.run import run_experiment
-
-        run_experiment(experiment, file, folder, budget, listener)
-    else:
-        from gridsearch.search.workers.leader import lead_workers
-
-        crew = worker_processes(hands, file, folder, listener)
-        lead_workers(experiment, file, folder, budget, listener, crew, retries)
 
 
 @command(
@@ -128,9 +107,8 @@ def worker_command(
     It renders what the run asks for and ends with the run. After Ctrl-C, its unfinished work goes back to the
     queue.
     """
-    experiment = load_checked(experiment_file)
-    folder = out or default_folder(experiment.name)
-    lines, noted = terminal.TrialLines(), place_noted(folder, storage, experiment.name, artifacts)
+    experiment, folder = load_checked(experiment_file, out)
+    lines, noted = terminal.TrialLines(), _place_noted(folder, storage, experiment.name, artifacts)
     with interrupted_by_sigterm(tied), lines, noted:
         try:
             lines.loading()
@@ -144,17 +122,47 @@ def worker_command(
     terminal.say(f"Nothing more to render: {why}.")
 
 
+@contextlib.contextmanager
+def _place_noted(folder: Path, storage: str | None, study: str, artifacts: str | None) -> Iterator[None]:
+    """Note in the folder where its study lies, and take the note back if the input turns out to be bad.
+
+    The storage address, which may hold a password, is for this process and those that it starts.
+
+    Raises:
+        BadInput: an address cannot be used, or the folder's study lies elsewhere.
+    """
+    from gridsearch.results.shared import STORAGE_VARIABLE
+    from gridsearch.results.shared.url import check_url
+    from gridsearch.results.store.artifacts import open_artifacts
+    from gridsearch.results.store.location import POINTER, StudyPlace, note_place
+
+    if artifacts:
+        open_artifacts(artifacts)
+        if not storage:
+            raise BadInput("--artifacts needs --storage: it is for workers on several machines.")
+    if storage:
+        check_url(storage)
+        os.environ[STORAGE_VARIABLE] = storage
+    new = not (folder / POINTER).exists()
+    note_place(folder, StudyPlace(storage, study, artifacts))
+    try:
+        yield
+    except BadInput:
+        if new:
+            (folder / POINTER).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is something else in it
+                folder.rmdir()
+        raise
+
+
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
     """Write tables and report, also of a run that was stopped, and show the answer."""
     from gridsearch.results.store import has_study
 
     if not has_study(folder):
         return
-    if not as_json:
+    if as_json:
+        best = answer_dict(*write_results(folder))["best"]
+        show_event("answer", folder=str(folder), best=best)
+    else:
         write_and_show_results(folder, brief=quiet)
-        return
-    from gridsearch.results.analysis.best_json import best_dict
-
-    results, answer = write_results(folder)
-    best = None if answer is None else best_dict(results, answer)
-    show_event({"event": "answer", "folder": str(folder), "best": best})

@@ -82,7 +82,7 @@ def test_a_run_that_is_stopped_while_it_loads_says_so(toy, tmp_path, monkeypatch
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gridsearch.app.cli.events.Events.loading", interrupted)
+    monkeypatch.setattr("gridsearch.app.cli.documents.Events.loading", interrupted)
     (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
     done = gridsearch("run", "x.toml", "--json", cwd=tmp_path)
     assert (done.returncode, require_valid(read(done.stdout), "event")) == (1, {"event": "interrupted"})
