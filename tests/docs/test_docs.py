@@ -26,7 +26,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "the tests run in it",
     "make": "each is longer than all tests, and `make test` runs them",
     "gridsearch judge": "it waits for a person; tests/app/web/judge/test_page.py has one",
-    "gridsearch dashboard": "it waits for a browser; tests/app/web/dashboard/test_dashboard.py has one",
+    "gridsearch dashboard": "it waits for a browser; tests/app/web/test_dashboard.py has one",
     "CUDA_VISIBLE_DEVICES=1": "it is the line before on a second GPU, and there may be none",
     "gridsearch run my.toml --workers": "it starts processes that each load for themselves",
     "gridsearch run my.toml --storage": "it needs a database",

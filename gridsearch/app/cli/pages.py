@@ -33,8 +33,7 @@ def judge_command(
     can open the page. Every answer is saved at once, so Ctrl-C loses nothing.
     """
     from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
-    from gridsearch.app.web.judge.routes import Site, judge_page
-    from gridsearch.app.web.judge.session import Session, result_dict
+    from gridsearch.app.web.judge.routes import Session, judge_page
     from gridsearch.app.web.server import open_server, serve
     from gridsearch.results.analysis.analyse import analyse
     from gridsearch.results.tables import load_results
@@ -49,23 +48,19 @@ def judge_command(
             where=folder,
             why="the trials have no two different images of the same prompt and seed",
         )
-    report = (folder / "report.html").resolve()
     session = Session(folder, chosen, number)
-    site = Site(
-        secrets.token_urlsafe(24), session, lambda: result_dict(analyse(load_results(folder)), str(report))
-    )
-    server = open_server(lambda _: judge_page(site), port)
+    server = open_server(lambda _: judge_page(session, secrets.token_urlsafe(24)), port)
     if compared.note:
         terminal.show_note(compared.note)
     if len(chosen) < pairs:
         terminal.show_note(f"There are {len(chosen)} different pairs.")
     terminal.say(f"{len(chosen)} pairs of {len(compared.trials)} trials: {server.address}")
     terminal.say("Only this machine can open it. Press Ctrl-C to stop; every answer is saved.")
-    serve(server, lambda: no_browser or webbrowser.open(server.address), site.ended)
+    serve(server, lambda: no_browser or webbrowser.open(server.address), session.ended)
     if not session.answered:
         terminal.say("Nothing was judged.")
-    elif _rebuild_report(folder) and site.ended.is_set() and not no_browser:
-        webbrowser.open(report.as_uri())
+    elif _rebuild_report(folder) and session.ended.is_set() and not no_browser:
+        webbrowser.open((folder / "report.html").resolve().as_uri())
 
 
 def _rebuild_report(folder: Path) -> bool:
@@ -90,7 +85,7 @@ def dashboard_command(folder: ResultsFolder, port: Port = 0, no_browser: NoBrows
 
     It follows a run in progress and changes nothing. Only this machine can open the page.
     """
-    from gridsearch.app.web.dashboard.page import dashboard_page
+    from gridsearch.app.web.dashboard import dashboard_page
     from gridsearch.app.web.server import open_server, serve
 
     token = secrets.token_urlsafe(24)

@@ -51,7 +51,9 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
     Raises:
         BadInput: there are not two trials to compare.
     """
-    whole = _eligible(results)
+    whole = distinct_trials(results)
+    if not whole.empty:  # those that may win, best first
+        whole = whole[~is_partial(whole)].sort_values(["survived", "defect"], ascending=[False, True])
     if named:
         return Comparison(_require_eligible(results, whole, named), "")
     if answer.best is None:
@@ -62,7 +64,7 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
     if tied:
         many = f"{len(tied) + 1} trials tie; the best and the next {MAX_TRIALS - 1} by rank are shown."
         return Comparison((best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else "")
-    beside = _neighbours(results, answer, best)
+    beside = _neighbours(results, answer, best, whole)
     if not beside:
         raise BadInput(
             "There is only one trial to compare.", where=results.folder, fix="Run more trials first."
@@ -72,14 +74,6 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
         "No other trial ties with the best, so its neighbours are shown. Your answers are reported, but do "
         "not change the recommendation.",
     )
-
-
-def _eligible(results: Results) -> pd.DataFrame:
-    """Return the trials that may win, best first."""
-    trials = distinct_trials(results)
-    if trials.empty:
-        return trials
-    return trials[~is_partial(trials)].sort_values(["survived", "defect"], ascending=[False, True])
 
 
 def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int]) -> tuple[int, ...]:
@@ -97,11 +91,11 @@ def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int
     return trials
 
 
-def _neighbours(results: Results, answer: Answer, best: int) -> tuple[int, ...]:
+def _neighbours(results: Results, answer: Answer, best: int, whole: pd.DataFrame) -> tuple[int, ...]:
     """Return the trials next to the best: along its curve, or by distance where there is none."""
     if answer.neighbours:
         return tuple(near.trial for near in answer.neighbours[:2])
-    for _, rows in split_slices(results, _eligible(results)):
+    for _, rows in split_slices(results, whole):
         places = rows["trial"].tolist()
         if best in places:
             at = places.index(best)

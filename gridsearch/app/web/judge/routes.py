@@ -1,21 +1,26 @@
-"""The routes of the judge's page: the page itself, the pairs, their images, and the answers."""
+"""The judge's page: the session that it works on, and the routes of its pairs, their images and answers."""
 
 import functools
 import io
 import json
+import secrets
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from bottle import Bottle, HTTPResponse, request, response, static_file
 
-from gridsearch.app.web.guard import LocalPage, text_reply
-from gridsearch.app.web.judge.session import Session
+from gridsearch.app.web.judge.pairs import Pair
+from gridsearch.app.web.server import LocalPage, text_reply
 from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.base.pictures import open_picture
-from gridsearch.results.store.facts import Choice
+from gridsearch.results import store
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.bradley_terry import Human
+from gridsearch.results.store.facts import Choice, Judgement
+from gridsearch.results.tables import load_results
 
 FILES = Path(__file__).parent / "page"
 # Not guessed from the name: a system's own table of types may differ.
@@ -23,33 +28,95 @@ FILE_TYPES = {"page.html": "text/html", "page.css": "text/css", "page.js": "text
 MAX_BODY = 1000  # bytes; an answer has about forty
 
 
-@dataclass(frozen=True)
-class Site:
-    """The parts that the page works on.
+class Session:
+    """The pairs and the answers. Several threads answer requests; an answer is stored before it counts.
 
     Attributes:
-        conclude: returns the result of the judgements, as JSON values.
+        answered: how many pairs were judged.
+        images: id -> file. The ids are random, so that they say nothing about the images.
         ended: set when the person has been sent the result.
     """
 
-    token: str
-    session: Session
-    conclude: Callable[[], dict]
-    ended: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, folder: Path, pairs: Sequence[Pair], number: int) -> None:
+        self.folder, self.pairs, self.number = folder, tuple(pairs), number
+        self._ids = [(secrets.token_urlsafe(12), secrets.token_urlsafe(12)) for _ in pairs]
+        self.images = {
+            name: file
+            for ids, pair in zip(self._ids, pairs, strict=True)
+            for name, file in zip(ids, (pair.left, pair.right), strict=True)
+        }
+        self.answered = 0
+        self.ended = threading.Event()
+        self._lock = threading.Lock()
+
+    def state(self) -> dict:
+        """Return what the page may know: the progress, the pair to judge, and the next one."""
+        at = self.answered
+        shown = [
+            {"left": left, "right": right, "prompt": pair.prompt}
+            for (left, right), pair in zip(self._ids[at : at + 2], self.pairs[at : at + 2], strict=True)
+        ]
+        return {"done": at, "total": len(self.pairs), "pairs": shown}
+
+    def answer(self, place: int, choice: Choice) -> bool:
+        """Store the answer for the pair at `place`; False where another pair is to be judged now."""
+        with self._lock:
+            if place != self.answered or place >= len(self.pairs):
+                return False
+            pair, now = self.pairs[place], datetime.now().astimezone().isoformat(timespec="milliseconds")
+            said = Judgement(pair.first, pair.second, pair.prompt_id, pair.seed, choice, now, self.number)
+            store.save_judgement(self.folder, place, self.number, said)
+            self.answered += 1
+            return True
+
+    def undo(self, place: int) -> bool:
+        """Undo the answer before the pair at `place`; False where another pair is to be judged now."""
+        with self._lock:
+            if place != self.answered or place == 0:
+                return False
+            store.save_judgement(self.folder, place - 1, self.number, None)
+            self.answered -= 1
+            return True
+
+    def result(self) -> dict:
+        """Return the result, as the page shows it at the end."""
+        answer = analyse(load_results(self.folder))
+        report = str((self.folder / "report.html").resolve())
+        human = answer.human
+        if human is None:
+            return {"headline": "Nothing was judged", "text": "", "trials": [], "report": report}
+        trials = [
+            {name: getattr(found, name) for name in ("name", "wins", "ties", "losses")}
+            | {"chance": f"{found.chance:.0%}", "winner": found.trial == human.winner}
+            for found in human.trials
+        ]
+        return {"headline": _headline(human), "text": answer.sentence, "trials": trials, "report": report}
 
 
-def judge_page(site: Site) -> LocalPage:
+def _headline(human: Human) -> str:
+    if human.winner is None:
+        return "The choice stays with the metrics"
+    name = human.preference(human.winner).name
+    if human.winner == human.instead_of:
+        return f"You agree with the metrics: {name}"
+    return f"You prefer {name} to {human.preference(human.instead_of).name}"
+
+
+# -- the page
+
+
+def judge_page(session: Session, token: str) -> LocalPage:
     """Return the page; the token is the first part of its path."""
-    return LocalPage(_routes(site), site.token, f"{site.token}/", _token_in_path, ("GET", "POST"))
+
+    def carried(environ: dict[str, Any]) -> list[str]:
+        """Read the path as it was sent: an escaped token is none."""
+        return [environ["REQUEST_URI"].partition("?")[0].removeprefix("/").partition("/")[0]]
+
+    return LocalPage(_routes(session, f"/{token}"), token, f"{token}/", carried, ("GET", "POST"))
 
 
-def _token_in_path(environ: dict[str, Any]) -> list[str]:
-    """Read from the path as it was sent: an escaped token is none."""
-    return [environ["REQUEST_URI"].partition("?")[0].removeprefix("/").partition("/")[0]]
-
-
-def _routes(site: Site) -> Bottle:
-    app, session, base = Bottle(), site.session, f"/{site.token}"
+def _routes(session: Session, base: str) -> Bottle:
+    app = Bottle()
     app.install(_named_errors)
 
     @app.get(base)
@@ -68,7 +135,7 @@ def _routes(site: Site) -> Bottle:
     @app.get(f"{base}/image/<name>")
     def image(name: str) -> HTTPResponse:
         if name not in session.images:
-            return _not_found()
+            return nothing(name)
         try:
             return HTTPResponse(bare_png(session.images[name]), headers={"Content-Type": "image/png"})
         except BadInput:
@@ -92,12 +159,18 @@ def _routes(site: Site) -> Bottle:
     @app.post(f"{base}/finish")
     def finish() -> Iterator[bytes]:
         _body()
+        result = json.dumps(session.result()).encode()
         response.content_type = "application/json"
-        return _sent_before(json.dumps(site.conclude()), site.ended.set)
+
+        def sent() -> Iterator[bytes]:
+            yield result
+            session.ended.set()  # it has been sent: the server asks for more
+
+        return sent()
 
     @app.route("/<_:path>", method="ANY")
     def nothing(_: str) -> HTTPResponse:
-        return _not_found()
+        return text_reply(404, "There is no such page.")
 
     @app.error(500)
     def bug(_: object) -> str:
@@ -118,10 +191,6 @@ def _named_errors(route: Callable) -> Callable:
             return text_reply(503, str(error))
 
     return answer
-
-
-def _not_found() -> HTTPResponse:
-    return text_reply(404, "There is no such page.")
 
 
 def _body() -> dict:
@@ -154,12 +223,6 @@ def _place(said: dict) -> int:
     if type(said.get("place")) is not int:
         raise text_reply(400, "The request names no pair.")
     return said["place"]
-
-
-def _sent_before(text: str, action: Callable[[], object]) -> Iterator[bytes]:
-    """Send a text, and act once it is sent: the server asks for more then."""
-    yield text.encode()
-    action()
 
 
 def bare_png(path: Path) -> bytes:

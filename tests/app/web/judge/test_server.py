@@ -54,7 +54,7 @@ def kept(folder):
 
 
 def image_of(server) -> str:
-    return next(iter(server.site.session.images))
+    return next(iter(server.session.images))
 
 
 def test_only_this_machine_is_listened_to(server):
@@ -132,7 +132,7 @@ def test_an_answer_needs_more_than_the_address(server, folder):
 
 def test_answers_are_kept_at_once_and_taken_back(server, folder):
     before = kept(folder)
-    pair = server.site.session.pairs[0]
+    pair = server.session.pairs[0]
     status, _, body = ask(server, f"/{TOKEN}/answer", {"place": 0, "answer": "second"})
     assert (status, json.loads(body)["done"]) == (200, 1)
     (made,) = set(kept(folder)) - set(before)
@@ -146,9 +146,9 @@ def test_answers_are_kept_at_once_and_taken_back(server, folder):
         status, _, body = ask(server, f"/{TOKEN}/answer", {"place": place, "answer": "equal"})
     assert json.loads(body) == {"done": 5, "total": 5, "pairs": []}
     assert ask(server, f"/{TOKEN}/answer", {"place": 5, "answer": "equal"})[0] == 409
-    assert not server.site.ended.is_set()
+    assert not server.session.ended.is_set()
     assert ask(server, f"/{TOKEN}/finish", {})[2] == b'{"headline": "done"}'
-    assert server.site.ended.wait(5)
+    assert server.session.ended.wait(5)
 
 
 def test_nothing_but_pages_and_pictures_is_served(server):
@@ -188,7 +188,7 @@ def test_nothing_tells_which_picture_is_whose(folder, tmp_path):
 
     pairs = choose_pairs(load_results(folder), (0, 3, 4), 30, seed=1)
     with served(folder, pairs) as server:
-        session = server.site.session
+        session = server.session
         assert len(session.images) == 60
         assert len(set(session.images.values())) == 30
         status, headers, body = ask(server, f"/{TOKEN}/state")
@@ -211,7 +211,7 @@ def chunks(png: bytes):
 
 
 def test_a_picture_that_has_gone_is_no_crash(folder, server):
-    name, file = next(iter(server.site.session.images.items()))
+    name, file = next(iter(server.session.images.items()))
     content = file.read_bytes()
     try:
         file.write_bytes(content[:50])
@@ -230,13 +230,13 @@ def test_a_failure_is_a_reply_and_leaves_the_page_open(server, monkeypatch, erro
     def fail():
         raise error
 
-    monkeypatch.setitem(server.site.__dict__, "conclude", fail)
+    monkeypatch.setattr(server.session, "result", fail)
     given, headers, body = ask(server, f"/{TOKEN}/finish", {})
     assert (given, headers["X-Content-Type-Options"]) == (status, "nosniff")
     assert words in body
-    assert not server.site.ended.is_set()
+    assert not server.session.ended.is_set()
 
 
 def test_a_taken_port_is_said(server):
     with pytest.raises(BadInput, match="cannot be served"):
-        open_server(lambda _: judge_page(server.site), server.server_port)
+        open_server(lambda _: judge_page(server.session, TOKEN), server.server_port)

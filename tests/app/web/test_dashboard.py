@@ -10,11 +10,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from optuna.trial import TrialState
 
-from gridsearch.app.web.dashboard import view as views
-from gridsearch.app.web.dashboard.page import dashboard_page
-from gridsearch.app.web.dashboard.view import View
-from gridsearch.app.web.guard import guarded
-from gridsearch.app.web.server import open_server
+from gridsearch.app.web import dashboard
+from gridsearch.app.web.dashboard import View, dashboard_page
+from gridsearch.app.web.server import guarded, open_server
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from tests.helpers.stored import stored_run
@@ -170,7 +168,7 @@ def test_the_storage_itself_refuses_to_write(folder):
 
 
 def test_a_run_that_goes_on_is_shown_as_it_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(views, "FRESH", 0.0)
+    monkeypatch.setattr(dashboard, "FRESH", 0.0)
     stored_run(tmp_path, prompts=("a",), seeds=(1,))
     view = View(tmp_path)
     with store.open_study(tmp_path) as study:
