@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # they import pandas, which a command that prints its help mu
 MIN_PAUSE = 30.0  # seconds from the end of one build to the beginning of the next
 MAX_SHARE = 0.05  # of the time that is spent on building
 NICE = 5  # of Unix's 19: rendering goes first, and the report is not starved where all cores render
+NEWS = ("trial", "check")  # events after which the report would say something new
+LOOKED_AT = (*NEWS, "step", "image")  # events at which a build may begin or end
 BUILD = "import sys; from gridsearch.app.live_report import build_here; build_here(sys.argv[1])"
 
 
@@ -69,7 +71,16 @@ class LiveReport:
         self._wanted = self._noted = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._listener, name)
+        heard = getattr(self._listener, name)
+        if name not in LOOKED_AT:
+            return heard
+
+        def hear(*told: Any) -> None:
+            heard(*told)
+            self._wanted |= name in NEWS
+            self.look()
+
+        return hear
 
     def __enter__(self) -> "LiveReport":
         return self
@@ -84,24 +95,6 @@ class LiveReport:
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         self._listener.start(remaining, done, cases, references, about)
         self._wanted = bool(remaining and done)
-        self.look()
-
-    def step(self, step: int, steps: int) -> None:
-        self._listener.step(step, steps)
-        self.look()
-
-    def image(self, case: Any, score: Any) -> None:
-        self._listener.image(case, score)
-        self.look()
-
-    def trial(self, told: Any) -> None:
-        self._listener.trial(told)
-        self._wanted = True
-        self.look()
-
-    def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
-        self._listener.check(check, parameters, outcome)
-        self._wanted = True
         self.look()
 
     def look(self) -> None:

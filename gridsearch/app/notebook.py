@@ -7,7 +7,7 @@ night.best["ratio"], night.trials, night.plot("defect")
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.figures.sections import figures
-from gridsearch.report.grid import GridColumn, build_grid
+from gridsearch.report.grid import build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
@@ -36,8 +36,6 @@ from gridsearch.search.budget import Budget, deadline
 
 if TYPE_CHECKING:
     from gridsearch.search.listener import Listener
-
-DEFAULT_FIGURE = "verdicts"
 
 
 def load(folder: str | Path) -> "Run":
@@ -76,12 +74,21 @@ def run(
     """
     from gridsearch.search.run import run_experiment
 
-    read, file = _experiment(experiment)
-    folder = Path("results") / read.name if out is None else Path(out)
+    file = Path("experiment.toml")  # as the report names one that was read from no file
+    if isinstance(experiment, (str, Path)):
+        file = Path(experiment)
+        experiment = load_experiment(file)
+    elif not isinstance(experiment, Experiment):
+        experiment = parse_experiment(experiment, Path.cwd(), "the experiment")
+    folder = Path("results") / experiment.name if out is None else Path(out)
     budget = Budget(trials, deadline(hours, until))
-    with _listening(progress, folder) as listener:
+    with contextlib.ExitStack() as held:
+        listener: Any = progress
+        if isinstance(progress, bool):
+            screen = held.enter_context(RunScreen() if progress else SilentListener())
+            listener = held.enter_context(LiveReport(folder, screen))
         try:
-            run_experiment(read, file, folder, budget, listener)
+            run_experiment(experiment, file, folder, budget, listener)
         except (BadInput, Busy):  # the run did not start
             raise
         except BaseException as error:  # also when the cell is interrupted
@@ -97,26 +104,6 @@ def run(
 def _write_report(folder: Path) -> None:
     if has_study(folder):
         write_results(folder)
-
-
-@contextlib.contextmanager
-def _listening(progress: Any, folder: Path) -> Iterator[Any]:
-    """Return the listener of the run: the caller's own, or the terminal's lines and the live report."""
-    if not isinstance(progress, bool):
-        yield progress
-        return
-    with RunScreen() if progress else SilentListener() as screen, LiveReport(folder, screen) as live:
-        yield live
-
-
-def _experiment(given: str | Path | Mapping[str, Any] | Experiment) -> tuple[Experiment, Path]:
-    """Return the experiment, and its file as the report names it."""
-    if isinstance(given, (str, Path)):
-        return load_experiment(Path(given)), Path(given)
-    unsaved = Path("experiment.toml")
-    if isinstance(given, Experiment):
-        return given, unsaved
-    return parse_experiment(given, Path.cwd(), "the experiment"), unsaved
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,7 +143,7 @@ class Run:
     def sentence(self) -> str:
         return self.answer.sentence
 
-    def plot(self, kind: str = DEFAULT_FIGURE) -> go.Figure:
+    def plot(self, kind: str = "verdicts") -> go.Figure:
         """Return one of the report's figures.
 
         Args:
@@ -202,7 +189,11 @@ class Run:
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
-        for column in _first_of(columns, trial, None if self.answer.best is None else self.answer.best.trial):
+        if trial is not None:
+            columns = [column for column in columns if column.trial == trial]
+        elif best := self.answer.best:
+            columns.sort(key=lambda column: column.trial != best.trial)
+        for column in columns:
             if picture := next(filter(None, map(column.pictures.get, cases)), None):
                 path = path_in(self.folder, picture.file)
                 if path is None:
@@ -239,10 +230,3 @@ class Run:
 
     def _repr_html_(self) -> str:
         return fragment(self.results, self.answer)
-
-
-def _first_of(columns: Sequence[GridColumn], trial: int | None, best: int | None) -> list[GridColumn]:
-    """Return the columns of a trial if one is named, otherwise all, the best first."""
-    if trial is not None:
-        return [column for column in columns if column.trial == trial]
-    return sorted(columns, key=lambda column: column.trial != best)

@@ -3,7 +3,6 @@
 import secrets
 import threading
 import webbrowser
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -67,16 +66,15 @@ def _rebuild_report(folder: Path) -> bool:
     """Rebuild the report; False where a run is in progress, which does so after its next trial."""
     from gridsearch.results.store import locked
 
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(folder))
-        except Busy:
-            terminal.show_note(
-                "A run is in progress here; its report will include your answers after its next trial."
-            )
-            return False
-        write_and_show_results(folder)
-        return True
+    try:
+        with locked(folder):
+            write_and_show_results(folder)
+    except Busy:
+        terminal.show_note(
+            "A run is in progress here; its report will include your answers after its next trial."
+        )
+        return False
+    return True
 
 
 @command("dashboard", "gridsearch dashboard results/toy")

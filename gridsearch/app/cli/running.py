@@ -12,7 +12,7 @@ from gridsearch.app import terminal
 from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
 from gridsearch.app.cli.documents import Events, answer_dict, show_event
 from gridsearch.app.cli.results_folder import load_checked, write_and_show_results
-from gridsearch.app.cli.workers import hands_asked, worker_processes
+from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
@@ -71,7 +71,8 @@ def run_command(
                 else:
                     from gridsearch.search.workers.leader import lead_workers
 
-                    lead_workers(*run, worker_processes(hands, experiment_file, folder, live), retries)
+                    crew = WorkerProcesses(hands, experiment_file, folder, live.note)
+                    lead_workers(*run, crew, retries)
         except KeyboardInterrupt:
             listener.stop()
             _tell(folder, quiet, as_json)

@@ -3,10 +3,9 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gridsearch.app.processes import start_python
 from gridsearch.base.errors import BadInput, RunFailed
@@ -29,32 +28,34 @@ class LocalWorker:
     deaths: int = 0
 
 
-@dataclass
 class WorkerProcesses:
-    """The crew of a run on this machine; see search.workers.leader.Crew.
+    """The crew of a run on this machine; see search.workers.crew.Crew. It starts when it is first looked at.
 
     Attributes:
-        command: the arguments of `gridsearch` for a worker, without its name.
-        environment: returns the environment variables of a worker, by its number.
         note: called with a message when a worker has died.
+        hands: number -> worker that is alive.
     """
 
-    command: list[str]
-    environment: Callable[[int], Mapping[str, str]]
-    size: int
-    folder: Path
-    note: Callable[[str], None]
-    hands: dict[int, LocalWorker] = field(default_factory=dict)
-    last_words: list[str] = field(default_factory=list)
-    begun: bool = False
     here = False
+
+    def __init__(
+        self, workers: LocalWorkers, experiment_file: Path, folder: Path, note: Callable[[str], None]
+    ) -> None:
+        self.size, self.note = workers.workers, note
+        self.hands: dict[int, LocalWorker] = {}
+        self._environment = workers.environment()
+        self._command = ["-m", "gridsearch", "worker", str(experiment_file.resolve())]
+        self._command += ["--out", str(folder.resolve()), "--tied"]
+        self._logs = folder / LOGS
+        self._last_words: list[str] = []
+        self._begun = False
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
     def look(self, heard: Collection[str]) -> list[str]:
-        if not self.begun:
-            self.begun = True
+        if not self._begun:
+            self._begun = True
             self.hands = {number: self._started(number) for number in range(self.size)}
         dead = []
         for hand in [*self.hands.values()]:
@@ -62,31 +63,30 @@ class WorkerProcesses:
                 dead.append(hand.name)
                 self._died(hand, code, hand.name in heard)
         if self.size and not self.hands:
-            raise _no_worker_left(self.last_words, self.folder / LOGS)
+            raise _no_worker_left(self._last_words, self._logs)
         return dead
 
     def _died(self, hand: LocalWorker, code: int, drew: bool) -> None:
         """Replace a dead worker, unless it ended by an error, or has died too often before it rendered."""
         del self.hands[hand.number]
-        self.last_words = _last_words(self._log(hand.number)) or [f"A worker {_how_it_ended(code)}."]
+        self._last_words = _last_words(self._log(hand.number)) or [f"A worker {_how_it_ended(code)}."]
         if code == 0:  # the run is done
             return
         deaths = 0 if drew else hand.deaths + 1
         if code in ERROR_CODES or deaths == MAX_EARLY_DEATHS:
-            self.note(f"Worker {hand.number + 1} will not be restarted: {' '.join(self.last_words)}")
+            self.note(f"Worker {hand.number + 1} will not be restarted: {' '.join(self._last_words)}")
             return
         self.note(f"Worker {hand.number + 1} {_how_it_ended(code)} and is being replaced.")
         self.hands[hand.number] = self._started(hand.number)
         self.hands[hand.number].deaths = deaths
 
     def _started(self, number: int) -> LocalWorker:
-        log = self._log(number)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
         name = f"{process_name()} {number + 1}"
-        with log.open("ab") as said:
+        with self._log(number).open("ab") as said:
             process = start_python(
-                ["-m", "gridsearch", *self.command, "--name", name, "--tied"],
-                self.environment(number),
+                [*self._command, "--name", name],
+                self._environment(number),
                 stdin=subprocess.PIPE,  # closed when this process ends, in whatever way
                 stdout=said,
                 stderr=said,
@@ -94,7 +94,7 @@ class WorkerProcesses:
         return LocalWorker(number, process, name)
 
     def _log(self, number: int) -> Path:
-        return self.folder / LOGS / f"worker-{number + 1}.log"
+        return self._logs / f"worker-{number + 1}.log"
 
     def stop(self) -> None:
         for hand in self.hands.values():
@@ -135,14 +135,6 @@ def _no_worker_left(words: list[str], logs: Path) -> RunFailed:
     said = dict(line.split(": ", 1) for line in words[1:] if ": " in line)
     where, why, fix = map(said.get, ("where", "why", "fix"))
     return RunFailed(words[0].removeprefix(ERROR_PREFIX), where=where, why=why, fix=fix)
-
-
-def worker_processes(
-    hands: LocalWorkers, experiment_file: Path, folder: Path, listener: Any
-) -> WorkerProcesses:
-    """Return the worker processes of a run; they start when the run first looks at them."""
-    command = ["worker", str(experiment_file.resolve()), "--out", str(folder.resolve())]
-    return WorkerProcesses(command, hands.environment(), hands.workers, folder, listener.note)
 
 
 def hands_asked(asked: str | None, device: str, fewest: int = 0) -> LocalWorkers:

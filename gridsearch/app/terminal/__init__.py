@@ -2,9 +2,6 @@
 # ruff: noqa: F401  these are the names that the commands use
 
 from gridsearch.app.terminal.answer import show_answer, show_sentence
-from gridsearch.app.terminal.bars import ProgressBar
-from gridsearch.app.terminal.plan import show_checkpoint, show_plan, show_side_by_side
-from gridsearch.app.terminal.screen import RunScreen, TrialLines
-from gridsearch.app.terminal.silent_listener import SilentListener
-from gridsearch.app.terminal.tables import show_scores
+from gridsearch.app.terminal.listeners import ProgressBar, RunScreen, SilentListener, TrialLines
+from gridsearch.app.terminal.tables import show_checkpoint, show_plan, show_scores, show_side_by_side
 from gridsearch.app.terminal.text import out, say, show_error, show_json, show_note

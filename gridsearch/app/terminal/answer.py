@@ -58,13 +58,15 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         yield "best in", f"{low} to {high}, {sure}{best.note and f'; {best.note}'}"
     if best.doubt.chances:
-        yield "chance", chances_text(best.doubt)
+        likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
+        texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
+        yield "chance", ", ".join(texts)
     if best.window:
-        yield "window", window_text(best.window)
+        yield "window", _window_text(best.window)
     if best.disagreement:
-        yield "prompts", disagreement_text(best.disagreement)
+        yield "prompts", _disagreement_text(best.disagreement)
     if best.interval and best.doubt.narrowing:
-        yield "more", more_text(best.doubt, best.interval.prompts)
+        yield "more", _more_text(best.doubt, best.interval.prompts)
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
         yield "nearby", f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
@@ -74,7 +76,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
     if answer.confirmed:
-        yield "unseen", held_out_text(results, answer)
+        yield "unseen", _held_out_text(results, answer)
     if answer.stopped:
         trials = answer.complete + answer.stopped
         yield "races", f"{answer.stopped} of {trials} trials were stopped because they could not win"
@@ -82,14 +84,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield ALARM, f"{check.name}? {check.text}"
 
 
-def chances_text(doubt: Doubt) -> str:
-    """Return the likeliest ratios, each with its chance of being the best of those rendered."""
-    likely = sorted(doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
-    return ", ".join(f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
-
-
-def window_text(window: Window) -> str:
-    """Return the edges of the window, and which prompt fails first beyond each."""
+def _window_text(window: Window) -> str:
     text = f"{value_text(window.low.inside)} to {value_text(window.high.inside)}"
     ends = [
         f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
@@ -99,8 +94,7 @@ def window_text(window: Window) -> str:
     return "; ".join([text, *ends])
 
 
-def disagreement_text(found: Disagreement) -> str:
-    """Return the range of the prompts' own best ratios, and which prompts stand out."""
+def _disagreement_text(found: Disagreement) -> str:
     text = f"taken alone, their best ratios lie between {value_text(found.low)} and {value_text(found.high)}"
     odd = [view for view in found.prompts if view.stands_out]
     named = [f"{view.prompt} {view.stands_out}" for view in odd[:NAMED]]
@@ -109,7 +103,7 @@ def disagreement_text(found: Disagreement) -> str:
     return "; ".join([text, *named])
 
 
-def more_text(doubt: Doubt, have: int) -> str:
+def _more_text(doubt: Doubt, have: int) -> str:
     """Return how many prompts more than those that there are would narrow the interval as wanted."""
     now, wanted, finest, needed = doubt.width, doubt.wanted_width, doubt.finest, doubt.prompts_needed
     assert now is not None
@@ -124,7 +118,7 @@ def more_text(doubt: Doubt, have: int) -> str:
     return f"about {prompts} would narrow the interval from {now:.3g} to {wanted:.3g}"
 
 
-def held_out_text(results: Results, answer: Answer) -> str:
+def _held_out_text(results: Results, answer: Answer) -> str:
     """Return each leader's share of sound images on held-out prompts, and on the prompts that chose it."""
     trials = results.trials.set_index("trial")
     place = answer.main if answer.main and not answer.projection else None

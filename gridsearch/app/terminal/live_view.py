@@ -1,14 +1,21 @@
-"""The live view of a run in progress: a few lines at the foot of the terminal."""
+"""The live view of a run, a few lines at the foot of the terminal: how far, how fast, and the best so far."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rich.console import RenderableType
 from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
-from gridsearch.app.terminal.run_progress import BestTrial, CurrentWork, RunProgress
 from gridsearch.app.terminal.text import escape, settings_text, verdicts_text
+from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import duration
 
+RECENT_IMAGES = 500  # the speed is theirs; an hour ago another program may have used the machine
 BAR_WIDTH = 60  # columns, at most
 ROLES = {
     "held_out": "checking on held-out prompts: ",
@@ -17,50 +24,153 @@ ROLES = {
 }
 
 
+class Pace:
+    """The speed of a run. A case that a race has spared counts for the time left, but not as rendered."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._began = clock, clock()
+        # time, cases rendered, cases settled (rendered or spared)
+        self._marks = deque([(self._began, 0, 0)], maxlen=RECENT_IMAGES)
+
+    def settle(self, rendered: int, spared: int = 0) -> None:
+        """Count cases that were rendered, or spared, since the last call."""
+        _, before, settled = self._marks[-1]
+        self._marks.append((self._clock(), before + rendered, settled + rendered + spared))
+
+    @property
+    def seconds(self) -> float:
+        """The time since the run began."""
+        return self._clock() - self._began
+
+    def per_minute(self) -> float | None:
+        """Return the images rendered per minute; None before the first."""
+        (since, before, _), (_, rendered, _) = self._marks[0], self._marks[-1]
+        return 60 * (rendered - before) / max(self._clock() - since, 1e-6) if rendered > before else None
+
+    def seconds_for(self, cases: int) -> float | None:
+        """Return how long this many cases will take; None before the first image."""
+        (since, _, before), (_, _, settled) = self._marks[0], self._marks[-1]
+        return cases * (self._clock() - since) / (settled - before) if settled > before else None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial so far, and the interval of the best ratio in words."""
+
+    parameters: Mapping[str, Any]
+    survived: float
+    defect: float
+    images: int
+    interval: str | None = None
+
+
+@dataclass(frozen=True)
+class CurrentWork:
+    """The images that are being rendered.
+
+    Attributes:
+        role: "references", "trial", "held_out", "repeat", or "check" of several at once.
+        rendered, cases: how many images are there, and how many there will be.
+        step, steps: of the batch that is being denoised.
+        many: the parameters, where several trials or checks are rendered at once.
+    """
+
+    role: str
+    parameters: Mapping[str, Any]
+    rendered: int
+    cases: int
+    step: int = 0
+    steps: int = 0
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    many: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass
+class RunProgress:
+    """The state of a run in progress.
+
+    Attributes:
+        done, left: trials that have ended, and trials to come.
+        about: whether `left` is an estimate, as where the search ends by itself.
+        cases: images per trial.
+    """
+
+    done: int
+    left: int
+    cases: int
+    about: bool
+    pace: Pace
+    work: CurrentWork
+    best: BestTrial | None = None
+
+    @property
+    def cases_left(self) -> int:
+        """The images still to be rendered for the search, or for its checks once they have begun."""
+        if self.work.role in ROLES:
+            return self.work.cases - self.work.rendered
+        ahead = self.left * self.cases
+        return ahead + self.work.cases if self.work.role == "references" else ahead - self.work.rendered
+
+    def image(self, *verdicts: str) -> None:
+        """Count an image, with its verdict where it has one."""
+        counts = Counter(self.work.verdicts) + Counter(verdicts)
+        self.work = replace(self.work, rendered=self.work.rendered + 1, verdicts=counts)
+        self.pace.settle(1)
+
+    def end_trial(self, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
+        """Count a trial of the search that has ended with an outcome, or with the error it failed by."""
+        self.done, self.left = self.done + 1, max(self.left - 1, 0)
+        self.work = CurrentWork("trial", {}, 0, self.cases)
+        if isinstance(outcome, GridsearchError):
+            return
+        self.pace.settle(0, outcome.cases - len(outcome.images))
+        rank = (-outcome.survived, outcome.defect)
+        if stopped is None and (self.best is None or rank < (-self.best.survived, self.best.defect)):
+            interval = self.best.interval if self.best else None
+            self.best = BestTrial(parameters, outcome.survived, outcome.defect, len(outcome.images), interval)
+
+
+def best_in(document: Mapping[str, Any]) -> BestTrial | None:
+    """Return the best trial of a `best.json`; None where it names none yet."""
+    if "trial" not in document:
+        return None
+    text = None
+    if interval := document["interval"]:
+        text = f"{interval['low']:.3g} to {interval['high']:.3g}, {interval['level']:.0%} sure, "
+        text += f"over {interval['prompts']} prompts"
+    found = {name: document[name] for name in ("parameters", "survived", "defect", "images")}
+    return BestTrial(**found, interval=text)
+
+
 def live_view(run: RunProgress) -> RenderableType:
     """Return the view, a line for each fact. A line too long for the terminal is cut, never folded."""
-    total = run.done + run.left
-    of = f"{min(run.done + 1, total)} of {'about ' if run.about else ''}{total}"
     rendered = run.done * run.cases + (run.work.rendered if run.work.role == "trial" else 0)
-    bar = Bar(max(total * run.cases, 1), rendered, width=BAR_WIDTH, complete_style="cyan")
+    total = max((run.done + run.left) * run.cases, 1)
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     grid.add_row("", "")
-    grid.add_row("", bar)
-    for label, text in (
-        ("trial", of),
-        ("now", escape(now_text(run.work))),
-        ("images", images_text(run.work)),
-        ("time", speed_text(run)),
-        ("best", run.best and escape(best_text(run.best))),
-        ("best in", run.best and run.best.interval and escape(run.best.interval)),
-    ):
+    grid.add_row("", Bar(total, rendered, width=BAR_WIDTH, complete_style="cyan"))
+    for label, text in _facts(run):
         if text:
             grid.add_row(label, Text.from_markup(text))
     return grid
 
 
-def now_text(work: CurrentWork) -> str:
-    if work.role == "references":
-        return "references: what healthy images look like"
-    return ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many or [work.parameters]))
-
-
-def images_text(work: CurrentWork) -> str:
-    """Return `12 of 32, step 14 of 20   ghost 2  ok 10`, in markup."""
+def _facts(run: RunProgress) -> Iterator[tuple[str, str]]:
+    """Yield the label of each line and its text, in markup."""
+    work, pace, total = run.work, run.pace, run.done + run.left
+    yield "trial", f"{min(run.done + 1, total)} of {'about ' if run.about else ''}{total}"
+    now = ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many or [work.parameters]))
+    yield "now", "references: what healthy images look like" if work.role == "references" else escape(now)
     step = f", step {work.step} of {work.steps}" if work.steps else ""
     counts = verdicts_text(work.verdicts)
-    return f"{work.rendered} of {work.cases}{step}" + (f"   {counts}" if counts else "")
-
-
-def speed_text(run: RunProgress) -> str:
-    per_minute, left = run.pace.per_minute(), run.pace.seconds_for(run.cases_left)
-    parts = [] if left is None else [f"about {duration(left)} left"]
-    parts += [] if per_minute is None else [f"{per_minute:.3g} images per minute"]
-    return ", ".join([*parts, f"{duration(run.pace.seconds)} so far"])
-
-
-def best_text(best: BestTrial) -> str:
-    sound = f"{round(best.survived * best.images)} of {best.images} healthy"
-    return f"{settings_text(best.parameters)}: {sound}, defect {best.defect:.2f}"
+    yield "images", f"{work.rendered} of {work.cases}{step}" + (f"   {counts}" if counts else "")
+    per_minute, left = pace.per_minute(), pace.seconds_for(run.cases_left)
+    speed = [] if left is None else [f"about {duration(left)} left"]
+    speed += [] if per_minute is None else [f"{per_minute:.3g} images per minute"]
+    yield "time", ", ".join([*speed, f"{duration(pace.seconds)} so far"])
+    if best := run.best:
+        sound = f"{round(best.survived * best.images)} of {best.images} healthy"
+        yield "best", escape(f"{settings_text(best.parameters)}: {sound}, defect {best.defect:.2f}")
+        yield "best in", escape(best.interval or "")

@@ -1,13 +1,14 @@
-"""Tables on the terminal: of short texts, of scores, of any pandas table."""
+"""Tables on the terminal: of a plan, of checkpoints, of scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich import box
 from rich.measure import Measurement
 from rich.table import Table
 
-from gridsearch.app.terminal.text import escape, out
+from gridsearch.app.terminal.text import escape, out, show_note
+from gridsearch.base.words import duration, size
 from gridsearch.score.metrics import GOALS
 
 
@@ -38,17 +39,136 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
     out.print()
 
 
+# -- plan
+
+
+def show_plan(plan: Any) -> None:
+    """Print what a run will do, and what it needs. The settings that are the defaults share one line."""
+    rows = []
+    for name, checkpoint in plan.parents.checkpoints.items():
+        predicts = plan.parents.predictions[name]
+        dtypes = ", ".join(checkpoint.dtypes)
+        rows.append(
+            (name, checkpoint.path.name, size(checkpoint.bytes), dtypes, predicts.type, predicts.source)
+        )
+    show_rows("models", ("name", "file", "size", "dtype", "predicts", "read from"), rows)
+    look: Any = {"box": box.SIMPLE, "show_header": False, "title_justify": "left"}
+    table = Table(title=escape(f"plan for {plan.experiment.name}"), **look)
+    for facts in (_merge_rows(plan), _search_rows(plan), _needs(plan)):
+        for name, text in facts:
+            table.add_row(escape(name), escape(text))
+    out.print(table)
+    table = Table(title="how images are rendered", **look)
+    usual = [row for row in plan.settings if row["source"] == "the default"]
+    for row in plan.settings:
+        if row not in usual:
+            table.add_row(escape(row["setting"]), escape(row["value"]), escape(row["source"]))
+    defaults = ", ".join(f"{row['setting']} {row['value']}" for row in usual)
+    table.add_row("the rest", escape(defaults), "the defaults")
+    out.print(table)
+    for warning in plan.warnings:
+        show_note(warning)
+
+
+def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is merged and searched, and how it is scored."""
+    experiment = plan.experiment
+    for step in experiment.merge:
+        yield step.name, f"{step.method} of {step.inputs_text()}"
+    vae, encoders = experiment.vae_source(), experiment.components.text_encoders
+    yield "VAE", vae if vae == "merged" else f"of {vae}"
+    yield "text encoders", encoders if encoders == "merged" else f"of {encoders}"
+    for name, values in plan.searched.items():
+        if isinstance(values, tuple):
+            yield name, ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values)
+        else:
+            step = f" in steps of {values.step:g}" if values.step else ""
+            yield name, f"{values.low:g} to {values.high:g}{step}"
+    for scorer in experiment.score.scorer:
+        weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
+        yield scorer.name, weighs
+
+
+def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
+    """Yield how much is rendered, of what, and how long that takes."""
+    search, hands = plan.experiment.search, plan.workers
+    race = "; a trial that cannot win is stopped early" if search.races() else ""
+    yield "sampler", f"{search.sampler}{race}"
+    about = "about " if search.sampler == "window" else ""
+    trials = _span(plan.fewest, plan.trials, "{:,}".format)
+    apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
+    yield "trials", f"{about}{trials}, {plan.cases} cases each{apart}"
+    also = f"{plan.references} references and {plan.checks} final checks"
+    yield "images", f"{about or 'at most '}{plan.images:,}, including {also}"
+    gpus = len(hands.gpus)
+    on = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "one CPU"
+    crew = f" with {hands.workers} workers on {on}" if hands.workers != 1 else ""
+    span = _span(plan.fewest_seconds, plan.seconds, duration)
+    yield "time", f"about {span}{crew} (from {plan.seconds_from})"
+
+
+def _needs(plan: Any) -> Iterator[tuple[str, str]]:
+    """Yield the space that is needed, in all and for each part, and the memory."""
+    disk, memory = plan.disk, plan.memory
+    names = {"database": "study.db", "report": "tables, report and sheet"}
+    said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]
+    there = f"; {size(disk.there)} of it is already there" if disk.there else ""
+    yield "disk", f"about {size(disk.total)} of {size(disk.free)} free: {', '.join(said)}{there}"
+    yield "models", f"{size(memory.residence.sources)}, {memory.residence}"
+    if memory.device_free != memory.host_free:
+        each = " on each" if len(plan.workers.gpus) > 1 else ""
+        yield "GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free{each}"
+    yield "memory", f"at most {size(memory.host)} of {size(memory.host_free)} free"
+
+
+def _span(low: float, high: float, text: Callable[[float], str]) -> str:
+    return text(high) if text(low) == text(high) else f"{text(low)} to {text(high)}"
+
+
+# -- checkpoints
+
+
+def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print all facts of a file. Lines are not folded, so that a hash can be copied whole."""
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    labels = [label for label, _ in rows]
+    inner = {label for label in labels if label.startswith(" ")}  # a column of their own
+    for label, value in rows:
+        width = max(len(other) for other in labels if (other in inner) == (label in inner))
+        words = value.replace("\n", "\n" + " " * (width + 4))
+        out.print(f"  [dim]{escape(label.ljust(width))}[/]  {escape(words)}", soft_wrap=True)
+    out.print()
+
+
+def show_side_by_side(found: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+    """Print a row for each file with what tells them apart: whether they fit, and what they predict."""
+    rows = []
+    for title, facts in found:
+        said = dict(facts)
+        row = [title.replace("\\", "/").rpartition("/")[2]]
+        row.append(said.get("architecture") or said.get("pipeline", ""))
+        row.append(said.get("prediction type", "").partition(" ")[0])
+        row.append(said.get("dtypes", "").partition(" ")[0])  # the first is that of most weights
+        row.append(said.get("size", "").partition(",")[0])
+        row.append(said.get("A1111 hash", ""))
+        rows.append(row)
+    show_rows("side by side", ("file", "is", "predicts", "dtype", "size", "hash"), rows)
+
+
+# -- scores
+
+
 def show_scores(table: Any) -> None:
     """Print a table of whole images, and one of each grid's cells. Few columns leave room for the reasons."""
     shown = ["verdict", "defect", *GOALS, "reason"]
     is_cell = table["column"].notna()
     if not is_cell.all():
-        show_table(table.loc[~is_cell, ["image", *shown]])
+        _show_table(table.loc[~is_cell, ["image", *shown]])
     for image, cells in table[is_cell].groupby("image", sort=False):
-        show_table(cells[["row", "column", *shown]], title=image)
+        _show_table(cells[["row", "column", *shown]], title=image)
 
 
-def show_table(table: Any, title: str | None = None) -> None:
+def _show_table(table: Any, title: str | None = None) -> None:
     """Print a pandas table; numbers have three digits, and a missing value is left empty."""
     from pandas import isna
     from pandas.api.types import is_numeric_dtype

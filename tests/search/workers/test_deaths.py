@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
-from gridsearch.app.cli.workers import WorkerProcesses, worker_processes
+from gridsearch.app.cli.workers import WorkerProcesses
 from gridsearch.base.errors import RunFailed
 from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
@@ -84,8 +84,7 @@ def test_a_worker_that_cannot_begin_is_given_up_and_the_run_stops_with_its_words
         led(
             file,
             tmp_path / "out",
-            worker_processes(LocalWorkers(1, ()), there, tmp_path / "out", Quiet()),
-            notes,
+            WorkerProcesses(LocalWorkers(1, ()), there, tmp_path / "out", notes.append),
         )
     assert "gone.safetensors" in str(stopped.value.where)
     assert stopped.value.what in notes[-1]
@@ -98,22 +97,18 @@ def test_a_worker_that_was_asleep_for_too_long_doubles_nothing(file, whole, data
     monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
     note_place(out, StudyPlace(database, "small"))
-    crew = worker_processes(LocalWorkers(2, ()), file, out, Quiet())
+    crew = WorkerProcesses(LocalWorkers(2, ()), file, out, Quiet().note)
     with ThreadPoolExecutor(1) as thread:
         slept = thread.submit(asleep, crew, out)
-        led(file, out, crew, [], pace=0.5)
+        led(file, out, crew, pace=0.5)
         trial, sleeper = slept.result()
     assert_same_run(out, whole)
     assert queue.lease_of(store.read_study(out).trials[trial]).worker != sleeper
     assert "was given to another worker" in (out / "logs" / "worker-1.log").read_text()
 
 
-def led(
-    file: Path, out: Path, crew: WorkerProcesses, notes: list[str], pace: float = queue.USUAL_PACE
-) -> None:
-    listener = Quiet()
-    crew.note = notes.append
-    lead_workers(load_experiment(file), file, out, Budget(), listener, crew, retries=1000, pace=pace)
+def led(file: Path, out: Path, crew: WorkerProcesses, pace: float = queue.USUAL_PACE) -> None:
+    lead_workers(load_experiment(file), file, out, Budget(), Quiet(), crew, retries=1000, pace=pace)
 
 
 def asleep(crew: WorkerProcesses, out: Path) -> tuple[int, str]:

@@ -1,20 +1,105 @@
-"""Listeners that show a run: a line for each trial, and on a terminal a live view below the lines."""
+"""Listeners of a run: a silent one, bars while files are read, a line for each trial, and a live view."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from gridsearch.app.terminal.bars import ProgressBar
-from gridsearch.app.terminal.live_view import live_view
-from gridsearch.app.terminal.run_progress import CurrentWork, Pace, RunProgress, best_in
+from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, best_in, live_view
 from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
 from gridsearch.base.errors import GridsearchError
+from gridsearch.base.words import size
 
 REFRESHES = 2  # per second
+
+
+class SilentListener:
+    """Ignores everything, for `run --quiet`, and as a base of others; see search.listener.Listener.
+
+    Beyond that interface, `stop` is told to take everything that moves off the screen, `loading` that heavy
+    packages are being imported, and `found` the content of best.json when the report has been refreshed.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def _ignore(self, *_: Any, **__: Any) -> None:
+        """Do nothing about an event."""
+
+    stop = loading = found = note = start = _ignore
+    drawing = drawing_many = step = reference = image = trial = check = _ignore
+
+    def hashing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._ignore
+
+    reading = writing = hashing
+
+
+class ProgressBar(SilentListener):
+    """One bar at a time, while files are read or images scored; nothing where the output is no terminal.
+
+    Args:
+        shown: False where the output is for a program.
+    """
+
+    def __init__(self, shown: bool = True) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=out,
+            transient=True,
+            disable=not (shown and moves()),
+        )
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+    def loading(self) -> None:
+        self._begin("loading", None)
+
+    def hashing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._begin(f"hashing {name}", total, size(total))
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]:
+        return self._begin(f"reading {name}", total, size(total))
+
+    def writing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._begin(f"writing {name}", total, size(total))
+
+    def counting(self, total: int) -> Callable[[], None]:
+        """Begin the bar for `total` images; the function returned is called for each one that is scored."""
+        return partial(self._begin("scoring", total), 1)
+
+    def _begin(self, description: str, total: int | None, amount: str = "") -> Callable[[int], None]:
+        if self._bar is not None:
+            self._progress.remove_task(self._bar)
+        self._bar = self._progress.add_task(escape(description), total=total, amount=amount)
+        return partial(self._progress.advance, self._bar)
 
 
 class TrialLines(ProgressBar):
@@ -46,13 +131,11 @@ class TrialLines(ProgressBar):
         aborted = sum(bool(row.get("stopped")) for row in outcome.images)
         also = f"  ({aborted} stopped early)" if aborted else ""
         also += f"  stopped: {stopped}" if stopped else ""
-        seconds = sum(outcome.seconds.values())
-        rendered = len(outcome.images)
-        verdicts = Counter(row["verdict"] for row in outcome.images)
-        share = f"{round(outcome.survived * rendered):>3}/{rendered} survived"
+        rendered, seconds = len(outcome.images), sum(outcome.seconds.values())
+        verdicts = verdicts_text(Counter(row["verdict"] for row in outcome.images))
         out.print(
-            f"{head}{share}  defect {outcome.defect:5.2f}  {seconds:6.1f} s  "
-            f"{verdicts_text(verdicts)}[dim]{escape(also)}[/]",
+            f"{head}{round(outcome.survived * rendered):>3}/{rendered} survived  "
+            f"defect {outcome.defect:5.2f}  {seconds:6.1f} s  {verdicts}[dim]{escape(also)}[/]",
             soft_wrap=True,
         )
 

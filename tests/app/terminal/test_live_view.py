@@ -3,8 +3,7 @@
 import pytest
 from rich.console import Console
 
-from gridsearch.app.terminal.live_view import live_view
-from gridsearch.app.terminal.run_progress import BestTrial, CurrentWork, Pace, RunProgress, best_in
+from gridsearch.app.terminal.live_view import BestTrial, CurrentWork, Pace, RunProgress, best_in, live_view
 from gridsearch.base.errors import RunFailed
 from gridsearch.search.trial.outcome import Outcome
 
