@@ -185,7 +185,7 @@ def build_grid(
 def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ...]:
     """Return the cases with images or references in the experiment's order, held-out ones last."""
     held_out = results.checks_of("held_out")
-    apart = {*results.held_out, *held_out["prompt_id"]}
+    apart = {*results.facts.held_out, *held_out["prompt_id"]}
     rows = pd.concat([results.references, results.images, held_out])
     if rows.empty:
         return ()

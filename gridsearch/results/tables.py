@@ -9,7 +9,6 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.tables import Search
 from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import store
 from gridsearch.results.columns import (
@@ -44,7 +43,6 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
     """Return what is stored as tables."""
     facts, found = stored.facts, stored.trials
     parameters = tuple(Experiment.model_validate(facts.experiment).searched())
-    search = Search.model_validate(facts.experiment.get("search", {}))
     scorers = scorer_names(facts.experiment)
     order = _case_order(facts)
     images = _table(_image_rows(found, parameters, order), IMAGES, parameters, scorers)
@@ -53,23 +51,14 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
     return Results(
         name=facts.experiment["name"],
         folder=folder,
+        facts=facts,
         trials=_trials(found, parameters, scorers, images),
         images=images,
         references=_table(facts.references or (), REFERENCES, (), scorers),
         parameters=parameters,
-        settings=facts.experiment,
-        models=facts.models,
-        versions=facts.versions,
         finished=remaining == 0,
         planned=ended + remaining,
-        file=facts.file,
-        extras=facts.extras,
-        provenance=tuple(facts.drawing.get("settings", ())),
         checks=_table(_check_rows(stored.checks, order), CHECKED_IMAGES, parameters, scorers),
-        parents=facts.parents,
-        held_out=tuple(facts.held_out),
-        objectives=search.objectives(),
-        wanted_width=search.width,
         judgements=pd.DataFrame([asdict(made) for made in judgements_of(stored.judgements)]),
     )
 

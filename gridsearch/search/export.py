@@ -46,5 +46,5 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> SingleMerg
             f"Trial {number} has not started.", where=results.folder, fix="Export one that is complete."
         )
     experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
-    known = {name: file["sha256"] for name, file in {**results.models, **results.extras}.items()}
+    known = {name: file["sha256"] for name, file in (results.facts.models | results.facts.extras).items()}
     return merge_of_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)

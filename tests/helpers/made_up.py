@@ -1,5 +1,6 @@
 """Made-up runs: drawn pictures whose contrast grows with the ratio, blank → ghost → ok → burnt."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from gridsearch.results.columns import IMAGE_ROW, names
 from gridsearch.results.results import Results
+from gridsearch.results.store import Facts
 from gridsearch.score.metrics import METRIC_COLUMNS
 
 PROMPTS = (
@@ -138,21 +140,32 @@ def results_of(folder: Path, images: pd.DataFrame, parameters, references=None, 
     return Results(
         name="toy",
         folder=folder,
+        facts=Facts(
+            experiment={
+                "name": "toy",
+                "merge": [step | {"ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}],
+                "render": {"prediction_type": ["epsilon", "v_prediction"], "steps": 20, "cfg": 3.5},
+                "prompt": [{"id": row.prompt_id, "text": row.prompt} for row in prompts.itertuples()],
+            },
+            models={"base": model("a1", "epsilon"), "burnt": model("b2", "v_prediction")},
+            versions={"gridsearch": "0.1.0", "torch": "2.13.0"},
+            references=None,
+            planned=len(trials),
+            drawing={},
+            file="experiment.toml",
+        ),
         trials=pd.DataFrame(trials),
         images=images,
         references=images.iloc[:0].assign(model="") if references is None else with_columns(references),
         parameters=tuple(parameters),
-        settings={
-            "name": "toy",
-            "merge": [step | {"ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}],
-            "render": {"prediction_type": ["epsilon", "v_prediction"], "steps": 20, "cfg": 3.5},
-            "prompt": [{"id": row.prompt_id, "text": row.prompt} for row in prompts.itertuples()],
-        },
-        models={"base": model("a1", "epsilon"), "burnt": model("b2", "v_prediction")},
-        versions={"gridsearch": "0.1.0", "torch": "2.13.0"},
         finished=not waiting,
         planned=len(trials),
     )
+
+
+def with_facts(results: Results, **changes) -> Results:
+    """The same results of a run of which other facts are kept."""
+    return replace(results, facts=replace(results.facts, **changes))
 
 
 def table(verdicts: dict[float, str], defects=None, prompts=("p1", "p2"), **extra) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from gridsearch.report.page.cells import pictures_of, strip
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.fragment import fragment
 from gridsearch.results.analysis.analyse import analyse
-from tests.helpers.made_up import make_results, results_of
+from tests.helpers.made_up import make_results, results_of, with_facts
 
 
 def drawn_twice(folder):
@@ -17,7 +17,7 @@ def drawn_twice(folder):
     once = make_results(folder, ratios=(0.3, 0.5, 0.9), prompts=("a", "b"), seeds=(1,))
     again = once.images.assign(trial=once.images["trial"] + len(once.trials))
     images = pd.concat([once.images, again], ignore_index=True)
-    return once, replace(results_of(folder, images, ("ratio",), once.references), settings=once.settings)
+    return once, with_facts(results_of(folder, images, ("ratio",), once.references), experiment=once.settings)
 
 
 def test_the_recommended_trial_keeps_its_place_from_its_copy(tmp_path):

@@ -16,6 +16,7 @@ from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.tables import load_results
 from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
+from tests.helpers.made_up import with_facts
 from tests.helpers.stored import NEW, PROVENANCE, WHY, stored_run
 
 # 4 of 20 images stop after 8 of 20 calls: 4 * 12 of 20 * 20 calls are saved
@@ -91,9 +92,9 @@ def test_settings_and_where_they_are_from_are_in_report_and_best_json(run):
 
 
 def test_a_searched_setting_is_the_best_ones_in_best_json(modes):
-    searched = ({"setting": "prediction_type", "value": "searched", "source": "the experiment"},)
+    searched = [{"setting": "prediction_type", "value": "searched", "source": "the experiment"}]
     answer = analyse(modes)
-    best = best_dict(replace(modes, provenance=searched), answer)
+    best = best_dict(with_facts(modes, drawing={"settings": searched}), answer)
     assert best["settings"] == [
         {
             "setting": "prediction_type",

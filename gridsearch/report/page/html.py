@@ -62,11 +62,11 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         edges=edges(results, answer),
         failures=failures(results),
         savings=savings_text(results.images),
-        provenance=results.provenance,
+        provenance=results.facts.drawing.get("settings"),
         trials=trial_table(results, answer),
         settings=json.dumps(json_safe(results.settings), indent=2, ensure_ascii=False),
-        models=json_safe(results.models),
-        versions=results.versions,
+        models=json_safe(results.facts.models),
+        versions=results.facts.versions,
         sheet=link_to(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )

@@ -102,7 +102,7 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     """Return the next commands: `run` to continue or repeat it, `export` where a merge survives."""
     relative = os.path.relpath(results.folder)
     folder = shlex.quote(str(results.folder) if relative.startswith("..") else relative)
-    run = f"gridsearch run {shlex.quote(results.file)} --out {folder}"
+    run = f"gridsearch run {shlex.quote(results.facts.file)} --out {folder}"
     best = answer.best
     if best is None or not survives(answer):
         return {"run": run, "export": None}

@@ -160,7 +160,7 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
 def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
     if not column.is_reference:
         return [f"{axis}: {column.heading}"]
-    digits = results.models.get(column.heading, {}).get("short_hash")
+    digits = results.facts.models.get(column.heading, {}).get("short_hash")
     return [column.heading, *([f"[{digits}]"] if digits else [])]
 
 

@@ -29,6 +29,7 @@ from gridsearch.results.analysis.trials import (
 )
 from gridsearch.results.analysis.window import disagreement, find_window
 from gridsearch.results.results import Results
+from gridsearch.results.store import objectives_of
 from gridsearch.score.loss import SURVIVES, image_losses
 from gridsearch.score.metrics import GOALS
 
@@ -58,7 +59,7 @@ def analyse(
     slices, tied, lucky, human = _chosen(can_win, trials, images, held_out, results, share, bootstrap)
     best = slices[0] if slices else None
     row = complete.set_index("trial").loc[best.trial] if best else {}
-    scattered, two_goals = is_projection(results), best and results.objectives == GOALS
+    scattered, two_goals = is_projection(results), best and objectives_of(results.facts) == GOALS
     answer = Answer(
         main=curve_parameter_of(results),
         parameters={name: plain_value(row[name]) for name in results.parameters if best},
@@ -197,7 +198,8 @@ def _with_details(
     if best.ratio is None or best.doubt is SCATTERED:
         return best
     own = images.merge(trials[["trial", "at"]], on="trial")
-    narrowed = optimum.with_narrowing(best.doubt, own, results.wanted_width, **bootstrap)
+    wanted = results.settings.get("search", {}).get("width")
+    narrowed = optimum.with_narrowing(best.doubt, own, wanted, **bootstrap)
     return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))
 
 

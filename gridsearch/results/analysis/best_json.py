@@ -110,10 +110,10 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
             "importances": dict(answer.importances),
             "slices": slices,
             "recipe": {key: fixed.get(key) for key in BestRecipe.__annotations__} if best else None,
-            "settings": [_found(row, answer.parameters) for row in results.provenance],
-            "models": results.models,
-            "extras": results.extras,
-            "versions": results.versions,
+            "settings": [_found(row, answer.parameters) for row in results.facts.drawing.get("settings", ())],
+            "models": results.facts.models,
+            "extras": results.facts.extras,
+            "versions": results.facts.versions,
         }
     )
 

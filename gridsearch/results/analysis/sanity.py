@@ -61,10 +61,10 @@ def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tup
     alone = {trial: made for trial, made in merges.items() if isinstance(made, str)}
     if not alone:
         return "not done", "No trial consists of one model alone."
-    known = {t: model for t, model in alone.items() if t in weights and model in results.parents}
+    known = {t: model for t, model in alone.items() if t in weights and model in results.facts.parents}
     if not known:
         return "not done", "No fingerprints of the weights were stored."
-    if wrong := sorted(t for t, model in known.items() if weights[t] != results.parents[model]):
+    if wrong := sorted(t for t, model in known.items() if weights[t] != results.facts.parents[model]):
         lines = [f"{named(t)} is not {known[t]}, though the recipe says so" for t in wrong[:MOST_LISTED]]
         return "alarm", f"{_capital('; '.join(lines))}."
     said = dict.fromkeys(f"{named(t)} is {model}" for t, model in known.items())
@@ -145,7 +145,7 @@ def _held_out(results: Results, answer: Answer, best: Slice, named: Named) -> tu
     if not answer.confirmed:
         why = (
             "The leaders have not been rendered on them yet."
-            if results.held_out
+            if results.facts.held_out
             else "No prompt was held out."
         )
         return "not done", why

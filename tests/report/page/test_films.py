@@ -112,7 +112,9 @@ def test_hostile_text_stays_text(tmp_path):
             stopped_because=images["stopped_because"].where(images["stopped"].isna(), ATTACK)
         ),
         references=results.references.assign(model=ATTACK),
-        provenance=({"setting": ATTACK, "value": ATTACK, "source": ATTACK},),
+        facts=replace(
+            results.facts, drawing={"settings": [{"setting": ATTACK, "value": ATTACK, "source": ATTACK}]}
+        ),
     )
     html = report_html(results, analyse(results), results.folder)
     page = Page(html)

@@ -39,7 +39,7 @@ def hostile(tmp_path_factory):
         name=ATTACKS[0],
         images=results.images.assign(reason=ATTACKS[1], file=results.images["file"].map(quoted)),
         references=results.references.assign(model=ATTACKS[1]),
-        models={ATTACKS[0]: results.models["base"]},
+        facts=replace(results.facts, models={ATTACKS[0]: results.facts.models["base"]}),
     )
 
 

@@ -15,7 +15,7 @@ from gridsearch.report.sheet.layout import lay_out
 from gridsearch.report.sheet.sheet import LINE, contact_sheet
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict, write_best
-from tests.helpers.made_up import make_results
+from tests.helpers.made_up import make_results, with_facts
 from tests.helpers.page import ATTACK, Page
 
 
@@ -36,9 +36,12 @@ def hostile(tmp_path_factory):
         results,
         images=results.images.assign(reason=ATTACK),
         references=results.references.assign(model=ATTACK),
-        models={ATTACK: dict.fromkeys(results.models["base"], ATTACK)},
-        settings=results.settings | {"note": ATTACK},
-        versions={ATTACK: ATTACK},
+        facts=replace(
+            results.facts,
+            models={ATTACK: dict.fromkeys(results.facts.models["base"], ATTACK)},
+            experiment=results.settings | {"note": ATTACK},
+            versions={ATTACK: ATTACK},
+        ),
     )
 
 
@@ -131,7 +134,7 @@ def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):
 
     answer = analyse(sweep)
     write_best(
-        replace(sweep, models={"base": {"sha256": "a1", "noise": float("nan")}}),
+        with_facts(sweep, models={"base": {"sha256": "a1", "noise": float("nan")}}),
         answer,
         tmp_path / "best.json",
     )

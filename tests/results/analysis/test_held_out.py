@@ -12,7 +12,7 @@ from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.analysis.held_out import _t_p, confirmations, unmask, worse_p
 from gridsearch.score.loss import image_losses
-from tests.helpers.made_up import results_of, with_columns
+from tests.helpers.made_up import results_of, with_columns, with_facts
 
 
 def rows(sound: dict[int, list[int]], prompts: str, seeds: int = 4) -> pd.DataFrame:
@@ -37,7 +37,7 @@ HARDER = {42: [1, 0, 2, 1], 40: [1, 1, 1, 1], 44: [0, 1, 2, 1]}
 def run(held_out: dict):
     results = results_of(Path("nowhere"), rows(SELECTION, "p"), ("ratio",))
     checks = with_columns(rows(held_out, "h").assign(role="held_out"))
-    return replace(results, checks=checks, held_out=("h0", "h1", "h2", "h3"))
+    return with_facts(replace(results, checks=checks), held_out=["h0", "h1", "h2", "h3"])
 
 
 def test_a_lucky_winner_makes_way_for_the_one_that_holds_up_best():
@@ -159,7 +159,7 @@ def equals(seed: int, ratios: int = 20, prompts: int = 12, unseen: int = 4):
     results = results_of(Path("nowhere"), table[~apart], ("ratio",))
     best = analyse(results, resamples=10).best.trial
     checks = with_columns(table[apart & (trial == best)].assign(role="held_out"))
-    return replace(results, checks=checks, held_out=tuple(f"p{i}" for i in range(prompts, count)))
+    return with_facts(replace(results, checks=checks), held_out=[f"p{i}" for i in range(prompts, count)])
 
 
 def test_the_luckiest_of_equals_falls_back_without_an_alarm():

@@ -11,7 +11,7 @@ from gridsearch.report.build import build
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
-from tests.helpers.made_up import make_results, with_columns
+from tests.helpers.made_up import make_results, with_columns, with_facts
 
 RATIOS = (0.0, 0.3, 0.5, 0.6, 1.0)
 ENDS, MERGES, IMAGES, REPEAT, HELD_OUT = range(5)
@@ -41,8 +41,11 @@ def kept(plain):
         images=images,
         trials=trials,
         checks=with_columns(pd.concat([unseen, again], ignore_index=True)),
-        held_out=("h1", "h2", "h3"),
-        parents={"base": f"{0:010x}", "burnt": f"{4:010x}"},
+        facts=replace(
+            plain.facts,
+            held_out=["h1", "h2", "h3"],
+            parents={"base": f"{0:010x}", "burnt": f"{4:010x}"},
+        ),
     )
 
 
@@ -65,7 +68,7 @@ def test_a_run_without_them_says_of_each_why(plain):
 
 
 def test_an_end_that_is_not_its_parent(kept):
-    wrong = replace(kept, parents={"base": "ffff", "burnt": f"{4:010x}"})
+    wrong = with_facts(kept, parents={"base": "ffff", "burnt": f"{4:010x}"})
     assert state(wrong, ENDS) == ("alarm", "Ratio 0.00 is not base, though the recipe says so.")
 
 
@@ -96,7 +99,7 @@ def test_without_guidance_equal_images_are_no_alarm(kept):
         one_merge = replace(
             kept,
             parameters=("render.cfg",),
-            settings=settings,
+            facts=replace(kept.facts, experiment=settings),
             images=images.assign(**{"render.cfg": images["trial"].map(values)}),
             trials=kept.trials.assign(**{"render.cfg": kept.trials["trial"].map(values)}).iloc[1:3],
             checks=pd.DataFrame(),
@@ -127,7 +130,7 @@ def test_one_image_on_the_edge_of_a_verdict_is_no_alarm(kept):
 
 
 def test_alarms_stand_on_top_of_the_page_and_on_the_last_screen(kept):
-    wrong = replace(kept, parents={"base": "ffff"})
+    wrong = with_facts(kept, parents={"base": "ffff"})
     answer = analyse(wrong)
     html = report_html(wrong, answer, wrong.folder)
     assert html.index('class="alarm" role="alert"') < html.index('<dl class="facts')

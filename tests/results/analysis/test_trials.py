@@ -17,7 +17,7 @@ from gridsearch.results.analysis.trials import (
     without_copies,
 )
 from gridsearch.score.loss import image_losses
-from tests.helpers.made_up import results_of, table
+from tests.helpers.made_up import results_of, table, with_facts
 
 NOWHERE = Path("nowhere")
 
@@ -99,7 +99,7 @@ def test_copied_pictures_are_a_point_of_each_curve_and_count_once_for_what_matte
     ]
     results = results_of(NOWHERE, pd.DataFrame(rows), ("ratio", mode))
     settings = {"merge": [results.settings["merge"][0] | {"models": ["a", ["b", "c"]]}]}
-    results = replace(results, settings=settings)
+    results = with_facts(results, experiment=settings)
     trials = distinct_trials(results)
     assert len(trials) == 22
     assert list(without_copies(trials, results.images)["trial"]) == [*range(11), *range(12, 22)]
@@ -125,7 +125,7 @@ def scattered(sampler: str, trials: int = 30):
         for prompt in ("p1", "p2", "p3")
     ]
     results = results_of(NOWHERE, pd.DataFrame(rows), ("ratio", "render.cfg"))
-    return replace(results, settings=results.settings | {"search": {"sampler": sampler}})
+    return with_facts(results, experiment=results.settings | {"search": {"sampler": sampler}})
 
 
 def test_many_values_at_once_claim_neither_interval_nor_window():
@@ -156,7 +156,7 @@ def test_the_report_follows_the_curve_that_the_search_bisected():
         "merge": [{"name": "merged", "models": ["a", "b"], "ratio": [0.4, 0.5, 0.6]}],
         "render": {"cfg": {"low": 1.0, "high": 10.0, "step": 0.5}},
     }
-    results = replace(scattered("window"), settings=settings | {"search": {"sampler": "window"}})
+    results = with_facts(scattered("window"), experiment=settings | {"search": {"sampler": "window"}})
     answer = analyse(results)
     assert answer.main == "render.cfg"
     assert {tuple(found.settings) for found in answer.slices} == {("ratio",)}

@@ -160,7 +160,7 @@ def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say
     run_experiment(what(toy, prompts, search=search), FILE, tmp_path / "out", Budget(), watching)
     results = load_results(tmp_path / "out")
     assert results.finished
-    assert results.held_out == ("p3",)
+    assert results.facts.held_out == ["p3"]
     assert set(results.images["prompt_id"]) == {"p1", "p2"}
     held_out, repeat = (results.checks_of(role) for role in ("held_out", "repeat"))
     assert set(held_out["prompt_id"]) == {"p3"}
@@ -173,8 +173,8 @@ def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say
     assert all((tmp_path / "out" / file).is_file() for file in results.checks["file"])
     # ratio 0 and 1 are the parents' own files
     weights = results.trials.set_index("ratio")["weights"]
-    assert weights[0.0] == results.parents["base"]
-    assert weights[1.0] == results.parents["burnt"]
+    assert weights[0.0] == results.facts.parents["base"]
+    assert weights[1.0] == results.facts.parents["burnt"]
     assert weights.nunique() == len(weights)
     assert len(checks) == 3
     assert go(what(toy, prompts, search=search), tmp_path / "out").images == []
