@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.files import read_json_object
+from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import load_experiment
 from gridsearch.merge.export.options import chosen_mode, chosen_values, files_from, with_files
 from gridsearch.merge.export.record import KEY, Record, read_record
 from gridsearch.merge.export.single import SingleMerge, merge_of_record, merge_of_trial
 from gridsearch.merge.mecha.read import read_mecha
-from gridsearch.merge.mecha.write import write_mecha
+from gridsearch.merge.mecha.write import mecha_text
 from gridsearch.merge.parents import open_parents
 
 MOST_LOG = 4_000_000  # bytes
@@ -115,4 +115,4 @@ def write_recipe(merge: SingleMerge, output: Path) -> None:
         name: model.model_copy(update={"path": model.path.resolve()})
         for name, model in merge.recipe.models.items()
     }
-    write_mecha(merge.recipe.model_copy(update={"models": absolute}), output)
+    write_atomic(output, mecha_text(merge.recipe.model_copy(update={"models": absolute})))

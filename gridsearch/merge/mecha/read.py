@@ -4,37 +4,35 @@ The file may be anybody's: it is only parsed, runs nothing, opens nothing, and i
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pydantic
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.mecha_names import (
+from gridsearch.base.files import read_capped
+from gridsearch.checkpoint.sdxl.blocks import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
     BLOCKS_IN_WORDS,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
+    VAE_BLOCK,
     VAE_COMPONENT,
 )
+from gridsearch.checkpoint.sdxl.keys import VAE
 from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
-from gridsearch.merge.mecha.lines import Argument, Instruction, ResultReference, instructions, read_text
+from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed
 from gridsearch.merge.mecha.methods import call, left_out
-from gridsearch.merge.mecha.nodes import (
-    MechaModel,
-    MechaStep,
-    Pairs,
-    Parts,
-    as_selectors,
-    steps_of,
-)
+from gridsearch.merge.mecha.nodes import MechaStep, Pairs, Parts
 
+MOST_RECIPE_BYTES = 1_000_000
+MOST_INSTRUCTIONS = 10_000
 MOST_STEPS = 1_000
 MOST_MODELS = 500
-_SINGLE = "singleton-mecha"
 _STEP = pydantic.TypeAdapter(MergeStep)
 
 
@@ -47,49 +45,71 @@ def read_mecha(path: Path) -> Recipe:
     Raises:
         BadInput: it cannot be read, or says what our steps cannot.
     """
+    try:
+        text = read_capped(path, MOST_RECIPE_BYTES, "recipe").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput("This is not a recipe: it is not UTF-8 text.", where=path) from None
+    first, *lines = text.split("\n")
+    if first.strip() != VERSION:
+        raise BadInput(
+            f"A recipe of sd-mecha begins with {VERSION!r}.",
+            where=f"{path}, line 1",
+            why=f"here it is {first.strip()!r:.60}",
+            fix="Write it again with sd-mecha 1.1.",
+        )
     results: list[Any] = []
-    models: dict[Path, MechaModel] = {}
+    models: dict[Path, Path] = {}
     where, steps = str(path), 0
-    for line in instructions(read_text(path), path):
-        given = tuple(_resolved(value, results) for value in line.given)
-        named = {name: _resolved(value, results) for name, value in line.named.items()}
-        where = line.where
-        result = _result(Instruction(where, line.command, given, named), path.parent, models)
-        steps += isinstance(result, MechaStep)
-        if steps > MOST_STEPS or len(models) > MOST_MODELS:
-            raise BadInput(f"At most {MOST_STEPS:,} steps and {MOST_MODELS} models are read.", where=where)
+    for number, line in enumerate(lines, 2):
+        if not line.strip() or line.strip().startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        with _told_where(where):
+            if len(results) == MOST_INSTRUCTIONS:
+                raise BadInput(f"A recipe has at most {MOST_INSTRUCTIONS:,} instructions.")
+            result = _result(parsed(line.strip(), results), where, path.parent, models)
+            steps += isinstance(result, MechaStep)
+            if steps > MOST_STEPS or len(models) > MOST_MODELS:
+                raise BadInput(f"At most {MOST_STEPS:,} steps and {MOST_MODELS} models are read.")
         results.append(result)
-    return _recipe(results[-1], where)
+    if not results:
+        raise BadInput("The recipe is empty.", where=path)
+    with _told_where(where):
+        root, lenders = _merged(results[-1])
+    return _recipe(root, lenders, where)
 
 
-def _resolved(value: Argument, results: Sequence[Any]) -> Any:
-    return results[value.index] if isinstance(value, ResultReference) else value
+@contextmanager
+def _told_where(where: str) -> Iterator[None]:
+    """Add the line to an error; one that names another line is about both."""
+    try:
+        yield
+    except BadInput as error:
+        place = where if error.where in (None, where) else f"{where}, of {error.where}"
+        raise BadInput(error.what, where=place, why=error.why, fix=error.fix) from None
 
 
 # -- one instruction
 
 
-def _result(line: Instruction, folder: Path, models: dict[Path, MechaModel]) -> Any:
-    """Return the result of an instruction whose references are resolved."""
+def _result(line: Instruction, where: str, folder: Path, models: dict[Path, Path]) -> Any:
+    """Return the result of an instruction; a model that is named twice is one model."""
     match line.command:
         case "dict":
             if line.given:
-                raise BadInput("A dict takes NAME=VALUE pairs only.", where=line.where)
+                raise BadInput("A dict takes NAME=VALUE pairs only.")
             return Pairs(line.named)
         case "literal":
-            return _literal(*_fields(line, "value_dict"), line.where)
+            return _literal(*_fields(line, "value_dict"))
         case "model":
-            path = folder / _model_path(*_fields(line, "path"), line.where)
-            return models.setdefault(path, MechaModel(path))
+            path = folder / _model_path(*_fields(line, "path"))
+            return models.setdefault(path, path)
         case "merge":
             if not line.given or not isinstance(line.given[0], str):
-                raise BadInput('The method\'s name is missing, as in merge "weighted_sum".', where=line.where)
-            return call(line.given[0], line.given[1:], line.named, line.where)
-    raise BadInput(
-        f"{line.command!r:.60} is not an instruction.",
-        where=line.where,
-        fix="There are dict, literal, model and merge.",
-    )
+                raise BadInput('The method\'s name is missing, as in merge "weighted_sum".')
+            return call(line.given[0], line.given[1:], line.named, where)
+    what = f"{line.command!r:.60} is not an instruction."
+    raise BadInput(what, fix="There are dict, literal, model and merge.")
 
 
 def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
@@ -100,83 +120,89 @@ def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
     if len(line.given) > len(names) or extra:
         raise BadInput(
             f"{line.command} has an argument too many{f', {extra[0]!r:.60}' if extra else ''}.",
-            where=line.where,
             why=f"it has {', '.join(names)}",
         )
     found |= line.named
     if first not in found:
-        raise BadInput(f"{line.command} lacks its {first}.", where=line.where)
+        raise BadInput(f"{line.command} lacks its {first}.")
     return found[first], found.get("model_config"), found.get("merge_space")
 
 
-def _model_path(path: Any, config: Any, space: Any, where: str) -> str:
+def _model_path(path: Any, config: Any, space: Any) -> str:
     if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f\x7f-\x9f]", path):
-        raise BadInput("A model is named by its path in quotes.", where=where, why=f"here it is {path!r:.60}")
+        raise BadInput("A model is named by its path in quotes.", why=f"here it is {path!r:.60}")
     if config not in (None, MODEL_CONFIG):
         raise BadInput(
             "Only SDXL checkpoints in the original layout are merged here.",
-            where=where,
             why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}",
         )
     if space not in (None, "weight"):
         raise BadInput(
             "The model is said to be no checkpoint: a difference, or parameters.",
-            where=where,
             why=f"its merge space is {space!r:.60}, not 'weight'",
             fix="Write an experiment with [adapters] if it is a LoRA.",
         )
     return path
 
 
-def _literal(pairs: Any, config: Any, space: Any, where: str) -> Any:
+def _literal(pairs: Any, config: Any, space: Any) -> Any:
     """Return a plain value, or a table of ratios by block."""
     if not isinstance(pairs, Pairs):
-        raise BadInput("A literal is made of a dict.", where=where)
+        raise BadInput("A literal is made of a dict.")
     if space not in (None, "param"):
-        raise BadInput("A literal of weights cannot be used here, only ratios.", where=where)
+        raise BadInput("A literal of weights cannot be used here, only ratios.")
     values = dict(pairs.values)
     plain = all(value is None or isinstance(value, str | int | float) for value in values.values())
-    if config in (None, _SINGLE) and values.keys() == {"key"} and plain:
+    if config in (None, "singleton-mecha") and values.keys() == {"key"} and plain:
         return values["key"]
     if config not in (None, BLOCKS_CONFIG) or not values or not values.keys() <= set(ALL_BLOCKS):
         stray = min(values.keys() - set(ALL_BLOCKS), default=None)
         raise BadInput(
             "Ratios are one number, or a number per block of SDXL.",
-            where=where,
             why=f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else ""),
             fix=f"Use {BLOCKS_IN_WORDS}.",
         )
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
-        raise BadInput(f"The ratio of {wrong[0]} is not a number.", where=where)
+        raise BadInput(f"The ratio of {wrong[0]} is not a number.")
     return values
 
 
 # -- the whole
 
 
-def _recipe(last: Any, where: str) -> Recipe:
-    """Return the recipe whose result is the last instruction's."""
-    root = last if isinstance(last, Parts) else Parts(last)
-    if not isinstance(root.weights, MechaStep):
+def _merged(last: Any) -> tuple[MechaStep, dict[str, Path]]:
+    """Return the step that a recipe ends with, and the models that lend `vae` and `text_encoders`."""
+    weights, components = (last.weights, last.lent) if isinstance(last, Parts) else (last, {})
+    if not isinstance(weights, MechaStep):
+        why = "it gives one model" if isinstance(weights, Path) else "it gives no weights"
+        raise BadInput("The recipe's last line merges no models.", why=why)
+    if weights.absent:
+        raise left_out(weights)
+    if missing := [component for component, model in components.items() if model is None]:
         raise BadInput(
-            "The recipe's last line merges no models.",
-            where=where,
-            why="it gives one model" if isinstance(root.weights, MechaModel) else "it gives no weights",
+            f"No model supplies {missing[0]} for the merged file.",
+            fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
         )
-    if root.weights.absent:
-        raise left_out(root.weights, where)
-    components = _lenders(root, where)
-    steps = steps_of(root.weights)
-    inputs = [one for step in steps for one in step.inputs] + list(components.values())
-    models = list(dict.fromkeys(one for one in inputs if isinstance(one, MechaModel)))
+    text = {components.get(component) for component in TEXT_COMPONENTS}
+    if len(text) > 1:
+        raise BadInput("Both text encoders must come from one model, or both be merged.")
+    lenders = {"vae": components.get(VAE_COMPONENT), "text_encoders": text.pop()}
+    return weights, {name: model for name, model in lenders.items() if model is not None}
+
+
+def _recipe(root: MechaStep, lenders: Mapping[str, Path], where: str) -> Recipe:
+    """Return the recipe that ends with a step, without what it does not need."""
+    steps = _steps_of(root)
+    inputs = [*(one for step in steps for one in step.inputs), *lenders.values()]
+    models = list(dict.fromkeys(one for one in inputs if isinstance(one, Path)))
     step_names = [*(f"step{i}" for i in range(1, len(steps))), MERGED]
     names: dict[Any, str] = dict(zip(steps, step_names, strict=True))
     names |= dict(zip(models, _model_names(models, step_names), strict=True))
     merge = [_checked(step, names) for step in steps]
-    lent = {part: names[model] for part, model in components.items()}
+    lent = {part: names[model] for part, model in lenders.items()}
     try:
         return Recipe(
-            models={names[model]: model.path for model in models},
+            models={names[model]: model for model in models},
             merge=merge,
             components=Components(**{"text_encoders": MERGED, "vae": MERGED, **lent}),
         )
@@ -184,27 +210,24 @@ def _recipe(last: Any, where: str) -> Recipe:
         raise BadInput(_message(error), where=where) from None
 
 
-def _lenders(root: Parts, where: str) -> dict[str, MechaModel]:
-    """Return the models that lend `vae` and `text_encoders`."""
-    lent = {component: model for component, model in root.lent.items() if model is not None}
-    if missing := [component for component in root.lent if component not in lent]:
-        raise BadInput(
-            f"No model supplies {missing[0]} for the merged file.",
-            where=where,
-            fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
-        )
-    text = {lent.get(component) for component in TEXT_COMPONENTS}
-    if len(text) > 1:
-        raise BadInput("Both text encoders must come from one model, or both be merged.", where=where)
-    lenders = {"vae": lent.get(VAE_COMPONENT), "text_encoders": text.pop()}
-    return {name: model for name, model in lenders.items() if model is not None}
+def _steps_of(root: MechaStep) -> list[MechaStep]:
+    """Return all steps that the last one is made of, each after its inputs."""
+    found: dict[MechaStep, None] = {}
+    path = [root]
+    while path:
+        missing = (one for one in path[-1].inputs if isinstance(one, MechaStep) and one not in found)
+        if deeper := next(missing, None):
+            path.append(deeper)
+        else:
+            found[path.pop()] = None
+    return list(found)
 
 
-def _checked(step: MechaStep, names: dict[Any, str]) -> Any:
+def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
     """Return a step of ours; its numbers are checked as an experiment's are."""
-    numbers = {
-        name: as_selectors(value) if name == "ratio" else value for name, value in step.numbers.items()
-    }
+    numbers = dict(step.numbers)
+    if isinstance(ratio := numbers.get("ratio"), dict):
+        numbers["ratio"] = {(f"{VAE}*" if block == VAE_BLOCK else block): ratio[block] for block in ratio}
     inputs = [names[one] for one in step.inputs]
     try:
         return _STEP.validate_python(
@@ -221,12 +244,14 @@ def _message(error: pydantic.ValidationError) -> str:
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
 
 
-def _model_names(models: Sequence[MechaModel], taken: Collection[str]) -> list[str]:
+def _model_names(models: Sequence[Path], taken: Collection[str]) -> list[str]:
     """Return a name for each model, from its file's: letters, digits, "_" and "-", no two alike."""
     used, found = set(taken), []
     counts: dict[str, int] = {}
     for model in models:
-        stem = "".join(c if c.isalpha() or c.isdecimal() or c in "_-" else "_" for c in _stem(model.path))
+        # a path that was written on Windows may have either kind of slash
+        stem = re.sub(r"\.(safetensors|ckpt)$", "", PureWindowsPath(str(model)).name)
+        stem = "".join(c if c.isalpha() or c.isdecimal() or c in "_-" else "_" for c in stem)
         base = name = stem[:80].lstrip("-") or "model"
         while name in used:
             counts[base] = counts.get(base, 1) + 1
@@ -234,8 +259,3 @@ def _model_names(models: Sequence[MechaModel], taken: Collection[str]) -> list[s
         used.add(name)
         found.append(name)
     return found
-
-
-def _stem(path: Path) -> str:
-    """Return a file's name without its ending; a path written on Windows may have either kind of slash."""
-    return re.sub(r"\.(safetensors|ckpt)$", "", PureWindowsPath(str(path)).name)

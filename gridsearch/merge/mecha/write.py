@@ -9,11 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.files import write_atomic
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, selects
-from gridsearch.checkpoint.sdxl.mecha_names import (
+from gridsearch.checkpoint.sdxl.blocks import (
     BASE_BLOCK,
     BLOCK_KEYS,
+    BLOCKS,
     BLOCKS_CONFIG,
     LENT_PREFIXES,
     MODEL_CONFIG,
@@ -22,6 +21,7 @@ from gridsearch.checkpoint.sdxl.mecha_names import (
     VAE_COMPONENT,
     WHOLE_PARTS,
     means_whole_blocks,
+    selects,
 )
 from gridsearch.experiment.methods import Average, MergeStep
 from gridsearch.experiment.recipe import MERGED, Recipe
@@ -32,34 +32,26 @@ _FIX = "Merge it with gridsearch merge, or make the recipe simpler."
 Instructions = dict[str, str]  # instruction -> the reference to its result, in order
 
 
-def write_mecha(recipe: Recipe, path: Path) -> None:
-    """Write a recipe as a `.mecha` file; relative paths of models stay as they are.
-
-    Raises:
-        BadInput: as `mecha_text`.
-    """
-    write_atomic(path, mecha_text(recipe))
-
-
 def mecha_text(recipe: Recipe) -> str:
-    """Return the recipe as text; sd-mecha wants no line end after the last line.
+    """Return the recipe as text; sd-mecha wants no line end after the last line. Paths stay as they are.
 
     Raises:
         BadInput: something in it is searched, or sd-mecha has no words for it.
     """
     if searched := recipe.searched():
-        raise BadInput(
-            "A recipe for sd-mecha has nothing left to search.",
-            where=", ".join(searched),
-            fix="Say their values.",
-        )
+        where = ", ".join(searched)
+        what = "A recipe for sd-mecha has nothing left to search."
+        raise BadInput(what, where=where, fix="Say their values.")
     if vae := recipe.vae_file():
         raise BadInput("sd-mecha takes a VAE from a whole checkpoint only.", where=vae, fix=_FIX)
     text = recipe.components.text_encoders
     lenders = {part: text for part in TEXT_COMPONENTS if text != MERGED}
     if recipe.vae_source() != MERGED:
         lenders[VAE_COMPONENT] = recipe.vae_source()
-    merged = _merged_keys(lenders)
+    lent = tuple(LENT_PREFIXES[component] for component in lenders)
+    merged = {
+        block: tuple(key for key in keys if not key.startswith(lent)) for block, keys in BLOCK_KEYS.items()
+    }
     lines: Instructions = {}
     known = {name: _model(lines, recipe.models[name].path) for name in recipe.needed_models()}
     for step in recipe.merge:
@@ -74,34 +66,17 @@ def mecha_text(recipe: Recipe) -> str:
     return "\n".join([VERSION, *lines])
 
 
-def _merged_keys(lenders: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return `BLOCK_KEYS` without what a model lends."""
-    lent = tuple(LENT_PREFIXES[component] for component in lenders)
-    return {
-        block: tuple(key for key in keys if not key.startswith(lent)) for block, keys in BLOCK_KEYS.items()
-    }
-
-
 def _model(lines: Instructions, path: Path) -> str:
-    name = str(path)
     # sd-mecha takes what is before "=" for an argument's name, even within quotes.
-    if re.search(r"[=\x00-\x1f\x7f-\x9f]", name) or not _is_text(name):
+    if re.search(r"[=\x00-\x1f\x7f-\x9f\ud800-\udfff]", str(path)):
         raise BadInput(
             "sd-mecha cannot read this path in a recipe.",
-            where=name,
+            where=path,
             why='it has "=", a control character or broken letters in it',
             fix="Rename the file.",
         )
-    line = f'model {quoted(name)} model_config="{MODEL_CONFIG}" merge_space="weight"'
+    line = f'model {quoted(str(path))} model_config="{MODEL_CONFIG}" merge_space="weight"'
     return lines.setdefault(line, f"&{len(lines)}")
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _add(lines: Instructions, method: str, *inputs: str, **numbers: str) -> str:
@@ -157,18 +132,13 @@ def _average(lines: Instructions, step: Average, inputs: list[str]) -> str:
     if len(set(weights)) == 1:
         return _add(lines, "n_average", *inputs)
     # Those that pull the total's way come first, so that no sum on the way is zero.
-    shares = sorted(
-        ((weight / total, one) for weight, one in zip(weights, inputs, strict=True)), reverse=True
-    )
-    sum_so_far, result = shares[0]
-    for share, one in shares[1:]:
+    shares = zip((weight / total for weight in weights), inputs, strict=True)
+    (sum_so_far, result), *others = sorted(shares, reverse=True)
+    for share, one in others:
         sum_so_far += share
         if share:
             result = _add(lines, "weighted_sum", result, one, alpha=repr(float(share / sum_so_far)))
     return result
-
-
-# -- ratios
 
 
 def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str, ...]]) -> str:
