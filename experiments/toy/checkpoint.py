@@ -5,13 +5,16 @@ from diffusers import StableDiffusionXLPipeline
 from models import SIZE, write_json
 
 from gridsearch.checkpoint.header import TensorInfo
-from gridsearch.checkpoint.sdxl.layout import file_state_dict
+from gridsearch.checkpoint.sdxl.layout import file_views
 from gridsearch.merge.export.checkpoint import write_safetensors
 
 
 def write_checkpoint(path, pipeline, title, prediction_type):
     """fp16, with the marker keys that ComfyUI and A1111 read for v-prediction."""
-    tensors = file_state_dict(pipeline.components, torch.float16)
+    tensors = {
+        key: torch.cat([part.view.detach() for part in parts]).to("cpu", torch.float16).contiguous()
+        for key, parts in file_views(pipeline.components).items()
+    }
     if prediction_type == "v_prediction":
         tensors |= {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
     metadata = {

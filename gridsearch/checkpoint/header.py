@@ -27,6 +27,19 @@ MOST_SIDES = 64  # of a tensor, as torch has it
 LARGEST_NUMBER = 2**63 - 1
 ENDING = ".safetensors"
 
+PICKLE = "is a pickle, which can run code when it is opened"
+SAFE_VERSION = "Use the .safetensors version of the model."
+AGAIN = "Download or copy the file again."
+
+# How files begin that are met under the name of a checkpoint.
+BEGINNINGS = {
+    b"\x80": (f"{PICKLE}, under another name", SAFE_VERSION),
+    b"PK\x03\x04": ("is a zip, most likely of a pickle as torch.save writes it", SAFE_VERSION),
+    b"GGUF": ("is a GGUF file, whose weights are quantised and cannot be merged", SAFE_VERSION),
+    b"version ": ("is a Git LFS pointer and not the model itself", "Fetch the model: git lfs pull."),
+    b"<": ("is a web page and not a model", "Download it again; the site may want you to log in first."),
+}
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -67,15 +80,34 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         BadInput: the file is missing, is a folder or a pickle, is truncated or is not safetensors.
     """
+    first = b""
     try:
-        return _opened(path)
+        _require_file(path)
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(8)
+            header, data_bytes = _header(file, int.from_bytes(first, "little"), size)
+        found = _checked(path, size, header, data_bytes)
+        with safe_open(path, framework="numpy"):  # the library that will read the weights is stricter
+            return found
     except OSError as error:
         raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+    except (ValueError, RecursionError, SafetensorError) as error:
+        for beginning, (what, fix) in BEGINNINGS.items():
+            if first.startswith(beginning):
+                raise BadInput(f"This file {what}.", where=path, fix=fix) from None
+        raise BadInput("This is not a safetensors file.", where=path, why=str(error), fix=AGAIN) from None
 
 
-def _opened(path: Path) -> Checkpoint:
+def _require_file(path: Path) -> None:
+    if (path / "model_index.json").is_file():
+        raise BadInput(
+            "This is a diffusers folder; only single files can be merged.",
+            where=path,
+            fix="Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors.",
+        )
     if path.is_dir():
-        raise _folder(path)
+        raise BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
     if not path.is_file():
         raise BadInput(
             "There is no such checkpoint.",
@@ -84,16 +116,6 @@ def _opened(path: Path) -> Checkpoint:
         )
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        first = file.read(8)
-        try:
-            header, data_bytes = _header(file, int.from_bytes(first, "little"), size)
-            found = _checked(path, size, header, data_bytes)
-            _require_accepted(path)
-        except (ValueError, RecursionError, SafetensorError) as error:
-            raise _not_safetensors(path, first, str(error)) from None
-    return found
 
 
 def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
@@ -150,33 +172,22 @@ def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
         raise ValueError(f"{key[:80]!r} is no name of a tensor")
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise ValueError(f"{key[:80]!r} is not described")
-    if not isinstance(entry["dtype"], str) or entry["dtype"] not in ITEM_BYTES:
-        raise ValueError(f"{key[:80]!r} has the unknown dtype {entry['dtype']!r:.20}")
-    shape, offsets = _counts(entry["shape"]), _counts(entry["data_offsets"])
-    if shape is None or offsets is None or len(offsets) != 2:
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise ValueError(f"{key[:80]!r} has the unknown dtype {dtype!r:.20}")
+    if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
         raise ValueError(f"{key[:80]!r} has no shape or no place")
-    info = TensorInfo(entry["dtype"], shape)
+    info = TensorInfo(dtype, tuple(shape))
     if offsets[1] - offsets[0] != info.bytes:
         raise ValueError(f"{key[:80]!r} has impossible offsets")
     return info, offsets[1]
 
 
-def _counts(numbers: Any) -> tuple[int, ...] | None:
-    """Return a list of whole numbers from 0 up, or None for anything else. (True is an int to Python.)"""
+def _are_counts(numbers: Any) -> bool:
+    """Return whether this is a list of whole numbers from 0 up. (True is an int to Python.)"""
     if not isinstance(numbers, list) or len(numbers) > MOST_SIDES:
-        return None
-    fine = all(type(number) is int and 0 <= number <= LARGEST_NUMBER for number in numbers)
-    return tuple(numbers) if fine else None
-
-
-def _require_accepted(path: Path) -> None:
-    """Require that the library that will read the weights accepts the header too: it is stricter.
-
-    Raises:
-        SafetensorError: it does not.
-    """
-    with safe_open(path, framework="numpy"):
-        pass
+        return False
+    return all(type(number) is int and 0 <= number <= LARGEST_NUMBER for number in numbers)
 
 
 def require_name(path: Path) -> None:
@@ -185,37 +196,3 @@ def require_name(path: Path) -> None:
         raise BadInput(
             f"A model's file has a name that ends in {ENDING}.", where=path, fix=f"Rename it: *{ENDING}."
         )
-
-
-# -- what it is instead
-
-
-PICKLE = "is a pickle, which can run code when it is opened"
-SAFE_VERSION = "Use the .safetensors version of the model."
-AGAIN = "Download or copy the file again."
-
-# How files begin that are met under the name of a checkpoint.
-BEGINNINGS = {
-    b"\x80": (f"{PICKLE}, under another name", SAFE_VERSION),
-    b"PK\x03\x04": ("is a zip, most likely of a pickle as torch.save writes it", SAFE_VERSION),
-    b"GGUF": ("is a GGUF file, whose weights are quantised and cannot be merged", SAFE_VERSION),
-    b"version ": ("is a Git LFS pointer and not the model itself", "Fetch the model: git lfs pull."),
-    b"<": ("is a web page and not a model", "Download it again; the site may want you to log in first."),
-}
-
-
-def _not_safetensors(path: Path, first: bytes, why: str) -> BadInput:
-    for beginning, (what, fix) in BEGINNINGS.items():
-        if first.startswith(beginning):
-            return BadInput(f"This file {what}.", where=path, fix=fix)
-    return BadInput("This is not a safetensors file.", where=path, why=why, fix=AGAIN)
-
-
-def _folder(path: Path) -> BadInput:
-    if not (path / "model_index.json").is_file():
-        return BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
-    return BadInput(
-        "This is a diffusers folder; only single files can be merged.",
-        where=path,
-        fix="Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors.",
-    )

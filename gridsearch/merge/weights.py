@@ -9,6 +9,7 @@ from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.recognise import open_vae
+from gridsearch.checkpoint.sdxl.shapes import parameter_rows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
@@ -64,20 +65,14 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
     if vae := recipe.vae_file():
         files[recipe.vae_source()] = FileSource(*open_vae(vae))
-    adapters = _open_adapters(parents, config) if parents.adapters else {}
+    adapters = {}
+    if parents.adapters:
+        known = parameter_rows(config or SDXL_CONFIGS)
+        adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
     infos = outline(recipe, parents.checkpoints, parents.vae)
     merged = tuple(merged_keys(infos))
     require_covered(recipe, merged)
     return Weights(infos, merged, files, adapters)
-
-
-def _open_adapters(parents: Parents, config: Path | None) -> dict[str, OpenedAdapter]:
-    from gridsearch.checkpoint.sdxl.skeleton import (
-        parameter_rows,  # seconds of imports, spared to other merges
-    )
-
-    known = parameter_rows(config or SDXL_CONFIGS)
-    return {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.arithmetic import unet_call
+from gridsearch.checkpoint.sdxl.shapes import unet_call
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

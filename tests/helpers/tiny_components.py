@@ -1,6 +1,7 @@
 """A tiny SDXL: the true classes with few channels, and a vocabulary of its own, for the tests."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from gridsearch.checkpoint.sdxl.components import CONFIG_FILES, SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.layout import file_views
 from gridsearch.checkpoint.sdxl.vocabulary import END, START, Vocabulary, byte_letters
 
 MERGES = ("c a", "ca t</w>", "r e", "re d</w>")
@@ -63,6 +65,14 @@ def random_components(folder: Path, dtype: torch.dtype, seed: int = 0) -> dict[s
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
         module.to(dtype).eval()
     return components
+
+
+def file_state_dict(components: Mapping[str, nn.Module], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The components' weights as a single-file checkpoint holds them, by file key and contiguous."""
+    return {
+        key: torch.cat([part.view.detach() for part in parts]).to("cpu", dtype).contiguous()
+        for key, parts in file_views(components).items()
+    }
 
 
 def _tiny(name: str) -> dict[str, object]:

@@ -39,6 +39,7 @@ CONFIG_FILES = {
     "unet": "config.json",
     "vae": "config.json",
 }
+NEEDED_FILES = ("model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items()))
 MOST_CONFIG_BYTES = 1_000_000  # real ones have a few kB
 ENCODER_OF = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
 OPTIONAL_TOKENIZER_FILES = (
@@ -48,6 +49,7 @@ OPTIONAL_TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
+TOKENIZER_SETTINGS = ("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length")
 
 # The token with which each tokenizer of SDXL pads a short prompt; the second encoder was trained with id 0.
 # https://github.com/Stability-AI/generative-models, sgm/modules/encoders/modules.py
@@ -74,9 +76,10 @@ def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
     Raises:
         BadInput: as `load_tokenizers`, as far as files alone tell.
     """
-    names = ["model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items())]
-    names += [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
-    files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    optional = [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
+    files = {
+        name: (folder / name).read_bytes() for name in (*NEEDED_FILES, *optional) if (folder / name).is_file()
+    }
     for name, added in _added_vocabularies(folder, vocabulary).items():
         files |= {f"{name}/{file}": content for file, content in vocabulary_files(added).items()}
     digest = hashlib.sha256()
@@ -96,9 +99,7 @@ def check_configs(folder: Path) -> None:
             where=folder,
             fix="Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own.",
         )
-    needed = ["model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items())]
-    missing = [file for file in needed if not (folder / file).is_file()]
-    if missing:
+    if missing := [file for file in NEEDED_FILES if not (folder / file).is_file()]:
         raise BadInput(
             f"The config folder lacks {', '.join(missing)}.",
             where=folder,
@@ -106,32 +107,26 @@ def check_configs(folder: Path) -> None:
             fix="Copy the file from the model the checkpoint was made from, or leave [render] config out.",
         )
     index = _read_config(folder / "model_index.json")
-    unnamed = [name for name in CONFIG_FILES if not isinstance(index.get(name), list) or None in index[name]]
-    if unnamed:
+    if unnamed := [n for n in CONFIG_FILES if not isinstance(index.get(n), list) or None in index[n]]:
         raise BadInput(
             f"The model_index.json does not name the {', '.join(unnamed)}.",
             where=folder / "model_index.json",
             why="an SDXL pipeline needs every one of these",
             fix="Take the model_index.json of an SDXL model, or leave [render] config out.",
         )
-    for name in CONFIG_FILES:
-        _read_config(folder / name / CONFIG_FILES[name])
-    for name in ENCODER_OF:
-        _check_length(folder, name)
-
-
-def _check_length(folder: Path, name: str) -> None:
-    """Raise BadInput unless a tokenizer cuts prompts to what its text encoder can read."""
-    file = folder / name / CONFIG_FILES[name]
-    length = _read_config(file).get("model_max_length")
-    places = _number(folder, ENCODER_OF[name], "max_position_embeddings")
-    if not isinstance(length, int) or not 2 < length <= places:
-        raise BadInput(
-            f"The {name} does not cut a prompt to what its text encoder can read.",
-            where=file,
-            why=f"model_max_length is {length}, the {ENCODER_OF[name]} reads {places} tokens",
-            fix=f'Set "model_max_length": {places}.',
-        )
+    for name, file in CONFIG_FILES.items():
+        _read_config(folder / name / file)
+    for name, encoder in ENCODER_OF.items():
+        config = folder / name / CONFIG_FILES[name]
+        length = _read_config(config).get("model_max_length")
+        places = _number(folder, encoder, "max_position_embeddings")
+        if not isinstance(length, int) or not 2 < length <= places:
+            raise BadInput(
+                f"The {name} does not cut a prompt to what its text encoder can read.",
+                where=config,
+                why=f"model_max_length is {length}, the {encoder} reads {places} tokens",
+                fix=f'Set "model_max_length": {places}.',
+            )
 
 
 def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
@@ -242,29 +237,22 @@ def _load_tokenizer(folder: Path, vocabulary: Vocabulary | None) -> Any:
     """Load the tokenizer of a folder, with the given vocabulary where the folder holds none."""
     from transformers import CLIPTokenizer  # a second of imports, which a check of files alone is spared
 
+    load = partial(CLIPTokenizer.from_pretrained, folder, local_files_only=True)
     if vocabulary:
+        told: dict[str, Any] = {}
+        for file in ("special_tokens_map.json", "tokenizer_config.json"):
+            told |= _read_config(folder / file) if (folder / file).is_file() else {}
+        own = {name: told[name] for name in TOKENIZER_SETTINGS if name in told}
+        # A token may be written as a text or as a table.
+        own = {name: value["content"] if isinstance(value, dict) else value for name, value in own.items()}
         merges = [tuple(merge.split(" ")) for merge in vocabulary.merges]
-        load = partial(
-            CLIPTokenizer, vocabulary.tokens, merges, name_or_path=str(folder), **_settings(folder)
-        )
-    else:
-        load = partial(CLIPTokenizer.from_pretrained, folder, local_files_only=True)
+        load = partial(CLIPTokenizer, vocabulary.tokens, merges, name_or_path=str(folder), **own)
     tokenizer = load()
     if tokenizer.pad_token == "!":
         # A token is "added", and so cut out of the text before all else, for being the pad at loading.
         tokenizer = load(pad_token=tokenizer.eos_token, added_tokens_decoder={})
         tokenizer.pad_token = "!"
     return tokenizer
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """Return a tokenizer's special tokens and length. A token may be written as a text or as a table."""
-    told: dict[str, Any] = {}
-    for file in ("special_tokens_map.json", "tokenizer_config.json"):
-        told |= _read_config(folder / file) if (folder / file).is_file() else {}
-    names = ("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length")
-    found = {name: told[name] for name in names if name in told}
-    return {name: value["content"] if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def check_tokenizer(name: str, tokenizer: Any, rows: int, places: int) -> None:
@@ -297,35 +285,25 @@ def check_loaded(pipe: Any) -> None:
     Args:
         pipe: a `StableDiffusionXLPipeline`, not yet offloaded (offloading, too, uses the meta device).
     """
-    for name, module in pipe.components.items():
-        if isinstance(module, nn.Module):
-            _check_whole(name, module)
+    modules = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
+    for name, module in modules.items():
+        tensors = dict(chain(module.named_parameters(), module.named_buffers()))
+        if absent := [key for key, tensor in tensors.items() if tensor.is_meta]:
+            use = "Use a complete SDXL checkpoint; `gridsearch inspect` says what a file holds of the"
+            raise BadInput(
+                f"{len(absent)} of {len(tensors)} tensors of the {name} were not loaded.",
+                where=", ".join(absent[:3]) + (", ..." if len(absent) > 3 else ""),
+                why="the checkpoint file does not hold them",
+                fix=f"{use} {name}.",
+            )
     for name, encoder in ENCODER_OF.items():
         config = pipe.components[encoder].config
         check_tokenizer(name, pipe.components[name], config.vocab_size, config.max_position_embeddings)
-    _check_pooling(pipe.tokenizer_2, pipe.text_encoder_2.config.eos_token_id)
-
-
-def _check_whole(name: str, module: nn.Module) -> None:
-    tensors = dict(chain(module.named_parameters(), module.named_buffers()))
-    absent = [key for key, tensor in tensors.items() if tensor.is_meta]
-    if absent:
-        raise BadInput(
-            f"{len(absent)} of {len(tensors)} tensors of the {name} were not loaded.",
-            where=", ".join(absent[:3]) + (", ..." if len(absent) > 3 else ""),
-            why="the checkpoint file does not hold them",
-            fix=f"Use a complete SDXL checkpoint; `gridsearch inspect` says what a file holds of the {name}.",
-        )
-
-
-def _check_pooling(tokenizer_2: Any, config_end: int) -> None:
-    """Raise BadInput unless the second encoder finds the end of a prompt, from which it pools.
-
-    For an `eos_token_id` of 2 transformers keeps an older rule and takes the highest id instead; any other
-    is looked for, and where it does not occur the start token is taken: one output for all prompts.
-    """
-    end = tokenizer_2.eos_token_id
-    looked_for = len(tokenizer_2) - 1 if config_end == 2 else config_end
+    # The second encoder pools from the end of a prompt. For an `eos_token_id` of 2 transformers keeps an
+    # older rule and takes the highest id instead; any other is looked for, and where it does not occur the
+    # start token is taken: one output for all prompts.
+    end, config_end = pipe.tokenizer_2.eos_token_id, pipe.text_encoder_2.config.eos_token_id
+    looked_for = len(pipe.tokenizer_2) - 1 if config_end == 2 else config_end
     if end != looked_for:
         raise BadInput(
             "The text_encoder_2 does not find the end of a prompt.",

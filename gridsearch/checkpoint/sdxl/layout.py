@@ -11,12 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, UNET, VAE, TensorRows
-
-ALL_ROWS = slice(None)
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, UNET, VAE
 
 
 @dataclass(frozen=True)
@@ -43,33 +40,25 @@ def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[LiveRows]]
         file key -> the parts that make it up, in row order. One part for all but the joined
         attention projections of the second text encoder, which have three.
     """
-    views = dict(_unet_views(components["unet"]))
-    views |= dict(_vae_views(components["vae"]))
-    views |= dict(_clip_l_views(components["text_encoder"]))
-    views |= dict(_clip_g_views(components["text_encoder_2"]))
-    return views
+    unet, vae = components["unet"], components["vae"]
+    views = {UNET + _unet_key(name, unet): [view] for name, view in _parameters("unet", unet)}
+    for name, view in _parameters("vae", vae):
+        if ".attentions." in name and view.view.ndim == 2:  # a 1x1 convolution in the file, linear here
+            view = replace(view, view=view.view[:, :, None, None])
+        views[VAE + _vae_key(name, vae)] = [view]
+    for name, view in _parameters("text_encoder", components["text_encoder"]):
+        views[CLIP_L_MODEL + name.removeprefix("text_model.")] = [view]
+    return views | dict(_clip_g_views(components["text_encoder_2"]))
 
 
-def rows_by_parameter(views: Mapping[str, list[LiveRows]]) -> dict[str, TensorRows]:
-    """Turn `file_views` round: diffusers parameter -> the rows of the file in which it is kept."""
-    return {
-        part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
-        for key, parts in views.items()
-        for part in parts
-    }
+def _parameters(component: str, module: nn.Module) -> Iterator[tuple[str, LiveRows]]:
+    for name, parameter in module.named_parameters():
+        yield name, LiveRows(slice(None), parameter.data, f"{component}.{name}")
 
 
 def file_shape(parts: list[LiveRows]) -> tuple[int, ...]:
     """Return the shape of the file tensor that the parts make up."""
     return (sum(part.view.shape[0] for part in parts), *parts[0].view.shape[1:])
-
-
-def file_state_dict(components: Mapping[str, nn.Module], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the components' weights as a single-file checkpoint holds them, by file key and contiguous."""
-    return {
-        key: torch.cat([part.view.detach() for part in parts]).to("cpu", dtype).contiguous()
-        for key, parts in file_views(components).items()
-    }
 
 
 # -- UNet: https://github.com/Stability-AI/generative-models, sgm/modules/diffusionmodules/openaimodel.py
@@ -93,13 +82,8 @@ _UNET_OUTER = {
 }
 
 
-def _unet_views(unet: Any) -> Iterator[tuple[str, list[LiveRows]]]:
+def _unet_key(name: str, unet: Any) -> str:
     layers = len(unet.down_blocks[0].resnets)
-    for name, parameter in unet.named_parameters():
-        yield UNET + _unet_key(name, unet, layers), [LiveRows(ALL_ROWS, parameter.data, f"unet.{name}")]
-
-
-def _unet_key(name: str, unet: Any, layers: int) -> str:
     stem, leaf = name.rsplit(".", 1)
     if stem in _UNET_OUTER:
         return f"{_UNET_OUTER[stem]}.{leaf}"
@@ -107,13 +91,9 @@ def _unet_key(name: str, unet: Any, layers: int) -> str:
         side, block, kind, layer, rest = match.groups()
         # The down path holds conv_in at 0 and a downsampler after each block's layers; the up path has
         # one layer more a block and its upsampler inside the last one.
-        index = (
-            1 + int(block) * (layers + 1) + int(layer)
-            if side == "down"
-            else int(block) * (layers + 1) + int(layer)
-        )
-        block = f"{'input' if side == 'down' else 'output'}_blocks.{index}.{0 if kind == 'resnets' else 1}"
-        return f"{block}.{_resnet_leaf(rest) if kind == 'resnets' else rest}"
+        index = (side == "down") + int(block) * (layers + 1) + int(layer)
+        kept = f"{_RESNET[rest.removesuffix('.' + leaf)]}.{leaf}" if kind == "resnets" else rest
+        return f"{'input' if side == 'down' else 'output'}_blocks.{index}.{int(kind != 'resnets')}.{kept}"
     if match := re.match(r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.+)", name):
         block, rest = match.groups()
         return f"input_blocks.{(int(block) + 1) * (layers + 1)}.0.op.{rest}"
@@ -125,13 +105,8 @@ def _unet_key(name: str, unet: Any, layers: int) -> str:
         kind, layer, rest = match.groups()
         if kind == "attentions":
             return f"middle_block.1.{rest}"
-        return f"middle_block.{2 * int(layer)}.{_resnet_leaf(rest)}"
+        return f"middle_block.{2 * int(layer)}.{_RESNET[rest.removesuffix('.' + leaf)]}.{leaf}"
     raise KeyError(f"no place in an SDXL file for the UNet parameter {name}")
-
-
-def _resnet_leaf(rest: str) -> str:
-    stem, leaf = rest.rsplit(".", 1)
-    return f"{_RESNET[stem]}.{leaf}"
 
 
 # -- VAE: sgm/modules/diffusionmodules/model.py
@@ -139,16 +114,8 @@ def _resnet_leaf(rest: str) -> str:
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
-def _vae_views(vae: Any) -> Iterator[tuple[str, list[LiveRows]]]:
+def _vae_key(name: str, vae: Any) -> str:
     ups = len(vae.decoder.up_blocks)
-    for name, parameter in vae.named_parameters():
-        view = parameter.data
-        if ".attentions." in name and view.ndim == 2:  # a 1x1 convolution in the file, a linear layer here
-            view = view[:, :, None, None]
-        yield VAE + _vae_key(name, ups), [LiveRows(ALL_ROWS, view, f"vae.{name}")]
-
-
-def _vae_key(name: str, ups: int) -> str:
     name = name.replace(".conv_shortcut.", ".nin_shortcut.").replace(".conv_norm_out.", ".norm_out.")
     if match := re.match(r"(.+)\.mid_block\.attentions\.0\.(.+)\.(\w+)", name):
         half, layer, leaf = match.groups()
@@ -168,12 +135,6 @@ def _vae_key(name: str, ups: int) -> str:
 # -- Text encoders: transformers' CLIP for the first, open_clip for the second
 
 
-def _clip_l_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
-    for name, parameter in encoder.named_parameters():
-        view = LiveRows(ALL_ROWS, parameter.data, f"text_encoder.{name}")
-        yield CLIP_L_MODEL + name.removeprefix("text_model."), [view]
-
-
 _CLIP_G_OUTER = {
     "embeddings.token_embedding.weight": "token_embedding.weight",
     "embeddings.position_embedding.weight": "positional_embedding",
@@ -189,15 +150,11 @@ _CLIP_G_LAYER = {
 }
 
 
-def _clip_g_views(encoder: Any) -> Iterator[tuple[str, list[LiveRows]]]:
+def _clip_g_views(encoder: nn.Module) -> Iterator[tuple[str, list[LiveRows]]]:
+    whole = {name.removeprefix("text_model."): view for name, view in _parameters("text_encoder_2", encoder)}
     # text_projection is stored transposed: open_clip multiplies x @ P, transformers applies a linear layer.
-    projection = encoder.text_projection.weight.data.T
-    name = "text_encoder_2.text_projection.weight"
-    yield CLIP_G_MODEL + "text_projection", [LiveRows(ALL_ROWS, projection, name, transposed=True)]
-    whole = {
-        name.removeprefix("text_model."): LiveRows(ALL_ROWS, parameter.data, f"text_encoder_2.{name}")
-        for name, parameter in encoder.named_parameters()
-    }
+    projection = whole.pop("text_projection.weight")
+    yield CLIP_G_MODEL + "text_projection", [replace(projection, view=projection.view.T, transposed=True)]
     for name, view in whole.items():
         if name in _CLIP_G_OUTER:
             yield CLIP_G_MODEL + _CLIP_G_OUTER[name], [view]
@@ -206,12 +163,9 @@ def _clip_g_views(encoder: Any) -> Iterator[tuple[str, list[LiveRows]]]:
             block = f"{CLIP_G_MODEL}transformer.resblocks.{layer}."
             if module in _CLIP_G_LAYER:
                 yield f"{block}{_CLIP_G_LAYER[module]}.{leaf}", [view]
-            elif module == "self_attn.q_proj":
+            elif module == "self_attn.q_proj":  # open_clip stores q, k and v one under the other
+                width = view.view.shape[0]
                 parts = [whole[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")]
-                yield f"{block}attn.in_proj_{leaf}", _joined(parts)
-
-
-def _joined(parts: list[LiveRows]) -> list[LiveRows]:
-    """Place the q, k and v projections one under the other, as open_clip stores them."""
-    width = parts[0].view.shape[0]
-    return [replace(part, rows=slice(i * width, (i + 1) * width)) for i, part in enumerate(parts)]
+                rows = [slice(i * width, (i + 1) * width) for i in range(3)]
+                joined = [replace(part, rows=own) for part, own in zip(parts, rows, strict=True)]
+                yield f"{block}attn.in_proj_{leaf}", joined

@@ -1,19 +1,28 @@
-"""The tensors that a checkpoint must hold, and the check of a file against them before it is loaded.
+"""The tensors that a checkpoint must hold, the check of a file against them, and a UNet call's arithmetic.
 
 diffusers leaves a text encoder's absent tensors unloaded in silence, and stops at the UNet's and the VAE's
 with an error from deep within torch; a tensor of another shape is noticed after minutes of reading.
 """
 
 import json
+import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
+from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE, TensorRows
+from gridsearch.checkpoint.sdxl.layout import file_shape, file_views
 
 # The shapes that follow from the package's own configs: building the models takes seconds of imports.
 SDXL_SHAPES = Path(__file__).parent / "shapes.json"
+TEXT_TOKENS = 77
+LATENT_SIDE = 8  # image pixels to a side of a latent's
 
 _DIFFUSERS_NAMES = {UNET: "unet", VAE: "vae", CLIP_L: "text_encoder", CLIP_G: "text_encoder_2"}
 
@@ -22,9 +31,39 @@ def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Return what a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
     if folder == SDXL_CONFIGS:
         return {key: tuple(shape) for key, shape in json.loads(SDXL_SHAPES.read_bytes()).items()}
-    from gridsearch.checkpoint.sdxl.skeleton import skeleton_shapes
-
     return skeleton_shapes(folder)
+
+
+def skeleton_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    return {key: file_shape(parts) for key, parts in file_views(skeleton(folder)).items()}
+
+
+def parameter_rows(folder: Path) -> dict[str, TensorRows]:
+    """Return where each parameter is kept in a checkpoint for these configs, by diffusers' names.
+
+    A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
+    """
+    return {
+        part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
+        for key, parts in file_views(skeleton(folder)).items()
+        for part in parts
+    }
+
+
+def skeleton(folder: Path) -> dict[str, nn.Module]:
+    """Build the four models of a config folder on the meta device, which takes no memory for weights."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel  # seconds of imports, spared to most merges
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    with torch.device("meta"):
+        return {
+            "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
+            "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
+            "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
+            "text_encoder_2": CLIPTextModelWithProjection(
+                CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
+            ),
+        }
 
 
 def check_file(checkpoint: Checkpoint, folder: Path) -> None:
@@ -55,3 +94,43 @@ def check_file(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _first(items: list[str]) -> str:
     return ", ".join(items[:2]) + (", ..." if len(items) > 2 else "")
+
+
+def unet_call(shapes: Mapping[str, tuple[int, ...]], width: int, height: int) -> tuple[int, int]:
+    """Return the floating-point operations of one UNet call on one image, and its number of layers.
+
+    Counted as torch's `FlopCounterMode` counts them: two a multiplication of a matrix or a convolution,
+    nothing for norms, activations and sums.
+
+    Args:
+        shapes: checkpoint key -> shape; keys of other components are passed over.
+        width, height: of the image, px.
+    """
+    unet = {key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)}
+    weights = {key: shape for key, shape in unet.items() if key.endswith(".weight") and len(shape) > 1}
+    downs = [int(found[1]) for key in weights if (found := re.match(r"input_blocks\.(\d+)\.0\.op\.", key))]
+    ups = [int(found[1]) for key in weights if (found := re.match(r"output_blocks\.(\d+)\.\d\.conv\.", key))]
+    flops = 0
+    for key, shape in weights.items():
+        side = 2 ** _halvings(key, downs, ups)
+        pixels = math.ceil(width // LATENT_SIDE / side) * math.ceil(height // LATENT_SIDE / side)
+        if re.search(r"time_embed|label_emb|emb_layers", key):
+            positions = 1
+        else:
+            positions = TEXT_TOKENS if re.search(r"attn2\.to_[kv]", key) else pixels
+        flops += 2 * math.prod(shape) * positions
+        if key.endswith(".to_q.weight"):  # every query with every key, and the values weighted by that
+            flops += 4 * pixels * (pixels if ".attn1." in key else TEXT_TOKENS) * shape[0]
+    return flops, len({key.rpartition(".")[0] for key in unet})
+
+
+def _halvings(key: str, downs: list[int], ups: list[int]) -> int:
+    """Return how often the latent has been halved, by the blocks `downs`, where a weight is applied."""
+    if key.startswith("middle_block."):
+        return len(downs)
+    if not (found := re.match(r"(input|output)_blocks\.(\d+)\.", key)):
+        return 0
+    block = int(found[2])
+    if found[1] == "input":
+        return sum(block >= down for down in downs)
+    return len(downs) - sum(block > up for up in ups) - (".conv." in key)

@@ -18,7 +18,7 @@ from gridsearch.checkpoint.sdxl.components import (
     load_tokenizers,
 )
 from gridsearch.checkpoint.sdxl.layout import file_views
-from gridsearch.checkpoint.sdxl.skeleton import skeleton
+from gridsearch.checkpoint.sdxl.shapes import skeleton
 from gridsearch.checkpoint.sdxl.vocabulary import KNOWN_PROMPT, Vocabulary, byte_letters, vocabulary_files
 from tests.helpers.tiny_components import (
     edit_json,

@@ -7,10 +7,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gridsearch.checkpoint.sdxl.arithmetic import unet_call
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.shapes import SDXL_SHAPES, file_shapes
-from gridsearch.checkpoint.sdxl.skeleton import skeleton_shapes
+from gridsearch.checkpoint.sdxl.shapes import SDXL_SHAPES, file_shapes, skeleton_shapes, unet_call
 
 
 def test_the_shapes_that_are_written_down_are_those_of_the_configs():

@@ -16,10 +16,15 @@ from gridsearch.checkpoint.sdxl.components import (
     check_loaded,
     load_tokenizers,
 )
-from gridsearch.checkpoint.sdxl.layout import file_state_dict
 from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.checkpoint.sdxl.vocabulary import vocabulary_files
-from tests.helpers.tiny_components import edit_json, random_components, tiny_vocabulary, write_configs
+from tests.helpers.tiny_components import (
+    edit_json,
+    file_state_dict,
+    random_components,
+    tiny_vocabulary,
+    write_configs,
+)
 
 MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
 

@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gridsearch.checkpoint.sdxl.keys import UNET
-from gridsearch.checkpoint.sdxl.layout import file_state_dict
-from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
+from gridsearch.checkpoint.sdxl.shapes import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
-from tests.helpers.tiny_components import random_components, write_configs
+from tests.helpers.tiny_components import file_state_dict, random_components, write_configs
 
 STRENGTH = 0.55
 UNET_LAYERS = (

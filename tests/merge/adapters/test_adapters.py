@@ -10,8 +10,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.adapter_names import spellings
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
-from gridsearch.checkpoint.sdxl.shapes import file_shapes
-from gridsearch.checkpoint.sdxl.skeleton import parameter_rows
+from gridsearch.checkpoint.sdxl.shapes import file_shapes, parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.parameters import CONV, IN_PROJ, LINEAR, PARAMETERS
 from tests.helpers.tiny_components import write_configs
