@@ -27,10 +27,10 @@ from gridsearch.base.words import size
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
 from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.outline import merged_keys, own_keys
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_values
 from gridsearch.merge.engine.staging import LoadedSource
 from gridsearch.merge.export.export import export

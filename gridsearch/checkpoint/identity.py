@@ -43,9 +43,10 @@ def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -
     `advance` is told the whole size at once where the hash is known.
     """
     before = path.stat()
-    if known := _recall(before):
+    rows = _ask(_RECALL, *_state(before))
+    if rows and re.fullmatch("[0-9a-f]{64}", str(rows[0][0])):
         advance(before.st_size)
-        return known
+        return str(rows[0][0])
     settled = time.time_ns() - before.st_mtime_ns >= SETTLED_NS
     sha256 = sha256_of(path, advance)
     if settled and _state(path.stat()) == _state(before):
@@ -64,12 +65,6 @@ def short_hash(sha256: str) -> str:
 def _state(stat: os.stat_result) -> tuple[str, ...]:
     """Return what changes when a file does. As text: an inode may be larger than SQLite's integers."""
     return tuple(map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)))
-
-
-def _recall(stat: os.stat_result) -> str | None:
-    rows = _ask(_RECALL, *_state(stat))
-    known = str(rows[0][0]) if rows else ""
-    return known if re.fullmatch("[0-9a-f]{64}", known) else None
 
 
 def _ask(statement: str, *values: str) -> list[tuple]:

@@ -5,16 +5,18 @@ and may hold codes that a terminal would obey.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_json_object
 from gridsearch.base.words import size
-from gridsearch.checkpoint.diffusers_folder import Folder, is_diffusers_folder, open_folder
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, prediction_of, read_prediction
+from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, meaning, prediction_of, read_prediction
 from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
 from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, require_sdxl, stray_keys
@@ -26,13 +28,59 @@ SHOWN_ENTRIES = 40  # of the metadata
 SHOWN_KEYS = 3
 RECIPES = ("sd_merge_recipe", "sd_merge_models")
 
+INDEX = "model_index.json"
+SCHEDULER = "scheduler_config.json"
+MOST_JSON_BYTES = 1_000_000  # real files have less than 10 kB
+MOST_COMPONENTS = 50
+
+# Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
+_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
+
 Hashing = Callable[[str, int], Callable[[int], None]]
 Row = tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A diffusers folder: its pipeline, the class of each component, and the weights files."""
+
+    path: Path
+    pipeline: str
+    classes: dict[str, str]  # component -> class
+    weights: dict[str, tuple[Checkpoint, ...]]  # component -> files
+    prediction: Prediction
+
+
 def open_any(path: Path) -> Checkpoint | Folder:
-    """Open a safetensors file or a diffusers folder; anything else is a BadInput."""
-    return open_folder(path) if is_diffusers_folder(path) else open_checkpoint(path)
+    """Open a safetensors file or a diffusers folder, of which no weight is loaded.
+
+    Raises:
+        BadInput: it is neither, or a JSON file or a weights file is broken.
+    """
+    if not (path / INDEX).is_file():
+        return open_checkpoint(path)
+    index = read_json_object(path / INDEX, MOST_JSON_BYTES, "file")
+    classes = {
+        name: entry[1]
+        for name, entry in index.items()
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str)
+        if re.fullmatch(r"\w{1,100}", name, re.ASCII)  # a folder inside: other names lead out of it
+    }
+    if len(classes) > MOST_COMPONENTS:
+        raise BadInput(f"A pipeline has at most {MOST_COMPONENTS} components.", where=path / INDEX)
+    files = {name: sorted((path / name).glob("*.safetensors")) for name in classes}
+    weights = {name: tuple(map(open_checkpoint, found)) for name, found in files.items() if found}
+    return Folder(path, str(index.get("_class_name")), classes, weights, _scheduler_prediction(path))
+
+
+def _scheduler_prediction(path: Path) -> Prediction:
+    config = path / "scheduler" / SCHEDULER
+    content = read_json_object(config, MOST_JSON_BYTES, "file") if config.is_file() else {}
+    name = str(content.get("_class_name"))
+    other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
+    said = other or meaning(content.get("prediction_type"))
+    source = SCHEDULER if said else f"default: {SCHEDULER} says nothing"
+    return Prediction(said or "epsilon", source, content.get("rescale_betas_zero_snr") is True)
 
 
 def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:

@@ -13,11 +13,18 @@ from gridsearch.checkpoint.identity import cached_sha256, short_hash
 from gridsearch.checkpoint.inspect import file_layout, shown_metadata
 from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
 from gridsearch.checkpoint.sdxl.keys import is_vae
-from gridsearch.checkpoint.sdxl.recognise import architecture, open_vae, require_same_shapes, require_sdxl
+from gridsearch.checkpoint.sdxl.recognise import (
+    architecture,
+    merged_keys,
+    open_vae,
+    own_keys,
+    require_float_weights,
+    require_same_shapes,
+    require_sdxl,
+)
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import VAE_FILE, Recipe
 from gridsearch.experiment.values import usual_value
-from gridsearch.merge.engine.outline import merged_keys, own_keys, require_float_weights
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Protocol
 
 from gridsearch.base.machine import FreeMemory
-from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.header import Checkpoint, TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.recognise import open_vae
+from gridsearch.checkpoint.sdxl.keys import COMPONENTS, component_of, is_text, is_vae
+from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
 from gridsearch.checkpoint.sdxl.shapes import parameter_rows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.outline import merged_keys, outline
 from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
@@ -73,6 +73,25 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     merged = tuple(merged_keys(infos))
     require_covered(recipe, merged)
     return Weights(infos, merged, files, adapters)
+
+
+def outline(
+    recipe: Recipe, checkpoints: Mapping[str, Checkpoint], vae: Checkpoint | None
+) -> dict[str, TensorInfo]:
+    """Return the merged file's keys with dtype and shape, markers left out.
+
+    Keys and dtypes are the first model's; of a component that another lends, that one's. Stray keys are left
+    out.
+    """
+    first = checkpoints[recipe.merged_models()[0]]
+    text = checkpoints.get(recipe.components.text_encoders, first)
+    vae = vae or checkpoints.get(recipe.vae_source(), first)
+    return {
+        key: info
+        for component, prefix in COMPONENTS.items()
+        for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
+        if component_of(key) == component
+    }
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:

@@ -84,8 +84,7 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
 
     Text that a stranger wrote into the file is in `rows`, printable and cut.
     """
-    from gridsearch.checkpoint.diffusers_folder import Folder
-    from gridsearch.checkpoint.inspect import read_prediction
+    from gridsearch.checkpoint.inspect import Folder, read_prediction
 
     said = dict(shown[1])
     is_folder = isinstance(opened, Folder)

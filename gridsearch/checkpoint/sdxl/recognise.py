@@ -1,18 +1,21 @@
 """The model that a checkpoint is, by its key names, and whether it can be merged with others."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
+from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.sdxl.keys import (
     CLIP_G_MODEL,
     CLIP_L,
     CLIP_L_MODEL,
     EDM_MARKERS,
     MARKERS,
+    UNDRAWN,
     UNET,
     VAE,
+    component_of,
 )
 
 WEIGHTS = (UNET, VAE, CLIP_L_MODEL, CLIP_G_MODEL)
@@ -56,7 +59,11 @@ def architecture(checkpoint: Checkpoint) -> str:
     """Return what the file is by its key names, in words; `"SDXL"` for what this program can merge."""
     keys = checkpoint.tensors
     if _LABEL_EMB in keys and _FIRST_TEXT in keys and _SECOND_TEXT in keys:
-        return _sdxl_by_its_channels(checkpoint)
+        # Its variants for other tasks are told by their first convolution, which reads more channels.
+        shape = keys[_FIRST_CONV].shape if _FIRST_CONV in keys else ()
+        channels = shape[1] if len(shape) == 4 else 4
+        known = {4: "SDXL", 8: "an SDXL instruct-pix2pix model", 9: "an SDXL inpainting model"}
+        return known.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
     if _LABEL_EMB in keys and _REFINERS_TEXT in keys:
         return "an SDXL refiner"
     if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
@@ -68,14 +75,6 @@ def architecture(checkpoint: Checkpoint) -> str:
         if any(key.startswith(prefixes) for key in keys):
             return name
     return "no model that is known here"
-
-
-def _sdxl_by_its_channels(checkpoint: Checkpoint) -> str:
-    """Tell SDXL from its variants for other tasks, whose first convolution reads more channels."""
-    shape = checkpoint.tensors[_FIRST_CONV].shape if _FIRST_CONV in checkpoint.tensors else ()
-    channels = shape[1] if len(shape) == 4 else 4
-    known = {4: "SDXL", 8: "an SDXL instruct-pix2pix model", 9: "an SDXL inpainting model"}
-    return known.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
 
 
 def require_sdxl(checkpoint: Checkpoint) -> None:
@@ -121,6 +120,29 @@ def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
     )
 
 
+def own_keys(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
+    """Return the keys that belong to SDXL's components, without leftovers of training."""
+    stray = set(stray_keys(checkpoint)) - set(UNDRAWN)
+    return {key: info for key, info in checkpoint.tensors.items() if component_of(key) and key not in stray}
+
+
+def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:
+    """Return the keys whose values are computed; integers, empty tensors and unused keys are copied."""
+    return [key for key, info in infos.items() if info.merges and key not in UNDRAWN]
+
+
+def require_float_weights(checkpoint: Checkpoint) -> None:
+    """Refuse weights that are kept as integers: quantised ones mean nothing without their scales."""
+    infos = own_keys(checkpoint)
+    if odd := [key for key, info in infos.items() if info.bytes and not info.merges and key not in UNDRAWN]:
+        raise BadInput(
+            f"{len(odd):,} weights of this checkpoint are not floating-point, starting with {odd[0]}.",
+            where=checkpoint.path,
+            why=f"it is {infos[odd[0]].dtype}",
+            fix="Use the fp16 or bf16 version of the model.",
+        )
+
+
 def open_vae(path: Path) -> tuple[Checkpoint, str]:
     """Open a VAE's own file: its keys as a whole checkpoint has them, and the prefix that it leaves out.
 
@@ -136,35 +158,28 @@ def open_vae(path: Path) -> tuple[Checkpoint, str]:
             where=path,
             fix="Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae.",
         )
-    return Checkpoint(path, checkpoint.bytes, tensors, checkpoint.metadata), prefix
+    return replace(checkpoint, tensors=tensors), prefix
 
 
-def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str] | None = None) -> None:
-    """Require every key to be merged (default: of the first file) in every file, with the same shape.
+def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str]) -> None:
+    """Require every one of these keys in every file, with the same shape.
 
     Raises:
         BadInput: naming the first key that differs and how many do.
     """
-    (first_name, first), *others = checkpoints.items()
-    if keys is None:
-        stray = set(stray_keys(first))
-        keys = [key for key, info in first.tensors.items() if info.merges and key not in stray]
-    for name, other in [(first_name, first), *others]:
+    (first_name, first), *_ = checkpoints.items()
+    for name, other in checkpoints.items():
         if missing := [key for key in keys if key not in other.tensors]:
             raise BadInput(
                 f"{name} lacks {len(missing):,} of {len(keys):,} weights, {missing[0]} first.",
                 where=other.path,
                 fix="Use complete SDXL checkpoints with UNet, VAE and both text encoders.",
             )
-        if differ := [
-            key
-            for key in keys
-            if key in first.tensors and other.tensors[key].shape != first.tensors[key].shape
-        ]:
-            key = differ[0]
-            here, there = list(other.tensors[key].shape), list(first.tensors[key].shape)
+        if differ := [key for key in keys if other.tensors[key].shape != first.tensors[key].shape]:
+            key, unlike = differ[0], f"{len(differ):,} weights of different shapes"
+            here, there = (list(one.tensors[key].shape) for one in (other, first))
             raise BadInput(
-                f"{name} and {first_name} have {len(differ):,} weights of different shapes, {key} first.",
+                f"{name} and {first_name} have {unlike}, {key} first.",
                 where=other.path,
                 why=f"{here} here, {there} in {first.path.name}.",
             )

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
+from gridsearch.checkpoint.sdxl.recognise import own_keys
 from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.merge.engine.collapse import lender, recipe_text
-from gridsearch.merge.engine.outline import own_keys
 from gridsearch.merge.export.checkpoint import Parent, export_merge
 from gridsearch.merge.export.record import record_of
 from gridsearch.merge.export.single import SingleMerge
