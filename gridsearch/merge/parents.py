@@ -55,6 +55,11 @@ class Parents:
         """Return the checkpoint that gives a merge its keys and dtypes."""
         return next(iter(self.checkpoints.values()))
 
+    @property
+    def extras(self) -> dict[str, Checkpoint]:
+        """Return the adapters, and the VAE's own file."""
+        return {**self.adapters, **({VAE_FILE: self.vae} if self.vae else {})}
+
     def of(self, recipe: Recipe) -> Self:
         """Return the parents of a trial, in which only the models are merged that its recipe has chosen."""
         return replace(self, merged=recipe.merged_models())
@@ -208,12 +213,11 @@ def identify_extras(
     parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
 ) -> dict[str, dict]:
     """Describe the adapters, and the VAE's own file."""
-    files = dict(parents.adapters) | ({VAE_FILE: parents.vae} if parents.vae else {})
     return {
         name: {
             "path": str(file.path),
             "sha256": cached_sha256(file.path, hashing(name, file.bytes)),
             "bytes": file.bytes,
         }
-        for name, file in files.items()
+        for name, file in parents.extras.items()
     }

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.merge.export.options import files_from, with_files
 from gridsearch.merge.export.single import SingleMerge, merge_of_trial
+from gridsearch.merge.export.source import files_from, with_files
 from gridsearch.results.analysis.analyse import plain_value
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results

@@ -16,7 +16,7 @@ from gridsearch.checkpoint.inspect import described, open_any
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.merge.engine.sources import FileSource, greatest_values
-from gridsearch.merge.export.record import read_record
+from gridsearch.merge.export.single import read_record
 from gridsearch.merge.export.source import open_merge
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.parents import open_parents

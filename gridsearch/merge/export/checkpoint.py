@@ -1,7 +1,10 @@
 """A merge as a single-file checkpoint, tensor by tensor in bounded memory."""
 
+import hashlib
 import json
 import math
+import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gridsearch.base.errors import BadInput
+from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.keys import (
     MARKERS,
@@ -22,8 +27,7 @@ from gridsearch.merge.engine.collapse import Terms, sources_in
 from gridsearch.merge.engine.evaluate import Source, evaluate
 from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
-from gridsearch.merge.export.record import KEY, Record
-from gridsearch.merge.export.safetensors import write_safetensors
+from gridsearch.merge.export.single import KEY, Record
 
 _MARKER = TensorInfo("F32", (0,))
 MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
@@ -104,6 +108,66 @@ def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.
                 greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
         require_finite(merged, key)
     return merged
+
+
+def write_safetensors(
+    path: Path,
+    entries: Mapping[str, TensorInfo],
+    tensors: Iterator[Tensor],
+    metadata: Mapping[str, str],
+    advance: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Stream tensors into a safetensors file, of which the library's own writer wants all in memory.
+
+    The part has a fixed name, so that what a kill leaves behind is overwritten by the next try.
+    Returns the SHA-256 of the file.
+
+    Args:
+        advance: told the bytes of each tensor written.
+    """
+    head = safetensors_head(entries, metadata)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    needed = len(head) + sum(info.bytes for info in entries.values())
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise BadInput(
+            f"There is no room for a file of {size(needed)}.",
+            where=path.parent,
+            why=f"{size(free)} are free.",
+        )
+    try:
+        with part.open("wb") as file:
+            file.write(head)
+            digest = hashlib.sha256(head)
+            for info, tensor in zip(entries.values(), tensors, strict=True):
+                flat = tensor.to(DTYPES[info.dtype]).contiguous().reshape(-1)
+                raw = flat.view(torch.uint8).numpy().data if flat.numel() else b""
+                file.write(raw)
+                digest.update(raw)
+                advance(info.bytes)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        return digest.hexdigest()
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
+    """Return an 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
+    header: dict = {"__metadata__": dict(metadata)}
+    offset = 0
+    for key, info in entries.items():
+        header[key] = {
+            "dtype": info.dtype,
+            "shape": info.shape,
+            "data_offsets": [offset, offset + info.bytes],
+        }
+        offset += info.bytes
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded
 
 
 # -- metadata

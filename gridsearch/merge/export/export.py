@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +11,9 @@ from typing import Any, Protocol
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.checkpoint.sdxl.recognise import own_keys
-from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.merge.engine.collapse import lender, recipe_text
 from gridsearch.merge.export.checkpoint import Parent, export_merge
-from gridsearch.merge.export.record import record_of
-from gridsearch.merge.export.single import SingleMerge
+from gridsearch.merge.export.single import SingleMerge, record_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.weights import Weights, open_weights
 
@@ -29,18 +27,6 @@ class Progress(Protocol):
 
 
 def export(merge: SingleMerge, output: Path, progress: Progress) -> str:
-    """Run `write_merge`, and turn an error of the disk into a RunFailed.
-
-    Raises:
-        RunFailed: a file could not be read or written.
-    """
-    try:
-        return write_merge(merge, output, progress)
-    except OSError as error:
-        raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
-
-
-def write_merge(merge: SingleMerge, output: Path, progress: Progress) -> str:
     """Write the merge to `output`, and beside it a log that says how to make it again.
 
     Returns:
@@ -48,22 +34,38 @@ def write_merge(merge: SingleMerge, output: Path, progress: Progress) -> str:
 
     Raises:
         BadInput: a file is missing, does not fit, or is not the one that is known.
+        RunFailed: a file could not be read or written.
     """
+    try:
+        return _written(merge, output, progress)
+    except OSError as error:
+        raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
+
+
+def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
     began = time.time()
-    parents = open_parents(merge.recipe)
-    inputs = _files(parents)
+    recipe, parents = merge.recipe, open_parents(merge.recipe)
     models = identify(parents, progress.hashing) | identify_extras(parents, progress.hashing)
-    _require_known(models, merge.known)
-    weights = open_weights(merge.recipe, parents, merge.config)
+    for name, model in models.items():
+        known = merge.known.get(name, model["sha256"])
+        if known != model["sha256"]:
+            raise BadInput(
+                f"{name} is not the file that was merged.",
+                where=model["path"],
+                why=f"SHA-256 {known[:10]}... then, {model['sha256'][:10]}... now.",
+                fix=f"Put the original file back, or say where it is: --model {name}=FILE",
+            )
+    weights = open_weights(recipe, parents, merge.config)
     files = {name: model["sha256"] for name, model in models.items()}
-    record = record_of(merge.recipe, merge.title, merge.prediction_type, merge.zero_terminal_snr, files)
-    terms = weights.terms(merge.recipe)
+    inputs = {**parents.checkpoints, **parents.extras}
+    record = record_of(merge, files)
+    terms = weights.terms(recipe)
     sha256 = export_merge(
         output,
         weights.infos,
         terms,
         weights.sources,
-        {key: weights.files[lender(merge.recipe, key)] for key in weights.infos if key not in terms},
+        {key: weights.files[lender(recipe, key)] for key in weights.infos if key not in terms},
         record,
         {name: Parent(files[name], inputs[name].metadata) for name in files},
         progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),
@@ -73,7 +75,7 @@ def write_merge(merge: SingleMerge, output: Path, progress: Progress) -> str:
         "sha256": sha256,
         "made": datetime.now().astimezone().isoformat(timespec="seconds"),
         "seconds": round(time.time() - began, 1),
-        "merge": recipe_text(merge.recipe, terms),
+        "merge": recipe_text(recipe, terms),
         "record": json.loads(record.to_json()),
         "paths": {name: str(Path(model["path"]).absolute()) for name, model in models.items()},
         "config": merge.config and str(merge.config.absolute()),
@@ -104,18 +106,3 @@ def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
 def log_path(output: Path) -> Path:
     """Return `best.merge.json` for `best.safetensors`."""
     return output.with_suffix(".merge.json")
-
-
-def _require_known(models: Mapping[str, Mapping[str, Any]], known: Mapping[str, str]) -> None:
-    for name, model in models.items():
-        if name in known and known[name] != model["sha256"]:
-            raise BadInput(
-                f"{name} is not the file that was merged.",
-                where=model["path"],
-                why=f"SHA-256 {known[name][:10]}... then, {model['sha256'][:10]}... now.",
-                fix=f"Put the original file back, or say where it is: --model {name}=FILE",
-            )
-
-
-def _files(parents: Parents) -> dict[str, Any]:
-    return {**parents.checkpoints, **parents.adapters, **({VAE_FILE: parents.vae} if parents.vae else {})}

@@ -1,17 +1,18 @@
 """The sources of a merge's recipe: an experiment, a merge log, a merged checkpoint, a .mecha file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.experiment.experiment import load_experiment
-from gridsearch.merge.export.options import chosen_mode, chosen_values, files_from, with_files
-from gridsearch.merge.export.record import KEY, Record, read_record
-from gridsearch.merge.export.single import SingleMerge, merge_of_record, merge_of_trial
+from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.experiment.recipe import VAE_FILE, Model
+from gridsearch.merge.export.single import KEY, SingleMerge, merge_of_record, merge_of_trial, read_record
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
 from gridsearch.merge.parents import open_parents
@@ -39,31 +40,30 @@ def open_merge(
     Raises:
         BadInput: it says too little, or too much was said.
     """
-    fixed = _opened(source, values, prediction_type, models)
-    return replace(fixed, config=config or fixed.config)
-
-
-def _opened(
-    source: Path, values: Sequence[str], prediction_type: str | None, models: Sequence[str]
-) -> SingleMerge:
     files = files_from(models)
     if source.suffix == ".toml":
         experiment = with_files(load_experiment(source), files)
         chosen = chosen_values(experiment, values) | chosen_mode(experiment, prediction_type)
-        return merge_of_trial(experiment, chosen)
-    if values:
+        merge = merge_of_trial(experiment, chosen)
+    elif values:
         raise BadInput("Nothing is searched there.", where=source, fix="Leave --ratio out.")
-    if source.suffix == ".mecha":
-        return _from_mecha(source, prediction_type, files)
-    if prediction_type:
+    elif source.suffix == ".mecha":
+        merge = _from_mecha(source, prediction_type, files)
+    elif prediction_type:
+        what = "The merge log already sets the prediction type."
+        raise BadInput(what, where=source, fix="Leave --prediction-type out.")
+    elif source.suffix == ".json":
+        merge = _from_log(source, files)
+    elif KEY in (metadata := open_checkpoint(source).metadata):
+        merge = merge_of_record(read_record(metadata[KEY], source), files, source)
+    else:
         raise BadInput(
-            "The merge log already sets the prediction type.",
+            "This checkpoint does not say how it was merged.",
             where=source,
-            fix="Leave --prediction-type out.",
+            why=f"its metadata has no {KEY}",
+            fix="Name an experiment file, a merge log or a .mecha recipe.",
         )
-    if source.suffix == ".json":
-        return _from_log(source, files)
-    return merge_of_record(_read_checkpoint(source), files, source)
+    return replace(merge, config=config or merge.config)
 
 
 def _from_log(path: Path, files: Mapping[str, Path]) -> SingleMerge:
@@ -78,18 +78,6 @@ def _from_log(path: Path, files: Mapping[str, Path]) -> SingleMerge:
     except (ValueError, AttributeError) as error:
         raise BadInput("The merge log cannot be read.", where=path, why=str(error)) from None
     return replace(merge_of_record(read_record(text, path), {**paths, **files}, path), config=config)
-
-
-def _read_checkpoint(path: Path) -> Record:
-    metadata = open_checkpoint(path).metadata
-    if KEY not in metadata:
-        raise BadInput(
-            "This checkpoint does not say how it was merged.",
-            where=path,
-            why=f"its metadata has no {KEY}",
-            fix="Name an experiment file, a merge log or a .mecha recipe.",
-        )
-    return read_record(metadata[KEY], path)
 
 
 def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> SingleMerge:
@@ -116,3 +104,97 @@ def write_recipe(merge: SingleMerge, output: Path) -> None:
         for name, model in merge.recipe.models.items()
     }
     write_atomic(output, mecha_text(merge.recipe.model_copy(update={"models": absolute})))
+
+
+# -- the options of the command line: files, and the values of what is searched
+
+
+def files_from(given: Sequence[str]) -> dict[str, Path]:
+    """Parse `NAME=FILE` options."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := next((name for name, is_said, file in pairs if not (name and is_said and file)), None):
+        raise BadInput(f"--model {wrong} cannot be used.", fix="Write it as --model NAME=FILE.")
+    return {name: Path(file) for name, _, file in pairs}
+
+
+def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
+    """Return the recipe with other files for some of its models and adapters."""
+    models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
+    for name, path in files.items():
+        if name in models:
+            models[name] = Model(path=path, prediction_type=models[name].prediction_type)
+        elif name in adapters:
+            adapters[name] = path
+        elif name == VAE_FILE and recipe.vae_file():
+            components = components.model_copy(update={"vae": str(path)})
+        else:
+            known = ", ".join([*models, *adapters])
+            raise BadInput(f"There is no model {name}.", where="--model", fix=f"There are {known}.")
+    return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
+
+
+def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float | str]:
+    """Parse `[NAME=]VALUE` into parameters; every searched number and model of the merge must be given once.
+
+    The name is a parameter's, or a step's for its ratio; it may be left out where there is one only. A model
+    is one of its list; a number may lie beside its range.
+    """
+    among = {n: values for n, values in experiment.searched().items() if not n.startswith("render.")}
+    searched = list(among)
+    steps = [step.name for step in experiment.merge]
+    by_flag = {name: name for name in searched}
+    by_flag |= {step: f"{step}.ratio" for step in steps if f"{step}.ratio" in searched}
+    if place := experiment.places().get("ratio"):
+        by_flag[steps[place[1]]] = "ratio"
+    if len(searched) == 1:
+        by_flag[""] = searched[0]
+    found: dict[str, float | str] = {}
+    for text in given:
+        flag, _, value = text.rpartition("=")
+        name = by_flag.get(flag, "")
+        chosen = _chosen(text, value, among[name]) if name in among and name not in found else None
+        if chosen is None:
+            raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
+        found[name] = chosen
+    if len(found) < len(searched):
+        raise BadInput(
+            "A value is missing for a searched parameter.", where="--ratio", fix=f"Give {_flags(searched)}."
+        )
+    return {name: found[name] for name in searched}  # in one order, whatever was typed first
+
+
+def _chosen(text: str, value: str, among: Any) -> float | str | None:
+    """Return a model's name or a number; None for anything else."""
+    if isinstance(among, tuple) and isinstance(among[0], str):
+        if value not in among:
+            why = f"{value!r} is not in the list"
+            raise BadInput(f"--ratio {text} cannot be used.", why=why, fix=nearest_text(value, among))
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _flags(searched: Sequence[str]) -> str:
+    if not searched:
+        return "no ratio at all"
+    if len(searched) == 1:
+        return "--ratio VALUE"
+    return " ".join(f"--ratio {name.removesuffix('.ratio')}=VALUE" for name in searched)
+
+
+def chosen_mode(experiment: Experiment, given: str | None) -> dict[str, str]:
+    """Return the prediction type; a searched one must be given, as the merge's marker keys follow it."""
+    searched = experiment.searched().get("render.prediction_type")
+    if given is None and searched is None:
+        return {}
+    choices = searched or (experiment.render.prediction_type,)
+    if given is None or given not in choices:
+        raise BadInput(
+            "The merge's prediction type is not known.",
+            where="--prediction-type",
+            fix=f"Give one of {', '.join(map(str, choices))}.",
+        )
+    return {"render.prediction_type": given}

@@ -13,9 +13,8 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.sources import FileSource
-from gridsearch.merge.export.checkpoint import Parent, export_merge
-from gridsearch.merge.export.record import read_record, record_of
-from gridsearch.merge.export.safetensors import write_safetensors
+from gridsearch.merge.export.checkpoint import Parent, export_merge, write_safetensors
+from gridsearch.merge.export.single import SingleMerge, read_record, record_of
 from tests.helpers import warm
 
 SHA = {"a": "0" * 64, "b": "1" * 64}
@@ -28,7 +27,7 @@ def recipe(ratio=0.25):
 
 
 def record(prediction_type="epsilon", ztsnr=False):
-    return record_of(recipe(), "small ratio 0.25", prediction_type, ztsnr, SHA)
+    return record_of(SingleMerge(recipe(), "small ratio 0.25", prediction_type, ztsnr, {}), SHA)
 
 
 @pytest.fixture
