@@ -215,7 +215,7 @@ def loaded_by(statement: str) -> list[str]:
 
 
 def test_the_command_line_and_the_report_load_without_the_heavy_packages():
-    light = "app.cli merge.parents report.build search.resume.rescore score.files app.web.judge.pairs"
+    light = "app.cli merge.parents report.build search.rescore score.files app.web.judge.pairs"
     light = f"{light} app.web.judge.routes app.web.dashboard merge.export.source app.notebook"
     assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
     assert loaded_by("sys.modules['torch'] = sys") == ["torch"]  # so that the check itself can fail

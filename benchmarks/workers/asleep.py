@@ -48,7 +48,7 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
         ready: released once all is loaded.
     """
     counted = counting()
-    load = worker.loaded
+    load = worker.load_prepared
 
     began = 0.0
 
@@ -59,7 +59,7 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
         ready.release()
         return setup
 
-    worker.loaded = loaded
+    worker.load_prepared = loaded
     gridsearch.search.trial.trial.draw = gridsearch.search.trial.setup.draw = sleep_and_draw
     with using(url), contextlib.suppress(RunFailed):
         worker.work(load_experiment(file), file, out, name, Quiet())

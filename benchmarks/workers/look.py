@@ -32,7 +32,7 @@ from gridsearch.results.shared.optuna_private import (
     waiting_trial_ids,
     write_together,
 )
-from gridsearch.search.workers.proposals import propose, twin_of, wanted
+from gridsearch.search.workers.dispatch import propose, twin_of, wanted
 from tests.helpers.postgres import Postgres, binaries_here, serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}

@@ -10,6 +10,7 @@ import heapq
 import random
 from dataclasses import dataclass
 
+from gridsearch.experiment.tables import SEARCH_SAMPLERS
 from gridsearch.results.shared.queue import USUAL_PACE, pause_for
 from gridsearch.search.workers.dispatch import depth
 from gridsearch.search.workers.look import BUSY, LATEST, SOONEST
@@ -84,7 +85,7 @@ def simulated(workers: int, sampler: str, costs: Costs, seed: int = 0) -> Found:
         now, _, kind, worker = heapq.heappop(events)
         counted = now > warm
         if kind == "lead":
-            wanted = depth(running, workers - running, sampler) - waiting
+            wanted = depth(running, workers - running, SEARCH_SAMPLERS[sampler].learns) - waiting
             took = costs.look + costs.look_each * running
             busy = took + costs.proposal * max(wanted, 0)
             at(now + busy, "queued", max(wanted, 0))

@@ -1,23 +1,29 @@
 """The checks of a finished search: its leaders rendered on prompts that had no say, and the best again.
 
-They lie in a study of their own beside the search's, so that no sampler learns from them.
+They lie in a study of their own beside the search's, so that no sampler learns from them. Here, too, is what
+a search asks of its own results: who leads, whether that is enough, and whether two trials drew the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import Case, case_of
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of
+from gridsearch.search.cases import held_out_cases
 from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
+
+if TYPE_CHECKING:
+    from gridsearch.results.analysis.answer import Answer
+    from gridsearch.results.results import Results
 
 HELD_OUT, REPEAT = "held_out", "repeat"
 ROLE, OF, PARAMETERS = "role", "of", "parameters"  # attributes of a check's trial
@@ -39,12 +45,11 @@ def wanted_checks(leaders: Sequence[int], held_out: bool, known: Sequence[Frozen
         held_out: whether there are held-out prompts.
         known: the checks so far; one that failed is tried again.
     """
-    said = [trial.user_attrs for trial in known if trial.state != TrialState.FAIL]
-    there = {(check[ROLE], check[OF]) for check in said}
+    there = {check_of(trial)[0] for trial in known if trial.state != TrialState.FAIL}
     found = [Check(HELD_OUT, trial) for trial in leaders] if held_out else []
-    if leaders and not any(role == REPEAT for role, _ in there):
+    if leaders and not any(check.role == REPEAT for check in there):
         found.append(Check(REPEAT, leaders[0]))
-    return [check for check in found if (check.role, check.trial) not in there]
+    return [check for check in found if check not in there]
 
 
 def enqueue(checks: optuna.Study, wanted: Sequence[Check], parameters: Mapping[int, Mapping]) -> None:
@@ -55,32 +60,18 @@ def enqueue(checks: optuna.Study, wanted: Sequence[Check], parameters: Mapping[i
 
 
 def queue_checks(
-    study: optuna.Study,
-    checks: optuna.Study,
-    out: Path,
-    experiment: Experiment,
-    order: Mapping[str, Sequence],
+    study: optuna.Study, checks: optuna.Study, out: Path, experiment: Experiment, held_out: bool
 ) -> None:
     """Queue the checks that the search's results still lack."""
-    from gridsearch.search.stop import leaders  # imports pandas, which a plan is spared
-
     best = leaders(study, out, experiment.search.confirm)
-    wanted = wanted_checks(best, bool(order[HELD_OUT]), checks.get_trials(deepcopy=False))
     trials = study.get_trials(deepcopy=False)
+    wanted = wanted_checks(best, held_out, checks.get_trials(deepcopy=False))
     enqueue(checks, wanted, {number: parameters_of(trials[number]) for number in best})
 
 
-def cases_by_role(
-    held_out: Sequence[str], cases: Sequence[Case], order: Sequence[str]
-) -> dict[str, list[str]]:
-    """Return role -> ids of the cases that it renders.
-
-    Args:
-        held_out: ids of prompts.
-        order: ids of the search's cases.
-    """
-    apart = [case.id for case in cases if case.prompt_id in held_out]
-    return {HELD_OUT: apart, REPEAT: list(order)}
+def cases_by_role(facts: store.Facts) -> dict[str, list[str]]:
+    """Return role -> ids of the cases that a check renders."""
+    return {HELD_OUT: held_out_cases(facts), REPEAT: facts.order}
 
 
 def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any]]:
@@ -106,6 +97,42 @@ def evaluate_check(
         checks.tell(trial, found.value)
 
 
+# -- the search's own results, in which earlier checks have no say
+
+
+def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
+    """Return the trials that may be the best: the best, those tied with it, then the next by rank."""
+    results, answer = _analysed(study, out)
+    if answer.best is None:
+        return []
+    ranked = results.trials[results.trials["state"] == "COMPLETE"]
+    if results.parameters:
+        ranked = ranked.drop_duplicates([*results.parameters])
+    ranked = ranked.sort_values(["survived", "defect"], ascending=[False, True])["trial"].tolist()
+    tied = [trial for trial in ranked if trial in answer.tied]
+    return list(dict.fromkeys([answer.best.trial, *tied, *ranked]))[:wanted]
+
+
+def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | None:
+    """Return why no further trial is needed, if so: the interval of the best is as narrow as asked."""
+    if width is None:
+        return None
+    best = _analysed(study, out)[1].best
+    if best is None or best.interval is None:
+        return None
+    found = best.interval.width
+    return f"the best is known to within {found:.3g}, {width:g} was asked for" if found <= width else None
+
+
+def _analysed(study: optuna.Study, out: Path) -> "tuple[Results, Answer]":
+    from gridsearch.results.analysis.analyse import analyse  # imports pandas, which a plan is spared
+    from gridsearch.results.tables import results_of
+
+    stored = store.stored(study)
+    results = results_of(store.Stored(stored.facts, stored.trials, [], None), out)
+    return results, analyse(results)
+
+
 @dataclass
 class RenderedImages:
     """The images of a search so far, by which two trials that rendered the same are noticed.
@@ -117,42 +144,36 @@ class RenderedImages:
     """
 
     settings: Mapping[str, Any]
-    digests: dict[int, dict[str, str]]
-    made: dict[int, tuple]
+    digests: dict[int, dict[str, str]] = field(default_factory=dict)
+    made: dict[int, tuple] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: optuna.Study, experiment: Experiment) -> Self:
         """Return the images that a study holds already."""
-        settings = experiment.model_dump(mode="json")
-        ended = study.get_trials(deepcopy=False, states=store.ENDED)
-        digests = {trial.number: _digests(store.images_of(trial)) for trial in ended}
-        return cls(settings, digests, {t.number: _made(settings, parameters_of(t)) for t in ended})
+        images = cls(experiment.model_dump(mode="json"))
+        for trial in study.get_trials(deepcopy=False, states=store.ENDED):
+            images._keep(trial.number, parameters_of(trial), store.images_of(trial))
+        return images
+
+    def _keep(self, number: int, parameters: Mapping[str, Any], rows: Sequence[Mapping]) -> None:
+        drawn = [row for row in rows if row.get("digest") and row["verdict"] not in ALIKE]
+        self.digests[number] = {case_of(row): row["digest"] for row in drawn}
+        # at ratio 0 the other model does not matter
+        found = tidied(parameters)
+        self.made[number] = made_of(self.settings, found), drawn_with(self.settings, found)
 
     def add(self, trial: Told) -> str | None:
         """Add a trial; returns a note where its images are another's, though its parameters differ."""
         if isinstance(trial.outcome, GridsearchError):
             return None
-        mine, made = _digests(trial.outcome.images), _made(self.settings, trial.parameters)
-        twins = [
-            number
-            for number, other in self.digests.items()
-            if self.made[number] != made and identical({number: other, trial.number: mine})
-        ]
-        self.digests[trial.number], self.made[trial.number] = mine, made
-        if not twins:
-            return None
-        return (
-            f"Trial {trial.number} rendered the same images as trial {twins[0]}, pixel for pixel, though "
-            "their parameters differ: what is searched may have no effect."
-        )
-
-
-def _made(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple:
-    """Return what is merged and how it is rendered; at ratio 0 the other model does not matter."""
-    return made_of(settings, tidied(parameters)), drawn_with(settings, tidied(parameters))
-
-
-def _digests(images: Sequence[Mapping]) -> dict[str, str]:
-    return {
-        case_of(row): row["digest"] for row in images if row.get("digest") and row["verdict"] not in ALIKE
-    }
+        mine = trial.number
+        others = [number for number in self.digests if number != mine]
+        self._keep(mine, trial.parameters, trial.outcome.images)
+        for number in others:
+            pair = {number: self.digests[number], mine: self.digests[mine]}
+            if self.made[number] != self.made[mine] and identical(pair):
+                return (
+                    f"Trial {mine} rendered the same images as trial {number}, pixel for pixel, though "
+                    "their parameters differ: what is searched may have no effect."
+                )
+        return None

@@ -13,14 +13,8 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
-from gridsearch.search.racing.pruner import Racing, best_complete_trial
-from gridsearch.search.racing.reports import (
-    LAST_STEP,
-    losses_by_step,
-    report_missing,
-    stopped_value,
-)
-from gridsearch.search.samplers.space import suggest
+from gridsearch.search.parameters import suggest
+from gridsearch.search.racing import LAST_STEP, Racing, best_complete_trial, losses_by_step, stopped_value
 from gridsearch.search.trial.outcome import Batch, Outcome
 
 # Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
@@ -35,12 +29,6 @@ class Told:
     parameters: dict[str, Any]
     outcome: Outcome | GridsearchError
     stopped: str | None = None
-
-
-def racing_of(experiment: Experiment, order: Sequence[str]) -> Racing | None:
-    """Return the pruner of an experiment's trials; None where every trial renders all of its images."""
-    search = experiment.search
-    return Racing(len(order), edges=search.sampler == "window") if search.races() else None
 
 
 def evaluate_trial(
@@ -58,10 +46,11 @@ def evaluate_trial(
     Raises:
         MustStop: no trial could go better now. This one stays as it is.
     """
-    parameters = suggest(trial, experiment)
+    parameters, search = suggest(trial, experiment), experiment.search
+    racing = Racing(len(order), edges=search.sampler == "window") if search.races() else None
     with failures_recorded(study, trial):
-        outcome, stopped = render_cases(study, trial, parameters, order, render, racing_of(experiment, order))
-        _tell(study, trial, outcome, stopped, experiment.search.objectives())
+        outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
+        _tell(study, trial, outcome, stopped, search.objectives())
 
 
 @contextlib.contextmanager
@@ -92,9 +81,9 @@ def render_cases(
     Returns:
         the trial's outcome, and why it was pruned; None where it was not.
     """
-    kept = frozen(trial)  # up to date: nobody else writes to it
-    rows, seconds, batches = store.images_of(kept), store.seconds_of(kept), store.batch_count(kept)
-    was_complete = kept.user_attrs.get(store.WAS_COMPLETE)  # and has grown since: it is not pruned any more
+    # `frozen` is up to date: nobody else writes to the trial
+    rows, batches = store.images_of(frozen(trial)), store.batch_count(frozen(trial))
+    was_complete = store.WAS_COMPLETE in frozen(trial).user_attrs  # and has grown since: never pruned again
 
     def reason_to_stop() -> str | None:
         if racing is None or was_complete or not 0 < len(rows) < len(order):
@@ -102,22 +91,19 @@ def render_cases(
         return racing.reason(study, frozen(trial))
 
     if racing is not None:
-        report_missing(trial, order, rows)
+        for step, loss in losses_by_step(rows, order).items():
+            if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
+                trial.report(loss, step)
     stopped = reason_to_stop()
-    if stopped is not None or len(rows) == len(order):
-        return Outcome(rows, seconds, len(order)), stopped
-
-    with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as rendering:
-        for batch in rendering:
-            losses = losses_by_step(batch.rows, order) if racing is not None else {}
-            store.record_batch(trial, batches, batch.rows, batch.seconds, losses)
-            batches += 1
-            rows += batch.rows
-            for part, value in batch.seconds.items():
-                seconds[part] = seconds.get(part, 0.0) + value
-            if stopped := reason_to_stop():
-                break
-    return Outcome(rows, seconds, len(order)), stopped
+    if stopped is None and len(rows) < len(order):
+        with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as drawing:
+            for number, batch in enumerate(drawing, start=batches):
+                losses = losses_by_step(batch.rows, order) if racing is not None else {}
+                store.record_batch(trial, number, batch.rows, batch.seconds, losses)
+                rows += batch.rows
+                if stopped := reason_to_stop():
+                    break
+    return Outcome(rows, store.seconds_of(frozen(trial)), len(order)), stopped
 
 
 def _tell(

@@ -1,11 +1,68 @@
-"""A trial's parameters in the decimals in which they are written, so that equal ones compare equal."""
+"""The searched parameters: as Optuna asks for them, all combinations of them, and those of a trial."""
 
-from collections.abc import Mapping
+import heapq
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial
 
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.values import Range, WholeRange
 from gridsearch.results import store
+
+
+def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
+    """Ask for every searched parameter, in the decimals that were written: 0.3, not 0.30000000000000004.
+
+    The points of a grid are fixed already; its lists of numbers are a range to Optuna, so that they may grow,
+    which the choices of a categorical parameter may not.
+    """
+    parameters = {}
+    is_grid = experiment.search.sampler == "grid"
+    for name, values in experiment.searched().items():
+        if isinstance(values, WholeRange):
+            whole = 1 if is_grid else values.step
+            parameters[name] = trial.suggest_int(name, values.low, values.high, step=whole)
+        elif isinstance(values, Range):
+            step = None if is_grid else values.step
+            parameters[name] = store.tidy(trial.suggest_float(name, values.low, values.high, step=step))
+        elif is_grid and all(isinstance(value, int) for value in values):
+            parameters[name] = trial.suggest_int(name, min(values), max(values))
+        elif is_grid and all(isinstance(value, int | float) for value in values):
+            value = trial.suggest_float(name, min(values), max(values))
+            parameters[name] = min(values, key=lambda known: abs(known - value))
+        else:
+            parameters[name] = trial.suggest_categorical(name, values)
+    return parameters
+
+
+def grid(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return every combination of the searched values, coarse before fine, so that a picture forms early.
+
+    Ranges are halved again and again: both ends, the middle, the quarters, ...
+    """
+    searched = experiment.searched()
+    axes = [coarse_to_fine(v.values()) if isinstance(v, Range) else list(v) for v in searched.values()]
+    return [dict(zip(searched, point, strict=True)) for point in itertools.product(*axes)]
+
+
+def coarse_to_fine(values: Sequence[float]) -> list[float]:
+    """Return both ends, then the middle of the widest gap, again and again."""
+    last = len(values) - 1
+    order = [0, last] if last else [0]
+    gaps = [(-last, 0, last)]  # a heap: the widest gap first, of equals the lowest
+    while gaps[0][0] < -1:
+        _, low, high = heapq.heappop(gaps)
+        middle = (low + high) // 2
+        order.append(middle)
+        heapq.heappush(gaps, (low - middle, low, middle))
+        heapq.heappush(gaps, (middle - high, middle, high))
+    return [values[i] for i in order]
+
+
+# -- of a trial
 
 
 def parameters_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -19,5 +76,5 @@ def as_given(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def tidied(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters without floating-point noise: 0.30000000000000004 is 0.3."""
+    """Return parameters without floating-point noise, so that equal ones compare equal."""
     return {name: store.tidy(value) for name, value in parameters.items()}

@@ -20,9 +20,9 @@ from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights, residence_of
 from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
-from gridsearch.search.disk.estimate import Disk
-from gridsearch.search.prepare import check_experiment, counted, notes_on, require_disk
-from gridsearch.search.samplers.space import expected_trials
+from gridsearch.search.cases import Counts, counted
+from gridsearch.search.disk import Disk, disk_of
+from gridsearch.search.prepare import check_experiment, notes_on
 from gridsearch.search.trial.settings import provenance, sampling_of
 
 USUAL_BATCH = 8  # where the run will find out what fits
@@ -44,20 +44,12 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The size of the run that an experiment asks for. Sizes in bytes, times in seconds."""
+class Plan(Counts):
+    """The size of a run, and what it takes. Sizes in bytes, times in seconds."""
 
     experiment: Experiment
     parents: Parents
     searched: Mapping[str, object]
-    trials: int  # at most
-    fewest: int  # trials that a search which ends by itself will probably take at least
-    cases: int  # of a trial
-    held_out: int  # cases that only confirm what was found
-    checks: (
-        int  # images at most that check what was found: the leaders' on held-out prompts, the best's again
-    )
-    references: int
     disk: Disk
     memory: Memory
     workers: LocalWorkers  # the processes that draw
@@ -67,17 +59,9 @@ class Plan:
     settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
     warnings: list[str]
 
-    @property
-    def images(self) -> int:
-        """All of them, at most."""
-        return self.trials * self.cases + self.references + self.checks
-
 
 def make_plan(
-    experiment: Experiment,
-    folder: Path,
-    timed: Reading | None = None,
-    workers: LocalWorkers = ALONE,
+    experiment: Experiment, folder: Path, timed: Reading | None = None, workers: LocalWorkers = ALONE
 ) -> Plan:
     """Check an experiment and say what it needs.
 
@@ -96,65 +80,55 @@ def make_plan(
     weights = open_weights(experiment, parents, experiment.render.config)
     if experiment.render.config or experiment.render.vocabulary:  # the package's own are known to fit
         load_tokenizers(config, experiment.render.vocabulary)
-    fewest, trials = expected_trials(experiment)
-    cases, held_out, checks = counted(experiment, trials)
-    references = (cases + held_out) * len(experiment.reference_models())
-    disk = require_disk(experiment, folder)
+    counts = counted(experiment)
+    disk = disk_of(experiment, folder, counts)
     memory = _memory(experiment, weights, workers)
     _require_memory(memory)
-    time = _timed(experiment, parents, folder, timed) if timed else _estimated(experiment, parents, folder)
+    if timed:
+        merge, image, source = _timed(experiment, parents, folder, timed)
+    else:
+        merge, image, source = _estimated(experiment, parents, folder)
+    images = counts.images - (counts.trials - counts.fewest) * counts.cases  # of the fewest trials
     return Plan(
+        **vars(counts),
         experiment=experiment,
         parents=parents,
         searched=experiment.searched(),
-        trials=trials,
-        fewest=fewest,
-        cases=cases,
-        held_out=held_out,
-        checks=checks,
-        references=references,
         disk=disk,
         memory=memory,
         workers=workers,
-        seconds=time.of(trials, trials * cases + references + checks) / workers.speedup,
-        fewest_seconds=time.of(fewest, fewest * cases + references + checks) / workers.speedup,
-        seconds_from=time.source,
+        seconds=(counts.trials * merge + counts.images * image) / workers.speedup,
+        fewest_seconds=(counts.fewest * merge + images * image) / workers.speedup,
+        seconds_from=source,
         settings=provenance(experiment, parents),
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
     )
 
 
-# -- time
+# -- time: the seconds of a merge and of an image, and what is known of them
 
 
-@dataclass(frozen=True)
-class _Time:
-    """Seconds of a merge and of an image, and what is known of them."""
-
-    merge: float
-    image: float
-    source: str
-
-    def of(self, trials: int, images: int) -> float:
-        return trials * self.merge + images * self.image
-
-
-def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> _Time:
+def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[float, float, str]:
     """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
     if store.has_study(folder):
         trials = store.read_study(folder).trials
         seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
         if seconds:
-            return _Time(0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far")
+            return 0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"
     render = experiment.render
     sampling = sampling_of(render, parents)
     shapes = {key: info.shape for key, info in parents.first.tensors.items()}
     image = seconds_per_image(shapes, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
-    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
-    return _Time(0.0, image, source)
+    return (
+        0.0,
+        image,
+        "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three",
+    )
 
 
-def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Reading) -> _Time:
+def _timed(
+    experiment: Experiment, parents: Parents, folder: Path, listener: Reading
+) -> tuple[float, float, str]:
     """Measured on the first case, drawn to its end with the middle of all that is searched.
 
     Alone in its batch and the first of all, so that the others will not take longer.
@@ -169,7 +143,7 @@ def _timed(experiment: Experiment, parents: Parents, folder: Path, listener: Rea
     merged = perf_counter() - began
     sampling = sampling_of(fixed.render, parents.of(fixed))
     (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)
-    return _Time(merged, drawn.seconds, "one image drawn now, alone; in batches it is faster")
+    return merged, drawn.seconds, "one image drawn now, alone; in batches it is faster"
 
 
 # -- room

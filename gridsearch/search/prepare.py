@@ -11,7 +11,6 @@ import optuna
 from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.prompts import cases_of
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -22,12 +21,11 @@ from gridsearch.merge.parents import (
 )
 from gridsearch.render.placement import placement
 from gridsearch.results import store
-from gridsearch.search.disk.estimate import Disk, disk_of
+from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
+from gridsearch.search.disk import disk_of
 from gridsearch.search.listener import Listener
-from gridsearch.search.racing.order import drawing_order, held_out_notes, held_out_prompts
-from gridsearch.search.resume.grow import grown, has_grown, order_of
-from gridsearch.search.resume.same_run import require_same_run
-from gridsearch.search.samplers.space import planned_trials, require_suits
+from gridsearch.search.resume import grown, has_grown, require_same_run
+from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, open_standard
 
@@ -86,7 +84,7 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
 
 
 def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
-    """Notes worth reading before a night is spent on the experiment."""
+    """Return notes worth reading before a night is spent on the experiment."""
     notes = warnings_about(experiment, parents) + dependent_notes(experiment)
     return notes + usual_notes(experiment.render) + foreign_settings(experiment)
 
@@ -103,7 +101,7 @@ def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:
-        require_disk(experiment, out)
+        disk_of(experiment, out, counted(experiment))
     notes = notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
     return Prepared(experiment, parents, standard, facts, earlier, tuple(notes))
 
@@ -137,7 +135,7 @@ def _facts(
         extras=identify_extras(parents, listener.hashing),
         versions={package: version(package) for package in RECORDED_PACKAGES},
         references=None,
-        planned=planned_trials(experiment),
+        planned=expected_trials(experiment)[1],
         drawing={
             "on": str(place),
             "components": components_digest(config_folder(render.config), render.vocabulary),
@@ -148,24 +146,3 @@ def _facts(
         order=[case.id for case in order],
         held_out=held_out,
     )
-
-
-def counted(experiment: Experiment, trials: int) -> tuple[int, int, int]:
-    """Count a trial's cases, the held-out ones, and the images that check what was found."""
-    apart = held_out_prompts(experiment.prompt, experiment.search)
-    all_cases = cases_of(experiment.prompt)
-    held_out = sum(case.prompt_id in apart for case in all_cases)
-    cases = len(all_cases) - held_out
-    return cases, held_out, min(experiment.search.confirm, trials) * held_out + cases
-
-
-def require_disk(experiment: Experiment, folder: Path) -> Disk:
-    """Estimate the disk space that the run takes.
-
-    Raises:
-        BadInput: it is more than is free.
-    """
-    trials = planned_trials(experiment)
-    cases, held_out, checks = counted(experiment, trials)
-    references = (cases + held_out) * len(experiment.reference_models())
-    return disk_of(experiment, folder, trials, cases, references, checks)

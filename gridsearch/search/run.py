@@ -1,6 +1,5 @@
 """A run in one process: the leader, with one worker that works while the leader waits."""
 
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -11,9 +10,9 @@ from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.listener import Listener
 from gridsearch.search.prepare import prepare
-from gridsearch.search.workers.crew import Crew, InProcess
 from gridsearch.search.workers.leader import lead
-from gridsearch.search.workers.worker import Worker, load_prepared, work_once, worker_of
+from gridsearch.search.workers.look import InProcess
+from gridsearch.search.workers.worker import load_prepared, work_once, worker_of
 
 
 def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
@@ -26,12 +25,8 @@ def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget
     prepared = prepare(experiment, file, out, listener)
     setup = load_prepared(prepared, out, listener)
 
-    def crew(study: optuna.Study) -> Crew:
+    def crew(study: optuna.Study) -> InProcess:
         worker = worker_of(process_name(), study, prepared, setup, listener, address=None)
-        return InProcess(partial(_work_here, worker))
+        return InProcess(lambda: work_once(worker, queue.read_orders(study), alone=True))
 
     lead(prepared, out, budget, listener, crew, retries=0, shared=False)
-
-
-def _work_here(worker: Worker) -> bool:
-    return work_once(worker, queue.read_orders(worker.study), alone=True)

@@ -11,11 +11,9 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import RenderCases, Told, evaluate_trial
-from gridsearch.search.workers.crew import InProcess
 from gridsearch.search.workers.dispatch import take_up
 from gridsearch.search.workers.leader import search
-from gridsearch.search.workers.leases import Leases
-from gridsearch.search.workers.look import Leader
+from gridsearch.search.workers.look import InProcess, Leader, Leases
 
 
 @dataclass(frozen=True)

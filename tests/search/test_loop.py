@@ -12,7 +12,7 @@ from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
-from gridsearch.search.samplers.space import planned_trials
+from gridsearch.search.samplers.by_name import expected_trials
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.workers.dispatch import enqueue_missing
 from tests.helpers.painter import row
@@ -187,6 +187,6 @@ def test_budgets(study):
 def test_samplers_run_as_many_trials_as_asked_on_the_steps_asked(study, name):
     what = experiment(sampler=name, trials=12)
     seen = run(study, what)
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * planned_trials(what)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * expected_trials(what)[1]
     assert {ratio for _, ratio in seen} <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert len(seen) == len({ratio for _, ratio in seen})  # what was drawn once is not drawn again

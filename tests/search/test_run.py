@@ -24,7 +24,7 @@ from gridsearch.render.placement import placement
 from gridsearch.report.build import build
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
-from gridsearch.search.resume.rescore import rescore
+from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from tests.helpers import warm

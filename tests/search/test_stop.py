@@ -6,7 +6,7 @@ import pytest
 
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
-from gridsearch.search.stop import leaders, narrow_enough
+from gridsearch.search.checks import leaders, narrow_enough
 from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
 from tests.helpers.searching import search_with
 

@@ -80,7 +80,7 @@ def _score_again(
             fix="Leave out --reference and --csv.",
         )
     from gridsearch.experiment.experiment import load_experiment
-    from gridsearch.search.resume.rescore import rescore
+    from gridsearch.search.rescore import rescore
 
     scoring = load_experiment(experiment_file).score if experiment_file else None
     with terminal.ProgressBar(shown=not as_json) as progress:

@@ -29,7 +29,7 @@ class LocalWorker:
 
 
 class WorkerProcesses:
-    """The crew of a run on this machine; see search.workers.crew.Crew. It starts when it is first looked at.
+    """The crew of a run on this machine; see search.workers.look.Crew. It starts when it is first looked at.
 
     Attributes:
         note: called with a message when a worker has died.

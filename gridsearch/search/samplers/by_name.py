@@ -1,16 +1,41 @@
-"""Optuna's samplers, and our own, under the names of the experiment file."""
+"""Optuna's samplers, and our own, under the names of the experiment file.
 
+For how many trials each asks, and whether it suits what is searched.
+"""
+
+import math
 import warnings
+from collections.abc import Sequence
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.parameters import curve_parameter
+from gridsearch.experiment.values import Range, choices_of
+from gridsearch.search.parameters import grid
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
+from gridsearch.search.samplers.window import make_axis, window_trials
+from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
 
 LEAST_POPULATION, MOST_POPULATION = 6, 50
 GENERATIONS = 6  # that NSGA-II has at least, where its trials allow
+
+
+def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
+    """Return the sampler for the trial of this number."""
+    settings = experiment.search
+    if settings.sampler == "window":
+        return window_sampler(experiment)
+    return make_sampler(settings.sampler, settings.seed, number, settings.trials)
+
+
+def window_sampler(experiment: Experiment) -> WindowSampler:
+    """Return the sampler of a search for a window."""
+    return WindowSampler(_main_parameter(experiment), seed=experiment.search.seed)
 
 
 def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) -> BaseSampler:
@@ -65,3 +90,84 @@ class _Sobol(QMCSampler):
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
         return max(self._trial - 1, 0)
+
+
+# -- how many trials, and whether a sampler suits what is searched
+
+
+def expected_trials(experiment: Experiment) -> tuple[int, int]:
+    """Return the fewest and the most trials that the search will probably take."""
+    search = experiment.search
+    if search.sampler == "window":
+        along = experiment.searched()[_main_parameter(experiment)]
+        fewest, most = window_trials(make_axis(along.low, along.high, along.step), _curve_count(experiment))
+        return min(fewest, search.trials or fewest), min(most, search.trials or most)
+    trials = len(grid(experiment)) if search.trials is None else search.trials
+    return trials, trials
+
+
+def _main_parameter(experiment: Experiment) -> str:
+    """Return the number along which a window is searched, and its curve drawn."""
+    main = curve_parameter(experiment.model_dump())
+    assert main is not None  # see `require_suits`
+    return main
+
+
+def _curve_count(experiment: Experiment) -> int:
+    """Return how many curves a window is searched on: the combinations of all but the main parameter."""
+    main = _main_parameter(experiment)
+    return math.prod(len(choices_of(v)) for name, v in experiment.searched().items() if name != main)
+
+
+def require_suits(experiment: Experiment) -> None:
+    """Refuse a sampler that could not search what is searched, with one that can.
+
+    Raises:
+        BadInput: it needs a number to search along, or fewer dimensions, or more trials.
+    """
+    searched, search = experiment.searched(), experiment.search
+    numbers = [name for name, values in searched.items() if isinstance(values, Range)]
+    if not searched and search.sampler != "grid":
+        raise _unsuited(
+            search.sampler,
+            "nothing is searched",
+            "Give a ratio as { low = 0.0, high = 1.0, step = 0.05 }, or leave the sampler out.",
+        )
+    if search.kind.needs_range and not numbers:
+        raise _unsuited(
+            search.sampler,
+            f"{', '.join(searched)} has no order, because a list is a choice, even of numbers",
+            'Give a number as { low, high, step }, or use the sampler "grid" or "tpe".',
+        )
+    if search.sampler == "window":
+        _require_few_curves(experiment, numbers)
+    trials, generation = search.trials, population(search.trials)
+    if search.sampler == "nsga2" and trials is not None and trials < 2 * generation:
+        raise _unsuited(
+            "nsga2",
+            f"{trials} trials are less than two generations of it, and the first is random",
+            f"Ask for {2 * generation} trials or more, better {10 * generation}.",
+        )
+
+
+def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
+    main, searched = _main_parameter(experiment), experiment.searched()
+    others = [name for name in searched if name != main]
+    if endless := [name for name in others if name in numbers and searched[name].step is None]:
+        raise _unsuited(
+            "window",
+            f"it searches {main} along a curve for each value of {endless[0]}, which has no step",
+            f'Give {endless[0]} a step or a list of values, or use the sampler "tpe".',
+        )
+    if (count := _curve_count(experiment)) > MOST_CURVES:
+        raise _unsuited(
+            "window",
+            f"it would search {main} along {count:,} curves, one for each combination of {', '.join(others)}",
+            f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
+        )
+
+
+def _unsuited(sampler: str, why: str, fix: str) -> BadInput:
+    return BadInput(
+        f'The sampler "{sampler}" cannot search this.', where="search.sampler", why=f"{why}.", fix=fix
+    )

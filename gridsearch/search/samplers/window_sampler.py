@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,55 +49,49 @@ def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
     return Seen(ratio, found["survived"], number(found["dial"]), number(found["loss"]), found["partial"])
 
 
+@dataclass(frozen=True)
 class WindowSampler(BaseSampler):
     """A sampler that finds the window of one number for each combination of the other parameters (a slice).
 
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
     best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
     look would be, and no further.
+
+    Attributes:
+        main: the parameter's name, along which the window is.
+        seed: of the order in which slices are looked at.
+        space: all searched parameters; without it they are known once a trial has finished.
     """
 
-    def __init__(
-        self,
-        main: str,
-        seed: int = 0,
-        space: Mapping[str, BaseDistribution] | None = None,
-    ) -> None:
-        """Set what is searched.
+    main: str
+    seed: int = 0
+    space: Mapping[str, BaseDistribution] | None = None
 
-        Args:
-            main: the parameter's name, along which the window is.
-            seed: of the order in which slices are looked at.
-            space: all searched parameters; without it they are known once a trial has finished.
-        """
-        self._main = main
-        self._seed = seed
-        self._space = dict(space) if space is not None else None
-        self._intersection = IntersectionSearchSpace(include_pruned=True)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._space if self._space is not None else self._intersection.calculate(study)
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial | None = None
+    ) -> dict[str, BaseDistribution]:
+        if self.space is not None:
+            return dict(self.space)
+        return IntersectionSearchSpace(include_pruned=True).calculate(study)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if self._main not in search_space:
-            return {}
-        return self._pick(study, trial, search_space)
+        return self._pick(study, trial, search_space) if self.main in search_space else {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Sample before the space is known: the main parameter by its plan, whatever the others are."""
-        if param_name == self._main:
+        if param_name == self.main:
             return self._pick(study, trial, {param_name: param_distribution})[param_name]
         choices = curve_values(param_name, param_distribution)
-        return choices[(self._seed + trial.number) % len(choices)]
+        return choices[(self.seed + trial.number) % len(choices)]
 
     def done(self, study: Study) -> bool:
         """Return whether nothing useful is left; not before the space is known."""
-        space = self._space if self._space is not None else self._intersection.calculate(study)
-        return self._main in space and not self._plan(space, self._by_slice(study, space))
+        space = self.infer_relative_search_space(study)
+        return self.main in space and not self._plan(space, self._by_slice(study, space))
 
     def _pick(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
@@ -105,20 +100,20 @@ class WindowSampler(BaseSampler):
         ahead = sum(
             other.state == TrialState.RUNNING
             and other.number < trial.number
-            and self._main not in as_given(other)
+            and self.main not in as_given(other)
             for other in study.get_trials(deepcopy=False)
         )
-        axis, slices = _axis(space[self._main]), self._by_slice(study, space, trial.number)
+        axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
         plan = self._plan(space, slices)
         if ahead >= len(plan):
             plan += [(key, ratio) for key in _worth_it(slices) for ratio in widest_gaps(slices[key], axis)]
         if not plan:  # all has been tried
             plan = [(key, value) for key in slices for value in axis.values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
-        return dict(key) | {self._main: _as_asked(space[self._main], ratio)}
+        return dict(key) | {self.main: _as_asked(space[self.main], ratio)}
 
     def _slices(self, space: Mapping[str, BaseDistribution]) -> list[tuple[tuple[str, Any], ...]]:
-        others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self._main}
+        others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self.main}
         count = math.prod(map(len, others.values()))
         if count > MOST_CURVES:
             raise BadInput(
@@ -128,7 +123,7 @@ class WindowSampler(BaseSampler):
                 fix=f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".',
             )
         slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
-        order = np.random.default_rng(self._seed).permutation(len(slices))
+        order = np.random.default_rng(self.seed).permutation(len(slices))
         return [slices[i] for i in order]
 
     def _by_slice(
@@ -138,20 +133,20 @@ class WindowSampler(BaseSampler):
         found: dict[tuple, list[Seen]] = {key: [] for key in self._slices(space)}
         for trial in study.get_trials(deepcopy=False):
             given = as_given(trial)
-            if trial.number == without or self._main not in given:
+            if trial.number == without or self.main not in given:
                 continue
             key = tuple(
-                (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self._main
+                (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self.main
             )
             if key in found:
-                found[key].append(seen_in(trial, float(given[self._main])))
+                found[key].append(seen_in(trial, float(given[self.main])))
         return found
 
     def _plan(
         self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
     ) -> list[tuple[tuple, float]]:
         """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
-        axis = _axis(space[self._main])
+        axis = _axis(space[self.main])
         looks = [
             [(key, ratio) for ratio in coarse_left([one.ratio for one in seen], axis)]
             for key, seen in slices.items()

@@ -30,13 +30,18 @@ from gridsearch.base.words import size
 from gridsearch.results import store
 from gridsearch.results.shared.retry import driver_message
 
-MEMORY, NOT_FINITE, FILE, DIED = "memory", "not finite", "file", "died"
+MEMORY, DIED, FILE = "memory", "died", "file"
+FIXES = {
+    MEMORY: "Close other programs, render smaller images, or use fewer workers on one GPU.",
+    "not finite": "Search smaller ratios, or use a wider dtype.",
+    FILE: "Check the disk and the network folder.",
+    DIED: "See the workers' logs, and whether the system ended them for want of memory.",
+}
 IN_A_ROW = 3
 RETRIES = 1  # of a trial whose worker died
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report
-FREE_SOME_SPACE = "Free some space, and run the same command again to continue."
 
 Stamp = tuple[int, int]  # of a file: its size, and when it was changed
 
@@ -62,19 +67,20 @@ def named_failures(out: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         if error.errno in FULL:
-            raise disk_full(out, str(error)) from error
+            raise _disk_full(out, str(error)) from error
         raise RunFailed(
             "A file could not be read or written.", where=out, why=str(error), kind=FILE
         ) from error
     except StorageInternalError as error:
         said = driver_message(error)
         if any(words in said.lower() for words in DATABASE_FULL):
-            raise disk_full(out, said) from error
+            raise _disk_full(out, said) from error
         raise
 
 
-def disk_full(out: Path, why: str) -> MustStop:
-    return MustStop("The disk is full.", where=out, why=why, fix=FREE_SOME_SPACE)
+def _disk_full(out: Path, why: str) -> MustStop:
+    fix = "Free some space, and run the same command again to continue."
+    return MustStop("The disk is full.", where=out, why=why, fix=fix)
 
 
 def require_free(out: Path, needed: int) -> None:
@@ -86,16 +92,15 @@ def require_free(out: Path, needed: int) -> None:
     Raises:
         MustStop: so much is not free.
     """
-    free = shutil.disk_usage(out).free
-    if free < needed + RESERVED_BYTES:
-        raise disk_full(
-            out, f"{size(free)} are free, the next trial takes about {size(needed + RESERVED_BYTES)}."
-        )
+    free, needed = shutil.disk_usage(out).free, needed + RESERVED_BYTES
+    if free < needed:
+        raise _disk_full(out, f"{size(free)} are free, the next trial takes about {size(needed)}.")
 
 
-def stamps(files: Mapping[str, Path]) -> dict[str, Stamp]:
-    """Return the size and change time of each file, by which a later change is noticed."""
-    return {name: _stamp(path) for name, path in files.items()}
+def stamp_of(path: Path) -> Stamp:
+    """Return the size and change time of a file, by which a later change is noticed."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) -> None:
@@ -106,7 +111,7 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
     """
     for name, path in files.items():
         try:
-            now = _stamp(path)
+            now = stamp_of(path)
         except OSError as error:
             raise MustStop(
                 f"The file of {name} is missing.",
@@ -122,11 +127,6 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
                 fix="Restore the old file and run again, or use another --out for the new one.",
                 kind=FILE,
             )
-
-
-def _stamp(path: Path) -> Stamp:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
@@ -146,11 +146,3 @@ def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
             why=str(last[-1].user_attrs.get(store.REASON)),
             fix=FIXES.get(kinds.pop() or ""),
         )
-
-
-FIXES = {
-    MEMORY: "Close other programs, render smaller images, or use fewer workers on one GPU.",
-    NOT_FINITE: "Search smaller ratios, or use a wider dtype.",
-    FILE: "Check the disk and the network folder.",
-    DIED: "See the workers' logs, and whether the system ended them for want of memory.",
-}

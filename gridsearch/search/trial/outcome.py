@@ -1,13 +1,12 @@
 """The outcome of a trial: a row per image, and the values that follow from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
 from gridsearch.score.loss import image_losses
 from gridsearch.score.score import DEFECT_CAP, number
-from gridsearch.score.verdict import Verdict
 
 LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and noise in levels stay far below
 
@@ -43,11 +42,6 @@ class Outcome:
         return sum(row["defect"] for row in self.images) / len(self.images)
 
     @property
-    def partial(self) -> bool:
-        """True while there are cases without an image."""
-        return len(self.images) < self.cases
-
-    @property
     def value(self) -> float:
         """The number that the search minimises: images lost, then the mean defect as a fraction of its cap.
 
@@ -73,19 +67,11 @@ class Outcome:
 
     def summary(self) -> dict:
         """Return the figures that the `window` sampler learns from."""
-        losses = image_losses(*zip(*((row["verdict"], row["defect"]) for row in self.images), strict=True))
+        losses = image_losses([row["verdict"] for row in self.images], [row["defect"] for row in self.images])
         dials = [dial for row in self.images if isfinite(dial := number(row["dial"]))]
         return {
             "survived": self.survived,
             "dial": median(dials) if dials else None,
             "loss": float(losses.mean()),
-            "partial": self.partial,
+            "partial": len(self.images) < self.cases,
         }
-
-
-def stop_verdict(row: Mapping) -> Verdict | None:
-    """Return the verdict on an image that early abort stopped; None where it did not."""
-    if not row.get("stopped"):
-        return None
-    made, saved = row["unet_calls"], row["unet_calls_saved"]
-    return Verdict(row["stopped"], f"{row['stopped_because']}; stopped at step {made} of {made + saved}")

@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TypeVar
 
 import numpy as np
 
@@ -53,13 +49,18 @@ def save_image(
         name: the folder and the beginning of the file's name, before the case's id: `images/t0007_`,
             `references/base.`.
     """
-    whole = f"{name}{drawn.case.id}"
     text = parameters_text(drawn.case, sampling, **vars(origin))
-    file = _write(out, whole, drawn.pixels, text, written_as)
-    film = None
+
+    def write(name: str, pixels: np.ndarray) -> str:
+        for other in ENCODERS.keys() - {written_as}:
+            (out / f"{name}.{other}").unlink(missing_ok=True)
+        write_atomic(out / f"{name}.{written_as}", ENCODERS[written_as](pixels, text))
+        return f"{name}.{written_as}"
+
+    file, film = write(f"{name}{drawn.case.id}", drawn.pixels), None
     if drawn.film is not None:
-        trace = f"traces/{PurePath(whole).name}"
-        film = _write(out, trace, drawn.film, text, written_as)
+        trace = f"traces/{PurePath(f'{name}{drawn.case.id}').name}"
+        film = write(trace, drawn.film)
         write_atomic(out / f"{trace}.json", json.dumps(drawn.trace.as_row()).encode())
     return {
         "prompt_id": drawn.case.prompt_id,
@@ -76,31 +77,3 @@ def save_image(
         "file": file,
         "film": film,
     }
-
-
-def _write(out: Path, name: str, pixels: np.ndarray, text: str, written_as: Format) -> str:
-    """Write a picture; returns its name relative to the results folder."""
-    for other in ENCODERS.keys() - {written_as}:
-        (out / f"{name}.{other}").unlink(missing_ok=True)
-    file = f"{name}.{written_as}"
-    write_atomic(out / file, ENCODERS[written_as](pixels, text))
-    return file
-
-
-MOST_WAITING = 64  # items, so that slow threads do not fill the memory
-THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-
-def map_in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """Yield `map(work, items)`, the work done by threads while further items are made."""
-    with ThreadPoolExecutor(THREADS) as threads:
-        waiting: deque[Future[Made]] = deque()
-        for item in items:
-            waiting.append(threads.submit(work, item))
-            while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

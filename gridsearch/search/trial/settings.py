@@ -4,7 +4,6 @@ A setting that the experiment leaves open follows from the models. Where a value
 are rendered at its middle or its first choice.
 """
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -59,37 +58,28 @@ def usual_notes(render: Render) -> list[str]:
 
 def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]:
     """Return each setting of the merges' images: its name, its value, and where that comes from."""
-    sampling = sampling_of(experiment.render, parents)
-    return [
-        {"setting": name, "value": _shown(getattr(experiment.render, name), value), "source": source}
-        for name, value, source in _sources(experiment.render, sampling, parents)
-    ]
-
-
-def _sources(render: Render, sampling: Sampling, parents: Parents) -> Iterator[tuple[str, Any, str]]:
-    merged = parents.merged_predictions
-    first = next(iter(merged))
+    render, merged = experiment.render, parents.merged_predictions
+    sampling, first = sampling_of(render, parents), next(iter(merged))
+    trained = [name for name, prediction in merged.items() if prediction.zero_terminal_snr]
+    snr_source = f"{trained[0]} was trained with it" if trained else "no model was marked as trained with it"
+    reaches = reaches_zero_snr(sampling.prediction_type)
     follows = {
         "prediction_type": f"{first} predicts it ({merged[first].source})",
-        "zero_terminal_snr": _snr_source(sampling, parents),
+        "zero_terminal_snr": snr_source if reaches else "epsilon prediction is undefined at zero SNR",
         "timestep_spacing": usual_spacing(sampling.prediction_type, sampling.zero_terminal_snr)[1],
     }
+    rows = []
     for name, value in vars(sampling).items():
-        given = name in render.model_fields_set and getattr(render, name) is not None
-        never = name == "zero_terminal_snr" and not reaches_zero_snr(sampling.prediction_type)
+        asked = getattr(render, name)
+        given = name in render.model_fields_set and asked is not None
+        never = name == "zero_terminal_snr" and not reaches
         source = "the experiment" if given and not never else follows.get(name, "the default")
-        yield name, value, source
+        rows.append({"setting": name, "value": _shown(asked, value), "source": source})
+    return rows
 
 
-def _snr_source(sampling: Sampling, parents: Parents) -> str:
-    if not reaches_zero_snr(sampling.prediction_type):
-        return "epsilon prediction is undefined at zero SNR"
-    trained = [name for name, p in parents.merged_predictions.items() if p.zero_terminal_snr]
-    return f"{trained[0]} was trained with it" if trained else "no model was marked as trained with it"
-
-
-def _shown(setting: Any, value: Any) -> str:
-    if isinstance(setting, Range | tuple):
+def _shown(asked: Any, value: Any) -> str:
+    if isinstance(asked, Range | tuple):
         return "searched"
     if value is None:
         return "as the component configs say"

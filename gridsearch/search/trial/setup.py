@@ -1,18 +1,25 @@
-"""The state that all trials of a run share: open models, the loaded renderer, the standard of scoring."""
+"""The state that all trials of a run share: open models, the loaded renderer, the standard of scoring.
+
+Equal fingerprints of its live weights are the same model.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from torch import Tensor
+
 from gridsearch.base.machine import free_memory
 from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
 from gridsearch.checkpoint.sdxl.keys import is_text
+from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import choices_of, usual_value
-from gridsearch.merge.engine.collapse import Terms
+from gridsearch.merge.engine.collapse import Terms, lent_by
+from gridsearch.merge.engine.fingerprint import fingerprint
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, placed
 from gridsearch.merge.parents import Parents
@@ -23,10 +30,9 @@ from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import Renderer, load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.render.watch import WatchSettings, expected_of, trace_of
-from gridsearch.search.trial.references import standard_of
 from gridsearch.search.trial.save import Origin, save_image
 from gridsearch.search.trial.settings import native_sampling
-from gridsearch.search.trial.standard import Standard, open_standard
+from gridsearch.search.trial.standard import Standard, open_standard, standard_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,7 @@ def load_setup(
     renderer = load_renderer(
         parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
     )
-    keys = keys_read(experiment, weights, experiment.reference_models())
-    greatest = read_through(weights, keys, listener)
+    greatest = read_through(weights, keys_read(experiment, weights, experiment.reference_models()), listener)
     lies = residence_of(experiment, weights, place.device, free_memory(place.device))
     merged = keys_read(experiment, weights)
     # references are drawn once: what only they need stays where it is
@@ -79,18 +84,16 @@ def load_setup(
         for name, file in weights.files.items()
     }
     dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
-    watch = WatchSettings(early_abort=render.early_abort, film=render.trace)
-    live = Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest)
     return Setup(
         experiment=experiment,
         parents=parents,
         weights=weights,
-        live=live,
+        live=Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest),
         residence=lies,
         renderer=renderer,
         cases=cases_of(experiment.prompt),
         standard=standard or open_standard(experiment.score),
-        watch=watch,
+        watch=WatchSettings(early_abort=render.early_abort, film=render.trace),
         out=out,
         hashes=hashes,
     )
@@ -133,3 +136,43 @@ def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
     expected = expected_of([trace_of(trajectory) for trajectory in healthy])
     standard = standard_of(chosen, [case.id for case in setup.cases], setup.standard)
     return replace(setup, standard=standard, watch=replace(setup.watch, expected=expected))
+
+
+# -- fingerprints
+
+
+def live_fingerprint(live: Live) -> str:
+    """Return the fingerprint of the live weights, the same on every device."""
+    return fingerprint({name: piece.view for name, (_, piece) in _pieces(live).items()})
+
+
+def parent_fingerprint(setup: Setup, name: str) -> str:
+    """Return the fingerprint that a parent alone has, read from its file without any merging.
+
+    Components that the experiment takes from another model are that model's.
+    """
+    return fingerprint(_OfFile(setup, name))
+
+
+def _pieces(live: Live) -> dict[str, tuple[str, LiveRows]]:
+    return {f"{key} {i}": (key, piece) for key, own in live.parts.items() for i, piece in enumerate(own)}
+
+
+class _OfFile(Mapping[str, Tensor]):
+    """The live weights of one model alone, each made when it is asked for: never a second model in memory."""
+
+    def __init__(self, setup: Setup, name: str) -> None:
+        self._setup, self._name, self._pieces = setup, name, _pieces(setup.live)
+
+    def __getitem__(self, name: str) -> Tensor:
+        key, piece = self._pieces[name]
+        file = self._setup.weights.files[lent_by(self._setup.experiment, key) or self._name]
+        own = file.tensor(key)
+        own = own[piece.rows] if own.ndim else own
+        return own.to(self._setup.live.dtypes[key]).reshape(piece.view.shape).to(piece.view.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)

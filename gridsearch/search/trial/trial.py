@@ -1,11 +1,14 @@
 """One trial: merge, render, score."""
 
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from gridsearch.experiment.tables import LOOK
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
@@ -13,12 +16,17 @@ from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered, draw
 from gridsearch.score.score import Score, score_row
-from gridsearch.search.trial.fingerprints import live_fingerprint
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.save import Origin, map_in_threads, merge_hash, save_image
+from gridsearch.search.trial.save import Origin, merge_hash, save_image
 from gridsearch.search.trial.settings import sampling_of
-from gridsearch.search.trial.setup import Setup, merge_over, watch_for
+from gridsearch.search.trial.setup import Setup, live_fingerprint, merge_over, watch_for
 from gridsearch.search.trial.standard import score_image, with_values
+
+MOST_WAITING = 64  # items, so that slow threads do not fill the memory
+THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,7 @@ def run_trial(
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-    save = partial(
-        save_image, setup.out, name, sampling=sampling, origin=origin, written_as=experiment.images.format
-    )
-    finish = partial(_saved_and_scored, setup, save, weights, Lock())
+    finish = partial(_saved_and_scored, setup, name, sampling, origin, weights, Lock())
     for images in _batches(setup, sampling, cases, finish):
         for image in images:
             on_image(image.drawn.case, image.score)
@@ -73,7 +78,13 @@ def run_trial(
 
 
 def _saved_and_scored(
-    setup: Setup, save: Callable[..., dict], weights: str, one_by_one: Lock, drawn: Rendered
+    setup: Setup,
+    name: str,
+    sampling: Sampling,
+    origin: Origin,
+    weights: str,
+    one_by_one: Lock,
+    drawn: Rendered,
 ) -> FinishedImage:
     """Save an image and score it.
 
@@ -81,7 +92,7 @@ def _saved_and_scored(
         weights: the fingerprint of the merge.
         one_by_one: held by plug-in scorers, which need not know of threads.
     """
-    row = save(drawn=drawn)
+    row = save_image(setup.out, name, drawn, sampling, origin, setup.experiment.images.format)
     with one_by_one:
         began = time.perf_counter()
         row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
@@ -112,3 +123,15 @@ def _batches(
         if images:
             yield images
         cases = cases[len(part) :]
+
+
+def map_in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """Yield `map(work, items)`, the work done by threads while further items are made."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting: deque[Future[Made]] = deque()
+        for item in items:
+            waiting.append(threads.submit(work, item))
+            while waiting and (waiting[0].done() or len(waiting) > MOST_WAITING):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

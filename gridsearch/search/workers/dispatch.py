@@ -1,23 +1,28 @@
-"""The queue of a search: which trials wait for a worker, and how many may be taken."""
+"""The queue of a search: its new trials, which of them wait for a worker, and how many may be taken.
 
-from collections.abc import Sequence
+A trial's parameters are asked of the sampler before a worker takes it.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.results.shared.optuna_private import storage_of, trial_id
+from gridsearch.results.shared.optuna_private import StudyOfTrials, frozen, storage_of, study_id, trial_id
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import copy_result
-from gridsearch.search.parameters import parameters_of, tidied
-from gridsearch.search.samplers.space import grid
+from gridsearch.search.parameters import grid, parameters_of, suggest, tidied
+from gridsearch.search.samplers.by_name import sampler_of, window_sampler
 from gridsearch.search.workers.look import Leader
-from gridsearch.search.workers.proposals import ask_parameters, propose, twin_of, wanted, window_sampler
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
-BLIND = ("grid", "random", "qmc")  # samplers that learn nothing: one trial waits for each that is running
+PLAIN = 1e-6  # a difference between two numbers that no rounding explains
 
 
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
@@ -26,7 +31,10 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
     taken, failed = [], []
     for trial in study.get_trials(deepcopy=False):
         if trial.state in store.UNFINISHED and parameters_of(trial) not in points:
-            _withdraw(study, trial)
+            # `Study.tell` takes running trials only
+            storage = storage_of(study)
+            storage.set_trial_user_attr(trial_id(trial), store.REASON, "no longer asked for")
+            storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
         elif trial.state in (*store.ENDED, *store.UNFINISHED):
             taken.append(parameters_of(trial))
         elif store.batch_count(trial):
@@ -36,13 +44,6 @@ def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
             # what a failed trial had rendered before it failed need not be rendered again
             rendered = next((trial for trial in failed if parameters_of(trial) == tidied(point)), None)
             study.enqueue_trial(point, user_attrs=store.batches_of(rendered) if rendered else None)
-
-
-def _withdraw(study: optuna.Study, trial: FrozenTrial) -> None:
-    """End a trial that the experiment no longer asks for. `Study.tell` takes running trials only."""
-    storage, number = storage_of(study), trial_id(trial)
-    storage.set_trial_user_attr(number, store.REASON, "no longer asked for")
-    storage.set_trial_state_values(number, TrialState.FAIL)
 
 
 def why_done(
@@ -92,19 +93,17 @@ def _hold_copies(leader: Leader) -> None:
     """
     study, storage = leader.study, storage_of(leader.study)
     trials = study.get_trials(deepcopy=False)
-    known = {_key(trial) for trial in trials if trial.state in store.ENDED}
+    keys = {trial.number: tuple(sorted(parameters_of(trial).items())) for trial in trials}
+    known = {keys[trial.number] for trial in trials if trial.state in store.ENDED}
     for trial in trials:
         if trial.state not in store.UNFINISHED:
             continue
-        if trial.state == TrialState.WAITING and not store.batch_count(trial) and _key(trial) in known:
+        key = keys[trial.number]
+        if trial.state == TrialState.WAITING and not store.batch_count(trial) and key in known:
             storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
             ask_parameters(study, leader.experiment, storage.get_trial(trial_id(trial)), trials)
             leader.held.add(trial.number)
-        known.add(_key(trial))
-
-
-def _key(trial: FrozenTrial) -> tuple:
-    return tuple(sorted(parameters_of(trial).items()))
+        known.add(key)
 
 
 def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, proposing: bool) -> bool:
@@ -123,7 +122,7 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
     running = sum(t.state == TrialState.RUNNING and t.number not in leader.held for t in trials)
     idle = max(leader.leases.idle(), leader.crew.size - running)
-    enough = depth(running, idle, leader.experiment.search.sampler)
+    enough = depth(running, idle, leader.experiment.search.kind.learns)
     enough = enough if most is None else min(enough, most)
     while waiting < enough and proposing and wanted(study, leader.experiment, trials):
         new = propose(study, leader.experiment, trials)
@@ -132,7 +131,9 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     if (pause := queue.pause_for(idle + running)) != leader.pause:
         queue.give_orders(study, pause=pause)
         leader.pause = pause
-    if (below := to_release(trials, most, enough)) != leader.released:
+    # as many may be taken as are wanted: those with numbers below that of the first which is not
+    free = [trial.number for trial in trials if trial.state == TrialState.WAITING][:enough]
+    if (below := free[-1] + 1 if free else 0) != leader.released:
         queue.give_orders(study, released=below)
         leader.released = below
     return most is None or most > 0
@@ -156,23 +157,91 @@ def _place(leader: Leader, trial: FrozenTrial, trials: Sequence[FrozenTrial]) ->
     return False
 
 
-def to_release(trials: Sequence[FrozenTrial], most: int | None, wanted: int) -> int:
-    """Return the number below which trials may be taken, so that as many wait as are wanted.
-
-    Args:
-        most: how many may still start; None for any number.
-    """
-    waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-    wanted = min(wanted, len(waiting) if most is None else most, len(waiting))
-    return waiting[wanted - 1] + 1 if wanted > 0 else 0
-
-
-def depth(running: int, idle: int, sampler: str) -> int:
+def depth(running: int, idle: int, learns: bool) -> int:
     """Return how many trials should wait, so that no worker does: one for each that is idle, or soon will be.
 
-    A trial that waits was asked for without the results of those that are running: no more than needed.
+    A trial that waits was asked for without the results of those that are running: no more than needed where
+    the sampler learns from them; otherwise one for each that is running.
 
     Args:
         idle: workers that have nothing to render.
     """
-    return max(1 + running // (1 if sampler in BLIND else AHEAD), idle)
+    return max(1 + running // (AHEAD if learns else 1), idle)
+
+
+# -- new trials
+
+
+def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """Return the study as a look has found it.
+
+    A trial that waits with its parameters given counts as running, so that samplers take account of it.
+    """
+    seen = []
+    for trial in trials:
+        if trial.state == TrialState.WAITING and trial.params:
+            trial = copy.copy(trial)
+            trial.state = TrialState.RUNNING
+        seen.append(trial)
+    return StudyOfTrials(study, sampler, seen)
+
+
+def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
+    """Create a trial and ask the sampler for its parameters. It is running until it is put into the queue.
+
+    Args:
+        trials: all others of the study.
+    """
+    storage = storage_of(study)
+    new = storage.get_trial(storage.create_new_trial(study_id(study)))
+    return ask_parameters(study, experiment, new, [*trials, new])
+
+
+def ask_parameters(
+    study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
+) -> FrozenTrial:
+    """Return a trial with all its parameters; those that it lacks are asked for now.
+
+    Args:
+        trials: of the study, this one among them.
+    """
+    asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number), trials), trial_id(trial))
+    suggest(asked, experiment)
+    return frozen(asked)
+
+
+def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:
+    """Return whether the search has another trial to propose, while others wait or are under way."""
+    settings = experiment.search
+    if settings.sampler == "grid":
+        return False  # all of it is queued
+    going = sum(trial.state != TrialState.FAIL for trial in trials)
+    if settings.trials is not None and going >= settings.trials:
+        return False
+    if settings.sampler != "window":
+        return True
+    sampler = window_sampler(experiment)
+    return not sampler.done(_seen(study, sampler, trials))
+
+
+def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """Return a trial with the same parameters that has ended, or else one earlier in the queue.
+
+    None where there is none, and for a trial that has images of its own already.
+    """
+    if store.batch_count(trial):
+        return None
+    mine = parameters_of(trial)
+    others = [other for other in trials if other.number != trial.number and not _differs(other, mine)]
+    alike = [other for other in others if parameters_of(other) == mine]
+    ended = [other for other in alike if other.state in store.ENDED]
+    before = [o for o in alike if o.state in store.UNFINISHED and o.number < trial.number]
+    return next(iter(ended + before), None)
+
+
+def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
+    """Return whether a number plainly differs; a closer look at thousands of trials would take too long."""
+    return any(
+        isinstance(value, float) and abs(other.params.get(name, value) - value) > PLAIN
+        for name, value in mine.items()
+    )

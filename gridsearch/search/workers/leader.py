@@ -6,7 +6,7 @@ trial only ever goes on from there, so a budget is kept to the trial.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,37 +14,24 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
+from gridsearch.base.errors import GridsearchError, MustStop
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.results.store.artifacts import gather
-from gridsearch.results.store.artifacts import rows_with_pictures as rows_of_all
+from gridsearch.results.store.artifacts import gather, rows_with_pictures
 from gridsearch.search.budget import Budget
-from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, queue_checks
-from gridsearch.search.disk.cleanup import remove_unnamed_files
+from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, narrow_enough, queue_checks
+from gridsearch.search.disk import remove_unnamed_files
 from gridsearch.search.evaluate import Told
-from gridsearch.search.listener import Listener, RenderedReference
+from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared, prepare, study_of
-from gridsearch.search.stop import narrow_enough
 from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.references import scored_references, standard_of
-from gridsearch.search.trial.standard import failure_notes, idle_notes
-from gridsearch.search.workers.crew import Crew
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
-from gridsearch.search.workers.leases import Leases
-from gridsearch.search.workers.look import Leader, looks
+from gridsearch.search.workers.look import Crew, Leader, Leases, looks
 from gridsearch.search.workers.progress import TrialProgress
-from gridsearch.search.workers.references import (
-    PIECE_IMAGES,
-    enqueue_pieces,
-    fingerprints_of,
-    missing_pieces,
-    rows_of,
-)
+from gridsearch.search.workers.references import PIECE_IMAGES, draw_references, missing_pieces
 
 
 def lead_workers(
@@ -140,69 +127,13 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     leader.listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
     store.save_facts(study, replace(facts, references=known or None, parents=earlier.parents))
 
-    facts = _with_references(leader, prepared, known, earlier.parents, pieces)
+    facts = draw_references(leader, prepared, known, earlier.parents, pieces)
     store.save_facts(study, facts)
     seconds = [row["seconds"] for row in facts.references or []]
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     if search(leader, budget):
         _check(leader, facts, budget)
-        remove_unnamed_files(leader.out, rows_of_all(store.stored(study)))
-
-
-# -- references
-
-
-def _with_references(
-    leader: Leader, prepared: Prepared, known: list[dict], parents: dict[str, str], pieces: list
-) -> store.Facts:
-    """Return the facts of the run with the references, once those are rendered and scored."""
-    experiment, cases = leader.experiment, [*leader.cases.values()]
-    alone = [name for name in experiment.pure_models() if name not in parents]
-    models = experiment.reference_models()
-    standard = standard_of(
-        [row for row in known if row["model"] in models], [*leader.cases], prepared.standard
-    )
-    if pieces or alone:
-        study = store.references_of(leader.study)
-        enqueue_pieces(study, pieces, alone)
-        queue.draw_from(leader.study, study)
-        done = _rendered_pieces(leader, study)
-        parents = parents | fingerprints_of(done)
-        asked = {(model, case) for model, ids in pieces for case in ids}
-        new = [row for row in rows_of(done) if (row["model"], case_of(row)) in asked]
-        if new:
-            gather(leader.out, new)
-            known, standard = scored_references(leader.out, known + new, models, cases, prepared.standard)
-            for note in failure_notes(known).values():
-                leader.listener.note(note)
-    for note in idle_notes(standard):
-        leader.listener.note(note)
-    return replace(prepared.facts, references=known, parents=parents)
-
-
-def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTrial]:
-    """Return the pieces of the references, once all of them have ended.
-
-    Raises:
-        RunFailed: one failed.
-    """
-    seen: set[str] = set()
-    failed = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.FAIL}
-    for trials in looks(leader, study):
-        for row in rows_of(trials):
-            if row["file"] not in seen and not leader.crew.here:
-                leader.listener.reference(RenderedReference(leader.cases[case_of(row)], row["seconds"]))
-            seen.add(row["file"])
-        for trial in trials:
-            if trial.state == TrialState.FAIL and trial.number not in failed:
-                why = str(trial.user_attrs.get(store.REASON))
-                raise RunFailed("The references could not be rendered.", why=why)
-        if all(trial.state.is_finished() for trial in trials):
-            return trials
-    raise AssertionError  # looks never end
-
-
-# -- the search
+        remove_unnamed_files(leader.out, rows_with_pictures(store.stored(study)))
 
 
 def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | None = None) -> bool:
@@ -252,14 +183,10 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
     raise AssertionError  # looks never end
 
 
-# -- checks
-
-
 def _check(leader: Leader, facts: store.Facts, budget: Budget) -> None:
     """Have the leaders rendered on held-out prompts, and the best once more, as far as there is time."""
-    checks = store.checks_of(leader.study)
-    order = cases_by_role(facts.held_out, [*leader.cases.values()], facts.order)
-    queue_checks(leader.study, checks, leader.out, leader.experiment, order)
+    checks, order = store.checks_of(leader.study), cases_by_role(facts)
+    queue_checks(leader.study, checks, leader.out, leader.experiment, bool(facts.held_out))
 
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:
         leader.listener.check(*check_of(trial), found)

@@ -1,25 +1,155 @@
-"""The leader's view of a study: looked at again and again, with whatever dead workers held given back."""
+"""The leader's view of a study: looked at again and again, with whatever dead workers held given back.
 
+Of which worker holds a trial, and which have fallen silent, only the leader's own clock decides.
+"""
+
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import MustStop
+from gridsearch.base.machine import has_ended
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.render.cases import Case
+from gridsearch.results import store
 from gridsearch.results.shared import queue
+from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.search.listener import Listener
-from gridsearch.search.trial.failures import require_free
-from gridsearch.search.workers.crew import Crew
-from gridsearch.search.workers.leases import Leases
+from gridsearch.search.trial.failures import DIED, RETRIES, require_free
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
 BUSY = 4  # times as long as a look computes: a large study leaves its database to its workers
+_DEATHS = "deaths"  # of a trial: how often its worker died since its last image, and how many batches it had
+
+
+class Crew(Protocol):
+    """The workers of a run on this machine: processes of their own, or this process."""
+
+    @property
+    def size(self) -> int:
+        """The number of workers."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is the leader's own process, which tells the listener of each image itself."""
+
+    def look(self, heard: Collection[str]) -> list[str]:
+        """Return the names of the workers that died since the last look; others take their places.
+
+        Args:
+            heard: names of the workers that have taken a trial.
+
+        Raises:
+            RunFailed: no worker is left.
+        """
+
+    def wait(self, seconds: float) -> None:
+        """Pass the time until the leader's next look."""
+
+    def stop(self) -> None:
+        """End the workers, and wait until they have ended."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """A crew of one, in the leader's own process: it works while the leader waits.
+
+    Attributes:
+        work: take a trial that waits and evaluate it; returns whether there was one.
+    """
+
+    work: Callable[[], bool]
+    size: int = 1
+    here: bool = True
+
+    def look(self, heard: Collection[str]) -> list[str]:
+        return []
+
+    def wait(self, seconds: float) -> None:
+        if not self.work():
+            time.sleep(seconds)
+
+    def stop(self) -> None:
+        pass
+
+
+@dataclass
+class Heard:
+    """The last lease seen on a trial, and when; `alive` is whether it changed while this process looked."""
+
+    lease: queue.Lease | None
+    since: float
+    alive: bool
+
+
+@dataclass
+class Leases:
+    """The running trials of a study, and when their workers were last heard of.
+
+    Attributes:
+        silence: seconds after which a worker is taken for dead.
+        retries: how often a trial goes back to the queue for it.
+        workers: all that ever held one, by name, and when they were last seen to.
+    """
+
+    silence: float
+    retries: int = RETRIES
+    clock: Callable[[], float] = time.monotonic
+    heard: dict[int, Heard] = field(default_factory=dict)
+    workers: dict[str, float] = field(default_factory=dict)
+    listened: bool = False
+
+    def lost(self, trials: Sequence[FrozenTrial], dead: Collection[str]) -> list[FrozenTrial]:
+        """Return the running trials whose worker is one of the dead, or has not been heard of for long."""
+        now, lost = self.clock(), []
+        for trial in trials:
+            if trial.state != TrialState.RUNNING:
+                continue
+            lease, known = queue.lease_of(trial), self.heard.get(trial_id(trial))
+            if lease is not None:
+                self.workers[lease.worker] = now
+            if known is None or known.lease != lease:
+                known = self.heard[trial_id(trial)] = Heard(lease, now, alive=self.listened)
+            worker = lease.worker if lease else ""
+            if worker in dead or has_ended(worker) or now - known.since > self.silence:
+                lost.append(trial)
+        self.listened = True
+        return lost
+
+    def idle(self) -> int:
+        """Count the workers that have let go of a trial just now, and hold no other."""
+        now = self.clock()
+        return sum(0 < now - last < self.silence for last in self.workers.values())
+
+    def give_back(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Let a lost trial wait again; one that has lost its workers too often fails.
+
+        Not to blame for a death is a trial that has new images since the last one, nor one that was lost
+        before anybody listened: a power cut takes all. One that ended just before its worker did stays ended.
+        """
+        blame = self.heard.pop(trial_id(trial)).alive
+        storage = storage_of(study)
+        if storage.get_trial(trial_id(trial)).state.is_finished():
+            return
+        batches = store.batch_count(trial)
+        said = trial.system_attrs.get(_DEATHS, {"rungs": batches, "count": 0})
+        count = (said["count"] if said["rungs"] == batches else 0) + blame
+        if count > self.retries:
+            times = "time" if count == 1 else "times"
+            reason = f"Its worker died {count} {times} while drawing it."
+            store.fail(study, optuna.Trial(study, trial_id(trial)), reason, DIED)
+            return
+        with contextlib.suppress(UpdateFinishedTrialError):  # a worker that was only silent has just ended it
+            storage.set_trial_system_attr(trial_id(trial), _DEATHS, {"rungs": batches, "count": count})
+            queue.put_back(study, trial)
 
 
 @dataclass

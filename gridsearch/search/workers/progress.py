@@ -1,6 +1,6 @@
 """Progress since the last look: what workers have rendered and ended, told to the run's listener."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -12,7 +12,7 @@ from gridsearch.results import store
 from gridsearch.score.score import Score, number
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.references import metrics_of
+from gridsearch.search.trial.standard import metrics_of
 from gridsearch.search.workers.look import Leader
 
 
@@ -50,44 +50,26 @@ class TrialProgress:
         for trial in sorted(over, key=attrgetter("datetime_complete")):
             self._over.add(trial.number)
             self.ended.append(trial)
-            self.on_end(trial, result_of(trial, self.images(trial)))
+            self.on_end(trial, self._result_of(trial))
         if not self.leader.crew.here:
-            self._tell_running([trial for trial in fresh if trial.state == TrialState.RUNNING])
+            running = [trial for trial in fresh if trial.state == TrialState.RUNNING]
+            self.leader.listener.drawing_many(
+                self.role,
+                [parameters_of(trial) for trial in running],
+                sum(self.told[trial.number] for trial in running),
+                sum(map(self.images, running)),
+            )
 
     def _tell_images(self, trials: Sequence[FrozenTrial]) -> None:
         cases = self.leader.cases
         for trial in trials:
             rows = store.images_of(trial)
             for row in rows[self.told.get(trial.number, 0) :]:
-                self.leader.listener.image(cases[case_of(row)], score_of(row))
+                judged = row["verdict"], row["reason"], row["defect"], number(row["dial"])
+                self.leader.listener.image(cases[case_of(row)], Score(*judged, metrics_of(row)))
             self.told[trial.number] = len(rows)
 
-    def _tell_running(self, running: Sequence[FrozenTrial]) -> None:
-        self.leader.listener.drawing_many(
-            self.role,
-            [parameters_of(trial) for trial in running],
-            sum(self.told[trial.number] for trial in running),
-            sum(map(self.images, running)),
-        )
-
-
-def result_of(trial: FrozenTrial, cases: int) -> Outcome | GridsearchError:
-    """Return the outcome of a trial that has ended, or the error that ended it.
-
-    Args:
-        cases: how many images a complete trial has.
-    """
-    if trial.state == TrialState.FAIL:
-        return RunFailed(str(trial.user_attrs.get(store.REASON)), kind=store.kind_of(trial) or "other")
-    return Outcome(store.images_of(trial), store.seconds_of(trial), cases)
-
-
-def score_of(row: Mapping) -> Score:
-    """Return the score in an image's stored row."""
-    return Score(
-        verdict=row["verdict"],
-        defect=row["defect"],
-        dial=number(row["dial"]),
-        reason=row["reason"],
-        metrics=metrics_of(row),
-    )
+    def _result_of(self, trial: FrozenTrial) -> Outcome | GridsearchError:
+        if trial.state == TrialState.FAIL:
+            return RunFailed(str(trial.user_attrs.get(store.REASON)), kind=store.kind_of(trial) or "other")
+        return Outcome(store.images_of(trial), store.seconds_of(trial), self.images(trial))

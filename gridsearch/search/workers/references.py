@@ -5,22 +5,32 @@ own weights, by which a merge is recognised that is that parent alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch.base.errors import RunFailed
 from gridsearch.render.cases import Case, case_of
 from gridsearch.results import store
+from gridsearch.results.shared import queue
+from gridsearch.results.store.artifacts import gather
+from gridsearch.search.listener import RenderedReference
+from gridsearch.search.prepare import Prepared
+from gridsearch.search.trial.standard import failure_notes, idle_notes, scored_references, standard_of
+from gridsearch.search.workers.look import Leader, looks
 
 MODEL, CASES = "model", "cases"  # attributes of a piece; one without cases asks for the fingerprint
 FINGERPRINT = "fingerprint"
 PIECE_IMAGES = 8  # images: few enough for many workers to share them, enough to be worth a merge
 
+Piece = tuple[str, list[str]]  # a model and the ids of cases
+
 
 def missing_pieces(
     known: Sequence[Mapping], models: Sequence[str], cases: Sequence[Case], size: int
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield the references that are missing in pieces: (model, ids of cases), the same ones on every resume.
+) -> Iterator[Piece]:
+    """Yield the references that are missing in pieces, the same ones on every resume.
 
     Args:
         known: rows of the references that are there.
@@ -34,37 +44,78 @@ def missing_pieces(
                 yield model, piece
 
 
-def enqueue_pieces(
-    pieces: optuna.Study, wanted: Sequence[tuple[str, list[str]]], alone: Sequence[str]
-) -> None:
-    """Queue the pieces that are neither queued nor rendered already.
+def draw_references(
+    leader: Leader, prepared: Prepared, known: list[dict], parents: dict[str, str], pieces: Sequence[Piece]
+) -> store.Facts:
+    """Have the missing references rendered, and score them; returns the facts of the run with all of them.
 
     Args:
-        alone: models whose fingerprints are needed.
+        known: rows of the references that are there.
+        parents: the fingerprints that are known, by model.
+        pieces: the references that are missing.
+
+    Raises:
+        RunFailed: one could not be rendered.
     """
+    experiment, cases = leader.experiment, [*leader.cases.values()]
+    alone = [name for name in experiment.pure_models() if name not in parents]
+    models = experiment.reference_models()
+    standard = standard_of(
+        [row for row in known if row["model"] in models], [*leader.cases], prepared.standard
+    )
+    if pieces or alone:
+        study = store.references_of(leader.study)
+        _enqueue(study, [*pieces, *((model, []) for model in alone)])
+        queue.draw_from(leader.study, study)
+        done = _rendered_pieces(leader, study)
+        said = [trial.user_attrs for trial in done if trial.state == TrialState.COMPLETE]
+        parents = parents | {attrs[MODEL]: attrs[FINGERPRINT] for attrs in said if FINGERPRINT in attrs}
+        asked = {(model, case) for model, ids in pieces for case in ids}
+        new = [row for row in _rows_of(done) if (row["model"], case_of(row)) in asked]
+        if new:
+            gather(leader.out, new)
+            known, standard = scored_references(leader.out, known + new, models, cases, prepared.standard)
+            for note in failure_notes(known).values():
+                leader.listener.note(note)
+    for note in idle_notes(standard):
+        leader.listener.note(note)
+    return replace(prepared.facts, references=known, parents=parents)
+
+
+def _enqueue(study: optuna.Study, wanted: Sequence[Piece]) -> None:
+    """Queue the pieces that are neither queued nor rendered already."""
     there = {
         (trial.user_attrs[MODEL], tuple(trial.user_attrs.get(CASES, ())))
-        for trial in pieces.get_trials(deepcopy=False)
+        for trial in study.get_trials(deepcopy=False)
         if trial.state != TrialState.FAIL
     }
     for model, cases in wanted:
         if (model, tuple(cases)) not in there:
-            pieces.enqueue_trial({}, user_attrs={MODEL: model, CASES: cases})
-    for model in alone:
-        if (model, ()) not in there:
-            pieces.enqueue_trial({}, user_attrs={MODEL: model})
+            study.enqueue_trial({}, user_attrs={MODEL: model} | ({CASES: cases} if cases else {}))
 
 
-def rows_of(pieces: Sequence[FrozenTrial]) -> list[dict]:
+def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTrial]:
+    """Return the pieces, once all of them have ended; tell of those that other processes render.
+
+    Raises:
+        RunFailed: one failed.
+    """
+    seen: set[str] = set()
+    failed = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.FAIL}
+    for trials in looks(leader, study):
+        for row in _rows_of(trials):
+            if row["file"] not in seen and not leader.crew.here:
+                leader.listener.reference(RenderedReference(leader.cases[case_of(row)], row["seconds"]))
+            seen.add(row["file"])
+        for trial in trials:
+            if trial.state == TrialState.FAIL and trial.number not in failed:
+                why = str(trial.user_attrs.get(store.REASON))
+                raise RunFailed("The references could not be rendered.", why=why)
+        if all(trial.state.is_finished() for trial in trials):
+            return trials
+    raise AssertionError  # looks never end
+
+
+def _rows_of(pieces: Sequence[FrozenTrial]) -> list[dict]:
     """Return the rows of all pieces that are rendered."""
-    done = [trial for trial in pieces if trial.state == TrialState.COMPLETE]
-    return [row for trial in done for row in store.images_of(trial)]
-
-
-def fingerprints_of(pieces: Sequence[FrozenTrial]) -> dict[str, str]:
-    """Return model -> the fingerprint of its weights alone."""
-    return {
-        trial.user_attrs[MODEL]: trial.user_attrs[FINGERPRINT]
-        for trial in pieces
-        if trial.state == TrialState.COMPLETE and FINGERPRINT in trial.user_attrs
-    }
+    return [row for piece in pieces if piece.state == TrialState.COMPLETE for row in store.images_of(piece)]

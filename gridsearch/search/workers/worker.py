@@ -20,14 +20,19 @@ from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import Artifacts, open_artifacts
 from gridsearch.search.checks import REPEAT, cases_by_role, check_of, evaluate_check
-from gridsearch.search.disk.estimate import picture_bytes
+from gridsearch.search.disk import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.prepare import Prepared, prepare
-from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamps
-from gridsearch.search.trial.fingerprints import parent_fingerprint
+from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.setup import Setup, load_setup, render_parent, with_references
+from gridsearch.search.trial.setup import (
+    Setup,
+    load_setup,
+    parent_fingerprint,
+    render_parent,
+    with_references,
+)
 from gridsearch.search.trial.standard import failure_notes
 from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
@@ -91,20 +96,16 @@ def worker_of(
         address: where images go besides the folder; None for nowhere.
     """
     beside = store.references_of(study), store.checks_of(study)
+    before = {file: stamp_of(path) for file, path in prepared.files.items()}
     artifacts = open_artifacts(address) if address else None
-    return Worker(name, study, *beside, setup, prepared, listener, stamps(prepared.files), artifacts)
+    return Worker(name, study, *beside, setup, prepared, listener, before, artifacts)
 
 
 # -- a process of its own
 
 
 def work(
-    experiment: Experiment,
-    file: Path,
-    out: Path,
-    name: str,
-    listener: Listener,
-    patience: float = PATIENCE,
+    experiment: Experiment, file: Path, out: Path, name: str, listener: Listener, patience: float = PATIENCE
 ) -> str:
     """Evaluate what a run asks for until it is done; returns why there is nothing more to do.
 
@@ -115,7 +116,11 @@ def work(
         BadInput: the experiment, or a model here, is not the run's.
         RunFailed: no run leads the study, or something is wrong on this machine.
     """
-    _wait_for_study(out, patience)
+    began = time.monotonic()
+    while not store.has_study(out):
+        if time.monotonic() - began > patience:
+            raise RunFailed("No run has started this study.", where=out, fix=START)
+        time.sleep(EARLY)
     prepared = prepare(experiment, file, out, listener)
     setup = load_prepared(prepared, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
@@ -125,16 +130,9 @@ def work(
         return _work(worker_of(name, study, prepared, setup, listener, address), patience)
 
 
-def _wait_for_study(out: Path, patience: float) -> None:
-    began = time.monotonic()
-    while not store.has_study(out):
-        if time.monotonic() - began > patience:
-            raise RunFailed("No run has started this study.", where=out, fix=START)
-        time.sleep(EARLY)
-
-
 def _work(worker: Worker, patience: float) -> str:
-    silence, pause = _Silence(patience), SOONEST
+    beat: int | None = None
+    heard, pause = time.monotonic(), SOONEST
     while True:
         said = queue.read_orders(worker.study)
         if work_once(worker, said):
@@ -142,25 +140,12 @@ def _work(worker: Worker, patience: float) -> str:
             continue
         if said.over:
             return said.over
-        silence.require_lead(said.leads)
+        if said.leads != beat:
+            beat, heard = said.leads, time.monotonic()
+        if time.monotonic() - heard > patience:
+            raise RunFailed(f"No run has led this study for {patience / 60:.0f} minutes.", fix=START)
         time.sleep(pause)
         pause = min(said.pause, 1.5 * pause)
-
-
-@dataclass
-class _Silence:
-    """The time for which no leader has been heard of."""
-
-    patience: float
-    beat: int | None = None
-    since: float = 0.0
-
-    def require_lead(self, beat: int | None) -> None:
-        now = time.monotonic()
-        if not self.since or beat != self.beat:
-            self.beat, self.since = beat, now
-        if now - self.since > self.patience:
-            raise RunFailed(f"No run has led this study for {self.patience / 60:.0f} minutes.", fix=START)
 
 
 # -- one trial
@@ -230,31 +215,18 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
 
 
 def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> None:
-    _require_standard(worker)
     order = worker.prepared.facts.order
     render = partial(_rendered, worker, study, trial, "trial", "images/t", order)
     evaluate_trial(study, trial, worker.setup.experiment, order, render)
 
 
 def _evaluate_check(worker: Worker, checks: optuna.Study, trial: optuna.Trial) -> None:
-    _require_standard(worker)
-    facts = worker.prepared.facts
-    order = cases_by_role(facts.held_out, worker.setup.cases, facts.order)
-    role = check_of(trial)[0].role
+    role, order = check_of(trial)[0].role, cases_by_role(worker.prepared.facts)
     if role == REPEAT:  # from its very beginning: nothing that lies in memory is used again
         worker.setup.live.holds.clear()
         worker.setup.renderer.encoded.clear()
-    evaluate_check(
-        checks, trial, order, partial(_rendered, worker, checks, trial, role, "checks/c", order[role])
-    )
-
-
-def _require_standard(worker: Worker) -> None:
-    """Take over the references, once they are there: they say what healthy looks like."""
-    if not worker.setup.standard.bands:
-        facts = store.load_facts(worker.study)
-        worker.setup = with_references(worker.setup, facts.references or [])
-        worker.noted |= failure_notes(facts.references or []).keys()  # the leader has told of those
+    render = partial(_rendered, worker, checks, trial, role, "checks/c", order[role])
+    evaluate_check(checks, trial, order, render)
 
 
 def _rendered(
@@ -277,6 +249,10 @@ def _rendered(
     Raises:
         queue.Lost: the trial is another worker's.
     """
+    if not worker.setup.standard.bands:  # the references are there by now, and say what healthy looks like
+        references = store.load_facts(worker.study).references or []
+        worker.setup = with_references(worker.setup, references)
+        worker.noted |= failure_notes(references).keys()  # the leader has told of those
     setup, listener = worker.setup, worker.listener
     cases = {case.id: case for case in setup.cases}
     missing = [cases[case] for case in order if case not in done]
@@ -285,17 +261,12 @@ def _rendered(
         require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
         listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
         for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
-            _note_failures(worker, batch.rows)
+            for scorer, text in failure_notes(batch.rows).items():
+                if scorer not in worker.noted:
+                    worker.noted.add(scorer)
+                    listener.note(text)
             _secure(worker, study, trial, batch.rows)
             yield batch
-
-
-def _note_failures(worker: Worker, rows: Sequence[Mapping]) -> None:
-    """Tell of each scorer once what it has no value for."""
-    for name, text in failure_notes(rows).items():
-        if name not in worker.noted:
-            worker.noted.add(name)
-            worker.listener.note(text)
 
 
 def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:

@@ -16,7 +16,7 @@ from gridsearch.results.tables import load_results
 from gridsearch.score.verdict import Thresholds as Gates
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
-from gridsearch.search.resume.rescore import rescore
+from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment
 from tests.docs.pages import REPOSITORY
 from tests.helpers import small_run

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
-from gridsearch.search.samplers.space import (
-    coarse_to_fine,
-    expected_trials,
-    grid,
-    planned_trials,
-    require_suits,
-    suggest,
-)
+from gridsearch.search.parameters import coarse_to_fine, grid, suggest
+from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from tests.helpers.experiments import STEPS, parse
 
 SUM = STEPS["weighted_sum"]
@@ -68,7 +62,8 @@ def test_a_range_of_whole_numbers_is_sampled_on_its_steps():
 
 
 def test_a_grid_is_counted_and_a_number_is_taken_as_it_is():
-    assert planned_trials(parse(SUM | {"ratio": HUNDREDTHS}, render={"steps": [10, 20]})) == 202
+    what = parse(SUM | {"ratio": HUNDREDTHS}, render={"steps": [10, 20]})
+    assert expected_trials(what) == (202, 202)
     what = parse(SUM | {"ratio": HUNDREDTHS}, search={"sampler": "tpe", "trials": 30})
     assert expected_trials(what) == (30, 30)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gridsearch.search.trial.save import map_in_threads
+from gridsearch.search.trial.trial import map_in_threads
 
 
 def test_the_next_item_is_made_while_the_last_is_worked_on():

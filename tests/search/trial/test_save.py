@@ -12,7 +12,7 @@ from gridsearch.render.pictures.infotext import embedded_text, read_parameters
 from gridsearch.render.pictures.write import webp_bytes
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
-from gridsearch.search.resume.rescore import rescore
+from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import FILE, Quiet, experiment, settings
 

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from gridsearch.base.machine import process_name
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.search.workers.leases import Leases
+from gridsearch.search.workers.look import Leases
 
 SILENCE = 60.0
 

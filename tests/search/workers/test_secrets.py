@@ -52,8 +52,7 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
     """It goes at the first look at the queue."""
     for opening in (connect, leading):
         monkeypatch.setattr(opening.__wrapped__, "__defaults__", (1.0, None))
-    for waits in (WorkerProcesses, worker._Silence):
-        name = "look" if waits is WorkerProcesses else "require_lead"
+    for waits, name in ((WorkerProcesses, "look"), (worker, "work_once")):
         monkeypatch.setattr(waits, name, lambda *_: postgres.stop() or [])
     given = [file, "--storage", database, "--out", tmp_path / "out"]
     if command == ["worker"]:

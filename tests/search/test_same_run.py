@@ -9,7 +9,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
 from gridsearch.results.store import Facts
-from gridsearch.search.resume.same_run import require_same_run
+from gridsearch.search.resume import require_same_run
 from tests.helpers.small_run import settings
 
 OUT = Path("results/x")

@@ -8,31 +8,52 @@ together (`WRONG`) and spent on them as Lan & DeMets 1983 do: as much on the fir
 need, and the rest in equal parts on the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import optuna
 import scipy
-from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from gridsearch.experiment.tables import LOOK
-from gridsearch.score.loss import SURVIVES
+from gridsearch.render.cases import case_of
+from gridsearch.score.loss import SURVIVES, image_losses
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
 FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse
 ROUNDING = 1e-12
+LAST_STEP = 10**9  # where a pruned trial reports its value: beyond every case
+NEVER_BEST = 0.01  # by how much a pruned trial is at least worse than the best
 
 
-def look_sizes(cases: int) -> range:
-    """Return after how many images a trial of so many cases is looked at; not after its last."""
-    return range(LOOK, cases, LOOK)
+def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, float]:
+    """Return each image's loss by its step: its case's place in the order."""
+    losses = image_losses([row["verdict"] for row in rows], [row["defect"] for row in rows])
+    place = {case: i for i, case in enumerate(order)}
+    return {place[case_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
+
+
+def stopped_value(value: float, best: float) -> float:
+    """Return the value that a pruned trial counts with: never better than the best complete trial's."""
+    return max(value, best + NEVER_BEST)
+
+
+def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
+    """Return the best of the trials that were drawn whole; None where none is."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
 
 
 def levels(cases: int) -> dict[int, float]:
-    """Return how much each look may add to the chance of being wrong; `WRONG` in all, or less."""
-    at = look_sizes(cases)
+    """Return how much each look may add to the chance of being wrong; `WRONG` in all, or less.
+
+    Keys are how many of a trial's images are drawn then; after its last there is no look.
+    """
+    at = range(LOOK, cases, LOOK)
     return {drawn: (WRONG - FIRST_LOOK) / (len(at) - 1) if drawn > LOOK else FIRST_LOOK for drawn in at}
 
 
@@ -57,63 +78,48 @@ def stopping_counts(cases: int) -> Mapping[int, int]:
     return most
 
 
-def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
-    """Return the best of the trials that were drawn whole; None where none is."""
-    try:
-        return study.best_trial
-    except ValueError:
-        return None
-
-
-class Racing(BasePruner):
-    """A pruner of trials that would not survive, or are clearly worse than the best on the same images.
+@dataclass(frozen=True)
+class Racing:
+    """The rule that stops trials which would not survive, or are clearly worse than the best.
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
     so few are sound (`stopping_counts`; none of the first six). Clearly worse: the Wilcoxon signed-rank test
-    on paired images, at that look's level.
+    on the losses of the same images, at that look's level.
 
-    Args:
+    Attributes:
         cases: how many images a whole trial has.
         edges: whether the edges of what survives matter, as for `window`: then a trial that may survive or
             not is drawn to its end, however much worse than the best it is.
     """
 
-    def __init__(self, cases: int, edges: bool = False) -> None:
-        self._cases = cases
-        self._edges = edges
-        self._stopping_counts = stopping_counts(cases)
-        self._levels = levels(cases)
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return self.reason(study, trial) is not None
+    cases: int
+    edges: bool = False
 
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
         """Return why the trial should be stopped; None where it should not."""
         # what a stopped trial reports last is no case
-        known = sorted(item for item in trial.intermediate_values.items() if item[0] < self._cases)
+        known = sorted(item for item in trial.intermediate_values.items() if item[0] < self.cases)
         drawn = len(known) // LOOK * LOOK
-        if drawn not in self._stopping_counts:
+        most = stopping_counts(self.cases).get(drawn)
+        if most is None:
             return None
         first = dict(known[:drawn])
         sound = sum(loss < 1 for loss in first.values())
-        if sound <= self._stopping_counts[drawn]:
+        if sound <= most:
             return f"{sound} of the first {drawn} images healthy"
-        undecided = self._edges and drawn - sound > self._stopping_counts[drawn]  # it may survive, or not
+        undecided = self.edges and drawn - sound > most  # it may survive, or not
         if undecided or (best := best_complete_trial(study)) is None or not self._worse(best, first):
             return None
         return f"worse than trial {best.number} on the same {drawn} images"
 
     def _worse(self, trial: FrozenTrial, first: Mapping[int, float]) -> bool:
         """Return whether these losses exceed the best trial's of the same cases, at this look's level."""
-        best = trial.intermediate_values
-        pairs = [(loss, best[step]) for step, loss in first.items() if step in best]
-        if len(pairs) < len(first):  # the best is of a version that had no races: nothing to pair with
-            return False
-        from gridsearch.results.analysis.ranking import (
-            signed_rank_p,  # imports pandas, which a plan is spared
-        )
+        from gridsearch.results.analysis.ranking import signed_rank_p  # imports pandas, spared to a plan
 
-        differences = [loss - other for loss, other in pairs]
-        level = self._levels[len(first)] + ROUNDING
+        best = trial.intermediate_values
+        if not first.keys() <= best.keys():  # the best is of a version that had no races: nothing to pair
+            return False
+        differences = [loss - best[step] for step, loss in first.items()]
+        level = levels(self.cases)[len(first)] + ROUNDING
         # as Optuna's WilcoxonPruner, which stops none that is the better one on average
         return sum(differences) > 0 and signed_rank_p(differences, "greater") < level

@@ -14,7 +14,7 @@ from gridsearch.score.loss import image_losses
 from gridsearch.search.budget import Budget
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, check_of, enqueue, evaluate_check, wanted_checks
 from gridsearch.search.parameters import parameters_of
-from gridsearch.search.resume.grow import grown, has_grown
+from gridsearch.search.resume import grown, has_grown
 from gridsearch.search.workers.dispatch import enqueue_missing
 from tests.helpers.painter import ORDER, Painter, experiment, facts_of, painted, searched
 from tests.helpers.searching import search_with

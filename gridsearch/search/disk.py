@@ -1,19 +1,21 @@
-"""Estimate of the disk space that a run takes.
+"""Disk space: its estimate before a run, and removal of files that no row names after it.
 
 Figures were measured on the pictures of published X/Y/Z grids, in made-up runs of 352 and 1,344 of them.
 """
 
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import least_and_most
 from gridsearch.render.pictures.write import MAX_WEBP_SIDE
+from gridsearch.search.cases import Counts
 
 # Bytes a pixel of a drawn picture. A PNG takes 1.1 to 1.9 on published SDXL renders; a lossless WebP of the
 # same pictures 0.69 (healthy) to 0.81 (noise) of that, see `render.webp`.
@@ -27,6 +29,9 @@ ROW = 2_000  # of study.db for each image
 PAGE, THUMB, THUMBS = 9_000_000, 16_400, 15_000_000
 KEPT_THUMBS, KEPT_SMALL_THUMBS, CELL = 80_000, 24_000, 75_000
 SMALL = 512  # px, the longer side of a picture that is its own thumbnail
+
+PICTURE_FOLDERS = ("images", "references", "checks", "traces")  # the folders that this program alone writes
+WRITTEN = (".png", ".webp", ".json", ".part")
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,8 @@ class Disk:
         return {field.name: getattr(self, field.name) for field in fields(self)[2:]}
 
 
-def disk_of(
-    experiment: Experiment, folder: Path, trials: int, cases: int, references: int, checks: int
-) -> Disk:
-    """Estimate the disk space of a run of so many trials.
-
-    Args:
-        cases: images of a trial.
-        references, checks: images.
+def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
+    """Estimate the disk space of a run of this size.
 
     Raises:
         BadInput: it is more than is free, or the format cannot hold such pictures.
@@ -76,14 +75,15 @@ def disk_of(
             fix='Set format = "png", or draw smaller pictures.',
         )
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    picture, images = picture_bytes(experiment), trials * cases + references + checks
+    picture, images = picture_bytes(experiment), counts.images
+    film = FILM * render.width / render.height * BYTES_PER_PIXEL[experiment.images.format]
     found = Disk(
         free=shutil.disk_usage(place).free,
         there=_bytes_in(folder) if folder.is_dir() else 0,
-        pictures=trials * cases * picture,
-        references=references * picture,
-        checks=checks * picture,
-        traces=images * _trace_bytes(experiment) if render.trace else 0,
+        pictures=counts.trials * counts.cases * picture,
+        references=counts.references * picture,
+        checks=counts.checks * picture,
+        traces=images * int(film + CALL * least_and_most(render.steps)[1]) if render.trace else 0,
         database=images * ROW,
         report=_report_bytes(images, render.width, render.height),
     )
@@ -111,12 +111,6 @@ def _report_bytes(images: int, width: int, height: int) -> int:
     return PAGE + min(images * min(THUMB, pixels), THUMBS) + images * (kept + min(CELL, 6 * pixels))
 
 
-def _trace_bytes(experiment: Experiment) -> int:
-    render = experiment.render
-    film = FILM * render.width / render.height * BYTES_PER_PIXEL[experiment.images.format]
-    return int(film + CALL * least_and_most(render.steps)[1])
-
-
 def _bytes_in(folder: Path) -> int:
     """Return the bytes of all files in a results folder.
 
@@ -130,3 +124,26 @@ def _bytes_in(folder: Path) -> int:
         with suppress(FileNotFoundError):  # another program may have removed it meanwhile
             total += file.lstat().st_size
     return total
+
+
+def remove_unnamed_files(folder: Path, rows: Iterable[Mapping]) -> list[str]:
+    """Remove pictures that never came to count, and halves that a kill left; returns their names.
+
+    Called when everything is drawn. Files of other kinds are somebody else's, and stay.
+
+    Args:
+        rows: of every trial, check and reference, those that failed too.
+    """
+    named = set()
+    for row in rows:
+        named.add(row["file"])
+        if film := row.get("film"):
+            named |= {film, str(PurePath(film).with_suffix(".json"))}
+    gone = []
+    for kind in PICTURE_FOLDERS:
+        for path in sorted((folder / kind).glob("*")):
+            name = f"{kind}/{path.name}"
+            if name not in named and path.suffix in WRITTEN and path.is_file():
+                path.unlink(missing_ok=True)
+                gone.append(name)
+    return gone

@@ -1,13 +1,49 @@
-"""The order of the cases that the search draws, and the prompts that are kept apart from it."""
+"""The cases of a run: how many, in which order the search draws them, and which are kept apart from it."""
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompts import Prompt, cases_of
 from gridsearch.experiment.tables import Search
 from gridsearch.render.cases import Case
+from gridsearch.results import store
+from gridsearch.search.samplers.by_name import expected_trials
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The size of the run that an experiment asks for."""
+
+    trials: int  # at most
+    fewest: int  # trials that a search which ends by itself will probably take at least
+    cases: int  # of a trial
+    held_out: int  # cases that only confirm what was found
+    references: int
+    checks: int  # images at most of the leaders on held-out prompts, and of the best again
+
+    @property
+    def images(self) -> int:
+        """All of them, at most."""
+        return self.trials * self.cases + self.references + self.checks
+
+
+def counted(experiment: Experiment) -> Counts:
+    """Count an experiment's trials and images.
+
+    Raises:
+        BadInput: no prompt is left to search with.
+    """
+    fewest, trials = expected_trials(experiment)
+    apart = held_out_prompts(experiment.prompt, experiment.search)
+    every = cases_of(experiment.prompt)
+    held_out = sum(case.prompt_id in apart for case in every)
+    cases = len(every) - held_out
+    references = len(every) * len(experiment.reference_models())
+    checks = min(experiment.search.confirm, trials) * held_out + cases
+    return Counts(trials, fewest, cases, held_out, references, checks)
 
 
 def held_out_prompts(
@@ -59,17 +95,31 @@ def drawing_order(
         earlier: ids of the cases in the order in which they were drawn so far; new ones come after them.
     """
     cases = {case.id: case for case in cases_of(prompts)}
-    old = [cases.pop(one) for one in earlier if one in cases]
-    return old + (_balanced(list(cases.values()), random.Random(seed)) if shuffled else [*cases.values()])
-
-
-def _balanced(cases: list[Case], luck: random.Random) -> list[Case]:
-    """Return rounds of cases, each with one of every prompt that has any left, in an order of its own."""
+    order = [cases.pop(one) for one in earlier if one in cases]
+    if not shuffled:
+        return [*order, *cases.values()]
+    luck = random.Random(seed)
     left: dict[str, list[Case]] = {}
-    for case in luck.sample(cases, len(cases)):
+    for case in luck.sample([*cases.values()], len(cases)):
         left.setdefault(case.prompt_id, []).append(case)
-    found = []
-    while left:
-        found += [left[prompt].pop() for prompt in luck.sample(list(left), len(left))]
+    while left:  # a round: one of every prompt that has any left, in an order of its own
+        order += [left[prompt].pop() for prompt in luck.sample(list(left), len(left))]
         left = {prompt: rest for prompt, rest in left.items() if rest}
-    return found
+    return order
+
+
+# -- of a stored run
+
+
+def order_of(facts: store.Facts) -> list[str]:
+    """Return the ids of a run's cases, as they are drawn; of an earlier version's, as they are written."""
+    return facts.order or [case.id for case in _cases_in(facts)]
+
+
+def held_out_cases(facts: store.Facts) -> list[str]:
+    """Return the ids of the cases that a run keeps apart."""
+    return [case.id for case in _cases_in(facts) if case.prompt_id in facts.held_out]
+
+
+def _cases_in(facts: store.Facts) -> tuple[Case, ...]:
+    return cases_of(Experiment.model_validate(facts.experiment).prompt)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.prompts import Prompt, cases_of
 from gridsearch.experiment.tables import Search
-from gridsearch.search.racing.order import drawing_order, held_out_prompts
+from gridsearch.search.cases import drawing_order, held_out_prompts
 
 
 def prompts(*seeds: int, held_out=()) -> list[Prompt]:

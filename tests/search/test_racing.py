@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
-from gridsearch.search.racing.pruner import WRONG, Racing, levels, stopping_counts
+from gridsearch.search.racing import WRONG, Racing, levels, stopping_counts
 
 CASES = 16
 SIZES = [7, 12, 16, 24, 32, 64, 200]
@@ -14,7 +14,7 @@ SIZES = [7, 12, 16, 24, 32, 64, 200]
 
 def study_with(*best: float) -> optuna.Study:
     """A study with one whole trial of these losses."""
-    study = optuna.create_study(pruner=Racing(CASES))
+    study = optuna.create_study()
     trial = study.ask()
     for step, loss in enumerate(best):
         trial.report(loss, step)

@@ -9,7 +9,7 @@ from gridsearch.report.build import build
 from gridsearch.report.csv import write_tables
 from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget
-from gridsearch.search.resume.rescore import rescore
+from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet, experiment
 

@@ -1,4 +1,4 @@
-"""The estimate of the disk space that a run takes."""
+"""The estimate of the disk space that a run takes, and what is removed after it."""
 
 import shutil
 from collections import namedtuple
@@ -6,10 +6,11 @@ from collections import namedtuple
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.search.disk.estimate import disk_of, picture_bytes
+from gridsearch.search.cases import Counts
+from gridsearch.search.disk import disk_of, picture_bytes, remove_unnamed_files
 from tests.helpers.small_run import experiment
 
-TRIALS, CASES, REFERENCES, CHECKS = 20, 3, 3, 3  # at 1024 x 1024
+COUNTS = Counts(trials=20, fewest=20, cases=3, held_out=0, references=3, checks=3)  # at 1024 x 1024
 GB = 10**9
 
 
@@ -21,7 +22,7 @@ def large(toy, images=None, **render):
 
 
 def disk(what, folder):
-    return disk_of(what, folder, TRIALS, CASES, REFERENCES, CHECKS)
+    return disk_of(what, folder, COUNTS)
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,21 @@ def test_mistakes_in_the_table_are_named(toy, table, said):
     with pytest.raises(BadInput) as refused:
         experiment(toy, images=table)
     assert said in "\n".join(refused.value.lines)
+
+
+def test_only_what_this_program_wrote_and_no_row_names_goes(tmp_path):
+    kept = [
+        "images/a.png",
+        "checks/b.webp",
+        "traces/a.png",
+        "traces/a.json",
+        "images/notes.txt",
+        "other/c.png",
+    ]
+    gone = ["images/.a.png.part", "images/z.png", "traces/z.json"]
+    for name in kept + gone:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    rows = [{"file": "images/a.png", "film": "traces/a.png"}, {"file": "checks/b.webp", "film": None}]
+    assert sorted(remove_unnamed_files(tmp_path, rows)) == sorted(gone)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)

@@ -1,8 +1,7 @@
 """Scoring a run's stored images again."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pydantic
@@ -13,22 +12,24 @@ from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
-from gridsearch.render.cases import Case, case_of
+from gridsearch.render.cases import case_of
 from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
-from gridsearch.search.racing.reports import LAST_STEP, losses_by_step, stopped_value
-from gridsearch.search.resume.grow import order_of
+from gridsearch.search.cases import order_of
+from gridsearch.search.racing import losses_by_step, stopped_value
+from gridsearch.search.resume import valued
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.references import scored_references, standard_of
 from gridsearch.search.trial.standard import (
     Standard,
     failure_notes,
     idle_notes,
     open_standard,
     score_image,
+    scored_references,
+    standard_of,
     with_values,
 )
 
@@ -60,21 +61,25 @@ def _rescore_locked(
     stored = store.read_study(folder)
     facts = stored.facts
     experiment = _experiment(facts.experiment, scoring, folder)
-    by = open_standard(experiment.score)
-    cases, models = cases_of(experiment.prompt), experiment.reference_models()
     drawn = [row["file"] for trial in (*stored.trials, *stored.checks) for row in store.images_of(trial)]
-    count, references = len(drawn), facts.references
-    if references and not count:  # nothing was judged by those that are gone, and a run draws them again
+    references = facts.references
+    if references and not drawn:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
-    _require_drawn(models, references, folder)
-
-    if references:
-        references, standard = scored_references(folder, references, models, cases, by)
-    else:
-        standard = standard_of((), [case.id for case in cases], by)
-    known = {case.id: case for case in cases}
+    references, standard = _references(folder, experiment, references)
+    cases = {case.id: case for case in cases_of(experiment.prompt)}
     small = {file for file in drawn if reduced_from(folder / file)}
-    scored = partial(_scored_again, folder, known, standard, counting(count), small)
+    advance = counting(len(drawn))
+
+    def scored(row: Mapping) -> dict:
+        """Return an image's row with the scores that it has today; those of a small one stay."""
+        again = dict(row)
+        if row["file"] not in small:
+            pixels = read_image(picture_of(folder, row["file"]))
+            again = with_values(row, standard.scorers, pixels, cases[case_of(row)])
+            again |= score_row(score_image(standard, pixels, again))
+        advance()
+        return again
+
     order = order_of(facts)
     trials = [_rescored(trial, scored, order, experiment.search.objectives()) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
@@ -86,7 +91,7 @@ def _rescore_locked(
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
     notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
     if small:
-        many = f"{len(small):,} of {count:,} images"
+        many = f"{len(small):,} of {len(drawn):,} images"
         notes.append(f"{many} are kept small and were not scored again: their scores stay.")
     return notes
 
@@ -101,9 +106,17 @@ def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Exp
         raise bad_key(error, folder, EXPERIMENT_TABLES) from None
 
 
-def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, folder: Path) -> None:
-    """Raise BadInput unless all models that are to be references have renders; a run draws the first ones."""
-    drawn = {row["model"] for row in references or ()}
+def _references(
+    folder: Path, experiment: Experiment, rows: list[dict] | None
+) -> tuple[list[dict] | None, Standard]:
+    """Score the references again; returns their rows and the standard that they set.
+
+    Raises:
+        BadInput: a model that is to be one has no renders, while others do; a run draws the first ones.
+    """
+    by, models = open_standard(experiment.score), experiment.reference_models()
+    cases = cases_of(experiment.prompt)
+    drawn = {row["model"] for row in rows or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
         raise BadInput(
             f"This run has no renders of {missing[0]} alone, so {missing[0]} cannot be a reference.",
@@ -111,24 +124,9 @@ def _require_drawn(models: Sequence[str], references: Sequence[Mapping] | None, 
             why=f"It has renders of {', '.join(sorted(drawn))}.",
             fix="Name these as score.references, or run the experiment into another folder.",
         )
-
-
-def _scored_again(
-    folder: Path,
-    cases: Mapping[str, Case],
-    standard: Standard,
-    advance: Callable[[], None],
-    small: Collection[str],
-    row: Mapping,
-) -> dict:
-    """Return an image's row with the scores that it has today; those of a small one stay."""
-    if row["file"] in small:
-        advance()
-        return dict(row)
-    pixels = read_image(picture_of(folder, row["file"]))
-    again = with_values(row, standard.scorers, pixels, cases[case_of(row)])
-    advance()
-    return again | score_row(score_image(standard, pixels, again))
+    if rows:
+        return scored_references(folder, rows, models, cases, by)
+    return rows, standard_of((), [case.id for case in cases], by)
 
 
 def _rescored(
@@ -159,7 +157,4 @@ def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTria
     if trial.state != TrialState.PRUNED or trial.value is None:
         return trial
     complete = [one.value for one in trials if one.state == TrialState.COMPLETE and one.value is not None]
-    value = stopped_value(trial.value, min(complete, default=0.0))
-    return store.copied(
-        trial, values=[value], intermediate_values=trial.intermediate_values | {LAST_STEP: value}
-    )
+    return valued(trial, stopped_value(trial.value, min(complete, default=0.0)))

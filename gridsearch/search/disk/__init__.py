@@ -1,1 +1,0 @@
-"""Disk space: its estimate, and removal of files that nothing refers to."""

@@ -1,1 +1,0 @@
-"""Stopping trials that cannot win, after as few images as possible."""

@@ -1,0 +1,175 @@
+"""Continuing a study: what may have changed since, and its trials queued again where it gets more images.
+
+Only the same run may be resumed. It may grow by prompts or seeds: each trial is then queued with its images.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.parameters import searched_places, settings_at, value_at
+from gridsearch.experiment.tables import Scoring
+from gridsearch.results import store
+from gridsearch.search.cases import held_out_cases, order_of
+from gridsearch.search.checks import HELD_OUT, ROLE
+from gridsearch.search.parameters import as_given, parameters_of
+from gridsearch.search.racing import LAST_STEP
+
+PROMPTS = "the prompts"
+# parts whose values are short enough to be named
+SHOWN = ("the sampler", "drawn on", "how pictures are drawn", "render.")
+
+
+def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
+    """Refuse to mix images that cannot be compared: other models, prompts or settings are another run.
+
+    Prompts and seeds may be added. What a grid searches may grow or shrink; what another sampler has learnt
+    holds for its own ranges only.
+    """
+    before, after = _comparable(earlier), _comparable(now)
+    changed = [
+        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part.startswith(SHOWN) else part
+        for part in dict.fromkeys([*before, *after])
+        if before.get(part) != after.get(part)
+        and not (part == PROMPTS and _only_added(before[part], after[part]))
+    ]
+    if changed:
+        raise BadInput(
+            "This folder holds the results of a different experiment.",
+            where=out,
+            why=f"changed since: {', '.join(changed)}.",
+            fix=_fix(changed, now.file, out),
+        )
+
+
+def _only_added(before: Sequence[Mapping], after: Sequence[Mapping]) -> bool:
+    """Return whether every prompt is still there as it was, with its seeds and perhaps more."""
+    now = {prompt["id"]: prompt for prompt in after}
+    return all(
+        prompt["id"] in now
+        and set(prompt["seeds"]) <= set(now[prompt["id"]]["seeds"])
+        and _without_seeds(prompt) == _without_seeds(now[prompt["id"]])
+        for prompt in before
+    )
+
+
+def _without_seeds(prompt: Mapping) -> dict:
+    # earlier versions held none out
+    return {"held_out": False} | {key: value for key, value in prompt.items() if key != "seeds"}
+
+
+def _fix(changed: Sequence[str], file: str, out: Path) -> str:
+    if changed == ["[score]"]:
+        again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
+        return f"Score its images the same way, then continue: {again}"
+    if changed == [PROMPTS]:
+        return (
+            "Prompts and seeds may be added, after those that are there; for others choose another folder "
+            "with --out."
+        )
+    return "Choose another folder with --out, or delete this one."
+
+
+def _comparable(facts: store.Facts) -> dict:
+    """Return the parts of a run that decide what an image is, beside the searched values."""
+    searched = {
+        name: value_at(facts.experiment, place) for name, place in searched_places(facts.experiment).items()
+    }
+    # searched numbers may change; a searched choice of words may not
+    numbers = {
+        name: "searched"
+        for name, value in searched.items()
+        if not (isinstance(value, list) and isinstance(value[0], str))
+    }
+    experiment = settings_at(facts.experiment, numbers)
+    # see `drawing`; a batch and a compiled model are the last digit
+    free = ("batch", "compile", "trace", "config", "vocabulary", "device", "dtype")
+    render = {key: value for key, value in experiment["render"].items() if key not in free}
+    models = {
+        f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
+        for name, model in facts.models.items()
+    }
+    recipe = Experiment.model_validate(facts.experiment)
+    return {
+        **models,
+        **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},
+        # as text: of a table of blocks a later entry overrules an earlier one
+        "the merge steps": json.dumps(experiment["merge"]),
+        # a VAE's own file is known by its content
+        "the components": [
+            recipe.components.text_encoders,
+            "a file" if recipe.vae_file() else recipe.vae_source(),
+        ],
+        PROMPTS: experiment["prompt"],
+        "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
+        **{f"render.{key}": value for key, value in render.items()},
+        "the sampler": experiment["search"]["sampler"],
+        "the searched values": None if experiment["search"]["sampler"] == "grid" else searched,
+        "how pictures are drawn": facts.drawing.get("version", 1),
+        "drawn on": facts.drawing["on"],
+        "the component configs": facts.drawing["components"],
+    }
+
+
+# -- more prompts or seeds
+
+
+def has_grown(earlier: store.Facts, now: store.Facts) -> bool:
+    """Return whether there are cases that the run did not have."""
+    more = len(now.order) > len(order_of(earlier))
+    return more or len(held_out_cases(now)) > len(held_out_cases(earlier))
+
+
+def grown(
+    stored: store.Stored, facts: store.Facts
+) -> tuple[store.Facts, list[FrozenTrial], list[FrozenTrial]]:
+    """Return the study to go on with: facts, trials and checks.
+
+    A whole trial is queued under its own number, and draws only its new cases. A trial that was stopped stays
+    so.
+    """
+    kept = replace(facts, references=stored.facts.references)
+    trials = list(_queued(stored.trials, len(facts.order) / len(order_of(stored.facts))))
+    more = len(held_out_cases(facts)) > len(held_out_cases(stored.facts))
+    checks = [
+        _waiting(check) if more and check.user_attrs.get(ROLE) == HELD_OUT else check
+        for check in stored.checks
+    ]
+    return kept, trials, checks
+
+
+def _queued(trials: Sequence[FrozenTrial], scale: float) -> Iterable[FrozenTrial]:
+    """Yield the trials again; the value of a stopped one, the number of images lost, grows by `scale`."""
+    seen = []
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE or trial.state in store.UNFINISHED:
+            # one that was a copy of another is so again, and not drawn itself
+            parameters = parameters_of(trial)
+            yield _waiting(trial, images=parameters not in seen)
+            seen.append(parameters)
+        elif trial.state == TrialState.PRUNED:
+            assert trial.value is not None  # the last report of a trial that was stopped
+            yield valued(trial, trial.value * scale)
+        else:
+            yield trial
+
+
+def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
+    attrs = store.with_images(trial, store.images_of(trial) if images else [])
+    attrs.pop(store.SUMMARY, None)
+    if trial.state == TrialState.COMPLETE:
+        attrs[store.WAS_COMPLETE] = True
+    fixed = {"fixed_params": as_given(trial)}
+    return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=fixed)
+
+
+def valued(trial: FrozenTrial, value: float) -> FrozenTrial:
+    """Return a trial that was stopped with another value, which is its last report."""
+    reports = trial.intermediate_values | {LAST_STEP: value}
+    return store.copied(trial, values=[value], intermediate_values=reports)
