@@ -1,4 +1,4 @@
-"""The merge methods: a class each, with its arguments and all that other parts must know of it.
+"""The merge methods: the arguments of each, and all that other parts must know of it.
 
 A step of a merge takes models, adapters or earlier steps by name. Ratio 0 is the first model and 1 the
 second. Wherever a formula holds a number it may be searched, and so may the model in any place of `models`: a
@@ -13,9 +13,17 @@ import functools
 import operator
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    model_validator,
+)
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.checkpoint.sdxl.blocks import checked_selector
@@ -63,10 +71,11 @@ ThreeOrMore = Annotated[tuple[Input, ...], Field(min_length=3)]
 
 FIRST: Mapping[float, int] = MappingProxyType({0: 0})
 FIRST_AND_SECOND: Mapping[float, int] = MappingProxyType({0: 0, 1: 1})
+NONE: Mapping[float, int] = MappingProxyType({})
 
 
 class Step(Table):
-    """A merge step, and for each method a subclass of it.
+    """A merge step; `METHODS` has a subclass for each method, with its own arguments.
 
     Class attributes:
         alone_at: ratio -> the index of the model that it leaves as it is.
@@ -74,10 +83,10 @@ class Step(Table):
     """
 
     name: Name = "merged"
-    method: str
+    method: str = "weighted_sum"
     models: tuple[Input, ...]
 
-    alone_at: ClassVar[Mapping[float, int]] = MappingProxyType({})
+    alone_at: ClassVar[Mapping[float, int]] = NONE
     mecha: ClassVar[str | None] = None
 
     def coefficients(self, ratio: float) -> tuple[float, ...]:
@@ -108,7 +117,6 @@ class Step(Table):
 class WeightedSum(Step):
     """`a * (1 - ratio) + b * ratio`."""
 
-    method: Literal["weighted_sum"] = "weighted_sum"
     models: Two
     ratio: Ratio
 
@@ -122,7 +130,6 @@ class WeightedSum(Step):
 class AddDifference(Step):
     """`a + ratio * (b - c)`."""
 
-    method: Literal["add_difference"]
     models: Three
     ratio: Ratio = 1.0
 
@@ -137,7 +144,6 @@ class Average(Step):
     """The mean of any number of models, or a sum weighted by `weights`; they are divided by their sum unless
     `normalize` is false."""
 
-    method: Literal["average"]
     models: Annotated[tuple[Input, ...], Field(min_length=2)]
     weights: tuple[Bounded, ...] | None = None
     normalize: bool = True
@@ -173,7 +179,6 @@ class Average(Step):
 class AddAdapter(Step):
     """`a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr)."""
 
-    method: Literal["adapter"]
     models: Two
     ratio: Ratio
 
@@ -186,115 +191,46 @@ class AddAdapter(Step):
 # -- non-linear: sd-mecha's methods, tensor by tensor
 
 
-class Slerp(Step):
-    """From a to b along the arc between their directions, norms interpolated (Shoemake 1985)."""
-
-    method: Literal["slerp"]
-    models: Two
-    ratio: Ratio
-
-    alone_at = FIRST_AND_SECOND  # where sd-mecha's is not exact
-    mecha = "slerp"
+def _nonlinear(
+    models: Any, arguments: dict[str, Any], alone_at: Mapping[float, int], mecha: str | None = None
+) -> type[Step]:
+    """Return the class of a method's steps; `arguments` has each one's type and default (... for none)."""
+    kind = create_model("Step", __base__=Step, models=(models, ...), **arguments)
+    kind.alone_at, kind.mecha = alone_at, mecha
+    return kind
 
 
-class TrainDifference(Step):
-    """`a + mask * (b - c)`: what training made of c to get b, where a has not gone that way already
-    (supermerger's train difference); the mask is proportional to `ratio`."""
-
-    method: Literal["train_difference"]
-    models: Three
-    ratio: Ratio = 1.0
-
-    alone_at = FIRST
-    mecha = "train_difference_mask"
-
-
-class CosineA(Step):
-    """From a to b by the similarity of their columns less `ratio` (supermerger's cosine A)."""
-
-    method: Literal["cosine_a"]
-    models: Two
-    ratio: Ratio
-
-    mecha = "add_cosine_a"
-
-
-class CosineB(Step):
-    """The same by supermerger's other similarity (cosine B)."""
-
-    method: Literal["cosine_b"]
-    models: Two
-    ratio: Ratio
-
-    mecha = "add_cosine_b"
-
-
-class Ties(Step):
-    """`a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, of those the
-    majority's sign (Yadav et al. 2023)."""
-
-    method: Literal["ties"]
-    models: ThreeOrMore
-    ratio: Ratio = 1.0
-    k: Share = 0.2
-
-    alone_at = FIRST
-    mecha = "ties_sum"
-
-
-class DareTies(Step):
-    """TIES on differences of which the share `probability` was dropped at random and the rest scaled up
-    (Yu et al. 2023)."""
-
-    method: Literal["dare_ties"]
-    models: ThreeOrMore
-    ratio: Ratio = 1.0
-    k: Share = 0.2
-    probability: Probability = 0.9
-    seed: int = Field(default=0, ge=0, lt=2**63)
-
-    alone_at = FIRST
-    mecha = "ties_sum_with_dropout"
-
-
-class Della(Step):
-    """DARE where small differences are dropped more often than large ones, by up to half of `della_eps`
-    either way (Deep et al. 2024)."""
-
-    method: Literal["della"]
-    models: ThreeOrMore
-    ratio: Ratio = 1.0
-    k: Share = 0.2
-    probability: Probability = 0.9
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    della_eps: Share = 0.1
-
-    alone_at = FIRST
-    mecha = "ties_sum_with_dropout"
-
-
-class ModelStock(Step):
-    """`a + ratio * t * mean(b - a, c - a, ...)`, t from the differences' angles (Jang et al. 2024)."""
-
-    method: Literal["model_stock"]
-    models: ThreeOrMore
-    ratio: Ratio = 1.0
-
-    alone_at = FIRST
-    mecha = "model_stock"
-
-
-class GeometricMedian(Step):
-    """The point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted."""
-
-    method: Literal["geometric_median"]
-    models: ThreeOrMore
-
-    mecha = "geometric_median"
-
-
+RATIO = {"ratio": (Ratio, ...)}
+STRENGTH = {"ratio": (Ratio, 1.0)}
+TIES = {**STRENGTH, "k": (Share, 0.2)}
+DARE = {**TIES, "probability": (Probability, 0.9), "seed": (int, Field(default=0, ge=0, lt=2**63))}
 METHODS: dict[str, type[Step]] = {
-    get_args(kind.model_fields["method"].annotation)[0]: kind for kind in Step.__subclasses__()
+    "weighted_sum": WeightedSum,
+    "add_difference": AddDifference,
+    "average": Average,
+    "adapter": AddAdapter,
+    # from a to b along the arc between their directions, norms interpolated (Shoemake 1985); a and b
+    # themselves at the ends, where sd-mecha's is not exact
+    "slerp": _nonlinear(Two, RATIO, FIRST_AND_SECOND, "slerp"),
+    # `a + mask * (b - c)`: what training made of c to get b, where a has not gone that way already
+    # (supermerger's train difference); the mask is proportional to `ratio`
+    "train_difference": _nonlinear(Three, STRENGTH, FIRST, "train_difference_mask"),
+    # from a to b by the similarity of their columns less `ratio` (supermerger's cosine A and B)
+    "cosine_a": _nonlinear(Two, RATIO, NONE, "add_cosine_a"),
+    "cosine_b": _nonlinear(Two, RATIO, NONE, "add_cosine_b"),
+    # `a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, of those the majority's
+    # sign (Yadav et al. 2023)
+    "ties": _nonlinear(ThreeOrMore, TIES, FIRST, "ties_sum"),
+    # TIES on differences of which the share `probability` was dropped at random and the rest scaled up
+    # (Yu et al. 2023)
+    "dare_ties": _nonlinear(ThreeOrMore, DARE, FIRST, "ties_sum_with_dropout"),
+    # DARE where small differences are dropped more often than large ones, by up to half of `della_eps` either
+    # way (Deep et al. 2024)
+    "della": _nonlinear(ThreeOrMore, {**DARE, "della_eps": (Share, 0.1)}, FIRST, "ties_sum_with_dropout"),
+    # `a + ratio * t * mean(b - a, c - a, ...)`, t from the differences' angles (Jang et al. 2024)
+    "model_stock": _nonlinear(ThreeOrMore, STRENGTH, FIRST, "model_stock"),
+    # the point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted
+    "geometric_median": _nonlinear(ThreeOrMore, {}, NONE, "geometric_median"),
 }
 # Arguments that may be searched: numbers that are not counts or switches.
 SEARCHABLE = tuple(
@@ -309,9 +245,8 @@ SEARCHABLE = tuple(
 
 def _method_of(value: object) -> str:
     """Return a step's method: a weighted sum where none is named."""
-    return str(
-        value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
-    )
+    named = value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
+    return str(named)
 
 
 if TYPE_CHECKING:
