@@ -18,10 +18,11 @@ from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
-from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable, with_paths
+from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import (
     LISTED,
+    FilePath,
     OneOf,
     Range,
     SearchableNumber,
@@ -95,8 +96,8 @@ class Render(Table):
     compile: bool = False
     early_abort: Annotated[float, BeforeValidator(_share), Field(ge=0, le=0.9)] = USUAL_ABORT
     trace: bool = False
-    config: Path | None = None
-    vocabulary: Path | None = None
+    config: FilePath | None = None
+    vocabulary: FilePath | None = None
 
 
 class Experiment(Recipe):
@@ -219,34 +220,13 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         numbered = enumerate(data["prompt"], start=1)
         data["prompt"] = [{"id": f"p{i}"} | p if isinstance(p, dict) else p for i, p in numbered]
     try:
-        experiment = Experiment.model_validate(data)
+        experiment = Experiment.model_validate(data, context=base)
     except pydantic.ValidationError as error:
         raise bad_key(error, source, EXPERIMENT_TABLES) from None
-    prompts = read_prompts(experiment.prompt, base, source)
-    return _with_paths(experiment.model_copy(update={"prompt": prompts}), base)
-
-
-def _with_paths(experiment: Experiment, base: Path) -> Experiment:
-    def here(path: Path | str) -> Path:
-        return base / from_home(path)
-
-    render = experiment.render
-    paths = {key: here(value) for key in ("config", "vocabulary") if (value := getattr(render, key))}
-    components = experiment.components
+    parts: dict[str, Any] = {"prompt": read_prompts(experiment.prompt, base, source)}
     if file := experiment.vae_file():
-        components = components.model_copy(update={"vae": str(here(file))})
-    return experiment.model_copy(
-        update={
-            "models": {
-                name: model.model_copy(update={"path": here(model.path)})
-                for name, model in experiment.models.items()
-            },
-            "adapters": {name: here(path) for name, path in experiment.adapters.items()},
-            "components": components,
-            "render": render.model_copy(update=paths),
-            "score": with_paths(experiment.score, here),
-        }
-    )
+        parts["components"] = experiment.components.model_copy(update={"vae": str(base / from_home(file))})
+    return experiment.model_copy(update=parts)
 
 
 EXPERIMENT_TABLES: dict[str, type[Table]] = {

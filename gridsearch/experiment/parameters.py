@@ -9,21 +9,11 @@ from typing import Any
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.methods import SEARCHABLE
-from gridsearch.experiment.values import is_range, is_searched
+from gridsearch.experiment.values import Table, is_range, is_searched
 
 RENDER_VALUES = (
-    "prediction_type",
-    "steps",
-    "cfg",
-    "cfg_rescale",
-    "pag_scale",
-    "clip_skip",
-    "original_width",
-    "original_height",
-    "crop_left",
-    "crop_top",
-    "target_width",
-    "target_height",
+    *("prediction_type", "steps", "cfg", "cfg_rescale", "pag_scale", "clip_skip"),
+    *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )
 
 ParameterPlace = tuple[Any, ...]  # the keys and indices that lead to a value
@@ -34,7 +24,7 @@ def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
 
     A searched ratio is `<step>.ratio`, and simply `ratio` where it is the only one.
     """
-    found = {name_of(settings, place): place for place in all_searched(settings)}
+    found = dict(all_searched(settings))
     ratios = [name for name, place in found.items() if place[-1] == "ratio" and place[0] == "merge"]
     blocks = [name for name, place in found.items() if "ratio" in place[:-1]]
     if len(ratios) == 1 and not blocks:
@@ -42,9 +32,41 @@ def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
     return found
 
 
-def all_searched(settings: Mapping[str, Any]) -> list[ParameterPlace]:
-    """Return the places of the searched values in the settings."""
-    return [place for place in _places(settings) if is_searched(value_at(settings, place))]
+def all_searched(settings: Mapping[str, Any]) -> list[tuple[str, ParameterPlace]]:
+    """Return the full names and the places of the searched values in the settings."""
+    return [(name, place) for name, place in _places(settings) if is_searched(value_at(settings, place))]
+
+
+def _places(settings: Mapping[str, Any]) -> Iterator[tuple[str, ParameterPlace]]:
+    """Yield the name and the place of every value that may be searched."""
+    for i, step in enumerate(settings.get("merge", ())):
+        name, models = step["name"], step.get("models", ())
+        for key in SEARCHABLE:  # `ratio` may hold a number per block, `weights` holds one per model
+            value = step.get(key)
+            if key == "weights" and value is not None:
+                for j, model in enumerate(models):
+                    of = model_place(j) if is_searched(model) else model
+                    yield f"{name}.weights.{of}", ("merge", i, key, j)
+            elif key == "ratio" and isinstance(value, dict) and not is_range(value):
+                yield from ((f"{name}.ratio.{block}", ("merge", i, key, block)) for block in value)
+            elif value is not None:
+                yield f"{name}.{key}", ("merge", i, key)
+        yield from ((f"{name}.{model_place(j)}", ("merge", i, "models", j)) for j in range(len(models)))
+    render = settings.get("render", {})
+    yield from ((f"render.{key}", ("render", key)) for key in RENDER_VALUES if render.get(key) is not None)
+
+
+def model_place(index: int) -> str:
+    """Return the name of a place of `models`: `model_a` is the first, as in A1111."""
+    letters = string.ascii_lowercase
+    return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
+
+
+def value_at(settings: Any, place: ParameterPlace) -> Any:
+    """Return the value at a place of plain data, or of validated tables."""
+    for part in place:
+        settings = getattr(settings, part) if isinstance(settings, Table) else settings[part]
+    return settings
 
 
 def curve_parameter(settings: Mapping[str, Any]) -> str | None:
@@ -58,13 +80,6 @@ def curve_parameter(settings: Mapping[str, Any]) -> str | None:
     names = ranges or [name for name, value in values.items() if all(map(is_number, value))]
     ratios = [name for name in names if places[name][0] == "merge" and places[name][2] == "ratio"]
     return next(iter(ratios + names), None)
-
-
-def value_at(settings: Any, place: ParameterPlace) -> Any:
-    """Return the value at a place of plain data."""
-    for part in place:
-        settings = settings[part]
-    return settings
 
 
 def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,39 +104,3 @@ def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _places(settings: Mapping[str, Any]) -> Iterator[ParameterPlace]:
-    """Yield the place of every value that may be searched."""
-    for i, step in enumerate(settings.get("merge", ())):
-        for key in SEARCHABLE:  # `ratio` may hold a number per block, `weights` holds one per model
-            value = step.get(key)
-            if key == "weights" and value is not None:
-                yield from (("merge", i, key, j) for j in range(len(value)))
-            elif key == "ratio" and isinstance(value, dict) and not is_range(value):
-                yield from (("merge", i, key, block) for block in value)
-            elif value is not None:
-                yield ("merge", i, key)
-        yield from (("merge", i, "models", j) for j in range(len(step.get("models", ()))))
-    render = settings.get("render", {})
-    yield from (("render", key) for key in RENDER_VALUES if render.get(key) is not None)
-
-
-def model_place(index: int) -> str:
-    """Return the name of a place of `models`: `model_a` is the first, as in A1111."""
-    letters = string.ascii_lowercase
-    return f"model_{letters[index]}" if index < len(letters) else f"model_{index + 1}"
-
-
-def name_of(settings: Mapping[str, Any], place: ParameterPlace) -> str:
-    """Return a value's full name."""
-    if place[0] == "render":
-        return f"render.{place[1]}"
-    _, i, key, *rest = place
-    step = settings["merge"][i]
-    if key == "models":
-        return f"{step['name']}.{model_place(rest[0])}"
-    if key == "weights":
-        model = step["models"][rest[0]]
-        rest = [model_place(rest[0]) if is_searched(model) else model]
-    return ".".join([step["name"], key, *rest])

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gridsearch.base.errors import nearest
 from gridsearch.experiment import parameters
 from gridsearch.experiment.methods import AddAdapter, MergeStep, Name
-from gridsearch.experiment.values import Table, least_and_most
+from gridsearch.experiment.values import FilePath, Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
 VAE_FILE = "vae"  # the name of a VAE's own file among the files of a merge
@@ -19,7 +19,7 @@ MERGED = "merged"  # as the source of a component: the merge itself
 class Model(Table):
     """A checkpoint file; its `prediction_type` is read from the file where it is not given here."""
 
-    path: Path
+    path: FilePath
     prediction_type: PredictionType | None = None
 
 
@@ -42,7 +42,7 @@ class Recipe(Table):
     """Models, adapters, merge steps and components; values of the steps may be searched."""
 
     models: dict[Name, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)
-    adapters: dict[Name, Path] = Field(default_factory=dict)
+    adapters: dict[Name, FilePath] = Field(default_factory=dict)
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     components: Components = Components()
 
@@ -69,8 +69,7 @@ class Recipe(Table):
 
     def _check_parameters(self) -> None:
         """Refuse two searched values of one name: a model may be called `model_b`, like a place in a step."""
-        settings = self.model_dump(include={"merge"})
-        names = [parameters.name_of(settings, place) for place in parameters.all_searched(settings)]
+        names = [name for name, _ in parameters.all_searched(self.model_dump(include={"merge"}))]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two searched values are named {twice!r}: give the model another name")
 
@@ -89,7 +88,7 @@ class Recipe(Table):
 
     def searched(self) -> dict[str, Any]:
         """Return the range or choices of each searched parameter (see `gridsearch.experiment.parameters`)."""
-        return {name: _at(self, place) for name, place in self.places().items()}
+        return {name: parameters.value_at(self, place) for name, place in self.places().items()}
 
     def places(self) -> dict[str, parameters.ParameterPlace]:
         """Return the place of each searched parameter's value."""
@@ -191,10 +190,3 @@ def _check_adapter(step: MergeStep, name: str, adapters: list[str]) -> None:
 
 def _hint(name: str, known: list[str], what: str = "model or earlier step") -> str:
     return f", which is not a known {what}; the nearest name is {nearest(name, known)!r}"
-
-
-def _at(table: Any, place: parameters.ParameterPlace) -> Any:
-    """Return the value at a place of validated tables."""
-    for part in place:
-        table = getattr(table, part) if isinstance(table, Table) else table[part]
-    return table

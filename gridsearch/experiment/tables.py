@@ -1,12 +1,11 @@
 """The `[score]`, `[search]` and `[images]` tables of an experiment."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 
+from gridsearch.base.files import from_home
 from gridsearch.experiment.values import OneOf, Table, all_different
 from gridsearch.score.metrics import GOALS
 
@@ -23,10 +22,6 @@ class ThresholdTable(Table):
     noise_sigma: float | None = Field(default=None, ge=0, le=255)
     noise_correlation: float | None = Field(default=None, ge=-1, le=1)
 
-    def given(self) -> dict[str, float]:
-        """Return the thresholds that the file sets."""
-        return self.model_dump(exclude_none=True)
-
 
 class ScorerTable(Table):
     """A plug-in scorer: its name, its weight, and under all other keys its own options."""
@@ -37,6 +32,22 @@ class ScorerTable(Table):
     name: str = Field(pattern=r"^[A-Za-z]\w*$")
     weight: float = Field(default=0.0, ge=0, le=1000)
     direction: Literal["lower", "higher"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_are_absolute(cls, data: Any, info: ValidationInfo) -> Any:
+        """Let relative paths start at the experiment's folder.
+
+        An option's name tells whether it is a path, so that no scorer is imported to read an experiment.
+        """
+        if info.context is None or not isinstance(data, dict):
+            return data
+        paths = {
+            key: str(info.context / from_home(value))
+            for key, value in data.items()
+            if isinstance(value, str) and str(key).split("_")[-1] in PATHS
+        }
+        return data | paths
 
     @model_validator(mode="after")
     def _a_weight_has_a_direction(self) -> Self:
@@ -69,26 +80,6 @@ class Scoring(Table):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"the scorer {twice!r} is listed twice")
         return self
-
-
-def with_paths(scoring: Scoring, here: Callable[[str], Path]) -> Scoring:
-    """Return the table with the paths among the scorers' options made absolute.
-
-    An option's name tells whether it is a path, so that no scorer is imported to read an experiment.
-
-    Args:
-        here: a relative path -> an absolute one.
-    """
-
-    def absolute(scorer: ScorerTable) -> ScorerTable:
-        paths = {
-            key: str(here(value))
-            for key, value in scorer.options.items()
-            if isinstance(value, str) and key.split("_")[-1] in PATHS
-        }
-        return scorer.model_copy(update=paths)
-
-    return scoring.model_copy(update={"scorer": tuple(map(absolute, scoring.scorer))})
 
 
 # -- the search

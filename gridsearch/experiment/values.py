@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -11,9 +12,12 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import core_schema
+
+from gridsearch.base.files import from_home
 
 MOST_VALUES = 10_000  # in a range; each image of a trial takes a second or more
 
@@ -22,6 +26,14 @@ class Table(BaseModel):
     """A table of the experiment file: frozen, and an unknown key in it is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    return path if info.context is None else info.context / from_home(path)
+
+
+# A path relative to the folder of the experiment's file, which is the context in which that is validated.
+FilePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Range(Table):

@@ -278,7 +278,7 @@ def test_the_command_takes_the_score_table_of_an_experiment(copy, toy, tmp_path)
 def test_thresholds_of_an_experiment_are_those_of_the_gates():
     given = {field.name for field in fields(Gates)}
     assert set(ThresholdTable.model_fields) == given
-    assert ThresholdTable().given() == {}
+    assert ThresholdTable().model_dump(exclude_none=True) == {}
 
 
 def test_the_docs_name_the_usual_thresholds():
