@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
@@ -42,36 +41,36 @@ def _may_cancel(weights: tuple) -> bool:
 
 def dependent_notes(experiment: Experiment) -> list[str]:
     """Return a sentence for each searched value that changes nothing."""
-    return [note for step in experiment.merge for note in _of_step(step)] + list(_of_render(experiment))
+    return [note for step in experiment.merge for note in _of_step(step)] + [*_of_render(experiment.render)]
 
 
 def _of_step(step: MergeStep) -> Iterator[str]:
     numbers = step.numbers()
-    ratio = numbers.get("ratio")
-    searched = _searched_in(step)
+    ratio = numbers.pop("ratio", None)
     if is_number(ratio) and ratio in step.alone_at:
         kept = step.alone_at[ratio]
-        searched.pop(f"{step.name}.{model_place(kept)}", None)
-        left = f"which leaves its {('first', 'second')[kept]} model unchanged"
-        if searched:
-            yield f"Step {step.name} has ratio {ratio:g}, {left}: {_vain(searched)}."
-    if "k" in numbers and 0 in _ends(numbers["k"]):
+        others = {model_place(i): names for i, names in enumerate(step.models) if i != kept} | numbers
+        vain = ", ".join(f"{step.name}.{name}" for name, value in others.items() if is_searched(value))
+        if vain:
+            left = f"which leaves its {('first', 'second')[kept]} model unchanged"
+            yield f"Step {step.name} has ratio {ratio:g}, {left}: searching {vain} changes nothing."
+    k = numbers.get("k", 1)
+    if 0 in (k if isinstance(k, tuple) else least_and_most(k)):
         yield (
             f"Where {step.name}.k is 0, nothing of the differences is kept, and no other searched value of "
             "that step has any effect."
         )
-    if isinstance(step, Average) and step.normalize and step.weights and all(map(is_searched, step.weights)):
+    if not isinstance(step, Average):
+        yield from _same_model_twice(step)
+    elif step.normalize and step.weights and all(map(is_searched, step.weights)):
         yield (
             f"All weights of step {step.name} are searched, but only their proportions matter: give one of "
             "them a plain number."
         )
-    yield from _same_model_twice(step)
 
 
 def _same_model_twice(step: MergeStep) -> Iterator[str]:
     """Yield a note for each two places of a step that may hold the same model."""
-    if isinstance(step, Average):
-        return
     places = step.candidates()
     for i, j in itertools.combinations(range(len(places)), 2):
         searched = isinstance(step.models[i], tuple) or isinstance(step.models[j], tuple)
@@ -82,36 +81,16 @@ def _same_model_twice(step: MergeStep) -> Iterator[str]:
             )
 
 
-def _of_render(experiment: Experiment) -> Iterator[str]:
-    render = experiment.render
+def _of_render(render: Render) -> Iterator[str]:
     least, most = least_and_most(render.cfg)
     if is_searched(render.cfg_rescale) and most <= 1:
         yield "render.cfg_rescale has no effect at a cfg of 1 or less, where there is no guidance."
     elif is_searched(render.cfg_rescale) and least <= 1:
-        yield (
-            "Where render.cfg is 1 or less, render.cfg_rescale has no effect, "
-            "so these trials give identical images."
-        )
+        same = "so these trials give identical images"
+        yield f"Where render.cfg is 1 or less, render.cfg_rescale has no effect, {same}."
     if is_searched(render.cfg) and least < 1:
-        yield (
-            "All values of render.cfg up to 1 turn guidance off and give the same images. "
-            "Start the range at 1."
-        )
-
-
-def _searched_in(step: MergeStep) -> dict[str, Any]:
-    """Return the searched values of a step other than its ratio, by name."""
-    found = {f"{step.name}.{model_place(i)}": v for i, v in enumerate(step.models) if is_searched(v)}
-    own = {name: value for name, value in step.numbers().items() if name not in ("ratio", "weights")}
-    return found | {f"{step.name}.{name}": value for name, value in own.items() if is_searched(value)}
-
-
-def _ends(value: Any) -> tuple:
-    return choices_of(value) if isinstance(value, tuple) else least_and_most(value)
-
-
-def _vain(names: Mapping[str, Any] | list[str]) -> str:
-    return f"searching {', '.join(names)} changes nothing"
+        off = "All values of render.cfg up to 1 turn guidance off and give the same images."
+        yield f"{off} Start the range at 1."
 
 
 MOST_NOTES = 5
@@ -135,16 +114,14 @@ def foreign_settings(experiment: Experiment) -> list[str]:
         for setting in _foreign(prompt, experiment.render):
             places.setdefault(setting, []).append(prompt.origin)
     most = sorted(places.items(), key=lambda item: -len(item[1]))
-    notes = [f"{_counted(where)} rendered with {setting}." for setting, where in most[:MOST_NOTES]]
+    notes = []
+    for setting, (first, *others) in most[:MOST_NOTES]:
+        who = f"{first} and {len(others)} other{'s' * (len(others) > 1)} were" if others else f"{first} was"
+        notes.append(f"{who} rendered with {setting}.")
     if rest := most[MOST_NOTES:]:
         prompts = len({place for _, where in rest for place in where})
         notes.append(f"{prompts} prompts have {len(rest)} more settings that differ from [render].")
     return notes
-
-
-def _counted(places: list[str]) -> str:
-    first, others = places[0], len(places) - 1
-    return f"{first} and {others} other{'s' * (others > 1)} were" if others else f"{first} was"
 
 
 def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:

@@ -12,7 +12,7 @@ import re
 import shlex
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -28,7 +28,6 @@ MAX_LINE = 50_000  # characters: two prompts of the greatest length, and options
 MAX_PROMPTS_IN_FILES = 10_000  # of a file or folder
 MOST_ENTRIES = 50_000  # files and folders that a pattern may look through
 MAX_STEM = 40  # characters of a picture's name in an id
-SEEDS = range(2**63)
 
 # The options that A1111's script knows (scripts/prompts_from_file.py, as of 1.10), and what their values are.
 OPTIONS = {
@@ -74,34 +73,9 @@ def prompts_in(file: str, base: Path) -> list[FilePrompt]:
         if path.is_file() and path.suffix.lower() in TEXTS:
             return _in_text(path, file)
         pictures = _pictures(path, file, base)
-        return [
-            _in_picture(picture, _shown(picture, base), name)
-            for picture, name in zip(pictures, _names(pictures), strict=True)
-        ]
+        return [_in_picture(one, name, base) for one, name in zip(pictures, _names(pictures), strict=True)]
     except OSError as error:
         raise BadInput("The prompt file cannot be read.", where=path, why=str(error)) from None
-
-
-def require_different(cases: Iterable[tuple[str, str, Sequence[tuple]]]) -> None:
-    """Refuse prompts with the same id, and cases that would render the same picture.
-
-    Args:
-        cases: for each prompt its place, its id, and (text, negative, seed) for each of its seeds.
-    """
-    by_id: dict[str, str] = {}
-    by_case: dict[tuple, str] = {}
-    for place, name, rendered in cases:
-        if name in by_id:
-            raise BadInput(f"Two prompts have the id {name!r}.", where=f"{by_id[name]} and {place}")
-        by_id[name] = place
-        for case in rendered:
-            if case in by_case:
-                where, why = f"{by_case[case]} and {place}", f"Its text is {case[0][:60]!r}."
-                fix = "Remove one of them: it would be rendered twice and count twice."
-                raise BadInput(
-                    f"A prompt is listed twice with seed {case[2]}.", where=where, why=why, fix=fix
-                )
-            by_case[case] = place
 
 
 # -- texts
@@ -159,30 +133,25 @@ def _options(line: str, place: str) -> dict[str, str]:
             values.append(words.popleft())
         if not values:
             raise BadInput(f"--{name} has no value.", where=place)
-        found[name] = _checked(name, " ".join(values), place)
+        found[name] = " ".join(values)
+        try:
+            OPTIONS[name](found[name])
+        except ValueError:
+            raise BadInput(f"--{name} takes a number, not {found[name][:60]!r}.", where=place) from None
     return found
-
-
-def _checked(name: str, value: str, place: str) -> str:
-    try:
-        OPTIONS[name](value)
-    except ValueError:
-        raise BadInput(f"--{name} takes a number, not {value[:60]!r}.", where=place) from None
-    return value
 
 
 def _seed(value: str | None, place: str) -> int | None:
     """Return the prompt's own seed; None where there is none, or -1, which means a random one."""
-    if value is None or not value.strip() or value.strip() == "-1":
+    if value is None or value.strip() in ("", "-1"):
         return None
     try:
         seed = int(value)
     except ValueError:
         seed = -1
-    if seed not in SEEDS:
-        raise BadInput(
-            f"{value[:60]!r} is not a seed.", where=place, fix="Use a whole number from 0 to 2^63 - 1."
-        )
+    if not 0 <= seed < 2**63:
+        fix = "Use a whole number from 0 to 2^63 - 1."
+        raise BadInput(f"{value[:60]!r} is not a seed.", where=place, fix=fix)
     return seed
 
 
@@ -246,7 +215,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
     return sorted(path for path in places if path.is_file())
 
 
-def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
+def _in_picture(path: Path, name: str, base: Path) -> FilePrompt:
     text = embedded_text(path)
     if text is None:
         fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
@@ -254,13 +223,10 @@ def _in_picture(path: Path, place: str, name: str) -> FilePrompt:
     said = read_parameters(text)
     if not said.prompt:
         raise BadInput("The picture's prompt is empty.", where=path)
+    place = str(path.relative_to(base) if path.is_relative_to(base) else path)
     others = dict(said.settings)
     seed = _seed(others.pop("Seed", None), place)
     return FilePrompt(place, name, said.prompt, said.negative or None, seed, others)
-
-
-def _shown(path: Path, base: Path) -> str:
-    return str(path.relative_to(base) if path.is_relative_to(base) else path)
 
 
 def _names(paths: list[Path]) -> Iterator[str]:

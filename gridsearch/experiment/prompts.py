@@ -7,7 +7,8 @@ from typing import Annotated, Self
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gridsearch.experiment.prompt_files import FilePrompt, prompts_in, require_different
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.prompt_files import FilePrompt, prompts_in
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table, all_different
 from gridsearch.render.cases import Case
@@ -68,8 +69,25 @@ def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple
     for place, prompt in found:
         require_plain_prompt(prompt.text, place)
         require_plain_prompt(prompt.negative, place, negative=True)
-    require_different((place, p.id, [(p.text, p.negative, seed) for seed in p.seeds]) for place, p in found)
+    _require_different(found)
     return tuple(prompt for _, prompt in found)
+
+
+def _require_different(prompts: Sequence[tuple[str, Prompt]]) -> None:
+    """Refuse prompts with the same id, and cases that would render the same picture."""
+    by_id: dict[str, str] = {}
+    by_case: dict[tuple[str, str, int], str] = {}
+    for place, prompt in prompts:
+        if prompt.id in by_id:
+            raise BadInput(f"Two prompts have the id {prompt.id!r}.", where=f"{by_id[prompt.id]} and {place}")
+        by_id[prompt.id] = place
+        for seed in prompt.seeds:
+            case = (prompt.text, prompt.negative, seed)
+            if case in by_case:
+                where, why = f"{by_case[case]} and {place}", f"Its text is {prompt.text[:60]!r}."
+                fix = "Remove one of them: it would be rendered twice and count twice."
+                raise BadInput(f"A prompt is listed twice with seed {seed}.", where=where, why=why, fix=fix)
+            by_case[case] = place
 
 
 def _from_file(prompt: Prompt, said: FilePrompt) -> Prompt:

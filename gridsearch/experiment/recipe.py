@@ -1,6 +1,6 @@
 """The recipe of a merge: models, adapters, and the steps that use them by name."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -54,7 +54,7 @@ class Recipe(Table):
             raise ValueError(f"a model and an adapter are both named {min(twice)!r}")
         known = list(self.models)
         for step in self.merge:
-            _check_inputs(step, known, list(self.adapters), known[len(self.models) :])
+            self._check_inputs(step, known)
             if step.name == "render":
                 raise ValueError('a merge step cannot be named "render": its ratio would look like a setting')
             if step.name in known or step.name in self.adapters:
@@ -64,24 +64,45 @@ class Recipe(Table):
         if idle := [step.name for step in self.merge[:-1] if step.name not in used]:
             raise ValueError(f"no later step uses step {idle[0]!r}, so it changes nothing: remove it")
         self._check_components()
-        self._check_parameters()
+        # a model may be called `model_b`, like a place in a step
+        names = [name for name, _ in parameters.all_searched(self.model_dump(include={"merge"}))]
+        if again := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two searched values are named {again!r}: give the model another name")
         return self
 
-    def _check_parameters(self) -> None:
-        """Refuse two searched values of one name: a model may be called `model_b`, like a place in a step."""
-        names = [name for name, _ in parameters.all_searched(self.model_dump(include={"merge"}))]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two searched values are named {twice!r}: give the model another name")
+    def _check_inputs(self, step: MergeStep, known: list[str]) -> None:
+        """Refuse a step whose inputs do not exist or are of the wrong kind.
+
+        An adapter step's second input is an adapter; every other input is a model or an earlier step. A list
+        may not name steps: of two steps to choose from, one would be computed for nothing.
+        """
+        for i, names in enumerate(step.candidates()):
+            for name in names:
+                if isinstance(step, AddAdapter) and i == 1:
+                    if name not in self.adapters:
+                        hint = _hint(name, self.adapters, "adapter") if self.adapters else _NO_ADAPTER
+                        raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
+                elif name in self.adapters:
+                    raise ValueError(
+                        f'{name!r} is an adapter: step {step.name!r} needs method = "adapter" to use it'
+                    )
+                elif name not in known:
+                    raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
+                elif isinstance(step.models[i], tuple) and name not in self.models:
+                    raise ValueError(
+                        f"step {step.name!r} chooses among {', '.join(names)}, but {name!r} is a step: "
+                        "a list may only name models"
+                    )
 
     def _check_components(self) -> None:
-        models = list(self.models)
-        if (name := self.components.text_encoders) not in (MERGED, *models):
-            raise ValueError(f"components.text_encoders names {name!r}{_hint(name, [MERGED, *models])}")
+        sources = [MERGED, *self.models]
+        if (name := self.components.text_encoders) not in sources:
+            raise ValueError(f"components.text_encoders names {name!r}{_hint(name, sources)}")
         vae = self.components.vae
-        if vae is not None and vae not in (MERGED, *models) and Path(vae).suffix != ".safetensors":
+        if vae is not None and vae not in sources and Path(vae).suffix != ".safetensors":
             raise ValueError(
                 f"components.vae names {vae!r}, which is neither a model nor a .safetensors file; "
-                f"the nearest name is {nearest(vae, [MERGED, *models])!r}"
+                f"the nearest name is {nearest(vae, sources)!r}"
             )
 
     # -- what is searched
@@ -158,35 +179,8 @@ class Recipe(Table):
         return self.needed_models()
 
 
-def _check_inputs(step: MergeStep, known: list[str], adapters: list[str], steps: list[str]) -> None:
-    """Refuse a step whose inputs do not exist or are of the wrong kind.
-
-    An adapter step's second input is an adapter; every other input is a model or an earlier step. A list may
-    not name steps: of two steps to choose from, one would be computed for nothing.
-    """
-    last = len(step.models) - 1
-    for i, names in enumerate(step.candidates()):
-        for name in names:
-            if isinstance(step, AddAdapter) and i == last:
-                _check_adapter(step, name, adapters)
-            elif name not in known:
-                if name in adapters:
-                    raise ValueError(
-                        f'{name!r} is an adapter: step {step.name!r} needs method = "adapter" to use it'
-                    )
-                raise ValueError(f"step {step.name!r} uses {name!r}{_hint(name, known)}")
-            elif isinstance(step.models[i], tuple) and name in steps:
-                raise ValueError(
-                    f"step {step.name!r} chooses among {', '.join(names)}, but {name!r} is a step: "
-                    "a list may only name models"
-                )
+_NO_ADAPTER = ": name its file under [adapters]"
 
 
-def _check_adapter(step: MergeStep, name: str, adapters: list[str]) -> None:
-    if name not in adapters:
-        hint = _hint(name, adapters, "adapter") if adapters else ": name its file under [adapters]"
-        raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
-
-
-def _hint(name: str, known: list[str], what: str = "model or earlier step") -> str:
+def _hint(name: str, known: Collection[str], what: str = "model or earlier step") -> str:
     return f", which is not a known {what}; the nearest name is {nearest(name, known)!r}"
