@@ -4,15 +4,11 @@ A step of a merge takes models, adapters or earlier steps by name. Ratio 0 is th
 second. Wherever a formula holds a number it may be searched, and so may the model in any place of `models`: a
 list there names those to choose from. A `ratio` may also be a table with a number per block or part
 (`gridsearch.checkpoint.sdxl.blocks`); a later entry overrules an earlier one.
-
-A linear method gives its coefficients here; any other has a function of its name in
-`gridsearch.merge.engine.nonlinear`.
 """
 
 import functools
 import operator
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -38,6 +34,7 @@ from gridsearch.experiment.values import (
     is_range,
 )
 
+ADAPTER = "adapter"  # the method that adds one
 # Of a model or a merge step: it becomes part of file names and of parameter names.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
 
@@ -67,11 +64,12 @@ Candidates = Annotated[tuple[Name, ...], *LISTED]
 Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]
 Two = tuple[Input, Input]
 Three = tuple[Input, Input, Input]
+TwoOrMore = Annotated[tuple[Input, ...], Field(min_length=2)]
 ThreeOrMore = Annotated[tuple[Input, ...], Field(min_length=3)]
 
-FIRST: Mapping[float, int] = MappingProxyType({0: 0})
-FIRST_AND_SECOND: Mapping[float, int] = MappingProxyType({0: 0, 1: 1})
-NONE: Mapping[float, int] = MappingProxyType({})
+FIRST: Mapping[float, int] = {0: 0}
+FIRST_AND_SECOND: Mapping[float, int] = {0: 0, 1: 1}
+NONE: Mapping[float, int] = {}
 
 
 class Step(Table):
@@ -89,13 +87,13 @@ class Step(Table):
     alone_at: ClassVar[Mapping[float, int]] = NONE
     mecha: ClassVar[str | None] = None
 
+    def is_linear(self) -> bool:
+        """Return whether it is a sum of its models, so that a chain of such steps is computed in one pass."""
+        return self.method in LINEAR
+
     def coefficients(self, ratio: float) -> tuple[float, ...]:
         """Return the factors of the models, whose sum a linear method is."""
-        raise NotImplementedError(f"{self.method} is not linear")
-
-    @classmethod
-    def is_linear(cls) -> bool:
-        return cls.coefficients is not Step.coefficients
+        return LINEAR[self.method](self, ratio)
 
     def numbers(self) -> dict[str, Any]:
         """Return the method's own arguments that have a value."""
@@ -111,40 +109,11 @@ class Step(Table):
         return ", ".join(f"one of {', '.join(x)}" if isinstance(x, tuple) else x for x in self.models)
 
 
-# -- linear: a chain of them is computed in one pass
-
-
-class WeightedSum(Step):
-    """`a * (1 - ratio) + b * ratio`."""
-
-    models: Two
-    ratio: Ratio
-
-    alone_at = FIRST_AND_SECOND
-    mecha = "weighted_sum"
-
-    def coefficients(self, ratio: float) -> tuple[float, ...]:
-        return (1 - ratio, ratio)
-
-
-class AddDifference(Step):
-    """`a + ratio * (b - c)`."""
-
-    models: Three
-    ratio: Ratio = 1.0
-
-    alone_at = FIRST
-    mecha = "add_difference"
-
-    def coefficients(self, ratio: float) -> tuple[float, ...]:
-        return (1.0, ratio, -ratio)
-
-
 class Average(Step):
     """The mean of any number of models, or a sum weighted by `weights`; they are divided by their sum unless
     `normalize` is false."""
 
-    models: Annotated[tuple[Input, ...], Field(min_length=2)]
+    models: TwoOrMore
     weights: tuple[Bounded, ...] | None = None
     normalize: bool = True
 
@@ -164,7 +133,8 @@ class Average(Step):
         weights: tuple[Any, ...] = self.weights or (1.0,) * len(self.models)
         return weights
 
-    def coefficients(self, ratio: float) -> tuple[float, ...]:
+    def shares(self, _ratio: float) -> tuple[float, ...]:
+        """Return the factors of the models in such a step."""
         weights = self.fixed_weights()
         if not self.normalize:
             return weights
@@ -176,22 +146,7 @@ class Average(Step):
         return tuple(weight / total for weight in weights)
 
 
-class AddAdapter(Step):
-    """`a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr)."""
-
-    models: Two
-    ratio: Ratio
-
-    alone_at = FIRST
-
-    def coefficients(self, ratio: float) -> tuple[float, ...]:
-        return (1.0, ratio)
-
-
-# -- non-linear: sd-mecha's methods, tensor by tensor
-
-
-def _nonlinear(
+def _method(
     models: Any, arguments: dict[str, Any], alone_at: Mapping[float, int], mecha: str | None = None
 ) -> type[Step]:
     """Return the class of a method's steps; `arguments` has each one's type and default (... for none)."""
@@ -205,32 +160,43 @@ STRENGTH = {"ratio": (Ratio, 1.0)}
 TIES = {**STRENGTH, "k": (Share, 0.2)}
 DARE = {**TIES, "probability": (Probability, 0.9), "seed": (int, Field(default=0, ge=0, lt=2**63))}
 METHODS: dict[str, type[Step]] = {
-    "weighted_sum": WeightedSum,
-    "add_difference": AddDifference,
+    # `a * (1 - ratio) + b * ratio`
+    "weighted_sum": _method(Two, RATIO, FIRST_AND_SECOND, "weighted_sum"),
+    # `a + ratio * (b - c)`
+    "add_difference": _method(Three, STRENGTH, FIRST, "add_difference"),
     "average": Average,
-    "adapter": AddAdapter,
+    # `a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr)
+    ADAPTER: _method(Two, RATIO, FIRST),
     # from a to b along the arc between their directions, norms interpolated (Shoemake 1985); a and b
     # themselves at the ends, where sd-mecha's is not exact
-    "slerp": _nonlinear(Two, RATIO, FIRST_AND_SECOND, "slerp"),
+    "slerp": _method(Two, RATIO, FIRST_AND_SECOND, "slerp"),
     # `a + mask * (b - c)`: what training made of c to get b, where a has not gone that way already
     # (supermerger's train difference); the mask is proportional to `ratio`
-    "train_difference": _nonlinear(Three, STRENGTH, FIRST, "train_difference_mask"),
+    "train_difference": _method(Three, STRENGTH, FIRST, "train_difference_mask"),
     # from a to b by the similarity of their columns less `ratio` (supermerger's cosine A and B)
-    "cosine_a": _nonlinear(Two, RATIO, NONE, "add_cosine_a"),
-    "cosine_b": _nonlinear(Two, RATIO, NONE, "add_cosine_b"),
+    "cosine_a": _method(Two, RATIO, NONE, "add_cosine_a"),
+    "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),
     # `a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, of those the majority's
     # sign (Yadav et al. 2023)
-    "ties": _nonlinear(ThreeOrMore, TIES, FIRST, "ties_sum"),
+    "ties": _method(ThreeOrMore, TIES, FIRST, "ties_sum"),
     # TIES on differences of which the share `probability` was dropped at random and the rest scaled up
     # (Yu et al. 2023)
-    "dare_ties": _nonlinear(ThreeOrMore, DARE, FIRST, "ties_sum_with_dropout"),
+    "dare_ties": _method(ThreeOrMore, DARE, FIRST, "ties_sum_with_dropout"),
     # DARE where small differences are dropped more often than large ones, by up to half of `della_eps` either
     # way (Deep et al. 2024)
-    "della": _nonlinear(ThreeOrMore, {**DARE, "della_eps": (Share, 0.1)}, FIRST, "ties_sum_with_dropout"),
+    "della": _method(ThreeOrMore, {**DARE, "della_eps": (Share, 0.1)}, FIRST, "ties_sum_with_dropout"),
     # `a + ratio * t * mean(b - a, c - a, ...)`, t from the differences' angles (Jang et al. 2024)
-    "model_stock": _nonlinear(ThreeOrMore, STRENGTH, FIRST, "model_stock"),
+    "model_stock": _method(ThreeOrMore, STRENGTH, FIRST, "model_stock"),
     # the point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted
-    "geometric_median": _nonlinear(ThreeOrMore, {}, NONE, "geometric_median"),
+    "geometric_median": _method(ThreeOrMore, {}, NONE, "geometric_median"),
+}
+# The factors of the models of a step at a ratio, for each linear method. For any other there is a function in
+# `gridsearch.merge.engine.nonlinear`: one of sd-mecha's, applied tensor by tensor.
+LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
+    "weighted_sum": lambda _, ratio: (1 - ratio, ratio),
+    "add_difference": lambda _, ratio: (1.0, ratio, -ratio),
+    "average": Average.shares,
+    ADAPTER: lambda _, ratio: (1.0, ratio),
 }
 # Arguments that may be searched: numbers that are not counts or switches.
 SEARCHABLE = tuple(

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gridsearch.base.errors import nearest
 from gridsearch.experiment import parameters
-from gridsearch.experiment.methods import AddAdapter, MergeStep, Name
+from gridsearch.experiment.methods import ADAPTER, MergeStep, Name
 from gridsearch.experiment.values import FilePath, Table, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
@@ -78,7 +78,7 @@ class Recipe(Table):
         """
         for i, names in enumerate(step.candidates()):
             for name in names:
-                if isinstance(step, AddAdapter) and i == 1:
+                if step.method == ADAPTER and i == 1:
                     if name not in self.adapters:
                         hint = _hint(name, self.adapters, "adapter") if self.adapters else _NO_ADAPTER
                         raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")

@@ -2,14 +2,14 @@
 
 from tests.helpers.edited import answer_of, edited_package
 
-ROW = '    "midpoint": _nonlinear(Two, RATIO, FIRST_AND_SECOND),'
+ROW = '    "midpoint": _method(Two, RATIO, FIRST_AND_SECOND),'
 FUNCTION = """
 
 def midpoint(a: Tensor, b: Tensor, ratio: float) -> Tensor:
     return torch.where(a * b > 0, b, torch.lerp(a, b, ratio))
 """
 EDITS = (
-    ("experiment/methods.py", '    "cosine_b": _nonlinear(Two, RATIO, NONE, "add_cosine_b"),', ROW),
+    ("experiment/methods.py", '    "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),', ROW),
     ("merge/engine/nonlinear.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),
     ("merge/engine/nonlinear.py", '    "slerp": slerp,', '    "midpoint": midpoint,'),
 )

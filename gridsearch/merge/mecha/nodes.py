@@ -10,7 +10,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.blocks import ALL_BLOCKS
-from gridsearch.experiment.methods import METHODS
+from gridsearch.experiment.methods import LINEAR
 
 # A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.
 MOST_EVALUATIONS = 200
@@ -46,9 +46,9 @@ class MechaStep:
         self.models = frozenset(one for one in self.inputs if isinstance(one, Path)).union(
             *(one.models for one in before)
         )
-        self.inner = frozenset().union(*(i.inner if METHODS[i.method].is_linear() else {i} for i in before))
+        self.inner = frozenset().union(*(i.inner if i.method in LINEAR else {i} for i in before))
         self.nested = max((one.nested for one in before), default=0)
-        if METHODS[self.method].is_linear():
+        if self.method in LINEAR:
             self.evaluations = sum(one.evaluations for one in self.inner)
         else:
             self.evaluations = 1 + sum(one.evaluations for one in before)

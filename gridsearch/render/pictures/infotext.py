@@ -63,9 +63,11 @@ def parameters_text(
         recipe: how the weights were merged.
         place: device and precision.
     """
+    known = SAMPLERS[sampling.sampler]
     settings = {
         "Steps": sampling.steps,
-        **_sampler(sampling.sampler),
+        "Sampler": known.name,
+        "Schedule type": known.schedule or ("Uniform" if known.automatic else None),
         "CFG scale": _number(sampling.cfg),
         "Seed": case.seed,
         "Size": f"{sampling.width}x{sampling.height}",
@@ -88,12 +90,6 @@ def parameters_text(
     }
     said = {key: str(value) for key, value in settings.items() if value is not None}
     return as_text(Infotext(case.text, case.negative, said))
-
-
-def _sampler(name: str) -> dict[str, str | None]:
-    known = SAMPLERS[name]
-    schedule = known.schedule or ("Uniform" if known.automatic else None)
-    return {"Sampler": known.name, "Schedule type": schedule}
 
 
 def _size_conditioning(sampling: Sampling) -> dict[str, str]:

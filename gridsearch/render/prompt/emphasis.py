@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 from gridsearch.base.errors import BadInput
 
@@ -54,20 +53,16 @@ def parse(text: str) -> tuple[tuple[WeightedText, ...], ...]:
 
     Any text can be parsed. No piece is empty; a section may be.
     """
-    sections: list[list[tuple[str, float]]] = [[]]
+    sections: list[list[WeightedText]] = [[]]
     for run, weight in _runs(text):
+        section = sections[-1]
         if run is None:
             sections.append([])
+        elif section and section[-1].weight == weight:  # they are tokenised together
+            section[-1] = WeightedText(section[-1].text + run, weight)
         else:
-            sections[-1].append((run, weight))
-    return tuple(tuple(_joined(section)) for section in sections)
-
-
-def _joined(section: list[tuple[str, float]]) -> Iterator[WeightedText]:
-    """Yield a section's pieces: neighbours of one weight are one, for they are tokenised together."""
-    for weight, runs in groupby(section, key=lambda run: run[1]):
-        if text := "".join(run for run, _ in runs):
-            yield WeightedText(text, weight)
+            section.append(WeightedText(run, weight))
+    return tuple(tuple(piece for piece in section if piece.text) for section in sections)
 
 
 def _runs(text: str) -> list[tuple[str | None, float]]:
@@ -102,8 +97,6 @@ def require_plain_prompt(text: str, where: object = None, negative: bool = False
     """Refuse a prompt that would condition differently here than in a web UI.
 
     Args:
-        text: the prompt.
-        where: its place, for the error.
         negative: whether it is a negative prompt, in which AND, and a number at the end, are text.
 
     Raises:
@@ -187,13 +180,9 @@ def _editing(text: str) -> str | None:
             start, marks = opened.pop()
             if PARTNER[text[start]] != mark:
                 opened.clear()  # no open bracket can be balanced any more
-            elif mark == "]" and _is_editing(text, marks, at):
-                return text[start : at + 1]
+            elif mark == "]":
+                kinds = "".join(text[mark] for mark in marks)
+                changes = kinds in (":", "::") and WHEN.fullmatch(text, marks[-1] + 1, at)
+                if changes or set(kinds) == {"|"}:
+                    return text[start : at + 1]
     return None
-
-
-def _is_editing(text: str, marks: list[int], end: int) -> bool:
-    kinds = "".join(text[mark] for mark in marks)
-    if kinds in (":", "::"):
-        return WHEN.fullmatch(text, marks[-1] + 1, end) is not None
-    return set(kinds) == {"|"}
