@@ -20,7 +20,7 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.base.pictures import PICTURE_SUFFIXES
-from gridsearch.render.pictures.infotext import embedded_text, read_parameters
+from gridsearch.render.pictures import embedded_text, read_parameters
 
 TEXTS = (".txt",)
 MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts

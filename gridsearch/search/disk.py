@@ -14,7 +14,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import least_and_most
-from gridsearch.render.pictures.write import MAX_WEBP_SIDE
+from gridsearch.render.pictures import MAX_WEBP_SIDE
 from gridsearch.search.cases import Counts
 
 # Bytes a pixel of a drawn picture. A PNG takes 1.1 to 1.9 on published SDXL renders; a lossless WebP of the

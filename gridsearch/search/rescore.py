@@ -13,7 +13,7 @@ from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
 from gridsearch.render.cases import case_of
-from gridsearch.render.pictures.infotext import reduced_from
+from gridsearch.render.pictures import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image

@@ -14,7 +14,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.checks import foreign_settings
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.prompt_files import prompts_in
-from gridsearch.render.pictures.write import png_bytes
+from gridsearch.render.pictures import png_bytes
 
 HEAD = """
 name = "x"

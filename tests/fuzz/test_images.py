@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.app.web.judge.routes import bare_png
 from gridsearch.experiment.prompt_files import prompts_in
-from gridsearch.render.pictures.infotext import embedded_text, read_parameters
+from gridsearch.render.pictures import embedded_text, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
 from gridsearch.score.files import score_files
 from gridsearch.score.image import read_image

@@ -19,15 +19,15 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import MAX_PIXELS
 from gridsearch.base.words import parameter_text
-from gridsearch.render.pictures.infotext import (
+from gridsearch.render.pictures import (
     REDUCED,
     Infotext,
     as_text,
     embedded_text,
+    png_bytes,
     read_parameters,
     reduced_from,
 )
-from gridsearch.render.pictures.write import png_bytes
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, fewest_blocks, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap

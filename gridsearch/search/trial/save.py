@@ -13,8 +13,7 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.experiment.tables import Format
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered
-from gridsearch.render.pictures.infotext import parameters_text
-from gridsearch.render.pictures.write import ENCODERS
+from gridsearch.render.pictures import ENCODERS, parameters_text
 
 
 @dataclass(frozen=True)

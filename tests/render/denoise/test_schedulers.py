@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gridsearch.render.denoise.loop import denoise
+from gridsearch.render.denoise.loop import denoise, noise_level, scheduler_for
 from gridsearch.render.denoise.sampling import SAMPLERS
-from gridsearch.render.denoise.schedulers import noise_level, scheduler_for
 from gridsearch.render.prompt.encode import Conditioning
 from tests.helpers.settings import sampling
 

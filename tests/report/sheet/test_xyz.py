@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.infotext import embedded_text, read_parameters
-from gridsearch.render.pictures.write import png_bytes
+from gridsearch.render.pictures import embedded_text, png_bytes, read_parameters
 from gridsearch.report.sheet import xyz
 from gridsearch.report.sheet.xyz import write_grids
 from gridsearch.results.analysis.analyse import analyse

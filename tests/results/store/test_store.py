@@ -13,7 +13,7 @@ import sqlalchemy
 from PIL import Image
 
 from gridsearch.base.errors import BadInput, Busy, RunFailed
-from gridsearch.render.pictures.write import png_bytes
+from gridsearch.render.pictures import png_bytes
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.store.schema import damage_is_named

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridsearch.render.pictures.infotext import embedded_text, read_parameters
-from gridsearch.render.pictures.write import webp_bytes
+from gridsearch.render.pictures import embedded_text, read_parameters, webp_bytes
 from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.rescore import rescore

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import open_picture
-from gridsearch.render.pictures.infotext import reduced_from
+from gridsearch.render.pictures import reduced_from
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, split_slices
 from gridsearch.results.results import Results

@@ -11,7 +11,7 @@ import pytest
 from gridsearch.app.web.judge import pairs as pairs_module
 from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
 from gridsearch.base.errors import BadInput
-from gridsearch.render.pictures.write import png_bytes
+from gridsearch.render.pictures import png_bytes
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.tables import load_results
 

@@ -14,18 +14,19 @@ from PIL import Image, PngImagePlugin
 
 from gridsearch import __version__
 from gridsearch.base.errors import BadInput
+from gridsearch.render import pictures
 from gridsearch.render.cases import Case
-from gridsearch.render.pictures import infotext
-from gridsearch.render.pictures.infotext import (
+from gridsearch.render.pictures import (
     Infotext,
     as_kept,
     as_text,
     embedded_text,
     parameters_text,
+    png_bytes,
     read_parameters,
     reduced_from,
+    webp_bytes,
 )
-from gridsearch.render.pictures.write import png_bytes, webp_bytes
 from tests.helpers.settings import sampling
 
 SAMPLING = sampling(
@@ -253,7 +254,7 @@ COMMENTS = {
 def test_a_jpeg_and_a_webp_keep_it_as_their_users_comment(tmp_path, suffix, comment):
     path = tmp_path / f"x{suffix}"
     exif = Image.Exif()
-    exif.get_ifd(infotext.EXIF)[infotext.USER_COMMENT] = COMMENTS[comment]
+    exif.get_ifd(pictures.EXIF)[pictures.USER_COMMENT] = COMMENTS[comment]
     Image.fromarray(PIXELS).save(path, exif=exif)
     assert embedded_text(path).startswith("a 雪")
 
@@ -273,9 +274,9 @@ def test_the_pixels_are_not_decoded(tmp_path):
 
 def write_hostile(tmp_path):
     text = PngImagePlugin.PngInfo()
-    text.add_text("parameters", "x" * (2 * infotext.MAX_INFOTEXT), zip=True)
+    text.add_text("parameters", "x" * (2 * pictures.MAX_INFOTEXT), zip=True)
     Image.fromarray(PIXELS).save(tmp_path / "bomb.png", pnginfo=text)
-    (tmp_path / "long.png").write_bytes(png_bytes(PIXELS, "x" * (infotext.MAX_INFOTEXT + 1)))
+    (tmp_path / "long.png").write_bytes(png_bytes(PIXELS, "x" * (pictures.MAX_INFOTEXT + 1)))
     (tmp_path / "wide.png").write_bytes(
         png_bytes(PIXELS, "x").replace(b"IHDR\0\0\0\x08\0\0\0\x08", b"IHDR\0\2\0\0\0\2\0\0")
     )
@@ -299,7 +300,7 @@ def test_a_hostile_picture_is_refused_in_words(tmp_path, name):
 def test_a_damaged_picture_is_read_or_refused(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     exif = Image.Exif()
-    exif.get_ifd(infotext.EXIF)[infotext.USER_COMMENT] = COMMENTS["as a1111"]
+    exif.get_ifd(pictures.EXIF)[pictures.USER_COMMENT] = COMMENTS["as a1111"]
     Image.fromarray(PIXELS).save(path, exif=exif)
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(0)

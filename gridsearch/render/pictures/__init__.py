@@ -1,1 +1,0 @@
-"""Picture files: PNG and WebP with A1111's `parameters` text inside."""
