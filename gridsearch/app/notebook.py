@@ -21,7 +21,7 @@ from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
-from gridsearch.report.figures.sections import figures
+from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.fragment import fragment
 from gridsearch.report.sheet.sheet import contact_sheet

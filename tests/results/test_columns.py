@@ -99,7 +99,7 @@ METRIC = """
 import numpy as np
 
 from gridsearch.app.cli.document_types import json_schema
-from gridsearch.report.figures.sections import figures
+from gridsearch.report.figures.figure import figures
 from gridsearch.report.page.tables import trial_table
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.score.band import POPULATION

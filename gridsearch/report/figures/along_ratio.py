@@ -1,34 +1,24 @@
-"""Figures along the ratio: the verdicts, the survivors, the defect, and a few metrics."""
+"""Figures along the ratio: the verdicts, the survivors, the defect, and a few metrics.
+
+The page can switch on the prompts' own lines in the latter.
+"""
 
 from collections.abc import Iterator
 from html import escape
 
+import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import slice_text
+from gridsearch.base.words import one_line, shorten, slice_text
 from gridsearch.report.colours import SLICE_COLOURS, VERDICT_COLOURS, verdict_colour
-from gridsearch.report.figures.figure import (
-    BEST_LINE,
-    HOLLOW,
-    INTERVAL_FILL,
-    WINDOW_FILL,
-    Figure,
-    Shown,
-    add_level,
-    adds_figures,
-    band,
-    bars,
-    best_line,
-    hover,
-    parents,
-    plain_layout,
-    scatter,
-)
-from gridsearch.report.figures.prompt_lines import prompt_lines
+from gridsearch.report.figures import figure as draw
+from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Slice
+from gridsearch.results.results import Results
 from gridsearch.score.metrics import CHARTED, METRICS
 
 WINDOW_STROKE = "rgba(0,158,115,0.45)"
+NAMED = 60  # letters of a prompt in a line's name
 # Column -> title, and what the figure shows.
 RESULT_FIGURES = {
     "survived": ("Survived", "The share of healthy images."),
@@ -45,7 +35,10 @@ def along_figures(shown: Shown) -> Iterator[Figure]:
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
-    """Return the shares of the verdicts at each ratio as stacked bars, survivors at the bottom."""
+    """Return the shares of the verdicts at each ratio as stacked bars, survivors at the bottom.
+
+    Window and interval are strokes above the bars, which would hide a shade.
+    """
     images = shown.results.images.merge(trials[["trial", "at"]], on="trial")
     shares = pd.crosstab(images["at"], images["verdict"], normalize="index")
     order = [v for v in VERDICT_COLOURS if v in shares] + [v for v in shares if v not in VERDICT_COLOURS]
@@ -53,52 +46,54 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
     hatched = {"shape": ["/" if at in found.estimated else "" for at in shares.index]}
     data = []
     for verdict in order:
-        words = hover(f"{escape(shown.axis)} %{{x}}", f"%{{y:.0%}} {escape(verdict)}")
-        bar = bars(shares.index, shares[verdict], verdict_colour(verdict), hovertemplate=words)
+        words = draw.hover(f"{escape(shown.axis)} %{{x}}", f"%{{y:.0%}} {escape(verdict)}")
+        bar = draw.bars(shares.index, shares[verdict], verdict_colour(verdict), hovertemplate=words)
         data.append(bar | {"name": escape(verdict), "marker": bar["marker"] | {"pattern": hatched}})
-    layout = plain_layout(
-        shown.axis, "share of the images", _brackets(found), showlegend=True, barmode="stack"
-    )
+    above = {"type": "line", "y0": 1.04, "y1": 1.04}
+    strokes = [
+        above | {"x0": low, "x1": high, "line": {"color": colour, "width": 7}}
+        for low, high, colour in _spans(found, WINDOW_STROKE, draw.BEST_LINE)
+    ]
+    best = above | {"x0": found.ratio, "x1": found.ratio, "y0": 0}
+    best["line"] = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
+    layout = draw.plain_layout(shown.axis, "share of the images", [*strokes, best], showlegend=True)
+    layout |= {"barmode": "stack", "legend": {"traceorder": "normal"}}
     layout["yaxis"] |= {"range": [0, 1.07], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    layout["legend"] = {"traceorder": "normal"}
     where = slice_text(found.settings)
+    title = "What survives" + (f": {where}" if where else "")
     about = f"How many images are healthy at each {shown.axis}, and how the others failed."
-    return Figure(
-        "along",
-        f"verdicts-{number}",
-        "What survives" + (f": {where}" if where else ""),
-        about
-        + (" Hatched bars are estimates from trials that were stopped early." if found.estimated else ""),
-        data,
-        layout,
-        wide=len(shown.curves) == 1,
-        along=True,
-    )
+    if found.estimated:
+        about += " Hatched bars are estimates from trials that were stopped early."
+    wide = len(shown.curves) == 1
+    return Figure("along", f"verdicts-{number}", title, about, data, layout, wide=wide, along=True)
 
 
 def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     """Return a column's mean along the ratio, a line per slice; for a metric with the parents' levels."""
     data = [_line(shown, column, i, *curve) for i, curve in enumerate(shown.curves)]
     axis = "share of the images" if column == "survived" else column
-    layout = plain_layout(shown.axis, axis, _shades(shown.curves[0][0]), showlegend=len(shown.curves) > 1)
+    best = shown.curves[0][0]
+    shades = [draw.band(*span) for span in _spans(best, draw.WINDOW_FILL, draw.INTERVAL_FILL)]
+    shades.append(draw.best_line(best.ratio))
+    layout = draw.plain_layout(shown.axis, axis, shades, showlegend=len(shown.curves) > 1)
     if column == "survived":
         layout["yaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%"}
     if column in METRICS and METRICS[column].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
     if column in CHARTED:
-        for i, (label, means) in enumerate(parents(shown.results, column)):  # two labels do not meet
-            add_level(layout, float(means[column]), label, left=i % 2 == 1)
+        for i, (label, means) in enumerate(draw.parents(shown.results, column)):  # two labels do not meet
+            draw.add_level(layout, float(means[column]), label, left=i % 2 == 1)
     elif any(found.estimated for found, _ in shown.curves):
         about += " Hollow dots are estimates from trials that were stopped early."
-    lines = prompt_lines(shown.curves, shown.results, column)
+    lines = prompt_lines(shown, column)
     return Figure("along", column, title, about, data, layout, along=True, prompts=lines)
 
 
 def _line(shown: Shown, column: str, number: int, found: Slice, trials: pd.DataFrame) -> dict:
     mean = trials.groupby("at")[column].mean()
     estimated = [at in found.estimated for at in mean.index]
-    return scatter(
+    return draw.scatter(
         mean.index,
         mean,
         "lines+markers",
@@ -106,32 +101,41 @@ def _line(shown: Shown, column: str, number: int, found: Slice, trials: pd.DataF
         line={"color": SLICE_COLOURS[number], "width": 2.5},
         marker={
             "size": [9 if one else 6 for one in estimated],
-            "symbol": [HOLLOW if one else "circle" for one in estimated],
+            "symbol": [draw.HOLLOW if one else "circle" for one in estimated],
         },
-        hovertemplate=hover(f"{escape(shown.axis)} %{{x}}", f"{column} %{{y:.3g}}"),
+        hovertemplate=draw.hover(f"{escape(shown.axis)} %{{x}}", f"{column} %{{y:.3g}}"),
     )
 
 
-def _shades(found: Slice) -> list[dict]:
-    """Return the window, the interval and the best ratio, behind the curves."""
-    shapes = []
+def _spans(found: Slice, window: str, interval: str) -> Iterator[tuple[float, float, str]]:
+    """Yield where the window and the interval begin and end, each with its colour."""
     if found.window:
-        shapes.append(band(found.window.low.inside, found.window.high.inside, WINDOW_FILL))
+        yield found.window.low.inside, found.window.high.inside, window
     if found.interval:
-        shapes.append(band(found.interval.low, found.interval.high, INTERVAL_FILL))
-    return [*shapes, best_line(found.ratio)]
+        yield found.interval.low, found.interval.high, interval
 
 
-def _brackets(found: Slice) -> list[dict]:
-    """Return window and interval as strokes above the bars, which would hide a shade, and the best ratio."""
-    spans = []
-    if found.window:
-        spans.append((found.window.low.inside, found.window.high.inside, WINDOW_STROKE))
-    if found.interval:
-        spans.append((found.interval.low, found.interval.high, BEST_LINE))
-    strokes = [
-        {"type": "line", "x0": low, "x1": high, "y0": 1.04, "y1": 1.04, "line": {"color": colour, "width": 7}}
-        for low, high, colour in spans
+def prompt_names(results: Results) -> list[dict]:
+    """Return each rendered prompt in the order of its lines: `{id, text}`, the text escaped for Plotly."""
+    return [
+        {"id": str(row.prompt_id), "text": escape(shorten(one_line(row.prompt), NAMED))}
+        for row in results.images.drop_duplicates("prompt_id").itertuples()
     ]
-    best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
-    return [*strokes, best | {"line": {"color": "#ffffff", "width": 1.5, "dash": "dot"}}]
+
+
+def prompt_lines(shown: Shown, column: str) -> list[dict]:
+    """Return for each curve `{x, y}`: the places, and each prompt's mean of a column at them.
+
+    The values have four digits, more than a line shows; there may be thousands of them.
+    """
+    images = shown.results.images
+    images = images.assign(survived=(images["verdict"] == "ok").astype(float))
+    order, lines = images["prompt_id"].drop_duplicates(), []
+    for _, trials in shown.curves:
+        own = images.merge(trials[["trial", "at"]], on="trial")
+        places = np.sort(own["at"].unique())
+        means = own.pivot_table(index="prompt_id", columns="at", values=column, aggfunc="mean", dropna=False)
+        rows = means.reindex(index=order, columns=places).to_numpy(dtype=float)
+        short = [draw.numbers(float(f"{value:.4g}") for value in row) for row in rows]
+        lines.append({"x": draw.numbers(places), "y": short})
+    return lines

@@ -1,5 +1,11 @@
-"""The parts of a figure: the run that it shows, Plotly's traces, shapes and layouts, and how it is placed."""
+"""The report's sections of figures, and the parts of a figure: Plotly's traces, shapes and layouts.
 
+Every module of this folder may add figures, with a function from the run to figures that is decorated with
+`adds_figures`. In a section they stand in the order of their modules' names.
+"""
+
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -8,57 +14,55 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import shorten
+from gridsearch.base.words import parameter_text, shorten
+from gridsearch.report import figures as folder
 from gridsearch.results.analysis.answer import Answer, Slice
+from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
 from gridsearch.results.results import Results
 
+# Section -> its title and the sentence below it.
+SECTIONS = {
+    "along": ("Along the {axis}", ""),
+    "certainty": (
+        "How sure is it?",
+        "The best {axis} depends on the prompts. This is what other prompts of the same kind could say.",
+    ),
+    "influence": ("What matters", ""),
+}
 WINDOW_FILL, INTERVAL_FILL, BEST_LINE = "rgba(0,158,115,0.14)", "rgba(0,114,178,0.24)", "#0072b2"
 HOLLOW = "circle-open"  # the marker of stopped trials, whose values are estimates
-Curves = Sequence[tuple[Slice, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The run that the figures show.
-
-    Attributes:
-        best: the best slice of the answer.
-        axis: the main parameter's name.
-        curves: the best slices along it, each with its trials; empty where no curve makes sense.
-    """
+    """The run that the figures show."""
 
     results: Results
     answer: Answer
-    best: Slice
-    axis: str
-    curves: Curves
+    best: Slice  # of the answer
+    axis: str  # the main parameter's name
+    curves: Sequence[tuple[Slice, pd.DataFrame]]  # the best slices along it; empty where no curve makes sense
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure in Plotly's JSON, and how the page shows it.
 
-    Attributes:
-        section: the part of the page, one of `sections.SECTIONS`.
-        id: of its element, unique on the page.
-        data, layout: Plotly's. It reads a little HTML, so texts from outside must be escaped. Colours that
-            depend on the page's light or dark are left to the page's script.
-        height: px; None for the usual one.
-        along: whether it runs along the main parameter, so that a click in it opens that place.
-        prompts: the prompts' own lines, see `prompt_lines.prompt_lines`.
+    Plotly reads a little HTML, so texts from outside must be escaped. Colours that depend on the page's light
+    or dark are left to the page's script.
     """
 
-    section: str
-    id: str
+    section: str  # the part of the page, one of SECTIONS
+    id: str  # of its element, unique on the page
     title: str
     about: str
     data: list[dict]
     layout: dict
     wide: bool = False
     small: bool = False
-    height: int | None = None
-    along: bool = False
-    prompts: list[dict] = field(default_factory=list)
+    height: int | None = None  # px; None for the usual one
+    along: bool = False  # whether it runs along the main parameter: a click in it opens that place
+    prompts: list[dict] = field(default_factory=list)  # each prompt's own, see `along_ratio.prompt_lines`
 
 
 FIGURES: list[Callable[[Shown], Iterator[Figure]]] = []  # of all modules that have been imported
@@ -68,6 +72,44 @@ def adds_figures(function: Callable[[Shown], Iterator[Figure]]) -> Callable[[Sho
     """Add a function's figures to the report."""
     FIGURES.append(function)
     return function
+
+
+def figures(results: Results, answer: Answer) -> list[Figure]:
+    """Return all figures of the run; none where there is no curve yet, or no number was searched."""
+    main = curve_parameter_of(results)
+    if main is None or answer.best is None:
+        return []
+    shown = Shown(results, answer, answer.best, parameter_text(main), _curves(results, answer))
+    for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+        importlib.import_module(module.name)
+    sources = sorted(FIGURES, key=lambda function: function.__module__)
+    return [figure for function in sources for figure in function(shown)]
+
+
+def _curves(results: Results, answer: Answer) -> Sequence[tuple[Slice, pd.DataFrame]]:
+    """Return the best slices, each with its trials; none where no two of them differ along the parameter."""
+    if answer.projection:
+        return []
+    slices = split_slices(results, distinct_trials(results))
+    trials = {tuple(settings.items()): rows for settings, rows in slices}
+    curves = [(found, trials[tuple(found.settings.items())]) for found in answer.slices[:MANY_CURVES]]
+    return curves if max(rows["at"].nunique() for _, rows in curves) > 1 else []
+
+
+def sections(results: Results, answer: Answer) -> list[dict]:
+    """Return the sections that have figures: `{title, about, along, figures}`."""
+    found = figures(results, answer)
+    axis = parameter_text(curve_parameter_of(results) or "trial")
+    return [
+        {
+            "title": title.format(axis=axis),
+            "about": about.format(axis=axis),
+            "along": section == "along",
+            "figures": inside,
+        }
+        for section, (title, about) in SECTIONS.items()
+        if (inside := [figure for figure in found if figure.section == section])
+    ]
 
 
 # -- traces

@@ -6,16 +6,8 @@ from html import escape
 import pandas as pd
 
 from gridsearch.base.words import parameter_text, value_text
-from gridsearch.report.figures.figure import (
-    BEST_LINE,
-    HOLLOW,
-    Figure,
-    Shown,
-    adds_figures,
-    hover,
-    plain_layout,
-    scatter,
-)
+from gridsearch.report.figures import figure as draw
+from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.importance import by_chance
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
@@ -24,6 +16,7 @@ from gridsearch.score.loss import image_losses
 SURVIVED = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # colours of none, half, all
 BAR, AXIS = 26, 80  # px: the height of a parameter's bar, and of the axis below
 COMPACT = 3  # more figures than this are small
+LOSS_AND_HEALTH = ("loss %{y:.3g}", "%{customdata[1]:.0%} healthy")
 
 
 @adds_figures
@@ -52,10 +45,10 @@ def _importances(answer: Answer, trials: int) -> Figure:
         "orientation": "h",
         "x": [share for _, share in shares],
         "y": [escape(parameter_text(name)) for name, _ in shares],
-        "marker": {"color": BEST_LINE, "line": {"width": 0}},
-        "hovertemplate": hover("%{y}: %{x:.0%}"),
+        "marker": {"color": draw.BEST_LINE, "line": {"width": 0}},
+        "hovertemplate": draw.hover("%{y}: %{x:.0%}"),
     }
-    layout = plain_layout("share of the difference between trials", "")
+    layout = draw.plain_layout("share of the difference between trials", "")
     layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     together = max(0.0, 1 - sum(share for _, share in shares))
     about = (
@@ -63,8 +56,7 @@ def _importances(answer: Answer, trials: int) -> Figure:
         f"{together:.0%} come from several values at once, or from noise. With {trials} trials, shares below "
         f"{by_chance(trials):.0%} may be chance."
     )
-    height = AXIS + BAR * len(shares)
-    title = "Which values matter"
+    height, title = AXIS + BAR * len(shares), "Which values matter"
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 
 
@@ -73,7 +65,7 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
     known = trials.dropna(subset=name)
     best = known[known["trial"] == best_slice.trial]
     axis = parameter_text(name)
-    dots = scatter(
+    dots = draw.scatter(
         known[name],
         known["loss"],
         customdata=[[int(row.trial), float(row.survived)] for row in known.itertuples()],
@@ -83,20 +75,14 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
             "cmin": 0,
             "cmax": 1,
             "colorscale": SURVIVED,
-            "symbol": [HOLLOW if partial else "circle" for partial in is_partial(known)],
+            "symbol": [draw.HOLLOW if partial else "circle" for partial in is_partial(known)],
         },
-        hovertemplate=hover(
-            "trial %{customdata[0]}",
-            f"{escape(axis)} %{{x}}",
-            "loss %{y:.3g}",
-            "%{customdata[1]:.0%} healthy",
-        ),
+        hovertemplate=draw.hover("trial %{customdata[0]}", f"{escape(axis)} %{{x}}", *LOSS_AND_HEALTH),
     )
-    ring = {"size": 15 if small else 18, "symbol": HOLLOW, "color": BEST_LINE, "line": {"width": 3}}
-    marked = scatter(best[name], best["loss"], marker=ring, hoverinfo="skip")
-    at = f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
-    colours = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
-    about = at if small else f"{colours} {at}"
-    layout = plain_layout("" if small else axis, "" if small else "mean loss")
+    ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
+    marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip")
+    about = "" if small else "Each dot is a trial: green is healthy, orange failed, hollow stopped early. "
+    about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
+    layout = draw.plain_layout("" if small else axis, "" if small else "mean loss")
     title = axis if small else f"Along {axis}"
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)

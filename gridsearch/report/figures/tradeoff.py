@@ -7,16 +7,8 @@ import pandas as pd
 
 from gridsearch.base.words import slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
-from gridsearch.report.figures.figure import (
-    HOLLOW,
-    Figure,
-    Shown,
-    adds_figures,
-    hover,
-    parents,
-    plain_layout,
-    scatter,
-)
+from gridsearch.report.figures import figure as draw
+from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import distinct_trials
 from gridsearch.results.results import Results
@@ -40,27 +32,18 @@ def tradeoff_figures(shown: Shown) -> Iterator[Figure]:
         return
     data = [_line(shown.axis, i, *curve) for i, curve in enumerate(shown.curves)] or [_cloud(shown.results)]
     data += [_front(shown.results, shown.answer)] if shown.answer.front else []
-    symbol = {"size": 13, "symbol": "diamond-open", "line": {"width": 2}}
-    data += [
-        scatter([own["blur"]], [own["noise"]], name=label, marker=symbol, hovertemplate=hover(WHERE))
-        for label, own in parents(shown.results, "blur", "noise")
-    ]
+    diamond = {"size": 13, "symbol": "diamond-open", "line": {"width": 2}}
+    for label, own in draw.parents(shown.results, "blur", "noise"):
+        own_dot = draw.scatter([own["blur"]], [own["noise"]], name=label, marker=diamond)
+        data.append(own_dot | {"hovertemplate": draw.hover(WHERE)})
     absent = sorted({at for _, trials in shown.curves for at in _means(trials).query("blur.isna()").index})
     named = ", ".join(map(value_text, absent[:6])) + (", ..." if len(absent) > 6 else "")
-    about = ABOUT.format(
-        line=f"; the line follows the {shown.axis}" if shown.curves else "",
-        absent=f" ({named})" if absent else "",
-    )
-    yield Figure(
-        "along" if shown.curves else "influence",
-        "tradeoff",
-        "Blur against noise",
-        about + (FRONT if shown.answer.front else ""),
-        data,
-        plain_layout("blur, px", "noise, levels", showlegend=True),
-        wide=True,
-        along=bool(shown.curves),
-    )
+    line = f"; the line follows the {shown.axis}" if shown.curves else ""
+    about = ABOUT.format(line=line, absent=f" ({named})" if absent else "")
+    about += FRONT if shown.answer.front else ""
+    layout = draw.plain_layout("blur, px", "noise, levels", showlegend=True)
+    section, along = ("along", True) if shown.curves else ("influence", False)
+    yield Figure(section, "tradeoff", "Blur against noise", about, data, layout, wide=True, along=along)
 
 
 def _means(trials: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +57,7 @@ def _solid(survived: pd.Series) -> list[float]:
 def _line(axis: str, number: int, found: Slice, trials: pd.DataFrame) -> dict:
     means = _means(trials).dropna(subset=["blur", "noise"])
     at, colour = [float(value) for value in means.index], SLICE_COLOURS[number]
-    return scatter(
+    return draw.scatter(
         means["blur"],
         means["noise"],
         "lines+markers+text",
@@ -88,26 +71,26 @@ def _line(axis: str, number: int, found: Slice, trials: pd.DataFrame) -> dict:
             "color": colour,
             "opacity": _solid(means["survived"]),
         },
-        hovertemplate=hover(f"{escape(axis)} %{{customdata}}", WHERE),
+        hovertemplate=draw.hover(f"{escape(axis)} %{{customdata}}", WHERE),
     )
 
 
 def _cloud(results: Results) -> dict:
     trials = distinct_trials(results).dropna(subset=["blur", "noise"])
-    return scatter(
+    return draw.scatter(
         trials["blur"],
         trials["noise"],
         name="a trial's images",
         text=[f"trial {int(trial)}" for trial in trials["trial"]],
         marker={"size": 9, "color": SLICE_COLOURS[0], "opacity": _solid(trials["survived"])},
-        hovertemplate=hover("%{text}", WHERE),
+        hovertemplate=draw.hover("%{text}", WHERE),
     )
 
 
 def _front(results: Results, answer: Answer) -> dict:
     """Return rings around the trials of the front, joined; the knee is named."""
     trials = results.trials.set_index("trial").loc[[point.trial for point in answer.front]]
-    return scatter(
+    return draw.scatter(
         trials["blur"],
         trials["noise"],
         "lines+markers+text",
@@ -115,6 +98,6 @@ def _front(results: Results, answer: Answer) -> dict:
         text=["knee" if point.knee else "" for point in answer.front],
         textposition="bottom center",
         line={"color": RING, "width": 1, "dash": "dot"},
-        marker={"size": 17, "symbol": HOLLOW, "line": {"width": 2.5, "color": RING}},
+        marker={"size": 17, "symbol": draw.HOLLOW, "line": {"width": 2.5, "color": RING}},
         hoverinfo="skip",
     )

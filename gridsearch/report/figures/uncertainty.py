@@ -4,22 +4,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from gridsearch.base.words import one_line, shorten
-from gridsearch.report.figures.figure import (
-    BEST_LINE,
-    HOLLOW,
-    INTERVAL_FILL,
-    WINDOW_FILL,
-    Figure,
-    Shown,
-    add_level,
-    adds_figures,
-    band,
-    bars,
-    best_line,
-    hover,
-    plain_layout,
-    scatter,
-)
+from gridsearch.report.figures import figure as draw
+from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
 from gridsearch.results.analysis.window import PromptView
 
@@ -41,48 +27,42 @@ def certainty_figures(shown: Shown) -> Iterator[Figure]:
 
 def _chances(shown: Shown, interval: RatioInterval) -> Figure:
     axis, chances = shown.axis, shown.best.doubt.chances
-    words = hover(f"{escape(axis)} %{{x}}", "%{y:.0%}")
-    data = [
-        bars([one.ratio for one in chances], [one.chance for one in chances], BEST_LINE, hovertemplate=words)
-    ]
-    shapes = [band(interval.low, interval.high, INTERVAL_FILL), best_line(shown.best.ratio)]
-    layout = plain_layout(axis, "chance of being the best", shapes)
+    words = draw.hover(f"{escape(axis)} %{{x}}", "%{y:.0%}")
+    ratios, heights = [one.ratio for one in chances], [one.chance for one in chances]
+    bars = draw.bars(ratios, heights, draw.BEST_LINE, hovertemplate=words)
+    shapes = [draw.band(interval.low, interval.high, draw.INTERVAL_FILL), draw.best_line(shown.best.ratio)]
+    layout = draw.plain_layout(axis, "chance of being the best", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
     about = f"How often each rendered {axis} wins when the prompts are resampled with replacement."
-    return Figure("certainty", "chances", "Chance of being the best", about, data, layout, along=True)
+    return Figure("certainty", "chances", "Chance of being the best", about, [bars], layout, along=True)
 
 
 def _narrowing(doubt: Doubt, have: int, axis: str) -> Figure:
     """Return the interval's width by prompts; it shrinks like one over the square root of their number."""
     prompts = [width.prompts for width in doubt.narrowing]
     widths = [width.width for width in doubt.narrowing]
-    needed = [count for count in (doubt.prompts_needed,) if count is not None and count > have]
+    needed = [doubt.prompts_needed] if doubt.prompts_needed and doubt.prompts_needed > have else []
     wanted = doubt.wanted_width or 0.0
-    layout = plain_layout("prompts", "width of the interval")
+    layout = draw.plain_layout("prompts", "width of the interval")
     ticks = prompts + needed
     layout["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [str(count) for count in ticks]}
-    add_level(layout, wanted, f"wanted: {wanted:.3g}")
-    data = [
-        scatter(
-            prompts,
-            widths,
-            "lines+markers",
-            line={"color": BEST_LINE, "width": 2.5},
-            marker={"size": [12 if count == have else 7 for count in prompts]},
-            hovertemplate=hover("%{x} prompts: %{y:.3g} wide"),
-        )
-    ]
-    if needed:
-        data.append(
-            data[0]
-            | {
-                "x": [prompts[-1], *needed],
-                "y": [widths[-1], wanted],
-                "line": {"color": BEST_LINE, "width": 1.5, "dash": "dash"},
-                "marker": {"size": [1, 12], "symbol": HOLLOW},
-            }
-        )
+    draw.add_level(layout, wanted, f"wanted: {wanted:.3g}")
+    known = draw.scatter(
+        prompts,
+        widths,
+        "lines+markers",
+        line={"color": draw.BEST_LINE, "width": 2.5},
+        marker={"size": [12 if count == have else 7 for count in prompts]},
+        hovertemplate=draw.hover("%{x} prompts: %{y:.3g} wide"),
+    )
+    ahead = known | {
+        "x": [prompts[-1], *needed],
+        "y": [widths[-1], wanted],
+        "line": {"color": draw.BEST_LINE, "width": 1.5, "dash": "dash"},
+        "marker": {"size": [1, 12], "symbol": draw.HOLLOW},
+    }
     about = f"The large dot is this run's {have} prompts. {_ahead(doubt, have, axis)}"
+    data = [known, ahead] if needed else [known]
     return Figure("certainty", "narrowing", "What more prompts would change", about, data, layout)
 
 
@@ -101,56 +81,41 @@ def _prompts(shown: Shown, views: Sequence[PromptView]) -> Figure:
     """Return a line per prompt over the ratios at which it survives, with a dot at its own best."""
     texts = {str(row.prompt_id): one_line(row.prompt) for row in shown.results.images.itertuples()}
     labels = ["  ".join(filter(None, (view.prompt, texts.get(view.prompt)))) for view in views]
+    colours = [ODD if view.stands_out else ALIVE if view.low is not None else FAINT for view in views]
     rows = range(len(views))
-    data = [
-        scatter(
+    lines = [
+        draw.scatter(
             [view.low, view.high],
             [row, row],
             "lines",
-            line={"color": ODD if view.stands_out else ALIVE, "width": 9},
+            line={"color": colours[row], "width": 9},
             opacity=0.45,
             hoverinfo="skip",
         )
         for row, view in enumerate(views)
         if view.low is not None
     ]
-    data.append(
-        scatter(
-            [view.best for view in views],
-            rows,
-            text=[
-                escape(f"{label}: best {view.best:g}") + (f"<br>{view.stands_out}" if view.stands_out else "")
-                for label, view in zip(labels, views, strict=True)
-            ],
-            hovertemplate=hover("%{text}"),
-            marker={
-                "size": 11,
-                "color": [
-                    ODD if view.stands_out else ALIVE if view.low is not None else FAINT for view in views
-                ],
-                "symbol": ["circle" if view.survives else "x" for view in views],
-            },
-        )
+    said = [
+        escape(f"{label}: best {view.best:g}") + (f"<br>{view.stands_out}" if view.stands_out else "")
+        for label, view in zip(labels, views, strict=True)
+    ]
+    symbols = ["circle" if view.survives else "x" for view in views]
+    dots = draw.scatter(
+        [view.best for view in views],
+        rows,
+        text=said,
+        hovertemplate=draw.hover("%{text}"),
+        marker={"size": 11, "color": colours, "symbol": symbols},
     )
-    layout = plain_layout(shown.axis, "", [best_line(shown.best.ratio)])
+    layout = draw.plain_layout(shown.axis, "", [draw.best_line(shown.best.ratio)])
     if window := shown.best.window:
-        layout["shapes"].insert(0, band(window.low.inside, window.high.inside, WINDOW_FILL))
-    ticks = [escape(shorten(label, 26)) for label in labels]
-    layout["yaxis"] |= {"tickvals": list(rows), "ticktext": ticks, "range": [-0.7, len(rows) - 0.3]}
-    layout["yaxis"]["rangemode"] = "normal"
+        layout["shapes"].insert(0, draw.band(window.low.inside, window.high.inside, draw.WINDOW_FILL))
+    ticks = {"tickvals": list(rows), "ticktext": [escape(shorten(label, 26)) for label in labels]}
+    layout["yaxis"] |= ticks | {"range": [-0.7, len(rows) - 0.3], "rangemode": "normal"}
     about = (
         "Each line shows where a prompt survives, its dot where it is best. Orange prompts stand out, and a "
         f"cross marks a prompt that does not survive at the recommended {shown.axis}."
     )
-    height = AXIS + PROMPT * len(rows)
-    return Figure(
-        "certainty",
-        "prompts",
-        "How the prompts differ",
-        about,
-        data,
-        layout,
-        wide=True,
-        height=height,
-        along=True,
-    )
+    title, height = "How the prompts differ", AXIS + PROMPT * len(rows)
+    data = [*lines, dots]
+    return Figure("certainty", "prompts", title, about, data, layout, wide=True, height=height, along=True)

@@ -9,8 +9,8 @@ from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import parameter_text, slice_text
-from gridsearch.report.figures.prompt_lines import prompt_names
-from gridsearch.report.figures.sections import sections
+from gridsearch.report.figures.along_ratio import prompt_names
+from gridsearch.report.figures.figure import sections
 from gridsearch.report.grid import build_grid, savings_text
 from gridsearch.report.page.cells import pictures_of, strip, table
 from gridsearch.report.page.comparer import comparer

@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import pytest
 
-from gridsearch.report.figures.sections import figures
+from gridsearch.report.figures.figure import figures
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results
 

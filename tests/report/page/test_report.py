@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import ImageColor
 
-from gridsearch.report.figures.sections import figures
+from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html, write_report
 from gridsearch.report.sheet.layout import lay_out

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gridsearch.report import figures as folder
-from gridsearch.report.figures import sections
-from gridsearch.report.figures.figure import FIGURES
+from gridsearch.report.figures.figure import FIGURES, SECTIONS, figures
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from tests.docs.pages import REPOSITORY, blocks
@@ -31,7 +30,7 @@ def test_a_file_in_the_folder_is_a_figure_on_the_page(sweep, added):
     timed = sweep.trials.assign(seconds_render=range(len(sweep.trials)))
     sweep = replace(sweep, trials=timed)
     answer = analyse(sweep)
-    (found,) = [one for one in sections.figures(sweep, answer) if one.id == "seconds"]
+    (found,) = [one for one in figures(sweep, answer) if one.id == "seconds"]
     assert found.data[0]["y"] == list(range(len(sweep.trials)))
     html = report_html(sweep, answer, sweep.folder)
     assert re.search(r'<h2>What matters</h2>.*<div class="plot" id="plot-seconds"', html, re.DOTALL)
@@ -39,6 +38,6 @@ def test_a_file_in_the_folder_is_a_figure_on_the_page(sweep, added):
 
 def test_every_figure_stands_in_a_section_that_there_is(sweep, modes):
     for results in (sweep, modes):
-        found = sections.figures(results, analyse(results))
-        assert {one.section for one in found} <= set(sections.SECTIONS)
+        found = figures(results, analyse(results))
+        assert {one.section for one in found} <= set(SECTIONS)
         assert len({one.id for one in found}) == len(found)
