@@ -23,7 +23,7 @@ from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
-from gridsearch.report.page.fragment import fragment
+from gridsearch.report.page.html import fragment
 from gridsearch.report.sheet.sheet import contact_sheet
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer

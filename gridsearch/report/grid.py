@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil
 from typing import Any, TypeVar
 
@@ -45,23 +46,16 @@ class StopPoint:
 
 @dataclass(frozen=True)
 class Picture:
-    """The image in a cell.
+    """The image in a cell."""
 
-    Attributes:
-        file: relative to the results folder, as is `film`.
-        stop: where early abort stopped it, and why; None for a complete image.
-        film: None where none was kept.
-        blur, noise: in px and in levels; NaN where they are undefined.
-    """
-
-    file: str
+    file: str  # relative to the results folder, as is `film`
     verdict: str
     reason: str
     defect: float
-    stop: StopPoint | None = None
-    film: str | None = None
-    blur: float = math.nan
-    noise: float = math.nan
+    stop: StopPoint | None = None  # where early abort stopped it, and why; None for a complete image
+    film: str | None = None  # None where none was kept
+    blur: float = math.nan  # px; NaN where it is undefined, as for `noise`
+    noise: float = math.nan  # levels
 
     @property
     def said(self) -> str:
@@ -73,29 +67,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class GridColumn:
-    """A trial, or a parent's own renders.
+    """A trial, or a parent's own renders."""
 
-    Attributes:
-        heading: the ratio, or the parent's name.
-        detail: the lines below it: survivors and mean defect, or the parent's prediction type.
-        value: the main parameter; None for a parent, or where none was searched.
-        trial: None for a parent.
-        survived: share of `ok` images.
-        best: whether it is recommended in its slice, and anything survives there.
-        alive: whether it is inside its slice's window.
-        pictures: by case; a case without an image is absent.
-        missing: why those were not rendered, in a word or two and in full.
-    """
-
-    heading: str
-    detail: tuple[str, ...]
-    value: float | None
-    trial: int | None
-    survived: float
-    best: bool
-    alive: bool
-    pictures: dict[str, Picture]
-    missing: tuple[str, str] = ("not rendered", "")
+    heading: str  # the ratio, or the parent's name
+    detail: tuple[str, ...]  # survivors and mean defect, or the parent's prediction type
+    value: float | None  # the main parameter; None for a parent, or where none was searched
+    trial: int | None  # None for a parent
+    survived: float  # share of `ok` images
+    best: bool  # whether it is recommended in its slice, and anything survives there
+    alive: bool  # whether it is inside its slice's window
+    pictures: dict[str, Picture]  # by case; a case without an image is absent
+    missing: tuple[str, str] = ("not rendered", "")  # why those are, in a word or two and in full
 
     @property
     def is_reference(self) -> bool:
@@ -114,6 +96,11 @@ class Group:
     heading: str
     columns: tuple[GridColumn, ...]
 
+    @property
+    def is_references(self) -> bool:
+        """Whether it has the parents' own renders."""
+        return self.columns[0].is_reference
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -126,6 +113,20 @@ class Grid:
     def columns(self) -> tuple[GridColumn, ...]:
         """The columns of all groups."""
         return tuple(column for group in self.groups for column in group.columns)
+
+    @property
+    def spans(self) -> list[tuple[Group, range]]:
+        """Each group with the places of its columns among those of all groups."""
+        ends = accumulate(len(group.columns) for group in self.groups)
+        return [(g, range(end - len(g.columns), end)) for g, end in zip(self.groups, ends, strict=True)]
+
+    def first_of_prompt(self, row: int) -> bool:
+        """Return whether a row is the first of its prompt."""
+        return row == 0 or self.cases[row - 1].prompt_id != self.cases[row].prompt_id
+
+    def first_held_out(self, row: int) -> bool:
+        """Return whether a row is the first held-out one."""
+        return self.cases[row].held_out and (row == 0 or not self.cases[row - 1].held_out)
 
     def sound_case(self, column: GridColumn) -> CaseRow:
         """Return a case that is sound in this column, or else the first one."""
@@ -161,25 +162,21 @@ def build_grid(
     cases = _cases(results, prompts)
     trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
     slices = split_slices(results, trials)
-    answers = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
-    found = [answers.get(tuple(settings.items())) for settings, _ in slices]
-    if not is_projection(results):
-        slices = [
-            (settings, _one_per_place(rows, one)) for (settings, rows), one in zip(slices, found, strict=True)
-        ]
     if not cases or not (slices or len(results.references)):
         fix = "Let the run finish a trial first."
         raise BadInput("There are no images to show yet.", where=results.folder, fix=fix)
-    if ratios is not None:
-        slices = [(settings, _chosen(rows, ratios, results)) for settings, rows in slices]
+    answers = {tuple(found.settings.items()): found for found in answer.slices} if answer else {}
     name = parameter_text(curve_parameter_of(results) or "trial")
-    groups = [
-        Group(slice_text(settings) or name, _columns(rows, results, one))
-        for (settings, rows), one in zip(slices, found, strict=True)
-        if len(rows)
-    ]
     references = _references(results.references)
-    return Grid(cases, tuple([Group("references", references)] * bool(references) + groups))
+    groups = [Group("references", references)] if references else []
+    projected = is_projection(results)
+    for settings, rows in slices:
+        found = answers.get(tuple(settings.items()))
+        rows = rows if projected else _one_per_place(rows, found)
+        rows = rows if ratios is None else _chosen(rows, ratios, results)
+        if len(rows):
+            groups.append(Group(slice_text(settings) or name, _columns(rows, results, found)))
+    return Grid(cases, tuple(groups))
 
 
 def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ...]:
@@ -239,12 +236,15 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
     columns = []
     for _, row in trials.iterrows():
         trial, own = row["trial"], images[row["trial"]]
+        unfinished = {"COMPLETE": "", "PRUNED": ", stopped"}.get(row["state"], " …")
+        sound = own["verdict"] == "ok"
+        defect = metric_text(round(float(own["defect"].mean()), 2))
         column = GridColumn(
             heading=value_text(row["at"]) if searched else str(trial),
-            detail=_detail(row, own),
+            detail=(f"{sound.sum()}/{len(own)} ok{unfinished}", f"defect {defect}"),
             value=float(row["at"]) if searched else None,
             trial=int(trial),
-            survived=float((own["verdict"] == "ok").mean()),
+            survived=float(sound.mean()),
             best=found is not None and found.trial == trial and found.survived > 0,
             alive=window is not None and window.low.inside <= row["at"] <= window.high.inside,
             pictures=_pictures(own) | (_pictures(held_out[trial]) if trial in held_out else {}),
@@ -252,13 +252,6 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
         )
         columns.append(column)
     return tuple(columns)
-
-
-def _detail(trial: pd.Series, images: pd.DataFrame) -> tuple[str, ...]:
-    sound = int((images["verdict"] == "ok").sum())
-    unfinished = {"COMPLETE": "", "PRUNED": ", stopped"}.get(trial["state"], " …")
-    defect = metric_text(round(float(images["defect"].mean()), 2))
-    return f"{sound}/{len(images)} ok{unfinished}", f"defect {defect}"
 
 
 def _missing(trial: pd.Series) -> tuple[str, str]:

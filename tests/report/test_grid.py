@@ -7,7 +7,7 @@ import pandas as pd
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.cells import pictures_of, strip
 from gridsearch.report.page.comparer import comparer
-from gridsearch.report.page.fragment import fragment
+from gridsearch.report.page.html import fragment
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results, results_of, with_facts
 

@@ -1,11 +1,12 @@
 """The images of the page: every cell of its grid, and the strip below the answer."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from gridsearch.report.colours import chip, spoken
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, evenly
-from gridsearch.report.page.environment import link_to
 from gridsearch.report.thumbs import Thumb, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -15,18 +16,18 @@ STRIP_PICTURES = 11  # in the strip below the answer
 PRINTED = 8  # trials of a group on paper, which cannot be scrolled
 
 
+def link_to(file: Path, home: Path) -> str:
+    """Return a link to `file` from a page in `home`."""
+    return quote(Path(os.path.relpath(file, home)).as_posix())
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """The run's images for a page.
+    """The run's images for a page."""
 
-    Attributes:
-        folder, home: the results folder, and the folder of the page.
-        small: thumbnails by stored name; None where it leads out of the folder, or to no image.
-    """
-
-    folder: Path
-    home: Path
-    small: dict[str, Thumb | None]
+    folder: Path  # of the results
+    home: Path  # the folder of the page
+    small: dict[str, Thumb | None]  # by stored name; None where it leads out of the folder, or to no image
 
     def cell(self, column: GridColumn, case: CaseRow) -> dict | None:
         """Return a cell for the template; None where nothing was rendered."""
@@ -52,12 +53,11 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     """
     files = [picture.file for column in grid.columns for picture in column.pictures.values()]
     to_come = (results.planned - len(results.trials)) * len(grid.cases)
+    side = thumbnail_side(len(files) + max(to_come, 0))
     paths = {file: path_in(results.folder, file) for file in files}
-    known = [path for path in paths.values() if path]
-    small = thumbnails(known, thumbnail_side(len(files) + max(to_come, 0)), results.folder)
-    return Pictures(
-        results.folder, home, {file: small[path] if path else None for file, path in paths.items()}
-    )
+    made = thumbnails(filter(None, paths.values()), side, results.folder)
+    small = {file: made[path] if path else None for file, path in paths.items()}
+    return Pictures(results.folder, home, small)
 
 
 def table(grid: Grid, pictures: Pictures) -> dict:
@@ -66,27 +66,23 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     A column that `opens` its group has a wider gap before it. `thin` columns are left out on paper, so that
     evenly spaced ratios remain; so are all but the first seed of each prompt.
     """
-    columns = [head for g, group in enumerate(grid.groups) for head in _heads(group.columns, g > 0)]
+    heads = []
+    for number, group in enumerate(grid.groups):
+        best = next((i for i, column in enumerate(group.columns) if column.best), None)
+        printed = evenly(len(group.columns), PRINTED, best)
+        for i, column in enumerate(group.columns):
+            opens = number > 0 and i == 0
+            heads.append({"column": column, "opens": opens, "best": column.best, "thin": i not in printed})
     rows = []
-    for case, before in zip(grid.cases, (None, *grid.cases), strict=False):
+    for row, case in enumerate(grid.cases):
+        pairs = [(pictures.cell(column, case), column.why_missing(case)) for column in grid.columns]
         cells = [
-            head
-            | {"picture": pictures.cell(head["column"], case), "missing": head["column"].why_missing(case)}
-            for head in columns
+            head | {"picture": picture, "missing": missing}
+            for head, (picture, missing) in zip(heads, pairs, strict=True)
         ]
-        first = before is None or before.prompt_id != case.prompt_id
-        apart = case.held_out and not (before and before.held_out)
+        first, apart = grid.first_of_prompt(row), grid.first_held_out(row)
         rows.append({"case": case, "first": first, "apart": apart, "cells": cells})
-    return {"groups": grid.groups, "columns": columns, "rows": rows}
-
-
-def _heads(columns: tuple[GridColumn, ...], opens: bool) -> list[dict]:
-    best = next((i for i, column in enumerate(columns) if column.best), None)
-    printed = evenly(len(columns), PRINTED, best)
-    return [
-        {"column": column, "opens": opens and i == 0, "best": column.best, "thin": i not in printed}
-        for i, column in enumerate(columns)
-    ]
+    return {"groups": grid.groups, "columns": heads, "rows": rows}
 
 
 def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:

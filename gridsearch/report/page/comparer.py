@@ -10,7 +10,6 @@ from gridsearch.base.words import parameter_text, slice_text, value_text
 from gridsearch.report.colours import chip
 from gridsearch.report.grid import Grid, GridColumn, Picture
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.window import WindowEdge
 
 MOST_JUMPS = 5
 
@@ -28,7 +27,10 @@ def comparer(grid: Grid, answer: Answer) -> dict:
         "axis": parameter_text(answer.main or "trial"),
         "cases": [{"id": case.prompt_id, "prompt": case.prompt, "seed": case.seed} for case in grid.cases],
         "columns": [_column(column, best) for column in grid.columns],
-        "groups": list(_groups(grid)),
+        "groups": [
+            {"heading": group.heading, "first": span[0], "last": span[-1], "reference": group.is_references}
+            for group, span in grid.spans
+        ],
         "verdicts": {verdict: chip(verdict) for verdict in sorted(verdicts)},
         "cells": [[_cell(column.pictures.get(case.id)) for column in grid.columns] for case in grid.cases],
         "curves": [_group_of(grid, found) for found in answer.slices],
@@ -48,52 +50,35 @@ def _column(column: GridColumn, recommended: int | None) -> dict:
     }
 
 
-def _groups(grid: Grid) -> Iterator[dict]:
-    first = 0
-    for group in grid.groups:
-        last = first + len(group.columns) - 1
-        yield {
-            "heading": group.heading,
-            "first": first,
-            "last": last,
-            "reference": group.columns[0].is_reference,
-        }
-        first = last + 1
-
-
 def _group_of(grid: Grid, found: Slice) -> int:
     """Return the group of a slice's trials; the first group of trials where it has no image."""
     names = [group.heading for group in grid.groups]
     name = slice_text(found.settings)
-    trials = (i for i, group in enumerate(grid.groups) if not group.columns[0].is_reference)
+    trials = (i for i, group in enumerate(grid.groups) if not group.is_references)
     return names.index(name) if name in names else next(trials, 0)
 
 
 def _cell(picture: Picture | None) -> list | None:
     if picture is None:
         return None
-    numbers = [
-        float(f"{value:.3g}") if math.isfinite(value) else None
-        for value in (picture.defect, picture.blur, picture.noise)
-    ]
+    values = (picture.defect, picture.blur, picture.noise)
+    numbers = [float(f"{value:.3g}") if math.isfinite(value) else None for value in values]
     return [picture.verdict, *numbers, picture.said.partition(": ")[2]]
 
 
 def _start(grid: Grid, recommended: int | None) -> dict:
-    """Return the recommended trial with a case that is sound there; beside it another mode, or a parent."""
-    trials = [i for i, column in enumerate(grid.columns) if not column.is_reference] or [0]
-    at = next((i for i in trials if grid.columns[i].trial == recommended), trials[0])
-    case = grid.cases.index(grid.sound_case(grid.columns[at]))
-    return {"case": case, "column": at, "beside": _other_mode(grid, at)}
+    """Return the recommended trial with a case that is sound there.
 
-
-def _other_mode(grid: Grid, at: int) -> int:
-    """Return the column nearest to this one in another group of trials, or else the first of all."""
+    Beside it is the column nearest to it in another group of trials, or else the first of all.
+    """
     columns = grid.columns
-    others = [g for g in _groups(grid) if not g["reference"] and not g["first"] <= at <= g["last"]]
-    if not others or columns[at].value is None:
-        return 0 if at else len(columns) - 1
-    return _nearest(grid, range(others[0]["first"], others[0]["last"] + 1), columns[at].value)
+    trials = [i for i, column in enumerate(columns) if not column.is_reference] or [0]
+    at = next((i for i in trials if columns[i].trial == recommended), trials[0])
+    others = [span for group, span in grid.spans if not group.is_references and at not in span]
+    beside = 0 if at else len(columns) - 1
+    if others and columns[at].value is not None:
+        beside = _nearest(grid, others[0], columns[at].value)
+    return {"case": grid.cases.index(grid.sound_case(columns[at])), "column": at, "beside": beside}
 
 
 def _nearest(grid: Grid, among: Iterable[int], value: float | None) -> int:
@@ -106,33 +91,22 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
     best = answer.best
     if best is None or best.ratio is None or answer.projection:
         return
-    at = next((i for i, column in enumerate(grid.columns) if column.trial == best.trial), None)
-    own = [
-        i
-        for g in _groups(grid)
-        if at in range(g["first"], g["last"] + 1)
-        for i in range(g["first"], g["last"] + 1)
-    ]
-    if not own:  # another trial of the same values stands in its place
-        return
-    edges = (best.window.low, best.window.high) if best.window else ()
+    found = []
+    for edge in (best.window.low, best.window.high) if best.window else ():
+        if edge.prompt:
+            side = "below" if edge.prompt_at is not None and edge.prompt_at < best.ratio else "above"
+            text = f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
+            found.append((edge.prompt, edge.prompt_at, text))
     views = best.disagreement.prompts if best.disagreement else ()
-    found = [(edge.prompt, edge.prompt_at, _first_to_fail(edge, best.ratio)) for edge in edges if edge.prompt]
     found += [(v.prompt, best.ratio, f"{v.prompt} {v.stands_out}") for v in views if v.stands_out]
-    for prompt, ratio, text in found:
-        column = _nearest(grid, own, ratio)
+    spans = [span for _, span in grid.spans if any(grid.columns[i].trial == best.trial for i in span)]
+    for prompt, ratio, text in found if spans else ():  # another trial of the same values may be in its place
+        column = _nearest(grid, spans[0], ratio)
         yield {"text": text, "case": _failing_case(grid, prompt, grid.columns[column]), "column": column}
-
-
-def _first_to_fail(edge: WindowEdge, best: float) -> str:
-    side = "below" if edge.prompt_at is not None and edge.prompt_at < best else "above"
-    return f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
 
 
 def _failing_case(grid: Grid, prompt: str, column: GridColumn) -> int:
     """Return a case of the prompt that fails in this column, or else its first."""
-    cases = [
-        (i, column.pictures.get(case.id)) for i, case in enumerate(grid.cases) if case.prompt_id == prompt
-    ]
-    failing = [i for i, picture in cases if picture and picture.verdict != "ok"]
-    return failing[0] if failing else cases[0][0]
+    cases = [(i, case) for i, case in enumerate(grid.cases) if case.prompt_id == prompt]
+    pictures = [(i, column.pictures.get(case.id)) for i, case in cases]
+    return next((i for i, picture in pictures if picture and picture.verdict != "ok"), cases[0][0])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gridsearch.report.colours import chip, spoken, verdict_colour
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, evenly, turns
-from gridsearch.report.page.environment import link_to
+from gridsearch.report.page.cells import link_to
 from gridsearch.report.thumbs import Thumb, at_height
 from gridsearch.results.store.paths import path_in
 
@@ -32,19 +32,15 @@ class Film:
 
 @dataclass(frozen=True)
 class Reel:
-    """The films and final images that the page carries, `height` px high, by the film's path.
+    """The films that the page carries, each with its final image; None where a file is gone or no image."""
 
-    A value is None where the file is gone or is not an image.
-    """
-
-    height: int
-    films: dict[Path, Thumb | None]
-    ends: dict[Path, Thumb | None]
+    height: int  # px
+    shown: dict[Path, list[Thumb | None]]  # film and final image by the film's path
 
     @property
     def widest(self) -> int:
         """The width of the longest film in px; 0 without any."""
-        return max((thumb.width_at(self.height) for thumb in self.films.values() if thumb), default=0)
+        return max((film.width_at(self.height) for film, _ in self.shown.values() if film), default=0)
 
 
 def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict | None:
@@ -62,7 +58,7 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
     total = sum(len(films) for films in kept.values())
     return {
         "cases": [_case(grid, case, films, reel, home) for case, films in kept.items()],
-        "left_out": total - len(reel.films),
+        "left_out": total - len(reel.shown),
         "total": total,
         "width": round(reel.widest * ON_SCREEN / reel.height),
     }
@@ -70,11 +66,12 @@ def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict
 
 def _kept(grid: Grid, case: CaseRow, folder: Path) -> list[Film]:
     """Return a case's films, references first and then along the ratio."""
-    found = [(column, column.pictures[case.id]) for column in grid.columns if case.id in column.pictures]
     return [
         Film(column, picture, path, path_in(folder, picture.file))
-        for column, picture in found
-        if picture.film and (path := path_in(folder, picture.film))
+        for column in grid.columns
+        if (picture := column.pictures.get(case.id))
+        and picture.film
+        and (path := path_in(folder, picture.film))
     ]
 
 
@@ -89,16 +86,17 @@ def evenly_chosen(films: Sequence[Film], best: int | None) -> list[Film]:
 def _fitting(cases: Sequence[Sequence[Film]], folder: Path) -> Reel:
     """Return as many whole cases as fit FILM_BYTES, at the greatest height at which all fit."""
     for height in HEIGHTS:
-        reel = Reel(height, {}, {})
+        reel = Reel(height, {})
         left = FILM_BYTES
         for films in cases:
-            made = {film.path: at_height(film.path, height, folder) for film in films}
-            ends = {f.path: at_height(f.image, height, folder) if f.image else None for f in films}
-            left -= sum(len(thumb.uri) for thumb in (*made.values(), *ends.values()) if thumb)
+            made = {
+                film.path: [at_height(path, height, folder) for path in (film.path, film.image)]
+                for film in films
+            }
+            left -= sum(len(thumb.uri) for pair in made.values() for thumb in pair if thumb)
             if left < 0:
                 break
-            reel.films.update(made)
-            reel.ends.update(ends)
+            reel.shown.update(made)
         else:
             break
     return reel
@@ -108,8 +106,8 @@ def _case(grid: Grid, case: CaseRow, films: list[Film], reel: Reel, home: Path) 
     groups = []
     for group in grid.groups:
         mine = [film for film in films if any(film.column is column for column in group.columns)]
-        strips = [_strip(film, case, reel, home) for film in mine if film.path in reel.films]
-        rest = [_link(film, home) for film in mine if film.path not in reel.films]
+        strips = [_strip(film, case, reel, home) for film in mine if film.path in reel.shown]
+        rest = [_link(film, home) for film in mine if film.path not in reel.shown]
         if mine:
             groups.append({"heading": group.heading, "strips": strips, "rest": rest})
     beads = [verdict_colour(film.picture.verdict) for film in films if not film.column.is_reference]
@@ -123,7 +121,7 @@ def _link(film: Film, home: Path) -> dict:
 def _strip(film: Film, case: CaseRow, reel: Reel, home: Path) -> dict:
     """Return one line for the template: the film, the space after an early stop, and the final image."""
     picture, stop = film.picture, film.picture.stop
-    frames, end = reel.films[film.path], reel.ends[film.path]
+    frames, end = reel.shown[film.path]
     width = frames.width_at(reel.height) if frames else reel.widest
     image = f"{spoken(case.prompt)}, seed {case.seed}, {film.column.heading}"
     return _link(film, home) | {

@@ -1,33 +1,49 @@
-"""Writing report.html: one file that opens offline, with the answer on top and every image below."""
+"""The answer as HTML: report.html, one file that opens offline, and a fragment of it for notebooks."""
 
 import json
 from datetime import datetime
 from pathlib import Path
 
+import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
-from gridsearch.base.words import parameter_text, slice_text
+from gridsearch.base.words import metric_text, parameter_text, shorten, slice_text
+from gridsearch.report.colours import chip
 from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
-from gridsearch.report.grid import build_grid, savings_text
-from gridsearch.report.page.cells import pictures_of, strip, table
+from gridsearch.report.grid import CaseRow, GridColumn, build_grid, savings_text
+from gridsearch.report.page import tables
+from gridsearch.report.page.cells import link_to, pictures_of, strip, table
 from gridsearch.report.page.comparer import comparer
-from gridsearch.report.page.environment import environment, link_to
 from gridsearch.report.page.films import film_section
-from gridsearch.report.page.leaders import front_rows, leader_rows, neighbour_rows
-from gridsearch.report.page.tables import commands, edges, facts, failures, slice_rows, trial_table
+from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.sentence import lede_text, take_text
 from gridsearch.results.results import Results
+from gridsearch.results.store.paths import path_in
 from gridsearch.results.store.trials import json_safe
 
 FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
+MAX_COLUMNS = 9  # that fit beside one another in a notebook
+SIDE = 128  # px, of a thumbnail's height in a notebook
+
+# Prompts, names and reasons are text from outside; the templates escape them all.
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("gridsearch.report.page", "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters["percent"] = "{:.0%}".format
+TEMPLATES.filters["metric"] = metric_text
+TEMPLATES.filters["defect"] = lambda defect: metric_text(round(defect, 3))
 
 
 def write_report(results: Results, answer: Answer, path: Path) -> None:
-    """Write the report. Prompts, names and reasons are text from outside; the template escapes them all."""
+    """Write the report."""
     write_atomic(path, report_html(results, answer, path.parent))
 
 
@@ -38,32 +54,31 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
     images = _images(results, answer, home)
     figures = [{key: getattr(one, key) for key in FIGURE_KEYS} for part in parts for one in part["figures"]]
     data = {"figures": figures, "prompts": prompt_names(results), "compare": images["compare"]}
-    template = environment().get_template("report.html.j2")
-    return template.render(
+    return TEMPLATES.get_template("report.html.j2").render(
         name=results.name,
         headline=take_text(answer),
         lede=lede_text(answer),
         answer=answer,
         counts=_counts(results, answer),
         written=None if answer.finished else datetime.now().astimezone(),
-        facts=facts(results, answer),
-        commands=commands(results, answer),
+        facts=tables.facts(results, answer),
+        commands=tables.commands(results, answer),
         sections=parts,
         data=json_safe(data),
         alarms=answer.alarms,
         checks=answer.checks,
-        leaders=leader_rows(results, answer),
-        front=front_rows(results, answer),
-        nearby=neighbour_rows(results, answer),
+        leaders=tables.leader_rows(results, answer),
+        front=tables.front_rows(results, answer),
+        nearby=tables.neighbour_rows(results, answer),
         given_up=[slice_text(settings) for settings in answer.given_up],
         **images,
         axis=parameter_text(answer.main or "trial"),
-        slices=slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
-        edges=edges(results, answer),
-        failures=failures(results),
+        slices=tables.slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
+        edges=tables.edges(results, answer),
+        failures=tables.failures(results),
         savings=savings_text(results.images),
         provenance=results.facts.drawing.get("settings"),
-        trials=trial_table(results, answer),
+        trials=tables.trial_table(results, answer),
         settings=json.dumps(json_safe(results.settings), indent=2, ensure_ascii=False),
         models=json_safe(results.facts.models),
         versions=results.facts.versions,
@@ -91,3 +106,39 @@ def _counts(results: Results, answer: Answer) -> str:
     done = answer.complete + answer.stopped
     trials = f"{done} trials" if answer.finished else f"{done} of {answer.planned} trials so far"
     return f"{trials}{stopped}, {len(results.images)} images"
+
+
+def fragment(results: Results, answer: Answer) -> str:
+    """Return the sentence, and one case along the ratio with the survivors at each, as escaped HTML.
+
+    It has neither script nor style sheet, and its pictures are inside.
+    """
+    cells, prompt = [], None
+    if answer.best is not None:
+        columns, case = build_grid(results, answer).along(answer.best.trial, MAX_COLUMNS)
+        if case is not None:
+            cells = [_cell(results, column, case) for column in columns]
+            prompt = f"{shorten(case.prompt, 80)}, seed {case.seed}"
+    done = f"{answer.complete + answer.stopped} of {answer.planned} trials"
+    return TEMPLATES.get_template("fragment.html.j2").render(
+        name=results.name,
+        sentence=answer.sentence,
+        counts=f"{done}, {len(results.images)} images",
+        axis=parameter_text(answer.main or "trial"),
+        prompt=prompt,
+        cells=cells,
+    )
+
+
+def _cell(results: Results, column: GridColumn, case: CaseRow) -> dict:
+    picture = column.pictures.get(case.id)
+    path = path_in(results.folder, picture.file) if picture else None
+    thumb = at_height(path, SIDE, results.folder)
+    survived, defect = column.detail
+    return chip(picture.verdict if picture else "") | {
+        "heading": column.heading,
+        "best": column.best,
+        "src": thumb and thumb.uri,
+        "survived": survived,
+        "defect": defect.removeprefix("defect "),
+    }

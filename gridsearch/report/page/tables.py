@@ -5,10 +5,19 @@ import shlex
 
 import pandas as pd
 
-from gridsearch.base.words import metric_text, one_line, parameter_text, shorten, slice_text, value_text
+from gridsearch.base.words import (
+    metric_text,
+    one_line,
+    parameter_text,
+    setting_text,
+    shorten,
+    slice_text,
+    value_text,
+)
 from gridsearch.report.colours import chip
-from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.sentence import survives
+from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
+from gridsearch.results.analysis.sanity import trial_text
+from gridsearch.results.analysis.sentence import MOST_NAMED, survives
 from gridsearch.results.analysis.trials import is_partial
 from gridsearch.results.analysis.window import Window
 from gridsearch.results.columns import TRIALS, number_names
@@ -18,58 +27,59 @@ EXAMPLES = 2  # reasons quoted per verdict
 MOST_TIED = 4  # ratios that are listed
 
 
-def facts(results: Results, answer: Answer) -> list[dict]:
-    """Return the answer's numbers, each with a label and a word of explanation."""
+# -- the answer
+
+
+def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
+    """Return the answer's numbers, each as a label, the value and a word of explanation."""
     best = answer.best
     if best is None:
         return []
-    defect = f"mean defect {metric_text(round(best.defect, 3))}"
-    found = [_fact("Healthy images", f"{round(best.survived * best.images)} of {best.images}", defect)]
+    sound = f"{round(best.survived * best.images)} of {best.images}"
+    found = [("Healthy images", sound, f"mean defect {metric_text(round(best.defect, 3))}")]
     if best.interval:
         level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
-        span = _span(round(best.interval.low, 3), round(best.interval.high, 3))
-        found.append(_fact("Best between", span, best.note or level))
+        found.append(("Best between", _interval_text(best), best.note or level))
     elif best.ratio is not None and not answer.projection:
-        found.append(_fact("Best between", "unknown", best.note))
+        found.append(("Best between", "unknown", best.note))
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
         near = f"{alive} of {len(answer.neighbours)}"
-        found.append(_fact("Nearby", near, "of the nearest trials survive"))
+        found.append(("Nearby", near, "of the nearest trials survive"))
         found.append(_tied_fact(f"{len(answer.tied)} trials" if answer.tied else "", "trial"))
     elif best.ratio is not None and answer.main:
         ends = _ends_text(best) or f"no {parameter_text(answer.main)} keeps {answer.share:.0%} of its images"
-        found.append(_fact("Survives between", _window_text(best), ends))
+        found.append(("Survives between", _window_text(best), ends))
         found.append(_tied(results, answer, answer.main))
     if best.interval and (best.doubt.prompts_needed or 0) > best.interval.prompts:
         about = f"to narrow the interval from {best.doubt.width:.3g} to {best.doubt.wanted_width:.3g}"
-        found.append(_fact("Prompts needed", f"about {best.doubt.prompts_needed}", about))
+        found.append(("Prompts needed", f"about {best.doubt.prompts_needed}", about))
     if answer.confirmed and answer.confirmed[0].trial == best.trial:
         unseen = answer.confirmed[0].held_out
         about = f"are healthy, on {unseen.prompts} held-out prompts"
-        found.append(_fact("On held-out prompts", unseen.sound, about))
+        found.append(("On held-out prompts", unseen.sound, about))
     return found
 
 
-def _fact(label: str, value: str, about: str) -> dict:
-    return {"label": label, "value": value, "about": about}
-
-
-def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> dict:
+def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
     about = "cannot be distinguished from it" if value else f"every other surviving {kind} is worse"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
-    return _fact("As good as the best", value or f"no other {kind}", about)
+    return "As good as the best", value or f"no other {kind}", about
 
 
-def _tied(results: Results, answer: Answer, main: str) -> dict:
+def _tied(results: Results, answer: Answer, main: str) -> tuple[str, str, str]:
     """Return the tied ratios of the best slice, and how many tie in the others."""
     trials = results.trials.set_index("trial").loc[list(answer.tied)]
-    others = [name for name in results.parameters if name != main]
-    same = trials[
-        (trials[others] == pd.Series({name: answer.parameters[name] for name in others})).all(axis=1)
-    ]
+    others = {name: answer.parameters[name] for name in results.parameters if name != main}
+    same = trials[(trials[list(others)] == pd.Series(others)).all(axis=1)]
     values = [value_text(value) for value in sorted(same[main].unique())]
     many = f"{len(values)} in {values[0]}–{values[-1]}" if len(values) > MOST_TIED else ""
     return _tied_fact(many or ", ".join(values), parameter_text(main), len(trials) - len(same))
+
+
+def _interval_text(found: Slice) -> str:
+    interval = found.interval
+    return _span(round(interval.low, 3), round(interval.high, 3)) if interval else found.note
 
 
 def _span(low: float, high: float) -> str:
@@ -111,28 +121,6 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     return {"run": run, "export": f"gridsearch export {folder} -o {shlex.quote(f'{name}.safetensors')}"}
 
 
-def slice_rows(answer: Answer) -> list[dict]:
-    """Return a row per slice, the best first."""
-    rows = []
-    for found in answer.slices:
-        itself = f" ({found.parent} itself)" if found.parent else ""
-        interval = found.interval
-        rows.append(
-            {
-                "name": slice_text(found.settings),
-                "best": f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself,
-                "survived": f"{found.survived:.0%}",
-                "defect": metric_text(round(found.defect, 3)),
-                "interval": _span(round(interval.low, 3), round(interval.high, 3))
-                if interval
-                else found.note,
-                "window": _window_text(found),
-                "ends": _ends_text(found),
-            }
-        )
-    return rows
-
-
 def edges(results: Results, answer: Answer) -> list[str]:
     """Return sentences on both ends of the best slice's window: where, what ends it, what fails first."""
     best = answer.best
@@ -141,25 +129,81 @@ def edges(results: Results, answer: Answer) -> list[str]:
     texts = {str(row.prompt_id): one_line(row.prompt) for row in results.images.itertuples()}
     found = []
     for edge, side in ((best.window.low, "lower"), (best.window.high, "upper")):
-        if edge.outside is None:
-            end = value_text(edge.inside)
-            found.append(
-                f"The {side} end of the search, {end}, still survives: the window may extend beyond it."
-            )
-            continue
-        below, above = (value_text(end) for end in sorted((edge.inside, edge.outside)))
-        estimate = " (an estimate: that trial was stopped early)" if edge.outside in best.estimated else ""
-        first = ""
-        if edge.prompt is not None:
-            prompt = shorten(texts[edge.prompt], 80)
-            first = (
-                f" The first prompt to fail is {edge.prompt}, “{prompt}”, at {value_text(edge.prompt_at)}."
-            )
-        found.append(
-            f"The {side} edge lies between {below} and {above}: beyond it, most images are "
-            f"“{edge.verdict}”{estimate}.{first}"
-        )
+        end = value_text(edge.inside)
+        said = f"The {side} end of the search, {end}, still survives: the window may extend beyond it."
+        if edge.outside is not None:
+            below, above = (value_text(end) for end in sorted((edge.inside, edge.outside)))
+            verdict = f"“{edge.verdict}”"
+            if edge.outside in best.estimated:
+                verdict += " (an estimate: that trial was stopped early)"
+            said = f"The {side} edge lies between {below} and {above}: beyond it, most images are {verdict}."
+            if edge.prompt is not None:
+                prompt = f"{edge.prompt}, “{shorten(texts[edge.prompt], 80)}”"
+                said += f" The first prompt to fail is {prompt}, at {value_text(edge.prompt_at)}."
+        found.append(said)
     return found
+
+
+# -- tables
+
+
+def slice_rows(answer: Answer) -> list[dict]:
+    """Return a row per slice, the best first."""
+    rows = []
+    for found in answer.slices:
+        itself = f" ({found.parent} itself)" if found.parent else ""
+        best = f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself
+        texts = {"interval": _interval_text(found), "window": _window_text(found), "ends": _ends_text(found)}
+        rows.append({"found": found, "name": slice_text(found.settings), "best": best} | texts)
+    return rows
+
+
+def leader_rows(results: Results, answer: Answer) -> list[dict]:
+    """Return the leaders that were checked, each with its values on both sets of prompts."""
+    lucky = answer.unmasked.trial if answer.unmasked else None
+    best = answer.best.trial if answer.best else None
+    marks = {best: "recommended", lucky: "won by luck"}
+    return [
+        {
+            "found": found,
+            "name": trial_text(results, results.trials, found.trial),
+            "mark": marks.get(found.trial, ""),
+            "best": found.trial == best,
+        }
+        for found in answer.confirmed
+    ]
+
+
+def front_rows(results: Results, answer: Answer) -> list[dict]:
+    """Return the trials on the front of blur and noise."""
+    best = answer.best.trial if answer.best else None
+    return [
+        {
+            "point": point,
+            "best": point.trial == best,
+            "mark": ", ".join(["recommended"] * (point.trial == best) + ["knee"] * point.knee),
+            "parameters": _values(results, answer, point.trial),
+        }
+        for point in answer.front
+    ]
+
+
+def neighbour_rows(results: Results, answer: Answer) -> list[dict]:
+    """Return the best trial and those nearest to it, where many values are searched at once."""
+    best = answer.best
+    if not answer.projection or best is None:
+        return []
+    nearest = [Neighbour(best.trial, 0.0, best.survived, best.defect), *answer.neighbours]
+    return [{"near": near, "parameters": _values(results, answer, near.trial)} for near in nearest]
+
+
+def _values(results: Results, answer: Answer, trial: int) -> str:
+    """Return a trial's values in words, only those that matter most where there are many."""
+    row = results.trials.set_index("trial").loc[trial]
+    ranked = [name for name, _ in answer.importances] or list(results.parameters)
+    names = ranked[:MOST_NAMED] if len(results.parameters) > MOST_NAMED else results.parameters
+    left = len(results.parameters) - len(names)
+    return ", ".join(setting_text(name, row[name]) for name in names) + (f" and {left} more" if left else "")
 
 
 def failures(results: Results) -> dict:
@@ -170,7 +214,7 @@ def failures(results: Results) -> dict:
         ordered = group.sort_values("defect").dropna(subset="reason")
         typical = ordered.iloc[[len(ordered) // 2, len(ordered) - 1]] if len(ordered) else ordered
         reasons = list(dict.fromkeys(one_line(reason) for reason in typical["reason"]))[:EXAMPLES]
-        counts = {"count": len(group), "share": f"{len(group) / len(images):.0%}", "reasons": reasons}
+        counts = {"count": len(group), "share": len(group) / len(images), "reasons": reasons}
         rows.append(chip(str(verdict)) | counts)
     return {
         "rows": sorted(rows, key=lambda row: -row["count"]),
@@ -198,7 +242,9 @@ def trial_table(results: Results, answer: Answer) -> dict:
         cells = [str(row["trial"]), mark or state, *values, _share_text(row), *unseen]
         rows.append({"mark": mark, "cells": cells + [metric_text(row[name]) for name in numbers]})
     names = [parameter_text(name) for name in results.parameters]
-    heads = ["trial", "state", *names, "survived", *["unseen"] * bool(checked), *map(_head, numbers)]
+    heads = ["trial", "state", *names, "survived", *["unseen"] * bool(checked)]
+    for name in numbers:
+        heads.append(f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name)
     return {"heads": heads, "rows": rows}
 
 
@@ -208,7 +254,3 @@ def _share_text(trial: pd.Series) -> str:
         return "–"
     share = f"{trial['survived']:.0%}"
     return f"{share} of {trial['images']}" if trial["state"] == "PRUNED" else share
-
-
-def _head(name: str) -> str:
-    return f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name
