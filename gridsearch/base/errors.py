@@ -57,14 +57,10 @@ class Busy(RunFailed):
     """A run that did not start because another one works in its folder."""
 
 
-COMPARED_LENGTH = 100  # characters of a name that are compared with the known ones
-
-
 def nearest(name: object, known: Collection[str]) -> str:
     """Return the most similar of the known names."""
-    return max(
-        known, key=lambda other: difflib.SequenceMatcher(None, str(name)[:COMPARED_LENGTH], other).ratio()
-    )
+    start = str(name)[:100]  # comparing takes the square of the length
+    return max(known, key=lambda other: difflib.SequenceMatcher(None, start, other).ratio())
 
 
 def nearest_text(name: object, known: Collection[str]) -> str:

@@ -50,10 +50,7 @@ def not_through_a_link(path: str, flags: int) -> int:
 
 
 def read_capped(path: Path, most_bytes: int, what: str) -> bytes:
-    """Return the content of a file that somebody else wrote.
-
-    Args:
-        what: the file in a word, for the error.
+    """Return the content of a file that somebody else wrote; `what` is the file in a word.
 
     Raises:
         BadInput: it cannot be read, or is larger than such a file can be.
@@ -72,12 +69,10 @@ def read_capped(path: Path, most_bytes: int, what: str) -> bytes:
 def read_json_object(path: Path, most_bytes: int, what: str) -> dict[str, Any]:
     """Return the JSON object in such a file; the errors are those of `read_capped`."""
     try:
-        content = json.loads(read_capped(path, most_bytes, what))
+        content, why = json.loads(read_capped(path, most_bytes, what)), "it is not a JSON object"
     except (ValueError, RecursionError) as error:
-        why = f"it is not JSON: {error}"
-        raise BadInput(f"The {what} cannot be read.", where=path, why=why, fix="Copy it again.") from None
+        content, why = None, f"it is not JSON: {error}"
     if not isinstance(content, dict):
-        why = "it is not a JSON object"
         raise BadInput(f"The {what} cannot be read.", where=path, why=why, fix="Copy it again.")
     return content
 

@@ -27,18 +27,13 @@ class FreeMemory:
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """The workers of a run on this machine, and the GPUs that they share; without any, they share the cores.
-
-    Attributes:
-        gpus: as CUDA_VISIBLE_DEVICES names them.
-    """
+    """The workers of a run on this machine, and the GPUs that they share; without any, it is the cores."""
 
     workers: int
-    gpus: tuple[str, ...]
+    gpus: tuple[str, ...]  # as CUDA_VISIBLE_DEVICES names them
 
     @property
     def per_gpu(self) -> int:
-        """The most workers that share one GPU."""
         return ceil(self.workers / max(len(self.gpus), 1))
 
     @property
@@ -61,12 +56,7 @@ class LocalWorkers:
 
 
 def local_workers(workers: int | None, device: str) -> LocalWorkers:
-    """Return the workers of an experiment on this machine.
-
-    Args:
-        workers: how many; None for one per GPU, or one per core where there is none.
-        device: of the experiment.
-    """
+    """Return the workers of an experiment; without a number, one per GPU, or one per core without GPUs."""
     gpus = gpus_here() if device != "cpu" else ()
     return LocalWorkers(workers if workers is not None else len(gpus) or cores_here(), gpus)
 
@@ -87,12 +77,9 @@ def gpus_here() -> tuple[str, ...]:
 
 
 def free_memory(device: str, workers: int = 1, per_gpu: int = 1) -> FreeMemory:
-    """Return the memory that one process may take now.
+    """Return the memory that one process may take now, on "cuda" or "cpu".
 
-    Args:
-        device: "cuda" or "cpu".
-        workers: how many processes still to start share the machine's memory.
-        per_gpu: how many share a GPU's.
+    `workers` processes still to start share the machine's, and `per_gpu` of them a GPU's.
     """
     host = min(psutil.virtual_memory().available, int(os.environ.get(_MEMORY, 1 << 62)))
     if device != "cuda":

@@ -84,12 +84,9 @@ def _size_of_file(path: str | Path) -> int:
 
 
 def _require_small_canvas(path: str | Path, size: int) -> None:
-    """Refuse a WebP whose canvas is too large; Pillow allocates it as soon as it opens the file.
-
-    https://developers.google.com/speed/webp/docs/riff_container
-    """
+    """Refuse a WebP whose canvas is too large; Pillow allocates it as soon as it opens the file."""
     with open(path, "rb") as file:
-        head = file.read(30)
+        head = file.read(30)  # https://developers.google.com/speed/webp/docs/riff_container
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
         width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
         _require_pixels(path, width, height, WEBP_PIXEL, size)

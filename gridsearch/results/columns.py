@@ -30,7 +30,6 @@ class Column:
         meaning: one line of Markdown.
         unit: empty where it has none.
         required: whether every stored row has it; earlier versions may not have kept the others.
-        plug_in: whether it stands for the columns of plug-in scorers, which are named as they are.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Column:
     meaning: str
     unit: str = ""
     required: bool = False
-    plug_in: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -50,14 +48,8 @@ def names(
     columns: Iterable[Column], parameters: Iterable[str] = (), scorers: Iterable[str] = ()
 ) -> list[str]:
     """Return the names of the columns in a run, whose parameters and scorers have columns of their own."""
-    found: list[str] = []
-    for column in columns:
-        if column is _PARAMETERS:
-            found += parameters
-        elif column.plug_in:
-            found += scorers
-        else:
-            found.append(column.name)
+    many = {_PARAMETERS.name: parameters, _SCORERS.name: scorers}
+    found = [name for column in columns for name in many.get(column.name, (column.name,))]
     return list(dict.fromkeys(found))
 
 
@@ -83,7 +75,7 @@ _DEFECT = Column(
 _METRICS = tuple(
     Column(name, Measurement, METRICS[name].meaning, METRICS[name].unit) for name in METRIC_COLUMNS
 )
-_SCORERS = Column("<scorer>", Measurement, "one column per plug-in scorer, named after it", plug_in=True)
+_SCORERS = Column("<scorer>", Measurement, "one column per plug-in scorer, named after it")
 _WEIGHTS = Column("weights", Text | None, "ten hex digits that tell its merged weights from any others")
 
 # An image's row. All of it is stored, the values of scorers under "scorers".
@@ -143,7 +135,7 @@ _ONLY_STORED = (
     Column("trajectory", dict[str, list[float | bool | None]], "the denoising trace of a reference"),
     *(Column(name, Measurement, METRICS[name].meaning) for name in METRICS if name not in METRIC_COLUMNS),
 )
-STORED = (*(column for column in IMAGE_ROW if not column.plug_in), *_ONLY_STORED)
+STORED = (*(column for column in IMAGE_ROW if column is not _SCORERS), *_ONLY_STORED)
 
 AVERAGED = (_DEFECT, *_METRICS, _SCORERS)  # the columns of images of which a trial's row has the means
 

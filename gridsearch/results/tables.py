@@ -1,6 +1,6 @@
 """study.db -> the tables of a run: a row per trial, a row per image."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,64 +41,50 @@ def load_results(folder: Path) -> Results:
 
 def results_of(stored: store.Stored, folder: Path) -> Results:
     """Return what is stored as tables."""
-    facts, found = stored.facts, stored.trials
+    facts, trials = stored.facts, stored.trials
     parameters = tuple(Experiment.model_validate(facts.experiment).searched())
     scorers = scorer_names(facts.experiment)
-    order = _case_order(facts)
-    images = _table(_image_rows(found, parameters, order), IMAGES, parameters, scorers)
-    ended = sum(trial.state in store.ENDED for trial in found)
-    remaining = store.remaining(facts, found, stored.done)
+    ended = [trial for trial in trials if trial.state in store.ENDED]
+    drawn = [({"trial": trial.number, **_parameters(trial, parameters)}, trial) for trial in ended]
+    checks = [
+        ({"role": said["role"], "trial": said["of"], **said["parameters"]}, check)
+        for check in stored.checks
+        if check.state == TrialState.COMPLETE and (said := check.user_attrs)
+    ]
+    images = _table(_image_rows(drawn, facts), IMAGES, parameters, scorers)
+    remaining = store.remaining(facts, trials, stored.done)
     return Results(
         name=facts.experiment["name"],
         folder=folder,
         facts=facts,
-        trials=_trials(found, parameters, scorers, images),
+        trials=_trials(trials, parameters, scorers, images),
         images=images,
         references=_table(facts.references or (), REFERENCES, (), scorers),
         parameters=parameters,
         finished=remaining == 0,
-        planned=ended + remaining,
-        checks=_table(_check_rows(stored.checks, order), CHECKED_IMAGES, parameters, scorers),
+        planned=len(ended) + remaining,
+        checks=_table(_image_rows(checks, facts), CHECKED_IMAGES, parameters, scorers),
         judgements=pd.DataFrame([asdict(made) for made in judgements_of(stored.judgements)]),
     )
 
 
 def _table(
-    rows: Iterable[Mapping], columns: Iterable[Column], parameters: tuple[str, ...], scorers: tuple[str, ...]
+    rows: Iterable[Mapping], columns: Sequence[Column], parameters: tuple[str, ...], scorers: tuple[str, ...]
 ) -> pd.DataFrame:
     """Make a table of rows; a missing number is NaN, for a column of numbers and Nones would hold objects."""
-    columns, rows = list(columns), [{**row, **row.get("scorers", {})} for row in rows]
+    rows = [{**row, **row.get("scorers", {})} for row in rows]
     table = pd.DataFrame(rows, columns=names(columns, parameters, scorers))
     return table.assign(**{name: pd.to_numeric(table[name]) for name in number_names(columns, scorers)})
 
 
-def _case_order(facts: store.Facts) -> dict[str, int]:
-    """Return case -> its place in the experiment: the rows of a trial stand in that order."""
+def _image_rows(trials: Iterable[tuple[Mapping, FrozenTrial]], facts: store.Facts) -> list[dict[str, Any]]:
+    """Return a row per image with what is said of its trial, a trial's in the experiment's order."""
     cases = [case_id(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
-    return {case: i for i, case in enumerate(cases)}
-
-
-def _rows(trial: FrozenTrial, order: Mapping) -> list[dict]:
-    return sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
-
-
-def _image_rows(
-    trials: Iterable[FrozenTrial], parameters: tuple[str, ...], order: Mapping
-) -> list[dict[str, Any]]:
+    order = {case: i for i, case in enumerate(cases)}
     return [
-        {"trial": trial.number, **_parameters(trial, parameters), **row}
-        for trial in trials
-        if trial.state in store.ENDED
-        for row in _rows(trial, order)
-    ]
-
-
-def _check_rows(checks: Iterable[FrozenTrial], order: Mapping) -> list[dict[str, Any]]:
-    return [
-        {"role": said["role"], "trial": said["of"], **said["parameters"], **row}
-        for check in checks
-        if check.state == TrialState.COMPLETE and (said := check.user_attrs)
-        for row in _rows(check, order)
+        {**said, **row}
+        for said, trial in trials
+        for row in sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
     ]
 
 

@@ -104,10 +104,6 @@ class Slice:
         return self.doubt.interval
 
     @property
-    def smoothed(self) -> float | None:
-        return self.doubt.smoothed
-
-    @property
     def note(self) -> str:
         return self.doubt.note
 
@@ -194,7 +190,6 @@ class Answer:
         parameters: all searched parameters of the best trial; empty where no trial is complete.
         slices: one per combination of the other parameters, best first; `best` is the first.
         tied: other trials that cannot be told from the best.
-        complete, planned: numbers of trials.
         finished: no trial is left to do.
         share: what a ratio must keep of its images to be in a window.
         stopped: how many trials were stopped before their end.

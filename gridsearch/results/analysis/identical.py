@@ -109,12 +109,7 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:
 
 
 def same_weights(weights: Mapping[int, str], merges: Mapping[int, Hashable]) -> TrialPairs:
-    """Return the pairs of trials with equal fingerprints of the merged weights and unequal merges, ascending.
-
-    Args:
-        weights: trial -> fingerprint.
-        merges: trial -> what the recipe's values are there, anything that compares.
-    """
+    """Return the pairs of trials with equal fingerprints of their weights and unequal merges, ascending."""
     pairs = _alike((fingerprint, trial) for trial, fingerprint in weights.items())
     return sorted((a, b) for a, b in pairs if merges[a] != merges[b])
 

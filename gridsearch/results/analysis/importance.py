@@ -8,6 +8,7 @@ from gridsearch.results.analysis.answer import Neighbour
 
 ENOUGH = 12  # trials; with fewer, shares are noise
 FEW_VALUES = 8  # a number with more of them is cut into bins
+NEAREST = 5  # neighbours of the best trial
 PER_BIN = 12  # trials in a bin, so that its mean is worth comparing
 
 
@@ -19,12 +20,10 @@ def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str
     0 where a value does not matter. What is missing to 1 goes with values together, or is noise. Values that
     the sampler chose together share what they explain.
 
+    A parameter that never changes has no share; none has where fewer than two change, or trials are too few.
+
     Args:
         trials: a row per trial: the parameters, and `loss`, the mean of its images'.
-        names: the parameters. One that never changes has no share.
-
-    Returns:
-        Pairs; empty where fewer than two parameters change, or there are too few trials.
     """
     varied = [name for name in names if trials[name].nunique() > 1]
     if len(varied) < 2 or len(trials) < ENOUGH or not np.ptp(trials["loss"].to_numpy()):
@@ -35,8 +34,7 @@ def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str
 
 def _groups(values: pd.Series) -> pd.Series:
     """Return the group of each trial: its value, or its bin. A trial without one is left out."""
-    numeric = all(is_number(value) for value in values.dropna())
-    if not numeric or values.nunique() <= FEW_VALUES:
+    if not all(map(is_number, values.dropna())) or values.nunique() <= FEW_VALUES:
         return values
     return pd.qcut(values.astype(float), _bins(int(values.notna().sum())), duplicates="drop")
 
@@ -67,16 +65,8 @@ def _share(loss: pd.Series, groups: pd.Series) -> float:
     return max(0.0, explained / total)
 
 
-NEAREST = 5  # of the best trial
-
-
 def neighbours(trial: int, trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[Neighbour, ...]:
-    """Return the nearest trials, stopped ones too; numbers scaled to their ranges, unequal words are 1 apart.
-
-    Args:
-        trial: the one in the middle.
-        trials: with the parameters `names`, survived and defect.
-    """
+    """Return the nearest trials, stopped ones too; numbers count by range, unequal words are 1 apart."""
     here = trials.set_index("trial").loc[trial]
     square = sum(_apart(trials[name], here[name]) ** 2 for name in names)
     near = trials.assign(distance=np.sqrt(square / len(names)))
@@ -88,7 +78,7 @@ def neighbours(trial: int, trials: pd.DataFrame, names: tuple[str, ...]) -> tupl
 
 
 def _apart(values: pd.Series, here: object) -> pd.Series:
-    if is_number(here) and all(is_number(value) for value in values.dropna()):
-        span = values.astype(float).max() - values.astype(float).min()
-        return ((values.astype(float) - here).abs() / (span or 1.0)).fillna(1.0)
+    if is_number(here) and all(map(is_number, values.dropna())):
+        values = values.astype(float)
+        return ((values - here).abs() / (values.max() - values.min() or 1.0)).fillna(1.0)
     return (values != here).astype(float)

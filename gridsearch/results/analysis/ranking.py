@@ -25,7 +25,6 @@ def recommended(
 
     Args:
         trials: a row per trial that may win, with `at`, its ratio; ascending.
-        images: of these, with `at`.
         smoothed: where the smooth curve is least; None where there is none to trust, and the rank decides.
         share: what a trial must keep of its images to be recommended for its place alone.
     """
@@ -67,10 +66,8 @@ def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
 
 
 def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
-    if trial == leader:
-        return True
-    if trial not in cases or leader not in cases:
-        return False
+    if trial == leader or not {trial, leader} <= set(cases):
+        return trial == leader
     difference = (cases[trial] - cases[leader]).groupby("prompt_id").mean().dropna()
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return bool(difference.mean() <= error + 1e-9)
@@ -83,9 +80,7 @@ def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[in
     treatments with one (Demšar 2006, sections 3.1.3 and 3.2.2). Few cases leave nothing to tell: with n of
     them no p-value is below 2 / 2**n.
 
-    Args:
-        best: the trial compared with, one of the columns.
-        defects: cases × trials.
+    `defects` is a table of cases × trials.
     """
     others = [trial for trial in defects.columns if trial != best]
     p_values = [signed_rank_p((defects[best] - defects[other]).dropna()) for other in others]
@@ -94,10 +89,8 @@ def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[in
 
 def holm(p_values: list[float]) -> list[float]:
     """Return Holm's adjusted p-values, in the order given."""
-    count = len(p_values)
-    order = np.argsort(p_values)
-    stepped = np.asarray(p_values)[order] * (count - np.arange(count))
-    adjusted = np.empty(count)
+    order, adjusted = np.argsort(p_values), np.empty(len(p_values))
+    stepped = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted.tolist()
 
@@ -156,7 +149,8 @@ def front(
     if means.empty:
         return ()
     points = means.to_numpy()
-    on = means[[not _beaten(point, points) for point in points]].sort_values(list(GOALS))
+    beaten = [((points <= one).all(axis=1) & (points < one).any(axis=1)).any() for one in points]
+    on = means[~np.array(beaten)].sort_values(list(GOALS))
     knee = _knee(on.to_numpy())
     survived = trials.set_index("trial")["survived"]
     return tuple(
@@ -172,10 +166,6 @@ def _excess(images: pd.DataFrame, sound: pd.DataFrame, name: str) -> pd.Series:
     own = sound.groupby(_CASE)[name].mean().rename("own")
     healthy = images[_CASE].join(own, on=_CASE)["own"].fillna(sound[name].mean())
     return (images[name] - healthy).clip(lower=0)
-
-
-def _beaten(point: np.ndarray, points: np.ndarray) -> bool:
-    return bool(((points <= point).all(axis=1) & (points < point).any(axis=1)).any())
 
 
 def _knee(points: np.ndarray) -> int | None:

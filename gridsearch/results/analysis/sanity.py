@@ -25,11 +25,14 @@ def checks(results: Results, answer: Answer, best: Slice) -> tuple[SanityCheck, 
     if trials.empty:
         return ()
     named = partial(trial_text, results, results.trials)  # a trial that was checked may wait again
-    weights, merges = _weights(trials), _merges(results, trials)
+    known = trials.dropna(subset="weights") if "weights" in trials else trials.iloc[:0].assign(weights="")
+    weights = dict(zip(known["trial"].astype(int), known["weights"].astype(str), strict=True))
+    rows = trials[["trial", *results.parameters]].to_dict("records")
+    merges = {int(row["trial"]): made_of(results.settings, row) for row in rows}  # equal ones may look alike
     found = {
         "The ends are the parents": _parents(results, merges, weights, named),
         "Every merge is its own": _weights_differ(merges, weights, named),
-        "Every trial rendered its own images": _images_differ(results, trials, merges, named),
+        "Every trial rendered its own images": _images_differ(results, rows, merges, named),
         "A repeat gives the same result": _repeat(results, best, trials, named),
         "The winner holds on other prompts": _held_out(results, answer, best, named),
     }
@@ -42,19 +45,6 @@ def trial_text(results: Results, trials: pd.DataFrame, trial: int) -> str:
         return f"trial {trial}"
     row = trials.set_index("trial").loc[trial]
     return ", ".join(setting_text(name, row[name]) for name in results.parameters if pd.notna(row[name]))
-
-
-def _weights(trials: pd.DataFrame) -> dict[int, str]:
-    if "weights" not in trials:
-        return {}
-    known = trials.dropna(subset="weights")
-    return dict(zip(known["trial"].astype(int), known["weights"].astype(str), strict=True))
-
-
-def _merges(results: Results, trials: pd.DataFrame) -> dict[int, str | tuple]:
-    """Return each trial's merge; of two equal ones, neither weights nor images need differ."""
-    rows = trials[["trial", *results.parameters]].to_dict("records")
-    return {int(row["trial"]): made_of(results.settings, row) for row in rows}
 
 
 def _parents(results: Results, merges: dict, weights: dict, named: Named) -> tuple[State, str]:
@@ -79,14 +69,14 @@ def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, s
     return "passed", f"{len({merges[trial] for trial in weights})} different merges have different weights."
 
 
-def _images_differ(results: Results, trials: pd.DataFrame, merges: dict, named: Named) -> tuple[State, str]:
+def _images_differ(results: Results, trials: list[dict], merges: dict, named: Named) -> tuple[State, str]:
     images = results.images
     if "digest" not in images or images["digest"].isna().all():
         return "not done", "No fingerprints of the images were stored."
-    shown = trials[["trial", *results.parameters]].to_dict("records")
-    made = [str((merges[row["trial"]], drawn_with(results.settings, row))) for row in shown]
-    first = trials.assign(made=made).drop_duplicates("made")
-    rows = images[images["trial"].isin(first["trial"])].dropna(subset="digest")
+    # the first trial of each set of parameters that make one picture
+    made = {row["trial"]: str((merges[row["trial"]], drawn_with(results.settings, row))) for row in trials}
+    first = {what: trial for trial, what in reversed(made.items())}
+    rows = images[images["trial"].isin(first.values())].dropna(subset="digest")
     rows = rows[~rows["verdict"].isin(ALIKE)]
     digests = {
         int(trial): dict(zip(_cases(own), own["digest"], strict=True)) for trial, own in rows.groupby("trial")
@@ -142,13 +132,10 @@ def _held_out(results: Results, answer: Answer, best: Slice, named: Named) -> tu
         taken = answer.unmasked.instead == best.trial  # a person may have chosen one that ties with it
         is_better = "is recommended instead" if taken else "does better"
         return "alarm", f"{_capital(lucky)} does not hold; {instead} {is_better}."
+    if not results.facts.held_out and not answer.confirmed:
+        return "not done", "No prompt was held out."
     if not answer.confirmed:
-        why = (
-            "The leaders have not been rendered on them yet."
-            if results.facts.held_out
-            else "No prompt was held out."
-        )
-        return "not done", why
+        return "not done", "The leaders have not been rendered on them yet."
     first = answer.confirmed[0]
     if first.trial != best.trial:
         return "not done", "The best trial was not rendered on them, only earlier leaders were."

@@ -34,8 +34,10 @@ def distinct_trials(results: Results) -> pd.DataFrame:
     stopped = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & trials["survived"].notna()]
     stopped = stopped[is_partial(stopped)].sort_values("images", ascending=False, kind="stable")
     ranked = pd.concat([whole(results), stopped])
-    first = ~_places(ranked[list(results.parameters)]).duplicated()
-    return trials.loc[trials.index.isin(ranked.index[first.to_numpy()])]
+    rows = ranked[list(results.parameters)].itertuples(index=False)
+    # a missing value equals another missing one
+    again = pd.Series([tuple(map(comparable, row)) for row in rows], dtype=object).duplicated()
+    return trials.loc[trials.index.isin(ranked.index[~again.to_numpy()])]
 
 
 def without_copies(trials: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -52,12 +54,6 @@ def is_partial(trials: pd.DataFrame) -> pd.Series:
     """Return whether each trial was stopped: its figures are then those of the images that it has."""
     stopped = trials["state"] == "PRUNED"
     return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
-
-
-def _places(parameters: pd.DataFrame) -> pd.Series:
-    """Return each row as one value that compares; a missing value equals another missing one."""
-    rows = [tuple(map(comparable, row)) for row in parameters.itertuples(index=False)]
-    return pd.Series(rows, index=parameters.index, dtype=object)
 
 
 # -- curves
@@ -80,22 +76,19 @@ def split_slices(results: Results, trials: pd.DataFrame) -> list[tuple[dict, pd.
     One that a trial does not have is None. A projection is one slice without settings.
     """
     others = [name for name in results.parameters if name != curve_parameter_of(results)]
+    trials = _placed(results, trials).sort_values("at", kind="stable")
     if not others or is_projection(results):
-        trials = _placed(results, trials).sort_values("at", kind="stable")
         return [({}, trials)] if len(trials) else []
-    return [
-        (dict(zip(others, map(_known, key), strict=True)), group.sort_values("at", kind="stable"))
-        for key, group in _placed(results, trials).groupby(others, dropna=False, sort=True)
-    ]
+    found = []
+    for key, group in trials.groupby(others, dropna=False, sort=True):
+        values = [None if pd.isna(value) else plain_value(value) for value in key]
+        found.append((dict(zip(others, values, strict=True)), group))
+    return found
 
 
 def _placed(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
     main = curve_parameter_of(results)
     return trials.assign(at=trials[main].astype(float).round(10) if main else 0.0).dropna(subset="at")
-
-
-def _known(value: Any) -> Any:
-    return None if pd.isna(value) else plain_value(value)
 
 
 def is_projection(results: Results) -> bool:

@@ -70,7 +70,7 @@ def test_one_prompt_is_a_guess_and_two_ratios_are_no_curve():
     assert "with only one prompt, this is a guess" in one.sentence
     two = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo"}), ("ratio",))).best
     assert two.interval is None
-    assert two.smoothed is None
+    assert two.doubt.smoothed is None
 
 
 def test_the_floor_of_a_flat_valley_has_its_optimum_in_the_middle():
@@ -142,7 +142,7 @@ def test_undefined_numbers_do_not_spread():
     images.loc[0, "defect"] = math.nan
     best = analyse(results_of(NOWHERE, images, ("ratio",))).best
     assert best.ratio == 0.5
-    assert math.isfinite(best.smoothed)
+    assert math.isfinite(best.doubt.smoothed)
 
 
 def test_an_experiment_without_a_searched_number():
