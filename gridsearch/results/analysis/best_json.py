@@ -80,18 +80,14 @@ BestDocument = Annotated[dict[str, Any], GetPydanticSchema(lambda _dict, handler
 
 
 def write_best(results: Results, answer: Answer, path: Path) -> None:
-    """Write best.json."""
-    write_atomic(
-        path, json.dumps(best_dict(results, answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    found = best_dict(results, answer)
+    write_atomic(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def best_dict(results: Results, answer: Answer) -> BestDocument:
     """Return the answer as nested JSON values; what is undefined is null.
 
-    The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top;
-    `merge` and `render` are the experiment's, with the best parameters in the place of their ranges;
-    `settings` says of each setting of the images where its value is from.
+    The best slice's fields (trial, ratio, survived, defect, interval, window, ...) stand at the top.
     """
     found = asdict(answer)
     # the fields of a doubt stand beside the slice's own
@@ -121,6 +117,5 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
 def _found(setting: Mapping, parameters: Mapping) -> Mapping:
     """Return a setting; one that was searched has the best trial's value."""
     name = f"render.{setting['setting']}"
-    if name not in parameters:
-        return setting
-    return {**setting, "value": value_text(parameters[name]), "source": "the search"}
+    searched = {"value": value_text(parameters[name]), "source": "the search"} if name in parameters else {}
+    return {**setting, **searched}

@@ -11,9 +11,8 @@ normal distribution about that, are the estimate and its doubt). Pairs count as 
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,11 +99,14 @@ def human_verdict(
     if judgements.empty:
         return None
     trials = preferences(judgements, level)
-    leaders = [found for found in trials if found.trial in {best, *tied}]
-    winner, note = _winner(leaders, best)
-    strength = {found.trial: found.strength for found in trials}
+    winner, note = _winner([found for found in trials if found.trial in {best, *tied}], best)
     decided = judgements[judgements["answer"] != "equal"]
-    left = int((decided["answer"] == "first").sum())
+    first, second = (decided[side].map({one.trial: one.strength for one in trials}) for side in ANSWERS[:2])
+    is_left = decided["answer"] == "first"
+    left = int(is_left.sum())
+    if len(decided) and scipy.stats.binomtest(left, len(decided)).pvalue < ONE_SIDED:
+        note += f" You chose the left image in {left} of {len(decided)} pairs."
+        note += " Sides are random, so this is unlikely to be chance."
     return Human(
         pairs=len(judgements),
         since=str(judgements["time"].iloc[0]),
@@ -114,8 +116,8 @@ def human_verdict(
         instead_of=best,
         left=left,
         decided=len(decided),
-        agreeing=sum(_agrees(row, strength) for row in decided.itertuples()),
-        note=" ".join(text for text in (note, _side_note(left, len(decided))) if text),
+        agreeing=int((first - second).where(is_left, second - first).gt(0).sum()),
+        note=note.lstrip(),
     )
 
 
@@ -123,10 +125,8 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     """Return the leader to take and a note on the choice; `leaders` are strongest first."""
     own = next((found for found in leaders if found.trial == best), None)
     if own is None:
-        return (
-            None,
-            "The trial that the metrics recommend now was not among your pairs, so it stays recommended.",
-        )
+        note = "The trial that the metrics recommend now was not among your pairs, so it stays recommended."
+        return None, note
     if len(leaders) < 2:
         return None, "No other trial that you judged ties with the best one, so the metrics' choice stays."
     if leaders[0].strength - own.strength > SAME_STRENGTH:
@@ -134,18 +134,6 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
         return None, "You like another trial as much as the metrics' choice, so that choice stays."
     return best, ""
-
-
-def _agrees(row: Any, strength: Mapping[int, float]) -> bool:
-    won, lost = (row.first, row.second) if row.answer == "first" else (row.second, row.first)
-    return strength[won] > strength[lost]
-
-
-def _side_note(left: int, decided: int) -> str:
-    if not decided or scipy.stats.binomtest(left, decided).pvalue >= ONE_SIDED:
-        return ""
-    text = f"You chose the left image in {left} of {decided} pairs."
-    return f"{text} Sides are random, so this is unlikely to be chance."
 
 
 # -- the model
@@ -166,7 +154,9 @@ def preferences(
     answers = judgements["answer"].map(ANSWERS.index).to_numpy()
     strengths, covariance = fit(first, second, answers, len(trials), prior)
     reach = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
-    counts = _counts(first, second, answers, len(trials))
+    counts = np.zeros((len(trials), 3), dtype=int)  # wins, losses and ties
+    np.add.at(counts, (first, answers), 1)
+    np.add.at(counts, (second, np.array([1, 0, 2])[answers]), 1)
     chances = _chances(strengths, covariance, seed)
     columns = (counts, strengths, strengths - reach, strengths + reach, chances)
     found = [
@@ -186,18 +176,20 @@ def fit(
         answers: 0 where the first was preferred, 1 the second, 2 neither. Without any 2, no ties can be.
     """
     ties = bool((answers == 2).any())
-    options = _options(first, second, count)[:, : 3 if ties else 2, : count + ties]
-    chosen = options[np.arange(len(answers)), answers].sum(axis=0)
+    rows = np.arange(len(answers))
+    options = np.zeros((len(answers), 3, count + 1))  # of each answer its logit, a sum over (strengths, t)
+    options[rows, 0, first] = options[rows, 1, second] = 1
+    options[:, 2] = options[:, :2].mean(axis=1)
+    options[:, 2, count] = 1
+    options = options[:, : 3 if ties else 2, : count + ties]
+    chosen = options[rows, answers].sum(axis=0)
     # the readiness to say "equal" has the same prior, so that it is finite where nothing else was said
     precision = np.full(count + ties, prior**-2)
 
     def slope(at: np.ndarray) -> np.ndarray:
         """Return the gradient of the posterior density's logarithm, with the sign turned."""
-        return (
-            np.einsum("po,pok->k", scipy.special.softmax(options @ at, axis=1), options)
-            - chosen
-            + precision * at
-        )
+        shares = scipy.special.softmax(options @ at, axis=1)
+        return np.einsum("po,pok->k", shares, options) - chosen + precision * at
 
     def information(at: np.ndarray) -> np.ndarray:
         shares = scipy.special.softmax(options @ at, axis=1)
@@ -211,17 +203,6 @@ def fit(
     return centred @ top[:count], covariance
 
 
-def _options(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    """Return the logit of each of three answers as a sum over (strengths, t): (pairs, 3, `count` + 1)."""
-    options = np.zeros((len(first), 3, count + 1))
-    rows = np.arange(len(first))
-    options[rows, 0, first] = 1
-    options[rows, 1, second] = 1
-    options[:, 2] = (options[:, 0] + options[:, 1]) / 2
-    options[:, 2, count] = 1
-    return options
-
-
 def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
     """Return how often each is the strongest in draws from the normal distribution about the estimate."""
     if len(strengths) == 2:  # known without drawing
@@ -230,11 +211,3 @@ def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.nda
         return np.array([first, 1 - first])
     draws = np.random.default_rng(seed).multivariate_normal(strengths, covariance, DRAWS, method="eigh")
     return np.bincount(draws.argmax(axis=1), minlength=len(strengths)) / DRAWS
-
-
-def _counts(first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int) -> np.ndarray:
-    """Return each trial's wins, losses and ties: (`count`, 3)."""
-    counts = np.zeros((count, 3), dtype=int)
-    np.add.at(counts, (first, answers), 1)
-    np.add.at(counts, (second, np.array([1, 0, 2])[answers]), 1)
-    return counts

@@ -20,7 +20,7 @@ import scipy
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
 from gridsearch.results.analysis.ranking import by_case, holm, signed_rank_p
 
-LEVEL = 0.05  # of unmasking an honest winner
+LEVEL = 0.05  # the share of honest winners that may be unmasked
 NO_DIFFERENCE = 1e-12  # of a loss from 0 to 2: no difference
 LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
@@ -53,15 +53,12 @@ def _ranking(held_out: pd.DataFrame) -> list[int]:
     return [int(trial) for trial in score.sort_values(["lost", "defect"]).index]
 
 
-def unmask(
-    winner: int, images: pd.DataFrame, held_out: pd.DataFrame, level: float = LEVEL
-) -> Unmasked | None:
+def unmask(winner: int, images: pd.DataFrame, held_out: pd.DataFrame) -> Unmasked | None:
     """Return the evidence that `winner` won by luck and another leader should be taken; None without any.
 
     Args:
         winner: the trial with the best selection figures.
         images, held_out: rows with trial, prompt_id, seed, verdict, defect, loss.
-        level: the share of honest winners that may be unmasked.
     """
     ranking = _ranking(held_out) if len(held_out) else []
     if winner not in ranking or ranking[0] == winner:
@@ -72,13 +69,13 @@ def unmask(
     adjusted = dict(zip(others, holm(list(paired.values())), strict=True))
     above = ranking[: ranking.index(winner)]
     for instead in above:  # its own evidence counts: another's would prove nothing of it
-        if adjusted[instead] < level:
+        if adjusted[instead] < LEVEL:
             return Unmasked(
                 winner, instead, "another leader does clearly better on them", float(adjusted[instead])
             )
     chosen = images[images["trial"] == winner]
     fell = fell_p(chosen, held_out[held_out["trial"] == winner])
-    if fell < level and paired[above[0]] < LEANS:
+    if fell < LEVEL and paired[above[0]] < LEANS:
         return Unmasked(winner, above[0], "it does clearly worse on them", float(fell))
     return None
 

@@ -11,14 +11,16 @@ def sentence(answer: Answer) -> str:
     best = answer.best
     if best is None:
         return f"No answer yet: none of the {answer.planned} trials is complete."
-    take = f"{take_text(answer)}{_parent(best)}: {_healthy(best)}"
-    text = (
-        (take if survives(answer) else _least_bad(answer, best))
-        + (f"; {_doubt(answer, best)}" if best.survived else "")
-        + _survival(best)
-        + "."
-    )
-    text += luck_text(answer) + human_text(answer)
+    if survives(answer):
+        itself = f", which is {best.parent} itself" if best.parent else ""
+        text = f"{take_text(answer)}{itself}: {_healthy(best)}"
+    else:
+        least = f"{_named(answer, best)}{mode_text(best.settings)}, where {_healthy(best)}"
+        what = parameter_text(answer.main) if answer.main else "trial"
+        text = f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
+    if best.survived:
+        text += f"; {_doubt(answer, best)}"
+    text += f"{_survival(best)}.{luck_text(answer)}{human_text(answer)}"
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
@@ -91,10 +93,6 @@ def _named(answer: Answer, best: Slice) -> str:
     return setting_text(answer.main, best.ratio)
 
 
-def _parent(best: Slice) -> str:
-    return f", which is {best.parent} itself" if best.parent else ""
-
-
 def _healthy(best: Slice) -> str:
     healthy = round(best.survived * best.images)
     if best.images == 1:
@@ -102,12 +100,6 @@ def _healthy(best: Slice) -> str:
     if healthy == best.images:
         return f"all {healthy} images are healthy"
     return f"{healthy} of {best.images} images {'is' if healthy == 1 else 'are'} healthy"
-
-
-def _least_bad(answer: Answer, best: Slice) -> str:
-    what = parameter_text(answer.main) if answer.main else "trial"
-    least = f"{_named(answer, best)}{mode_text(best.settings)}, where {_healthy(best)}"
-    return f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
 
 
 def _doubt(answer: Answer, best: Slice) -> str:
@@ -122,13 +114,8 @@ def _survival(best: Slice) -> str:
     if best.window is None:
         return ""
     low, high = best.window.low, best.window.high
-    narrow = low.inside == high.inside
-    span = (
-        f"at {value_text(low.inside)} only"
-        if narrow
-        else f"from {value_text(low.inside)} to {value_text(high.inside)}"
-    )
-    text = f", and the merge survives {span}"
+    narrow, first, last = low.inside == high.inside, value_text(low.inside), value_text(high.inside)
+    text = f", and the merge survives {f'at {first} only' if narrow else f'from {first} to {last}'}"
     if low.outside is None and high.outside is None:  # one place alone is no window
         return "" if narrow else text + ", the whole range"
     ends = [

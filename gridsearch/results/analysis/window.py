@@ -56,7 +56,6 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     Args:
         survived: share of `ok` images per ratio; the index holds the ratios, ascending.
         images: one row per image of these ratios, with columns at (the ratio), prompt_id, verdict, defect.
-        best: one of the ratios.
         share: what a ratio must keep to survive.
     """
     alive = (survived >= share).to_numpy()
@@ -90,26 +89,17 @@ def _edge(
     failed = images["verdict"] != "ok"
     # a prompt that fails at the best ratio says nothing about either edge
     never = images.loc[failed & (images["at"] == best), "prompt_id"]
-    first = _nearest(images[side & failed & ~images["prompt_id"].isin(never)], best)
+    known = images[side & failed & ~images["prompt_id"].isin(never)]
+    known = known.assign(distance=(known["at"] - best).abs().round(10))
+    nearest = known.sort_values(["distance", "defect"], ascending=[True, False])  # the worst at a ratio
+    beyond = images.loc[failed & (images["at"] == outside), "verdict"].value_counts().index
     return WindowEdge(
         inside=float(inside),
         outside=None if outside is None else float(outside),
-        verdict=None if outside is None else _most_frequent(images[failed & (images["at"] == outside)]),
-        prompt=None if first is None else str(first["prompt_id"]),
-        prompt_at=None if first is None else float(first["at"]),
+        verdict=str(beyond[0]) if len(beyond) else None,
+        prompt=str(nearest["prompt_id"].iloc[0]) if len(nearest) else None,
+        prompt_at=float(nearest["at"].iloc[0]) if len(nearest) else None,
     )
-
-
-def _nearest(failures: pd.DataFrame, best: float) -> pd.Series | None:
-    """Return the failing image nearest to `best`; of several at one ratio, the worst."""
-    if failures.empty:
-        return None
-    ordered = failures.assign(distance=(failures["at"] - best).abs().round(10))
-    return ordered.sort_values(["distance", "defect"], ascending=[True, False]).iloc[0]
-
-
-def _most_frequent(failures: pd.DataFrame) -> str | None:
-    return None if failures.empty else str(failures["verdict"].value_counts().index[0])
 
 
 # -- the prompts
@@ -176,19 +166,13 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
     smooth = loss.rolling(3, center=True, min_periods=1).mean()
     least = smooth.index[(smooth - smooth.min()) <= 1e-9]
     best = int(loss.index.get_loc(least[len(least) // 2]))
-    low, high = _run(alive.to_numpy(), best)
-    places = loss.index.to_numpy(dtype=float)
-    ends = (None, None) if low is None else (float(places[low]), float(places[high]))
+    places, survivors = loss.index.to_numpy(dtype=float), np.flatnonzero(alive)
+    ends: tuple = (None, None)
+    if len(survivors):
+        start = int(survivors[np.abs(survivors - best).argmin()])  # the nearest one
+        ends = tuple(float(places[end]) for end in run_around(alive.to_numpy(), start))
     # a prompt that was not rendered at the recommended ratio does not count against it
     return prompt, float(places[best]), *ends, bool(alive.get(ratio, True))
-
-
-def _run(alive: np.ndarray, start: int) -> tuple[int, int] | tuple[None, None]:
-    """Return the run of survivors around `start`, or nearest to it."""
-    places = np.flatnonzero(alive)
-    if not len(places):
-        return None, None
-    return run_around(alive, int(places[np.abs(places - start).argmin()]))
 
 
 def _why(best: float, survives: bool, bests: np.ndarray, ratio: float, step: float) -> str:

@@ -70,11 +70,7 @@ def require_held(study: optuna.Study, trial: optuna.Trial, worker: str) -> None:
 
 @contextlib.contextmanager
 def own_failures(study: optuna.Study, trial: optuna.Trial, worker: str) -> Iterator[None]:
-    """Pass an error on, which fails the trial, only where the trial is still the worker's.
-
-    Raises:
-        Lost: something went wrong, and the trial is another's now.
-    """
+    """Pass an error on, which fails the trial, where the trial is still the worker's; else raise Lost."""
     try:
         yield
     except MustStop:  # which fails no trial

@@ -20,11 +20,7 @@ _SECRET_KEYS = ("password", "passwd", "sslpassword", "ssl_key_password", "oauth_
 
 
 def check_url(url: str) -> URL:
-    """Return the parts of the URL, having checked that a study can be kept there with what is installed.
-
-    Raises:
-        BadInput: it cannot. The message holds no password.
-    """
+    """Return the parts of the URL, having checked that a study can be kept there with what is installed."""
     parsed = parse_url(url)
     if importlib.util.find_spec("psycopg") is None:
         raise BadInput(
@@ -37,12 +33,18 @@ def check_url(url: str) -> URL:
 
 
 def parse_url(url: str) -> URL:
-    """Return the parts of the URL, with its driver named.
+    """Return the parts of the URL of a PostgreSQL database, with its driver named.
 
     Raises:
-        BadInput: it is no URL, or not one of a PostgreSQL database.
+        BadInput: it is another, or no URL at all. The message holds no password.
     """
-    parsed = _split(url)
+    try:
+        parsed = _parts(url)
+    except (ArgumentError, ValueError) as error:
+        # The error quotes the part that it could not read, which may be the password.
+        raise BadInput(
+            "This is not a URL of a storage.", where=redacted(url), fix=f"{_SUPPORTED} {_ESCAPING}"
+        ) from (None if "://" in url else error)
     if parsed.drivername.split("+")[0] == "sqlite":
         raise BadInput(
             "SQLite is for one machine.",
@@ -63,16 +65,6 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername=_DRIVER)  # for the short scheme SQLAlchemy would choose another driver
 
 
-def _split(url: str) -> URL:
-    try:
-        return _parts(url)
-    except (ArgumentError, ValueError) as error:
-        # The error quotes the part that it could not read, which may be the password.
-        raise BadInput(
-            "This is not a URL of a storage.", where=redacted(url), fix=f"{_SUPPORTED} {_ESCAPING}"
-        ) from (None if "://" in url else error)
-
-
 def _parts(url: str) -> URL:
     """Split a URL. SQLAlchemy ends a password at its first @, and takes the rest for host and database."""
     if url.count("@") > 1:
@@ -81,14 +73,14 @@ def _parts(url: str) -> URL:
 
 
 def same_database(url: str, other: str) -> bool:
-    """Whether two URLs name the same database: host, port and name. User and password do not count."""
-    return _database(parse_url(url)) == _database(parse_url(other))
+    """Whether two URLs name the same database. User and password do not count."""
 
+    def place(parts: URL) -> tuple:
+        """Return host, port and name. libpq prefers those of the query."""
+        host, port = parts.query.get("host", parts.host), parts.query.get("port", parts.port)
+        return host, str(port or _PORT), parts.query.get("dbname", parts.database)
 
-def _database(url: URL) -> tuple:
-    """Host, port and name. libpq prefers those of the query."""
-    host, port = url.query.get("host", url.host), url.query.get("port", url.port)
-    return host, str(port or _PORT), url.query.get("dbname", url.database)
+    return place(parse_url(url)) == place(parse_url(other))
 
 
 def secret_of(url: str) -> tuple[str, ...]:
@@ -106,15 +98,10 @@ def secret_of(url: str) -> tuple[str, ...]:
 
 def _as_written(url: str, secret: str) -> list[str]:
     """Return the user's own percent-encodings of a secret, which may be less or more than needed."""
-    pattern = "".join(f"(?:{re.escape(c)}|{_percent(c)}{'|[+]' if c == ' ' else ''})" for c in secret)
+    encoded = ["".join(f"%{byte:02x}" for byte in c.encode("utf-8", "surrogatepass")) for c in secret]
+    ways = zip(secret, encoded, strict=True)
+    pattern = "".join(f"(?:{re.escape(c)}|(?i:{code}){'|[+]' if c == ' ' else ''})" for c, code in ways)
     return [found[0] for found in re.finditer(pattern, url)]
-
-
-def _percent(character: str) -> str:
-    return "".join(
-        f"%{''.join(f'[{h.lower()}{h.upper()}]' if h.isalpha() else h for h in f'{byte:02x}')}"
-        for byte in character.encode("utf-8", "surrogatepass")
-    )
 
 
 def cleaned(text: str, url: str) -> str:

@@ -34,11 +34,7 @@ class Missing(RunFailed):
 
 
 def checked_name(name: str) -> str:
-    """Return the name, having checked that it stays inside the place.
-
-    Raises:
-        BadInput: it does not, on one system or another.
-    """
+    """Return the name, having checked that it stays inside the place on every system."""
     parts = name.split("/")
     bad = any(part in ("", ".", "..") or part.endswith((" ", ".")) for part in parts)
     if bad or re.search(r'[\x00-\x1f\x7f\\:*?"<>|]', name) or len(name.encode("utf-8", "replace")) > 900:
@@ -47,11 +43,7 @@ def checked_name(name: str) -> str:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return where a file of this name lies in the folder, links followed.
-
-    Raises:
-        BadInput: outside of it.
-    """
+    """Return where a file of this name lies in the folder, having followed the links on the way."""
     path = folder / PurePosixPath(checked_name(name))
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput("A link leads out of the folder.", where=path)
@@ -114,10 +106,6 @@ def open_artifacts(url: str) -> Artifacts:
 
     Boto finds a bucket's key, region and endpoint by itself: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
     `~/.aws` and the like.
-
-    Raises:
-        BadInput: there is no such place, or no right to use it.
-        RunFailed: it does not answer.
     """
     if url.startswith("s3://"):
         return _open_bucket(url)

@@ -127,10 +127,7 @@ def note_place(folder: Path, place: StudyPlace) -> None:
 
 
 def require_database(path: Path) -> None:
-    """Check the first 16 bytes, which are the same in all of SQLite's files.
-
-    Source: https://www.sqlite.org/fileformat.html.
-    """
+    """Check that a file begins as all of SQLite's do (https://www.sqlite.org/fileformat.html)."""
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":
             raise BadInput(
@@ -196,11 +193,7 @@ def replacement_lock(folder: Path) -> Iterator[None]:
 
 
 def fold_log(path: Path) -> None:
-    """Fold a database's write-ahead log into it: left behind, it would be taken for the new file's log.
-
-    Raises:
-        RunFailed: another program has the database open.
-    """
+    """Fold a database's write-ahead log into it: left behind, it would be taken for the new file's log."""
     if not path.exists():
         return
     with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:

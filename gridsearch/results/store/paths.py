@@ -17,11 +17,7 @@ def path_in(folder: Path, name: str) -> Path | None:
 
 
 def picture_of(folder: Path, name: str) -> Path:
-    """Return the path of a picture that is to be read.
-
-    Raises:
-        BadInput: the name leads out of the results folder.
-    """
+    """Return the path of a picture that is to be read; BadInput where it leads out of the results folder."""
     path = path_in(folder, name)
     if path is None:
         raise BadInput("A picture's name leads out of the results folder.", where=name)

@@ -50,12 +50,7 @@ _PARAMETERS = TypeAdapter(dict[str, float | int | str | bool | None], config=STR
 
 @contextlib.contextmanager
 def damage_is_named(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while a study is read into a named error.
-
-    Raises:
-        BadInput: it cannot be understood: this program has not written it.
-        RunFailed: it cannot be read now, though it may be whole.
-    """
+    """Turn what goes wrong while a study is read into a named error: damage, or what may pass by itself."""
     try:
         yield
     except (SQLAlchemyError, OptunaError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -84,11 +79,7 @@ def _first_cause(error: BaseException) -> str:
 
 
 def require_tables_only(database: Path) -> None:
-    """Require that a database holds tables alone: a view in a table's place can be made to never end.
-
-    Raises:
-        BadInput: it holds something else, or is no database.
-    """
+    """Require that a database holds tables alone: a view in a table's place can be made to never end."""
     asked = "SELECT type FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
@@ -104,14 +95,7 @@ def require_tables_only(database: Path) -> None:
 def require_valid(
     facts: Any, trials: Iterable[FrozenTrial], checks: Iterable[FrozenTrial], judgements: Mapping[str, Any]
 ) -> None:
-    """Require that what a study holds has the types that are kept.
-
-    Args:
-        facts: as plain data.
-
-    Raises:
-        BadInput: something has another type.
-    """
+    """Require that what a study holds, its facts as plain data, has the types that are kept."""
     _require(_FACTS, facts, "its facts")
     kinds = _kinds(facts["experiment"])
     for trial in trials:

@@ -53,11 +53,7 @@ def has_study(folder: Path) -> bool:
 
 
 def require_study(folder: Path) -> None:
-    """Check that a run has been started in this folder.
-
-    Raises:
-        BadInput: none has been, or its study is damaged.
-    """
+    """Raise BadInput where no run has been started in this folder, or its study is no database."""
     if not has_study(folder):
         raise BadInput(
             "This folder holds no results.",
@@ -87,7 +83,13 @@ def write_study(
             with open_study(folder) as study:
                 attrs |= judgements_in(study.user_attrs)
         if place.url is None:
-            _write_file(folder, facts, trials, checks, attrs)
+            beside = folder / f".{FILE}.part"
+            for leftover in folder.glob(f"{beside.name}*"):
+                leftover.unlink()
+            with database(beside) as storage:
+                _create(storage, STUDY, facts, trials, checks, attrs)
+            fold_log(folder / FILE)
+            os.replace(beside, folder / FILE)
             return
         with connect(place.url) as storage:
             new, old = _family(f"{place.study} (being written)"), _family(place.study)
@@ -112,16 +114,6 @@ def _is_there(storage: BaseStorage, name: str) -> bool:
     return False
 
 
-def _write_file(folder: Path, *parts: Any) -> None:
-    beside = folder / f".{FILE}.part"
-    for leftover in folder.glob(f"{beside.name}*"):
-        leftover.unlink()
-    with database(beside) as storage:
-        _create(storage, STUDY, *parts)
-    fold_log(folder / FILE)
-    os.replace(beside, folder / FILE)
-
-
 def _create(
     storage: BaseStorage,
     name: str,
@@ -143,14 +135,11 @@ def _create(
 def open_study(
     folder: Path, shared: bool = False, on_wait: Callable[[str], None] = lambda _: None
 ) -> Iterator[optuna.Study]:
-    """Open the study of a results folder, to be searched further.
+    """Open the study of a results folder, to be searched further; BadInput where it holds none.
 
     Args:
         shared: whether several processes write to it at once.
         on_wait: told when the database does not answer, and when it is back.
-
-    Raises:
-        BadInput: the folder holds no study.
     """
     require_study(folder)
     place = place_of(folder)
@@ -168,9 +157,6 @@ def open_study(
 @contextlib.contextmanager
 def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Callable[[], bool]]:
     """Lead a folder's study. One in a database has a lock of its own; else the folder's lock will do.
-
-    Args:
-        on_wait: told when the database does not answer, and when it is back.
 
     Yields:
         a function that says whether no other run leads it: a database that was restarted has freed the lock.
@@ -190,9 +176,6 @@ def save_judgement(folder: Path, place: int, session: int, judgement: Judgement 
     """Write a judgement at its place in a session, on the disk when this returns; None takes it back.
 
     Optuna deletes no attribute, so one that is taken back is null from then on.
-
-    Raises:
-        RunFailed: the study cannot be written.
     """
     key = f"{JUDGEMENT}{session:08x} {place:04}"
     try:

@@ -32,8 +32,7 @@ def record_batch(
 ) -> None:
     """Record a batch of a trial: rows of images that are on the disk, and the seconds that they took.
 
-    Args:
-        losses: of the images, by step, where the trial reports them.
+    `losses` are the images', by step, where the trial reports them.
     """
     write_together(trial, f"{_BATCH}{number:04}", json_safe({"images": images, "seconds": seconds}), losses)
 
