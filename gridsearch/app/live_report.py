@@ -100,7 +100,10 @@ class LiveReport:
     def look(self) -> None:
         """Finish a build whose process has ended; begin one where there is something new and it is time."""
         if self._process is not None and (code := self._process.poll()) is not None:
-            self._finish(code)
+            self._process = None
+            self._errors.seek(0)
+            said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+            self._end((said or [f"it exited with code {code}"])[-1] if code else None)
         if self._process is None and self._wanted and self._clock() >= self._next:
             self._begin()
 
@@ -117,26 +120,14 @@ class LiveReport:
                 stderr=self._errors,
             )
         except OSError as error:
-            self._failed(str(error))
+            self._end(str(error))
 
-    def _finish(self, code: int) -> None:
-        self._process = None
-        self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        self._wait()
-        if code:
-            self._failed(said[-1] if said else f"it exited with code {code}")
-            return
-        self._noted = False
-        with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
-            self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
-
-    def _wait(self) -> None:
-        took = self._clock() - self._began
-        self._next = self._clock() + max(MIN_PAUSE, took * (1 / MAX_SHARE - 1))
-
-    def _failed(self, why: str) -> None:
-        self._wait()
-        if not self._noted:
-            self._noted = True
-            self._listener.note(f"The report could not be refreshed; another attempt follows later: {why}")
+    def _end(self, error: str | None) -> None:
+        now = self._clock()
+        self._next = now + max(MIN_PAUSE, (now - self._began) * (1 / MAX_SHARE - 1))
+        if error is None:
+            with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
+                self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
+        elif not self._noted:
+            self._listener.note(f"The report could not be refreshed; another attempt follows later: {error}")
+        self._noted = error is not None

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import AsJson, ResultsFolder, command
+from gridsearch.app.cli.app import AsJson, ResultsFolder, command, finished_results, write_and_show_results
 from gridsearch.app.cli.documents import scores_dict
-from gridsearch.app.cli.results_folder import finished_results, write_and_show_results
 from gridsearch.base.errors import BadInput
 
 
@@ -58,34 +57,28 @@ def score_command(
     """
     from gridsearch.results.store import has_study
 
-    if len(paths) == 1 and has_study(paths[0]):
-        _score_again(paths[0], reference, csv, experiment, as_json)
-    elif experiment:
-        raise BadInput(
-            "--experiment only applies to a results folder.",
-            where=paths[0],
-            fix="Name a single results folder, or leave out --experiment.",
-        )
-    else:
+    if len(paths) > 1 or not has_study(paths[0]):
+        if experiment:
+            raise BadInput(
+                "--experiment only applies to a results folder.",
+                where=paths[0],
+                fix="Name a single results folder, or leave out --experiment.",
+            )
         _score_files(paths, reference, csv, as_json)
-
-
-def _score_again(
-    folder: Path, reference: str | None, csv: Path | None, experiment_file: Path | None, as_json: bool
-) -> None:
+        return
     if reference or csv:
         raise BadInput(
             "A results folder has its own references and tables.",
-            where=folder,
+            where=paths[0],
             fix="Leave out --reference and --csv.",
         )
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.search.rescore import rescore
 
-    scoring = load_experiment(experiment_file).score if experiment_file else None
+    scoring = load_experiment(experiment).score if experiment else None
     with terminal.ProgressBar(shown=not as_json) as progress:
-        notes = rescore(folder, progress.counting, scoring)
-    write_and_show_results(folder, as_json, notes)
+        notes = rescore(paths[0], progress.counting, scoring)
+    write_and_show_results(paths[0], as_json, notes)
 
 
 def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_json: bool) -> None:
@@ -94,13 +87,12 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
     from gridsearch.results.store import has_study, require_study
     from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 
-    for path in paths:
-        if path.is_dir() and has_study(path):
-            raise BadInput(
-                "A results folder must be scored on its own.",
-                where=path,
-                fix=f"Name it alone, or score its images: {path / 'images'}.",
-            )
+    if folder := next(filter(has_study, paths), None):
+        raise BadInput(
+            "A results folder must be scored on its own.",
+            where=folder,
+            fix=f"Name it alone, or score its images: {folder / 'images'}.",
+        )
     files = files_of(paths)
     if files == paths and len(paths) == 1 and paths[0].is_dir():
         require_study(paths[0])  # a folder without images: perhaps a results folder was meant

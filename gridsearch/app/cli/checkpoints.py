@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command
+from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
 from gridsearch.app.cli.documents import written_dict
-from gridsearch.app.cli.results_folder import finished_results
 from gridsearch.base.words import size
 
 
@@ -82,20 +81,19 @@ def _write_merge(fixed, output: Path, as_json: bool) -> None:
     from gridsearch.merge.export.source import write_recipe
 
     require_new_file(output, fixed)
+    sha256 = log = None
     if output.suffix == ".mecha":
         write_recipe(fixed, output)
-        if as_json:
-            terminal.show_json(written_dict(output))
-        else:
-            terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing was merged.")
-        return
-    with terminal.ProgressBar(shown=not as_json) as progress:
-        progress.loading()
-        from gridsearch.merge.export.export import export, log_path
+    else:
+        with terminal.ProgressBar(shown=not as_json) as progress:
+            progress.loading()
+            from gridsearch.merge.export.export import export, log_path
 
-        sha256 = export(fixed, output, progress)
+            sha256, log = export(fixed, output, progress), log_path(output)
     if as_json:
-        terminal.show_json(written_dict(output, sha256, log_path(output)))
-        return
-    terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
-    terminal.say(f"To make it again: gridsearch merge {shlex.quote(str(log_path(output)))} -o FILE.")
+        terminal.show_json(written_dict(output, sha256, log))
+    elif log is None:
+        terminal.say(f"Wrote {output}, a recipe for sd-mecha; nothing was merged.")
+    else:
+        terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {sha256}).")
+        terminal.say(f"To make it again: gridsearch merge {shlex.quote(str(log))} -o FILE.")

@@ -5,6 +5,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +13,11 @@ from gridsearch import __version__
 from gridsearch.app.terminal import SilentListener, show_json
 from gridsearch.base.errors import GridsearchError
 
-if TYPE_CHECKING:
-    from gridsearch.app.cli.document_types import (
-        AnswerDocument,
-        ErrorFields,
-        InspectedCheckpoint,
-        PlanDocument,
-        ScoresDocument,
-        TrialResult,
-        WrittenDocument,
-    )
+if TYPE_CHECKING:  # it imports pydantic, which a command that prints its help must not wait for
+    from gridsearch.app.cli import document_types as types
 
 
-def error_dict(error: GridsearchError) -> "ErrorFields":
+def error_dict(error: GridsearchError) -> "types.ErrorFields":
     return {
         "what": str(error.what),
         "where": None if error.where is None else str(error.where),
@@ -34,7 +27,7 @@ def error_dict(error: GridsearchError) -> "ErrorFields":
     }
 
 
-def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
+def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
     predictions = plan.parents.predictions
     return {
         "name": plan.experiment.name,
@@ -79,7 +72,7 @@ def plan_dict(plan: Any, folder: Path) -> "PlanDocument":
     }
 
 
-def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "InspectedCheckpoint":
+def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "types.InspectedCheckpoint":
     """Describe a file or a folder. `shown` are its name and its labelled values.
 
     Text that a stranger wrote into the file is in `rows`, printable and cut.
@@ -88,7 +81,9 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
 
     said = dict(shown[1])
     is_folder = isinstance(opened, Folder)
-    prediction = opened.prediction if is_folder else read_prediction(opened)
+    prediction: Any = None
+    if "prediction type" in said:
+        prediction = asdict(opened.prediction if is_folder else read_prediction(opened))
     files = [file for part in opened.weights.values() for file in part] if is_folder else [opened]
     return {
         "path": str(opened.path),
@@ -98,20 +93,13 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
         "tensors": sum(len(file.tensors) for file in files),
         "sha256": None if is_folder else said["SHA-256"],
         "short_hash": said.get("A1111 hash"),
-        "prediction": {
-            "type": prediction.type,
-            "source": prediction.source,
-            "zero_terminal_snr": prediction.zero_terminal_snr,
-            "conflicts": list(prediction.conflicts),
-        }
-        if "prediction type" in said
-        else None,
+        "prediction": prediction,
         "can_be_merged": said.get("can be merged") == "yes",
         "rows": [{"label": label.strip(), "value": value} for label, value in shown[1]],
     }
 
 
-def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "AnswerDocument":
+def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "types.AnswerDocument":
     from gridsearch.results.analysis.best_json import best_dict
 
     return {
@@ -121,23 +109,20 @@ def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "Answer
     }
 
 
-def scores_dict(scored: Any, bad: int) -> "ScoresDocument":
+def scores_dict(scored: Any, bad: int) -> "types.ScoresDocument":
     from gridsearch.results.store.trials import json_safe
 
     rows = scored.table.astype(object).where(scored.table.notna(), None).to_dict("records")
     return {"images": json_safe(rows), "notes": list(scored.notes), "bad": bad}
 
 
-def written_dict(output: Path, sha256: str | None = None, log: Path | None = None) -> "WrittenDocument":
+def written_dict(output: Path, sha256: str | None, log: Path | None) -> "types.WrittenDocument":
     return {
         "file": str(output),
         "bytes": output.stat().st_size,
         "sha256": sha256,
         "log": None if log is None else str(log),
     }
-
-
-# -- events of a run
 
 
 def show_event(event: str, **facts: Any) -> None:
@@ -184,7 +169,7 @@ def _found(outcome: Any) -> dict[str, Any]:
     """Return what a trial found, or why it failed."""
     if isinstance(outcome, GridsearchError):
         return {"found": None, "error": error_dict(outcome)}
-    found: TrialResult = {
+    found: types.TrialResult = {
         "survived": outcome.survived,
         "defect": outcome.defect,
         "images": len(outcome.images),

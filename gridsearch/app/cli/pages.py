@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, command
-from gridsearch.app.cli.results_folder import write_and_show_results
+from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, command, write_and_show_results
 from gridsearch.base.errors import BadInput, Busy
 
 
@@ -38,9 +37,9 @@ def judge_command(
     from gridsearch.results.tables import load_results
 
     results = load_results(folder)
-    compared = choose_trials(results, analyse(results), trials or ())
+    compared, note = choose_trials(results, analyse(results), trials or ())
     number = secrets.randbits(32)
-    chosen = choose_pairs(results, compared.trials, pairs, number)
+    chosen = choose_pairs(results, compared, pairs, number)
     if not chosen:
         raise BadInput(
             "There is no pair to compare.",
@@ -49,11 +48,11 @@ def judge_command(
         )
     session = Session(folder, chosen, number)
     server = open_server(lambda _: judge_page(session, secrets.token_urlsafe(24)), port)
-    if compared.note:
-        terminal.show_note(compared.note)
+    if note:
+        terminal.show_note(note)
     if len(chosen) < pairs:
         terminal.show_note(f"There are {len(chosen)} different pairs.")
-    terminal.say(f"{len(chosen)} pairs of {len(compared.trials)} trials: {server.address}")
+    terminal.say(f"{len(chosen)} pairs of {len(compared)} trials: {server.address}")
     terminal.say("Only this machine can open it. Press Ctrl-C to stop; every answer is saved.")
     serve(server, lambda: no_browser or webbrowser.open(server.address), session.ended)
     if not session.answered:

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, command
+from gridsearch.app.cli.app import AsJson, ExperimentFile, NewFolder, Workers, command, load_checked
 from gridsearch.app.cli.documents import checkpoint_dict, plan_dict
-from gridsearch.app.cli.results_folder import load_checked
 from gridsearch.app.cli.workers import hands_asked
 
 

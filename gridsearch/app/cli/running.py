@@ -9,9 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import ArtifactsUrl, AsJson, ExperimentFile, NewFolder, Storage, Workers, command
+from gridsearch.app.cli.app import (
+    ArtifactsUrl,
+    AsJson,
+    ExperimentFile,
+    NewFolder,
+    Storage,
+    Workers,
+    command,
+    load_checked,
+    write_and_show_results,
+)
 from gridsearch.app.cli.documents import Events, answer_dict, show_event
-from gridsearch.app.cli.results_folder import load_checked, write_and_show_results
 from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, best_in, live_view
+from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import size
@@ -186,4 +186,5 @@ class RunScreen(TrialLines):
         self._run.end_trial(told.parameters, told.outcome, told.stopped)
 
     def found(self, best: Mapping[str, Any]) -> None:
-        self._run.best = best_in(best) or self._run.best
+        if "trial" in best:  # there is one already
+            self._run.best = best

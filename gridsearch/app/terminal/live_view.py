@@ -54,17 +54,6 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class BestTrial:
-    """The best trial so far, and the interval of the best ratio in words."""
-
-    parameters: Mapping[str, Any]
-    survived: float
-    defect: float
-    images: int
-    interval: str | None = None
-
-
-@dataclass(frozen=True)
 class CurrentWork:
     """The images that are being rendered.
 
@@ -93,6 +82,7 @@ class RunProgress:
         done, left: trials that have ended, and trials to come.
         about: whether `left` is an estimate, as where the search ends by itself.
         cases: images per trial.
+        best: the best trial so far, of which best.json has the same facts.
     """
 
     done: int
@@ -101,7 +91,7 @@ class RunProgress:
     about: bool
     pace: Pace
     work: CurrentWork
-    best: BestTrial | None = None
+    best: Mapping[str, Any] | None = None
 
     @property
     def cases_left(self) -> int:
@@ -124,22 +114,16 @@ class RunProgress:
         if isinstance(outcome, GridsearchError):
             return
         self.pace.settle(0, outcome.cases - len(outcome.images))
+        before = self.best or {"survived": -1.0, "defect": 0.0, "interval": None}
         rank = (-outcome.survived, outcome.defect)
-        if stopped is None and (self.best is None or rank < (-self.best.survived, self.best.defect)):
-            interval = self.best.interval if self.best else None
-            self.best = BestTrial(parameters, outcome.survived, outcome.defect, len(outcome.images), interval)
-
-
-def best_in(document: Mapping[str, Any]) -> BestTrial | None:
-    """Return the best trial of a `best.json`; None where it names none yet."""
-    if "trial" not in document:
-        return None
-    text = None
-    if interval := document["interval"]:
-        text = f"{interval['low']:.3g} to {interval['high']:.3g}, {interval['level']:.0%} sure, "
-        text += f"over {interval['prompts']} prompts"
-    found = {name: document[name] for name in ("parameters", "survived", "defect", "images")}
-    return BestTrial(**found, interval=text)
+        if stopped is None and rank < (-before["survived"], before["defect"]):
+            self.best = {
+                "parameters": parameters,
+                "survived": outcome.survived,
+                "defect": outcome.defect,
+                "images": len(outcome.images),
+                "interval": before["interval"],
+            }
 
 
 def live_view(run: RunProgress) -> RenderableType:
@@ -171,6 +155,8 @@ def _facts(run: RunProgress) -> Iterator[tuple[str, str]]:
     speed += [] if per_minute is None else [f"{per_minute:.3g} images per minute"]
     yield "time", ", ".join([*speed, f"{duration(pace.seconds)} so far"])
     if best := run.best:
-        sound = f"{round(best.survived * best.images)} of {best.images} healthy"
-        yield "best", escape(f"{settings_text(best.parameters)}: {sound}, defect {best.defect:.2f}")
-        yield "best in", escape(best.interval or "")
+        sound = f"{round(best['survived'] * best['images'])} of {best['images']} healthy"
+        yield "best", escape(f"{settings_text(best['parameters'])}: {sound}, defect {best['defect']:.2f}")
+        if interval := best["interval"]:
+            sure = f"{interval['level']:.0%} sure, over {interval['prompts']} prompts"
+            yield "best in", f"{interval['low']:.3g} to {interval['high']:.3g}, {sure}"

@@ -39,9 +39,6 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
     out.print()
 
 
-# -- plan
-
-
 def show_plan(plan: Any) -> None:
     """Print what a run will do, and what it needs. The settings that are the defaults share one line."""
     rows = []
@@ -125,9 +122,6 @@ def _span(low: float, high: float, text: Callable[[float], str]) -> str:
     return text(high) if text(low) == text(high) else f"{text(low)} to {text(high)}"
 
 
-# -- checkpoints
-
-
 def show_checkpoint(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Print all facts of a file. Lines are not folded, so that a hash can be copied whole."""
     out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
@@ -153,9 +147,6 @@ def show_side_by_side(found: Sequence[tuple[str, Sequence[tuple[str, str]]]]) ->
         row.append(said.get("A1111 hash", ""))
         rows.append(row)
     show_rows("side by side", ("file", "is", "predicts", "dtype", "size", "hash"), rows)
-
-
-# -- scores
 
 
 def show_scores(table: Any) -> None:

@@ -58,9 +58,6 @@ class LocalPage:
     methods: Collection[str]
 
 
-# -- the guard
-
-
 def guarded(page: LocalPage, port: int) -> WSGIApplication:
     """Return the page's application behind the guard; every reply has `HEADERS`."""
 
@@ -110,9 +107,6 @@ def sent(reply: HTTPResponse, start: StartResponse) -> Iterable[bytes]:
     """Send a reply of text as WSGI does, outside of a bottle application."""
     start(reply.status_line, reply.headerlist)
     return [reply.body.encode()]
-
-
-# -- the server
 
 
 class Server(ThreadingMixIn, WSGIServer):

@@ -3,9 +3,12 @@
 import pytest
 from rich.console import Console
 
-from gridsearch.app.terminal.live_view import BestTrial, CurrentWork, Pace, RunProgress, best_in, live_view
+from gridsearch.app.terminal import RunScreen
+from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.base.errors import RunFailed
 from gridsearch.search.trial.outcome import Outcome
+
+INTERVAL = {"low": 0.1234567, "high": 0.3, "level": 0.95, "prompts": 4, "resamples": 9}
 
 
 class Clock:
@@ -66,13 +69,19 @@ def test_the_best_so_far(clock):
     here.end_trial({"ratio": 0.1}, outcome("burnt", "ok", "ok", "ok"), None)
     here.end_trial({"ratio": 0.2}, outcome("ok", "ok"), "it cannot win")  # stopped: never the best
     here.end_trial({"ratio": 0.3}, RunFailed("no"), None)
-    assert here.best == BestTrial({"ratio": 0.1}, 0.75, 1.0, 4)
-    interval = {"low": 0.1234567, "high": 0.3, "level": 0.95, "prompts": 4, "resamples": 9}
-    stored = {"trial": 0, "parameters": {"ratio": 0.1}, "survived": 0.75, "defect": 1.0, "images": 4}
-    here.best = best_in(stored | {"interval": interval})
+    first = {"parameters": {"ratio": 0.1}, "survived": 0.75, "defect": 1.0, "images": 4, "interval": None}
+    assert here.best == first
+    here.best = {"trial": 0} | first | {"interval": INTERVAL}
     here.end_trial({"ratio": 0.4}, outcome("ok", "ok", "ok", "ok"), None)
-    assert here.best == BestTrial({"ratio": 0.4}, 1.0, 1.0, 4, "0.123 to 0.3, 95% sure, over 4 prompts")
-    assert best_in({"name": "nothing yet"}) is None
+    better = {"parameters": {"ratio": 0.4}, "survived": 1.0, "defect": 1.0, "images": 4, "interval": INTERVAL}
+    assert here.best == better
+
+
+def test_a_best_json_that_names_no_trial_yet_changes_nothing():
+    screen = RunScreen()
+    screen.found({"trial": 3, "interval": None})
+    screen.found({"name": "nothing yet"})
+    assert screen._run.best == {"trial": 3, "interval": None}
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 120])
@@ -82,7 +91,8 @@ def test_the_view_keeps_to_the_width_and_its_lines(clock, columns, capsys):
         work=CurrentWork(
             "trial", {"a[bold]b\x1b[2J": "\x9b2Jx", "ratio": 0.4}, 12, 32, 14, 20, {"ok": 9, "ghost": 3}
         ),
-        best=BestTrial({"ratio": 0.45}, 29 / 32, 0.94, 32, "0.388 to 0.503, 95% sure, over 8 prompts"),
+        best={"parameters": {"ratio": 0.45}, "survived": 29 / 32, "defect": 0.94, "images": 32}
+        | {"interval": INTERVAL},
     )
     console = Console(width=columns, force_terminal=True, color_system=None)
     console.print(live_view(here))
@@ -93,4 +103,6 @@ def test_the_view_keeps_to_the_width_and_its_lines(clock, columns, capsys):
     assert max(map(len, lines)) <= columns
     if columns == 120:
         for part in ("1 of 3", "a[bold]b", "12 of 32, step 14 of 20   ghost 3  ok 9", "29 of 32 healthy"):
+            assert part in said
+        for part in ("ratio 0.45", "defect 0.94", "0.123 to 0.3, 95% sure, over 4 prompts"):
             assert part in said

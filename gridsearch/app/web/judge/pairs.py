@@ -22,14 +22,6 @@ MAX_TRIALS = 5  # of a session: twenty pairs show each of the ten couples of fiv
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The trials that are compared, and a note for the person, which may be empty."""
-
-    trials: tuple[int, ...]
-    note: str
-
-
-@dataclass(frozen=True)
 class Pair:
     """Two images of one case, as they stand on the page."""
 
@@ -42,11 +34,10 @@ class Pair:
     right: Path
 
 
-# -- the trials
-
-
-def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -> Comparison:
+def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -> tuple[tuple[int, ...], str]:
     """Return the tied leaders; the best and its neighbours where nothing ties; or the named trials.
+
+    A note for the person comes with them, which may be empty.
 
     Raises:
         BadInput: there are not two trials to compare.
@@ -55,7 +46,7 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
     if not whole.empty:  # those that may win, best first
         whole = whole[~is_partial(whole)].sort_values(["survived", "defect"], ascending=[False, True])
     if named:
-        return Comparison(_require_eligible(results, whole, named), "")
+        return _require_eligible(results, whole, named), ""
     if answer.best is None:
         raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
     best = answer.best.trial
@@ -63,17 +54,14 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
     tied = [trial for trial in whole["trial"] if trial in answer.tied and trial != lucky]
     if tied:
         many = f"{len(tied) + 1} trials tie; the best and the next {MAX_TRIALS - 1} by rank are shown."
-        return Comparison((best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else "")
+        return (best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else ""
     beside = _neighbours(results, answer, best, whole)
     if not beside:
         raise BadInput(
             "There is only one trial to compare.", where=results.folder, fix="Run more trials first."
         )
-    return Comparison(
-        (best, *beside),
-        "No other trial ties with the best, so its neighbours are shown. Your answers are reported, but do "
-        "not change the recommendation.",
-    )
+    note = "No other trial ties with the best, so its neighbours are shown."
+    return (best, *beside), f"{note} Your answers are reported, but do not change the recommendation."
 
 
 def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int]) -> tuple[int, ...]:
@@ -101,9 +89,6 @@ def _neighbours(results: Results, answer: Answer, best: int, whole: pd.DataFrame
             at = places.index(best)
             return tuple(places[i] for i in (at - 1, at + 1) if 0 <= i < len(places))
     return ()
-
-
-# -- the pairs
 
 
 def choose_pairs(results: Results, trials: Sequence[int], wanted: int, seed: int) -> tuple[Pair, ...]:

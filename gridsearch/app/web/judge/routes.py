@@ -39,12 +39,12 @@ class Session:
 
     def __init__(self, folder: Path, pairs: Sequence[Pair], number: int) -> None:
         self.folder, self.pairs, self.number = folder, tuple(pairs), number
-        self._ids = [(secrets.token_urlsafe(12), secrets.token_urlsafe(12)) for _ in pairs]
-        self.images = {
-            name: file
-            for ids, pair in zip(self._ids, pairs, strict=True)
-            for name, file in zip(ids, (pair.left, pair.right), strict=True)
-        }
+        self.images: dict[str, Path] = {}
+        self._shown = []
+        for pair in pairs:
+            left, right = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+            self.images |= {left: pair.left, right: pair.right}
+            self._shown.append({"left": left, "right": right, "prompt": pair.prompt})
         self.answered = 0
         self.ended = threading.Event()
         self._lock = threading.Lock()
@@ -52,11 +52,7 @@ class Session:
     def state(self) -> dict:
         """Return what the page may know: the progress, the pair to judge, and the next one."""
         at = self.answered
-        shown = [
-            {"left": left, "right": right, "prompt": pair.prompt}
-            for (left, right), pair in zip(self._ids[at : at + 2], self.pairs[at : at + 2], strict=True)
-        ]
-        return {"done": at, "total": len(self.pairs), "pairs": shown}
+        return {"done": at, "total": len(self.pairs), "pairs": self._shown[at : at + 2]}
 
     def answer(self, place: int, choice: Choice) -> bool:
         """Store the answer for the pair at `place`; False where another pair is to be judged now."""
@@ -100,9 +96,6 @@ def _headline(human: Human) -> str:
     if human.winner == human.instead_of:
         return f"You agree with the metrics: {name}"
     return f"You prefer {name} to {human.preference(human.instead_of).name}"
-
-
-# -- the page
 
 
 def judge_page(session: Session, token: str) -> LocalPage:
@@ -233,8 +226,7 @@ def bare_png(path: Path) -> bytes:
     """
     buffer = io.BytesIO()
     with open_picture(path) as image:
-        image.load()
-        pixels = image if image.mode == "RGB" else image.convert("RGB")
+        pixels = image.convert("RGB")
         pixels.info = {}
         pixels.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
