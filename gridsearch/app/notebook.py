@@ -93,17 +93,13 @@ def run(
             raise
         except BaseException as error:  # also when the cell is interrupted
             try:
-                _write_report(folder)
+                if has_study(folder):
+                    write_results(folder)
             except (GridsearchError, OSError) as failure:
                 error.add_note(f"The report could not be made either: {failure}")
             raise
-        _write_report(folder)
-    return load(folder)
-
-
-def _write_report(folder: Path) -> None:
-    if has_study(folder):
         write_results(folder)
+    return load(folder)
 
 
 @dataclass(frozen=True, repr=False)

@@ -147,28 +147,22 @@ def compare_command(
     NAME-2, ...
     """
     from gridsearch.report.sheet.files import write_sheets
-
-    results, answer = finished_results(folder)
-    if xyz:
-        _write_grids(results, answer, output or Path(), ratios, prompts)
-        return
-    first, *pages = write_sheets(results, answer, output or Path("sheet.png"), ratios=ratios, prompts=prompts)
-    terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
-    if pages:
-        terminal.say(f"The full sheet is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
-
-
-def _write_grids(
-    results: Any, answer: Any, place: Path, ratios: list[float] | None, prompts: list[str] | None
-) -> None:
     from gridsearch.report.sheet.xyz import write_grids
 
+    results, answer = finished_results(folder)
+    chosen: Any = {"ratios": ratios, "prompts": prompts}
+    if not xyz:
+        first, *pages = write_sheets(results, answer, output or Path("sheet.png"), **chosen)
+        terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
+        if pages:
+            terminal.say(f"The full sheet is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
+        return
+    place = output or Path()
     if place.parent.is_dir():
         place.mkdir(exist_ok=True)
     gone: set[str] = set()
-    files = write_grids(results, answer, place, ratios=ratios, prompts=prompts, gone=gone.add)
     some = False
-    for file in files:
+    for file in write_grids(results, answer, place, **chosen, gone=gone.add):
         some = True
         terminal.say(f"Wrote {file}.")
     if not some:

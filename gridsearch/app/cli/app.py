@@ -93,6 +93,23 @@ def _options(
     pass
 
 
+@command("schema", "gridsearch schema plan")
+def schema_command(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="plan, inspect, event, answer, scores, written, error or best."),
+    ],
+) -> None:
+    """Print the JSON schema of what commands print with --json, or of best.json.
+
+    An event is a line of run; report and score DIR print an answer, score IMAGE prints scores, and merge and
+    export print what was written.
+    """
+    from gridsearch.app.cli.document_types import json_schema
+
+    terminal.show_json(json_schema(name))
+
+
 def load_checked(experiment_file: Path, out: Path | None) -> "tuple[Experiment, Path]":
     """Return the experiment once its model files are checked, and its folder; heavy imports come later."""
     from gridsearch.experiment.experiment import load_experiment

@@ -1,4 +1,4 @@
-"""The commands that write a merged checkpoint: `merge` and `export`."""
+"""The commands on checkpoints: `inspect` shows what they are, `merge` and `export` write them."""
 
 import shlex
 from pathlib import Path
@@ -8,8 +8,37 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
-from gridsearch.app.cli.documents import written_dict
+from gridsearch.app.cli.documents import checkpoint_dict, written_dict
 from gridsearch.base.words import size
+
+
+@command(
+    "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
+)
+def inspect_command(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")], as_json: AsJson = False
+) -> None:
+    """Show what a checkpoint or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
+
+    The source of the prediction type is named, with anything that contradicts it. Several files are also
+    compared side by side.
+    """
+    from gridsearch.checkpoint.inspect import described, open_any, printable
+
+    opened = [open_any(path) for path in checkpoints]
+    found = []
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        for checkpoint in opened:
+            name, rows = printable(str(checkpoint.path)), described(checkpoint, progress.hashing)
+            found.append((name, rows))
+            if not as_json:
+                terminal.show_checkpoint(name, rows)
+    if as_json:
+        terminal.show_json(
+            {"checkpoints": [checkpoint_dict(*one) for one in zip(opened, found, strict=True)]}
+        )
+    elif len(found) > 1:
+        terminal.show_side_by_side(found)
 
 
 @command(

@@ -3,7 +3,6 @@
 import secrets
 import threading
 import webbrowser
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +33,7 @@ def judge_command(
     from gridsearch.app.web.judge.routes import Session, judge_page
     from gridsearch.app.web.server import open_server, serve
     from gridsearch.results.analysis.analyse import analyse
+    from gridsearch.results.store import locked
     from gridsearch.results.tables import load_results
 
     results = load_results(folder)
@@ -57,14 +57,7 @@ def judge_command(
     serve(server, lambda: no_browser or webbrowser.open(server.address), session.ended)
     if not session.answered:
         terminal.say("Nothing was judged.")
-    elif _rebuild_report(folder) and session.ended.is_set() and not no_browser:
-        webbrowser.open((folder / "report.html").resolve().as_uri())
-
-
-def _rebuild_report(folder: Path) -> bool:
-    """Rebuild the report; False where a run is in progress, which does so after its next trial."""
-    from gridsearch.results.store import locked
-
+        return
     try:
         with locked(folder):
             write_and_show_results(folder)
@@ -72,8 +65,9 @@ def _rebuild_report(folder: Path) -> bool:
         terminal.show_note(
             "A run is in progress here; its report will include your answers after its next trial."
         )
-        return False
-    return True
+    else:
+        if session.ended.is_set() and not no_browser:
+            webbrowser.open((folder / "report.html").resolve().as_uri())
 
 
 @command("dashboard", "gridsearch dashboard results/toy")

@@ -1,4 +1,4 @@
-"""The commands that render a search: `run` and `worker`."""
+"""The commands of a search: `plan`, `run` and `worker`."""
 
 import contextlib
 import os
@@ -20,12 +20,40 @@ from gridsearch.app.cli.app import (
     load_checked,
     write_and_show_results,
 )
-from gridsearch.app.cli.documents import Events, answer_dict, show_event
+from gridsearch.app.cli.documents import Events, answer_dict, plan_dict, show_event
 from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import process_name
+
+
+@command(
+    "plan",
+    "gridsearch plan experiments/toy.toml --time",
+    "gridsearch plan experiments/toy.toml --workers auto",
+)
+def plan_command(
+    experiment_file: ExperimentFile,
+    out: NewFolder = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Render one image to measure how long it takes.")
+    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything that can be checked without rendering, and show what the run will do."""
+    experiment, folder = load_checked(experiment_file, out)
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        progress.loading()
+        from gridsearch.search.plan import ALONE, make_plan
+
+        hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
+        made = make_plan(experiment, folder, progress if time else None, hands)
+    if as_json:
+        terminal.show_json(plan_dict(made, folder))
+    else:
+        terminal.show_plan(made)
 
 
 @command(
@@ -100,10 +128,7 @@ def run_command(
     _tell(folder, quiet, as_json)
 
 
-@command(
-    "worker",
-    "gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my",
-)
+@command("worker", "gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my")
 def worker_command(
     experiment_file: ExperimentFile,
     storage: Storage = None,

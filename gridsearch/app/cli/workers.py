@@ -25,7 +25,7 @@ class LocalWorker:
     number: int
     process: subprocess.Popen
     name: str
-    deaths: int = 0
+    deaths: int
 
 
 class WorkerProcesses:
@@ -77,10 +77,9 @@ class WorkerProcesses:
             self.note(f"Worker {hand.number + 1} will not be restarted: {' '.join(self._last_words)}")
             return
         self.note(f"Worker {hand.number + 1} {_how_it_ended(code)} and is being replaced.")
-        self.hands[hand.number] = self._started(hand.number)
-        self.hands[hand.number].deaths = deaths
+        self.hands[hand.number] = self._started(hand.number, deaths)
 
-    def _started(self, number: int) -> LocalWorker:
+    def _started(self, number: int, deaths: int = 0) -> LocalWorker:
         self._logs.mkdir(parents=True, exist_ok=True)
         name = f"{process_name()} {number + 1}"
         with self._log(number).open("ab") as said:
@@ -91,7 +90,7 @@ class WorkerProcesses:
                 stdout=said,
                 stderr=said,
             )
-        return LocalWorker(number, process, name)
+        return LocalWorker(number, process, name, deaths)
 
     def _log(self, number: int) -> Path:
         return self._logs / f"worker-{number + 1}.log"
@@ -138,12 +137,10 @@ def _no_worker_left(words: list[str], logs: Path) -> RunFailed:
 
 
 def hands_asked(asked: str | None, device: str, fewest: int = 0) -> LocalWorkers:
-    """Return the workers that render on this machine.
+    """Return the workers that render on this machine, `fewest` or more.
 
     Args:
         asked: a number; "auto" or None for one per GPU or, without a GPU, one per CPU core.
-        device: the experiment's.
-        fewest: the smallest number that makes sense.
 
     Raises:
         BadInput: `asked` is neither, or too small.

@@ -51,9 +51,8 @@ def show_plan(plan: Any) -> None:
     show_rows("models", ("name", "file", "size", "dtype", "predicts", "read from"), rows)
     look: Any = {"box": box.SIMPLE, "show_header": False, "title_justify": "left"}
     table = Table(title=escape(f"plan for {plan.experiment.name}"), **look)
-    for facts in (_merge_rows(plan), _search_rows(plan), _needs(plan)):
-        for name, text in facts:
-            table.add_row(escape(name), escape(text))
+    for name, text in (*_merge_rows(plan), *_search_rows(plan)):
+        table.add_row(escape(name), escape(text))
     out.print(table)
     table = Table(title="how images are rendered", **look)
     usual = [row for row in plan.settings if row["source"] == "the default"]
@@ -87,7 +86,7 @@ def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
 
 
 def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
-    """Yield how much is rendered, of what, and how long that takes."""
+    """Yield how much is rendered, how long that takes, and the space and memory that it needs."""
     search, hands = plan.experiment.search, plan.workers
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     yield "sampler", f"{search.sampler}{race}"
@@ -102,10 +101,6 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     crew = f" with {hands.workers} workers on {on}" if hands.workers != 1 else ""
     span = _span(plan.fewest_seconds, plan.seconds, duration)
     yield "time", f"about {span}{crew} (from {plan.seconds_from})"
-
-
-def _needs(plan: Any) -> Iterator[tuple[str, str]]:
-    """Yield the space that is needed, in all and for each part, and the memory."""
     disk, memory = plan.disk, plan.memory
     names = {"database": "study.db", "report": "tables, report and sheet"}
     said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]
