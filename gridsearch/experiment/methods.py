@@ -73,19 +73,14 @@ NONE: Mapping[float, int] = {}
 
 
 class Step(Table):
-    """A merge step; `METHODS` has a subclass for each method, with its own arguments.
-
-    Class attributes:
-        alone_at: ratio -> the index of the model that it leaves as it is.
-        mecha: sd-mecha's name of the method; None where sd-mecha has none.
-    """
+    """A merge step; `METHODS` has a subclass for each method, with its own arguments."""
 
     name: Name = "merged"
     method: str = "weighted_sum"
     models: tuple[Input, ...]
 
-    alone_at: ClassVar[Mapping[float, int]] = NONE
-    mecha: ClassVar[str | None] = None
+    alone_at: ClassVar[Mapping[float, int]] = NONE  # ratio -> the index of the model that it leaves as it is
+    mecha: ClassVar[str | None] = None  # sd-mecha's name of the method
 
     def is_linear(self) -> bool:
         """Return whether it is a sum of its models, so that a chain of such steps is computed in one pass."""

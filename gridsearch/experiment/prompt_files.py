@@ -43,20 +43,14 @@ TEXT_OPTIONS = ("prompt", "negative_prompt")  # the words up to the next option,
 
 @dataclass(frozen=True)
 class FilePrompt:
-    """A prompt read from a file; what the file does not say is None.
+    """A prompt read from a file; what the file does not say is None."""
 
-    Attributes:
-        place: file and line, for people: `prompts.txt line 3`.
-        name: the same as a part of an id, different for each prompt of one `[[prompt]]`.
-        others: its other settings, under the names that the file has for them.
-    """
-
-    place: str
-    name: str
+    place: str  # file and line, for people: `prompts.txt line 3`
+    name: str  # the same as a part of an id, different for each prompt of one `[[prompt]]`
     text: str
     negative: str | None = None
     seed: int | None = None
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)  # settings, under the names that the file has
 
 
 def prompts_in(file: str, base: Path) -> list[FilePrompt]:

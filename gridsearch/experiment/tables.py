@@ -87,24 +87,16 @@ class Scoring(Table):
 
 @dataclass(frozen=True)
 class SearchSampler:
-    """The properties of a search sampler.
+    """The properties of a search sampler."""
 
-    Attributes:
-        goals: what it minimises.
-        ends_itself: whether it knows when it is done, and needs no number of trials.
-        needs_range: whether it follows a number, so that at least one range must be searched.
-        learns: whether the next trial depends on what the finished ones came to.
-        races: whether trials that cannot win are stopped unless the experiment says otherwise: not where
-            every value was asked for, or where only whole trials teach it anything.
-        holds_out: whether it keeps a quarter of the prompts apart to confirm the leaders.
-    """
-
-    goals: tuple[str, ...] = ("value",)
-    ends_itself: bool = False
-    needs_range: bool = False
-    learns: bool = True
+    goals: tuple[str, ...] = ("value",)  # what it minimises
+    ends_itself: bool = False  # it knows when it is done, and needs no number of trials
+    needs_range: bool = False  # it follows a number, so at least one range must be searched
+    learns: bool = True  # the next trial depends on what the finished ones came to
+    # Trials that cannot win are stopped unless the experiment says otherwise: not where every value was asked
+    # for, or where only whole trials teach it anything.
     races: bool = True
-    holds_out: bool = False
+    holds_out: bool = False  # it keeps a quarter of the prompts apart to confirm the leaders
 
 
 # A new one is a line here and a case in `gridsearch.search.samplers.by_name.make_sampler`.

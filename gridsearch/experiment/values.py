@@ -45,34 +45,30 @@ class Range(Table):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError(f"low = {self.low:g} must be less than high = {self.high:g}")
-        if self.step is not None and self.count() == 1:
+        low, high, step, count = self.low, self.high, self.step, self._count()
+        if not low < high:
+            raise ValueError(f"low = {low:g} must be less than high = {high:g}")
+        if count == 1:
+            raise ValueError(f"step = {step:g} is wider than the range from {low:g} to {high:g}")
+        if count > MOST_VALUES:
             raise ValueError(
-                f"step = {self.step:g} is wider than the range from {self.low:g} to {self.high:g}"
-            )
-        if self.count() > MOST_VALUES:
-            raise ValueError(
-                f"a step of {self.step:g} makes {self.count():,} values; at most {MOST_VALUES:,} are allowed"
+                f"a step of {step:g} makes {count:,} values; at most {MOST_VALUES:,} are allowed"
             )
         return self
 
-    def count(self) -> int:
+    def _count(self) -> int:
         """Return the number of values; without a step, the two ends count."""
         if self.step is None:
             return 2
-        low, high, step = self._decimals()
+        low, high, step = (Decimal(repr(x)) for x in (self.low, self.high, self.step))
         return int((high - low) / step) + 1
 
     def values(self) -> tuple[float, ...]:
         """Return the values from `low` up in decimal steps (0.1 + 0.2 is 0.3); without a step, both ends."""
         if self.step is None:
             return (self.low, self.high)
-        low, _, step = self._decimals()
-        return tuple(float(low + i * step) for i in range(self.count()))
-
-    def _decimals(self) -> tuple[Decimal, ...]:
-        return tuple(Decimal(repr(x)) for x in (self.low, self.high, self.step))
+        low, step = Decimal(repr(self.low)), Decimal(repr(self.step))
+        return tuple(float(low + i * step) for i in range(self._count()))
 
 
 class WholeRange(Range):

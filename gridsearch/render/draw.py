@@ -22,25 +22,16 @@ MOST_TEXTS = 1000  # embeddings that are kept, of 0.3 MB each with SDXL
 
 @dataclass(frozen=True)
 class Rendered:
-    """The image of a case.
-
-    Attributes:
-        pixels: (H, W, 3) uint8; non-finite values are black and `finite` says so.
-        seconds: its share of the time of its batch.
-        trace: statistics of the predictions on the way.
-        calls: UNet calls of a complete rendering.
-        stop: where and why rendering was stopped; the pixels are then the prediction there.
-        film: the predictions side by side, (H, W, 3) uint8, where they were asked for.
-    """
+    """The image of a case."""
 
     case: Case
-    pixels: np.ndarray
+    pixels: np.ndarray  # (H, W, 3) uint8; non-finite values are black and `finite` says so
     finite: bool
-    seconds: float
-    trace: Trace
-    calls: int
-    stop: Abort | None
-    film: np.ndarray | None
+    seconds: float  # its share of the time of its batch
+    trace: Trace  # statistics of the predictions on the way
+    calls: int  # UNet calls of a complete rendering
+    stop: Abort | None  # where and why rendering was stopped; the pixels are then the prediction there
+    film: np.ndarray | None  # the predictions side by side, (H, W, 3) uint8, where they were asked for
 
 
 @torch.inference_mode()

@@ -21,19 +21,14 @@ TINY_UNET = 50_000_000
 
 @dataclass(frozen=True)
 class Renderer:
-    """A pipeline, the scheduler config it came with, and the views through which its weights are changed.
-
-    Attributes:
-        live: file key -> views (see `layout.file_views`).
-        batches: how many images fit into a call.
-        encoded: the embeddings of prompts; to be cleared when the text encoders change.
-    """
+    """A pipeline, the scheduler config it came with, and the views through which its weights are changed."""
 
     pipe: StableDiffusionXLPipeline
     place: Placement
     scheduler_config: dict
-    live: dict[str, list[LiveRows]]
+    live: dict[str, list[LiveRows]]  # file key -> views (see `layout.file_views`)
     batches: BatchSizes
+    # (text, clip skip) -> embedding; to be cleared when the text encoders change
     encoded: dict[tuple[str, int], Encoded] = field(default_factory=dict)
 
 

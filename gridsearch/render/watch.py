@@ -18,21 +18,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trace:
-    """Statistics of the clean latents x0 that the UNet predicts for one image, call by call.
+    """Statistics of the clean latents x0 that the UNet predicts for one image: arrays (calls,)."""
 
-    Attributes:
-        level: noise to signal, sigma / alpha, of the UNet's input: (calls,).
-        mean, std: over all values of x0, in units of the latents: (calls,).
-        autocorrelation: of x0 with itself shifted by one latent pixel, right and down: near 1 for a picture,
-            0 for white noise, nan for a constant: (calls,).
-        finite: whether all values of x0 are finite: (calls,) bool.
-    """
-
-    level: np.ndarray
-    mean: np.ndarray
+    level: np.ndarray  # noise to signal, sigma / alpha, of the UNet's input
+    mean: np.ndarray  # over all values of x0, in units of the latents, as is `std`
     std: np.ndarray
+    # of x0 shifted by one latent pixel, right and down: near 1 for a picture, 0 for noise, nan for a constant
     autocorrelation: np.ndarray
-    finite: np.ndarray
+    finite: np.ndarray  # bool, whether all values of x0 are finite
 
     def __len__(self) -> int:
         return len(self.level)
@@ -81,19 +74,12 @@ CHANNELS = 4
 
 @dataclass(frozen=True)
 class Expected:
-    """The references' predictions at each noise level, from the highest down: arrays of one length.
+    """The references' predictions at each noise level, from the highest down: arrays of one length."""
 
-    Attributes:
-        level: sigma / alpha.
-        signal: the median of std x sqrt(autocorrelation), the spread without white noise.
-        spread: the largest std.
-        autocorrelation: the lowest one.
-    """
-
-    level: np.ndarray
-    signal: np.ndarray
-    spread: np.ndarray
-    autocorrelation: np.ndarray
+    level: np.ndarray  # sigma / alpha
+    signal: np.ndarray  # the median of std x sqrt(autocorrelation), the spread without white noise
+    spread: np.ndarray  # the largest std
+    autocorrelation: np.ndarray  # the lowest one
 
     def at(self, name: str, level: float) -> float:
         """Return a quantity at any noise level."""
@@ -107,17 +93,11 @@ def _interpolated(curves: Trace | Expected, name: str, level: float | np.ndarray
 
 @dataclass(frozen=True)
 class Abort:
-    """The reason for stopping the rendering of an image.
+    """The reason for stopping the rendering of an image."""
 
-    Attributes:
-        verdict: "nan", "blank" or "noise".
-        reason: a clause.
-        call: the last UNet call, from 0.
-    """
-
-    verdict: str
-    reason: str
-    call: int
+    verdict: str  # "nan", "blank" or "noise"
+    reason: str  # a clause
+    call: int  # the last UNet call, from 0
 
 
 def expected_of(traces: Sequence[Trace]) -> Expected | None:
@@ -174,19 +154,12 @@ FRAMES = 8  # of a film strip
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """The settings for watching a batch while it is rendered.
+    """The settings for watching a batch while it is rendered."""
 
-    Attributes:
-        expected: the healthy trajectories, where they are known.
-        early_abort: the share of the calls after which hopeless images are stopped; 0 for never.
-        film: whether previews are kept.
-        on_call: called with the number of calls done, and of all.
-    """
-
-    expected: Expected | None = None
-    early_abort: float = 0.0
-    film: bool = False
-    on_call: Callable[[int, int], None] | None = None
+    expected: Expected | None = None  # the healthy trajectories, where they are known
+    early_abort: float = 0.0  # share of the calls after which hopeless images are stopped; 0 for never
+    film: bool = False  # whether previews are kept
+    on_call: Callable[[int, int], None] | None = None  # called with the number of calls done, and of all
 
 
 UNWATCHED = WatchSettings()

@@ -18,7 +18,7 @@ from gridsearch.render.pictures import MAX_WEBP_SIDE
 from gridsearch.search.cases import Counts
 
 # Bytes a pixel of a drawn picture. A PNG takes 1.1 to 1.9 on published SDXL renders; a lossless WebP of the
-# same pictures 0.69 (healthy) to 0.81 (noise) of that, see `render.webp`.
+# same pictures 0.69 (healthy) to 0.81 (noise) of that, see `render.pictures`.
 BYTES_PER_PIXEL = {"png": 1.6, "webp": 1.25}
 FILM = 8 * 96 * 96  # pixels of a square picture's strip
 CALL = 60  # bytes of a trace's numbers at one call of the UNet

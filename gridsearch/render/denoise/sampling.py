@@ -16,34 +16,22 @@ GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
 
 @dataclass(frozen=True)
 class Sampling:
-    """All settings that decide what an image looks like, beside weights, prompt and seed.
+    """All settings that decide what an image looks like, beside weights, prompt and seed; sizes are in px."""
 
-    Attributes:
-        prediction_type: "epsilon" or "v_prediction".
-        timestep_spacing: None for what the component folder's scheduler says.
-        pag_scale: strength of perturbed-attention guidance (Ahn et al. 2024); 0 is without.
-        unconditional: "zeros" or "empty", for an empty negative prompt.
-        clip_skip: the layer of the text encoders that is read, counted from the last as web UIs do; SDXL was
-            trained with 2.
-        rng: the source of random numbers: "cpu" is torch's CPU generator, "gpu" is CUDA's.
-        width, height: of the image, px; the sizes after them, in px, are those that SDXL is told of
-            (Podell et al. 2023, section 2.2).
-    """
-
-    prediction_type: str
+    prediction_type: str  # "epsilon" or "v_prediction"
     zero_terminal_snr: bool
-    timestep_spacing: str | None
+    timestep_spacing: str | None  # None for what the component folder's scheduler says
     sampler: str
     steps: int
     cfg: float
     cfg_rescale: float
-    pag_scale: float
-    unconditional: str
-    clip_skip: int
-    rng: str
+    pag_scale: float  # strength of perturbed-attention guidance (Ahn et al. 2024); 0 is without
+    unconditional: str  # "zeros" or "empty", for an empty negative prompt
+    clip_skip: int  # the layer of the text encoders, from the last as web UIs count; SDXL was trained with 2
+    rng: str  # "cpu" for the random numbers of torch's CPU generator, "gpu" for CUDA's
     width: int
     height: int
-    original_width: float
+    original_width: float  # the first of the sizes that SDXL is told of (Podell et al. 2023, section 2.2)
     original_height: float
     crop_left: float
     crop_top: float
@@ -75,25 +63,15 @@ def usual_spacing(prediction_type: str, zero_terminal_snr: bool) -> tuple[str | 
 
 @dataclass(frozen=True)
 class DenoisingSampler:
-    """A sampler, and how A1111 writes it into an image: since 1.9 the noise schedule apart from the name.
+    """A sampler, and how A1111 writes it into an image: since 1.9 the noise schedule apart from the name."""
 
-    Attributes:
-        name: A1111's.
-        scheduler: the class of diffusers.
-        schedule: the noise schedule's name; None for whatever the UI chooses by itself.
-        automatic: the schedule that A1111's "Automatic" means for this name, where it is not "Uniform".
-        order: UNet calls a step; one less in the last.
-        steady: whether early predictions come true; samplers that add much noise recover late.
-        settings: the scheduler's options for what A1111's sampler does; docs/rendering.md has what still
-            differs.
-    """
-
-    name: str
-    scheduler: str
-    schedule: str | None = None
-    automatic: str | None = None
-    order: int = 1
-    steady: bool = True
+    name: str  # A1111's
+    scheduler: str  # the class of diffusers
+    schedule: str | None = None  # the noise schedule's name; None for whatever the UI chooses by itself
+    automatic: str | None = None  # what A1111's "Automatic" schedule means for it, where it is not "Uniform"
+    order: int = 1  # UNet calls a step; one less in the last
+    steady: bool = True  # whether early predictions come true; samplers that add much noise recover late
+    # the scheduler's options for what A1111's sampler does; docs/rendering.md has what still differs
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -23,32 +23,20 @@ Token = tuple[int, float]  # its id, its weight
 
 @dataclass(frozen=True)
 class Encoded:
-    """The embedding of one text.
+    """The embedding of one text."""
 
-    Attributes:
-        tokens: (T, D), T = 77 per chunk, both encoders side by side.
-        pooled: (P,), of the first chunk; emphasis does not change it.
-        chunks: their number.
-    """
-
-    tokens: Tensor
-    pooled: Tensor
+    tokens: Tensor  # (T, D), T = 77 per chunk, both encoders side by side
+    pooled: Tensor  # (P,), of the first chunk; emphasis does not change it
     chunks: int = 1
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The embeddings of several texts as a batch.
+    """The embeddings of several texts as a batch."""
 
-    Attributes:
-        tokens: (N, T, D), T that of the longest text.
-        pooled: (N, P).
-        mask: (N, T) bool, True where there is a token: the UNet's `encoder_attention_mask`. None where all
-            texts are of the same length.
-    """
-
-    tokens: Tensor
-    pooled: Tensor
+    tokens: Tensor  # (N, T, D), T that of the longest text
+    pooled: Tensor  # (N, P)
+    # (N, T) bool, True where there is a token, for the UNet; None where all texts are of the same length
     mask: Tensor | None
 
 
