@@ -34,9 +34,6 @@ from gridsearch.experiment.values import (
 )
 from gridsearch.render.denoise.sampling import SAMPLERS, sampler_key
 
-TimestepSpacing = Literal["leading", "trailing", "linspace"]
-
-_Images = Annotated[int, Field(ge=1, strict=True)]
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
@@ -72,7 +69,7 @@ class Render(Table):
 
     prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
-    timestep_spacing: TimestepSpacing | None = None
+    timestep_spacing: Literal["leading", "trailing", "linspace"] | None = None
     sampler: Annotated[str, OneOf(SAMPLERS), BeforeValidator(sampler_key)] = "euler"
     steps: Steps = 28
     cfg: Positive = 5.0
@@ -89,7 +86,7 @@ class Render(Table):
     crop_top: Pixels | None = None
     target_width: Pixels | None = None
     target_height: Pixels | None = None
-    batch: Annotated[_Images | None, BeforeValidator(_unless_auto)] = None
+    batch: Annotated[Annotated[int, Field(ge=1, strict=True)] | None, BeforeValidator(_unless_auto)] = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -163,7 +160,6 @@ class Experiment(Recipe):
 # -- reading
 
 MAX_EXPERIMENT_BYTES = 500_000  # many prompts are better kept in files of their own
-IN_FILES = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
 # A key such as a.b.c, of a dozen parts: the reader's memory grows with the square of their number.
 _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DEEP = re.compile(rf"(?:^|[{{,])[ \t]*\[*[ \t]*(?:{_PART}[ \t]*\.[ \t]*){{12}}", re.MULTILINE)
@@ -177,16 +173,15 @@ def load_experiment(path: Path) -> Experiment:
     """
     try:
         if not path.is_file():
-            fix = "Check the path."
-            raise BadInput("There is no such experiment file.", where=path, fix=fix)
+            raise BadInput("There is no such experiment file.", where=path, fix="Check the path.")
         with path.open("rb") as file:
             raw = file.read(MAX_EXPERIMENT_BYTES + 1)
     except OSError as error:
         raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
     if len(raw) > MAX_EXPERIMENT_BYTES:
-        raise BadInput(
-            f"An experiment file has at most {MAX_EXPERIMENT_BYTES:,} bytes.", where=path, fix=IN_FILES
-        )
+        what = f"An experiment file has at most {MAX_EXPERIMENT_BYTES:,} bytes."
+        fix = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
+        raise BadInput(what, where=path, fix=fix)
     try:
         text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
         if deep := _DEEP.search(text):

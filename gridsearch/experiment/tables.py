@@ -145,10 +145,6 @@ class Search(Table):
             return self.held_out
         return prompts // 4 if self.kind.holds_out and prompts >= HELD_OUT_FROM else 0
 
-    def objectives(self) -> tuple[str, ...]:
-        """Return the names of what is minimised."""
-        return self.kind.goals
-
 
 Format = Literal["png", "webp"]
 

@@ -212,18 +212,8 @@ def _user_comment(data: bytes) -> str:
 
 # -- writing pictures
 
-# Measured on the 26 cells of five published X/Y/Z grids (JPEG files: pictures fresh from a VAE take more of
-# both, in about this proportion), one thread:
-#
-#                         bytes a pixel   seconds for 1024 x 1024 pixels
-# PNG, level 4            0.87            0.12
-# WebP, method 0          0.67            0.07
-# WebP, method 1          0.63            0.31
-# WebP, method 2          0.62            0.38
-# WebP, method 4, q 75    0.59            1.09
-#
-# PNG's default level, 6, takes 0.30 s for 5% fewer bytes than level 4. Healthy pictures alone take 0.69 as
-# WebP where PNG takes 1.00. Reading takes 0.03 s for either. Beyond method 0 each percent costs much time.
+# Measured in docs/disk.md: beyond WebP's method 0 each percent costs much time. PNG's default level, 6, takes
+# 0.30 s for 1024 x 1024 pixels, and level 4 takes 0.12 s for 5% more bytes.
 PNG_LEVEL = 4
 WEBP_EFFORT = {"method": 0, "quality": 0}  # to make a lossless file small
 MAX_WEBP_SIDE = 16_383  # pixels of a side, by the format

@@ -32,19 +32,18 @@ class Trace:
 
     def as_row(self) -> dict[str, list]:
         """Return the trace as plain lists with six digits, to be stored."""
-        return {name: [_short(x) for x in values.tolist()] for name, values in vars(self).items()}
+        numbers = {
+            name: [float(f"{x:.6g}") if math.isfinite(x) else None for x in values]
+            for name, values in vars(self).items()
+            if name != "finite"
+        }
+        return {**numbers, "finite": self.finite.tolist()}
 
 
 def trace_of(row: Mapping[str, Sequence]) -> Trace:
     """Return the trace from a stored row of `Trace.as_row`."""
     numbers = {name: np.array(row[name], dtype=float) for name in ("level", "mean", "std", "autocorrelation")}
     return Trace(**numbers, finite=np.array(row["finite"], dtype=bool))
-
-
-def _short(value: float | bool) -> float | bool | None:
-    if isinstance(value, bool):
-        return value
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def statistics(x0: Tensor) -> Tensor:

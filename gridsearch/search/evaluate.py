@@ -50,7 +50,7 @@ def evaluate_trial(
     racing = Racing(len(order), edges=search.sampler == "window") if search.races() else None
     with failures_recorded(study, trial):
         outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
-        _tell(study, trial, outcome, stopped, search.objectives())
+        _tell(study, trial, outcome, stopped, search.kind.goals)
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ def _rescore_locked(
         return again
 
     order = order_of(facts)
-    trials = [_rescored(trial, scored, order, experiment.search.objectives()) for trial in stored.trials]
+    trials = [_rescored(trial, scored, order, experiment.search.kind.goals) for trial in stored.trials]
     trials = [_never_best(trial, trials) for trial in trials]
     checks = [_rescored(check, scored, (), ("value",)) for check in stored.checks]
 

@@ -22,6 +22,6 @@ def test_what_follows_from_a_sampler():
     assert {name for name in SEARCH_SAMPLERS if Search(sampler=name).races()} == {
         *("window", "tpe", "cmaes", "qmc", "random")
     }
-    assert Search(sampler="nsga2").objectives() == ("blur", "noise")
+    assert Search(sampler="nsga2").kind.goals == ("blur", "noise")
     assert Search(sampler="window").prompts_held_out(8) == 2
     assert Search(sampler="tpe").prompts_held_out(8) == 0

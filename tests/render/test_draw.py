@@ -198,7 +198,7 @@ def test_the_numbers_of_cpu_and_gpu_draw_different_pictures(renderer):
 
 def test_a_path_is_made_of_the_numbers_of_cpu_or_gpu():
     """Over its whole length a path ends at the first numbers that torchsde draws of the image's seed."""
-    like, levels = torch.zeros(1), (0.25, 2.25)
+    like, levels = torch.zeros(1, 4, 8, 8), (0.25, 2.25)
     drawn = {}
     for rng, source in (("cpu", CpuRandn), ("gpu", CudaRandn)):
         seeds = []
@@ -210,7 +210,7 @@ def test_a_path_is_made_of_the_numbers_of_cpu_or_gpu():
 
         with pytest.MonkeyPatch.context() as patched:
             patched.setitem(SOURCES, rng, Watched)
-            path = Brownian([7], rng, (4, 8, 8), levels, like)
+            path = Brownian([7], rng, levels, like)
         drawn[rng] = path(torch.tensor(2.25), torch.tensor(0.25))
         first = source(seeds[0]).draw((1, 4, 8, 8)).flatten()
         torch.testing.assert_close(drawn[rng].flatten().abs(), first.abs())

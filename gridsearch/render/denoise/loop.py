@@ -92,7 +92,7 @@ class _Batch:
         if _follows_a_path(scheduler):
             positive = scheduler.sigmas[scheduler.sigmas > 0]
             levels = (positive.min().item(), positive.max().item())
-            self.brownian = Brownian(seeds, sampling.rng, shape, levels, self.latents)
+            self.brownian = Brownian(seeds, sampling.rng, levels, self.latents)
             scheduler.noise_sampler = self.brownian
         sizes = (  # in the order that SDXL was trained with (Podell et al. 2023, section 2.2)
             *(sampling.original_height, sampling.original_width),

@@ -160,21 +160,13 @@ class Brownian(TorchFunctionMode):
     within the mode, a `torch.randn` that names a generator gives this source's numbers for the same seed.
 
     Args:
-        shape: of one image's latent.
         levels: the least and the greatest sigma.
-        like: gives the device and the precision of the latents.
+        like: the latents (N, C, h, w), for their shape, device and precision.
     """
 
-    def __init__(
-        self,
-        seeds: Sequence[int],
-        rng: str,
-        shape: tuple[int, ...],
-        levels: tuple[float, float],
-        like: Tensor,
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], rng: str, levels: tuple[float, float], like: Tensor) -> None:
         super().__init__()
-        one = torch.zeros((1, *shape))
+        one = torch.zeros((1, *like.shape[1:]))
         self._source = SOURCES[rng]
         self._device, self._dtype = like.device, like.dtype
         with self:

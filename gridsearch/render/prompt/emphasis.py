@@ -4,7 +4,7 @@ r"""The prompt syntax of AUTOMATIC1111's web UI: emphasis by brackets, and BREAK
     \( \) \[ \] \\ are the characters themselves; a backslash before anything else is dropped
 
 A bracket that is never closed reaches to the end, and one that was never opened is text. Round and square
-brackets are matched separately. BREAK, as a word of its own, ends a chunk of tokens (`chunks.py`).
+brackets are matched separately. BREAK, as a word of its own, ends a chunk of tokens (`encode`).
 https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#attentionemphasis
 """
 
@@ -34,10 +34,6 @@ COMPOSITION = re.compile(r"\bAND\b")
 PROMPT_WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?|\d*\.\d+)\s*\Z")
 BRACKET_OR_MARK = re.compile(r"\\.|[()\[\]:|]", re.DOTALL)
 WHEN = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
-LORA = (
-    'Remove it, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
-    'method = "adapter", models = ["...", "lora"], ratio = {ratio}.'
-)
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,9 @@ def _network(tag: str, kind: str, arguments: str) -> tuple[str, str, str]:
     if kind in ("lora", "lyco"):
         te, *unet = strengths or ["1"]
         ratio = f"{{ te = {te}, unet = {unet[0]} }}" if unet else te
-        return f"The prompt names a LoRA: {tag}", why, LORA.format(name=name, ratio=ratio)
+        fix = f'Remove it, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
+        fix += f'method = "adapter", models = ["...", "lora"], ratio = {ratio}.'
+        return f"The prompt names a LoRA: {tag}", why, fix
     if kind == "hypernet":
         return f"The prompt names a hypernetwork: {tag}", why, "Remove it: hypernetworks are not supported."
     return (

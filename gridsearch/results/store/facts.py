@@ -90,7 +90,7 @@ class Facts:
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:
     """Return the names of the values that the study minimises."""
-    return Search.model_validate(facts.experiment.get("search", {})).objectives()
+    return Search.model_validate(facts.experiment.get("search", {})).kind.goals
 
 
 def save_facts(study: optuna.Study, facts: Facts) -> None:

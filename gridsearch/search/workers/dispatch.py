@@ -151,7 +151,7 @@ def _place(leader: Leader, trial: FrozenTrial, trials: Sequence[FrozenTrial]) ->
     leader.held.discard(trial.number)
     if twin is None:
         return queue.put_back(leader.study, trial)
-    objectives = leader.experiment.search.objectives()
+    objectives = leader.experiment.search.kind.goals
     own = optuna.Trial(leader.study, trial_id(trial))
     copy_result(leader.study, own, twin, len(leader.order), objectives)
     return False

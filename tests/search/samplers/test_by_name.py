@@ -33,7 +33,7 @@ def values_of(parameters, goals):
 
 
 def new_study(name, storage=None):
-    directions = ["minimize"] * len(Search(sampler=name).objectives())
+    directions = ["minimize"] * len(Search(sampler=name).kind.goals)
     return optuna.create_study(study_name="s", storage=storage, directions=directions)
 
 
