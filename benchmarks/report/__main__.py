@@ -18,8 +18,9 @@ from playwright.sync_api import sync_playwright
 from benchmarks.report.large import large_run
 from benchmarks.report.page import seen
 from gridsearch.report.csv import write_tables
+from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import write_report
-from gridsearch.report.sheet.files import write_sheets
+from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import write_best
 from gridsearch.results.tables import load_results
@@ -53,7 +54,8 @@ def show_build(what: str, folder: Path, sheets: bool) -> None:
     answer = timed(spent, "analyse", lambda: analyse(results))
     timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
     if sheets:
-        timed(spent, "sheet", lambda: write_sheets(results, answer, folder / "sheet.png"))
+        grid = build_grid(results, answer)
+        timed(spent, "sheet", lambda: write_sheets(grid, results, answer, folder / "sheet.png"))
     timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
     busy = time.process_time() - busy

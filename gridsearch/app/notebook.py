@@ -24,7 +24,7 @@ from gridsearch.experiment.experiment import Experiment, load_experiment, parse_
 from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import fragment
-from gridsearch.report.sheet.sheet import contact_sheet
+from gridsearch.report.sheet.sheet import sheets
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import best_dict
@@ -203,7 +203,8 @@ class Run:
         self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
     ) -> Image.Image:
         """Return the contact sheet, of all ratios and prompts or of those given."""
-        return contact_sheet(self.results, self.answer, ratios=ratios, prompts=prompts)
+        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        return next(sheets(grid, self.results, self.answer))
 
     def export(self, path: str | Path, trial: int | None = None) -> Path:
         """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.

@@ -4,8 +4,9 @@ import filelock
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.report.csv import write_tables
+from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import write_report
-from gridsearch.report.sheet.files import write_sheets
+from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import write_best
@@ -29,7 +30,7 @@ def build(results: Results, sheets: bool = True) -> Answer:
             write_tables(results)
             write_best(results, answer, results.folder / "best.json")
             if sheets:
-                write_sheets(results, answer, results.folder / "sheet.png")
+                write_sheets(build_grid(results, answer), results, answer, results.folder / "sheet.png")
             write_report(results, answer, results.folder / "report.html")
     except OSError as error:
         raise RunFailed("The report cannot be written.", where=results.folder, why=str(error)) from error

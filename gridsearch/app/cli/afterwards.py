@@ -1,7 +1,7 @@
 """The commands after a run: `report`, `score`, and `compare`, which makes contact sheets and X/Y/Z grids."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -146,13 +146,14 @@ def compare_command(
     A sheet that is too large for one image becomes an overview, with the full sheet beside it as NAME-1,
     NAME-2, ...
     """
-    from gridsearch.report.sheet.files import write_sheets
+    from gridsearch.report.grid import build_grid
+    from gridsearch.report.sheet.sheet import write_sheets
     from gridsearch.report.sheet.xyz import write_grids
 
     results, answer = finished_results(folder)
-    chosen: Any = {"ratios": ratios, "prompts": prompts}
+    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     if not xyz:
-        first, *pages = write_sheets(results, answer, output or Path("sheet.png"), **chosen)
+        first, *pages = write_sheets(grid, results, answer, output or Path("sheet.png"))
         terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")
         if pages:
             terminal.say(f"The full sheet is on {len(pages)} pages, {pages[0].name} to {pages[-1].name}.")
@@ -162,7 +163,7 @@ def compare_command(
         place.mkdir(exist_ok=True)
     gone: set[str] = set()
     some = False
-    for file in write_grids(results, answer, place, **chosen, gone=gone.add):
+    for file in write_grids(grid, results, answer, place, gone.add):
         some = True
         terminal.say(f"Wrote {file}.")
     if not some:

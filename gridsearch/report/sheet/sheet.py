@@ -2,32 +2,27 @@
 
 References come first; slices (epsilon, v_prediction) are side by side, each under its heading. A broken image
 has a coloured frame and its verdict as a word. The recommended column is framed from heading to bottom. What
-does not fit on one picture becomes an overview and pages (`sheet.pages`).
+does not fit on one picture becomes an overview with pages beside it (`layout.pages`).
 """
 
+import io
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
+from gridsearch.base.errors import BadInput
+from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import open_picture
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid
-from gridsearch.report.sheet.layout import (
-    APART,
-    GROUP_HEAD,
-    LABEL,
-    MARGIN,
-    SheetLayout,
-    first_held_out,
-    first_of_prompt,
-    head,
-    lay_out,
-)
-from gridsearch.report.sheet.pages import Page, pages
+from gridsearch.report.grid import CaseRow, Grid, GridColumn
+from gridsearch.report.sheet import layout
+from gridsearch.report.sheet.layout import MARGIN, Page, SheetLayout, head, lay_out, pages
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.report.thumbs import UNREADABLE, reduced
 from gridsearch.results.analysis.answer import Answer
@@ -39,59 +34,92 @@ ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
 READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
+# this level of PNG is three times as fast as the default one for 5% more bytes
+SHEET_FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG", "compress_level": 3},
+    ".jpg": {"format": "JPEG", "quality": 92},
+    ".jpeg": {"format": "JPEG", "quality": 92},
+    ".webp": {"format": "WEBP", "quality": 90, "method": 2},
+}
 
+_Draw = ImageDraw.ImageDraw
+_Box = tuple[int, int, int, int]  # left, top, right and bottom of a cell
 _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and row
 
 
-def contact_sheet(
-    results: Results,
-    answer: Answer | None = None,
-    *,
-    ratios: Sequence[float] | None = None,
-    prompts: Sequence[str] | None = None,
-) -> Image.Image:
-    """Return the sheet, or its overview where there is too much for one picture."""
-    return next(sheets(results, answer, ratios=ratios, prompts=prompts))
+def write_sheets(grid: Grid, results: Results, answer: Answer | None, path: Path) -> list[Path]:
+    """Write the sheet to `path`; if it is an overview, write its pages to NAME-1, NAME-2, ... beside it.
+
+    Pages of an earlier sheet of that name are removed, but only from the results folder.
+
+    Returns:
+        the files written, in order.
+
+    Raises:
+        BadInput: the format is not supported, or there is no such folder.
+    """
+    _require_picture(path)
+    files: list[Future[Path]] = []
+    with ThreadPoolExecutor(1) as writer:  # one is written while the next is drawn; no more are in memory
+        for number, image in enumerate(sheets(grid, results, answer)):
+            if files:
+                files[-1].result()
+            place = path.with_name(f"{path.stem}-{number}{path.suffix}") if number else path
+            files.append(writer.submit(_write_picture, image, place))
+    written = [file.result() for file in files]
+    if path.parent.resolve() == results.folder.resolve():
+        page = re.compile(rf"{re.escape(path.stem)}-[1-9]\d*{re.escape(path.suffix)}")
+        for file in path.parent.iterdir():
+            if page.fullmatch(file.name) and file not in written:
+                file.unlink()
+    return written
 
 
-def sheets(
-    results: Results,
-    answer: Answer | None = None,
-    *,
-    ratios: Sequence[float] | None = None,
-    prompts: Sequence[str] | None = None,
-) -> Iterator[Image.Image]:
+def _require_picture(path: Path) -> None:
+    """Refuse a path to which no sheet can be written."""
+    if path.suffix.lower() not in SHEET_FORMATS:
+        better = path.with_suffix(".png").name if path.name else "sheet.png"
+        fix = f"Use -o {better}, for example."
+        raise BadInput("A sheet is written as .png, .jpg or .webp.", where=path, fix=fix)
+    if not path.resolve().parent.is_dir():
+        raise BadInput("There is no such folder.", where=path.parent, fix="Create it first.")
+
+
+def _write_picture(image: Image.Image, path: Path) -> Path:
+    buffer = io.BytesIO()
+    image.save(buffer, **SHEET_FORMATS[path.suffix.lower()])
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def sheets(grid: Grid, results: Results, answer: Answer | None = None) -> Iterator[Image.Image]:
     """Yield the sheet; where there is too much for one picture, an overview and then each page.
 
     Args:
-        answer: frames the best column and marks the window.
-        ratios, prompts: show only these; see `gridsearch.report.grid.build_grid`.
+        answer: is told in a sentence on top.
     """
-    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     image = image_size(grid, results)
     for page in pages(grid, image):
-        yield _drawn(page, image, results, answer)
+        yield _drawn(page, lay_out(page.grid, image), results, answer)
 
 
-def _drawn(page: Page, image: tuple[int, int], results: Results, answer: Answer | None) -> Image.Image:
-    grid, place = page.grid, lay_out(page.grid, image)
+def _drawn(page: Page, place: SheetLayout, results: Results, answer: Answer | None) -> Image.Image:
+    grid = page.grid
     cells = _cells(grid, place.cell, results.folder)
     sheet = Image.new("RGB", place.size, PAPER)
     draw = ImageDraw.Draw(sheet)
     _title(draw, place, results.name, page.note, answer)
     for row, case in enumerate(grid.cases):
-        _row_label(draw, place, row, case, first_of_prompt(grid, row))
-        if first_held_out(grid, row):
+        _row_label(draw, place, row, case, grid.first_of_prompt(row))
+        if grid.first_held_out(row):
             words = wrap(HELD_OUT, place.size[0] - 2 * MARGIN, 17, lines=1)[0]
-            draw.text((MARGIN, place.top[row] - APART + 4), words, font=font(17), fill=FAINT)
+            draw.text((MARGIN, place.top[row] - layout.APART + 4), words, font=font(17), fill=FAINT)
     for g, group in enumerate(grid.groups):
         _group_heading(draw, place, g, group.heading)
         for c, column in enumerate(group.columns):
-            _column_heading(draw, place, g, c, column)
+            _column_heading(draw, place, place.left[g][c], column)
             for row, case in enumerate(grid.cases):
-                picture = column.pictures.get(case.id)
-                box = place.box(g, c, row)
-                _cell(sheet, draw, box, picture, cells.get((g, c, row)), column.why_missing(case))
+                _cell(sheet, draw, place.box(g, c, row), column, case, cells.get((g, c, row)))
             if column.best:
                 _frame_best(draw, place, g, c)
     return sheet
@@ -110,7 +138,7 @@ def image_size(grid: Grid, results: Results) -> tuple[int, int]:
     return 128, 128
 
 
-def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
+def _cells(grid: Grid, size: tuple[int, int], folder: Path) -> _Cells:
     """Return every picture of the grid at the size of its cell, read by several threads."""
     files = {
         (g, c, row): path_in(folder, picture.file)
@@ -120,29 +148,27 @@ def _cells(grid: Grid, box: tuple[int, int], folder: Path) -> _Cells:
         if (picture := column.pictures.get(case.id))
     }
     with ThreadPoolExecutor(READERS) as pool:
-        small = pool.map(lambda path: _small(path, box, folder), files.values())
+        small = pool.map(lambda path: _small(path, size, folder), files.values())
         return dict(zip(files, small, strict=True))
 
 
-def _small(path: Path | None, box: tuple[int, int], folder: Path) -> Image.Image | None:
-    """Return the image as large as fits the box; None, for a hole in the sheet, where it cannot be read."""
+def _small(path: Path | None, size: tuple[int, int], folder: Path) -> Image.Image | None:
+    """Return the image as large as fits the size; None, for a hole in the sheet, where it cannot be read."""
     if path is None:
         return None
     try:
-        image = reduced(path, box, folder)
+        image = reduced(path, size, folder)
     except UNREADABLE:
         return None
-    scale = min(box[0] / image.width, box[1] / image.height)
-    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    fitting = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    return image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS)
 
 
 # -- drawing
 
 
-def _title(
-    draw: ImageDraw.ImageDraw, place: SheetLayout, name: str, note: str, answer: Answer | None
-) -> None:
+def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer | None) -> None:
     large, words, leading = (round(size * place.scale) for size in (28, 16, 22))
     width = place.size[0] - 2 * MARGIN
     title = wrap(name, width * 0.6, large, lines=1)[0]
@@ -150,84 +176,70 @@ def _title(
     beside = MARGIN + font(large).getlength(title) + large
     text = wrap(note, place.size[0] - MARGIN - beside, words, lines=1)[0]
     draw.text((beside, MARGIN - 4 + large), text, font=font(words), fill=FAINT, anchor="ls")
-    if answer is None:
-        return
-    for i, line in enumerate(wrap(answer.sentence, width, words, lines=2)):
+    for i, line in enumerate(wrap(answer.sentence, width, words, lines=2) if answer else ()):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
 
 
-def _group_heading(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, heading: str) -> None:
+def _group_heading(draw: _Draw, place: SheetLayout, group: int, heading: str) -> None:
     x, right = place.left[group][0], place.left[group][-1] + place.cell[0]
     y = head(place.scale)
-    text = wrap(heading, max(right - x, 60), 22, lines=1)[0]
-    draw.text((x, y), text, font=font(22), fill=INK)
-    draw.line((x, y + GROUP_HEAD - 6, right, y + GROUP_HEAD - 6), fill=LINE, width=1)
+    draw.text((x, y), wrap(heading, max(right - x, 60), 22, lines=1)[0], font=font(22), fill=INK)
+    y += layout.GROUP_HEAD - 6
+    draw.line((x, y, right, y), fill=LINE, width=1)
 
 
-def _column_heading(
-    draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int, col: GridColumn
-) -> None:
-    width, x = place.cell[0], place.left[group][column]
-    y = head(place.scale) + GROUP_HEAD
-    colour = BEST if col.best else INK if col.alive else FAINT
-    heading = f"{col.heading}  best" if col.best else col.heading
+def _column_heading(draw: _Draw, place: SheetLayout, x: int, column: GridColumn) -> None:
+    width, y = place.cell[0], head(place.scale) + layout.GROUP_HEAD
+    colour = BEST if column.best else INK if column.alive else FAINT
+    heading = f"{column.heading}  best" if column.best else column.heading
     draw.text((x, y), wrap(heading, width, 24, lines=1)[0], font=font(24), fill=colour)
-    for i, line in enumerate(col.detail):
+    for i, line in enumerate(column.detail):
         draw.text((x, y + 31 + i * 18), wrap(line, width, 15, lines=1)[0], font=font(15), fill=FAINT)
-    if not col.is_reference:  # a bar with the share of survivors
+    if not column.is_reference:  # a bar with the share of survivors
         draw.rectangle((x, y + 72, x + width - 1, y + 76), fill=EMPTY)
-        if col.survived > 0:
-            bar = ALIVE if col.alive else DEAD
-            draw.rectangle((x, y + 72, x + max(1, round(col.survived * width)) - 1, y + 76), fill=bar)
+        if column.survived > 0:
+            right = x + max(1, round(column.survived * width)) - 1
+            draw.rectangle((x, y + 72, right, y + 76), fill=ALIVE if column.alive else DEAD)
 
 
-def _row_label(draw: ImageDraw.ImageDraw, place: SheetLayout, row: int, case: CaseRow, first: bool) -> None:
+def _row_label(draw: _Draw, place: SheetLayout, row: int, case: CaseRow, first: bool) -> None:
     y, height = place.top[row], place.cell[1]
     if first and row:
         draw.line((MARGIN, y - 9, place.size[0] - MARGIN, y - 9), fill=LINE, width=1)
     lines = max((height - 24) // 21, 1)
-    for i, line in enumerate(wrap(case.prompt, LABEL - 20, 17, lines) if first else []):
+    for i, line in enumerate(wrap(case.prompt, layout.LABEL - 20, 17, lines) if first else []):
         draw.text((MARGIN, y + i * 21), line, font=font(17), fill=INK)
     draw.text((MARGIN, y + height - 18), f"seed {case.seed}", font=font(14), fill=FAINT)
 
 
 def _cell(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    box: tuple,
-    picture: Picture | None,
-    image: Image.Image | None,
-    missing: tuple[str, str],
+    sheet: Image.Image, draw: _Draw, box: _Box, column: GridColumn, case: CaseRow, image: Image.Image | None
 ) -> None:
+    left, top, right, bottom = box
+    picture, missing = column.pictures.get(case.id), column.why_missing(case)
     if image is None or picture is None:
         if picture or any(missing):
             _hole(draw, box, "file missing" if picture else ": ".join(filter(None, missing)))
         return
-    width, height = box[2] - box[0], box[3] - box[1]
-    sheet.paste(image, (box[0] + (width - image.width) // 2, box[1] + (height - image.height) // 2))
-    if picture.verdict != "ok":
-        _mark(draw, box, picture.verdict)
+    sheet.paste(image, (left + (right - left - image.width) // 2, top + (bottom - top - image.height) // 2))
+    if picture.verdict != "ok":  # a frame outside the image hides no pixel; a small tag is in its corner
+        colour, size = verdict_colour(picture.verdict), 13 if right - left >= 90 else 10
+        draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=colour, width=3)
+        end = left + font(size).getlength(picture.verdict) + 9
+        draw.rectangle((left, bottom - size - 6, end, bottom - 1), fill=colour)
+        draw.text((left + 4, bottom - size - 5), picture.verdict, font=font(size), fill=text_on(colour))
 
 
-def _mark(draw: ImageDraw.ImageDraw, box: tuple, verdict: str) -> None:
-    """Draw a frame outside the image, so that it hides no pixel, and a small tag in its corner."""
-    colour = verdict_colour(verdict)
-    draw.rectangle((box[0] - 3, box[1] - 3, box[2] + 2, box[3] + 2), outline=colour, width=3)
-    size = 13 if box[2] - box[0] >= 90 else 10
-    width = font(size).getlength(verdict)
-    draw.rectangle((box[0], box[3] - size - 6, box[0] + width + 9, box[3] - 1), fill=colour)
-    draw.text((box[0] + 4, box[3] - size - 5), verdict, font=font(size), fill=text_on(colour))
-
-
-def _hole(draw: ImageDraw.ImageDraw, box: tuple, text: str) -> None:
-    draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=EMPTY, outline=LINE)
-    centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    lines = "\n".join(wrap(text, box[2] - box[0] - 12, 12, lines=max(2, (box[3] - box[1]) // 18)))
+def _hole(draw: _Draw, box: _Box, text: str) -> None:
+    left, top, right, bottom = box
+    draw.rectangle((left, top, right - 1, bottom - 1), fill=EMPTY, outline=LINE)
+    lines = "\n".join(wrap(text, right - left - 12, 12, lines=max(2, (bottom - top) // 18)))
+    centre = (left + right) / 2, (top + bottom) / 2
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
 
 
-def _frame_best(draw: ImageDraw.ImageDraw, place: SheetLayout, group: int, column: int) -> None:
+def _frame_best(draw: _Draw, place: SheetLayout, group: int, column: int) -> None:
     left, _, right, bottom = place.box(group, column, len(place.top) - 1)
-    top = head(place.scale) + GROUP_HEAD - 3
+    top = head(place.scale) + layout.GROUP_HEAD - 3
     draw.rounded_rectangle((left - 7, top, right + 6, bottom + 7), radius=6, outline=BEST, width=3)

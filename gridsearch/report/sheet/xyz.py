@@ -7,9 +7,11 @@ its text. `gridsearch.score.xyz_grid` describes the layout of such a grid, and c
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from gridsearch.render.pictures import (
     read_parameters,
     reduced_from,
 )
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, build_grid, fewest_blocks, turns
+from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, fewest_blocks, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
 from gridsearch.results.analysis.answer import Answer
@@ -53,81 +55,55 @@ class Sheet:
         """Whether all rows have the same seed."""
         return len({case.seed for case in self.rows}) == 1
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yield the pictures, those of trials first, whose settings are also those of the others."""
-        for column in sorted(self.columns, key=lambda column: (column.is_reference, not column.best)):
-            yield from filter(None, (column.pictures.get(case.id) for case in self.rows))
-
 
 def write_grids(
-    results: Results,
-    answer: Answer | None,
-    folder: Path,
-    *,
-    ratios: Sequence[float] | None = None,
-    prompts: Sequence[str] | None = None,
-    gone: Gone = lambda _: None,
+    grid: Grid, results: Results, answer: Answer | None, folder: Path, gone: Gone = lambda _: None
 ) -> Iterator[Path]:
     """Write the grids into a folder, numbered after those in it, and yield each as it is written.
 
     The cell of a missing picture stays black; a grid without any picture is not written.
 
     Raises:
-        BadInput: there is no such folder, nothing is rendered yet, or the pictures differ in size.
+        BadInput: there is no such folder, or the pictures differ in size.
     """
     if not folder.is_dir():
         raise BadInput("There is no such folder.", where=folder, fix="Create it first.")
-    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
     size = image_size(grid, results)
-    number = next_index(folder)
+    earlier = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
+    number = max((int(match[1]) for match in earlier if match), default=-1) + 1
     axis = parameter_text(answer.main or "trial") if answer else "ratio"
     for sheet in _sheets(grid, size):
         pixels = np.asarray(_drawn(sheet, size, results, axis, gone))
         text = _text(sheet, results, axis)
         if text is None:
             continue
-        path = folder / _name(number, pixels.shape[1::-1], text)
+        height, width = pixels.shape[:2]
+        seed, cfg, steps = (text.settings[key] for key in ("Seed", "CFG scale", "Steps"))
+        now = f"{datetime.now():%Y%m%d%H%M%S}"
+        path = folder / f"{PREFIX}{number:04}-{seed}-{width}-{height}-{cfg}-{steps}-{now}.png"
         write_atomic(path, png_bytes(pixels, as_text(text)))
         number += 1
         yield path
 
 
-def next_index(folder: Path) -> int:
-    """Return the number after the highest of the grids in a folder; 0 for the first one."""
-    found = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
-    return max((int(match[1]) for match in found if match), default=-1) + 1
-
-
-def _name(index: int, size: tuple[int, int], text: Infotext) -> str:
-    """Return the web UI's name of a grid: number, seed, width, height, cfg, steps and time."""
-    seed, cfg, steps = (text.settings[key] for key in ("Seed", "CFG scale", "Steps"))
-    return f"{PREFIX}{index:04}-{seed}-{size[0]}-{size[1]}-{cfg}-{steps}-{datetime.now():%Y%m%d%H%M%S}.png"
-
-
-# -- which grids there are
-
-
 def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
-    """Yield a grid for each slice and turn of seeds; several where one would be too large to be read."""
+    """Yield a grid for each slice and turn of seeds, in the fewest parts that are small enough to be read.
+
+    Each has the references; rows are split first.
+    """
     references = tuple(column for column in grid.columns if column.is_reference)
-    for group in grid.groups:
-        tried = [column for column in group.columns if not column.is_reference]
-        for rows in turns(grid.cases):
-            columns = [column for column in tried if any(case.id in column.pictures for case in rows)]
-            if columns:
-                yield from _that_fit(Sheet(rows, tuple(columns)), references, size)
-
-
-def _that_fit(sheet: Sheet, references: tuple[GridColumn, ...], size: tuple[int, int]) -> Iterator[Sheet]:
-    """Yield the grid in the fewest parts that can be read, each with the references; rows are split first."""
 
     def fit(rows: Sequence[CaseRow], columns: Sequence[GridColumn]) -> bool:
         """Return whether so many cells and their labels have at most MAX_PIXELS."""
         return (len(references) + len(columns) + 0.75) * (len(rows) + 0.5) * size[0] * size[1] <= MAX_PIXELS
 
-    for rows in fewest_blocks(sheet.rows, lambda part: fit(part, sheet.columns)):
-        for columns in fewest_blocks(sheet.columns, partial(fit, rows)):
-            yield Sheet(tuple(rows), (*references, *columns))
+    for group, turn in product(grid.groups, turns(grid.cases)):
+        tried = [column for column in group.columns if any(case.id in column.pictures for case in turn)]
+        if group.is_references or not tried:
+            continue
+        for rows in fewest_blocks(turn, partial(fit, columns=tried)):
+            for columns in fewest_blocks(tried, partial(fit, rows)):
+                yield Sheet(tuple(rows), (*references, *columns))
 
 
 # -- drawing
@@ -231,11 +207,13 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
 
 
 def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
-    """Yield the texts of the pictures that can be read, each with its file."""
-    for picture in sheet.pictures():
-        path = picture_of(results.folder, picture.file)
-        try:
-            text = read_parameters(embedded_text(path) or "")
-        except BadInput:  # reported when the cells were drawn
-            continue
-        yield path, text
+    """Yield the texts of the pictures that can be read, each with its file.
+
+    Those of trials come first, whose settings are also those of the others.
+    """
+    columns = sorted(sheet.columns, key=lambda column: (column.is_reference, not column.best))
+    for picture in (column.pictures.get(case.id) for column in columns for case in sheet.rows):
+        if picture is not None:
+            path = picture_of(results.folder, picture.file)
+            with suppress(BadInput):  # reported when the cells were drawn
+                yield path, read_parameters(embedded_text(path) or "")

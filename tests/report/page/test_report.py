@@ -12,11 +12,12 @@ from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html, write_report
 from gridsearch.report.sheet.layout import lay_out
-from gridsearch.report.sheet.sheet import LINE, contact_sheet
+from gridsearch.report.sheet.sheet import LINE
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict, write_best
 from tests.helpers.made_up import make_results, with_facts
 from tests.helpers.page import ATTACK, Page
+from tests.helpers.sheets import contact_sheet
 
 
 def texts(value) -> list[str]:

@@ -11,9 +11,10 @@ from gridsearch.base.errors import BadInput
 from gridsearch.report.colours import verdict_colour
 from gridsearch.report.grid import build_grid
 from gridsearch.report.sheet.layout import lay_out
-from gridsearch.report.sheet.sheet import BEST, EMPTY, contact_sheet
+from gridsearch.report.sheet.sheet import BEST, EMPTY
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import results_of, save
+from tests.helpers.sheets import contact_sheet
 
 RATIOS, PROMPTS = (0.2, 0.4, 0.6), ("a red cat", "a blue dog")
 

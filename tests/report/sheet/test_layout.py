@@ -9,11 +9,10 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, Picture, build_grid
-from gridsearch.report.sheet.files import write_sheets
-from gridsearch.report.sheet.layout import LONGEST, MOST_PIXELS, lay_out, smallest_cell
-from gridsearch.report.sheet.pages import WIDEST, pages
+from gridsearch.report.sheet.layout import LONGEST, MOST_PIXELS, WIDEST, lay_out, pages, smallest_cell
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import results_of, save
+from tests.helpers.sheets import write_sheets
 
 SIZE = (1024, 768)
 
