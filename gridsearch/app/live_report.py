@@ -112,13 +112,8 @@ class LiveReport:
         self._errors.seek(0)
         self._errors.truncate()
         try:
-            self._process = start_python(
-                ["-c", BUILD, str(self._folder)],
-                {},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-            )
+            command, nothing = ["-c", BUILD, str(self._folder)], subprocess.DEVNULL
+            self._process = start_python(command, {}, stdin=nothing, stdout=nothing, stderr=self._errors)
         except OSError as error:
             self._end(str(error))
 

@@ -104,12 +104,7 @@ def run(
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """The results of a run and their analysis, as of when they were loaded.
-
-    Attributes:
-        results: the tables; see `gridsearch.results.results.Results`.
-        answer: the analysis; see `gridsearch.results.analysis.answer.Answer`.
-    """
+    """The results of a run and their analysis, as of when they were loaded."""
 
     results: Results
     answer: Answer
@@ -150,12 +145,9 @@ class Run:
         """
         drawn = {one.id.removesuffix("-0"): one for one in figures(self.results, self.answer)}
         if not drawn:
-            raise BadInput(
-                "There is no curve to plot.",
-                where=self.folder,
-                why="a curve needs images at two ratios, and a number that was searched",
-                fix="Continue the run, or look at .trials.",
-            )
+            why = "a curve needs images at two ratios, and a number that was searched"
+            fix = "Continue the run, or look at .trials."
+            raise BadInput("There is no curve to plot.", where=self.folder, why=why, fix=fix)
         if kind not in drawn:
             fix = f"The nearest is {nearest(kind, drawn)!r}. Choose from {', '.join(drawn)}."
             raise BadInput(f"There is no figure {kind!r}.", where=self.folder, fix=fix)

@@ -30,8 +30,7 @@ def start_python(arguments: list[str], environment: Mapping[str, str], **streams
 def interrupted_by_sigterm(tied: bool = False) -> Iterator[None]:
     """Turn the first SIGTERM into Ctrl-C and ignore later ones: what is saved then must not be interrupted.
 
-    Args:
-        tied: also end when the standard input is closed, which its other end does by ending.
+    `tied` also ends it when the standard input is closed, which its other end does by ending.
     """
 
     def stop(*_signal: object) -> None:

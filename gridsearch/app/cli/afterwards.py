@@ -14,9 +14,6 @@ from gridsearch.base.errors import BadInput
 @command("report", "gridsearch report results/toy")
 def report_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
     """Rebuild the tables, the contact sheet and the report from stored results. Renders nothing."""
-    from gridsearch.results.tables import load_results
-
-    load_results(folder)  # raises what is wrong with the folder before anything is written
     write_and_show_results(folder, as_json)
 
 
@@ -59,19 +56,13 @@ def score_command(
 
     if len(paths) > 1 or not has_study(paths[0]):
         if experiment:
-            raise BadInput(
-                "--experiment only applies to a results folder.",
-                where=paths[0],
-                fix="Name a single results folder, or leave out --experiment.",
-            )
+            fix = "Name a single results folder, or leave out --experiment."
+            raise BadInput("--experiment only applies to a results folder.", where=paths[0], fix=fix)
         _score_files(paths, reference, csv, as_json)
         return
     if reference or csv:
-        raise BadInput(
-            "A results folder has its own references and tables.",
-            where=paths[0],
-            fix="Leave out --reference and --csv.",
-        )
+        what, fix = "A results folder has its own references and tables.", "Leave out --reference and --csv."
+        raise BadInput(what, where=paths[0], fix=fix)
     from gridsearch.experiment.experiment import load_experiment
     from gridsearch.search.rescore import rescore
 
@@ -88,11 +79,8 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
     from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 
     if folder := next(filter(has_study, paths), None):
-        raise BadInput(
-            "A results folder must be scored on its own.",
-            where=folder,
-            fix=f"Name it alone, or score its images: {folder / 'images'}.",
-        )
+        fix = f"Name it alone, or score its images: {folder / 'images'}."
+        raise BadInput("A results folder must be scored on its own.", where=folder, fix=fix)
     files = files_of(paths)
     if files == paths and len(paths) == 1 and paths[0].is_dir():
         require_study(paths[0])  # a folder without images: perhaps a results folder was meant

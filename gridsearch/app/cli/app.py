@@ -43,7 +43,6 @@ def command(name: str, *examples: str) -> Callable[[Callable], Callable]:
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 NewFolder = Annotated[Path | None, typer.Option(help="The results folder. Default: results/<name>.")]
-
 Storage = Annotated[
     str | None,
     typer.Option(

@@ -28,7 +28,7 @@ def error_dict(error: GridsearchError) -> "types.ErrorFields":
 
 
 def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
-    predictions = plan.parents.predictions
+    predictions, disk, memory = plan.parents.predictions, plan.disk, plan.memory
     return {
         "name": plan.experiment.name,
         "folder": str(folder),
@@ -59,14 +59,9 @@ def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
         },
         "workers": {"number": plan.workers.workers, "gpus": len(plan.workers.gpus)},
         "seconds": {"fewest": plan.fewest_seconds, "most": plan.seconds, "from": plan.seconds_from},
-        "disk": {
-            "needed": plan.disk.total,
-            "free": plan.disk.free,
-            "there": plan.disk.there,
-            "parts": plan.disk.parts(),
-        },
-        "memory": {"needed": plan.memory.host, "free": plan.memory.host_free},
-        "device_memory": {"needed": plan.memory.device, "free": plan.memory.device_free},
+        "disk": {"needed": disk.total, "free": disk.free, "there": disk.there, "parts": disk.parts()},
+        "memory": {"needed": memory.host, "free": memory.host_free},
+        "device_memory": {"needed": memory.device, "free": memory.device_free},
         "settings": list(plan.settings),
         "warnings": list(plan.warnings),
     }
@@ -102,11 +97,8 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
 def answer_dict(results: Any, answer: Any, notes: Sequence[str] = ()) -> "types.AnswerDocument":
     from gridsearch.results.analysis.best_json import best_dict
 
-    return {
-        "folder": str(results.folder),
-        "notes": list(notes),
-        "best": None if answer is None else best_dict(results, answer),
-    }
+    best = None if answer is None else best_dict(results, answer)
+    return {"folder": str(results.folder), "notes": list(notes), "best": best}
 
 
 def scores_dict(scored: Any, bad: int) -> "types.ScoresDocument":
@@ -117,12 +109,8 @@ def scores_dict(scored: Any, bad: int) -> "types.ScoresDocument":
 
 
 def written_dict(output: Path, sha256: str | None, log: Path | None) -> "types.WrittenDocument":
-    return {
-        "file": str(output),
-        "bytes": output.stat().st_size,
-        "sha256": sha256,
-        "log": None if log is None else str(log),
-    }
+    log_file = None if log is None else str(log)
+    return {"file": str(output), "bytes": output.stat().st_size, "sha256": sha256, "log": log_file}
 
 
 def show_event(event: str, **facts: Any) -> None:
@@ -166,7 +154,6 @@ class Events(SilentListener):
 
 
 def _found(outcome: Any) -> dict[str, Any]:
-    """Return what a trial found, or why it failed."""
     if isinstance(outcome, GridsearchError):
         return {"found": None, "error": error_dict(outcome)}
     found: types.TrialResult = {

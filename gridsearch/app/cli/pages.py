@@ -41,11 +41,8 @@ def judge_command(
     number = secrets.randbits(32)
     chosen = choose_pairs(results, compared, pairs, number)
     if not chosen:
-        raise BadInput(
-            "There is no pair to compare.",
-            where=folder,
-            why="the trials have no two different images of the same prompt and seed",
-        )
+        why = "the trials have no two different images of the same prompt and seed"
+        raise BadInput("There is no pair to compare.", where=folder, why=why)
     session = Session(folder, chosen, number)
     server = open_server(lambda _: judge_page(session, secrets.token_urlsafe(24)), port)
     if note:
@@ -62,9 +59,8 @@ def judge_command(
         with locked(folder):
             write_and_show_results(folder)
     except Busy:
-        terminal.show_note(
-            "A run is in progress here; its report will include your answers after its next trial."
-        )
+        note = "A run is in progress here; its report will include your answers after its next trial."
+        terminal.show_note(note)
     else:
         if session.ended.is_set() and not no_browser:
             webbrowser.open((folder / "report.html").resolve().as_uri())

@@ -191,7 +191,6 @@ def _place_noted(folder: Path, storage: str | None, study: str, artifacts: str |
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> None:
-    """Write tables and report, also of a run that was stopped, and show the answer."""
     from gridsearch.results.store import has_study
 
     if not has_study(folder):

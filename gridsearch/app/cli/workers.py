@@ -11,7 +11,6 @@ from gridsearch.app.processes import start_python
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.machine import LocalWorkers, local_workers, process_name
 
-LOGS = "logs"  # in the results folder: the output of each worker
 MAX_EARLY_DEATHS = 5  # in a row, before a worker has rendered anything
 ERROR_PREFIX = "error: "  # of the first line of an error
 ERROR_CODES = (1, 2)  # exit codes of errors that would come again
@@ -29,12 +28,7 @@ class LocalWorker:
 
 
 class WorkerProcesses:
-    """The crew of a run on this machine; see search.workers.look.Crew. It starts when it is first looked at.
-
-    Attributes:
-        note: called with a message when a worker has died.
-        hands: number -> worker that is alive.
-    """
+    """The crew of a run on this machine, started at the leader's first look; see search.workers.look.Crew."""
 
     here = False
 
@@ -42,11 +36,11 @@ class WorkerProcesses:
         self, workers: LocalWorkers, experiment_file: Path, folder: Path, note: Callable[[str], None]
     ) -> None:
         self.size, self.note = workers.workers, note
-        self.hands: dict[int, LocalWorker] = {}
+        self.hands: dict[int, LocalWorker] = {}  # by their numbers, those that are alive
         self._environment = workers.environment()
         self._command = ["-m", "gridsearch", "worker", str(experiment_file.resolve())]
         self._command += ["--out", str(folder.resolve()), "--tied"]
-        self._logs = folder / LOGS
+        self._logs = folder / "logs"  # the output of each worker
         self._last_words: list[str] = []
         self._begun = False
 
@@ -125,15 +119,11 @@ def _last_words(log: Path) -> list[str]:
 def _no_worker_left(words: list[str], logs: Path) -> RunFailed:
     """Return the error of the worker that died last, or one that quotes its last line."""
     if not words[0].startswith(ERROR_PREFIX):
-        return RunFailed(
-            "No worker is left on this machine.",
-            where=logs,
-            why=" ".join(words),
-            fix="Fix the cause (often too little memory: use fewer workers) and run the same command again.",
-        )
+        fix = "Fix the cause (often too little memory: use fewer workers) and run the same command again."
+        return RunFailed("No worker is left on this machine.", where=logs, why=" ".join(words), fix=fix)
     said = dict(line.split(": ", 1) for line in words[1:] if ": " in line)
-    where, why, fix = map(said.get, ("where", "why", "fix"))
-    return RunFailed(words[0].removeprefix(ERROR_PREFIX), where=where, why=why, fix=fix)
+    where, why, mend = map(said.get, ("where", "why", "fix"))
+    return RunFailed(words[0].removeprefix(ERROR_PREFIX), where=where, why=why, fix=mend)
 
 
 def hands_asked(asked: str | None, device: str, fewest: int = 0) -> LocalWorkers:

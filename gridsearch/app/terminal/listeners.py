@@ -6,23 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
+from rich import progress
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import size
-
-REFRESHES = 2  # per second
 
 
 class SilentListener:
@@ -51,26 +41,22 @@ class SilentListener:
 
 
 class ProgressBar(SilentListener):
-    """One bar at a time, while files are read or images scored; nothing where the output is no terminal.
-
-    Args:
-        shown: False where the output is for a program.
-    """
+    """One bar at a time, while files are read or images scored; none where the output is no terminal."""
 
     def __init__(self, shown: bool = True) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[amount]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=30),
+            progress.TaskProgressColumn(),
+            progress.TextColumn("{task.fields[amount]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=out,
             transient=True,
             disable=not (shown and moves()),
         )
-        self._bar: TaskID | None = None
+        self._bar: progress.TaskID | None = None
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -117,11 +103,9 @@ class TrialLines(ProgressBar):
 
     def check(self, check: Any, parameters: Mapping[str, Any], outcome: Any) -> None:
         role = "held out" if check.role == "held_out" else "again"
-        self._show_line(f"{role} {check.trial:>4}", parameters, outcome)
+        self._show_line(f"{role} {check.trial:>4}", parameters, outcome, None)
 
-    def _show_line(
-        self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None = None
-    ) -> None:
+    def _show_line(self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
         settings = settings_text(parameters)
         self._width = max(self._width, len(settings))
         head = escape(f"{name}  {settings:<{self._width}}  ")
@@ -163,7 +147,7 @@ class RunScreen(TrialLines):
         super().stop()
         if moves():
             view = partial(live_view, self._run)
-            self._live = Live(get_renderable=view, console=out, transient=True, refresh_per_second=REFRESHES)
+            self._live = Live(get_renderable=view, console=out, transient=True, refresh_per_second=2)
             self._live.start()
 
     def drawing(self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int) -> None:

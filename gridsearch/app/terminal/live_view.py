@@ -55,43 +55,29 @@ class Pace:
 
 @dataclass(frozen=True)
 class CurrentWork:
-    """The images that are being rendered.
+    """The images that are being rendered."""
 
-    Attributes:
-        role: "references", "trial", "held_out", "repeat", or "check" of several at once.
-        rendered, cases: how many images are there, and how many there will be.
-        step, steps: of the batch that is being denoised.
-        many: the parameters, where several trials or checks are rendered at once.
-    """
-
-    role: str
+    role: str  # "references", "trial", "held_out", "repeat", or "check" of several at once
     parameters: Mapping[str, Any]
-    rendered: int
-    cases: int
-    step: int = 0
+    rendered: int  # images that are there
+    cases: int  # images that there will be
+    step: int = 0  # of the batch that is being denoised
     steps: int = 0
     verdicts: Mapping[str, int] = field(default_factory=dict)
-    many: tuple[Mapping[str, Any], ...] = ()
+    many: tuple[Mapping[str, Any], ...] = ()  # where several trials or checks are rendered at once
 
 
 @dataclass
 class RunProgress:
-    """The state of a run in progress.
+    """The state of a run in progress."""
 
-    Attributes:
-        done, left: trials that have ended, and trials to come.
-        about: whether `left` is an estimate, as where the search ends by itself.
-        cases: images per trial.
-        best: the best trial so far, of which best.json has the same facts.
-    """
-
-    done: int
-    left: int
-    cases: int
-    about: bool
+    done: int  # trials that have ended
+    left: int  # trials to come
+    cases: int  # images per trial
+    about: bool  # whether `left` is an estimate, as where the search ends by itself
     pace: Pace
     work: CurrentWork
-    best: Mapping[str, Any] | None = None
+    best: Mapping[str, Any] | None = None  # trial so far, as in best.json
 
     @property
     def cases_left(self) -> int:

@@ -67,7 +67,6 @@ def show_plan(plan: Any) -> None:
 
 
 def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
-    """Yield what is merged and searched, and how it is scored."""
     experiment = plan.experiment
     for step in experiment.merge:
         yield step.name, f"{step.method} of {step.inputs_text()}"
@@ -86,7 +85,6 @@ def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
 
 
 def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
-    """Yield how much is rendered, how long that takes, and the space and memory that it needs."""
     search, hands = plan.experiment.search, plan.workers
     race = "; a trial that cannot win is stopped early" if search.races() else ""
     yield "sampler", f"{search.sampler}{race}"

@@ -43,10 +43,7 @@ def show_note(text: str) -> None:
 
 def show_error(error: GridsearchError) -> None:
     """Print the error, one to four lines, to stderr."""
-    first, *rest = error.lines
-    err.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
-    for line in rest:
-        err.print(escape(line), soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
 
 
 def show_json(document: Mapping[str, Any], indent: int | None = 2) -> None:

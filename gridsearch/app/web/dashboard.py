@@ -42,7 +42,6 @@ ARTIFACT = "artifacts:"  # followed by its id, as optuna.artifacts stores it
 METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names stores it
 # Any other file would be served as the type that it claims, perhaps a page with scripts.
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-SHOWN_METRICS = ("defect", *CHARTED)
 
 
 def dashboard_page(folder: Path, token: str, port: int) -> LocalPage:
@@ -77,16 +76,11 @@ def dashboard_page(folder: Path, token: str, port: int) -> LocalPage:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The content of a results folder at one moment.
-
-    Attributes:
-        studies, trials: by the study's id.
-        files: artifact id -> file, for those images alone that the study names and that lie in its folder.
-    """
+    """The content of a results folder at one moment: studies and their trials by the study's id."""
 
     studies: dict[int, FrozenStudy]
     trials: dict[int, list[FrozenTrial]]
-    files: dict[str, Path]
+    files: dict[str, Path]  # by artifact id: only images that the study names and that lie in its folder
 
 
 class View(BaseStorage):
@@ -198,12 +192,11 @@ def _shown(trial: FrozenTrial, folder: Path, files: dict[str, Path]) -> FrozenTr
 
 
 def _numbers(rows: list[dict]) -> Iterator[tuple[str, Any]]:
-    """Yield the share that survived, the means, and the number of images with each verdict."""
     if not rows:
         return
     verdicts = Counter(str(row["verdict"]) for row in rows)
     yield "survived", round(verdicts["ok"] / len(rows), 4)
-    for name in SHOWN_METRICS:
+    for name in ("defect", *CHARTED):
         values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
         if values := [value for value in values if math.isfinite(value)]:
             yield name, round(fmean(values), 4)

@@ -23,7 +23,6 @@ from bottle import HTTPResponse
 from gridsearch.base.errors import BadInput
 
 HOME = "127.0.0.1"
-HTTP_PORT = 80
 READING = ("GET", "HEAD")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -42,20 +41,13 @@ OPEN_TO_ALL = "access-control-allow-origin"  # optuna-dashboard grants it for ar
 
 @dataclass(frozen=True)
 class LocalPage:
-    """A page, and what lets a request in.
-
-    Attributes:
-        token: the secret without which nothing is answered.
-        entry: path and query of the page's address; they hold the token.
-        carried: returns the tokens that a request carries.
-        methods: the HTTP methods that are answered.
-    """
+    """A page, and what lets a request in."""
 
     application: WSGIApplication
-    token: str
-    entry: str
-    carried: Callable[[dict[str, Any]], Iterable[str]]
-    methods: Collection[str]
+    token: str  # the secret without which nothing is answered
+    entry: str  # path and query of the page's address; they hold the token
+    carried: Callable[[dict[str, Any]], Iterable[str]]  # the tokens that a request carries
+    methods: Collection[str]  # that are answered
 
 
 def guarded(page: LocalPage, port: int) -> WSGIApplication:
@@ -77,7 +69,7 @@ def guarded(page: LocalPage, port: int) -> WSGIApplication:
 def _refusal(page: LocalPage, port: int, environ: dict[str, Any]) -> HTTPResponse | None:
     """Return the reply to a request that is not let in; None for one that is."""
     hosts = {f"{name}:{port}" for name in (HOME, "localhost")}
-    if port == HTTP_PORT:  # browsers leave it out
+    if port == 80:  # that of http, which browsers leave out
         hosts |= {HOME, "localhost"}
     if environ.get("HTTP_HOST") not in hosts:
         return text_reply(403, "Refused: another host.")
@@ -110,14 +102,10 @@ def sent(reply: HTTPResponse, start: StartResponse) -> Iterable[bytes]:
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A server of one page.
+    """A server of one page."""
 
-    Attributes:
-        address: where the page is, token included.
-    """
-
+    address: str  # where the page is, token included
     daemon_threads = True  # a browser holds connections open that it may never use
-    address: str
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # http.server would ask a name server for this machine's name
@@ -142,11 +130,7 @@ class _Requests(WSGIRequestHandler):
 
 
 def open_server(make_page: Callable[[int], LocalPage], port: int) -> Server:
-    """Return a server that listens on 127.0.0.1.
-
-    Args:
-        make_page: returns the page to serve on a port.
-        port: 0 for any free port.
+    """Return a server of the page on 127.0.0.1; `port` is 0 for any free port.
 
     Raises:
         BadInput: the port is in use or not permitted; or `make_page` raises it.
@@ -154,12 +138,8 @@ def open_server(make_page: Callable[[int], LocalPage], port: int) -> Server:
     try:
         server = Server((HOME, port), _Requests)
     except OSError as error:
-        raise BadInput(
-            "The page cannot be served on this port.",
-            where=f"--port {port}",
-            why=error.strerror,
-            fix="Leave out --port, and a free port is chosen.",
-        ) from None
+        what, fix = "The page cannot be served on this port.", "Leave out --port, and a free port is chosen."
+        raise BadInput(what, where=f"--port {port}", why=error.strerror, fix=fix) from None
     try:
         page = make_page(server.server_port)
     except BadInput:
@@ -173,8 +153,7 @@ def open_server(make_page: Callable[[int], LocalPage], port: int) -> Server:
 def serve(server: Server, begin: Callable[[], object], ended: threading.Event) -> None:
     """Answer requests until `ended` is set, or Ctrl-C is pressed.
 
-    Args:
-        begin: called once requests are answered; may take its time, as a browser in the terminal does.
+    Once they are answered, `begin` is called; it may take its time, as a browser in the terminal does.
     """
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

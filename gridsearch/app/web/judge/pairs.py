@@ -57,9 +57,8 @@ def choose_trials(results: Results, answer: Answer, named: Sequence[int] = ()) -
         return (best, *tied)[:MAX_TRIALS], many if len(tied) >= MAX_TRIALS else ""
     beside = _neighbours(results, answer, best, whole)
     if not beside:
-        raise BadInput(
-            "There is only one trial to compare.", where=results.folder, fix="Run more trials first."
-        )
+        what, fix = "There is only one trial to compare.", "Run more trials first."
+        raise BadInput(what, where=results.folder, fix=fix)
     note = "No other trial ties with the best, so its neighbours are shown."
     return (best, *beside), f"{note} Your answers are reported, but do not change the recommendation."
 
@@ -68,12 +67,9 @@ def _require_eligible(results: Results, whole: pd.DataFrame, named: Sequence[int
     trials = tuple(dict.fromkeys(named))
     there = sorted(whole["trial"]) if len(whole) else []
     if wrong := [trial for trial in trials if trial not in there]:
-        raise BadInput(
-            f"Trial {wrong[0]} cannot be shown.",
-            where=results.folder,
-            why="it is not complete, or another trial has the same values",
-            fix=f"Choose from {', '.join(map(str, there))}." if there else "Run it first.",
-        )
+        why = "it is not complete, or another trial has the same values"
+        fix = f"Choose from {', '.join(map(str, there))}." if there else "Run it first."
+        raise BadInput(f"Trial {wrong[0]} cannot be shown.", where=results.folder, why=why, fix=fix)
     if len(trials) < 2:
         raise BadInput("A pair needs two trials.", where="--trials", fix="Give --trials twice or more.")
     return trials

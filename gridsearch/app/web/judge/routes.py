@@ -18,7 +18,6 @@ from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.base.pictures import open_picture
 from gridsearch.results import store
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.bradley_terry import Human
 from gridsearch.results.store.facts import Choice, Judgement
 from gridsearch.results.tables import load_results
 
@@ -81,21 +80,19 @@ class Session:
         human = answer.human
         if human is None:
             return {"headline": "Nothing was judged", "text": "", "trials": [], "report": report}
+        if human.winner is None:
+            headline = "The choice stays with the metrics"
+        else:
+            name = human.preference(human.winner).name
+            headline = f"You prefer {name} to {human.preference(human.instead_of).name}"
+            if human.winner == human.instead_of:
+                headline = f"You agree with the metrics: {name}"
         trials = [
             {name: getattr(found, name) for name in ("name", "wins", "ties", "losses")}
             | {"chance": f"{found.chance:.0%}", "winner": found.trial == human.winner}
             for found in human.trials
         ]
-        return {"headline": _headline(human), "text": answer.sentence, "trials": trials, "report": report}
-
-
-def _headline(human: Human) -> str:
-    if human.winner is None:
-        return "The choice stays with the metrics"
-    name = human.preference(human.winner).name
-    if human.winner == human.instead_of:
-        return f"You agree with the metrics: {name}"
-    return f"You prefer {name} to {human.preference(human.instead_of).name}"
+        return {"headline": headline, "text": answer.sentence, "trials": trials, "report": report}
 
 
 def judge_page(session: Session, token: str) -> LocalPage:
