@@ -78,11 +78,7 @@ def read_json_object(path: Path, most_bytes: int, what: str) -> dict[str, Any]:
 
 
 def from_home(path: Path | str) -> Path:
-    """Return the path with its `~` or `~name` replaced by the home folder.
-
-    Raises:
-        BadInput: there is no such user.
-    """
+    """Return the path with its `~` or `~name` replaced by the home folder; BadInput where there is none."""
     try:
         return Path(path).expanduser()
     except (RuntimeError, ValueError) as error:  # the second of a name with a null in it

@@ -89,10 +89,7 @@ def _image_rows(trials: Iterable[tuple[Mapping, FrozenTrial]], facts: store.Fact
 
 
 def _trials(
-    trials: Iterable[FrozenTrial],
-    parameters: tuple[str, ...],
-    scorers: tuple[str, ...],
-    images: pd.DataFrame,
+    trials: Iterable[FrozenTrial], parameters: tuple[str, ...], scorers: tuple[str, ...], images: pd.DataFrame
 ) -> pd.DataFrame:
     by_trial = images.groupby("trial")
     means = by_trial[names(AVERAGED, scorers=scorers)].mean()

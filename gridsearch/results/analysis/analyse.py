@@ -95,8 +95,7 @@ def _chosen(
 ) -> tuple[tuple[Slice, ...], tuple[int, ...], Unmasked | None, Human | None]:
     """Choose the best by these prompts, or by others if it was lucky; a person decides among its equals.
 
-    Returns:
-        The curves, the recommended one first; what ties with its trial; and who moved the recommendation.
+    Returned are the curves, the recommended one first, what ties with its trial, and who moved it.
     """
     if not can_win:
         return (), (), None, None
@@ -142,15 +141,10 @@ def _along_curve(
     bootstrap: Mapping[str, Any],
     chosen: int | None = None,
 ) -> Slice:
-    """Return the answer of one curve's trials.
+    """Return the answer of one curve's trials; `chosen` is the one to recommend, if others decided.
 
     Of a projection it is the best trial of all: what is claimed of a curve would be claimed of other values
     too.
-
-    Args:
-        images: of all trials, with `loss`.
-        bootstrap: level, resamples, seed.
-        chosen: the trial to recommend, if held-out prompts or a person decided.
     """
     main, scattered = curve_parameter_of(results), is_projection(results)
     own = images.merge(trials[["trial", "at"]], on="trial")

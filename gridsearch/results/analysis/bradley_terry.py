@@ -93,8 +93,7 @@ def human_verdict(
 
     Args:
         judgements: rows of `Results.judgements`.
-        best: the trial that the metrics recommend.
-        tied: those that cannot be told from it.
+        best: the trial that the metrics recommend; those in `tied` cannot be told from it.
     """
     if judgements.empty:
         return None

@@ -56,9 +56,7 @@ def _ranking(held_out: pd.DataFrame) -> list[int]:
 def unmask(winner: int, images: pd.DataFrame, held_out: pd.DataFrame) -> Unmasked | None:
     """Return the evidence that `winner` won by luck and another leader should be taken; None without any.
 
-    Args:
-        winner: the trial with the best selection figures.
-        images, held_out: rows with trial, prompt_id, seed, verdict, defect, loss.
+    Images are rows with trial, prompt_id, seed, verdict, defect, loss.
     """
     ranking = _ranking(held_out) if len(held_out) else []
     if winner not in ranking or ranking[0] == winner:

@@ -60,8 +60,7 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
 def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
     """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
-    Guidance of 1 or less is none (see `gridsearch.render.denoise.loop`), and what is not guided is not
-    rescaled.
+    Guidance of 1 or less is none (`gridsearch.render.denoise.loop`); what is not guided is not rescaled.
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: comparable(parameters[name]) for name in names}
@@ -98,10 +97,8 @@ def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:
     """Return the pairs of trials all of whose common images have the same pixels, ascending.
 
     Two sets of parameters that make the same pictures mean that one of them was not merged or not drawn.
-
-    Args:
-        digests: trial -> case -> fingerprint of its pixels. Leave out images that are `ALIKE`, and all but
-            one of the trials with the same parameters.
+    The digests are: trial -> case -> fingerprint of its pixels, without images that are `ALIKE`, and of
+    trials with the same parameters only one.
     """
     shared = _alike((image, trial) for trial in digests for image in digests[trial].items())
     common = {(a, b): digests[a].keys() & digests[b].keys() for a, b in shared}
@@ -125,8 +122,7 @@ def _alike(marks: Iterable[tuple[Hashable, int]]) -> set[tuple[int, int]]:
 def repeat(first: Mapping[str, tuple], again: Mapping[str, tuple]) -> Repeat | None:
     """Return the differences of a trial that was drawn twice; None where no image is in both.
 
-    Args:
-        first, again: case -> (fingerprint of the pixels, verdict, defect).
+    Its images are: case -> (fingerprint of the pixels, verdict, defect).
     """
     cases = first.keys() & again.keys()
     if not cases:

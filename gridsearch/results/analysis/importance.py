@@ -21,9 +21,7 @@ def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str
     the sampler chose together share what they explain.
 
     A parameter that never changes has no share; none has where fewer than two change, or trials are too few.
-
-    Args:
-        trials: a row per trial: the parameters, and `loss`, the mean of its images'.
+    `loss` is the mean of a trial's images'.
     """
     varied = [name for name in names if trials[name].nunique() > 1]
     if len(varied) < 2 or len(trials) < ENOUGH or not np.ptp(trials["loss"].to_numpy()):

@@ -40,11 +40,7 @@ NOT_SEARCHED = Doubt(None, None, "no ratio was searched")
 
 
 def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
-    """Return how sure the best ratio of a curve is.
-
-    Args:
-        images: columns at (the ratio), prompt_id, loss. A stopped trial has none of some prompts.
-    """
+    """Return how sure the best ratio is, of images with columns at (the ratio), prompt_id and loss."""
     losses = _losses(images)
     if losses is None:
         return Doubt(None, None, "there is no curve yet, with fewer than three ratios")

@@ -78,9 +78,7 @@ def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[in
 
     The Wilcoxon signed-rank test on paired cases, corrected by Holm's step-down for the comparison of many
     treatments with one (Demšar 2006, sections 3.1.3 and 3.2.2). Few cases leave nothing to tell: with n of
-    them no p-value is below 2 / 2**n.
-
-    `defects` is a table of cases × trials.
+    them no p-value is below 2 / 2**n. The defects are of cases × trials.
     """
     others = [trial for trial in defects.columns if trial != best]
     p_values = [signed_rank_p((defects[best] - defects[other]).dropna()) for other in others]
@@ -136,10 +134,6 @@ def front(
     Trials that keep `share` of their images come before all others (Deb et al. 2002, constrained domination);
     where none does, there is no front. The means are those of sound images: a blank one is free of noise.
     Sharper or cleaner than a sound reference is no gain.
-
-    Args:
-        trials: whole ones: trial, survived.
-        images, references: prompt_id, seed, verdict, blur, noise.
     """
     alive = trials[trials["survived"] >= share]
     rows = images[images["trial"].isin(alive["trial"]) & (images["verdict"] == "ok")]

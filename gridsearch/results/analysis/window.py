@@ -132,11 +132,9 @@ class Disagreement:
 
 
 def disagreement(images: pd.DataFrame, ratio: float) -> Disagreement | None:
-    """Return each prompt's own answer, by its own best ratio; None for one prompt or without a curve.
+    """Return each prompt's own answer beside the recommended ratio; None for one prompt or without a curve.
 
-    Args:
-        images: columns at (the ratio), prompt_id, verdict, loss.
-        ratio: the recommended one.
+    Images have the columns at (the ratio), prompt_id, verdict, loss.
     """
     if images["prompt_id"].nunique() < 2 or images["at"].nunique() < CURVE:
         return None

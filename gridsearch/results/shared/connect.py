@@ -118,11 +118,7 @@ def explained_errors(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_connection(url: sqlalchemy.URL, name: str = "gridsearch") -> Iterator[sqlalchemy.Connection]:
-    """Open a connection outside of any pool; its locks are free when it ends.
-
-    Args:
-        name: shown in the database's list of sessions, at most 63 characters of ASCII.
-    """
+    """Open a connection of this name (63 letters) outside of any pool; its locks are free when it ends."""
     arguments = connect_arguments(url)
     if "application_name" in arguments:
         arguments["application_name"] = name
@@ -159,11 +155,7 @@ class LeaderLock:
         self._session: tuple | None = None
 
     def is_held(self) -> bool:
-        """Whether no other run leads the study. A lost connection is made anew, and the lock taken again.
-
-        Raises:
-            StorageLost: the database does not answer.
-        """
+        """Whether no other run leads the study. A lost connection is made anew, and the lock taken again."""
         return self._retries.call(self._ask, self.take)
 
     def release(self) -> None:
@@ -224,9 +216,6 @@ def leading(
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LeaderLock]:
     """Lead a study: hold its lock, which the database frees when this process ends, however that is.
-
-    Args:
-        patience, on_wait: as of `connect`.
 
     Raises:
         Busy: another run leads it.

@@ -153,11 +153,6 @@ def open_trial(study: optuna.Study, number: int) -> optuna.Trial:
 def write_together(trial: optuna.Trial, key: str, value: Any, reports: Mapping[int, float]) -> None:
     """Set a trial's attribute and report new values, by step: in a database all of it or none."""
     storage, number = storage_of(trial.study), trial_id(trial)
-    if isinstance(storage, InMemoryStorage):
-        trial.set_user_attr(key, value)
-        for step, reported in reports.items():
-            trial.report(reported, step)
-        return
     database = database_of(storage)
 
     def write(session: Any) -> None:
@@ -176,9 +171,6 @@ def replace_study(storage: RetryingStorage, new: str, old: str) -> None:
     Both names change in one transaction: a whole study is found under `old` at any time, and a kill leaves at
     most the replaced one under another name, which the next call deletes. A storage that is open may go on
     to call the study by its former name.
-
-    Raises:
-        KeyError: there is no study named `new`.
     """
     number, replaced = storage.get_study_id_from_name(new), f"{old} (replaced) "
     names = StudyModel.__table__

@@ -31,10 +31,8 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
     """Hold the lock of a folder, so that one run works in it, also where several machines see it.
 
     The lock of a process that died on this machine is taken over at once. One from another machine, or
-    another container, is watched: it is taken over when it was not renewed for `LEASE` seconds.
-
-    Args:
-        on_wait: told that a lock is being watched.
+    another container, is watched, as `on_wait` is told: it is taken over when it was not renewed for `LEASE`
+    seconds.
 
     Yields:
         a function that says whether this process still has it: another machine takes it after a lease without
@@ -46,7 +44,15 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
     out.mkdir(parents=True, exist_ok=True)
     lock = filelock.SoftFileLease(out / LOCK_FILE, timeout=0, lease_duration=LEASE, heartbeat_interval=BEAT)
     if not (_take(lock) or _take_over(out, lock, on_wait)):
-        raise _busy(out)
+        who = _holder(out)
+        named = {"host", "pid", "since"} <= set(who)
+        raise Busy(
+            "Another run is working in this folder.",
+            where=out,
+            why=f"Process {who['pid']} on {who['host']}, since {who['since']}." if named else None,
+            fix=f"Wait for it, or use --out. The lock of a run that died is free at once on its own machine, "
+            f"and after {LEASE / 60:.0f} min on another.",
+        )
     try:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
@@ -111,15 +117,3 @@ def _age(out: Path) -> float:
     ):
         return os.fstat(now.fileno()).st_mtime - (out / LOCK_FILE).stat().st_mtime
     return 0.0
-
-
-def _busy(out: Path) -> Busy:
-    who = _holder(out)
-    named = {"host", "pid", "since"} <= set(who)
-    return Busy(
-        "Another run is working in this folder.",
-        where=out,
-        why=f"Process {who['pid']} on {who['host']}, since {who['since']}." if named else None,
-        fix=f"Wait for it, or use --out. The lock of a run that died is free at once on its own machine, and"
-        f" after {LEASE / 60:.0f} min on another.",
-    )

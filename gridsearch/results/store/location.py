@@ -139,10 +139,8 @@ def require_database(path: Path) -> None:
 def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBStorage]:
     """Open it in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
 
-    In a folder that cannot be written there is no other writer: the file is read without its log.
-
-    Args:
-        shared: several processes write, so that a transaction's reads must still hold when it writes.
+    In a folder that cannot be written there is no other writer: the file is read without its log. Where it is
+    `shared`, several processes write, so that a transaction's reads must still hold when it writes.
     """
     writable = os.access(path.parent, os.W_OK)
     place, query = str(path.resolve()), {}
