@@ -23,7 +23,7 @@ from gridsearch.report.page.html import write_report
 from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import write_best
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from tests.helpers.browser import CHROMIUM, OPTIONS
 
 RATIOS, PROMPTS, SEEDS, SIDES = 100, 16, 2, (64, 1024)

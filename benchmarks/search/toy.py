@@ -22,8 +22,7 @@ from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.tables import Search
 from gridsearch.experiment.values import Range
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.results import Results
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import Results, load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.run import run_experiment
 

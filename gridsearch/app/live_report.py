@@ -40,7 +40,7 @@ def write_results(folder: Path, sheets: bool = True) -> "tuple[Results, Answer |
         RunFailed: the folder cannot be written to.
     """
     from gridsearch.report.build import build
-    from gridsearch.results.tables import load_results
+    from gridsearch.results.results import load_results
 
     results = load_results(folder)
     return results, None if results.images.empty else build(results, sheets)

@@ -28,10 +28,9 @@ from gridsearch.report.sheet.sheet import sheets
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.best_json import best_dict
-from gridsearch.results.results import Results
+from gridsearch.results.results import Results, load_results
 from gridsearch.results.store import has_study
 from gridsearch.results.store.paths import path_in
-from gridsearch.results.tables import load_results
 from gridsearch.search.budget import Budget, deadline
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ import unicodedata
 import pandas as pd
 
 from gridsearch.base.files import write_atomic
-from gridsearch.results.results import Results
-from gridsearch.results.tables import with_held_out, with_roles
+from gridsearch.results.results import Results, with_held_out, with_roles
 
 FORMULA = "=+-@|"  # characters that begin a formula
 WIDE = str.maketrans("＝＋－＠｜﹦﹢﹣﹫", "=+-@|=+-@")  # read as the same by some programs

@@ -2,7 +2,7 @@
 
 From these tables follow the CSV files, the check of a study from elsewhere, the tables in results/README.md,
 and the names that no plug-in scorer may have. A new column is a line here; its value is given by its name
-where it is known, in `gridsearch.search.trial` for an image and in `gridsearch.results.tables` for a trial.
+where it is known, in `gridsearch.search.trial` for an image and in `gridsearch.results.results` for a trial.
 """
 
 from collections.abc import Iterable
@@ -38,11 +38,6 @@ class Column:
     unit: str = ""
     required: bool = False
 
-    @property
-    def is_number(self) -> bool:
-        """Whether its values are numbers with a fraction; where one is missing it is NaN in a table."""
-        return self.type in (ZeroToOne, Measurement, Distance)
-
 
 def names(
     columns: Iterable[Column], parameters: Iterable[str] = (), scorers: Iterable[str] = ()
@@ -54,8 +49,9 @@ def names(
 
 
 def number_names(columns: Iterable[Column], scorers: Iterable[str] = ()) -> list[str]:
-    """Return the names of the columns that hold numbers with a fraction."""
-    return names((column for column in columns if column.is_number), scorers=scorers)
+    """Return the names of the columns that hold numbers with a fraction; a missing one is NaN in a table."""
+    numbers = (ZeroToOne, Measurement, Distance)
+    return names((column for column in columns if column.type in numbers), scorers=scorers)
 
 
 _TRIAL = Column("trial", Integer, "the trial's number in the study")

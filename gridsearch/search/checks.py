@@ -126,7 +126,7 @@ def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | 
 
 def _analysed(study: optuna.Study, out: Path) -> "tuple[Results, Answer]":
     from gridsearch.results.analysis.analyse import analyse  # imports pandas, which a plan is spared
-    from gridsearch.results.tables import results_of
+    from gridsearch.results.results import results_of
 
     stored = store.stored(study)
     results = results_of(store.Stored(stored.facts, stored.trials, [], None), out)

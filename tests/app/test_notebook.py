@@ -15,7 +15,7 @@ from gridsearch.app.notebook import Run
 from gridsearch.base.errors import BadInput, Busy, RunFailed
 from gridsearch.report.build import build
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from tests.helpers.made_up import make_results
 from tests.helpers.small_run import settings
 from tests.helpers.stored import stored_run

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.report.build import build
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from tests.fuzz.bounds import ALL, inputs
 from tests.helpers.stored import stored_run
 

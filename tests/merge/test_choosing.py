@@ -16,7 +16,7 @@ from gridsearch.merge.parents import open_parents, require_mode, warnings_about
 from gridsearch.merge.weights import keys_read
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
 from gridsearch.search.run import run_experiment

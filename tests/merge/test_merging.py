@@ -23,7 +23,7 @@ from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.results import store
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of

@@ -13,7 +13,7 @@ from gridsearch.report.grid import Picture, savings_text, stop_of
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.evaluate import Told
 from gridsearch.search.trial.outcome import Outcome
 from tests.helpers.made_up import with_facts

@@ -18,7 +18,7 @@ NEW_COLUMNS = [
         '        "mood": len(drawn.case.text) / 2,',
     ),
     (
-        "results/tables.py",
+        "results/results.py",
         '                "started": _clock(trial.datetime_start),',
         '                "weekday": f"{trial.datetime_start:%A}",',
     ),
@@ -41,7 +41,7 @@ from types import SimpleNamespace
 from gridsearch.render.cases import Case
 from gridsearch.report.csv import write_tables
 from gridsearch.results import store
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from tests.helpers.stored import stored_run
 
 run = stored_run(Path("run"))

@@ -7,7 +7,7 @@ import pytest
 
 from gridsearch.report.build import build
 from gridsearch.report.csv import write_tables
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment

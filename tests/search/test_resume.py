@@ -10,7 +10,7 @@ import pytest
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.report.build import build
 from gridsearch.results import store
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment

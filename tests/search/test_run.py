@@ -22,7 +22,7 @@ from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
 from gridsearch.report.build import build
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment

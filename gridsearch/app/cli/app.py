@@ -144,7 +144,7 @@ def finished_results(folder: Path) -> "tuple[Results, Answer]":
         BadInput: the folder holds no study, or no trial is complete.
     """
     from gridsearch.results.analysis.analyse import analyse
-    from gridsearch.results.tables import load_results
+    from gridsearch.results.results import load_results
 
     results = load_results(folder)
     if results.images.empty:

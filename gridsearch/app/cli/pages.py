@@ -33,8 +33,8 @@ def judge_command(
     from gridsearch.app.web.judge.routes import Session, judge_page
     from gridsearch.app.web.server import open_server, serve
     from gridsearch.results.analysis.analyse import analyse
+    from gridsearch.results.results import load_results
     from gridsearch.results.store import locked
-    from gridsearch.results.tables import load_results
 
     results = load_results(folder)
     compared, note = choose_trials(results, analyse(results), trials or ())

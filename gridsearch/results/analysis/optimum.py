@@ -214,17 +214,11 @@ def chances(ratios: Array, draws: Array) -> tuple[RatioChance, ...]:
 def narrowing(
     ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
 ) -> list[tuple[int, float]]:
-    """Return (prompts, width): the width of the interval with 2, 4, 8, ... of these prompts, and with all.
-
-    There is none of one prompt only, nor where there is no curve.
-    """
+    """Return (prompts, width): the width of the interval with 2, 4, 8, ... of these prompts, and with all."""
     have = len(sums)
-    sizes = sorted({2**i for i in range(1, have.bit_length()) if 2**i < have} | {have})
     found = []
-    for prompts in sizes:
+    for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
         centre, draws = optimum(ratios, sums, counts, resamples, seed, prompts)
-        if not len(draws):
-            return []
         low, high = interval(ratios, centre, draws, level)
         found.append((prompts, high - low))
     return found
@@ -236,10 +230,10 @@ def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
     By the law width = c t / √prompts, where t is Student's quantile at `level` with prompts - 1 degrees of
     freedom.
     """
-    limit = wanted / width * _student(have, level) * (1 + 1e-9)
-    return 2 + bisect_left(range(2, PROMPTS_LIMIT), True, key=lambda count: _student(count, level) <= limit)
 
+    def width_of(prompts: int) -> float:
+        """Return t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
+        return float(scipy.stats.t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))
 
-def _student(prompts: int, level: float) -> float:
-    """Return t / √prompts: half the width of a mean's interval, in deviations of one prompt."""
-    return float(scipy.stats.t.ppf((1 + level) / 2, prompts - 1) / np.sqrt(prompts))
+    limit = wanted / width * width_of(have) * (1 + 1e-9)
+    return 2 + bisect_left(range(2, PROMPTS_LIMIT), True, key=lambda count: width_of(count) <= limit)

@@ -61,7 +61,9 @@ def connect(
     """
     parsed = check_url(url)
     shown = parsed.render_as_string(hide_password=False)
-    with explained_errors(url), _making_tables(parsed):
+    with explained_errors(url), own_connection(parsed) as making:
+        # One process at a time makes the tables: of two at once, each would find them half made.
+        making.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
         # Few connections: a thousand workers share the server's. Optuna fills braces in its URL.
         database = RDBStorage(
             shown.replace("{", "{{").replace("}", "}}"),
@@ -79,14 +81,6 @@ def connect(
         retries.stop()
         database.remove_session()
         database.engine.dispose()
-
-
-@contextlib.contextmanager
-def _making_tables(url: sqlalchemy.URL) -> Iterator[None]:
-    """Let one process at a time make the tables: of two at once, each would find them half made."""
-    with own_connection(url) as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
-        yield
 
 
 def connect_arguments(url: sqlalchemy.URL) -> dict:
@@ -134,12 +128,12 @@ def own_connection(url: sqlalchemy.URL, name: str = "gridsearch") -> Iterator[sq
 
 # -- the lock: an advisory one of PostgreSQL
 
-# Of the sessions that hold an advisory lock of this key: a key of 63 bits lies in two columns.
+# Of the sessions that hold an advisory lock, whose key of 63 bits lies in two columns.
 _HOLDER = """
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND classid::bigint = :high AND objid::bigint = :low
+  AND classid::bigint = {high} AND objid::bigint = {low}
 """
 
 
@@ -150,6 +144,7 @@ class LeaderLock:
         self._url, self._retries = url, retries
         digest = hashlib.sha256(f"gridsearch study {study_name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big") >> 1  # PostgreSQL keeps such locks per database
+        self._holder = _HOLDER.format(high=self._key >> 32, low=self._key & 0xFFFFFFFF)
         self._open = contextlib.ExitStack()
         self._connection: sqlalchemy.Connection | None = None
         self._session: tuple | None = None
@@ -193,19 +188,15 @@ class LeaderLock:
         """End this run's former session: a network that failed may leave it behind, with the lock."""
         if self._session is None:
             return False
-        pid, begun = self._session
-        former = f"SELECT pg_terminate_backend(pid, 5000) {_HOLDER} AND pid = :pid AND backend_start = :begun"
-        return bool(self._run(connection, former, pid=pid, begun=begun).scalar())
+        ending = f"SELECT pg_terminate_backend(pid, 5000) {self._holder} AND (pid, backend_start) = (%s, %s)"
+        return bool(connection.exec_driver_sql(ending, self._session).scalar())
 
     def holder(self) -> str | None:
         """Return who holds the lock, as far as the database tells this user."""
         with own_connection(self._url) as connection:
-            found = self._run(connection, f"SELECT application_name, backend_start {_HOLDER}").first()
+            asked = f"SELECT application_name, backend_start {self._holder}"
+            found = connection.exec_driver_sql(asked).first()
         return f"{found[0]}, since {found[1]:%Y-%m-%d %H:%M %Z}" if found and found[0] else None
-
-    def _run(self, connection: sqlalchemy.Connection, statement: str, **values) -> sqlalchemy.CursorResult:
-        values |= {"high": self._key >> 32, "low": self._key & 0xFFFFFFFF}
-        return connection.execute(sqlalchemy.text(statement), values)
 
 
 @contextlib.contextmanager

@@ -130,9 +130,8 @@ def require_database(path: Path) -> None:
     """Check that a file begins as all of SQLite's do (https://www.sqlite.org/fileformat.html)."""
     with path.open("rb") as file:
         if file.read(16) != b"SQLite format 3\0":
-            raise BadInput(
-                "The study is damaged.", where=path, why="It is not an SQLite database.", fix="Delete it."
-            )
+            why = "It is not an SQLite database."
+            raise BadInput("The study is damaged.", where=path, why=why, fix="Delete it.")
 
 
 @contextlib.contextmanager
@@ -180,14 +179,12 @@ def _begin_with_write_lock(engine: Engine) -> None:
     engine.dispose()  # connections that are open already have not heard of it
 
 
-@contextlib.contextmanager
-def replacement_lock(folder: Path) -> Iterator[None]:
+def replacement_lock(folder: Path) -> contextlib.AbstractContextManager:
     """Let no other study take the place of a folder's, while something is added to it from beside its run.
 
     The lock is the operating system's, as are SQLite's own: a study.db is written on one machine only.
     """
-    with filelock.FileLock(folder / f".{FILE}.lock", timeout=60):
-        yield
+    return filelock.FileLock(folder / f".{FILE}.lock", timeout=60)
 
 
 def fold_log(path: Path) -> None:

@@ -19,6 +19,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.shared.retry import driver_message
+from gridsearch.results.store import location
 from gridsearch.results.store.facts import (
     JUDGEMENT,
     Facts,
@@ -28,15 +29,6 @@ from gridsearch.results.store.facts import (
     objectives_of,
     save_facts,
 )
-from gridsearch.results.store.location import (
-    FILE,
-    STUDY,
-    database,
-    fold_log,
-    place_of,
-    replacement_lock,
-    require_database,
-)
 from gridsearch.results.store.schema import damage_is_named, require_tables_only, require_valid
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
@@ -45,23 +37,21 @@ DONE = "done"  # attribute of a study: why it needs no further trial
 
 def has_study(folder: Path) -> bool:
     """Whether a run has been started in this folder."""
-    place = place_of(folder)
+    place = location.place_of(folder)
     if place.url is None:
-        return (folder / FILE).is_file()
+        return (folder / location.FILE).is_file()
     with connect(place.url) as storage:
         return _is_there(storage, place.study)
 
 
 def require_study(folder: Path) -> None:
     """Raise BadInput where no run has been started in this folder, or its study is no database."""
+    file = folder / location.FILE
     if not has_study(folder):
-        raise BadInput(
-            "This folder holds no results.",
-            where=folder / FILE,
-            fix="Name a folder that `gridsearch run` has made.",
-        )
-    if place_of(folder).url is None:
-        require_database(folder / FILE)
+        fix = "Name a folder that `gridsearch run` has made."
+        raise BadInput("This folder holds no results.", where=file, fix=fix)
+    if location.place_of(folder).url is None:
+        location.require_database(file)
 
 
 def write_study(
@@ -76,20 +66,21 @@ def write_study(
     It is written under another name and renamed, so that a kill leaves either the old one or the new one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = place_of(folder)
-    with replacement_lock(folder):
+    place = location.place_of(folder)
+    with location.replacement_lock(folder):
         attrs: dict[str, Any] = {DONE: done}
         if has_study(folder):
             with open_study(folder) as study:
                 attrs |= judgements_in(study.user_attrs)
         if place.url is None:
-            beside = folder / f".{FILE}.part"
+            file = folder / location.FILE
+            beside = file.with_name(f".{file.name}.part")
             for leftover in folder.glob(f"{beside.name}*"):
                 leftover.unlink()
-            with database(beside) as storage:
-                _create(storage, STUDY, facts, trials, checks, attrs)
-            fold_log(folder / FILE)
-            os.replace(beside, folder / FILE)
+            with location.database(beside) as storage:
+                _create(storage, place.study, facts, trials, checks, attrs)
+            location.fold_log(file)
+            os.replace(beside, file)
             return
         with connect(place.url) as storage:
             new, old = _family(f"{place.study} (being written)"), _family(place.study)
@@ -142,9 +133,9 @@ def open_study(
         on_wait: told when the database does not answer, and when it is back.
     """
     require_study(folder)
-    place = place_of(folder)
-    opened = connect(place.url, on_wait=on_wait) if place.url else database(folder / FILE, shared)
-    with opened as storage:
+    place = location.place_of(folder)
+    file = folder / location.FILE
+    with connect(place.url, on_wait=on_wait) if place.url else location.database(file, shared) as storage:
         # Optuna would otherwise choose TPE and a median pruner without a word; the search sets its sampler.
         yield optuna.load_study(
             study_name=place.study,
@@ -164,7 +155,7 @@ def led(folder: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterat
     Raises:
         Busy: another run leads it.
     """
-    place = place_of(folder)
+    place = location.place_of(folder)
     if place.url is None:
         yield lambda: True
         return
@@ -179,7 +170,7 @@ def save_judgement(folder: Path, place: int, session: int, judgement: Judgement 
     """
     key = f"{JUDGEMENT}{session:08x} {place:04}"
     try:
-        with replacement_lock(folder), open_study(folder) as study:
+        with location.replacement_lock(folder), open_study(folder) as study:
             study.set_user_attr(key, judgement and asdict(judgement))
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         raise RunFailed(
@@ -241,8 +232,8 @@ def read_study(folder: Path) -> Stored:
         BadInput: the folder holds no study, or one that this program has not written.
     """
     require_study(folder)
-    if place_of(folder).url is None:
-        require_tables_only(folder / FILE)
+    if location.place_of(folder).url is None:
+        require_tables_only(folder / location.FILE)
     with damage_is_named(folder), open_study(folder) as study:
         found = stored(study)
         require_valid(asdict(found.facts), found.trials, found.checks, found.judgements)

@@ -14,7 +14,7 @@ from gridsearch.report.page import films
 from gridsearch.report.page.films import STRIPS, Film, evenly_chosen
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from tests.helpers.page import ATTACK, Page
 from tests.helpers.stored import WHY, stored_run
 

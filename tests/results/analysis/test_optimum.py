@@ -89,7 +89,6 @@ def test_one_prompt_has_a_guess_and_no_doubt():
     centre, draws = optimum(DENSE, sums, counts, 100, 0)
     assert centre == pytest.approx(0.5, abs=0.005)
     assert len(draws) == 0
-    assert narrowing(DENSE, sums, counts, 100, 0, 0.95) == []
     assert interval(DENSE, centre, draws, 0.95) == (0.3, 0.7)
 
 

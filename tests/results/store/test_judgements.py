@@ -8,8 +8,8 @@ from sqlalchemy import Engine, event
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
+from gridsearch.results.results import load_results
 from gridsearch.results.store.facts import Judgement, judgements_of
-from gridsearch.results.tables import load_results
 from tests.helpers.stored import stored_run
 
 

@@ -16,8 +16,8 @@ from gridsearch.base.errors import BadInput, Busy, RunFailed
 from gridsearch.render.pictures import png_bytes
 from gridsearch.report.build import build
 from gridsearch.results import store
+from gridsearch.results.results import load_results
 from gridsearch.results.store.schema import damage_is_named
-from gridsearch.results.tables import load_results
 from tests.helpers.stored import stored_run
 
 

@@ -12,7 +12,7 @@ from gridsearch.experiment.experiment import load_experiment
 from gridsearch.experiment.tables import ThresholdTable
 from gridsearch.report.build import build
 from gridsearch.results import store
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 from gridsearch.score.verdict import Thresholds as Gates
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from gridsearch.results.results import load_results
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.store import read_study
 from gridsearch.results.store.artifacts import rows_with_pictures
-from gridsearch.results.tables import load_results
 from tests.helpers.postgres import Postgres
 from tests.helpers.small_run import settings
 

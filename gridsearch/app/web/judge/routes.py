@@ -18,8 +18,8 @@ from gridsearch.base.errors import BadInput, GridsearchError
 from gridsearch.base.pictures import open_picture
 from gridsearch.results import store
 from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.results import load_results
 from gridsearch.results.store.facts import Choice, Judgement
-from gridsearch.results.tables import load_results
 
 FILES = Path(__file__).parent / "page"
 # Not guessed from the name: a system's own table of types may differ.

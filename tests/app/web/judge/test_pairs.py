@@ -13,7 +13,7 @@ from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
 from gridsearch.base.errors import BadInput
 from gridsearch.render.pictures import png_bytes
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.tables import load_results
+from gridsearch.results.results import load_results
 
 
 @pytest.fixture(scope="module")

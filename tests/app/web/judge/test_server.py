@@ -15,8 +15,8 @@ from gridsearch.app.web.judge.routes import bare_png, judge_page
 from gridsearch.app.web.server import open_server
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.results import store
+from gridsearch.results.results import load_results
 from gridsearch.results.store.facts import judgements_of
-from gridsearch.results.tables import load_results
 from tests.helpers.judging import TOKEN, served
 
 
