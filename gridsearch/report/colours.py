@@ -13,14 +13,13 @@ VERDICT_COLOURS = {
     "burnt": "#d55e00",
     "noise": "#cc79a7",
 }
-UNKNOWN_VERDICT = "#e69f00"
 SPOKEN = 90  # letters of a prompt in an alternative text, which is read aloud
 SLICE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def verdict_colour(verdict: str) -> str:
     """Return the colour of a verdict."""
-    return VERDICT_COLOURS.get(verdict, UNKNOWN_VERDICT)
+    return VERDICT_COLOURS.get(verdict, "#e69f00")
 
 
 def chip(verdict: str) -> dict[str, str]:

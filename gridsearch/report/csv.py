@@ -7,8 +7,7 @@ import pandas as pd
 from gridsearch.base.files import write_atomic
 from gridsearch.results.results import Results, with_held_out, with_roles
 
-FORMULA = "=+-@|"  # characters that begin a formula
-WIDE = str.maketrans("＝＋－＠｜﹦﹢﹣﹫", "=+-@|=+-@")  # read as the same by some programs
+FORMULA = "=+-@|＝＋－＠｜﹦﹢﹣﹫"  # begin a formula; some programs read the wide ones as the same
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -22,13 +21,8 @@ def _quoted(text: object) -> object:
     if not isinstance(text, str):
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # a lone return would begin a row outside quotes
-    return f"'{text}" if _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    """Return whether the first visible character begins a formula; some programs drop those before it."""
-    seen = next((letter for letter in text if not _is_blank(letter)), " ")
-    return seen.translate(WIDE) in FORMULA
+    seen = next((letter for letter in text if not _is_blank(letter)), " ")  # blanks are dropped by some
+    return f"'{text}" if seen in FORMULA else text
 
 
 def _is_blank(letter: str) -> bool:

@@ -71,12 +71,12 @@ class GridColumn:
 
     heading: str  # the ratio, or the parent's name
     detail: tuple[str, ...]  # survivors and mean defect, or the parent's prediction type
-    value: float | None  # the main parameter; None for a parent, or where none was searched
-    trial: int | None  # None for a parent
     survived: float  # share of `ok` images
-    best: bool  # whether it is recommended in its slice, and anything survives there
-    alive: bool  # whether it is inside its slice's window
     pictures: dict[str, Picture]  # by case; a case without an image is absent
+    value: float | None = None  # the main parameter; None for a parent, or where none was searched
+    trial: int | None = None  # None for a parent
+    best: bool = False  # whether it is recommended in its slice, and anything survives there
+    alive: bool = True  # whether it is inside its slice's window
     missing: tuple[str, str] = ("not rendered", "")  # why those are, in a word or two and in full
 
     @property
@@ -267,11 +267,7 @@ def _references(references: pd.DataFrame) -> tuple[GridColumn, ...]:
         GridColumn(
             heading=str(model),
             detail=(str(rows["prediction_type"].iloc[0]),),
-            value=None,
-            trial=None,
             survived=float((rows["verdict"] == "ok").mean()),
-            best=False,
-            alive=True,
             pictures=_pictures(rows),
         )
         for model, rows in references.groupby("model", sort=False)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pandas as pd
 
 from gridsearch.report.grid import build_grid
-from gridsearch.report.page.cells import pictures_of, strip
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.html import fragment
+from gridsearch.report.page.images import pictures_of, strip
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results, results_of, with_facts
 

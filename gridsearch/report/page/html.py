@@ -15,9 +15,8 @@ from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
 from gridsearch.report.grid import CaseRow, GridColumn, build_grid, savings_text
 from gridsearch.report.page import tables
-from gridsearch.report.page.cells import link_to, pictures_of, strip, table
 from gridsearch.report.page.comparer import comparer
-from gridsearch.report.page.films import film_section
+from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.sentence import lede_text, take_text
@@ -55,7 +54,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
     figures = [{key: getattr(one, key) for key in FIGURE_KEYS} for part in parts for one in part["figures"]]
     data = {"figures": figures, "prompts": prompt_names(results), "compare": images["compare"]}
     return TEMPLATES.get_template("report.html.j2").render(
-        name=results.name,
+        results=results,
         headline=take_text(answer),
         lede=lede_text(answer),
         answer=answer,
@@ -65,8 +64,6 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         commands=tables.commands(results, answer),
         sections=parts,
         data=json_safe(data),
-        alarms=answer.alarms,
-        checks=answer.checks,
         leaders=tables.leader_rows(results, answer),
         front=tables.front_rows(results, answer),
         nearby=tables.neighbour_rows(results, answer),
@@ -81,7 +78,6 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         trials=tables.trial_table(results, answer),
         settings=json.dumps(json_safe(results.settings), indent=2, ensure_ascii=False),
         models=json_safe(results.facts.models),
-        versions=results.facts.versions,
         sheet=link_to(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )

@@ -23,7 +23,7 @@ def grid_of(columns: int, prompts: int, seeds: int = 2, slices: int = 1, alive=r
 
     def column(trial: int | None, best=False, lives=False) -> GridColumn:
         pictures = {case.id: Picture(f"{trial}.png", "ok", "", 0.0) for case in cases}
-        return GridColumn(str(trial), ("", ""), trial, trial, 1.0, best, lives, pictures)
+        return GridColumn(str(trial), ("", ""), 1.0, pictures, trial, trial, best, lives)
 
     best = alive[len(alive) // 2] if alive else -1
     groups = [

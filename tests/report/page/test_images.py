@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gridsearch.report.page import films
-from gridsearch.report.page.films import STRIPS, Film, evenly_chosen
+from gridsearch.report.page import images
 from gridsearch.report.page.html import report_html
+from gridsearch.report.page.images import STRIPS, Film, evenly_chosen
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import load_results
 from tests.helpers.page import ATTACK, Page
@@ -144,11 +144,11 @@ def test_a_stored_film_does_not_lead_out_of_the_folder(tmp_path, outside):
 
 def test_what_does_not_fit_is_linked_and_said_and_every_prompt_comes_before_a_second_seed(run, monkeypatch):
     whole = cases(section(run))
-    monkeypatch.setattr(films, "FILM_BYTES", sum(map(data_bytes, (whole[0], whole[2]))) + 100)
-    monkeypatch.setattr(films, "HEIGHTS", (96,))
+    monkeypatch.setattr(images, "FILM_BYTES", sum(map(data_bytes, (whole[0], whole[2]))) + 100)
+    monkeypatch.setattr(images, "HEIGHTS", (96,))
     html = section(run)
     assert [data_bytes(case) > 0 for case in cases(html)] == [True, False, True, False]
-    assert data_bytes(html) <= films.FILM_BYTES
+    assert data_bytes(html) <= images.FILM_BYTES
     assert "12 of 24 films are links" in html
     assert [links(case) for case in cases(html)] == [links(case) for case in whole]
 
@@ -158,11 +158,11 @@ def data_bytes(html: str) -> int:
 
 
 def test_smaller_films_come_before_fewer(run, monkeypatch):
-    monkeypatch.setattr(films, "HEIGHTS", (16, 8))
-    monkeypatch.setattr(films, "FILM_BYTES", data_bytes(section(run)) - 1)
+    monkeypatch.setattr(images, "HEIGHTS", (16, 8))
+    monkeypatch.setattr(images, "FILM_BYTES", data_bytes(section(run)) - 1)
     html = section(run)
     assert "are links" not in html
-    assert data_bytes(html) <= films.FILM_BYTES
+    assert data_bytes(html) <= images.FILM_BYTES
 
 
 @pytest.mark.parametrize("best", [0, 37, 100, None])
