@@ -31,8 +31,7 @@ from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_values
-from gridsearch.merge.engine.staging import LoadedSource
+from gridsearch.merge.engine.sources import DTYPES, FileSource, LoadedSource, greatest_values
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import SingleMerge
 

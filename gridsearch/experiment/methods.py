@@ -178,7 +178,7 @@ METHODS: dict[str, type[Step]] = {
     "geometric_median": _method(ThreeOrMore, {}, NONE, "geometric_median"),
 }
 # The factors of the models of a step at a ratio, for each linear method. For any other there is a function in
-# `gridsearch.merge.engine.nonlinear`: one of sd-mecha's, applied tensor by tensor.
+# `gridsearch.merge.engine.evaluate`: one of sd-mecha's, applied tensor by tensor.
 LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     "weighted_sum": lambda _, ratio: (1 - ratio, ratio),
     "add_difference": lambda _, ratio: (1.0, ratio, -ratio),

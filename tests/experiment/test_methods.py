@@ -10,8 +10,8 @@ def midpoint(a: Tensor, b: Tensor, ratio: float) -> Tensor:
 """
 EDITS = (
     ("experiment/methods.py", '    "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),', ROW),
-    ("merge/engine/nonlinear.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),
-    ("merge/engine/nonlinear.py", '    "slerp": slerp,', '    "midpoint": midpoint,'),
+    ("merge/engine/evaluate.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),
+    ("merge/engine/evaluate.py", '    "slerp": slerp,', '    "midpoint": midpoint,'),
 )
 CODE = """
 import json
@@ -21,7 +21,7 @@ import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
-from gridsearch.merge.engine.nonlinear import apply_method
+from gridsearch.merge.engine.evaluate import apply_method
 
 def parsed(**step):
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}} | step

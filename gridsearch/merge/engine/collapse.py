@@ -60,11 +60,6 @@ def terms_of(
     return found
 
 
-def lender(recipe: Recipe, key: str) -> str:
-    """Return the source of a key that is copied and not merged: its component's, or the first model."""
-    return lent_by(recipe, key) or recipe.merged_models()[0]
-
-
 def lent_by(recipe: Recipe, key: str) -> str | None:
     """Return the model or file that a key's component is copied from; None where it is merged."""
     return next(iter(lenders(recipe, key)), None)
@@ -153,14 +148,10 @@ def _result(step: MergeStep, inputs: list[Terms], numbers: Mapping[str, float]) 
     ratio = numbers.get("ratio", 0.0)
     if "ratio" in numbers and ratio in step.alone_at:
         return inputs[step.alone_at[ratio]]
-    if step.is_linear():
-        return _sum(inputs, step.coefficients(ratio))
-    return ((Node(step.method, tuple(inputs), tuple(numbers.items())), 1.0),)
-
-
-def _sum(inputs: list[Terms], shares: tuple[float, ...]) -> Terms:
+    if not step.is_linear():
+        return ((Node(step.method, tuple(inputs), tuple(numbers.items())), 1.0),)
     mix: dict[str | Node, float] = {}
-    for terms, share in zip(inputs, shares, strict=True):
+    for terms, share in zip(inputs, step.coefficients(ratio), strict=True):
         for source, weight in terms:
             mix[source] = mix.get(source, 0.0) + share * weight
     return tuple((source, weight) for source, weight in mix.items() if weight != 0)
@@ -179,7 +170,8 @@ def sources_in(terms: Terms) -> set[str]:
 
 def recipe_text(recipe: Recipe, terms: Mapping[str, Terms]) -> str:
     """Return a merge in one line: `0.35 base + 0.65 burnt`, or its steps where it is no such sum."""
-    distinct = set(terms.values()) - {((name, 1.0),) for name in _lenders(recipe)}
+    lent = {name for name in (recipe.components.text_encoders, recipe.vae_source()) if name != MERGED}
+    distinct = set(terms.values()) - {((name, 1.0),) for name in lent}
     if len(distinct) == 1:
         (one,) = distinct
         if all(isinstance(source, str) for source, _ in one):
@@ -191,10 +183,6 @@ def lent_text(recipe: Recipe) -> list[str]:
     """Return the components that are not taken from the default: `text_encoders of base`."""
     usual = Components()
     return [f"{name} of {source}" for name, source in recipe.components if source != getattr(usual, name)]
-
-
-def _lenders(recipe: Recipe) -> set[str]:
-    return {name for name in (recipe.components.text_encoders, recipe.vae_source()) if name != MERGED}
 
 
 def _step_text(step: MergeStep) -> str:

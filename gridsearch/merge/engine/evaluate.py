@@ -1,14 +1,18 @@
-"""The evaluation of terms: the merged tensor of one file key."""
+"""The evaluation of terms: the merged tensor of one file key, and the non-linear methods.
 
-from collections.abc import Mapping
+Those are sd-mecha's own functions (https://github.com/ljleb/sd-mecha), tensor by tensor. All their inputs and
+results are float32 tensors of one shape.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gridsearch.merge.engine.collapse import Node, Terms
+from gridsearch.experiment.methods import METHODS
+from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.linear import blend
-from gridsearch.merge.engine.nonlinear import apply_method
 
 
 class Source(Protocol):
@@ -28,12 +32,86 @@ def summands(
     terms: Terms, key: str, sources: Mapping[str, Source], buffer: Tensor
 ) -> tuple[list[Tensor], list[float]]:
     """Return the tensors that a sum is made of, and their weights; nodes are computed here."""
-    tensors = [_summand(source, key, sources, buffer) for source, _ in terms]
+    tensors = []
+    for source, _ in terms:
+        if isinstance(source, str):
+            tensors.append(sources[source].tensor(key))
+        else:
+            inputs = [evaluate(own, key, sources, torch.float32, buffer) for own in source.inputs]
+            tensors.append(apply_method(source.method, inputs, dict(source.numbers)))
     return tensors, [weight for _, weight in terms]
 
 
-def _summand(source: str | Node, key: str, sources: Mapping[str, Source], buffer: Tensor) -> Tensor:
-    if isinstance(source, str):
-        return sources[source].tensor(key)
-    inputs = [evaluate(terms, key, sources, torch.float32, buffer) for terms in source.inputs]
-    return apply_method(source.method, inputs, dict(source.numbers))
+# -- non-linear methods
+
+
+def apply_method(method: str, tensors: Sequence[Tensor], numbers: Mapping[str, float]) -> Tensor:
+    """Return the result of a non-linear step on its inputs, in order, with the method's own arguments."""
+    return FUNCTIONS[method](*tensors, **numbers)
+
+
+def slerp(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _sd_mecha("slerp")(a, b, a.new_tensor(ratio))
+
+
+def cosine_a(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _where_defined(_sd_mecha("cosine_a")(a, b, a.new_tensor(ratio)), b)
+
+
+def cosine_b(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    return _where_defined(_sd_mecha("cosine_b")(a, b, a.new_tensor(ratio)), b)
+
+
+def train_difference(a: Tensor, b: Tensor, c: Tensor, ratio: float) -> Tensor:
+    return a.addcmul(b - c, _sd_mecha("train_difference")(a, b, c, a.new_tensor(ratio)))
+
+
+def ties(a: Tensor, *others: Tensor, ratio: float, k: float) -> Tensor:
+    return a.add(_sd_mecha("ties")(*(other - a for other in others), k=k), alpha=ratio)
+
+
+def dare_ties(
+    a: Tensor, *others: Tensor, ratio: float, probability: float, seed: float, **own: float
+) -> Tensor:
+    """DARE, and with `della_eps` DELLA."""
+    combined = _sd_mecha("dare_ties")(
+        *(other - a for other in others),
+        probability=a.new_tensor(probability),
+        apply_stock=True,  # in 1.1.8 the flag is read the wrong way round, and True is the plain method's
+        seed=int(seed),
+        **own,
+    )
+    return a.add(combined, alpha=ratio)
+
+
+def model_stock(a: Tensor, *others: Tensor, ratio: float) -> Tensor:
+    return a.add(_sd_mecha("model_stock")(*(other - a for other in others)), alpha=ratio)
+
+
+def geometric_median(*tensors: Tensor) -> Tensor:
+    return _sd_mecha("geometric_median")(*tensors)
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "slerp": slerp,
+    "train_difference": train_difference,
+    "cosine_a": cosine_a,
+    "cosine_b": cosine_b,
+    "ties": ties,
+    "dare_ties": dare_ties,
+    "della": dare_ties,
+    "model_stock": model_stock,
+    "geometric_median": geometric_median,
+}
+
+
+def _where_defined(merged: Tensor, other: Tensor) -> Tensor:
+    """The merged tensor, and the other where it is NaN: nothing is similar to a tensor of zeros."""
+    return torch.where(merged.isnan(), other, merged)
+
+
+def _sd_mecha(method: str) -> Callable[..., Tensor]:
+    """The plain function behind sd-mecha's method of ours."""
+    from sd_mecha.extensions import merge_methods  # a second of imports, which linear merges are spared
+
+    return merge_methods.resolve(METHODS[method].mecha).__wrapped__

@@ -1,6 +1,8 @@
 """Merging into the live weights of a model that renders, in place, from the original sources each time."""
 
+import functools
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gridsearch.checkpoint.sdxl.layout import LiveRows
-from gridsearch.merge.engine.collapse import Terms
+from gridsearch.merge.engine.collapse import Terms, sources_in
 from gridsearch.merge.engine.evaluate import Source, summands
 from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
-from gridsearch.merge.engine.staging import is_there, staged
+from gridsearch.merge.engine.sources import LoadedSource
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
 TINY_MERGE = 50_000_000
@@ -51,15 +53,15 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
     Raises:
         RunFailed: a merged weight is NaN or infinite; it could only draw black.
     """
-    changed = stale_keys(live, terms)
-    for key in changed:
+    sizes = {key: sum(part.view.numel() for part in live.parts[key]) for key in stale_keys(live, terms)}
+    for key in sizes:
         live.holds.pop(key, None)
-    changed.sort(key=lambda key: -_size(live, key))
-    device = _device(live)
+    changed = sorted(sizes, key=sizes.__getitem__, reverse=True)
+    device = next(iter(live.parts.values()))[0].view.device
     if device.type == "cuda":
         _on_gpu(live, changed, terms, device)
     else:
-        _on_cpu(live, changed, terms)
+        _on_cpu(live, changed, terms, is_tiny=sum(sizes.values()) < TINY_MERGE)
 
 
 def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
@@ -75,10 +77,10 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
         _write(live, key, terms[key], sources, buffer)
 
 
-def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms]) -> None:
+def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny: bool) -> None:
     """Merge on a CPU, one thread per core with keys of its own: small operations are not worth sharing."""
     threads = torch.get_num_threads()
-    if threads == 1 or sum(_size(live, key) for key in keys) < TINY_MERGE:
+    if threads == 1 or is_tiny:
         with single_threaded():
             _write_all(live, keys, terms)
         return
@@ -129,9 +131,58 @@ class _Shared(Iterator[str]):
             return next(self._keys)
 
 
-def _size(live: Live, key: str) -> int:
-    return sum(part.view.numel() for part in live.parts[key])
+# -- the staging of sources to a GPU: the next key is copied while this one is merged
 
 
-def _device(live: Live) -> torch.device:
-    return next(iter(live.parts.values()))[0].view.device
+@dataclass(frozen=True)
+class _Copies:
+    """One key's tensors of each source on the GPU, there once `ready` has passed."""
+
+    key: str
+    sources: Mapping[str, LoadedSource]
+    ready: torch.cuda.Event
+
+
+def staged(
+    keys: Sequence[str], terms: Mapping[str, Terms], sources: Mapping[str, Source], device: torch.device
+) -> Iterator[tuple[str, Mapping[str, Source]]]:
+    """Yield each key with its sources' tensors on the device, copied one key ahead.
+
+    Copies from pinned memory overlap with the arithmetic; others do not, and what is on the device already
+    is not copied.
+    """
+    main, aside = torch.cuda.current_stream(device), _side_stream(device)
+    upcoming, merged = None, deque[torch.cuda.Event]()
+    for key in [*keys, None]:
+        current = upcoming
+        if len(merged) > 1:
+            merged.popleft().synchronize()  # or copies would pile up ahead of the arithmetic
+        upcoming = None if key is None else _copy(key, terms[key], sources, main, aside)
+        if current is not None:
+            main.wait_event(current.ready)
+            yield current.key, current.sources
+            merged.append(main.record_event())
+
+
+def is_there(terms: Terms, key: str, sources: Mapping[str, Source], device: torch.device) -> bool:
+    """Return whether all sources of a key lie on the device already; inputs of nodes do not."""
+    held = [sources[name] for name in sources_in(terms)]
+    return all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held)
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return a stream that is kept: memory freed on a stream is used again on that stream only."""
+    return torch.cuda.Stream(device)
+
+
+def _copy(
+    key: str, terms: Terms, sources: Mapping[str, Source], main: torch.cuda.Stream, aside: torch.cuda.Stream
+) -> _Copies:
+    with torch.cuda.stream(aside):
+        copies = {}
+        for name in sources_in(terms):
+            tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
+            tensor.record_stream(main)  # its memory is not given to another before `main` has used it
+            copies[name] = LoadedSource({key: tensor})
+        return _Copies(key, copies, aside.record_event())

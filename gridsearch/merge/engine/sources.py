@@ -1,6 +1,7 @@
 """Checkpoint files as sources of weights: mapped, read through once, and loaded where they are fastest."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,6 @@ from torch import Tensor
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.staging import LoadedSource
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -25,12 +25,13 @@ READ_AT_ONCE = 2**24  # elements
 
 
 @dataclass(frozen=True)
-class _Mapped:
-    """A file's tensors by checkpoint key, and the inode and the bytes of the file that is mapped."""
+class LoadedSource:
+    """Weights by file key, wherever they lie."""
 
     tensors: Mapping[str, Tensor]
-    inode: int
-    bytes: int
+
+    def tensor(self, key: str) -> Tensor:
+        return self.tensors[key]
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,17 @@ class FileSource:
     prefix: str = ""
 
     @cached_property
-    def _mapped(self) -> _Mapped:
+    def _mapped(self) -> tuple[Mapping[str, Tensor], os.stat_result]:
         """Map all tensors: asking safetensors for one again and again would cost as much as merging it."""
         path = self.header.path
         try:
             found = path.stat()
             with safe_open(path, framework="pt", device="cpu") as file:
-                tensors = {self.prefix + key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return {self.prefix + key: file.get_tensor(key) for key in file.keys()}, found  # noqa: SIM118
         except SafetensorError as error:
             raise BadInput("This safetensors file is incomplete.", where=path, why=str(error)) from None
         except OSError as error:
             raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
-        return _Mapped(tensors, found.st_ino, found.st_size)
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -69,27 +69,23 @@ class FileSource:
             BadInput: it is no whole safetensors file.
             RunFailed: the file was cut short. To read a page that is gone would end the process.
         """
-        _require_whole(self.header.path, self._mapped)
-        return self._mapped.tensors
+        tensors, mapped = self._mapped
+        try:
+            found = self.header.path.stat()
+        except OSError:
+            return tensors  # a file that is gone, or was replaced, is still mapped whole
+        if found.st_ino == mapped.st_ino and found.st_size < mapped.st_size:
+            raise RunFailed(
+                "A model's file was truncated while in use.",
+                where=self.header.path,
+                why=f"{found.st_size:,} of {mapped.st_size:,} bytes are left",
+                fix="Copy the file again, and do not write over it while a run goes on.",
+            )
+        return tensors
 
     def tensor(self, key: str) -> Tensor:
         """Return a weight; the errors are those of `tensors`."""
         return self.tensors[key]
-
-
-def _require_whole(path: Path, mapped: _Mapped) -> None:
-    """Refuse a mapped file that has become shorter; one that is gone, or replaced, is still mapped whole."""
-    try:
-        found = path.stat()
-    except OSError:
-        return
-    if found.st_ino == mapped.inode and found.st_size < mapped.bytes:
-        raise RunFailed(
-            "A model's file was truncated while in use.",
-            where=path,
-            why=f"{found.st_size:,} of {mapped.bytes:,} bytes are left",
-            fix="Copy the file again, and do not write over it while a run goes on.",
-        )
 
 
 # -- read through once
@@ -180,8 +176,8 @@ def placed(
     source: FileSource, keys: Collection[str], place: Residence, device: str
 ) -> FileSource | LoadedSource:
     """Load these weights of a source to their place; the others stay in its file."""
-    if place.where == "gpu":
-        return LoadedSource({**source.tensors, **{key: source.tensor(key).to(device) for key in keys}})
-    if place.where == "pinned":
-        return LoadedSource({**source.tensors, **{key: source.tensor(key).pin_memory() for key in keys}})
-    return source
+    if place.where == "mapped":
+        return source
+    own = {key: source.tensor(key) for key in keys}
+    moved = {key: one.to(device) if place.where == "gpu" else one.pin_memory() for key, one in own.items()}
+    return LoadedSource({**source.tensors, **moved})

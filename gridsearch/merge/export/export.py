@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.checkpoint.sdxl.recognise import own_keys
-from gridsearch.merge.engine.collapse import lender, recipe_text
+from gridsearch.merge.engine.collapse import lent_by, recipe_text
 from gridsearch.merge.export.checkpoint import Parent, export_merge
 from gridsearch.merge.export.single import SingleMerge, record_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
@@ -60,12 +60,13 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
     inputs = {**parents.checkpoints, **parents.extras}
     record = record_of(merge, files)
     terms = weights.terms(recipe)
+    first = recipe.merged_models()[0]  # whose keys are copied where no other lends them
     sha256 = export_merge(
         output,
         weights.infos,
         terms,
         weights.sources,
-        {key: weights.files[lender(recipe, key)] for key in weights.infos if key not in terms},
+        {key: weights.files[lent_by(recipe, key) or first] for key in weights.infos if key not in terms},
         record,
         {name: Parent(files[name], inputs[name].metadata) for name in files},
         progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),

@@ -12,7 +12,7 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
-from gridsearch.merge.engine.staging import LoadedSource
+from gridsearch.merge.engine.sources import LoadedSource
 
 MODELS = ("a", "b", "c")
 ADAPTERS = ("x", "y")

@@ -8,7 +8,7 @@ from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import Node
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
-from gridsearch.merge.engine.staging import LoadedSource
+from gridsearch.merge.engine.sources import LoadedSource
 
 WHOLE = slice(None)
 

@@ -5,7 +5,7 @@ import torch
 from sd_mecha.extensions import merge_methods
 
 from gridsearch.experiment.methods import LINEAR, METHODS
-from gridsearch.merge.engine.nonlinear import FUNCTIONS, apply_method
+from gridsearch.merge.engine.evaluate import FUNCTIONS, apply_method
 
 NUMBERS = {"k": 0.5, "probability": 0.5, "seed": 0, "della_eps": 0.1}
 

@@ -9,9 +9,8 @@ from sd_mecha.extensions import merge_methods
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
-from gridsearch.merge.engine.evaluate import evaluate
+from gridsearch.merge.engine.evaluate import apply_method, evaluate
 from gridsearch.merge.engine.linear import new_buffer
-from gridsearch.merge.engine.nonlinear import apply_method
 from gridsearch.merge.engine.sources import FileSource
 
 SHAPES = {
