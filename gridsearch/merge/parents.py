@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint, require_name
+from gridsearch.checkpoint.header import Checkpoint, open_checkpoint, require_name
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
 from gridsearch.checkpoint.inspect import file_layout, shown_metadata
 from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
@@ -94,15 +94,13 @@ def open_parents(recipe: Recipe) -> Parents:
         require_sdxl(checkpoint)
         require_float_weights(checkpoint)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
-    file = recipe.vae_file()
-    vae = open_vae(file)[0] if file else None
+    vae = open_vae(file)[0] if (file := recipe.vae_file()) else None
     (first_name, first), *_ = checkpoints.items()
     keys = merged_keys(own_keys(first))
     require_same_shapes(checkpoints, keys)
     _require_alike({name: checkpoints[name] for name in recipe.first_models()})
     if vae:
-        own = [key for key in keys if is_vae(key)]
-        require_same_shapes({first_name: first, "the VAE's file": vae}, own)
+        require_same_shapes({first_name: first, "the VAE's file": vae}, list(filter(is_vae, keys)))
     predictions = {
         name: prediction_of(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
@@ -112,37 +110,30 @@ def open_parents(recipe: Recipe) -> Parents:
 
 def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
     """Refuse models that take the first place in turn and would give their merges other keys or dtypes."""
-    (first, checkpoint), *others = firsts.items()
-    kept = _merged_infos(checkpoint)
-    for name, other in others:
-        theirs = _merged_infos(other)
+    dtypes: dict[str, dict[str, str]] = {}
+    for name, checkpoint in firsts.items():
+        infos = own_keys(checkpoint)
+        dtypes[name] = {key: infos[key].dtype for key in merged_keys(infos)}
+    (first, kept), *others = dtypes.items()
+    for name, theirs in others:
         if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
+            here, there = kept.get(odd, "missing"), theirs.get(odd, "missing")
             raise BadInput(
                 f"{first} and {name} are alternatives for the first model but differ in precision.",
-                where=other.path,
-                why=f"{odd} is {_kept_as(kept, odd)} in {first} and {_kept_as(theirs, odd)} in {name}",
+                where=firsts[name].path,
+                why=f"{odd} is {here} in {first} and {there} in {name}",
                 fix="Put another model first (this reverses the ratio), or save them in one precision.",
             )
-
-
-def _merged_infos(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
-    own = own_keys(checkpoint)
-    return {key: own[key] for key in merged_keys(own)}
-
-
-def _kept_as(infos: Mapping[str, TensorInfo], key: str) -> str:
-    return infos[key].dtype if key in infos else "missing"
 
 
 def require_mode(experiment: Experiment, parents: Parents) -> None:
     """Require a prediction type in the experiment where those of the parents differ."""
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
-        predictions = parents.merged_predictions.items()
-        said = ", ".join(f"{name} predicts {p.type} ({p.source})" for name, p in predictions)
+        said = [f"{name} predicts {p.type} ({p.source})" for name, p in parents.merged_predictions.items()]
         raise BadInput(
             "The parents predict different things, so the experiment must set how to render their merges.",
-            why=said,
+            why=", ".join(said),
             fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
         )
 
@@ -164,12 +155,9 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
         if prediction.conflicts:
             said = " and ".join(prediction.conflicts)
             found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
-    for name in experiment.models:
-        if name not in parents.checkpoints:
-            found.append(f"The model {name} is used by no merge step.")
-    for name in experiment.adapters:
-        if name not in parents.adapters:
-            found.append(f"The adapter {name} is used by no merge step.")
+    unused = [f"model {name}" for name in experiment.models if name not in parents.checkpoints]
+    unused += [f"adapter {name}" for name in experiment.adapters if name not in parents.adapters]
+    found += [f"The {one} is used by no merge step." for one in unused]
     if len(experiment.prompt) == 1:
         found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
     return found
@@ -184,12 +172,9 @@ def _deciding_list(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
     return next((names for names in places if trained & set(names)), ())
 
 
-# -- identity
-
-
 def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
     """Describe each parent: SHA-256, layout, metadata, prediction type and where that was read."""
-    found = {}
+    found: dict[str, dict] = {}
     for name, checkpoint in parents.checkpoints.items():
         sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
         prediction = parents.predictions[name]

@@ -136,16 +136,16 @@ def read_through(
     """
     found: dict[str, dict[str, float]] = {}
     for name, own in keys.items():
-        if name in weights.adapters:
-            advance = listener.reading(name, sum(weights.infos[key].bytes for key in own))
-            found[name] = {}
-            for key in own:
-                found[name][key] = greatest(weights.adapters[name].tensor(key))
-                advance(weights.infos[key].bytes)
-        else:
-            file = weights.files[name]
-            advance = listener.reading(Path(name).name, sum(file.header.tensors[key].bytes for key in own))
+        file = weights.files.get(name)
+        infos = file.header.tensors if file else weights.infos
+        advance = listener.reading(Path(name).name, sum(infos[key].bytes for key in own))
+        if file:
             found[name] = greatest_values(file, own, advance)
+            continue
+        found[name] = {}
+        for key in own:
+            found[name][key] = greatest(weights.adapters[name].tensor(key))
+            advance(infos[key].bytes)
     return found
 
 

@@ -102,14 +102,12 @@ def _processor(spelling: str, *projections: str) -> Iterator[str]:
             yield from (f"{attention}.processor.{own}_lora", f"{attention}.{own}_lora")
 
 
-def split_key(key: str, modules: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return a file key as (spelling of a module, what follows it); None where no module is named so."""
-    head = key
-    while "." in head:
-        head = head.rsplit(".", 1)[0]
-        if head in modules:
-            return head, key[len(head) + 1 :]
-    return None
+def split_key(key: str, modules: Mapping[str, str]) -> tuple[str, str]:
+    """Return a file key as (spelling of a module, what follows it); ("", key) where no module is named so."""
+    head = key.rpartition(".")[0]
+    while head and head not in modules:
+        head = head.rpartition(".")[0]
+    return head, key.removeprefix(f"{head}.")
 
 
 # Parts of keys in other models' adapters. SDXL's first block has no attention, and its encoders numbers.
@@ -122,8 +120,5 @@ _MARKS = {
 
 def other_model_of(keys: Iterable[str]) -> str | None:
     """Return the other model that an adapter's keys are those of, where they tell."""
-    keys = list(keys)
-    for model, marks in _MARKS.items():
-        if any(mark in key for key in keys for mark in marks):
-            return model
-    return None
+    text = "\n".join(keys)
+    return next((model for model, marks in _MARKS.items() if any(mark in text for mark in marks)), None)

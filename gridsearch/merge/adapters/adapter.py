@@ -9,12 +9,25 @@ import torch
 from torch import Tensor
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.sdxl.adapter_names import DELTA_PARTS, spellings, split_key
+from gridsearch.checkpoint.header import FLOATS, Checkpoint, open_checkpoint
+from gridsearch.checkpoint.sdxl.adapter_names import (
+    DELTA_PARTS,
+    UNSUPPORTED,
+    other_model_of,
+    spellings,
+    split_key,
+)
 from gridsearch.checkpoint.sdxl.keys import TensorRows
-from gridsearch.merge.adapters.checks import nothing_fits, require_adapter, require_fit, require_float_parts
-from gridsearch.merge.adapters.deltas import BIAS_KINDS, DELTA_KINDS, DeltaKind
-from gridsearch.merge.adapters.scale import peft_config, scale_of
+from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
+from gridsearch.merge.adapters.deltas import (
+    BIAS_KINDS,
+    DELTA_KINDS,
+    DeltaKind,
+    delta_shape,
+    peft_config,
+    scale_of,
+    shapes_agree,
+)
 from gridsearch.merge.engine.sources import FileSource
 
 
@@ -88,7 +101,7 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
     """Read an adapter's header and find what it changes. Its weights are read when they are asked for.
 
     Supported: LoRA, LoCon, LoHa, LoKr, and whole differences of weights, biases and norms, in the layouts of
-    kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `names`.
+    kohya's sd-scripts, LyCORIS, diffusers and PEFT. Formulas: `deltas`; spellings: `adapter_names`.
 
     Args:
         parameters: diffusers parameter (`unet.conv_in.weight`) -> where it is kept in a checkpoint.
@@ -98,12 +111,12 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
     """
     checkpoint = open_checkpoint(path)
     found, unused = _by_module(checkpoint, spellings(parameters))
-    require_adapter(checkpoint, found)
+    _require_adapter(checkpoint, found)
     source = FileSource(checkpoint)
     config = peft_config(checkpoint.metadata, path)
     deltas: dict[str, list[Delta]] = {}
     for module, keys in found.items():
-        require_float_parts(checkpoint, keys)
+        _require_float_parts(checkpoint, keys)
         alpha = _own_alpha(checkpoint, source, keys)
         for parameter, kind, parts in _changes(checkpoint, module, keys):
             if parameter not in parameters:
@@ -111,11 +124,18 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
                 continue
             rows = parameters[parameter]
             shapes = {part: checkpoint.tensors[key].shape for part, key in parts.items()}
-            require_fit(checkpoint, module, kind, shapes, rows)
+            _require_fit(checkpoint, module, kind, shapes, rows)
             scale = scale_of(module, shapes[kind.rank_of][0], alpha, config, path) if kind.rank_of else 1.0
             deltas.setdefault(rows.key, []).append(Delta(module, kind, parts, scale, rows))
     if not deltas:
-        raise nothing_fits(checkpoint)
+        names, other = list(checkpoint.tensors), other_model_of(checkpoint.tensors)
+        raise BadInput(
+            "The adapter changes nothing that SDXL has"
+            + (f": its keys are those of {other}." if other else f", in none of its {len(names):,} tensors."),
+            where=path,
+            why=f"its keys look like {', '.join(names[:2])}" if names else "it is empty",
+            fix="Name an adapter that was trained on an SDXL model.",
+        )
     changed = {(delta.module, delta.kind.name) for several in deltas.values() for delta in several}
     return OpenedAdapter(
         name=name,
@@ -135,11 +155,11 @@ def _by_module(
     found: dict[str, dict[str, str]] = {}
     unused = []
     for key in checkpoint.tensors:
-        pair = split_key(key, modules)
-        if pair is None:
+        spelling, rest = split_key(key, modules)
+        if not spelling:
             unused.append(key)
             continue
-        module, rest = modules[pair[0]], pair[1]
+        module = modules[spelling]
         part = DELTA_PARTS.get(rest, rest)
         twin = found.setdefault(module, {}).setdefault(part, key)
         if twin != key:
@@ -184,3 +204,80 @@ def _changes(
         yield f"{module}.weight", kind, weight
     for part in bias:
         yield f"{module}.bias", BIAS_KINDS[part], bias
+
+
+# -- refusals of files that are no adapter for SDXL, or not one that adds to weights in proportion
+
+
+def _require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse, in words, a checkpoint, and an adapter of a kind that is not linear or not known.
+
+    Args:
+        found: module -> part -> the adapter's key.
+    """
+    known = set(DELTA_PARTS.values())
+    kind = architecture(checkpoint)
+    is_model = kind not in (*ADAPTERS, "no model that is known here")
+    if is_model and not any(known & parts.keys() for parts in found.values()):
+        raise BadInput(
+            f"This is {kind}, not an adapter.",
+            where=checkpoint.path,
+            fix="A checkpoint is merged as a model: name it under [models].",
+        )
+    for key in checkpoint.tensors:
+        for rest, why in UNSUPPORTED.items():
+            if key.endswith(f".{rest}"):
+                raise BadInput(
+                    f"This adapter is {why}.",
+                    where=checkpoint.path,
+                    why=f"it has {key}",
+                    fix="Bake it into a checkpoint with the program that trained it, and merge that.",
+                )
+    for module, parts in found.items():
+        if strange := [key for part, key in parts.items() if part not in known]:
+            raise BadInput(
+                f"The adapter has a part that is not known here: {strange[0]}.",
+                where=checkpoint.path,
+                why=f"it belongs to {module}, and ignoring it would change the result",
+                fix="Use a LoRA, LoCon, LoHa, LoKr or full difference.",
+            )
+
+
+def _require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
+    """Refuse integers, and tensors without elements."""
+    for part, key in keys.items():
+        info = checkpoint.tensors[key]
+        if part != "alpha" and not info.merges:
+            raise BadInput(
+                f"The adapter's {key} holds no numbers that can be added to weights.",
+                where=checkpoint.path,
+                why=f"{info.dtype}, of shape {list(info.shape)}",
+                fix=f"Save the adapter again in one of {', '.join(FLOATS)}.",
+            )
+
+
+def _require_fit(
+    checkpoint: Checkpoint,
+    module: str,
+    kind: DeltaKind,
+    shapes: Mapping[str, tuple[int, ...]],
+    rows: TensorRows,
+) -> None:
+    """Refuse, before anything is allocated, a change of another shape than the weight's."""
+    wanted = rows.shape[::-1] if rows.transposed else rows.shape
+    try:
+        shape = delta_shape(kind, shapes)
+        if shapes_agree(shape, wanted):
+            return
+        why = f"{list(shape)} in the adapter, {list(wanted)} in the checkpoint"
+    except ValueError as error:
+        parts = ", ".join(f"{part} {list(shape)}" for part, shape in shapes.items())
+        why = f"{parts}: {error}"
+    other = other_model_of(checkpoint.tensors)
+    raise BadInput(
+        f"The adapter's change of {module} does not fit the checkpoint"
+        + (f": its keys are those of {other}." if other else "."),
+        where=checkpoint.path,
+        why=why,
+        fix="Name an adapter that was trained on an SDXL model of this size.",
+    )
