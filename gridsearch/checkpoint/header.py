@@ -101,19 +101,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def _require_file(path: Path) -> None:
     if (path / "model_index.json").is_file():
-        raise BadInput(
-            "This is a diffusers folder; only single files can be merged.",
-            where=path,
-            fix="Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors.",
-        )
+        fix = "Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors."
+        raise BadInput("This is a diffusers folder; only single files can be merged.", where=path, fix=fix)
     if path.is_dir():
         raise BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
     if not path.is_file():
-        raise BadInput(
-            "There is no such checkpoint.",
-            where=path,
-            fix="Check the path; in an experiment file it is relative to that file.",
-        )
+        fix = "Check the path; in an experiment file it is relative to that file."
+        raise BadInput("There is no such checkpoint.", where=path, fix=fix)
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)
 

@@ -131,11 +131,9 @@ def require_mode(experiment: Experiment, parents: Parents) -> None:
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
         said = [f"{name} predicts {p.type} ({p.source})" for name, p in parents.merged_predictions.items()]
-        raise BadInput(
-            "The parents predict different things, so the experiment must set how to render their merges.",
-            why=", ".join(said),
-            fix='Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.',
-        )
+        what = "The parents predict different things, so the experiment must set how to render their merges."
+        fix = 'Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.'
+        raise BadInput(what, why=", ".join(said), fix=fix)
 
 
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:

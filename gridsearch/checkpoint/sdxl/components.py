@@ -94,18 +94,13 @@ def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
 def check_configs(folder: Path) -> None:
     """Raise BadInput unless `folder` holds every component's config, each of them sound."""
     if not folder.is_dir():
-        raise BadInput(
-            "The config folder does not exist." if not folder.exists() else "The config is not a folder.",
-            where=folder,
-            fix="Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own.",
-        )
+        what = "The config folder does not exist." if not folder.exists() else "The config is not a folder."
+        fix = "Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own."
+        raise BadInput(what, where=folder, fix=fix)
     if missing := [file for file in NEEDED_FILES if not (folder / file).is_file()]:
-        raise BadInput(
-            f"The config folder lacks {', '.join(missing)}.",
-            where=folder,
-            why="a checkpoint file does not say how its components are built, nor how a prompt is read",
-            fix="Copy the file from the model the checkpoint was made from, or leave [render] config out.",
-        )
+        why = "a checkpoint file does not say how its components are built, nor how a prompt is read"
+        fix = "Copy the file from the model the checkpoint was made from, or leave [render] config out."
+        raise BadInput(f"The config folder lacks {', '.join(missing)}.", where=folder, why=why, fix=fix)
     index = _read_config(folder / "model_index.json")
     if unnamed := [n for n in CONFIG_FILES if not isinstance(index.get(n), list) or None in index[n]]:
         raise BadInput(
@@ -121,12 +116,9 @@ def check_configs(folder: Path) -> None:
         length = _read_config(config).get("model_max_length")
         places = _number(folder, encoder, "max_position_embeddings")
         if not isinstance(length, int) or not 2 < length <= places:
-            raise BadInput(
-                f"The {name} does not cut a prompt to what its text encoder can read.",
-                where=config,
-                why=f"model_max_length is {length}, the {encoder} reads {places} tokens",
-                fix=f'Set "model_max_length": {places}.',
-            )
+            what = f"The {name} does not cut a prompt to what its text encoder can read."
+            why = f"model_max_length is {length}, the {encoder} reads {places} tokens"
+            raise BadInput(what, where=config, why=why, fix=f'Set "model_max_length": {places}.')
 
 
 def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
@@ -148,12 +140,9 @@ def check_clip_skip(folder: Path, clip_skip: int) -> None:
     for name in ENCODER_OF.values():
         layers = _number(folder, name, "num_hidden_layers")
         if clip_skip > layers + 1:  # the first of the hidden states is before all layers
-            raise BadInput(
-                f"There is no hidden state for clip_skip = {clip_skip}.",
-                where="render.clip_skip",
-                why=f"the {name} has {layers} layers",
-                fix=f"Set it to 1 to {layers + 1}; SDXL was trained with 2.",
-            )
+            what = f"There is no hidden state for clip_skip = {clip_skip}."
+            fix = f"Set it to 1 to {layers + 1}; SDXL was trained with 2."
+            raise BadInput(what, where="render.clip_skip", why=f"the {name} has {layers} layers", fix=fix)
 
 
 def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Vocabulary]:
@@ -169,12 +158,9 @@ def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Voca
         used = own.get(name, added)
         _check_fits(folder, name, used)
         if (vocabulary or lacking) and (used.tokens, used.merges) != (added.tokens, added.merges):
-            raise BadInput(
-                f"The {name} has two vocabularies.",
-                where=f"{used.source} and {added.source}",
-                why="they differ",
-                fix="Leave [render] vocabulary out, or take the vocabulary out of the config folder.",
-            )
+            what = f"The {name} has two vocabularies."
+            fix = "Leave [render] vocabulary out, or take the vocabulary out of the config folder."
+            raise BadInput(what, where=f"{used.source} and {added.source}", why="they differ", fix=fix)
     return dict.fromkeys(lacking, added)
 
 
@@ -183,24 +169,18 @@ def _has_vocabulary(folder: Path) -> bool:
     if (folder / "tokenizer.json").is_file() or all(pair):
         return True
     if any(pair):
-        raise BadInput(
-            "The vocabulary is incomplete.",
-            where=folder,
-            why="vocab.json and merges.txt: each is needed with the other",
-            fix="Copy the other one from the same place, or remove this one to have CLIP's.",
-        )
+        why = "vocab.json and merges.txt: each is needed with the other"
+        fix = "Copy the other one from the same place, or remove this one to have CLIP's."
+        raise BadInput("The vocabulary is incomplete.", where=folder, why=why, fix=fix)
     return False
 
 
 def _number(folder: Path, name: str, key: str) -> int:
     value = _read_config(folder / name / CONFIG_FILES[name]).get(key)
     if type(value) is not int or value < 1:
-        raise BadInput(
-            f"The {name}'s config has no {key}.",
-            where=folder / name / CONFIG_FILES[name],
-            why=f"it is {value}",
-            fix="Copy the config from the model the checkpoint was made from.",
-        )
+        what = f"The {name}'s config has no {key}."
+        fix = "Copy the config from the model the checkpoint was made from."
+        raise BadInput(what, where=folder / name / CONFIG_FILES[name], why=f"it is {value}", fix=fix)
     return value
 
 

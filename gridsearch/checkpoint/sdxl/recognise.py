@@ -81,30 +81,18 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
     """Refuse, in words, all but SDXL base models in the single-file layout that predict epsilon or v."""
     kind = architecture(checkpoint)
     if kind in ADAPTERS:
-        raise BadInput(
-            f"This is {kind}: it modifies a model but is not one.",
-            where=checkpoint.path,
-            fix="Under [models] name whole SDXL checkpoints.",
-        )
+        what = f"This is {kind}: it modifies a model but is not one."
+        raise BadInput(what, where=checkpoint.path, fix="Under [models] name whole SDXL checkpoints.")
     if kind != "SDXL":
-        raise BadInput(
-            f"This is {kind}, not an SDXL checkpoint.",
-            where=checkpoint.path,
-            fix="Use single-file SDXL checkpoints with UNet, VAE and both text encoders.",
-        )
+        fix = "Use single-file SDXL checkpoints with UNet, VAE and both text encoders."
+        raise BadInput(f"This is {kind}, not an SDXL checkpoint.", where=checkpoint.path, fix=fix)
     if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:
-        raise BadInput(
-            "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those.",
-            where=checkpoint.path,
-            why=f"it carries the marker key {found[0]}.",
-        )
+        what = "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those."
+        raise BadInput(what, where=checkpoint.path, why=f"it carries the marker key {found[0]}.")
     if found := [key for key in checkpoint.tensors if key.endswith(SCALES)]:
-        raise BadInput(
-            "The weights of this checkpoint are quantised; they mean nothing without their scales.",
-            where=checkpoint.path,
-            why=f"{len(found):,} keys hold scales, {found[0]} first.",
-            fix="Use the fp16 or bf16 version of the model.",
-        )
+        what = "The weights of this checkpoint are quantised; they mean nothing without their scales."
+        why = f"{len(found):,} keys hold scales, {found[0]} first."
+        raise BadInput(what, where=checkpoint.path, why=why, fix="Use the fp16 or bf16 version of the model.")
 
 
 def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -135,12 +123,9 @@ def require_float_weights(checkpoint: Checkpoint) -> None:
     """Refuse weights that are kept as integers: quantised ones mean nothing without their scales."""
     infos = own_keys(checkpoint)
     if odd := [key for key, info in infos.items() if info.bytes and not info.merges and key not in UNDRAWN]:
-        raise BadInput(
-            f"{len(odd):,} weights of this checkpoint are not floating-point, starting with {odd[0]}.",
-            where=checkpoint.path,
-            why=f"it is {infos[odd[0]].dtype}",
-            fix="Use the fp16 or bf16 version of the model.",
-        )
+        what = f"{len(odd):,} weights of this checkpoint are not floating-point, starting with {odd[0]}."
+        fix = "Use the fp16 or bf16 version of the model."
+        raise BadInput(what, where=checkpoint.path, why=f"it is {infos[odd[0]].dtype}", fix=fix)
 
 
 def open_vae(path: Path) -> tuple[Checkpoint, str]:
@@ -153,11 +138,8 @@ def open_vae(path: Path) -> tuple[Checkpoint, str]:
     prefix = "" if any(key.startswith(VAE) for key in checkpoint.tensors) else VAE
     tensors = {prefix + key: info for key, info in checkpoint.tensors.items()}
     if not {f"{VAE}decoder.conv_in.weight", f"{VAE}decoder.mid.attn_1.q.weight"} <= tensors.keys():
-        raise BadInput(
-            "This is not a VAE in the original layout.",
-            where=path,
-            fix="Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae.",
-        )
+        fix = "Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae."
+        raise BadInput("This is not a VAE in the original layout.", where=path, fix=fix)
     return replace(checkpoint, tensors=tensors), prefix
 
 
@@ -170,16 +152,11 @@ def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[
     (first_name, first), *_ = checkpoints.items()
     for name, other in checkpoints.items():
         if missing := [key for key in keys if key not in other.tensors]:
-            raise BadInput(
-                f"{name} lacks {len(missing):,} of {len(keys):,} weights, {missing[0]} first.",
-                where=other.path,
-                fix="Use complete SDXL checkpoints with UNet, VAE and both text encoders.",
-            )
+            what = f"{name} lacks {len(missing):,} of {len(keys):,} weights, {missing[0]} first."
+            fix = "Use complete SDXL checkpoints with UNet, VAE and both text encoders."
+            raise BadInput(what, where=other.path, fix=fix)
         if differ := [key for key in keys if other.tensors[key].shape != first.tensors[key].shape]:
             key, unlike = differ[0], f"{len(differ):,} weights of different shapes"
             here, there = (list(one.tensors[key].shape) for one in (other, first))
-            raise BadInput(
-                f"{name} and {first_name} have {unlike}, {key} first.",
-                where=other.path,
-                why=f"{here} here, {there} in {first.path.name}.",
-            )
+            what = f"{name} and {first_name} have {unlike}, {key} first."
+            raise BadInput(what, where=other.path, why=f"{here} here, {there} in {first.path.name}.")

@@ -84,12 +84,9 @@ def check_file(checkpoint: Checkpoint, folder: Path) -> None:
             fix="Use a complete SDXL checkpoint in its original layout: UNet, VAE and both text encoders.",
         )
     if unlike := [f"{key} is {found[key]}, not {needed[key]}" for key in needed if found[key] != needed[key]]:
-        raise BadInput(
-            f"{len(unlike)} tensors of the checkpoint do not have the shapes that its configs ask for.",
-            where=checkpoint.path,
-            why=_first(unlike),
-            fix="Name the configs of the model it was made from: [render] config.",
-        )
+        what = f"{len(unlike)} tensors of the checkpoint do not have the shapes that its configs ask for."
+        fix = "Name the configs of the model it was made from: [render] config."
+        raise BadInput(what, where=checkpoint.path, why=_first(unlike), fix=fix)
 
 
 def _first(items: list[str]) -> str:

@@ -70,12 +70,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
             return _checked(Vocabulary(tokens, _merges_in(folder / "merges.txt"), str(folder)))
         if (folder / "tokenizer.json").is_file():
             return _read_tokenizer_json(folder / "tokenizer.json")
-    raise BadInput(
-        "No vocabulary is there.",
-        where=path,
-        why="it holds neither vocab.json with merges.txt, nor tokenizer.json",
-        fix=FIX,
-    )
+    why = "it holds neither vocab.json with merges.txt, nor tokenizer.json"
+    raise BadInput("No vocabulary is there.", where=path, why=why, fix=FIX)
 
 
 def vocabulary_files(vocabulary: Vocabulary) -> dict[str, bytes]:

@@ -88,12 +88,9 @@ class OpenedAdapter:
             change.mul_(delta.scale)  # the product of several parts, so not the file's own memory
         low, high = change.aminmax()
         if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise BadInput(
-                f"The adapter {self.name} has non-finite weights in {delta.module}.",
-                where=self.path,
-                why=f"in {', '.join(delta.parts.values())}",
-                fix="The file is broken, or its training diverged: name another.",
-            )
+            what = f"The adapter {self.name} has non-finite weights in {delta.module}."
+            fix = "The file is broken, or its training diverged: name another."
+            raise BadInput(what, where=self.path, why=f"in {', '.join(delta.parts.values())}", fix=fix)
         return (change.T if delta.target.transposed else change).reshape(delta.target.shape)
 
 
@@ -163,12 +160,9 @@ def _by_module(
         part = DELTA_PARTS.get(rest, rest)
         twin = found.setdefault(module, {}).setdefault(part, key)
         if twin != key:
-            raise BadInput(
-                f"The adapter has the {part} of {module} twice.",
-                where=checkpoint.path,
-                why=f"as {twin} and as {key}",
-                fix="It was combined from two adapters; use those instead.",
-            )
+            what = f"The adapter has the {part} of {module} twice."
+            fix = "It was combined from two adapters; use those instead."
+            raise BadInput(what, where=checkpoint.path, why=f"as {twin} and as {key}", fix=fix)
     return found, unused
 
 
@@ -177,12 +171,9 @@ def _own_alpha(checkpoint: Checkpoint, source: FileSource, keys: Mapping[str, st
         return None
     key = keys["alpha"]
     if checkpoint.tensors[key].shape not in ((), (1,)):
-        raise BadInput(
-            f"The adapter's {key} is not a single number.",
-            where=checkpoint.path,
-            why=f"its shape is {list(checkpoint.tensors[key].shape)}",
-            fix="The file is broken: name another.",
-        )
+        what = f"The adapter's {key} is not a single number."
+        why = f"its shape is {list(checkpoint.tensors[key].shape)}"
+        raise BadInput(what, where=checkpoint.path, why=why, fix="The file is broken: name another.")
     return float(source.tensor(key))
 
 
@@ -194,12 +185,9 @@ def _changes(
     bias = {part: key for part, key in keys.items() if part in BIAS_KINDS}
     kind = DELTA_KINDS.get(frozenset(weight))
     if ((weight or not bias) and not kind) or len(bias) > 1:
-        raise BadInput(
-            f"The adapter's tensors for {module} are incomplete or ambiguous.",
-            where=checkpoint.path,
-            why=f"it only has {', '.join(keys.values())}",
-            fix="Copy or download the file again; a LoRA, for one, has an up and a down part.",
-        )
+        what = f"The adapter's tensors for {module} are incomplete or ambiguous."
+        fix = "Copy or download the file again; a LoRA, for one, has an up and a down part."
+        raise BadInput(what, where=checkpoint.path, why=f"it only has {', '.join(keys.values())}", fix=fix)
     if kind:
         yield f"{module}.weight", kind, weight
     for part in bias:
@@ -219,20 +207,13 @@ def _require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, st
     kind = architecture(checkpoint)
     is_model = kind not in (*ADAPTERS, "no model that is known here")
     if is_model and not any(known & parts.keys() for parts in found.values()):
-        raise BadInput(
-            f"This is {kind}, not an adapter.",
-            where=checkpoint.path,
-            fix="A checkpoint is merged as a model: name it under [models].",
-        )
+        fix = "A checkpoint is merged as a model: name it under [models]."
+        raise BadInput(f"This is {kind}, not an adapter.", where=checkpoint.path, fix=fix)
     for key in checkpoint.tensors:
         for rest, why in UNSUPPORTED.items():
             if key.endswith(f".{rest}"):
-                raise BadInput(
-                    f"This adapter is {why}.",
-                    where=checkpoint.path,
-                    why=f"it has {key}",
-                    fix="Bake it into a checkpoint with the program that trained it, and merge that.",
-                )
+                fix = "Bake it into a checkpoint with the program that trained it, and merge that."
+                raise BadInput(f"This adapter is {why}.", where=checkpoint.path, why=f"it has {key}", fix=fix)
     for module, parts in found.items():
         if strange := [key for part, key in parts.items() if part not in known]:
             raise BadInput(

@@ -213,9 +213,5 @@ def _option(name: str, component: str, config: Mapping) -> object:
 
 
 def _unreadable(path: Path, why: str) -> BadInput:
-    return BadInput(
-        f"The adapter's own options cannot be read ({METADATA_KEY} in its metadata).",
-        where=path,
-        why=why,
-        fix="Save the adapter again, or name another.",
-    )
+    what = f"The adapter's own options cannot be read ({METADATA_KEY} in its metadata)."
+    return BadInput(what, where=path, why=why, fix="Save the adapter again, or name another.")

@@ -91,10 +91,8 @@ def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
     """
     meant = [value for selector, value in blocks.items() if selects(selector, key)]
     if not meant:
-        raise BadInput(
-            f"No ratio of step {step!r} applies to {key}.",
-            fix="Put default = 0.5, say, before the others: it applies to all other keys.",
-        )
+        fix = "Put default = 0.5, say, before the others: it applies to all other keys."
+        raise BadInput(f"No ratio of step {step!r} applies to {key}.", fix=fix)
     return meant[-1]
 
 
@@ -130,16 +128,11 @@ def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Colle
         inputs = [known.get(name, ()) for (name,) in step.candidates()]  # an adapter elsewhere adds nothing
         known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
         if not known[step.name]:
-            raise RunFailed(
-                f"Step {step.name!r} gives every model a coefficient of zero.",
-                why="all its coefficients are zero",
-                fix="Give a model some weight.",
-            )
+            what = f"Step {step.name!r} gives every model a coefficient of zero."
+            raise RunFailed(what, why="all its coefficients are zero", fix="Give a model some weight.")
         if any(abs(weight) > MOST_WEIGHT for _, weight in known[step.name]):
-            raise RunFailed(
-                f"The coefficients after step {step.name!r} exceed {MOST_WEIGHT:g}.",
-                fix="Give smaller ratios.",
-            )
+            what = f"The coefficients after step {step.name!r} exceed {MOST_WEIGHT:g}."
+            raise RunFailed(what, fix="Give smaller ratios.")
     return known[recipe.merge[-1].name]
 
 

@@ -115,12 +115,8 @@ def greatest(tensor: Tensor) -> float:
 def require_finite(tensor: Tensor, key: str) -> None:
     """Fail the trial where a merged weight is NaN or infinite."""
     if not math.isfinite(greatest(tensor)):
-        raise RunFailed(
-            "The merge has non-finite weights.",
-            where=key,
-            fix="Its ratios give values that overflow the file's dtype; use smaller ratios.",
-            kind="not finite",
-        )
+        fix = "Its ratios give values that overflow the file's dtype; use smaller ratios."
+        raise RunFailed("The merge has non-finite weights.", where=key, fix=fix, kind="not finite")
 
 
 @contextmanager

@@ -115,12 +115,9 @@ def greatest_value(
     for part in tensor.reshape(-1).split(READ_AT_ONCE):
         found = max(found, here) if math.isfinite(here := greatest(part)) else math.nan
         if not math.isfinite(found):
-            raise BadInput(
-                f"{key} holds a NaN or an infinity.",
-                where=path,
-                why="every merge with this model would render black images.",
-                fix="Download or make the file again, or leave the model out.",
-            )
+            why = "every merge with this model would render black images."
+            fix = "Download or make the file again, or leave the model out."
+            raise BadInput(f"{key} holds a NaN or an infinity.", where=path, why=why, fix=fix)
         advance(part.numel() * tensor.element_size())
     return found
 

@@ -131,11 +131,8 @@ def write_safetensors(
     needed = len(head) + sum(info.bytes for info in entries.values())
     free = shutil.disk_usage(path.parent).free
     if needed > free:
-        raise BadInput(
-            f"There is no room for a file of {size(needed)}.",
-            where=path.parent,
-            why=f"{size(free)} are free.",
-        )
+        what = f"There is no room for a file of {size(needed)}."
+        raise BadInput(what, where=path.parent, why=f"{size(free)} are free.")
     try:
         with part.open("wb") as file:
             file.write(head)

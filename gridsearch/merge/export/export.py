@@ -49,12 +49,9 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
     for name, model in models.items():
         known = merge.known.get(name, model["sha256"])
         if known != model["sha256"]:
-            raise BadInput(
-                f"{name} is not the file that was merged.",
-                where=model["path"],
-                why=f"SHA-256 {known[:10]}... then, {model['sha256'][:10]}... now.",
-                fix=f"Put the original file back, or say where it is: --model {name}=FILE",
-            )
+            why = f"SHA-256 {known[:10]}... then, {model['sha256'][:10]}... now."
+            fix = f"Put the original file back, or say where it is: --model {name}=FILE"
+            raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config)
     files = {name: model["sha256"] for name, model in models.items()}
     inputs = {**parents.checkpoints, **parents.extras}

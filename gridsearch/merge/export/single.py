@@ -87,12 +87,9 @@ def read_record(text: str, source: object) -> Record:
         raise BadInput("The merge record is not JSON.", where=source, why=str(error)) from None
     if not isinstance(data, dict) or data.get("type") != "gridsearch":
         kind = data.get("type") if isinstance(data, dict) else None
-        raise BadInput(
-            "The merge record was written by another program.",
-            where=source,
-            why=f"its type is {kind!r:.60}",
-            fix="Write the merge down as an experiment file, with its models and [[merge]] steps.",
-        )
+        what = "The merge record was written by another program."
+        fix = "Write the merge down as an experiment file, with its models and [[merge]] steps."
+        raise BadInput(what, where=source, why=f"its type is {kind!r:.60}", fix=fix)
     try:
         return Record.model_validate(data)
     except pydantic.ValidationError as error:
@@ -159,18 +156,12 @@ def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -
         BadInput: a file is not named.
     """
     if stray := [name for name in paths if name not in record.files]:
-        raise BadInput(
-            f"The merge log has no model {stray[0]}.",
-            where=source,
-            fix=f"There are {', '.join(record.files)}.",
-        )
+        what = f"The merge log has no model {stray[0]}."
+        raise BadInput(what, where=source, fix=f"There are {', '.join(record.files)}.")
     if absent := [name for name in record.files if name not in paths]:
-        raise BadInput(
-            f"The record does not say where {absent[0]} is.",
-            where=source,
-            why=f"its SHA-256 is {record.files[absent[0]]}",
-            fix=f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}",
-        )
+        what = f"The record does not say where {absent[0]} is."
+        fix = f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}"
+        raise BadInput(what, where=source, why=f"its SHA-256 is {record.files[absent[0]]}", fix=fix)
     recipe = record.recipe({name: str(path) for name, path in paths.items()})
     return SingleMerge(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)
 

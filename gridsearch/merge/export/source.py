@@ -57,12 +57,9 @@ def open_merge(
     elif KEY in (metadata := open_checkpoint(source).metadata):
         merge = merge_of_record(read_record(metadata[KEY], source), files, source)
     else:
-        raise BadInput(
-            "This checkpoint does not say how it was merged.",
-            where=source,
-            why=f"its metadata has no {KEY}",
-            fix="Name an experiment file, a merge log or a .mecha recipe.",
-        )
+        why = f"its metadata has no {KEY}"
+        fix = "Name an experiment file, a merge log or a .mecha recipe."
+        raise BadInput("This checkpoint does not say how it was merged.", where=source, why=why, fix=fix)
     return replace(merge, config=config or merge.config)
 
 
@@ -86,12 +83,9 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
     predictions = parents.merged_predictions.values()
     types = {prediction.type for prediction in predictions}
     if prediction_type is None and len(types) > 1:
-        raise BadInput(
-            "The merge's prediction type is not known.",
-            where="--prediction-type",
-            why="its models predict different things",
-            fix="Give epsilon or v_prediction.",
-        )
+        what = "The merge's prediction type is not known."
+        why = "its models predict different things"
+        raise BadInput(what, where="--prediction-type", why=why, fix="Give epsilon or v_prediction.")
     mode = prediction_type or types.pop()
     trained_down = any(p.zero_terminal_snr for p in predictions)
     return SingleMerge(recipe, path.stem, mode, trained_down and mode == "v_prediction", {})
@@ -192,9 +186,6 @@ def chosen_mode(experiment: Experiment, given: str | None) -> dict[str, str]:
         return {}
     choices = searched or (experiment.render.prediction_type,)
     if given is None or given not in choices:
-        raise BadInput(
-            "The merge's prediction type is not known.",
-            where="--prediction-type",
-            fix=f"Give one of {', '.join(map(str, choices))}.",
-        )
+        fix = f"Give one of {', '.join(map(str, choices))}."
+        raise BadInput("The merge's prediction type is not known.", where="--prediction-type", fix=fix)
     return {"render.prediction_type": given}

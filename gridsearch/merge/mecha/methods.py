@@ -66,11 +66,9 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
         BadInput: the method has no counterpart, or its arguments have none.
     """
     if method not in _ARGUMENTS:
-        raise BadInput(
-            f"The method {method!r:.60} of sd-mecha has no counterpart here.",
-            why=f"the nearest one is {nearest(method[:60], _ARGUMENTS)!r}",
-            fix=_THEIRS_ALONE,
-        )
+        what = f"The method {method!r:.60} of sd-mecha has no counterpart here."
+        why = f"the nearest one is {nearest(method[:60], _ARGUMENTS)!r}"
+        raise BadInput(what, why=why, fix=_THEIRS_ALONE)
     inputs, settings = _bound(method, given, named)
     match method:
         case "fallback":
@@ -154,12 +152,9 @@ def _described(value: Any) -> str:
 
 def left_out(step: MechaStep) -> BadInput:
     blocks = sorted(step.absent)
-    return BadInput(
-        f"The ratios of {step.method} leave {len(blocks)} blocks out, {blocks[0]} first.",
-        where=step.where,
-        why="sd-mecha would write a file without them",
-        fix='Add merge "fallback" &RATIOS 0.5, say, or for the weights merge "fallback" &RESULT &MODEL.',
-    )
+    what = f"The ratios of {step.method} leave {len(blocks)} blocks out, {blocks[0]} first."
+    fix = 'Add merge "fallback" &RATIOS 0.5, say, or for the weights merge "fallback" &RESULT &MODEL.'
+    return BadInput(what, where=step.where, why="sd-mecha would write a file without them", fix=fix)
 
 
 def _ratio(value: Any, method: str) -> float | dict[str, float]:
@@ -174,11 +169,8 @@ def _require(method: str, settings: Mapping[str, Any], expected: Mapping[str, An
         here = settings[name]
         if isinstance(here, dict) or here != value:
             said = str(here).lower() if isinstance(here, bool) else _described(here)
-            raise BadInput(
-                f"{method} is read with {name}={str(value).lower()} only.",
-                why=f"here it is {said}",
-                fix=_THEIRS_ALONE,
-            )
+            what = f"{method} is read with {name}={str(value).lower()} only."
+            raise BadInput(what, why=f"here it is {said}", fix=_THEIRS_ALONE)
 
 
 # -- steps
@@ -214,10 +206,8 @@ def _added(first: AnyWeights, delta: Any, alpha: Any, where: str) -> MechaStep:
     """Return the step `first + alpha * delta`."""
     if isinstance(alpha, Mask):
         if not isinstance(delta, Difference) or alpha.inputs != (first, delta.of, delta.less):
-            raise BadInput(
-                "A train_difference_mask must be of the three models that add_difference is of.",
-                why="a + mask(a, b, c) * (b - c) is what it is for",
-            )
+            what = "A train_difference_mask must be of the three models that add_difference is of."
+            raise BadInput(what, why="a + mask(a, b, c) * (b - c) is what it is for")
         return MechaStep(where, "train_difference", alpha.inputs, {"ratio": alpha.ratio})
     ratio = {"ratio": _ratio(alpha, "add_difference")}
     if isinstance(delta, Difference):
@@ -255,11 +245,9 @@ def _fallback(value: Any, default: Any) -> Any:
     own = (*weights.inputs, *weights.models) if isinstance(weights, MechaStep) else ()
     if default is weights or default in own:
         return value  # no weight of a merge is missing from its models
-    raise BadInput(
-        "A fallback is read only where it cannot change a weight.",
-        why="the second is none of the models that the first is made of",
-        fix="Leave the fallback out, or merge this file with sd-mecha itself.",
-    )
+    why = "the second is none of the models that the first is made of"
+    fix = "Leave the fallback out, or merge this file with sd-mecha itself."
+    raise BadInput("A fallback is read only where it cannot change a weight.", why=why, fix=fix)
 
 
 def _component(method: str, value: Any, component: Any) -> Part | Parts:

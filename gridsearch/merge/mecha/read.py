@@ -51,12 +51,9 @@ def read_mecha(path: Path) -> Recipe:
         raise BadInput("This is not a recipe: it is not UTF-8 text.", where=path) from None
     first, *lines = text.split("\n")
     if first.strip() != VERSION:
-        raise BadInput(
-            f"A recipe of sd-mecha begins with {VERSION!r}.",
-            where=f"{path}, line 1",
-            why=f"here it is {first.strip()!r:.60}",
-            fix="Write it again with sd-mecha 1.1.",
-        )
+        what = f"A recipe of sd-mecha begins with {VERSION!r}."
+        why = f"here it is {first.strip()!r:.60}"
+        raise BadInput(what, where=f"{path}, line 1", why=why, fix="Write it again with sd-mecha 1.1.")
     results: list[Any] = []
     models: dict[Path, Path] = {}
     where, steps = str(path), 0
@@ -118,10 +115,8 @@ def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
     found = dict(zip(names, line.given, strict=False))
     extra = [name for name in line.named if name in found or name not in names]
     if len(line.given) > len(names) or extra:
-        raise BadInput(
-            f"{line.command} has an argument too many{f', {extra[0]!r:.60}' if extra else ''}.",
-            why=f"it has {', '.join(names)}",
-        )
+        what = f"{line.command} has an argument too many{f', {extra[0]!r:.60}' if extra else ''}."
+        raise BadInput(what, why=f"it has {', '.join(names)}")
     found |= line.named
     if first not in found:
         raise BadInput(f"{line.command} lacks its {first}.")
@@ -132,16 +127,12 @@ def _model_path(path: Any, config: Any, space: Any) -> str:
     if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f\x7f-\x9f]", path):
         raise BadInput("A model is named by its path in quotes.", why=f"here it is {path!r:.60}")
     if config not in (None, MODEL_CONFIG):
-        raise BadInput(
-            "Only SDXL checkpoints in the original layout are merged here.",
-            why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}",
-        )
+        what = "Only SDXL checkpoints in the original layout are merged here."
+        raise BadInput(what, why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}")
     if space not in (None, "weight"):
-        raise BadInput(
-            "The model is said to be no checkpoint: a difference, or parameters.",
-            why=f"its merge space is {space!r:.60}, not 'weight'",
-            fix="Write an experiment with [adapters] if it is a LoRA.",
-        )
+        what = "The model is said to be no checkpoint: a difference, or parameters."
+        fix = "Write an experiment with [adapters] if it is a LoRA."
+        raise BadInput(what, why=f"its merge space is {space!r:.60}, not 'weight'", fix=fix)
     return path
 
 
@@ -157,11 +148,9 @@ def _literal(pairs: Any, config: Any, space: Any) -> Any:
         return values["key"]
     if config not in (None, BLOCKS_CONFIG) or not values or not values.keys() <= set(ALL_BLOCKS):
         stray = min(values.keys() - set(ALL_BLOCKS), default=None)
-        raise BadInput(
-            "Ratios are one number, or a number per block of SDXL.",
-            why=f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else ""),
-            fix=f"Use {BLOCKS_IN_WORDS}.",
-        )
+        what = "Ratios are one number, or a number per block of SDXL."
+        why = f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else "")
+        raise BadInput(what, why=why, fix=f"Use {BLOCKS_IN_WORDS}.")
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
         raise BadInput(f"The ratio of {wrong[0]} is not a number.")
     return values
@@ -179,10 +168,8 @@ def _merged(last: Any) -> tuple[MechaStep, dict[str, Path]]:
     if weights.absent:
         raise left_out(weights)
     if missing := [component for component, model in components.items() if model is None]:
-        raise BadInput(
-            f"No model supplies {missing[0]} for the merged file.",
-            fix='Take it from a model: merge "fallback" &RESULT &MODEL.',
-        )
+        fix = 'Take it from a model: merge "fallback" &RESULT &MODEL.'
+        raise BadInput(f"No model supplies {missing[0]} for the merged file.", fix=fix)
     text = {components.get(component) for component in TEXT_COMPONENTS}
     if len(text) > 1:
         raise BadInput("Both text encoders must come from one model, or both be merged.")

@@ -69,12 +69,9 @@ def mecha_text(recipe: Recipe) -> str:
 def _model(lines: Instructions, path: Path) -> str:
     # sd-mecha takes what is before "=" for an argument's name, even within quotes.
     if re.search(r"[=\x00-\x1f\x7f-\x9f\ud800-\udfff]", str(path)):
-        raise BadInput(
-            "sd-mecha cannot read this path in a recipe.",
-            where=path,
-            why='it has "=", a control character or broken letters in it',
-            fix="Rename the file.",
-        )
+        what = "sd-mecha cannot read this path in a recipe."
+        why = 'it has "=", a control character or broken letters in it'
+        raise BadInput(what, where=path, why=why, fix="Rename the file.")
     line = f'model {quoted(str(path))} model_config="{MODEL_CONFIG}" merge_space="weight"'
     return lines.setdefault(line, f"&{len(lines)}")
 
@@ -123,12 +120,8 @@ def _average(lines: Instructions, step: Average, inputs: list[str]) -> str:
     weights = [Fraction(weight) for weight in step.fixed_weights()]
     total = sum(weights)
     if total == 0 or (not step.normalize and total != 1):
-        raise BadInput(
-            "An average whose weights do not add up to 1 cannot be written for sd-mecha.",
-            where=f"step {step.name!r}",
-            why=f"they add up to {float(total):g}",
-            fix=_FIX,
-        )
+        what = "An average whose weights do not add up to 1 cannot be written for sd-mecha."
+        raise BadInput(what, where=f"step {step.name!r}", why=f"they add up to {float(total):g}", fix=_FIX)
     if len(set(weights)) == 1:
         return _add(lines, "n_average", *inputs)
     # Those that pull the total's way come first, so that no sum on the way is zero.
@@ -148,11 +141,9 @@ def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str,
         return repr(ratio)
     for selector in ratio:
         if not means_whole_blocks(selector):
-            raise BadInput(
-                f"sd-mecha has no ratio for {selector!r}, only for whole blocks.",
-                where=f"step {step.name!r}",
-                fix=f"Use {', '.join([*WHOLE_PARTS, *BLOCKS[:2]])} ..., or merge it with gridsearch merge.",
-            )
+            what = f"sd-mecha has no ratio for {selector!r}, only for whole blocks."
+            fix = f"Use {', '.join([*WHOLE_PARTS, *BLOCKS[:2]])} ..., or merge it with gridsearch merge."
+            raise BadInput(what, where=f"step {step.name!r}", fix=fix)
     table = {block: _block_ratio(step.name, ratio, block, keys) for block, keys in merged.items()}
     if len(set(table.values())) == 1:
         return table[BASE_BLOCK]
@@ -168,17 +159,11 @@ def _block_ratio(step: str, table: Mapping[str, float], block: str, keys: tuple[
         return "0.0"  # a model lends them all
     meant = [[value for selector, value in table.items() if selects(selector, key)] for key in keys]
     if not all(meant):
-        raise BadInput(
-            f"The ratios leave {block} out.",
-            where=f"step {step!r}",
-            fix="Put default = 0.5, say, before the others: it applies to all other keys.",
-        )
+        fix = "Put default = 0.5, say, before the others: it applies to all other keys."
+        raise BadInput(f"The ratios leave {block} out.", where=f"step {step!r}", fix=fix)
     if len(ratios := {values[-1] for values in meant}) > 1:
         low, high = min(ratios), max(ratios)
-        raise BadInput(
-            f"sd-mecha has one ratio for all of {block}, and here it has several.",
-            where=f"step {step!r}",
-            why=f"{low:g} and {high:g} for the text encoders and the embeddings",
-            fix=_FIX,
-        )
+        what = f"sd-mecha has one ratio for all of {block}, and here it has several."
+        why = f"{low:g} and {high:g} for the text encoders and the embeddings"
+        raise BadInput(what, where=f"step {step!r}", why=why, fix=_FIX)
     return repr(meant[0][-1])
