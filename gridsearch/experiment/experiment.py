@@ -23,7 +23,6 @@ from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import (
     LISTED,
     FilePath,
-    OneOf,
     Range,
     SearchableNumber,
     SearchableWhole,
@@ -31,6 +30,7 @@ from gridsearch.experiment.values import (
     Table,
     between,
     form,
+    one_of,
 )
 from gridsearch.render.denoise.sampling import SAMPLERS, sampler_key
 
@@ -70,7 +70,7 @@ class Render(Table):
     prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: Literal["leading", "trailing", "linspace"] | None = None
-    sampler: Annotated[str, OneOf(SAMPLERS), BeforeValidator(sampler_key)] = "euler"
+    sampler: Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key)] = "euler"
     steps: Steps = 28
     cfg: Positive = 5.0
     cfg_rescale: Share = 0.0

@@ -186,13 +186,9 @@ LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     ADAPTER: lambda _, ratio: (1.0, ratio),
 }
 # Arguments that may be searched: numbers that are not counts or switches.
+_TYPES = {name: field.annotation for kind in METHODS.values() for name, field in kind.model_fields.items()}
 SEARCHABLE = tuple(
-    dict.fromkeys(
-        name
-        for kind in METHODS.values()
-        for name, field in kind.model_fields.items()
-        if name not in Step.model_fields and field.annotation not in (int, bool)
-    )
+    name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in (int, bool)
 )
 
 

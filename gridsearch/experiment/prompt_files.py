@@ -112,9 +112,8 @@ def _options(line: str, place: str) -> dict[str, str]:
         words = deque(shlex.split(line))
     except ValueError as error:
         fix = "Put a text with ' in it between double quotes, and write \\\" for a double quote in it."
-        raise BadInput(
-            "The options on this line cannot be parsed.", where=place, why=str(error), fix=fix
-        ) from None
+        what = "The options on this line cannot be parsed."
+        raise BadInput(what, where=place, why=str(error), fix=fix) from None
     found: dict[str, str] = {}
     while words:
         option = words.popleft()
@@ -162,9 +161,8 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
     names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
     found = sorted({p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."})
     if len(found) > MAX_PROMPTS_IN_FILES:
-        raise BadInput(
-            f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures.", where=path, fix="Name fewer of them."
-        )
+        what = f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures."
+        raise BadInput(what, where=path, fix="Name fewer of them.")
     if not found:
         kinds = ", ".join(PICTURE_SUFFIXES)
         if path.is_dir():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 
 from gridsearch.base.files import from_home
-from gridsearch.experiment.values import OneOf, Table, all_different
+from gridsearch.experiment.values import Table, all_different, one_of
 from gridsearch.score.metrics import GOALS
 
 PATHS = ("folder", "file", "path")  # an option so named, or ending so after "_", is a path
@@ -52,9 +52,8 @@ class ScorerTable(Table):
     @model_validator(mode="after")
     def _a_weight_has_a_direction(self) -> Self:
         if self.weight and self.direction is None:
-            raise ValueError(
-                'a weight needs a direction: direction = "lower" or "higher" says what is better'
-            )
+            fix = 'direction = "lower" or "higher" says what is better'
+            raise ValueError(f"a weight needs a direction: {fix}")
         return self
 
     @property
@@ -122,7 +121,7 @@ class Search(Table):
     by themselves. What is None follows from the sampler and the number of prompts.
     """
 
-    sampler: Annotated[str, OneOf(SEARCH_SAMPLERS)] = "grid"
+    sampler: Annotated[str, one_of(SEARCH_SAMPLERS)] = "grid"
     trials: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     racing: bool | None = None  # whether trials that cannot win are stopped early

@@ -5,16 +5,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 from pydantic_core import core_schema
 
 from gridsearch.base.files import from_home
@@ -22,10 +14,10 @@ from gridsearch.base.files import from_home
 MOST_VALUES = 10_000  # in a range; each image of a trial takes a second or more
 
 
-class Table(BaseModel):
+class Table(pydantic.BaseModel):
     """A table of the experiment file: frozen, and an unknown key in it is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
@@ -82,21 +74,15 @@ class WholeRange(Range):
         return tuple(range(self.low, self.high + 1, self.step))
 
 
-class OneOf:
-    """An annotation of a text: it is one of these words."""
-
-    def __init__(self, words: Iterable[str]) -> None:
-        self.words = list(words)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.literal_schema(self.words)
+def one_of(words: Iterable[str]) -> pydantic.GetPydanticSchema:
+    """Return an annotation of a text: it is one of these words."""
+    return pydantic.GetPydanticSchema(lambda source, handler: core_schema.literal_schema(list(words)))
 
 
 def is_range(value: object) -> bool:
     """Return whether a value, validated or as the file has it, is a range."""
-    return isinstance(value, Range) or (
-        isinstance(value, dict) and not value.keys().isdisjoint(Range.model_fields)
-    )
+    as_written = isinstance(value, dict) and not value.keys().isdisjoint(Range.model_fields)
+    return as_written or isinstance(value, Range)
 
 
 def is_searched(value: object) -> bool:
@@ -126,9 +112,7 @@ def choices_of(value: object) -> tuple:
 
 def least_and_most(value: float | Range | tuple[float, ...]) -> tuple[float, float]:
     """Return the least and the greatest number that a fixed or searched value can be."""
-    if isinstance(value, Range):
-        return value.low, value.high
-    numbers = value if isinstance(value, tuple) else (value,)
+    numbers = (value.low, value.high) if isinstance(value, Range) else choices_of(value)
     return min(numbers), max(numbers)
 
 
@@ -156,8 +140,6 @@ SearchableWhole = Annotated[
     | Annotated[tuple[_One, ...], *LISTED],
     Discriminator(form),
 ]
-
-
 Share = Annotated[SearchableNumber, between(0, 1)]
 
 

@@ -21,7 +21,13 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     halved, and a single image is decoded in overlapping tiles. Images that overflow half precision are
     decoded again in float32.
     """
-    latents = _unscaled(vae, latents.to(vae.dtype))
+    latents = latents.to(vae.dtype)
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    if mean is None or std is None:
+        latents = latents / vae.config.scaling_factor
+    else:
+        mean, std = (latents.new_tensor(x)[None, :, None, None] for x in (mean, std))
+        latents = latents * std / vae.config.scaling_factor + mean
     images = _in_memory(vae, latents)
     if vae.dtype == torch.float16:
         overflowed = finite_rows(latents) & ~finite_rows(images)
@@ -29,14 +35,6 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
             images = images.float()
             images[overflowed] = _in_memory(copy.deepcopy(vae).float(), latents[overflowed].float())
     return images * 0.5 + 0.5
-
-
-def _unscaled(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
-    if mean is None or std is None:
-        return latents / vae.config.scaling_factor
-    mean, std = (latents.new_tensor(x)[None, :, None, None] for x in (mean, std))
-    return latents * std / vae.config.scaling_factor + mean
 
 
 def _in_memory(vae: AutoencoderKL, latents: Tensor) -> Tensor:

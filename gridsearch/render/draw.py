@@ -52,13 +52,13 @@ def draw(
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
-    colours = rgb_map(renderer.pipe.vae) if watch.film else None
+    to_rgb = rgb_map(renderer.pipe.vae) if watch.film else None
     images = renderer.batches.size(sampling, batch)
     while cases:
         part = cases[:images]
         try:
             with renderer.batches.measured(sampling, len(part)):
-                rendered = _render_batch(renderer, part, sampling, watch, colours)
+                rendered = _render_batch(renderer, part, sampling, watch, to_rgb)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -74,11 +74,7 @@ def draw(
 
 
 def _render_batch(
-    renderer: Renderer,
-    cases: Sequence[Case],
-    sampling: Sampling,
-    watch: WatchSettings,
-    colours: Tensor | None,
+    renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: WatchSettings, to_rgb: Tensor | None
 ) -> list[Rendered]:
     began = time.perf_counter()
     pipe = renderer.pipe
@@ -92,8 +88,8 @@ def _render_batch(
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
     films: list[np.ndarray | None] = [None] * len(cases)
-    if colours is not None:
-        films = [film(preview(frames, colours)) for frames in recorder.films()]
+    if to_rgb is not None:
+        films = [film(preview(frames, to_rgb)) for frames in recorder.films()]
     traces = recorder.traces()
     seconds = (time.perf_counter() - began) / len(cases)
     return [

@@ -36,7 +36,6 @@ LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
 # A key of two characters or more, then JSON text or everything up to the next comma. The pattern never goes
 # back over text, so that a hostile line takes no longer than any other.
 _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
-_RNG = {"cpu": "CPU", "gpu": "NV"}
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
@@ -79,7 +78,7 @@ def parameters_text(
         "Model": model,
         # A1111 leaves it out at 1, which it takes as 2 for SDXL; written always, it is never guessed
         "Clip skip": sampling.clip_skip,
-        "RNG": _RNG[sampling.rng],
+        "RNG": {"cpu": "CPU", "gpu": "NV"}[sampling.rng],
         "Noise Schedule": "Zero Terminal SNR" if sampling.zero_terminal_snr else None,
         "Prediction type": sampling.prediction_type,
         "Zero terminal SNR": sampling.zero_terminal_snr,

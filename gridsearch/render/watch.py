@@ -104,10 +104,8 @@ def expected_of(traces: Sequence[Trace]) -> Expected | None:
     if not traces:
         return None
     levels = np.unique(np.concatenate([trace.level for trace in traces]))[::-1]
-    std, correlation = (
-        np.array([_interpolated(trace, name, levels) for trace in traces])
-        for name in ("std", "autocorrelation")
-    )
+    std = np.array([_interpolated(trace, "std", levels) for trace in traces])
+    correlation = np.array([_interpolated(trace, "autocorrelation", levels) for trace in traces])
     signal = std * np.sqrt(np.clip(correlation, 0, None))
     return Expected(levels, np.median(signal, 0), std.max(0), correlation.min(0))
 

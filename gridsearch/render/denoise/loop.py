@@ -89,7 +89,9 @@ class _Batch:
         self.text, self.noise = text, Noise(seeds, sampling.rng)
         self.latents = on_device(self.noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
         self.brownian = None
-        if _follows_a_path(scheduler):
+        algorithm = scheduler.config.get("algorithm_type")
+        if algorithm == STOCHASTIC or isinstance(scheduler, DPMSolverSDEScheduler):
+            # its noise is that of Brownian motion, as in k-diffusion, and not new in every step
             positive = scheduler.sigmas[scheduler.sigmas > 0]
             levels = (positive.min().item(), positive.max().item())
             self.brownian = Brownian(seeds, sampling.rng, levels, self.latents)
@@ -218,13 +220,6 @@ def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
     scheduler = cls.from_config({key: config[key] for key in known if key in config}, **options)
     scheduler.set_timesteps(sampling.steps)
     return scheduler
-
-
-def _follows_a_path(scheduler: SchedulerMixin) -> bool:
-    """Return whether its noise is that of Brownian motion, as in k-diffusion, and not new in every step."""
-    if isinstance(scheduler, diffusers.DPMSolverMultistepScheduler):
-        return scheduler.config.algorithm_type == STOCHASTIC
-    return isinstance(scheduler, DPMSolverSDEScheduler)
 
 
 def noise_level(scheduler: SchedulerMixin, call: int) -> float:

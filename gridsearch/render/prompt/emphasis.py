@@ -108,37 +108,27 @@ def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
     if network := NETWORK.search(text):
         yield _network(*network.group(0, 1, 2))
     if edited := _editing(text):
-        yield (
-            f"The prompt changes from step to step: {edited}",
-            "Prompt editing and alternating words are not supported; every step uses the same prompt.",
-            r"Write out one of the variants, or \[ and \] where brackets are meant.",
-        )
+        what = f"The prompt changes from step to step: {edited}"
+        why = "Prompt editing and alternating words are not supported; every step uses the same prompt."
+        yield what, why, r"Write out one of the variants, or \[ and \] where brackets are meant."
     if not negative and COMPOSITION.search(text):
-        yield (
-            "The prompt joins several prompts by AND.",
-            "Web UIs guide each of them separately, which is not supported.",
-            "Write one prompt with commas or BREAK between its parts, or `and` for the word.",
-        )
+        what = "The prompt joins several prompts by AND."
+        why = "Web UIs guide each of them separately, which is not supported."
+        yield what, why, "Write one prompt with commas or BREAK between its parts, or `and` for the word."
     if not negative and (weight := PROMPT_WEIGHT.search(text)):
-        yield (
-            f"The prompt ends with a weight: {weight[0].strip()}",
-            "Web UIs take it as the weight of the whole prompt, which is not supported.",
-            "Multiply cfg by it instead; if the number is text, put a comma after it.",
-        )
+        what = f"The prompt ends with a weight: {weight[0].strip()}"
+        why = "Web UIs take it as the weight of the whole prompt, which is not supported."
+        yield what, why, "Multiply cfg by it instead; if the number is text, put a comma after it."
     if "#" in text:
         comment = text[text.index("#") :].splitlines()[0]
-        yield (
-            f"The prompt has a comment: {comment[:40]}",
-            "Web UIs drop a # and the rest of its line.",
-            "Remove it; in an experiment file, comments belong outside the quotes.",
-        )
+        what = f"The prompt has a comment: {comment[:40]}"
+        why = "Web UIs drop a # and the rest of its line."
+        yield what, why, "Remove it; in an experiment file, comments belong outside the quotes."
     runs = _runs(text)
     if any(run is None and weight != 1 for run, weight in runs):
-        yield (
-            "The prompt has a BREAK within brackets.",
-            "Web UIs read it as the word, with a negative weight.",
-            "Close the brackets before BREAK and open them again after it.",
-        )
+        what = "The prompt has a BREAK within brackets."
+        why = "Web UIs read it as the word, with a negative weight."
+        yield what, why, "Close the brackets before BREAK and open them again after it."
     if not all(math.isfinite(weight) for _, weight in runs):
         yield "The prompt has an infinite weight.", "Nested brackets multiply.", "Use smaller weights."
 
