@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from gridsearch.score.loss import image_losses
+from gridsearch.score.score import image_losses
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from benchmarks.search.curve import true_best, true_window
 from benchmarks.search.study import Found, Problem
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.window import Window, find_window
-from gridsearch.score.loss import SURVIVES, image_losses
+from gridsearch.score.score import SURVIVES, image_losses
 
 LEVEL, RESAMPLES = 0.95, 1000
 EDGE, BEST = 0.01, 0.02  # what is near enough, in ratios

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gridsearch.score.loss import SURVIVES, image_losses
+from gridsearch.score.score import SURVIVES, image_losses
 
 Array = NDArray[np.float64]
 

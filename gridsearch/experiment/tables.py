@@ -13,7 +13,7 @@ PATHS = ("folder", "file", "path")  # an option so named, or ending so after "_"
 
 
 class ThresholdTable(Table):
-    """The thresholds of the verdicts' gates; the usual value where none is given (see `score.verdict`)."""
+    """The thresholds of the verdicts' gates; the usual value where none is given (see `score.score`)."""
 
     blank_contrast: float | None = Field(default=None, ge=0, le=128)
     blank_detail: float | None = Field(default=None, ge=0, le=1)

@@ -51,7 +51,7 @@ def band_of(references: Sequence[Metrics], own: Metrics | None = None) -> Band:
     widened to include it (a white background is healthy where the reference has one).
 
     Args:
-        references: metrics of healthy pictures only, see `verdict.usable_reference`.
+        references: metrics of healthy pictures only, see `score.usable_reference`.
         own: those of the reference with the same prompt and seed; it may be among `references`.
     """
     if own is not None and not references:

@@ -14,8 +14,7 @@ from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
-from gridsearch.score.score import score, score_row
-from gridsearch.score.verdict import OK, verdict_of
+from gridsearch.score.score import OK, score, score_row, verdict_of
 from gridsearch.score.xyz_grid import Cell, cut_grid, is_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored

@@ -76,13 +76,8 @@ def edge_width(luma: np.ndarray, grain: int, noise: float) -> float:
     edge-width measure of Marziliano et al. 2002; unlike Crété's blur effect of 2007 it has no value
     where there is no edge.)
 
-    Noise widens the range and steepens the slope, which is taken off again. Only part of either may be
-    noise, or nothing would be left where there is nothing but noise.
-
-    Args:
-        luma: (H, W), levels.
-        grain: half a window, pixels.
-        noise: sigma of white noise in the picture, levels.
+    Noise, whose sigma is given in levels, widens the range and steepens the slope, which is taken off again.
+    Only part of either may be noise, or nothing would be left where there is nothing but noise.
     """
     step = 2 if grain >= 16 else 1  # windows overlap so much that every other one, each way, says the same
     reach = 2 * (grain // step) + 1
@@ -115,9 +110,7 @@ def grain_noise(luma: np.ndarray, grain: int, fine: float) -> float:
     Noise of an undenoised latent has grains of 8 px at native size, which a mask of 3 px hardly sees;
     on the picture halved it does. White noise is halved with it, so its sigma is that of the full scale.
     Fur, grass and cloth look like coarse grain too, but seldom everywhere: there the quietest blocks count.
-
-    Args:
-        fine: that of the full scale, from `flat_noise`.
+    `fine` is the sigma of the full scale.
     """
     rows, columns = luma.shape[0] // 2, luma.shape[1] // 2
     halved = luma[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3))
@@ -131,13 +124,8 @@ def flat_noise(luma: np.ndarray, grain: int, quantile: float = 0.5) -> float:
     Immerkær 1996 (fast noise variance estimation): the difference of two Laplacians cancels planes and
     straight edges; of Gaussian noise it keeps the mean size 6 sigma sqrt(2 / pi). Flatness is judged on
     a smoothed copy, so that noisy blocks are not passed over, and blocks over 25% clipped are left out,
-    because clipping hides noise.
-
-    Args:
-        luma: (H, W), levels.
-        grain: the edge of a block, pixels.
-        quantile: which of these blocks' sigmas counts; less than the median reads white noise low,
-            by 5% at 16 px and 14% at 6 px.
+    because clipping hides noise. The `quantile` says which of these blocks' sigmas counts: less than the
+    median reads white noise low, by 5% at 16 px and 14% at 6 px.
     """
     if min(luma.shape) < 3:
         return nan

@@ -1,7 +1,7 @@
 """Racing: a trial reports its images one by one, and is stopped when it cannot win any more.
 
 A step of a trial is a case, by its place in the study's order, and the value reported there is that image's
-loss (`gridsearch.score.loss`): 1 and more is a failed image.
+loss (`gridsearch.score.score`): 1 and more is a failed image.
 
 A trial is looked at several times, and each look is a chance to be wrong. So the chance is set for all looks
 together (`WRONG`) and spent on them as Lan & DeMets 1983 do: as much on the first as six images of one kind
@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from gridsearch.experiment.tables import LOOK
 from gridsearch.render.cases import case_of
-from gridsearch.score.loss import SURVIVES, image_losses
+from gridsearch.score.score import SURVIVES, image_losses
 
 WRONG = 0.03  # the chance that a trial is ever stopped which just survives, or is as good as the best
 FIRST_LOOK = 0.5**LOOK  # of that for the first look: six images that all failed, or are all worse

@@ -10,8 +10,7 @@ import pytest
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import UNDEFINED
-from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, score
-from gridsearch.score.verdict import VERDICTS, usable_reference
+from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, VERDICTS, score, usable_reference
 from gridsearch.search.trial.outcome import Outcome
 from tests.helpers.pictures import gained, grey, scene
 

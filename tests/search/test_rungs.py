@@ -10,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 from gridsearch.base.errors import RunFailed
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.score.loss import image_losses
+from gridsearch.score.score import image_losses
 from gridsearch.search.budget import Budget
 from gridsearch.search.checks import HELD_OUT, REPEAT, Check, check_of, enqueue, evaluate_check, wanted_checks
 from gridsearch.search.parameters import parameters_of

@@ -11,7 +11,7 @@ from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.importance import by_chance
 from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
-from gridsearch.score.loss import image_losses
+from gridsearch.score.score import image_losses
 
 SURVIVED = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # colours of none, half, all
 BAR, AXIS = 26, 80  # px: the height of a parameter's bar, and of the axis below

@@ -30,8 +30,8 @@ from gridsearch.results.analysis.trials import (
 from gridsearch.results.analysis.window import disagreement, find_window
 from gridsearch.results.results import Results
 from gridsearch.results.store import objectives_of
-from gridsearch.score.loss import SURVIVES, image_losses
 from gridsearch.score.metrics import GOALS
+from gridsearch.score.score import SURVIVES, image_losses
 
 SCATTERED = Doubt(None, None, "too many values were searched at once to draw a curve along one of them")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.results.analysis.trials import CURVE
-from gridsearch.score.loss import SURVIVES
+from gridsearch.score.score import SURVIVES
 
 # A modified z-score above this stands out (Iglewicz & Hoaglin 1993); 0.6745 makes the median absolute
 # deviation of a normal distribution its standard deviation.

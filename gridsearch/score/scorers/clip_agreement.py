@@ -21,10 +21,9 @@ from transformers.utils import logging
 from gridsearch.base.errors import BadInput
 from gridsearch.score.scorers.plugins import ScoredCase
 
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")  # whole, or in parts
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json")  # either of them
 ONE_PLACE = "Get all files of the model from one place."
 DEVICES = ("auto", "cpu", "cuda")
+Channels = tuple[float, ...]  # a value of each
 # As OpenAI's models were trained; a folder's preprocessor_config.json may say otherwise.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -32,40 +31,26 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 def clip_agreement(rgb: np.ndarray, case: ScoredCase, *, folder: str, device: str = "auto") -> float:
     """Return the cosine of the angle between the embeddings of an image and its prompt, -1 to 1.
 
-    The prompt is used as written, with its brackets and weights, and cut at the model's length, 77 tokens for
-    OpenAI's.
+    The prompt, the case's text, is used as written, with its brackets and weights, and cut at the model's
+    length, 77 tokens for OpenAI's. `folder` is the model's; the device "auto" is CUDA if there is a GPU.
 
-    Args:
-        rgb: uint8 (H, W, 3).
-        case: its text is the prompt.
-        folder: of the model.
-        device: "cpu", "cuda", or "auto": CUDA if there is a GPU.
     Raises:
         BadInput: see `check`.
     """
     model, tokenizer, mean, std = load_clip(folder, device)
-    tokens = tokenizer(
-        case.text,
-        truncation=True,
-        max_length=model.config.text_config.max_position_embeddings,
-        return_tensors="pt",
-    )
-    pixels = preprocessed(rgb, model.config.vision_config.image_size, mean, std)
+    length = model.config.text_config.max_position_embeddings
+    tokens = tokenizer(case.text, truncation=True, max_length=length, return_tensors="pt").to(model.device)
+    pixels = preprocessed(rgb, model.config.vision_config.image_size, mean, std).to(model.device)
     with torch.inference_mode():
-        found = model(
-            input_ids=tokens["input_ids"].to(model.device),
-            attention_mask=tokens["attention_mask"].to(model.device),
-            pixel_values=pixels[None].to(model.device),
-        )
+        found = model(**tokens, pixel_values=pixels[None])
     return float(torch.cosine_similarity(found.text_embeds, found.image_embeds)[0])
 
 
-def preprocessed(rgb: np.ndarray, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+def preprocessed(rgb: np.ndarray, side: int, mean: Channels, std: Channels) -> torch.Tensor:
     """Return the middle square of a picture, scaled and normalised as transformers' CLIPImageProcessor does.
 
     Args:
         rgb: uint8 (H, W, 3).
-        side: pixels of the square that the model reads.
         mean, std: of each channel, 0..1.
     Returns:
         float32 (3, side, side).
@@ -81,9 +66,7 @@ def preprocessed(rgb: np.ndarray, side: int, mean: tuple[float, ...], std: tuple
 
 
 @lru_cache(maxsize=2)  # one per process; a second one is for comparing two models
-def load_clip(
-    folder: str, device: str
-) -> tuple[CLIPModel, CLIPTokenizer, tuple[float, ...], tuple[float, ...]]:
+def load_clip(folder: str, device: str) -> tuple[CLIPModel, CLIPTokenizer, Channels, Channels]:
     """Load the model in float32, its tokenizer, and the mean and deviation of its pixels' channels.
 
     Raises:
@@ -128,18 +111,18 @@ def check(folder: str, device: str = "auto") -> None:
         fix = "Name one with config.json, model.safetensors and tokenizer.json. Nothing is downloaded."
         raise BadInput("There is no such folder with a CLIP model.", where=place, fix=fix)
     _require_one_of(place, "config.json")
-    if not any((place / name).is_file() for name in WEIGHT_FILES):
+    whole, index = place / "model.safetensors", place / "model.safetensors.index.json"  # or in parts
+    if not (whole.is_file() or index.is_file()):
         pickles = sorted(file.name for file in place.glob("*.bin"))
         why = f"{pickles[0]} is a pickle, which can run code, so it is not read." if pickles else None
         fix = "Get the model's .safetensors file."
         raise BadInput("The CLIP model has no model.safetensors.", where=place, why=why, fix=fix)
-    whole, index = (place / name for name in WEIGHT_FILES)
     if whole.is_file():
         _require_whole(whole)
     if index.is_file():
         _require_safe_parts(index)
-    _require_one_of(place, *TOKENIZER_FILES)
-    if not (place / TOKENIZER_FILES[0]).is_file():
+    _require_one_of(place, "tokenizer.json", "vocab.json")
+    if not (place / "tokenizer.json").is_file():
         _require_one_of(place, "merges.txt")
     kind = _read_json(place / "config.json").get("model_type")
     if kind != "clip":
@@ -166,10 +149,9 @@ def _require_whole(weights: Path) -> None:
         with safe_open(weights, "pt"):
             pass
     except (SafetensorError, OSError) as error:
+        what, why = "This is not a whole safetensors file.", str(error)
         fix = "Get a new copy; a clone without Git LFS leaves a text file in its place."
-        raise BadInput(
-            "This is not a whole safetensors file.", where=weights, why=str(error), fix=fix
-        ) from None
+        raise BadInput(what, where=weights, why=why, fix=fix) from None
 
 
 def _read_json(file: Path) -> dict:

@@ -23,7 +23,7 @@ from itertools import islice, pairwise, zip_longest
 
 import numpy as np
 
-from gridsearch.score.loss import SURVIVES
+from gridsearch.score.score import SURVIVES
 
 COARSE = 0.1  # of the range: the spacing of the first look
 WITHOUT_STEP = 0.01  # of the range: the resolution where none is asked for

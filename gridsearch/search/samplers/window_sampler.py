@@ -20,8 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
 from gridsearch.results import store
-from gridsearch.score.loss import SURVIVES
-from gridsearch.score.score import number
+from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given
 from gridsearch.search.samplers.window import (
     RIVAL,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
-from gridsearch.score.loss import image_losses
-from gridsearch.score.score import DEFECT_CAP, number
+from gridsearch.score.score import DEFECT_CAP, image_losses, number
 
 LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and noise in levels stay far below
 

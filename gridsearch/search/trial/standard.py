@@ -18,7 +18,16 @@ from gridsearch.score.band import Band, band_of
 from gridsearch.score.image import read_image
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import METRICS, Metrics
-from gridsearch.score.score import Score, number, score, score_row
+from gridsearch.score.score import (
+    USUAL_THRESHOLDS,
+    Score,
+    Thresholds,
+    Verdict,
+    number,
+    score,
+    score_row,
+    usable_reference,
+)
 from gridsearch.score.scorers.plugins import (
     Scorer,
     ScorerLimit,
@@ -28,7 +37,6 @@ from gridsearch.score.scorers.plugins import (
     open_scorers,
     scorer_values,
 )
-from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds, Verdict, usable_reference
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
 from gridsearch.results.analysis.held_out import _t_p, confirmations, unmask, worse_p
-from gridsearch.score.loss import image_losses
+from gridsearch.score.score import image_losses
 from tests.helpers.made_up import results_of, with_columns, with_facts
 
 

@@ -16,7 +16,7 @@ from gridsearch.results.analysis.trials import (
     whole,
     without_copies,
 )
-from gridsearch.score.loss import image_losses
+from gridsearch.score.score import image_losses
 from tests.helpers.made_up import results_of, table, with_facts
 
 NOWHERE = Path("nowhere")
