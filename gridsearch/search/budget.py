@@ -15,17 +15,11 @@ RECENT_TRIALS = 5  # whose durations predict the next one's
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of a run.
+    """The limits of a run."""
 
-    Attributes:
-        trials: how many trials are to end, pruned ones among them; None for no limit.
-        deadline: in `time.time()` seconds; a trial that would end later is not started.
-        first: expected seconds of the first trial.
-    """
-
-    trials: int | None = None
-    deadline: float | None = None
-    first: float = 0.0
+    trials: int | None = None  # that are to end, pruned ones among them; None for no limit
+    deadline: float | None = None  # in `time.time()` seconds; a trial that would end later is not started
+    first: float = 0.0  # expected seconds of the first trial
 
     def startable(self, trials: Sequence[FrozenTrial]) -> int | None:
         """Return how many of a study's trials may still start; None for any number."""
@@ -54,23 +48,20 @@ class Budget:
 def deadline(hours: float | None, until: str | None) -> float | None:
     """Return the earlier of both limits in `time.time()` seconds; None where neither is given.
 
-    Args:
-        until: a time of day, HH:MM.
-
     Raises:
-        BadInput: it is none.
+        BadInput: `until` is not a time of day, HH:MM.
     """
     limits = []
     if hours is not None:
         limits.append(time.time() + hours * 3600)
     if until is not None:
         try:
-            clock = datetime.strptime(until, "%H:%M")
+            clock = datetime.strptime(until, "%H:%M").time()
         except ValueError:
             raise BadInput(
                 f"{until!r} is not a time of day.", where="--until", fix="Write it as 07:30."
             ) from None
         now = datetime.now()
-        end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        end = datetime.combine(now, clock)
         limits.append((end if end > now else end + timedelta(days=1)).timestamp())
     return min(limits, default=None)

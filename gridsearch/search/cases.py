@@ -89,10 +89,7 @@ def drawing_order(
 ) -> list[Case]:
     """Return the cases of the search, all prompts in turn: each once before any again.
 
-    Args:
-        prompts: those that are not held out.
-        shuffled: by the seed; otherwise as they are written.
-        earlier: ids of the cases in the order in which they were drawn so far; new ones come after them.
+    New ones come after those that were drawn `earlier`, shuffled by the seed or as they are written.
     """
     cases = {case.id: case for case in cases_of(prompts)}
     order = [cases.pop(one) for one in earlier if one in cases]

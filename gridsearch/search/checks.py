@@ -18,7 +18,7 @@ from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of
 from gridsearch.search.cases import held_out_cases
-from gridsearch.search.evaluate import RenderCases, Told, failures_recorded, render_cases
+from gridsearch.search.evaluate import RenderCases, Told, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
 
 if TYPE_CHECKING:
@@ -38,13 +38,7 @@ class Check:
 
 
 def wanted_checks(leaders: Sequence[int], held_out: bool, known: Sequence[FrozenTrial]) -> list[Check]:
-    """Return the checks that are still to be rendered.
-
-    Args:
-        leaders: numbers of the trials that may be the best, the best first.
-        held_out: whether there are held-out prompts.
-        known: the checks so far; one that failed is tried again.
-    """
+    """Return the checks of the leaders, the best first, that are not known; a failed one is tried again."""
     there = {check_of(trial)[0] for trial in known if trial.state != TrialState.FAIL}
     found = [Check(HELD_OUT, trial) for trial in leaders] if held_out else []
     if leaders and not any(check.role == REPEAT for check in there):
@@ -83,18 +77,10 @@ def check_of(trial: optuna.Trial | FrozenTrial) -> tuple[Check, Mapping[str, Any
 def evaluate_check(
     checks: optuna.Study, trial: optuna.Trial, order: Mapping[str, Sequence[str]], render: RenderCases
 ) -> None:
-    """Render what a check still lacks, and tell its study the result.
-
-    Args:
-        order: role -> ids of the cases that it renders.
-
-    Raises:
-        MustStop: no check could go better now. This one stays as it is.
-    """
+    """Render what a check still lacks, and tell its study the result; `order` is of `cases_by_role`."""
     check, parameters = check_of(trial)
-    with failures_recorded(checks, trial):
-        found, _ = render_cases(checks, trial, parameters, order[check.role], render)
-        checks.tell(trial, found.value)
+    found, _ = render_cases(checks, trial, parameters, order[check.role], render)
+    checks.tell(trial, found.value)
 
 
 # -- the search's own results, in which earlier checks have no say
@@ -135,17 +121,11 @@ def _analysed(study: optuna.Study, out: Path) -> "tuple[Results, Answer]":
 
 @dataclass
 class RenderedImages:
-    """The images of a search so far, by which two trials that rendered the same are noticed.
+    """The images of a search so far, by which two trials that rendered the same are noticed."""
 
-    Attributes:
-        settings: the experiment, as plain data.
-        digests: trial's number -> case id -> digest of the image.
-        made: trial's number -> what was merged, and how it was rendered.
-    """
-
-    settings: Mapping[str, Any]
-    digests: dict[int, dict[str, str]] = field(default_factory=dict)
-    made: dict[int, tuple] = field(default_factory=dict)
+    settings: Mapping[str, Any]  # the experiment, as plain data
+    digests: dict[int, dict[str, str]] = field(default_factory=dict)  # trial -> case id -> the image's digest
+    made: dict[int, tuple] = field(default_factory=dict)  # trial -> what was merged, and how it was rendered
 
     @classmethod
     def of(cls, study: optuna.Study, experiment: Experiment) -> Self:

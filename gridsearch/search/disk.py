@@ -36,15 +36,10 @@ WRITTEN = (".png", ".webp", ".json", ".part")
 
 @dataclass(frozen=True)
 class Disk:
-    """The disk space that a run will take, in bytes, about.
+    """The disk space that a run will take, in bytes, about."""
 
-    Attributes:
-        free: on the disk now.
-        there: in the folder already.
-    """
-
-    free: int
-    there: int
+    free: int  # on the disk now
+    there: int  # in the folder already
     pictures: int
     references: int
     checks: int
@@ -129,10 +124,8 @@ def _bytes_in(folder: Path) -> int:
 def remove_unnamed_files(folder: Path, rows: Iterable[Mapping]) -> list[str]:
     """Remove pictures that never came to count, and halves that a kill left; returns their names.
 
-    Called when everything is drawn. Files of other kinds are somebody else's, and stay.
-
-    Args:
-        rows: of every trial, check and reference, those that failed too.
+    Called when everything is drawn, with the rows of every trial, check and reference, those that failed too.
+    Files of other kinds are somebody else's, and stay.
     """
     named = set()
     for row in rows:

@@ -38,19 +38,11 @@ def evaluate_trial(
     order: Sequence[str],
     render: RenderCases,
 ) -> None:
-    """Render what a trial still lacks, and tell the study the result.
-
-    Args:
-        order: ids of the study's cases.
-
-    Raises:
-        MustStop: no trial could go better now. This one stays as it is.
-    """
+    """Render what a trial still lacks of the cases with these ids, and tell the study the result."""
     parameters, search = suggest(trial, experiment), experiment.search
     racing = Racing(len(order), edges=search.sampler == "window") if search.races() else None
-    with failures_recorded(study, trial):
-        outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
-        _tell(study, trial, outcome, stopped, search.kind.goals)
+    outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
+    _tell(study, trial, outcome, stopped, search.kind.goals)
 
 
 @contextlib.contextmanager
@@ -72,14 +64,9 @@ def render_cases(
     render: RenderCases,
     racing: Racing | None = None,
 ) -> tuple[Outcome, str | None]:
-    """Render the cases that a trial still lacks, and record every batch.
+    """Render the cases of the order that a trial still lacks, and record every batch.
 
-    Args:
-        order: ids of the study's cases.
-        racing: decides after each batch whether the trial is pruned; None where it never is.
-
-    Returns:
-        the trial's outcome, and why it was pruned; None where it was not.
+    Returns its outcome, and why it was pruned, which is asked of `racing` after every batch; None where not.
     """
     # `frozen` is up to date: nobody else writes to the trial
     rows, batches = store.images_of(frozen(trial)), store.batch_count(frozen(trial))
@@ -107,11 +94,7 @@ def render_cases(
 
 
 def _tell(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    outcome: Outcome,
-    stopped: str | None,
-    objectives: Sequence[str],
+    study: optuna.Study, trial: optuna.Trial, outcome: Outcome, stopped: str | None, objectives: Sequence[str]
 ) -> None:
     trial.set_user_attr(store.SUMMARY, outcome.summary())
     if stopped is None:
@@ -127,11 +110,7 @@ def _tell(
 def copy_result(
     study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial, cases: int, objectives: Sequence[str]
 ) -> None:
-    """End a trial with the images of another that has the same parameters, at no cost.
-
-    Args:
-        cases: how many images a complete trial has.
-    """
+    """End a trial of so many cases with the images of another that has the same parameters, at no cost."""
     rows, nothing = store.images_of(twin), dict.fromkeys(store.seconds_of(twin), 0.0)
     store.record_batch(trial, 0, rows, nothing)
     _tell(study, trial, Outcome(rows, nothing, cases), twin.user_attrs.get(store.REASON), objectives)

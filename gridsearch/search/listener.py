@@ -33,31 +33,23 @@ class Listener(Protocol):
         """A sentence that the user should read."""
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
-        """The models are loaded and the run begins.
+        """The models are loaded and the run begins: so many references first, then trials of so many cases.
 
-        Args:
-            remaining: trials left; an estimate if `about`, where the search ends by itself.
-            done: trials that ended before.
-            cases: images of a trial.
-            references: reference images that are rendered first.
+        `done` trials ended before and `remaining` are left, which is an estimate if `about`.
         """
 
     def drawing(self, role: str, number: int, parameters: Mapping[str, Any], done: int, cases: int) -> None:
-        """The images of a trial are about to be rendered.
+        """The images of a trial are about to be rendered; `done` are there already, out of `cases`.
 
         Args:
             role: "trial", or that of a check: "held_out" or "repeat".
             number: the trial's, or the check's own.
-            done: images that are there already, out of `cases`.
         """
 
     def drawing_many(self, role: str, parameters: Sequence[Mapping[str, Any]], done: int, cases: int) -> None:
-        """Several trials are being rendered at once by workers in other processes.
+        """Several trials, or checks, are being rendered at once by workers in other processes.
 
-        Args:
-            role: "trial" or "check".
-            parameters: of each of them.
-            done: images that they have, out of `cases` in all.
+        They have `done` images, out of `cases` in all.
         """
 
     def step(self, step: int, steps: int) -> None:

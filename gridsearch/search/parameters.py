@@ -1,8 +1,6 @@
-"""The searched parameters: as Optuna asks for them, all combinations of them, and those of a trial."""
+"""The searched parameters: as Optuna asks for them, and those of a trial."""
 
-import heapq
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -36,33 +34,6 @@ def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
         else:
             parameters[name] = trial.suggest_categorical(name, values)
     return parameters
-
-
-def grid(experiment: Experiment) -> list[dict[str, Any]]:
-    """Return every combination of the searched values, coarse before fine, so that a picture forms early.
-
-    Ranges are halved again and again: both ends, the middle, the quarters, ...
-    """
-    searched = experiment.searched()
-    axes = [coarse_to_fine(v.values()) if isinstance(v, Range) else list(v) for v in searched.values()]
-    return [dict(zip(searched, point, strict=True)) for point in itertools.product(*axes)]
-
-
-def coarse_to_fine(values: Sequence[float]) -> list[float]:
-    """Return both ends, then the middle of the widest gap, again and again."""
-    last = len(values) - 1
-    order = [0, last] if last else [0]
-    gaps = [(-last, 0, last)]  # a heap: the widest gap first, of equals the lowest
-    while gaps[0][0] < -1:
-        _, low, high = heapq.heappop(gaps)
-        middle = (low + high) // 2
-        order.append(middle)
-        heapq.heappush(gaps, (low - middle, low, middle))
-        heapq.heappush(gaps, (middle - high, middle, high))
-    return [values[i] for i in order]
-
-
-# -- of a trial
 
 
 def parameters_of(trial: FrozenTrial) -> dict[str, Any]:

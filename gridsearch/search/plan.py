@@ -68,7 +68,6 @@ def make_plan(
     Args:
         timed: to know the time, load the models, merge once and draw one image, which is kept nowhere; this
             is told how the models are read. None for an estimate.
-        workers: the processes that will draw.
 
     Raises:
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
@@ -150,8 +149,7 @@ def _timed(
 
 
 def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Memory:
-    """Sum up, for each worker, the live copy of the weights in the precision that draws, the sources where
-    they are held, and room to merge the largest weight."""
+    """Sum up each worker's live weights as they draw, the sources where they are held, and room to merge."""
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize

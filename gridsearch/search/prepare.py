@@ -29,40 +29,19 @@ from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, open_standard
 
-RECORDED_PACKAGES = (
-    "gridsearch",
-    "torch",
-    "diffusers",
-    "transformers",
-    "safetensors",
-    "optuna",
-    "numpy",
-    "pillow",
-)
+PACKAGES = ("gridsearch", "torch", "diffusers", "transformers", "safetensors", "optuna", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that can begin: all is checked, nothing is written or loaded.
-
-    Attributes:
-        standard: thresholds and scorers.
-        facts: what holds for the run.
-        earlier: what the folder holds of it already.
-        notes: worth reading before a night is spent on it.
-    """
+    """A run that can begin: all is checked, nothing is written or loaded."""
 
     experiment: Experiment
     parents: Parents
-    standard: Standard
+    standard: Standard  # thresholds and scorers
     facts: store.Facts
-    earlier: store.Stored | None
-    notes: tuple[str, ...]
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of the models and other files by their names."""
-        return {name: file["sha256"] for name, file in {**self.facts.models, **self.facts.extras}.items()}
+    earlier: store.Stored | None  # in the folder already
+    notes: tuple[str, ...]  # worth reading before a night is spent on it
 
     @property
     def files(self) -> dict[str, Path]:
@@ -133,7 +112,7 @@ def _facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, listener.hashing),
         extras=identify_extras(parents, listener.hashing),
-        versions={package: version(package) for package in RECORDED_PACKAGES},
+        versions={package: version(package) for package in PACKAGES},
         references=None,
         planned=expected_trials(experiment)[1],
         drawing={

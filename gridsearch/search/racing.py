@@ -84,16 +84,12 @@ class Racing:
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
     so few are sound (`stopping_counts`; none of the first six). Clearly worse: the Wilcoxon signed-rank test
-    on the losses of the same images, at that look's level.
-
-    Attributes:
-        cases: how many images a whole trial has.
-        edges: whether the edges of what survives matter, as for `window`: then a trial that may survive or
-            not is drawn to its end, however much worse than the best it is.
+    on the losses of the same images, at that look's level. Where the edges of what survives matter, as for
+    `window`, a trial that may survive or not is drawn to its end, however much worse than the best it is.
     """
 
-    cases: int
-    edges: bool = False
+    cases: int  # images of a whole trial
+    edges: bool = False  # whether they matter
 
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
         """Return why the trial should be stopped; None where it should not."""

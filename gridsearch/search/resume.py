@@ -131,8 +131,7 @@ def grown(
 ) -> tuple[store.Facts, list[FrozenTrial], list[FrozenTrial]]:
     """Return the study to go on with: facts, trials and checks.
 
-    A whole trial is queued under its own number, and draws only its new cases. A trial that was stopped stays
-    so.
+    A whole trial is queued under its own number, and draws only its new cases. One that was stopped stays so.
     """
     kept = replace(facts, references=stored.facts.references)
     trials = list(_queued(stored.trials, len(facts.order) / len(order_of(stored.facts))))

@@ -10,7 +10,7 @@ import optuna
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
-from gridsearch.search.evaluate import RenderCases, Told, evaluate_trial
+from gridsearch.search.evaluate import RenderCases, Told, evaluate_trial, failures_recorded
 from gridsearch.search.workers.dispatch import take_up
 from gridsearch.search.workers.leader import search
 from gridsearch.search.workers.look import InProcess, Leader, Leases
@@ -42,7 +42,8 @@ def search_with(
         if trial is None:
             return False
         try:
-            evaluate_trial(study, trial, experiment, order, render)
+            with failures_recorded(study, trial):
+                evaluate_trial(study, trial, experiment, order, render)
         except BaseException:
             queue.put_back(study, trial)
             raise

@@ -3,9 +3,10 @@
 For how many trials each asks, and whether it suits what is searched.
 """
 
+import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
@@ -16,9 +17,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import curve_parameter
 from gridsearch.experiment.values import Range, choices_of
-from gridsearch.search.parameters import grid
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
-from gridsearch.search.samplers.window import make_axis, window_trials
+from gridsearch.search.samplers.window import coarse_to_fine, make_axis, window_trials
 from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
 
 LEAST_POPULATION, MOST_POPULATION = 6, 50
@@ -39,14 +39,10 @@ def window_sampler(experiment: Experiment) -> WindowSampler:
 
 
 def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) -> BaseSampler:
-    """Return the sampler for one trial.
+    """Return the sampler for the trial of this number; of `trials`, if known, NSGA-II makes its generations.
 
     Its random state follows from the seed and the trial's number, so that a resumed run asks for the same
     parameters as an unbroken one.
-
-    Args:
-        trial: its number.
-        trials: how many there will be; NSGA-II's generations follow from it.
     """
     own = seed_for(seed, trial)
     match name:
@@ -95,6 +91,16 @@ class _Sobol(QMCSampler):
 # -- how many trials, and whether a sampler suits what is searched
 
 
+def grid(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return every combination of the searched values, coarse before fine, so that a picture forms early.
+
+    Ranges are halved again and again: both ends, the middle, the quarters, ...
+    """
+    searched = experiment.searched()
+    axes = [coarse_to_fine(v.values()) if isinstance(v, Range) else list(v) for v in searched.values()]
+    return [dict(zip(searched, point, strict=True)) for point in itertools.product(*axes)]
+
+
 def expected_trials(experiment: Experiment) -> tuple[int, int]:
     """Return the fewest and the most trials that the search will probably take."""
     search = experiment.search
@@ -125,49 +131,43 @@ def require_suits(experiment: Experiment) -> None:
     Raises:
         BadInput: it needs a number to search along, or fewer dimensions, or more trials.
     """
+    if found := _misfit(experiment):
+        what = f'The sampler "{experiment.search.sampler}" cannot search this.'
+        raise BadInput(what, where="search.sampler", why=f"{found[0]}.", fix=found[1])
+
+
+def _misfit(experiment: Experiment) -> tuple[str, str] | None:
+    """Return why the sampler cannot search what is searched, and how to mend it; None where it can."""
     searched, search = experiment.searched(), experiment.search
     numbers = [name for name, values in searched.items() if isinstance(values, Range)]
     if not searched and search.sampler != "grid":
-        raise _unsuited(
-            search.sampler,
+        return (
             "nothing is searched",
             "Give a ratio as { low = 0.0, high = 1.0, step = 0.05 }, or leave the sampler out.",
         )
     if search.kind.needs_range and not numbers:
-        raise _unsuited(
-            search.sampler,
+        return (
             f"{', '.join(searched)} has no order, because a list is a choice, even of numbers",
             'Give a number as { low, high, step }, or use the sampler "grid" or "tpe".',
         )
     if search.sampler == "window":
-        _require_few_curves(experiment, numbers)
+        main = _main_parameter(experiment)
+        others = [name for name in searched if name != main]
+        if endless := [name for name in others if name in numbers and searched[name].step is None]:
+            return (
+                f"it searches {main} along a curve for each value of {endless[0]}, which has no step",
+                f'Give {endless[0]} a step or a list of values, or use the sampler "tpe".',
+            )
+        if (count := _curve_count(experiment)) > MOST_CURVES:
+            each = f"one for each combination of {', '.join(others)}"
+            return (
+                f"it would search {main} along {count:,} curves, {each}",
+                f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
+            )
     trials, generation = search.trials, population(search.trials)
     if search.sampler == "nsga2" and trials is not None and trials < 2 * generation:
-        raise _unsuited(
-            "nsga2",
+        return (
             f"{trials} trials are less than two generations of it, and the first is random",
             f"Ask for {2 * generation} trials or more, better {10 * generation}.",
         )
-
-
-def _require_few_curves(experiment: Experiment, numbers: Sequence[str]) -> None:
-    main, searched = _main_parameter(experiment), experiment.searched()
-    others = [name for name in searched if name != main]
-    if endless := [name for name in others if name in numbers and searched[name].step is None]:
-        raise _unsuited(
-            "window",
-            f"it searches {main} along a curve for each value of {endless[0]}, which has no step",
-            f'Give {endless[0]} a step or a list of values, or use the sampler "tpe".',
-        )
-    if (count := _curve_count(experiment)) > MOST_CURVES:
-        raise _unsuited(
-            "window",
-            f"it would search {main} along {count:,} curves, one for each combination of {', '.join(others)}",
-            f'{MOST_CURVES} are allowed. Search fewer values, or use the sampler "tpe" or "cmaes".',
-        )
-
-
-def _unsuited(sampler: str, why: str, fix: str) -> BadInput:
-    return BadInput(
-        f'The sampler "{sampler}" cannot search this.', where="search.sampler", why=f"{why}.", fix=fix
-    )
+    return None

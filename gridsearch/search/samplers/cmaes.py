@@ -41,14 +41,10 @@ class CmaEs(BaseSampler):
     counts with the last value that it reported; one that failed, or reported nothing, does not count. The
     steps of a stepped range are equally wide, and the value is the middle of the step that was hit. The
     study's first trial is the other sampler's, since Optuna knows no range before it.
-
-    Attributes:
-        seed: the study's.
-        others: the sampler of categorical parameters and of the first trial.
     """
 
-    seed: int
-    others: BaseSampler
+    seed: int  # the study's
+    others: BaseSampler  # of categorical parameters and of the first trial
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         space = IntersectionSearchSpace(include_pruned=True).calculate(study)

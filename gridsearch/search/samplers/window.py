@@ -38,20 +38,13 @@ SMOOTH = 0.25  # of the window's width: the length scale of the curve along whic
 
 @dataclass(frozen=True)
 class Seen:
-    """A ratio that was tried, or is being tried; NaN stands for a value that there is not.
-
-    Attributes:
-        survived: the share of its images that are sound; NaN while it runs, and where it failed.
-        dial: below 0 under-cooked, above 0 over-cooked.
-        loss: the mean of its images' losses; NaN where `survived` is.
-        partial: it was stopped early, so that these are of some of its images only.
-    """
+    """A ratio that was tried, or is being tried; NaN stands for a value that there is not."""
 
     ratio: float
-    survived: float = math.nan
-    dial: float = math.nan
-    loss: float = math.nan
-    partial: bool = False
+    survived: float = math.nan  # the share of its images that are sound; NaN while it runs, and if it failed
+    dial: float = math.nan  # below 0 under-cooked, above 0 over-cooked
+    loss: float = math.nan  # the mean of its images' losses; NaN where `survived` is
+    partial: bool = False  # it was stopped early, so that these are of some of its images only
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
 
 def best_seen(seen: Iterable[Seen]) -> Seen | None:
     """Return the one with most survivors, then least loss; one stopped early only where there is no other."""
-    return min(filter(_is_known, seen), key=_rank, default=None)
+    return min((one for one in seen if not math.isnan(one.survived)), key=_rank, default=None)
 
 
 def _rank(one: Seen) -> tuple[bool, float, float]:
@@ -144,15 +137,12 @@ def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
     return [value for value in look if all(abs(value - other) > near for other in taken)]
 
 
-def _is_known(one: Seen) -> bool:
-    return not math.isnan(one.survived)
-
-
 def _known(seen: Iterable[Seen]) -> list[Seen]:
     """Return those with values, ascending; of several at one ratio, the one that was not stopped early."""
     found: dict[float, Seen] = {}
-    for one in sorted(filter(_is_known, seen), key=lambda one: (round(one.ratio, 9), one.partial)):
-        found.setdefault(round(one.ratio, 9), one)
+    for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial)):
+        if not math.isnan(one.survived):
+            found.setdefault(round(one.ratio, 9), one)
     return list(found.values())
 
 
@@ -175,6 +165,13 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) ->
             yield middle
             for a, b in pairwise((low, middle, high)):
                 heappush(gaps, (round(a - b, 9), a, b))
+
+
+def coarse_to_fine(values: Sequence[float]) -> list[float]:
+    """Return both ends, then the middle of the widest gap, again and again."""
+    last = len(values) - 1
+    between = _halved(0, last, (), RatioAxis(tuple(range(len(values))), 1.0))
+    return [values[int(i)] for i in dict.fromkeys((0, last, *between))]
 
 
 def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:

@@ -38,10 +38,7 @@ MOST_CURVES = 100  # each has at least a coarse look of its own
 
 
 def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
-    """Return the findings of a trial at a ratio, from its user attribute `summary`.
-
-    That is a dict of `survived`, `dial`, `loss` and `partial`; a trial without one runs still, or has failed.
-    """
+    """Return the findings of a trial at a ratio, from its `summary`; without one it runs, or has failed."""
     found = trial.user_attrs.get(store.SUMMARY)
     if found is None or not trial.state.is_finished() or trial.state == TrialState.FAIL:
         return Seen(ratio)
@@ -55,16 +52,11 @@ class WindowSampler(BaseSampler):
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
     best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
     look would be, and no further.
-
-    Attributes:
-        main: the parameter's name, along which the window is.
-        seed: of the order in which slices are looked at.
-        space: all searched parameters; without it they are known once a trial has finished.
     """
 
-    main: str
-    seed: int = 0
-    space: Mapping[str, BaseDistribution] | None = None
+    main: str  # the parameter's name, along which the window is
+    seed: int = 0  # of the order in which slices are looked at
+    space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial | None = None
@@ -190,11 +182,8 @@ def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
     """
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
-    if (
-        isinstance(distribution, FloatDistribution)
-        and distribution.step is None
-        and not distribution.single()
-    ):
+    stepless = isinstance(distribution, FloatDistribution) and distribution.step is None
+    if stepless and not distribution.single():
         raise BadInput(
             f"The window sampler cannot search {name} as well.",
             where=name,

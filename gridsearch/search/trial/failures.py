@@ -86,11 +86,8 @@ def _disk_full(out: Path, why: str) -> MustStop:
 def require_free(out: Path, needed: int) -> None:
     """Stop before a trial whose images would not fit on the disk, while the results can still be written.
 
-    Args:
-        needed: bytes of its images.
-
     Raises:
-        MustStop: so much is not free.
+        MustStop: so many bytes are not free.
     """
     free, needed = shutil.disk_usage(out).free, needed + RESERVED_BYTES
     if free < needed:
@@ -111,29 +108,18 @@ def require_unchanged(files: Mapping[str, Path], before: Mapping[str, Stamp]) ->
     """
     for name, path in files.items():
         try:
-            now = stamp_of(path)
+            if stamp_of(path) == before[name]:
+                continue
+            what, why = f"The file of {name} has changed while the run was going on.", None
+            fix = "Restore the old file and run again, or use another --out for the new one."
         except OSError as error:
-            raise MustStop(
-                f"The file of {name} is missing.",
-                where=path,
-                why=str(error),
-                fix="Restore it, then run the same command again.",
-                kind=FILE,
-            ) from None
-        if now != before[name]:
-            raise MustStop(
-                f"The file of {name} has changed while the run was going on.",
-                where=path,
-                fix="Restore the old file and run again, or use another --out for the new one.",
-                kind=FILE,
-            )
+            what, why = f"The file of {name} is missing.", str(error)
+            fix = "Restore it, then run the same command again."
+        raise MustStop(what, where=path, why=why, fix=fix, kind=FILE)
 
 
 def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
-    """Stop a run whose last trials all failed of the same kind.
-
-    Args:
-        ended: the trials of this run that have ended, in the order in which they did.
+    """Stop a run whose last trials, in the order in which they ended, all failed of the same kind.
 
     Raises:
         RunFailed: it would go on so.

@@ -20,15 +20,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial's images, a row each, and how long each part took in seconds.
-
-    Attributes:
-        cases: how many images a complete trial has.
-    """
+    """A trial's images, a row each, and how long each part took in seconds."""
 
     images: list[dict]
     seconds: dict[str, float]
-    cases: int
+    cases: int  # how many images a complete trial has
 
     @property
     def survived(self) -> float:

@@ -29,9 +29,7 @@ class Origin:
 def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
     """Return ten hex digits that identify a merge, as A1111's short hash identifies a file.
 
-    Args:
-        recipe: its values fixed.
-        hashes: of the files by their names in the recipe.
+    The recipe's values are fixed; `hashes` are of the files by their names in it.
     """
     said = recipe.model_dump_json(include={"merge", "components"})
     return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
@@ -42,11 +40,8 @@ def save_image(
 ) -> dict:
     """Write an image into a results folder; returns its row, which is not scored yet.
 
-    A file of the same name in another format is replaced: a kill left it before the format was changed.
-
-    Args:
-        name: the folder and the beginning of the file's name, before the case's id: `images/t0007_`,
-            `references/base.`.
+    The case's id follows its name: `images/t0007_`, `references/base.`. A file of the same name in another
+    format is replaced: a kill left it before the format was changed.
     """
     text = parameters_text(drawn.case, sampling, **vars(origin))
 

@@ -62,11 +62,8 @@ def load_setup(
 ) -> Setup:
     """Load the renderer, open the models and read them. Nothing is written.
 
-    The healthy bands follow with the references (`with_references`).
-
-    Args:
-        hashes: SHA-256 of the models and other files by name, for the text inside images.
-        standard: thresholds and scorers, where they are open already.
+    The healthy bands follow with the references (`with_references`). SHA-256 of the files, by name, are for
+    the text inside images.
     """
     render = experiment.render
     place = placement(render.device, render.dtype)

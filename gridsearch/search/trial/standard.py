@@ -41,19 +41,12 @@ from gridsearch.score.scorers.plugins import (
 
 @dataclass(frozen=True)
 class Standard:
-    """The standard by which images are scored.
+    """The standard by which images are scored."""
 
-    Attributes:
-        thresholds: of the gates.
-        scorers: the plug-ins.
-        bands: case id -> the healthy band of its metrics.
-        edges: scorer with a weight -> case id -> the value at which it stops being healthy; None where the
-            references do not tell.
-    """
-
-    thresholds: Thresholds = USUAL_THRESHOLDS
+    thresholds: Thresholds = USUAL_THRESHOLDS  # of the gates
     scorers: Sequence[Scorer] = ()
-    bands: Mapping[str, Band] = field(default_factory=dict)
+    bands: Mapping[str, Band] = field(default_factory=dict)  # case id -> the healthy band of its metrics
+    # scorer with a weight -> case id -> the value at which it stops being healthy, where the references tell
     edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
 
 
@@ -71,8 +64,7 @@ def open_standard(scoring: Scoring) -> Standard:
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:
     """Return an image's row with the values of its plug-in scorers, and why some have none.
 
-    Args:
-        pixels: uint8 (H, W, 3).
+    `pixels` are uint8 (H, W, 3).
     """
     values, unscored = scorer_values(scorers, pixels, case) if row["finite"] else (no_values(scorers), {})
     return {**row, "scorers": values, "unscored": unscored}
@@ -113,10 +105,7 @@ def scored_references(
 ) -> tuple[list[dict], Standard]:
     """Measure and score reference images again; returns their rows and the standard that they set.
 
-    Args:
-        models: those whose renders set the standard; the others' are scored like any image.
-        cases: of all images.
-        by: thresholds and scorers; its bands and edges are ignored.
+    Only renders of `models` set the standard; the others' are scored like any image.
     """
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     known = {case.id: case for case in cases}
@@ -130,11 +119,9 @@ def scored_references(
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
-    """Return the standard that references set, those among them that are healthy themselves.
+    """Return the standard that measured references set, those among them that are healthy themselves.
 
-    Args:
-        references: rows with metrics and plug-in scorers' values.
-        by: thresholds and scorers; its bands and edges are ignored.
+    Its thresholds and scorers are those of `by`.
     """
     usable = [row for row in references if row["finite"] and usable_reference(metrics_of(row), by.thresholds)]
     population = [metrics_of(row) for row in usable]

@@ -48,10 +48,8 @@ def run_trial(
 ) -> Iterator[Batch]:
     """Merge the parents at `parameters`, render the cases, and yield them in batches, saved and scored.
 
-    Where trials race, nothing is rendered ahead of a batch that has not been asked for.
-
-    Args:
-        name: the folder of its images and the beginning of their names, `images/t0007_`.
+    Where trials race, nothing is rendered ahead of a batch that has not been asked for. The images' names
+    begin with `name`, as `images/t0007_`.
     """
     experiment = setup.experiment.at(parameters)
     sampling = sampling_of(experiment.render, setup.parents.of(experiment))
@@ -86,12 +84,7 @@ def _saved_and_scored(
     one_by_one: Lock,
     drawn: Rendered,
 ) -> FinishedImage:
-    """Save an image and score it.
-
-    Args:
-        weights: the fingerprint of the merge.
-        one_by_one: held by plug-in scorers, which need not know of threads.
-    """
+    """Save an image and score it; plug-in scorers, which need not know of threads, do so one by one."""
     row = save_image(setup.out, name, drawn, sampling, origin, setup.experiment.images.format)
     with one_by_one:
         began = time.perf_counter()

@@ -17,8 +17,8 @@ from gridsearch.results.shared import queue
 from gridsearch.results.shared.optuna_private import StudyOfTrials, frozen, storage_of, study_id, trial_id
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import copy_result
-from gridsearch.search.parameters import grid, parameters_of, suggest, tidied
-from gridsearch.search.samplers.by_name import sampler_of, window_sampler
+from gridsearch.search.parameters import parameters_of, suggest, tidied
+from gridsearch.search.samplers.by_name import grid, sampler_of, window_sampler
 from gridsearch.search.workers.look import Leader
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
@@ -51,8 +51,7 @@ def why_done(
 ) -> str | None:
     """Return why the search needs no further trial; None while it does, or while trials are unfinished.
 
-    Args:
-        narrow: why what has ended is enough; None where it is not.
+    `narrow` is why what has ended is enough, if it is.
     """
     settings = experiment.search
     if any(trial.state in store.UNFINISHED for trial in trials):
@@ -78,8 +77,7 @@ def take_up(leader: Leader) -> None:
             if not alone and queue.lease_of(trial):
                 continue
             if study is leader.study:
-                trials = study.get_trials(deepcopy=False)
-                trial = ask_parameters(study, leader.experiment, trial, trials)
+                trial = ask_parameters(study, leader.experiment, trial, study.get_trials(deepcopy=False))
                 _place(leader, trial, study.get_trials(deepcopy=False))
             else:
                 queue.put_back(study, trial)
@@ -107,11 +105,7 @@ def _hold_copies(leader: Leader) -> None:
 
 
 def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, proposing: bool) -> bool:
-    """Have as many trials wait as are wanted soon; returns whether any may still start.
-
-    Args:
-        proposing: whether new trials are wanted at all.
-    """
+    """Have as many trials wait as are wanted soon, new ones if `proposing`; returns whether any may start."""
     study = leader.study
     held = [trial for trial in trials if trial.number in leader.held]
     for trial in held:
@@ -151,8 +145,7 @@ def _place(leader: Leader, trial: FrozenTrial, trials: Sequence[FrozenTrial]) ->
     leader.held.discard(trial.number)
     if twin is None:
         return queue.put_back(leader.study, trial)
-    objectives = leader.experiment.search.kind.goals
-    own = optuna.Trial(leader.study, trial_id(trial))
+    own, objectives = optuna.Trial(leader.study, trial_id(trial)), leader.experiment.search.kind.goals
     copy_result(leader.study, own, twin, len(leader.order), objectives)
     return False
 
@@ -162,9 +155,6 @@ def depth(running: int, idle: int, learns: bool) -> int:
 
     A trial that waits was asked for without the results of those that are running: no more than needed where
     the sampler learns from them; otherwise one for each that is running.
-
-    Args:
-        idle: workers that have nothing to render.
     """
     return max(1 + running // (AHEAD if learns else 1), idle)
 
@@ -187,11 +177,7 @@ def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTria
 
 
 def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """Create a trial and ask the sampler for its parameters. It is running until it is put into the queue.
-
-    Args:
-        trials: all others of the study.
-    """
+    """Create a trial beside these, and ask for its parameters. It is running until it is queued."""
     storage = storage_of(study)
     new = storage.get_trial(storage.create_new_trial(study_id(study)))
     return ask_parameters(study, experiment, new, [*trials, new])
@@ -200,11 +186,7 @@ def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[Frozen
 def ask_parameters(
     study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
 ) -> FrozenTrial:
-    """Return a trial with all its parameters; those that it lacks are asked for now.
-
-    Args:
-        trials: of the study, this one among them.
-    """
+    """Return one of these trials with all its parameters; those that it lacks are asked for now."""
     asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number), trials), trial_id(trial))
     suggest(asked, experiment)
     return frozen(asked)

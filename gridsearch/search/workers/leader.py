@@ -6,19 +6,22 @@ trial only ever goes on from there, so a budget is kept to the trial.
 """
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gridsearch.base.errors import GridsearchError, MustStop
+from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
+from gridsearch.score.score import Score, number
 from gridsearch.search.budget import Budget
 from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, narrow_enough, queue_checks
 from gridsearch.search.disk import remove_unnamed_files
@@ -28,9 +31,9 @@ from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared, prepare, study_of
 from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
+from gridsearch.search.trial.standard import metrics_of
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
 from gridsearch.search.workers.look import Crew, Leader, Leases, looks
-from gridsearch.search.workers.progress import TrialProgress
 from gridsearch.search.workers.references import PIECE_IMAGES, draw_references, missing_pieces
 
 
@@ -164,9 +167,9 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
         if note := images.add(told):
             leader.listener.note(note)
 
-    progress = TrialProgress("trial", leader, lambda _: len(leader.order), on_end)
-    progress.begin(study.get_trials(deepcopy=False))
-    narrow = enough() if any(t.state in store.ENDED for t in study.get_trials(deepcopy=False)) else None
+    trials = study.get_trials(deepcopy=False)
+    progress = TrialProgress("trial", leader, lambda _: len(leader.order), on_end, trials)
+    narrow = enough() if any(trial.state in store.ENDED for trial in trials) else None
     known = 0  # trials that had ended when that was asked
     for trials in looks(leader, study):
         progress.tell(trials)
@@ -191,8 +194,10 @@ def _check(leader: Leader, facts: store.Facts, budget: Budget) -> None:
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:
         leader.listener.check(*check_of(trial), found)
 
-    progress = TrialProgress("check", leader, lambda trial: len(order[check_of(trial)[0].role]), on_end)
-    progress.begin(checks.get_trials(deepcopy=False))
+    def images(trial: FrozenTrial) -> int:
+        return len(order[check_of(trial)[0].role])
+
+    progress = TrialProgress("check", leader, images, on_end, checks.get_trials(deepcopy=False))
     for trials in looks(leader, checks):
         progress.tell(trials)
         unfinished = [trial for trial in trials if not trial.state.is_finished()]
@@ -200,3 +205,54 @@ def _check(leader: Leader, facts: store.Facts, budget: Budget) -> None:
         queue.draw_from(leader.study, checks if has_time and unfinished else None)
         if not unfinished or not (has_time or any(t.state == TrialState.RUNNING for t in unfinished)):
             return
+
+
+@dataclass
+class TrialProgress:
+    """How much of a study's trials has been told to the listener."""
+
+    role: str  # "trial" or "check"
+    leader: Leader
+    images: Callable[[FrozenTrial], int]  # how many a trial has if nothing prunes it
+    on_end: Callable[[FrozenTrial, Outcome | GridsearchError], None]  # called with each that has ended
+    known: InitVar[Sequence[FrozenTrial]]  # trials whose images and ends are not told again
+    told: dict[int, int] = field(init=False)  # trial's number -> how many of its images were told
+    over: set[int] = field(init=False)  # numbers of the trials whose ends were told
+    ended: list[FrozenTrial] = field(default_factory=list)  # those since the beginning, in order
+
+    def __post_init__(self, known: Sequence[FrozenTrial]) -> None:
+        self.told = {trial.number: len(store.images_of(trial)) for trial in known}
+        self.over = {trial.number for trial in known if trial.state.is_finished()}
+
+    def tell(self, trials: Sequence[FrozenTrial]) -> None:
+        """Tell the listener of new images and of trials that have ended."""
+        fresh = [trial for trial in trials if trial.number not in self.over]
+        if not self.leader.crew.here:
+            self._tell_images(fresh)
+        over = [trial for trial in fresh if trial.state.is_finished()]
+        for trial in sorted(over, key=attrgetter("datetime_complete")):
+            self.over.add(trial.number)
+            self.ended.append(trial)
+            self.on_end(trial, self._result_of(trial))
+        if not self.leader.crew.here:
+            running = [trial for trial in fresh if trial.state == TrialState.RUNNING]
+            self.leader.listener.drawing_many(
+                self.role,
+                [parameters_of(trial) for trial in running],
+                sum(self.told[trial.number] for trial in running),
+                sum(map(self.images, running)),
+            )
+
+    def _tell_images(self, trials: Sequence[FrozenTrial]) -> None:
+        cases = self.leader.cases
+        for trial in trials:
+            rows = store.images_of(trial)
+            for row in rows[self.told.get(trial.number, 0) :]:
+                judged = row["verdict"], row["reason"], row["defect"], number(row["dial"])
+                self.leader.listener.image(cases[case_of(row)], Score(*judged, metrics_of(row)))
+            self.told[trial.number] = len(rows)
+
+    def _result_of(self, trial: FrozenTrial) -> Outcome | GridsearchError:
+        if trial.state == TrialState.FAIL:
+            return RunFailed(str(trial.user_attrs.get(store.REASON)), kind=store.kind_of(trial) or "other")
+        return Outcome(store.images_of(trial), store.seconds_of(trial), self.images(trial))

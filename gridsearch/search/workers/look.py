@@ -33,22 +33,13 @@ _DEATHS = "deaths"  # of a trial: how often its worker died since its last image
 class Crew(Protocol):
     """The workers of a run on this machine: processes of their own, or this process."""
 
-    @property
-    def size(self) -> int:
-        """The number of workers."""
-
-    @property
-    def here(self) -> bool:
-        """Whether it is the leader's own process, which tells the listener of each image itself."""
+    size: int  # the number of workers
+    here: bool  # whether it is the leader's own process, which tells the listener of each image itself
 
     def look(self, heard: Collection[str]) -> list[str]:
         """Return the names of the workers that died since the last look; others take their places.
 
-        Args:
-            heard: names of the workers that have taken a trial.
-
-        Raises:
-            RunFailed: no worker is left.
+        `heard` are the names of those that have taken a trial. Raises RunFailed where no worker is left.
         """
 
     def wait(self, seconds: float) -> None:
@@ -58,15 +49,11 @@ class Crew(Protocol):
         """End the workers, and wait until they have ended."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class InProcess:
-    """A crew of one, in the leader's own process: it works while the leader waits.
+    """A crew of one, in the leader's own process: it works while the leader waits."""
 
-    Attributes:
-        work: take a trial that waits and evaluate it; returns whether there was one.
-    """
-
-    work: Callable[[], bool]
+    work: Callable[[], bool]  # take a trial that waits and evaluate it; returns whether there was one
     size: int = 1
     here: bool = True
 
@@ -83,28 +70,22 @@ class InProcess:
 
 @dataclass
 class Heard:
-    """The last lease seen on a trial, and when; `alive` is whether it changed while this process looked."""
+    """The last lease seen on a trial."""
 
     lease: queue.Lease | None
     since: float
-    alive: bool
+    alive: bool  # whether it changed while this process looked
 
 
 @dataclass
 class Leases:
-    """The running trials of a study, and when their workers were last heard of.
+    """The running trials of a study, and when their workers were last heard of."""
 
-    Attributes:
-        silence: seconds after which a worker is taken for dead.
-        retries: how often a trial goes back to the queue for it.
-        workers: all that ever held one, by name, and when they were last seen to.
-    """
-
-    silence: float
-    retries: int = RETRIES
+    silence: float  # seconds after which a worker is taken for dead
+    retries: int = RETRIES  # how often a trial goes back to the queue for it
     clock: Callable[[], float] = time.monotonic
     heard: dict[int, Heard] = field(default_factory=dict)
-    workers: dict[str, float] = field(default_factory=dict)
+    workers: dict[str, float] = field(default_factory=dict)  # when each was last seen to hold a trial
     listened: bool = False
 
     def lost(self, trials: Sequence[FrozenTrial], dead: Collection[str]) -> list[FrozenTrial]:
@@ -154,32 +135,22 @@ class Leases:
 
 @dataclass
 class Leader:
-    """A study that is led, and the state that the leader keeps between two looks.
-
-    Attributes:
-        order: ids of the search's cases.
-        leads: says whether this process still leads the study.
-        pace: seconds from beat to beat.
-        held: numbers of proposals that wait for another trial with the same parameters to end.
-        released: trials below this number may be taken.
-        pause: seconds that idle workers are told to wait between two looks.
-        beats, last: how often, and when last, the workers were told that a leader is alive.
-    """
+    """A study that is led, and the state that the leader keeps between two looks."""
 
     study: optuna.Study
     experiment: Experiment
-    order: list[str]
+    order: list[str]  # ids of the search's cases
     out: Path
     listener: Listener
     crew: Crew
     leases: Leases
-    leads: Callable[[], bool]
-    pace: float = queue.USUAL_PACE
-    held: set[int] = field(default_factory=set)
-    released: int = 0
-    pause: float = 0.0
-    beats: int = 0
-    last: float = field(default_factory=time.monotonic)
+    leads: Callable[[], bool]  # whether this process still leads the study
+    pace: float = queue.USUAL_PACE  # seconds from beat to beat
+    held: set[int] = field(default_factory=set)  # proposals that wait for a twin to end, by number
+    released: int = 0  # trials below this number may be taken
+    pause: float = 0.0  # seconds that idle workers are told to wait between two looks
+    beats: int = 0  # how often the workers were told that a leader is alive
+    last: float = field(default_factory=time.monotonic)  # when that was
 
     @property
     def cases(self) -> dict[str, Case]:

@@ -30,12 +30,7 @@ Piece = tuple[str, list[str]]  # a model and the ids of cases
 def missing_pieces(
     known: Sequence[Mapping], models: Sequence[str], cases: Sequence[Case], size: int
 ) -> Iterator[Piece]:
-    """Yield the references that are missing in pieces, the same ones on every resume.
-
-    Args:
-        known: rows of the references that are there.
-        size: cases of a piece.
-    """
+    """Yield the references that no row is of in pieces of so many cases, the same ones on every resume."""
     there = {(row["model"], case_of(row)) for row in known}
     for model in models:
         for first in range(0, len(cases), size):
@@ -53,7 +48,6 @@ def draw_references(
         known: rows of the references that are there.
         parents: the fingerprints that are known, by model.
         pieces: the references that are missing.
-
     Raises:
         RunFailed: one could not be rendered.
     """
@@ -95,11 +89,7 @@ def _enqueue(study: optuna.Study, wanted: Sequence[Piece]) -> None:
 
 
 def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTrial]:
-    """Return the pieces, once all of them have ended; tell of those that other processes render.
-
-    Raises:
-        RunFailed: one failed.
-    """
+    """Return the pieces, once all of them have ended, or raise RunFailed once one has failed."""
     seen: set[str] = set()
     failed = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.FAIL}
     for trials in looks(leader, study):

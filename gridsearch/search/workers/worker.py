@@ -48,32 +48,25 @@ NOT_OURS = (queue.Lost, UpdateFinishedTrialError, ValueError)
 
 @dataclass
 class Worker:
-    """A worker with everything it renders with.
+    """A worker with everything it renders with."""
 
-    Attributes:
-        name: unlike any other worker's.
-        before: the state of the models and other files, by name, when they were opened.
-        artifacts: a second place for images, for workers on several machines; None where there is none.
-        noted: scorers whose failures were told already.
-    """
-
-    name: str
+    name: str  # unlike any other worker's
     study: optuna.Study
     references: optuna.Study
     checks: optuna.Study
     setup: Setup
     prepared: Prepared
     listener: Listener
-    before: Mapping[str, Stamp]
-    artifacts: Artifacts | None = None
-    noted: set[str] = field(default_factory=set)
+    before: Mapping[str, Stamp]  # of the models and other files, by name, when they were opened
+    artifacts: Artifacts | None = None  # a second place for images, for workers on several machines
+    noted: set[str] = field(default_factory=set)  # scorers whose failures were told already
 
 
 def load_prepared(prepared: Prepared, out: Path, listener: Listener) -> Setup:
     """Load the models and everything else that renders; the listener is told of what is noteworthy."""
-    setup = load_setup(
-        prepared.experiment, prepared.parents, out, listener, prepared.hashes, prepared.standard
-    )
+    facts = prepared.facts
+    hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
+    setup = load_setup(prepared.experiment, prepared.parents, out, listener, hashes, prepared.standard)
     more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
     for note in [*prepared.notes, *more]:
         listener.note(note)
@@ -90,11 +83,7 @@ def residence_notes(place: Residence) -> list[str]:
 def worker_of(
     name: str, study: optuna.Study, prepared: Prepared, setup: Setup, listener: Listener, address: str | None
 ) -> Worker:
-    """Return a worker on a study.
-
-    Args:
-        address: where images go besides the folder; None for nowhere.
-    """
+    """Return a worker on a study; its images go to the address as well as to the folder."""
     beside = store.references_of(study), store.checks_of(study)
     before = {file: stamp_of(path) for file, path in prepared.files.items()}
     artifacts = open_artifacts(address) if address else None
@@ -108,9 +97,6 @@ def work(
     experiment: Experiment, file: Path, out: Path, name: str, listener: Listener, patience: float = PATIENCE
 ) -> str:
     """Evaluate what a run asks for until it is done; returns why there is nothing more to do.
-
-    Args:
-        patience: seconds to wait for a leader.
 
     Raises:
         BadInput: the experiment, or a model here, is not the run's.
@@ -154,11 +140,8 @@ def _work(worker: Worker, patience: float) -> str:
 def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     """Take a trial that waits, and evaluate it; returns whether there was one.
 
-    However that ends early, the trial goes back to the queue, unless it is another worker's by then.
-
-    Args:
-        said: the leader's orders.
-        alone: whether there is no other worker, nor anybody who has to be told that this one is alive.
+    However that ends early, the trial goes back to the queue, unless it is another worker's by then. A worker
+    that is `alone` need tell nobody that it is alive.
     """
     kinds = (
         (worker.references, _evaluate_piece),
@@ -173,7 +156,12 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     if trial is None:
         return False
     try:
-        with contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace):
+        with (
+            contextlib.nullcontext() if alone else queue.beating(queued, trial, worker.name, said.pace),
+            failures_recorded(queued, trial),
+            queue.own_failures(queued, trial, worker.name),
+            named_failures(worker.setup.out),
+        ):
             evaluate(worker, queued, trial)
     except BaseException as error:
         if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
@@ -195,23 +183,17 @@ def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error:
 
 def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
     """Render some references, or take the fingerprint of a parent."""
-    setup, listener, said = worker.setup, worker.listener, trial.user_attrs
-    with (
-        failures_recorded(pieces, trial),
-        queue.own_failures(pieces, trial, worker.name),
-        named_failures(setup.out),
-    ):
-        if CASES in said:
-            cases = [case for case in setup.cases if case.id in said[CASES]]
-            rows = []
-            for case, row in zip(cases, render_parent(setup, said[MODEL], cases), strict=True):
-                listener.reference(RenderedReference(case, row["seconds"]))
-                rows.append(row)
-            _secure(worker, pieces, trial, rows)
-            store.record_batch(trial, 0, rows, {})
-        else:
-            trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
-        pieces.tell(trial, 0.0)
+    setup, said, rows = worker.setup, trial.user_attrs, []
+    if CASES in said:
+        cases = [case for case in setup.cases if case.id in said[CASES]]
+        for case, row in zip(cases, render_parent(setup, said[MODEL], cases), strict=True):
+            worker.listener.reference(RenderedReference(case, row["seconds"]))
+            rows.append(row)
+        _secure(worker, pieces, trial, rows)
+        store.record_batch(trial, 0, rows, {})
+    else:
+        trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
+    pieces.tell(trial, 0.0)
 
 
 def _evaluate_trial(worker: Worker, study: optuna.Study, trial: optuna.Trial) -> None:
@@ -242,12 +224,7 @@ def _rendered(
 ) -> Generator[Batch]:
     """Yield the missing images of a trial, batch by batch, once they are safe (an `evaluate.RenderCases`).
 
-    Args:
-        role: for the listener: "trial", or the role of a check.
-        name: the folder of the images, and the beginning of their names.
-
-    Raises:
-        queue.Lost: the trial is another worker's.
+    The listener is told its role, "trial" or that of a check; its images' names begin with `name`.
     """
     if not worker.setup.standard.bands:  # the references are there by now, and say what healthy looks like
         references = store.load_facts(worker.study).references or []
@@ -256,17 +233,16 @@ def _rendered(
     setup, listener = worker.setup, worker.listener
     cases = {case.id: case for case in setup.cases}
     missing = [cases[case] for case in order if case not in done]
-    with queue.own_failures(study, trial, worker.name), named_failures(setup.out):
-        require_unchanged(worker.prepared.files, worker.before)
-        require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
-        listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
-        for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
-            for scorer, text in failure_notes(batch.rows).items():
-                if scorer not in worker.noted:
-                    worker.noted.add(scorer)
-                    listener.note(text)
-            _secure(worker, study, trial, batch.rows)
-            yield batch
+    require_unchanged(worker.prepared.files, worker.before)
+    require_free(setup.out, len(missing) * picture_bytes(setup.experiment))
+    listener.drawing(role, number, parameters, len(order) - len(missing), len(order))
+    for batch in run_trial(setup, parameters, missing, f"{name}{number:04}_", listener.image):
+        for scorer, text in failure_notes(batch.rows).items():
+            if scorer not in worker.noted:
+                worker.noted.add(scorer)
+                listener.note(text)
+        _secure(worker, study, trial, batch.rows)
+        yield batch
 
 
 def _secure(worker: Worker, study: optuna.Study, trial: optuna.Trial, rows: Sequence[Mapping]) -> None:
