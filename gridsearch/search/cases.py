@@ -105,9 +105,6 @@ def drawing_order(
     return order
 
 
-# -- of a stored run
-
-
 def order_of(facts: store.Facts) -> list[str]:
     """Return the ids of a run's cases, as they are drawn; of an earlier version's, as they are written."""
     return facts.order or [case.id for case in _cases_in(facts)]

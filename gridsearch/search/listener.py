@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gridsearch.base.errors import GridsearchError
+from gridsearch.merge.weights import Reading
 from gridsearch.render.cases import Case
 from gridsearch.score.score import Score
 from gridsearch.search.checks import Check
@@ -20,14 +21,11 @@ class RenderedReference:
     seconds: float
 
 
-class Listener(Protocol):
+class Listener(Reading, Protocol):
     """The events of a run, each told when it happens."""
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         """A file of `total` bytes is about to be hashed; the function returned takes each block's bytes."""
-
-    def reading(self, name: str, total: int) -> Callable[[int], None]:
-        """A model's weights are about to be read; the function returned is as that of `hashing`."""
 
     def note(self, text: str) -> None:
         """A sentence that the user should read."""

@@ -104,11 +104,11 @@ def make_plan(
     )
 
 
-# -- time: the seconds of a merge and of an image, and what is known of them
-
-
 def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[float, float, str]:
-    """Measured where this folder has images already, otherwise estimated from the arithmetic it takes."""
+    """Return the seconds of a merge and of an image, and what is known of them.
+
+    Measured where this folder has images already, otherwise estimated from the arithmetic it takes.
+    """
     if store.has_study(folder):
         trials = store.read_study(folder).trials
         seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
@@ -128,7 +128,7 @@ def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[
 def _timed(
     experiment: Experiment, parents: Parents, folder: Path, listener: Reading
 ) -> tuple[float, float, str]:
-    """Measured on the first case, drawn to its end with the middle of all that is searched.
+    """Return the same, measured on the first case, drawn to its end with the middle of all that is searched.
 
     Alone in its batch and the first of all, so that the others will not take longer.
     """
@@ -143,9 +143,6 @@ def _timed(
     sampling = sampling_of(fixed.render, parents.of(fixed))
     (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)
     return merged, drawn.seconds, "one image drawn now, alone; in batches it is faster"
-
-
-# -- room
 
 
 def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Memory:

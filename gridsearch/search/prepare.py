@@ -1,12 +1,8 @@
 """The steps before any search: the files are checked and identified, and the study is opened or resumed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-
-import optuna
 
 from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
@@ -24,7 +20,7 @@ from gridsearch.results import store
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
 from gridsearch.search.listener import Listener
-from gridsearch.search.resume import grown, has_grown, require_same_run
+from gridsearch.search.resume import require_same_run
 from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, open_standard
@@ -83,19 +79,6 @@ def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -
         disk_of(experiment, out, counted(experiment))
     notes = notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
     return Prepared(experiment, parents, standard, facts, earlier, tuple(notes))
-
-
-@contextmanager
-def study_of(
-    prepared: Prepared, out: Path, listener: Listener, shared: bool = False
-) -> Iterator[optuna.Study]:
-    """Open the study of a run, begun now or resumed."""
-    if not prepared.earlier:
-        store.write_study(out, prepared.facts)
-    elif has_grown(prepared.earlier.facts, prepared.facts):
-        store.write_study(out, *grown(store.read_study(out), prepared.facts))
-    with store.open_study(out, shared, listener.note) as study:
-        yield study
 
 
 def _facts(

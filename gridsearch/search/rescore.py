@@ -12,8 +12,8 @@ from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
-from gridsearch.render.cases import case_of
-from gridsearch.render.pictures import reduced_from
+from gridsearch.render.cases import Case, case_of
+from gridsearch.render.pictures.infotext import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
@@ -65,8 +65,8 @@ def _rescore_locked(
     references = facts.references
     if references and not drawn:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
-    references, standard = _references(folder, experiment, references)
     cases = {case.id: case for case in cases_of(experiment.prompt)}
+    references, standard = _references(folder, experiment, cases, references)
     small = {file for file in drawn if reduced_from(folder / file)}
     advance = counting(len(drawn))
 
@@ -107,7 +107,7 @@ def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Exp
 
 
 def _references(
-    folder: Path, experiment: Experiment, rows: list[dict] | None
+    folder: Path, experiment: Experiment, cases: Mapping[str, Case], rows: list[dict] | None
 ) -> tuple[list[dict] | None, Standard]:
     """Score the references again; returns their rows and the standard that they set.
 
@@ -115,7 +115,6 @@ def _references(
         BadInput: a model that is to be one has no renders, while others do; a run draws the first ones.
     """
     by, models = open_standard(experiment.score), experiment.reference_models()
-    cases = cases_of(experiment.prompt)
     drawn = {row["model"] for row in rows or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
         raise BadInput(
@@ -126,7 +125,7 @@ def _references(
         )
     if rows:
         return scored_references(folder, rows, models, cases, by)
-    return rows, standard_of((), [case.id for case in cases], by)
+    return rows, standard_of((), [*cases], by)
 
 
 def _rescored(

@@ -5,7 +5,7 @@ Only the same run may be resumed. It may grow by prompts or seeds: each trial is
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,41 +39,32 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         if before.get(part) != after.get(part)
         and not (part == PROMPTS and _only_added(before[part], after[part]))
     ]
-    if changed:
-        raise BadInput(
-            "This folder holds the results of a different experiment.",
-            where=out,
-            why=f"changed since: {', '.join(changed)}.",
-            fix=_fix(changed, now.file, out),
-        )
-
-
-def _only_added(before: Sequence[Mapping], after: Sequence[Mapping]) -> bool:
-    """Return whether every prompt is still there as it was, with its seeds and perhaps more."""
-    now = {prompt["id"]: prompt for prompt in after}
-    return all(
-        prompt["id"] in now
-        and set(prompt["seeds"]) <= set(now[prompt["id"]]["seeds"])
-        and _without_seeds(prompt) == _without_seeds(now[prompt["id"]])
-        for prompt in before
+    if not changed:
+        return
+    fix = "Choose another folder with --out, or delete this one."
+    if changed == ["[score]"]:
+        again = shlex.join(["gridsearch", "score", str(out), "--experiment", now.file])
+        fix = f"Score its images the same way, then continue: {again}"
+    elif changed == [PROMPTS]:
+        fix = "Prompts and seeds may be added, after those that are there; for others choose another folder "
+        fix += "with --out."
+    raise BadInput(
+        "This folder holds the results of a different experiment.",
+        where=out,
+        why=f"changed since: {', '.join(changed)}.",
+        fix=fix,
     )
 
 
-def _without_seeds(prompt: Mapping) -> dict:
-    # earlier versions held none out
-    return {"held_out": False} | {key: value for key, value in prompt.items() if key != "seeds"}
-
-
-def _fix(changed: Sequence[str], file: str, out: Path) -> str:
-    if changed == ["[score]"]:
-        again = shlex.join(["gridsearch", "score", str(out), "--experiment", file])
-        return f"Score its images the same way, then continue: {again}"
-    if changed == [PROMPTS]:
-        return (
-            "Prompts and seeds may be added, after those that are there; for others choose another folder "
-            "with --out."
-        )
-    return "Choose another folder with --out, or delete this one."
+def _only_added(before: Sequence[dict], after: Sequence[dict]) -> bool:
+    """Return whether every prompt is still there as it was, with its seeds and perhaps more."""
+    now, usual, seedless = {prompt["id"]: prompt for prompt in after}, {"held_out": False}, {"seeds": ()}
+    return all(
+        prompt["id"] in now
+        and set(prompt["seeds"]) <= set(now[prompt["id"]]["seeds"])
+        and usual | prompt | seedless == usual | now[prompt["id"]] | seedless  # earlier ones held none out
+        for prompt in before
+    )
 
 
 def _comparable(facts: store.Facts) -> dict:
@@ -115,9 +106,6 @@ def _comparable(facts: store.Facts) -> dict:
         "drawn on": facts.drawing["on"],
         "the component configs": facts.drawing["components"],
     }
-
-
-# -- more prompts or seeds
 
 
 def has_grown(earlier: store.Facts, now: store.Facts) -> bool:

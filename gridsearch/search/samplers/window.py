@@ -114,8 +114,13 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     yield from coarse_left(taken, axis)
     known = _known(seen)
     runs = _runs(known)
-    if not runs:
-        yield from _search(known, taken, axis)
+    if not runs:  # where the dial turns; where it says nothing, on both sides of the least loss
+        turns = _turns(known)
+        for low, high in turns:
+            yield from _halved(low, high, taken, axis)
+        if known and not turns:
+            at = known.index(min(known, key=_rank))
+            yield from _edges(known, (at, at + 1), taken, axis)
         return
     best, *others = sorted(runs, key=lambda run: min(map(_rank, known[slice(*run)])))
     yield from _edges(known, best, taken, axis)
@@ -182,16 +187,6 @@ def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -
     inside = [ratio for ratio in taken if low < ratio < high]
     # each ratio at work settles one halving: the points of the next level are worth a guess
     yield from islice(_halved(low, high, inside, axis), 1 + len(inside))
-
-
-def _search(known: Sequence[Seen], taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
-    """Yield ratios where the dial turns; where it says nothing, on both sides of the least loss."""
-    turns = _turns(known)
-    for low, high in turns:
-        yield from _halved(low, high, taken, axis)
-    if known and not turns:
-        at = known.index(min(known, key=_rank))
-        yield from _edges(known, (at, at + 1), taken, axis)
 
 
 def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:

@@ -22,17 +22,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given
-from gridsearch.search.samplers.window import (
-    RIVAL,
-    RatioAxis,
-    Seen,
-    best_seen,
-    coarse_left,
-    make_axis,
-    next_ratios,
-    ratios_at_turn,
-    widest_gaps,
-)
+from gridsearch.search.samplers import window
+from gridsearch.search.samplers.window import RatioAxis, Seen
 
 MOST_CURVES = 100  # each has at least a coarse look of its own
 
@@ -97,13 +88,17 @@ class WindowSampler(BaseSampler):
         axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
         plan = self._plan(space, slices)
         if ahead >= len(plan):
-            plan += [(key, ratio) for key in _worth_it(slices) for ratio in widest_gaps(slices[key], axis)]
+            gaps = {key: window.widest_gaps(slices[key], axis) for key in _worth_it(slices)}
+            plan += [(key, ratio) for key, ratios in gaps.items() for ratio in ratios]
         if not plan:  # all has been tried
             plan = [(key, value) for key in slices for value in axis.values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
         return dict(key) | {self.main: _as_asked(space[self.main], ratio)}
 
-    def _slices(self, space: Mapping[str, BaseDistribution]) -> list[tuple[tuple[str, Any], ...]]:
+    def _by_slice(
+        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None = None
+    ) -> dict[tuple, list[Seen]]:
+        """Return what was seen of each slice, by all trials or without that of one number."""
         others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self.main}
         count = math.prod(map(len, others.values()))
         if count > MOST_CURVES:
@@ -114,21 +109,13 @@ class WindowSampler(BaseSampler):
                 fix=f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".',
             )
         slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
-        order = np.random.default_rng(self.seed).permutation(len(slices))
-        return [slices[i] for i in order]
-
-    def _by_slice(
-        self, study: Study, space: Mapping[str, BaseDistribution], without: int | None = None
-    ) -> dict[tuple, list[Seen]]:
-        """Return what was seen of each slice, by all trials or without that of one number."""
-        found: dict[tuple, list[Seen]] = {key: [] for key in self._slices(space)}
+        order = np.random.default_rng(self.seed).permutation(count)
+        found: dict[tuple, list[Seen]] = {slices[i]: [] for i in order}
         for trial in study.get_trials(deepcopy=False):
             given = as_given(trial)
             if trial.number == without or self.main not in given:
                 continue
-            key = tuple(
-                (name, _tidy(space[name], given.get(name))) for name in sorted(space) if name != self.main
-            )
+            key = tuple((name, _tidy(space[name], given.get(name))) for name in others)
             if key in found:
                 found[key].append(seen_in(trial, float(given[self.main])))
         return found
@@ -139,20 +126,20 @@ class WindowSampler(BaseSampler):
         """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
         axis = _axis(space[self.main])
         looks = [
-            [(key, ratio) for ratio in coarse_left([one.ratio for one in seen], axis)]
+            [(key, ratio) for ratio in window.coarse_left([one.ratio for one in seen], axis)]
             for key, seen in slices.items()
         ]
         first = [item for items in itertools.zip_longest(*looks) for item in items if item]
-        plans = {key: next_ratios(slices[key], axis) for key in _worth_it(slices)}
-        plans |= {key: ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
+        plans = {key: window.next_ratios(slices[key], axis) for key in _worth_it(slices)}
+        plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
 
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:
     """Return the slices that do about as well as the best, best first; all where none survives yet."""
-    best = {key: best_seen(seen) or Seen(0.0, 0.0, loss=math.inf) for key, seen in slices.items()}
+    best = {key: window.best_seen(seen) or Seen(0.0, 0.0, loss=math.inf) for key, seen in slices.items()}
     most = max(one.survived for one in best.values())
-    least = most - RIVAL if most >= SURVIVES else 0.0
+    least = most - window.RIVAL if most >= SURVIVES else 0.0
     ranked = sorted(slices, key=lambda key: (-best[key].survived, best[key].loss))
     return [key for key in ranked if best[key].survived >= least]
 
@@ -167,7 +154,7 @@ def _axis(distribution: BaseDistribution) -> RatioAxis:
         raise BadInput(
             "The window sampler needs a number to search along.", fix="Give it as { low, high, step }."
         )
-    return make_axis(distribution.low, distribution.high, distribution.step)
+    return window.make_axis(distribution.low, distribution.high, distribution.step)
 
 
 def _as_asked(distribution: BaseDistribution, ratio: float) -> float | int:

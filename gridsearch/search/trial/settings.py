@@ -53,9 +53,6 @@ def usual_notes(render: Render) -> list[str]:
     ]
 
 
-# -- where each value is from
-
-
 def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]:
     """Return each setting of the merges' images: its name, its value, and where that comes from."""
     render, merged = experiment.render, parents.merged_predictions

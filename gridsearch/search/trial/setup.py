@@ -135,9 +135,6 @@ def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
     return replace(setup, standard=standard, watch=replace(setup.watch, expected=expected))
 
 
-# -- fingerprints
-
-
 def live_fingerprint(live: Live) -> str:
     """Return the fingerprint of the live weights, the same on every device."""
     return fingerprint({name: piece.view for name, (_, piece) in _pieces(live).items()})

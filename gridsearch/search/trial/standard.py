@@ -72,8 +72,11 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
 
 def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
     """Score an image whose row has the values of its plug-in scorers already."""
-    case = case_of(row)
-    values = row["scorers"]
+    case, values, stopped = case_of(row), row["scorers"], None
+    if row.get("stopped"):
+        steps = row["unet_calls"] + row["unet_calls_saved"]
+        why = f"{row['stopped_because']}; stopped at step {row['unet_calls']} of {steps}"
+        stopped = Verdict(row["stopped"], why)
     distances = (
         scorer.weight * beyond(number(values[scorer.name]), standard.edges[scorer.name][case])
         for scorer in standard.scorers
@@ -83,37 +86,25 @@ def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
         pixels,
         standard.bands[case],
         finite=row["finite"],
-        stopped=_stop_verdict(row),
+        stopped=stopped,
         beyond=hypot(*distances),
         thresholds=standard.thresholds,
     )
 
 
-def _stop_verdict(row: Mapping) -> Verdict | None:
-    """Return the verdict on an image that early abort stopped; None where it did not."""
-    if not row.get("stopped"):
-        return None
-    made, saved = row["unet_calls"], row["unet_calls_saved"]
-    return Verdict(row["stopped"], f"{row['stopped_because']}; stopped at step {made} of {made + saved}")
-
-
-# -- references
-
-
 def scored_references(
-    folder: Path, rows: Sequence[dict], models: Iterable[str], cases: Sequence[Case], by: Standard
+    folder: Path, rows: Sequence[dict], models: Iterable[str], cases: Mapping[str, Case], by: Standard
 ) -> tuple[list[dict], Standard]:
     """Measure and score reference images again; returns their rows and the standard that they set.
 
     Only renders of `models` set the standard; the others' are scored like any image.
     """
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
-    known = {case.id: case for case in cases}
     measured = [
-        with_values(row | asdict(measure(picture)), by.scorers, picture, known[case_of(row)])
+        with_values(row | asdict(measure(picture)), by.scorers, picture, cases[case_of(row)])
         for row, picture in zip(rows, pictures, strict=True)
     ]
-    standard = standard_of([row for row in measured if row["model"] in set(models)], list(known), by)
+    standard = standard_of([row for row in measured if row["model"] in set(models)], [*cases], by)
     scores = [score_image(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
     return [row | score_row(score) for row, score in zip(measured, scores, strict=True)], standard
 
@@ -144,9 +135,6 @@ def _edges_of(
 def metrics_of(row: Mapping) -> Metrics:
     """Return the metrics in a stored row; one that was not measured then is undefined."""
     return Metrics(**{name: number(row.get(name)) for name in METRICS})
-
-
-# -- notes for the user
 
 
 def idle_notes(standard: Standard) -> list[str]:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -62,7 +61,19 @@ def run_trial(
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
-    finish = partial(_saved_and_scored, setup, name, sampling, origin, weights, Lock())
+    one_by_one = Lock()  # plug-in scorers need not know of threads
+
+    def finish(drawn: Rendered) -> FinishedImage:
+        row = save_image(setup.out, name, drawn, sampling, origin, experiment.images.format)
+        with one_by_one:
+            began = time.perf_counter()
+            row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
+            seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        score = score_image(setup.standard, drawn.pixels, row)
+        seconds += time.perf_counter() - began
+        return FinishedImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
+
     for images in _batches(setup, sampling, cases, finish):
         for image in images:
             on_image(image.drawn.case, image.score)
@@ -73,27 +84,6 @@ def run_trial(
         }
         yield Batch([image.row for image in images], seconds)
         merge_seconds = 0.0
-
-
-def _saved_and_scored(
-    setup: Setup,
-    name: str,
-    sampling: Sampling,
-    origin: Origin,
-    weights: str,
-    one_by_one: Lock,
-    drawn: Rendered,
-) -> FinishedImage:
-    """Save an image and score it; plug-in scorers, which need not know of threads, do so one by one."""
-    row = save_image(setup.out, name, drawn, sampling, origin, setup.experiment.images.format)
-    with one_by_one:
-        began = time.perf_counter()
-        row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
-        seconds = time.perf_counter() - began
-    began = time.perf_counter()
-    score = score_image(setup.standard, drawn.pixels, row)
-    seconds += time.perf_counter() - began
-    return FinishedImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
 
 
 def _batches(

@@ -3,7 +3,6 @@
 A trial's parameters are asked of the sampler before a worker takes it.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -167,12 +166,12 @@ def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTria
 
     A trial that waits with its parameters given counts as running, so that samplers take account of it.
     """
-    seen = []
-    for trial in trials:
-        if trial.state == TrialState.WAITING and trial.params:
-            trial = copy.copy(trial)
-            trial.state = TrialState.RUNNING
-        seen.append(trial)
+    seen = [
+        store.copied(trial, state=TrialState.RUNNING)
+        if trial.state == TrialState.WAITING and trial.params
+        else trial
+        for trial in trials
+    ]
     return StudyOfTrials(study, sampler, seen)
 
 

@@ -28,7 +28,8 @@ from gridsearch.search.disk import remove_unnamed_files
 from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
-from gridsearch.search.prepare import Prepared, prepare, study_of
+from gridsearch.search.prepare import Prepared, prepare
+from gridsearch.search.resume import grown, has_grown
 from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.standard import metrics_of
@@ -84,29 +85,24 @@ def lead(
         store.locked(out, listener.note) as held,
         store.led(out, listener.note) as leading,
         named_failures(out),
-        study_of(prepared, out, listener, shared) as study,
     ):
-        queue.begin(study, pace)
-        crew = crew_for(study)
-        leader = Leader(
-            study,
-            prepared.experiment,
-            prepared.facts.order,
-            out,
-            listener,
-            crew,
-            Leases(queue.MISSED * pace, retries),
-            lambda: held() and leading(),
-            pace,
-        )
-        why = "the run was stopped"
-        try:
-            _run(leader, prepared, budget)
-            why = "the run is done"
-        finally:
-            with contextlib.suppress(MustStop):  # a database that is lost tells nobody
-                queue.give_orders(study, over=why)
-            crew.stop()
+        if not prepared.earlier:
+            store.write_study(out, prepared.facts)
+        elif has_grown(prepared.earlier.facts, prepared.facts):
+            store.write_study(out, *grown(store.read_study(out), prepared.facts))
+        with store.open_study(out, shared, listener.note) as study:
+            queue.begin(study, pace)
+            crew, order = crew_for(study), prepared.facts.order
+            leases, leads = Leases(queue.MISSED * pace, retries), lambda: held() and leading()
+            leader = Leader(study, prepared.experiment, order, out, listener, crew, leases, leads, pace)
+            why = "the run was stopped"
+            try:
+                _run(leader, prepared, budget)
+                why = "the run is done"
+            finally:
+                with contextlib.suppress(MustStop):  # a database that is lost tells nobody
+                    queue.give_orders(study, over=why)
+                crew.stop()
 
 
 def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
@@ -119,7 +115,7 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     known = earlier.references or []
     gather(leader.out, known)
     known = [row for row in known if (leader.out / row["file"]).is_file()]
-    cases = [*leader.cases.values()]
+    cases = [*leader.cases]
     size = len(cases) if leader.crew.here else PIECE_IMAGES
     pieces = list(missing_pieces(known, experiment.reference_models(), cases, size))
 
@@ -128,9 +124,9 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     missing = sum(len(cases) for _, cases in pieces)
     about = experiment.search.sampler == "window"
     leader.listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
-    store.save_facts(study, replace(facts, references=known or None, parents=earlier.parents))
-
-    facts = draw_references(leader, prepared, known, earlier.parents, pieces)
+    facts = replace(facts, references=known or None, parents=earlier.parents)
+    store.save_facts(study, facts)
+    facts = draw_references(leader, facts, prepared.standard, pieces)
     store.save_facts(study, facts)
     seconds = [row["seconds"] for row in facts.references or []]
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))

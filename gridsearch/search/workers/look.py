@@ -159,10 +159,22 @@ class Leader:
 
 
 def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
-    """Yield the trials of a study, again and again; between two looks the crew works."""
+    """Yield the trials of a study, again and again; between two looks the crew works.
+
+    Raises:
+        MustStop: another run leads the study.
+    """
     while True:
-        began = time.process_time()
-        _say_alive(leader, time.monotonic())
+        began, now = time.process_time(), time.monotonic()
+        if not leader.leads():
+            raise MustStop(
+                "Another run has taken over this study.",
+                where=leader.out,
+                fix="Leave it to that one; or stop that one and give the same command again.",
+            )
+        if now - leader.last >= leader.pace:  # workers elsewhere give up on a run that has died
+            leader.beats, leader.last = leader.beats + 1, now
+            queue.give_orders(leader.study, leads=leader.beats)
         require_free(leader.out, 0)
         dead = leader.crew.look(leader.leases.workers)
         trials = study.get_trials(deepcopy=False)
@@ -172,20 +184,3 @@ def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
             leader.leases.give_back(study, trial)
         yield study.get_trials(deepcopy=False) if lost else trials
         leader.crew.wait(min(LATEST, max(SOONEST, BUSY * (time.process_time() - began))))
-
-
-def _say_alive(leader: Leader, now: float) -> None:
-    """Tell workers elsewhere that this run goes on: they give up on one that has died.
-
-    Raises:
-        MustStop: another run leads the study.
-    """
-    if not leader.leads():
-        raise MustStop(
-            "Another run has taken over this study.",
-            where=leader.out,
-            fix="Leave it to that one; or stop that one and give the same command again.",
-        )
-    if now - leader.last >= leader.pace:
-        leader.beats, leader.last = leader.beats + 1, now
-        queue.give_orders(leader.study, leads=leader.beats)

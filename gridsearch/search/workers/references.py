@@ -11,13 +11,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.render.cases import Case, case_of
+from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather
 from gridsearch.search.listener import RenderedReference
-from gridsearch.search.prepare import Prepared
-from gridsearch.search.trial.standard import failure_notes, idle_notes, scored_references, standard_of
+from gridsearch.search.trial.standard import (
+    Standard,
+    failure_notes,
+    idle_notes,
+    scored_references,
+    standard_of,
+)
 from gridsearch.search.workers.look import Leader, looks
 
 MODEL, CASES = "model", "cases"  # attributes of a piece; one without cases asks for the fingerprint
@@ -28,35 +33,27 @@ Piece = tuple[str, list[str]]  # a model and the ids of cases
 
 
 def missing_pieces(
-    known: Sequence[Mapping], models: Sequence[str], cases: Sequence[Case], size: int
+    known: Sequence[Mapping], models: Sequence[str], cases: Sequence[str], size: int
 ) -> Iterator[Piece]:
     """Yield the references that no row is of in pieces of so many cases, the same ones on every resume."""
     there = {(row["model"], case_of(row)) for row in known}
     for model in models:
         for first in range(0, len(cases), size):
-            piece = [case.id for case in cases[first : first + size] if (model, case.id) not in there]
+            piece = [case for case in cases[first : first + size] if (model, case) not in there]
             if piece:
                 yield model, piece
 
 
-def draw_references(
-    leader: Leader, prepared: Prepared, known: list[dict], parents: dict[str, str], pieces: Sequence[Piece]
-) -> store.Facts:
-    """Have the missing references rendered, and score them; returns the facts of the run with all of them.
+def draw_references(leader: Leader, facts: store.Facts, by: Standard, pieces: Sequence[Piece]) -> store.Facts:
+    """Have the missing references rendered, and score them; returns the facts with all of them.
 
-    Args:
-        known: rows of the references that are there.
-        parents: the fingerprints that are known, by model.
-        pieces: the references that are missing.
     Raises:
         RunFailed: one could not be rendered.
     """
-    experiment, cases = leader.experiment, [*leader.cases.values()]
-    alone = [name for name in experiment.pure_models() if name not in parents]
-    models = experiment.reference_models()
-    standard = standard_of(
-        [row for row in known if row["model"] in models], [*leader.cases], prepared.standard
-    )
+    known, parents = facts.references or [], facts.parents
+    alone = [name for name in leader.experiment.pure_models() if name not in parents]
+    models = leader.experiment.reference_models()
+    standard = standard_of([row for row in known if row["model"] in models], [*leader.cases], by)
     if pieces or alone:
         study = store.references_of(leader.study)
         _enqueue(study, [*pieces, *((model, []) for model in alone)])
@@ -68,12 +65,12 @@ def draw_references(
         new = [row for row in _rows_of(done) if (row["model"], case_of(row)) in asked]
         if new:
             gather(leader.out, new)
-            known, standard = scored_references(leader.out, known + new, models, cases, prepared.standard)
+            known, standard = scored_references(leader.out, known + new, models, leader.cases, by)
             for note in failure_notes(known).values():
                 leader.listener.note(note)
     for note in idle_notes(standard):
         leader.listener.note(note)
-    return replace(prepared.facts, references=known, parents=parents)
+    return replace(facts, references=known, parents=parents)
 
 
 def _enqueue(study: optuna.Study, wanted: Sequence[Piece]) -> None:

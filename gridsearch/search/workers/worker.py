@@ -90,9 +90,6 @@ def worker_of(
     return Worker(name, study, *beside, setup, prepared, listener, before, artifacts)
 
 
-# -- a process of its own
-
-
 def work(
     experiment: Experiment, file: Path, out: Path, name: str, listener: Listener, patience: float = PATIENCE
 ) -> str:
@@ -113,28 +110,22 @@ def work(
         if store.load_facts(study).order != prepared.facts.order:
             raise BadInput("The experiment's prompts differ from the run's.", where=file)
         address = store.place_of(out).artifacts
-        return _work(worker_of(name, study, prepared, setup, listener, address), patience)
-
-
-def _work(worker: Worker, patience: float) -> str:
-    beat: int | None = None
-    heard, pause = time.monotonic(), SOONEST
-    while True:
-        said = queue.read_orders(worker.study)
-        if work_once(worker, said):
-            pause = SOONEST
-            continue
-        if said.over:
-            return said.over
-        if said.leads != beat:
-            beat, heard = said.leads, time.monotonic()
-        if time.monotonic() - heard > patience:
-            raise RunFailed(f"No run has led this study for {patience / 60:.0f} minutes.", fix=START)
-        time.sleep(pause)
-        pause = min(said.pause, 1.5 * pause)
-
-
-# -- one trial
+        worker = worker_of(name, study, prepared, setup, listener, address)
+        beat: int | None = None
+        heard, pause = time.monotonic(), SOONEST
+        while True:
+            said = queue.read_orders(study)
+            if work_once(worker, said):
+                pause = SOONEST
+                continue
+            if said.over:
+                return said.over
+            if said.leads != beat:
+                beat, heard = said.leads, time.monotonic()
+            if time.monotonic() - heard > patience:
+                raise RunFailed(f"No run has led this study for {patience / 60:.0f} minutes.", fix=START)
+            time.sleep(pause)
+            pause = min(said.pause, 1.5 * pause)
 
 
 def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
@@ -143,15 +134,14 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
     However that ends early, the trial goes back to the queue, unless it is another worker's by then. A worker
     that is `alone` need tell nobody that it is alive.
     """
-    kinds = (
-        (worker.references, _evaluate_piece),
-        (worker.study, _evaluate_trial),
-        (worker.checks, _evaluate_check),
-    )
-    source = next((kind for kind in kinds if kind[0].study_name == said.source), None)
-    if source is None:
+    evaluations = {
+        worker.references: _evaluate_piece,
+        worker.study: _evaluate_trial,
+        worker.checks: _evaluate_check,
+    }
+    queued = next((study for study in evaluations if study.study_name == said.source), None)
+    if queued is None:
         return False
-    queued, evaluate = source
     trial = queue.take(queued, worker.name, said.released if queued is worker.study else None, alone)
     if trial is None:
         return False
@@ -162,7 +152,7 @@ def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
             queue.own_failures(queued, trial, worker.name),
             named_failures(worker.setup.out),
         ):
-            evaluate(worker, queued, trial)
+            evaluations[queued](worker, queued, trial)
     except BaseException as error:
         if _give_back(worker, queued, trial, error) or not isinstance(error, NOT_OURS):
             raise
