@@ -83,9 +83,6 @@ def evaluate_check(
     checks.tell(trial, found.value)
 
 
-# -- the search's own results, in which earlier checks have no say
-
-
 def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
     """Return the trials that may be the best: the best, those tied with it, then the next by rank."""
     results, answer = _analysed(study, out)
@@ -114,7 +111,7 @@ def _analysed(study: optuna.Study, out: Path) -> "tuple[Results, Answer]":
     from gridsearch.results.analysis.analyse import analyse  # imports pandas, which a plan is spared
     from gridsearch.results.results import results_of
 
-    stored = store.stored(study)
+    stored = store.stored(study)  # earlier checks have no say
     results = results_of(store.Stored(stored.facts, stored.trials, [], None), out)
     return results, analyse(results)
 
@@ -147,9 +144,8 @@ class RenderedImages:
         if isinstance(trial.outcome, GridsearchError):
             return None
         mine = trial.number
-        others = [number for number in self.digests if number != mine]
         self._keep(mine, trial.parameters, trial.outcome.images)
-        for number in others:
+        for number in self.digests:
             pair = {number: self.digests[number], mine: self.digests[mine]}
             if self.made[number] != self.made[mine] and identical(pair):
                 return (

@@ -14,7 +14,7 @@ from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.search.parameters import suggest
-from gridsearch.search.racing import LAST_STEP, Racing, best_complete_trial, losses_by_step, stopped_value
+from gridsearch.search.racing import LAST_STEP, NEVER_BEST, Racing, best_complete_trial, losses_by_step
 from gridsearch.search.trial.outcome import Batch, Outcome
 
 # Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
@@ -103,7 +103,8 @@ def _tell(
     trial.set_user_attr(store.REASON, stopped)
     # Optuna takes the last report for a pruned trial's value
     best = best_complete_trial(study)
-    trial.report(stopped_value(outcome.value, (best.value if best else None) or 0.0), LAST_STEP)
+    least = ((best.value if best else None) or 0.0) + NEVER_BEST
+    trial.report(max(outcome.value, least), LAST_STEP)
     study.tell(trial, state=TrialState.PRUNED)
 
 

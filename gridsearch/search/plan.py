@@ -65,9 +65,8 @@ def make_plan(
 ) -> Plan:
     """Check an experiment and say what it needs.
 
-    Args:
-        timed: to know the time, load the models, merge once and draw one image, which is kept nowhere; this
-            is told how the models are read. None for an estimate.
+    Where `timed` is to be told how the models are read, these are loaded and merged once, and one image is
+    drawn and kept nowhere, to know the time; otherwise it is estimated.
 
     Raises:
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
@@ -118,11 +117,8 @@ def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[
     sampling = sampling_of(render, parents)
     shapes = {key: info.shape for key, info in parents.first.tensors.items()}
     image = seconds_per_image(shapes, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
-    return (
-        0.0,
-        image,
-        "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three",
-    )
+    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
+    return 0.0, image, source
 
 
 def _timed(

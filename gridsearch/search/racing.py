@@ -35,11 +35,6 @@ def losses_by_step(rows: Sequence[Mapping], order: Sequence[str]) -> dict[int, f
     return {place[case_of(row)]: float(loss) for row, loss in zip(rows, losses, strict=True)}
 
 
-def stopped_value(value: float, best: float) -> float:
-    """Return the value that a pruned trial counts with: never better than the best complete trial's."""
-    return max(value, best + NEVER_BEST)
-
-
 def best_complete_trial(study: optuna.Study) -> FrozenTrial | None:
     """Return the best of the trials that were drawn whole; None where none is."""
     try:

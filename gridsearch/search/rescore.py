@@ -13,13 +13,13 @@ from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
 from gridsearch.experiment.validation import bad_key
 from gridsearch.render.cases import Case, case_of
-from gridsearch.render.pictures.infotext import reduced_from
+from gridsearch.render.pictures import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.image import read_image
 from gridsearch.score.score import score_row
 from gridsearch.search.cases import order_of
-from gridsearch.search.racing import losses_by_step, stopped_value
+from gridsearch.search.racing import NEVER_BEST, losses_by_step
 from gridsearch.search.resume import valued
 from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.standard import (
@@ -37,16 +37,14 @@ from gridsearch.search.trial.standard import (
 def rescore(
     folder: Path, counting: Callable[[int], Callable[[], None]], scoring: Scoring | None = None
 ) -> list[str]:
-    """Score a run's stored images again, the references too; the study's values follow.
+    """Score a run's stored images again, the references too; returns notes for the user.
 
-    A picture that is kept small is no measure of what was drawn: its scores stay.
+    A picture that is kept small is no measure of what was drawn: its scores stay. The study's values follow.
     Optuna does not change a finished trial, so a new study takes the place of the old one.
 
     Args:
         counting: told how many images there are, returns what is called after each.
         scoring: what to score by from now on, in the place of the run's own.
-    Returns:
-        Notes for the user.
     Raises:
         BadInput: a scorer, or a model whose renders are to be the references, is not there.
     """
@@ -129,10 +127,7 @@ def _references(
 
 
 def _rescored(
-    trial: FrozenTrial,
-    scored: Callable[[Mapping], dict],
-    order: Sequence[str],
-    objectives: Sequence[str],
+    trial: FrozenTrial, scored: Callable[[Mapping], dict], order: Sequence[str], objectives: Sequence[str]
 ) -> FrozenTrial:
     """Return the same trial with the rows and the value that today's scores give it."""
     rows = [scored(row) for row in store.images_of(trial)]
@@ -156,4 +151,4 @@ def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTria
     if trial.state != TrialState.PRUNED or trial.value is None:
         return trial
     complete = [one.value for one in trials if one.state == TrialState.COMPLETE and one.value is not None]
-    return valued(trial, stopped_value(trial.value, min(complete, default=0.0)))
+    return valued(trial, max(trial.value, min(complete, default=0.0) + NEVER_BEST))

@@ -46,8 +46,8 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         again = shlex.join(["gridsearch", "score", str(out), "--experiment", now.file])
         fix = f"Score its images the same way, then continue: {again}"
     elif changed == [PROMPTS]:
-        fix = "Prompts and seeds may be added, after those that are there; for others choose another folder "
-        fix += "with --out."
+        added = "Prompts and seeds may be added, after those that are there"
+        fix = f"{added}; for others choose another folder with --out."
     raise BadInput(
         "This folder holds the results of a different experiment.",
         where=out,
@@ -81,14 +81,12 @@ def _comparable(facts: store.Facts) -> dict:
     experiment = settings_at(facts.experiment, numbers)
     # see `drawing`; a batch and a compiled model are the last digit
     free = ("batch", "compile", "trace", "config", "vocabulary", "device", "dtype")
-    render = {key: value for key, value in experiment["render"].items() if key not in free}
-    models = {
-        f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
-        for name, model in facts.models.items()
-    }
     recipe = Experiment.model_validate(facts.experiment)
     return {
-        **models,
+        **{
+            f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
+            for name, model in facts.models.items()
+        },
         **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},
         # as text: of a table of blocks a later entry overrules an earlier one
         "the merge steps": json.dumps(experiment["merge"]),
@@ -99,7 +97,7 @@ def _comparable(facts: store.Facts) -> dict:
         ],
         PROMPTS: experiment["prompt"],
         "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
-        **{f"render.{key}": value for key, value in render.items()},
+        **{f"render.{key}": value for key, value in experiment["render"].items() if key not in free},
         "the sampler": experiment["search"]["sampler"],
         "the searched values": None if experiment["search"]["sampler"] == "grid" else searched,
         "how pictures are drawn": facts.drawing.get("version", 1),
@@ -121,14 +119,13 @@ def grown(
 
     A whole trial is queued under its own number, and draws only its new cases. One that was stopped stays so.
     """
-    kept = replace(facts, references=stored.facts.references)
     trials = list(_queued(stored.trials, len(facts.order) / len(order_of(stored.facts))))
     more = len(held_out_cases(facts)) > len(held_out_cases(stored.facts))
     checks = [
         _waiting(check) if more and check.user_attrs.get(ROLE) == HELD_OUT else check
         for check in stored.checks
     ]
-    return kept, trials, checks
+    return replace(facts, references=stored.facts.references), trials, checks
 
 
 def _queued(trials: Sequence[FrozenTrial], scale: float) -> Iterable[FrozenTrial]:

@@ -1,7 +1,4 @@
-"""Optuna's samplers, and our own, under the names of the experiment file.
-
-For how many trials each asks, and whether it suits what is searched.
-"""
+"""The samplers by their names in the experiment file: how many trials each takes, and what it suits."""
 
 import itertools
 import math
@@ -86,9 +83,6 @@ class _Sobol(QMCSampler):
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
         return max(self._trial - 1, 0)
-
-
-# -- how many trials, and whether a sampler suits what is searched
 
 
 def grid(experiment: Experiment) -> list[dict[str, Any]]:

@@ -19,15 +19,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
 
 if TYPE_CHECKING:
     from cmaes import CMA
 
 GENERATION = "cmaes:generation"  # of a trial: when it was asked for
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SPREAD = 1 / 6  # at first, around the middle of a range that is 1 wide; a quarter wastes the first trials
 
 Evaluated = tuple[int, NDArray[np.float64], float]  # a trial's generation, place in the unit cube, and value
@@ -60,9 +60,8 @@ class CmaEs(BaseSampler):
         if not search_space:
             return {}
         cube = SearchSpaceTransform(search_space, transform_0_1=True)
-        optimiser, generation = replayed(
-            self.seed, len(search_space), finished_trials(study, cube, search_space)
-        )
+        trials = finished_trials(study, cube, search_space)
+        optimiser, generation = replayed(self.seed, len(search_space), trials)
         storage_of(study).set_trial_system_attr(trial_id(trial), GENERATION, generation)
         optimiser.reseed_rng(seed_for(self.seed, trial.number))
         return cube.untransform(optimiser.ask())
@@ -72,9 +71,6 @@ class CmaEs(BaseSampler):
     ) -> Any:
         return self.others.sample_independent(study, trial, param_name, param_distribution)
 
-    def reseed_rng(self) -> None:
-        """Do nothing: the random state follows from the trial's number, whichever process draws it."""
-
 
 def finished_trials(
     study: Study, cube: SearchSpaceTransform, space: Mapping[str, BaseDistribution]
@@ -83,7 +79,7 @@ def finished_trials(
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     trials = [
         trial
-        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        for trial in study.get_trials(deepcopy=False, states=store.ENDED)
         if GENERATION in trial.system_attrs and space.keys() <= trial.params.keys()
     ]
     trials.sort(key=lambda trial: (trial.datetime_complete, trial.number))

@@ -38,7 +38,6 @@ FIXES = {
     DIED: "See the workers' logs, and whether the system ended them for want of memory.",
 }
 IN_A_ROW = 3
-RETRIES = 1  # of a trial whose worker died
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report

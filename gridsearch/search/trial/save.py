@@ -27,10 +27,7 @@ class Origin:
 
 
 def merge_hash(recipe: Recipe, hashes: Mapping[str, str]) -> str:
-    """Return ten hex digits that identify a merge, as A1111's short hash identifies a file.
-
-    The recipe's values are fixed; `hashes` are of the files by their names in it.
-    """
+    """Return ten hex digits of a recipe and its files' hashes, as A1111's short hash identifies a file."""
     said = recipe.model_dump_json(include={"merge", "components"})
     return hashlib.sha256(json.dumps([said, sorted(hashes.items())]).encode()).hexdigest()[:10]
 

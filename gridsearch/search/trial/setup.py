@@ -1,7 +1,4 @@
-"""The state that all trials of a run share: open models, the loaded renderer, the standard of scoring.
-
-Equal fingerprints of its live weights are the same model.
-"""
+"""The state that all trials of a run share: open models, the loaded renderer, the standard of scoring."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +100,7 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
     merge_live(setup.live, terms)
 
 
-def render_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
+def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
     """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
     merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
@@ -136,7 +133,7 @@ def with_references(setup: Setup, references: Sequence[dict]) -> Setup:
 
 
 def live_fingerprint(live: Live) -> str:
-    """Return the fingerprint of the live weights, the same on every device."""
+    """Return the fingerprint of the live weights, on every device the same; equal ones are the same model."""
     return fingerprint({name: piece.view for name, (_, piece) in _pieces(live).items()})
 
 

@@ -105,8 +105,8 @@ def scored_references(
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], [*cases], by)
-    scores = [score_image(standard, picture, row) for row, picture in zip(measured, pictures, strict=True)]
-    return [row | score_row(score) for row, score in zip(measured, scores, strict=True)], standard
+    pairs = zip(measured, pictures, strict=True)
+    return [row | score_row(score_image(standard, picture, row)) for row, picture in pairs], standard
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:

@@ -158,9 +158,6 @@ def depth(running: int, idle: int, learns: bool) -> int:
     return max(1 + running // (AHEAD if learns else 1), idle)
 
 
-# -- new trials
-
-
 def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
     """Return the study as a look has found it.
 

@@ -23,7 +23,7 @@ from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.search.listener import Listener
-from gridsearch.search.trial.failures import DIED, RETRIES, require_free
+from gridsearch.search.trial.failures import DIED, require_free
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
 BUSY = 4  # times as long as a look computes: a large study leaves its database to its workers
@@ -82,7 +82,7 @@ class Leases:
     """The running trials of a study, and when their workers were last heard of."""
 
     silence: float  # seconds after which a worker is taken for dead
-    retries: int = RETRIES  # how often a trial goes back to the queue for it
+    retries: int  # how often a trial goes back to the queue for it
     clock: Callable[[], float] = time.monotonic
     heard: dict[int, Heard] = field(default_factory=dict)
     workers: dict[str, float] = field(default_factory=dict)  # when each was last seen to hold a trial
@@ -159,11 +159,7 @@ class Leader:
 
 
 def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
-    """Yield the trials of a study, again and again; between two looks the crew works.
-
-    Raises:
-        MustStop: another run leads the study.
-    """
+    """Yield the trials of a study, again and again; between two looks the crew works."""
     while True:
         began, now = time.process_time(), time.monotonic()
         if not leader.leads():

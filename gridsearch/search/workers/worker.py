@@ -26,13 +26,7 @@ from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.prepare import Prepared, prepare
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.setup import (
-    Setup,
-    load_setup,
-    parent_fingerprint,
-    render_parent,
-    with_references,
-)
+from gridsearch.search.trial.setup import Setup, draw_parent, load_setup, parent_fingerprint, with_references
 from gridsearch.search.trial.standard import failure_notes
 from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
@@ -90,9 +84,7 @@ def worker_of(
     return Worker(name, study, *beside, setup, prepared, listener, before, artifacts)
 
 
-def work(
-    experiment: Experiment, file: Path, out: Path, name: str, listener: Listener, patience: float = PATIENCE
-) -> str:
+def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Listener) -> str:
     """Evaluate what a run asks for until it is done; returns why there is nothing more to do.
 
     Raises:
@@ -101,7 +93,7 @@ def work(
     """
     began = time.monotonic()
     while not store.has_study(out):
-        if time.monotonic() - began > patience:
+        if time.monotonic() - began > PATIENCE:
             raise RunFailed("No run has started this study.", where=out, fix=START)
         time.sleep(EARLY)
     prepared = prepare(experiment, file, out, listener)
@@ -122,8 +114,8 @@ def work(
                 return said.over
             if said.leads != beat:
                 beat, heard = said.leads, time.monotonic()
-            if time.monotonic() - heard > patience:
-                raise RunFailed(f"No run has led this study for {patience / 60:.0f} minutes.", fix=START)
+            if time.monotonic() - heard > PATIENCE:
+                raise RunFailed(f"No run has led this study for {PATIENCE / 60:.0f} minutes.", fix=START)
             time.sleep(pause)
             pause = min(said.pause, 1.5 * pause)
 
@@ -176,7 +168,7 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
     setup, said, rows = worker.setup, trial.user_attrs, []
     if CASES in said:
         cases = [case for case in setup.cases if case.id in said[CASES]]
-        for case, row in zip(cases, render_parent(setup, said[MODEL], cases), strict=True):
+        for case, row in zip(cases, draw_parent(setup, said[MODEL], cases), strict=True):
             worker.listener.reference(RenderedReference(case, row["seconds"]))
             rows.append(row)
         _secure(worker, pieces, trial, rows)
