@@ -71,16 +71,16 @@ class LiveReport:
         self._wanted = self._noted = False
 
     def __getattr__(self, name: str) -> Any:
-        heard = getattr(self._listener, name)
+        tell = getattr(self._listener, name)
         if name not in LOOKED_AT:
-            return heard
+            return tell
 
-        def hear(*told: Any) -> None:
-            heard(*told)
+        def tell_and_look(*facts: Any) -> None:
+            tell(*facts)
             self._wanted |= name in NEWS
             self.look()
 
-        return hear
+        return tell_and_look
 
     def __enter__(self) -> "LiveReport":
         return self

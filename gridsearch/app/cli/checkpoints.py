@@ -34,9 +34,8 @@ def inspect_command(
             if not as_json:
                 terminal.show_checkpoint(name, rows)
     if as_json:
-        terminal.show_json(
-            {"checkpoints": [checkpoint_dict(*one) for one in zip(opened, found, strict=True)]}
-        )
+        both = zip(opened, found, strict=True)
+        terminal.show_json({"checkpoints": [checkpoint_dict(one, rows) for one, (_, rows) in both]})
     elif len(found) > 1:
         terminal.show_side_by_side(found)
 

@@ -217,17 +217,8 @@ AnswerEvent = TypedDict(
 )
 InterruptedEvent = TypedDict("InterruptedEvent", {"event": Literal["interrupted"]})
 ErrorEvent = TypedDict("ErrorEvent", {"event": Literal["error"], "error": ErrorFields})
-Event = Annotated[
-    NoteEvent
-    | StartEvent
-    | ReferenceEvent
-    | TrialEvent
-    | CheckEvent
-    | AnswerEvent
-    | InterruptedEvent
-    | ErrorEvent,
-    Field(discriminator="event"),
-]
+OfTrials = StartEvent | ReferenceEvent | TrialEvent | CheckEvent | AnswerEvent
+Event = Annotated[NoteEvent | OfTrials | InterruptedEvent | ErrorEvent, Field(discriminator="event")]
 
 DOCUMENTS: dict[str, Any] = {
     "plan": PlanDocument,

@@ -67,14 +67,11 @@ def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
     }
 
 
-def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -> "types.InspectedCheckpoint":
-    """Describe a file or a folder. `shown` are its name and its labelled values.
-
-    Text that a stranger wrote into the file is in `rows`, printable and cut.
-    """
+def checkpoint_dict(opened: Any, rows: Sequence[tuple[str, str]]) -> "types.InspectedCheckpoint":
+    """Describe a file or a folder, whose labelled values, as they are shown to people, are `rows`."""
     from gridsearch.checkpoint.inspect import Folder, read_prediction
 
-    said = dict(shown[1])
+    said = dict(rows)
     is_folder = isinstance(opened, Folder)
     prediction: Any = None
     if "prediction type" in said:
@@ -90,7 +87,7 @@ def checkpoint_dict(opened: Any, shown: tuple[str, Sequence[tuple[str, str]]]) -
         "short_hash": said.get("A1111 hash"),
         "prediction": prediction,
         "can_be_merged": said.get("can be merged") == "yes",
-        "rows": [{"label": label.strip(), "value": value} for label, value in shown[1]],
+        "rows": [{"label": label.strip(), "value": value} for label, value in rows],
     }
 
 

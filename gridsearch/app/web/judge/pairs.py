@@ -139,14 +139,11 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
             case = (row["prompt_id"], int(row["seed"]))
             prompts[case] = str(row["prompt"])
             files.setdefault(case, {})[int(row["trial"])] = (file, row.get("digest"))
-    return {
-        couple: {
-            case: (prompts[case], drawn[couple[0]], drawn[couple[1]])
-            for case, drawn in files.items()
-            if set(couple) <= set(drawn)
-        }
-        for couple in combinations(sorted(trials), 2)
-    }
+    found: dict[tuple, dict[tuple, tuple]] = {couple: {} for couple in combinations(sorted(trials), 2)}
+    for case, drawn in files.items():
+        for first, second in combinations(sorted(drawn), 2):
+            found[first, second][case] = (prompts[case], drawn[first], drawn[second])
+    return found
 
 
 def _is_small(file: Path) -> bool:
