@@ -1,10 +1,9 @@
 """The grid of a run's images, prompts down and ratios across, for the sheet and the report alike."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from math import ceil
 from typing import Any, TypeVar
 
@@ -314,12 +313,10 @@ def fewest_blocks(items: Sequence[_Item], fit: Callable[[Sequence[_Item]], bool]
 
 def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:
     """Return the first case of every prompt, then every second one, and so on."""
-    seen: Counter[str] = Counter()
-    found: dict[int, list[CaseRow]] = {}
+    by_prompt: dict[str, list[CaseRow]] = {}
     for case in cases:
-        found.setdefault(seen[case.prompt_id], []).append(case)
-        seen[case.prompt_id] += 1
-    return [tuple(rows) for rows in found.values()]
+        by_prompt.setdefault(case.prompt_id, []).append(case)
+    return [tuple(filter(None, turn)) for turn in zip_longest(*by_prompt.values())]
 
 
 def stop_of(row: Any) -> StopPoint | None:

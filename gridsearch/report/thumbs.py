@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.files import not_through_a_link
+from gridsearch.base.files import not_through_a_link, read_capped
 from gridsearch.base.pictures import open_picture
 from gridsearch.results.store.paths import KEPT
 
@@ -29,9 +29,7 @@ LONGEST_STRIP = 4096  # px, of a film strip: eight frames of five times their he
 QUALITY, EFFORT = 82, 2  # of WebP
 MIDDLE, FINE = 256, 95  # px, and JPEG's quality, of the middle size that thumbnails are made from
 MOST_THREADS = 8
-
 MOST_KEPT = 4_000_000  # bytes of a kept file: in a stranger's results folder there may be anything
-
 UNREADABLE = (BadInput, OSError)  # not an image, damaged, too large, or gone
 
 Box = tuple[int, int]  # (width, height) in px that a picture must fit
@@ -96,18 +94,11 @@ def reduced(path: Path, box: Box, folder: Path) -> Image.Image:
 def _kept_middle(kept: Path) -> Image.Image | None:
     """Return a kept middle size; None where there is none, or half a file (JPEG marks its end)."""
     with suppress(*UNREADABLE):
-        content = _content(kept)
+        content = read_capped(kept, MOST_KEPT, "thumbnail")
         if content[:2] == b"\xff\xd8" and content[-2:] == b"\xff\xd9":
             with open_picture(kept) as image:
                 return image.convert("RGB") if max(image.size) <= MIDDLE else None
     return None
-
-
-def _content(kept: Path) -> bytes:
-    """Return a kept file's content; nothing where it is too large to be one of ours."""
-    with kept.open("rb") as file:
-        content = file.read(MOST_KEPT + 1)
-    return content if len(content) <= MOST_KEPT else b""
 
 
 def _shrunk(image: Image.Image, box: Box, gap: float = 2.0) -> Image.Image:
@@ -136,7 +127,7 @@ def _place(path: Path, what: str, folder: Path) -> Path:
 def _read(kept: Path) -> Thumb | None:
     """Return a kept thumbnail; None where there is none, or half a file (RIFF says how long it is)."""
     with suppress(*UNREADABLE):
-        content = _content(kept)
+        content = read_capped(kept, MOST_KEPT, "thumbnail")
         if int.from_bytes(content[4:8], "little") + 8 == len(content):
             with open_picture(kept) as image:
                 return _as_thumb(content, image.size) if image.format == "WEBP" else None

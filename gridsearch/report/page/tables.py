@@ -5,15 +5,7 @@ import shlex
 
 import pandas as pd
 
-from gridsearch.base.words import (
-    metric_text,
-    one_line,
-    parameter_text,
-    setting_text,
-    shorten,
-    slice_text,
-    value_text,
-)
+from gridsearch.base.words import metric_text, one_line, parameter_text, shorten, slice_text, value_text
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.sanity import trial_text
@@ -203,7 +195,7 @@ def _values(results: Results, answer: Answer, trial: int) -> str:
     ranked = [name for name, _ in answer.importances] or list(results.parameters)
     names = ranked[:MOST_NAMED] if len(results.parameters) > MOST_NAMED else results.parameters
     left = len(results.parameters) - len(names)
-    return ", ".join(setting_text(name, row[name]) for name in names) + (f" and {left} more" if left else "")
+    return slice_text({name: row[name] for name in names}) + (f" and {left} more" if left else "")
 
 
 def failures(results: Results) -> dict:

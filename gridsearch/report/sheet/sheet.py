@@ -76,7 +76,6 @@ def write_sheets(grid: Grid, results: Results, answer: Answer | None, path: Path
 
 
 def _require_picture(path: Path) -> None:
-    """Refuse a path to which no sheet can be written."""
     if path.suffix.lower() not in SHEET_FORMATS:
         better = path.with_suffix(".png").name if path.name else "sheet.png"
         fix = f"Use -o {better}, for example."
@@ -121,7 +120,9 @@ def _drawn(page: Page, place: SheetLayout, results: Results, answer: Answer | No
             for row, case in enumerate(grid.cases):
                 _cell(sheet, draw, place.box(g, c, row), column, case, cells.get((g, c, row)))
             if column.best:
-                _frame_best(draw, place, g, c)
+                left, _, right, bottom = place.box(g, c, len(grid.cases) - 1)
+                frame = left - 7, head(place.scale) + layout.GROUP_HEAD - 3, right + 6, bottom + 7
+                draw.rounded_rectangle(frame, radius=6, outline=BEST, width=3)
     return sheet
 
 
@@ -237,9 +238,3 @@ def _hole(draw: _Draw, box: _Box, text: str) -> None:
     lines = "\n".join(wrap(text, right - left - 12, 12, lines=max(2, (bottom - top) // 18)))
     centre = (left + right) / 2, (top + bottom) / 2
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
-
-
-def _frame_best(draw: _Draw, place: SheetLayout, group: int, column: int) -> None:
-    left, _, right, bottom = place.box(group, column, len(place.top) - 1)
-    top = head(place.scale) + layout.GROUP_HEAD - 3
-    draw.rounded_rectangle((left - 7, top, right + 6, bottom + 7), radius=6, outline=BEST, width=3)

@@ -21,15 +21,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import MAX_PIXELS
 from gridsearch.base.words import parameter_text
-from gridsearch.render.pictures import (
-    REDUCED,
-    Infotext,
-    as_text,
-    embedded_text,
-    png_bytes,
-    read_parameters,
-    reduced_from,
-)
+from gridsearch.render import pictures
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, fewest_blocks, turns
 from gridsearch.report.sheet.sheet import image_size
 from gridsearch.report.sheet.text import font, wrap
@@ -81,7 +73,7 @@ def write_grids(
         seed, cfg, steps = (text.settings[key] for key in ("Seed", "CFG scale", "Steps"))
         now = f"{datetime.now():%Y%m%d%H%M%S}"
         path = folder / f"{PREFIX}{number:04}-{seed}-{width}-{height}-{cfg}-{steps}-{now}.png"
-        write_atomic(path, png_bytes(pixels, as_text(text)))
+        write_atomic(path, pictures.png_bytes(pixels, pictures.as_text(text)))
         number += 1
         yield path
 
@@ -166,7 +158,7 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
     except BadInput:
         gone(picture.file)
         return Image.new("RGB", size)
-    if reduced_from(path) == size:
+    if pictures.reduced_from(path) == size:
         return image.resize(size, Image.Resampling.LANCZOS)
     if image.size != size:
         raise BadInput(
@@ -180,7 +172,7 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
 # -- what the pictures say
 
 
-def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
+def _text(sheet: Sheet, results: Results, axis: str) -> pictures.Infotext | None:
     """Return the settings of one of the pictures, and what they differ in; None where all are gone."""
     path, text = next(_texts(sheet, results), (None, None))
     if text is None:
@@ -192,7 +184,7 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
             why="The grid's name needs cfg and steps, which are read from its text.",
             fix="Restore the file as the run wrote it.",
         )
-    settings = {key: value for key, value in text.settings.items() if key not in ("Recipe", REDUCED)}
+    settings = {key: value for key, value in text.settings.items() if key not in ("Recipe", pictures.REDUCED)}
     settings |= {
         "Seed": str(sheet.rows[0].seed),
         "Script": "X/Y/Z plot",
@@ -203,10 +195,10 @@ def _text(sheet: Sheet, results: Results, axis: str) -> Infotext | None:
     }
     if not sheet.one_seed:
         settings["Row seeds"] = ", ".join(str(case.seed) for case in sheet.rows)
-    return Infotext(sheet.rows[0].prompt, text.negative, settings)
+    return pictures.Infotext(sheet.rows[0].prompt, text.negative, settings)
 
 
-def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
+def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, pictures.Infotext]]:
     """Yield the texts of the pictures that can be read, each with its file.
 
     Those of trials come first, whose settings are also those of the others.
@@ -216,4 +208,4 @@ def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, Infotext]]:
         if picture is not None:
             path = picture_of(results.folder, picture.file)
             with suppress(BadInput):  # reported when the cells were drawn
-                yield path, read_parameters(embedded_text(path) or "")
+                yield path, pictures.read_parameters(pictures.embedded_text(path) or "")

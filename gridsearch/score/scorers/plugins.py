@@ -89,22 +89,21 @@ def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[S
     Raises:
         BadInput: one is not installed, cannot be imported, or does not work with its options.
     """
-    return tuple(_open(one, reserved) for one in wanted)
-
-
-def _open(wanted: Wanted, reserved: Collection[str]) -> Scorer:
-    where = f"[[score.scorer]] {wanted.name}"
-    entry, options = _entry(wanted.name, where), dict(wanted.options)
-    if wanted.name in reserved:
-        raise BadInput(f"A scorer cannot be named {wanted.name!r}: a column has that name.", where=where)
-    try:
-        function = called(entry.load)
-        _check_options(function, options, where)
-        if check := getattr(function, "check", None):
-            called(partial(check, **options))
-    except PluginFailed as failure:
-        raise BadInput("The scorer does not work.", where=where, why=f"{failure}.") from failure
-    return Scorer(wanted.name, wanted.weight, wanted.direction, partial(function, **options))
+    found = []
+    for one in wanted:
+        where = f"[[score.scorer]] {one.name}"
+        entry, options = _entry(one.name, where), dict(one.options)
+        if one.name in reserved:
+            raise BadInput(f"A scorer cannot be named {one.name!r}: a column has that name.", where=where)
+        try:
+            function = called(entry.load)
+            _check_options(function, options, where)
+            if check := getattr(function, "check", None):
+                called(partial(check, **options))
+        except PluginFailed as failure:
+            raise BadInput("The scorer does not work.", where=where, why=f"{failure}.") from failure
+        found.append(Scorer(one.name, one.weight, one.direction, partial(function, **options)))
+    return tuple(found)
 
 
 def _entry(name: str, where: str) -> EntryPoint:
