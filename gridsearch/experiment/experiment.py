@@ -136,9 +136,7 @@ class Experiment(Recipe):
                 f"search.width ends a search that goes on until the best is known, which {search.sampler} "
                 "does not: leave it out"
             )
-        if not is_grid:
-            return self
-        for name, values in self.searched().items():
+        for name, values in self.searched().items() if is_grid else ():
             if isinstance(values, Range) and values.step is None:
                 written = f"{{ low = {values.low:g}, high = {values.high:g}, step = ... }}"
                 raise ValueError(f"a grid needs a step for {name}: {written}")

@@ -3,6 +3,7 @@
 All works on plain data, an experiment as it is kept with its results, so that a report can use it too.
 """
 
+import copy
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -83,8 +84,8 @@ def curve_parameter(settings: Mapping[str, Any]) -> str | None:
 
 
 def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the settings in which the named parameters have these values."""
-    copied = _copied(settings)
+    """Return a copy of the settings, as JSON has them, in which the named parameters have these values."""
+    copied = copy.deepcopy(dict(settings))
     for name, (*way, last) in searched_places(settings).items():
         if name in parameters:
             inner = value_at(copied, tuple(way))
@@ -97,10 +98,3 @@ def _as_searched(value: Any, searched: Any) -> Any:
     numbers = [searched["low"], searched["high"]] if is_range(searched) else searched
     whole = all(type(number) is int for number in numbers)
     return int(value) if whole and isinstance(value, float) and value.is_integer() else value
-
-
-def _copied(value: Any) -> Any:
-    """Return a copy of plain data with lists in place of tuples, so that every place can be filled."""
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -117,7 +117,7 @@ class Recipe(Table):
 
     def at(self, values: Mapping[str, Any]) -> Self:
         """Return the same with the named searched values fixed to the given ones."""
-        return type(self).model_validate(parameters.settings_at(self.model_dump(), values))
+        return type(self).model_validate(parameters.settings_at(self.model_dump(mode="json"), values))
 
     # -- which files are used
 
@@ -129,14 +129,13 @@ class Recipe(Table):
         """Return the adapters that the merge steps may use, in the order in which they first appear."""
         return self._inputs(self.adapters)
 
-    def _inputs(self, known: Mapping[str, Any]) -> tuple[str, ...]:
-        names = (name for step in self.merge for names in step.candidates() for name in names)
+    def _inputs(self, known: Mapping[str, Any], most: int | None = None) -> tuple[str, ...]:
+        names = (name for step in self.merge for names in step.candidates() for name in names[:most])
         return tuple(dict.fromkeys(name for name in names if name in known))
 
     def typical_models(self) -> tuple[str, ...]:
         """Return the merged models, of each list only the first: lists name versions of one model."""
-        firsts = [names[0] for step in self.merge for names in step.candidates()]
-        return tuple(dict.fromkeys(name for name in firsts if name in self.models))
+        return self._inputs(self.models, most=1)
 
     def first_models(self) -> tuple[str, ...]:
         """Return the models that may take the first place, which gives a merge its keys, dtypes and VAE."""
