@@ -5,11 +5,8 @@ Plain data only: it loads without pandas.
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
-
-import scipy
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.methods import METHODS
@@ -74,25 +71,6 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
 # -- what was made
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """One trial drawn twice: of `images` in both, `identical` have the same pixels and `verdicts` the same
-    verdict; `floor` is the mean absolute difference of their defects."""
-
-    images: int
-    identical: int
-    verdicts: int
-    floor: float
-
-    def changes_more_than(self, share: float, level: float) -> bool:
-        """Return whether an exact binomial test at `level` refutes that no more than `share` changes.
-
-        One change alone never does: an image may stand on the edge of two verdicts.
-        """
-        changed = self.images - self.verdicts
-        return changed > 1 and float(scipy.stats.binom.sf(changed - 1, self.images, share)) < level
-
-
 def identical(digests: Mapping[int, Mapping[str, str]]) -> TrialPairs:
     """Return the pairs of trials all of whose common images have the same pixels, ascending.
 
@@ -117,20 +95,3 @@ def _alike(marks: Iterable[tuple[Hashable, int]]) -> set[tuple[int, int]]:
     for mark, trial in marks:
         trials_with[mark].append(trial)
     return {pair for trials in trials_with.values() for pair in combinations(sorted(trials), 2)}
-
-
-def repeat(first: Mapping[str, tuple], again: Mapping[str, tuple]) -> Repeat | None:
-    """Return the differences of a trial that was drawn twice; None where no image is in both.
-
-    Its images are: case -> (fingerprint of the pixels, verdict, defect).
-    """
-    cases = first.keys() & again.keys()
-    if not cases:
-        return None
-    pairs = [(first[case], again[case]) for case in sorted(cases)]
-    return Repeat(
-        images=len(pairs),
-        identical=sum(a[0] == b[0] and a[0] is not None for a, b in pairs),
-        verdicts=sum(a[1] == b[1] for a, b in pairs),
-        floor=sum(abs(a[2] - b[2]) for a, b in pairs) / len(pairs),
-    )

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import pandas as pd
+import scipy
 
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
 from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
 from gridsearch.results.analysis.held_out import LEVEL
-from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of, repeat, same_weights
+from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of, same_weights
 from gridsearch.results.analysis.trials import distinct_trials, is_partial
 from gridsearch.results.results import Results
 
@@ -71,7 +72,7 @@ def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, s
 
 def _images_differ(results: Results, trials: list[dict], merges: dict, named: Named) -> tuple[State, str]:
     images = results.images
-    if "digest" not in images or images["digest"].isna().all():
+    if images["digest"].isna().all():
         return "not done", "No fingerprints of the images were stored."
     # the first trial of each set of parameters that make one picture
     made = {row["trial"]: str((merges[row["trial"]], drawn_with(results.settings, row))) for row in trials}
@@ -79,15 +80,12 @@ def _images_differ(results: Results, trials: list[dict], merges: dict, named: Na
     rows = images[images["trial"].isin(first.values())].dropna(subset="digest")
     rows = rows[~rows["verdict"].isin(ALIKE)]
     digests = {
-        int(trial): dict(zip(_cases(own), own["digest"], strict=True)) for trial, own in rows.groupby("trial")
+        int(trial): {case_of(row): row["digest"] for row in own.to_dict("records")}
+        for trial, own in rows.groupby("trial")
     }
     if pairs := identical(digests):
         return "alarm", f"{_pairs(pairs, named)} rendered the same images, pixel for pixel."
     return "passed", f"No two of {len(digests)} trials rendered the same images."
-
-
-def _cases(images: pd.DataFrame) -> list[str]:
-    return [case_of(row) for row in images[["prompt_id", "seed"]].to_dict("records")]
 
 
 def _repeat(results: Results, best: Slice, trials: pd.DataFrame, named: Named) -> tuple[State, str]:
@@ -95,27 +93,32 @@ def _repeat(results: Results, best: Slice, trials: pd.DataFrame, named: Named) -
     if again.empty:
         return "not done", "No trial was rendered a second time."
     trial = int(again["trial"].iloc[0])
-    found = repeat(_drawn(results.images[results.images["trial"] == trial]), _drawn(again))
-    if found is None:
+    first = results.images[results.images["trial"] == trial]
+    pairs = first.merge(again, on=["prompt_id", "seed"], suffixes=("", "_again"))
+    if pairs.empty:
         return "not done", "The repeat has no prompt and seed in common with the trial."
-    text = f"{_capital(named(trial))} rendered again: {found.identical} of {found.images} images are the same"
-    if found.identical == found.images:
+    same = int((pairs["digest"].notna() & (pairs["digest"] == pairs["digest_again"])).sum())
+    text = f"{_capital(named(trial))} rendered again: {same} of {len(pairs)} images are the same"
+    if same == len(pairs):
         return "passed", f"{text}, pixel for pixel."
-    text += f", defects differ by {metric_text(round(found.floor, 4))} on average"
-    changed = found.images - found.verdicts
-    if found.changes_more_than(SHIFTED, LEVEL):
+    floor = float((pairs["defect"] - pairs["defect_again"]).abs().mean())
+    text += f", defects differ by {metric_text(round(floor, 4))} on average"
+    changed = int((pairs["verdict"] != pairs["verdict_again"]).sum())
+    if has_shifted(changed, len(pairs)):
         return "alarm", f"{text}, and {changed} verdicts changed, so no ranking can be trusted."
     if changed:
         text += f"; verdicts changed: {changed}"
-    if below := _below(best, trials, found.floor):
+    if below := _below(best, trials, floor):
         text += f"; too close to the best to distinguish: {_some(map(named, below))}"
     return "passed", f"{text}."
 
 
-def _drawn(images: pd.DataFrame) -> dict[str, tuple]:
-    digests = images["digest"] if "digest" in images else pd.Series(None, images.index, dtype=object)
-    found = zip(digests.where(digests.notna(), None), images["verdict"], images["defect"], strict=True)
-    return dict(zip(_cases(images), found, strict=True))
+def has_shifted(changed: int, images: int) -> bool:
+    """Return whether an exact binomial test refutes that no more than `SHIFTED` of the verdicts change.
+
+    One change alone never does: an image may stand on the edge of two verdicts.
+    """
+    return changed > 1 and float(scipy.stats.binom.sf(changed - 1, images, SHIFTED)) < LEVEL
 
 
 def _below(best: Slice, trials: pd.DataFrame, floor: float) -> list[int]:

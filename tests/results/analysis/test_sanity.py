@@ -1,6 +1,7 @@
 """Each check passes, alarms, or says why it could not be made; and reaches page, last screen and tables."""
 
 import json
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -11,6 +12,7 @@ from gridsearch.report.build import build
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.sanity import has_shifted
 from tests.helpers.made_up import make_results, with_columns, with_facts
 
 RATIOS = (0.0, 0.3, 0.5, 0.6, 1.0)
@@ -175,3 +177,33 @@ def test_a_stopped_trials_empty_cells_say_why(kept):
     html = report_html(kept, analyse(kept), kept.folder)
     assert '<span class="hole" title="0 of 2 images are healthy">stopped</span>' in html
     assert "stopped early" in html
+
+
+def test_a_repeat_is_compared_case_by_case(kept):
+    checks = kept.checks[kept.checks["role"] == "repeat"].iloc[:3].copy()
+    checks.loc[checks.index[1], ["digest", "verdict"]] = ["other", "ghost"]
+    checks.loc[checks.index[1], "defect"] += 0.6
+    images = kept.images.copy()
+    lost = (images["trial"] == 3) & (images["prompt_id"] == checks["prompt_id"].iloc[2])
+    images.loc[lost & (images["seed"] == checks["seed"].iloc[2]), "digest"] = None
+    checks.loc[checks.index[2], "digest"] = None  # no digest is no sameness
+    _, text = state(replace(kept, images=images, checks=checks), REPEAT)
+    assert "1 of 3 images are the same, defects differ by 0.2 on average" in text
+    assert "verdicts changed: 1" in text
+    other = checks.assign(prompt_id="elsewhere")
+    assert state(replace(kept, checks=other), REPEAT)[0] == "not done"
+
+
+@pytest.mark.parametrize(
+    ("images", "most"),
+    # P(3 or more of 16 | 0.05) = 0.043 and of 2 or more 0.189; one is never enough
+    [(1, 1), (2, 1), (6, 1), (7, 1), (8, 2), (16, 2), (17, 3), (100, 9)],
+)
+def test_a_repeat_may_change_as_many_verdicts_as_chance_would(images, most):
+    def changed(count):
+        return has_shifted(count, images)
+
+    chance = [math.comb(images, k) * 0.05**k * 0.95 ** (images - k) for k in range(images + 1)]
+    assert most == max(1, next((k for k in range(images + 1) if sum(chance[k + 1 :]) < 0.05), 1))
+    assert not any(changed(count) for count in range(most + 1))
+    assert all(changed(count) for count in range(most + 1, images + 1))
