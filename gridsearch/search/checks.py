@@ -103,7 +103,7 @@ def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | 
     best = _analysed(study, out)[1].best
     if best is None or best.interval is None:
         return None
-    found = best.interval.width
+    found = best.interval.high - best.interval.low
     return f"the best is known to within {found:.3g}, {width:g} was asked for" if found <= width else None
 
 

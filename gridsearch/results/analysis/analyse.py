@@ -14,7 +14,7 @@ from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.identical import lone_parent
 from gridsearch.results.analysis.importance import importances, neighbours
-from gridsearch.results.analysis.ranking import by_case, front, recommended, tied_with
+from gridsearch.results.analysis.ranking import front, recommended, tied_survivors
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
 from gridsearch.results.analysis.trials import (
@@ -107,7 +107,7 @@ def _chosen(
         curves = _led_by(lucky.instead, curves, answer_one)
         lucky = replace(lucky, named=trial_text(results, results.trials, lucky.trial))
     best = curves[0][0].trial
-    tied = _tied(curves[0][0], trials, images, share)
+    tied = tied_survivors(best, trials[~is_partial(trials)], images, share)
     human = human_verdict(results.judgements, best, set(tied) - {lucky and lucky.trial})
     if human is not None:
         named = [replace(one, name=trial_text(results, results.trials, one.trial)) for one in human.trials]
@@ -208,14 +208,6 @@ def _held_out(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _loss(images: pd.DataFrame) -> np.ndarray:
     return image_losses(images["verdict"], images["defect"])
-
-
-def _tied(best: Slice, trials: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:
-    """Return the ties among the whole trials that survive; one that does not is out without a test."""
-    can_tie = trials[~is_partial(trials)]
-    alive = can_tie.loc[(can_tie["survived"] >= share) | (can_tie["trial"] == best.trial), "trial"]
-    rows = images[images["trial"].isin(alive)]
-    return tied_with(best.trial, by_case(rows, "defect"))
 
 
 def _importances(

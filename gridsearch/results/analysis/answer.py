@@ -20,10 +20,6 @@ class RatioInterval:
     prompts: int
     resamples: int
 
-    @property
-    def width(self) -> float:
-        return self.high - self.low
-
 
 @dataclass(frozen=True)
 class RatioChance:

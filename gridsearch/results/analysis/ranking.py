@@ -31,10 +31,8 @@ def recommended(
     leader = middle_of_the_best(trials, images)
     if smoothed is None or leader["survived"] < share:
         return leader
-    alive = trials[trials["survived"] >= share]
-    rows = images[images["trial"].isin(alive["trial"])]
-    tied = tied_with(int(leader["trial"]), by_case(rows, "defect"))
-    equals = alive[alive["trial"].isin([leader["trial"], *tied])]
+    best = int(leader["trial"])
+    equals = trials[trials["trial"].isin([best, *tied_survivors(best, trials, images, share)])]
     near = equals.assign(distance=(equals["at"] - smoothed).abs().round(10), lost=-equals["survived"])
     return near.sort_values(["distance", "lost", "defect"]).iloc[0].drop(["distance", "lost"])
 
@@ -71,6 +69,12 @@ def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
     difference = (cases[trial] - cases[leader]).groupby("prompt_id").mean().dropna()
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return bool(difference.mean() <= error + 1e-9)
+
+
+def tied_survivors(best: int, trials: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:
+    """Return the ties of the best among the trials that survive; one that does not is out without a test."""
+    alive = trials.loc[(trials["survived"] >= share) | (trials["trial"] == best), "trial"]
+    return tied_with(best, by_case(images[images["trial"].isin(alive)], "defect"))
 
 
 def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[int, ...]:

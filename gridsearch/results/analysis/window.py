@@ -4,7 +4,7 @@ And the disagreement of the prompts: the answer that each of them alone would gi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -139,12 +139,9 @@ def disagreement(images: pd.DataFrame, ratio: float) -> Disagreement | None:
     if images["prompt_id"].nunique() < 2 or images["at"].nunique() < CURVE:
         return None
     views = [_view(str(prompt), rows, ratio) for prompt, rows in images.groupby("prompt_id", sort=False)]
-    bests = np.array([view[1] for view in views])
+    bests = np.array([view.best for view in views])
     step = float(np.median(np.diff(np.sort(images["at"].unique()))))
-    found = [
-        PromptView(prompt, best, low, high, survives, _why(best, survives, bests, ratio, step))
-        for prompt, best, low, high, survives in views
-    ]
+    found = [replace(view, stands_out=_why(view, bests, step)) for view in views]
     return Disagreement(
         low=float(bests.min()),
         high=float(bests.max()),
@@ -153,8 +150,8 @@ def disagreement(images: pd.DataFrame, ratio: float) -> Disagreement | None:
     )
 
 
-def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
-    """Return (prompt, own best, low, high, survives at `ratio`) of one prompt's images.
+def _view(prompt: str, images: pd.DataFrame, ratio: float) -> PromptView:
+    """Return the answer of one prompt's images, but for why it stands out.
 
     Its own best is where its loss, averaged with its neighbours' on either side, is least: a prompt has few
     images at each ratio, and one lucky seed is no optimum. Of equals, the middle.
@@ -165,20 +162,20 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> tuple:
     least = smooth.index[(smooth - smooth.min()) <= 1e-9]
     best = int(loss.index.get_loc(least[len(least) // 2]))
     places, survivors = loss.index.to_numpy(dtype=float), np.flatnonzero(alive)
-    ends: tuple = (None, None)
+    low = high = None
     if len(survivors):
         start = int(survivors[np.abs(survivors - best).argmin()])  # the nearest one
-        ends = tuple(float(places[end]) for end in run_around(alive.to_numpy(), start))
+        low, high = (float(places[end]) for end in run_around(alive.to_numpy(), start))
     # a prompt that was not rendered at the recommended ratio does not count against it
-    return prompt, float(places[best]), *ends, bool(alive.get(ratio, True))
+    return PromptView(prompt, float(places[best]), low, high, bool(alive.get(ratio, True)), "")
 
 
-def _why(best: float, survives: bool, bests: np.ndarray, ratio: float, step: float) -> str:
-    if not survives:
+def _why(view: PromptView, bests: np.ndarray, step: float) -> str:
+    if not view.survives:
         return "does not survive there"
     middle = np.median(bests)
     # what lies within a step of the others cannot be told from them
     deviation = max(float(np.median(np.abs(bests - middle))), step / 2)
-    if abs(best - middle) * NORMAL / deviation > STANDS_OUT:
-        return f"is best at a {'lower' if best < middle else 'higher'} value"
+    if abs(view.best - middle) * NORMAL / deviation > STANDS_OUT:
+        return f"is best at a {'lower' if view.best < middle else 'higher'} value"
     return ""

@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -24,15 +23,35 @@ from gridsearch.results.store.facts import (
     JUDGEMENT,
     Facts,
     Judgement,
+    damage_is_named,
     judgements_in,
     load_facts,
     objectives_of,
+    require_tables_only,
+    require_valid,
     save_facts,
 )
-from gridsearch.results.store.schema import damage_is_named, require_tables_only, require_valid
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
 DONE = "done"  # attribute of a study: why it needs no further trial
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The content of a results folder's study.
+
+    Attributes:
+        trials: of the search.
+        checks: images that check it: the leaders on held-out prompts, the best once more.
+        done: why the search needs no further trial; None while it does.
+        judgements: a person's answers to pairs, by their keys (see `facts.judgements_of`).
+    """
+
+    facts: Facts
+    trials: list[FrozenTrial]
+    checks: list[FrozenTrial]
+    done: str | None
+    judgements: dict[str, dict | None] = field(default_factory=dict)
 
 
 def has_study(folder: Path) -> bool:
@@ -68,17 +87,18 @@ def write_study(
     folder.mkdir(parents=True, exist_ok=True)
     place = location.place_of(folder)
     with location.replacement_lock(folder):
-        attrs: dict[str, Any] = {DONE: done}
+        judgements = {}
         if has_study(folder):
             with open_study(folder) as study:
-                attrs |= judgements_in(study.user_attrs)
+                judgements = judgements_in(study.user_attrs)
+        content = Stored(facts, [*trials], [*checks], done, judgements)
         if place.url is None:
             file = folder / location.FILE
             beside = file.with_name(f".{file.name}.part")
             for leftover in folder.glob(f"{beside.name}*"):
                 leftover.unlink()
             with location.database(beside) as storage:
-                _create(storage, place.study, facts, trials, checks, attrs)
+                _create(storage, place.study, content)
             location.fold_log(file)
             os.replace(beside, file)
             return
@@ -87,7 +107,7 @@ def write_study(
             for name in new:  # left behind by a kill
                 if _is_there(storage, name):
                     optuna.delete_study(study_name=name, storage=storage)
-            _create(storage, new[0], facts, trials, checks, attrs)
+            _create(storage, new[0], content)
             for one, other in zip(new, old, strict=True):
                 if _is_there(storage, one):
                     replace_study(storage, one, other)
@@ -105,21 +125,14 @@ def _is_there(storage: BaseStorage, name: str) -> bool:
     return False
 
 
-def _create(
-    storage: BaseStorage,
-    name: str,
-    facts: Facts,
-    trials: Iterable[FrozenTrial],
-    checks: Iterable[FrozenTrial],
-    attrs: Mapping[str, Any],
-) -> None:
-    directions = [StudyDirection.MINIMIZE] * len(objectives_of(facts))
+def _create(storage: BaseStorage, name: str, content: Stored) -> None:
+    directions = [StudyDirection.MINIMIZE] * len(objectives_of(content.facts))
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-    save_facts(study, facts)
-    for key, value in attrs.items():
+    save_facts(study, content.facts)
+    for key, value in {DONE: content.done, **content.judgements}.items():
         study.set_user_attr(key, value)
-    study.add_trials(trials)
-    checks_of(study).add_trials(checks)
+    study.add_trials(content.trials)
+    checks_of(study).add_trials(content.checks)
 
 
 @contextlib.contextmanager
@@ -205,24 +218,6 @@ def _checks_in(study: optuna.Study) -> list[FrozenTrial]:
     if not _is_there(storage, name):
         return []
     return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The content of a results folder's study.
-
-    Attributes:
-        trials: of the search.
-        checks: images that check it: the leaders on held-out prompts, the best once more.
-        done: why the search needs no further trial; None while it does.
-        judgements: a person's answers to pairs, by their keys (see `judgements.judgements_of`).
-    """
-
-    facts: Facts
-    trials: list[FrozenTrial]
-    checks: list[FrozenTrial]
-    done: str | None
-    judgements: dict[str, dict | None] = field(default_factory=dict)
 
 
 def read_study(folder: Path) -> Stored:
