@@ -58,9 +58,8 @@ def deadline(hours: float | None, until: str | None) -> float | None:
         try:
             clock = datetime.strptime(until, "%H:%M").time()
         except ValueError:
-            raise BadInput(
-                f"{until!r} is not a time of day.", where="--until", fix="Write it as 07:30."
-            ) from None
+            what = f"{until!r} is not a time of day."
+            raise BadInput(what, where="--until", fix="Write it as 07:30.") from None
         now = datetime.now()
         end = datetime.combine(now, clock)
         limits.append((end if end > now else end + timedelta(days=1)).timestamp())

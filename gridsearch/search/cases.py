@@ -68,11 +68,8 @@ def held_out_prompts(
         free = [one for one in ids if one not in chosen and one not in used]
         chosen += random.Random(search.seed).sample(free, min(wanted - len(chosen), len(free)))
     if len(chosen) >= len(prompts):
-        raise BadInput(
-            "All prompts are held out, so none is left for the search.",
-            where="search.held_out",
-            fix="Hold out fewer, or write more prompts.",
-        )
+        what = "All prompts are held out, so none is left for the search."
+        raise BadInput(what, where="search.held_out", fix="Hold out fewer, or write more prompts.")
     return [one for one in ids if one in chosen]
 
 

@@ -64,11 +64,8 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
     """
     render = experiment.render
     if experiment.images.format == "webp" and max(render.width, render.height) > MAX_WEBP_SIDE:
-        raise BadInput(
-            f"A WebP file has at most {MAX_WEBP_SIDE:,} pixels a side.",
-            where="images.format",
-            fix='Set format = "png", or draw smaller pictures.',
-        )
+        what = f"A WebP file has at most {MAX_WEBP_SIDE:,} pixels a side."
+        raise BadInput(what, where="images.format", fix='Set format = "png", or draw smaller pictures.')
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     picture, images = picture_bytes(experiment), counts.images
     film = FILM * render.width / render.height * BYTES_PER_PIXEL[experiment.images.format]
@@ -83,12 +80,9 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
         report=_report_bytes(images, render.width, render.height),
     )
     if found.total - found.there > found.free:
-        raise BadInput(
-            f"The disk is too small: {images:,} images take about {size(found.total)}.",
-            where=place,
-            why=f"{size(found.free)} are free.",
-            fix="Free some space, use --out on another disk, or search fewer ratios.",
-        )
+        what = f"The disk is too small: {images:,} images take about {size(found.total)}."
+        fix = "Free some space, use --out on another disk, or search fewer ratios."
+        raise BadInput(what, where=place, why=f"{size(found.free)} are free.", fix=fix)
     return found
 
 

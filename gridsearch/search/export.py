@@ -17,24 +17,19 @@ def trial_to_export(results: Results, answer: Answer, trial: int | None) -> int:
     Raises:
         BadInput: there is no such trial, or none is the best.
     """
+    folder = results.folder
     if trial is not None:
         number = trial
     elif answer.best is not None:
         number = answer.best.trial
     elif answer.stopped:
-        raise BadInput(
-            "Every trial so far was stopped early, so none can be the best.",
-            where=results.folder,
-            fix="Choose a trial with --trial, or continue the run.",
-        )
+        what = "Every trial so far was stopped early, so none can be the best."
+        raise BadInput(what, where=folder, fix="Choose a trial with --trial, or continue the run.")
     else:
-        raise BadInput("No trial of this run is complete yet.", where=results.folder, fix="Run it first.")
+        raise BadInput("No trial of this run is complete yet.", where=folder, fix="Run it first.")
     if number not in set(results.trials["trial"]):
-        raise BadInput(
-            f"There is no trial {number}.",
-            where=results.folder,
-            fix=f"Trials are 0 to {len(results.trials) - 1}.",
-        )
+        fix = f"Trials are 0 to {len(results.trials) - 1}."
+        raise BadInput(f"There is no trial {number}.", where=folder, fix=fix)
     return number
 
 
@@ -42,9 +37,8 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> SingleMerg
     """Return the merge of a run's trial."""
     row = results.trials.set_index("trial").loc[number]
     if row[list(results.parameters)].isna().any():
-        raise BadInput(
-            f"Trial {number} has not started.", where=results.folder, fix="Export one that is complete."
-        )
+        what = f"Trial {number} has not started."
+        raise BadInput(what, where=results.folder, fix="Export one that is complete.")
     experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
     known = {name: file["sha256"] for name, file in (results.facts.models | results.facts.extras).items()}
     return merge_of_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)

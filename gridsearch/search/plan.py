@@ -164,8 +164,6 @@ def _require_memory(memory: Memory) -> None:
         ("memory on the GPU", memory.device, memory.device_free),
     ):
         if needed > free:
-            raise BadInput(
-                f"There is too little {what}: the run takes about {size(needed)}.",
-                why=f"{size(free)} are free.",
-                fix='Close other programs, use fewer workers, or set render.dtype = "bfloat16".',
-            )
+            fix = 'Close other programs, use fewer workers, or set render.dtype = "bfloat16".'
+            said = f"There is too little {what}: the run takes about {size(needed)}."
+            raise BadInput(said, why=f"{size(free)} are free.", fix=fix)

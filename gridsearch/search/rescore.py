@@ -115,12 +115,10 @@ def _references(
     by, models = open_standard(experiment.score), experiment.reference_models()
     drawn = {row["model"] for row in rows or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
-        raise BadInput(
-            f"This run has no renders of {missing[0]} alone, so {missing[0]} cannot be a reference.",
-            where=folder,
-            why=f"It has renders of {', '.join(sorted(drawn))}.",
-            fix="Name these as score.references, or run the experiment into another folder.",
-        )
+        what = f"This run has no renders of {missing[0]} alone, so {missing[0]} cannot be a reference."
+        why = f"It has renders of {', '.join(sorted(drawn))}."
+        fix = "Name these as score.references, or run the experiment into another folder."
+        raise BadInput(what, where=folder, why=why, fix=fix)
     if rows:
         return scored_references(folder, rows, models, cases, by)
     return rows, standard_of((), [*cases], by)

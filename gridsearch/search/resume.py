@@ -48,12 +48,8 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     elif changed == [PROMPTS]:
         added = "Prompts and seeds may be added, after those that are there"
         fix = f"{added}; for others choose another folder with --out."
-    raise BadInput(
-        "This folder holds the results of a different experiment.",
-        where=out,
-        why=f"changed since: {', '.join(changed)}.",
-        fix=fix,
-    )
+    what = "This folder holds the results of a different experiment."
+    raise BadInput(what, where=out, why=f"changed since: {', '.join(changed)}.", fix=fix)
 
 
 def _only_added(before: Sequence[dict], after: Sequence[dict]) -> bool:

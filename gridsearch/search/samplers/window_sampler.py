@@ -97,12 +97,10 @@ class WindowSampler(BaseSampler):
         others = {name: curve_values(name, one) for name, one in sorted(space.items()) if name != self.main}
         count = math.prod(map(len, others.values()))
         if count > MOST_CURVES:
-            raise BadInput(
-                f"The window sampler would search {count} curves.",
-                where="[search] sampler",
-                why=f"Each combination of {', '.join(others)} has its own.",
-                fix=f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".',
-            )
+            what = f"The window sampler would search {count} curves."
+            why = f"Each combination of {', '.join(others)} has its own."
+            fix = f'Search at most {MOST_CURVES} combinations, or use the sampler "tpe".'
+            raise BadInput(what, where="[search] sampler", why=why, fix=fix)
         slices = [tuple(zip(others, values, strict=True)) for values in itertools.product(*others.values())]
         order = np.random.default_rng(self.seed).permutation(count)
         found: dict[tuple, list[Seen]] = {slices[i]: [] for i in order}
@@ -146,9 +144,8 @@ def _tidy(distribution: BaseDistribution, value: Any) -> Any:
 
 def _axis(distribution: BaseDistribution) -> RatioAxis:
     if not isinstance(distribution, FloatDistribution | IntDistribution):
-        raise BadInput(
-            "The window sampler needs a number to search along.", fix="Give it as { low, high, step }."
-        )
+        what = "The window sampler needs a number to search along."
+        raise BadInput(what, fix="Give it as { low, high, step }.")
     return window.make_axis(distribution.low, distribution.high, distribution.step)
 
 
@@ -166,10 +163,8 @@ def curve_values(name: str, distribution: BaseDistribution) -> list[Any]:
         return list(distribution.choices)
     stepless = isinstance(distribution, FloatDistribution) and distribution.step is None
     if stepless and not distribution.single():
-        raise BadInput(
-            f"The window sampler cannot search {name} as well.",
-            where=name,
-            why="It has no step, so the number of curves would be unlimited.",
-            fix='Give it a step or a list of values, or use the sampler "tpe".',
-        )
+        what = f"The window sampler cannot search {name} as well."
+        why = "It has no step, so the number of curves would be unlimited."
+        fix = 'Give it a step or a list of values, or use the sampler "tpe".'
+        raise BadInput(what, where=name, why=why, fix=fix)
     return [_as_asked(distribution, value) for value in _axis(distribution).values]

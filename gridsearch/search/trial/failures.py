@@ -58,18 +58,15 @@ def named_failures(out: Path) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunFailed(
-            "The memory is too small for one image at a time, with the VAE in tiles.",
-            why=next(iter(str(error).splitlines()), None),
-            fix="Close other programs, or render smaller images.",
-            kind=MEMORY,
-        ) from error
+        what = "The memory is too small for one image at a time, with the VAE in tiles."
+        why = next(iter(str(error).splitlines()), None)
+        fix = "Close other programs, or render smaller images."
+        raise RunFailed(what, why=why, fix=fix, kind=MEMORY) from error
     except OSError as error:
         if error.errno in FULL:
             raise _disk_full(out, str(error)) from error
-        raise RunFailed(
-            "A file could not be read or written.", where=out, why=str(error), kind=FILE
-        ) from error
+        what = "A file could not be read or written."
+        raise RunFailed(what, where=out, why=str(error), kind=FILE) from error
     except StorageInternalError as error:
         said = driver_message(error)
         if any(words in said.lower() for words in DATABASE_FULL):
@@ -126,8 +123,5 @@ def stop_after_failures(ended: Sequence[FrozenTrial]) -> None:
     last = ended[-IN_A_ROW:]
     kinds = {store.kind_of(trial) for trial in last}
     if len(last) == IN_A_ROW and len(kinds) == 1 and all(t.state == TrialState.FAIL for t in last):
-        raise RunFailed(
-            f"{IN_A_ROW} trials in a row failed.",
-            why=str(last[-1].user_attrs.get(store.REASON)),
-            fix=FIXES.get(kinds.pop() or ""),
-        )
+        why, fix = str(last[-1].user_attrs.get(store.REASON)), FIXES.get(kinds.pop() or "")
+        raise RunFailed(f"{IN_A_ROW} trials in a row failed.", why=why, fix=fix)

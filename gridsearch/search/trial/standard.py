@@ -56,9 +56,8 @@ def open_standard(scoring: Scoring) -> Standard:
     Raises:
         BadInput: a scorer is not installed, or does not work with its options.
     """
-    return Standard(
-        Thresholds(**scoring.thresholds.model_dump(exclude_none=True)), open_scorers(scoring.scorer, RESERVED)
-    )
+    gates = Thresholds(**scoring.thresholds.model_dump(exclude_none=True))
+    return Standard(gates, open_scorers(scoring.scorer, RESERVED))
 
 
 def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:

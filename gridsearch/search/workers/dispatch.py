@@ -124,7 +124,7 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     if (pause := queue.pause_for(idle + running)) != leader.pause:
         queue.give_orders(study, pause=pause)
         leader.pause = pause
-    # as many may be taken as are wanted: those with numbers below that of the first which is not
+    # those below a number may be taken: as many as are wanted
     free = [trial.number for trial in trials if trial.state == TrialState.WAITING][:enough]
     if (below := free[-1] + 1 if free else 0) != leader.released:
         queue.give_orders(study, released=below)

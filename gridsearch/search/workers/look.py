@@ -163,11 +163,8 @@ def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
     while True:
         began, now = time.process_time(), time.monotonic()
         if not leader.leads():
-            raise MustStop(
-                "Another run has taken over this study.",
-                where=leader.out,
-                fix="Leave it to that one; or stop that one and give the same command again.",
-            )
+            fix = "Leave it to that one; or stop that one and give the same command again."
+            raise MustStop("Another run has taken over this study.", where=leader.out, fix=fix)
         if now - leader.last >= leader.pace:  # workers elsewhere give up on a run that has died
             leader.beats, leader.last = leader.beats + 1, now
             queue.give_orders(leader.study, leads=leader.beats)
