@@ -75,11 +75,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read a safetensors header.
-
-    Raises:
-        BadInput: the file is missing, is a folder or a pickle, is truncated or is not safetensors.
-    """
+    """Read a safetensors header; a BadInput says what is wrong with the file, or what it is instead."""
     first = b""
     try:
         _require_file(path)
@@ -113,11 +109,7 @@ def _require_file(path: Path) -> None:
 
 
 def _header(file: BinaryIO, header_bytes: int, size: int) -> tuple[Any, int]:
-    """Read the header as JSON; return it with the number of bytes of weights that follow.
-
-    Raises:
-        ValueError, RecursionError: it is no header.
-    """
+    """Read the header as JSON, with the bytes of weights that follow it; a ValueError if it is none."""
     if size < 8 or not 2 <= header_bytes <= min(MAX_HEADER_BYTES, size - 8):
         raise ValueError(f"the header would be {header_bytes:,} bytes in a file of {size:,}")
     if header_bytes > SMALL_HEADER_BYTES + HEADER_SHARE * size:
@@ -137,12 +129,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
-    """Return the checkpoint that a header describes.
-
-    Raises:
-        ValueError: it is no header.
-        BadInput: there are fewer weights than it says.
-    """
+    """Return what a header describes; a ValueError if it is none, a BadInput if the weights are cut short."""
     if not isinstance(header, dict):
         raise ValueError("the header is no table")
     metadata = header.pop("__metadata__", None) or {}

@@ -52,11 +52,7 @@ class Folder:
 
 
 def open_any(path: Path) -> Checkpoint | Folder:
-    """Open a safetensors file or a diffusers folder, of which no weight is loaded.
-
-    Raises:
-        BadInput: it is neither, or a JSON file or a weights file is broken.
-    """
+    """Open a safetensors file or a diffusers folder; a BadInput where it is neither, or broken."""
     if not (path / INDEX).is_file():
         return open_checkpoint(path)
     index = read_json_object(path / INDEX, MOST_JSON_BYTES, "file")

@@ -122,14 +122,10 @@ def _sidecar_parameterization(path: Path) -> str | None:
         if text.count("[") + text.count("{") > SIDECAR_BRACKETS:
             return None
         params = yaml.load(text, Loader=yaml.BaseLoader)["model"]["params"]
-        if "parameterization" in params:
-            return _text(params["parameterization"])
-        target = params["denoiser_config"]["params"]["scaling_config"]["target"]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+        if "parameterization" not in params:
+            target = params["denoiser_config"]["params"]["scaling_config"]["target"].rpartition(".")[2]
+            return _SCALINGS.get(target, target)
+        said = params["parameterization"]
+        return said if isinstance(said, str) else None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    name = _text(target).rpartition(".")[2]
-    return _SCALINGS.get(name, name)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -85,8 +85,7 @@ def zero_snr_of(render: Render, prediction_type: str, trained_down: bool) -> boo
 def open_parents(recipe: Recipe) -> Parents:
     """Open and compare the files of a recipe, or of an experiment with its references.
 
-    Raises:
-        BadInput: a file is missing, broken, no SDXL model, or does not fit the others.
+    A BadInput where a file is missing, broken, no SDXL model, or does not fit the others.
     """
     checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
     for checkpoint in checkpoints.values():

@@ -54,13 +54,9 @@ class Weights:
 
 
 def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:
-    """Open the files that a recipe uses.
+    """Open the files that a recipe uses; a BadInput where adapters or ratios per block do not suit them.
 
-    Args:
-        config: component configs of another size than SDXL's, from which adapters' names are understood.
-
-    Raises:
-        BadInput: an adapter is none, or is one for another model; or ratios per block leave a key out.
+    `config` has component configs of another size than SDXL's, from which adapters' names are understood.
     """
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
     if vae := recipe.vae_file():
@@ -80,8 +76,7 @@ def outline(
 ) -> dict[str, TensorInfo]:
     """Return the merged file's keys with dtype and shape, markers left out.
 
-    Keys and dtypes are the first model's; of a component that another lends, that one's. Stray keys are left
-    out.
+    They are the first model's; of a component that another lends, that one's. Stray keys are left out.
     """
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
@@ -112,9 +107,7 @@ def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()
 def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory, live: int = 0) -> Residence:
     """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
 
-    Args:
-        room: the memory that is free for this process.
-        live: bytes of the GPU's that the live model will take, if it is not loaded yet.
+    `live` are bytes of the GPU's that the live model will take, if it is not loaded yet.
     """
     keys = keys_read(recipe, weights)
     sources = sum(
@@ -128,11 +121,7 @@ def read_through(
 ) -> dict[str, dict[str, float]]:
     """Read everything once that will be merged; return source -> key -> its largest absolute value.
 
-    Args:
-        keys: source -> the keys that are read of it.
-
-    Raises:
-        BadInput: a weight is NaN or infinite.
+    `keys` are those that are read of each source; a NaN or an infinity among them is a BadInput.
     """
     found: dict[str, dict[str, float]] = {}
     for name, own in keys.items():

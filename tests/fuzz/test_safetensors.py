@@ -44,7 +44,7 @@ def _merge(path):
 
 def _adapt(path):
     adapter = open_adapter("style", path, PARAMETERS)
-    return [adapter.tensor(key) for key in adapter.keys]
+    return [adapter.tensor(key) for key in adapter.deltas]
 
 
 DOORS = {

@@ -50,11 +50,8 @@ UNSUPPORTED = {
 def spellings(parameters: Mapping[str, TensorRows]) -> dict[str, str]:
     """Return every way in which an adapter file may name a module, with the module's own name.
 
-    Args:
-        parameters: diffusers parameter (`unet.conv_in.weight`) -> where it is kept in a checkpoint.
-
-    Returns:
-        `lora_unet_input_blocks_0_0`, `unet.conv_in`, ... -> `unet.conv_in`.
+    `lora_unet_input_blocks_0_0`, `unet.conv_in`, ... -> `unet.conv_in`, where `parameters` has diffusers'
+    `unet.conv_in.weight` -> where it is kept in a checkpoint.
     """
     modules: dict[str, str] = {}
     for parameter, rows in parameters.items():

@@ -73,21 +73,17 @@ def _selects_one(part: str, key: str) -> bool:
 
 
 def checked_selector(selector: str) -> str:
-    """Return the selector as it is, where it can mean anything.
-
-    Raises:
-        ValueError: a part of it is no known name.
-    """
+    """Return the selector as it is; a ValueError where a part of it is no known name."""
     if "*" in selector:
         return selector
     for part in selector.split("."):
-        ends = part.split("-") if part not in PART_PATTERNS else [part]
-        for end in ends:
-            if end not in BLOCKS and part not in PART_PATTERNS:
-                raise ValueError(
-                    f"{part!r} names no part of SDXL; the nearest name is {nearest(end, SELECTORS)!r}"
-                )
-        if len(ends) > 2 or (len(ends) == 2 and BLOCKS.index(ends[0]) > BLOCKS.index(ends[1])):
+        if part in PART_PATTERNS:
+            continue
+        ends = part.split("-")
+        if unknown := [end for end in ends if end not in BLOCKS]:
+            name = nearest(unknown[0], SELECTORS)
+            raise ValueError(f"{part!r} names no part of SDXL; the nearest name is {name!r}")
+        if len(ends) > 2 or BLOCKS.index(ends[0]) > BLOCKS.index(ends[-1]):
             raise ValueError(f"{part!r} is no run of blocks: write IN03-IN05")
     return selector
 

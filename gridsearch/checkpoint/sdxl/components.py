@@ -60,21 +60,16 @@ def config_folder(named: Path | None = None) -> Path:
     """Return the folder for `config=` of `from_single_file`: the one that the user names, or SDXL's.
 
     It is laid out as a diffusers model; weights and vocabularies are not needed in it.
-
-    Raises:
-        BadInput: a config is missing, damaged, or does not fit the others.
     """
-    if named is None:
-        return SDXL_CONFIGS
-    check_configs(named)
-    return named
+    if named:
+        check_configs(named)
+    return named or SDXL_CONFIGS
 
 
 def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
     """Return the SHA-256 of the configs and vocabularies: with others, other images are drawn.
 
-    Raises:
-        BadInput: as `load_tokenizers`, as far as files alone tell.
+    The errors are those of `load_tokenizers`, as far as files alone tell.
     """
     optional = [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
     files = {
@@ -148,8 +143,7 @@ def check_clip_skip(folder: Path, clip_skip: int) -> None:
 def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Vocabulary]:
     """Return the vocabulary for each tokenizer whose folder holds none.
 
-    Raises:
-        BadInput: one is damaged, is not its text encoder's, or differs from the one that the user names.
+    A BadInput if one is damaged, is not its text encoder's, or differs from the one that the user names.
     """
     own = {name: read_vocabulary(folder / name) for name in ENCODER_OF if _has_vocabulary(folder / name)}
     lacking = [name for name in ENCODER_OF if name not in own]

@@ -131,8 +131,7 @@ def require_float_weights(checkpoint: Checkpoint) -> None:
 def open_vae(path: Path) -> tuple[Checkpoint, str]:
     """Open a VAE's own file: its keys as a whole checkpoint has them, and the prefix that it leaves out.
 
-    Raises:
-        BadInput: it is no VAE in the original layout.
+    A BadInput if it is no VAE in the original layout.
     """
     checkpoint = open_checkpoint(path)
     prefix = "" if any(key.startswith(VAE) for key in checkpoint.tensors) else VAE
@@ -144,11 +143,7 @@ def open_vae(path: Path) -> tuple[Checkpoint, str]:
 
 
 def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str]) -> None:
-    """Require every one of these keys in every file, with the same shape.
-
-    Raises:
-        BadInput: naming the first key that differs and how many do.
-    """
+    """Require every one of these keys in every file, with the same shape; the first that differs is named."""
     (first_name, first), *_ = checkpoints.items()
     for name, other in checkpoints.items():
         if missing := [key for key in keys if key not in other.tensors]:

@@ -67,10 +67,7 @@ def skeleton(folder: Path) -> dict[str, nn.Module]:
 
 
 def check_file(checkpoint: Checkpoint, folder: Path) -> None:
-    """Raise BadInput unless the checkpoint holds every tensor that the configs ask for, in its shape.
-
-    Keys beyond those asked for are left alone.
-    """
+    """Raise BadInput unless a checkpoint holds at least what its configs ask for, in the right shapes."""
     needed = file_shapes(folder)
     found = {key: checkpoint.tensors[key].shape for key in needed if key in checkpoint.tensors}
     if absent := [key for key in needed if key not in found]:
@@ -94,14 +91,10 @@ def _first(items: list[str]) -> str:
 
 
 def unet_call(shapes: Mapping[str, tuple[int, ...]], width: int, height: int) -> tuple[int, int]:
-    """Return the floating-point operations of one UNet call on one image, and its number of layers.
+    """Return the floating-point operations of one UNet call on one image, in px, and its number of layers.
 
     Counted as torch's `FlopCounterMode` counts them: two a multiplication of a matrix or a convolution,
-    nothing for norms, activations and sums.
-
-    Args:
-        shapes: checkpoint key -> shape; keys of other components are passed over.
-        width, height: of the image, px.
+    nothing for norms, activations and sums. Of the checkpoint's keys in `shapes`, only the UNet's count.
     """
     unet = {key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)}
     weights = {key: shape for key, shape in unet.items() if key.endswith(".weight") and len(shape) > 1}

@@ -57,8 +57,7 @@ def is_clip(vocabulary: Vocabulary) -> bool:
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read the vocabulary at `path`: a tokenizer's folder, a model's, or one of its files.
 
-    Raises:
-        BadInput: nothing is there, or it is damaged.
+    A BadInput if nothing is there, or it is damaged.
     """
     if not path.exists():
         raise BadInput("The vocabulary does not exist.", where=path, fix=FIX)

@@ -62,16 +62,10 @@ class OpenedAdapter:
     unused: tuple[str, ...]
     _source: FileSource = field(repr=False)
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Return the checkpoint keys that it changes."""
-        return tuple(self.deltas)
-
     def tensor(self, key: str) -> Tensor:
         """Return the change of `key` at strength one: float32, in the file's shape, zero where there is none.
 
-        Raises:
-            BadInput: the change holds a NaN or an infinity.
+        A BadInput if it holds a NaN or an infinity.
         """
         deltas = self.deltas[key]
         if len(deltas) == 1 and deltas[0].target.shape == deltas[0].target.file_shape:
@@ -198,11 +192,7 @@ def _changes(
 
 
 def _require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuse, in words, a checkpoint, and an adapter of a kind that is not linear or not known.
-
-    Args:
-        found: module -> part -> the adapter's key.
-    """
+    """Refuse, in words, a checkpoint, and an adapter of a kind that is not linear or not known."""
     known = set(DELTA_PARTS.values())
     kind = architecture(checkpoint)
     is_model = kind not in (*ADAPTERS, "no model that is known here")

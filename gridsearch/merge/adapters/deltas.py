@@ -116,11 +116,7 @@ BIAS_KINDS = {
 
 
 def delta_shape(kind: DeltaKind, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the shape of the change, without making it.
-
-    Raises:
-        ValueError: the parts do not fit one another.
-    """
+    """Return the shape of the change, without making it; a ValueError where its parts do not fit."""
     try:
         parts = {part: torch.empty(shape, device="meta") for part, shape in shapes.items()}
         return tuple(kind.formula(**parts).shape)
@@ -184,8 +180,7 @@ def stated_alpha(module: str, config: Mapping, path: Path) -> float | None:
 def scale_of(module: str, rank: int, alpha: float | None, config: Mapping, path: Path) -> float:
     """Return the factor of a change of this rank at strength one; without any alpha that is one.
 
-    Args:
-        alpha: the module's own, from the weights; it goes before what the options say.
+    `alpha` is the module's own, from the weights; it goes before what the options say.
     """
     root = 1.0
     if alpha is None:

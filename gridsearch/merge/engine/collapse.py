@@ -84,11 +84,7 @@ def _blocks(step: MergeStep) -> Mapping[str, Any] | None:
 
 
 def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
-    """Return the ratio for one key: that of the last entry that means it.
-
-    Raises:
-        BadInput: no entry does.
-    """
+    """Return the ratio for one key, that of the last entry that means it; a BadInput where none does."""
     meant = [value for selector, value in blocks.items() if selects(selector, key)]
     if not meant:
         fix = "Put default = 0.5, say, before the others: it applies to all other keys."

@@ -27,9 +27,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     One element that is changed, or moved to another page of its tensor or to another tensor, always changes
     the hash. Not seen are changes within one page that leave the sum of its 64-bit words as it is: words that
     are swapped there, or two changes that cancel exactly. A tensor that is not contiguous is copied first.
-
-    Args:
-        tensors: looked up a few at a time, so that a mapping may make them as they are asked for.
+    They are looked up a few at a time, so that a mapping may make them as they are asked for.
     """
     names = sorted(tensors)
     on_gpu = any(tensors[name].is_cuda for name in names[:1])

@@ -123,8 +123,7 @@ def require_finite(tensor: Tensor, key: str) -> None:
 def single_threaded() -> Iterator[None]:
     """Make operations use one core each, in threads started meanwhile too.
 
-    Norms and dot products depend on the number of threads in their last bits: live and exported weights must
-    not.
+    The last bits of norms depend on the number of threads: those of live and exported weights must not.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

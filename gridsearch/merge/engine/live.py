@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -50,8 +50,7 @@ def stale_keys(live: Live, terms: Mapping[str, Terms]) -> list[str]:
 def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
     """Write the merge with these terms over the live weights, for the stale keys only.
 
-    Raises:
-        RunFailed: a merged weight is NaN or infinite; it could only draw black.
+    A RunFailed where a merged weight is NaN or infinite: it could only draw black.
     """
     sizes = {key: sum(part.view.numel() for part in live.parts[key]) for key in stale_keys(live, terms)}
     for key in sizes:
@@ -79,21 +78,17 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny: bool) -> None:
     """Merge on a CPU, one thread per core with keys of its own: small operations are not worth sharing."""
-    threads = torch.get_num_threads()
-    if threads == 1 or is_tiny:
-        with single_threaded():
-            _write_all(live, keys, terms)
-        return
-    shared = _Shared(keys)
+    threads = 1 if is_tiny else torch.get_num_threads()
+    own = threading.local()
+
+    def write(key: str) -> None:
+        if not hasattr(own, "buffer"):
+            own.buffer = new_buffer()
+        _write(live, key, terms[key], live.sources, own.buffer)
+
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(_write_all, live, shared, terms) for _ in range(threads)]:
-            done.result()
-
-
-def _write_all(live: Live, keys: Iterable[str], terms: Mapping[str, Terms]) -> None:
-    buffer = new_buffer()
-    for key in keys:
-        _write(live, key, terms[key], live.sources, buffer)
+        for _ in pool.map(write, keys) if threads > 1 else map(write, keys):
+            pass  # an error is raised here
 
 
 def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], buffer: Tensor) -> None:
@@ -117,18 +112,6 @@ def _bounded(live: Live, key: str, terms: Terms) -> bool:
         bound += abs(weight) * greatest
     kept = [live.dtypes[key], *(part.view.dtype for part in live.parts[key])]
     return bound < min(torch.finfo(dtype).max for dtype in kept)
-
-
-class _Shared(Iterator[str]):
-    """An iterator that several threads may take from."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = iter(keys)
-        self._lock = threading.Lock()
-
-    def __next__(self) -> str:
-        with self._lock:
-            return next(self._keys)
 
 
 # -- the staging of sources to a GPU: the next key is copied while this one is merged

@@ -63,11 +63,9 @@ class FileSource:
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return all weights.
+        """Return all weights; a BadInput if it is no whole safetensors file.
 
-        Raises:
-            BadInput: it is no whole safetensors file.
-            RunFailed: the file was cut short. To read a page that is gone would end the process.
+        A RunFailed if it was cut short meanwhile: to read a page that is gone would end the process.
         """
         tensors, mapped = self._mapped
         try:
@@ -96,13 +94,8 @@ def greatest_values(
 ) -> dict[str, float]:
     """Return the largest absolute value of each key's tensor, for which the whole file is read once.
 
-    So the file's pages are in memory before the first trial, and a broken file is found before the night.
-
-    Args:
-        advance: told the bytes of each piece read.
-
-    Raises:
-        BadInput: a weight is NaN or infinite.
+    So the file's pages are in memory before the first trial, and a broken file is found before the night:
+    a NaN or an infinity is a BadInput. `advance` is told the bytes of each piece read.
     """
     return {key: greatest_value(source.tensor(key), source.header.path, key, advance) for key in keys}
 

@@ -119,11 +119,8 @@ def write_safetensors(
 ) -> str:
     """Stream tensors into a safetensors file, of which the library's own writer wants all in memory.
 
-    The part has a fixed name, so that what a kill leaves behind is overwritten by the next try.
-    Returns the SHA-256 of the file.
-
-    Args:
-        advance: told the bytes of each tensor written.
+    The part has a fixed name, so that what a kill leaves behind is overwritten by the next try. `advance` is
+    told the bytes of each tensor written. Returns the SHA-256 of the file.
     """
     head = safetensors_head(entries, metadata)
     part = path.with_name(f".{path.name}.part")

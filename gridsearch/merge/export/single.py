@@ -76,11 +76,7 @@ class Record(Table):
 
 
 def read_record(text: str, source: object) -> Record:
-    """Read a record as `Record.to_json` wrote it.
-
-    Raises:
-        BadInput: it is another program's, or damaged.
-    """
+    """Read a record as `Record.to_json` wrote it; a BadInput if it is another program's, or damaged."""
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -150,11 +146,7 @@ def merge_of_trial(
 
 
 def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -> SingleMerge:
-    """Return a recorded merge, on files found at `paths`.
-
-    Raises:
-        BadInput: a file is not named.
-    """
+    """Return a recorded merge, on files found at `paths`; a BadInput where a file is not named."""
     if stray := [name for name in paths if name not in record.files]:
         what = f"The merge log has no model {stray[0]}."
         raise BadInput(what, where=source, fix=f"There are {', '.join(record.files)}.")

@@ -37,11 +37,7 @@ class Instruction:
 
 
 def parsed(line: str, results: Sequence[Any]) -> Instruction:
-    """Return the instruction in a line; `&N` is the N-th of the earlier `results`.
-
-    Raises:
-        BadInput: it cannot be read; the caller says where.
-    """
+    """Return the instruction in a line; `&N` is one of the earlier `results`. Its errors name no place."""
     command, *_ = line.split(None, 1)
     given: list[Any] = []
     named: dict[str, Any] = {}

@@ -60,11 +60,7 @@ _COMBINED: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 
 
 def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str) -> Any:
-    """Return the result of a `merge` line: a step, or a value that a later line makes a step of.
-
-    Raises:
-        BadInput: the method has no counterpart, or its arguments have none.
-    """
+    """Return the result of a `merge` line: a step, or a value that a later line makes a step of."""
     if method not in _ARGUMENTS:
         what = f"The method {method!r:.60} of sd-mecha has no counterpart here."
         why = f"the nearest one is {nearest(method[:60], _ARGUMENTS)!r}"

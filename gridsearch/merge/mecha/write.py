@@ -35,8 +35,7 @@ Instructions = dict[str, str]  # instruction -> the reference to its result, in 
 def mecha_text(recipe: Recipe) -> str:
     """Return the recipe as text; sd-mecha wants no line end after the last line. Paths stay as they are.
 
-    Raises:
-        BadInput: something in it is searched, or sd-mecha has no words for it.
+    A BadInput where something in it is searched, or sd-mecha has no words for it.
     """
     if searched := recipe.searched():
         where = ", ".join(searched)

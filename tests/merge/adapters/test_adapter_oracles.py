@@ -110,9 +110,9 @@ def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
 
     adapter = open_adapter("lora", path, parameter_rows(folder))
     assert adapter.unused == ()
-    assert sum(not torch.equal(base[key], fused[key]) for key in base) == len(adapter.keys)
+    assert sum(not torch.equal(base[key], fused[key]) for key in base) == len(adapter.deltas)
     for key in base:
-        ours = base[key] + STRENGTH * adapter.tensor(key) if key in adapter.keys else base[key]
+        ours = base[key] + STRENGTH * adapter.tensor(key) if key in adapter.deltas else base[key]
         torch.testing.assert_close(fused[key], ours, rtol=1e-5, atol=1e-5)
 
 
@@ -162,6 +162,6 @@ def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
     adapter = open_adapter("x", tmp_path / "x.safetensors", where)
     assert (adapter.kinds, adapter.matched, adapter.unused) == ({kind: 1}, 1, ())
     for leaf, parameter in layer.named_parameters():
-        if (key := where[f"{target}.{leaf}"].key) in adapter.keys:
+        if (key := where[f"{target}.{leaf}"].key) in adapter.deltas:
             parameter.add_(adapter.tensor(key))
     torch.testing.assert_close(layer(x), trained, rtol=1e-5, atol=1e-4)

@@ -142,7 +142,7 @@ def lora(stem, up=((1.0,), (2.0,)), down=((3.0, 4.0),), **parts):
 )
 def test_each_kind_by_hand(adapter, kind, parts, key, change):
     opened = adapter(parts)
-    assert (opened.keys, opened.kinds, opened.matched, opened.unused) == ((key,), {kind: 1}, 1, ())
+    assert (tuple(opened.deltas), opened.kinds, opened.matched, opened.unused) == ((key,), {kind: 1}, 1, ())
     assert opened.tensor(key).tolist() == change
 
 
@@ -268,7 +268,7 @@ def test_each_spelling_finds_its_rows(adapter, sdxl, parameter, down):
         up: torch.ones(place.shape[0], 1, *[1] * len(kernel)),
     }
     opened = adapter(tensors, where=sdxl)
-    assert (opened.keys, opened.matched, opened.unused) == ((place.key,), 1, ())
+    assert (tuple(opened.deltas), opened.matched, opened.unused) == ((place.key,), 1, ())
     change = opened.tensor(place.key)
     assert change.shape == place.file_shape
     assert change.count_nonzero() == change[place.rows].count_nonzero() == change[place.rows].numel()
