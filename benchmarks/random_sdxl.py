@@ -21,7 +21,7 @@ from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import CLIP_L_MODEL, MARKERS, MODELSPEC_ARCHITECTURE, UNDRAWN
 from gridsearch.checkpoint.sdxl.shapes import file_shapes
-from gridsearch.merge.export.checkpoint import safetensors_head, write_safetensors
+from gridsearch.merge.export.export import safetensors_head, write_safetensors
 
 LOGIT_SCALE, POSITION_IDS = UNDRAWN
 MARKERS_OF = {"epsilon": (), "v_prediction": MARKERS}  # empty tensors; their names say it all

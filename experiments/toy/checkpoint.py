@@ -6,7 +6,7 @@ from models import SIZE, write_json
 
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.layout import file_views
-from gridsearch.merge.export.checkpoint import write_safetensors
+from gridsearch.merge.export.export import write_safetensors
 
 
 def write_checkpoint(path, pipeline, title, prediction_type):

@@ -3,7 +3,7 @@
 A step of a merge takes models, adapters or earlier steps by name. Ratio 0 is the first model and 1 the
 second. Wherever a formula holds a number it may be searched, and so may the model in any place of `models`: a
 list there names those to choose from. A `ratio` may also be a table with a number per block or part
-(`gridsearch.checkpoint.sdxl.blocks`); a later entry overrules an earlier one.
+(`gridsearch.checkpoint.sdxl.keys`); a later entry overrules an earlier one.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model, model_validator
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.checkpoint.sdxl.blocks import checked_selector
+from gridsearch.checkpoint.sdxl.keys import checked_selector
 from gridsearch.experiment.values import (
     LISTED,
     SearchableNumber,

@@ -40,7 +40,7 @@ CONFIG_FILES = {
     "vae": "config.json",
 }
 NEEDED_FILES = ("model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items()))
-MOST_CONFIG_BYTES = 1_000_000  # real ones have a few kB
+_read_config = partial(read_json_object, most_bytes=1_000_000, what="config")  # real ones have a few kB
 ENCODER_OF = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
 OPTIONAL_TOKENIZER_FILES = (
     "special_tokens_map.json",
@@ -176,10 +176,6 @@ def _number(folder: Path, name: str, key: str) -> int:
         fix = "Copy the config from the model the checkpoint was made from."
         raise BadInput(what, where=folder / name / CONFIG_FILES[name], why=f"it is {value}", fix=fix)
     return value
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    return read_json_object(file, MOST_CONFIG_BYTES, "config")
 
 
 # -- after loading: the tokenizers and the pipeline

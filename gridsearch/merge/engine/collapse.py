@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.blocks import selects
-from gridsearch.checkpoint.sdxl.keys import is_text, is_vae
+from gridsearch.checkpoint.sdxl.keys import is_text, is_vae, selects
 from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched

@@ -5,6 +5,7 @@ results are float32 tensors of one shape.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -54,12 +55,9 @@ def slerp(a: Tensor, b: Tensor, ratio: float) -> Tensor:
     return _sd_mecha("slerp")(a, b, a.new_tensor(ratio))
 
 
-def cosine_a(a: Tensor, b: Tensor, ratio: float) -> Tensor:
-    return _where_defined(_sd_mecha("cosine_a")(a, b, a.new_tensor(ratio)), b)
-
-
-def cosine_b(a: Tensor, b: Tensor, ratio: float) -> Tensor:
-    return _where_defined(_sd_mecha("cosine_b")(a, b, a.new_tensor(ratio)), b)
+def _cosine(method: str, a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    merged = _sd_mecha(method)(a, b, a.new_tensor(ratio))
+    return torch.where(merged.isnan(), b, merged)  # nothing is similar to a tensor of zeros
 
 
 def train_difference(a: Tensor, b: Tensor, c: Tensor, ratio: float) -> Tensor:
@@ -95,19 +93,14 @@ def geometric_median(*tensors: Tensor) -> Tensor:
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "slerp": slerp,
     "train_difference": train_difference,
-    "cosine_a": cosine_a,
-    "cosine_b": cosine_b,
+    "cosine_a": partial(_cosine, "cosine_a"),
+    "cosine_b": partial(_cosine, "cosine_b"),
     "ties": ties,
     "dare_ties": dare_ties,
     "della": dare_ties,
     "model_stock": model_stock,
     "geometric_median": geometric_median,
 }
-
-
-def _where_defined(merged: Tensor, other: Tensor) -> Tensor:
-    """The merged tensor, and the other where it is NaN: nothing is similar to a tensor of zeros."""
-    return torch.where(merged.isnan(), other, merged)
 
 
 def _sd_mecha(method: str) -> Callable[..., Tensor]:

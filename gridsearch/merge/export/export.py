@@ -1,21 +1,47 @@
-"""A merge with nothing left to search as a checkpoint file, and its log beside it."""
+"""A merge with nothing left to search as a single-file checkpoint, and its log beside it.
 
+The file is written tensor by tensor in bounded memory.
+"""
+
+import hashlib
 import json
+import math
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
+
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
+from gridsearch.base.words import size
+from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.sdxl.keys import (
+    MARKERS,
+    MODELSPEC_ARCHITECTURE,
+    V_PREDICTION_MARKER,
+    ZERO_SNR_MARKER,
+)
 from gridsearch.checkpoint.sdxl.recognise import own_keys
-from gridsearch.merge.engine.collapse import lent_by, recipe_text
-from gridsearch.merge.export.checkpoint import Parent, export_merge
-from gridsearch.merge.export.single import SingleMerge, record_of
+from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text, sources_in
+from gridsearch.merge.engine.evaluate import Source, evaluate
+from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
+from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
+from gridsearch.merge.export.single import KEY, Record, SingleMerge, record_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.weights import Weights, open_weights
+
+_MARKER = TensorInfo("F32", (0,))
+MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
+MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
 
 
 class Progress(Protocol):
@@ -53,9 +79,7 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config)
-    files = {name: model["sha256"] for name, model in models.items()}
-    inputs = {**parents.checkpoints, **parents.extras}
-    record = record_of(merge, files)
+    record = record_of(merge, {name: model["sha256"] for name, model in models.items()})
     terms = weights.terms(recipe)
     first = recipe.merged_models()[0]  # whose keys are copied where no other lends them
     sha256 = export_merge(
@@ -65,7 +89,7 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
         weights.sources,
         {key: weights.files[lent_by(recipe, key) or first] for key in weights.infos if key not in terms},
         record,
-        {name: Parent(files[name], inputs[name].metadata) for name in files},
+        {name: file.metadata for name, file in {**parents.checkpoints, **parents.extras}.items()},
         progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),
     )
     log = {
@@ -104,3 +128,174 @@ def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
 def log_path(output: Path) -> Path:
     """Return `best.merge.json` for `best.safetensors`."""
     return output.with_suffix(".merge.json")
+
+
+# -- the file
+
+
+def export_merge(
+    path: Path,
+    infos: Mapping[str, TensorInfo],
+    terms: Mapping[str, Terms],
+    sources: Mapping[str, Source],
+    copied_from: Mapping[str, Source],
+    record: Record,
+    histories: Mapping[str, Mapping[str, str]],
+    advance: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Write a merge to `path`; returns the SHA-256 of the file.
+
+    The marker keys follow the merge's prediction type and not the parents': a stray marker would make other
+    programs sample the file in the wrong mode.
+
+    Args:
+        infos: the file's keys without markers (see `outline`).
+        terms: what the keys that are merged hold.
+        copied_from: the source of each key that is not merged.
+        histories: the metadata of each file in the record.
+        advance: told the bytes of each tensor written.
+
+    Raises:
+        BadInput: a source holds a NaN or an infinity where it is used; the disk is full.
+        RunFailed: the merge itself leaves what the file's precision can hold.
+    """
+    entries = dict(infos)
+    if record.prediction_type == "v_prediction":
+        entries[V_PREDICTION_MARKER] = _MARKER
+        if record.zero_terminal_snr:
+            entries[ZERO_SNR_MARKER] = _MARKER
+    tensors = _tensors(entries, terms, sources, copied_from)
+    return write_safetensors(path, entries, tensors, metadata_of(record, histories), advance)
+
+
+def _tensors(
+    entries: Mapping[str, TensorInfo],
+    terms: Mapping[str, Terms],
+    sources: Mapping[str, Source],
+    copied_from: Mapping[str, Source],
+) -> Iterator[Tensor]:
+    """Yield the tensors in order, a few of them computed at once."""
+
+    def one(key: str) -> Tensor:
+        if key in terms:
+            return _merged(key, terms[key], sources, DTYPES[entries[key].dtype])
+        return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
+
+    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Tensor]] = deque()
+        for key in entries:
+            ahead.append(pool.submit(one, key))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype) -> Tensor:
+    merged = evaluate(terms, key, sources, dtype, new_buffer())
+    if not math.isfinite(greatest(merged)):
+        for name in sorted(sources_in(terms)):
+            if isinstance(source := sources[name], FileSource):
+                greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
+        require_finite(merged, key)
+    return merged
+
+
+def write_safetensors(
+    path: Path,
+    entries: Mapping[str, TensorInfo],
+    tensors: Iterator[Tensor],
+    metadata: Mapping[str, str],
+    advance: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Stream tensors into a safetensors file, of which the library's own writer wants all in memory.
+
+    The part has a fixed name, so that what a kill leaves behind is overwritten by the next try. `advance` is
+    told the bytes of each tensor written. Returns the SHA-256 of the file.
+    """
+    head = safetensors_head(entries, metadata)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    needed = len(head) + sum(info.bytes for info in entries.values())
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        what = f"There is no room for a file of {size(needed)}."
+        raise BadInput(what, where=path.parent, why=f"{size(free)} are free.")
+    try:
+        with part.open("wb") as file:
+            file.write(head)
+            digest = hashlib.sha256(head)
+            for info, tensor in zip(entries.values(), tensors, strict=True):
+                flat = tensor.to(DTYPES[info.dtype]).contiguous().reshape(-1)
+                raw = flat.view(torch.uint8).numpy().data if flat.numel() else b""
+                file.write(raw)
+                digest.update(raw)
+                advance(info.bytes)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        return digest.hexdigest()
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
+    """Return an 8-byte length and a JSON header, see https://github.com/huggingface/safetensors#format."""
+    header: dict = {"__metadata__": dict(metadata)}
+    offset = 0
+    for key, info in entries.items():
+        header[key] = {
+            "dtype": info.dtype,
+            "shape": info.shape,
+            "data_offsets": [offset, offset + info.bytes],
+        }
+        offset += info.bytes
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded
+
+
+# -- metadata
+
+
+def metadata_of(record: Record, histories: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the records that other programs read: A1111's and supermerger's recipe, and the model spec.
+
+    https://github.com/Stability-AI/ModelSpec. A parent that is a merge itself brings its own history along.
+    """
+    return {
+        "format": "pt",
+        KEY: record.to_json(),
+        "sd_merge_models": json.dumps(_history(record, histories), separators=(",", ":")),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": MODELSPEC_ARCHITECTURE,
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.title": record.title,
+        "modelspec.merged_from": ", ".join(f"{name} [{sha[:10]}]" for name, sha in record.files.items()),
+        "modelspec.prediction_type": "v" if record.prediction_type == "v_prediction" else "epsilon",
+    }
+
+
+def _history(record: Record, histories: Mapping[str, Mapping[str, str]]) -> dict[str, dict]:
+    """Return A1111's `sd_merge_models`: SHA-256 -> name and own recipe, of the parents and of theirs."""
+    found: dict[str, dict] = {}
+    own: dict[str, dict] = {}
+    for name, sha256 in record.files.items():
+        earlier = _object(histories[name].get("sd_merge_models"))
+        recipe = _object(histories[name].get(KEY)) or None
+        own[sha256] = {"name": name, "legacy_hash": "", "sd_merge_recipe": None}
+        found |= {known: entry for known, entry in earlier.items() if isinstance(entry, dict)}
+        found[sha256] = own[sha256] | {"sd_merge_recipe": recipe}
+    return found if len(json.dumps(found)) <= MOST_HISTORY else own
+
+
+def _object(text: str | None) -> dict:
+    """Return the JSON object in another program's record, empty where it is none."""
+    if text is None or len(text) > MOST_HISTORY:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

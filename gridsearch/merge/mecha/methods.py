@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
-from gridsearch.checkpoint.sdxl.blocks import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
+from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
 from gridsearch.experiment.methods import METHODS
 from gridsearch.merge.mecha.nodes import AnyWeights, Combined, Difference, Mask, MechaStep, Pairs, Part, Parts
 

@@ -1,15 +1,16 @@
 """The values that the instructions of sd-mecha's recipes produce. A model is the path of its file.
 
-The others are compared by identity, so that a recipe of any shape is cheap to hold.
+Steps are compared by identity, so that a recipe of any shape is cheap to hold.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.blocks import ALL_BLOCKS
+from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS
 from gridsearch.experiment.methods import LINEAR
 
 # A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.
@@ -70,16 +71,14 @@ class MechaStep:
 AnyWeights = Path | MechaStep  # a model, or a merge
 
 
-@dataclass(frozen=True, eq=False)
-class Difference:
+class Difference(NamedTuple):
     """`of - less`"""
 
     of: AnyWeights
     less: AnyWeights
 
 
-@dataclass(frozen=True, eq=False)
-class Combined:
+class Combined(NamedTuple):
     """A method applied to the others' differences from `base`."""
 
     method: str
@@ -88,32 +87,28 @@ class Combined:
     numbers: Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(NamedTuple):
     """The mask of a train difference of three models; its ratio is a number, or block -> number."""
 
     inputs: tuple[AnyWeights, ...]
     ratio: float | dict[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """A single component of a model."""
 
     model: Path
     component: str
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(NamedTuple):
     """Weights some of whose components come from a model, or are still missing (None)."""
 
     weights: AnyWeights
-    lent: Mapping[str, Path | None] = field(default_factory=dict)
+    lent: Mapping[str, Path | None] = MappingProxyType({})
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
+class Pairs(NamedTuple):
     """The result of a `dict` line, which has a meaning inside a literal only."""
 
     values: Mapping[str, Any]

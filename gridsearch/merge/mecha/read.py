@@ -13,16 +13,16 @@ import pydantic
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_capped
-from gridsearch.checkpoint.sdxl.blocks import (
+from gridsearch.checkpoint.sdxl.keys import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
     BLOCKS_IN_WORDS,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
+    VAE,
     VAE_BLOCK,
     VAE_COMPONENT,
 )
-from gridsearch.checkpoint.sdxl.keys import VAE
 from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed

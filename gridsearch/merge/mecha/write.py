@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.blocks import (
+from gridsearch.checkpoint.sdxl.keys import (
     BASE_BLOCK,
     BLOCK_KEYS,
     BLOCKS,

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.random_sdxl import file_entries, metadata_of
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.merge.export.checkpoint import safetensors_head
+from gridsearch.merge.export.export import safetensors_head
 
 EXPERIMENT = """
 name = "fresh"

@@ -6,8 +6,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS
-from gridsearch.checkpoint.sdxl.keys import UNET
+from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
@@ -217,8 +216,8 @@ def test_a_merge_is_said_in_one_line():
 
 
 def test_the_twenty_blocks_of_the_real_layout():
-    from gridsearch.checkpoint.sdxl.blocks import block_of
     from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+    from gridsearch.checkpoint.sdxl.keys import block_of
     from gridsearch.checkpoint.sdxl.shapes import file_shapes
 
     found = {}

@@ -13,7 +13,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.sources import FileSource
-from gridsearch.merge.export.checkpoint import Parent, export_merge, write_safetensors
+from gridsearch.merge.export.export import export_merge, write_safetensors
 from gridsearch.merge.export.single import SingleMerge, read_record, record_of
 from tests.helpers import warm
 
@@ -41,10 +41,10 @@ def write(tmp_path):
     def export(name="m", terms=(("a", 0.75), ("b", 0.25)), made=None, history=None):
         sources = {n: FileSource(open_checkpoint(tmp_path / f"{n}.safetensors")) for n in "ab"}
         infos = open_checkpoint(tmp_path / "a.safetensors").tensors
-        parents = {n: Parent(SHA[n], (history or {}).get(n, {})) for n in "ab"}
+        histories = {n: (history or {}).get(n, {}) for n in "ab"}
         path = tmp_path / f"{name}.safetensors"
         export_merge(
-            path, infos, {"h": terms, "f": terms}, sources, {"ids": sources["a"]}, made or record(), parents
+            path, infos, {"h": terms, "f": terms}, sources, {"ids": sources["a"]}, made or record(), histories
         )
         return path
 

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS, block_of
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
+from gridsearch.checkpoint.sdxl.keys import BLOCKS, CLIP_G, CLIP_L, UNET, VAE, block_of
 from gridsearch.experiment.recipe import Model, Recipe
 from gridsearch.merge.engine.collapse import Node, terms_of
 from gridsearch.merge.engine.evaluate import evaluate

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.blocks import BLOCKS
-from gridsearch.checkpoint.sdxl.keys import UNET, VAE
+from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET, VAE
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.mecha.read import read_mecha
 
