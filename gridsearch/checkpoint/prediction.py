@@ -51,9 +51,8 @@ class Prediction:
 def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
     """Return the prediction type of a checkpoint to be merged; `override` is that of the experiment file.
 
-    Raises:
-        BadInput: something in or beside the file says that it predicts neither epsilon nor v. A word that
-            is not known here must not become epsilon in silence, so only `override` outweighs it.
+    A BadInput if something in or beside the file says that it predicts neither epsilon nor v. A word that is
+    not known here must not become epsilon in silence, so only `override` outweighs it.
     """
     if not override:
         for source, said in _sayings(checkpoint):

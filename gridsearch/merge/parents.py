@@ -3,14 +3,14 @@
 All of it is known from the files' headers, before a weight is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint, require_name
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.inspect import file_layout, shown_metadata
+from gridsearch.checkpoint.inspect import Hashing, file_layout, shown_metadata
 from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
 from gridsearch.checkpoint.sdxl.keys import is_vae
 from gridsearch.checkpoint.sdxl.recognise import (
@@ -169,7 +169,7 @@ def _deciding_list(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
     return next((names for names in places if trained & set(names)), ())
 
 
-def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]) -> dict[str, dict]:
+def identify(parents: Parents, hashing: Hashing) -> dict[str, dict]:
     """Describe each parent: SHA-256, layout, metadata, prediction type and where that was read."""
     found: dict[str, dict] = {}
     for name, checkpoint in parents.checkpoints.items():
@@ -191,9 +191,7 @@ def identify(parents: Parents, hashing: Callable[[str, int], Callable[[int], Non
     return found
 
 
-def identify_extras(
-    parents: Parents, hashing: Callable[[str, int], Callable[[int], None]]
-) -> dict[str, dict]:
+def identify_extras(parents: Parents, hashing: Hashing) -> dict[str, dict]:
     """Describe the adapters, and the VAE's own file."""
     return {
         name: {

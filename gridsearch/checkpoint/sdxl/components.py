@@ -188,11 +188,8 @@ def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, A
     prompt for padding too. The original code does not (https://github.com/huggingface/diffusers/issues/4153),
     nor do the web UIs that people compare with; nor do these tokenizers.
 
-    Args:
-        vocabulary: the path of a vocabulary for tokenizers whose folders hold none; None for CLIP's.
-
-    Raises:
-        BadInput: a tokenizer does not read prompts as its text encoder was trained to have them read.
+    `vocabulary` is for tokenizers whose folders hold none; None for CLIP's. A BadInput if one does not read
+    prompts as its text encoder was trained to have them read.
     """
     added = _added_vocabularies(folder, vocabulary)
     tokenizers = {name: _load_tokenizer(folder / name, added.get(name)) for name in ENCODER_OF}
@@ -250,11 +247,7 @@ def check_tokenizer(name: str, tokenizer: Any, rows: int, places: int) -> None:
 
 
 def check_loaded(pipe: Any) -> None:
-    """Raise BadInput unless every component of a loaded SDXL pipeline is whole and they fit together.
-
-    Args:
-        pipe: a `StableDiffusionXLPipeline`, not yet offloaded (offloading, too, uses the meta device).
-    """
+    """Raise BadInput unless all components of a pipeline, not yet offloaded, are whole and fit together."""
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
     for name, module in modules.items():
         tensors = dict(chain(module.named_parameters(), module.named_buffers()))

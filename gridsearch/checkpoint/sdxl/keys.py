@@ -1,4 +1,4 @@
-"""The names of an SDXL checkpoint's keys, as the original code (Stability's `sgm`) writes them; its blocks."""
+"""The names of an SDXL checkpoint's keys, as the original code (Stability's `sgm`) has them, and blocks."""
 
 import fnmatch
 import functools

@@ -33,12 +33,9 @@ class LiveRows:
 def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[LiveRows]]:
     """Map every file key to views onto the parameters of `unet`, `vae`, `text_encoder`, `text_encoder_2`.
 
-    Args:
-        components: the pipeline's modules by diffusers' names (`pipe.components` will do).
-
-    Returns:
-        file key -> the parts that make it up, in row order. One part for all but the joined
-        attention projections of the second text encoder, which have three.
+    `components` are the pipeline's modules by diffusers' names (`pipe.components` will do). The parts that
+    make up a key are in row order: one for all but the joined attention projections of the second text
+    encoder, which have three.
     """
     unet, vae = components["unet"], components["vae"]
     views = {UNET + _unet_key(name, unet): [view] for name, view in _parameters("unet", unet)}

@@ -35,13 +35,10 @@ Terms = tuple[tuple[str | Node, float], ...]
 def terms_of(
     recipe: Recipe, keys: Iterable[str], touched: Mapping[str, Collection[str]] | None = None
 ) -> dict[str, Terms]:
-    """Return the terms of each key: the share of every source in the merge.
+    """Return the terms of each key: the share of every source in a merge with nothing left to search.
 
-    Args:
-        recipe: with nothing left to search.
-        touched: adapter -> the file keys it changes; it has no part in others.
-
-    A ratio of exactly 0 or 1 names one source only, and the other's values (a NaN, say) stay out.
+    `touched` has the file keys that each adapter changes; it has no part in others. A ratio of exactly 0 or 1
+    names one source only, and the other's values (a NaN, say) stay out.
     """
     known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
     touched = touched or {}

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -117,15 +118,6 @@ def _bounded(live: Live, key: str, terms: Terms) -> bool:
 # -- the staging of sources to a GPU: the next key is copied while this one is merged
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """One key's tensors of each source on the GPU, there once `ready` has passed."""
-
-    key: str
-    sources: Mapping[str, LoadedSource]
-    ready: torch.cuda.Event
-
-
 def staged(
     keys: Sequence[str], terms: Mapping[str, Terms], sources: Mapping[str, Source], device: torch.device
 ) -> Iterator[tuple[str, Mapping[str, Source]]]:
@@ -136,14 +128,14 @@ def staged(
     """
     main, aside = torch.cuda.current_stream(device), _side_stream(device)
     upcoming, merged = None, deque[torch.cuda.Event]()
-    for key in [*keys, None]:
+    for last, key in pairwise([None, *keys, None]):
         current = upcoming
         if len(merged) > 1:
             merged.popleft().synchronize()  # or copies would pile up ahead of the arithmetic
         upcoming = None if key is None else _copy(key, terms[key], sources, main, aside)
         if current is not None:
-            main.wait_event(current.ready)
-            yield current.key, current.sources
+            main.wait_event(current[1])
+            yield last, current[0]
             merged.append(main.record_event())
 
 
@@ -161,11 +153,12 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 def _copy(
     key: str, terms: Terms, sources: Mapping[str, Source], main: torch.cuda.Stream, aside: torch.cuda.Stream
-) -> _Copies:
+) -> tuple[dict[str, LoadedSource], torch.cuda.Event]:
+    """Begin to copy a key's tensors of each source; they are there once the event has passed."""
     with torch.cuda.stream(aside):
         copies = {}
         for name in sources_in(terms):
             tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
             tensor.record_stream(main)  # its memory is not given to another before `main` has used it
             copies[name] = LoadedSource({key: tensor})
-        return _Copies(key, copies, aside.record_event())
+        return copies, aside.record_event()

@@ -27,18 +27,15 @@ def open_merge(
     models: Sequence[str] = (),
     config: Path | None = None,
 ) -> SingleMerge:
-    """Return the merge that a file describes.
+    """Return the merge that a file describes; a BadInput if it says too little, or too much was said.
+
+    It is an experiment (.toml), a merge log (.json), a merged checkpoint (.safetensors) or a recipe of
+    sd-mecha (.mecha).
 
     Args:
-        source: an experiment (.toml), a merge log (.json), a merged checkpoint (.safetensors) or a recipe of
-            sd-mecha (.mecha).
         values: `[NAME=]VALUE` for everything in it that is searched.
-        prediction_type: of the merge, where the source leaves it open.
+        prediction_type, config: of the merge, where the source leaves them open.
         models: `NAME=FILE` for files that are elsewhere than it says.
-        config: component configs of another size than SDXL's, where the source does not name them.
-
-    Raises:
-        BadInput: it says too little, or too much was said.
     """
     files = files_from(models)
     if source.suffix == ".toml":

@@ -40,10 +40,7 @@ def read_mecha(path: Path) -> Recipe:
     """Return the recipe that a `.mecha` file describes; the paths of its models start at its folder.
 
     sd-mecha merges everything, so the VAE and the text encoders are merged too, unless the file says whose
-    they are.
-
-    Raises:
-        BadInput: it cannot be read, or says what our steps cannot.
+    they are. A BadInput if it cannot be read, or says what our steps cannot.
     """
     try:
         text = read_capped(path, MOST_RECIPE_BYTES, "recipe").decode("utf-8-sig")
