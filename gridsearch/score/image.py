@@ -38,12 +38,7 @@ def working_copy(rgb: np.ndarray) -> np.ndarray:
 
     So one picture at 512 and at 1024 px, or a scaled-down cell of a published grid and the native render,
     give comparable numbers. Nothing is ever enlarged, which would add blur: pictures of fewer than
-    WORKING_SIDE² pixels can only be compared with others of their own size.
-
-    Args:
-        rgb: uint8 (H, W, 3).
-    Returns:
-        uint8 (h, w, 3), the same array if it is small enough.
+    WORKING_SIDE² pixels can only be compared with others of their own size. Pictures are uint8 (H, W, 3).
     """
     height, width = rgb.shape[:2]
     scale = WORKING_SIDE / (height * width) ** 0.5

@@ -274,10 +274,8 @@ def _centred_labels(
 ) -> bool:
     """Return whether every cell has a label, each line of it centred on the cell and in one piece.
 
-    Args:
-        lines: where along the axis each line has ink, bool.
-        off_centre: the greatest distance of a label's middle from its cell's, in cell sizes.
-        space: the widest gap within a label, in cell sizes; a wider one separates labels.
+    A line says where along the axis it has ink. In cell sizes, a label's middle is at most `off_centre` from
+    its cell's, and a gap within it at most `space` wide.
     """
     labelled = set()
     for line in lines:

@@ -102,11 +102,8 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
     spans = [span for _, span in grid.spans if any(grid.columns[i].trial == best.trial for i in span)]
     for prompt, ratio, text in found if spans else ():  # another trial of the same values may be in its place
         column = _nearest(grid, spans[0], ratio)
-        yield {"text": text, "case": _failing_case(grid, prompt, grid.columns[column]), "column": column}
-
-
-def _failing_case(grid: Grid, prompt: str, column: GridColumn) -> int:
-    """Return a case of the prompt that fails in this column, or else its first."""
-    cases = [(i, case) for i, case in enumerate(grid.cases) if case.prompt_id == prompt]
-    pictures = [(i, column.pictures.get(case.id)) for i, case in cases]
-    return next((i for i, picture in pictures if picture and picture.verdict != "ok"), cases[0][0])
+        pictures = grid.columns[column].pictures
+        cases = [i for i, case in enumerate(grid.cases) if case.prompt_id == prompt]
+        drawn = [i for i in cases if grid.cases[i].id in pictures]
+        failing = [i for i in drawn if pictures[grid.cases[i].id].verdict != "ok"]
+        yield {"text": text, "case": (failing or cases)[0], "column": column}

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from gridsearch.report.colours import chip, spoken, verdict_colour
@@ -76,20 +77,16 @@ def table(grid: Grid, pictures: Pictures) -> dict:
     A column that `opens` its group has a wider gap before it. `thin` columns are left out on paper, so that
     evenly spaced ratios remain; so are all but the first seed of each prompt.
     """
-    heads = []
+    heads: list[dict[str, Any]] = []
     for number, group in enumerate(grid.groups):
         best = next((i for i, column in enumerate(group.columns) if column.best), None)
         printed = evenly(len(group.columns), PRINTED, best)
         for i, column in enumerate(group.columns):
             opens = number > 0 and i == 0
-            heads.append({"column": column, "opens": opens, "best": column.best, "thin": i not in printed})
+            heads.append({"column": column, "opens": opens, "thin": i not in printed})
     rows = []
     for row, case in enumerate(grid.cases):
-        pairs = [(pictures.cell(column, case), column.why_missing(case)) for column in grid.columns]
-        cells = [
-            head | {"picture": picture, "missing": missing}
-            for head, (picture, missing) in zip(heads, pairs, strict=True)
-        ]
+        cells = [head | {"picture": pictures.cell(head["column"], case)} for head in heads]
         first, apart = grid.first_of_prompt(row), grid.first_held_out(row)
         rows.append({"case": case, "first": first, "apart": apart, "cells": cells})
     return {"groups": grid.groups, "columns": heads, "rows": rows}
@@ -137,12 +134,7 @@ class Reel:
 
 
 def film_section(grid: Grid, best: int | None, folder: Path, home: Path) -> dict | None:
-    """Return the section for the template; None where no film was kept.
-
-    Args:
-        best: the recommended trial, which is always shown.
-        home: the folder of the page.
-    """
+    """Return the section for the template; None where no film was kept. The best trial is always shown."""
     kept = {case: films for case in grid.cases if (films := _kept(grid, case, folder))}
     chosen = [evenly_chosen(kept[case], best) for turn in turns(kept) for case in turn]
     reel = _fitting(chosen, folder)

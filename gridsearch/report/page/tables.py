@@ -155,15 +155,11 @@ def leader_rows(results: Results, answer: Answer) -> list[dict]:
     lucky = answer.unmasked.trial if answer.unmasked else None
     best = answer.best.trial if answer.best else None
     marks = {best: "recommended", lucky: "won by luck"}
-    return [
-        {
-            "found": found,
-            "name": trial_text(results, results.trials, found.trial),
-            "mark": marks.get(found.trial, ""),
-            "best": found.trial == best,
-        }
-        for found in answer.confirmed
-    ]
+    rows = []
+    for found in answer.confirmed:
+        name, mark = trial_text(results, results.trials, found.trial), marks.get(found.trial, "")
+        rows.append({"found": found, "name": name, "mark": mark, "best": found.trial == best})
+    return rows
 
 
 def front_rows(results: Results, answer: Answer) -> list[dict]:

@@ -114,7 +114,11 @@ def _drawn(page: Page, place: SheetLayout, results: Results, answer: Answer | No
             words = wrap(HELD_OUT, place.size[0] - 2 * MARGIN, 17, lines=1)[0]
             draw.text((MARGIN, place.top[row] - layout.APART + 4), words, font=font(17), fill=FAINT)
     for g, group in enumerate(grid.groups):
-        _group_heading(draw, place, g, group.heading)
+        x, right, y = place.left[g][0], place.left[g][-1] + place.cell[0], head(place.scale)
+        heading = wrap(group.heading, max(right - x, 60), 22, lines=1)[0]
+        draw.text((x, y), heading, font=font(22), fill=INK)
+        y += layout.GROUP_HEAD - 6
+        draw.line((x, y, right, y), fill=LINE, width=1)
         for c, column in enumerate(group.columns):
             _column_heading(draw, place, place.left[g][c], column)
             for row, case in enumerate(grid.cases):
@@ -180,14 +184,6 @@ def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer
     for i, line in enumerate(wrap(answer.sentence, width, words, lines=2) if answer else ()):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
-
-
-def _group_heading(draw: _Draw, place: SheetLayout, group: int, heading: str) -> None:
-    x, right = place.left[group][0], place.left[group][-1] + place.cell[0]
-    y = head(place.scale)
-    draw.text((x, y), wrap(heading, max(right - x, 60), 22, lines=1)[0], font=font(22), fill=INK)
-    y += layout.GROUP_HEAD - 6
-    draw.line((x, y, right, y), fill=LINE, width=1)
 
 
 def _column_heading(draw: _Draw, place: SheetLayout, x: int, column: GridColumn) -> None:

@@ -16,11 +16,9 @@ LEAST_SIDE = 11  # pixels; the width of the blurring window
 
 
 def blur_effect(rgb: np.ndarray, case: ScoredCase) -> float:
-    """Return the blur effect of a picture, 0 (sharp) to 1 (blurred); nan where there is no texture.
+    """Return the blur effect of uint8 (H, W, 3), 0 (sharp) to 1 (blurred); nan where there is no texture.
 
-    Args:
-        rgb: uint8 (H, W, 3); measured on the working copy, like all metrics.
-        case: not used.
+    It is measured on the working copy, like all metrics.
     """
     from skimage.measure import blur_effect as of_scikit_image  # takes a moment to import
 

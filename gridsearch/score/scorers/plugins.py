@@ -216,13 +216,8 @@ def edge_of(references: Sequence[float], own: float, direction: Direction) -> Sc
 
     As in a band (see `band.band_of`), the middle is the references' median, half-way to the value of the
     picture's own reference where it has one, and that value is always healthy. The spread is the references'
-    standard deviation, and at least a tenth of their median.
-
-    Args:
-        references: values of healthy pictures; nan where one has none.
-        own: the value of the reference of the same prompt and seed; nan where there is none.
-    Returns:
-        None without a scale: no reference has a value, or all have 0.
+    standard deviation, and at least a tenth of their median. A value that is not there is nan. None without a
+    scale: no reference has a value, or all have 0.
     """
     sign = _WORSE[direction]
     badness = [sign * value for value in references if not isnan(value)]
