@@ -254,18 +254,21 @@ class Counting(Quiet):
         print("image", flush=True)
 
 
+def run_counting(toy, out):
+    run_experiment(experiment(toy), FILE, out, Budget(), Counting())
+
+
 @pytest.mark.long
 def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
-    what, out = experiment(toy), tmp_path / "out"
-    moments = random.Random(0)
+    out, moments = tmp_path / "out", random.Random(0)
     for _ in range(3):
-        with warm.Process(run_experiment, what, FILE, out, Budget(), Counting()) as process:
+        with warm.Process(run_counting, toy, out) as process:
             for _ in range(moments.randint(1, 5)):
                 assert process.stdout.readline()
             time.sleep(moments.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    run_experiment(what, FILE, out, Budget(), Quiet())
+    run_experiment(experiment(toy), FILE, out, Budget(), Quiet())
     broken, unbroken = load_results(out), load_results(finished)
     pd.testing.assert_frame_equal(broken.trials.drop(columns=TIMES), unbroken.trials.drop(columns=TIMES))
     pd.testing.assert_frame_equal(
