@@ -143,8 +143,7 @@ def _along_curve(
 ) -> Slice:
     """Return the answer of one curve's trials; `chosen` is the one to recommend, if others decided.
 
-    Of a projection it is the best trial of all: what is claimed of a curve would be claimed of other values
-    too.
+    Of a projection it is the best of all: what is claimed of a curve would be claimed of other values too.
     """
     main, scattered = curve_parameter_of(results), is_projection(results)
     own = images.merge(trials[["trial", "at"]], on="trial")

@@ -68,9 +68,8 @@ def unmask(winner: int, images: pd.DataFrame, held_out: pd.DataFrame) -> Unmaske
     above = ranking[: ranking.index(winner)]
     for instead in above:  # its own evidence counts: another's would prove nothing of it
         if adjusted[instead] < LEVEL:
-            return Unmasked(
-                winner, instead, "another leader does clearly better on them", float(adjusted[instead])
-            )
+            why = "another leader does clearly better on them"
+            return Unmasked(winner, instead, why, float(adjusted[instead]))
     chosen = images[images["trial"] == winner]
     fell = fell_p(chosen, held_out[held_out["trial"] == winner])
     if fell < LEVEL and paired[above[0]] < LEANS:
@@ -106,6 +105,5 @@ def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:
     stats = [(part.mean(), part.std(ddof=1), len(part)) for part in parts]
     constant = (0.0, 0.0, 2)  # against it Welch's test is the test of one sample
     first, second = [*stats, constant][:2]
-    return float(
-        scipy.stats.ttest_ind_from_stats(*first, *second, equal_var=False, alternative="greater").pvalue
-    )
+    test = scipy.stats.ttest_ind_from_stats(*first, *second, equal_var=False, alternative="greater")
+    return float(test.pvalue)

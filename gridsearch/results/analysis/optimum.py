@@ -227,8 +227,7 @@ def narrowing(
 def prompts_for(wanted: float, width: float, have: int, level: float) -> int:
     """Return how many prompts would make an interval `wanted` wide that is `width` wide with `have` of them.
 
-    By the law width = c t / √prompts, where t is Student's quantile at `level` with prompts - 1 degrees of
-    freedom.
+    By the law width = c t / √prompts, where t is Student's quantile with prompts - 1 degrees of freedom.
     """
 
     def width_of(prompts: int) -> float:

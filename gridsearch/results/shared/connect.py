@@ -56,7 +56,6 @@ def connect(
         on_wait: told that the database is gone, and that it is back.
 
     Raises:
-        BadInput: the URL cannot be used.
         RunFailed: the database does not answer, or is of another version of Optuna.
     """
     parsed = check_url(url)
@@ -116,9 +115,8 @@ def own_connection(url: sqlalchemy.URL, name: str = "gridsearch") -> Iterator[sq
     arguments = connect_arguments(url)
     if "application_name" in arguments:
         arguments["application_name"] = name
-    engine = sqlalchemy.create_engine(
-        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments
-    )
+    alone = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
+    engine = sqlalchemy.create_engine(url, connect_args=arguments, **alone)
     try:
         with engine.connect() as connection:
             yield connection
@@ -210,7 +208,6 @@ def leading(
 
     Raises:
         Busy: another run leads it.
-        RunFailed: the database does not answer.
     """
     lock = LeaderLock(check_url(url), study_name, Retries(patience, on_wait, partial(cleaned, url=url)))
     try:

@@ -12,7 +12,6 @@ from gridsearch.base.errors import BadInput
 HIDDEN = "***"
 
 _DRIVER = "postgresql+psycopg"
-_PORT = 5432  # PostgreSQL's own
 _SUPPORTED = f"Use {_DRIVER}://USER@HOST/NAME: a shared study needs PostgreSQL."
 _ESCAPING = "In a password, write @ as %40, / as %2F, : as %3A and % as %25."
 # Keys of a URL's query that hold a secret: libpq's, and other drivers' names for a password.
@@ -59,9 +58,8 @@ def parse_url(url: str) -> URL:
             fix=f"{_SUPPORTED} Without --storage the study lies in the results folder.",
         )
     if not parsed.database:
-        raise BadInput(
-            "The URL names no database.", where=redacted(url), fix="Put its name behind the host: /NAME."
-        )
+        fix = "Put its name behind the host: /NAME."
+        raise BadInput("The URL names no database.", where=redacted(url), fix=fix)
     return parsed.set(drivername=_DRIVER)  # for the short scheme SQLAlchemy would choose another driver
 
 
@@ -76,9 +74,9 @@ def same_database(url: str, other: str) -> bool:
     """Whether two URLs name the same database. User and password do not count."""
 
     def place(parts: URL) -> tuple:
-        """Return host, port and name. libpq prefers those of the query."""
+        """Return host, port (5432 is PostgreSQL's own) and name. libpq prefers those of the query."""
         host, port = parts.query.get("host", parts.host), parts.query.get("port", parts.port)
-        return host, str(port or _PORT), parts.query.get("dbname", parts.database)
+        return host, str(port or 5432), parts.query.get("dbname", parts.database)
 
     return place(parse_url(url)) == place(parse_url(other))
 

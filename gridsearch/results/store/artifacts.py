@@ -26,7 +26,6 @@ TRIES = 10  # of each request: boto waits up to 20 s between two
 FETCHES = 8  # files fetched side by side: each waits for the network most of the time
 
 _NO_RIGHT = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403")
-_NOT_THERE = ("NoSuchKey", "404", "ArtifactNotFound")
 
 
 class Missing(RunFailed):
@@ -170,12 +169,11 @@ def _named_error(error: Exception, place: str) -> GridsearchError:
     code = getattr(inner, "response", {}).get("Error", {}).get("Code", type(error).__name__)
     if code == "NoSuchBucket":
         return BadInput("There is no such bucket.", where=place, fix="Make it, or correct its name.")
-    if code in _NOT_THERE:
+    if code in ("NoSuchKey", "404", "ArtifactNotFound"):
         return Missing("There is no such file.", where=place)
     if code in _NO_RIGHT:
-        return BadInput(
-            "The bucket refuses this.", where=place, why=code, fix="Check the key and its rights."
-        )
+        fix = "Check the key and its rights."
+        return BadInput("The bucket refuses this.", where=place, why=code, fix=fix)
     if code in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
         return BadInput(
             "There is no key for the bucket.",

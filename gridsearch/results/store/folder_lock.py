@@ -27,7 +27,7 @@ LEASE, BEAT = 120.0, 15.0  # seconds
 
 
 @contextlib.contextmanager
-def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[Callable[[], bool]]:
+def locked(out: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a folder, so that one run works in it, also where several machines see it.
 
     The lock of a process that died on this machine is taken over at once. One from another machine, or
@@ -35,8 +35,7 @@ def locked(out: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[
     seconds.
 
     Yields:
-        a function that says whether this process still has it: another machine takes it after a lease without
-        a beat.
+        a function that says whether this process still has it: without a beat, another machine takes it.
 
     Raises:
         Busy: another run has it.
@@ -72,15 +71,14 @@ def _take(lock: filelock.SoftFileLease) -> bool:
     return False
 
 
-def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None] | None) -> bool:
+def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str], None]) -> bool:
     """Watch the lock for a lease, and take it where its holder is silent."""
     who = _holder(out)
     here = who.get("host") == socket.gethostname() and lock.pid == who.get("pid")
     # a holder on this machine that does not renew its lock is stopped
     if (here and psutil.pid_exists(lock.pid)) or not (_is_empty(out) or _age(out) > 2 * BEAT):
         return False
-    if on_wait is not None:
-        on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
+    on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
     begun = empty_since = time.monotonic()
     while time.monotonic() < begun + LEASE + 2 * BEAT:
         if _take(lock):

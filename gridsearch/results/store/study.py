@@ -186,9 +186,8 @@ def save_judgement(folder: Path, place: int, session: int, judgement: Judgement 
         with location.replacement_lock(folder), open_study(folder) as study:
             study.set_user_attr(key, judgement and asdict(judgement))
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        raise RunFailed(
-            "The judgement could not be kept.", where=folder, why=driver_message(error)
-        ) from error
+        why = driver_message(error)
+        raise RunFailed("The judgement could not be kept.", where=folder, why=why) from error
 
 
 def checks_of(study: optuna.Study) -> optuna.Study:
