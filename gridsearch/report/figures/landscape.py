@@ -10,8 +10,13 @@ from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.importance import by_chance
-from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, without_copies
+from gridsearch.results.analysis.trials import (
+    by_chance,
+    distinct_trials,
+    is_partial,
+    numeric_parameters,
+    without_copies,
+)
 from gridsearch.results.results import Results
 from gridsearch.score.score import image_losses
 

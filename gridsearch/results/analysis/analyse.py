@@ -12,16 +12,17 @@ from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice, Unmasked
 from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
-from gridsearch.results.analysis.identical import lone_parent
-from gridsearch.results.analysis.importance import importances, neighbours
+from gridsearch.results.analysis.identical import made_of
 from gridsearch.results.analysis.ranking import front, recommended, tied_survivors
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
 from gridsearch.results.analysis.trials import (
     curve_parameter_of,
     distinct_trials,
+    importances,
     is_partial,
     is_projection,
+    neighbours,
     plain_value,
     split_slices,
     whole,
@@ -162,11 +163,12 @@ def _along_curve(
     if main and not scattered:
         window = find_window(trials.groupby("at")["survived"].mean(), own, at, share)
         estimated = set(trials["at"]) - set(can_win["at"])
+    made = made_of(results.settings, {name: plain_value(best[name]) for name in results.parameters})
     return Slice(
         settings=settings,
         trial=int(best["trial"]),
         ratio=at if main else None,
-        parent=lone_parent(results.settings, {name: plain_value(best[name]) for name in results.parameters}),
+        parent=made if isinstance(made, str) else None,
         survived=float(best["survived"]),
         defect=float(best["defect"]),
         images=int((results.images["trial"] == best["trial"]).sum()),

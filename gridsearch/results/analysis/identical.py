@@ -40,12 +40,6 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     return made_last
 
 
-def lone_parent(settings: Mapping, parameters: Mapping) -> str | None:
-    """Return the model that the recipe leaves unmixed at these parameters; None where it mixes."""
-    made = made_of(settings, parameters)
-    return made if isinstance(made, str) else None
-
-
 def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
     """Return the input that a step passes on bit for bit (see `gridsearch.merge.engine.collapse`), if any."""
     method, ratio = step.get("method", "weighted_sum"), step.get("ratio")

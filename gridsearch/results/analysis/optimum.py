@@ -20,7 +20,7 @@ import scipy
 from numpy.typing import NDArray
 
 from gridsearch.results.analysis.answer import Doubt, RatioChance, RatioInterval, Width
-from gridsearch.results.analysis.trials import CURVE
+from gridsearch.results.analysis.window import CURVE
 
 Array = NDArray[np.float64]
 

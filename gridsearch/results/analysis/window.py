@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from gridsearch.results.analysis.trials import CURVE
 from gridsearch.score.score import SURVIVES
 
 # A modified z-score above this stands out (Iglewicz & Hoaglin 1993); 0.6745 makes the median absolute
 # deviation of a normal distribution its standard deviation.
 STANDS_OUT, NORMAL = 3.5, 0.6745
+CURVE = 3  # places; fewer make no curve
 
 
 @dataclass(frozen=True)

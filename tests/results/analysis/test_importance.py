@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gridsearch.results.analysis.importance import by_chance, importances
+from gridsearch.results.analysis.trials import by_chance, importances
 
 
 def trials(loss, count: int, seed: int = 0, values: int = 4) -> pd.DataFrame:
