@@ -83,31 +83,24 @@ def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:
     """Return labels and words. `hashing(name, bytes)` gives a function to be told the bytes read."""
     if isinstance(opened, Folder):
         return _folder_rows(opened, hashing)
-    return _checkpoint_rows(opened, hashing)
-
-
-# -- a single file
-
-
-def _checkpoint_rows(checkpoint: Checkpoint, hashing: Hashing) -> list[Row]:
-    kind = architecture(checkpoint)
-    sha256 = cached_sha256(checkpoint.path, hashing(checkpoint.path.name, checkpoint.bytes))
-    prediction = read_prediction(checkpoint)
+    kind = architecture(opened)
+    sha256 = cached_sha256(opened.path, hashing(opened.path.name, opened.bytes))
+    prediction = read_prediction(opened)
     rows = [("layout", file_layout(kind)), ("architecture", kind)]
     if kind in ADAPTERS:
-        rows += _adapter_rows(checkpoint)
+        rows += _adapter_rows(opened)
     if kind not in ADAPTERS or prediction.source != NOTHING_SAID:
         rows += _prediction_rows(prediction, f"marker key {ZERO_SNR_MARKER}")
     rows += [
-        ("size", f"{size(checkpoint.bytes)}, {len(checkpoint.tensors):,} tensors"),
-        ("dtypes", _dtypes(checkpoint)),
+        ("size", f"{size(opened.bytes)}, {len(opened.tensors):,} tensors"),
+        ("dtypes", _dtypes(opened)),
         ("SHA-256", sha256),
         ("A1111 hash", short_hash(sha256)),
     ]
     if "SDXL" in kind:
-        rows.append(("stray keys", _some(stray_keys(checkpoint))))
-    rows.append(("can be merged", _can_be_merged(checkpoint)))
-    return rows + _metadata_rows(checkpoint.metadata)
+        rows.append(("stray keys", _some(stray_keys(opened))))
+    rows.append(("can be merged", _can_be_merged(opened)))
+    return rows + _metadata_rows(opened.metadata)
 
 
 def _can_be_merged(checkpoint: Checkpoint) -> str:

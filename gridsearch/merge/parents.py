@@ -117,12 +117,10 @@ def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
     for name, theirs in others:
         if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
             here, there = kept.get(odd, "missing"), theirs.get(odd, "missing")
-            raise BadInput(
-                f"{first} and {name} are alternatives for the first model but differ in precision.",
-                where=firsts[name].path,
-                why=f"{odd} is {here} in {first} and {there} in {name}",
-                fix="Put another model first (this reverses the ratio), or save them in one precision.",
-            )
+            what = f"{first} and {name} are alternatives for the first model but differ in precision."
+            why = f"{odd} is {here} in {first} and {there} in {name}"
+            fix = "Put another model first (this reverses the ratio), or save them in one precision."
+            raise BadInput(what, where=firsts[name].path, why=why, fix=fix)
 
 
 def require_mode(experiment: Experiment, parents: Parents) -> None:

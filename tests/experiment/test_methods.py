@@ -21,7 +21,7 @@ import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
-from gridsearch.merge.engine.evaluate import apply_method
+from gridsearch.merge.engine.evaluate import FUNCTIONS
 
 def parsed(**step):
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}} | step
@@ -41,7 +41,7 @@ experiment = parsed(method="midpoint")
 a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -4.0])
 print(json.dumps({
     "searched": [*experiment.searched()],
-    "merged": apply_method("midpoint", [a, b], {"ratio": 0.5}).tolist(),
+    "merged": FUNCTIONS["midpoint"](a, b, ratio=0.5).tolist(),
     "linear": experiment.merge[0].is_linear(),
     "refused": refused,
     "misspelt": misspelt,

@@ -29,22 +29,16 @@ DELTA_PARTS |= {f"lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b"
 # Parts whose first side is the rank, as the keys of files end.
 RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")
 
-_DORA = "DoRA, whose change of a weight is not proportional to its strength"
-_IA3 = "(IA)^3, which multiplies weights instead of adding to them"
-_OFT = "OFT, which rotates weights instead of adding to them"
-_GLORA = "GLoRA, whose change depends on the weight that it is added to"
+# Kinds of adapters that are no sum with the weights -> how their keys end.
 UNSUPPORTED = {
-    "dora_scale": _DORA,
-    "lora_magnitude_vector": _DORA,
-    "lora_magnitude_vector.weight": _DORA,
-    "lora_magnitude_vector.default.weight": _DORA,
-    "on_input": _IA3,
-    "ia3_l": _IA3,
-    "oft_blocks": _OFT,
-    "oft_diag": _OFT,
-    "a1.weight": _GLORA,
-    "b1.weight": _GLORA,
-}  # fmt: skip
+    "DoRA, whose change of a weight is not proportional to its strength": (
+        ".dora_scale",
+        *(f".lora_magnitude_vector{end}" for end in ("", ".weight", ".default.weight")),
+    ),
+    "(IA)^3, which multiplies weights instead of adding to them": (".on_input", ".ia3_l"),
+    "OFT, which rotates weights instead of adding to them": (".oft_blocks", ".oft_diag"),
+    "GLoRA, whose change depends on the weight that it is added to": (".a1.weight", ".b1.weight"),
+}
 
 
 def spellings(parameters: Mapping[str, TensorRows]) -> dict[str, str]:

@@ -59,11 +59,36 @@ CLIP_PADS = {"tokenizer": END, "tokenizer_2": "!"}
 def config_folder(named: Path | None = None) -> Path:
     """Return the folder for `config=` of `from_single_file`: the one that the user names, or SDXL's.
 
-    It is laid out as a diffusers model; weights and vocabularies are not needed in it.
+    It is laid out as a diffusers model; weights and vocabularies are not needed in it. A BadInput unless it
+    holds every component's config, each of them sound.
     """
-    if named:
-        check_configs(named)
-    return named or SDXL_CONFIGS
+    if named is None:
+        return SDXL_CONFIGS
+    if not named.is_dir():
+        what = "The config folder does not exist." if not named.exists() else "The config is not a folder."
+        fix = "Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own."
+        raise BadInput(what, where=named, fix=fix)
+    if missing := [file for file in NEEDED_FILES if not (named / file).is_file()]:
+        why = "a checkpoint file does not say how its components are built, nor how a prompt is read"
+        fix = "Copy the file from the model the checkpoint was made from, or leave [render] config out."
+        raise BadInput(f"The config folder lacks {', '.join(missing)}.", where=named, why=why, fix=fix)
+    index = _read_config(named / "model_index.json")
+    if unnamed := [n for n in CONFIG_FILES if not isinstance(index.get(n), list) or None in index[n]]:
+        what = f"The model_index.json does not name the {', '.join(unnamed)}."
+        why = "an SDXL pipeline needs every one of these"
+        fix = "Take the model_index.json of an SDXL model, or leave [render] config out."
+        raise BadInput(what, where=named / "model_index.json", why=why, fix=fix)
+    for name, file in CONFIG_FILES.items():
+        _read_config(named / name / file)
+    for name, encoder in ENCODER_OF.items():
+        config = named / name / CONFIG_FILES[name]
+        length = _read_config(config).get("model_max_length")
+        places = _number(named, encoder, "max_position_embeddings")
+        if not isinstance(length, int) or not 2 < length <= places:
+            what = f"The {name} does not cut a prompt to what its text encoder can read."
+            why = f"model_max_length is {length}, the {encoder} reads {places} tokens"
+            raise BadInput(what, where=config, why=why, fix=f'Set "model_max_length": {places}.')
+    return named
 
 
 def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
@@ -84,36 +109,6 @@ def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
 
 
 # -- before loading: the folder
-
-
-def check_configs(folder: Path) -> None:
-    """Raise BadInput unless `folder` holds every component's config, each of them sound."""
-    if not folder.is_dir():
-        what = "The config folder does not exist." if not folder.exists() else "The config is not a folder."
-        fix = "Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own."
-        raise BadInput(what, where=folder, fix=fix)
-    if missing := [file for file in NEEDED_FILES if not (folder / file).is_file()]:
-        why = "a checkpoint file does not say how its components are built, nor how a prompt is read"
-        fix = "Copy the file from the model the checkpoint was made from, or leave [render] config out."
-        raise BadInput(f"The config folder lacks {', '.join(missing)}.", where=folder, why=why, fix=fix)
-    index = _read_config(folder / "model_index.json")
-    if unnamed := [n for n in CONFIG_FILES if not isinstance(index.get(n), list) or None in index[n]]:
-        raise BadInput(
-            f"The model_index.json does not name the {', '.join(unnamed)}.",
-            where=folder / "model_index.json",
-            why="an SDXL pipeline needs every one of these",
-            fix="Take the model_index.json of an SDXL model, or leave [render] config out.",
-        )
-    for name, file in CONFIG_FILES.items():
-        _read_config(folder / name / file)
-    for name, encoder in ENCODER_OF.items():
-        config = folder / name / CONFIG_FILES[name]
-        length = _read_config(config).get("model_max_length")
-        places = _number(folder, encoder, "max_position_embeddings")
-        if not isinstance(length, int) or not 2 < length <= places:
-            what = f"The {name} does not cut a prompt to what its text encoder can read."
-            why = f"model_max_length is {length}, the {encoder} reads {places} tokens"
-            raise BadInput(what, where=config, why=why, fix=f'Set "model_max_length": {places}.')
 
 
 def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
@@ -268,9 +263,7 @@ def check_loaded(pipe: Any) -> None:
     end, config_end = pipe.tokenizer_2.eos_token_id, pipe.text_encoder_2.config.eos_token_id
     looked_for = len(pipe.tokenizer_2) - 1 if config_end == 2 else config_end
     if end != looked_for:
-        raise BadInput(
-            "The text_encoder_2 does not find the end of a prompt.",
-            where="eos_token_id in text_encoder_2/config.json",
-            why=f"with {config_end} it looks for token {looked_for}; the tokenizer_2 ends a prompt by {end}",
-            fix=f'Set "eos_token_id": {end}.',
-        )
+        what = "The text_encoder_2 does not find the end of a prompt."
+        why = f"with {config_end} it looks for token {looked_for}; the tokenizer_2 ends a prompt by {end}"
+        fix = f'Set "eos_token_id": {end}.'
+        raise BadInput(what, where="eos_token_id in text_encoder_2/config.json", why=why, fix=fix)

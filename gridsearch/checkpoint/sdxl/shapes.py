@@ -74,12 +74,10 @@ def check_file(checkpoint: Checkpoint, folder: Path) -> None:
         components = sorted(
             {name for key in absent for prefix, name in _DIFFUSERS_NAMES.items() if key.startswith(prefix)}
         )
-        raise BadInput(
-            f"The checkpoint lacks {len(absent)} of the {len(needed)} tensors that its configs ask for.",
-            where=checkpoint.path,
-            why=f"of the {', '.join(components)}: {_first(absent)}",
-            fix="Use a complete SDXL checkpoint in its original layout: UNet, VAE and both text encoders.",
-        )
+        what = f"The checkpoint lacks {len(absent)} of the {len(needed)} tensors that its configs ask for."
+        why = f"of the {', '.join(components)}: {_first(absent)}"
+        fix = "Use a complete SDXL checkpoint in its original layout: UNet, VAE and both text encoders."
+        raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
     if unlike := [f"{key} is {found[key]}, not {needed[key]}" for key in needed if found[key] != needed[key]]:
         what = f"{len(unlike)} tensors of the checkpoint do not have the shapes that its configs ask for."
         fix = "Name the configs of the model it was made from: [render] config."

@@ -200,18 +200,15 @@ def _require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, st
         fix = "A checkpoint is merged as a model: name it under [models]."
         raise BadInput(f"This is {kind}, not an adapter.", where=checkpoint.path, fix=fix)
     for key in checkpoint.tensors:
-        for rest, why in UNSUPPORTED.items():
-            if key.endswith(f".{rest}"):
-                fix = "Bake it into a checkpoint with the program that trained it, and merge that."
-                raise BadInput(f"This adapter is {why}.", where=checkpoint.path, why=f"it has {key}", fix=fix)
+        if odd := next((what for what, endings in UNSUPPORTED.items() if key.endswith(endings)), None):
+            fix = "Bake it into a checkpoint with the program that trained it, and merge that."
+            raise BadInput(f"This adapter is {odd}.", where=checkpoint.path, why=f"it has {key}", fix=fix)
     for module, parts in found.items():
         if strange := [key for part, key in parts.items() if part not in known]:
-            raise BadInput(
-                f"The adapter has a part that is not known here: {strange[0]}.",
-                where=checkpoint.path,
-                why=f"it belongs to {module}, and ignoring it would change the result",
-                fix="Use a LoRA, LoCon, LoHa, LoKr or full difference.",
-            )
+            what = f"The adapter has a part that is not known here: {strange[0]}."
+            why = f"it belongs to {module}, and ignoring it would change the result"
+            fix = "Use a LoRA, LoCon, LoHa, LoKr or full difference."
+            raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
 
 
 def _require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
@@ -219,12 +216,10 @@ def _require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> Non
     for part, key in keys.items():
         info = checkpoint.tensors[key]
         if part != "alpha" and not info.merges:
-            raise BadInput(
-                f"The adapter's {key} holds no numbers that can be added to weights.",
-                where=checkpoint.path,
-                why=f"{info.dtype}, of shape {list(info.shape)}",
-                fix=f"Save the adapter again in one of {', '.join(FLOATS)}.",
-            )
+            what = f"The adapter's {key} holds no numbers that can be added to weights."
+            why = f"{info.dtype}, of shape {list(info.shape)}"
+            fix = f"Save the adapter again in one of {', '.join(FLOATS)}."
+            raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
 
 
 def _require_fit(

@@ -179,6 +179,4 @@ def _step_text(step: MergeStep) -> str:
 def _number_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{block}={number:g}" for block, number in value.items())
-    if isinstance(value, (list, tuple)):
-        return " ".join(f"{number:g}" for number in value)
-    return f"{value:g}"
+    return " ".join(f"{number:g}" for number in (value if isinstance(value, (list, tuple)) else (value,)))

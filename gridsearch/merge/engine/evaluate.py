@@ -4,7 +4,7 @@ Those are sd-mecha's own functions (https://github.com/ljleb/sd-mecha), tensor b
 results are float32 tensors of one shape.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -39,16 +39,11 @@ def summands(
             tensors.append(sources[source].tensor(key))
         else:
             inputs = [evaluate(own, key, sources, torch.float32, buffer) for own in source.inputs]
-            tensors.append(apply_method(source.method, inputs, dict(source.numbers)))
+            tensors.append(FUNCTIONS[source.method](*inputs, **dict(source.numbers)))
     return tensors, [weight for _, weight in terms]
 
 
 # -- non-linear methods
-
-
-def apply_method(method: str, tensors: Sequence[Tensor], numbers: Mapping[str, float]) -> Tensor:
-    """Return the result of a non-linear step on its inputs, in order, with the method's own arguments."""
-    return FUNCTIONS[method](*tensors, **numbers)
 
 
 def slerp(a: Tensor, b: Tensor, ratio: float) -> Tensor:

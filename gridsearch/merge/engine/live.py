@@ -69,7 +69,8 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
     buffer = new_buffer(device)
     away = []
     for key in keys:
-        if is_there(terms[key], key, live.sources, device):
+        held = [live.sources[name] for name in sources_in(terms[key])]  # those of inputs of nodes too
+        if all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held):
             _write(live, key, terms[key], live.sources, buffer)
         else:
             away.append(key)
@@ -137,12 +138,6 @@ def staged(
             main.wait_event(current[1])
             yield last, current[0]
             merged.append(main.record_event())
-
-
-def is_there(terms: Terms, key: str, sources: Mapping[str, Source], device: torch.device) -> bool:
-    """Return whether all sources of a key lie on the device already; inputs of nodes do not."""
-    held = [sources[name] for name in sources_in(terms)]
-    return all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held)
 
 
 @functools.cache

@@ -73,12 +73,10 @@ class FileSource:
         except OSError:
             return tensors  # a file that is gone, or was replaced, is still mapped whole
         if found.st_ino == mapped.st_ino and found.st_size < mapped.st_size:
-            raise RunFailed(
-                "A model's file was truncated while in use.",
-                where=self.header.path,
-                why=f"{found.st_size:,} of {mapped.st_size:,} bytes are left",
-                fix="Copy the file again, and do not write over it while a run goes on.",
-            )
+            what = "A model's file was truncated while in use."
+            why = f"{found.st_size:,} of {mapped.st_size:,} bytes are left"
+            fix = "Copy the file again, and do not write over it while a run goes on."
+            raise RunFailed(what, where=self.header.path, why=why, fix=fix)
         return tensors
 
     def tensor(self, key: str) -> Tensor:

@@ -109,7 +109,6 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
 
 
 def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
-    """Return the parts of the files that were merged, copied and left out."""
     return {
         "keys": {"merged": len(weights.merged), "copied": len(weights.infos) - len(weights.merged)},
         "left_out": sorted(set(parents.first.tensors) - set(own_keys(parents.first))),

@@ -28,8 +28,6 @@ MOST_NAME = 200  # bytes; a file system takes 255, and a part's and a log's name
 FEW = 6  # values that a title names
 _ANY_VAE = "vae.safetensors"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
 
 class Record(Table):
     """A merge with nothing left to search.
@@ -41,7 +39,7 @@ class Record(Table):
     title: str = Field(max_length=MOST_TITLE)
     prediction_type: PredictionType
     zero_terminal_snr: bool
-    files: dict[Name, Sha256]
+    files: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     adapters: tuple[Name, ...] = ()
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     components: Components = Components()

@@ -62,7 +62,6 @@ def parsed(line: str, results: Sequence[Any]) -> Instruction:
 
 
 def _meaning(word: str, results: Sequence[Any]) -> Any:
-    """Return the value of an argument without quotes."""
     if word in _CONSTANTS:
         return _CONSTANTS[word]
     if word.startswith("&") and _INTEGER.fullmatch(word, 1):

@@ -16,7 +16,6 @@ from gridsearch.base.files import read_capped
 from gridsearch.checkpoint.sdxl.keys import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
-    BLOCKS_IN_WORDS,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
     VAE,
@@ -134,7 +133,6 @@ def _model_path(path: Any, config: Any, space: Any) -> str:
 
 
 def _literal(pairs: Any, config: Any, space: Any) -> Any:
-    """Return a plain value, or a table of ratios by block."""
     if not isinstance(pairs, Pairs):
         raise BadInput("A literal is made of a dict.")
     if space not in (None, "param"):
@@ -147,7 +145,8 @@ def _literal(pairs: Any, config: Any, space: Any) -> Any:
         stray = min(values.keys() - set(ALL_BLOCKS), default=None)
         what = "Ratios are one number, or a number per block of SDXL."
         why = f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else "")
-        raise BadInput(what, why=why, fix=f"Use {BLOCKS_IN_WORDS}.")
+        fix = f"Use {BLOCKS_CONFIG}: BASE, IN00 to IN08, M00, OUT00 to OUT08 and VAE."
+        raise BadInput(what, why=why, fix=fix)
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
         raise BadInput(f"The ratio of {wrong[0]} is not a number.")
     return values
@@ -222,7 +221,6 @@ def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
 
 
 def _message(error: pydantic.ValidationError) -> str:
-    """Return the first problem in words."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"] if part in ("ratio", "k", "probability", "della_eps", "seed")]
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()

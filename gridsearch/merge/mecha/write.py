@@ -153,7 +153,6 @@ def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str,
 
 
 def _block_ratio(step: str, table: Mapping[str, float], block: str, keys: tuple[str, ...]) -> str:
-    """Return the one ratio of a block."""
     if not keys:
         return "0.0"  # a model lends them all
     meant = [[value for selector, value in table.items() if selects(selector, key)] for key in keys]

@@ -5,7 +5,7 @@ import torch
 from sd_mecha.extensions import merge_methods
 
 from gridsearch.experiment.methods import LINEAR, METHODS
-from gridsearch.merge.engine.evaluate import FUNCTIONS, apply_method
+from gridsearch.merge.engine.evaluate import FUNCTIONS
 
 NUMBERS = {"k": 0.5, "probability": 0.5, "seed": 0, "della_eps": 0.1}
 
@@ -33,7 +33,7 @@ def test_a_ratio_that_leaves_a_model_alone_does_so_in_the_formula(method):
             merged = sum(x * y for x, y in zip(tensors, step.coefficients(ratio), strict=True))
         else:
             numbers = {key: NUMBERS[key] for key in step.numbers() if key in NUMBERS} | {"ratio": ratio}
-            merged = apply_method(method, tensors, numbers)
+            merged = FUNCTIONS[method](*tensors, **numbers)
         torch.testing.assert_close(merged, tensors[kept], rtol=1e-5, atol=1e-6)
 
 
