@@ -74,6 +74,10 @@ class Step(Table):
     alone_at: ClassVar[Mapping[float, int]] = NONE  # ratio -> the index of the model that it leaves as it is
     mecha: ClassVar[str | None] = None  # sd-mecha's name of the method
 
+    def __reduce__(self) -> tuple:
+        """Let it be sent to another process, though its class is made by `_method` and cannot be imported."""
+        return _unpickled, (self.model_dump(),)
+
     def is_linear(self) -> bool:
         """Return whether it is a sum of its models, so that a chain of such steps is computed in one pass."""
         return self.method in LINEAR
@@ -94,6 +98,10 @@ class Step(Table):
     def inputs_text(self) -> str:
         """Return `a, b`; of a list, `one of ep1, ep2`."""
         return ", ".join(f"one of {', '.join(x)}" if isinstance(x, tuple) else x for x in self.models)
+
+
+def _unpickled(settings: dict[str, Any]) -> Step:
+    return METHODS[settings["method"]].model_validate(settings)
 
 
 class Average(Step):

@@ -1,6 +1,11 @@
 """The table of merge methods: one is added in two files, and every part that follows from it knows it."""
 
+import pickle
+
+import pytest
+
 from tests.helpers.edited import answer_of, edited_package
+from tests.helpers.experiments import STEPS, parse
 
 ROW = '    "midpoint": _method(Two, RATIO, FIRST_AND_SECOND),'
 FUNCTION = """
@@ -56,3 +61,11 @@ def test_a_merge_method_is_added_in_two_files(tmp_path):
     assert not found["linear"]
     assert "strength" in found["refused"]
     assert "midpoint" in found["misspelt"]
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_a_step_can_be_sent_to_another_process(method):
+    (step,) = parse(STEPS[method] | {"method": method}).merge
+    again = pickle.loads(pickle.dumps(step))
+    assert type(again) is type(step)
+    assert again == step
