@@ -1,5 +1,4 @@
 """The types of the documents that the commands print with --json, and their JSON schemas."""
-# ruff: noqa: UP013  a type without a word of explanation is a line
 
 from typing import Annotated, Any, Literal
 
@@ -37,20 +36,49 @@ class ErrorDocument(TypedDict):
     error: ErrorFields
 
 
-PlannedModel = TypedDict(
-    "PlannedModel",
-    {"path": str, "bytes": Count, "dtypes": list[str], "prediction_type": str, "prediction_type_source": str},
-)
-SearchedList = TypedDict("SearchedList", {"values": list[float | str | bool]})
-SearchedRange = TypedDict("SearchedRange", {"low": float, "high": float, "step": float | None})
-PlannedTrials = TypedDict("PlannedTrials", {"fewest": Count, "most": Count})
-PlannedImages = TypedDict(
-    "PlannedImages",
-    {"most": Count, "per_trial": Count, "held_out": Count, "references": Count, "checks": Count},
-)
+class PlannedModel(TypedDict):
+    path: str
+    bytes: Count
+    dtypes: list[str]
+    prediction_type: str
+    prediction_type_source: str
+
+
+class SearchedList(TypedDict):
+    values: list[float | str | bool]
+
+
+class SearchedRange(TypedDict):
+    low: float
+    high: float
+    step: float | None
+
+
+class PlannedTrials(TypedDict):
+    fewest: Count
+    most: Count
+
+
+class PlannedImages(TypedDict):
+    most: Count
+    per_trial: Count
+    held_out: Count
+    references: Count
+    checks: Count
+
+
 PlannedSeconds = TypedDict("PlannedSeconds", {"fewest": Seconds, "most": Seconds, "from": str})
-PlannedMemory = TypedDict("PlannedMemory", {"needed": Count, "free": Count})
-PlannedSetting = TypedDict("PlannedSetting", {"setting": str, "value": str, "source": str})
+
+
+class PlannedMemory(TypedDict):
+    needed: Count
+    free: Count
+
+
+class PlannedSetting(TypedDict):
+    setting: str
+    value: str
+    source: str
 
 
 class PlannedWorkers(TypedDict):
@@ -90,10 +118,16 @@ class PlanDocument(TypedDict):
     warnings: list[str]
 
 
-InspectedPrediction = TypedDict(
-    "InspectedPrediction", {"type": str, "source": str, "zero_terminal_snr": bool, "conflicts": list[str]}
-)
-LabelledValue = TypedDict("LabelledValue", {"label": str, "value": str})
+class InspectedPrediction(TypedDict):
+    type: str
+    source: str
+    zero_terminal_snr: bool
+    conflicts: list[str]
+
+
+class LabelledValue(TypedDict):
+    label: str
+    value: str
 
 
 class InspectedCheckpoint(TypedDict):
@@ -208,15 +242,33 @@ class CheckEvent(TypedDict):
     error: Failure
 
 
-NoteEvent = TypedDict("NoteEvent", {"event": Literal["note"], "text": str})
-ReferenceEvent = TypedDict(
-    "ReferenceEvent", {"event": Literal["reference"], "prompt_id": str, "seed": Count, "seconds": Seconds}
-)
-AnswerEvent = TypedDict(
-    "AnswerEvent", {"event": Literal["answer"], "folder": str, "best": BestDocument | None}
-)
-InterruptedEvent = TypedDict("InterruptedEvent", {"event": Literal["interrupted"]})
-ErrorEvent = TypedDict("ErrorEvent", {"event": Literal["error"], "error": ErrorFields})
+class NoteEvent(TypedDict):
+    event: Literal["note"]
+    text: str
+
+
+class ReferenceEvent(TypedDict):
+    event: Literal["reference"]
+    prompt_id: str
+    seed: Count
+    seconds: Seconds
+
+
+class AnswerEvent(TypedDict):
+    event: Literal["answer"]
+    folder: str
+    best: BestDocument | None
+
+
+class InterruptedEvent(TypedDict):
+    event: Literal["interrupted"]
+
+
+class ErrorEvent(TypedDict):
+    event: Literal["error"]
+    error: ErrorFields
+
+
 OfTrials = StartEvent | ReferenceEvent | TrialEvent | CheckEvent | AnswerEvent
 Event = Annotated[NoteEvent | OfTrials | InterruptedEvent | ErrorEvent, Field(discriminator="event")]
 
