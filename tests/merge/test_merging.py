@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.identity import sha256_of
-from gridsearch.checkpoint.sdxl import blocks
+from gridsearch.checkpoint.sdxl import keys
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Components
@@ -333,7 +333,7 @@ def test_a_run_of_before_there_were_components_is_what_it_was(toy, tmp_path):
 
 
 def test_a_search_over_every_block_can_be_exported(toy, tmp_path):
-    ratios = {block: [0.25, 0.5] for block in blocks.BLOCKS}
+    ratios = {block: [0.25, 0.5] for block in keys.BLOCKS}
     what = experiment(toy, {"models": ["base", "vpred"], "ratio": ratios})
     fixed = merge_of_trial(what, dict.fromkeys(what.searched(), 0.5))
     export(fixed, tmp_path / "m.safetensors", Quiet())
