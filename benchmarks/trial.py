@@ -37,7 +37,7 @@ from gridsearch.render.denoise.loop import scheduler_for
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import draw
 from gridsearch.render.placement import placement
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import Setup, load_setup, with_references
 from gridsearch.search.trial.trial import run_trial

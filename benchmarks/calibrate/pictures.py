@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from tests.helpers.pictures import grey, scene
 
 # Photographs of things and people. The packages' micrographs, textures and test charts are left out:

@@ -12,8 +12,7 @@ from benchmarks.calibrate.damage import BLUR, DAMAGES, NOISE
 from benchmarks.calibrate.pictures import PHOTOGRAPHS, line_art
 from benchmarks.calibrate.series import Series, agreement, moved
 from gridsearch.score import measure as of
-from gridsearch.score.image import working_copy
-from gridsearch.score.measure import measure
+from gridsearch.score.measure import measure, working_copy
 from gridsearch.score.metrics import METRIC_SCALES
 from tests.helpers.pictures import scene
 

@@ -11,11 +11,10 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, band_of
-from gridsearch.score.image import read_image
-from gridsearch.score.measure import measure
+from gridsearch.score.measure import measure, read_image
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import OK, score, score_row, verdict_of
-from gridsearch.score.xyz_grid import Cell, cut_grid, is_grid
+from gridsearch.score.xyz_grid import cut_grid, is_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
 COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
@@ -105,7 +104,11 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
             raise BadInput(what, where=file, fix="Name a picture as --reference.")
         return [score_row(score(rgb, band))], []
     cells = cut_grid(rgb, file)
-    own = _references(file, cells, reference) if isinstance(reference, int) else {}
+    last = max(cell.column for cell in cells)
+    if isinstance(reference, int) and reference > last:
+        fix = f"Its columns are 0 to {last}."
+        raise BadInput(f"This grid has no column {reference}.", where=file, fix=fix)
+    own = {cell.row: measure(cell.rgb) for cell in cells if cell.column == reference}
     bands = {row: band_of(list(own.values()), metrics) for row, metrics in own.items()}
     rows = [
         {"row": cell.row, "column": cell.column} | score_row(score(cell.rgb, bands.get(cell.row, band)))
@@ -114,15 +117,6 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
     where = f"{file.name}: column {reference}, row"
     doubts = (_doubt(f"{where} {row}, the reference,", metrics) for row, metrics in own.items())
     return rows, list(chain.from_iterable(doubts))
-
-
-def _references(file: Path, cells: Sequence[Cell], column: int) -> dict[int, Metrics]:
-    """Return the metrics of each row's cell in a column."""
-    columns = 1 + max(cell.column for cell in cells)
-    if column >= columns:
-        fix = f"Its columns are 0 to {columns - 1}."
-        raise BadInput(f"This grid has no column {column}.", where=file, fix=fix)
-    return {cell.row: measure(cell.rgb) for cell in cells if cell.column == column}
 
 
 def _doubt(name: str, reference: Metrics) -> list[str]:

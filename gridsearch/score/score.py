@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridsearch.score.band import POPULATION, Band, deviation, excess
-from gridsearch.score.image import WORKING_SIDE
-from gridsearch.score.measure import measure
+from gridsearch.score.measure import WORKING_SIDE, measure
 from gridsearch.score.metrics import METRIC_SCALES, METRICS, UNDEFINED, Metrics
 
 VerdictName = Literal["ok", "blank", "ghost", "burnt", "noise", "black", "nan"]
@@ -183,9 +182,6 @@ def _expected(band: Band, name: str) -> str:
         return f", its reference has {number}"
     others = "the references" if band.references else "healthy pictures"
     return f", {others} have about {number}"
-
-
-# -- the score
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,6 @@ def grid_layout(rgb: np.ndarray, path: str | Path) -> tuple[GridLayout, float]:
     )
 
 
-# -- which layouts fit
-
-
 def _luma(rgb: np.ndarray) -> np.ndarray:
     """Return `luma_of` a sheet, computed in strips: three channels of floats would take gigabytes."""
     luma = np.empty(rgb.shape[:2], np.float32)
@@ -264,9 +261,6 @@ def _row_sizes(sheet: _Sheet, bottom: int, columns: GridAxis) -> Iterator[GridAx
 
 def _margins(count: int) -> range:
     return range(0, MAX_MARGIN + 1, 2) if count > 1 else range(1)
-
-
-# -- what confirms a layout
 
 
 def _centred_labels(

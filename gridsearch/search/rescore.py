@@ -16,7 +16,7 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.render.pictures import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.score import score_row
 from gridsearch.search.cases import order_of
 from gridsearch.search.racing import NEVER_BEST, losses_by_step

@@ -9,7 +9,7 @@ from PIL import Image
 from gridsearch.base import pictures
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import open_picture
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 
 
 def saved(path, picture, form, **options):

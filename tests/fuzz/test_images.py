@@ -17,7 +17,7 @@ from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.render.pictures import embedded_text, read_parameters
 from gridsearch.report.thumbs import reduced, thumbnails
 from gridsearch.score.files import score_files
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated

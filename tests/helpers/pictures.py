@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid
 
 # Beside this repository, or beside the folder that holds its worktrees.

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.image import WORKING_SIDE, read_image, working_copy
+from gridsearch.score.measure import WORKING_SIDE, read_image, working_copy
 from tests.helpers.pictures import png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid, grid_layout, is_grid, told_size
 from tests.helpers.pictures import GRIDS, LABELS, drawn_grid, gained, needs_grids, scene
 

@@ -112,9 +112,6 @@ def sections(results: Results, answer: Answer) -> list[dict]:
     ]
 
 
-# -- traces
-
-
 def scatter(x: Iterable[Any], y: Iterable[Any], mode: str = "markers", **rest: object) -> dict:
     """Return a trace of points or lines."""
     return {"type": "scatter", "mode": mode, "x": numbers(x), "y": numbers(y), **rest}
@@ -145,9 +142,6 @@ def parents(results: Results, *columns: str) -> list[tuple[str, pd.Series]]:
     sound = results.references[results.references["verdict"] == "ok"].dropna(subset=list(columns))
     means = sound.groupby("model", sort=False)[list(columns)].mean()
     return [(escape(shorten(f"{model}'s own", 28)), row) for model, row in means.iterrows()]
-
-
-# -- layouts
 
 
 def plain_layout(x: str, y: str, shapes: Sequence[dict] = (), **rest: object) -> dict:

@@ -104,9 +104,6 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)
 
 
-# -- blur against noise
-
-
 @adds_figures
 def tradeoff_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the figure: a line per slice through its ratios' mean blur and noise, and the parents' renders.

@@ -52,10 +52,10 @@ def _column(column: GridColumn, recommended: int | None) -> dict:
 
 def _group_of(grid: Grid, found: Slice) -> int:
     """Return the group of a slice's trials; the first group of trials where it has no image."""
-    names = [group.heading for group in grid.groups]
     name = slice_text(found.settings)
-    trials = (i for i, group in enumerate(grid.groups) if not group.is_references)
-    return names.index(name) if name in names else next(trials, 0)
+    named = [i for i, group in enumerate(grid.groups) if group.heading == name]
+    trials = [i for i, group in enumerate(grid.groups) if not group.is_references]
+    return next(iter(named + trials), 0)
 
 
 def _cell(picture: Picture | None) -> list | None:

@@ -19,9 +19,6 @@ EXAMPLES = 2  # reasons quoted per verdict
 MOST_TIED = 4  # ratios that are listed
 
 
-# -- the answer
-
-
 def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     """Return the answer's numbers, each as a label, the value and a word of explanation."""
     best = answer.best
@@ -134,9 +131,6 @@ def edges(results: Results, answer: Answer) -> list[str]:
                 said += f" The first prompt to fail is {prompt}, at {value_text(edge.prompt_at)}."
         found.append(said)
     return found
-
-
-# -- tables
 
 
 def slice_rows(answer: Answer) -> list[dict]:

@@ -8,22 +8,25 @@ does not fit on one picture becomes an overview with pages beside it (`layout.pa
 import io
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import open_picture
+from gridsearch.base.words import one_line
 from gridsearch.report.colours import text_on, verdict_colour
 from gridsearch.report.grid import CaseRow, Grid, GridColumn
 from gridsearch.report.sheet import layout
 from gridsearch.report.sheet.layout import MARGIN, Page, SheetLayout, head, lay_out, pages
-from gridsearch.report.sheet.text import font, wrap
 from gridsearch.report.thumbs import UNREADABLE, reduced
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -50,10 +53,8 @@ _Cells = dict[tuple[int, int, int], Image.Image | None]  # by group, column and 
 def write_sheets(grid: Grid, results: Results, answer: Answer | None, path: Path) -> list[Path]:
     """Write the sheet to `path`; if it is an overview, write its pages to NAME-1, NAME-2, ... beside it.
 
-    Pages of an earlier sheet of that name are removed, but only from the results folder.
-
-    Returns:
-        the files written, in order.
+    Pages of an earlier sheet of that name are removed, but only from the results folder. Returns the files
+    written, in order.
 
     Raises:
         BadInput: the format is not supported, or there is no such folder.
@@ -92,11 +93,7 @@ def _write_picture(image: Image.Image, path: Path) -> Path:
 
 
 def sheets(grid: Grid, results: Results, answer: Answer | None = None) -> Iterator[Image.Image]:
-    """Yield the sheet; where there is too much for one picture, an overview and then each page.
-
-    Args:
-        answer: is told in a sentence on top.
-    """
+    """Yield the sheet, with the answer on top; where it is too large, an overview and then each page."""
     image = image_size(grid, results)
     for page in pages(grid, image):
         yield _drawn(page, lay_out(page.grid, image), results, answer)
@@ -128,9 +125,6 @@ def _drawn(page: Page, place: SheetLayout, results: Results, answer: Answer | No
                 frame = left - 7, head(place.scale) + layout.GROUP_HEAD - 3, right + 6, bottom + 7
                 draw.rounded_rectangle(frame, radius=6, outline=BEST, width=3)
     return sheet
-
-
-# -- reading
 
 
 def image_size(grid: Grid, results: Results) -> tuple[int, int]:
@@ -168,9 +162,6 @@ def _small(path: Path | None, size: tuple[int, int], folder: Path) -> Image.Imag
     scale = min(size[0] / image.width, size[1] / image.height)
     fitting = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
     return image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS)
-
-
-# -- drawing
 
 
 def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer | None) -> None:
@@ -234,3 +225,51 @@ def _hole(draw: _Draw, box: _Box, text: str) -> None:
     lines = "\n".join(wrap(text, right - left - 12, 12, lines=max(2, (bottom - top) // 18)))
     centre = (left + right) / 2, (top + bottom) / 2
     draw.multiline_text(centre, lines, font=font(12), fill=FAINT, anchor="mm", align="center")
+
+
+# -- text
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font at a size in pixels."""
+    return ImageFont.load_default(size=size)
+
+
+def wrap(text: str, width: float, size: int, lines: int) -> list[str]:
+    """Break `text` into at most `lines` lines of `width` pixels; the last ends in … if some is left."""
+    wrapped = list(islice(_break(one_line(text), width, size), lines + 1))
+    if len(wrapped) <= lines:
+        return wrapped or [""]
+    last = wrapped[lines - 1] + "…"
+    while len(last) > 1 and font(size).getlength(last) > width:
+        last = last[:-2].rstrip() + "…"
+    return [*wrapped[: lines - 1], last]
+
+
+def _break(text: str, width: float, size: int) -> Iterator[str]:
+    """Yield lines broken between words, and inside words that are wider than a line."""
+    line = ""
+    for word in text.split(" "):
+        while (fits := _fitting(word, width, size)) < len(word):
+            if line:
+                yield line
+                line = ""
+            yield word[:fits]
+            word = word[fits:]
+        joined = f"{line} {word}" if line else word
+        if line and font(size).getlength(joined) > width:
+            yield line
+            joined = word
+        line = joined
+    if line:
+        yield line
+
+
+def _fitting(word: str, width: float, size: int) -> int:
+    """Return how many letters of a word fit into a line: at least one, and at most one per pixel.
+
+    More are not measured: a prompt may be one word of a hundred thousand letters.
+    """
+    counts = range(2, min(len(word), int(width)) + 1)
+    return min(len(word), 1 + bisect_right(counts, width, key=lambda n: font(size).getlength(word[:n])))

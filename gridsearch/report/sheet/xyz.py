@@ -23,12 +23,11 @@ from gridsearch.base.pictures import MAX_PIXELS
 from gridsearch.base.words import parameter_text
 from gridsearch.render import pictures
 from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, fewest_blocks, turns
-from gridsearch.report.sheet.sheet import image_size
-from gridsearch.report.sheet.text import font, wrap
+from gridsearch.report.sheet.sheet import font, image_size, wrap
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import picture_of
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import PREFIX
 
 MAX_ROW_LINES = 3  # beside a row, including its seed
@@ -98,9 +97,6 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
                 yield Sheet(tuple(rows), (*references, *columns))
 
 
-# -- drawing
-
-
 def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
     """Draw a grid with black labels, whose letters are a 25th of the sum of a cell's sides high."""
     width, height = size
@@ -167,9 +163,6 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
             why=f"It has {image.width} x {image.height} pixels, another one {size[0]} x {size[1]}.",
         )
     return image
-
-
-# -- what the pictures say
 
 
 def _text(sheet: Sheet, results: Results, axis: str) -> pictures.Infotext | None:

@@ -8,8 +8,7 @@ from math import nan
 
 import numpy as np
 
-from gridsearch.score.image import working_copy
-from gridsearch.score.measure import TEXTURED, luma_of
+from gridsearch.score.measure import TEXTURED, luma_of, working_copy
 from gridsearch.score.scorers.plugins import ScoredCase
 
 LEAST_SIDE = 11  # pixels; the width of the blurring window

@@ -162,11 +162,6 @@ def scorer_values(
     return values, unscored
 
 
-def no_values(scorers: Sequence[Scorer]) -> dict[str, float]:
-    """Return the values of an image that is not finite, which no scorer is given."""
-    return dict.fromkeys((scorer.name for scorer in scorers), nan)
-
-
 def _number(scorer: Scorer, rgb: np.ndarray, case: ScoredCase) -> float:
     given = scorer.function(rgb, case)
     if not hasattr(given, "__float__"):  # so that a text is not parsed as a number

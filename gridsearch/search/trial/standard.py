@@ -15,8 +15,7 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.results.columns import RESERVED
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import Band, band_of
-from gridsearch.score.image import read_image
-from gridsearch.score.measure import measure
+from gridsearch.score.measure import measure, read_image
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import (
     USUAL_THRESHOLDS,
@@ -33,7 +32,6 @@ from gridsearch.score.scorers.plugins import (
     ScorerLimit,
     beyond,
     edge_of,
-    no_values,
     open_scorers,
     scorer_values,
 )
@@ -65,7 +63,8 @@ def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, cas
 
     `pixels` are uint8 (H, W, 3).
     """
-    values, unscored = scorer_values(scorers, pixels, case) if row["finite"] else (no_values(scorers), {})
+    none = {scorer.name: nan for scorer in scorers}
+    values, unscored = scorer_values(scorers, pixels, case) if row["finite"] else (none, {})
     return {**row, "scorers": values, "unscored": unscored}
 
 

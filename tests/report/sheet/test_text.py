@@ -2,8 +2,8 @@
 
 import pytest
 
-from gridsearch.report.sheet import text as lettering
-from gridsearch.report.sheet.text import font, wrap
+from gridsearch.report.sheet import sheet as lettering
+from gridsearch.report.sheet.sheet import font, wrap
 
 
 def test_lines_fit_and_nothing_is_lost():

@@ -12,7 +12,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.render.pictures import embedded_text, png_bytes, read_parameters
 from gridsearch.report.sheet import xyz
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.score.image import read_image
+from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid
 from tests.helpers.made_up import judged, picture, results_of
 from tests.helpers.sheets import write_grids
