@@ -41,11 +41,8 @@ def landscape_figures(shown: Shown) -> Iterator[Figure]:
         yield _importances(answer, len(without_copies(trials, results.images)))
     images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
     trials = trials.join(images.groupby("trial")["loss"].mean(), on="trial").dropna(subset="loss")
-    names = [
-        name
-        for name in numeric_parameters(results)
-        if (name != answer.main or answer.projection) and trials[name].nunique() > 1
-    ]
+    beside = [name for name in numeric_parameters(results) if name != answer.main or answer.projection]
+    names = [name for name in beside if trials[name].nunique() > 1]
     order = [name for name, _ in answer.importances]
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     yield from (_losses(name, trials, shown.best, i, len(names) > COMPACT) for i, name in enumerate(names))
@@ -78,7 +75,7 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
     known = trials.dropna(subset=name)
     best = known[known["trial"] == best_slice.trial]
     axis = parameter_text(name)
-    place = f"{escape(axis)} %{{x}}"
+    said = "trial %{customdata[0]}", f"{escape(axis)} %{{x}}", "loss %{y:.3g}", "%{customdata[1]:.0%} healthy"
     dots = draw.scatter(
         known[name],
         known["loss"],
@@ -91,9 +88,7 @@ def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, sma
             "colorscale": SURVIVED,
             "symbol": [draw.HOLLOW if partial else "circle" for partial in is_partial(known)],
         },
-        hovertemplate=draw.hover(
-            "trial %{customdata[0]}", place, "loss %{y:.3g}", "%{customdata[1]:.0%} healthy"
-        ),
+        hovertemplate=draw.hover(*said),
     )
     ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
     marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip")
