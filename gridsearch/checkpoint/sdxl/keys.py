@@ -143,6 +143,7 @@ def checked_selector(selector: str) -> str:
 
 MODEL_CONFIG = "sdxl-sgm"
 BLOCKS_CONFIG = "sdxl-supermerger_blocks"
+BLOCKS_IN_WORDS = f"{BLOCKS_CONFIG}: BASE, IN00 to IN08, M00, OUT00 to OUT08 and VAE"
 BASE_BLOCK, VAE_BLOCK = "BASE", "VAE"  # the latter is a pattern of our selectors
 ALL_BLOCKS = (*BLOCKS, VAE_BLOCK)
 TO_KEYS = "convert_sdxl_blocks_to_sgm"  # the method that turns ratios per block into ratios per key

@@ -16,6 +16,7 @@ from gridsearch.base.files import read_capped
 from gridsearch.checkpoint.sdxl.keys import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
+    BLOCKS_IN_WORDS,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
     VAE,
@@ -145,8 +146,7 @@ def _literal(pairs: Any, config: Any, space: Any) -> Any:
         stray = min(values.keys() - set(ALL_BLOCKS), default=None)
         what = "Ratios are one number, or a number per block of SDXL."
         why = f"this literal's config is {config!r:.60}" + (f", and it has {stray!r:.60}" if stray else "")
-        fix = f"Use {BLOCKS_CONFIG}: BASE, IN00 to IN08, M00, OUT00 to OUT08 and VAE."
-        raise BadInput(what, why=why, fix=fix)
+        raise BadInput(what, why=why, fix=f"Use {BLOCKS_IN_WORDS}.")
     if wrong := [block for block, number in values.items() if type(number) not in (int, float)]:
         raise BadInput(f"The ratio of {wrong[0]} is not a number.")
     return values
