@@ -9,7 +9,7 @@ list there names those to choose from. A `ratio` may also be a table with a numb
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model, model_validator
 
@@ -62,6 +62,8 @@ ThreeOrMore = Annotated[tuple[Input, ...], Field(min_length=3)]
 FIRST: Mapping[float, int] = {0: 0}
 FIRST_AND_SECOND: Mapping[float, int] = {0: 0, 1: 1}
 NONE: Mapping[float, int] = {}
+Vote = Literal["magnitude", "count"]
+Cosine = Literal["tensor", "rows"]
 
 
 class Step(Table):
@@ -152,7 +154,7 @@ def _method(
 
 RATIO = {"ratio": (Ratio, ...)}
 STRENGTH = {"ratio": (Ratio, 1.0)}
-TIES = {**STRENGTH, "k": (Share, 0.2)}
+TIES = {**STRENGTH, "k": (Share, 0.2), "vote": (Vote, "magnitude")}
 DARE = {**TIES, "probability": (Probability, 0.9), "seed": (int, Field(default=0, ge=0, lt=2**63))}
 METHODS: dict[str, type[Step]] = {
     # `a * (1 - ratio) + b * ratio`
@@ -171,8 +173,9 @@ METHODS: dict[str, type[Step]] = {
     # from a to b by the similarity of their columns less `ratio` (supermerger's cosine A and B)
     "cosine_a": _method(Two, RATIO, NONE, "add_cosine_a"),
     "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),
-    # `a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, of those the majority's
-    # sign (Yadav et al. 2023)
+    # `a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, and of those, at each
+    # place, the mean of the ones that have the elected sign: that of their sum (Yadav et al. 2023), or by
+    # `vote = "count"` that of the greater number
     "ties": _method(ThreeOrMore, TIES, FIRST, "ties_sum"),
     # TIES on differences of which the share `probability` was dropped at random and the rest scaled up
     # (Yu et al. 2023)
@@ -180,8 +183,9 @@ METHODS: dict[str, type[Step]] = {
     # DARE where small differences are dropped more often than large ones, by up to half of `della_eps` either
     # way (Deep et al. 2024)
     "della": _method(ThreeOrMore, {**DARE, "della_eps": (Share, 0.1)}, FIRST, "ties_sum_with_dropout"),
-    # `a + ratio * t * mean(b - a, c - a, ...)`, t from the differences' angles (Jang et al. 2024)
-    "model_stock": _method(ThreeOrMore, STRENGTH, FIRST, "model_stock"),
+    # `a + ratio * t * mean(b - a, c - a, ...)`, t from the mean cosine of two differences (Jang et al. 2024):
+    # over the whole tensor, or over its last dimension as sd-mecha takes it
+    "model_stock": _method(ThreeOrMore, {**STRENGTH, "cosine": (Cosine, "tensor")}, FIRST, "model_stock"),
     # the point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted
     "geometric_median": _method(ThreeOrMore, {}, NONE, "geometric_median"),
 }
@@ -193,10 +197,10 @@ LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     "average": Average.shares,
     ADAPTER: lambda _, ratio: (1.0, ratio),
 }
-# Arguments that may be searched: numbers that are not counts or switches.
+# Arguments that may be searched: numbers that are not counts, and neither switches nor words.
 _TYPES = {name: field.annotation for kind in METHODS.values() for name, field in kind.model_fields.items()}
 SEARCHABLE = tuple(
-    name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in (int, bool)
+    name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in (int, bool, Vote, Cosine)
 )
 
 

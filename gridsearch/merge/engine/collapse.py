@@ -24,7 +24,7 @@ class Node:
 
     method: str
     inputs: tuple["Terms", ...]
-    numbers: tuple[tuple[str, float], ...]
+    numbers: tuple[tuple[str, Any], ...]
 
 
 # A weighted sum: sources (a model's or an adapter's name, or a node) with their coefficients, zeros left out.
@@ -128,7 +128,7 @@ def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Colle
     return known[recipe.merge[-1].name]
 
 
-def _result(step: MergeStep, inputs: list[Terms], numbers: Mapping[str, float]) -> Terms:
+def _result(step: MergeStep, inputs: list[Terms], numbers: Mapping[str, Any]) -> Terms:
     """Return what a step makes of its inputs; its ratio is that of one block."""
     ratio = numbers.get("ratio", 0.0)
     if "ratio" in numbers and ratio in step.alone_at:
@@ -179,4 +179,5 @@ def _step_text(step: MergeStep) -> str:
 def _number_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{block}={number:g}" for block, number in value.items())
-    return " ".join(f"{number:g}" for number in (value if isinstance(value, (list, tuple)) else (value,)))
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    return " ".join(one if isinstance(one, str) else f"{one:g}" for one in values)

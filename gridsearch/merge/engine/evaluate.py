@@ -6,10 +6,13 @@ results are float32 tensors of one shape.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import combinations
+from statistics import fmean
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from gridsearch.experiment.methods import METHODS
 from gridsearch.merge.engine.collapse import Terms
@@ -59,26 +62,40 @@ def train_difference(a: Tensor, b: Tensor, c: Tensor, ratio: float) -> Tensor:
     return a.addcmul(b - c, _sd_mecha("train_difference")(a, b, c, a.new_tensor(ratio)))
 
 
-def ties(a: Tensor, *others: Tensor, ratio: float, k: float) -> Tensor:
-    return a.add(_sd_mecha("ties")(*(other - a for other in others), k=k), alpha=ratio)
+def ties(a: Tensor, *others: Tensor, ratio: float, k: float, vote: str) -> Tensor:
+    combined = _sd_mecha("ties")(*(other - a for other in others), k=k, vote_sgn=vote == "magnitude")
+    return a.add(combined, alpha=ratio)
 
 
 def dare_ties(
-    a: Tensor, *others: Tensor, ratio: float, probability: float, seed: float, **own: float
+    a: Tensor, *others: Tensor, ratio: float, probability: float, seed: int, vote: str, **own: float
 ) -> Tensor:
     """DARE, and with `della_eps` DELLA."""
     combined = _sd_mecha("dare_ties")(
         *(other - a for other in others),
         probability=a.new_tensor(probability),
         apply_stock=True,  # in 1.1.8 the flag is read the wrong way round, and True is the plain method's
-        seed=int(seed),
+        seed=seed,
+        vote_sgn=vote == "magnitude",  # read the wrong way round as well
         **own,
     )
     return a.add(combined, alpha=ratio)
 
 
-def model_stock(a: Tensor, *others: Tensor, ratio: float) -> Tensor:
-    return a.add(_sd_mecha("model_stock")(*(other - a for other in others)), alpha=ratio)
+def model_stock(a: Tensor, *others: Tensor, ratio: float, cosine: str) -> Tensor:
+    """Go to the mean of the others by t = N cos / (1 + (N - 1) cos) (Jang et al. 2024, equation 5).
+
+    As the mean of all pairs the cosine is at least -1 / (N - 1), where t has its pole. Below zero the paper
+    says nothing: t stays above -1, so that models which contradict one another are not magnified.
+    """
+    differences = [other - a for other in others]
+    if cosine == "rows":
+        return a.add(_sd_mecha("model_stock")(*differences), alpha=ratio)
+    flat = [difference.flatten().double() for difference in differences]
+    cosines = [cosine_similarity(*pair, dim=0, eps=1e-30).item() for pair in combinations(flat, 2)]
+    n, mean = len(others), fmean(cosines)
+    t = n * mean / max(1 + (n - 1) * mean, abs(n * mean))
+    return a.add(torch.stack(differences).mean(0), alpha=ratio * t)
 
 
 def geometric_median(*tensors: Tensor) -> Tensor:

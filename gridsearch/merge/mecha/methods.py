@@ -49,11 +49,11 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
 # Method of differences -> ours, the settings that ours does not have, and those that are its numbers.
 _COMBINED: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "model_stock": ("model_stock", _STOCK, ()),
-    "ties_sum": ("ties", {"vote_sgn": False}, ("k",)),
+    "ties_sum": ("ties", {}, ("k",)),
     "ties_sum_with_dropout": (
         "dare_ties",
         # In 1.1.8 the flag is read the wrong way round: true is plain TIES.
-        {"vote_sgn": False, "rescale": True, "apply_stock": True, "apply_median": False},
+        {"rescale": True, "apply_stock": True, "apply_median": False},
         ("k", "probability", "seed"),
     ),
 }
@@ -195,7 +195,14 @@ def _combined(method: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -
         ours, names = "della", (*names, "della_eps")
     if wrong := [name for name in names if type(settings[name]) not in (int, float)]:
         raise BadInput(f"{method}'s {wrong[0]} must be one number.")
-    return Combined(ours, base, tuple(one.of for one in inputs), {name: settings[name] for name in names})
+    numbers: dict[str, Any] = {name: settings[name] for name in names}
+    if ours == "model_stock":
+        numbers["cosine"] = "rows"
+    elif settings["vote_sgn"] in (False, True):  # the flag's name says the opposite of what it does
+        numbers["vote"] = "magnitude" if settings["vote_sgn"] else "count"
+    else:
+        raise BadInput(f"{method}'s vote_sgn must be true or false.")
+    return Combined(ours, base, tuple(one.of for one in inputs), numbers)
 
 
 def _added(first: AnyWeights, delta: Any, alpha: Any, where: str) -> MechaStep:

@@ -104,14 +104,27 @@ def _step(
             alpha = _add(lines, step.mecha, *inputs, alpha=alpha)
             delta = _add(lines, "subtract", *others)
         case "ties" | "dare_ties" | "della" | "model_stock":
-            numbers = {name: repr(value) for name, value in step.numbers().items() if name != "ratio"}
-            # apply_stock: in 1.1.8 the flag is read the wrong way round, and true is the plain method's.
-            stock = {"apply_stock": "true"} if "seed" in numbers else {}
             differences = [_add(lines, "subtract", other, first) for other in others]
-            delta = _add(lines, step.mecha, *differences, **numbers, **stock)
+            delta = _add(lines, step.mecha, *differences, **_numbers(step))
         case _:
             return _add(lines, step.mecha, *inputs, alpha=alpha)
     return _add(lines, "add_difference", first, delta, alpha=alpha)
+
+
+def _numbers(step: MergeStep) -> dict[str, str]:
+    """Return the arguments of a method of differences, but for the ratio, as sd-mecha 1.1.8 has them."""
+    numbers = step.numbers()
+    if numbers.get("cosine") == "tensor":
+        what = "A model stock whose cosine is over whole tensors cannot be written for sd-mecha."
+        fix = 'Set cosine = "rows", or merge it with gridsearch merge.'
+        raise BadInput(what, where=f"step {step.name!r}", why="sd-mecha has it over rows only", fix=fix)
+    found = {name: repr(value) for name, value in numbers.items() if name not in ("ratio", "vote", "cosine")}
+    # Two flags are read the wrong way round: vote_sgn votes by sums, and apply_stock leaves a stock out.
+    if "vote" in numbers:
+        found["vote_sgn"] = str(numbers["vote"] == "magnitude").lower()
+    if "seed" in numbers:
+        found["apply_stock"] = "true"
+    return found
 
 
 def _average(lines: Instructions, step: Average, inputs: list[str]) -> str:

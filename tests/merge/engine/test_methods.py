@@ -8,6 +8,7 @@ from gridsearch.experiment.methods import LINEAR, METHODS
 from gridsearch.merge.engine.evaluate import FUNCTIONS
 
 NUMBERS = {"k": 0.5, "probability": 0.5, "seed": 0, "della_eps": 0.1}
+NUMBERS |= {"vote": "magnitude", "cosine": "tensor"}
 
 
 def step_of(method: str):

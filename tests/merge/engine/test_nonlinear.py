@@ -65,7 +65,7 @@ def plus(a, difference, alpha):
 
 
 def dare(*differences, **numbers):
-    return sd_mecha.ties_sum_with_dropout(*differences, seed=7, apply_stock=True, **numbers)
+    return sd_mecha.ties_sum_with_dropout(*differences, seed=7, apply_stock=True, vote_sgn=True, **numbers)
 
 
 def from_a(b, c, a):
@@ -90,7 +90,7 @@ METHODS = {
     "cosine_b": ({"models": AB, "ratio": 0.3}, lambda a, b, c: sd_mecha.add_cosine_b(a, b, alpha=0.3)),
     "ties": (
         {"models": ABC, "ratio": 0.7, "k": 0.4},
-        lambda a, b, c: plus(a, sd_mecha.ties_sum(*from_a(b, c, a), k=0.4), 0.7),
+        lambda a, b, c: plus(a, sd_mecha.ties_sum(*from_a(b, c, a), k=0.4, vote_sgn=True), 0.7),
     ),
     "dare_ties": (
         {"models": ABC, "ratio": 0.7, "k": 0.8, "probability": 0.5, "seed": 7},
@@ -101,7 +101,7 @@ METHODS = {
         lambda a, b, c: plus(a, dare(*from_a(b, c, a), probability=0.5, k=0.8, della_eps=0.2), 0.7),
     ),
     "model_stock": (
-        {"models": ABC, "ratio": 1.0},
+        {"models": ABC, "ratio": 1.0, "cosine": "rows"},
         lambda a, b, c: plus(a, sd_mecha.model_stock(*from_a(b, c, a)), 1.0),
     ),
     "geometric_median": ({"models": ABC}, lambda a, b, c: sd_mecha.geometric_median(a, b, c)),
@@ -133,7 +133,7 @@ def test_a_dare_that_drops_nothing_is_ties():
     """So the flag that sd-mecha 1.1.8 reads the wrong way round is given the right way round."""
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(20, 30, generator=generator) for _ in range(4)]
-    numbers = {"ratio": 0.8, "k": 0.3}
+    numbers = {"ratio": 0.8, "k": 0.3, "vote": "magnitude"}
     dropped = FUNCTIONS["dare_ties"](*tensors, **numbers, probability=0.0, seed=1)
     torch.testing.assert_close(dropped, FUNCTIONS["ties"](*tensors, **numbers))
 

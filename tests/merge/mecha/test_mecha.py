@@ -112,10 +112,11 @@ CASES = {
     "train_difference": recipe(step("train_difference", "a", "b", "c", ratio=0.6)),
     "train_difference_blocks": recipe(step("train_difference", "a", "b", "c", ratio=PER_BLOCK)),
     "ties": recipe(step("ties", "a", "b", "c", ratio=0.7, k=0.3)),
+    "ties_by_count": recipe(step("ties", "a", "b", "c", ratio=0.7, k=0.3, vote="count")),
     "ties_blocks": recipe(step("ties", "a", "b", "c", ratio=PER_BLOCK, k=0.3)),
     "dare_ties": recipe(step("dare_ties", "a", "b", "c", ratio=0.7, k=0.3, probability=0.5, seed=7)),
     "della": recipe(step("della", "a", "b", "c", k=0.5, probability=0.6, della_eps=0.3, seed=2**40)),
-    "model_stock": recipe(step("model_stock", "a", "b", "c", ratio=0.8)),
+    "model_stock": recipe(step("model_stock", "a", "b", "c", ratio=0.8, cosine="rows")),
     "geometric_median": recipe(step("geometric_median", "a", "b", "c")),
     "nested": recipe(
         step("slerp", "a", "b", ratio=0.4, name="s"),
@@ -197,6 +198,7 @@ TABLE = st.dictionaries(
 ).map(lambda blocks: {"default": 0.5, **blocks, "time": 0.25, "te": 0.25})
 RATIO = NUMBER | TABLE
 SHARE = st.floats(0, 1)
+VOTE = st.sampled_from(["magnitude", "count"])
 ARGUMENTS = {
     "weighted_sum": (2, {"ratio": RATIO}),
     "add_difference": (3, {"ratio": RATIO}),
@@ -204,10 +206,10 @@ ARGUMENTS = {
     "cosine_a": (2, {"ratio": RATIO}),
     "cosine_b": (2, {"ratio": RATIO}),
     "train_difference": (3, {"ratio": RATIO}),
-    "ties": (3, {"ratio": RATIO, "k": SHARE}),
+    "ties": (3, {"ratio": RATIO, "k": SHARE, "vote": VOTE}),
     "dare_ties": (3, {"ratio": RATIO, "k": SHARE, "seed": st.integers(0, 2**63 - 1)}),
     "della": (3, {"ratio": RATIO, "probability": st.floats(0, 0.99), "della_eps": st.floats(0.01, 1)}),
-    "model_stock": (3, {"ratio": RATIO}),
+    "model_stock": (3, {"ratio": RATIO, "cosine": st.just("rows")}),
     "geometric_median": (3, {}),
     "average": (3, {"weights": st.tuples(*[st.floats(0.1, 3)] * 3)}),
 }

@@ -91,18 +91,19 @@ def test_names_are_made_valid_and_unique(read):
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "ties_sum" &3 &4\n'
             'merge "add_difference" &0 &5 0.5',
-            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0},
+            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0}
+            | {"vote": "count"},
         ),
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "model_stock" &3 &4\n'
             'merge "add_difference" &0 &5',
-            {"method": "model_stock", "models": ("a", "b", "c_v2"), "ratio": 1.0},
+            {"method": "model_stock", "models": ("a", "b", "c_v2"), "ratio": 1.0, "cosine": "rows"},
         ),
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\n'
             'merge "ties_sum_with_dropout" &3 &4 apply_stock=true seed=3\nmerge "add_difference" &0 &5',
             {"method": "dare_ties", "models": ("a", "b", "c_v2"), "ratio": 1.0}
-            | {"k": 0.2, "probability": 0.9, "seed": 3},
+            | {"k": 0.2, "probability": 0.9, "seed": 3, "vote": "count"},
         ),
     ],
 )
@@ -250,7 +251,7 @@ def test_what_cannot_be_read_is_refused_with_its_line(read, lines, line, words):
         ("seed=1", "apply_stock=true only"),
         ("apply_stock=true", "no seed"),
         ("apply_stock=true seed=-1", "no seed"),
-        ("apply_stock=true seed=1 vote_sgn=true", "vote_sgn=false only"),
+        ("apply_stock=true seed=1 vote_sgn=0.5", "vote_sgn must be true or false"),
         ("apply_stock=true seed=1 rescale=false", "rescale=true only"),
         ("apply_stock=true seed=1 probability=1.0", "probability"),
         ("apply_stock=true seed=1 della_eps=-0.1", "della_eps must be from 0 to 1"),
