@@ -199,8 +199,9 @@ LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
 }
 # Arguments that may be searched: numbers that are not counts, and neither switches nor words.
 _TYPES = {name: field.annotation for kind in METHODS.values() for name, field in kind.model_fields.items()}
+NOT_NUMBERS = (int, bool, Vote, Cosine)
 SEARCHABLE = tuple(
-    name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in (int, bool, Vote, Cosine)
+    name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in NOT_NUMBERS
 )
 
 

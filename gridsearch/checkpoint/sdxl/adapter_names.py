@@ -3,6 +3,7 @@
 Every spelling is made from the model's own parameter names and looked up exactly: nothing is guessed.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from gridsearch.checkpoint.sdxl.keys import UNET, TensorRows
@@ -15,10 +16,9 @@ DELTA_PARTS = {
     "w_norm": "w_norm",
     "b_norm": "b_norm",
     "lora_mid.weight": "mid",
-    # kohya; PEFT, saved and live; diffusers' text encoders, layers and attention processors before PEFT.
+    # kohya; PEFT; diffusers' text encoders, layers and attention processors before PEFT.
     "lora_down.weight": "down", "lora_up.weight": "up",
     "lora_A.weight": "down", "lora_B.weight": "up",
-    "lora_A.default.weight": "down", "lora_B.default.weight": "up",
     "lora_linear_layer.down.weight": "down", "lora_linear_layer.up.weight": "up",
     "lora.down.weight": "down", "lora.up.weight": "up",
     "down.weight": "down", "up.weight": "up",
@@ -33,12 +33,30 @@ RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "
 UNSUPPORTED = {
     "DoRA, whose change of a weight is not proportional to its strength": (
         ".dora_scale",
-        *(f".lora_magnitude_vector{end}" for end in ("", ".weight", ".default.weight")),
+        ".lora_magnitude_vector",
+        ".lora_magnitude_vector.weight",
     ),
     "(IA)^3, which multiplies weights instead of adding to them": (".on_input", ".ia3_l"),
-    "OFT, which rotates weights instead of adding to them": (".oft_blocks", ".oft_diag"),
+    "OFT, which rotates weights instead of adding to them": (
+        *(".oft_blocks", ".oft_diag", ".oft_R", ".oft_R.weight"),
+        *(".boft_R", ".boft_s"),
+    ),
     "GLoRA, whose change depends on the weight that it is added to": (".a1.weight", ".b1.weight"),
+    "VeRA, whose matrices are random numbers that its file need not hold": (
+        ".vera_lambda_b",
+        ".vera_lambda_d",
+    ),
 }
+
+PEFT_PREFIX = "base_model.model."
+# PEFT may keep a module's parts under the name that the adapter had in training: `lora_A.style.weight`.
+_NAMED = re.compile(r"\.(lora_[AB]|lora_magnitude_vector|oft_R)\.[^.]+\.weight$")
+_NAMED_WHOLE = re.compile(r"\.((?:hada|lokr|boft|vera_lambda)_\w+)\.[^.]+$")
+
+
+def without_adapter_name(key: str) -> str:
+    """Return a file key without the name that PEFT gave the adapter in training, where it has one."""
+    return _NAMED_WHOLE.sub(r".\1", _NAMED.sub(r".\1.weight", key))
 
 
 def spellings(parameters: Mapping[str, TensorRows]) -> dict[str, str]:
@@ -60,21 +78,20 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
     component, name = module.split(".", 1)
     if component == "unet":
         original = stem.removeprefix(UNET)
-        dotted = [
-            f"{prefix}{name}" for prefix in ("unet.", "", "base_model.model.", "base_model.model.unet.")
-        ]
+        dotted = [f"{prefix}{name}" for prefix in ("unet.", "", PEFT_PREFIX, f"{PEFT_PREFIX}unet.")]
         yield from dotted
-        yield from (f"{prefix}{original}" for prefix in ("diffusion_model.", UNET))
+        yield from (f"{prefix}{original}" for prefix in ("unet.", "diffusion_model.", UNET))
         for flat in (name.replace(".", "_"), original.replace(".", "_")):
             yield from (f"lora_unet_{flat}", f"lycoris_{flat}")  # kohya; LyCORIS wrapped round a lone UNet
         for spelling in dotted:
             yield from _processor(spelling, ".to_q", ".to_k", ".to_v", ".to_out.0")
     elif component in ("text_encoder", "text_encoder_2"):
-        number = 1 if component == "text_encoder" else 2
+        number, clip = (1, "clip_l") if component == "text_encoder" else (2, "clip_g")
         bare = name.removeprefix("text_model.")
         for name in (bare, f"text_model.{bare}"):
             yield f"lora_te{number}_{name.replace('.', '_')}"
-            for spelling in (f"{component}.{name}", f"base_model.model.{component}.{name}"):
+            yield from (f"{clip}.{name}", f"text_encoders.{clip}.transformer.{name}")  # OneTrainer; ComfyUI
+            for spelling in (f"{component}.{name}", f"{PEFT_PREFIX}{component}.{name}"):
                 yield spelling
                 yield from _processor(spelling, ".q_proj", ".k_proj", ".v_proj", ".out_proj")
 

@@ -16,18 +16,12 @@ from gridsearch.checkpoint.sdxl.adapter_names import (
     other_model_of,
     spellings,
     split_key,
+    without_adapter_name,
 )
 from gridsearch.checkpoint.sdxl.keys import TensorRows
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
-from gridsearch.merge.adapters.deltas import (
-    BIAS_KINDS,
-    DELTA_KINDS,
-    DeltaKind,
-    delta_shape,
-    peft_config,
-    scale_of,
-    shapes_agree,
-)
+from gridsearch.merge.adapters.deltas import BIAS_KINDS, DELTA_KINDS, DeltaKind, delta_shape, shapes_agree
+from gridsearch.merge.adapters.scale import peft_options, scale_of
 from gridsearch.merge.engine.sources import FileSource
 
 
@@ -104,7 +98,7 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
     found, unused = _by_module(checkpoint, spellings(parameters))
     _require_adapter(checkpoint, found)
     source = FileSource(checkpoint)
-    config = peft_config(checkpoint.metadata, path)
+    options = peft_options(checkpoint)
     deltas: dict[str, list[Delta]] = {}
     for module, keys in found.items():
         _require_float_parts(checkpoint, keys)
@@ -116,7 +110,8 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
             rows = parameters[parameter]
             shapes = {part: checkpoint.tensors[key].shape for part, key in parts.items()}
             _require_fit(checkpoint, module, kind, shapes, rows)
-            scale = scale_of(module, shapes[kind.rank_of][0], alpha, config, path) if kind.rank_of else 1.0
+            rank = shapes[kind.rank_of][0] if kind.rank_of else None
+            scale = scale_of(module, rank, alpha, options) if kind.has_rank else 1.0
             deltas.setdefault(rows.key, []).append(Delta(module, kind, parts, scale, rows))
     if not deltas:
         names, other = list(checkpoint.tensors), other_model_of(checkpoint.tensors)
@@ -146,7 +141,7 @@ def _by_module(
     found: dict[str, dict[str, str]] = {}
     unused = []
     for key in checkpoint.tensors:
-        spelling, rest = split_key(key, modules)
+        spelling, rest = split_key(without_adapter_name(key), modules)
         if not spelling:
             unused.append(key)
             continue
@@ -200,7 +195,8 @@ def _require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, st
         fix = "A checkpoint is merged as a model: name it under [models]."
         raise BadInput(f"This is {kind}, not an adapter.", where=checkpoint.path, fix=fix)
     for key in checkpoint.tensors:
-        if odd := next((what for what, endings in UNSUPPORTED.items() if key.endswith(endings)), None):
+        ending = without_adapter_name(key)
+        if odd := next((what for what, ends in UNSUPPORTED.items() if ending.endswith(ends)), None):
             fix = "Bake it into a checkpoint with the program that trained it, and merge that."
             raise BadInput(f"This adapter is {odd}.", where=checkpoint.path, why=f"it has {key}", fix=fix)
     for module, parts in found.items():

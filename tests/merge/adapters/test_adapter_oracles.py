@@ -3,15 +3,20 @@
 import importlib
 import json
 
+import peft as peft_library
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 from torch import nn
 
+from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import UNET
 from gridsearch.checkpoint.sdxl.shapes import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
+from tests.helpers.parameters import CONV as CONV_KEY
+from tests.helpers.parameters import LINEAR as LINEAR_KEY
+from tests.helpers.parameters import PARAMETERS
 from tests.helpers.tiny_components import file_state_dict, random_components, write_configs
 
 STRENGTH = 0.55
@@ -114,6 +119,61 @@ def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
     for key in base:
         ours = base[key] + STRENGTH * adapter.tensor(key) if key in adapter.deltas else base[key]
         torch.testing.assert_close(fused[key], ours, rtol=1e-5, atol=1e-5)
+
+
+class Layers(nn.Module):
+    """The UNet of `PARAMETERS`, under the names that PEFT sees."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a = nn.Module()
+        self.a.b = nn.Linear(2, 2)
+        self.c = nn.Conv2d(2, 2, (1, 2), bias=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("LoraConfig", {"r": 4, "lora_alpha": 2}),
+        ("LoraConfig", {"r": 4, "lora_alpha": 2, "use_rslora": True}),
+        ("LoraConfig", {"r": 4, "lora_alpha": 3, "rank_pattern": {"c": 2}, "alpha_pattern": {"a.b": 7}}),
+        ("LoHaConfig", {"r": 3, "alpha": 5}),
+        ("LoHaConfig", {"r": 3, "alpha": 5, "rank_pattern": {"b": 2}, "alpha_pattern": {"c": 1}}),
+        ("LoKrConfig", {"r": 3, "alpha": 5, "decompose_factor": 2}),
+        ("LoKrConfig", {"r": 1, "alpha": 5, "decompose_factor": 1, "alpha_pattern": {"c": 2}}),
+    ],
+)
+def test_peft_merges_the_same_weights_from_a_file_and_its_options(tmp_path, kind, options):
+    random = {"init_lora_weights" if kind == "LoraConfig" else "init_weights": False}
+    config = getattr(peft_library, kind)(target_modules=["a.b", "c"], **random, **options)
+    model = peft_library.get_peft_model(Layers(), config)
+    model.save_pretrained(tmp_path)
+    adapter = open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
+    assert (adapter.matched, adapter.unused) == (2, ())
+    before, after = Layers(), model.merge_and_unload()
+    for key, layer in ((LINEAR_KEY, lambda x: x.a.b), (CONV_KEY, lambda x: x.c)):
+        change = (layer(after).weight - layer(before).weight).detach()
+        torch.testing.assert_close(adapter.tensor(key), change, rtol=1e-5, atol=1e-6)
+        assert change.abs().max() > 1e-3
+
+
+def test_a_peft_file_without_its_options_is_refused(tmp_path):
+    config = peft_library.LoKrConfig(target_modules=["a.b"], r=1, decompose_factor=1, init_weights=False)
+    peft_library.get_peft_model(Layers(), config).save_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").unlink()
+    with pytest.raises(BadInput, match=r"there is no adapter_config\.json beside it"):
+        open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
+    for config, words in (
+        ('{"peft_type": "OFT"}', "PEFT's kind 'OFT'"),
+        ('{"peft_type": "LOKR", "alpha": 2}', "has no rank"),
+        ('{"peft_type": "LOKR", "r": 2}', "has no alpha"),
+        ('{"peft_type": "LOKR", "r": 0, "alpha": 2}', "rank of unet.a.b is 0"),
+        ("[1]", "not a JSON object"),
+    ):
+        (tmp_path / "adapter_config.json").write_text(config)
+        with pytest.raises(BadInput, match=words):
+            open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
 
 
 LINEAR, CONV = "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.2", "unet.mid_block.resnets.0.conv1"

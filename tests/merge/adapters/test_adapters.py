@@ -232,6 +232,9 @@ K_PROJ = "encoder.layers.3.self_attn.k_proj"
                 f"unet.{TO_Q.replace('to_q', 'processor.to_q_lora')}.down.weight",
                 f"{TO_Q.replace('to_q', 'processor.to_q_lora')}.down.weight",
                 "diffusion_model.input_blocks.4.1.transformer_blocks.1.attn2.to_q.lora_down.weight",
+                "unet.input_blocks.4.1.transformer_blocks.1.attn2.to_q.lora_down.weight",
+                f"unet.{TO_Q}.lora_A.style.weight",
+                f"unet.{TO_Q}.lora_A.default_0.weight",
             )
         ],
         (f"unet.{TO_OUT}.weight", f"unet.{TO_Q.replace('to_q', 'processor.to_out_lora')}.down.weight"),
@@ -245,6 +248,8 @@ K_PROJ = "encoder.layers.3.self_attn.k_proj"
                 "lora_te1_text_model_encoder_layers_3_self_attn_k_proj.lora_down.weight",
                 f"text_encoder.text_model.{K_PROJ}.lora_A.weight",
                 f"text_encoder.{K_PROJ}.lora_A.weight",
+                f"clip_l.text_model.{K_PROJ}.lora_down.weight",
+                f"text_encoders.clip_l.transformer.text_model.{K_PROJ}.lora_down.weight",
                 f"text_encoder.text_model.{K_PROJ}.lora_linear_layer.down.weight",
                 f"text_encoder.text_model.{K_PROJ.replace('k_proj', 'to_k_lora')}.down.weight",
             )
@@ -255,11 +260,13 @@ K_PROJ = "encoder.layers.3.self_attn.k_proj"
                 "lora_te2_text_model_encoder_layers_3_self_attn_k_proj.lora_down.weight",
                 f"text_encoder_2.text_model.{K_PROJ}.lora_A.weight",
                 f"text_encoder_2.{K_PROJ}.lora_A.weight",
+                f"text_encoders.clip_g.transformer.text_model.{K_PROJ}.lora_down.weight",
             )
         ],
     ],
 )
-def test_each_spelling_finds_its_rows(adapter, sdxl, parameter, down):
+def test_each_spelling_finds_its_rows(adapter, tmp_path, sdxl, parameter, down):
+    (tmp_path / "adapter_config.json").write_text('{"r": 1, "lora_alpha": 1}')  # PEFT's layout needs it
     place = sdxl[parameter]
     up = down.replace("down.weight", "up.weight").replace("lora_A", "lora_B")
     kernel = place.shape[2:]
@@ -325,6 +332,9 @@ WIDE = torch.ones(1, 320)
         (lora("unet.a.b") | {"unet.a.b.lora_magnitude_vector": torch.ones(2)}, "DoRA"),
         (under("lora_unet_a_b", weight=torch.ones(2), on_input=torch.tensor(False)), "IA"),
         (under("lora_unet_a_b", oft_blocks=torch.ones(2, 2, 2)), "OFT"),
+        ({"base_model.model.a.b.oft_R.weight": torch.ones(2, 2)}, "OFT"),
+        ({"base_model.model.a.b.vera_lambda_b": torch.ones(2)}, "VeRA"),
+        (lora("base_model.model.a.b") | {"base_model.model.a.b.lora_magnitude_vector.style.weight": torch.ones(2)}, "DoRA"),
         (lora("lora_unet_a_b", lokr_t1=torch.ones(1)), "part that is not known here: lora_unet_a_b.lokr_t1"),
         (lora("lora_te_text_model_encoder_layers_0_mlp_fc1"), "nothing that SDXL has.*Stable Diffusion 1.5"),
         (lora("lora_unet_double_blocks_0_img_attn_qkv"), "nothing that SDXL has.*Flux"),

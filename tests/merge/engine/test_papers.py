@@ -1,4 +1,4 @@
-"""Methods against the formulas of their papers, in float64; sd-mecha, whose functions some are, is not asked."""
+"""Methods against the formulas of their papers, in float64, without asking sd-mecha."""
 
 import numpy as np
 import pytest

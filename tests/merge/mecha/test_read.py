@@ -91,8 +91,7 @@ def test_names_are_made_valid_and_unique(read):
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "ties_sum" &3 &4\n'
             'merge "add_difference" &0 &5 0.5',
-            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0}
-            | {"vote": "count"},
+            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0} | {"vote": "count"},
         ),
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "model_stock" &3 &4\n'
