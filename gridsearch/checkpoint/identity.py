@@ -18,12 +18,13 @@ from gridsearch.base.files import cache_folder
 # https://git-scm.com/docs/racy-git
 SETTLED_NS = 2_000_000_000
 
-_TABLE = """CREATE TABLE IF NOT EXISTS hashes (
-    device TEXT, inode TEXT, size TEXT, mtime_ns TEXT, sha256 TEXT,
-    PRIMARY KEY (device, inode, size, mtime_ns)
+_TABLE = """CREATE TABLE IF NOT EXISTS files (
+    device TEXT, inode TEXT, size TEXT, mtime_ns TEXT, ctime_ns TEXT, sha256 TEXT,
+    PRIMARY KEY (device, inode, size, mtime_ns, ctime_ns)
 )"""
-_RECALL = "SELECT sha256 FROM hashes WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?"
-_REMEMBER = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)"
+_RECALL = """SELECT sha256 FROM files
+WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?"""
+_REMEMBER = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
@@ -39,7 +40,8 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> st
 def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
     """Return the same, without reading a file again that has not changed since.
 
-    What is remembered is in the user's cache folder, by the file's device, inode, size and time of change.
+    What is remembered is in the user's cache folder, by the file's device, inode, size and both its times of
+    change: a program may set that of the content back, and the inode's shows it.
     `advance` is told the whole size at once where the hash is known.
     """
     before = path.stat()
@@ -64,7 +66,7 @@ def short_hash(sha256: str) -> str:
 
 def _state(stat: os.stat_result) -> tuple[str, ...]:
     """Return what changes when a file does. As text: an inode may be larger than SQLite's integers."""
-    return tuple(map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)))
+    return tuple(map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)))
 
 
 def _ask(statement: str, *values: str) -> list[tuple]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -75,13 +74,16 @@ def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Pred
     sayings = [("experiment file", override)] if override else []
     sayings += _sayings(checkpoint)
     source, taken = sayings[0] if sayings else (NOTHING_SAID, "epsilon")
-    conflicts = tuple(_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken)
-    return Prediction(taken, source, ZERO_SNR_MARKER in checkpoint.tensors, conflicts)
+    conflicts = [_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken]
+    if trouble := _sidecar(checkpoint)[1]:
+        source = "default: nothing that can be read says otherwise" if not sayings else source
+        conflicts.append(trouble)
+    return Prediction(taken, source, ZERO_SNR_MARKER in checkpoint.tensors, tuple(conflicts))
 
 
 def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
     """Yield source and type of everything in and beside the file that names a type, the strongest first."""
-    if said := meaning(_sidecar_parameterization(checkpoint.path.with_suffix(".yaml"))):
+    if said := meaning(_sidecar(checkpoint)[0]):
         yield "sidecar YAML", said
     for marker in EDM_MARKERS:
         if marker in checkpoint.tensors:
@@ -109,22 +111,40 @@ def meaning(said: Any) -> str:
     return _MEANING.get(word, printable or "something unreadable")
 
 
-def _sidecar_parameterization(path: Path) -> str | None:
-    """Return the type that an A1111 sidecar names by `parameterization` or SDXL's scaling class, if any.
+def _sidecar(checkpoint: Checkpoint) -> tuple[str, str]:
+    """Return the type that an A1111 sidecar names by `parameterization` or SDXL's scaling class, and why it
+    cannot be read; either may be empty.
 
     All its values are read as texts: YAML's dates, numbers and merged tables can raise, or grow without end.
     """
+    path = checkpoint.path.with_suffix(".yaml")
+    unreadable = f"its sidecar {path.name} cannot be read"
     try:
-        if not path.is_file() or path.stat().st_size > SIDECAR_BYTES:
-            return None
-        text = path.read_text("utf-8")
+        if not path.is_file():
+            return "", ""
+        if path.stat().st_size > SIDECAR_BYTES:
+            return "", f"{unreadable}: it has over {SIDECAR_BYTES:,} bytes"
+        text = path.read_text("utf-8-sig")
         if text.count("[") + text.count("{") > SIDECAR_BRACKETS:
-            return None
-        params = yaml.load(text, Loader=yaml.BaseLoader)["model"]["params"]
-        if "parameterization" not in params:
-            target = params["denoiser_config"]["params"]["scaling_config"]["target"].rpartition(".")[2]
-            return _SCALINGS.get(target, target)
-        said = params["parameterization"]
-        return said if isinstance(said, str) else None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
+            return "", f"{unreadable}: it has over {SIDECAR_BRACKETS} brackets"
+        content = yaml.load(text, Loader=yaml.BaseLoader)
+    except UnicodeDecodeError:
+        return "", f"{unreadable}: it is not UTF-8"
+    except (yaml.YAMLError, RecursionError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        return "", f"{unreadable}: it is not YAML" + ("" if line is None else f", line {line + 1}")
+    except OSError as error:
+        return "", f"{unreadable}: {error.strerror}"
+    try:
+        params = content["model"]["params"]
+        if "parameterization" in params:
+            return _text(params["parameterization"]), ""
+        target = params["denoiser_config"]["params"]["scaling_config"]["target"]
+    except (KeyError, TypeError):
+        return "", ""
+    name = _text(target).rpartition(".")[2]
+    return _SCALINGS.get(name, name), ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

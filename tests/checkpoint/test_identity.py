@@ -56,8 +56,9 @@ def test_a_file_is_read_once_and_the_bar_still_fills(tmp_path, cache, reads):
         assert cached_sha256(path, seen.append) == ABC
         assert seen == [3]
     assert reads == [path]
-    moved = path.rename(tmp_path / "y")  # the same file under another name
-    assert cached_sha256(moved) == ABC
+    linked = tmp_path / "y"
+    linked.symlink_to(path)  # the same file under another name
+    assert cached_sha256(linked) == ABC
     assert reads == [path]
 
 
@@ -70,6 +71,16 @@ def test_other_content_of_the_same_size_is_noticed(tmp_path, cache, reads):
     beside.replace(path)
     assert cached_sha256(path) == sha256_of(path)
     assert len(reads) == 3
+
+
+def test_a_file_written_over_in_place_is_another_though_its_size_and_date_are_kept(tmp_path, cache):
+    path = written(tmp_path / "x", b"abc")
+    assert cached_sha256(path) == ABC
+    time.sleep(0.05)  # the kernel's clock for files ticks every few milliseconds
+    with path.open("r+b") as file:
+        file.write(b"abd")
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    assert cached_sha256(path) == sha256_of(path) != ABC
 
 
 @pytest.mark.parametrize("age", [0, -3600])
@@ -102,7 +113,7 @@ def test_a_remembered_hash_that_is_none_is_not_believed(tmp_path, cache):
     path = written(tmp_path / "x", b"abc")
     cached_sha256(path)
     with sqlite3.connect(cache) as database:
-        database.execute("UPDATE hashes SET sha256 = 'abc'")
+        database.execute("UPDATE files SET sha256 = 'abc'")
     database.close()
     assert cached_sha256(path) == ABC
 

@@ -86,3 +86,29 @@ def test_words_mean_what_people_write(opened):
     assert [meaning(word) for word in (None, "", "None", "null")] == [""] * 4
     assert meaning("\x1b[2J" + "x" * 1000) == "[2j" + "x" * 36
     assert meaning("\x07") == "something unreadable"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("# Größe\nmodel: {params: {parameterization: v}}".encode("latin-1"), "it is not UTF-8"),
+        ("model: {params: {parameterization: v}}".encode("utf-16"), "it is not UTF-8"),
+        (b"model:\n\tparams:\n\t\tparameterization: v\n", "it is not YAML, line 2"),
+        (b"model: {params: {parameterization: v}}\n" + b"# more\n" * 5000, "it has over 20,000 bytes"),
+        (b"model: " + b"[" * 500, "it has over 200 brackets"),
+    ],
+)
+def test_a_sidecar_that_cannot_be_read_is_told(opened, tmp_path, content, why):
+    (tmp_path / "m.yaml").write_bytes(content)
+    trouble = f"its sidecar m.yaml cannot be read: {why}"
+    nothing = prediction_of(opened())
+    assert (nothing.type, nothing.conflicts) == ("epsilon", (trouble,))
+    assert "nothing in the file says otherwise" not in nothing.source
+    marked = prediction_of(opened(markers=["v_pred"]))
+    assert (marked.source, marked.conflicts) == ("marker key v_pred", (trouble,))
+
+
+@pytest.mark.parametrize("content", [b"", b"a: 1", b"[1, 2]", b"model: {params: 3}"])
+def test_a_yaml_that_says_nothing_of_it_is_no_sidecar(opened, tmp_path, content):
+    (tmp_path / "m.yaml").write_bytes(content)
+    assert prediction_of(opened()).conflicts == ()

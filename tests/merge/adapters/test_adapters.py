@@ -334,7 +334,7 @@ WIDE = torch.ones(1, 320)
         (under("lora_unet_a_b", oft_blocks=torch.ones(2, 2, 2)), "OFT"),
         ({"base_model.model.a.b.oft_R.weight": torch.ones(2, 2)}, "OFT"),
         ({"base_model.model.a.b.vera_lambda_b": torch.ones(2)}, "VeRA"),
-        (lora("base_model.model.a.b") | {"base_model.model.a.b.lora_magnitude_vector.style.weight": torch.ones(2)}, "DoRA"),
+        (lora("unet.a.b") | under("unet.a.b.lora_magnitude_vector.style", weight=[1.0]), "DoRA"),
         (lora("lora_unet_a_b", lokr_t1=torch.ones(1)), "part that is not known here: lora_unet_a_b.lokr_t1"),
         (lora("lora_te_text_model_encoder_layers_0_mlp_fc1"), "nothing that SDXL has.*Stable Diffusion 1.5"),
         (lora("lora_unet_double_blocks_0_img_attn_qkv"), "nothing that SDXL has.*Flux"),
