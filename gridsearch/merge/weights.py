@@ -8,7 +8,7 @@ from typing import Protocol
 from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import COMPONENTS, component_of, is_text, is_vae
+from gridsearch.checkpoint.sdxl.keys import COMPONENTS, POSITION_IDS, component_of, is_text, is_vae
 from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
 from gridsearch.checkpoint.sdxl.shapes import parameter_rows
 from gridsearch.experiment.recipe import Recipe
@@ -82,7 +82,7 @@ def outline(
     text = checkpoints.get(recipe.components.text_encoders, first)
     vae = vae or checkpoints.get(recipe.vae_source(), first)
     return {
-        key: info
+        key: TensorInfo("I64", info.shape) if key == POSITION_IDS else info
         for component, prefix in COMPONENTS.items()
         for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
         if component_of(key) == component

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.identity import sha256_of
 from gridsearch.checkpoint.sdxl import keys
+from gridsearch.checkpoint.sdxl.keys import POSITION_IDS
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompts import cases_of
-from gridsearch.experiment.recipe import Components
+from gridsearch.experiment.recipe import Components, Model
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import identify, open_parents, require_mode
@@ -150,6 +151,37 @@ def test_an_adapter_adds_its_strength_times_up_times_down(toy, lora, tmp_path):
         "kinds": {"LoRA": 2},
         "unused_keys": [],
     }
+
+
+def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora, tmp_path):
+    told = []
+
+    class Notes(Quiet):
+        def note(self, text):
+            told.append(text)
+
+    parts = load_file(lora)
+    some = next(iter(parts))
+    save_file(parts | {"lora_te3_x.lora_up.weight": parts[some].clone()}, tmp_path / "more.safetensors")
+    step = {"method": "adapter", "models": ["base", "style"], "ratio": 0.5}
+    what = experiment(toy, step, adapters={"style": str(tmp_path / "more.safetensors")})
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Notes())
+    (note,) = told
+    assert "changes 2 weights" in note
+    assert "1 of its keys have no place, lora_te3_x.lora_up.weight first" in note
+
+
+@pytest.mark.parametrize("ids", [torch.arange(77).half() * 0.98, torch.zeros(77, dtype=torch.int64)])
+def test_position_ids_are_counted_and_not_copied(toy, tmp_path, ids):
+    """Merging tools have made 0.98, 1.96, ... of them, which others read as 0, 1, 2, 3, 4 with gaps."""
+    spoilt = load_file(toy / "base.safetensors") | {POSITION_IDS: ids[None].clone()}
+    save_file(spoilt, tmp_path / "spoilt.safetensors")
+    what = experiment(toy, {"models": ["base", "vpred"], "ratio": 0.5})
+    what = what.model_copy(
+        update={"models": {**what.models, "base": Model(path=tmp_path / "spoilt.safetensors")}}
+    )
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
+    assert torch.equal(load_file(tmp_path / "m.safetensors")[POSITION_IDS], torch.arange(77)[None])
 
 
 def test_prompts_are_encoded_again_only_when_the_text_encoders_have_changed(toy, lora, tmp_path, monkeypatch):

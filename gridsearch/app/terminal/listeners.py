@@ -57,6 +57,7 @@ class ProgressBar(SilentListener):
             disable=not (shown and moves()),
         )
         self._bar: progress.TaskID | None = None
+        self._shown = shown
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -64,6 +65,10 @@ class ProgressBar(SilentListener):
 
     def stop(self) -> None:
         self._progress.stop()
+
+    def note(self, text: str) -> None:
+        if self._shown:
+            show_note(text)
 
     def loading(self) -> None:
         self._begin("loading", None)
@@ -94,9 +99,6 @@ class TrialLines(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._width = 0  # of the widest settings so far
-
-    def note(self, text: str) -> None:
-        show_note(text)
 
     def trial(self, told: Any) -> None:
         self._show_line(f"trial {told.number:>4}", told.parameters, told.outcome, told.stopped)

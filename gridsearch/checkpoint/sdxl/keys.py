@@ -18,7 +18,8 @@ CLIP_G_MODEL = f"{CLIP_G}model."
 COMPONENTS = {"unet": UNET, "te1": CLIP_L, "te2": CLIP_G, "vae": VAE}
 
 # Nothing is drawn with them, and they are missing in some files.
-UNDRAWN = (f"{CLIP_G_MODEL}logit_scale", f"{CLIP_L_MODEL}embeddings.position_ids")
+POSITION_IDS = f"{CLIP_L_MODEL}embeddings.position_ids"  # 0, 1, 2, ... whatever a file has made of them
+UNDRAWN = (f"{CLIP_G_MODEL}logit_scale", POSITION_IDS)
 
 # Empty or one-element keys that say how to sample: https://github.com/comfyanonymous/ComfyUI,
 # comfy/supported_models.py. The second four are EDM's: Playground v2.5 and CosXL.

@@ -12,6 +12,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     CLIP_L_MODEL,
     EDM_MARKERS,
     MARKERS,
+    POSITION_IDS,
     UNDRAWN,
     UNET,
     VAE,
@@ -21,7 +22,7 @@ from gridsearch.checkpoint.sdxl.keys import (
 WEIGHTS = (UNET, VAE, CLIP_L_MODEL, CLIP_G_MODEL)
 # Inside these, and still no weights: buffers, training losses, running averages.
 BUFFERS = (
-    f"{CLIP_L_MODEL}embeddings.position_ids",
+    POSITION_IDS,
     f"{VAE}loss.",
     f"{VAE}model_ema.",
 )

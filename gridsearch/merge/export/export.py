@@ -27,6 +27,7 @@ from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.keys import (
     MARKERS,
     MODELSPEC_ARCHITECTURE,
+    POSITION_IDS,
     V_PREDICTION_MARKER,
     ZERO_SNR_MARKER,
 )
@@ -37,7 +38,7 @@ from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite,
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
 from gridsearch.merge.export.single import KEY, Record, SingleMerge, record_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
-from gridsearch.merge.weights import Weights, open_weights
+from gridsearch.merge.weights import Weights, adapter_notes, open_weights
 
 _MARKER = TensorInfo("F32", (0,))
 MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
@@ -45,11 +46,13 @@ MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried a
 
 
 class Progress(Protocol):
-    """A listener that is told the bytes read and written."""
+    """A listener that is told the bytes read and written, and what an adapter changes."""
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
 
     def writing(self, name: str, total: int) -> Callable[[int], None]: ...
+
+    def note(self, text: str) -> None: ...
 
 
 def export(merge: SingleMerge, output: Path, progress: Progress) -> str:
@@ -79,6 +82,8 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config)
+    for note in adapter_notes(weights.adapters):
+        progress.note(note)
     record = record_of(merge, {name: model["sha256"] for name, model in models.items()})
     terms = weights.terms(recipe)
     first = recipe.merged_models()[0]  # whose keys are copied where no other lends them
@@ -178,6 +183,8 @@ def _tensors(
     def one(key: str) -> Tensor:
         if key in terms:
             return _merged(key, terms[key], sources, DTYPES[entries[key].dtype])
+        if key == POSITION_IDS:  # a copy would bring along what half precision, or a merge, has made of them
+            return torch.arange(math.prod(entries[key].shape))
         return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
 
     threads = min(torch.get_num_threads(), MOST_AT_ONCE)
