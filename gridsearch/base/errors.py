@@ -7,6 +7,11 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
+# The mend of a path or a prompt in an experiment file with a backslash in it.
+SINGLE_QUOTES = (
+    r"""In TOML a backslash within "..." begins an escape: use 'single quotes', as in 'D:\test'."""
+)
+
 
 class GridsearchError(Exception):
     """A failure in words, which the command line prints without a traceback.

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import SINGLE_QUOTES, BadInput
 
 # Bytes an element, by safetensors' dtype names.
 ITEM_BYTES = {
@@ -103,6 +103,8 @@ def _require_file(path: Path) -> None:
         raise BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
     if not path.is_file():
         fix = "Check the path; in an experiment file it is relative to that file."
+        if not str(path).isprintable():  # "D:\\test" has a tab in it
+            fix = SINGLE_QUOTES
         raise BadInput("There is no such checkpoint.", where=path, fix=fix)
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)

@@ -40,8 +40,18 @@ def _may_cancel(weights: tuple) -> bool:
 
 
 def dependent_notes(experiment: Experiment) -> list[str]:
-    """Return a sentence for each searched value that changes nothing."""
-    return [note for step in experiment.merge for note in _of_step(step)] + [*_of_render(experiment.render)]
+    """Return a sentence for each searched value that changes nothing, and each end that no step meets."""
+    of_steps = [note for step in experiment.merge for note in _of_step(step)]
+    return [*_of_ranges(experiment), *of_steps, *_of_render(experiment.render)]
+
+
+def _of_ranges(experiment: Experiment) -> Iterator[str]:
+    for name, value in experiment.searched().items():
+        if isinstance(value, Range) and (last := value.values()[-1]) < value.high:
+            yield (
+                f"{name} goes from {value.low:g} in steps of {value.step:g} to {last:g}: the end of its "
+                f"range, {value.high:g}, is never drawn."
+            )
 
 
 def _of_step(step: MergeStep) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
@@ -189,7 +189,9 @@ def load_experiment(path: Path) -> Experiment:
     except RecursionError:
         raise BadInput("The experiment file is nested too deeply.", where=path) from None
     except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
-        raise BadInput("The experiment file is not valid TOML.", where=path, why=str(error)[:300]) from None
+        why = str(error)[:300]
+        fix = SINGLE_QUOTES if "Unescaped '\\'" in why else None
+        raise BadInput("The experiment file is not valid TOML.", where=path, why=why, fix=fix) from None
     return parse_experiment(data, base=path.resolve().parent, source=path)
 
 

@@ -15,6 +15,18 @@ _HINTS = {
     "models": 'Add [models] with a = "path/to/a.safetensors" and b = "path/to/b.safetensors".',
     "name": 'Give the experiment a name of letters, digits, "." , "_" or "-": it names the results folder.',
 }
+# What other programs call a setting -> the key here.
+_OTHER_NAMES = {
+    "cfg_scale": "cfg",
+    "guidance_scale": "cfg",
+    "guidance_rescale": "cfg_rescale",
+    "num_inference_steps": "steps",
+    "sampling_steps": "steps",
+    "sampler_name": "sampler",
+    "negative_prompt": "negative",
+    "prompt": "text",
+    "seed": "seeds",
+}
 _TAGS = ("value", "range", "list", "number", "blocks")  # of the unions of values: no keys of the file
 
 
@@ -33,7 +45,7 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
     match first["type"]:
         case "extra_forbidden":
             what = f"Unknown key {key!r:.200}"
-            fix = f"The nearest known key is {nearest(loc[-1], _known_keys(first['loc'][:-1], tables))!r}."
+            fix = _other_key(str(loc[-1]), _known_keys(first["loc"][:-1], tables))
         case "missing":
             what = f"The key {key!r} is missing"
         case "tuple_type":
@@ -60,6 +72,12 @@ def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
     if loc[:1] == ("merge",):
         return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in METHODS)]
     return [part for part in loc if part not in _TAGS or loc[0] in ("models", "adapters")]
+
+
+def _other_key(name: str, known: list[str]) -> str:
+    if (own := _OTHER_NAMES.get(name)) in known:
+        return f"Here it is called {own!r}."
+    return f"The nearest known key is {nearest(name, known)!r}."
 
 
 def _known_keys(loc: tuple[str | int, ...], tables: Mapping[str, type[Table]]) -> list[str]:

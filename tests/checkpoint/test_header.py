@@ -140,3 +140,8 @@ def test_a_model_of_another_ending_is_not_handed_on(save):
 def test_a_name_that_is_too_long_is_said(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         open_checkpoint(tmp_path / ("x" * 300 + ".safetensors"))
+
+
+def test_a_path_in_which_an_escape_became_a_tab_is_told_to_stand_in_single_quotes(tmp_path):
+    with pytest.raises(BadInput, match="'single quotes'"):
+        open_checkpoint(tmp_path / "D:\test.safetensors")

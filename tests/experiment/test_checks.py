@@ -30,6 +30,11 @@ SUM = STEPS["weighted_sum"] | {"ratio": NUMBER}
         (SUM, {"cfg": {"low": 0, "high": 4, "step": 0.5}}, "up to 1 turn guidance off"),
         (ties(k=NUMBER), {}, "Where merged.k is 0, nothing of the differences is kept"),
         (
+            SUM | {"ratio": {"low": 0.0, "high": 1.0, "step": 0.3}},
+            {},
+            "ratio goes from 0 in steps of 0.3 to 0.9: the end of its range, 1, is never drawn",
+        ),
+        (
             ties(ratio=0, k=[0.1, 0.2]),
             {},
             "its first model unchanged: searching merged.k changes nothing",

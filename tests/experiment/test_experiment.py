@@ -72,6 +72,7 @@ def test_an_experiment_survives_its_own_json():
 
 WRONG = {
     "misspelt key": (("cfg = 4", "cgf = 4"), "Unknown key 'render.cgf'", "nearest known key is 'cfg'"),
+    "another program's key": (("cfg = 4", "cfg_scale = 4"), "Unknown key 'render.cfg_scale'", "called 'cfg'"),
     "misspelt key in a range": (("low = 0.0", "lwo = 0.0"), "Unknown key 'merge[0].ratio.lwo'", "'low'"),
     "low over high": (("low = 0.0", "low = 2.0"), "low = 2 must be less than high = 1", None),
     "nan": (("step = 0.1", "step = nan"), "finite", None),
@@ -114,4 +115,11 @@ def test_a_wrong_file_is_told_what_where_and_how_to_mend(case):
 def test_broken_toml_names_the_line(tmp_path):
     (tmp_path / "x.toml").write_text('name = "x"\nmodels = [\n')
     with pytest.raises(BadInput, match=r"line \d|end of document"):
+        load_experiment(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("text", [r"D:\models\x.safetensors", r"a \(circle\)"])
+def test_a_backslash_in_double_quotes_is_told_to_stand_in_single_ones(tmp_path, text):
+    (tmp_path / "x.toml").write_text(f'name = "{text}"\n')
+    with pytest.raises(BadInput, match="'single quotes'"):
         load_experiment(tmp_path / "x.toml")

@@ -1,4 +1,4 @@
-"""What the commands print for programs with `--json`: documents, and of a run a line for each event.
+"""The documents that the commands print for programs with `--json`, and of a run a line for each event.
 
 `gridsearch schema` describes them.
 """

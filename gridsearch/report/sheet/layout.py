@@ -1,4 +1,4 @@
-"""What stands on which contact sheet, and where, in pixels.
+"""The layout of contact sheets: the cells of each, and their places in pixels.
 
 A grid that is too large for one picture is split into an overview and pages.
 """

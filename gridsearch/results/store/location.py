@@ -6,6 +6,7 @@ An SQLite file is opened for one process or for several, and replaced.
 import contextlib
 import json
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -146,9 +147,21 @@ def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBSt
     if not writable:
         place, query = path.resolve().as_uri(), {"mode": "ro", "immutable": "1", "uri": "true"}
     url = URL.create("sqlite", database=place, query=query).render_as_string()
-    storage = optuna.storages.RDBStorage(
-        url, engine_kwargs={"connect_args": {"timeout": 60}}, skip_table_creation=not writable
-    )
+    try:
+        storage = optuna.storages.RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": 60}}, skip_table_creation=not writable
+        )
+    except RuntimeError as error:  # Optuna's, of its tables' version
+        old = "storage upgrade" in str(error)
+        command = f"optuna storage upgrade --storage sqlite:///{shlex.quote(str(path.resolve()))}"
+        raise BadInput(
+            "The study is of another version of Optuna.",
+            where=path,
+            why=" ".join(str(error).split()),
+            fix=f"Run {command}"
+            if old
+            else "Update Optuna, or read the folder with the version that wrote it.",
+        ) from None
     if writable:
         with storage.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file

@@ -73,3 +73,17 @@ def test_a_study_that_made_pictures_smaller_is_reported(tmp_path):
     build(load_results(run))
     assert (run / "report.html").is_file()
     assert store.read_study(run).facts.experiment["images"] == {"format": "png"}
+
+
+@pytest.mark.parametrize(
+    ("revision", "fix"),
+    [("v3.0.0.d", "optuna storage upgrade --storage sqlite:///"), ("v99.0.0.a", "the version that wrote it")],
+)
+def test_a_study_of_another_optuna_is_told_with_the_command_that_mends_it(tmp_path, revision, fix):
+    run = stored_run(tmp_path / "run")
+    with contextlib.closing(sqlite3.connect(run / "study.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(BadInput, match="of another version of Optuna") as caught:
+        store.read_study(run)
+    assert fix in caught.value.lines[-1]
+    assert len(caught.value.lines) <= 4
