@@ -31,16 +31,20 @@ class ScoredFiles:
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """Return the named files, with folders replaced by the pictures in them; a folder without any stays."""
+    """Return the named files, with folders replaced by the pictures in them; a folder without any stays.
+
+    Those of subfolders are among them, as A1111 makes one for each day; hidden ones are not.
+    """
     files: list[Path] = []
     for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else []
-        files += [file for file in inside if _is_picture(file)] or [path]
+        inside = sorted(path.rglob("*")) if path.is_dir() else []
+        files += [file for file in inside if _is_picture(file, path)] or [path]
     return files
 
 
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+def _is_picture(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in PICTURE_SUFFIXES and not hidden and file.is_file()
 
 
 def read_reference(text: str | None) -> ReferenceChoice:

@@ -91,6 +91,20 @@ def test_a_folder_stands_for_its_pictures(tmp_path):
     assert files_of([folder]) == pictures[::-1]
 
 
+def test_a_folder_has_the_pictures_of_its_days(tmp_path):
+    names = [
+        "2026-01-01/00000.png",
+        "2026-01-02/00000.png",
+        "grid.png",
+        ".trash/x.png",
+        "2026-01-01/notes.txt",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert files_of([tmp_path]) == [tmp_path / name for name in names[:3]]
+
+
 def test_what_a_reference_can_be(tmp_path):
     assert read_reference(None) is None
     assert read_reference("2") == 2
