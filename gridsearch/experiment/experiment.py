@@ -190,8 +190,8 @@ def load_experiment(path: Path) -> Experiment:
         raise BadInput("The experiment file is nested too deeply.", where=path) from None
     except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
         why = str(error)[:300]
-        fix = SINGLE_QUOTES if "Unescaped '\\'" in why else None
-        raise BadInput("The experiment file is not valid TOML.", where=path, why=why, fix=fix) from None
+        mend = SINGLE_QUOTES if "Unescaped '\\'" in why else None
+        raise BadInput("The experiment file is not valid TOML.", where=path, why=why, fix=mend) from None
     return parse_experiment(data, base=path.resolve().parent, source=path)
 
 
