@@ -184,6 +184,7 @@ def worker(toy: Path, out: Path) -> None:
     np.savez(out, **{d.case.id: d.pixels for d in drawn})
 
 
+@pytest.mark.night
 def test_another_worker_draws_the_same_picture(renderer, toy, tmp_path):
     assert warm.Process(worker, toy, tmp_path / "drawn.npz").wait() == 0
     theirs = np.load(tmp_path / "drawn.npz")

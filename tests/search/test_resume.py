@@ -151,6 +151,7 @@ def test_other_bytes_under_the_same_name_are_refused(toy, copy, tmp_path):
     assert "Choose another folder with --out" in said
 
 
+@pytest.mark.night
 def test_window_ends_by_itself_and_checks_its_leaders_on_prompts_that_had_no_say(toy, tmp_path):
     search = {"sampler": "window", "confirm": 2, "racing": True}
     prompts = [CIRCLE, STAR, RING | {"held_out": True}]

@@ -259,6 +259,7 @@ def run_counting(toy, out):
 
 
 @pytest.mark.long
+@pytest.mark.night
 def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(finished, toy, tmp_path):
     out, moments = tmp_path / "out", random.Random(0)
     for _ in range(3):

@@ -289,6 +289,7 @@ def test_paths_keep_their_quotes_and_backslashes(tmp_path):
     assert [model.path for model in back.models.values()] == [tmp_path / name for name in models.values()]
 
 
+@pytest.mark.night
 def test_the_toy_checkpoints_are_merged_alike(toy):
     models = {name: toy / f"{name}.safetensors" for name in ("base", "vpred", "burnt")}
     ours = recipe(

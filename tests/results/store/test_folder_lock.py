@@ -78,6 +78,7 @@ def test_a_stopped_process_of_this_machine_keeps_its_folder(tmp_path):
             pass
 
 
+@pytest.mark.night
 def test_another_machine_s_run_keeps_its_folder_while_it_lives_and_loses_it_after_its_lease(tmp_path):
     with held_elsewhere(tmp_path, "elsewhere") as other:
         time.sleep(1.5)
@@ -92,6 +93,7 @@ def test_another_machine_s_run_keeps_its_folder_while_it_lives_and_loses_it_afte
         assert "silent" in told[0]
 
 
+@pytest.mark.night
 def test_a_machine_that_was_silent_for_its_lease_learns_that_its_folder_was_taken(tmp_path):
     with held_elsewhere(tmp_path, "elsewhere") as other:
         os.kill(other.pid, signal.SIGSTOP)
