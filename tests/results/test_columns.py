@@ -131,6 +131,7 @@ def ran(folder, edits, code):
     return answer_of(edited_package(folder, edits), f"TABLES = {str(tables)!r}\n{STORE}\n{code}")
 
 
+@pytest.mark.night
 def test_a_column_is_added_in_one_file_and_where_its_value_is_known(tmp_path):
     found = ran(tmp_path, NEW_COLUMNS, COLUMN)
     assert found["images"][:4] == ["trial", "role", "ratio", "mood"]

@@ -191,6 +191,7 @@ def test_nothing_searched_is_one_trial_and_its_repeat(toy, tmp_path):
     assert results.checks["role"].tolist() == ["held_out", "repeat"]
 
 
+@pytest.mark.night
 def test_scored_again_a_stopped_trial_is_still_never_the_best(toy, tmp_path):
     out = tmp_path / "out"
     search = {"sampler": "grid", "racing": True}

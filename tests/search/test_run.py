@@ -215,6 +215,7 @@ def test_a_study_that_another_program_reads_is_not_replaced_under_it(finished, t
 
 
 @pytest.mark.long
+@pytest.mark.night
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
     (tmp_path / "x.toml").write_text(
         f"""name = "small"

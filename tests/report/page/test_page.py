@@ -125,6 +125,7 @@ def test_the_comparer_obeys_slider_keys_switches_and_wipe(address, visit):
     quiet(seen)
 
 
+@pytest.mark.night
 def test_a_click_on_grid_strip_curve_or_jump_leads_to_the_comparer(address, visit):
     seen = visit(address, width=1600)
     page = seen.page

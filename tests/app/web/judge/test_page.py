@@ -33,6 +33,7 @@ def kept(folder):
     return judgements_of(store.read_study(folder).judgements)
 
 
+@pytest.mark.night
 def test_twenty_pairs_by_keyboard_decide_the_answer(folder, visit, monkeypatch, capsys):
     opened = queue.Queue()
     monkeypatch.setattr(webbrowser, "open", opened.put)
