@@ -1,6 +1,5 @@
 """The prediction type of a checkpoint, where it was read, and which other sources disagree."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +53,7 @@ def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Predic
     not known here must not become epsilon in silence, so only `override` outweighs it.
     """
     if not override:
-        for source, said in _sayings(checkpoint):
+        for source, said in _sayings(checkpoint)[0]:
             if said not in TYPES:
                 raise BadInput(
                     f"This model predicts neither epsilon nor v: {_phrase(source, said)}.",
@@ -71,30 +70,30 @@ def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Pred
     Precedence: experiment file, sidecar YAML, marker keys, modelspec, epsilon. The marker keys `v_pred` and
     `ztsnr` are what ComfyUI, A1111 and Forge read.
     """
-    sayings = [("experiment file", override)] if override else []
-    sayings += _sayings(checkpoint)
+    own, trouble = _sayings(checkpoint)
+    sayings = [("experiment file", override), *own] if override else own
     source, taken = sayings[0] if sayings else (NOTHING_SAID, "epsilon")
     conflicts = [_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken]
-    if trouble := _sidecar(checkpoint)[1]:
+    if trouble:
         source = "default: nothing that can be read says otherwise" if not sayings else source
         conflicts.append(trouble)
     return Prediction(taken, source, ZERO_SNR_MARKER in checkpoint.tensors, tuple(conflicts))
 
 
-def _sayings(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
-    """Yield source and type of everything in and beside the file that names a type, the strongest first."""
-    if said := meaning(_sidecar(checkpoint)[0]):
-        yield "sidecar YAML", said
-    for marker in EDM_MARKERS:
-        if marker in checkpoint.tensors:
-            yield f"marker key {marker}", "edm"
-            break
+def _sayings(checkpoint: Checkpoint) -> tuple[list[tuple[str, str]], str]:
+    """Return source and type of everything in and beside the file that names a type, the strongest first.
+
+    And why the sidecar cannot be read; empty where it can.
+    """
+    sidecar, trouble = _sidecar(checkpoint)
+    found = [("sidecar YAML", meaning(sidecar))]
+    found += [(f"marker key {marker}", "edm") for marker in EDM_MARKERS if marker in checkpoint.tensors][:1]
     if V_PREDICTION_MARKER in checkpoint.tensors:
-        yield f"marker key {V_PREDICTION_MARKER}", "v_prediction"
+        found.append((f"marker key {V_PREDICTION_MARKER}", "v_prediction"))
     # The spec's name, and the one that ComfyUI's checkpoint saver writes.
     for key in ("modelspec.prediction_type", "modelspec.predict_key"):
-        if said := meaning(checkpoint.metadata.get(key)):
-            yield key, said
+        found.append((key, meaning(checkpoint.metadata.get(key))))
+    return [(source, said) for source, said in found if said], trouble
 
 
 def _phrase(source: str, said: str) -> str:

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from tenacity import (
     RetryCallState,
+    RetryError,
     Retrying,
     retry_if_exception,
     sleep_using_event,
@@ -108,12 +109,11 @@ class Retries:
         # Random, so that many workers do not come back in one instant.
         self._backoff = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
         self._retrying = Retrying(
-            retry=retry_if_exception(is_lost),
+            retry=retry_if_exception(self._may_help),
             wait=self._pause,
             stop=stop_after_delay(patience) | stop_when_event_set(self._stopped),
             sleep=sleep_using_event(self._stopped),
             before_sleep=self._note_gone,
-            reraise=True,
         )
 
     def stop(self) -> None:
@@ -132,17 +132,22 @@ class Retries:
         tries = itertools.chain([first], itertools.repeat(again or first))
         try:
             result = self._retrying(lambda: next(tries)())
-        except Exception as error:
-            if not is_lost(error):
-                self._note_back()  # this error is an answer
-                raise
+        except RetryError as given_up:
+            lost = given_up.last_attempt.exception() or given_up
             raise StorageLost(
                 f"The database has not answered for {duration(self.patience)}.",
-                why=self._clean(driver_message(error)),
+                why=self._clean(driver_message(lost)),
                 fix="Start it, then run the same command again: the run goes on where it stopped.",
-            ) from error
+            ) from lost
         self._note_back()
         return result
+
+    def _may_help(self, error: BaseException) -> bool:
+        """Whether to call again; any error but a lost connection is an answer, so the database is there."""
+        lost = is_lost(error)
+        if not lost and isinstance(error, Exception):
+            self._note_back()
+        return lost
 
     def _pause(self, state: RetryCallState) -> float:
         """Return the seconds to the next try; the last one is made when the patience ends."""
