@@ -23,7 +23,7 @@ from gridsearch.app.cli.app import (
 from gridsearch.app.cli.documents import Events, answer_dict, plan_dict, show_event
 from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
-from gridsearch.app.processes import interrupted_by_sigterm
+from gridsearch.app.processes import interrupted_by_sigterm, modules_loading
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import process_name
 
@@ -43,10 +43,11 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Check everything that can be checked without rendering, and show what the run will do."""
-    experiment, folder = load_checked(experiment_file, out)
     with terminal.ProgressBar(shown=not as_json) as progress:
-        progress.loading()
-        from gridsearch.search.plan import ALONE, make_plan
+        with modules_loading():
+            experiment, folder = load_checked(experiment_file, out)
+            progress.loading()
+            from gridsearch.search.plan import ALONE, make_plan
 
         hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
         made = make_plan(experiment, folder, progress if time else None, hands)
