@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,16 @@ ITEM_BYTES = {
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+# The other dtypes of https://github.com/huggingface/safetensors (0.8): bits an element, and what it is.
+UNMERGED = {
+    "F4": (4, "a 4-bit format"),
+    "F6_E2M3": (6, "a 6-bit format"),
+    "F6_E3M2": (6, "a 6-bit format"),
+    "F8_E8M0": (8, "an 8-bit format of powers of two, for scales"),
+    "F8_E4M3FNUZ": (8, "an 8-bit format of AMD's"),
+    "F8_E5M2FNUZ": (8, "an 8-bit format of AMD's"),
+    "C64": (64, "a format of complex numbers"),
+}
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
 # Parsed, a header takes up to thirty times its bytes: a small file may have a small one only.
 SMALL_HEADER_BYTES, HEADER_SHARE = 4_000_000, 1 / 16
@@ -29,6 +40,8 @@ ENDING = ".safetensors"
 
 PICKLE = "is a pickle, which can run code when it is opened"
 SAFE_VERSION = "Use the .safetensors version of the model."
+PLAIN_VERSION = "Use the fp16 or bf16 version of the model."
+DTYPE_NAME = re.compile(r"[A-Z]{1,5}\d{1,3}(_\w{1,14})?", re.ASCII)
 AGAIN = "Download or copy the file again."
 
 # How files begin that are met under the name of a checkpoint.
@@ -50,7 +63,8 @@ class TensorInfo:
 
     @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+        bits = UNMERGED[self.dtype][0] if self.dtype in UNMERGED else 8 * ITEM_BYTES[self.dtype]
+        return math.prod(self.shape) * bits // 8
 
     @property
     def merges(self) -> bool:
@@ -141,12 +155,21 @@ def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
         raise ValueError(f"the header has {len(header):,} tensors; {MOST_TENSORS:,} are allowed")
     tensors, needed = {}, 0
     for key, entry in header.items():
+        _require_known_dtype(path, key, entry)
         tensors[key], end = _tensor(key, entry)
         needed = max(needed, end)
     if needed > data_bytes:
         missing = f"{needed - data_bytes:,} of {needed:,} bytes of weights are missing"
         raise BadInput(f"The checkpoint is truncated: {missing}.", where=path, fix=AGAIN)
     return Checkpoint(path, size, tensors, metadata)
+
+
+def _require_known_dtype(path: Path, key: str, entry: Any) -> None:
+    """Refuse a dtype that is newer than this program: the file is whole, so another download is no help."""
+    dtype = entry.get("dtype") if isinstance(entry, dict) else None
+    if isinstance(dtype, str) and dtype not in (*ITEM_BYTES, *UNMERGED) and DTYPE_NAME.fullmatch(dtype):
+        what = f"The weights of this checkpoint are {dtype}, a format that is not known here."
+        raise BadInput(what, where=path, why=f"{key[:80]!r} first", fix=PLAIN_VERSION)
 
 
 def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
@@ -156,7 +179,7 @@ def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise ValueError(f"{key[:80]!r} is not described")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in (*ITEM_BYTES, *UNMERGED):
         raise ValueError(f"{key[:80]!r} has the unknown dtype {dtype!r:.20}")
     if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
         raise ValueError(f"{key[:80]!r} has no shape or no place")

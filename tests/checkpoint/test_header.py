@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint, require_name
+from gridsearch.checkpoint.sdxl.recognise import require_float_weights
 from tests.helpers.checkpoints import SDXL_KEYS
 
 
@@ -145,3 +146,49 @@ def test_a_name_that_is_too_long_is_said(tmp_path):
 def test_a_path_in_which_an_escape_became_a_tab_is_told_to_stand_in_single_quotes(tmp_path):
     with pytest.raises(BadInput, match="'single quotes'"):
         open_checkpoint(tmp_path / "D:\test.safetensors")
+
+
+def _in_format(path, keys, dtype, bits):
+    """A file whose tensors are of a dtype that torch may not have, zero bytes all."""
+    entries, at = {}, 0
+    for key in keys:
+        entries[key] = {"dtype": dtype, "shape": [2, 16], "data_offsets": [at, at + 32 * bits // 8]}
+        at += 32 * bits // 8
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(at))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "kind"),
+    [
+        ("F4", 4, "a 4-bit format"),
+        ("F6_E2M3", 6, "a 6-bit format"),
+        ("F6_E3M2", 6, "a 6-bit format"),
+        ("F8_E8M0", 8, "an 8-bit format of powers of two, for scales"),
+        ("F8_E4M3FNUZ", 8, "an 8-bit format of AMD's"),
+        ("F8_E5M2FNUZ", 8, "an 8-bit format of AMD's"),
+        ("C64", 64, "a format of complex numbers"),
+        ("I8", 8, "whole numbers"),
+    ],
+)
+def test_a_format_that_cannot_be_merged_is_named_and_the_file_is_not_called_broken(
+    tmp_path, dtype, bits, kind
+):
+    path = _in_format(tmp_path / "x.safetensors", SDXL_KEYS, dtype, bits)
+    checkpoint = open_checkpoint(path)  # so that inspect can describe it
+    assert sum(info.bytes for info in checkpoint.tensors.values()) == 3 * 32 * bits // 8
+    with pytest.raises(BadInput) as caught:
+        require_float_weights(checkpoint)
+    what, _, why, fix = caught.value.lines
+    assert what == f"3 weights of this checkpoint are {dtype}, {kind}, which cannot be merged."
+    assert why == f"  why: {SDXL_KEYS[0]} first"
+    assert fix == "  fix: Use the fp16 or bf16 version of the model."
+
+
+def test_a_format_that_is_newer_than_the_program_is_named(tmp_path):
+    path = _in_format(tmp_path / "x.safetensors", SDXL_KEYS, "F3_E1M1", 8)
+    with pytest.raises(BadInput, match="are F3_E1M1, a format that is not known here") as caught:
+        open_checkpoint(path)
+    assert "again" not in str(caught.value)

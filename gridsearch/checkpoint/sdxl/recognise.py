@@ -5,7 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
+from gridsearch.checkpoint.header import (
+    PLAIN_VERSION,
+    UNMERGED,
+    Checkpoint,
+    TensorInfo,
+    open_checkpoint,
+)
 from gridsearch.checkpoint.sdxl.keys import (
     CLIP_G_MODEL,
     CLIP_L,
@@ -93,7 +99,7 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
     if found := [key for key in checkpoint.tensors if key.endswith(SCALES)]:
         what = "The weights of this checkpoint are quantised; they mean nothing without their scales."
         why = f"{len(found):,} keys hold scales, {found[0]} first."
-        raise BadInput(what, where=checkpoint.path, why=why, fix="Use the fp16 or bf16 version of the model.")
+        raise BadInput(what, where=checkpoint.path, why=why, fix=PLAIN_VERSION)
 
 
 def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -121,12 +127,17 @@ def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:
 
 
 def require_float_weights(checkpoint: Checkpoint) -> None:
-    """Refuse weights that are kept as integers: quantised ones mean nothing without their scales."""
-    infos = own_keys(checkpoint)
-    if odd := [key for key, info in infos.items() if info.bytes and not info.merges and key not in UNDRAWN]:
-        what = f"{len(odd):,} weights of this checkpoint are not floating-point, starting with {odd[0]}."
-        fix = "Use the fp16 or bf16 version of the model."
-        raise BadInput(what, where=checkpoint.path, why=f"it is {infos[odd[0]].dtype}", fix=fix)
+    """Refuse weights that are kept as integers, or in formats that mean nothing without their scales."""
+    kinds = {key: info.dtype for key, info in checkpoint.tensors.items() if info.dtype in UNMERGED}
+    if not kinds:
+        infos = own_keys(checkpoint).items()
+        kinds = {k: i.dtype for k, i in infos if i.bytes and not i.merges and k not in UNDRAWN}
+    if kinds:
+        first, dtype = next(iter(kinds.items()))
+        count = list(kinds.values()).count(dtype)
+        kind = UNMERGED[dtype][1] if dtype in UNMERGED else "whole numbers"
+        what = f"{count:,} weights of this checkpoint are {dtype}, {kind}, which cannot be merged."
+        raise BadInput(what, where=checkpoint.path, why=f"{first} first", fix=PLAIN_VERSION)
 
 
 def open_vae(path: Path) -> tuple[Checkpoint, str]:
