@@ -16,10 +16,11 @@ from gridsearch.base.files import read_json_object
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, meaning, prediction_of, read_prediction
+from gridsearch.checkpoint.mergeable import merge_in_words
+from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, meaning, read_prediction
 from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
 from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
-from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, require_sdxl, stray_keys
+from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, stray_keys
 
 SHOWN_LETTERS = 200  # of a value
 SHOWN_LINES = 16  # of a recipe
@@ -79,8 +80,11 @@ def _scheduler_prediction(path: Path) -> Prediction:
     return Prediction(said or "epsilon", source, content.get("rescale_betas_zero_snr") is True)
 
 
-def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:
-    """Return labels and words. `hashing(name, bytes)` gives a function to be told the bytes read."""
+def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None = None) -> list[Row]:
+    """Return labels and words. `hashing(name, bytes)` gives a function to be told the bytes read.
+
+    `config` has the component configs of a model that is smaller than SDXL.
+    """
     if isinstance(opened, Folder):
         return _folder_rows(opened, hashing)
     kind = architecture(opened)
@@ -99,17 +103,8 @@ def described(opened: Checkpoint | Folder, hashing: Hashing) -> list[Row]:
     ]
     if "SDXL" in kind:
         rows.append(("stray keys", _some(stray_keys(opened))))
-    rows.append(("can be merged", _can_be_merged(opened)))
+    rows.append(("can be merged", merge_in_words(opened, config)))
     return rows + _metadata_rows(opened.metadata)
-
-
-def _can_be_merged(checkpoint: Checkpoint) -> str:
-    try:
-        require_sdxl(checkpoint)
-        prediction_of(checkpoint)
-    except BadInput as error:
-        return f"no: {error.lines[0]}"
-    return "yes"
 
 
 def file_layout(kind: str) -> str:

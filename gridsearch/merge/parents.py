@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import Checkpoint, open_checkpoint, require_name
+from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
 from gridsearch.checkpoint.inspect import Hashing, file_layout, shown_metadata
-from gridsearch.checkpoint.prediction import Prediction, prediction_of, reaches_zero_snr
+from gridsearch.checkpoint.mergeable import require_mergeable
+from gridsearch.checkpoint.prediction import Prediction, reaches_zero_snr
 from gridsearch.checkpoint.sdxl.keys import is_vae
 from gridsearch.checkpoint.sdxl.recognise import (
     architecture,
     merged_keys,
     open_vae,
     own_keys,
-    require_float_weights,
     require_same_shapes,
-    require_sdxl,
 )
 from gridsearch.experiment.experiment import Experiment, Render
-from gridsearch.experiment.recipe import VAE_FILE, Recipe
+from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
 from gridsearch.experiment.values import usual_value
+from gridsearch.merge.vae import require_same_vaes, require_vae
 
 
 @dataclass(frozen=True)
@@ -88,31 +88,26 @@ def open_parents(recipe: Recipe) -> Parents:
     A BadInput where a file is missing, broken, no SDXL model, or does not fit the others.
     """
     checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
-    for checkpoint in checkpoints.values():
-        require_name(checkpoint.path)
-        require_sdxl(checkpoint)
-        require_float_weights(checkpoint)
-    adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
-    vae = open_vae(file)[0] if (file := recipe.vae_file()) else None
-    (first_name, first), *_ = checkpoints.items()
-    keys = merged_keys(own_keys(first))
-    require_same_shapes(checkpoints, keys)
-    _require_alike({name: checkpoints[name] for name in recipe.first_models()})
-    if vae:
-        require_same_shapes({first_name: first, "the VAE's file": vae}, list(filter(is_vae, keys)))
     predictions = {
-        name: prediction_of(checkpoint, recipe.models[name].prediction_type)
+        name: require_mergeable(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
     }
+    adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
+    vae = open_vae(file)[0] if (file := recipe.vae_file()) else None
+    first = next(iter(checkpoints.values()))
+    require_same_shapes(checkpoints, [key for key in merged_keys(own_keys(first)) if not is_vae(key)])
+    require_same_vaes(recipe, checkpoints, vae)
+    _require_alike(recipe, {name: checkpoints[name] for name in recipe.first_models()})
     return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
 
 
-def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
+def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:
     """Refuse models that take the first place in turn and would give their merges other keys or dtypes."""
+    lends_vae = recipe.components.vae in (None, MERGED)
     dtypes: dict[str, dict[str, str]] = {}
     for name, checkpoint in firsts.items():
         infos = own_keys(checkpoint)
-        dtypes[name] = {key: infos[key].dtype for key in merged_keys(infos)}
+        dtypes[name] = {key: infos[key].dtype for key in merged_keys(infos) if lends_vae or not is_vae(key)}
     (first, kept), *others = dtypes.items()
     for name, theirs in others:
         if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):
@@ -123,8 +118,9 @@ def _require_alike(firsts: Mapping[str, Checkpoint]) -> None:
             raise BadInput(what, where=firsts[name].path, why=why, fix=fix)
 
 
-def require_mode(experiment: Experiment, parents: Parents) -> None:
-    """Require a prediction type in the experiment where those of the parents differ."""
+def require_drawable(experiment: Experiment, parents: Parents) -> None:
+    """Require a VAE for the merges, and a prediction type where those of the parents differ."""
+    require_vae(experiment, parents.checkpoints)
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:
         said = [f"{name} predicts {p.type} ({p.source})" for name, p in parents.merged_predictions.items()]

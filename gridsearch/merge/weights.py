@@ -8,9 +8,19 @@ from typing import Protocol
 from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import COMPONENTS, POSITION_IDS, component_of, is_text, is_vae
+from gridsearch.checkpoint.sdxl.keys import (
+    BESIDE_VAE,
+    CLIP_G,
+    CLIP_L,
+    COMPONENTS,
+    POSITION_IDS,
+    VAE,
+    component_of,
+    is_text,
+    is_vae,
+)
 from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
-from gridsearch.checkpoint.sdxl.shapes import parameter_rows
+from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
@@ -51,6 +61,28 @@ class Weights:
         """Return the terms of each key for a recipe with nothing left to search."""
         touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
         return terms_of(recipe, self.merged, touched)
+
+
+def require_complete(recipe: Recipe, parents: Parents, config: Path) -> None:
+    """Require of the files that make up the merges all that its component configs ask for.
+
+    The VAE is that of its own file, or of the model that lends it; the text encoders are those of the model
+    that lends them, and the first model's as well, from which a renderer is loaded.
+    """
+    text, vae = parents.checkpoints.get(recipe.components.text_encoders), _vae_giver(recipe, parents)
+    check_file(parents.first, config, (*BESIDE_VAE, *([VAE] if vae is parents.first else [])))
+    for giver, parts in ((text, (CLIP_L, CLIP_G)), (vae, (VAE,))):
+        if giver and giver is not parents.first:
+            check_file(giver, config, parts)
+
+
+def _vae_giver(recipe: Recipe, parents: Parents) -> Checkpoint:
+    return parents.vae or parents.checkpoints.get(recipe.vae_source(), parents.first)
+
+
+def gives_own_vae(recipe: Recipe, parents: Parents) -> bool:
+    """Return whether the merge's VAE is in its first model's file."""
+    return _vae_giver(recipe, parents) is parents.first
 
 
 def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:

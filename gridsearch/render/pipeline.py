@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from diffusers.utils import logging
 
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
+from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
 from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
 from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.render.placement import TORCH_DTYPES, BatchSizes, Placement
@@ -39,6 +40,7 @@ def load_renderer(
     place: Placement,
     vae_dtype: str = "auto",
     compiled: bool = False,
+    has_vae: bool = True,
 ) -> Renderer:
     """Load a checkpoint with the component configs in `config` (default: the package's SDXL ones).
 
@@ -48,9 +50,11 @@ def load_renderer(
             from the parameters.
         compiled: whether the UNet's transformer blocks go through torch.compile, whose graphs take the
             weights as inputs, so that they may change.
+        has_vae: whether the VAE is read from this file. Else it has no values yet: its weights are to be
+            written over it before anything is drawn.
     """
     folder = config_folder(config)
-    check_file(open_checkpoint(path), folder)
+    check_file(open_checkpoint(path), folder, ("",) if has_vae else BESIDE_VAE)
     with _quiet():
         pipe = StableDiffusionXLPipeline.from_single_file(
             str(path),
@@ -59,6 +63,7 @@ def load_renderer(
             torch_dtype=place.dtype,
             add_watermarker=False,
             **load_tokenizers(folder, vocabulary),
+            **({} if has_vae else {"vae": _empty_vae(folder).to(place.dtype)}),
         )
     check_loaded(pipe)
     pipe.to(place.device)
@@ -76,6 +81,12 @@ def load_renderer(
         pipe.unet.compile_repeated_blocks()
     batches = BatchSizes(torch.device(place.device), is_tiny)
     return Renderer(pipe, place, dict(pipe.scheduler.config), file_views(pipe.components), batches)
+
+
+def _empty_vae(folder: Path) -> AutoencoderKL:
+    with torch.device("meta"):  # random values would take seconds
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
+    return vae.to_empty(device="cpu").eval()
 
 
 @contextlib.contextmanager

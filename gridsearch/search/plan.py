@@ -12,12 +12,18 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
 from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder, load_tokenizers
-from gridsearch.checkpoint.sdxl.shapes import check_file
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.parents import Parents
-from gridsearch.merge.weights import Reading, Weights, adapter_notes, open_weights, residence_of
+from gridsearch.merge.weights import (
+    Reading,
+    Weights,
+    adapter_notes,
+    open_weights,
+    require_complete,
+    residence_of,
+)
 from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.cases import Counts, counted
@@ -74,7 +80,7 @@ def make_plan(
     parents, _ = check_experiment(experiment)
     config = config_folder(experiment.render.config)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
-    check_file(parents.first, config)
+    require_complete(experiment, parents, config)
     weights = open_weights(experiment, parents, experiment.render.config)
     if experiment.render.config or experiment.render.vocabulary:  # the package's own are known to fit
         load_tokenizers(config, experiment.render.vocabulary)

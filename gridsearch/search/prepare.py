@@ -12,9 +12,10 @@ from gridsearch.merge.parents import (
     identify,
     identify_extras,
     open_parents,
-    require_mode,
+    require_drawable,
     warnings_about,
 )
+from gridsearch.merge.vae import reference_notes
 from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
@@ -52,7 +53,7 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
         BadInput: it could not run.
     """
     parents = open_parents(experiment)
-    require_mode(experiment, parents)
+    require_drawable(experiment, parents)
     require_suits(experiment)
     require_dependent(experiment)
     return parents, open_standard(experiment.score)
@@ -60,8 +61,8 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
 
 def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     """Return notes worth reading before a night is spent on the experiment."""
-    notes = warnings_about(experiment, parents) + dependent_notes(experiment)
-    return notes + usual_notes(experiment.render) + foreign_settings(experiment)
+    notes = warnings_about(experiment, parents) + reference_notes(experiment, parents.checkpoints)
+    return notes + dependent_notes(experiment) + usual_notes(experiment.render) + foreign_settings(experiment)
 
 
 def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -> Prepared:

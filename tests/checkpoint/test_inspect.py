@@ -67,7 +67,8 @@ def test_a_checkpoint_is_described(toy, tmp_path):
         f"SHA-256            {sha256_of(path)}",
         f"A1111 hash         {sha256_of(path)[:10]}",
         "stray keys         1: denoiser.sigmas",
-        "can be merged      yes",
+        "can be merged      yes; it is not of SDXL's size, so [render] config must name its component "
+        "configs",
         r"title                      a [bold]\x1b[2J",
     }
     assert said <= {line.strip() for line in done.stdout.splitlines()}

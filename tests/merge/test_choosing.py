@@ -12,7 +12,7 @@ from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.export.source import chosen_values, open_merge, write_recipe
-from gridsearch.merge.parents import open_parents, require_mode, warnings_about
+from gridsearch.merge.parents import open_parents, require_drawable, warnings_about
 from gridsearch.merge.weights import keys_read
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
@@ -136,7 +136,7 @@ def test_how_a_trial_is_drawn_follows_from_the_models_it_chose(toy, tmp_path):
         models=settings(toy)["models"] | {"old": str(tmp_path / "old.safetensors")},
     )
     parents = open_parents(what)
-    require_mode(what, parents)
+    require_drawable(what, parents)
     drawn = {}
     for name in ("old", "vpred"):
         fixed = what.at({"merged.model_b": name})
@@ -148,7 +148,7 @@ def test_how_a_trial_is_drawn_follows_from_the_models_it_chose(toy, tmp_path):
     assert any("Of old, vpred only some were trained" in text for text in warnings_about(what, parents))
     open_mode = what.model_copy(update={"render": what.render.model_copy(update={"prediction_type": None})})
     with pytest.raises(BadInput, match="predict different things"):
-        require_mode(open_mode, parents)
+        require_drawable(open_mode, parents)
 
 
 def test_models_that_take_the_first_place_in_turn_must_be_kept_alike(toy, tmp_path):

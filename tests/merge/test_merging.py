@@ -18,7 +18,7 @@ from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Components, Model
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
-from gridsearch.merge.parents import identify, open_parents, require_mode
+from gridsearch.merge.parents import identify, open_parents, require_drawable
 from gridsearch.render import draw as draw_module
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
@@ -325,7 +325,7 @@ def test_what_is_not_merged_has_no_say_in_how_the_merge_is_drawn(toy):
     for changes in ({"score": {"references": ["v"]}}, {"components": {"vae": "v"}, "score": {}}):
         what = experiment(toy, step, **(same | changes))
         parents = open_parents(what)
-        require_mode(what.model_copy(update={"render": Render()}), parents)
+        require_drawable(what.model_copy(update={"render": Render()}), parents)
         assert not sampling_of(what.render, parents).zero_terminal_snr
 
 

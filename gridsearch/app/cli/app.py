@@ -112,10 +112,10 @@ def schema_command(
 def load_checked(experiment_file: Path, out: Path | None) -> "tuple[Experiment, Path]":
     """Return the experiment once its model files are checked, and its folder; heavy imports come later."""
     from gridsearch.experiment.experiment import load_experiment
-    from gridsearch.merge.parents import open_parents, require_mode
+    from gridsearch.merge.parents import open_parents, require_drawable
 
     experiment = load_experiment(experiment_file)
-    require_mode(experiment, open_parents(experiment))
+    require_drawable(experiment, open_parents(experiment))
     return experiment, out or Path("results") / experiment.name
 
 

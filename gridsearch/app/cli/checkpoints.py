@@ -16,7 +16,12 @@ from gridsearch.base.words import size
     "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
 )
 def inspect_command(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")], as_json: AsJson = False
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")],
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Component configs, if the models are smaller than SDXL."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a checkpoint or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
 
@@ -24,12 +29,13 @@ def inspect_command(
     compared side by side.
     """
     from gridsearch.checkpoint.inspect import described, open_any, printable
+    from gridsearch.checkpoint.sdxl.components import config_folder
 
-    opened = [open_any(path) for path in checkpoints]
+    opened, folder = [open_any(path) for path in checkpoints], config and config_folder(config)
     found = []
     with terminal.ProgressBar(shown=not as_json) as progress:
         for checkpoint in opened:
-            name, rows = printable(str(checkpoint.path)), described(checkpoint, progress.hashing)
+            name, rows = printable(str(checkpoint.path)), described(checkpoint, progress.hashing, folder)
             found.append((name, rows))
             if not as_json:
                 terminal.show_checkpoint(name, rows)

@@ -70,6 +70,7 @@ def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
 def checkpoint_dict(opened: Any, rows: Sequence[tuple[str, str]]) -> "types.InspectedCheckpoint":
     """Describe a file or a folder, whose labelled values, as they are shown to people, are `rows`."""
     from gridsearch.checkpoint.inspect import Folder, read_prediction
+    from gridsearch.checkpoint.mergeable import YES
 
     said = dict(rows)
     is_folder = isinstance(opened, Folder)
@@ -86,7 +87,7 @@ def checkpoint_dict(opened: Any, rows: Sequence[tuple[str, str]]) -> "types.Insp
         "sha256": None if is_folder else said["SHA-256"],
         "short_hash": said.get("A1111 hash"),
         "prediction": prediction,
-        "can_be_merged": said.get("can be merged") == "yes",
+        "can_be_merged": said.get("can be merged", "").startswith(YES),
         "rows": [{"label": label.strip(), "value": value} for label, value in rows],
     }
 

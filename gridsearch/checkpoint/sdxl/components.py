@@ -13,8 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.sdxl.vocabulary import (
@@ -243,6 +241,8 @@ def check_tokenizer(name: str, tokenizer: Any, rows: int, places: int) -> None:
 
 def check_loaded(pipe: Any) -> None:
     """Raise BadInput unless all components of a pipeline, not yet offloaded, are whole and fit together."""
+    from torch import nn  # seconds of imports, which a check of files alone is spared
+
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
     for name, module in modules.items():
         tensors = dict(chain(module.named_parameters(), module.named_buffers()))

@@ -16,6 +16,7 @@ CLIP_G_MODEL = f"{CLIP_G}model."
 
 # Component -> how its keys begin, in the order in which a merged file holds them.
 COMPONENTS = {"unet": UNET, "te1": CLIP_L, "te2": CLIP_G, "vae": VAE}
+BESIDE_VAE = (UNET, CLIP_L, CLIP_G)  # all of a model that is shared without a VAE
 
 # Nothing is drawn with them, and they are missing in some files.
 POSITION_IDS = f"{CLIP_L_MODEL}embeddings.position_ids"  # 0, 1, 2, ... whatever a file has made of them

@@ -23,6 +23,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     UNET,
     VAE,
     component_of,
+    is_vae,
 )
 
 WEIGHTS = (UNET, VAE, CLIP_L_MODEL, CLIP_G_MODEL)
@@ -119,6 +120,11 @@ def own_keys(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
     """Return the keys that belong to SDXL's components, without leftovers of training."""
     stray = set(stray_keys(checkpoint)) - set(UNDRAWN)
     return {key: info for key, info in checkpoint.tensors.items() if component_of(key) and key not in stray}
+
+
+def has_vae(checkpoint: Checkpoint) -> bool:
+    """Return whether a file holds any weight of a VAE; it may be incomplete."""
+    return any(is_vae(key) for key in own_keys(checkpoint))
 
 
 def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:

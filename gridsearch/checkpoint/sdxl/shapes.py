@@ -9,15 +9,15 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE, TensorRows
-from gridsearch.checkpoint.sdxl.layout import file_shape, file_views
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # The shapes that follow from the package's own configs: building the models takes seconds of imports.
 SDXL_SHAPES = Path(__file__).parent / "shapes.json"
@@ -34,7 +34,16 @@ def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return skeleton_shapes(folder)
 
 
+def has_sdxls_size(checkpoint: Checkpoint) -> bool:
+    """Return whether most of SDXL's weights that a file holds have SDXL's shapes."""
+    shapes, known = checkpoint.tensors, file_shapes(SDXL_CONFIGS)
+    alike = [shapes[key].shape == shape for key, shape in known.items() if key in shapes]
+    return 2 * sum(alike) >= len(alike)
+
+
 def skeleton_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    from gridsearch.checkpoint.sdxl.layout import file_shape, file_views  # imports torch
+
     return {key: file_shape(parts) for key, parts in file_views(skeleton(folder)).items()}
 
 
@@ -43,6 +52,8 @@ def parameter_rows(folder: Path) -> dict[str, TensorRows]:
 
     A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
     """
+    from gridsearch.checkpoint.sdxl.layout import file_shape, file_views  # imports torch
+
     return {
         part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
         for key, parts in file_views(skeleton(folder)).items()
@@ -50,9 +61,10 @@ def parameter_rows(folder: Path) -> dict[str, TensorRows]:
     }
 
 
-def skeleton(folder: Path) -> dict[str, nn.Module]:
+def skeleton(folder: Path) -> "dict[str, nn.Module]":
     """Build the four models of a config folder on the meta device, which takes no memory for weights."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel  # seconds of imports, spared to most merges
+    import torch  # and what follows: seconds of imports, spared to most merges
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     with torch.device("meta"):
@@ -66,9 +78,12 @@ def skeleton(folder: Path) -> dict[str, nn.Module]:
         }
 
 
-def check_file(checkpoint: Checkpoint, folder: Path) -> None:
-    """Raise BadInput unless a checkpoint holds at least what its configs ask for, in the right shapes."""
-    needed = file_shapes(folder)
+def check_file(checkpoint: Checkpoint, folder: Path, parts: tuple[str, ...] = ("",)) -> None:
+    """Raise BadInput unless a checkpoint holds at least what its configs ask for, in the right shapes.
+
+    `parts` are the beginnings of the keys that are asked for: all, unless other files give the rest.
+    """
+    needed = {key: shape for key, shape in file_shapes(folder).items() if key.startswith(parts)}
     found = {key: checkpoint.tensors[key].shape for key in needed if key in checkpoint.tensors}
     if absent := [key for key in needed if key not in found]:
         components = sorted(

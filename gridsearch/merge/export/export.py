@@ -38,6 +38,7 @@ from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite,
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
 from gridsearch.merge.export.single import KEY, Record, SingleMerge, record_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
+from gridsearch.merge.vae import vae_notes
 from gridsearch.merge.weights import Weights, adapter_notes, open_weights
 
 _MARKER = TensorInfo("F32", (0,))
@@ -82,7 +83,7 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config)
-    for note in adapter_notes(weights.adapters):
+    for note in vae_notes(recipe, parents.checkpoints) + adapter_notes(weights.adapters):
         progress.note(note)
     record = record_of(merge, {name: model["sha256"] for name, model in models.items()})
     terms = weights.terms(recipe)

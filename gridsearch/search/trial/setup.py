@@ -20,7 +20,17 @@ from gridsearch.merge.engine.fingerprint import fingerprint
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, placed
 from gridsearch.merge.parents import Parents
-from gridsearch.merge.weights import Reading, Weights, keys_read, open_weights, read_through, residence_of
+from gridsearch.merge.vae import vae_of_reference
+from gridsearch.merge.weights import (
+    Reading,
+    Weights,
+    gives_own_vae,
+    keys_read,
+    open_weights,
+    read_through,
+    require_complete,
+    residence_of,
+)
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import GUIDANCE, SAMPLERS, Sampling
 from gridsearch.render.draw import draw
@@ -66,8 +76,15 @@ def load_setup(
     place = placement(render.device, render.dtype)
     weights = open_weights(experiment, parents, render.config)
     check_clip_skip(config_folder(render.config), max(choices_of(render.clip_skip)))
+    require_complete(experiment, parents, config_folder(render.config))
     renderer = load_renderer(
-        parents.first.path, render.config, render.vocabulary, place, render.vae_dtype, render.compile
+        parents.first.path,
+        render.config,
+        render.vocabulary,
+        place,
+        render.vae_dtype,
+        render.compile,
+        gives_own_vae(experiment, parents),
     )
     greatest = read_through(weights, keys_read(experiment, weights, experiment.reference_models()), listener)
     lies = residence_of(experiment, weights, place.device, free_memory(place.device))
@@ -102,7 +119,8 @@ def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
 
 def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
     """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
-    merge_over(setup, dict.fromkeys(setup.weights.merged, ((name, 1.0),)))
+    own, lent = setup.weights.files[name].header.tensors, vae_of_reference(setup.experiment)
+    merge_over(setup, {key: ((name if key in own else lent, 1.0),) for key in setup.weights.merged})
     sampling = native_sampling(setup.experiment.render, setup.parents, name)
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # the references are what early abort compares with

@@ -1,0 +1,45 @@
+"""Whether a file can be a model of a merge, by itself: what `inspect` says and a plan requires."""
+
+from pathlib import Path
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import Checkpoint, require_name
+from gridsearch.checkpoint.prediction import Prediction, prediction_of
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
+from gridsearch.checkpoint.sdxl.recognise import has_vae, require_float_weights, require_sdxl
+from gridsearch.checkpoint.sdxl.shapes import check_file, has_sdxls_size
+
+YES = "yes"  # how the words begin where a file can be merged
+
+
+def require_mergeable(checkpoint: Checkpoint, prediction_type: str | None = None) -> Prediction:
+    """Return the prediction type of a model that can be merged; `prediction_type` is the experiment's.
+
+    A BadInput where it is no SDXL model, where its weights are in a format that has no values by itself, or
+    where it predicts neither epsilon nor v.
+    """
+    require_name(checkpoint.path)
+    require_sdxl(checkpoint)
+    require_float_weights(checkpoint)
+    return prediction_of(checkpoint, prediction_type)
+
+
+def merge_in_words(checkpoint: Checkpoint, config: Path | None = None) -> str:
+    """Return whether a plan takes this file as a model, and on which condition, or its reason why not.
+
+    Without `config` a model of another size than SDXL's is not compared with configs.
+    """
+    conditions = []
+    try:
+        require_mergeable(checkpoint)
+        if config or has_sdxls_size(checkpoint):
+            parts = ("",) if has_vae(checkpoint) else BESIDE_VAE
+            check_file(checkpoint, config or SDXL_CONFIGS, parts)
+        else:
+            conditions.append("it is not of SDXL's size, so [render] config must name its component configs")
+    except BadInput as error:
+        return f"no: {error.lines[0]}"
+    if not has_vae(checkpoint):
+        conditions.append("it has no VAE: where it is the first model, [components] vae must name one")
+    return "; ".join([YES, *conditions])
