@@ -1,8 +1,8 @@
 """Prompts from files: text files with one prompt a line, and pictures that hold their own prompt.
 
 A line is a prompt, or, where it begins with `--`, options as A1111's script "Prompts from file or textbox"
-takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A picture has A1111's `parameters`
-text. Other settings in either are kept but not used: `[render]` applies to all prompts.
+takes them: `--prompt "a cat" --negative_prompt "dog" --seed 5 --steps 20`. A picture has the text of the
+program that made it (`programs`). Other settings in either are kept but not used: `[render]` applies to all.
 """
 
 import fnmatch
@@ -20,7 +20,7 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.base.pictures import PICTURE_SUFFIXES
-from gridsearch.render.pictures import embedded_text, read_parameters
+from gridsearch.experiment.programs.read import read_picture
 
 TEXTS = (".txt",)
 MAX_PROMPT_FILE_BYTES = 2_000_000  # some ten thousand prompts
@@ -208,11 +208,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
 
 
 def _in_picture(path: Path, name: str, base: Path) -> FilePrompt:
-    text = embedded_text(path)
-    if text is None:
-        fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
-        raise BadInput("The image contains no generation parameters.", where=path, fix=fix)
-    said = read_parameters(text)
+    said = read_picture(path)
     if not said.prompt:
         raise BadInput("The picture's prompt is empty.", where=path)
     place = str(path.relative_to(base) if path.is_relative_to(base) else path)

@@ -9,10 +9,14 @@ line, drops empty lines at the beginning, and takes the first line that begins w
 beginning of the negative one. A text without such a line comes back as `as_kept` makes it. Settings always
 come back unchanged.
 
-Source of the format: A1111's `modules/infotext_utils.py` and `modules/processing.py`, as of 1.10.
+Extensions may write lines after the settings, of which `Template:` and `Negative Template:` are known.
+
+Sources of the format: A1111's `modules/infotext_utils.py` and `modules/processing.py`, as of 1.10;
+sd-dynamic-prompts' `pnginfo_saver.py`.
 """
 
 import io
+import itertools
 import json
 import re
 import struct
@@ -39,8 +43,13 @@ _SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
+AFTER_SETTINGS = ("Template:", "Negative Template:")  # of sd-dynamic-prompts, after the settings
+_SETTINGS_LINE = re.compile(r"\s*Steps:\s*\d+\s*[,|]")
+
 MAX_INFOTEXT = 1024 * 1024  # characters
 EXIF, USER_COMMENT = 0x8769, 0x9286  # tags of the text in JPEG and WebP
+# EXIF's other texts in which programs leave how a picture was made, by their names in the standard.
+_TAGS = {0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model", 0x0131: "Software", 0x927C: "MakerNote"}
 
 
 @dataclass(frozen=True)
@@ -130,21 +139,44 @@ def _quoted(value: str) -> str:
 
 
 def read_parameters(text: str) -> Infotext:
-    """Parse a `parameters` text as A1111 does; any text can be parsed."""
-    lines = text.strip().split("\n")
-    settings = [(key, value) for key, value in _SETTING.findall(lines[-1]) if key]
-    if len(settings) < LEAST_SETTINGS:
-        settings = []
-    else:
+    """Parse a `parameters` text as A1111 does, without the templates after it; any text can be parsed."""
+    lines = _without_templates(text.strip()).split("\n")
+    settings = _settings(lines[-1])
+    if settings:
         del lines[-1]
     lines = [line.strip() for line in lines]
     middle = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
     negative = [line.removeprefix(NEGATIVE).strip() for line in lines[middle:]]
-    return Infotext(
-        as_kept("\n".join(lines[:middle])),
-        as_kept("\n".join(negative)),
-        {key: _unquoted(value) for key, value in settings},
-    )
+    return Infotext(as_kept("\n".join(lines[:middle])), as_kept("\n".join(negative)), settings)
+
+
+def _without_templates(text: str) -> str:
+    """Return the text up to the templates of dynamic prompts, where these follow a line of settings."""
+    lines = text.split("\n")
+    for i, (line, following) in enumerate(itertools.pairwise(lines), start=1):
+        if (
+            following.startswith(AFTER_SETTINGS)
+            and is_settings_line(line)
+            and not is_settings_line(lines[-1])
+        ):
+            return "\n".join(lines[:i])
+    return text
+
+
+def is_settings_line(line: str) -> bool:
+    """Return whether a line is A1111's settings: it begins with the steps, and has two more."""
+    return bool(_SETTINGS_LINE.match(line)) and bool(_settings(line))
+
+
+def _settings(line: str) -> dict[str, str]:
+    """Return the settings of a line, between commas or, after the steps, pipes; empty where it has few."""
+    begin = _SETTINGS_LINE.match(line)
+    if begin and begin[0].endswith("|"):
+        parts = [part.partition(":") for part in line.split("|")]
+        found = [(key.strip(), value.strip()) for key, colon, value in parts if colon]
+    else:
+        found = [(key, value) for key, value in _SETTING.findall(line) if key]
+    return {key: _unquoted(value) for key, value in found} if len(found) >= LEAST_SETTINGS else {}
 
 
 def as_kept(text: str) -> str:
@@ -173,13 +205,29 @@ def embedded_text(path: Path) -> str | None:
     Raises:
         BadInput: no such file, not a picture, damaged or too large.
     """
+    texts = embedded_texts(path)
+    text = texts.get("parameters") or texts.get("UserComment")
+    if text and len(text) > MAX_INFOTEXT:
+        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=path)
+    return text
+
+
+def embedded_texts(path: Path) -> dict[str, str]:
+    """Return all texts in a picture: a PNG's by their keywords, those in EXIF data by the standard's names.
+
+    They may be long. The pixels are not decoded.
+
+    Raises:
+        BadInput: no such file, not a picture, damaged or too large.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pixels, which are not decoded
         with open_picture(path) as file:
-            text = file.info.get("parameters") or _user_comment(file.info.get("exif", b""))
-    if text and len(text) > MAX_INFOTEXT:
-        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=path)
-    return text or None
+            exif = _exif_texts(file.info.get("exif", b""))
+            texts = exif | {
+                str(key): str(value) for key, value in file.info.items() if isinstance(value, str)
+            }
+    return {name: text for name, text in texts.items() if text}
 
 
 def reduced_from(path: Path) -> tuple[int, int] | None:
@@ -192,11 +240,18 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _user_comment(data: bytes) -> str:
-    """Return the user comment in EXIF data: eight bytes name the encoding, the text follows."""
+def _exif_texts(data: bytes) -> dict[str, str]:
+    """Return the texts in EXIF data; Fooocus puts the user comment in the first directory, not in its own."""
     exif = Image.Exif()
     exif.load(data)
-    comment = exif.get_ifd(EXIF).get(USER_COMMENT, b"")
+    comment = exif.get_ifd(EXIF).get(USER_COMMENT) or exif.get(USER_COMMENT) or b""
+    texts = {name: exif.get(tag) for tag, name in _TAGS.items()}
+    found = {name: text for name, text in texts.items() if isinstance(text, str)}
+    return found | {"UserComment": _user_comment(comment)}
+
+
+def _user_comment(comment: object) -> str:
+    """Return the text of a user comment: eight bytes name the encoding, the text follows."""
     if not isinstance(comment, bytes):
         return str(comment)
     code, text = comment[:8].rstrip(b"\0"), comment[8:]

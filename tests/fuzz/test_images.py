@@ -67,6 +67,12 @@ def nothing_kept(monkeypatch):
 PICTURE = scene(64, 20)
 TEXT = "a cat\nNegative prompt: bad\nSteps: 20, Sampler: Euler, CFG scale: 5, Seed: 1, Size: 64x64"
 
+SWARM = '{"sui_image_params": {"prompt": "a cat", "seed": 1, "steps": 20, "cfgscale": 7.0}}'
+GRAPH = (
+    '{"3": {"class_type": "KSampler", "inputs": {"seed": 5, "positive": ["6", 0], "negative": ["6", 0]}},'
+    ' "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["4", 1]}}}'
+)
+
 
 def encoded(picture, form="PNG", **options) -> bytes:
     if isinstance(picture, np.ndarray):
@@ -83,12 +89,17 @@ def _kinds() -> list[bytes]:
     text.add_text("parameters", TEXT)
     text.add_text("packed", TEXT * 50, zip=True)
     text.add_itxt("other", TEXT, "en", "x", zip=True)
+    swarm, graph = PngInfo(), PngInfo()
+    swarm.add_text("parameters", SWARM)
+    graph.add_text("prompt", GRAPH)
     exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + TEXT.encode("utf-16-be")
     exif[0x0112] = 6
     more = {"save_all": True, "append_images": [modes["RGBA"], modes["L"]]}
     profile = zlib.compress(bytes(range(256)))
     return [
         encoded(picture, pnginfo=text, icc_profile=profile, exif=exif),
+        encoded(picture, pnginfo=swarm),
+        encoded(picture, pnginfo=graph),
         *(encoded(modes[mode]) for mode in ("L", "P", "1", "RGBA", "LA")),
         encoded(modes["P"], transparency=bytes(range(200))),
         encoded(picture, **more),

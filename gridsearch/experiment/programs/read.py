@@ -1,0 +1,118 @@
+"""What a picture was drawn with: its texts tell which program made it, and whose module reads them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.programs.comfyui import read_comfyui
+from gridsearch.experiment.programs.comfyui_graph import COMFYUI
+from gridsearch.experiment.programs.fields import BY_HAND, Fields, read_json
+from gridsearch.experiment.programs.fooocus import read_fooocus, read_ruined_fooocus
+from gridsearch.experiment.programs.invokeai import INVOKEAI, read_dream, read_invokeai, read_invokeai_2
+from gridsearch.experiment.programs.novelai import NOVELAI, read_novelai
+from gridsearch.experiment.programs.swarmui import SWARM_PARAMS, read_swarmui
+from gridsearch.render.pictures import (
+    MAX_INFOTEXT,
+    Infotext,
+    embedded_texts,
+    is_settings_line,
+    read_parameters,
+)
+
+SWARMUI, FOOOCUS, RUINED_FOOOCUS = "SwarmUI", "Fooocus", "RuinedFooocus"
+_OBJECT = re.compile(r'\s*\{\s*["}]')
+_GRAPH = "prompt:"  # before ComfyUI's graph in EXIF
+# Texts of programs that are known and not read.
+_FOREIGN = {
+    "negative_prompt": "Easy Diffusion",
+    "Negative Prompt": "Easy Diffusion",
+    "generation_data": "Tensor.Art",
+    "invokeai": "a test version of InvokeAI 3",
+}
+
+
+def read_picture(path: Path) -> Infotext:
+    """Return what a picture was drawn with; its settings have A1111's names where these have them.
+
+    Raises:
+        BadInput: the file is not a picture, has no such text, or has one that cannot be read.
+    """
+    texts = embedded_texts(path)
+    text = texts.get("parameters") or texts.get("UserComment") or ""
+    if text and not _is_object(text):
+        return _of_a1111(text, path)
+    model = texts.get(
+        "Model", ""
+    )  # of a camera, by the standard; SwarmUI and ComfyUI once wrote theirs there
+    if _is_object(text) or _is_object(model):
+        return _of_json(text or model, texts, path)
+    return _of_chunks(
+        texts | ({"prompt": model.removeprefix(_GRAPH)} if model.startswith(_GRAPH) else {}), path
+    )
+
+
+def _is_object(text: str) -> bool:
+    """Return whether a text is meant to be a JSON object; before settings it is a prompt."""
+    return bool(_OBJECT.match(text)) and not is_settings_line(text.rstrip().rpartition("\n")[2])
+
+
+def _of_a1111(text: str, where: Path) -> Infotext:
+    """Return what a text of A1111, or of a program that writes the same, says."""
+    if len(text) > MAX_INFOTEXT:
+        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=where)
+    said = read_parameters(text)
+    if any(map(is_settings_line, f"{said.prompt}\n{said.negative}".split("\n"))):
+        what = "The picture's text goes on after its settings, in lines that are not known."
+        raise BadInput(what, where=where, why="They may be part of the prompt or not.", fix=BY_HAND)
+    return said
+
+
+def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
+    """Return what the JSON in a picture's `parameters` or user comment says."""
+    likely = (
+        SWARMUI if SWARM_PARAMS in text else FOOOCUS if "fooocus_scheme" in texts else "an unknown program"
+    )
+    values = read_json(text, likely, where).values
+
+    def of(program: str) -> Fields:
+        return Fields(program, where, values)
+
+    if SWARM_PARAMS in values:
+        return read_swarmui(of(SWARMUI))
+    if values.get("Software") == NOVELAI:
+        return read_novelai({name: value for name, value in values.items() if isinstance(value, str)}, where)
+    if values.get("software") == RUINED_FOOOCUS:
+        return read_ruined_fooocus(of(RUINED_FOOOCUS))
+    if values.keys() & {"full_prompt", "guidance_scale", "base_model"}:
+        return read_fooocus(of(FOOOCUS))
+    if isinstance(values.get("prompt"), dict):
+        return read_comfyui(of(COMFYUI).inside("prompt"))
+    if _is_object(str(values.get("prompt"))):
+        return read_comfyui(read_json(str(values["prompt"]), COMFYUI, where))
+    if any(isinstance(value, dict) and "class_type" in value for value in values.values()):
+        return read_comfyui(of(COMFYUI))
+    names = ", ".join(name[:20] for name in list(values)[:5]) or "nothing"
+    raise of("an unknown program").refused(f"It is JSON with {names}.")
+
+
+def _of_chunks(texts: Mapping[str, str], where: Path) -> Infotext:
+    """Return what the texts say that programs write under names of their own."""
+    if texts.get("Software") == NOVELAI and "Comment" in texts:
+        return read_novelai(texts, where)
+    if "invokeai_metadata" in texts:
+        return read_invokeai(read_json(texts["invokeai_metadata"], INVOKEAI, where))
+    if "sd-metadata" in texts:
+        return read_invokeai_2(read_json(texts["sd-metadata"], INVOKEAI, where))
+    if "Dream" in texts:
+        return read_dream(texts["Dream"], where)
+    if _is_object(texts.get("prompt", "")):
+        return read_comfyui(read_json(texts["prompt"], COMFYUI, where))
+    if "workflow" in texts:
+        why = "It is the workflow of the editor, without the graph that was run."
+        raise Fields(COMFYUI, where, {}).refused(why)
+    if program := next((program for name, program in _FOREIGN.items() if name in texts), None):
+        raise Fields(program, where, {}).refused("This program's pictures are not supported.")
+    why = "A text that is hidden in its pixels (stealth PNG info) is not read."
+    fix = "Use the file as the web UI saved it, or write the prompt into a .txt file."
+    raise BadInput("The image contains no generation parameters.", where=where, why=why, fix=fix)
