@@ -162,7 +162,8 @@ METHODS: dict[str, type[Step]] = {
     # `a + ratio * (b - c)`
     "add_difference": _method(Three, STRENGTH, FIRST, "add_difference"),
     "average": Average,
-    # `a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr)
+    # `a + ratio * b`, where b is an adapter (LoRA, LoCon, LoHa, LoKr), or what a DoRA and its like make of a,
+    # less a
     ADAPTER: _method(Two, RATIO, FIRST),
     # from a to b along the arc between their directions, norms interpolated (Shoemake 1985); a and b
     # themselves at the ends, where sd-mecha's is not exact

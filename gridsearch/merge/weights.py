@@ -60,7 +60,8 @@ class Weights:
     def terms(self, recipe: Recipe) -> dict[str, Terms]:
         """Return the terms of each key for a recipe with nothing left to search."""
         touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
-        return terms_of(recipe, self.merged, touched)
+        dependent = {name: adapter.dependent for name, adapter in self.adapters.items()}
+        return terms_of(recipe, self.merged, touched, dependent)
 
 
 def require_complete(recipe: Recipe, parents: Parents, config: Path) -> None:
@@ -153,7 +154,8 @@ def read_through(
 ) -> dict[str, dict[str, float]]:
     """Read everything once that will be merged; return source -> key -> its largest absolute value.
 
-    `keys` are those that are read of each source; a NaN or an infinity among them is a BadInput.
+    `keys` are those that are read of each source; a NaN or an infinity among them is a BadInput. The largest
+    value of a change that depends on the weight is not known.
     """
     found: dict[str, dict[str, float]] = {}
     for name, own in keys.items():
@@ -163,9 +165,12 @@ def read_through(
         if file:
             found[name] = greatest_values(file, own, advance)
             continue
-        found[name] = {}
+        found[name], adapter = {}, weights.adapters[name]
         for key in own:
-            found[name][key] = greatest(weights.adapters[name].tensor(key))
+            if key in adapter.dependent:
+                adapter.require_finite(key)
+            else:
+                found[name][key] = greatest(adapter.tensor(key))
             advance(infos[key].bytes)
     return found
 

@@ -44,7 +44,9 @@ def _merge(path):
 
 def _adapt(path):
     adapter = open_adapter("style", path, PARAMETERS)
-    return [adapter.tensor(key) for key in adapter.deltas]
+    for key in adapter.dependent:
+        adapter.require_finite(key)
+    return [adapter.tensor(key) for key in adapter.deltas if key not in adapter.dependent]
 
 
 DOORS = {

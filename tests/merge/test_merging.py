@@ -104,6 +104,10 @@ RECIPES = {
         {"name": "mixed", "models": ["base", "vpred"], "ratio": 0.5},
         {"method": "adapter", "models": ["mixed", "style"], "ratio": {"unet": 0.55, "te": 0.2}},
     ),
+    "dora": (
+        {"name": "mixed", "models": ["base", "vpred"], "ratio": 0.5},
+        {"method": "adapter", "models": ["mixed", "dora"], "ratio": {"unet": 0.55, "te": 0.2}},
+    ),
     "median": ({"method": "geometric_median", "models": ["base", "vpred", "burnt"]},),
     "ties in a chain": (
         {"name": "mixed", "models": ["vpred", "burnt"], "ratio": 0.2},
@@ -116,8 +120,8 @@ RECIPES = {
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.night) if name == "median" else name for name in RECIPES]
 )
-def test_what_is_merged_live_is_what_is_exported_bit_for_bit(toy, lora, tmp_path, name):
-    what = experiment(toy, *RECIPES[name], adapters={"style": str(lora)})
+def test_what_is_merged_live_is_what_is_exported_bit_for_bit(toy, lora, dora, tmp_path, name):
+    what = experiment(toy, *RECIPES[name], adapters={"style": str(lora), "dora": str(dora)})
     setup = load_setup(what, open_parents(what), tmp_path, Quiet())
     merge_over(setup, setup.weights.terms(what))
     export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())

@@ -16,6 +16,9 @@ DELTA_PARTS = {
     "w_norm": "w_norm",
     "b_norm": "b_norm",
     "lora_mid.weight": "mid",
+    # DoRA's magnitudes: LyCORIS and OneTrainer; PEFT.
+    "dora_scale": "dora_scale",
+    "lora_magnitude_vector": "magnitude", "lora_magnitude_vector.weight": "magnitude",
     # kohya; PEFT; diffusers' text encoders, layers and attention processors before PEFT.
     "lora_down.weight": "down", "lora_up.weight": "up",
     "lora_A.weight": "down", "lora_B.weight": "up",
@@ -31,11 +34,6 @@ RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "
 
 # Kinds of adapters that are no sum with the weights -> how their keys end.
 UNSUPPORTED = {
-    "DoRA, whose change of a weight is not proportional to its strength": (
-        ".dora_scale",
-        ".lora_magnitude_vector",
-        ".lora_magnitude_vector.weight",
-    ),
     "(IA)^3, which multiplies weights instead of adding to them": (".on_input", ".ia3_l"),
     "OFT, which rotates weights instead of adding to them": (
         *(".oft_blocks", ".oft_diag", ".oft_R", ".oft_R.weight"),

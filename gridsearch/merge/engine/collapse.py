@@ -11,7 +11,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.sdxl.keys import is_text, is_vae, selects
-from gridsearch.experiment.methods import MergeStep
+from gridsearch.experiment.methods import ADAPTER, MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched
 
@@ -20,7 +20,11 @@ MOST_WEIGHT = 1e12  # of a source; half precision ends at 65,504
 
 @dataclass(frozen=True)
 class Node:
-    """A non-linear step at one key: its method, the sums it takes and its numbers."""
+    """A non-linear step at one key: its method, the sums it takes and its numbers.
+
+    That of `adapter` is the change, at strength one, of an adapter whose change depends on the weight; its
+    input is the weight, and its number the adapter's name.
+    """
 
     method: str
     inputs: tuple["Terms", ...]
@@ -33,15 +37,19 @@ Terms = tuple[tuple[str | Node, float], ...]
 
 
 def terms_of(
-    recipe: Recipe, keys: Iterable[str], touched: Mapping[str, Collection[str]] | None = None
+    recipe: Recipe,
+    keys: Iterable[str],
+    touched: Mapping[str, Collection[str]] | None = None,
+    dependent: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Terms]:
     """Return the terms of each key: the share of every source in a merge with nothing left to search.
 
-    `touched` has the file keys that each adapter changes; it has no part in others. A ratio of exactly 0 or 1
-    names one source only, and the other's values (a NaN, say) stay out.
+    `touched` has the file keys that each adapter changes; it has no part in others. `dependent` has those of
+    them whose change depends on the weight that the step changes. A ratio of exactly 0 or 1 names one source
+    only, and the other's values (a NaN, say) stay out.
     """
     known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
-    touched = touched or {}
+    touched, dependent = touched or {}, dependent or {}
     tables = [(step.name, _blocks(step)) for step in recipe.merge]
     found: dict[str, Terms] = {}
     for key in keys:
@@ -50,9 +58,10 @@ def terms_of(
             continue
         ratios = tuple(ratio_at(step, blocks, key) if blocks else None for step, blocks in tables)
         active = tuple(name for name, touches in touched.items() if key in touches)
-        if (ratios, active) not in known:
-            known[ratios, active] = _collapsed(recipe, ratios, active)
-        found[key] = known[ratios, active]
+        bent = tuple(name for name, depends in dependent.items() if key in depends)
+        if (ratios, active, bent) not in known:
+            known[ratios, active, bent] = _collapsed(recipe, ratios, active, bent)
+        found[key] = known[ratios, active, bent]
     return found
 
 
@@ -114,10 +123,14 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
                 )
 
 
-def _collapsed(recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str]) -> Terms:
+def _collapsed(
+    recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str], bent: Collection[str]
+) -> Terms:
     known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
     for step, ratio in zip(recipe.merge, ratios, strict=True):
         inputs = [known.get(name, ()) for (name,) in step.candidates()]  # an adapter elsewhere adds nothing
+        if step.method == ADAPTER and (name := step.candidates()[1][0]) in bent:
+            inputs[1] = ((Node(ADAPTER, (inputs[0],), (("adapter", name),)), 1.0),)
         known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
         if not known[step.name]:
             what = f"Step {step.name!r} gives every model a coefficient of zero."

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from gridsearch.experiment.methods import METHODS
-from gridsearch.merge.engine.collapse import Terms
+from gridsearch.experiment.methods import ADAPTER, METHODS
+from gridsearch.merge.engine.collapse import Node, Terms
 from gridsearch.merge.engine.linear import blend
 
 
@@ -23,6 +23,13 @@ class Source(Protocol):
     """A checkpoint's weights, or an adapter's differences, by file key."""
 
     def tensor(self, key: str) -> Tensor: ...
+
+
+class ChangingSource(Protocol):
+    """An adapter whose change of a weight depends on it."""
+
+    def change(self, key: str, base: Tensor) -> Tensor:
+        """Return the change of `base` at strength one, float32 and on its device."""
 
 
 def evaluate(
@@ -42,8 +49,15 @@ def summands(
             tensors.append(sources[source].tensor(key))
         else:
             inputs = [evaluate(own, key, sources, torch.float32, buffer) for own in source.inputs]
-            tensors.append(FUNCTIONS[source.method](*inputs, **dict(source.numbers)))
+            tensors.append(_computed(source, inputs, key, sources))
     return tensors, [weight for _, weight in terms]
+
+
+def _computed(node: Node, inputs: list[Tensor], key: str, sources: Mapping[str, Source]) -> Tensor:
+    numbers = dict(node.numbers)
+    if node.method == ADAPTER:
+        return cast(ChangingSource, sources[numbers["adapter"]]).change(key, *inputs)
+    return FUNCTIONS[node.method](*inputs, **numbers)
 
 
 # -- non-linear methods

@@ -148,10 +148,10 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 def _copy(
     key: str, terms: Terms, sources: Mapping[str, Source], main: torch.cuda.Stream, aside: torch.cuda.Stream
-) -> tuple[dict[str, LoadedSource], torch.cuda.Event]:
+) -> tuple[dict[str, Source], torch.cuda.Event]:
     """Begin to copy a key's tensors of each source; they are there once the event has passed."""
     with torch.cuda.stream(aside):
-        copies = {}
+        copies = dict(sources)  # adapters whose change is computed from the weight stay as they are
         for name in sources_in(terms):
             tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
             tensor.record_stream(main)  # its memory is not given to another before `main` has used it

@@ -40,6 +40,12 @@ def folder(tmp_path_factory):
     return write_configs(tmp_path_factory.mktemp("tiny"))
 
 
+def changed(adapter, key, base):
+    """The adapter's change of a weight at strength one."""
+    base = base.detach()
+    return adapter.change(key, base) if key in adapter.dependent else adapter.tensor(key)
+
+
 def lora_layers(where):
     """The layers that people train, with a random up and down of varying rank: [(module, place, parts)]."""
     generator = torch.Generator().manual_seed(1)
@@ -137,6 +143,7 @@ class Layers(nn.Module):
     [
         ("LoraConfig", {"r": 4, "lora_alpha": 2}),
         ("LoraConfig", {"r": 4, "lora_alpha": 2, "use_rslora": True}),
+        ("LoraConfig", {"r": 4, "lora_alpha": 3, "use_dora": True}),
         ("LoraConfig", {"r": 4, "lora_alpha": 3, "rank_pattern": {"c": 2}, "alpha_pattern": {"a.b": 7}}),
         ("LoHaConfig", {"r": 3, "alpha": 5}),
         ("LoHaConfig", {"r": 3, "alpha": 5, "rank_pattern": {"b": 2}, "alpha_pattern": {"c": 1}}),
@@ -148,13 +155,16 @@ def test_peft_merges_the_same_weights_from_a_file_and_its_options(tmp_path, kind
     random = {"init_lora_weights" if kind == "LoraConfig" else "init_weights": False}
     config = getattr(peft_library, kind)(target_modules=["a.b", "c"], **random, **options)
     model = peft_library.get_peft_model(Layers(), config)
+    for name, parameter in model.named_parameters():
+        if "magnitude" in name:  # PEFT starts with those of the layer
+            parameter.data.mul_(torch.rand_like(parameter) + 0.5)
     model.save_pretrained(tmp_path)
     adapter = open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
     assert (adapter.matched, adapter.unused) == (2, ())
     before, after = Layers(), model.merge_and_unload()
     for key, layer in ((LINEAR_KEY, lambda x: x.a.b), (CONV_KEY, lambda x: x.c)):
         change = (layer(after).weight - layer(before).weight).detach()
-        torch.testing.assert_close(adapter.tensor(key), change, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(changed(adapter, key, layer(before).weight), change, rtol=1e-5, atol=1e-6)
         assert change.abs().max() > 1e-3
 
 
@@ -176,6 +186,7 @@ def test_a_peft_file_without_its_options_is_refused(tmp_path):
             open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
 
 
+DORA = {"weight_decompose": True}
 LINEAR, CONV = "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.2", "unet.mid_block.resnets.0.conv1"
 
 
@@ -195,6 +206,12 @@ LINEAR, CONV = "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.2", "une
         ("LoKr", "lokr.LokrModule", CONV, {"factor": 2}),
         ("LoKr", "lokr.LokrModule", CONV, {"factor": 2, "use_tucker": True}),
         ("LoKr", "lokr.LokrModule", CONV, {"full_matrix": True}),
+        ("DoRA", "locon.LoConModule", LINEAR, DORA),
+        ("DoRA", "locon.LoConModule", LINEAR, DORA | {"wd_on_out": False}),
+        ("DoRA", "locon.LoConModule", CONV, DORA | {"use_tucker": True}),
+        ("DoRA", "locon.LoConModule", CONV, DORA | {"wd_on_out": False}),
+        ("LoHa with DoRA", "loha.LohaModule", CONV, DORA),
+        ("LoKr with DoRA", "lokr.LokrModule", LINEAR, DORA | {"factor": 2, "wd_on_out": False}),
     ],
 )
 def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
@@ -212,6 +229,8 @@ def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
     module = algorithm("x", layer, 1.0, **({"lora_dim": 2, "alpha": 3.0} | options)).requires_grad_(False)
     for parameter in module.parameters():
         parameter.normal_()
+    if hasattr(module, "dora_scale"):
+        module.dora_scale.abs_().add_(0.5)
     stem = "lora_unet_" + where[f"{target}.weight"].key.removeprefix(UNET).removesuffix(".weight")
     state = {
         f"{stem.replace('.', '_')}.{part}": tensor for part, tensor in module.custom_state_dict().items()
@@ -223,5 +242,5 @@ def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
     assert (adapter.kinds, adapter.matched, adapter.unused) == ({kind: 1}, 1, ())
     for leaf, parameter in layer.named_parameters():
         if (key := where[f"{target}.{leaf}"].key) in adapter.deltas:
-            parameter.add_(adapter.tensor(key))
+            parameter.add_(changed(adapter, key, parameter))
     torch.testing.assert_close(layer(x), trained, rtol=1e-5, atol=1e-4)

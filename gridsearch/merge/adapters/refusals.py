@@ -1,0 +1,85 @@
+"""Refusals of files that are no adapter for SDXL, or not one that can be applied, in words."""
+
+from collections.abc import Mapping
+
+from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.header import FLOATS, Checkpoint
+from gridsearch.checkpoint.sdxl.adapter_names import (
+    DELTA_PARTS,
+    UNSUPPORTED,
+    other_model_of,
+    without_adapter_name,
+)
+from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
+from gridsearch.merge.adapters.kinds import (
+    MAGNITUDES,
+    DeltaKind,
+    Shapes,
+    delta_shape,
+    magnitude_axis,
+    shapes_agree,
+)
+
+
+def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse, in words, a checkpoint, and an adapter of a kind that is not linear or not known."""
+    known = set(DELTA_PARTS.values())
+    kind = architecture(checkpoint)
+    is_model = kind not in (*ADAPTERS, "no model that is known here")
+    if is_model and not any(known & parts.keys() for parts in found.values()):
+        fix = "A checkpoint is merged as a model: name it under [models]."
+        raise BadInput(f"This is {kind}, not an adapter.", where=checkpoint.path, fix=fix)
+    for key in checkpoint.tensors:
+        ending = without_adapter_name(key)
+        if odd := next((what for what, ends in UNSUPPORTED.items() if ending.endswith(ends)), None):
+            fix = "Bake it into a checkpoint with the program that trained it, and merge that."
+            raise BadInput(f"This adapter is {odd}.", where=checkpoint.path, why=f"it has {key}", fix=fix)
+    for module, parts in found.items():
+        if strange := [key for part, key in parts.items() if part not in known]:
+            what = f"The adapter has a part that is not known here: {strange[0]}."
+            why = f"it belongs to {module}, and ignoring it would change the result"
+            fix = "Use a LoRA, LoCon, LoHa, LoKr or full difference."
+            raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
+
+
+def require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
+    """Refuse integers, and tensors without elements."""
+    for part, key in keys.items():
+        info = checkpoint.tensors[key]
+        if part != "alpha" and not info.merges:
+            what = f"The adapter's {key} holds no numbers that can be added to weights."
+            why = f"{info.dtype}, of shape {list(info.shape)}"
+            fix = f"Save the adapter again in one of {', '.join(FLOATS)}."
+            raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
+
+
+def require_fit(
+    checkpoint: Checkpoint,
+    module: str,
+    kind: DeltaKind,
+    shapes: Shapes,
+    rows: TensorRows,
+) -> int | None:
+    """Refuse, before anything is allocated, a change of another shape than the weight's.
+
+    Returns:
+        the axis of the weight that DoRA's magnitudes belong to; None where there are none.
+    """
+    wanted = rows.shape[::-1] if rows.transposed else rows.shape
+    try:
+        shape = delta_shape(kind, {part: shape for part, shape in shapes.items() if part not in MAGNITUDES})
+        if shapes_agree(shape, wanted):
+            return magnitude_axis(shapes, wanted)
+        why = f"{list(shape)} in the adapter, {list(wanted)} in the checkpoint"
+    except ValueError as error:
+        parts = ", ".join(f"{part} {list(shape)}" for part, shape in shapes.items())
+        why = f"{parts}: {error}"
+    other = other_model_of(checkpoint.tensors)
+    raise BadInput(
+        f"The adapter's change of {module} does not fit the checkpoint"
+        + (f": its keys are those of {other}." if other else "."),
+        where=checkpoint.path,
+        why=why,
+        fix="Name an adapter that was trained on an SDXL model of this size.",
+    )
