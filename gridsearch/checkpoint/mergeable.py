@@ -6,8 +6,14 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, require_name
 from gridsearch.checkpoint.prediction import Prediction, prediction_of
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
-from gridsearch.checkpoint.sdxl.recognise import has_vae, require_float_weights, require_sdxl
+from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE, LATENT_CHANNELS
+from gridsearch.checkpoint.sdxl.recognise import (
+    has_vae,
+    input_channels,
+    reading_latents,
+    require_float_weights,
+    require_sdxl,
+)
 from gridsearch.checkpoint.sdxl.shapes import check_file, has_sdxls_size
 
 YES = "yes"  # how the words begin where a file can be merged
@@ -35,11 +41,14 @@ def merge_in_words(checkpoint: Checkpoint, config: Path | None = None) -> str:
         require_mergeable(checkpoint)
         if config or has_sdxls_size(checkpoint):
             parts = ("",) if has_vae(checkpoint) else BESIDE_VAE
-            check_file(checkpoint, config or SDXL_CONFIGS, parts)
+            check_file(reading_latents(checkpoint), config or SDXL_CONFIGS, parts)
         else:
             conditions.append("it is not of SDXL's size, so [render] config must name its component configs")
     except BadInput as error:
         return f"no: {error.lines[0]}"
+    if (channels := input_channels(checkpoint)) > LATENT_CHANNELS:
+        said = "gridsearch merge takes it as the first model of a step, and a run cannot draw it"
+        conditions.append(f"its UNet reads {channels} channels: {said}")
     if not has_vae(checkpoint):
         conditions.append("it has no VAE: where it is the first model, [components] vae must name one")
     return "; ".join([YES, *conditions])

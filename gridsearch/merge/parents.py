@@ -19,11 +19,13 @@ from gridsearch.checkpoint.sdxl.recognise import (
     merged_keys,
     open_vae,
     own_keys,
+    reading_latents,
     require_same_shapes,
 )
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
 from gridsearch.experiment.values import usual_value
+from gridsearch.merge.channels import require_text_alone, step_channels
 from gridsearch.merge.vae import require_same_vaes, require_vae
 
 
@@ -95,7 +97,9 @@ def open_parents(recipe: Recipe) -> Parents:
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae = open_vae(file)[0] if (file := recipe.vae_file()) else None
     first = next(iter(checkpoints.values()))
-    require_same_shapes(checkpoints, [key for key in merged_keys(own_keys(first)) if not is_vae(key)])
+    keys = [key for key in merged_keys(own_keys(first)) if not is_vae(key)]
+    require_same_shapes({name: reading_latents(one) for name, one in checkpoints.items()}, keys)
+    step_channels(recipe, checkpoints)
     require_same_vaes(recipe, checkpoints, vae)
     _require_alike(recipe, {name: checkpoints[name] for name in recipe.first_models()})
     return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
@@ -119,7 +123,11 @@ def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:
 
 
 def require_drawable(experiment: Experiment, parents: Parents) -> None:
-    """Require a VAE for the merges, and a prediction type where those of the parents differ."""
+    """Require of what is to be drawn a VAE, UNets that read no pictures, and one prediction type.
+
+    That may be set by the experiment; it must be where those of the parents differ.
+    """
+    require_text_alone(parents.checkpoints, [*parents.merged, *experiment.reference_models()])
     require_vae(experiment, parents.checkpoints)
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if experiment.render.prediction_type is None and len(types) > 1:

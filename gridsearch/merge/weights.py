@@ -1,7 +1,7 @@
 """The weights of a recipe: its files opened for reading, and the terms of their merge."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     CLIP_G,
     CLIP_L,
     COMPONENTS,
+    FIRST_CONV,
     POSITION_IDS,
     VAE,
     component_of,
@@ -23,6 +24,7 @@ from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
 from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
+from gridsearch.merge.channels import kept_terms, step_channels
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
@@ -62,6 +64,13 @@ class Weights:
         touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
         dependent = {name: adapter.dependent for name, adapter in self.adapters.items()}
         return terms_of(recipe, self.merged, touched, dependent)
+
+    def kept(self, recipe: Recipe) -> dict[str, Terms]:
+        """Return the terms of the input channels that not all models of such a recipe read, by their key."""
+        channels = step_channels(recipe, {name: self.files[name].header for name in recipe.merged_models()})
+        touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
+        terms = kept_terms(recipe, channels, touched)
+        return {FIRST_CONV: terms} if terms else {}
 
 
 def require_complete(recipe: Recipe, parents: Parents, config: Path) -> None:
@@ -114,12 +123,16 @@ def outline(
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
     vae = vae or checkpoints.get(recipe.vae_source(), first)
-    return {
+    infos = {
         key: TensorInfo("I64", info.shape) if key == POSITION_IDS else info
         for component, prefix in COMPONENTS.items()
         for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
         if component_of(key) == component
     }
+    if conv := infos.get(FIRST_CONV):
+        channels = step_channels(recipe, checkpoints)[recipe.merge[-1].name]
+        infos[FIRST_CONV] = replace(conv, shape=(conv.shape[0], channels, *conv.shape[2:]))
+    return infos
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:

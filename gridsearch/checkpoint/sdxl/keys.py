@@ -16,6 +16,8 @@ CLIP_G_MODEL = f"{CLIP_G}model."
 
 # Component -> how its keys begin, in the order in which a merged file holds them.
 COMPONENTS = {"unet": UNET, "te1": CLIP_L, "te2": CLIP_G, "vae": VAE}
+FIRST_CONV = f"{UNET}input_blocks.0.0.weight"  # it reads a latent, and in some models more behind it
+LATENT_CHANNELS = 4
 BESIDE_VAE = (UNET, CLIP_L, CLIP_G)  # all of a model that is shared without a VAE
 
 # Nothing is drawn with them, and they are missing in some files.

@@ -17,6 +17,8 @@ from gridsearch.checkpoint.sdxl.keys import (
     CLIP_L,
     CLIP_L_MODEL,
     EDM_MARKERS,
+    FIRST_CONV,
+    LATENT_CHANNELS,
     MARKERS,
     POSITION_IDS,
     UNDRAWN,
@@ -40,10 +42,16 @@ SCALES = (
 )  # fmt: skip
 
 _LABEL_EMB = UNET + "label_emb.0.0.weight"
-_FIRST_CONV = UNET + "input_blocks.0.0.weight"
 _FIRST_TEXT = CLIP_L_MODEL + "embeddings.token_embedding.weight"
 _SECOND_TEXT = CLIP_G_MODEL + "token_embedding.weight"
 _REFINERS_TEXT = CLIP_L + "model.token_embedding.weight"
+
+# The models that can be merged, by the channels that their UNet reads.
+SDXL = {
+    LATENT_CHANNELS: "SDXL",
+    8: "an SDXL instruct-pix2pix model",  # a latent, and that of the picture to edit
+    9: "an SDXL inpainting model",  # a latent, a mask, and the latent of the masked picture
+}
 
 # Name -> parts of keys, any of which identifies the file; the first name that fits is taken.
 ADAPTERS = {
@@ -63,15 +71,27 @@ _OTHERS = {
 }
 
 
+def input_channels(checkpoint: Checkpoint) -> int:
+    """Return how many channels a model's UNet reads: 4, or more in variants for other tasks."""
+    info = checkpoint.tensors.get(FIRST_CONV)
+    return info.shape[1] if info and len(info.shape) == 4 else LATENT_CHANNELS
+
+
+def reading_latents(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a model as if its UNet read a latent only, to be compared with one whose UNet does."""
+    info = checkpoint.tensors.get(FIRST_CONV)
+    if not info or input_channels(checkpoint) <= LATENT_CHANNELS:
+        return checkpoint
+    narrow = replace(info, shape=(info.shape[0], LATENT_CHANNELS, *info.shape[2:]))
+    return replace(checkpoint, tensors={**checkpoint.tensors, FIRST_CONV: narrow})
+
+
 def architecture(checkpoint: Checkpoint) -> str:
-    """Return what the file is by its key names, in words; `"SDXL"` for what this program can merge."""
+    """Return what the file is by its key names, in words: one of `SDXL` for what this program can merge."""
     keys = checkpoint.tensors
     if _LABEL_EMB in keys and _FIRST_TEXT in keys and _SECOND_TEXT in keys:
-        # Its variants for other tasks are told by their first convolution, which reads more channels.
-        shape = keys[_FIRST_CONV].shape if _FIRST_CONV in keys else ()
-        channels = shape[1] if len(shape) == 4 else 4
-        known = {4: "SDXL", 8: "an SDXL instruct-pix2pix model", 9: "an SDXL inpainting model"}
-        return known.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
+        channels = input_channels(checkpoint)
+        return SDXL.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
     if _LABEL_EMB in keys and _REFINERS_TEXT in keys:
         return "an SDXL refiner"
     if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
@@ -86,12 +106,12 @@ def architecture(checkpoint: Checkpoint) -> str:
 
 
 def require_sdxl(checkpoint: Checkpoint) -> None:
-    """Refuse, in words, all but SDXL base models in the single-file layout that predict epsilon or v."""
+    """Refuse, in words, all but SDXL models in the single-file layout that predict epsilon or v."""
     kind = architecture(checkpoint)
     if kind in ADAPTERS:
         what = f"This is {kind}: it modifies a model but is not one."
         raise BadInput(what, where=checkpoint.path, fix="Under [models] name whole SDXL checkpoints.")
-    if kind != "SDXL":
+    if kind not in SDXL.values():
         fix = "Use single-file SDXL checkpoints with UNet, VAE and both text encoders."
         raise BadInput(f"This is {kind}, not an SDXL checkpoint.", where=checkpoint.path, fix=fix)
     if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:

@@ -5,16 +5,14 @@ The file is written tensor by tensor in bounded memory.
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -25,24 +23,22 @@ from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.sdxl.keys import (
-    MARKERS,
     MODELSPEC_ARCHITECTURE,
-    POSITION_IDS,
     V_PREDICTION_MARKER,
     ZERO_SNR_MARKER,
 )
 from gridsearch.checkpoint.sdxl.recognise import own_keys
-from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text, sources_in
-from gridsearch.merge.engine.evaluate import Source, evaluate
-from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
-from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
+from gridsearch.merge.channels import channel_notes
+from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text
+from gridsearch.merge.engine.evaluate import Source
+from gridsearch.merge.engine.sources import DTYPES
 from gridsearch.merge.export.single import KEY, Record, SingleMerge, record_of
+from gridsearch.merge.export.tensors import tensors_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.vae import vae_notes
 from gridsearch.merge.weights import Weights, adapter_notes, open_weights
 
 _MARKER = TensorInfo("F32", (0,))
-MOST_AT_ONCE = 4  # tensors being merged: the largest takes half a gigabyte
 MOST_HISTORY = 1_000_000  # bytes of the parents' own records that are carried along
 
 
@@ -83,7 +79,8 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config)
-    for note in vae_notes(recipe, parents.checkpoints) + adapter_notes(weights.adapters):
+    notes = channel_notes(recipe, parents.checkpoints) + vae_notes(recipe, parents.checkpoints)
+    for note in notes + adapter_notes(weights.adapters):
         progress.note(note)
     record = record_of(merge, {name: model["sha256"] for name, model in models.items()})
     terms = weights.terms(recipe)
@@ -97,6 +94,7 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
         record,
         {name: file.metadata for name, file in {**parents.checkpoints, **parents.extras}.items()},
         progress.writing(output.name, sum(info.bytes for info in weights.infos.values())),
+        weights.kept(recipe),
     )
     log = {
         "file": output.name,
@@ -147,6 +145,7 @@ def export_merge(
     record: Record,
     histories: Mapping[str, Mapping[str, str]],
     advance: Callable[[int], None] = lambda _: None,
+    kept: Mapping[str, Terms] = MappingProxyType({}),
 ) -> str:
     """Write a merge to `path`; returns the SHA-256 of the file.
 
@@ -159,6 +158,7 @@ def export_merge(
         copied_from: the source of each key that is not merged.
         histories: the metadata of each file in the record.
         advance: told the bytes of each tensor written.
+        kept: what the input channels hold that not all models have (see `gridsearch.merge.channels`).
 
     Raises:
         BadInput: a source holds a NaN or an infinity where it is used; the disk is full.
@@ -169,44 +169,8 @@ def export_merge(
         entries[V_PREDICTION_MARKER] = _MARKER
         if record.zero_terminal_snr:
             entries[ZERO_SNR_MARKER] = _MARKER
-    tensors = _tensors(entries, terms, sources, copied_from)
+    tensors = tensors_of(entries, terms, sources, copied_from, kept)
     return write_safetensors(path, entries, tensors, metadata_of(record, histories), advance)
-
-
-def _tensors(
-    entries: Mapping[str, TensorInfo],
-    terms: Mapping[str, Terms],
-    sources: Mapping[str, Source],
-    copied_from: Mapping[str, Source],
-) -> Iterator[Tensor]:
-    """Yield the tensors in order, a few of them computed at once."""
-
-    def one(key: str) -> Tensor:
-        if key in terms:
-            return _merged(key, terms[key], sources, DTYPES[entries[key].dtype])
-        if key == POSITION_IDS:  # a copy would bring along what half precision, or a merge, has made of them
-            return torch.arange(math.prod(entries[key].shape))
-        return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
-
-    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
-    with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Tensor]] = deque()
-        for key in entries:
-            ahead.append(pool.submit(one, key))
-            if len(ahead) > threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-
-
-def _merged(key: str, terms: Terms, sources: Mapping[str, Source], dtype: torch.dtype) -> Tensor:
-    merged = evaluate(terms, key, sources, dtype, new_buffer())
-    if not math.isfinite(greatest(merged)):
-        for name in sorted(sources_in(terms)):
-            if isinstance(source := sources[name], FileSource):
-                greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
-        require_finite(merged, key)
-    return merged
 
 
 def write_safetensors(

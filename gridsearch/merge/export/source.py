@@ -12,6 +12,7 @@ from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.recipe import VAE_FILE, Model
+from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import KEY, SingleMerge, merge_of_record, merge_of_trial, read_record
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
@@ -90,6 +91,7 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
 
 def write_recipe(merge: SingleMerge, output: Path) -> None:
     """Write the merge as sd-mecha's recipe, which looks for relative paths elsewhere."""
+    require_latents_alone(merge.recipe, open_parents(merge.recipe).checkpoints)
     absolute = {
         name: model.model_copy(update={"path": model.path.resolve()})
         for name, model in merge.recipe.models.items()

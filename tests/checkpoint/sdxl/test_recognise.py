@@ -66,6 +66,11 @@ def test_the_first_convolution_tells_what_the_unet_reads(save, channels, name):
     conv = {FIRST_CONV: torch.ones(2, channels, 3, 3)}
     checkpoint = open_checkpoint(save("x.safetensors", *SDXL_KEYS, **conv))
     assert name in architecture(checkpoint)
+    if channels < 32:
+        require_sdxl(checkpoint)  # the merge decides which of them may come together
+    else:
+        with pytest.raises(BadInput, match="reads 32 channels, not an SDXL checkpoint"):
+            require_sdxl(checkpoint)
 
 
 @pytest.mark.parametrize("marker", ["edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std"])
