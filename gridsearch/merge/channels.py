@@ -5,7 +5,7 @@ latent of the masked image. Such a model can be merged with ordinary ones where 
 in AUTOMATIC1111's web UI (modules/extras.py): the first 4 channels are merged, the others stay as they are.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
@@ -54,13 +54,11 @@ def _said(known: Mapping[str, int], *names: str) -> str:
     return ", ".join(f"{name} reads {known[name]} channels" for name in names)
 
 
-def kept_terms(
-    recipe: Recipe, channels: Mapping[str, int], touched: Mapping[str, Collection[str]]
-) -> Terms | None:
+def kept_terms(recipe: Recipe, channels: Mapping[str, int]) -> Terms | None:
     """Return the terms of the channels that only some of the models read; None where all read the same.
 
     A step with a model that does not read them leaves them as they are in its first one. `channels` are those
-    of `step_channels`; `touched` as in `terms_of`.
+    of `step_channels`.
     """
     if channels[recipe.merge[-1].name] == LATENT_CHANNELS:
         return None
@@ -77,7 +75,7 @@ def kept_terms(
         return ((result, 1.0),)
     before = tuple(steps.values())[: list(steps).index(result) + 1]
     whole = recipe.model_copy(update={"merge": before})
-    return terms_of(whole, [FIRST_CONV], touched)[FIRST_CONV]
+    return terms_of(whole, [FIRST_CONV])[FIRST_CONV]  # adapters have no part in these channels
 
 
 def require_text_alone(checkpoints: Mapping[str, Checkpoint], drawn: Iterable[str]) -> None:

@@ -68,8 +68,7 @@ class Weights:
     def kept(self, recipe: Recipe) -> dict[str, Terms]:
         """Return the terms of the input channels that not all models of such a recipe read, by their key."""
         channels = step_channels(recipe, {name: self.files[name].header for name in recipe.merged_models()})
-        touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
-        terms = kept_terms(recipe, channels, touched)
+        terms = kept_terms(recipe, channels)
         return {FIRST_CONV: terms} if terms else {}
 
 

@@ -116,6 +116,28 @@ def test_methods_that_are_no_sums_keep_the_channels_too(toy, wide, tmp_path):
     assert not torch.equal(merged[FIRST_CONV][:, :4].double(), of["inpaint"][FIRST_CONV][:, :4])
 
 
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA"])
+def test_an_adapter_changes_the_channels_that_all_models_read(toy, wide, tmp_path, kind):
+    conv = load_file(wide["inpaint"])[FIRST_CONV].double()
+    generator, name = torch.Generator().manual_seed(9), "lora_unet_input_blocks_0_0"
+    up = torch.randn(conv.shape[0], 2, 1, 1, generator=generator)
+    down = 0.1 * torch.randn(2, 4, 3, 3, generator=generator)
+    parts = {"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(2.0)}
+    if kind == "DoRA":
+        parts["dora_scale"] = (
+            1.5 * conv[:, :4].float().transpose(0, 1).flatten(1).norm(dim=1)[None, :, None, None]
+        )
+    save_file({f"{name}.{part}": value for part, value in parts.items()}, tmp_path / "style.safetensors")
+    step = {"method": "adapter", "models": ["inpaint", "style"], "ratio": 0.5}
+    merged, _, _ = made(toy, wide, tmp_path, step, adapters={"style": str(tmp_path / "style.safetensors")})
+    change = torch.einsum("or,rikl->oikl", up[:, :, 0, 0].double(), down.double())
+    if kind == "LoRA":
+        same(merged[FIRST_CONV][:, :4], conv[:, :4] + 0.5 * change)
+    else:
+        assert not torch.equal(merged[FIRST_CONV][:, :4].double(), conv[:, :4])
+    assert torch.equal(merged[FIRST_CONV][:, 4:].double(), conv[:, 4:])
+
+
 @pytest.mark.parametrize(
     ("step", "said", "fix"),
     [

@@ -69,12 +69,13 @@ def _merged(
     dtype: torch.dtype,
     channels: slice | None = None,
 ) -> Tensor:
-    used = {name: sources[name] for name in sources_in(terms)}
-    read = used if channels is None else {name: _Channels(one, channels) for name, one in used.items()}
+    read = dict(sources)
+    if channels is not None:  # adapters change those only that all models read
+        read |= {n: _Channels(one, channels) for n, one in sources.items() if isinstance(one, FileSource)}
     merged = evaluate(terms, key, read, dtype, new_buffer())
     if not math.isfinite(greatest(merged)):
-        for _, source in sorted(used.items()):
-            if isinstance(source, FileSource):
+        for name in sorted(sources_in(terms)):
+            if isinstance(source := sources[name], FileSource):
                 greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
         require_finite(merged, key)
     return merged
