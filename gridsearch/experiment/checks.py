@@ -1,17 +1,15 @@
-"""Checks across values: searches that fail or change nothing, and prompt files that differ from [render]."""
+"""Checks across values: searches that are bound to fail, and those that change nothing."""
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.methods import Average, MergeStep
 from gridsearch.experiment.parameters import model_place
-from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
-from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
 
@@ -101,72 +99,3 @@ def _of_render(render: Render) -> Iterator[str]:
     if is_searched(render.cfg) and least < 1:
         off = "All values of render.cfg up to 1 turn guidance off and give the same images."
         yield f"{off} Start the range at 1."
-
-
-MOST_NOTES = 5
-MOST_CHARACTERS = 60  # quoted of a value
-
-# Settings of A1111's script and of its pictures that change a picture and are not supported.
-IGNORED_SETTINGS = (
-    *("styles", "restore_faces", "tiling", "subseed_strength"),
-    *("Face restoration", "Tiling", "Variation seed strength", "Hires upscale", "Refiner", "Lora hashes"),
-)
-OFF = ("", "0", "0.0", "false", "none")  # values with which they change nothing
-
-
-def foreign_settings(experiment: Experiment) -> list[str]:
-    """Return notes on settings in prompt files that differ from [render], a handful at most.
-
-    `prompts.txt line 3 and 4 others were rendered with steps 30; [render] uses 28 for all prompts.`
-    """
-    places: dict[str, list[str]] = {}
-    for prompt in experiment.prompt:
-        for setting in _foreign(prompt, experiment.render):
-            places.setdefault(setting, []).append(prompt.origin)
-    most = sorted(places.items(), key=lambda item: -len(item[1]))
-    notes = []
-    for setting, (first, *others) in most[:MOST_NOTES]:
-        who = f"{first} and {len(others)} other{'s' * (len(others) > 1)} were" if others else f"{first} was"
-        notes.append(f"{who} rendered with {setting}.")
-    if rest := most[MOST_NOTES:]:
-        prompts = len({place for _, where in rest for place in where})
-        notes.append(f"{prompts} prompts have {len(rest)} more settings that differ from [render].")
-    return notes
-
-
-def _foreign(prompt: Prompt, render: Render) -> Iterator[str]:
-    """Yield each setting of a prompt that differs, with its value and the one used instead."""
-    others = prompt.others
-    width, height = others.get("width"), others.get("height")
-    size = f"{width or render.width}x{height or render.height}" if width or height else others.get("Size")
-    used_and_said = {
-        "steps": (render.steps, others.get("steps") or others.get("Steps")),
-        "CFG": (render.cfg, others.get("cfg_scale") or others.get("CFG scale")),
-        "clip skip": (render.clip_skip, others.get("Clip skip")),
-        "sampler": (SAMPLERS[render.sampler].title, _sampler(others)),
-        "size": (f"{render.width}x{render.height}", size),
-    }
-    for name, (used, said) in used_and_said.items():
-        own = f"{used:g}" if is_number(used) else str(used)
-        if said and not is_searched(used) and _plain(said) != _plain(own):
-            yield f"{name} {said[:MOST_CHARACTERS]}; [render] uses {own} for all prompts"
-    for name in IGNORED_SETTINGS:
-        if (value := others.get(name, "")).lower() not in OFF:
-            yield f"{name} {value[:MOST_CHARACTERS]}, which gridsearch does not support"
-
-
-def _sampler(others: Mapping[str, str]) -> str:
-    """Return sampler and schedule in one, as `[render]` has them; before 1.9 A1111 named no schedule."""
-    sampler = others.get("sampler_name") or others.get("Sampler", "")
-    schedule = others.get("Schedule type", "")
-    if schedule == "Automatic":
-        schedule = AUTOMATIC.get(sampler, "")
-    return sampler if schedule in ("Uniform", "") else f"{sampler} {schedule}"
-
-
-def _plain(value: str) -> str:
-    """Return the value in a form in which 7 equals 7.0, and `Euler A` equals `Euler a`."""
-    try:
-        return f"{float(value):g}"
-    except ValueError:
-        return " ".join(value.lower().split())

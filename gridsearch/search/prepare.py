@@ -5,8 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
-from gridsearch.experiment.checks import dependent_notes, foreign_settings, require_dependent
+from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.prompt_notes import prompt_notes
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -62,7 +63,7 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
 def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     """Return notes worth reading before a night is spent on the experiment."""
     notes = warnings_about(experiment, parents) + reference_notes(experiment, parents.checkpoints)
-    return notes + dependent_notes(experiment) + usual_notes(experiment.render) + foreign_settings(experiment)
+    return notes + dependent_notes(experiment) + usual_notes(experiment.render) + prompt_notes(experiment)
 
 
 def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -> Prepared:

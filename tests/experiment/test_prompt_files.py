@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.checks import foreign_settings
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.render.pictures import png_bytes
@@ -240,63 +239,3 @@ def test_an_experiment_is_kept_with_its_prompts_and_without_their_files(tmp_path
     ]
     assert load(tmp_path, *written).model_dump(mode="json") == kept
     assert experiment.at({"ratio": 0.2}).prompt == again.prompt
-
-
-# -- what is said and not used
-
-
-def notes(folder: Path, lines: str, render: str = "") -> list[str]:
-    (folder / "p.txt").write_text(lines)
-    return foreign_settings(load(folder, 'file = "p.txt"', render=render))
-
-
-def test_a_setting_that_is_not_that_of_render_is_noted(tmp_path):
-    assert notes(tmp_path, "a\n\n--prompt b --steps 30\n--prompt c --steps 28") == [
-        "p.txt line 3 was rendered with steps 30; [render] uses 28 for all prompts."
-    ]
-    lines = "--prompt a --cfg_scale 7\n--prompt b --cfg_scale 7 --width 512\n--prompt c --cfg_scale 5.0"
-    assert notes(tmp_path, lines) == [
-        "p.txt line 1 and 1 other were rendered with CFG 7; [render] uses 5 for all prompts.",
-        "p.txt line 2 was rendered with size 512x1024; [render] uses 1024x1024 for all prompts.",
-    ]
-
-
-def test_what_is_searched_or_the_same_is_not_noted(tmp_path):
-    lines = '--prompt a --steps 30 --sampler_name "DPM++ 2M karras" --width 64 --tiling false'
-    render = 'steps = [10, 20]\nsampler = "dpmpp_2m_karras"\nwidth = 64'
-    assert notes(tmp_path, lines, render) == []
-
-
-@pytest.mark.parametrize(
-    ("sampler", "said", "noted"),
-    [
-        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Karras", False),
-        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Automatic", False),
-        ("dpmpp_2m_karras", "Sampler: DPM++ 2M Karras", False),
-        ("dpmpp_2m_karras", "Sampler: DPM++ 2M, Schedule type: Uniform", True),
-        ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Uniform", False),
-        ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Karras", True),
-        ("euler", "Sampler: Euler a", True),
-    ],
-)
-def test_a_sampler_is_compared_with_its_schedule(tmp_path, sampler, said, noted):
-    picture(tmp_path / "x.png", f"a\nSteps: 28, {said}, CFG scale: 5, Size: 1024x1024, Clip skip: 2")
-    found = foreign_settings(load(tmp_path, 'file = "x.png"', render=f'sampler = "{sampler}"'))
-    assert bool(found) == noted
-    assert all(note.startswith("x.png was rendered with sampler ") for note in found)
-
-
-def test_what_is_not_done_here_is_noted(tmp_path):
-    (note,) = notes(tmp_path, "--prompt a --styles anime")
-    assert note == "p.txt line 1 was rendered with styles anime, which gridsearch does not support."
-
-
-def test_notes_are_a_handful(tmp_path):
-    lines = "\n".join(f"--prompt {i} --steps {100 + i}" for i in range(40))
-    found = notes(tmp_path, lines)
-    assert len(found) == 6
-    assert found[-1] == "35 prompts have 35 more settings that differ from [render]."
-
-
-def test_an_experiment_without_prompt_files_has_no_notes(tmp_path):
-    assert foreign_settings(load(tmp_path, 'text = "a"')) == []

@@ -48,7 +48,7 @@ def read_comfyui(fields: Fields) -> Infotext:
         "Image nodes": ", ".join(_afterwards(graph, sampler)),
         "Emphasis": COMFYUI if _WEIGHT.search(prompt + negative) else "",
     }
-    return drawn(_escaped(prompt), _escaped(negative), settings)
+    return drawn(COMFYUI, _escaped(prompt), _escaped(negative), settings)
 
 
 def _escaped(prompt: str) -> str:

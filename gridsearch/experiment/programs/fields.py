@@ -9,6 +9,7 @@ from typing import Any
 from gridsearch.base.errors import BadInput
 from gridsearch.render.pictures import MAX_INFOTEXT, Infotext, as_kept
 
+APP = "App"  # SD.Next's name of the setting that names the program
 BY_HAND = "Write its prompt and seed into a .txt file, or into the experiment."
 
 
@@ -80,9 +81,9 @@ def read_json(text: str, program: str, where: object) -> Fields:
     return Fields(program, where, value)
 
 
-def drawn(prompt: str, negative: str, settings: Mapping[str, str]) -> Infotext:
-    """Return what a picture was drawn with, without the settings that are empty and half characters."""
-    said = {name: _whole(value) for name, value in settings.items() if value}
+def drawn(program: str, prompt: str, negative: str, settings: Mapping[str, str]) -> Infotext:
+    """Return what a program drew a picture with, without the settings that are empty, and half characters."""
+    said = {name: _whole(value) for name, value in settings.items() if value} | {APP: program}
     return Infotext(_whole(prompt), _whole(negative), said)
 
 

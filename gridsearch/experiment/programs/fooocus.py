@@ -57,7 +57,7 @@ def read_fooocus(said: Fields) -> Infotext:
         "Lora": ", ".join(loras),
         **more,
     }
-    return drawn(_full(said, "prompt"), _full(said, "negative_prompt"), settings)
+    return drawn(said.program, _full(said, "prompt"), _full(said, "negative_prompt"), settings)
 
 
 def _full(said: Fields, key: str) -> str:
@@ -86,4 +86,4 @@ def read_ruined_fooocus(said: Fields) -> Infotext:
         "Denoising strength": said.plain("denoise"),
         **more,
     }
-    return drawn(said.text("Prompt"), said.text("Negative"), settings)
+    return drawn(said.program, said.text("Prompt"), said.text("Negative"), settings)

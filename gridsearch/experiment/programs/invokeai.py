@@ -74,7 +74,7 @@ def read_invokeai(said: Fields) -> Infotext:
         "Emphasis": _emphasis(prompt + negative),
         **{_NAMES.get(name, name): value for name, value in said.others(*_READ, *_ASIDE).items()},
     }
-    return drawn(prompt, negative, settings)
+    return drawn(INVOKEAI, prompt, negative, settings)
 
 
 def _sampler(scheduler: str) -> dict[str, str]:
@@ -138,4 +138,4 @@ def _divided(prompt: str, settings: dict[str, str]) -> Infotext:
     """Return a prompt of version 2 without the parts in square brackets, which are the negative prompt."""
     wanted = re.sub(" +", " ", _UNWANTED.sub(" ", prompt)).strip()
     unwanted = " ".join(_UNWANTED.findall(prompt))
-    return drawn(as_kept(wanted), as_kept(unwanted), settings | {"Emphasis": _emphasis(prompt)})
+    return drawn(INVOKEAI, as_kept(wanted), as_kept(unwanted), settings | {"Emphasis": _emphasis(prompt)})

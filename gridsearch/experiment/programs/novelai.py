@@ -45,7 +45,7 @@ def read_novelai(texts: Mapping[str, str], where: object) -> Infotext:
         "Character prompts": str(_characters(said) or ""),
         **{name: more[key] for key, name in _MORE.items() if key in more},
     }
-    return drawn(prompt, negative, settings)
+    return drawn(NOVELAI, prompt, negative, settings)
 
 
 def _caption(said: Fields, key: str) -> str:

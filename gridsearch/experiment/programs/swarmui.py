@@ -47,4 +47,4 @@ def read_swarmui(fields: Fields) -> Infotext:
         "Denoising strength": said.plain("initimagecreativity"),
         **{_NAMES.get(name, name): value for name, value in more.items() if value != _BASE},
     }
-    return drawn(said.text("prompt"), said.text("negativeprompt"), settings)
+    return drawn(said.program, said.text("prompt"), said.text("negativeprompt"), settings)

@@ -142,6 +142,8 @@ def _network(tag: str, kind: str, arguments: str) -> tuple[str, str, str]:
         fix = f'Remove it, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
         fix += f'method = "adapter", models = ["...", "lora"], ratio = {ratio}.'
         return f"The prompt names a LoRA: {tag}", why, fix
+    if kind in ("embed", "embedding"):
+        return f"The prompt names a textual inversion: {tag}", why, "Remove it: they are not loaded."
     if kind == "hypernet":
         return f"The prompt names a hypernetwork: {tag}", why, "Remove it: hypernetworks are not supported."
     return (

@@ -47,6 +47,7 @@ SAYS = {
     "Denoising strength": "1",
     "Seed": "156680208700286",
     "RNG": "CPU",
+    "App": "ComfyUI",
 }
 
 

@@ -94,6 +94,7 @@ SWARM_SAYS = {
     "RNG": "CPU",
     "Clip skip": "2",
     "refinerupscale": "1.5",
+    "App": "SwarmUI",
 }
 
 
@@ -162,6 +163,7 @@ def test_fooocus(tmp_path):
             "Refiner": "None",
             "Sharpness": "2",
             "VAE": "Default (model)",
+            "App": "Fooocus",
         }
 
 
@@ -229,6 +231,7 @@ def test_novelai(tmp_path):
             "Size": "832x1216",
             "CFG rescale": "0.4",
             "Emphasis": "NovelAI",
+            "App": "NovelAI",
         }
 
 
@@ -275,6 +278,7 @@ def test_invokeai(tmp_path):
         "RNG": "CPU",
         "CFG rescale": "0",
         "Lora": "set",
+        "App": "InvokeAI",
     }
 
 
@@ -318,6 +322,7 @@ def test_invokeai_2(tmp_path):
             "CFG scale": "7.5",
             "Seed": "1234",
             "Size": "512x640",
+            "App": "InvokeAI",
         }
 
 

@@ -181,3 +181,11 @@ def test_a_negative_prompt_is_neither_composed_nor_weighted():
 def test_any_text_passes_or_is_refused_in_words(text):
     with contextlib.suppress(BadInput):
         require_plain_prompt(text)
+
+
+@pytest.mark.parametrize("tag", ["<embed:easynegative>", "<embedding:bad/hands.pt>"])
+def test_a_textual_inversion_is_called_so(tag):
+    with pytest.raises(BadInput, match="textual inversion") as error:
+        require_plain_prompt(f"a cat, {tag}")
+    assert tag in error.value.lines[0]
+    assert "not loaded" in error.value.lines[-1]

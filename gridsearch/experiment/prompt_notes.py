@@ -1,0 +1,220 @@
+"""Notes on prompts: settings of their files that differ or are not done, and words that are kept.
+
+x.png and 4 others were rendered with steps 30 and CFG 7; [render] uses 28 and 5 for all prompts.
+Not done here, of what prompt files ask for: hires fix (x.png and 1 other), ENSD 31337 (y.png). ...
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from gridsearch.base.words import is_number, shorten
+from gridsearch.experiment import foreign_names as names
+from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.foreign_names import not_done, same
+from gridsearch.experiment.programs.fields import APP
+from gridsearch.experiment.prompts import Prompt
+from gridsearch.experiment.values import is_searched
+from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS
+
+MOST_NOTES = 5
+MOST_OF_A_SETTING = 3  # values
+MOST_IN_A_NOTE = 10  # things in one note
+MOST_CHARACTERS = 60  # quoted of a value
+
+# Noise schedules of A1111 that are a spacing here; docs/rendering.md has how near they come. Where none is
+# named, it is "Uniform" for the samplers of k-diffusion.
+SPACINGS = {
+    "Uniform": "linspace",
+    "Normal": "linspace",
+    "Simple": "trailing",
+    "SGM Uniform": "trailing",
+    "DDIM": "leading",
+}
+K_DIFFUSION = ("Euler", "Euler a", "Heun", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE")
+USUAL_SPACING = "leading"  # of SDXL's component configs, without zero terminal SNR
+UNSET = "unset"
+OTHER_RNG = " A seed gives the same noise only with the same rng."
+# What prompts cannot ask for, and where it can be had for all.
+ELSEWHERE = {
+    re.compile("VAE "): " A VAE is set in [components].",
+    re.compile("LoRA"): " A LoRA is set in [adapters].",
+}
+# Programs with ComfyUI's noise that write A1111's text, known by how their version begins.
+NOISE_OF_CPU = ("ComfyUI", "Fooocus")
+
+LITERAL = re.compile(
+    r"""(?<!\w)__[\w*/.-]{1,100}__(?!\w)    # a wildcard
+      | \{[^{}|]*\|[^{}]*\}                 # variants, of dynamic prompts
+      | \bembedding:[\w./-]+                # a textual inversion, of ComfyUI""",
+    re.VERBOSE,
+)
+
+
+def prompt_notes(experiment: Experiment) -> list[str]:
+    """Return notes on the prompts and on their files' settings, a handful at most."""
+    return [*_different(experiment), *_not_done(experiment), *_literal(experiment.prompt)]
+
+
+# -- settings that differ
+
+
+def _different(experiment: Experiment) -> Iterator[str]:
+    """Yield a note for each group of prompts that differ from [render] in the same settings."""
+    places: dict[str, dict[str, None]] = {}  # of each setting, in order
+    values: dict[str, dict[str, None]] = {}
+    used: dict[str, str] = {}
+    for prompt in experiment.prompt:
+        for name, value, own in _foreign(prompt.others, experiment.render):
+            places.setdefault(name, {})[prompt.origin] = None
+            values.setdefault(name, {})[value] = None
+            used[name] = own
+    groups = _by_place(places)
+    groups.sort(key=lambda group: "rng" not in group[1])  # what decides whether seeds mean anything
+    for where, settings in groups[:MOST_NOTES]:
+        said = _listed([f"{name} {_several(values[name])} (here {used[name]})" for name in settings])
+        verb = "were" if len(where) > 1 else "was"
+        rng = OTHER_RNG if "rng" in settings else ""
+        yield f"{_who(where)} {verb} rendered with {said}: [render] applies to all prompts.{rng}"
+    if rest := groups[MOST_NOTES:]:
+        prompts = len({place for where, _ in rest for place in where})
+        names_left = ", ".join(name for _, settings in rest for name in settings)
+        yield f"{prompts} prompt{'s differ' if prompts > 1 else ' differs'} in {names_left}, too."
+
+
+def _several(values: Iterable[str]) -> str:
+    """Return the first few of several values: `20, 28 or 30`."""
+    first = list(values)
+    return _listed(first if len(first) <= MOST_OF_A_SETTING else [*first[:MOST_OF_A_SETTING], "others"], "or")
+
+
+def _by_place(places: Mapping[str, Iterable[str]]) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Return groups of things that are said at the same places, those at most places first."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for what, where in places.items():
+        groups.setdefault(tuple(dict.fromkeys(where)), []).append(what)
+    return sorted(groups.items(), key=lambda group: -len(group[0]))
+
+
+def _who(places: tuple[str, ...]) -> str:
+    first, *others = places
+    return f"{first} and {len(others)} other{'s' * (len(others) > 1)}" if others else first
+
+
+def _listed(parts: list[str], joined: str = "and") -> str:
+    *most, last = parts
+    return f"{', '.join(most)} {joined} {last}" if most else last
+
+
+def _foreign(others: Mapping[str, str], render: Render) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting of a prompt that differs: its name, its value, and the one that is used here."""
+    for name, (used, said) in _used_and_said(others, render).items():
+        own = f"{used:g}" if is_number(used) and not isinstance(used, bool) else str(used)
+        if said and used is not None and not is_searched(used) and same(said) != same(own):
+            yield name, shorten(said, MOST_CHARACTERS), own
+
+
+def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple[object, str]]:
+    def said(keys: tuple[str, ...]) -> str:
+        return next((others[key] for key in keys if others.get(key)), "")
+
+    def size(name: str) -> str:
+        width = getattr(render, f"{name}_width") or render.width
+        return f"{width:g}x{getattr(render, f'{name}_height') or render.height:g}"
+
+    width, height = others.get("width"), others.get("height")
+    asked = (
+        f"{width or render.width}x{height or render.height}" if width or height else others.get("Size", "")
+    )
+    zero = {"Zero Terminal SNR": "True"}.get(said(names.ZERO_SNR), said(names.ZERO_SNR))
+    spacing, asked_spacing = _spacings(others, render)
+    return {
+        "steps": (render.steps, said(names.STEPS)),
+        "CFG": (render.cfg, said(names.CFG)),
+        "clip skip": (render.clip_skip, said(names.CLIP_SKIP)),
+        "sampler": (SAMPLERS[render.sampler].title, _sampler(others)),
+        "size": (f"{render.width}x{render.height}", asked),
+        "rng": (render.rng, _rng(others)),
+        "timestep_spacing": (spacing, asked_spacing),
+        "zero_terminal_snr": (render.zero_terminal_snr, zero),
+        "cfg_rescale": (render.cfg_rescale, said(names.CFG_RESCALE)),
+        "pag_scale": (render.pag_scale, said(names.PAG_SCALE)),
+        "unconditional": (render.unconditional, said(names.UNCONDITIONAL)),
+        "original size": (size("original"), said(names.ORIGINAL_SIZE)),
+        "target size": (size("target"), said(names.TARGET_SIZE)),
+        "crop": (f"{render.crop_left or 0:g}x{render.crop_top or 0:g}", said(names.CROP)),
+    }
+
+
+def _schedule(others: Mapping[str, str]) -> str:
+    """Return the noise schedule, which before 1.9 A1111 named with the sampler only; empty where unknown."""
+    schedule = next((others[key] for key in names.SCHEDULE if key in others), "")
+    if schedule == "Automatic":
+        return AUTOMATIC.get(others.get("Sampler", ""), "Uniform")
+    return schedule or ("" if APP in others else "Uniform")
+
+
+def _sampler(others: Mapping[str, str]) -> str:
+    """Return sampler and schedule in one, as `[render]` has them, unless the schedule is a spacing."""
+    sampler = next((others[key] for key in names.SAMPLER if key in others), "")
+    schedule = _schedule(others)
+    return sampler if schedule in ("", *SPACINGS) else f"{sampler} {schedule}"
+
+
+def _spacings(others: Mapping[str, str], render: Render) -> tuple[str | None, str]:
+    """Return the spacing that is used, and that of a prompt's picture; empty where it is unknown."""
+    usual = "trailing" if render.zero_terminal_snr else None
+    used = render.timestep_spacing or usual
+    said = next((others[key] for key in names.SPACING if key in others), "")
+    if not said and others.get("Sampler") in K_DIFFUSION:
+        said = SPACINGS.get(_schedule(others), "")
+    return (used, said) if used else (UNSET, said if said != USUAL_SPACING else "")
+
+
+def _rng(others: Mapping[str, str]) -> str:
+    """Return the source of random numbers; A1111 leaves it out where it is the GPU."""
+    if said := others.get("RNG"):
+        return {"nv": "gpu"}.get(said.lower(), said.lower())
+    if others.get(APP, "SD.Next") != "SD.Next" or "Steps" not in others:
+        return ""
+    return "cpu" if others.get("Version", "").startswith(NOISE_OF_CPU) else "gpu"
+
+
+# -- settings that are not done
+
+
+def _not_done(experiment: Experiment) -> Iterator[str]:
+    """Yield one note on all that prompt files ask for and that is not done here."""
+    places: dict[str, list[str]] = {}
+    file = experiment.vae_file()
+    for prompt in experiment.prompt:
+        for name, value in not_done(prompt.others):
+            if name != "VAE" or not file or Path(value).stem.lower() != file.stem.lower():
+                what = shorten(f"{name} {value}".strip(), MOST_CHARACTERS)
+                places.setdefault(what, []).append(prompt.origin)
+    if places:
+        elsewhere = "".join(text for begin, text in ELSEWHERE.items() if any(map(begin.match, places)))
+        asked = _counted(places)
+        yield f"Not done here, of what prompt files ask for: {asked}. Their pictures will differ.{elsewhere}"
+
+
+def _counted(places: Mapping[str, Iterable[str]]) -> str:
+    """Return things with the places that say them: `SEG and ENSD 5 (x.png and 2 others), tiling (y.png)`."""
+    named = dict(list(places.items())[:MOST_IN_A_NOTE])
+    listed = ", ".join(f"{_listed(things)} ({_who(where)})" for where, things in _by_place(named))
+    return f"{listed} and {len(places) - len(named)} more" if len(places) > len(named) else listed
+
+
+# -- words of a prompt that other programs replace
+
+
+def _literal(prompts: Iterable[Prompt]) -> Iterator[str]:
+    """Yield one note on all words of prompts that other programs would replace by something else."""
+    places: dict[str, list[str]] = {}
+    for prompt in prompts:
+        where = prompt.origin or f"prompt {prompt.id}"
+        for found in dict.fromkeys(LITERAL.findall(f"{prompt.text}\n{prompt.negative}")):
+            places.setdefault(shorten(found, MOST_CHARACTERS), []).append(where)
+    if places:
+        why = "wildcards and variants are not expanded, and textual inversions are not loaded"
+        yield f"Taken word by word, as {why}: {_counted(places)}."
