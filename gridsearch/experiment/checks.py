@@ -8,7 +8,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.methods import Average, MergeStep
-from gridsearch.experiment.parameters import model_place
+from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
@@ -40,7 +40,8 @@ def _may_cancel(weights: tuple) -> bool:
 def dependent_notes(experiment: Experiment) -> list[str]:
     """Return a sentence for each searched value that changes nothing, and each end that no step meets."""
     of_steps = [note for step in experiment.merge for note in _of_step(step)]
-    return [*_of_ranges(experiment), *of_steps, *_of_render(experiment.render)]
+    of_render = [*_of_render(experiment.render), *_of_unconditional(experiment)]
+    return [*_of_ranges(experiment), *_of_choices(experiment), *of_steps, *of_render]
 
 
 def _of_ranges(experiment: Experiment) -> Iterator[str]:
@@ -50,6 +51,25 @@ def _of_ranges(experiment: Experiment) -> Iterator[str]:
                 f"{name} goes from {value.low:g} in steps of {value.step:g} to {last:g}: the end of its "
                 f"range, {value.high:g}, is never drawn."
             )
+
+
+def _of_choices(experiment: Experiment) -> Iterator[str]:
+    """Yield a note for each choice of a method or a VAE with which other searched values have no effect."""
+    done = "a grid draws them once" if experiment.search.sampler == "grid" else "such trials draw the same"
+    searched = experiment.searched()
+    for name in deciding_choices(experiment.places()):
+        for value in searched[name]:
+            if vain := sorted(experiment.without_effect({name: value})):
+                yield f"Where {name} is {value}, searching {', '.join(vain)} changes nothing: {done}."
+
+
+def _of_unconditional(experiment: Experiment) -> Iterator[str]:
+    render = experiment.render
+    if is_searched(render.unconditional) and all(prompt.negative for prompt in experiment.prompt):
+        yield (
+            "Every prompt has a negative prompt, and render.unconditional only says what stands in the place "
+            "of an empty one: searching it changes nothing."
+        )
 
 
 def _of_step(step: MergeStep) -> Iterator[str]:
@@ -96,6 +116,8 @@ def _of_render(render: Render) -> Iterator[str]:
     elif is_searched(render.cfg_rescale) and least <= 1:
         same = "so these trials give identical images"
         yield f"Where render.cfg is 1 or less, render.cfg_rescale has no effect, {same}."
+    if is_searched(render.unconditional) and most <= 1:
+        yield "render.unconditional has no effect at a cfg of 1 or less, where there is no guidance."
     if is_searched(render.cfg) and least < 1:
         off = "All values of render.cfg up to 1 turn guidance off and give the same images."
         yield f"{off} Start the range at 1."

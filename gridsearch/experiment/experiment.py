@@ -36,6 +36,14 @@ from gridsearch.render.denoise.sampling import SAMPLERS, sampler_key
 
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
+_Sampler = Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key)]
+_SamplerChoices = Annotated[tuple[_Sampler, ...], *LISTED]
+Samplers = Annotated[Annotated[_Sampler, Tag("value")] | _SamplerChoices, Discriminator(form)]
+_Unconditional = Literal["zeros", "empty"]
+_UnconditionalChoices = Annotated[tuple[_Unconditional, ...], *LISTED]
+Unconditionals = Annotated[
+    Annotated[_Unconditional, Tag("value")] | _UnconditionalChoices, Discriminator(form)
+]
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
 
 
@@ -70,12 +78,12 @@ class Render(Table):
     prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: Literal["leading", "trailing", "linspace"] | None = None
-    sampler: Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key)] = "euler"
+    sampler: Samplers = "euler"
     steps: Steps = 28
     cfg: Positive = 5.0
     cfg_rescale: Share = 0.0
     pag_scale: Positive = 0.0
-    unconditional: Literal["zeros", "empty"] = "zeros"
+    unconditional: Unconditionals = "zeros"
     clip_skip: ClipSkip = 2
     rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
     width: int = Field(default=1024, gt=0, multiple_of=8)
@@ -219,8 +227,11 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
     except pydantic.ValidationError as error:
         raise bad_key(error, source, EXPERIMENT_TABLES) from None
     parts: dict[str, Any] = {"prompt": read_prompts(experiment.prompt, base, source)}
-    if file := experiment.vae_file():
-        parts["components"] = experiment.components.model_copy(update={"vae": str(base / from_home(file))})
+    if files := experiment.vae_files():
+        sources = experiment.vae_sources()
+        resolved = tuple(str(base / from_home(one)) if one in files else one for one in sources)
+        vae = resolved if isinstance(experiment.components.vae, tuple) else resolved[0]
+        parts["components"] = experiment.components.model_copy(update={"vae": vae})
     return experiment.model_copy(update=parts)
 
 

@@ -11,10 +11,20 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    model_validator,
+)
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.checkpoint.sdxl.keys import checked_selector
+from gridsearch.experiment.any_of import for_each
 from gridsearch.experiment.values import (
     LISTED,
     SearchableNumber,
@@ -24,6 +34,7 @@ from gridsearch.experiment.values import (
     choices_of,
     form,
     is_range,
+    one_of,
 )
 
 ADAPTER = "adapter"  # the method that adds one
@@ -97,13 +108,18 @@ class Step(Table):
         """Return the names that may stand in each place of `models`: one, or those of a list."""
         return tuple(choices_of(names) for names in self.models)
 
+    def methods(self) -> tuple[str, ...]:
+        """Return the methods that it may have: one, or those of a list."""
+        return choices_of(self.method)
+
     def inputs_text(self) -> str:
         """Return `a, b`; of a list, `one of ep1, ep2`."""
         return ", ".join(f"one of {', '.join(x)}" if isinstance(x, tuple) else x for x in self.models)
 
 
 def _unpickled(settings: dict[str, Any]) -> Step:
-    return METHODS[settings["method"]].model_validate(settings)
+    kind = METHODS[settings["method"]] if isinstance(settings["method"], str) else AnyOf
+    return kind.model_validate(settings)
 
 
 class Average(Step):
@@ -206,16 +222,43 @@ SEARCHABLE = tuple(
 )
 
 
+class AnyOf(Step):
+    """A step whose method is searched: a list of methods, each with those of the arguments that it takes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: Annotated[tuple[Annotated[str, one_of(METHODS)], ...], *LISTED]  # type: ignore[assignment]
+    models: TwoOrMore
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suits_each(cls, data: Any) -> Any:
+        """Validate the step as one of each method; of an unknown method the field's own error tells."""
+        methods = data.get("method") if isinstance(data, Mapping) else None
+        if not methods or any(not isinstance(one, str) or one not in METHODS for one in methods):
+            return data
+        if ADAPTER in methods and len(methods) > 1:
+            raise ValueError(f"{ADAPTER!r} adds an adapter to a model, which no other method does")
+        return for_each(data, methods, METHODS, Step.model_fields)
+
+    def numbers(self) -> dict[str, Any]:
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+
+
+SEVERAL = "several"  # as a tag of the union below
+
+
 def _method_of(value: object) -> str:
     """Return a step's method: a weighted sum where none is named."""
     named = value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
-    return str(named)
+    return SEVERAL if isinstance(named, (list, tuple)) else str(named)
 
 
 if TYPE_CHECKING:
     MergeStep = Step
 else:
     MergeStep = Annotated[
-        functools.reduce(operator.or_, (Annotated[kind, Tag(method)] for method, kind in METHODS.items())),
+        functools.reduce(operator.or_, (Annotated[kind, Tag(method)] for method, kind in METHODS.items()))
+        | Annotated[AnyOf, Tag(SEVERAL)],
         Discriminator(_method_of),
     ]

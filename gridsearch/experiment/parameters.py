@@ -4,20 +4,26 @@ All works on plain data, an experiment as it is kept with its results, so that a
 """
 
 import copy
+import re
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsearch.base.words import is_number
-from gridsearch.experiment.methods import SEARCHABLE
+from gridsearch.checkpoint.sdxl.keys import means_vae_alone
+from gridsearch.experiment.any_of import without_strangers
+from gridsearch.experiment.methods import METHODS, SEARCHABLE, Step
 from gridsearch.experiment.values import Table, is_range, is_searched
 
 RENDER_VALUES = (
-    *("prediction_type", "steps", "cfg", "cfg_rescale", "pag_scale", "clip_skip"),
+    *("prediction_type", "sampler", "unconditional"),
+    *("steps", "cfg", "cfg_rescale", "pag_scale", "clip_skip"),
     *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )
 
 ParameterPlace = tuple[Any, ...]  # the keys and indices that lead to a value
+VAE_PLACE: ParameterPlace = ("components", "vae")
+MERGED = "merged"  # as the source of a component: the merge itself
 
 
 def searched_places(settings: Mapping[str, Any]) -> dict[str, ParameterPlace]:
@@ -42,6 +48,8 @@ def _places(settings: Mapping[str, Any]) -> Iterator[tuple[str, ParameterPlace]]
     """Yield the name and the place of every value that may be searched."""
     for i, step in enumerate(settings.get("merge", ())):
         name, models = step["name"], step.get("models", ())
+        if "method" in step:
+            yield f"{name}.method", ("merge", i, "method")
         for key in SEARCHABLE:  # `ratio` may hold a number per block, `weights` holds one per model
             value = step.get(key)
             if key == "weights" and value is not None:
@@ -53,6 +61,8 @@ def _places(settings: Mapping[str, Any]) -> Iterator[tuple[str, ParameterPlace]]
             elif value is not None:
                 yield f"{name}.{key}", ("merge", i, key)
         yield from ((f"{name}.{model_place(j)}", ("merge", i, "models", j)) for j in range(len(models)))
+    if (settings.get("components") or {}).get("vae") is not None:
+        yield ".".join(VAE_PLACE), VAE_PLACE
     render = settings.get("render", {})
     yield from ((f"render.{key}", ("render", key)) for key in RENDER_VALUES if render.get(key) is not None)
 
@@ -70,6 +80,24 @@ def value_at(settings: Any, place: ParameterPlace) -> Any:
     return settings
 
 
+def searched_values(settings: Any) -> dict[str, Any]:
+    """Return the range or choices of each searched parameter, of plain data or of validated tables.
+
+    A file to choose is called by its name alone, so that a run may go on where it lies in another folder.
+    """
+    plain = settings.model_dump() if isinstance(settings, Table) else settings
+    found = {name: (place, value_at(settings, place)) for name, place in searched_places(plain).items()}
+    return {
+        name: type(value)(map(file_name, value)) if place == VAE_PLACE else value
+        for name, (place, value) in found.items()
+    }
+
+
+def file_name(source: str) -> str:
+    """Return the last part of a path, on whatever system it was written; a model's name is its own."""
+    return re.split(r"[/\\]", source)[-1]
+
+
 def curve_parameter(settings: Mapping[str, Any]) -> str | None:
     """Return the number along which curves run, or None: a range before a list of numbers, a ratio first.
 
@@ -84,17 +112,55 @@ def curve_parameter(settings: Mapping[str, Any]) -> str | None:
 
 
 def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the settings, as JSON has them, in which the named parameters have these values."""
+    """Return a copy of the settings, as JSON has them, in which the named parameters have these values.
+
+    Arguments that a step's chosen method does not take are left out, and ratios of a VAE that is copied.
+    """
     copied = copy.deepcopy(dict(settings))
-    for name, (*way, last) in searched_places(settings).items():
-        if name in parameters:
-            inner = value_at(copied, tuple(way))
-            inner[last] = _as_searched(parameters[name], inner[last])
+    fixed = {name: place for name, place in searched_places(settings).items() if name in parameters}
+    for name, (*way, last) in fixed.items():
+        inner = value_at(copied, tuple(way))
+        inner[last] = _as_searched(parameters[name], inner[last])
+    for place in fixed.values():
+        if place[-1] == "method":
+            steps, i = copied["merge"], place[1]
+            steps[i] = without_strangers(steps[i], METHODS, Step.model_fields)
+        elif place == VAE_PLACE and value_at(copied, place) != MERGED:
+            _forget_vae(copied)
     return copied
 
 
+def deciding_choices(places: Mapping[str, ParameterPlace]) -> list[str]:
+    """Return the searched parameters that decide which others have an effect: methods, and the VAE."""
+    return [name for name, place in places.items() if place == VAE_PLACE or place[-1] == "method"]
+
+
+def without_effect(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> set[str]:
+    """Return the other searched parameters that change nothing at these: those of methods not chosen, say."""
+    left = {place for _, place in all_searched(settings_at(settings, parameters))}
+    return {
+        name
+        for name, place in searched_places(settings).items()
+        if name not in parameters and place not in left
+    }
+
+
+def _forget_vae(settings: Mapping[str, Any]) -> None:
+    """Remove the ratios of the VAE alone, where it is chosen to be copied."""
+    for step in settings["merge"]:
+        ratio = step.get("ratio")
+        if isinstance(ratio, dict) and not is_range(ratio):
+            for selector in [one for one in ratio if means_vae_alone(one)]:
+                del ratio[selector]
+
+
 def _as_searched(value: Any, searched: Any) -> Any:
-    """Return the value as an int where only ints are searched: a table's column with a gap holds floats."""
+    """Return the value as it is written in a choice: the path of a file that is called by its name.
+
+    It is an int where only ints are searched: a table's column with a gap holds floats.
+    """
+    if isinstance(value, str):
+        return next((one for one in searched if file_name(str(one)) == value), value)
     numbers = [searched["low"], searched["high"]] if is_range(searched) else searched
     whole = all(type(number) is int for number in numbers)
     return int(value) if whole and isinstance(value, float) and value.is_integer() else value

@@ -132,7 +132,7 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
         "steps": (render.steps, said(names.STEPS)),
         "CFG": (render.cfg, said(names.CFG)),
         "clip skip": (render.clip_skip, said(names.CLIP_SKIP)),
-        "sampler": (SAMPLERS[render.sampler].title, _sampler(others)),
+        "sampler": (_title(render.sampler), _sampler(others)),
         "size": (f"{render.width}x{render.height}", asked),
         "rng": (render.rng, _rng(others)),
         "timestep_spacing": (spacing, asked_spacing),
@@ -152,6 +152,11 @@ def _schedule(others: Mapping[str, str]) -> str:
     if schedule == "Automatic":
         return AUTOMATIC.get(others.get("Sampler", ""), "Uniform")
     return schedule or ("" if APP in others else "Uniform")
+
+
+def _title(sampler: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return a sampler's name as A1111 has it; searched ones as they are."""
+    return SAMPLERS[sampler].title if isinstance(sampler, str) else sampler
 
 
 def _sampler(others: Mapping[str, str]) -> str:

@@ -4,16 +4,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
 from gridsearch.experiment import parameters
 from gridsearch.experiment.methods import ADAPTER, MergeStep, Name
-from gridsearch.experiment.values import FilePath, Table, least_and_most
+from gridsearch.experiment.parameters import MERGED as MERGED
+from gridsearch.experiment.values import LISTED, FilePath, Table, choices_of, form, least_and_most
 
 PredictionType = Literal["epsilon", "v_prediction"]
 VAE_FILE = "vae"  # the name of a VAE's own file among the files of a merge
-MERGED = "merged"  # as the source of a component: the merge itself
+VaeSources = Annotated[
+    Annotated[str, Tag("value")] | Annotated[tuple[str, ...], *LISTED], Discriminator(form)
+]
 
 
 class Model(Table):
@@ -31,11 +34,12 @@ class Components(Table):
     """The sources of the parts beside the UNet.
 
     `text_encoders` are merged too, or are those of the model named here. The `vae` is that of a model, by
-    default the first; it may also be "merged", or a file of its own ("vae/sdxl_vae.safetensors").
+    default the first; it may also be "merged", or a file of its own ("vae/sdxl_vae.safetensors"). A list of
+    such sources is searched.
     """
 
     text_encoders: str = MERGED
-    vae: str | None = None
+    vae: VaeSources | None = None
 
 
 class Recipe(Table):
@@ -78,7 +82,7 @@ class Recipe(Table):
         """
         for i, names in enumerate(step.candidates()):
             for name in names:
-                if step.method == ADAPTER and i == 1:
+                if ADAPTER in step.methods() and i == 1:
                     if name not in self.adapters:
                         hint = _hint(name, self.adapters, "adapter") if self.adapters else _NO_ADAPTER
                         raise ValueError(f"step {step.name!r} uses the adapter {name!r}{hint}")
@@ -98,18 +102,21 @@ class Recipe(Table):
         sources = [MERGED, *self.models]
         if (name := self.components.text_encoders) not in sources:
             raise ValueError(f"components.text_encoders names {name!r}{_hint(name, sources)}")
-        vae = self.components.vae
-        if vae is not None and vae not in sources and Path(vae).suffix != ".safetensors":
+        files = [vae for vae in choices_of(self.components.vae or ()) if vae not in sources]
+        if odd := next((vae for vae in files if Path(vae).suffix != ".safetensors"), None):
             raise ValueError(
-                f"components.vae names {vae!r}, which is neither a model nor a .safetensors file; "
-                f"the nearest name is {nearest(vae, sources)!r}"
+                f"components.vae names {odd!r}, which is neither a model nor a .safetensors file; "
+                f"the nearest name is {nearest(odd, sources)!r}"
             )
+        names = [parameters.file_name(file) for file in files]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two files of components.vae are called {twice!r}: trials name them so")
 
     # -- what is searched
 
     def searched(self) -> dict[str, Any]:
         """Return the range or choices of each searched parameter (see `gridsearch.experiment.parameters`)."""
-        return {name: parameters.value_at(self, place) for name, place in self.places().items()}
+        return parameters.searched_values(self)
 
     def places(self) -> dict[str, parameters.ParameterPlace]:
         """Return the place of each searched parameter's value."""
@@ -118,6 +125,10 @@ class Recipe(Table):
     def at(self, values: Mapping[str, Any]) -> Self:
         """Return the same with the named searched values fixed to the given ones."""
         return type(self).model_validate(parameters.settings_at(self.model_dump(mode="json"), values))
+
+    def without_effect(self, values: Mapping[str, Any]) -> set[str]:
+        """Return the other searched parameters that change nothing where the named ones have these values."""
+        return parameters.without_effect(self.model_dump(mode="json"), values)
 
     # -- which files are used
 
@@ -143,7 +154,7 @@ class Recipe(Table):
 
     def vae_sources(self) -> tuple[str, ...]:
         """Return the possible sources of the VAE: models' names, `merged`, or a file's path."""
-        return (self.components.vae,) if self.components.vae else self.first_models()
+        return choices_of(self.components.vae) if self.components.vae else self.first_models()
 
     def vae_source(self) -> str:
         """Return the source of the VAE; where it is a choice of models, the first of them."""
@@ -151,8 +162,18 @@ class Recipe(Table):
 
     def vae_file(self) -> Path | None:
         """Return the VAE's own file, where it has one."""
-        source = self.vae_source()
-        return None if source in (MERGED, *self.models) else Path(source)
+        return next((Path(vae) for vae in self.vae_files() if vae == self.vae_source()), None)
+
+    def vae_names(self) -> list[str]:
+        """Return the possible sources of the VAE by name, files by those of `vae_files`."""
+        files = self.vae_files()
+        return [files.get(source, source) for source in self.vae_sources()]
+
+    def vae_files(self) -> dict[str, str]:
+        """Return the VAE's own files, source -> name: `vae`, or of files to choose what trials call them."""
+        files = [source for source in self.vae_sources() if source not in (MERGED, *self.models)]
+        listed = isinstance(self.components.vae, tuple)
+        return {file: parameters.file_name(file) if listed else VAE_FILE for file in files}
 
     def needed_models(self) -> tuple[str, ...]:
         """Return all models that a merge may read: those of the steps, then those that give a component."""
@@ -162,13 +183,14 @@ class Recipe(Table):
     def pure_models(self) -> tuple[str, ...]:
         """Return the models that the search renders unmixed: the first at ratio 0, the second at ratio 1.
 
-        None in a chain of steps, and none where the models themselves are searched.
+        None in a chain of steps, and none where the models, the method or the VAE are searched.
         """
         last = self.merge[-1]
         ratio: Any = last.numbers().get("ratio")
         named = [name for name in last.models if isinstance(name, str)]
         mixes_two = 1 in last.alone_at and not isinstance(ratio, dict)
-        if len(self.merge) > 1 or len(named) < len(last.models) or not mixes_two:
+        is_choice = len(named) < len(last.models) or isinstance(self.components.vae, tuple)
+        if len(self.merge) > 1 or is_choice or not mixes_two:
             return ()
         least, most = least_and_most(ratio)
         return tuple(named[index] for at, index in last.alone_at.items() if least <= at <= most)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pydantic
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
-from gridsearch.experiment.methods import METHODS
+from gridsearch.experiment.methods import METHODS, SEVERAL
 from gridsearch.experiment.values import Range, Table
 
 _HINTS = {
@@ -70,7 +70,8 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
 def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
     """Return a problem's place in the file, without pydantic's tags."""
     if loc[:1] == ("merge",):
-        return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in METHODS)]
+        kinds = (*METHODS, SEVERAL)
+        return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in kinds)]
     return [part for part in loc if part not in _TAGS or loc[0] in ("models", "adapters")]
 
 

@@ -5,6 +5,7 @@ All of it is known from the files' headers, before a weight is read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from gridsearch.base.errors import BadInput
@@ -23,7 +24,7 @@ from gridsearch.checkpoint.sdxl.recognise import (
     require_same_shapes,
 )
 from gridsearch.experiment.experiment import Experiment, Render
-from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
+from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.experiment.values import usual_value
 from gridsearch.merge.channels import require_text_alone, step_channels
 from gridsearch.merge.vae import require_same_vaes, require_vae
@@ -38,14 +39,15 @@ class Parents:
         predictions: the prediction type of each model.
         merged: the models that are merged, or may be; others lend a component or are references only.
         adapters: the adapters' files.
-        vae: the VAE's own file, where it has one.
+        vaes: the VAE's own file, where it has one, or those to choose from, by their source in the recipe.
     """
 
     checkpoints: Mapping[str, Checkpoint]
     predictions: Mapping[str, Prediction]
     merged: tuple[str, ...]
     adapters: Mapping[str, Checkpoint]
-    vae: Checkpoint | None
+    vaes: Mapping[str, Checkpoint]
+    vae_names: Mapping[str, str]  # source -> name (see `Recipe.vae_files`)
 
     @property
     def merged_predictions(self) -> dict[str, Prediction]:
@@ -59,8 +61,8 @@ class Parents:
 
     @property
     def extras(self) -> dict[str, Checkpoint]:
-        """Return the adapters, and the VAE's own file."""
-        return {**self.adapters, **({VAE_FILE: self.vae} if self.vae else {})}
+        """Return the adapters, and the VAE's own files."""
+        return {**self.adapters, **{self.vae_names[source]: file for source, file in self.vaes.items()}}
 
     def of(self, recipe: Recipe) -> Self:
         """Return the parents of a trial, in which only the models are merged that its recipe has chosen."""
@@ -95,19 +97,20 @@ def open_parents(recipe: Recipe) -> Parents:
         for name, checkpoint in checkpoints.items()
     }
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
-    vae = open_vae(file)[0] if (file := recipe.vae_file()) else None
+    vae_names = recipe.vae_files()
+    vaes = {source: open_vae(Path(source))[0] for source in vae_names}
     first = next(iter(checkpoints.values()))
     keys = [key for key in merged_keys(own_keys(first)) if not is_vae(key)]
     require_same_shapes({name: reading_latents(one) for name, one in checkpoints.items()}, keys)
     step_channels(recipe, checkpoints)
-    require_same_vaes(recipe, checkpoints, vae)
+    require_same_vaes(recipe, checkpoints, {vae_names[source]: vae for source, vae in vaes.items()})
     _require_alike(recipe, {name: checkpoints[name] for name in recipe.first_models()})
-    return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vae)
+    return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vaes, vae_names)
 
 
 def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:
     """Refuse models that take the first place in turn and would give their merges other keys or dtypes."""
-    lends_vae = recipe.components.vae in (None, MERGED)
+    lends_vae = recipe.components.vae is None or MERGED in recipe.vae_sources()
     dtypes: dict[str, dict[str, str]] = {}
     for name, checkpoint in firsts.items():
         infos = own_keys(checkpoint)
@@ -194,7 +197,7 @@ def identify(parents: Parents, hashing: Hashing) -> dict[str, dict]:
 
 
 def identify_extras(parents: Parents, hashing: Hashing) -> dict[str, dict]:
-    """Describe the adapters, and the VAE's own file."""
+    """Describe the adapters, and the VAE's own files."""
     return {
         name: {
             "path": str(file.path),

@@ -3,6 +3,7 @@
 Many models are shared without a VAE. One is needed of the file that gives the merge its VAE, and of no other.
 """
 
+import json
 from collections.abc import Mapping
 
 from gridsearch.base.errors import BadInput
@@ -10,18 +11,20 @@ from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.keys import is_vae
 from gridsearch.checkpoint.sdxl.recognise import has_vae, merged_keys, own_keys, require_same_shapes
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.recipe import MERGED, Recipe
+from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
 
 
-def require_same_vaes(recipe: Recipe, checkpoints: Mapping[str, Checkpoint], file: Checkpoint | None) -> None:
-    """Require the same shapes of all VAEs; `file` is the VAE's own file, where it has one.
+def require_same_vaes(
+    recipe: Recipe, checkpoints: Mapping[str, Checkpoint], files: Mapping[str, Checkpoint]
+) -> None:
+    """Require the same shapes of all VAEs; `files` are the VAE's own ones, by name (see `Recipe.vae_files`).
 
     A BadInput also where the recipe names a VAE, or has it merged, and a model of those has none.
     """
     if recipe.components.vae is not None:
         require_vae(recipe, checkpoints)
     vaes = {name: checkpoint for name, checkpoint in checkpoints.items() if has_vae(checkpoint)}
-    vaes |= {"the VAE's file": file} if file else {}
+    vaes |= {"the VAE's file" if name == VAE_FILE else name: file for name, file in files.items()}
     if vaes:
         first = next(iter(vaes.values()))
         require_same_shapes(vaes, list(filter(is_vae, merged_keys(own_keys(first)))))
@@ -34,7 +37,9 @@ def require_vae(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> None:
     having = [name for name, checkpoint in checkpoints.items() if has_vae(checkpoint)]
     model = f'vae = "{having[0]}", or a file: ' if having else ""
     named = recipe.components.vae
-    why = f'[components] vae = "{named}"' if named else "it is the first model's unless one is named"
+    why = (
+        f"[components] vae = {json.dumps(named)}" if named else "it is the first model's unless one is named"
+    )
     fix = f'Name one under [components]: {model}vae = "sdxl_vae.safetensors".'
     what = f"The merge has no VAE: {lacking[0]} has none."
     raise BadInput(what, where=checkpoints[lacking[0]].path, why=why, fix=fix)
@@ -43,7 +48,7 @@ def require_vae(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> None:
 def without_vae(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[str, ...]:
     """Return the models that should give the merge its VAE and have none."""
     sources = recipe.vae_sources()
-    giving = recipe.merged_models() if MERGED in sources else sources
+    giving = [*sources, *(recipe.merged_models() if MERGED in sources else ())]
     return tuple(name for name in giving if name in checkpoints and not has_vae(checkpoints[name]))
 
 

@@ -1,5 +1,6 @@
 """The weights of a recipe: its files opened for reading, and the terms of their merge."""
 
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from gridsearch.checkpoint.sdxl.keys import (
 )
 from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
 from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
-from gridsearch.experiment.recipe import Recipe
+from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.channels import kept_terms, step_channels
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
@@ -78,20 +79,22 @@ def require_complete(recipe: Recipe, parents: Parents, config: Path) -> None:
     The VAE is that of its own file, or of the model that lends it; the text encoders are those of the model
     that lends them, and the first model's as well, from which a renderer is loaded.
     """
-    text, vae = parents.checkpoints.get(recipe.components.text_encoders), _vae_giver(recipe, parents)
-    check_file(parents.first, config, (*BESIDE_VAE, *([VAE] if vae is parents.first else [])))
-    for giver, parts in ((text, (CLIP_L, CLIP_G)), (vae, (VAE,))):
+    text, vaes = parents.checkpoints.get(recipe.components.text_encoders), _vae_givers(recipe, parents)
+    check_file(parents.first, config, (*BESIDE_VAE, *([VAE] if parents.first in vaes else [])))
+    for giver, parts in ((text, (CLIP_L, CLIP_G)), *((vae, (VAE,)) for vae in vaes)):
         if giver and giver is not parents.first:
             check_file(giver, config, parts)
 
 
-def _vae_giver(recipe: Recipe, parents: Parents) -> Checkpoint:
-    return parents.vae or parents.checkpoints.get(recipe.vae_source(), parents.first)
+def _vae_givers(recipe: Recipe, parents: Parents) -> list[Checkpoint]:
+    """Return the files that have the merge's VAE, or those to choose from."""
+    files = {**parents.checkpoints, **parents.vaes}
+    return [files.get(source, parents.first) for source in recipe.vae_sources()]
 
 
 def gives_own_vae(recipe: Recipe, parents: Parents) -> bool:
-    """Return whether the merge's VAE is in its first model's file."""
-    return _vae_giver(recipe, parents) is parents.first
+    """Return whether the merge's VAE is in its first model's file; of a choice, the first one's."""
+    return _vae_givers(recipe, parents)[0] is parents.first
 
 
 def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:
@@ -100,28 +103,27 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     `config` has component configs of another size than SDXL's, from which adapters' names are understood.
     """
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
-    if vae := recipe.vae_file():
-        files[recipe.vae_source()] = FileSource(*open_vae(vae))
+    files |= {source: FileSource(*open_vae(Path(source))) for source in parents.vaes}
     adapters = {}
     if parents.adapters:
         known = parameter_rows(config or SDXL_CONFIGS)
         adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
-    infos = outline(recipe, parents.checkpoints, parents.vae)
+    infos = outline(recipe, parents)
     merged = tuple(merged_keys(infos))
     require_covered(recipe, merged)
     return Weights(infos, merged, files, adapters)
 
 
-def outline(
-    recipe: Recipe, checkpoints: Mapping[str, Checkpoint], vae: Checkpoint | None
-) -> dict[str, TensorInfo]:
+def outline(recipe: Recipe, parents: Parents) -> dict[str, TensorInfo]:
     """Return the merged file's keys with dtype and shape, markers left out.
 
-    They are the first model's; of a component that another lends, that one's. Stray keys are left out.
+    They are the first model's; of a component that another lends, that one's; of a VAE that is searched, the
+    first choice's. Stray keys are left out.
     """
+    checkpoints = parents.checkpoints
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
-    vae = vae or checkpoints.get(recipe.vae_source(), first)
+    vae = _vae_givers(recipe, parents)[0]
     infos = {
         key: TensorInfo("I64", info.shape) if key == POSITION_IDS else info
         for component, prefix in COMPONENTS.items()
@@ -134,16 +136,23 @@ def outline(
     return infos
 
 
+def dtypes_of(recipe: Recipe, weights: Weights) -> dict[str, str]:
+    """Return what the file of a merge with nothing left to search keeps each merged key in."""
+    names = (recipe.vae_source(), recipe.merged_models()[0])
+    vae = next(weights.files[name].header.tensors for name in names if name in weights.files)
+    return {key: (vae if is_vae(key) else weights.infos)[key].dtype for key in weights.merged}
+
+
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the keys that merges at this recipe may read of each source, and references all of theirs."""
     found: dict[str, list[str]] = {name: [] for name in [*weights.files, *weights.adapters]}
+    merged = recipe.merged_models()
     for key in weights.merged:
-        lent = lenders(recipe, key)
-        for name in lent or recipe.merged_models():
+        sources = recipe.vae_sources() if is_vae(key) else lenders(recipe, key) or (MERGED,)
+        adapters = [name for name, adapter in weights.adapters.items() if key in adapter.deltas]
+        names = [(*merged, *adapters) if source == MERGED else (source,) for source in sources]
+        for name in dict.fromkeys(itertools.chain(*names)):
             found[name].append(key)
-        for name, adapter in weights.adapters.items():
-            if not lent and key in adapter.deltas:
-                found[name].append(key)
     for name in references:
         found[name] = [key for key in weights.merged if key in weights.files[name].header.tensors]
     return found

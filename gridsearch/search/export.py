@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.parameters import VAE_PLACE
+from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.merge.export.single import SingleMerge, merge_of_trial
-from gridsearch.merge.export.source import files_from, with_files
+from gridsearch.merge.export.source import files_from
 from gridsearch.results.analysis.analyse import plain_value
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -39,6 +41,9 @@ def of_trial(results: Results, number: int, models: Sequence[str]) -> SingleMerg
     if row[list(results.parameters)].isna().any():
         what = f"Trial {number} has not started."
         raise BadInput(what, where=results.folder, fix="Export one that is complete.")
-    experiment = with_files(Experiment.model_validate(results.settings), files_from(models))
     known = {name: file["sha256"] for name, file in (results.facts.models | results.facts.extras).items()}
-    return merge_of_trial(experiment, {name: plain_value(row[name]) for name in results.parameters}, known)
+    parameters = {name: plain_value(row[name]) for name in results.parameters}
+    if (chosen := parameters.get(".".join(VAE_PLACE))) in results.facts.extras:
+        known[VAE_FILE] = known[chosen]
+    experiment = Experiment.model_validate(results.settings)
+    return merge_of_trial(experiment, parameters, known, files_from(models))

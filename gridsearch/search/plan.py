@@ -1,8 +1,9 @@
 """The plan of a run: its trials, images, disk, memory and time, known without rendering."""
 
 import math
+import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -122,7 +123,11 @@ def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[
     render = experiment.render
     sampling = sampling_of(render, parents)
     shapes = {key: info.shape for key, info in parents.first.tensors.items()}
-    image = seconds_per_image(shapes, sampling, render.batch or USUAL_BATCH, render.device, render.dtype)
+    batch = render.batch or USUAL_BATCH
+    image = statistics.fmean(
+        seconds_per_image(shapes, replace(sampling, sampler=name), batch, render.device, render.dtype)
+        for name in choices_of(render.sampler)
+    )
     source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
     return 0.0, image, source
 
@@ -140,7 +145,7 @@ def _timed(
     setup = load_setup(experiment, parents, folder, listener)
     fixed = experiment.at({name: usual_value(values) for name, values in experiment.searched().items()})
     began = perf_counter()
-    merge_over(setup, setup.weights.terms(fixed))
+    merge_over(setup, setup.weights.terms(fixed), fixed)
     merged = perf_counter() - began
     sampling = sampling_of(fixed.render, parents.of(fixed))
     (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)

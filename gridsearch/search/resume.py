@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.parameters import searched_places, settings_at, value_at
+from gridsearch.experiment.parameters import searched_values, settings_at
+from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
 from gridsearch.search.cases import held_out_cases, order_of
@@ -65,9 +66,7 @@ def _only_added(before: Sequence[dict], after: Sequence[dict]) -> bool:
 
 def _comparable(facts: store.Facts) -> dict:
     """Return the parts of a run that decide what an image is, beside the searched values."""
-    searched = {
-        name: value_at(facts.experiment, place) for name, place in searched_places(facts.experiment).items()
-    }
+    searched = searched_values(facts.experiment)
     # searched numbers may change; a searched choice of words may not
     numbers = {
         name: "searched"
@@ -86,10 +85,10 @@ def _comparable(facts: store.Facts) -> dict:
         **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},
         # as text: of a table of blocks a later entry overrules an earlier one
         "the merge steps": json.dumps(experiment["merge"]),
-        # a VAE's own file is known by its content
+        # a VAE's own file is known by its content, and in a choice by its name too
         "the components": [
             recipe.components.text_encoders,
-            "a file" if recipe.vae_file() else recipe.vae_source(),
+            *({VAE_FILE: "a file"}.get(name, name) for name in recipe.vae_names()),
         ],
         PROMPTS: experiment["prompt"],
         "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less

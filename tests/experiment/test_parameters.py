@@ -11,6 +11,11 @@ from gridsearch.experiment.values import WholeRange
 from tests.helpers.experiments import STEPS, parse
 
 FLOATS = {"low": 0.25, "high": 0.75, "step": 0.25}
+WORDS = {
+    "prediction_type": ["epsilon", "v_prediction"],
+    "sampler": ["euler", "dpmpp_2m_karras"],
+    "unconditional": ["empty", "zeros"],
+}
 WHOLE = {"low": 10, "high": 30, "step": 5}
 
 
@@ -67,8 +72,8 @@ def test_any_number_and_model_of_a_step_can_be_searched_and_fixed(case):
 
 def in_render():
     for key in RENDER_VALUES:
-        if key == "prediction_type":
-            yield key, ["epsilon", "v_prediction"]
+        if key in WORDS:
+            yield key, WORDS[key]
         elif key in ("steps", "clip_skip"):
             yield from ((key, WHOLE), (key, [1, 3]))
         else:

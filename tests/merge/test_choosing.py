@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gridsearch.app.live_report import write_results
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.export.export import export
@@ -19,6 +20,7 @@ from gridsearch.render.placement import placement
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
+from gridsearch.search.plan import make_plan
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
@@ -30,7 +32,8 @@ VAE_BIAS = "first_stage_model.decoder.conv_in.bias"
 
 def assert_live_is_exported(what, parameters, setup, path, toy):
     """The live weights at these parameters, against a separate merge of the same, loaded fresh."""
-    merge_over(setup, setup.weights.terms(what.at(parameters)))
+    fixed = what.at(parameters)
+    merge_over(setup, setup.weights.terms(fixed), fixed)
     export(merge_of_trial(what, parameters), path, Quiet())
     fresh = load_renderer(path, toy / "config", None, placement("cpu", "float32"))
     for key, pieces in fresh.live.items():
@@ -193,3 +196,109 @@ def test_a_wrong_list_is_told_what_where_and_how_to_mend(case):
     assert what in str(caught.value)
     assert fix in str(caught.value)
     assert len(caught.value.lines) <= 4
+
+
+def other_vae(toy: Path, path: Path, shift: float, dtype: torch.dtype = torch.float16) -> str:
+    """A VAE's own file, the toy's with another bias, in the original layout without its prefix."""
+    prefix = VAE_BIAS.partition(".")[0] + "."
+    own = {k.removeprefix(prefix): v for k, v in load_file(toy / "vpred.safetensors").items() if prefix in k}
+    own = {key: value.to(dtype) for key, value in own.items()}
+    own["decoder.conv_in.bias"] += shift
+    save_file(own, path)
+    return str(path)
+
+
+def test_every_method_and_vae_of_a_choice_merges_to_what_it_alone_would(toy, tmp_path):
+    """A wide VAE's file is not rounded to the models' precision, and the merged one is."""
+    wide = other_vae(toy, tmp_path / "wide.safetensors", 0.1, torch.float32)
+    own = load_file(toy / "vpred.safetensors")
+    own[VAE_BIAS] = own[VAE_BIAS] + 0.25
+    save_file(own, tmp_path / "vpred.safetensors")
+    what = experiment(
+        toy,
+        {
+            "models": ["base", "burnt", "vpred"],
+            "method": ["ties", "add_difference", "average"],
+            "ratio": {"default": 0.5, "vae": 0.25},
+            "k": 0.3,
+        },
+        models=settings(toy)["models"] | {"vpred": str(tmp_path / "vpred.safetensors")},
+        components={"vae": [wide, "vpred", "merged"]},
+    )
+    setup = load_setup(what, open_parents(what), tmp_path, Quiet())
+    read = keys_read(what, setup.weights)
+    assert all(VAE_BIAS in read[name] for name in ("base", "burnt", "vpred", wide))
+    assert all(key.startswith("first_stage_model.") for key in read[wide])
+    wide_name = "wide.safetensors"
+    for method, vae in zip(
+        ("ties", "add_difference", "average", "average", "average"),
+        (wide_name, "vpred", "merged", wide_name, "vpred"),
+        strict=True,
+    ):
+        parameters = {"merged.method": method, "components.vae": vae}
+        assert_live_is_exported(what, parameters, setup, tmp_path / f"{method}-{vae}.safetensors", toy)
+    kept = {vae: load_file(tmp_path / f"average-{vae}.safetensors")[VAE_BIAS] for vae in ("vpred", "merged")}
+    kept["wide"] = load_file(tmp_path / "average-wide.safetensors.safetensors")[VAE_BIAS]
+    assert [kept[name].dtype for name in ("wide", "vpred", "merged")] == [torch.float32, *[torch.float16] * 2]
+    assert not kept["vpred"].equal(kept["merged"])
+
+
+def test_a_search_among_words_is_planned_run_resumed_and_exported(toy, tmp_path):
+    """Two methods, one with a share of its own; two VAEs, samplers and unconditional embeddings."""
+    first, second = (other_vae(toy, tmp_path / f"{name}.safetensors", 0.3 * i) for i, name in enumerate("xy"))
+    tables = {
+        "render": settings(toy)["render"] | {"sampler": ["Euler a", "DDIM"], "unconditional": ["empty"]},
+        "components": {"vae": [first, second]},
+    }
+    step = {"models": ["base", "burnt", "vpred"], "method": ["ties", "model_stock"], "k": [0.2, 0.5]}
+    what = experiment(toy, step, **tables)
+    plan = make_plan(what, tmp_path / "x")
+    assert plan.trials == 12  # (2 shares of ties + 1 of model_stock) x 2 VAEs x 2 samplers
+    assert set(plan.parents.extras) == {"x.safetensors", "y.safetensors"}
+    assert [row["value"] for row in plan.settings if row["setting"] == "sampler"] == ["searched"]
+    assert "The references are rendered at sampler euler_a." in plan.warnings
+
+    run_experiment(what, FILE, tmp_path / "x", Budget(trials=5), Quiet())
+    assert not load_results(tmp_path / "x").finished
+    (tmp_path / "moved").mkdir()
+    for name in "xy":
+        (tmp_path / f"{name}.safetensors").rename(tmp_path / "moved" / f"{name}.safetensors")
+    tables["components"] = {"vae": [str(tmp_path / "moved" / f"{name}.safetensors") for name in "xy"]}
+    run_experiment(experiment(toy, step, **tables), FILE, tmp_path / "x", Budget(), Quiet())
+    results = load_results(tmp_path / "x")
+    trials = results.trials
+    assert results.finished
+    assert len(trials) == 12
+    names = ["merged.method", "merged.k", "components.vae", "render.sampler", "render.unconditional"]
+    assert list(results.parameters) == names
+    assert len(trials.groupby(names)) == 12
+    assert set(trials["components.vae"]) == {"x.safetensors", "y.safetensors"}
+    weights = results.images.groupby(["merged.method", "merged.k", "components.vae"])["weights"].nunique()
+    assert (weights == 1).all()
+    assert results.images["weights"].nunique() == 6
+    assert results.images["digest"].nunique() == len(results.images)
+
+    write_results(tmp_path / "x", sheets=False)
+    best = json.loads((tmp_path / "x" / "best.json").read_text("utf-8"))
+    (fixed,) = best["recipe"]["merge"]
+    assert fixed["method"] == best["parameters"]["merged.method"]
+    assert ("k" in fixed) == (fixed["method"] == "ties")
+    assert best["recipe"]["components"]["vae"].endswith(best["parameters"]["components.vae"])
+    assert best["recipe"]["render"]["sampler"] == best["parameters"]["render.sampler"]
+    assert set(best["extras"]) == {"x.safetensors", "y.safetensors"}
+
+    chosen = (trials["merged.method"] == "model_stock") & (trials["components.vae"] == "y.safetensors")
+    number = int(trials[chosen]["trial"].iloc[0])
+    moved = f"vae={tmp_path / 'moved' / 'y.safetensors'}"
+    export(of_trial(results, number, [moved]), tmp_path / "made.safetensors", Quiet())
+    alone = {"models": ["base", "burnt", "vpred"], "method": "model_stock"}
+    one = experiment(toy, alone, components={"vae": str(tmp_path / "moved" / "y.safetensors")})
+    export(merge_of_trial(one, {}), tmp_path / "alone.safetensors", Quiet())
+    made, wanted = load_file(tmp_path / "made.safetensors"), load_file(tmp_path / "alone.safetensors")
+    assert all(made[key].equal(wanted[key]) for key in wanted)
+
+    other_vae(toy, tmp_path / "moved" / "y.safetensors", 0.9)
+    with pytest.raises(BadInput, match="vae is not the file that was merged"):
+        export(of_trial(results, number, [moved]), tmp_path / "again.safetensors", Quiet())
+    with pytest.raises(BadInput, match=r"the file of y\.safetensors"):
+        run_experiment(experiment(toy, step, **tables), FILE, tmp_path / "x", Budget(), Quiet())

@@ -69,9 +69,9 @@ def show_plan(plan: Any) -> None:
 def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
     experiment = plan.experiment
     for step in experiment.merge:
-        yield step.name, f"{step.method} of {step.inputs_text()}"
-    vae, encoders = experiment.vae_source(), experiment.components.text_encoders
-    yield "VAE", vae if vae == "merged" else f"of {vae}"
+        yield step.name, f"{' or '.join(step.methods())} of {step.inputs_text()}"
+    vaes, encoders = experiment.vae_sources(), experiment.components.text_encoders
+    yield "VAE", " or ".join(vae if vae == "merged" else f"of {vae}" for vae in vaes)
     yield "text encoders", encoders if encoders == "merged" else f"of {encoders}"
     for name, values in plan.searched.items():
         if isinstance(values, tuple):

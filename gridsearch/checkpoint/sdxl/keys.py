@@ -127,6 +127,11 @@ def _selects_one(part: str, key: str) -> bool:
     return BLOCKS.index(first) <= BLOCKS.index(block) <= BLOCKS.index(last or first)
 
 
+def means_vae_alone(selector: str) -> bool:
+    """Return whether a selector means weights of the VAE and no others."""
+    return selector.startswith(VAE) or VAE_COMPONENT in selector.split(".")
+
+
 def checked_selector(selector: str) -> str:
     """Return the selector as it is; a ValueError where a part of it is no known name."""
     if "*" in selector:

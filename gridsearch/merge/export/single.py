@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.methods import MergeStep, Name
-from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, PredictionType, Recipe
+from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, Model, PredictionType, Recipe
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table
 from gridsearch.merge.parents import mode_of_merge, open_parents
@@ -124,10 +125,13 @@ def record_of(merge: SingleMerge, files: Mapping[str, str]) -> Record:
 
 
 def merge_of_trial(
-    experiment: Experiment, parameters: Mapping[str, Any], known: Mapping[str, str] | None = None
+    experiment: Experiment,
+    parameters: Mapping[str, Any],
+    known: Mapping[str, str] | None = None,
+    files: Mapping[str, Path] = MappingProxyType({}),
 ) -> SingleMerge:
-    """Return an experiment's merge at these parameters."""
-    fixed = experiment.at(parameters)
+    """Return an experiment's merge at these parameters, of `files` where a name is among them."""
+    fixed = with_files(experiment.at(parameters), files)
     settings = [f"{name} {v:g}" if isinstance(v, float) else f"{name} {v}" for name, v in parameters.items()]
     if len(settings) > FEW:
         settings = [f"at {len(settings)} values"]
@@ -141,6 +145,22 @@ def merge_of_trial(
         known or {},
         experiment.render.config,
     )
+
+
+def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
+    """Return the recipe with other files for some of its models and adapters."""
+    models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
+    for name, path in files.items():
+        if name in models:
+            models[name] = Model(path=path, prediction_type=models[name].prediction_type)
+        elif name in adapters:
+            adapters[name] = path
+        elif name == VAE_FILE and recipe.vae_file():
+            components = components.model_copy(update={"vae": str(path)})
+        else:
+            known = ", ".join([*models, *adapters])
+            raise BadInput(f"There is no model {name}.", where="--model", fix=f"There are {known}.")
+    return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
 
 
 def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -> SingleMerge:

@@ -11,9 +11,16 @@ from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import Experiment, load_experiment
-from gridsearch.experiment.recipe import VAE_FILE, Model
+from gridsearch.experiment.parameters import deciding_choices
 from gridsearch.merge.channels import require_latents_alone
-from gridsearch.merge.export.single import KEY, SingleMerge, merge_of_record, merge_of_trial, read_record
+from gridsearch.merge.export.single import (
+    KEY,
+    SingleMerge,
+    merge_of_record,
+    merge_of_trial,
+    read_record,
+    with_files,
+)
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
 from gridsearch.merge.parents import open_parents
@@ -40,9 +47,9 @@ def open_merge(
     """
     files = files_from(models)
     if source.suffix == ".toml":
-        experiment = with_files(load_experiment(source), files)
+        experiment = load_experiment(source)
         chosen = chosen_values(experiment, values) | chosen_mode(experiment, prediction_type)
-        merge = merge_of_trial(experiment, chosen)
+        merge = merge_of_trial(experiment, chosen, files=files)
     elif values:
         raise BadInput("Nothing is searched there.", where=source, fix="Leave --ratio out.")
     elif source.suffix == ".mecha":
@@ -110,27 +117,11 @@ def files_from(given: Sequence[str]) -> dict[str, Path]:
     return {name: Path(file) for name, _, file in pairs}
 
 
-def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
-    """Return the recipe with other files for some of its models and adapters."""
-    models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
-    for name, path in files.items():
-        if name in models:
-            models[name] = Model(path=path, prediction_type=models[name].prediction_type)
-        elif name in adapters:
-            adapters[name] = path
-        elif name == VAE_FILE and recipe.vae_file():
-            components = components.model_copy(update={"vae": str(path)})
-        else:
-            known = ", ".join([*models, *adapters])
-            raise BadInput(f"There is no model {name}.", where="--model", fix=f"There are {known}.")
-    return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
-
-
 def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, float | str]:
-    """Parse `[NAME=]VALUE` into parameters; every searched number and model of the merge must be given once.
+    """Parse `[NAME=]VALUE` into parameters; every searched number and choice of the merge must be given once.
 
     The name is a parameter's, or a step's for its ratio; it may be left out where there is one only. A model
-    is one of its list; a number may lie beside its range.
+    is one of its list; a number may lie beside its range. What the chosen method does not take is not given.
     """
     among = {n: values for n, values in experiment.searched().items() if not n.startswith("render.")}
     searched = list(among)
@@ -149,11 +140,18 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
         if chosen is None:
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
         found[name] = chosen
-    if len(found) < len(searched):
+    deciding = {name: found[name] for name in deciding_choices(experiment.places()) if name in found}
+    vain = experiment.without_effect(deciding)
+    if idle := [name for name in found if name in vain]:
+        said = " and ".join(f"{name} {value}" for name, value in deciding.items())
+        what = f"--ratio {idle[0]} changes nothing with {said}."
+        raise BadInput(what, fix="Leave it out.")
+    needed = [name for name in searched if name not in vain]
+    if len(found) < len(needed):
         raise BadInput(
-            "A value is missing for a searched parameter.", where="--ratio", fix=f"Give {_flags(searched)}."
+            "A value is missing for a searched parameter.", where="--ratio", fix=f"Give {_flags(needed)}."
         )
-    return {name: found[name] for name in searched}  # in one order, whatever was typed first
+    return {name: found[name] for name in needed}  # in one order, whatever was typed first
 
 
 def _chosen(text: str, value: str, among: Any) -> float | str | None:

@@ -11,7 +11,7 @@ from gridsearch.base.errors import nearest
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
 # Settings that move the predictions along a trajectory: only images of the same guidance can be compared.
-GUIDANCE = ("cfg", "cfg_rescale", "pag_scale")
+GUIDANCE = ("cfg", "cfg_rescale", "pag_scale", "unconditional")
 
 
 @dataclass(frozen=True)

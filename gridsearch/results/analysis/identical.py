@@ -10,7 +10,7 @@ from typing import Any
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.methods import METHODS
-from gridsearch.experiment.parameters import searched_places, settings_at
+from gridsearch.experiment.parameters import VAE_PLACE, searched_places, settings_at, value_at
 
 TrialPairs = list[tuple[int, int]]
 NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
@@ -32,12 +32,14 @@ def made_of(settings: Mapping, parameters: Mapping) -> str | tuple:
     """
     made: dict[str, str | tuple] = {}
     made_last: str | tuple = ()
-    for step in settings_at(settings, parameters).get("merge", ()):
+    fixed = settings_at(settings, parameters)
+    for step in fixed.get("merge", ()):
         inputs = tuple(made.get(name, name) for name in step["models"])
         kept = _unmixed(step, inputs)
         rest = sorted((key, str(value)) for key, value in step.items() if key not in ("name", "models"))
         made_last = made[step["name"]] = (inputs, tuple(rest)) if kept is None else inputs[kept]
-    return made_last
+    lent = value_at(fixed, VAE_PLACE) if VAE_PLACE in searched_places(settings).values() else None
+    return made_last if lent is None else (made_last, lent)
 
 
 def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
@@ -51,13 +53,15 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
 def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
     """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
-    Guidance of 1 or less is none (`gridsearch.render.denoise.loop`); what is not guided is not rescaled.
+    Guidance of 1 or less is none (`gridsearch.render.denoise.loop`); what is not guided is not rescaled, and
+    has no unconditional prediction.
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: comparable(parameters[name]) for name in names}
     cfg = settings_at(settings, parameters).get("render", {}).get("cfg")
     if is_number(cfg) and cfg <= NO_GUIDANCE:
         drawn.pop("render.cfg_rescale", None)
+        drawn.pop("render.unconditional", None)
         drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
     return tuple(sorted(drawn.items()))
 

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, R
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.parameters import curve_parameter
+from gridsearch.experiment.parameters import curve_parameter, deciding_choices
 from gridsearch.experiment.values import Range, choices_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.window import coarse_to_fine, make_axis, window_trials
@@ -88,11 +88,24 @@ class _Sobol(QMCSampler):
 def grid(experiment: Experiment) -> list[dict[str, Any]]:
     """Return every combination of the searched values, coarse before fine, so that a picture forms early.
 
-    Ranges are halved again and again: both ends, the middle, the quarters, ...
+    Ranges are halved again and again: both ends, the middle, the quarters, ... Of combinations that differ in
+    nothing but arguments of methods that they have not chosen, only the first is returned.
     """
     searched = experiment.searched()
-    axes = [coarse_to_fine(v.values()) if isinstance(v, Range) else list(v) for v in searched.values()]
-    return [dict(zip(searched, point, strict=True)) for point in itertools.product(*axes)]
+    axes = {n: coarse_to_fine(v.values()) if isinstance(v, Range) else list(v) for n, v in searched.items()}
+    points = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    deciding = deciding_choices(experiment.places())
+    if not deciding:
+        return points
+    idle = {
+        chosen: experiment.without_effect(dict(zip(deciding, chosen, strict=True)))
+        for chosen in itertools.product(*(axes[name] for name in deciding))
+    }
+    return [
+        point
+        for point in points
+        if all(point[name] == axes[name][0] for name in idle[tuple(point[one] for one in deciding)])
+    ]
 
 
 def expected_trials(experiment: Experiment) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 from gridsearch.checkpoint.prediction import reaches_zero_snr
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import RENDER_VALUES
-from gridsearch.experiment.values import Range, usual_value
+from gridsearch.experiment.values import is_searched, usual_value
 from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
 from gridsearch.render.denoise.sampling import Sampling, usual_spacing
 
@@ -47,9 +47,10 @@ def _sampling(render: Render, prediction_type: str, zero_terminal_snr: bool) -> 
 def usual_notes(render: Render) -> list[str]:
     """Return a note on each searched setting: the value at which the references are rendered."""
     return [
-        f"The references are rendered at {name} {usual_value(value):g}."
+        f"The references are rendered at {name} {usual if isinstance(usual, str) else f'{usual:g}'}."
         for name in RENDER_VALUES
-        if name != "prediction_type" and isinstance(value := getattr(render, name), Range | tuple)
+        if name != "prediction_type" and is_searched(value := getattr(render, name))
+        for usual in [usual_value(value)]
     ]
 
 
@@ -76,7 +77,7 @@ def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]
 
 
 def _shown(asked: Any, value: Any) -> str:
-    if isinstance(asked, Range | tuple):
+    if is_searched(asked):
         return "searched"
     if value is None:
         return "as the component configs say"

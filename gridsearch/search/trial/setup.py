@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import torch
 from torch import Tensor
 
 from gridsearch.base.machine import free_memory
@@ -14,6 +15,7 @@ from gridsearch.checkpoint.sdxl.keys import is_text
 from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompts import cases_of
+from gridsearch.experiment.recipe import Recipe
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms, lent_by
 from gridsearch.merge.engine.fingerprint import fingerprint
@@ -24,6 +26,7 @@ from gridsearch.merge.vae import vae_of_reference
 from gridsearch.merge.weights import (
     Reading,
     Weights,
+    dtypes_of,
     gives_own_vae,
     keys_read,
     open_weights,
@@ -94,12 +97,11 @@ def load_setup(
         name: placed(file, merged[name], lies, place.device) if name in experiment.needed_models() else file
         for name, file in weights.files.items()
     }
-    dtypes = {key: DTYPES[weights.infos[key].dtype] for key in weights.merged}
     return Setup(
         experiment=experiment,
         parents=parents,
         weights=weights,
-        live=Live(renderer.live, {**files, **weights.adapters}, dtypes, greatest),
+        live=Live(renderer.live, {**files, **weights.adapters}, _dtypes(experiment, weights), greatest),
         residence=lies,
         renderer=renderer,
         cases=cases_of(experiment.prompt),
@@ -110,11 +112,21 @@ def load_setup(
     )
 
 
-def merge_over(setup: Setup, terms: Mapping[str, Terms]) -> None:
-    """Merge over the live weights; prompts encoded by text encoders that change are forgotten."""
+def merge_over(setup: Setup, terms: Mapping[str, Terms], recipe: Recipe | None = None) -> None:
+    """Merge over the live weights; prompts encoded by text encoders that change are forgotten.
+
+    `recipe` is the merge, which needs to be known where the VAE is searched: its sources may differ in dtype.
+    """
     if any(is_text(key) for key in stale_keys(setup.live, terms)):
         setup.renderer.encoded.clear()  # before the merge, which may fail half way
-    merge_live(setup.live, terms)
+    live = setup.live
+    if recipe is not None and len(setup.experiment.vae_sources()) > 1:
+        live = replace(live, dtypes=_dtypes(recipe, setup.weights))
+    merge_live(live, terms)
+
+
+def _dtypes(recipe: Recipe, weights: Weights) -> dict[str, torch.dtype]:
+    return {key: DTYPES[name] for key, name in dtypes_of(recipe, weights).items()}
 
 
 def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
@@ -132,10 +144,14 @@ def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict
 
 
 def watch_for(setup: Setup, sampling: Sampling) -> WatchSettings:
-    """Return how a trial is watched: without early abort where its guidance is not the references'."""
+    """Return how a trial is watched: without early abort where its guidance is not the references'.
+
+    Nor is there any where either sampler's early predictions do not come true.
+    """
     render = setup.experiment.render
     alike = all(getattr(sampling, name) == usual_value(getattr(render, name)) for name in GUIDANCE)
-    if alike and SAMPLERS[sampling.sampler].steady:
+    samplers = {sampling.sampler, usual_value(render.sampler)}
+    if alike and all(SAMPLERS[name].steady for name in samplers):
         return setup.watch
     return replace(setup.watch, expected=None)
 

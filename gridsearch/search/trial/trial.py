@@ -55,7 +55,7 @@ def run_trial(
 
     began = time.perf_counter()
     terms = setup.weights.terms(experiment)
-    merge_over(setup, terms)
+    merge_over(setup, terms, experiment)
     weights = live_fingerprint(setup.live)
     merge_seconds = time.perf_counter() - began
 
