@@ -25,7 +25,15 @@ COMPARED = {
 HARMLESS = {
     *("Model", "Model hash", "VAE hash", "Refiner hash", "Hashes", "Lora weights", "Version", "App", "User"),
     *("Batch", "Batch size", "Batch pos", "Index", "Script", "Pipeline", "Operations", "Comment"),
-    *("Civitai resources", "Civitai metadata", "Created Date", "Variation seed", "Mask mode"),
+    *(
+        "Civitai resources",
+        "Civitai metadata",
+        "Created Date",
+        "Wildcard prompt",
+        "Wildcard negative prompt",
+        "Variation seed",
+        "Mask mode",
+    ),
     *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method", "User"),
     *("PAG Active", "PAG End Step", "PAG_enabled", "PerturbedAttentionGuidance_enabled"),
     *("X Type", "X Values", "Fixed X Values", "Y Type", "Y Values", "Fixed Y Values", "Z Type", "Z Values"),
@@ -62,7 +70,7 @@ FAMILIES = {
 }
 
 # Values with which a setting changes nothing: of any, and of single ones.
-OFF = {"", "0", "-1", "false", "none", "disable", "automatic", "default (model)"}
+OFF = {"", "0", "-1", "-1x-1", "false", "none", "disable", "automatic", "default (model)"}
 OFF_AT = {
     "Emphasis": "original",
     "Denoising strength": "1",

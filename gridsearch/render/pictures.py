@@ -20,7 +20,6 @@ import itertools
 import json
 import re
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +30,16 @@ from PIL.PngImagePlugin import PngInfo
 
 from gridsearch import __version__
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import open_picture
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
+from gridsearch.render.embedded import EXIF, USER_COMMENT, embedded_texts
 
 NEGATIVE = "Negative prompt:"
 LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
-# A key of two characters or more, then JSON text or everything up to the next comma. The pattern never goes
-# back over text, so that a hostile line takes no longer than any other.
-_SETTING = re.compile(r'[\s\-/]*+(?:(\w[\w \-/]++):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)|[\w \-/]*+)')
+# A key of two characters or more, then a JSON text, object or list, or everything up to the next comma. The
+# pattern never goes back over text, so that a hostile line takes no longer than any other.
+_JSON = r'"(?:\\.|[^\\"])++"|\{"[^}]*+\}|\[\{"[^\]]*+\]'
+_SETTING = re.compile(rf"[\s\-/]*+(?:(\w[\w \-/]++):\s*+({_JSON}|[^,]*+)(?:,|$)|[\w \-/]*+)")
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 
@@ -47,9 +47,6 @@ AFTER_SETTINGS = ("Template:", "Negative Template:")  # of sd-dynamic-prompts, a
 _SETTINGS_LINE = re.compile(r"\s*Steps:\s*\d+\s*[,|]")
 
 MAX_INFOTEXT = 1024 * 1024  # characters
-EXIF, USER_COMMENT = 0x8769, 0x9286  # tags of the text in JPEG and WebP
-# EXIF's other texts in which programs leave how a picture was made, by their names in the standard.
-_TAGS = {0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model", 0x0131: "Software", 0x927C: "MakerNote"}
 
 
 @dataclass(frozen=True)
@@ -200,8 +197,6 @@ def _unquoted(value: str) -> str:
 def embedded_text(path: Path) -> str | None:
     """Return the text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None without any.
 
-    The pixels are not decoded.
-
     Raises:
         BadInput: no such file, not a picture, damaged or too large.
     """
@@ -212,24 +207,6 @@ def embedded_text(path: Path) -> str | None:
     return text
 
 
-def embedded_texts(path: Path) -> dict[str, str]:
-    """Return all texts in a picture: a PNG's by their keywords, those in EXIF data by the standard's names.
-
-    They may be long. The pixels are not decoded.
-
-    Raises:
-        BadInput: no such file, not a picture, damaged or too large.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about pixels, which are not decoded
-        with open_picture(path) as file:
-            exif = _exif_texts(file.info.get("exif", b""))
-            texts = exif | {
-                str(key): str(value) for key, value in file.info.items() if isinstance(value, str)
-            }
-    return {name: text for name, text in texts.items() if text}
-
-
 def reduced_from(path: Path) -> tuple[int, int] | None:
     """Return the (width, height) of a picture before an earlier version made it smaller; None where none did.
 
@@ -238,30 +215,6 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     """
     found = _REDUCED_FROM.search(embedded_text(path) or "")
     return (int(found[1]), int(found[2])) if found else None
-
-
-def _exif_texts(data: bytes) -> dict[str, str]:
-    """Return the texts in EXIF data; Fooocus puts the user comment in the first directory, not in its own."""
-    exif = Image.Exif()
-    exif.load(data)
-    comment = exif.get_ifd(EXIF).get(USER_COMMENT) or exif.get(USER_COMMENT) or b""
-    texts = {name: exif.get(tag) for tag, name in _TAGS.items()}
-    found = {name: text for name, text in texts.items() if isinstance(text, str)}
-    return found | {"UserComment": _user_comment(comment)}
-
-
-def _user_comment(comment: object) -> str:
-    """Return the text of a user comment: eight bytes name the encoding, the text follows."""
-    if not isinstance(comment, bytes):
-        return str(comment)
-    code, text = comment[:8].rstrip(b"\0"), comment[8:]
-    if code == b"UNICODE":
-        # A1111 writes the high byte first; some other programs write it last
-        little = text[1::2].count(0) > text[0::2].count(0)
-        return text.decode("utf-16-le" if little else "utf-16-be", "replace").strip("\0\ufeff")
-    if code in (b"ASCII", b""):
-        return text.decode("utf-8", "replace").strip("\0")
-    return comment.decode("utf-8", "replace").strip("\0")
 
 
 # -- writing pictures

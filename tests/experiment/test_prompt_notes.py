@@ -232,7 +232,8 @@ def test_what_a_picture_was_drawn_with_and_is_not_done_is_one_note(tmp_path, sai
     [
         "Model hash: a22204df31, Model: last, VAE hash: 235745af8d, Version: v1.10.1",
         "Emphasis: Original, Eta: 1.0, Denoising strength: 1, ENSD: 0, Tiling: False, VAE: Automatic",
-        "Variation seed: 7, Refiner: None",
+        "Variation seed: 7, Refiner: None, Seed resize from: -1x-1",
+        'Wildcard prompt: "a __b__", Civitai resources: [{"air":"urn:air:sdxl"}], Hashes: {"lora:a": "12"}',
         "Script: X/Y/Z plot, X Type: Checkpoint name, X Values: a, Batch size: 4, Batch pos: 1",
     ],
 )

@@ -10,7 +10,7 @@ Sources of the format: ComfyUI's `nodes.py` and `comfy_extras/nodes_custom_sampl
 import re
 from collections.abc import Iterator
 
-from gridsearch.experiment.programs.comfyui_graph import COMFYUI, Graph, GraphNode, read_graph
+from gridsearch.experiment.programs.comfyui_graph import COMFYUI, DRAWN, Graph, GraphNode, read_graph
 from gridsearch.experiment.programs.fields import Fields, drawn
 from gridsearch.experiment.programs.names import comfy_names
 from gridsearch.render.pictures import Infotext
@@ -22,6 +22,9 @@ _SAVES = "filename_prefix"  # an input of the nodes that save images
 _JOINED = (("conditioning_to", "conditioning_from"), ("conditioning_1", "conditioning_2"))
 _CONCATENATED = "ConditioningConcat"  # does what BREAK does
 _MOST_JOINED = 5  # joins one after the other, each of which may double the texts
+_ENCODERS = ("CLIPTextEncode",)
+_PARSING = "smZ CLIPTextEncode"  # an encoder with parsers of other programs
+_KNOWING = ("A1111", "full", "compel")  # those to which square brackets mean something
 _BRACKET = re.compile(r"(?<!\\)[\[\]]")
 _WEIGHT = re.compile(r"(?<!\\)\(")
 
@@ -46,13 +49,14 @@ def read_comfyui(fields: Fields) -> Infotext:
         "Conditioning": ", ".join(dict.fromkeys(passed)),
         "Other samplers": ", ".join(node.kind for node in samplers if node is not sampler),
         "Image nodes": ", ".join(_afterwards(graph, sampler)),
-        "Emphasis": COMFYUI if _WEIGHT.search(prompt + negative) else "",
+        "Emphasis": COMFYUI if _WEIGHT.search(prompt + negative) and _PARSING not in passed else "",
     }
-    return drawn(COMFYUI, _escaped(prompt), _escaped(negative), settings)
+    return drawn(COMFYUI, prompt, negative, settings)
 
 
-def _escaped(prompt: str) -> str:
-    return _BRACKET.sub(r"\\\g<0>", prompt)
+def _escaped(prompt: str, parser: str = "") -> str:
+    """Return a prompt with backslashes before square brackets, unless its parser is one that knows them."""
+    return prompt if parser.startswith(_KNOWING) else _BRACKET.sub(r"\\\g<0>", prompt)
 
 
 # -- the sampler
@@ -118,19 +122,26 @@ def _prompt(graph: Graph, guider: GraphNode, role: str, passed: list[str]) -> st
     """Return the prompt that an input of a guider leads to; `passed` gets the nodes on the way."""
     name = role if role in guider else "conditioning" if role == "positive" else ""
     encoder = graph.linked(guider, name)
-    return _encoded(graph, encoder, role, passed, _MOST_JOINED) if encoder else graph.text(guider, name)
+    return (
+        _encoded(graph, encoder, role, passed, _MOST_JOINED)
+        if encoder
+        else _escaped(graph.text(guider, name))
+    )
 
 
 def _encoded(graph: Graph, node: GraphNode, role: str, passed: list[str], joins: int) -> str:
     """Return the text of a conditioning: that of its text encoder, or of those that are joined."""
     for before in (node, *graph.along(node, role, "conditioning")):
+        if "text" in before and ("clip" in before or before.kind in _ENCODERS):
+            passed += [before.kind] if before.kind not in _ENCODERS else []
+            return _escaped(graph.text(before, "text"), graph.setting(before, "parser"))
         if "text_g" in before or "text_l" in before:
-            return _of_both(graph, before)
-        if "clip" in before and "text" in before:
-            passed += [before.kind] if before.kind != "CLIPTextEncode" else []
-            return graph.text(before, "text")
+            return _escaped(_of_both(graph, before))
+        if "clip" in before and DRAWN in before:
+            passed.append(before.kind)
+            return _escaped(graph.text(before, DRAWN))
         if isinstance(before.inputs.values.get(role), str):
-            return graph.text(before, role)  # a loader that has the prompts too
+            return _escaped(graph.text(before, role))  # a loader that has the prompts too
         if before.kind == "ConditioningZeroOut":
             return ""
         if both := next((pair for pair in _JOINED if all(name in before for name in pair)), None):

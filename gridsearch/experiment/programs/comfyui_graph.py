@@ -17,6 +17,10 @@ MOST_NODES = 2_000
 MOST_LINKS = 100  # followed one after the other
 # Inputs under which nodes that just hold a value have it.
 HELD = ("value", "text", "string", "prompt", "seed", "noise_seed", "int", "float", "number")
+DRAWN = "populated_text"  # what the wildcards of the Impact Pack became
+SHOWN = ("ShowText|pysssss",)  # hands a text on; its other inputs are what it showed before
+JOINED = "StringConcatenate"
+_MOST_JOINS = 8  # one after the other, each of which may double the text
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,15 @@ class GraphNode:
     def held(self) -> str:
         """Return the input whose value the node hands on unchanged; empty where it computes something."""
         inputs = self.inputs.values
+        if DRAWN in inputs:
+            return DRAWN
         names = [name for name in HELD if name in inputs]
         if len(names) != 1:
             return ""
         # Beside a text, every other text or link may change it; beside a number only a link.
         changing = (str, list) if isinstance(inputs[names[0]], str | list) else list
         alone = not any(isinstance(value, changing) for name, value in inputs.items() if name != names[0])
-        return names[0] if alone else ""
+        return names[0] if alone or self.kind in SHOWN else ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Graph:
             yield before
             node = before
 
-    def value(self, node: GraphNode, *names: str) -> str:
+    def value(self, node: GraphNode, *names: str, joins: int = _MOST_JOINS) -> str:
         """Return the first of these inputs that a node has, as text; empty where it has none of them.
 
         Raises:
@@ -84,6 +90,9 @@ class Graph:
         """
         name = next((name for name in names if name in node), "")
         holder, held = self._holder(node, name)
+        if name and not held and holder.kind == JOINED and joins:
+            parts = (self.value(holder, part, joins=joins - 1) for part in ("string_a", "string_b"))
+            return holder.inputs.plain("delimiter").join(parts)
         if name and not held:
             raise self.fields.refused(
                 f"The {name!r} of its {node.kind[:60]} is computed by {holder.kind[:60]!r}."
@@ -112,14 +121,15 @@ class Graph:
 
 
 def read_graph(fields: Fields) -> Graph:
-    """Return the graph that a JSON object is.
+    """Return the graph that a JSON object is; what has no class, as the extra data of some sites, is no node.
 
     Raises:
-        BadInput: it is too large, or a node is not an object with a class and inputs.
+        BadInput: it is too large, or a node's class is not a text, or its inputs are not an object.
     """
     if len(fields.values) > MOST_NODES:
         raise fields.refused(f"Its graph has {len(fields.values):,} nodes.")
-    found = {id_: fields.inside(id_) for id_ in fields.values}
+    classed = (id_ for id_, node in fields.values.items() if isinstance(node, dict) and "class_type" in node)
+    found = {id_: fields.inside(id_) for id_ in classed}
     nodes = {
         id_: GraphNode(id_, node.plain("class_type"), node.inside("inputs")) for id_, node in found.items()
     }

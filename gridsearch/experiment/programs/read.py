@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.experiment.programs.civitai import EXTRA, read_civitai
 from gridsearch.experiment.programs.comfyui import read_comfyui
 from gridsearch.experiment.programs.comfyui_graph import COMFYUI
 from gridsearch.experiment.programs.fields import BY_HAND, Fields, read_json
@@ -12,17 +13,18 @@ from gridsearch.experiment.programs.fooocus import read_fooocus, read_ruined_foo
 from gridsearch.experiment.programs.invokeai import INVOKEAI, read_dream, read_invokeai, read_invokeai_2
 from gridsearch.experiment.programs.novelai import NOVELAI, read_novelai
 from gridsearch.experiment.programs.swarmui import SWARM_PARAMS, read_swarmui
+from gridsearch.render.embedded import embedded_texts
 from gridsearch.render.pictures import (
     MAX_INFOTEXT,
     Infotext,
-    embedded_texts,
     is_settings_line,
     read_parameters,
 )
 
-SWARMUI, FOOOCUS, RUINED_FOOOCUS = "SwarmUI", "Fooocus", "RuinedFooocus"
+SWARMUI, FOOOCUS, RUINED_FOOOCUS, CIVITAI = "SwarmUI", "Fooocus", "RuinedFooocus", "Civitai"
 _OBJECT = re.compile(r'\s*\{\s*["}]')
 _GRAPH = "prompt:"  # before ComfyUI's graph in EXIF
+_STEPS = re.compile(r"\s*Steps:\s*\d+\s*(?:[,|]|$)")
 # Texts of programs that are known and not read.
 _FOREIGN = {
     "negative_prompt": "Easy Diffusion",
@@ -62,9 +64,14 @@ def _of_a1111(text: str, where: Path) -> Infotext:
     if len(text) > MAX_INFOTEXT:
         raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=where)
     said = read_parameters(text)
-    if any(map(is_settings_line, f"{said.prompt}\n{said.negative}".split("\n"))):
-        what = "The picture's text goes on after its settings, in lines that are not known."
-        raise BadInput(what, where=where, why="They may be part of the prompt or not.", fix=BY_HAND)
+    if line := next(filter(_STEPS.match, f"{said.prompt}\n{said.negative}".split("\n")), None):
+        what = "The picture's text has settings that cannot be told from its prompt."
+        why = (
+            "Lines that are not known follow them."
+            if is_settings_line(line)
+            else "There are too few of them."
+        )
+        raise BadInput(what, where=where, why=why, fix=BY_HAND)
     return said
 
 
@@ -86,6 +93,8 @@ def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
         return read_ruined_fooocus(of(RUINED_FOOOCUS))
     if values.keys() & {"full_prompt", "guidance_scale", "base_model"}:
         return read_fooocus(of(FOOOCUS))
+    if isinstance(values.get(EXTRA), str):
+        return read_civitai(read_json(values[EXTRA], CIVITAI, where))
     if isinstance(values.get("prompt"), dict):
         return read_comfyui(of(COMFYUI).inside("prompt"))
     if _is_object(str(values.get("prompt"))):
@@ -106,6 +115,8 @@ def _of_chunks(texts: Mapping[str, str], where: Path) -> Infotext:
         return read_invokeai_2(read_json(texts["sd-metadata"], INVOKEAI, where))
     if "Dream" in texts:
         return read_dream(texts["Dream"], where)
+    if EXTRA in texts:
+        return read_civitai(read_json(texts[EXTRA], CIVITAI, where))
     if _is_object(texts.get("prompt", "")):
         return read_comfyui(read_json(texts["prompt"], COMFYUI, where))
     if "workflow" in texts:

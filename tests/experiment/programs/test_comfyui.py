@@ -164,6 +164,38 @@ def test_a_custom_sampler_is_spread_over_nodes():
     assert said.settings == SAYS | expected | {"Steps": "25"}
 
 
+def test_texts_that_nodes_hand_on_or_join_are_followed():
+    """ShowText shows what it hands on; StringConcatenate joins; the Impact Pack keeps what it drew."""
+    graph = changed("6", text=["20", 0]) | {
+        "7": node("CLIPTextEncode", text=["24", 0], clip=["4", 1]),
+        "20": node("ShowText|pysssss", text=["21", 0], text_0="an earlier text"),
+        "21": node("StringConcatenate", string_a=["22", 0], string_b="red", delimiter=", "),
+        "22": node("PrimitiveStringMultiline", value="a fox"),
+        "24": node("ImpactWildcardProcessor", wildcard_text="__x__", populated_text="drawn", mode="populate"),
+    }
+    said = read(graph)
+    assert (said.prompt, said.negative) == ("a fox, red", "drawn")
+
+
+def test_an_encoder_with_the_parser_of_another_program():
+    """smZNodes': it has the inputs of SDXL's encoder too, empty, and A1111's brackets mean what they say."""
+    unused = {"text_g": "", "text_l": "", "with_SDXL": False, "clip": ["4", 1]}
+    graph = BASE | {"6": node("smZ CLIPTextEncode", text="[a cat], (red)", parser="A1111", **unused)}
+    said = read(graph)
+    assert said.prompt == "[a cat], (red)"
+    assert said.settings["Conditioning"] == "smZ CLIPTextEncode"
+    assert "Emphasis" not in said.settings
+    assert (
+        read(BASE | {"6": node("smZ CLIPTextEncode", text="[a]", parser="comfy", **unused)}).prompt
+        == r"\[a\]"
+    )
+
+
+def test_what_is_no_node_is_passed_over():
+    data = {"extra": {"airs": []}, "extraMetadata": "{}", "80": 7}
+    assert read(BASE | data).settings == SAYS
+
+
 def test_a_loader_may_have_the_prompts_and_an_empty_negative_one_may_be_zeros():
     loader = node("Efficient Loader", positive="a wolf", negative="a sheep", empty_latent_width=512)
     said = read(changed(positive=["50", 1], negative=["50", 2]) | {"50": loader})
@@ -227,7 +259,7 @@ REFUSED = {
         "different prompts",
     ),
     "no text": (changed(positive=["4", 0]), "leads to no text"),
-    "a node that is none": (BASE | {"80": 7}, "'80' is a number"),
+    "a class that is none": (BASE | {"80": {"class_type": [], "inputs": {}}}, "'class_type' is a list"),
     "inputs that are none": (BASE | {"80": {"class_type": "X", "inputs": [1]}}, "'inputs' is a list"),
     "a prompt that is none": (changed("6", text={"a": 1}), "'text' is an object"),
     "a seed that is none": (changed(seed=[1]), "'seed' is a list"),
@@ -259,6 +291,17 @@ def test_joins_of_joins_take_no_longer_than_others():
     began = time.process_time()
     with pytest.raises(BadInput, match="mixes several prompts"):
         read(changed(positive=["100", 0]) | joins | {"130": BASE["6"]})
+    assert time.process_time() - began < 1
+
+
+def test_joined_texts_take_no_longer_than_others():
+    joins = {
+        str(i): node("StringConcatenate", string_a=[str(i + 1), 0], string_b=[str(i + 1), 0], delimiter="")
+        for i in range(100, 130)
+    }
+    began = time.process_time()
+    with pytest.raises(BadInput, match="computed by 'StringConcatenate'"):
+        read(changed("6", text=["100", 0]) | joins | {"130": node("PrimitiveString", value="a")})
     assert time.process_time() - began < 1
 
 

@@ -56,9 +56,40 @@ def test_settings_may_be_separated_by_pipes(tmp_path):
 
 @pytest.mark.parametrize("behind", ["\nUpscaled by hand", "\nNegative prompt: late", "\n\nsome words"])
 def test_unknown_lines_behind_the_settings_are_refused(tmp_path, behind):
-    with pytest.raises(BadInput, match="goes on after its settings") as caught:
+    with pytest.raises(BadInput, match="cannot be told from its prompt") as caught:
         read_picture(png_with(tmp_path / "x.png", parameters=A1111 + behind))
     assert "x.png" in caught.value.lines[1]
+
+
+def test_settings_that_are_too_few_are_refused(tmp_path):
+    """A1111 itself reads two of them as a part of the prompt."""
+    for few in ("Steps: 20", "Steps: 20, Size: 512x512"):
+        with pytest.raises(BadInput, match="too few"):
+            read_picture(png_with(tmp_path / "x.png", parameters=f"a cat\n{few}"))
+
+
+def test_lists_and_objects_among_the_settings_hide_no_others(tmp_path):
+    """As Civitai's generator writes them, and A1111 its hashes: a name in them is no setting."""
+    resources = '[{"type":"checkpoint","air":"urn:air:sdxl:checkpoint:civitai:1908679@2224012","weight":1}]'
+    settings = f"Steps: 25, Seed: 5, Civitai resources: {resources}, Civitai metadata: {{}}"
+    hashes = '{"model": "a22204df31", "lora:add_detail": "7c6bad76eb54"}'
+    said = read_picture(png_with(tmp_path / "x.png", parameters=f"a\n{settings}, Hashes: {hashes}, RNG: CPU"))
+    assert said.settings == {
+        "Steps": "25",
+        "Seed": "5",
+        "Civitai resources": resources,
+        "Civitai metadata": "{}",
+        "Hashes": hashes,
+        "RNG": "CPU",
+    }
+
+
+def test_a_text_behind_the_pixels_is_read(tmp_path):
+    whole = png_with(tmp_path / "a.png", parameters=A1111).read_bytes()
+    at, end = whole.index(b"tEXt") - 4, whole.index(b"IDAT") - 4
+    last = whole.index(b"IEND") - 4
+    (tmp_path / "x.png").write_bytes(whole[:at] + whole[end:last] + whole[at:end] + whole[last:])
+    assert read_picture(tmp_path / "x.png").settings["Seed"] == "5"
 
 
 # -- SwarmUI and the kin of Fooocus, which write JSON where A1111 has its text
@@ -330,6 +361,44 @@ def test_invokeai_2_with_several_prompts_is_refused(tmp_path):
     image = {"prompt": [{"prompt": "a", "weight": 1}, {"prompt": "b", "weight": 0.5}], "seed": 1}
     with pytest.raises(BadInput, match="mixes 2 prompts"):
         read_picture(png_with(tmp_path / "x.png", sd_in_metadata={"image": image}))
+
+
+# -- Civitai
+
+CIVITAI = {
+    "prompt": "a cat",
+    "negativePrompt": "a dog",
+    "cfgScale": 5,
+    "sampler": "Euler a",
+    "clipSkip": 2,
+    "steps": 25,
+    "seed": 1311178179,
+    "width": 832,
+    "height": 1216,
+    "transformations": [{"type": "upscale", "upscaleWidth": 1248, "upscaleHeight": 1824}],
+}
+
+
+def test_civitai(tmp_path):
+    """Beside the graph of its upscaler, as a chunk or in the same JSON."""
+    graph = {"resource-stack": {"class_type": "CheckpointLoaderSimple", "inputs": {}}, "extra": {"airs": []}}
+    pictures = [
+        png_with(tmp_path / "a.png", prompt=graph, extraMetadata=CIVITAI),
+        with_tags(tmp_path / "b.jpg", {}, unicode_comment(graph | {"extraMetadata": json.dumps(CIVITAI)})),
+    ]
+    for picture in pictures:
+        said = read_picture(picture)
+        assert (said.prompt, said.negative) == ("a cat", "a dog")
+        assert said.settings == {
+            "Steps": "25",
+            "Sampler": "Euler a",
+            "CFG scale": "5",
+            "Seed": "1311178179",
+            "Size": "832x1216",
+            "Clip skip": "2",
+            "transformations": "set",
+            "App": "Civitai",
+        }
 
 
 # -- whose it is, and why it cannot be read
