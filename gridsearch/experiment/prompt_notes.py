@@ -191,10 +191,10 @@ def _rng(others: Mapping[str, str]) -> str:
 def _not_done(experiment: Experiment) -> Iterator[str]:
     """Yield one note on all that prompt files ask for and that is not done here."""
     places: dict[str, list[str]] = {}
-    file = experiment.vae_file()
+    vaes = {Path(file).stem.lower() for file in experiment.vae_files()}
     for prompt in experiment.prompt:
         for name, value in not_done(prompt.others):
-            if name != "VAE" or not file or Path(value).stem.lower() != file.stem.lower():
+            if name != "VAE" or Path(value).stem.lower() not in vaes:
                 what = shorten(f"{name} {value}".strip(), MOST_CHARACTERS)
                 places.setdefault(what, []).append(prompt.origin)
     if places:

@@ -18,7 +18,7 @@ MOST_LINKS = 100  # followed one after the other
 # Inputs under which nodes that just hold a value have it.
 HELD = ("value", "text", "string", "prompt", "seed", "noise_seed", "int", "float", "number")
 DRAWN = "populated_text"  # what the wildcards of the Impact Pack became
-SHOWN = ("ShowText|pysssss",)  # hands a text on; its other inputs are what it showed before
+SHOWING = ("ShowText|pysssss",)  # hands a text on; its other inputs are what it showed before
 JOINED = "StringConcatenate"
 _MOST_JOINS = 8  # one after the other, each of which may double the text
 
@@ -45,7 +45,7 @@ class GraphNode:
         # Beside a text, every other text or link may change it; beside a number only a link.
         changing = (str, list) if isinstance(inputs[names[0]], str | list) else list
         alone = not any(isinstance(value, changing) for name, value in inputs.items() if name != names[0])
-        return names[0] if alone or self.kind in SHOWN else ""
+        return names[0] if alone or self.kind in SHOWING else ""
 
 
 @dataclass(frozen=True)

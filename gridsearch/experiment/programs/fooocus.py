@@ -15,12 +15,12 @@ from gridsearch.render.pictures import Infotext, as_kept
 
 _READ = (
     *("prompt", "negative_prompt", "full_prompt", "full_negative_prompt", "seed", "steps"),
-    *("resolution", "guidance_scale", "sampler", "scheduler", "clip_skip"),
+    *("resolution", "width", "height", "guidance_scale", "cfg", "sampler", "scheduler", "clip_skip"),
 )
 # What changes no picture, or is in the full prompt, or is said by others of its values.
 _ASIDE = (
     *("base_model", "base_model_hash", "refiner_model_hash", "refiner_switch", "refiner_swap_method"),
-    *("version", "performance", "styles", "loras", "metadata_scheme", "created_by"),
+    *("version", "performance", "loras", "metadata_scheme", "created_by"),
     *("prompt_expansion",),
 )
 _NAMES = {
@@ -43,15 +43,17 @@ def read_fooocus(said: Fields) -> Infotext:
     Raises:
         BadInput: a value is of the wrong type.
     """
-    more = {_NAMES.get(name, name): value for name, value in said.others(*_READ, *_ASIDE).items()}
+    in_prompt = ("styles",) if "full_prompt" in said.values else ()
+    aside = said.others(*_READ, *_ASIDE, *in_prompt)
+    more = {_NAMES.get(name, name): value for name, value in aside.items()}
     loras = [more.pop(name) for name in list(more) if name.startswith("lora_combined_")]
     resolution = re.findall(r"\d+", said.plain("resolution"))
     settings = {
         "Steps": said.plain("steps"),
         **comfy_names(said.plain("sampler"), said.plain("scheduler")),
-        "CFG scale": said.plain("guidance_scale"),
+        "CFG scale": said.plain("guidance_scale", "cfg"),
         "Seed": said.plain("seed"),
-        "Size": "x".join(resolution) if len(resolution) == 2 else "",
+        "Size": "x".join(resolution) if len(resolution) == 2 else said.size(),
         "RNG": "CPU",
         "Clip skip": said.plain("clip_skip"),
         "Lora": ", ".join(loras),

@@ -49,7 +49,7 @@ _MORE_IN_2 = {
 # Emphasis and blends of its prompts: word++, (some words)1.2, (some words)-, ("a", "b").blend(1, 2)
 _EMPHASIS = re.compile(r"\w[+-]{2}|\w[+](?=[\s,.)]|$)|\)[+-]|\)\d|\)\.(?:and|blend|swap)\(")
 _UNWANTED = re.compile(r"\[([^\]]*)\]")
-_OPTION = re.compile(r"\s-([sSWHCA])\s*(\S+)")
+_OPTION = re.compile(r"\s-([sSWHCAfGUvV])\s*(\S+)")
 
 
 def read_invokeai(said: Fields) -> Infotext:
@@ -130,6 +130,10 @@ def read_dream(text: str, where: object) -> Infotext:
         "CFG scale": said.get("C", ""),
         "Seed": said.get("S", ""),
         "Size": f"{said['W']}x{said['H']}" if {"W", "H"} <= said.keys() else "",
+        "Denoising strength": said.get("f", ""),
+        "Face restoration": said.get("G", ""),
+        "Upscale": said.get("U", ""),
+        "Variations": said.get("v") or said.get("V", ""),
     }
     return _divided(prompt, settings)
 

@@ -89,6 +89,8 @@ def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
         return read_swarmui(of(SWARMUI))
     if values.get("Software") == NOVELAI:
         return read_novelai({name: value for name, value in values.items() if isinstance(value, str)}, where)
+    if isinstance(values.get("uc"), str):  # of a copy without the rest of NovelAI's texts
+        return read_novelai({"Comment": text}, where)
     if values.get("software") == RUINED_FOOOCUS:
         return read_ruined_fooocus(of(RUINED_FOOOCUS))
     if values.keys() & {"full_prompt", "guidance_scale", "base_model"}:
@@ -119,6 +121,8 @@ def _of_chunks(texts: Mapping[str, str], where: Path) -> Infotext:
         return read_civitai(read_json(texts[EXTRA], CIVITAI, where))
     if _is_object(texts.get("prompt", "")):
         return read_comfyui(read_json(texts["prompt"], COMFYUI, where))
+    if _is_object(texts.get("Comment", "")):
+        return _of_json(texts["Comment"], texts, where)
     if "workflow" in texts:
         why = "It is the workflow of the editor, without the graph that was run."
         raise Fields(COMFYUI, where, {}).refused(why)

@@ -198,6 +198,16 @@ def test_fooocus(tmp_path):
         }
 
 
+def test_a_fork_of_fooocus_in_a_comment(tmp_path):
+    """Without the full prompt, so its styles are not in there."""
+    said = {"prompt": "a cat", "negative_prompt": "a dog", "base_model": "x", "sampler": "euler", "seed": 3}
+    said |= {"steps": 20, "cfg": 6, "width": 1152, "height": 896, "styles": ["a"]}
+    read = read_picture(png_with(tmp_path / "x.png", Comment=said))
+    assert (read.prompt, read.negative) == ("a cat", "a dog")
+    settings = {"Steps": "20", "Sampler": "Euler", "CFG scale": "6", "Seed": "3", "Size": "1152x896"}
+    assert read.settings == settings | {"RNG": "CPU", "styles": "set", "App": "Fooocus"}
+
+
 def test_ruined_fooocus(tmp_path):
     said = {"Prompt": "a cat", "Negative": "a dog", "seed": 7, "steps": 30, "cfg": 8, "width": 1152}
     said |= {"height": 896, "sampler_name": "dpmpp_2m", "scheduler": "karras", "software": "RuinedFooocus"}
@@ -264,6 +274,15 @@ def test_novelai(tmp_path):
             "Emphasis": "NovelAI",
             "App": "NovelAI",
         }
+
+
+def test_a_comment_of_novelai_alone(tmp_path):
+    """As copies have it that kept no other text."""
+    for picture in (
+        png_with(tmp_path / "a.png", Comment=NOVELAI),
+        with_tags(tmp_path / "b.webp", {}, unicode_comment(NOVELAI)),
+    ):
+        assert read_picture(picture).settings["Seed"] == "3816166865"
 
 
 def test_novelai_with_a_prompt_for_each_character(tmp_path):
@@ -355,6 +374,17 @@ def test_invokeai_2(tmp_path):
             "Size": "512x640",
             "App": "InvokeAI",
         }
+
+
+def test_what_a_dream_did_to_the_picture_is_among_its_settings(tmp_path):
+    dream = (
+        '"a cat, 5\' tall" -s 50 -S 7 -W 512 -H 768 -C 5.0 -A k_lms -I a.png -f 0.6 -G 0.9 -U 4 0.95 -cf 0.75'
+    )
+    said = read_picture(png_with(tmp_path / "x.png", Dream=dream))
+    assert said.prompt == "a cat, 5' tall"
+    assert said.settings["Denoising strength"] == "0.6"
+    assert (said.settings["Face restoration"], said.settings["Upscale"]) == ("0.9", "4")
+    assert said.settings["Size"] == "512x768"
 
 
 def test_invokeai_2_with_several_prompts_is_refused(tmp_path):
