@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
-from gridsearch.experiment.methods import Average, MergeStep
+from gridsearch.experiment.methods import Average, MergeStep, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 
@@ -18,12 +18,15 @@ def require_dependent(experiment: Experiment) -> None:
     """Refuse a search in which some trials are bound to fail.
 
     Raises:
-        BadInput: the weights of an average, which are divided by their sum, may sum to zero.
+        BadInput: weights that are divided by their sum may sum to zero.
     """
     for step in experiment.merge:
-        if isinstance(step, Average) and step.weights and step.normalize and _may_cancel(step.weights):
+        if not (isinstance(step, Weighted) and step.weights and step.only_proportions_count()):
+            continue
+        if _may_cancel(step.weights):
             why = "They are divided by their sum, so such a trial would fail."
-            fix = "Give them ranges above zero, or set normalize = false."
+            instead = ", or set normalize = false" if isinstance(step, Average) else ""
+            fix = f"Give them ranges above zero{instead}."
             what = f"The weights of step {step.name!r} may sum to zero."
             raise BadInput(what, where=f"{step.name}.weights", why=why, fix=fix)
 
@@ -88,9 +91,9 @@ def _of_step(step: MergeStep) -> Iterator[str]:
             f"Where {step.name}.k is 0, nothing of the differences is kept, and no other searched value of "
             "that step has any effect."
         )
-    if not isinstance(step, Average):
+    if not isinstance(step, Weighted):
         yield from _same_model_twice(step)
-    elif step.normalize and step.weights and all(map(is_searched, step.weights)):
+    elif step.only_proportions_count() and step.weights and all(map(is_searched, step.weights)):
         yield (
             f"All weights of step {step.name} are searched, but only their proportions matter: give one of "
             "them a plain number."

@@ -7,74 +7,40 @@ list there names those to choose from. A `ratio` may also be a table with a numb
 """
 
 import functools
+import hashlib
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    create_model,
-    model_validator,
-)
+from pydantic import ConfigDict, Discriminator, Tag, create_model, model_validator
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.checkpoint.sdxl.keys import checked_selector
 from gridsearch.experiment.any_of import for_each
-from gridsearch.experiment.values import (
-    LISTED,
-    SearchableNumber,
-    Share,
-    Table,
-    between,
-    choices_of,
-    form,
-    is_range,
-    one_of,
+from gridsearch.experiment.arguments import (
+    Bounded,
+    Cosine,
+    Input,
+    Name,
+    NotNegative,
+    Probability,
+    Rank,
+    Ranks,
+    Ratio,
+    Seed,
+    ShareRatio,
+    Three,
+    ThreeOrMore,
+    Two,
+    TwoOrMore,
+    Vote,
 )
+from gridsearch.experiment.values import LISTED, Share, Table, choices_of, least_and_most, one_of
 
 ADAPTER = "adapter"  # the method that adds one
-# Of a model or a merge step: it becomes part of file names and of parameter names.
-Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
-
-
-def _flat(blocks: object) -> object:
-    """Flatten `IN04.attention = 0.5`, which without quotes is a table in a table to TOML."""
-    found: dict[str, object] = {}
-    for selector, value in blocks.items() if isinstance(blocks, dict) else ():
-        nested = value.items() if isinstance(value, dict) and not is_range(value) else [("", value)]
-        found |= {f"{selector}.{inner}".rstrip("."): number for inner, number in nested}
-    return found or blocks
-
-
-def _ratio_form(value: object) -> str:
-    return "blocks" if isinstance(value, dict) and not is_range(value) else "number"
-
-
-MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
-Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
-Selector = Annotated[str, AfterValidator(checked_selector)]
-Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
-Ratio = Annotated[
-    Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
-]
-Probability = Annotated[SearchableNumber, between(0, 1, open_end=True)]
-Candidates = Annotated[tuple[Name, ...], *LISTED]
-Input = Annotated[Annotated[Name, Tag("value")] | Candidates, Discriminator(form)]
-Two = tuple[Input, Input]
-Three = tuple[Input, Input, Input]
-TwoOrMore = Annotated[tuple[Input, ...], Field(min_length=2)]
-ThreeOrMore = Annotated[tuple[Input, ...], Field(min_length=3)]
 
 FIRST: Mapping[float, int] = {0: 0}
 FIRST_AND_SECOND: Mapping[float, int] = {0: 0, 1: 1}
 NONE: Mapping[float, int] = {}
-Vote = Literal["magnitude", "count"]
-Cosine = Literal["tensor", "rows"]
 
 
 class Step(Table):
@@ -99,6 +65,10 @@ class Step(Table):
         """Return the factors of the models, whose sum a linear method is."""
         return LINEAR[self.method](self, ratio)
 
+    def ratio_at(self, _key: str, ratio: float) -> float:
+        """Return the ratio for one file key, where it is `ratio` for the key's block."""
+        return ratio
+
     def numbers(self) -> dict[str, Any]:
         """Return the method's own arguments that have a value."""
         own = {name: getattr(self, name) for name in type(self).model_fields if name not in Step.model_fields}
@@ -122,15 +92,11 @@ def _unpickled(settings: dict[str, Any]) -> Step:
     return kind.model_validate(settings)
 
 
-class Average(Step):
-    """The mean of any number of models, or a sum weighted by `weights`; they are divided by their sum unless
-    `normalize` is false."""
+class Weighted(Step):
+    """A mean of any number of models, weighted by `weights`: all equal where none are given."""
 
     models: TwoOrMore
     weights: tuple[Bounded, ...] | None = None
-    normalize: bool = True
-
-    mecha = "n_average"
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:
@@ -140,6 +106,22 @@ class Average(Step):
         if len(set(names)) < len(names):
             raise ValueError("a model is listed twice: give it more weight instead")
         return self
+
+    def only_proportions_count(self) -> bool:
+        """Return whether the weights are divided by their sum."""
+        return True
+
+
+class Average(Weighted):
+    """The mean of any number of models, or a sum weighted by `weights`; they are divided by their sum unless
+    `normalize` is false."""
+
+    normalize: bool = True
+
+    mecha = "n_average"
+
+    def only_proportions_count(self) -> bool:
+        return self.normalize
 
     def fixed_weights(self) -> tuple[float, ...]:
         """Return the weights of a step in which nothing is searched."""
@@ -159,19 +141,76 @@ class Average(Step):
         return tuple(weight / total for weight in weights)
 
 
+class OnSphere(Weighted):
+    """A mean of the models' directions, at their mean length."""
+
+    weights: tuple[NotNegative, ...] | None = None
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if self.weights is not None and not any(most > 0 for _, most in map(least_and_most, self.weights)):
+            raise ValueError("all weights are zero")
+        return self
+
+
+class Breadcrumbs(Step):
+    """The sum of the differences from the first model, each without its smallest and largest values."""
+
+    models: TwoOrMore
+    ratio: Ratio = 1.0
+    drop_smallest: Share = 0.85
+    drop_largest: Share = 0.01
+
+    alone_at = FIRST
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        most = least_and_most(self.drop_smallest)[1] + least_and_most(self.drop_largest)[1]
+        if most >= 1:
+            raise ValueError(f"drop_smallest and drop_largest add up to {most:g}, so nothing would be left")
+        return self
+
+
+class Pick(Step):
+    """Each tensor from one of two models, drawn at random: from the second with the chance `ratio`."""
+
+    models: Two
+    ratio: ShareRatio
+    seed: Seed = 0
+
+    alone_at = FIRST_AND_SECOND
+
+    def ratio_at(self, key: str, ratio: float) -> float:
+        """Return 1 where the tensor with this key is the second model's, else 0.
+
+        The draws of a seed are the same at every ratio, so a greater one takes more tensors and returns none.
+        """
+        drawn = int.from_bytes(hashlib.sha256(f"{self.seed} {key}".encode()).digest()[:8])
+        return float(drawn < ratio * 2**64)
+
+
 def _method(
-    models: Any, arguments: dict[str, Any], alone_at: Mapping[float, int], mecha: str | None = None
+    models: Any,
+    arguments: dict[str, Any],
+    alone_at: Mapping[float, int],
+    mecha: str | None = None,
+    base: type[Step] = Step,
 ) -> type[Step]:
     """Return the class of a method's steps; `arguments` has each one's type and default (... for none)."""
-    kind = create_model("Step", __base__=Step, models=(models, ...), **arguments)
+    kind = create_model("Step", __base__=base, models=(models, ...), **arguments)
     kind.alone_at, kind.mecha = alone_at, mecha
     return kind
 
 
 RATIO = {"ratio": (Ratio, ...)}
 STRENGTH = {"ratio": (Ratio, 1.0)}
-TIES = {**STRENGTH, "k": (Share, 0.2), "vote": (Vote, "magnitude")}
-DARE = {**TIES, "probability": (Probability, 0.9), "seed": (int, Field(default=0, ge=0, lt=2**63))}
+VOTE = {"vote": (Vote, "magnitude")}
+TIES = {**STRENGTH, "k": (Share, 0.2), **VOTE}
+DROPPED = {"probability": (Probability, 0.9), "seed": (Seed, 0)}
+DARE = {**TIES, **DROPPED}
+DELLA = {**DARE, "k": (Share, 1.0), "della_eps": (Share, 0.1), "ranks": (Ranks, "rows")}
+REGION = {"ratio": (ShareRatio, ...), "offset": (Share, 0.0)}
+EXTRACT = {**RATIO, "differing": (Share, 0.0), "gamma": (NotNegative, 1.0)}
 METHODS: dict[str, type[Step]] = {
     # `a * (1 - ratio) + b * ratio`
     "weighted_sum": _method(Two, RATIO, FIRST_AND_SECOND, "weighted_sum"),
@@ -197,14 +236,47 @@ METHODS: dict[str, type[Step]] = {
     # TIES on differences of which the share `probability` was dropped at random and the rest scaled up
     # (Yu et al. 2023)
     "dare_ties": _method(ThreeOrMore, DARE, FIRST, "ties_sum_with_dropout"),
+    # `a + ratio * sum(b - a, ...)`, the differences thinned so
+    "dare_linear": _method(TwoOrMore, {**STRENGTH, **DROPPED}, FIRST),
     # DARE where small differences are dropped more often than large ones, by up to half of `della_eps` either
-    # way (Deep et al. 2024)
-    "della": _method(ThreeOrMore, {**DARE, "della_eps": (Share, 0.1)}, FIRST, "ties_sum_with_dropout"),
+    # way: ranked within rows, each scaled up by its own chance (Deep et al. 2024); or by `ranks = "tensor"`
+    # all together, as sd-mecha has it
+    "della": _method(ThreeOrMore, DELLA, FIRST, "ties_sum_with_dropout"),
+    # `a + ratio * sum(b - a, ...)`, each difference without its smallest and its largest values (Davari &
+    # Belilovsky 2023); or, as in TIES, their elected mean (mergekit)
+    "breadcrumbs": Breadcrumbs,
+    "breadcrumbs_ties": _method(ThreeOrMore, VOTE, FIRST, base=Breadcrumbs),
+    # of the differences the share `k` of places where they vary most, each weighted by its mean square, and
+    # at each place those with the elected sign (Wan et al. 2024)
+    "sce": _method(ThreeOrMore, {**STRENGTH, "k": (Share, 0.1)}, FIRST),
     # `a + ratio * t * mean(b - a, c - a, ...)`, t from the mean cosine of two differences (Jang et al. 2024):
     # over the whole tensor, or over its last dimension as sd-mecha takes it
     "model_stock": _method(ThreeOrMore, {**STRENGTH, "cosine": (Cosine, "tensor")}, FIRST, "model_stock"),
     # the point with the least sum of distances to all models (Weiszfeld 1937): one far model is outvoted
     "geometric_median": _method(ThreeOrMore, {}, NONE, "geometric_median"),
+    # the mean of the models' directions on the sphere, at their mean length: the least sum of squared angles
+    # (Karcher 1977), or the plain mean of the directions (mergekit's multislerp)
+    "karcher": _method(TwoOrMore, {}, NONE, base=OnSphere),
+    "multislerp": _method(TwoOrMore, {}, NONE, base=OnSphere),
+    # `a + ratio * (b - c)` without the part of b - c that goes the way of a - c
+    "add_perpendicular": _method(Three, STRENGTH, FIRST, "perpendicular_component"),
+    # a plus the sum of the differences, all its singular values made equal (Iso-C, Marczak et al. 2025)
+    "isotropic": _method(TwoOrMore, STRENGTH, FIRST),
+    # `a + ratio * (b - a)`, of the difference only its `rank` largest singular values
+    "low_rank": _method(Two, {**STRENGTH, "rank": (Rank, 8)}, FIRST, "truncate_rank"),
+    # b where it is within `threshold` of a, and elsewhere so far towards it (alchemonaut 2024)
+    "nearswap": _method(Two, {**STRENGTH, "threshold": (NotNegative, ...)}, FIRST),
+    # each tensor from a or b, drawn at random
+    "pick": Pick,
+    # the share `ratio` of each tensor's rows from b (supermerger's tensor)
+    "tensor_sum": _method(Two, REGION, FIRST_AND_SECOND, "tensor_sum"),
+    # the values of a in the order of those of b, the share `ratio` of them
+    "top_k_tensor_sum": _method(Two, REGION, FIRST, "top_k_tensor_sum"),
+    # a limited to the range of the others
+    "clamp": _method(ThreeOrMore, {"stiffness": (Share, 0.0)}, NONE, "clamp"),
+    # `a + ratio * smooth(b - c)`, and what b and c have in common, or have not, beside a (supermerger)
+    "smooth_add": _method(Three, STRENGTH, FIRST),
+    "extract": _method(Three, EXTRACT, NONE),
 }
 # The factors of the models of a step at a ratio, for each linear method. For any other there is a function in
 # `gridsearch.merge.engine.evaluate`: one of sd-mecha's, applied tensor by tensor.
@@ -213,10 +285,11 @@ LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     "add_difference": lambda _, ratio: (1.0, ratio, -ratio),
     "average": Average.shares,
     ADAPTER: lambda _, ratio: (1.0, ratio),
+    "pick": lambda _, ratio: (1 - ratio, ratio),
 }
 # Arguments that may be searched: numbers that are not counts, and neither switches nor words.
 _TYPES = {name: field.annotation for kind in METHODS.values() for name, field in kind.model_fields.items()}
-NOT_NUMBERS = (int, bool, Vote, Cosine)
+NOT_NUMBERS = (int, Seed, bool, Vote, Cosine, Ranks)
 SEARCHABLE = tuple(
     name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in NOT_NUMBERS
 )

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
 from gridsearch.experiment import parameters
-from gridsearch.experiment.methods import ADAPTER, MergeStep, Name
+from gridsearch.experiment.arguments import Name
+from gridsearch.experiment.methods import ADAPTER, MergeStep
 from gridsearch.experiment.parameters import MERGED as MERGED
 from gridsearch.experiment.values import LISTED, FilePath, Table, choices_of, form, least_and_most
 

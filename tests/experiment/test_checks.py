@@ -48,6 +48,11 @@ SUM = STEPS["weighted_sum"] | {"ratio": NUMBER}
             {},
             "only their proportions matter",
         ),
+        (
+            {"method": "karcher", "models": ["a", "b"], "weights": [[1, 2], [1, 2]]},
+            {},
+            "only their proportions matter",
+        ),
     ],
 )
 def test_what_has_no_effect_is_said(step, render, said):
@@ -64,6 +69,7 @@ def test_what_has_no_effect_is_said(step, render, said):
         (SUM | {"ratio": 1.0, "models": ["a", ["b", "c"]]}, {}),
         (ties(ratio=0, models=[["a", "d"], "b", "c"]), {}),
         (ties(k=[0.1, 0.2]), {}),
+        ({"method": "karcher", "models": ["a", "b"], "weights": [1.0, [0, 2]]}, {}),
         ({"method": "average", "models": ["a", "b"], "weights": [1.0, [1, 2]]}, {}),
     ],
 )
@@ -88,3 +94,10 @@ def test_weights_that_may_add_up_to_zero_are_refused(weights, normalize, cancel)
     refused = pytest.raises(BadInput, match="may sum to zero") if cancel else contextlib.nullcontext()
     with refused:
         require_dependent(what)
+
+
+def test_weights_of_directions_that_may_all_be_zero_are_refused():
+    zero = {"method": "karcher", "models": ["a", "b"], "weights": [[0, 1], {"low": 0, "high": 1}]}
+    with pytest.raises(BadInput, match="may sum to zero") as refused:
+        require_dependent(parse(zero, search={"sampler": "random", "trials": 5}))
+    assert "normalize" not in str(refused.value)  # which it does not have

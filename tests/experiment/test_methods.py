@@ -4,6 +4,8 @@ import pickle
 
 import pytest
 
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.methods import METHODS
 from tests.helpers.edited import answer_of, edited_package
 from tests.helpers.experiments import STEPS, parse
 
@@ -69,3 +71,39 @@ def test_a_step_can_be_sent_to_another_process(method):
     again = pickle.loads(pickle.dumps(step))
     assert type(again) is type(step)
     assert again == step
+
+
+def test_the_examples_in_these_tests_are_of_every_method():
+    assert STEPS.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("breadcrumbs", {"drop_smallest": 0.6, "drop_largest": 0.4}, "add up to 1, so nothing would be left"),
+        ("breadcrumbs_ties", {"drop_smallest": [0.5, 0.95], "drop_largest": 0.2}, "add up to 1.15"),
+        ("breadcrumbs", {"models": ["a"]}, "at least 2"),
+        ("dare_linear", {"probability": 1.0}, "less than 1"),
+        ("della", {"ranks": "columns"}, "ranks"),
+        ("sce", {"k": 1.5}, "from 0 to 1"),
+        ("karcher", {"weights": [1, 1]}, "2 weights are given for 3 models"),
+        ("karcher", {"weights": [1, -1, 1]}, "from 0 to"),
+        ("multislerp", {"weights": [0, 0.0, 0]}, "all weights are zero"),
+        ("multislerp", {"models": ["a", "b", "a"]}, "listed twice"),
+        ("low_rank", {"rank": 0}, "from 1 to"),
+        ("low_rank", {"rank": 1.5}, "integer"),
+        ("nearswap", {"threshold": -0.1}, "from 0 to"),
+        ("nearswap", {"threshold": None}, "threshold"),
+        ("pick", {"ratio": 1.1}, "from 0 to 1"),
+        ("pick", {"ratio": {"default": 0.5, "IN04": -1}}, "from 0 to 1"),
+        ("tensor_sum", {"ratio": {"low": 0.5, "high": 1.5}}, "from 0 to 1"),
+        ("tensor_sum", {"offset": 2}, "from 0 to 1"),
+        ("clamp", {"models": ["a", "b"]}, "at least 3"),
+        ("clamp", {"ratio": 0.5}, "ratio"),
+        ("extract", {"gamma": -1}, "from 0 to"),
+    ],
+)
+def test_what_an_argument_cannot_be_is_said(method, changes, said):
+    with pytest.raises(BadInput) as refused:
+        parse(STEPS[method] | {"method": method} | changes)
+    assert said in str(refused.value)

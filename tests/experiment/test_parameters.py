@@ -24,7 +24,7 @@ def in_steps():
     for method, step in STEPS.items():
         own = step | {"method": method}
         for key in sorted(step.keys() - {"models"}):
-            for searched in (FLOATS, [0.25, 0.75]):
+            for searched in (WHOLE, [1, 3]) if key == "rank" else (FLOATS, [0.25, 0.75]):
                 name = "ratio" if key == "ratio" else f"merged.{key}"
                 yield name, own | {key: searched}, searched
         if "ratio" in step:
@@ -35,7 +35,8 @@ def in_steps():
             models = [*step["models"][:i], names, *step["models"][i + 1 :]]
             yield f"merged.model_{'abc'[i]}", own | {"models": models}, names
     weights = [1.0, FLOATS, 1.0]
-    yield "merged.weights.b", STEPS["average"] | {"method": "average", "weights": weights}, FLOATS
+    for method in ("average", "karcher", "multislerp"):
+        yield "merged.weights.b", STEPS[method] | {"method": method, "weights": weights}, FLOATS
     models = ["a", ["b", "d"], "c"]
     average = {"method": "average", "models": models, "weights": [1.0, FLOATS, 1.0]}
     yield "merged.weights.model_b", average, FLOATS

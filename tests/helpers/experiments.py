@@ -35,6 +35,22 @@ STEPS = {
     "della": {"models": ["a", "b", "c"], "ratio": 0.5, "k": 0.5, "probability": 0.5, "della_eps": 0.1},
     "model_stock": {"models": ["a", "b", "c"], "ratio": 0.5},
     "geometric_median": {"models": ["a", "b", "c"]},
+    "dare_linear": {"models": ["a", "b"], "ratio": 0.5, "probability": 0.5},
+    "breadcrumbs": {"models": ["a", "b"], "ratio": 0.5, "drop_smallest": 0.2, "drop_largest": 0.2},
+    "breadcrumbs_ties": {"models": ["a", "b", "c"], "ratio": 0.5, "drop_smallest": 0.2},
+    "sce": {"models": ["a", "b", "c"], "ratio": 0.5, "k": 0.5},
+    "karcher": {"models": ["a", "b", "c"]},
+    "multislerp": {"models": ["a", "b", "c"]},
+    "add_perpendicular": {"models": ["a", "b", "c"], "ratio": 0.5},
+    "isotropic": {"models": ["a", "b"], "ratio": 0.5},
+    "low_rank": {"models": ["a", "b"], "ratio": 0.5, "rank": 8},
+    "nearswap": {"models": ["a", "b"], "ratio": 0.5, "threshold": 0.01},
+    "pick": {"models": ["a", "b"], "ratio": 0.5},
+    "tensor_sum": {"models": ["a", "b"], "ratio": 0.5, "offset": 0.1},
+    "top_k_tensor_sum": {"models": ["a", "b"], "ratio": 0.5, "offset": 0.1},
+    "clamp": {"models": ["a", "b", "c"], "stiffness": 0.5},
+    "smooth_add": {"models": ["a", "b", "c"], "ratio": 0.5},
+    "extract": {"models": ["a", "b", "c"], "ratio": 0.5, "differing": 0.5, "gamma": 2.0},
 }
 
 

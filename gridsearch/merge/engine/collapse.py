@@ -50,13 +50,13 @@ def terms_of(
     """
     known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
     touched, dependent = touched or {}, dependent or {}
-    tables = [(step.name, _blocks(step)) for step in recipe.merge]
+    steps = [(step, step.numbers().get("ratio")) for step in recipe.merge]
     found: dict[str, Terms] = {}
     for key in keys:
         if (lent := lent_by(recipe, key)) is not None:
             found[key] = ((lent, 1.0),)
             continue
-        ratios = tuple(ratio_at(step, blocks, key) if blocks else None for step, blocks in tables)
+        ratios = tuple(_key_ratio(step, ratio, key) for step, ratio in steps)
         active = tuple(name for name, touches in touched.items() if key in touches)
         bent = tuple(name for name, depends in dependent.items() if key in depends)
         if (ratios, active, bent) not in known:
@@ -95,6 +95,13 @@ def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
         fix = "Put default = 0.5, say, before the others: it applies to all other keys."
         raise BadInput(f"No ratio of step {step!r} applies to {key}.", fix=fix)
     return meant[-1]
+
+
+def _key_ratio(step: MergeStep, ratio: Any, key: str) -> float | None:
+    """Return a step's ratio for one key, where it has one."""
+    if isinstance(ratio, Mapping):
+        ratio = ratio_at(step.name, ratio, key)
+    return None if ratio is None else step.ratio_at(key, ratio)
 
 
 def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:

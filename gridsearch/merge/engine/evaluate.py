@@ -1,7 +1,7 @@
 """The evaluation of terms: the merged tensor of one file key, and the non-linear methods.
 
-Those are sd-mecha's own functions (https://github.com/ljleb/sd-mecha), tensor by tensor. All their inputs and
-results are float32 tensors of one shape.
+Those are called tensor by tensor: the functions of `gridsearch.merge.engine.formulas`, and sd-mecha's own
+(https://github.com/ljleb/sd-mecha). All their inputs and results are float32 tensors of one shape.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from torch.nn.functional import cosine_similarity
 
 from gridsearch.experiment.methods import ADAPTER, METHODS
 from gridsearch.merge.engine.collapse import Node, Terms
+from gridsearch.merge.engine.formulas import differences, directions, places, spectrum
 from gridsearch.merge.engine.linear import blend
 
 
@@ -81,21 +82,6 @@ def ties(a: Tensor, *others: Tensor, ratio: float, k: float, vote: str) -> Tenso
     return a.add(combined, alpha=ratio)
 
 
-def dare_ties(
-    a: Tensor, *others: Tensor, ratio: float, probability: float, seed: int, vote: str, **own: float
-) -> Tensor:
-    """DARE, and with `della_eps` DELLA."""
-    combined = _sd_mecha("dare_ties")(
-        *(other - a for other in others),
-        probability=a.new_tensor(probability),
-        apply_stock=True,  # in 1.1.8 the flag is read the wrong way round, and True is the plain method's
-        seed=seed,
-        vote_sgn=vote == "magnitude",  # read the wrong way round as well
-        **own,
-    )
-    return a.add(combined, alpha=ratio)
-
-
 def model_stock(a: Tensor, *others: Tensor, ratio: float, cosine: str) -> Tensor:
     """Go to the mean of the others by t = N cos / (1 + (N - 1) cos) (Jang et al. 2024, equation 5).
 
@@ -122,10 +108,25 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "cosine_a": partial(_cosine, "cosine_a"),
     "cosine_b": partial(_cosine, "cosine_b"),
     "ties": ties,
-    "dare_ties": dare_ties,
-    "della": dare_ties,
+    "dare_ties": differences.dare_ties,
+    "dare_linear": differences.dare_linear,
+    "della": differences.della,
+    "breadcrumbs": differences.breadcrumbs,
+    "breadcrumbs_ties": differences.breadcrumbs_ties,
+    "sce": differences.sce,
     "model_stock": model_stock,
     "geometric_median": geometric_median,
+    "karcher": directions.karcher,
+    "multislerp": directions.multislerp,
+    "add_perpendicular": directions.add_perpendicular,
+    "isotropic": spectrum.isotropic,
+    "low_rank": spectrum.low_rank,
+    "nearswap": places.nearswap,
+    "tensor_sum": places.tensor_sum,
+    "top_k_tensor_sum": places.top_k_tensor_sum,
+    "clamp": places.clamp,
+    "smooth_add": places.smooth_add,
+    "extract": places.extract,
 }
 
 

@@ -19,6 +19,7 @@ _THEIRS_ALONE = "Merge this file with sd-mecha itself."
 
 # Method -> the names of its inputs, None for any number, and its settings' defaults, as in sd-mecha 1.1.8.
 _STOCK = {"cos_eps": 1e-6}
+_APPROXIMATE = {"approximate_basis_iters": 2, "approximate_basis_seed": None}  # of no effect in an exact one
 _MEDIAN = {"eps": 1e-6, "maxiter": 100, "ftol": 1e-20}
 _ARGUMENTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
     "weighted_sum": (("a", "b"), {"alpha": 0.5}),
@@ -39,6 +40,11 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
     ),
     "model_stock": (None, _STOCK),
     "geometric_median": (None, _MEDIAN),
+    "perpendicular_component": (("a", "b"), {}),
+    "truncate_rank": (("a",), {"rank": 8, "use_approximate_basis": True} | _APPROXIMATE),
+    "tensor_sum": (("a", "b"), {"width": 0.5, "offset": 0.0}),
+    "top_k_tensor_sum": (("a", "b"), {"width": 1.0, "offset": 0.0}),
+    "clamp": (None, {"stiffness": 0.0}),
     "fallback": (("a", "default"), {}),
     "omit_component": (("a", "component"), {}),
     "pick_component": (("a", "component"), {}),
@@ -56,6 +62,7 @@ _COMBINED: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"rescale": True, "apply_stock": True, "apply_median": False},
         ("k", "probability", "seed"),
     ),
+    "truncate_rank": ("low_rank", {"use_approximate_basis": False}, ("rank",)),
 }
 
 
@@ -73,8 +80,10 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
             return _component(method, *inputs)
         case "add_difference":
             return _added(_weights(inputs[0], method), inputs[1], settings["alpha"], where)
-        case "ties_sum" | "ties_sum_with_dropout" | "model_stock":
+        case "ties_sum" | "ties_sum_with_dropout" | "model_stock" | "truncate_rank":
             return _combined(method, inputs, settings)
+        case "perpendicular_component":
+            return _perpendicular(*inputs)
         case _ if method in ("convert_singleton", TO_KEYS):  # they leave a literal as it is
             if inputs[0] is None or isinstance(inputs[0], str | int | float | dict):
                 return inputs[0]
@@ -90,6 +99,14 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
         case "geometric_median":
             _require(method, settings, _MEDIAN)
             return MechaStep(where, method, models, {})
+        case "clamp":
+            return MechaStep(where, method, models, {"stiffness": _number(settings, "stiffness", method)})
+        case "tensor_sum" | "top_k_tensor_sum":
+            if method == "top_k_tensor_sum":
+                _require(method, settings, {"offset": 0.0})
+            offset = _number(settings, "offset", method)
+            ratio = _ratio(settings["width"], method, "width")
+            return MechaStep(where, method, models, {"ratio": ratio, "offset": offset})
     return MechaStep(where, _OURS[method], models, {"ratio": _ratio(settings["alpha"], method)})
 
 
@@ -153,10 +170,17 @@ def left_out(step: MechaStep) -> BadInput:
     return BadInput(what, where=step.where, why="sd-mecha would write a file without them", fix=fix)
 
 
-def _ratio(value: Any, method: str) -> float | dict[str, float]:
+def _ratio(value: Any, method: str, name: str = "alpha") -> float | dict[str, float]:
     if isinstance(value, dict) or type(value) in (int, float):
         return value
-    raise BadInput(f"{method}'s alpha is neither a number nor a table.", why=f"it is {_described(value)}")
+    raise BadInput(f"{method}'s {name} is neither a number nor a table.", why=f"it is {_described(value)}")
+
+
+def _number(settings: Mapping[str, Any], name: str, method: str) -> float:
+    value: Any = settings[name]
+    if type(value) not in (int, float):
+        raise BadInput(f"{method}'s {name} must be one number.")
+    return value
 
 
 def _require(method: str, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -193,16 +217,22 @@ def _combined(method: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -
         raise BadInput(f"{method} has no seed, so each merge would differ.", fix="Add seed=0.")
     if settings.get("della_eps", 0) != 0:
         ours, names = "della", (*names, "della_eps")
-    if wrong := [name for name in names if type(settings[name]) not in (int, float)]:
-        raise BadInput(f"{method}'s {wrong[0]} must be one number.")
-    numbers: dict[str, Any] = {name: settings[name] for name in names}
-    if ours == "model_stock":
-        numbers["cosine"] = "rows"
-    elif settings["vote_sgn"] in (False, True):  # the flag's name says the opposite of what it does
+    numbers: dict[str, Any] = {name: _number(settings, name, method) for name in names}
+    numbers |= {"model_stock": {"cosine": "rows"}, "della": {"ranks": "tensor"}}.get(ours, {})
+    if "vote_sgn" in settings:
+        if settings["vote_sgn"] not in (False, True):
+            raise BadInput(f"{method}'s vote_sgn must be true or false.")
+        # the flag's name says the opposite of what it does
         numbers["vote"] = "magnitude" if settings["vote_sgn"] else "count"
-    else:
-        raise BadInput(f"{method}'s vote_sgn must be true or false.")
     return Combined(ours, base, tuple(one.of for one in inputs), numbers)
+
+
+def _perpendicular(first: Any, second: Any) -> Combined:
+    """Return what of the second difference is at right angles to the first."""
+    if not (isinstance(first, Difference) and isinstance(second, Difference) and first.less is second.less):
+        what = "The inputs of perpendicular_component must be differences from one model: subtract it first."
+        raise BadInput(what, fix=_THEIRS_ALONE)
+    return Combined("add_perpendicular", first.of, (second.of, first.less), {})
 
 
 def _added(first: AnyWeights, delta: Any, alpha: Any, where: str) -> MechaStep:

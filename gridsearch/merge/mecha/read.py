@@ -33,6 +33,16 @@ MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
 MOST_STEPS = 1_000
 MOST_MODELS = 500
+_NUMBERS = (
+    "ratio",
+    "k",
+    "probability",
+    "della_eps",
+    "seed",
+    "rank",
+    "offset",
+    "stiffness",
+)  # named in errors
 _STEP = pydantic.TypeAdapter(MergeStep)
 
 
@@ -222,7 +232,7 @@ def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
 
 def _message(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part in ("ratio", "k", "probability", "della_eps", "seed")]
+    place = [str(part) for part in first["loc"] if part in _NUMBERS]
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
 
 

@@ -95,7 +95,7 @@ def _step(
     if isinstance(step, Average):
         return _average(lines, step, inputs)
     if "ratio" not in step.numbers():
-        return _add(lines, step.mecha, *inputs)
+        return _add(lines, step.mecha, *inputs, **_numbers(step))
     alpha = _ratio(lines, step, merged)
     match step.method:
         case "add_difference":
@@ -103,22 +103,42 @@ def _step(
         case "train_difference":
             alpha = _add(lines, step.mecha, *inputs, alpha=alpha)
             delta = _add(lines, "subtract", *others)
-        case "ties" | "dare_ties" | "della" | "model_stock":
+        case "add_perpendicular":
+            differences = [_add(lines, "subtract", one, others[1]) for one in (first, others[0])]
+            delta = _add(lines, step.mecha, *differences)
+        case "ties" | "dare_ties" | "della" | "model_stock" | "low_rank":
             differences = [_add(lines, "subtract", other, first) for other in others]
             delta = _add(lines, step.mecha, *differences, **_numbers(step))
+        case "top_k_tensor_sum" if step.numbers()["offset"]:
+            why = "sd-mecha moves one value more, that at which it begins"
+            raise BadInput(_OFFSET, where=f"step {step.name!r}", why=why, fix=_FIX)
+        case "tensor_sum" | "top_k_tensor_sum":
+            return _add(lines, step.mecha, *inputs, width=alpha, **_numbers(step))
         case _:
             return _add(lines, step.mecha, *inputs, alpha=alpha)
     return _add(lines, "add_difference", first, delta, alpha=alpha)
 
 
+# What sd-mecha has only as its own: the value that it has, and in words what is ours alone.
+_THEIRS = {
+    "cosine": ("rows", "A model stock whose cosine is over whole tensors"),
+    "ranks": ("tensor", "A DELLA whose ranks are within rows"),
+}
+_OFFSET = "A top_k_tensor_sum with an offset cannot be written for sd-mecha."
+
+
 def _numbers(step: MergeStep) -> dict[str, str]:
-    """Return the arguments of a method of differences, but for the ratio, as sd-mecha 1.1.8 has them."""
+    """Return the arguments of a method, but for the ratio, as sd-mecha 1.1.8 has them."""
     numbers = step.numbers()
-    if numbers.get("cosine") == "tensor":
-        what = "A model stock whose cosine is over whole tensors cannot be written for sd-mecha."
-        fix = 'Set cosine = "rows", or merge it with gridsearch merge.'
-        raise BadInput(what, where=f"step {step.name!r}", why="sd-mecha has it over rows only", fix=fix)
-    found = {name: repr(value) for name, value in numbers.items() if name not in ("ratio", "vote", "cosine")}
+    for name, (theirs, ours) in _THEIRS.items():
+        if numbers.get(name, theirs) != theirs:
+            what = f"{ours} cannot be written for sd-mecha."
+            fix = f'Set {name} = "{theirs}", or merge it with gridsearch merge.'
+            why = f'sd-mecha has only what is called "{theirs}" here'
+            raise BadInput(what, where=f"step {step.name!r}", why=why, fix=fix)
+    found = {name: repr(value) for name, value in numbers.items() if name not in ("ratio", "vote", *_THEIRS)}
+    if "rank" in numbers:
+        found["use_approximate_basis"] = "false"
     # Two flags are read the wrong way round: vote_sgn votes by sums, and apply_stock leaves a stock out.
     if "vote" in numbers:
         found["vote_sgn"] = str(numbers["vote"] == "magnitude").lower()

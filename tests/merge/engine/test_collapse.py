@@ -225,3 +225,53 @@ def test_the_twenty_blocks_of_the_real_layout():
         found.setdefault(block_of(key), []).append(key)
     assert {block for block in found if block} == set(BLOCKS)
     assert all(key.startswith("first_stage_model.") for key in found[None])
+
+
+# -- pick
+
+MANY = [f"{UNET}output_blocks.{i}.{j}.weight" for i in range(9) for j in range(400)]
+
+
+def picked(**step):
+    """The model that each of many tensors is taken from."""
+    terms = terms_of(recipe({"method": "pick", "models": ["a", "b"]} | step, vae="a"), MANY)
+    assert all(len(of) == 1 and of[0][1] == 1 for of in terms.values())  # whole, and so copied bit for bit
+    return {key: of[0][0] for key, of in terms.items()}
+
+
+def share(chosen):
+    return sum(name == "b" for name in chosen.values()) / len(chosen)
+
+
+def test_pick_takes_each_tensor_from_the_second_model_by_its_chance():
+    assert set(picked(ratio=0.0).values()) == {"a"}
+    assert set(picked(ratio=1.0).values()) == {"b"}
+    for ratio in (0.1, 0.5, 0.9):
+        assert abs(share(picked(ratio=ratio)) - ratio) < 4 * (ratio * (1 - ratio) / len(MANY)) ** 0.5
+
+
+def test_a_greater_ratio_of_pick_takes_more_and_gives_none_back():
+    taken = [{key for key, name in picked(ratio=ratio).items() if name == "b"} for ratio in (0.2, 0.3, 0.8)]
+    assert taken[0] < taken[1] < taken[2]
+
+
+def test_seeds_of_pick_are_independent():
+    one, other = picked(ratio=0.5), picked(ratio=0.5, seed=1)
+    alike = sum(one[key] == other[key] for key in MANY) / len(MANY)
+    assert abs(alike - 0.5) < 4 * (0.25 / len(MANY)) ** 0.5
+    assert one == picked(ratio=0.5, seed=0)
+
+
+def test_pick_has_ratios_per_block():
+    chosen = picked(ratio={"default": 0.0, "OUT01": 1.0, "OUT02": 0.5})
+    of_block = {i: [chosen[key] for key in MANY if f"output_blocks.{i}." in key] for i in range(9)}
+    assert set(of_block[0] + of_block[8]) == {"a"}
+    assert set(of_block[1]) == {"b"}
+    assert 150 < of_block[2].count("b") < 250
+
+
+def test_pick_of_steps_takes_whole_steps():
+    mixed = {"name": "s", "models": ["a", "b"], "ratio": 0.25}
+    last = {"name": "t", "method": "pick", "models": ["s", "c"], "ratio": 0.5}
+    terms = terms_of(recipe(mixed, last, vae="a"), MANY)
+    assert set(terms.values()) == {(("a", 0.75), ("b", 0.25)), (("c", 1.0),)}

@@ -7,13 +7,10 @@ from sd_mecha.extensions import merge_methods
 from gridsearch.experiment.methods import LINEAR, METHODS
 from gridsearch.merge.engine.evaluate import FUNCTIONS
 
-NUMBERS = {"k": 0.5, "probability": 0.5, "seed": 0, "della_eps": 0.1}
-NUMBERS |= {"vote": "magnitude", "cosine": "tensor"}
-
 
 def step_of(method: str):
     kind = METHODS[method]
-    settings = {"method": method, "models": ["a", "b", "c"], "ratio": 0.5}
+    settings = {"method": method, "models": ["a", "b", "c"], "ratio": 0.5, "threshold": 0.1}
     known = {key: value for key, value in settings.items() if key in kind.model_fields}
     try:
         return kind.model_validate(known)
@@ -33,8 +30,7 @@ def test_a_ratio_that_leaves_a_model_alone_does_so_in_the_formula(method):
         if step.is_linear():
             merged = sum(x * y for x, y in zip(tensors, step.coefficients(ratio), strict=True))
         else:
-            numbers = {key: NUMBERS[key] for key in step.numbers() if key in NUMBERS} | {"ratio": ratio}
-            merged = FUNCTIONS[method](*tensors, **numbers)
+            merged = FUNCTIONS[method](*tensors, **step.numbers() | {"ratio": ratio})
         torch.testing.assert_close(merged, tensors[kept], rtol=1e-5, atol=1e-6)
 
 

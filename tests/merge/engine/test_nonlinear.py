@@ -97,7 +97,15 @@ METHODS = {
         lambda a, b, c: plus(a, dare(*from_a(b, c, a), probability=0.5, k=0.8), 0.7),
     ),
     "della": (
-        {"models": ABC, "ratio": 0.7, "k": 0.8, "probability": 0.5, "seed": 7, "della_eps": 0.2},
+        {
+            "models": ABC,
+            "ratio": 0.7,
+            "k": 0.8,
+            "probability": 0.5,
+            "seed": 7,
+            "della_eps": 0.2,
+            "ranks": "tensor",
+        },
         lambda a, b, c: plus(a, dare(*from_a(b, c, a), probability=0.5, k=0.8, della_eps=0.2), 0.7),
     ),
     "model_stock": (

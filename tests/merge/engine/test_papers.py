@@ -61,7 +61,7 @@ def test_ties_elects_by_magnitude_or_by_count(shape, vote):
     [
         ("ties", {}),
         ("dare_ties", {"probability": 0.0, "seed": 0}),
-        ("della", {"probability": 0.0, "seed": 0, "della_eps": 0.0}),
+        ("della", {"probability": 0.0, "seed": 0, "della_eps": 0.0, "ranks": "rows"}),
     ],
 )
 def test_one_large_change_outweighs_a_small_one_against_it(method, numbers):

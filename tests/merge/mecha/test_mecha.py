@@ -115,9 +115,29 @@ CASES = {
     "ties_by_count": recipe(step("ties", "a", "b", "c", ratio=0.7, k=0.3, vote="count")),
     "ties_blocks": recipe(step("ties", "a", "b", "c", ratio=PER_BLOCK, k=0.3)),
     "dare_ties": recipe(step("dare_ties", "a", "b", "c", ratio=0.7, k=0.3, probability=0.5, seed=7)),
-    "della": recipe(step("della", "a", "b", "c", k=0.5, probability=0.6, della_eps=0.3, seed=2**40)),
+    "della": recipe(
+        step("della", "a", "b", "c", k=0.5, probability=0.6, della_eps=0.3, seed=2**40, ranks="tensor")
+    ),
     "model_stock": recipe(step("model_stock", "a", "b", "c", ratio=0.8, cosine="rows")),
     "geometric_median": recipe(step("geometric_median", "a", "b", "c")),
+    "add_perpendicular": recipe(step("add_perpendicular", "a", "b", "c", ratio=0.7)),
+    "perpendicular_steps": recipe(
+        step("add_perpendicular", "a", "b", "c", ratio=PER_BLOCK, name="s"),
+        step("add_perpendicular", "c", "s", "b", ratio=0.5),
+    ),
+    "low_rank": recipe(step("low_rank", "a", "b", ratio=0.7, rank=5)),
+    "low_rank_of_steps": recipe(
+        step("low_rank", "b", "a", ratio=PER_BLOCK, rank=3, name="s"),
+        step("low_rank", "c", "s", rank=7),
+    ),
+    "tensor_sum": recipe(step("tensor_sum", "a", "b", ratio=0.3, offset=0.2)),
+    "tensor_sum_blocks": recipe(step("tensor_sum", "a", "b", ratio=PER_BLOCK, offset=0.8)),
+    "top_k_tensor_sum": recipe(step("top_k_tensor_sum", "a", "b", ratio=0.6)),
+    "top_k_blocks": recipe(step("top_k_tensor_sum", "a", "b", ratio=PER_BLOCK)),
+    "clamp": recipe(
+        step("add_difference", "a", "b", "c", ratio=0.7, name="s"),
+        step("clamp", "s", "a", "b", stiffness=0.25),
+    ),
     "nested": recipe(
         step("slerp", "a", "b", ratio=0.4, name="s"),
         step("ties", "a", "s", "c", ratio=0.7, name="t"),
@@ -198,6 +218,10 @@ TABLE = st.dictionaries(
 ).map(lambda blocks: {"default": 0.5, **blocks, "time": 0.25, "te": 0.25})
 RATIO = NUMBER | TABLE
 SHARE = st.floats(0, 1)
+BLOCK_SHARES = st.dictionaries(st.sampled_from(["unet", "out", "IN03-IN05"]), SHARE).map(
+    lambda blocks: {"default": 0.5, **blocks, "time": 0.25, "te": 0.25}
+)
+SHARE_RATIO = SHARE | BLOCK_SHARES
 VOTE = st.sampled_from(["magnitude", "count"])
 ARGUMENTS = {
     "weighted_sum": (2, {"ratio": RATIO}),
@@ -208,9 +232,22 @@ ARGUMENTS = {
     "train_difference": (3, {"ratio": RATIO}),
     "ties": (3, {"ratio": RATIO, "k": SHARE, "vote": VOTE}),
     "dare_ties": (3, {"ratio": RATIO, "k": SHARE, "seed": st.integers(0, 2**63 - 1)}),
-    "della": (3, {"ratio": RATIO, "probability": st.floats(0, 0.99), "della_eps": st.floats(0.01, 1)}),
+    "della": (
+        3,
+        {
+            "ratio": RATIO,
+            "probability": st.floats(0, 0.99),
+            "della_eps": st.floats(0.01, 1),
+            "ranks": st.just("tensor"),
+        },
+    ),
     "model_stock": (3, {"ratio": RATIO, "cosine": st.just("rows")}),
     "geometric_median": (3, {}),
+    "add_perpendicular": (3, {"ratio": RATIO}),
+    "low_rank": (2, {"ratio": RATIO, "rank": st.integers(1, 1000)}),
+    "tensor_sum": (2, {"ratio": SHARE_RATIO, "offset": SHARE}),
+    "top_k_tensor_sum": (2, {"ratio": SHARE_RATIO}),
+    "clamp": (3, {"stiffness": SHARE}),
     "average": (3, {"weights": st.tuples(*[st.floats(0.1, 3)] * 3)}),
 }
 
@@ -258,6 +295,14 @@ def test_any_recipe_comes_back(ours, tmp_path_factory):
         (recipe(step("weighted_sum", "a", "b", ratio={"default": 0.5, "te": 0.4})), "for all of BASE"),
         (recipe(step("weighted_sum", "a", "b", ratio={"unet": 0.5})), "leave BASE out"),
         (recipe(step("average", "a", "b", weights=[1, 1], normalize=False)), "add up to 1"),
+        (recipe(step("model_stock", "a", "b", "c")), 'Set cosine = "rows"'),
+        (recipe(step("della", "a", "b", "c")), 'Set ranks = "tensor"'),
+        (recipe(step("dare_linear", "a", "b")), "'dare_linear' cannot be written"),
+        (recipe(step("breadcrumbs", "a", "b")), "'breadcrumbs' cannot be written"),
+        (recipe(step("karcher", "a", "b")), "'karcher' cannot be written"),
+        (recipe(step("isotropic", "a", "b")), "'isotropic' cannot be written"),
+        (recipe(step("top_k_tensor_sum", "a", "b", ratio=0.5, offset=0.1)), "with an offset"),
+        (recipe(step("pick", "a", "b", ratio=0.5)), "'pick' cannot be written"),
         (recipe(step("weighted_sum", "a", "b", ratio=0.5), vae="own.safetensors"), "whole checkpoint"),
         (
             Recipe(

@@ -80,6 +80,24 @@ def test_names_are_made_valid_and_unique(read):
         ),
         ('merge "geometric_median" &0 &1 &2', {"method": "geometric_median", "models": ("a", "b", "c_v2")}),
         (
+            'merge "clamp" &2 &0 &1 stiffness=0.5',
+            {"method": "clamp", "models": ("c_v2", "a", "b"), "stiffness": 0.5},
+        ),
+        (
+            'merge "tensor_sum" &0 &1',
+            {"method": "tensor_sum", "models": ("a", "b"), "ratio": 0.5, "offset": 0.0},
+        ),
+        (
+            'merge "subtract" &1 &0\nmerge "truncate_rank" &3 use_approximate_basis=false rank=4\n'
+            'merge "add_difference" &0 &4',
+            {"method": "low_rank", "models": ("a", "b"), "ratio": 1.0, "rank": 4},
+        ),
+        (
+            'merge "subtract" &0 &2\nmerge "subtract" &1 &2\nmerge "perpendicular_component" &3 &4\n'
+            'merge "add_difference" &0 &5 alpha=0.25',
+            {"method": "add_perpendicular", "models": ("a", "b", "c_v2"), "ratio": 0.25},
+        ),
+        (
             'merge "subtract" &1 &2\nmerge "add_difference" &0 &3',
             {"method": "add_difference", "models": ("a", "b", "c_v2"), "ratio": 1.0},
         ),
@@ -229,6 +247,19 @@ def test_what_the_result_does_not_need_is_left_out(read):
         ("model &0", 5, "path in quotes"),
         ('merge "geometric_median" &0 &1 &2 maxiter=5', 5, "maxiter=100 only"),
         ('merge "geometric_median" &0 &1', 5, "at least 3"),
+        ('merge "tensor_sum" &0 &1 width=1.5', 5, "ratio"),
+        ('merge "tensor_sum" &0 &1 offset=null', 5, "offset must be one number"),
+        ('merge "tensor_sum" &0 &1 offset=2.5', 5, "offset must be from 0 to 1"),
+        ('merge "top_k_tensor_sum" &0 &1 offset=0.5', 5, "offset=0.0 only"),
+        ('merge "clamp" &0 &1', 5, "at least 3"),
+        ('merge "perpendicular_component" &0 &1', 5, "must be differences"),
+        ('merge "subtract" &1 &0\nmerge "truncate_rank" &3', 6, "use_approximate_basis=false only"),
+        (
+            'merge "subtract" &1 &0\nmerge "truncate_rank" &3 rank=0 use_approximate_basis=false\n'
+            'merge "add_difference" &0 &4',
+            7,
+            "rank must be from 1",
+        ),
         ('merge "add_difference" &0 &1', 5, "adds no difference"),
         ('merge "train_difference_mask" &0 &1 &2\nmerge "weighted_sum" &0 &1 &3', 6, "it is a mask"),
         ('merge "slerp" &0 &1\nmerge "fallback" &3 &2', 6, "cannot change a weight"),

@@ -1,0 +1,135 @@
+"""The methods that are sums with coefficients from inner products, against what defines them, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridsearch.base.errors import RunFailed
+from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.formulas.directions import COEFFICIENTS, PIECE, gram_matrix
+from tests.helpers.tensors import SHAPES, close, row, tensors
+
+WEIGHTS = (0.5, 1.5, 2.0)
+
+
+def spread(shape: tuple[int, ...], count: int, seed: int = 0) -> list[torch.Tensor]:
+    """Models about a common one, of several lengths."""
+    common, *own = tensors(shape, count + 1, seed)
+    return [(common + 0.8 * one) * (1 + 0.5 * i) for i, one in enumerate(own)]
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def flat(one: torch.Tensor) -> np.ndarray:
+    return one.double().numpy().ravel()
+
+
+def pull(mean: np.ndarray, models: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """The sum of the arrows along the sphere from a mean to the models: zero at the Karcher mean."""
+    total = np.zeros_like(mean)
+    for model, weight in zip(models, weights, strict=True):
+        cosine = mean @ unit(model)
+        across = unit(model) - cosine * mean
+        total += weight * np.arctan2(np.linalg.norm(across), cosine) * unit(across)
+    return total
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_the_karcher_mean_is_pulled_to_no_side(shape, weights):
+    models = spread(shape, 3)
+    mean = flat(FUNCTIONS["karcher"](*models, **({} if weights is None else {"weights": weights})))
+    shares = np.array(weights or (1, 1, 1)) / sum(weights or (1, 1, 1))
+    vectors = [flat(one) for one in models]
+    assert np.linalg.norm(pull(unit(mean), vectors, shares)) < 1e-6
+    lengths = [np.linalg.norm(one) for one in vectors]
+    assert np.linalg.norm(mean) == pytest.approx(shares @ lengths, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:])
+def test_of_two_models_the_karcher_mean_is_slerp(shape):
+    a, b = tensors(shape, 2)
+    merged = FUNCTIONS["karcher"](a, b, weights=(0.7, 0.3))
+    torch.testing.assert_close(merged, FUNCTIONS["slerp"](a, b, ratio=0.3), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_multislerp_is_mergekits(shape, weights):
+    """Goddard 2025: to the tangent space at the mean of the directions, the mean there, and back."""
+    models = spread(shape, 3)
+    shares = np.array(weights or (1, 1, 1)) / sum(weights or (1, 1, 1))
+    vectors = np.stack([flat(one) for one in models])
+    lengths = np.linalg.norm(vectors, axis=1)
+    units = vectors / lengths[:, None]
+    mean = unit(shares @ units)
+    tangent = shares @ (units - (units @ mean)[:, None] * mean)
+    angle = np.linalg.norm(tangent) + 1e-8
+    expected = (mean * np.cos(angle) + tangent * np.sin(angle) / angle) * (shares @ lengths)
+    merged = FUNCTIONS["multislerp"](*models, **({} if weights is None else {"weights": weights}))
+    close(merged, expected.reshape(shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:])
+def test_what_is_added_is_perpendicular_to_the_first_difference(shape):
+    models = tensors(shape, 3)
+    a, b, c = map(flat, models)
+    added = (flat(FUNCTIONS["add_perpendicular"](*models, ratio=0.7)) - a) / 0.7
+    assert abs(unit(added) @ unit(a - c)) < 1e-5
+    rest = b - c - added  # what was left out goes along the first difference
+    assert abs(unit(rest) @ unit(a - c)) == pytest.approx(1, abs=1e-5)
+
+
+def test_perpendicular_by_hand():
+    a, b, c = row(3, 1), row(6, 5), row(1, 1)  # a - c = (2, 0), b - c = (5, 4)
+    assert FUNCTIONS["add_perpendicular"](a, b, c, ratio=0.5).tolist() == [3, 3]
+    assert torch.equal(FUNCTIONS["add_perpendicular"](c, b, c, ratio=0.5), c)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6), st.floats(1e-4, 2))
+def test_the_mean_of_directions_has_the_mean_length(seed, count, scale):
+    """Of near models, as checkpoints are, and of far ones."""
+    common, *own = tensors((6, 5), count + 1, seed)
+    models = [common + scale * one for one in own]
+    lengths = [np.linalg.norm(flat(one)) for one in models]
+    for method in ("karcher", "multislerp"):
+        merged = flat(FUNCTIONS[method](*models))
+        assert np.linalg.norm(merged) == pytest.approx(np.mean(lengths), rel=1e-5)
+
+
+def test_of_near_models_the_karcher_mean_is_nearly_the_average():
+    common, *own = tensors((40, 30), 4)
+    models = [common + 1e-3 * one for one in own]
+    assert torch.dist(FUNCTIONS["karcher"](*models), sum(models) / 3) < 1e-6 * common.norm()
+
+
+@pytest.mark.parametrize("method", ["karcher", "multislerp"])
+def test_models_without_a_direction(method):
+    a, zero = row(3, 4), torch.zeros(2)
+    merged = FUNCTIONS[method]
+    torch.testing.assert_close(merged(a, zero), a / 2)  # the direction of a, half its length
+    torch.testing.assert_close(merged(a, -a), zero)  # they cancel: as in an average
+    torch.testing.assert_close(merged(a, -a, weights=(3, 1)), a)  # a's direction, their length
+    torch.testing.assert_close(merged(zero, a, weights=(1, 0)), zero)
+    assert torch.equal(merged(zero, zero), zero)
+    with pytest.raises(RunFailed, match="weights of a step are zero"):
+        merged(a, a, weights=(0, 0))
+
+
+def test_the_gram_matrix_is_summed_in_float64_over_pieces():
+    models = tensors((2, PIECE // 2 + 1000), 3)
+    vectors = np.stack([flat(one) for one in models])
+    np.testing.assert_allclose(gram_matrix(models), vectors @ vectors.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", COEFFICIENTS)
+def test_coefficients_of_the_gram_matrix_give_the_merge(method):
+    models = spread((30, 20), 3)
+    numbers = {"ratio": 0.7} if method == "add_perpendicular" else {"weights": WEIGHTS}
+    vectors = np.stack([flat(one) for one in models])
+    factors = COEFFICIENTS[method](vectors @ vectors.T, **numbers)
+    close(FUNCTIONS[method](*models, **numbers), (factors @ vectors).reshape(30, 20))
