@@ -26,30 +26,35 @@ DELTA_PARTS = {
     "lora.down.weight": "down", "lora.up.weight": "up",
     "down.weight": "down", "up.weight": "up",
 }  # fmt: skip
-DELTA_PARTS |= {f"hada_{part}": f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")}
-DELTA_PARTS |= {f"lokr_{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
+# The same as their part: LoHa; LoKr; OFT and BOFT, of LyCORIS and of PEFT; VeRA.
+_OWN = {
+    "hada": ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2"),
+    "lokr": ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2"),
+    "oft": ("blocks",),
+    "boft": ("blocks", "R", "s"),
+    "vera": ("lambda_b", "lambda_d"),
+}
+DELTA_PARTS |= {f"{kind}_{part}": f"{kind}_{part}" for kind, parts in _OWN.items() for part in parts}
+DELTA_PARTS |= {"rescale": "rescale", "oft_R.weight": "oft_R", "oft_R.scaled_oft": "scaled_oft"}
+DELTA_PARTS |= {f"{part}.weight": part for part in ("a1", "a2", "b1", "b2")}  # GLoRA
+DELTA_PARTS |= {"weight": "factors", "on_input": "on_input", "ia3_l": "ia3_l"}  # (IA)^3: LyCORIS; PEFT
+SHARED_PARTS = {"base_model.vera_A": "vera_A", "base_model.vera_B": "vera_B"}  # of all modules
 
 # Parts whose first side is the rank, as the keys of files end.
 RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")
 
-# Kinds of adapters that are no sum with the weights -> how their keys end.
+# Kinds of adapters that are not supported -> how their keys end.
 UNSUPPORTED = {
-    "(IA)^3, which multiplies weights instead of adding to them": (".on_input", ".ia3_l"),
-    "OFT, which rotates weights instead of adding to them": (
-        *(".oft_blocks", ".oft_diag", ".oft_R", ".oft_R.weight"),
-        *(".boft_R", ".boft_s"),
-    ),
-    "GLoRA, whose change depends on the weight that it is added to": (".a1.weight", ".b1.weight"),
-    "VeRA, whose matrices are random numbers that its file need not hold": (
-        ".vera_lambda_b",
-        ".vera_lambda_d",
-    ),
+    "T-LoRA, whose strength changes from step to step": (".lambda_layer",),
+    "DoRA on top of OFT, of which there are several kinds": (".initial_norm", ".dora_multiplier"),
+    "OFT as PEFT made it before version 0.15": (".oft_r",),
+    "OFT as LyCORIS made it at first": (".oft_diag",),
 }
 
 PEFT_PREFIX = "base_model.model."
 # PEFT may keep a module's parts under the name that the adapter had in training: `lora_A.style.weight`.
 _NAMED = re.compile(r"\.(lora_[AB]|lora_magnitude_vector|oft_R)\.[^.]+\.weight$")
-_NAMED_WHOLE = re.compile(r"\.((?:hada|lokr|boft|vera_lambda)_\w+)\.[^.]+$")
+_NAMED_WHOLE = re.compile(r"\.((?:hada|lokr|boft|ia3|vera)_\w+)\.[^.]+$")
 
 
 def without_adapter_name(key: str) -> str:
@@ -80,7 +85,8 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
         yield from dotted
         yield from (f"{prefix}{original}" for prefix in ("unet.", "diffusion_model.", UNET))
         for flat in (name.replace(".", "_"), original.replace(".", "_")):
-            yield from (f"lora_unet_{flat}", f"lycoris_{flat}")  # kohya; LyCORIS wrapped round a lone UNet
+            # kohya, LyCORIS wrapped round a lone UNet, and kohya's OFT
+            yield from (f"lora_unet_{flat}", f"lycoris_{flat}", f"oft_unet_{flat}")
         for spelling in dotted:
             yield from _processor(spelling, ".to_q", ".to_k", ".to_v", ".to_out.0")
     elif component in ("text_encoder", "text_encoder_2"):

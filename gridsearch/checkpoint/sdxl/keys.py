@@ -46,6 +46,11 @@ class TensorRows:
     file_shape: tuple[int, ...]
     transposed: bool = False
 
+    @property
+    def outward(self) -> tuple[int, ...]:
+        """Return the shape of the parameter itself."""
+        return self.shape[::-1] if self.transposed else self.shape
+
 
 def component_of(key: str) -> str | None:
     """Return `unet`, `te1`, `te2` or `vae`; None for keys that are no part of SDXL."""

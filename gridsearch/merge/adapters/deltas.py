@@ -64,3 +64,17 @@ def _tucker(core: Tensor, out: Tensor, into: Tensor) -> Tensor:
     if core.shape[0] != core.shape[1]:  # so that no intermediate tensor is larger than the file's own
         raise ValueError(f"the core {list(core.shape)} is not square")
     return torch.einsum("ij...,io,jn->on...", core, out, into)
+
+
+def vera(
+    vera_lambda_b: Tensor, vera_lambda_d: Tensor, vera_A: Tensor, vera_B: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """diag(b) B diag(d) A, of which B [most outputs, r] and A [r, most inputs] are those of all modules.
+
+    Kopiczko et al. 2023, https://arxiv.org/abs/2310.11454. A module takes as many of their first rows and
+    columns as its weight of shape `shape` has.
+    """
+    outputs, inputs = shape
+    if len(vera_lambda_b) != outputs or len(vera_lambda_d) != len(vera_A):  # or they would be broadcast
+        raise ValueError(f"{len(vera_lambda_b)} and {len(vera_lambda_d)} factors")
+    return (vera_lambda_b[:, None] * vera_B[:outputs]) @ (vera_lambda_d[:, None] * vera_A[:, :inputs])

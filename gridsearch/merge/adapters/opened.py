@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class Delta:
         module: diffusers' name of its module.
         parts: the adapter's key of each part.
         scale: alpha over rank.
+        settings: what the formula needs beside the parts.
         axis: of a DoRA, the axis of the weight that its magnitudes belong to.
     """
 
@@ -31,6 +33,7 @@ class Delta:
     parts: Mapping[str, str]
     scale: float
     target: TensorRows
+    settings: Mapping[str, Any] = field(default_factory=dict)
     axis: int | None = None
 
     @property
@@ -43,7 +46,7 @@ class Delta:
     @property
     def depends(self) -> bool:
         """Return whether it depends on the weight that it changes."""
-        return self.axis is not None
+        return self.kind.needs_base or self.axis is not None
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,10 @@ class OpenedAdapter:
     def tensor(self, key: str) -> Tensor:
         """Return the change of `key` at strength one: float32, in the file's shape, zero where there is none.
 
-        A BadInput if it holds a NaN or an infinity.
+        A BadInput if it holds a NaN or an infinity, and a ValueError if it depends on the weight.
         """
+        if key in self.dependent:
+            raise ValueError(f"the change of {key} depends on the weight")
         deltas = self.deltas[key]
         if len(deltas) == 1 and deltas[0].target.shape == deltas[0].target.file_shape:
             return self._finite_change(deltas[0])
@@ -110,11 +115,10 @@ class OpenedAdapter:
         device = None if base is None else base.device
         read = {part: self._source.tensor(key).to(device, torch.float32) for part, key in delta.parts.items()}
         magnitude = next((read.pop(part) for part in MAGNITUDES if part in read), None)
-        change = delta.kind.formula(**read)
+        weight = base.T if base is not None and delta.target.transposed else base
+        change = delta.kind.make(read, weight, delta.settings)
         if delta.scale != 1:
             change.mul_(delta.scale)  # the product of several parts, so not the file's own memory
-        if magnitude is not None and delta.axis is not None:
-            if base is None:
-                raise ValueError(f"the change of {delta.module} depends on the weight")
-            change = dora(base.T if delta.target.transposed else base, change, magnitude, delta.axis)
+        if magnitude is not None and weight is not None and delta.axis is not None:
+            change = dora(weight, change, magnitude, delta.axis)
         return (change.T if delta.target.transposed else change).reshape(delta.target.shape)

@@ -6,6 +6,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import FLOATS, Checkpoint
 from gridsearch.checkpoint.sdxl.adapter_names import (
     DELTA_PARTS,
+    SHARED_PARTS,
     UNSUPPORTED,
     other_model_of,
     without_adapter_name,
@@ -13,21 +14,22 @@ from gridsearch.checkpoint.sdxl.adapter_names import (
 from gridsearch.checkpoint.sdxl.keys import TensorRows
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
 from gridsearch.merge.adapters.kinds import (
-    MAGNITUDES,
+    NUMBERS,
     DeltaKind,
-    Shapes,
     delta_shape,
     magnitude_axis,
     shapes_agree,
 )
+from gridsearch.merge.adapters.settings import Module
 
 
 def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuse, in words, a checkpoint, and an adapter of a kind that is not linear or not known."""
-    known = set(DELTA_PARTS.values())
+    """Refuse, in words, a checkpoint, and an adapter of a kind that is not known or not whole."""
+    known = {*DELTA_PARTS.values(), *SHARED_PARTS.values()}
     kind = architecture(checkpoint)
     is_model = kind not in (*ADAPTERS, "no model that is known here")
-    if is_model and not any(known & parts.keys() for parts in found.values()):
+    telling = known - {"factors"}  # (IA)^3's factors of LyCORIS are named as a weight is
+    if is_model and not any(telling & parts.keys() for parts in found.values()):
         fix = "A checkpoint is merged as a model: name it under [models]."
         raise BadInput(f"This is {kind}, not an adapter.", where=checkpoint.path, fix=fix)
     for key in checkpoint.tensors:
@@ -41,43 +43,42 @@ def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str
             why = f"it belongs to {module}, and ignoring it would change the result"
             fix = "Use a LoRA, LoCon, LoHa, LoKr or full difference."
             raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
+        if "vera_lambda_b" in parts and not {"vera_A", "vera_B"} <= parts.keys():
+            what = "This adapter is VeRA, and its file lacks the two matrices that its modules share."
+            why = "they are random numbers, which PEFT keeps in the file only with save_projection"
+            fix = "Save it again with save_projection=True, or merge it into a checkpoint with PEFT."
+            raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
 
 
 def require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None:
     """Refuse integers, and tensors without elements."""
     for part, key in keys.items():
         info = checkpoint.tensors[key]
-        if part != "alpha" and not info.merges:
+        if part not in NUMBERS and not info.merges:
             what = f"The adapter's {key} holds no numbers that can be added to weights."
             why = f"{info.dtype}, of shape {list(info.shape)}"
             fix = f"Save the adapter again in one of {', '.join(FLOATS)}."
             raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
 
 
-def require_fit(
-    checkpoint: Checkpoint,
-    module: str,
-    kind: DeltaKind,
-    shapes: Shapes,
-    rows: TensorRows,
-) -> int | None:
-    """Refuse, before anything is allocated, a change of another shape than the weight's.
+def require_fit(checkpoint: Checkpoint, kind: DeltaKind, module: Module, rows: TensorRows) -> int | None:
+    """Refuse, before anything is allocated, a change of another shape than the parameter's.
 
     Returns:
         the axis of the weight that DoRA's magnitudes belong to; None where there are none.
     """
-    wanted = rows.shape[::-1] if rows.transposed else rows.shape
+    wanted = rows.outward
     try:
-        shape = delta_shape(kind, {part: shape for part, shape in shapes.items() if part not in MAGNITUDES})
+        shape = delta_shape(kind, module, wanted)
         if shapes_agree(shape, wanted):
-            return magnitude_axis(shapes, wanted)
+            return magnitude_axis(module.shapes, wanted)
         why = f"{list(shape)} in the adapter, {list(wanted)} in the checkpoint"
     except ValueError as error:
-        parts = ", ".join(f"{part} {list(shape)}" for part, shape in shapes.items())
+        parts = ", ".join(f"{part} {list(shape)}" for part, shape in module.shapes.items())
         why = f"{parts}: {error}"
     other = other_model_of(checkpoint.tensors)
     raise BadInput(
-        f"The adapter's change of {module} does not fit the checkpoint"
+        f"The adapter's change of {module.name} does not fit the checkpoint"
         + (f": its keys are those of {other}." if other else "."),
         where=checkpoint.path,
         why=why,

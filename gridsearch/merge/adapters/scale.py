@@ -19,7 +19,7 @@ from gridsearch.checkpoint.sdxl.adapter_names import PEFT_PREFIX, longest_name
 MOST_ALPHA = 1e30  # float32 has an end, and Python's whole numbers have none
 METADATA_KEY, SIDECAR = "lora_adapter_metadata", "adapter_config.json"
 MOST_SIDECAR = 2**20  # bytes
-PEFT_KINDS = ("LORA", "LOHA", "LOKR")
+PEFT_KINDS = ("LORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3", "VERA")
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
 
 
@@ -55,6 +55,12 @@ class PeftOptions:
         """Return whether alpha is over the root of the rank: Kalajdzievski 2023, arXiv:2312.03732."""
         return self._option("use_rslora", module) is True
 
+    def needed(self, name: str) -> Any:
+        """Return an option that nothing else tells; a BadInput where it is missing."""
+        if name not in self.values:
+            raise self._missing(name)
+        return self.values[name]
+
     def _option(self, name: str, module: str) -> Any:
         """Return an option of a module's component; a UNet saved by itself has it without a prefix."""
         component = module.partition(".")[0]
@@ -81,12 +87,12 @@ class PeftOptions:
             raise self.unreadable(f"{what} is out of all bounds")
         return float(number)
 
-    def _missing(self, number: str) -> BadInput:
-        lacks = f"{SIDECAR} has no {number}" if self.sidecar else f"there is no {SIDECAR} beside it"
+    def _missing(self, option: str) -> BadInput:
+        lacks = f"{SIDECAR} has no {option}" if self.sidecar else f"there is no {SIDECAR} beside it"
         return BadInput(
-            f"The strength of this PEFT adapter is not known: {lacks}.",
+            f"How to apply this PEFT adapter is not known: {lacks}.",
             where=self.path,
-            why=f"its {number} is written there, and nowhere in the weights",
+            why=f"its {option} is written there, and nowhere in the weights",
             fix=f"Put the {SIDECAR} that was saved with it into {self.path.parent}.",
         )
 

@@ -18,6 +18,7 @@ from tests.helpers.parameters import CONV as CONV_KEY
 from tests.helpers.parameters import LINEAR as LINEAR_KEY
 from tests.helpers.parameters import PARAMETERS
 from tests.helpers.tiny_components import file_state_dict, random_components, write_configs
+from tests.merge.adapters.by_peft import by_peft, changed
 
 STRENGTH = 0.55
 UNET_LAYERS = (
@@ -38,12 +39,6 @@ ENCODER_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_configs(tmp_path_factory.mktemp("tiny"))
-
-
-def changed(adapter, key, base):
-    """The adapter's change of a weight at strength one."""
-    base = base.detach()
-    return adapter.change(key, base) if key in adapter.dependent else adapter.tensor(key)
 
 
 def lora_layers(where):
@@ -149,23 +144,24 @@ class Layers(nn.Module):
         ("LoHaConfig", {"r": 3, "alpha": 5, "rank_pattern": {"b": 2}, "alpha_pattern": {"c": 1}}),
         ("LoKrConfig", {"r": 3, "alpha": 5, "decompose_factor": 2}),
         ("LoKrConfig", {"r": 1, "alpha": 5, "decompose_factor": 1, "alpha_pattern": {"c": 2}}),
+        ("IA3Config", {"feedforward_modules": ["c"]}),
+        ("IA3Config", {"feedforward_modules": ["a.b"]}),
     ],
 )
 def test_peft_merges_the_same_weights_from_a_file_and_its_options(tmp_path, kind, options):
-    random = {"init_lora_weights" if kind == "LoraConfig" else "init_weights": False}
-    config = getattr(peft_library, kind)(target_modules=["a.b", "c"], **random, **options)
-    model = peft_library.get_peft_model(Layers(), config)
-    for name, parameter in model.named_parameters():
-        if "magnitude" in name:  # PEFT starts with those of the layer
-            parameter.data.mul_(torch.rand_like(parameter) + 0.5)
-    model.save_pretrained(tmp_path)
+    model = by_peft(tmp_path, Layers(), kind, target_modules=["a.b", "c"], **options)
     adapter = open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
     assert (adapter.matched, adapter.unused) == (2, ())
     before, after = Layers(), model.merge_and_unload()
     for key, layer in ((LINEAR_KEY, lambda x: x.a.b), (CONV_KEY, lambda x: x.c)):
-        change = (layer(after).weight - layer(before).weight).detach()
-        torch.testing.assert_close(changed(adapter, key, layer(before).weight), change, rtol=1e-5, atol=1e-6)
-        assert change.abs().max() > 1e-3
+        for leaf, parameter in layer(before).named_parameters():
+            own = key.replace("weight", leaf)
+            change = (getattr(layer(after), leaf) - parameter).detach()
+            if leaf == "weight":
+                assert change.abs().max() > 1e-3
+            assert (own in adapter.deltas) or not change.any()
+            if own in adapter.deltas:
+                torch.testing.assert_close(changed(adapter, own, parameter), change, rtol=1e-5, atol=1e-6)
 
 
 def test_a_peft_file_without_its_options_is_refused(tmp_path):
@@ -175,7 +171,7 @@ def test_a_peft_file_without_its_options_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"there is no adapter_config\.json beside it"):
         open_adapter("x", tmp_path / "adapter_model.safetensors", PARAMETERS)
     for config, words in (
-        ('{"peft_type": "OFT"}', "PEFT's kind 'OFT'"),
+        ('{"peft_type": "MISS"}', "PEFT's kind 'MISS'"),
         ('{"peft_type": "LOKR", "alpha": 2}', "has no rank"),
         ('{"peft_type": "LOKR", "r": 2}', "has no alpha"),
         ('{"peft_type": "LOKR", "r": 0, "alpha": 2}', "rank of unet.a.b is 0"),
@@ -211,6 +207,18 @@ LINEAR, CONV = "unet.mid_block.attentions.0.transformer_blocks.0.ff.net.2", "une
         ("DoRA", "locon.LoConModule", CONV, DORA | {"use_tucker": True}),
         ("DoRA", "locon.LoConModule", CONV, DORA | {"wd_on_out": False}),
         ("LoHa with DoRA", "loha.LohaModule", CONV, DORA),
+        ("OFT", "diag_oft.DiagOFTModule", LINEAR, {}),
+        ("OFT", "diag_oft.DiagOFTModule", CONV, {"lora_dim": 4, "rescaled": True}),
+        ("OFT", "diag_oft.DiagOFTModule", LINEAR, {"lora_dim": 4, "constraint": 0.01}),
+        ("BOFT", "boft.ButterflyOFTModule", LINEAR, {"lora_dim": 4}),
+        ("BOFT", "boft.ButterflyOFTModule", CONV, {"lora_dim": 8, "rescaled": True}),
+        ("BOFT", "boft.ButterflyOFTModule", LINEAR, {"lora_dim": 4, "constraint": 0.01}),
+        ("GLoRA", "glora.GLoRAModule", LINEAR, {}),
+        ("GLoRA", "glora.GLoRAModule", CONV, {}),
+        ("(IA)^3", "ia3.IA3Module", LINEAR, {}),
+        ("(IA)^3", "ia3.IA3Module", CONV, {}),
+        ("(IA)^3", "ia3.IA3Module", LINEAR, {"train_on_input": True}),
+        ("(IA)^3", "ia3.IA3Module", CONV, {"train_on_input": True}),
         ("LoKr with DoRA", "lokr.LokrModule", LINEAR, DORA | {"factor": 2, "wd_on_out": False}),
     ],
 )
@@ -232,9 +240,8 @@ def test_a_layer_with_the_change_added_is_the_one_that_lycoris_trained(
     if hasattr(module, "dora_scale"):
         module.dora_scale.abs_().add_(0.5)
     stem = "lora_unet_" + where[f"{target}.weight"].key.removeprefix(UNET).removesuffix(".weight")
-    state = {
-        f"{stem.replace('.', '_')}.{part}": tensor for part, tensor in module.custom_state_dict().items()
-    }
+    saved = module.custom_state_dict() or module.state_dict()
+    state = {f"{stem.replace('.', '_')}.{part}": tensor for part, tensor in saved.items()}
     save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / "x.safetensors")
     trained = module(x)
 
