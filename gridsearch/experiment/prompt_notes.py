@@ -1,7 +1,9 @@
 """Notes on prompts: settings of their files that differ or are not done, and words that are kept.
 
-x.png and 4 others were rendered with steps 30 and CFG 7; [render] uses 28 and 5 for all prompts.
-Not done here, of what prompt files ask for: hires fix (x.png and 1 other), ENSD 31337 (y.png). ...
+    x.png and 4 others were rendered with steps 30 (here 28) and CFG 7 or 9 (here 5): [render] applies to ...
+    Not done here, of what prompt files ask for: SEG and hires fix (x.png and 1 other), tiling (y.png). ...
+
+One note stands for all prompts that say the same.
 """
 
 import re
@@ -65,7 +67,7 @@ def _different(experiment: Experiment) -> Iterator[str]:
     values: dict[str, dict[str, None]] = {}
     used: dict[str, str] = {}
     for prompt in experiment.prompt:
-        for name, value, own in _foreign(prompt.others, experiment.render):
+        for name, value, own in _foreign(prompt, experiment.render):
             places.setdefault(name, {})[prompt.origin] = None
             values.setdefault(name, {})[value] = None
             used[name] = own
@@ -106,9 +108,12 @@ def _listed(parts: list[str], joined: str = "and") -> str:
     return f"{', '.join(most)} {joined} {last}" if most else last
 
 
-def _foreign(others: Mapping[str, str], render: Render) -> Iterator[tuple[str, str, str]]:
+def _foreign(prompt: Prompt, render: Render) -> Iterator[tuple[str, str, str]]:
     """Yield each setting of a prompt that differs: its name, its value, and the one that is used here."""
-    for name, (used, said) in _used_and_said(others, render).items():
+    compared = _used_and_said(prompt.others, render)
+    if not prompt.negative:
+        compared["unconditional"] = (render.unconditional, _unconditional(prompt.others))
+    for name, (used, said) in compared.items():
         own = f"{used:g}" if is_number(used) and not isinstance(used, bool) else str(used)
         if said and used is not None and not is_searched(used) and same(said) != same(own):
             yield name, shorten(said, MOST_CHARACTERS), own
@@ -139,7 +144,6 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
         "zero_terminal_snr": (render.zero_terminal_snr, zero),
         "cfg_rescale": (render.cfg_rescale, said(names.CFG_RESCALE)),
         "pag_scale": (render.pag_scale, said(names.PAG_SCALE)),
-        "unconditional": (render.unconditional, said(names.UNCONDITIONAL)),
         "original size": (size("original"), said(names.ORIGINAL_SIZE)),
         "target size": (size("target"), said(names.TARGET_SIZE)),
         "crop": (f"{render.crop_left or 0:g}x{render.crop_top or 0:g}", said(names.CROP)),
@@ -183,6 +187,12 @@ def _rng(others: Mapping[str, str]) -> str:
     if others.get(APP, "SD.Next") != "SD.Next" or "Steps" not in others:
         return ""
     return "cpu" if others.get("Version", "").startswith(NOISE_OF_CPU) else "gpu"
+
+
+def _unconditional(others: Mapping[str, str]) -> str:
+    """Return what stood in the place of an empty negative prompt; A1111 has zeros for SDXL."""
+    said = next((others[key] for key in names.UNCONDITIONAL if key in others), "")
+    return said or ("zeros" if APP not in others and "Steps" in others else "")
 
 
 # -- settings that are not done

@@ -147,6 +147,7 @@ def test_the_random_numbers_are_compared(tmp_path, said, rng, noted):
         ("Noise Schedule: Zero Terminal SNR", "", ""),  # as the models say
         ("Clip skip: 1", "", "clip skip 1 (here 2)"),
         ("Unconditional: empty", "", "unconditional empty (here zeros)"),
+        ("Version: v1.10.1", 'unconditional = "empty"', "unconditional zeros (here empty)"),
         ("Original size: 2048x2048", "", "original size 2048x2048 (here 1024x1024)"),
         ("Crop: 0x64", "crop_top = 64", ""),
     ],
@@ -154,6 +155,17 @@ def test_the_random_numbers_are_compared(tmp_path, said, rng, noted):
 def test_other_settings_of_render_are_compared(tmp_path, said, render, noted):
     found = of_settings(tmp_path, f"{AS_HERE}, {said}", f"{SAME}\n{render}")
     assert found == ([f"x.png was rendered with {noted}: {APPLIES}"] if noted else [])
+
+
+def test_what_stands_for_an_empty_negative_prompt_matters_only_for_one(tmp_path):
+    for negative, noted in (("", True), ("a dog", False)):
+        graph = {"prompt": "a", "negativeprompt": negative, "seed": 1, "sampler": "euler"}
+        png_with(tmp_path / "x.png", parameters={"sui_image_params": graph})
+        found = prompt_notes(load(tmp_path, 'file = "x.png"'))
+        expected = f"x.png was rendered with unconditional empty (here zeros): {APPLIES}"
+        assert found == ([expected] if noted else [])
+    png_with(tmp_path / "x.png", parameters={"sui_image_params": graph | {"negativeprompt": ""}})
+    assert prompt_notes(load(tmp_path, 'file = "x.png"\nnegative = "b"')) == []
 
 
 def test_our_own_pictures_differ_in_nothing_from_the_settings_they_were_drawn_with(tmp_path):
@@ -260,7 +272,14 @@ def test_one_note_for_all_pictures(tmp_path):
 
 
 def test_other_programs_ask_too(tmp_path):
-    swarm = {"prompt": "a", "seed": 1, "sampler": "euler", "scheduler": "simple", "refinerupscale": 2}
+    swarm = {
+        "prompt": "a",
+        "negativeprompt": "b",
+        "seed": 1,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "refinerupscale": 2,
+    }
     png_with(tmp_path / "x.png", parameters={"sui_image_params": swarm | {"cfgscale": 7, "loras": ["a"]}})
     assert prompt_notes(load(tmp_path, 'file = "x.png"')) == [
         f"x.png was rendered with CFG 7 (here 5) and timestep_spacing trailing (here unset): {APPLIES}",

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 
 from gridsearch.experiment.programs.comfyui_graph import COMFYUI, DRAWN, Graph, GraphNode, read_graph
 from gridsearch.experiment.programs.fields import Fields, drawn
-from gridsearch.experiment.programs.names import comfy_names
+from gridsearch.experiment.programs.names import comfy_names, comfy_unconditional
 from gridsearch.render.pictures import Infotext
 
 # Inputs by which a sampler is known, and those that lead from it, or from a saved image, to what came before.
 _SEEDS = ("seed", "noise_seed", "noise")
 _BEFORE = ("latent_image", "latent", "samples", "optional_latent", "image", "images", "pixels")
+_SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 _SAVES = "filename_prefix"  # an input of the nodes that save images
 _JOINED = (("conditioning_to", "conditioning_from"), ("conditioning_1", "conditioning_2"))
 _CONCATENATED = "ConditioningConcat"  # does what BREAK does
+_ZEROS = "ConditioningZeroOut"
 _MOST_JOINED = 5  # joins one after the other, each of which may double the texts
 _ENCODERS = ("CLIPTextEncode",)
 _PARSING = "smZ CLIPTextEncode"  # an encoder with parsers of other programs
@@ -45,8 +47,9 @@ def read_comfyui(fields: Fields) -> Infotext:
         **_sampling(graph, sampler, guider),
         "Seed": graph.value(graph.linked(sampler, "noise") or sampler, "seed", "noise_seed"),
         "RNG": "CPU",
+        "Unconditional": comfy_unconditional(negative, _ZEROS in passed),
         **_model(graph, guider),
-        "Conditioning": ", ".join(dict.fromkeys(passed)),
+        "Conditioning": ", ".join(kind for kind in dict.fromkeys(passed) if kind != _ZEROS),
         "Other samplers": ", ".join(node.kind for node in samplers if node is not sampler),
         "Image nodes": ", ".join(_afterwards(graph, sampler)),
         "Emphasis": COMFYUI if _WEIGHT.search(prompt + negative) and _PARSING not in passed else "",
@@ -101,8 +104,9 @@ def _sampling(graph: Graph, sampler: GraphNode, guider: GraphNode) -> dict[str, 
 
 def _sizes(graph: Graph, sampler: GraphNode) -> Iterator[str]:
     for node in graph.along(sampler, *_BEFORE):
-        if "width" in node and "height" in node:
-            yield f"{graph.setting(node, 'width')}x{graph.setting(node, 'height')}"
+        for width, height in _SIZES:
+            if width in node and height in node:
+                yield f"{graph.setting(node, width)}x{graph.setting(node, height)}"
 
 
 def _afterwards(graph: Graph, sampler: GraphNode) -> Iterator[str]:
@@ -142,7 +146,8 @@ def _encoded(graph: Graph, node: GraphNode, role: str, passed: list[str], joins:
             return _escaped(graph.text(before, DRAWN))
         if isinstance(before.inputs.values.get(role), str):
             return _escaped(graph.text(before, role))  # a loader that has the prompts too
-        if before.kind == "ConditioningZeroOut":
+        if before.kind == _ZEROS:
+            passed.append(_ZEROS)
             return ""
         if both := next((pair for pair in _JOINED if all(name in before for name in pair)), None):
             if before.kind != _CONCATENATED or not joins:

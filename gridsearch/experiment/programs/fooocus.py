@@ -10,7 +10,7 @@ enslo/sd-metadata (`src/parsers/ruined-fooocus.ts`) describes them.
 import re
 
 from gridsearch.experiment.programs.fields import Fields, drawn
-from gridsearch.experiment.programs.names import comfy_names
+from gridsearch.experiment.programs.names import comfy_names, comfy_unconditional
 from gridsearch.render.pictures import Infotext, as_kept
 
 _READ = (
@@ -48,6 +48,7 @@ def read_fooocus(said: Fields) -> Infotext:
     more = {_NAMES.get(name, name): value for name, value in aside.items()}
     loras = [more.pop(name) for name in list(more) if name.startswith("lora_combined_")]
     resolution = re.findall(r"\d+", said.plain("resolution"))
+    negative = _full(said, "negative_prompt")
     settings = {
         "Steps": said.plain("steps"),
         **comfy_names(said.plain("sampler"), said.plain("scheduler")),
@@ -55,11 +56,12 @@ def read_fooocus(said: Fields) -> Infotext:
         "Seed": said.plain("seed"),
         "Size": "x".join(resolution) if len(resolution) == 2 else said.size(),
         "RNG": "CPU",
+        "Unconditional": comfy_unconditional(negative, False),
         "Clip skip": said.plain("clip_skip"),
         "Lora": ", ".join(loras),
         **more,
     }
-    return drawn(said.program, _full(said, "prompt"), _full(said, "negative_prompt"), settings)
+    return drawn(said.program, _full(said, "prompt"), negative, settings)
 
 
 def _full(said: Fields, key: str) -> str:

@@ -58,6 +58,11 @@ def comfy_names(sampler: str, schedule: str) -> dict[str, str]:
     }
 
 
+def comfy_unconditional(negative: str, zeros: bool) -> str:
+    """Return what stands in the place of an empty negative prompt; ComfyUI encodes it like any other."""
+    return "" if negative else "zeros" if zeros else "empty"
+
+
 def a1111_name(name: str, names: Mapping[str, str]) -> str:
     """Return A1111's name, or the name itself where A1111 has none."""
     return names.get(name, name)

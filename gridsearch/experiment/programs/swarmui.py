@@ -4,7 +4,7 @@ Source of the format: SwarmUI's `docs/Image Metadata Format.md`, and its `src/Te
 """
 
 from gridsearch.experiment.programs.fields import Fields, drawn
-from gridsearch.experiment.programs.names import comfy_names
+from gridsearch.experiment.programs.names import comfy_names, comfy_unconditional
 from gridsearch.render.pictures import Infotext
 
 SWARM_PARAMS = "sui_image_params"
@@ -36,6 +36,7 @@ def read_swarmui(fields: Fields) -> Infotext:
     """
     said = fields.inside(SWARM_PARAMS)
     more = said.others(*_READ, *_SAMPLERS, *_SCHEDULES, *_ASIDE)
+    negative = said.text("negativeprompt")
     settings = {
         "Steps": said.plain("steps"),
         **comfy_names(said.plain(*_SAMPLERS), said.plain(*_SCHEDULES)),
@@ -43,8 +44,9 @@ def read_swarmui(fields: Fields) -> Infotext:
         "Seed": said.plain("seed"),
         "Size": said.size(),
         "RNG": "CPU",
+        "Unconditional": comfy_unconditional(negative, said.values.get("zeronegative") is True),
         "Clip skip": said.plain("clipstopatlayer").removeprefix("-"),
         "Denoising strength": said.plain("initimagecreativity"),
         **{_NAMES.get(name, name): value for name, value in more.items() if value != _BASE},
     }
-    return drawn(said.program, said.text("prompt"), said.text("negativeprompt"), settings)
+    return drawn(said.program, said.text("prompt"), negative, settings)

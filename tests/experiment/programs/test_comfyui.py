@@ -197,11 +197,13 @@ def test_what_is_no_node_is_passed_over():
 
 
 def test_a_loader_may_have_the_prompts_and_an_empty_negative_one_may_be_zeros():
-    loader = node("Efficient Loader", positive="a wolf", negative="a sheep", empty_latent_width=512)
-    said = read(changed(positive=["50", 1], negative=["50", 2]) | {"50": loader})
-    assert (said.prompt, said.negative) == ("a wolf", "a sheep")
+    size = {"empty_latent_width": 512, "empty_latent_height": 640}
+    loader = node("Efficient Loader", positive="a wolf", negative="a sheep", **size)
+    said = read(changed(positive=["50", 1], negative=["50", 2], latent_image=["50", 3]) | {"50": loader})
+    assert (said.prompt, said.negative, said.settings["Size"]) == ("a wolf", "a sheep", "512x640")
     said = read(changed(negative=["51", 0]) | {"51": node("ConditioningZeroOut", conditioning=["6", 0])})
-    assert (said.prompt, said.negative) == ("a cat", "")
+    assert (said.prompt, said.negative, said.settings["Unconditional"]) == ("a cat", "", "zeros")
+    assert read(changed("7", text="")).settings["Unconditional"] == "empty"
 
 
 def test_conditioning_that_is_concatenated_is_a_prompt_with_break():
