@@ -27,6 +27,7 @@ from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.experiment.values import usual_value
 from gridsearch.merge.channels import require_text_alone, step_channels
+from gridsearch.merge.dtypes import as_written
 from gridsearch.merge.vae import require_same_vaes, require_vae
 
 
@@ -114,7 +115,9 @@ def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:
     dtypes: dict[str, dict[str, str]] = {}
     for name, checkpoint in firsts.items():
         infos = own_keys(checkpoint)
-        dtypes[name] = {key: infos[key].dtype for key in merged_keys(infos) if lends_vae or not is_vae(key)}
+        dtypes[name] = {
+            key: as_written(infos[key]).dtype for key in merged_keys(infos) if lends_vae or not is_vae(key)
+        }
     (first, kept), *others = dtypes.items()
     for name, theirs in others:
         if odd := next((key for key in {**kept, **theirs} if kept.get(key) != theirs.get(key)), None):

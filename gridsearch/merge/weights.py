@@ -26,6 +26,7 @@ from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.channels import kept_terms, step_channels
+from gridsearch.merge.dtypes import as_written
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
@@ -97,10 +98,13 @@ def gives_own_vae(recipe: Recipe, parents: Parents) -> bool:
     return _vae_givers(recipe, parents)[0] is parents.first
 
 
-def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -> Weights:
+def open_weights(
+    recipe: Recipe, parents: Parents, config: Path | None = None, dtype: str | None = None
+) -> Weights:
     """Open the files that a recipe uses; a BadInput where adapters or ratios per block do not suit them.
 
     `config` has component configs of another size than SDXL's, from which adapters' names are understood.
+    `dtype` is one of `FILE_DTYPES`, where it is chosen.
     """
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
     files |= {source: FileSource(*open_vae(Path(source))) for source in parents.vaes}
@@ -108,24 +112,25 @@ def open_weights(recipe: Recipe, parents: Parents, config: Path | None = None) -
     if parents.adapters:
         known = parameter_rows(config or SDXL_CONFIGS)
         adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
-    infos = outline(recipe, parents)
+    infos = outline(recipe, parents, dtype)
     merged = tuple(merged_keys(infos))
     require_covered(recipe, merged)
     return Weights(infos, merged, files, adapters)
 
 
-def outline(recipe: Recipe, parents: Parents) -> dict[str, TensorInfo]:
+def outline(recipe: Recipe, parents: Parents, dtype: str | None = None) -> dict[str, TensorInfo]:
     """Return the merged file's keys with dtype and shape, markers left out.
 
     They are the first model's; of a component that another lends, that one's; of a VAE that is searched, the
-    first choice's. Stray keys are left out.
+    first choice's. Stray keys are left out. `dtype` is one of `FILE_DTYPES`, where it is chosen (see
+    `as_written`).
     """
     checkpoints = parents.checkpoints
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
     vae = _vae_givers(recipe, parents)[0]
     infos = {
-        key: TensorInfo("I64", info.shape) if key == POSITION_IDS else info
+        key: TensorInfo("I64", info.shape) if key == POSITION_IDS else as_written(info, dtype)
         for component, prefix in COMPONENTS.items()
         for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
         if component_of(key) == component
@@ -140,7 +145,7 @@ def dtypes_of(recipe: Recipe, weights: Weights) -> dict[str, str]:
     """Return what the file of a merge with nothing left to search keeps each merged key in."""
     names = (recipe.vae_source(), recipe.merged_models()[0])
     vae = next(weights.files[name].header.tensors for name in names if name in weights.files)
-    return {key: (vae if is_vae(key) else weights.infos)[key].dtype for key in weights.merged}
+    return {key: as_written((vae if is_vae(key) else weights.infos)[key]).dtype for key in weights.merged}
 
 
 def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from gridsearch.checkpoint.sdxl.components import components_digest, config_fold
 from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_notes import prompt_notes
+from gridsearch.merge.dtypes import dtype_notes
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -63,6 +64,7 @@ def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:
 def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     """Return notes worth reading before a night is spent on the experiment."""
     notes = warnings_about(experiment, parents) + reference_notes(experiment, parents.checkpoints)
+    notes += dtype_notes(experiment, parents.checkpoints)
     return notes + dependent_notes(experiment) + usual_notes(experiment.render) + prompt_notes(experiment)
 
 

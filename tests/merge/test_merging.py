@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,8 +176,17 @@ def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora,
     assert "1 of its keys have no place, lora_te3_x.lora_up.weight first" in note
 
 
-@pytest.mark.parametrize("ids", [torch.arange(77).half() * 0.98, torch.zeros(77, dtype=torch.int64)])
-def test_position_ids_are_counted_and_not_copied(toy, tmp_path, ids):
+@pytest.mark.parametrize(
+    ("ids", "chosen"),
+    [
+        (torch.arange(77).half() * 0.98, None),
+        (torch.arange(77).bfloat16() * 0.98, None),
+        (torch.arange(77).float() * 0.98, "float16"),
+        (torch.arange(77).to(torch.float8_e4m3fn), None),
+        (torch.zeros(77, dtype=torch.int64), "bfloat16"),
+    ],
+)
+def test_position_ids_are_counted_and_not_copied(toy, tmp_path, ids, chosen):
     """Merging tools have made 0.98, 1.96, ... of them, which others read as 0, 1, 2, 3, 4 with gaps."""
     spoilt = load_file(toy / "base.safetensors") | {POSITION_IDS: ids[None].clone()}
     save_file(spoilt, tmp_path / "spoilt.safetensors")
@@ -184,8 +194,10 @@ def test_position_ids_are_counted_and_not_copied(toy, tmp_path, ids):
     what = what.model_copy(
         update={"models": {**what.models, "base": Model(path=tmp_path / "spoilt.safetensors")}}
     )
-    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
-    assert torch.equal(load_file(tmp_path / "m.safetensors")[POSITION_IDS], torch.arange(77)[None])
+    export(replace(merge_of_trial(what, {}), dtype=chosen), tmp_path / "m.safetensors", Quiet())
+    written = load_file(tmp_path / "m.safetensors")[POSITION_IDS]
+    assert written.dtype == torch.int64
+    assert torch.equal(written, torch.arange(77)[None])
 
 
 def test_prompts_are_encoded_again_only_when_the_text_encoders_have_changed(toy, lora, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The commands on checkpoints: `inspect` shows what they are, `merge` and `export` write them."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,15 @@ from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
 from gridsearch.app.cli.documents import checkpoint_dict, written_dict
 from gridsearch.base.words import size
+
+WrittenAs = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help="float16, bfloat16 or float32 for all weights. Default: that of the first model.",
+    ),
+]
 
 
 @command(
@@ -80,6 +90,7 @@ def merge_command(
             metavar="DIR", help="Component configs for adapters, if the models are smaller than SDXL."
         ),
     ] = None,
+    dtype: WrittenAs = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one merge without a search: from an experiment, or an earlier merge again, byte for byte.
@@ -88,7 +99,8 @@ def merge_command(
     """
     from gridsearch.merge.export.source import open_merge
 
-    _write_merge(open_merge(source, ratio or [], prediction_type, model or [], config), output, as_json)
+    merge = open_merge(source, ratio or [], prediction_type, model or [], config)
+    _write_merge(merge, output, dtype, as_json)
 
 
 @command("export", "gridsearch export results/toy -o best.safetensors")
@@ -97,6 +109,7 @@ def export_command(
     output: Output,
     trial: Annotated[int | None, typer.Option(help="The trial's number. Default: the best trial.")] = None,
     model: ModelFiles = None,
+    dtype: WrittenAs = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.
@@ -107,13 +120,15 @@ def export_command(
     from gridsearch.search.export import of_trial, trial_to_export
 
     merge = of_trial(results, trial_to_export(results, answer, trial), model or [])
-    _write_merge(merge, output, as_json)
+    _write_merge(merge, output, dtype, as_json)
 
 
-def _write_merge(fixed, output: Path, as_json: bool) -> None:
+def _write_merge(fixed, output: Path, dtype: str | None, as_json: bool) -> None:
+    from gridsearch.merge.dtypes import checked_dtype
     from gridsearch.merge.export.single import require_new_file
     from gridsearch.merge.export.source import write_recipe
 
+    fixed = replace(fixed, dtype=checked_dtype(dtype) or fixed.dtype)
     require_new_file(output, fixed)
     sha256 = log = None
     if output.suffix == ".mecha":

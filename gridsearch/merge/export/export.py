@@ -29,6 +29,7 @@ from gridsearch.checkpoint.sdxl.keys import (
 )
 from gridsearch.checkpoint.sdxl.recognise import own_keys
 from gridsearch.merge.channels import channel_notes
+from gridsearch.merge.dtypes import dtype_notes
 from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.sources import DTYPES
@@ -78,8 +79,9 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             why = f"SHA-256 {known[:10]}... then, {model['sha256'][:10]}... now."
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
-    weights = open_weights(recipe, parents, merge.config)
+    weights = open_weights(recipe, parents, merge.config, merge.dtype)
     notes = channel_notes(recipe, parents.checkpoints) + vae_notes(recipe, parents.checkpoints)
+    notes += dtype_notes(recipe, parents.checkpoints, merge.dtype)
     for note in notes + adapter_notes(weights.adapters):
         progress.note(note)
     record = record_of(merge, {name: model["sha256"] for name, model in models.items()})

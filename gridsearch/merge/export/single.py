@@ -22,6 +22,7 @@ from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, Model, PredictionType, Recipe
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table
+from gridsearch.merge.dtypes import OutputDtype
 from gridsearch.merge.parents import mode_of_merge, open_parents
 
 KEY = "sd_merge_recipe"
@@ -34,7 +35,8 @@ _ANY_VAE = "vae.safetensors"
 class Record(Table):
     """A merge with nothing left to search.
 
-    `files` is model, adapter or "vae" -> the SHA-256 of its file.
+    `files` is model, adapter or "vae" -> the SHA-256 of its file. `dtype` is that of the weights, where one
+    was chosen.
     """
 
     type: Literal["gridsearch"] = "gridsearch"
@@ -45,6 +47,7 @@ class Record(Table):
     adapters: tuple[Name, ...] = ()
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     components: Components = Components()
+    dtype: OutputDtype | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -99,6 +102,7 @@ class SingleMerge:
     Attributes:
         known: model, adapter or "vae" -> the SHA-256 that its file must have, where that is known.
         config: component configs of another size than SDXL's, where the experiment names them.
+        dtype: what the weights are written in, one of `FILE_DTYPES`; None for the first model's.
     """
 
     recipe: Recipe
@@ -107,6 +111,7 @@ class SingleMerge:
     zero_terminal_snr: bool
     known: Mapping[str, str]
     config: Path | None = None
+    dtype: OutputDtype | None = None
 
 
 def record_of(merge: SingleMerge, files: Mapping[str, str]) -> Record:
@@ -122,6 +127,7 @@ def record_of(merge: SingleMerge, files: Mapping[str, str]) -> Record:
         adapters=merge.recipe.merged_adapters(),
         merge=merge.recipe.merge,
         components=components,
+        dtype=merge.dtype,
     )
 
 
@@ -174,7 +180,14 @@ def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -
         fix = f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}"
         raise BadInput(what, where=source, why=f"its SHA-256 is {record.files[absent[0]]}", fix=fix)
     recipe = record.recipe({name: str(path) for name, path in paths.items()})
-    return SingleMerge(recipe, record.title, record.prediction_type, record.zero_terminal_snr, record.files)
+    return SingleMerge(
+        recipe,
+        record.title,
+        record.prediction_type,
+        record.zero_terminal_snr,
+        record.files,
+        dtype=record.dtype,
+    )
 
 
 def require_new_file(output: Path, merge: SingleMerge) -> None:

@@ -98,6 +98,9 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
 
 def write_recipe(merge: SingleMerge, output: Path) -> None:
     """Write the merge as sd-mecha's recipe, which looks for relative paths elsewhere."""
+    if merge.dtype:
+        fix = "Leave --dtype out, and give it to sd-mecha where that merges."
+        raise BadInput(f"A recipe for sd-mecha does not say that it is written in {merge.dtype}.", fix=fix)
     require_latents_alone(merge.recipe, open_parents(merge.recipe).checkpoints)
     absolute = {
         name: model.model_copy(update={"path": model.path.resolve()})
