@@ -14,6 +14,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.render.pictures import png_bytes
+from tests.helpers.generated import png_with
 
 HEAD = """
 name = "x"
@@ -239,3 +240,31 @@ def test_an_experiment_is_kept_with_its_prompts_and_without_their_files(tmp_path
     ]
     assert load(tmp_path, *written).model_dump(mode="json") == kept
     assert experiment.at({"ratio": 0.2}).prompt == again.prompt
+
+
+# -- pictures of other programs
+
+
+@pytest.mark.parametrize(
+    ("seed", "read"),
+    [(7, (7,)), ("7", (7,)), (7.0, (7,)), (-1, (1,)), (None, (1,)), (2**63 - 1, (2**63 - 1,))],
+)
+def test_a_seed_in_json_is_the_pictures_own(tmp_path, seed, read):
+    said = {"sui_image_params": {"prompt": "a", "seed": seed}}
+    png_with(tmp_path / "x.png", parameters=said)
+    assert load(tmp_path, 'file = "x.png"').prompt[0].seeds == read
+
+
+@pytest.mark.parametrize("seed", [1.5, True, "x", -2, 2**64, 1e300])
+def test_a_seed_in_json_that_is_none_is_refused(tmp_path, seed):
+    png_with(tmp_path / "x.png", parameters={"sui_image_params": {"prompt": "a", "seed": seed}})
+    with pytest.raises(BadInput, match="is not a seed") as caught:
+        load(tmp_path, 'file = "x.png"')
+    assert caught.value.lines[1].endswith("x.png")
+
+
+def test_a_prompt_that_is_too_long_is_refused_with_its_picture(tmp_path):
+    png_with(tmp_path / "x.png", parameters={"sui_image_params": {"prompt": "a" * 20_001, "seed": 1}})
+    with pytest.raises(BadInput, match="at most 20000 characters") as caught:
+        load(tmp_path, 'file = "x.png"')
+    assert "x.png" in caught.value.lines[1]
