@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from gridsearch.base.embedded import TEXT_SUFFIXES
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
-from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.experiment.programs.read import read_picture
 
 TEXTS = (".txt",)
@@ -154,17 +154,17 @@ def _seed(value: str | None, place: str) -> int | None:
 def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
     """Return the pictures that a path or a pattern names, in the order of their names."""
     if path.is_file():
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
-            kinds = ", ".join([*TEXTS, *PICTURE_SUFFIXES])
+        if path.suffix.lower() not in TEXT_SUFFIXES:
+            kinds = ", ".join([*TEXTS, *TEXT_SUFFIXES])
             raise BadInput("This kind of file cannot hold prompts.", where=path, fix=f"Use one of {kinds}.")
         return [path]
     names = list(path.iterdir()) if path.is_dir() else _matching(from_home(pattern), base)
-    found = sorted({p for p in names if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != "."})
+    found = sorted({p for p in names if p.suffix.lower() in TEXT_SUFFIXES and p.name[0] != "."})
     if len(found) > MAX_PROMPTS_IN_FILES:
         what = f"There are more than {MAX_PROMPTS_IN_FILES:,} pictures."
         raise BadInput(what, where=path, fix="Name fewer of them.")
     if not found:
-        kinds = ", ".join(PICTURE_SUFFIXES)
+        kinds = ", ".join(TEXT_SUFFIXES)
         if path.is_dir():
             raise BadInput("There are no pictures in this folder.", where=path, fix=f"They end in {kinds}.")
         fix = f"Name a .txt file, a picture ({kinds}), a folder of pictures or a pattern."

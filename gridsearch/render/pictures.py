@@ -29,10 +29,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch import __version__
+from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts
 from gridsearch.base.errors import BadInput
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
-from gridsearch.render.embedded import EXIF, USER_COMMENT, embedded_texts
 
 NEGATIVE = "Negative prompt:"
 LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
@@ -195,7 +195,7 @@ def _unquoted(value: str) -> str:
 
 
 def embedded_text(path: Path) -> str | None:
-    """Return the text in a PNG's `parameters`, or in a JPEG's or WebP's EXIF user comment; None without any.
+    """Return the text in a PNG's `parameters`, or in another's EXIF user comment; None without any.
 
     Raises:
         BadInput: no such file, not a picture, damaged or too large.

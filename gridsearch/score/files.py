@@ -1,8 +1,7 @@
-"""Scoring image files: pictures, folders of pictures, and X/Y/Z grids, which are cut first."""
+"""Scoring image files: pictures, folders of pictures, and grids, which are cut first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -11,20 +10,23 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import PICTURE_SUFFIXES
 from gridsearch.base.words import one_line
 from gridsearch.score.band import POPULATION, band_of
-from gridsearch.score.measure import measure, read_image
+from gridsearch.score.grid_names import PREFIX, is_batch_grid, is_grid, is_of_xyz_script, told_cell
+from gridsearch.score.measure import PictureFile, measure, read_picture_file
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
 from gridsearch.score.score import OK, score, score_row, verdict_of
-from gridsearch.score.xyz_grid import cut_grid, is_grid
+from gridsearch.score.xyz_grid import Cell, cut_batch_grid, cut_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
-COLUMNS = ("image", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
+COLUMNS = ("image", "z", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
+
+PLACE = ("z", "row", "column")  # of a cell in its grid; empty for a whole picture
 
 ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 
 
 @dataclass(frozen=True)
 class ScoredFiles:
-    """A table with a row per picture or cell (see COLUMNS), and notes on doubtful references."""
+    """A table with a row per picture or cell (see COLUMNS), and notes on what may surprise."""
 
     table: pd.DataFrame
     notes: tuple[str, ...]
@@ -57,13 +59,14 @@ def read_reference(text: str | None) -> ReferenceChoice:
         return None
     if text.isdecimal():
         return int(text)
-    if is_grid(text):
+    picture = None if is_grid(text) else read_picture_file(text)
+    if picture is None or _cut(picture, Path(text)):
         raise BadInput(
             "A whole grid cannot be the reference.",
             where=text,
             fix="Name one picture, or the number of a column of the grid that is scored.",
         )
-    return measure(read_image(text))
+    return measure(picture.rgb)
 
 
 def score_files(
@@ -92,7 +95,7 @@ def score_files(
         notes += doubts
         advance()
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return ScoredFiles(table.astype({"row": "Int64", "column": "Int64"}), tuple(notes))
+    return ScoredFiles(table.astype(dict.fromkeys(PLACE, "Int64")), tuple(notes))
 
 
 def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], list[str]]:
@@ -100,27 +103,62 @@ def _score_file(file: Path, reference: ReferenceChoice) -> tuple[list[dict], lis
     if file.is_dir():
         kinds = ", ".join(PICTURE_SUFFIXES)
         raise BadInput("This folder holds no pictures.", where=file, fix=f"Put in some of {kinds}.")
-    rgb = read_image(file)
+    picture = read_picture_file(file)
     band = band_of([], reference if isinstance(reference, Metrics) else None)
-    if not is_grid(file):
+    cells = _cut(picture, file)
+    notes = _surprises(file, picture, cells)
+    if not cells:
         if isinstance(reference, int):
             what = f"This is not a grid, so it has no column {reference}."
             raise BadInput(what, where=file, fix="Name a picture as --reference.")
-        return [score_row(score(rgb, band))], []
-    cells = cut_grid(rgb, file)
+        return [score_row(score(picture.rgb, band))], notes
     last = max(cell.column for cell in cells)
     if isinstance(reference, int) and reference > last:
         fix = f"Its columns are 0 to {last}."
         raise BadInput(f"This grid has no column {reference}.", where=file, fix=fix)
-    own = {cell.row: measure(cell.rgb) for cell in cells if cell.column == reference}
-    bands = {row: band_of(list(own.values()), metrics) for row, metrics in own.items()}
+    own = {(cell.z, cell.row): measure(cell.rgb) for cell in cells if cell.column == reference}
+    bands = {place: band_of(list(own.values()), metrics) for place, metrics in own.items()}
     rows = [
-        {"row": cell.row, "column": cell.column} | score_row(score(cell.rgb, bands.get(cell.row, band)))
+        {"z": cell.z, "row": cell.row, "column": cell.column}
+        | score_row(score(cell.rgb, bands.get((cell.z, cell.row), band)))
         for cell in cells
     ]
-    where = f"{file.name}: column {reference}, row"
-    doubts = (_doubt(f"{where} {row}, the reference,", metrics) for row, metrics in own.items())
-    return rows, list(chain.from_iterable(doubts))
+    for (z, row), metrics in own.items():
+        where = f"column {reference}, row {row}" + ("" if z is None else f" of z {z}")
+        notes += _doubt(f"{file.name}: {where}, the reference,", metrics)
+    return rows, notes
+
+
+def _cut(picture: PictureFile, file: Path) -> list[Cell]:
+    """Return the cells of a grid; [] for a file that is one picture."""
+    if is_grid(file):
+        return cut_grid(picture.rgb, file, picture.text)
+    cells = cut_batch_grid(picture.rgb, picture.text) if is_batch_grid(file) else None
+    return cells if cells and len(cells) > 1 else []
+
+
+def _surprises(file: Path, picture: PictureFile, cells: Sequence[Cell]) -> list[str]:
+    """Return notes on what is left out of a file, and on a grid that is not cut."""
+    notes = []
+    if picture.frames > 1:
+        notes.append(f"{file.name} holds {picture.frames} pictures; only the first was scored.")
+    told = told_cell(picture.text)
+    if is_batch_grid(file) and not cells and told != picture.rgb.shape[1::-1]:
+        why = (
+            f"pictures of {told[0]} x {told[1]} do not fill it"
+            if told
+            else "no text tells its pictures' size"
+        )
+        notes.append(
+            f"{file.name} is named as a grid, but was scored as one picture: {why}. Score them one by one, "
+            "or the file as the web UI saved it."
+        )
+    elif not is_grid(file) and is_of_xyz_script(picture.text):
+        notes.append(
+            f"{file.name} was made as an X/Y/Z grid, but was scored as one picture. Begin its name with "
+            f"{PREFIX} to have it cut."
+        )
+    return notes
 
 
 def _doubt(name: str, reference: Metrics) -> list[str]:

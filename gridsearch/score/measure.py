@@ -5,6 +5,8 @@ first, so its edge widths read half of what they are at native size, and so does
 """
 
 import warnings
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import reduce
 from math import isnan, nan, pi, sqrt
 from pathlib import Path
@@ -13,12 +15,14 @@ import numpy as np
 import scipy
 from PIL import Image
 
+from gridsearch.base.embedded import texts_in
 from gridsearch.base.errors import BadInput
-from gridsearch.base.pictures import open_picture
+from gridsearch.base.pictures import DAMAGED, open_picture
 from gridsearch.score.metrics import Metrics
 
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
 STRIP_PIXELS = 1024 * 1024  # converted at once
+ORIENTATION = 0x0112  # EXIF's tag
 CLIPPED_LOW, CLIPPED_HIGH = 8, 247  # a channel value at or beyond these counts as clipped
 TEXTURED = 4.0  # a block whose luma varies by more than this many levels holds something
 # What white noise adds to a window, in its sigmas: to the range of an edge, and in quadrature to the steepest
@@ -28,10 +32,25 @@ LEAST_RANGE, LEAST_SLOPE = 0.5, 0.45
 EDGE_RANGE = 12.0  # a window whose luma spans fewer levels holds no edge to measure
 
 
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture, uint8 (H, W, 3), the text in its file ("" without any), and how many pictures that holds."""
+
+    rgb: np.ndarray
+    text: str
+    frames: int
+
+
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a PNG, JPEG or WebP file as uint8 (H, W, 3).
+    """Read a picture file as uint8 (H, W, 3), see `read_picture_file`."""
+    return read_picture_file(path).rgb
+
+
+def read_picture_file(path: str | Path) -> PictureFile:
+    """Read a PNG, JPEG, WebP, AVIF or BMP file; of an animation its first picture.
 
     Transparency is laid over white, grey becomes three equal channels, and of 16 bits the upper 8 are kept.
+    It is turned upright as its EXIF orientation says.
 
     Raises:
         BadInput: no such file, not a picture, damaged, or too large (see `gridsearch.base.pictures`).
@@ -46,7 +65,32 @@ def read_image(path: str | Path) -> np.ndarray:
             for top in range(0, height, rows):
                 strip = file.crop((0, top, width, min(top + rows, height)))
                 rgb[top : top + rows] = _strip_to_rgb(strip)
-            return rgb
+            text, orientation = "", 1
+            with suppress(*DAMAGED):  # what is beside the pixels may be damaged
+                orientation = file.getexif().get(ORIENTATION, 1)
+                texts = texts_in(file)
+                text = texts.get("parameters") or texts.get("UserComment", "")
+            return PictureFile(_upright(rgb, orientation), text, getattr(file, "n_frames", 1))
+
+
+def _upright(rgb: np.ndarray, orientation: object) -> np.ndarray:
+    """Return a view of the picture, turned and mirrored as the EXIF orientation says (CIPA DC-008)."""
+    match orientation:
+        case 2:
+            return rgb[:, ::-1]
+        case 3:
+            return rgb[::-1, ::-1]
+        case 4:
+            return rgb[::-1]
+        case 5:
+            return rgb.swapaxes(0, 1)
+        case 6:
+            return np.rot90(rgb, -1)
+        case 7:
+            return rgb.swapaxes(0, 1)[::-1, ::-1]
+        case 8:
+            return np.rot90(rgb)
+    return rgb
 
 
 def working_copy(rgb: np.ndarray) -> np.ndarray:

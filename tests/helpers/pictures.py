@@ -110,6 +110,24 @@ def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safeten
     return sheet, boxes
 
 
+def with_z_axis(sheets, titles):
+    """Grids of one size side by side, each below its title, as AUTOMATIC1111's web UI puts them.
+
+    Returns:
+        The grid, and where in it each of the others lies: [(left, top), ...].
+    """
+    width, height = sheets[0].size
+    letters = (width + height) // 25
+    band = letters + 2 * (letters // 2)
+    whole = Image.new("RGB", (len(sheets) * width, band + height), "white")
+    draw = ImageDraw.Draw(whole)
+    for z, (sheet, title) in enumerate(zip(sheets, titles, strict=True)):
+        whole.paste(sheet, (z * width, band))
+        font = ImageFont.load_default(letters)
+        draw.text((z * width + width / 2, band / 2), title, "black", font, anchor="mm")
+    return whole, [(z * width, band) for z in range(len(sheets))]
+
+
 def png(width, height, bits, colour_type, rows):
     """A PNG built by hand, for the kinds that Pillow does not write."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
@@ -15,7 +16,7 @@ from gridsearch.score.band import band_of
 from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
 from gridsearch.score.measure import measure
 from gridsearch.score.score import score
-from tests.helpers.pictures import drawn_grid, gained, scene
+from tests.helpers.pictures import drawn_grid, gained, scene, with_z_axis
 
 
 def save(path, pixels):
@@ -98,11 +99,14 @@ def test_a_folder_has_the_pictures_of_its_days(tmp_path):
         "grid.png",
         ".trash/x.png",
         "2026-01-01/notes.txt",
+        "2026-01-02/deeper/x.AVIF",
+        "y.bmp",
     ]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert files_of([tmp_path]) == [tmp_path / name for name in names[:3]]
+    wanted = [names[0], names[1], names[5], names[2], names[6]]
+    assert files_of([tmp_path]) == [tmp_path / name for name in wanted]
 
 
 def test_what_a_reference_can_be(tmp_path):
@@ -122,3 +126,91 @@ def test_no_file_name_becomes_a_formula(tmp_path, monkeypatch, name):
     (row,) = csv.DictReader(io.StringIO(to_csv(scored([Path(name)]).table)))
     assert row["image"] == f"'{name}"
     assert float(row["dial"]) < 0  # numbers stay numbers
+
+
+SAID = "a cat\nSteps: 20, Sampler: Euler, CFG scale: 5, Seed: 1, Size: {}, Model: a{}"
+
+
+def with_text(path, picture, text):
+    """A picture with a web UI's text, as the web UI saves it."""
+    info, exif = PngInfo(), Image.Exif()
+    info.add_text("parameters", text)
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
+    picture.save(path, **({"pnginfo": info} if path.suffix.lower() == ".png" else {"exif": exif}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["my_xyz_grid-0001.PNG", "XYZ_GRID-3.png", "xyz_grid-1.webp", "xyz_grid-1.bmp"]
+)
+def test_a_grid_is_cut_whatever_is_before_its_name_and_in_whatever_case(tmp_path, name):
+    image, _ = drawn_grid([[gained(scene(256, 20), gain) for gain in (1, 0.02, 3)]])
+    image.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
+    assert list(scored([tmp_path / name]).table["verdict"]) == ["ok", "blank", "burnt"]
+
+
+@pytest.mark.parametrize("name", ["grid-0001.png", "GRID-0001-5.JPG"])
+def test_a_batch_grid_is_cut_and_without_its_text_noted(tmp_path, name):
+    pictures = [gained(scene(256, seed), gain) for seed, gain in ((20, 1), (21, 0.02), (22, 3), (23, 1))]
+    grid = Image.fromarray(np.vstack([np.hstack(pictures[:2]), np.hstack(pictures[2:])]))
+    with_text(tmp_path / name, grid, SAID.format("256x256", ""))
+    found = scored([tmp_path / name])
+    assert list(found.table["verdict"]) == ["ok", "blank", "burnt", "ok"]
+    assert list(found.table["row"]) == [0, 0, 1, 1]
+    assert found.notes == ()
+    grid.save(tmp_path / name)
+    found = scored([tmp_path / name])
+    assert len(found.table) == 1
+    assert "scored as one picture: no text tells its pictures' size" in found.notes[0]
+    with_text(tmp_path / name, grid, SAID.format("200x300", ""))
+    assert "pictures of 200 x 300 do not fill it" in scored([tmp_path / name]).notes[0]
+
+
+def test_a_single_picture_that_is_numbered_like_a_grid_stays_one(tmp_path):
+    path = with_text(tmp_path / "grid-0001.png", Image.fromarray(scene(256, 20)), SAID.format("256x256", ""))
+    found = scored([path])
+    assert list(found.table["column"].isna()) == [True]
+    assert found.notes == ()
+
+
+def test_a_grid_of_another_name_is_told_from_its_text(tmp_path):
+    said = SAID.format("256x256", ", Script: X/Y/Z plot, X Type: CFG Scale")
+    (note,) = scored([with_text(tmp_path / "a.png", Image.fromarray(scene(256, 20)), said)]).notes
+    assert "Begin its name with xyz_grid-" in note
+
+
+def test_only_the_first_picture_of_an_animation_is_scored_and_that_is_told(tmp_path):
+    first, second = Image.fromarray(scene(256, 20)), Image.fromarray(gained(scene(256, 21), 0))
+    for name in ("a.webp", "a.png", "a.avif"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        found = scored([tmp_path / name])
+        assert list(found.table["verdict"]) == ["ok"]
+        assert found.notes == (f"{name} holds 2 pictures; only the first was scored.",)
+
+
+def test_a_column_of_each_sub_grid_is_the_reference_of_its_own_rows(tmp_path):
+    subs = [[[gained(scene(256, seed + z), gain) for gain in (1, 3)] for seed in (20, 21)] for z in (0, 5)]
+    image, _ = with_z_axis([drawn_grid(rows)[0] for rows in subs], ["CFG Scale: 4", "CFG Scale: 5"])
+    image.save(tmp_path / "xyz_grid-1.png")
+    table = scored([tmp_path / "xyz_grid-1.png"], 0).table
+    places = [(z, row, column) for z in (0, 1) for row in (0, 1) for column in (0, 1)]
+    assert list(table[["z", "row", "column"]].itertuples(index=False, name=None)) == places
+    references = [measure(row[0]) for rows in subs for row in rows]
+    for found, (z, row, column) in zip(table["defect"], places, strict=True):
+        own = band_of(references, references[2 * z + row])
+        assert found == pytest.approx(score(subs[z][row][column], own).defect)
+
+
+def test_a_grid_that_lies_on_its_side_is_turned_upright(tmp_path):
+    image, _ = drawn_grid([[gained(scene(256, 20), gain) for gain in (1, 0.02, 3)]])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.rotate(90, expand=True).save(tmp_path / "xyz_grid-1.png", exif=exif)
+    assert list(scored([tmp_path / "xyz_grid-1.png"]).table["verdict"]) == ["ok", "blank", "burnt"]
+
+
+def test_a_batch_grid_cannot_be_the_reference(tmp_path):
+    grid = Image.fromarray(np.hstack([scene(128, 20), scene(128, 21)]))
+    path = with_text(tmp_path / "grid-0001.png", grid, SAID.format("128x128", ""))
+    with pytest.raises(BadInput, match="whole grid"):
+        read_reference(str(path))

@@ -1,23 +1,59 @@
-"""Files in: every kind of PNG, JPEG and WebP, and every way to be none."""
+"""Files in: every kind of PNG, JPEG, WebP, AVIF and BMP, and every way to be none."""
 
 import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.measure import WORKING_SIDE, read_image, working_copy
-from tests.helpers.pictures import png
+from gridsearch.score.measure import WORKING_SIDE, read_image, read_picture_file, working_copy
+from tests.helpers.pictures import png, scene
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
 GREY = PICTURE[..., 0]
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp"])
 def test_rgb_comes_back_as_it_was(tmp_path, name):
     Image.fromarray(PICTURE).save(tmp_path / name, lossless=True)
     np.testing.assert_array_equal(read_image(tmp_path / name), PICTURE)
+
+
+def test_an_avif_comes_back_as_its_encoder_left_it(tmp_path):
+    Image.fromarray(scene(64, 1)).save(tmp_path / "a.avif", quality=95, subsampling="4:4:4")
+    read = read_image(tmp_path / "a.avif")
+    assert np.abs(read.astype(int) - scene(64, 1)).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_a_picture_is_turned_upright_as_pillow_turns_it(tmp_path, orientation, form):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(PICTURE).save(tmp_path / "a.x", form, exif=exif)
+    with Image.open(tmp_path / "a.x") as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.x"), upright)
+
+
+def test_an_empty_file_is_named_so(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(BadInput, match="The file is empty"):
+        read_image(tmp_path / "a.png")
+
+
+def test_the_text_and_the_number_of_frames_come_with_a_picture(tmp_path):
+    info = PngInfo()
+    info.add_text("parameters", "a cat")
+    Image.fromarray(PICTURE).save(tmp_path / "a.png", pnginfo=info)
+    assert read_picture_file(tmp_path / "a.png").text == "a cat"
+    frames = [Image.fromarray(PICTURE[::-1]), Image.fromarray(PICTURE[:, ::-1])]
+    Image.fromarray(PICTURE).save(tmp_path / "a.webp", save_all=True, append_images=frames, lossless=True)
+    read = read_picture_file(tmp_path / "a.webp")
+    assert (read.frames, read.text) == (3, "")
+    np.testing.assert_array_equal(read.rgb, PICTURE)
 
 
 def test_grey_palette_and_jpeg_become_rgb(tmp_path):

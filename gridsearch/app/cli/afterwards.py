@@ -49,8 +49,9 @@ def score_command(
 ) -> None:
     """Score a run's stored images again, or score any images. Renders nothing.
 
-    A file named xyz_grid-*, as AUTOMATIC1111 names its X/Y/Z grids, is cut into its cells first. Rows and
-    columns are numbered from 0 at the top left.
+    A file named xyz_grid-*, as AUTOMATIC1111 names its X/Y/Z grids, is cut into its cells first, as is one
+    named grid-* whose text says how large its images are. Rows and columns are numbered from 0 at the top
+    left, the sub-grids of a Z axis from 0 at the left.
     """
     from gridsearch.results.store import has_study
 

@@ -10,7 +10,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.results.analysis.answer import Parameters
 from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256Digits
 from gridsearch.results.columns import IMAGE_ROW, Count, Distance, ZeroToOne
-from gridsearch.score.files import COLUMNS
+from gridsearch.score.files import COLUMNS, PLACE
 from gridsearch.score.score import VerdictName
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -163,8 +163,7 @@ class AnswerDocument(TypedDict):
 
 _types: dict[str, Any] = {column.name: column.type | None for column in IMAGE_ROW} | {
     "image": str,
-    "row": Count | None,
-    "column": Count | None,
+    **dict.fromkeys(PLACE, Count | None),
     "verdict": VerdictName | Literal["error"],
 }
 _fields: dict[str, Any] = {name: (_types[name], ...) for name in COLUMNS}

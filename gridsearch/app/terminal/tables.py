@@ -149,7 +149,8 @@ def show_scores(table: Any) -> None:
     if not is_cell.all():
         _show_table(table.loc[~is_cell, ["image", *shown]])
     for image, cells in table[is_cell].groupby("image", sort=False):
-        _show_table(cells[["row", "column", *shown]], title=image)
+        place = ["z", "row", "column"] if cells["z"].notna().any() else ["row", "column"]
+        _show_table(cells[[*place, *shown]], title=image)
 
 
 def _show_table(table: Any, title: str | None = None) -> None:

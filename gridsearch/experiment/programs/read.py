@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from gridsearch.base.embedded import embedded_texts
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.programs.civitai import EXTRA, read_civitai
 from gridsearch.experiment.programs.comfyui import read_comfyui
@@ -13,7 +14,6 @@ from gridsearch.experiment.programs.fooocus import read_fooocus, read_ruined_foo
 from gridsearch.experiment.programs.invokeai import INVOKEAI, read_dream, read_invokeai, read_invokeai_2
 from gridsearch.experiment.programs.novelai import NOVELAI, read_novelai
 from gridsearch.experiment.programs.swarmui import SWARM_PARAMS, read_swarmui
-from gridsearch.render.embedded import embedded_texts
 from gridsearch.render.pictures import (
     MAX_INFOTEXT,
     Infotext,

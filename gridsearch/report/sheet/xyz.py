@@ -2,7 +2,7 @@
 
 There is one grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts
 down, the parents' own renders first. The seed of the first row is in a grid's name, those of all rows are in
-its text. `gridsearch.score.xyz_grid` describes the layout of such a grid, and cuts it.
+its text. `gridsearch.score.grid_layout` describes the layout of such a grid, and `score` cuts it.
 """
 
 import re
@@ -27,10 +27,13 @@ from gridsearch.report.sheet.sheet import font, image_size, wrap
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import picture_of
+from gridsearch.score.grid_layout import LEAST_CELL, MAX_ASPECT
+from gridsearch.score.grid_names import PREFIX
 from gridsearch.score.measure import read_image
-from gridsearch.score.xyz_grid import PREFIX
 
 MAX_ROW_LINES = 3  # beside a row, including its seed
+LEAST_LETTERS = 5  # pixels
+HEADING_LINES = 2  # above a column, at most
 Gone = Callable[[str], None]  # called with the name of a picture that is missing or cannot be read
 
 
@@ -55,11 +58,12 @@ def write_grids(
     The cell of a missing picture stays black; a grid without any picture is not written.
 
     Raises:
-        BadInput: there is no such folder, or the pictures differ in size.
+        BadInput: there is no such folder, the pictures differ in size, or no grid of them could be cut again.
     """
     if not folder.is_dir():
         raise BadInput("There is no such folder.", where=folder, fix="Create it first.")
     size = image_size(grid, results)
+    _require_cuttable(size)
     earlier = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
     number = max((int(match[1]) for match in earlier if match), default=-1) + 1
     axis = parameter_text(answer.main or "trial") if answer else "ratio"
@@ -86,26 +90,56 @@ def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
 
     def fit(rows: Sequence[CaseRow], columns: Sequence[GridColumn]) -> bool:
         """Return whether so many cells and their labels have at most MAX_PIXELS."""
-        return (len(references) + len(columns) + 0.75) * (len(rows) + 0.5) * size[0] * size[1] <= MAX_PIXELS
+        width, height = _grid_size(len(references) + len(columns), len(rows), size, HEADING_LINES)
+        return width * height <= MAX_PIXELS
 
     for group, turn in product(grid.groups, turns(grid.cases)):
         tried = [column for column in group.columns if any(case.id in column.pictures for case in turn)]
         if group.is_references or not tried:
             continue
+        if not fit(turn[:1], tried[:1]):
+            least = f"one ratio and {len(references)} references of {size[0]} x {size[1]} pixels"
+            raise BadInput(
+                f"An X/Y/Z grid of these images would be larger than {MAX_PIXELS:,} pixels.",
+                why=f"That is the most that `score` reads, and a row of {least} has more.",
+                fix="Make a contact sheet instead: leave out --xyz.",
+            )
         for rows in fewest_blocks(turn, partial(fit, columns=tried)):
             for columns in fewest_blocks(tried, partial(fit, rows)):
                 yield Sheet(tuple(rows), (*references, *columns))
 
 
+def _require_cuttable(size: tuple[int, int]) -> None:
+    """Refuse pictures of a (width, height) that `score` does not look for in a grid."""
+    if min(size) < LEAST_CELL or max(size) > MAX_ASPECT * min(size):
+        raise BadInput(
+            f"Images of {size[0]} x {size[1]} pixels cannot be cut out of an X/Y/Z grid again.",
+            why=f"Its cells have at least {LEAST_CELL} x {LEAST_CELL} pixels, and one side is at most "
+            f"{MAX_ASPECT:g} times the other.",
+            fix="Make a contact sheet instead: leave out --xyz.",
+        )
+
+
+def _grid_size(columns: int, rows: int, cell: tuple[int, int], lines: int) -> tuple[int, int]:
+    """Return (width, height) of a grid with so many lines above its columns."""
+    width, height = cell
+    letters, pitch = _letters(cell)
+    return width * 3 // 4 + columns * width, lines * pitch + letters // 2 + rows * height
+
+
+def _letters(cell: tuple[int, int]) -> tuple[int, int]:
+    """Return the height of letters, a 25th of the sum of a cell's sides, and that of a line."""
+    letters = sum(cell) // 25
+    return letters, letters + letters // 2
+
+
 def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gone: Gone) -> Image.Image:
-    """Draw a grid with black labels, whose letters are a 25th of the sum of a cell's sides high."""
+    """Draw a grid with black labels."""
     width, height = size
-    letters = (width + height) // 25
+    letters, pitch = _letters(size)
     above = [_heading(column, results, axis) for column in sheet.columns]
-    left = width * 3 // 4
-    pitch = letters + letters // 2
-    top = max(map(len, above)) * pitch + letters // 2
-    whole = left + len(sheet.columns) * width, top + len(sheet.rows) * height
+    whole = _grid_size(len(sheet.columns), len(sheet.rows), size, max(map(len, above)))
+    left, top = whole[0] - len(sheet.columns) * width, whole[1] - len(sheet.rows) * height
     image = Image.new("RGB", whole, "white")
     draw = ImageDraw.Draw(image)
     for c, lines in enumerate(above):
@@ -131,14 +165,17 @@ def _heading(column: GridColumn, results: Results, axis: str) -> list[str]:
 def _write(
     draw: ImageDraw.ImageDraw, lines: Sequence[str], middle: tuple[float, float], width: float, letters: int
 ) -> None:
-    """Write centred lines, in smaller letters where one is too wide."""
+    """Write centred lines, in smaller letters where one is too wide, and cut short where that is not enough.
+
+    Letters of one or two pixels would be too pale to be seen as a label.
+    """
     pitch = letters + letters // 2
     for i, line in enumerate(lines):
         size = letters
-        while size > 1 and font(size).getlength(line) > width:
+        while size > max(letters // 2, LEAST_LETTERS) and font(size).getlength(line) > width:
             size -= 1
         place = middle[0], middle[1] + (i - (len(lines) - 1) / 2) * pitch
-        draw.text(place, line, "black", font(size), anchor="mm")
+        draw.text(place, wrap(line, width, size, lines=1)[0], "black", font(size), anchor="mm")
 
 
 def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone: Gone) -> Image.Image:

@@ -12,7 +12,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.render.pictures import embedded_text, png_bytes, read_parameters
 from gridsearch.report.sheet import xyz
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.score.measure import read_image
+from gridsearch.score.measure import read_image, read_picture_file
 from gridsearch.score.xyz_grid import cut_grid
 from tests.helpers.made_up import judged, picture, results_of
 from tests.helpers.sheets import write_grids
@@ -95,6 +95,76 @@ def test_a_grid_with_too_many_pixels_is_several_each_with_the_references(night, 
     files = list(write_grids(*night, tmp_path, prompts=["p0"]))
     assert len(files) == 2 * len(SEEDS)  # ratios 0 and 0.5, then 1
     assert [Image.open(file).width for file in files[:2]] == [3.75 * SIDE, 2.75 * SIDE]
+
+
+def tiles(size, number):
+    """Flat squares, which take few bytes; another picture for each number, blank ones among them."""
+    if number % 3 == 1:
+        return np.full((size[1], size[0], 3), 120 + number % 7, np.uint8)
+    y, x = np.mgrid[0 : size[1], 0 : size[0]] // 32
+    return np.stack([(y * 7 + x * 13 + number * 29 + c * 50) % 200 + 20 for c in range(3)], -1).astype(
+        np.uint8
+    )
+
+
+def run_of(folder, size, ratios, prompts, model="base"):
+    """A run without much in it but the pictures, and those by ratio and prompt; ratio -1 is the reference."""
+    (folder / "images").mkdir()
+    rows, drawn = [], {}
+    row = judged(1.0, picture(0, 11, 1.0, 64))
+    kinds = [tiles(size, kind) for kind in range(7)]
+    for kind, pixels in enumerate(kinds):
+        (folder / f"images/{kind}.png").write_bytes(png_bytes(pixels, said_of(size)))
+    for number, (prompt, ratio) in enumerate((p, r) for p in range(prompts) for r in range(-1, ratios)):
+        drawn[prompt, ratio] = kinds[number % 7]
+        file = f"images/{number % 7}.png"
+        case = {"prompt_id": f"p{prompt}", "prompt": f"prompt {prompt}", "seed": 11}
+        rows.append(
+            {"trial": ratio, "ratio": ratio / 10, "prediction_type": "epsilon", "file": file} | case | row
+        )
+    table = pd.DataFrame(rows)
+    references = table[table["trial"] < 0].drop(columns=["trial", "ratio"]).assign(model=model)
+    results = results_of(folder, table[table["trial"] >= 0], ("ratio",), references)
+    return results, drawn
+
+
+def said_of(size):
+    return f"a\nSteps: 20, Sampler: Euler, CFG scale: 4.5, Seed: 11, Size: {size[0]}x{size[1]}, Recipe: a + b"
+
+
+SHAPES = [
+    ((64, 64), 1, 1),
+    ((64, 64), 4, 3),
+    ((256, 64), 3, 2),
+    ((64, 256), 3, 2),
+    ((1536, 640), 1, 1),
+    ((200, 120), 12, 5),
+    ((1344, 768), 10, 3),  # 39 megapixels
+]
+
+
+@pytest.mark.parametrize(("size", "ratios", "prompts"), SHAPES)
+def test_what_is_written_is_always_cut_again(tmp_path, size, ratios, prompts):
+    results, drawn = run_of(tmp_path, size, ratios, prompts, model="a long name of a model " * 4)
+    (file,) = write_grids(results, analyse(results), tmp_path)
+    read = read_picture_file(file)
+    for name in (file, "xyz_grid-1.png"):
+        cells = cut_grid(read.rgb, name, read.text)
+        assert len(cells) == prompts * (ratios + 1)
+        for cell in cells:
+            np.testing.assert_array_equal(cell.rgb, drawn[cell.row, cell.column - 1])
+
+
+def test_no_grid_is_written_that_could_not_be_read_or_cut(tmp_path, monkeypatch):
+    results, _ = run_of(tmp_path, (128, 128), 2, 2)
+    monkeypatch.setattr(xyz, "MAX_PIXELS", 3 * 128 * 128)
+    with pytest.raises(BadInput, match="larger than 49,152 pixels"):
+        next(write_grids(results, analyse(results), tmp_path))
+    for number, size in enumerate([(56, 64), (640, 128)]):
+        (tmp_path / str(number)).mkdir()
+        results, _ = run_of(tmp_path / str(number), size, 2, 2)
+        with pytest.raises(BadInput, match="cannot be cut out of an X/Y/Z grid again"):
+            next(write_grids(results, analyse(results), tmp_path))
 
 
 def test_a_picture_that_is_kept_small_is_enlarged_to_what_it_was(night, tmp_path):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from gridsearch.base.pictures import open_picture
+from gridsearch.base.pictures import PICTURE_SUFFIXES, open_picture
 
-EXIF, USER_COMMENT = 0x8769, 0x9286  # tags of the text in JPEG and WebP
+TEXT_SUFFIXES = tuple(suffix for suffix in PICTURE_SUFFIXES if suffix != ".bmp")  # a BMP holds no text
+
+EXIF, USER_COMMENT = 0x8769, 0x9286  # tags of the text in JPEG, WebP and AVIF
 # EXIF's other texts in which programs leave how a picture was made, by their names in the standard.
 _TAGS = {0x010E: "ImageDescription", 0x010F: "Make", 0x0110: "Model", 0x0131: "Software", 0x927C: "MakerNote"}
 
@@ -23,14 +25,15 @@ def embedded_texts(path: Path) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pixels
         with open_picture(path) as file:
-            texts = _texts(file)
+            texts = texts_in(file)
             if file.format == "PNG" and not texts:
                 file.load()  # chunks behind the pixels are read with them
-                texts = _texts(file)
+                texts = texts_in(file)
     return texts
 
 
-def _texts(file: Image.Image) -> dict[str, str]:
+def texts_in(file: Image.Image) -> dict[str, str]:
+    """Return the texts of an opened picture; of a PNG those before the pixels, until they are loaded."""
     chunks = {str(name): str(text) for name, text in file.info.items() if isinstance(text, str)}
     texts = _exif_texts(file.info.get("exif", b"")) | chunks
     return {name: text for name, text in texts.items() if text}
