@@ -45,7 +45,7 @@ TITLE_LARGER = 1.15  # times as high as a column label; letters are a 25th of wh
 SAME_SHAPE = 0.01  # by which the sides' ratio of a scaled cell may be off
 OTHER_INK = 0.03  # share of a label's ink that may lie elsewhere in the next sub-grid
 
-Rank = tuple[float, int, int, int, float]  # the least is the best; see `_rank`
+LayoutRank = tuple[float, int, int, int, float]  # the least is the best; see `_rank`
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def labelled_layouts(sheet: LabelledSheet, has_z: bool) -> list[GridLayout]:
     return []
 
 
-def _with_z_axis(sheet: LabelledSheet, bottom: int, has_z: bool) -> Iterator[tuple[Rank, int, GridLayout]]:
+def _with_z_axis(
+    sheet: LabelledSheet, bottom: int, has_z: bool
+) -> Iterator[tuple[LayoutRank, int, GridLayout]]:
     """Yield rank, number and layout of sub-grids that lie side by side, each below its title."""
     lines = _text_lines(sheet, bottom)
     for count in range(2, int(sheet.full[0] // LEAST_CELL) + 1):
@@ -103,7 +105,7 @@ def _sub_sheets(sheet: LabelledSheet, titles: GridAxis, titled: int) -> Iterator
         yield replace(sheet, luma=luma, full=(titles.size, sheet.full[1]), titled=titled)
 
 
-def _common(parts: Sequence[LabelledSheet], bottom: int) -> dict[GridLayout, Rank]:
+def _common(parts: Sequence[LabelledSheet], bottom: int) -> dict[GridLayout, LayoutRank]:
     """Return the layouts whose columns fit every sub-grid, and whose rows fit one.
 
     The pictures of another may be blank. None of a single picture is among them: the title is its label.
@@ -113,7 +115,7 @@ def _common(parts: Sequence[LabelledSheet], bottom: int) -> dict[GridLayout, Ran
         return {}
     for part in parts[1:]:
         columns = [axis for axis in _columns(part, bottom) if axis in columns]
-    found: dict[GridLayout, Rank] = {}
+    found: dict[GridLayout, LayoutRank] = {}
     for part in parts if columns else ():
         for layout, rank in _fitting(part, bottom).items():
             if layout.columns in columns:
@@ -144,7 +146,7 @@ def _moved(layout: GridLayout, right: float) -> GridLayout:
     return replace(layout, columns=replace(layout.columns, start=layout.columns.start + right))
 
 
-def _fitting(sheet: LabelledSheet, bottom: int) -> dict[GridLayout, Rank]:
+def _fitting(sheet: LabelledSheet, bottom: int) -> dict[GridLayout, LayoutRank]:
     """Return the layouts below a label band that ends at this row of the file, and the rank of each."""
     return {layout: _rank(sheet, bottom, layout) for layout in _layouts(sheet, bottom)}
 
@@ -175,7 +177,7 @@ def _layouts(sheet: LabelledSheet, bottom: int) -> Iterator[GridLayout]:
             yield from (GridLayout(columns, rows) for rows in _rows(sheet, bottom, columns))
 
 
-def _rank(sheet: LabelledSheet, bottom: int, layout: GridLayout) -> Rank:
+def _rank(sheet: LabelledSheet, bottom: int, layout: GridLayout) -> LayoutRank:
     """Rank a layout: usual sizes first, then more cells, then the widest margin that is seen to be white."""
     width, height = layout.columns.size, layout.rows.size
     sides = tuple(sorted((width, height), reverse=True))

@@ -15,7 +15,7 @@ MOST_LANES = 64  # of which each column of pictures has some
 SIDE_OFF = 1.0  # pixels by which a scaled picture's side may be off
 STANDS_OUT = 0.95  # share of the rows beside a boundary that differ less from the next than it does
 TRUST_TOLD = 1 / 3  # for each boundary that is missed so many must be seen, for pictures may be much alike
-FEW = 3  # boundaries that may all be missed
+FEW_MISSED = 3  # boundaries that may all be missed
 TEXTURE = 1.0  # levels by which rows of a picture differ that is not flat
 
 
@@ -36,7 +36,7 @@ def unlabelled_layout(luma: np.ndarray, cell: tuple[int, int]) -> GridLayout | N
         seen, missed = map(sum, votes)
         if (columns, rows) == as_told and seen >= missed:
             return layout
-        if (columns, rows) == as_told and (seen >= TRUST_TOLD * missed or missed <= FEW):
+        if (columns, rows) == as_told and (seen >= TRUST_TOLD * missed or missed <= FEW_MISSED):
             doubtful = layout
         if seen - missed > most:
             best, most = layout, seen - missed

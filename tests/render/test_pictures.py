@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from gridsearch import __version__
 from gridsearch.base.errors import BadInput
+from gridsearch.render import pictures
 from gridsearch.render.cases import Case
 from gridsearch.render.pictures import (
     Infotext,
