@@ -1,4 +1,4 @@
-"""The commands on checkpoints: `inspect` shows what they are, `merge` and `export` write them."""
+"""The commands on checkpoints: `inspect` shows them, `merge`, `export` and `extract` write files of them."""
 
 import shlex
 from dataclasses import replace
@@ -10,6 +10,7 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
 from gridsearch.app.cli.documents import checkpoint_dict, written_dict
+from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 
 WrittenAs = Annotated[
@@ -121,6 +122,57 @@ def export_command(
 
     merge = of_trial(results, trial_to_export(results, answer, trial), model or [])
     _write_merge(merge, output, dtype, as_json)
+
+
+@command(
+    "extract",
+    "gridsearch extract base.safetensors tuned.safetensors --rank 32 -o style.safetensors",
+    "gridsearch extract base.safetensors tuned.safetensors --rank 128 --energy 0.95 -o style.safetensors",
+)
+def extract_command(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The checkpoint before the training.")],
+    tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The checkpoint after it.")],
+    output: Output,
+    rank: Annotated[int, typer.Option(min=1, help="The rank of every layer, at most.")] = 32,
+    conv_rank: Annotated[
+        int | None, typer.Option(min=1, help="The same for 3x3 convolutions. Default: --rank.")
+    ] = None,
+    energy: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="The share of a layer's change after which its rank ends."),
+    ] = 1.0,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float16, bfloat16 or float32.")] = "float16",
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the random projections.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that was not extracted.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Component configs of models smaller than SDXL.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the difference of two checkpoints as a LoRA, in kohya's layout.
+
+    What a LoRA cannot change (norms, biases, embeddings, the VAE) is left out. How much of the change the
+    file holds is said at the end.
+    """
+    from gridsearch.merge.dtypes import checked_dtype
+    from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted
+    from gridsearch.merge.export.single import require_writable
+
+    checked_dtype(dtype)
+    require_writable(output, "An adapter", (base, tuned))
+    if output.exists() and not force and not is_extracted(output):
+        what = "There is a file already, which was not extracted by gridsearch."
+        raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
+    cut = Cut(rank, conv_rank or rank, energy, seed)
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        progress.loading()
+        found = extract_adapter(base, tuned, output, cut, dtype, config, progress)
+    if as_json:
+        terminal.show_json(written_dict(output, found.sha256, None))
+        return
+    for line in found.lines():
+        terminal.say(line)
+    terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {found.sha256}).")
 
 
 def _write_merge(fixed, output: Path, dtype: str | None, as_json: bool) -> None:

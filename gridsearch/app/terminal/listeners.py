@@ -79,6 +79,9 @@ class ProgressBar(SilentListener):
     def reading(self, name: str, total: int) -> Callable[[int], None]:
         return self._begin(f"reading {name}", total, size(total))
 
+    def comparing(self, name: str, total: int) -> Callable[[int], None]:
+        return self._begin(f"comparing {name}", total, size(total))
+
     def writing(self, name: str, total: int) -> Callable[[int], None]:
         return self._begin(f"writing {name}", total, size(total))
 

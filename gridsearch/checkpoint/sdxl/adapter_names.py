@@ -100,6 +100,19 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
                 yield from _processor(spelling, ".q_proj", ".k_proj", ".v_proj", ".out_proj")
 
 
+def kohya_name(module: str, stem: str) -> str:
+    """Return the name of a module in kohya's files for SDXL: the UNet's after the original code's keys.
+
+    `stem` is the checkpoint's key of its weight without the end. It is one of `spellings`.
+    """
+    component, name = module.split(".", 1)
+    if component == "unet":
+        return f"lora_unet_{stem.removeprefix(UNET).replace('.', '_')}"
+    encoder = {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}[component]
+    inside = "" if name == "text_projection" else "text_model_"
+    return f"{encoder}_{inside}{name.removeprefix('text_model.').replace('.', '_')}"
+
+
 def longest_name(module: str) -> str:
     """Return a module's longest name in PEFT's options, without its component: any other is the end of it."""
     component, name = module.split(".", 1)

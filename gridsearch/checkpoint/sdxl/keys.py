@@ -67,6 +67,11 @@ def is_vae(key: str) -> bool:
     return key.startswith(VAE)
 
 
+def is_embedding(key: str) -> bool:
+    """Return whether a key holds the vectors of a text encoder's tokens or positions."""
+    return is_text(key) and re.search(r"\bembeddings\.|\b(token|positional)_embedding\b", key) is not None
+
+
 # -- blocks, for ratios per block
 
 # Those of supermerger's twenty sliders. Tools disagree on what lies outside the numbered ones. Here, as in

@@ -6,7 +6,7 @@ record and so the same file, byte for byte.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -192,18 +192,25 @@ def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -
 
 def require_new_file(output: Path, merge: SingleMerge) -> None:
     """Refuse a place that cannot be written to, or a parent's own."""
+    recipe = merge.recipe
+    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), recipe.vae_file()]
+    require_writable(output, "A merge", filter(None, inputs), (".safetensors", ".mecha"))
+
+
+def require_writable(
+    output: Path, what: str, inputs: Iterable[Path], suffixes: Collection[str] = (".safetensors",)
+) -> None:
+    """Refuse a place that cannot be written to, or the file of one of the inputs; `what` is to be written."""
     if not output.name:
         raise BadInput("This is a folder.", where=output, fix="Name a file in it.")
-    if output.suffix not in (".safetensors", ".mecha"):
+    if output.suffix not in suffixes:
         better = output.with_suffix(".safetensors").name
-        raise BadInput("A merge is written as .safetensors.", where=output, fix=f"Use -o {better}.")
+        raise BadInput(f"{what} is written as .safetensors.", where=output, fix=f"Use -o {better}.")
     if output.is_dir():
         raise BadInput("This is a folder.", where=output, fix="Name a file in it.")
     if not output.resolve().parent.is_dir():
         raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
     if len(output.name.encode()) > MOST_NAME:
         raise BadInput("The name is too long.", where=output, fix=f"{MOST_NAME} bytes are enough for a name.")
-    recipe = merge.recipe
-    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), recipe.vae_file()]
-    if any(path and output.resolve() == path.resolve() for path in inputs):
-        raise BadInput("This would replace a model that is merged.", where=output, fix="Choose another name.")
+    if any(output.resolve() == path.resolve() for path in inputs):
+        raise BadInput("This would replace a model that is read.", where=output, fix="Choose another name.")

@@ -27,9 +27,9 @@ def asked(shell: str, line: str, **more) -> list[str]:
 
 def test_bash_zsh_and_fish_are_answered(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    assert asked("bash", "gridsearch ex") == ["export"]
-    assert '"export"' in asked("zsh", "gridsearch ex")[0]
-    (export,) = asked("fish", "gridsearch ex", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert asked("bash", "gridsearch exp") == ["export"]
+    assert '"export"' in asked("zsh", "gridsearch exp")[0]
+    (export,) = asked("fish", "gridsearch exp", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert export.startswith("export\t")
 
 
