@@ -4,7 +4,8 @@ A picture of a few kB can ask for gigabytes, so its size is read from its header
 formats have one limit, MAX_PIXELS, whatever the size of the file: half an empty grid is a small file too. So
 the most that a small file can take is MAX_PIXELS times what its decoder needs for a pixel: with the array
 that is made of it 8 bytes (PNG, JPEG, BMP), 10 (a JPEG in several scans), 11 (AVIF) or 16 (WebP, two canvases
-and a frame), so up to 1.1 GB; and large pictures are decoded one at a time. Only five of Pillow's readers are
+and a frame), so up to 1.1 GB; and large pictures are decoded one at a time. An AVIF whose frame is larger
+than its header says is bounded by libavif alone, at 16,384 x 16,384 pixels. Only five of Pillow's readers are
 used: some of the others start another program.
 """
 

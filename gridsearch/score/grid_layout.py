@@ -85,13 +85,13 @@ def _with_z_axis(
 ) -> Iterator[tuple[LayoutRank, int, GridLayout]]:
     """Yield rank, number and layout of sub-grids that lie side by side, each below its title."""
     lines = _text_lines(sheet, bottom)
+    masks = [_inked_columns(sheet, rows) for rows in lines]
     for count in range(2, int(sheet.full[0] // LEAST_CELL) + 1):
         if sheet.unit and sheet.full[0] % count:
             continue
         titles = GridAxis(0, sheet.full[0] / count, count, 0)
         for end in range(1, min(len(lines), TITLE_LINES) + 1):
-            masks = [_inked_columns(sheet, rows) for rows in lines[:end]]
-            if not centred_labels(masks, titles, sheet.scale, off_centre=0.03, space=0.06):
+            if not centred_labels(masks[:end], titles, sheet.scale, off_centre=0.03, space=0.06):
                 continue
             if has_z or _larger(lines[:end], lines[end:]):
                 parts = list(_sub_sheets(sheet, titles, int(lines[end - 1][-1]) + 1))
