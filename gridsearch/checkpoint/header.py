@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,13 +73,57 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a file that is the whole of a checkpoint's tensor, or some rows of it."""
+
+    file: Path
+    key: str
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """A file that holds a part of a model; of several files with one part, the label says which it is."""
+
+    label: str
+    path: Path
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A safetensors file: its keys with dtype and shape, and its metadata."""
+    """A safetensors file, or a model in several: its keys with dtype and shape, and its metadata.
+
+    Attributes:
+        path: the file, the folder, or of a model in several files the one that holds its UNet.
+        bytes: the size of all files.
+        pieces: where the tensors lie that the file at `path` does not hold under their own keys.
+        parts: the files of a model that is in several.
+        notes: what was chosen or left out when it was opened, in sentences.
+    """
 
     path: Path
     bytes: int
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]
+    pieces: Mapping[str, tuple[StoredTensor, ...]] = field(default_factory=dict)
+    parts: tuple[PartFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return all files that hold weights."""
+        return tuple(dict.fromkeys(part.path for part in self.parts)) or (self.path,)
+
+    @property
+    def title(self) -> str:
+        """Return the name of the file or folder, and how many more files there are."""
+        more = len(self.files) - 1
+        return self.path.name + (f" and {more} more" if more and not self.path.is_dir() else "")
+
+    def file_of(self, key: str) -> Path:
+        """Return the file that holds a tensor, or its first rows."""
+        return self.pieces[key][0].file if key in self.pieces else self.path
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -110,11 +154,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _require_file(path: Path) -> None:
-    if (path / "model_index.json").is_file():
-        fix = "Convert it with diffusers' scripts/convert_diffusers_to_original_sdxl.py --use_safetensors."
-        raise BadInput("This is a diffusers folder; only single files can be merged.", where=path, fix=fix)
     if path.is_dir():
-        raise BadInput("This is a folder, not a checkpoint.", where=path, fix="Name a .safetensors file.")
+        fix = "Name a .safetensors file, or a folder of diffusers with its model_index.json."
+        raise BadInput("This is a folder, not a checkpoint.", where=path, fix=fix)
     if not path.is_file():
         fix = "Check the path; in an experiment file it is relative to that file."
         if not str(path).isprintable():  # "D:\\test" has a tab in it

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gridsearch.base.files import cache_folder
+from gridsearch.checkpoint.header import Checkpoint
 
 # A file system may stamp two writes with the same time; one that is older than this has a time of its own.
 # https://git-scm.com/docs/racy-git
@@ -54,6 +55,25 @@ def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -
     if settled and _state(path.stat()) == _state(before):
         _ask(_REMEMBER, *_state(before), sha256)
     return sha256
+
+
+def identity_of(
+    checkpoint: Checkpoint, advance: Callable[[int], None] = lambda _: None
+) -> tuple[str, dict[str, str]]:
+    """Return the SHA-256 that a model is known by, and that of each of its files by its label.
+
+    A single file's is its own, and the table is empty. That of several is the SHA-256 of their labels and
+    hashes, a line each ("clip_l 9f86d0..."): a model is known by its content, wherever its files lie and
+    whatever they are called.
+    """
+    if not checkpoint.parts:
+        return cached_sha256(checkpoint.path, advance), {}
+    known: dict[Path, str] = {}
+    for path in checkpoint.files:
+        known[path] = cached_sha256(path, advance)
+    parts = {part.label: known[part.path] for part in checkpoint.parts}
+    lines = "".join(f"{label} {sha256}\n" for label, sha256 in parts.items())
+    return hashlib.sha256(lines.encode()).hexdigest(), parts
 
 
 def short_hash(sha256: str) -> str:

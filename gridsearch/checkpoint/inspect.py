@@ -17,8 +17,15 @@ from gridsearch.base.words import size
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, short_hash
 from gridsearch.checkpoint.mergeable import merge_in_words
-from gridsearch.checkpoint.prediction import NOTHING_SAID, Prediction, meaning, read_prediction
+from gridsearch.checkpoint.prediction import (
+    NOTHING_SAID,
+    SCHEDULER,
+    Prediction,
+    read_prediction,
+    scheduler_says,
+)
 from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
+from gridsearch.checkpoint.sdxl.folder import INDEX
 from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, stray_keys
 
@@ -29,13 +36,8 @@ SHOWN_ENTRIES = 40  # of the metadata
 SHOWN_KEYS = 3
 RECIPES = ("sd_merge_recipe", "sd_merge_models")
 
-INDEX = "model_index.json"
-SCHEDULER = "scheduler_config.json"
 MOST_JSON_BYTES = 1_000_000  # real files have less than 10 kB
 MOST_COMPONENTS = 50
-
-# Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
-_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
 
 Hashing = Callable[[str, int], Callable[[int], None]]
 Row = tuple[str, str]
@@ -71,13 +73,9 @@ def open_any(path: Path) -> Checkpoint | Folder:
 
 
 def _scheduler_prediction(path: Path) -> Prediction:
-    config = path / "scheduler" / SCHEDULER
-    content = read_json_object(config, MOST_JSON_BYTES, "file") if config.is_file() else {}
-    name = str(content.get("_class_name"))
-    other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
-    said = other or meaning(content.get("prediction_type"))
+    said, rescaled = scheduler_says(path)
     source = SCHEDULER if said else f"default: {SCHEDULER} says nothing"
-    return Prediction(said or "epsilon", source, content.get("rescale_betas_zero_snr") is True)
+    return Prediction(said or "epsilon", source, rescaled)
 
 
 def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None = None) -> list[Row]:
@@ -105,6 +103,16 @@ def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None
         rows.append(("stray keys", _some(stray_keys(opened))))
     rows.append(("can be merged", merge_in_words(opened, config)))
     return rows + _metadata_rows(opened.metadata)
+
+
+def layout_of(checkpoint: Checkpoint) -> str:
+    """Return in words how a model is kept."""
+    if checkpoint.path.is_dir():
+        return "diffusers folder"
+    if checkpoint.parts:
+        return f"its parts in {len(checkpoint.files)} files"
+    spelt = ", some under other names" if checkpoint.pieces else ""
+    return file_layout(architecture(checkpoint)) + spelt
 
 
 def file_layout(kind: str) -> str:

@@ -25,7 +25,8 @@ def require_mergeable(checkpoint: Checkpoint, prediction_type: str | None = None
     A BadInput where it is no SDXL model, where its weights are in a format that has no values by itself, or
     where it predicts neither epsilon nor v.
     """
-    require_name(checkpoint.path)
+    for path in checkpoint.files:
+        require_name(path)
     require_sdxl(checkpoint)
     require_float_weights(checkpoint)
     return prediction_of(checkpoint, prediction_type)

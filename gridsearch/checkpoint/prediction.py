@@ -1,13 +1,21 @@
 """The prediction type of a checkpoint, where it was read, and which other sources disagree."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZERO_SNR_MARKER
+
+SCHEDULER = "scheduler_config.json"  # of a diffusers folder
+MOST_SCHEDULER_BYTES = 100_000  # real ones have less than 2 kB
+
+# Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
+_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
 
 TYPES = ("epsilon", "v_prediction")
 NOTHING_SAID = "default: nothing in the file says otherwise"
@@ -67,8 +75,8 @@ def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Predic
 def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
     """Return the same for a file that is only inspected: the type may be any word.
 
-    Precedence: experiment file, sidecar YAML, marker keys, modelspec, epsilon. The marker keys `v_pred` and
-    `ztsnr` are what ComfyUI, A1111 and Forge read.
+    Precedence: experiment file, sidecar YAML, a folder's scheduler config, marker keys, modelspec, epsilon.
+    The marker keys `v_pred` and `ztsnr` are what ComfyUI, A1111 and Forge read.
     """
     own, trouble = _sayings(checkpoint)
     sayings = [("experiment file", override), *own] if override else own
@@ -77,7 +85,20 @@ def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Pred
     if trouble:
         source = "default: nothing that can be read says otherwise" if not sayings else source
         conflicts.append(trouble)
-    return Prediction(taken, source, ZERO_SNR_MARKER in checkpoint.tensors, tuple(conflicts))
+    zero_terminal_snr = ZERO_SNR_MARKER in checkpoint.tensors or scheduler_says(checkpoint.path)[1]
+    return Prediction(taken, source, zero_terminal_snr, tuple(conflicts))
+
+
+def scheduler_says(folder: Path) -> tuple[str, bool]:
+    """Return the type that a diffusers folder's scheduler config names, "" for none, and whether it rescales
+    the noise schedule to zero terminal SNR. Anything else than a folder says nothing.
+    """
+    config = folder / "scheduler" / SCHEDULER
+    content = read_json_object(config, MOST_SCHEDULER_BYTES, "file") if config.is_file() else {}
+    name = str(content.get("_class_name"))
+    other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
+    said = other or meaning(content.get("prediction_type"))
+    return said, content.get("rescale_betas_zero_snr") is True
 
 
 def _sayings(checkpoint: Checkpoint) -> tuple[list[tuple[str, str]], str]:
@@ -86,7 +107,7 @@ def _sayings(checkpoint: Checkpoint) -> tuple[list[tuple[str, str]], str]:
     And why the sidecar cannot be read; empty where it can.
     """
     sidecar, trouble = _sidecar(checkpoint)
-    found = [("sidecar YAML", meaning(sidecar))]
+    found = [("sidecar YAML", meaning(sidecar)), (SCHEDULER, scheduler_says(checkpoint.path)[0])]
     found += [(f"marker key {marker}", "edm") for marker in EDM_MARKERS if marker in checkpoint.tensors][:1]
     if V_PREDICTION_MARKER in checkpoint.tensors:
         found.append((f"marker key {V_PREDICTION_MARKER}", "v_prediction"))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
+from gridsearch.checkpoint.sdxl.keys import PARTS, VAE_COMPONENT
 from gridsearch.experiment import parameters
 from gridsearch.experiment.arguments import Name
 from gridsearch.experiment.methods import ADAPTER, MergeStep
@@ -21,10 +22,40 @@ VaeSources = Annotated[
 
 
 class Model(Table):
-    """A checkpoint file; its `prediction_type` is read from the file where it is not given here."""
+    """A checkpoint file or a diffusers folder at `path`, or the parts of a model in files of their own.
 
-    path: FilePath
+    Its `prediction_type` is read from there where it is not given here.
+    """
+
+    path: FilePath | None = None
+    unet: FilePath | None = None
+    clip_l: FilePath | None = None
+    clip_g: FilePath | None = None
+    vae: FilePath | None = None
     prediction_type: PredictionType | None = None
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        given = [part for part in PARTS if getattr(self, part)]
+        if self.path and given:
+            raise ValueError(f"give the path of a whole model or its {given[0]}, not both")
+        if not self.path and not given:
+            raise ValueError(f'say where it is: path = "...", or a file for each of {", ".join(PARTS)}')
+        # the VAE may be another model's: see [components]
+        if missing := [part for part in PARTS if given and part not in (*given, VAE_COMPONENT)]:
+            lines = " and ".join(f'{part} = "..."' for part in missing)
+            raise ValueError(f"parts of the model are missing: add {lines}")
+        return self
+
+    @property
+    def place(self) -> Path | dict[str, Path]:
+        """Return the path of the whole, or that of each part."""
+        return self.path or {part: file for part in PARTS if (file := getattr(self, part))}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Return the paths that are named."""
+        return tuple(self.place.values()) if isinstance(self.place, dict) else (self.place,)
 
 
 def _path_alone(value: object) -> object:

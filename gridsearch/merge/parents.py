@@ -10,15 +10,14 @@ from typing import Self
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.identity import cached_sha256, short_hash
-from gridsearch.checkpoint.inspect import Hashing, file_layout, shown_metadata
+from gridsearch.checkpoint.identity import cached_sha256, identity_of, short_hash
+from gridsearch.checkpoint.inspect import Hashing, layout_of, shown_metadata
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.prediction import Prediction, reaches_zero_snr
-from gridsearch.checkpoint.sdxl.keys import is_vae
+from gridsearch.checkpoint.sdxl.keys import VAE_COMPONENT, is_vae
+from gridsearch.checkpoint.sdxl.model import open_model, open_part
 from gridsearch.checkpoint.sdxl.recognise import (
-    architecture,
     merged_keys,
-    open_vae,
     own_keys,
     reading_latents,
     require_same_shapes,
@@ -65,6 +64,15 @@ class Parents:
         """Return the adapters, and the VAE's own files."""
         return {**self.adapters, **{self.vae_names[source]: file for source, file in self.vaes.items()}}
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return every file that is read, by the name of the model, of its part, or of what else it is."""
+        found: dict[str, Path] = {}
+        for name, checkpoint in {**self.checkpoints, **self.extras}.items():
+            parts = {f"{name}.{part.label}": part.path for part in checkpoint.parts}
+            found |= parts or {name: checkpoint.path}
+        return found
+
     def of(self, recipe: Recipe) -> Self:
         """Return the parents of a trial, in which only the models are merged that its recipe has chosen."""
         return replace(self, merged=recipe.merged_models())
@@ -92,14 +100,14 @@ def open_parents(recipe: Recipe) -> Parents:
 
     A BadInput where a file is missing, broken, no SDXL model, or does not fit the others.
     """
-    checkpoints = {name: open_checkpoint(recipe.models[name].path) for name in recipe.used_models()}
+    checkpoints = {name: open_model(recipe.models[name].place) for name in recipe.used_models()}
     predictions = {
         name: require_mergeable(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
     }
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae_names = recipe.vae_files()
-    vaes = {source: open_vae(Path(source))[0] for source in vae_names}
+    vaes = {source: open_part(VAE_COMPONENT, Path(source)) for source in vae_names}
     first = next(iter(checkpoints.values()))
     keys = [key for key in merged_keys(own_keys(first)) if not is_vae(key)]
     require_same_shapes({name: reading_latents(one) for name, one in checkpoints.items()}, keys)
@@ -160,6 +168,7 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
         if prediction.conflicts:
             said = " and ".join(prediction.conflicts)
             found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
+    found += [note for checkpoint in parents.checkpoints.values() for note in checkpoint.notes]
     unused = [f"model {name}" for name in experiment.models if name not in parents.checkpoints]
     unused += [f"adapter {name}" for name in experiment.adapters if name not in parents.adapters]
     found += [f"The {one} is used by no merge step." for one in unused]
@@ -178,17 +187,20 @@ def _deciding_list(experiment: Experiment, parents: Parents) -> tuple[str, ...]:
 
 
 def identify(parents: Parents, hashing: Hashing) -> dict[str, dict]:
-    """Describe each parent: SHA-256, layout, metadata, prediction type and where that was read."""
+    """Describe each parent: SHA-256, layout, metadata, prediction type and where that was read.
+
+    Of a model in several files, each of them too.
+    """
     found: dict[str, dict] = {}
     for name, checkpoint in parents.checkpoints.items():
-        sha256 = cached_sha256(checkpoint.path, hashing(name, checkpoint.bytes))
+        sha256, parts = identity_of(checkpoint, hashing(name, checkpoint.bytes))
         prediction = parents.predictions[name]
         found[name] = {
             "path": str(checkpoint.path),
             "sha256": sha256,
             "short_hash": short_hash(sha256),
             "bytes": checkpoint.bytes,
-            "layout": file_layout(architecture(checkpoint)),
+            "layout": layout_of(checkpoint),
             "dtype": ", ".join(checkpoint.dtypes),
             "prediction_type": prediction.type,
             "prediction_type_source": prediction.source,
@@ -196,6 +208,11 @@ def identify(parents: Parents, hashing: Hashing) -> dict[str, dict]:
             "zero_terminal_snr": prediction.zero_terminal_snr,
             "metadata": shown_metadata(checkpoint.metadata),
         }
+        if parts:
+            found[name]["files"] = [
+                {"part": p.label, "path": str(p.path), "sha256": parts[p.label], "bytes": p.bytes}
+                for p in checkpoint.parts
+            ]
     return found
 
 

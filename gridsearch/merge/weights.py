@@ -21,7 +21,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     is_text,
     is_vae,
 )
-from gridsearch.checkpoint.sdxl.recognise import merged_keys, open_vae, own_keys
+from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
 from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
@@ -107,7 +107,7 @@ def open_weights(
     `dtype` is one of `FILE_DTYPES`, where it is chosen.
     """
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
-    files |= {source: FileSource(*open_vae(Path(source))) for source in parents.vaes}
+    files |= {source: FileSource(vae) for source, vae in parents.vaes.items()}
     adapters = {}
     if parents.adapters:
         known = parameter_rows(config or SDXL_CONFIGS)

@@ -1,18 +1,21 @@
-"""Loading a single-file checkpoint, offline, as a renderer: a diffusers pipeline to merge into."""
+"""Loading a checkpoint, offline, as a renderer: a diffusers pipeline to merge into."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from diffusers.utils import logging
 
-from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
 from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
 from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
-from gridsearch.checkpoint.sdxl.shapes import check_file
+from gridsearch.checkpoint.sdxl.model import open_model
+from gridsearch.checkpoint.sdxl.shapes import check_file, loaded_models
 from gridsearch.render.placement import TORCH_DTYPES, BatchSizes, Placement
 from gridsearch.render.prompt.encode import Encoded
 
@@ -34,7 +37,7 @@ class Renderer:
 
 
 def load_renderer(
-    path: Path,
+    model: Checkpoint | Path,
     config: Path | None,
     vocabulary: Path | None,
     place: Placement,
@@ -45,6 +48,7 @@ def load_renderer(
     """Load a checkpoint with the component configs in `config` (default: the package's SDXL ones).
 
     Args:
+        model: opened, or where it is: a file or a diffusers folder.
         vae_dtype: "auto" keeps a VAE that overflows in half precision (`force_upcast`) in float32 for good:
             moving it there and back for every image, as diffusers does, would also cut the live views off
             from the parameters.
@@ -54,17 +58,14 @@ def load_renderer(
             written over it before anything is drawn.
     """
     folder = config_folder(config)
-    check_file(open_checkpoint(path), folder, ("",) if has_vae else BESIDE_VAE)
+    checkpoint = open_model(model) if isinstance(model, Path) else model
+    check_file(checkpoint, folder, ("",) if has_vae else BESIDE_VAE)
+    load = _assembled if checkpoint.pieces else _from_single_file
+    given = load_tokenizers(folder, vocabulary)
     with _quiet():
-        pipe = StableDiffusionXLPipeline.from_single_file(
-            str(path),
-            config=str(folder),
-            local_files_only=True,
-            torch_dtype=place.dtype,
-            add_watermarker=False,
-            **load_tokenizers(folder, vocabulary),
-            **({} if has_vae else {"vae": _empty_vae(folder).to(place.dtype)}),
-        )
+        if not has_vae and not checkpoint.pieces:
+            given["vae"] = _empty_vae(folder).to(place.dtype)
+        pipe = load(checkpoint, folder, place.dtype, given)
     check_loaded(pipe)
     pipe.to(place.device)
     dtype = TORCH_DTYPES.get(vae_dtype, place.dtype)
@@ -87,6 +88,29 @@ def _empty_vae(folder: Path) -> AutoencoderKL:
     with torch.device("meta"):  # random values would take seconds
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
     return vae.to_empty(device="cpu").eval()
+
+
+def _from_single_file(
+    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, given: Mapping[str, Any]
+) -> StableDiffusionXLPipeline:
+    return StableDiffusionXLPipeline.from_single_file(
+        str(checkpoint.path),
+        config=str(folder),
+        local_files_only=True,
+        torch_dtype=dtype,
+        add_watermarker=False,
+        **given,
+    )
+
+
+def _assembled(
+    checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, given: Mapping[str, Any]
+) -> StableDiffusionXLPipeline:
+    """Build a pipeline from its configs, with weights that lie where `from_single_file` does not look."""
+    models = loaded_models(checkpoint, folder, dtype)
+    return StableDiffusionXLPipeline.from_pretrained(
+        str(folder), local_files_only=True, add_watermarker=False, **models, **given
+    )
 
 
 @contextlib.contextmanager

@@ -44,8 +44,8 @@ class Prepared:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Paths of the models and other files by their names."""
-        return {name: Path(file["path"]) for name, file in {**self.facts.models, **self.facts.extras}.items()}
+        """Paths of the models' and other files by their names."""
+        return self.parents.files
 
 
 def check_experiment(experiment: Experiment) -> tuple[Parents, Standard]:

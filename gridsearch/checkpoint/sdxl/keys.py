@@ -20,6 +20,10 @@ FIRST_CONV = f"{UNET}input_blocks.0.0.weight"  # it reads a latent, and in some 
 LATENT_CHANNELS = 4
 BESIDE_VAE = (UNET, CLIP_L, CLIP_G)  # all of a model that is shared without a VAE
 
+# The parts of a model, which may lie in files of their own -> how their keys begin in a whole one.
+PARTS = {"unet": UNET, "clip_l": CLIP_L, "clip_g": CLIP_G, "vae": VAE}
+PIPELINE_PARTS = {"unet": "unet", "vae": "vae", "text_encoder": "clip_l", "text_encoder_2": "clip_g"}
+
 # Nothing is drawn with them, and they are missing in some files.
 POSITION_IDS = f"{CLIP_L_MODEL}embeddings.position_ids"  # 0, 1, 2, ... whatever a file has made of them
 UNDRAWN = (f"{CLIP_G_MODEL}logit_scale", POSITION_IDS)
@@ -169,7 +173,7 @@ TO_KEYS = "convert_sdxl_blocks_to_sgm"  # the method that turns ratios per block
 
 # The components that a model may lend -> how their keys begin.
 VAE_COMPONENT = "vae"
-LENT_PREFIXES = {VAE_COMPONENT: VAE, "clip_l": CLIP_L, "clip_g": CLIP_G}
+LENT_PREFIXES = {name: PARTS[name] for name in (VAE_COMPONENT, "clip_l", "clip_g")}
 TEXT_COMPONENTS = tuple(name for name in LENT_PREFIXES if name != VAE_COMPONENT)
 
 # Block -> a key of each part of it that a selector of whole blocks can mean alone.

@@ -2,16 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import (
-    PLAIN_VERSION,
-    UNMERGED,
-    Checkpoint,
-    TensorInfo,
-    open_checkpoint,
-)
+from gridsearch.checkpoint.header import PLAIN_VERSION, UNMERGED, Checkpoint, TensorInfo
 from gridsearch.checkpoint.sdxl.keys import (
     CLIP_G_MODEL,
     CLIP_L,
@@ -166,20 +159,6 @@ def require_float_weights(checkpoint: Checkpoint) -> None:
         raise BadInput(what, where=checkpoint.path, why=f"{first} first", fix=PLAIN_VERSION)
 
 
-def open_vae(path: Path) -> tuple[Checkpoint, str]:
-    """Open a VAE's own file: its keys as a whole checkpoint has them, and the prefix that it leaves out.
-
-    A BadInput if it is no VAE in the original layout.
-    """
-    checkpoint = open_checkpoint(path)
-    prefix = "" if any(key.startswith(VAE) for key in checkpoint.tensors) else VAE
-    tensors = {prefix + key: info for key, info in checkpoint.tensors.items()}
-    if not {f"{VAE}decoder.conv_in.weight", f"{VAE}decoder.mid.attn_1.q.weight"} <= tensors.keys():
-        fix = "Use a single-file VAE such as sdxl_vae.safetensors, or name a model: components.vae."
-        raise BadInput("This is not a VAE in the original layout.", where=path, fix=fix)
-    return replace(checkpoint, tensors=tensors), prefix
-
-
 def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[str]) -> None:
     """Require every one of these keys in every file, with the same shape; the first that differs is named."""
     (first_name, first), *_ = checkpoints.items()
@@ -192,4 +171,4 @@ def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[
             key, unlike = differ[0], f"{len(differ):,} weights of different shapes"
             here, there = (list(one.tensors[key].shape) for one in (other, first))
             what = f"{name} and {first_name} have {unlike}, {key} first."
-            raise BadInput(what, where=other.path, why=f"{here} here, {there} in {first.path.name}.")
+            raise BadInput(what, where=other.file_of(key), why=f"{here} here, {there} in {first.path.name}.")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE, TensorRows
+from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, POSITION_IDS, UNET, VAE, TensorRows
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # The shapes that follow from the package's own configs: building the models takes seconds of imports.
@@ -76,6 +77,29 @@ def skeleton(folder: Path) -> "dict[str, nn.Module]":
                 CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
             ),
         }
+
+
+def loaded_models(checkpoint: Checkpoint, folder: Path, dtype: "torch.dtype") -> "dict[str, nn.Module]":
+    """Return the four models of a config folder with a checkpoint's weights, which may lie in several files.
+
+    What the checkpoint lacks has no values yet: `check_file` says what that is.
+    """
+    import torch
+
+    from gridsearch.checkpoint.mapped import mapped
+    from gridsearch.checkpoint.sdxl.layout import file_views
+
+    models = skeleton(folder)
+    for model in models.values():
+        model.to(dtype).to_empty(device="cpu").eval()
+        for name, buffer in model.named_buffers():
+            assert POSITION_IDS.endswith(name.removeprefix("text_model."))  # there are no others
+            buffer.copy_(torch.arange(buffer.numel()).view_as(buffer))
+    tensors = mapped(checkpoint)
+    for key, parts in file_views(models).items():
+        for part in parts if key in tensors else ():
+            part.view.copy_(tensors[key][part.rows])
+    return models
 
 
 def check_file(checkpoint: Checkpoint, folder: Path, parts: tuple[str, ...] = ("",)) -> None:

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import Checkpoint
+from gridsearch.checkpoint.mapped import mapped
 from gridsearch.merge.engine.linear import greatest
 
 DTYPES = {
@@ -36,52 +36,50 @@ class LoadedSource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """A checkpoint file, memory-mapped once a weight is asked for.
+    """A checkpoint's files, memory-mapped once a weight is asked for.
 
-    Its pages are read when they are first used, and stay in the page cache.
-
-    Attributes:
-        header: its keys as a whole checkpoint has them.
-        prefix: what the file leaves out of them, as a VAE's own file does.
+    Their pages are read when they are first used, and stay in the page cache.
     """
 
     header: Checkpoint
-    prefix: str = ""
 
     @cached_property
-    def _mapped(self) -> tuple[Mapping[str, Tensor], os.stat_result]:
+    def _mapped(self) -> tuple[Mapping[str, Tensor], Mapping[Path, os.stat_result]]:
         """Map all tensors: asking safetensors for one again and again would cost as much as merging it."""
-        path = self.header.path
         try:
-            found = path.stat()
-            with safe_open(path, framework="pt", device="cpu") as file:
-                return {self.prefix + key: file.get_tensor(key) for key in file.keys()}, found  # noqa: SIM118
-        except SafetensorError as error:
-            raise BadInput("This safetensors file is incomplete.", where=path, why=str(error)) from None
+            found = {path: path.stat() for path in self.header.files}
         except OSError as error:
-            raise BadInput("The checkpoint cannot be read.", where=path, why=error.strerror) from None
+            what = "The checkpoint cannot be read."
+            raise BadInput(what, where=error.filename, why=error.strerror) from None
+        return mapped(self.header), found
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return all weights; a BadInput if it is no whole safetensors file.
+        """Return all weights; a BadInput if a file is no whole safetensors file.
 
-        A RunFailed if it was cut short meanwhile: to read a page that is gone would end the process.
+        A RunFailed if one was cut short meanwhile: to read a page that is gone would end the process.
         """
-        tensors, mapped = self._mapped
-        try:
-            found = self.header.path.stat()
-        except OSError:
-            return tensors  # a file that is gone, or was replaced, is still mapped whole
-        if found.st_ino == mapped.st_ino and found.st_size < mapped.st_size:
-            what = "A model's file was truncated while in use."
-            why = f"{found.st_size:,} of {mapped.st_size:,} bytes are left"
-            fix = "Copy the file again, and do not write over it while a run goes on."
-            raise RunFailed(what, where=self.header.path, why=why, fix=fix)
+        tensors, stats = self._mapped
+        for path in stats:
+            self._require_whole(path)
         return tensors
 
     def tensor(self, key: str) -> Tensor:
         """Return a weight; the errors are those of `tensors`."""
-        return self.tensors[key]
+        self._require_whole(self.header.file_of(key))
+        return self._mapped[0][key]
+
+    def _require_whole(self, path: Path) -> None:
+        before = self._mapped[1][path]
+        try:
+            found = path.stat()
+        except OSError:
+            return  # a file that is gone, or was replaced, is still mapped whole
+        if found.st_ino == before.st_ino and found.st_size < before.st_size:
+            what = "A model's file was truncated while in use."
+            why = f"{found.st_size:,} of {before.st_size:,} bytes are left"
+            fix = "Copy the file again, and do not write over it while a run goes on."
+            raise RunFailed(what, where=path, why=why, fix=fix)
 
 
 # -- read through once
@@ -95,7 +93,8 @@ def greatest_values(
     So the file's pages are in memory before the first trial, and a broken file is found before the night:
     a NaN or an infinity is a BadInput. `advance` is told the bytes of each piece read.
     """
-    return {key: greatest_value(source.tensor(key), source.header.path, key, advance) for key in keys}
+    own = source.header
+    return {key: greatest_value(source.tensor(key), own.file_of(key), key, advance) for key in keys}
 
 
 def greatest_value(

@@ -28,6 +28,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     ZERO_SNR_MARKER,
 )
 from gridsearch.checkpoint.sdxl.recognise import own_keys
+from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.channels import channel_notes
 from gridsearch.merge.dtypes import dtype_notes
 from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text
@@ -80,11 +81,17 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
             fix = f"Put the original file back, or say where it is: --model {name}=FILE"
             raise BadInput(f"{name} is not the file that was merged.", where=model["path"], why=why, fix=fix)
     weights = open_weights(recipe, parents, merge.config, merge.dtype)
-    notes = channel_notes(recipe, parents.checkpoints) + vae_notes(recipe, parents.checkpoints)
+    notes = [note for checkpoint in parents.checkpoints.values() for note in checkpoint.notes]
+    notes += channel_notes(recipe, parents.checkpoints) + vae_notes(recipe, parents.checkpoints)
     notes += dtype_notes(recipe, parents.checkpoints, merge.dtype)
     for note in notes + adapter_notes(weights.adapters):
         progress.note(note)
-    record = record_of(merge, {name: model["sha256"] for name, model in models.items()})
+    parts = {
+        name: {one["part"]: one["sha256"] for one in model["files"]}
+        for name, model in models.items()
+        if "files" in model
+    }
+    record = record_of(merge, {name: model["sha256"] for name, model in models.items()}, parts)
     terms = weights.terms(recipe)
     first = recipe.merged_models()[0]  # whose keys are copied where no other lends them
     sha256 = export_merge(
@@ -105,13 +112,22 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
         "seconds": round(time.time() - began, 1),
         "merge": recipe_text(recipe, terms),
         "record": json.loads(record.to_json()),
-        "paths": {name: str(Path(model["path"]).absolute()) for name, model in models.items()},
+        "paths": _paths(recipe, models),
         "config": merge.config and str(merge.config.absolute()),
         **_found(parents, weights),
         "versions": {package: version(package) for package in ("gridsearch", "torch", "sd-mecha")},
     }
     write_atomic(log_path(output), json.dumps(log, indent=2, ensure_ascii=False) + "\n")
     return sha256
+
+
+def _paths(recipe: Recipe, models: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where each file is, absolute; of a model in parts, where each of them is."""
+    found: dict[str, Any] = {name: str(Path(model["path"]).absolute()) for name, model in models.items()}
+    for name, model in recipe.models.items():
+        if name in found and isinstance(model.place, dict):
+            found[name] = {part: str(path.absolute()) for part, path in model.place.items()}
+    return found
 
 
 def _found(parents: Parents, weights: Weights) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.keys import PARTS
 from gridsearch.experiment.arguments import Name
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.methods import MergeStep
@@ -32,18 +33,24 @@ FEW = 6  # values that a title names
 _ANY_VAE = "vae.safetensors"
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PartName = Annotated[str, Field(pattern=r"^[\w ]{1,40}$")]  # "unet", "unet 1 of 2"
+
+
 class Record(Table):
     """A merge with nothing left to search.
 
-    `files` is model, adapter or "vae" -> the SHA-256 of its file. `dtype` is that of the weights, where one
-    was chosen.
+    `files` is model, adapter or "vae" -> the SHA-256 of its file. A model in several files has that of all
+    of them there (see `identity_of`), and in `parts` their own. `dtype` is that of the weights, where one was
+    chosen.
     """
 
     type: Literal["gridsearch"] = "gridsearch"
     title: str = Field(max_length=MOST_TITLE)
     prediction_type: PredictionType
     zero_terminal_snr: bool
-    files: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    files: dict[Name, Sha256]
+    parts: dict[Name, dict[PartName, Sha256]] | None = None
     adapters: tuple[Name, ...] = ()
     merge: tuple[MergeStep, ...] = Field(min_length=1)
     components: Components = Components()
@@ -61,8 +68,8 @@ class Record(Table):
             raise ValueError(f"{min(searched)} is still to be searched")
         return self
 
-    def recipe(self, paths: Mapping[str, str]) -> Recipe:
-        """Return the recipe on files found at `paths`."""
+    def recipe(self, paths: Mapping[str, Any]) -> Recipe:
+        """Return the recipe on files found at `paths`, of models in parts a path for each."""
         models = {name: paths[name] for name in self.files if name not in (*self.adapters, VAE_FILE)}
         components = self.components
         if VAE_FILE in self.files:
@@ -114,8 +121,10 @@ class SingleMerge:
     dtype: OutputDtype | None = None
 
 
-def record_of(merge: SingleMerge, files: Mapping[str, str]) -> Record:
-    """Return the record of a merge; `files` as in `Record`."""
+def record_of(
+    merge: SingleMerge, files: Mapping[str, str], parts: Mapping[str, Mapping[str, str]] | None = None
+) -> Record:
+    """Return the record of a merge; `files` and `parts` as in `Record`."""
     components = merge.recipe.components
     if merge.recipe.vae_file():
         components = components.model_copy(update={"vae": _ANY_VAE})
@@ -124,6 +133,7 @@ def record_of(merge: SingleMerge, files: Mapping[str, str]) -> Record:
         prediction_type=merge.prediction_type,
         zero_terminal_snr=merge.zero_terminal_snr,
         files=dict(files),
+        parts=parts or None,
         adapters=merge.recipe.merged_adapters(),
         merge=merge.recipe.merge,
         components=components,
@@ -157,9 +167,9 @@ def merge_of_trial(
 def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
     """Return the recipe with other files for some of its models and adapters."""
     models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
-    for name, path in files.items():
+    for name, path in gathered(files, {name: model.place for name, model in models.items()}).items():
         if name in models:
-            models[name] = Model(path=path, prediction_type=models[name].prediction_type)
+            models[name] = _elsewhere(name, path, models[name].prediction_type)
         elif name in adapters:
             adapters[name] = path
         elif name == VAE_FILE and recipe.vae_file():
@@ -170,16 +180,48 @@ def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
     return recipe.model_copy(update={"models": models, "adapters": adapters, "components": components})
 
 
-def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -> SingleMerge:
-    """Return a recorded merge, on files found at `paths`; a BadInput where a file is not named."""
+def gathered(files: Mapping[str, Path], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the places of models, of which `files` may name the parts one by one: `a.vae`.
+
+    The other parts of such a model are where they are `known` to be.
+    """
+    found: dict[str, Any] = {}
+    for name, path in files.items():
+        model, _, part = name.partition(".")
+        if part not in PARTS:
+            found[name] = path
+            continue
+        before = found.get(model, known.get(model))
+        found[model] = {**(before if isinstance(before, Mapping) else {}), part: path}
+    return found
+
+
+def _elsewhere(name: str, place: Any, prediction_type: str | None) -> Model:
+    where = place if isinstance(place, Mapping) else {"path": place}
+    try:
+        return Model.model_validate({**where, "prediction_type": prediction_type})
+    except pydantic.ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        fix = " ".join(f"--model {name}.{part}=FILE" for part in PARTS)
+        raise BadInput(f"Not all parts of {name} are named.", where="--model", why=why, fix=fix) from None
+
+
+def merge_of_record(record: Record, paths: Mapping[str, Any], source: object) -> SingleMerge:
+    """Return a recorded merge, on files found at `paths`; a BadInput where a file is not named.
+
+    Of a model in parts, `paths` may have a table of them.
+    """
     if stray := [name for name in paths if name not in record.files]:
         what = f"The merge log has no model {stray[0]}."
         raise BadInput(what, where=source, fix=f"There are {', '.join(record.files)}.")
     if absent := [name for name in record.files if name not in paths]:
         what = f"The record does not say where {absent[0]} is."
-        fix = f"Give its path: {' '.join(f'--model {name}=FILE' for name in absent)}"
+        fix = f"Give its path: {' '.join(_option(record, name) for name in absent)}"
         raise BadInput(what, where=source, why=f"its SHA-256 is {record.files[absent[0]]}", fix=fix)
-    recipe = record.recipe({name: str(path) for name, path in paths.items()})
+    try:
+        recipe = record.recipe({n: str(p) if isinstance(p, Path) else p for n, p in paths.items()})
+    except pydantic.ValidationError as error:  # of a model in parts, of which not all are named
+        raise bad_key(error, source, {"": Recipe, "models": Model}) from None
     return SingleMerge(
         recipe,
         record.title,
@@ -190,10 +232,19 @@ def merge_of_record(record: Record, paths: Mapping[str, Path], source: object) -
     )
 
 
+def _option(record: Record, name: str) -> str:
+    """Return how the command line says where a model is; one whose parts are single files, part by part."""
+    parts = (record.parts or {}).get(name, {})
+    if not parts.keys() <= set(PARTS):
+        return f"--model {name}=FOLDER"
+    return " ".join(f"--model {name}.{part}=FILE" for part in parts) or f"--model {name}=FILE"
+
+
 def require_new_file(output: Path, merge: SingleMerge) -> None:
     """Refuse a place that cannot be written to, or a parent's own."""
     recipe = merge.recipe
-    inputs = [*(model.path for model in recipe.models.values()), *recipe.adapters.values(), recipe.vae_file()]
+    models = [path for model in recipe.models.values() for path in model.paths]
+    inputs = [*models, *recipe.adapters.values(), recipe.vae_file()]
     require_writable(output, "A merge", filter(None, inputs), (".safetensors", ".mecha"))
 
 
@@ -212,5 +263,6 @@ def require_writable(
         raise BadInput("There is no such folder.", where=output.parent, fix="Make it first.")
     if len(output.name.encode()) > MOST_NAME:
         raise BadInput("The name is too long.", where=output, fix=f"{MOST_NAME} bytes are enough for a name.")
-    if any(output.resolve() == path.resolve() for path in inputs):
+    read = {path.resolve() for path in inputs}
+    if read & {output.resolve(), *output.resolve().parents}:  # a model may be a folder
         raise BadInput("This would replace a model that is read.", where=output, fix="Choose another name.")

@@ -16,6 +16,7 @@ from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import (
     KEY,
     SingleMerge,
+    gathered,
     merge_of_record,
     merge_of_trial,
     read_record,
@@ -43,7 +44,7 @@ def open_merge(
     Args:
         values: `[NAME=]VALUE` for everything in it that is searched.
         prediction_type, config: of the merge, where the source leaves them open.
-        models: `NAME=FILE` for files that are elsewhere than it says.
+        models: `NAME=FILE` for files that are elsewhere than it says, `NAME.PART=FILE` for parts of a model.
     """
     files = files_from(models)
     if source.suffix == ".toml":
@@ -60,7 +61,7 @@ def open_merge(
     elif source.suffix == ".json":
         merge = _from_log(source, files)
     elif KEY in (metadata := open_checkpoint(source).metadata):
-        merge = merge_of_record(read_record(metadata[KEY], source), files, source)
+        merge = merge_of_record(read_record(metadata[KEY], source), gathered(files, {}), source)
     else:
         why = f"its metadata has no {KEY}"
         fix = "Name an experiment file, a merge log or a .mecha recipe."
@@ -72,14 +73,22 @@ def _from_log(path: Path, files: Mapping[str, Path]) -> SingleMerge:
     """Return the merge of a log, on the files that it names; relative paths in it start at its folder."""
     log = read_json_object(path, MOST_LOG, "merge log")
     try:
-        paths = {str(name): path.parent / str(file) for name, file in log.get("paths", {}).items()}
+        paths = {str(name): _beside(path, file) for name, file in log.get("paths", {}).items()}
         config = path.parent / str(log["config"]) if log.get("config") else None
         text = json.dumps(log.get("record"))
-        if any("\0" in str(path) for path in paths.values()):
+        if "\0" in str(paths):
             raise ValueError("a path has a null character in it")
     except (ValueError, AttributeError) as error:
         raise BadInput("The merge log cannot be read.", where=path, why=str(error)) from None
-    return replace(merge_of_record(read_record(text, path), {**paths, **files}, path), config=config)
+    record = read_record(text, path)
+    return replace(merge_of_record(record, {**paths, **gathered(files, paths)}, path), config=config)
+
+
+def _beside(log: Path, file: Any) -> Any:
+    """Return the path that a log names, or those of a model's parts; relative ones start at its folder."""
+    if isinstance(file, dict):
+        return {str(part): log.parent / str(one) for part, one in file.items()}
+    return log.parent / str(file)
 
 
 def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> SingleMerge:
@@ -103,7 +112,7 @@ def write_recipe(merge: SingleMerge, output: Path) -> None:
         raise BadInput(f"A recipe for sd-mecha does not say that it is written in {merge.dtype}.", fix=fix)
     require_latents_alone(merge.recipe, open_parents(merge.recipe).checkpoints)
     absolute = {
-        name: model.model_copy(update={"path": model.path.resolve()})
+        name: model.model_copy(update={"path": model.path and model.path.resolve()})
         for name, model in merge.recipe.models.items()
     }
     write_atomic(output, mecha_text(merge.recipe.model_copy(update={"models": absolute})))

@@ -76,6 +76,6 @@ def _merged(
     if not math.isfinite(greatest(merged)):
         for name in sorted(sources_in(terms)):
             if isinstance(source := sources[name], FileSource):
-                greatest_value(source.tensor(key), source.header.path, key)  # names the faulty file
+                greatest_value(source.tensor(key), source.header.file_of(key), key)  # names the faulty file
         require_finite(merged, key)
     return merged

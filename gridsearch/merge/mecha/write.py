@@ -24,7 +24,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     selects,
 )
 from gridsearch.experiment.methods import Average, MergeStep
-from gridsearch.experiment.recipe import MERGED, Recipe
+from gridsearch.experiment.recipe import MERGED, Model, Recipe
 from gridsearch.merge.mecha.lines import VERSION, quoted
 
 _FIX = "Merge it with gridsearch merge, or make the recipe simpler."
@@ -52,7 +52,7 @@ def mecha_text(recipe: Recipe) -> str:
         block: tuple(key for key in keys if not key.startswith(lent)) for block, keys in BLOCK_KEYS.items()
     }
     lines: Instructions = {}
-    known = {name: _model(lines, recipe.models[name].path) for name in recipe.needed_models()}
+    known = {name: _model(lines, _single_file(name, recipe.models[name])) for name in recipe.needed_models()}
     for step in recipe.merge:
         known[step.name] = _step(lines, step, known, merged)
     last = known[recipe.merge[-1].name]
@@ -63,6 +63,13 @@ def mecha_text(recipe: Recipe) -> str:
     if last != f"&{len(lines) - 1}":
         _add(lines, "n_average", last)  # the last line is the recipe's result, and this is the same
     return "\n".join([VERSION, *lines])
+
+
+def _single_file(name: str, model: Model) -> Path:
+    if model.path and not model.path.is_dir():
+        return model.path
+    why = f"{name} is a folder" if model.path else f"the parts of {name} are in files of their own"
+    raise BadInput("sd-mecha merges single files only.", where=model.paths[0], why=why, fix=_FIX)
 
 
 def _model(lines: Instructions, path: Path) -> str:

@@ -46,6 +46,16 @@ StoredImage = Annotated[dict, kept_as(create_model("StoredImage", __config__=STR
 
 
 @with_config(STRICT)
+class StoredPart(TypedDict):
+    """A file that holds a part of a model."""
+
+    part: Text
+    path: Text
+    sha256: Text
+    bytes: Integer
+
+
+@with_config(STRICT)
 class StoredFile(TypedDict):
     """The file of a model, an adapter or a VAE."""
 
@@ -60,6 +70,7 @@ class StoredFile(TypedDict):
     prediction_type_conflicts: NotRequired[list[Text]]
     zero_terminal_snr: NotRequired[bool]
     metadata: NotRequired[dict[str, Text]]
+    files: NotRequired[list[StoredPart]]
 
 
 @with_config(STRICT)

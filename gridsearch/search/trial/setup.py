@@ -81,7 +81,7 @@ def load_setup(
     check_clip_skip(config_folder(render.config), max(choices_of(render.clip_skip)))
     require_complete(experiment, parents, config_folder(render.config))
     renderer = load_renderer(
-        parents.first.path,
+        parents.first,
         render.config,
         render.vocabulary,
         place,
