@@ -15,7 +15,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.identity import cached_sha256, short_hash
+from gridsearch.checkpoint.identity import cached_sha256, identity_of, short_hash
 from gridsearch.checkpoint.mergeable import merge_in_words
 from gridsearch.checkpoint.prediction import (
     NOTHING_SAID,
@@ -27,6 +27,7 @@ from gridsearch.checkpoint.prediction import (
 from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
 from gridsearch.checkpoint.sdxl.folder import INDEX
 from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
+from gridsearch.checkpoint.sdxl.model import open_model
 from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, stray_keys
 
 SHOWN_LETTERS = 200  # of a value
@@ -57,7 +58,7 @@ class Folder:
 def open_any(path: Path) -> Checkpoint | Folder:
     """Open a safetensors file or a diffusers folder; a BadInput where it is neither, or broken."""
     if not (path / INDEX).is_file():
-        return open_checkpoint(path)
+        return open_model(path)
     index = read_json_object(path / INDEX, MOST_JSON_BYTES, "file")
     classes = {
         name: entry[1]
@@ -84,11 +85,11 @@ def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None
     `config` has the component configs of a model that is smaller than SDXL.
     """
     if isinstance(opened, Folder):
-        return _folder_rows(opened, hashing)
+        return _folder_rows(opened, hashing, config)
     kind = architecture(opened)
     sha256 = cached_sha256(opened.path, hashing(opened.path.name, opened.bytes))
     prediction = read_prediction(opened)
-    rows = [("layout", file_layout(kind)), ("architecture", kind)]
+    rows = [("layout", layout_of(opened)), ("architecture", kind)]
     if kind in ADAPTERS:
         rows += _adapter_rows(opened)
     if kind not in ADAPTERS or prediction.source != NOTHING_SAID:
@@ -111,14 +112,11 @@ def layout_of(checkpoint: Checkpoint) -> str:
         return "diffusers folder"
     if checkpoint.parts:
         return f"its parts in {len(checkpoint.files)} files"
-    spelt = ", some under other names" if checkpoint.pieces else ""
-    return file_layout(architecture(checkpoint)) + spelt
-
-
-def file_layout(kind: str) -> str:
+    kind, others = architecture(checkpoint), len(checkpoint.pieces)
     if kind in ADAPTERS:
         return "single file"
-    return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys"
+    spelt = f", {others:,} of them under other names or in other shapes" if others else ""
+    return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys{spelt}"
 
 
 def _adapter_rows(checkpoint: Checkpoint) -> list[Row]:
@@ -156,7 +154,7 @@ def _some(keys: tuple[str, ...]) -> str:
 # -- a folder
 
 
-def _folder_rows(folder: Folder, hashing: Hashing) -> list[Row]:
+def _folder_rows(folder: Folder, hashing: Hashing, config: Path | None) -> list[Row]:
     rows = [("layout", "diffusers folder"), ("pipeline", printable(folder.pipeline))]
     rows += _prediction_rows(folder.prediction, folder.prediction.source)
     for name, kind in folder.classes.items():
@@ -166,7 +164,16 @@ def _folder_rows(folder: Folder, hashing: Hashing) -> list[Row]:
         for file in files:
             sha256 = cached_sha256(file.path, hashing(f"{name}/{file.path.name}", file.bytes))
             rows += [("  file", printable(file.path.name)), ("  SHA-256", sha256)]
-    return rows
+    try:
+        model = open_model(folder.path)
+    except BadInput as error:
+        return [*rows, ("can be merged", f"no: {error.lines[0]}")]
+    rows.append(("SHA-256", f"{identity_of(model)[0]} (of all files that are read)"))
+    return [
+        *rows,
+        *(("note", note) for note in model.notes),
+        ("can be merged", merge_in_words(model, config)),
+    ]
 
 
 # -- metadata

@@ -74,7 +74,7 @@ def test_a_checkpoint_is_described(toy, tmp_path):
     assert said <= {line.strip() for line in done.stdout.splitlines()}
 
 
-def test_a_diffusers_folder_is_described_and_is_no_model_of_a_merge(toy, tmp_path, folder):
+def test_a_diffusers_folder_is_described_and_one_that_is_not_whole_is_no_model(toy, tmp_path, folder):
     done = gridsearch("inspect", folder, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {line.strip() for line in done.stdout.splitlines()}
@@ -85,6 +85,7 @@ def test_a_diffusers_folder_is_described_and_is_no_model_of_a_merge(toy, tmp_pat
         "prediction type    v_prediction (scheduler_config.json)",
         "zero terminal SNR  yes (scheduler_config.json)",
         f"SHA-256  {sha256_of(weights)}",
+        "can be merged      no: This diffusers folder is no whole SDXL model.",
     } <= lines
     assert any("UNet2DConditionModel, 0.0 MB, F16 x 1" in line for line in lines)
     assert "elsewhere" not in done.stdout
@@ -95,8 +96,8 @@ def test_a_diffusers_folder_is_described_and_is_no_model_of_a_merge(toy, tmp_pat
     (tmp_path / "x.toml").write_text(toml)
     done = gridsearch("plan", "x.toml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "This is a diffusers folder" in done.stderr
-    assert "fix: Convert it" in done.stderr
+    assert "This diffusers folder is no whole SDXL model" in done.stderr
+    assert "it has no vae, text_encoder, text_encoder_2" in done.stderr
 
 
 def test_a_folder_for_other_mathematics_says_so(folder):

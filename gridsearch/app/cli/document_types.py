@@ -38,6 +38,8 @@ class ErrorDocument(TypedDict):
 
 class PlannedModel(TypedDict):
     path: str
+    files: list[str]
+    """All files with its weights; one, unless it is a folder or in parts."""
     bytes: Count
     dtypes: list[str]
     prediction_type: str

@@ -35,6 +35,7 @@ def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
         "models": {
             name: {
                 "path": str(checkpoint.path),
+                "files": [str(file) for file in checkpoint.files],
                 "bytes": checkpoint.bytes,
                 "dtypes": list(checkpoint.dtypes),
                 "prediction_type": predictions[name].type,

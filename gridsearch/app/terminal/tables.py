@@ -45,9 +45,7 @@ def show_plan(plan: Any) -> None:
     for name, checkpoint in plan.parents.checkpoints.items():
         predicts = plan.parents.predictions[name]
         dtypes = ", ".join(checkpoint.dtypes)
-        rows.append(
-            (name, checkpoint.path.name, size(checkpoint.bytes), dtypes, predicts.type, predicts.source)
-        )
+        rows.append((name, checkpoint.title, size(checkpoint.bytes), dtypes, predicts.type, predicts.source))
     show_rows("models", ("name", "file", "size", "dtype", "predicts", "read from"), rows)
     look: Any = {"box": box.SIMPLE, "show_header": False, "title_justify": "left"}
     table = Table(title=escape(f"plan for {plan.experiment.name}"), **look)

@@ -13,6 +13,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     FIRST_CONV,
     LATENT_CHANNELS,
     MARKERS,
+    PARTS,
     POSITION_IDS,
     UNDRAWN,
     UNET,
@@ -37,6 +38,7 @@ SCALES = (
 _LABEL_EMB = UNET + "label_emb.0.0.weight"
 _FIRST_TEXT = CLIP_L_MODEL + "embeddings.token_embedding.weight"
 _SECOND_TEXT = CLIP_G_MODEL + "token_embedding.weight"
+_HALF = "an SDXL model with one text encoder only"
 _REFINERS_TEXT = CLIP_L + "model.token_embedding.weight"
 
 # The models that can be merged, by the channels that their UNet reads.
@@ -59,9 +61,11 @@ _OTHERS = {
     "a Flux model": ("double_blocks.", UNET + "double_blocks."),
     "a ControlNet": ("control_model.", "controlnet_down_blocks."),
     "a diffusers-format UNet": ("down_blocks.", "unet.down_blocks."),
-    "a UNet without text encoders": (UNET + "time_embed.", "time_embed.", "label_emb."),
+    "a UNet without text encoders": (UNET + "time_embed.", "diffusion_model.time_embed.", "time_embed."),
     "a VAE": ("decoder.conv_in.", f"{VAE}decoder."),
+    "a text encoder": ("text_model.encoder.", "encoder.layers.", "transformer.resblocks."),
 }
+_PARTS = ("a diffusers-format UNet", "a UNet without text encoders", "a VAE", "a text encoder", _HALF)
 
 
 def input_channels(checkpoint: Checkpoint) -> int:
@@ -88,7 +92,7 @@ def architecture(checkpoint: Checkpoint) -> str:
     if _LABEL_EMB in keys and _REFINERS_TEXT in keys:
         return "an SDXL refiner"
     if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
-        return "an SDXL model with one text encoder only"
+        return _HALF
     for name, parts in ADAPTERS.items():
         if any(part in key for key in keys for part in parts):
             return name
@@ -105,7 +109,10 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
         what = f"This is {kind}: it modifies a model but is not one."
         raise BadInput(what, where=checkpoint.path, fix="Under [models] name whole SDXL checkpoints.")
     if kind not in SDXL.values():
-        fix = "Use single-file SDXL checkpoints with UNet, VAE and both text encoders."
+        fix = "Use SDXL checkpoints with UNet, VAE and both text encoders."
+        if kind in _PARTS:
+            files = ", ".join(f'{part} = "..."' for part in PARTS)
+            fix = f"Name the files of all parts of the model: {{ {files} }}."
         raise BadInput(f"This is {kind}, not an SDXL checkpoint.", where=checkpoint.path, fix=fix)
     if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:
         what = "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those."

@@ -1,0 +1,214 @@
+"""Models in other layouts than that of a single file, end to end on the toy: the same merge, bit for bit."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import load_experiment, parse_experiment
+from gridsearch.merge.export.export import export
+from gridsearch.merge.export.source import open_merge
+from gridsearch.merge.parents import open_parents
+from gridsearch.results.results import load_results
+from gridsearch.search.budget import Budget
+from gridsearch.search.export import of_trial
+from gridsearch.search.prepare import check_experiment
+from gridsearch.search.run import run_experiment
+from gridsearch.search.trial.setup import live_fingerprint, load_setup, merge_over, parent_fingerprint
+from tests.helpers.layouts import (
+    plain_pipeline,
+    rewritten,
+    save_folder,
+    save_parts,
+    with_clip_g_in_transformers_names,
+    with_comfys_leftovers,
+    with_diffusers_attention,
+    with_linear_attention,
+)
+from tests.helpers.program import gridsearch
+from tests.helpers.small_run import FILE, Quiet, settings
+
+RATIO = "--ratio=0.35"
+
+
+def experiment(toy, models, **changes):
+    return parse_experiment(settings(toy, models=models, **changes), toy, "test")
+
+
+def written(toy, folder, models) -> None:
+    """An experiment file with these models; a value of text is a path."""
+    lines = [
+        f"{name} = {json.dumps(place) if isinstance(place, str) else table(place)}"
+        for name, place in models.items()
+    ]
+    rest = (toy.parent / "toy.toml").read_text().replace("toy/config", str(toy / "config"))
+    start, _, end = rest.partition("[models]")
+    end = end[end.index("[[merge]]") :]
+    (folder / "x.toml").write_text("\n".join([start, "[models]", *lines, "", end]))
+
+
+def table(parts) -> str:
+    return f"{{ {', '.join(f'{part} = {json.dumps(file)}' for part, file in parts.items())} }}"
+
+
+def done(*arguments, cwd):
+    found = gridsearch(*arguments, cwd=cwd)
+    assert found.returncode == 0, found.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def merged(toy, tmp_path_factory):
+    """A folder of sharded components merged with a model in parts, and the same from single files."""
+    place = tmp_path_factory.mktemp("merged")
+    save_folder(toy, "base", place / "models" / "base", variant="fp16", max_shard_size="1MB")
+    save_parts(toy / "burnt.safetensors", place / "models" / "burnt")
+    parts = {part: f"models/burnt/{part}.safetensors" for part in ("unet", "clip_l", "clip_g", "vae")}
+    written(toy, place, {"base": "models/base/", "burnt": parts})
+    done("merge", "x.toml", RATIO, "--prediction-type=v_prediction", "-o", "x.safetensors", cwd=place)
+    single = place / "single"
+    single.mkdir()
+    written(toy, single, {name: str(toy / f"{name}.safetensors") for name in ("base", "burnt")})
+    done("merge", "x.toml", RATIO, "--prediction-type=v_prediction", "-o", "x.safetensors", cwd=single)
+    return place
+
+
+def test_a_folder_merged_with_parts_is_the_merge_of_the_same_two_as_single_files(merged, toy):
+    ours, theirs = (load_file(place / "x.safetensors") for place in (merged, merged / "single"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in ours)
+    base, burnt = (load_file(toy / f"{name}.safetensors") for name in ("base", "burnt"))
+    assert any(not torch.equal(ours[key], base[key]) for key in base)
+    key = next(key for key in base if not torch.equal(base[key], burnt[key]))
+    assert torch.equal(ours[key], torch.lerp(base[key], burnt[key], 0.35))
+
+
+def test_plain_diffusers_loads_the_exported_file(merged, toy):
+    ours, theirs = (plain_pipeline(toy, place / "x.safetensors") for place in (merged, merged / "single"))
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        mine, other = getattr(ours, name).state_dict(), getattr(theirs, name).state_dict()
+        assert mine.keys() == other.keys()
+        assert all(torch.equal(mine[key], other[key]) for key in mine)
+
+
+def test_the_merge_log_and_the_files_metadata_tell_every_file(merged):
+    log = json.loads((merged / "x.merge.json").read_text())
+    with safe_open(merged / "x.safetensors", "pt") as file:
+        record = json.loads(file.metadata()["sd_merge_recipe"])
+    assert log["record"] == record
+    assert list(record["parts"]["burnt"]) == ["unet", "clip_l", "clip_g", "vae"]
+    assert list(record["parts"]["base"])[:2] == ["unet 1 of 6", "unet 2 of 6"]
+    assert log["paths"]["base"] == str(merged / "models" / "base")
+    assert log["paths"]["burnt"]["clip_g"] == str(merged / "models" / "burnt" / "clip_g.safetensors")
+
+
+def test_it_is_made_again_from_its_log_and_from_itself_with_parts_that_have_moved(merged, tmp_path):
+    done("merge", merged / "x.merge.json", "-o", "again.safetensors", cwd=tmp_path)
+    assert (tmp_path / "again.safetensors").read_bytes() == (merged / "x.safetensors").read_bytes()
+    shutil.copytree(merged / "models", tmp_path / "elsewhere")
+    refused = gridsearch("merge", merged / "x.safetensors", "-o", "more.safetensors", cwd=tmp_path)
+    options = [f"--model=burnt.{part}=FILE" for part in ("unet", "clip_l", "clip_g", "vae")]
+    assert refused.returncode == 2
+    assert "--model base=FOLDER " + " ".join(options).replace("--model=", "--model ") in refused.stderr
+    found = [o.replace("FILE", f"elsewhere/burnt/{o.split('.')[1][:-5]}.safetensors") for o in options]
+    found.append("--model=base=elsewhere/base")
+    done("merge", merged / "x.safetensors", *found, "-o", "more.safetensors", cwd=tmp_path)
+    assert (tmp_path / "more.safetensors").read_bytes() == (merged / "x.safetensors").read_bytes()
+    moved = "--model=burnt.vae=elsewhere/burnt/vae.safetensors"
+    done("merge", merged / "x.merge.json", moved, "-o", "third.safetensors", cwd=tmp_path)
+    assert (tmp_path / "third.safetensors").read_bytes() == (merged / "x.safetensors").read_bytes()
+    wrong = moved.replace("vae.safetensors", "unet.safetensors")
+    refused = gridsearch("merge", merged / "x.merge.json", wrong, "-o", "no.safetensors", cwd=tmp_path)
+    assert "There is no VAE in this file." in refused.stderr
+
+
+def test_a_run_on_them_is_recorded_and_exported(merged, toy, tmp_path):
+    models = load_experiment(merged / "x.toml").model_dump(mode="json")["models"]
+    ratio = {"low": 0.0, "high": 1.0, "step": 0.5}
+    step = {"models": ["base", "burnt"], "ratio": ratio}
+    chosen = experiment(toy, models, merge=[step], prompt=[{"text": "a circle"}])
+    assert open_parents(chosen).checkpoints["burnt"].title == "unet.safetensors and 3 more"
+    run_experiment(chosen, FILE, tmp_path / "out", Budget(), Quiet())
+    done("report", "out", cwd=tmp_path)
+    best = json.loads((tmp_path / "out" / "best.json").read_text())
+    assert [file["part"] for file in best["models"]["burnt"]["files"]] == ["unet", "clip_l", "clip_g", "vae"]
+    assert best["models"]["base"]["layout"] == "diffusers folder"
+    assert best["models"]["base"]["prediction_type_source"] == "scheduler_config.json"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(file["sha256"] in page for model in best["models"].values() for file in model["files"])
+
+    results = load_results(tmp_path / "out")
+    number = results.trials.set_index("ratio").loc[0.5, "trial"]
+    export(of_trial(results, number, []), tmp_path / "best.safetensors", Quiet())
+    ours = load_file(tmp_path / "best.safetensors")
+    base, burnt = (load_file(toy / f"{name}.safetensors") for name in ("base", "burnt"))
+    assert all(torch.equal(ours[key], torch.lerp(base[key], burnt[key], 0.5)) for key in base)
+
+
+def test_single_files_with_other_names_render_and_merge_as_with_their_own(toy, tmp_path):
+    """The live weights, and those of each that are read past any merging."""
+
+    def first(tensors):
+        return with_clip_g_in_transformers_names(with_diffusers_attention(tensors))
+
+    def second(tensors):
+        return with_comfys_leftovers(with_linear_attention(tensors))
+
+    files = {name: toy / f"{name}.safetensors" for name in ("base", "burnt")}
+    others = {
+        name: rewritten(files[name], tmp_path / f"{name}.safetensors", change)
+        for name, change in (("base", first), ("burnt", second))
+    }
+    assert fingerprints(experiment(toy, others), tmp_path) == fingerprints(experiment(toy, files), tmp_path)
+
+
+def fingerprints(chosen, out) -> list[str]:
+    setup = load_setup(chosen, open_parents(chosen), out, Quiet())
+    merge_over(setup, setup.weights.terms(chosen.at({"ratio": 0.25})))
+    return [live_fingerprint(setup.live), *(parent_fingerprint(setup, name) for name in ("base", "burnt"))]
+
+
+# -- how parts are written, and what is refused
+
+
+def test_parts_that_are_missing_are_named(toy, tmp_path):
+    for given, said in (
+        ({"unet": "a.safetensors", "vae": "a.safetensors"}, 'add clip_l = "..." and clip_g = "..."'),
+        ({"path": "a.safetensors", "vae": "b.safetensors"}, "a whole model or its vae, not both"),
+        ({"prediction_type": "epsilon"}, 'say where it is: path = "...", or a file for each of unet, clip_l'),
+        ({"unet": "a.safetensors", "clipl": "b.safetensors"}, "The nearest known key is 'clip_l'"),
+    ):
+        written(toy, tmp_path, {"base": given, "burnt": "b.safetensors"})
+        with pytest.raises(BadInput) as caught:
+            load_experiment(tmp_path / "x.toml")
+        assert said in str(caught.value)
+
+
+def test_parts_without_a_vae_take_the_one_that_the_components_name(toy, tmp_path):
+    parts = save_parts(toy / "base.safetensors", tmp_path)
+    vae = parts.pop("vae")
+    files = {"base": parts, "burnt": str(toy / "burnt.safetensors")}
+    found = fingerprints(experiment(toy, files, components={"vae": vae}), tmp_path)
+    assert found == fingerprints(experiment(toy, {**files, "base": str(toy / "base.safetensors")}), tmp_path)
+    with pytest.raises(BadInput, match="The merge has no VAE: base has none"):
+        check_experiment(experiment(toy, files))
+
+
+def test_sd_mecha_is_given_single_files_only(merged):
+    merge = open_merge(merged / "x.toml", ["0.5"], "v_prediction")
+    refused = gridsearch("merge", "x.toml", RATIO, "-o", "x.mecha", cwd=merged)
+    assert refused.returncode == 2
+    assert "sd-mecha merges single files only." in refused.stderr
+    assert "base is a folder" in refused.stderr
+    assert merge.recipe.models["base"].path == merged / "models" / "base"
+
+
+def test_nothing_is_written_into_a_folder_that_is_merged(merged):
+    output = "models/base/unet/diffusion_pytorch_model.fp16-00001-of-00006.safetensors"
+    refused = gridsearch("merge", "x.toml", RATIO, "-o", output, cwd=merged)
+    assert refused.returncode == 2
+    assert "This would replace a model that is merged." in refused.stderr
