@@ -211,4 +211,4 @@ def test_nothing_is_written_into_a_folder_that_is_merged(merged):
     output = "models/base/unet/diffusion_pytorch_model.fp16-00001-of-00006.safetensors"
     refused = gridsearch("merge", "x.toml", RATIO, "-o", output, cwd=merged)
     assert refused.returncode == 2
-    assert "This would replace a model that is merged." in refused.stderr
+    assert "This would replace a model that is read." in refused.stderr
