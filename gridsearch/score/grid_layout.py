@@ -38,6 +38,7 @@ MAX_LABEL_LINES = 24  # of text in a label band
 SEEN = 3  # pixels of the file; scaling blends the paper of a narrower margin with both neighbours
 SOLID = 0.99  # share of a row or column that must be paper; JPEG leaves specks
 PAPER = 235  # luma; at least this is paper, which JPEG and scaling darken from 255
+LABEL_PAPER = 0.5  # share of the space for row labels that is paper, however long they are
 LABELS_END = 0.28  # share of the width: before it row labels end, where there are columns with margins
 INK = 200  # luma; less than this in a label band is text
 TITLE_LINES = 4  # of a title above a sub-grid, at most
@@ -111,10 +112,11 @@ def _common(parts: Sequence[LabelledSheet], bottom: int) -> dict[GridLayout, Lay
     The pictures of another may be blank. None of a single picture is among them: the title is its label.
     """
     columns = [axis for axis in _columns(parts[0], bottom) if axis.count > 1 or axis.start]
-    if not columns or not _same_labels(parts, bottom):
+    if not columns or not _same_ink([part.luma[part.titled : bottom] for part in parts]):
         return {}
     for part in parts[1:]:
         columns = [axis for axis in _columns(part, bottom) if axis in columns]
+    columns = [axis for axis in columns if _same_ink([_row_labels(part, bottom, axis) for part in parts])]
     found: dict[GridLayout, LayoutRank] = {}
     for part in parts if columns else ():
         for layout, rank in _fitting(part, bottom).items():
@@ -128,10 +130,10 @@ def _larger(titles: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> bool:
     return not labels or max(map(len, titles)) >= TITLE_LARGER * max(map(len, labels))
 
 
-def _same_labels(parts: Sequence[LabelledSheet], bottom: int) -> bool:
-    """Return whether all sub-grids have the labels of the first, give or take a pixel."""
-    width = min(part.luma.shape[1] for part in parts)
-    first, *others = (part.luma[part.titled : bottom, :width] < INK for part in parts)
+def _same_ink(labels: Sequence[np.ndarray]) -> bool:
+    """Return whether the labels of all sub-grids, as luma, are those of the first, give or take a pixel."""
+    width = min(luma.shape[1] for luma in labels)
+    first, *others = (luma[:, :width] < INK for luma in labels)
     for other in others:
         apart = sum(
             int((one & ~scipy.ndimage.binary_dilation(two, np.ones((3, 3)))).sum())
@@ -140,6 +142,11 @@ def _same_labels(parts: Sequence[LabelledSheet], bottom: int) -> bool:
         if apart > OTHER_INK * (int(first.sum()) + int(other.sum())):
             return False
     return True
+
+
+def _row_labels(sheet: LabelledSheet, bottom: int, columns: GridAxis) -> np.ndarray:
+    """Return the luma of the row labels; of a sub-grid without the column that scaling has blended."""
+    return sheet.luma[bottom:, int(bool(sheet.titled)) : int(columns.start * sheet.scale)]
 
 
 def _moved(layout: GridLayout, right: float) -> GridLayout:
@@ -229,7 +236,7 @@ def _rows(sheet: LabelledSheet, bottom: int, columns: GridAxis) -> Iterator[Grid
     labels[:bottom] = False
     if sheet.titled:
         labels[:, :1] = False  # scaling blends it with the sub-grid before
-    if left and not (labels.any() and labels[bottom:].mean() < 0.5):
+    if left and not (labels.any() and (sheet.luma[bottom:, :left] >= PAPER).mean() >= LABEL_PAPER):
         return
     white = (pictures >= PAPER).mean(axis=1) >= SOLID
     edges = edges_of(pictures, columns, sheet.scale, left)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.grid_names import is_batch_grid, is_grid, told_cell, told_size
-from gridsearch.score.measure import read_image
+from gridsearch.score.measure import read_image, read_picture_file
 from gridsearch.score.xyz_grid import cut_batch_grid, cut_grid, grid_layouts
 from tests.helpers.pictures import GRIDS, LABELS, drawn_grid, gained, needs_grids, scene, with_z_axis
 
@@ -252,6 +252,20 @@ def test_a_part_of_a_grid_is_not_the_grid_of_that_name():
     for pixels, factor in ((np.asarray(image)[:-40], 1), (np.asarray(image), 1000)):
         with pytest.raises(BadInput, match="its name says"):
             cut_grid(pixels, NAME.format(factor * image.width, factor * image.height))
+
+
+@needs_grids
+@pytest.mark.parametrize("grid", LABELS)
+def test_published_grids_are_cut_at_the_same_places_without_the_size_in_their_names(grid):
+    (path,) = GRIDS.glob(f"xyz_grid-{grid}-*.jpg")
+    read = read_picture_file(path)
+    (layout,), seen = grid_layouts(read.rgb, path)
+    wanted = [box for _, _, box in layout.boxes(seen)]
+    half = np.asarray(Image.fromarray(read.rgb).reduce(2))
+    for rgb, text, scale in ((read.rgb, read.text, 1), (read.rgb, "", 1), (half, read.text, 0.5)):
+        (layout,), seen = grid_layouts(rgb, "xyz_grid-1.jpg", text)
+        found = [box for _, _, box in layout.boxes(seen)]
+        assert np.array(found) == pytest.approx(np.array(wanted) * scale, abs=3)
 
 
 @needs_grids
