@@ -139,7 +139,7 @@ SHAPES = [
     ((64, 256), 3, 2),
     ((1536, 640), 1, 1),
     ((200, 120), 12, 5),
-    ((1344, 768), 10, 3),  # 39 megapixels
+    pytest.param((1344, 768), 10, 3, marks=pytest.mark.night),  # 39 megapixels
 ]
 
 
