@@ -24,11 +24,11 @@ from gridsearch.checkpoint.prediction import (
     read_prediction,
     scheduler_says,
 )
-from gridsearch.checkpoint.sdxl.adapter_names import RANK_ENDINGS
+from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS, adapter_facts
 from gridsearch.checkpoint.sdxl.folder import INDEX
 from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
 from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture, stray_keys
+from gridsearch.checkpoint.sdxl.recognise import architecture, stray_keys
 
 SHOWN_LETTERS = 200  # of a value
 SHOWN_LINES = 16  # of a recipe
@@ -91,7 +91,7 @@ def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None
     prediction = read_prediction(opened)
     rows = [("layout", layout_of(opened)), ("architecture", kind)]
     if kind in ADAPTERS:
-        rows += _adapter_rows(opened)
+        rows += adapter_facts(opened)
     if kind not in ADAPTERS or prediction.source != NOTHING_SAID:
         rows += _prediction_rows(prediction, f"marker key {ZERO_SNR_MARKER}")
     rows += [
@@ -117,18 +117,6 @@ def layout_of(checkpoint: Checkpoint) -> str:
         return "single file"
     spelt = f", {others:,} of them under other names or in other shapes" if others else ""
     return f"single file, {'diffusers' if kind.startswith('a diffusers') else 'original'} keys{spelt}"
-
-
-def _adapter_rows(checkpoint: Checkpoint) -> list[Row]:
-    shapes = {key: info.shape for key, info in checkpoint.tensors.items() if key.endswith(RANK_ENDINGS)}
-    ranks = sorted({shape[0] for shape in shapes.values() if shape})
-    modules = len({key.removesuffix(end) for key in shapes for end in RANK_ENDINGS if key.endswith(end)})
-    if not ranks:
-        return []
-    return [
-        ("rank", f"{ranks[0]}" if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"),
-        ("modules", f"{modules:,}"),
-    ]
 
 
 def _prediction_rows(prediction: Prediction, zero_snr_source: str) -> list[Row]:

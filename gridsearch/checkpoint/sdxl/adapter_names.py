@@ -40,9 +40,6 @@ DELTA_PARTS |= {f"{part}.weight": part for part in ("a1", "a2", "b1", "b2")}  # 
 DELTA_PARTS |= {"weight": "factors", "on_input": "on_input", "ia3_l": "ia3_l"}  # (IA)^3: LyCORIS; PEFT
 SHARED_PARTS = {"base_model.vera_A": "vera_A", "base_model.vera_B": "vera_B"}  # of all modules
 
-# Parts whose first side is the rank, as the keys of files end.
-RANK_ENDINGS = ("lora_down.weight", "lora_A.weight", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")
-
 # Kinds of adapters that are not supported -> how their keys end.
 UNSUPPORTED = {
     "T-LoRA, whose strength changes from step to step": (".lambda_layer",),
@@ -83,21 +80,37 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
         original = stem.removeprefix(UNET)
         dotted = [f"{prefix}{name}" for prefix in ("unet.", "", PEFT_PREFIX, f"{PEFT_PREFIX}unet.")]
         yield from dotted
+        yield f"diffusion_model.{name}"  # SimpleTuner, for ComfyUI
         yield from (f"{prefix}{original}" for prefix in ("unet.", "diffusion_model.", UNET))
         for flat in (name.replace(".", "_"), original.replace(".", "_")):
-            # kohya, LyCORIS wrapped round a lone UNet, and kohya's OFT
-            yield from (f"lora_unet_{flat}", f"lycoris_{flat}", f"oft_unet_{flat}")
+            # LyCORIS wrapped round a lone UNet, and sd-scripts' OFT
+            yield from (f"lycoris_{flat}", f"oft_unet_{flat}")
+        for own in (name, original):
+            yield from _flat("lora_unet", own)
         for spelling in dotted:
             yield from _processor(spelling, ".to_q", ".to_k", ".to_v", ".to_out.0")
     elif component in ("text_encoder", "text_encoder_2"):
         number, clip = (1, "clip_l") if component == "text_encoder" else (2, "clip_g")
         bare = name.removeprefix("text_model.")
         for name in (bare, f"text_model.{bare}"):
-            yield f"lora_te{number}_{name.replace('.', '_')}"
+            yield from _flat(f"lora_te{number}", name)
             yield from (f"{clip}.{name}", f"text_encoders.{clip}.transformer.{name}")  # OneTrainer; ComfyUI
             for spelling in (f"{component}.{name}", f"{PEFT_PREFIX}{component}.{name}"):
                 yield spelling
                 yield from _processor(spelling, ".q_proj", ".k_proj", ".v_proj", ".out_proj")
+
+
+def _flat(prefix: str, name: str) -> Iterator[str]:
+    """Yield sd-scripts' names of a module, and OneTrainer's.
+
+    OneTrainer trains `lora_unet.a.b.c`, and writes that as `lora_unet_a_b_c`; or as `lora_unet_a_b.c`, before
+    parts of one word (`hada_w1_a`): https://github.com/Nerogar/OneTrainer, convert_lora_util.py.
+    """
+    yield f"{prefix}.{name}"
+    yield f"{prefix}_{name.replace('.', '_')}"
+    head, _, last = name.rpartition(".")
+    if head:
+        yield f"{prefix}_{head.replace('.', '_')}.{last}"
 
 
 def kohya_name(module: str, stem: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import PLAIN_VERSION, UNMERGED, Checkpoint, TensorInfo
+from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS, adapter_kind
 from gridsearch.checkpoint.sdxl.keys import (
     CLIP_G_MODEL,
     CLIP_L,
@@ -48,12 +49,7 @@ SDXL = {
     9: "an SDXL inpainting model",  # a latent, a mask, and the latent of the masked picture
 }
 
-# Name -> parts of keys, any of which identifies the file; the first name that fits is taken.
-ADAPTERS = {
-    "a LoRA": ("lora_down", "lora_up", "lora_A", "lora_B"),
-    "a LyCORIS adapter (LoHa)": ("hada_",),
-    "a LyCORIS adapter (LoKr)": ("lokr_",),
-}
+# Name -> how keys begin, any of which identifies the file; the first name that fits is taken.
 _OTHERS = {
     "Stable Diffusion 1.5": ("cond_stage_model.transformer.",),
     "Stable Diffusion 2": ("cond_stage_model.model.",),
@@ -93,9 +89,8 @@ def architecture(checkpoint: Checkpoint) -> str:
         return "an SDXL refiner"
     if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
         return _HALF
-    for name, parts in ADAPTERS.items():
-        if any(part in key for key in keys for part in parts):
-            return name
+    if kind := adapter_kind(keys):
+        return kind
     for name, prefixes in _OTHERS.items():
         if any(key.startswith(prefixes) for key in keys):
             return name

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import FLOATS, Checkpoint
+from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS
 from gridsearch.checkpoint.sdxl.adapter_names import (
     DELTA_PARTS,
     SHARED_PARTS,
@@ -12,7 +13,7 @@ from gridsearch.checkpoint.sdxl.adapter_names import (
     without_adapter_name,
 )
 from gridsearch.checkpoint.sdxl.keys import TensorRows
-from gridsearch.checkpoint.sdxl.recognise import ADAPTERS, architecture
+from gridsearch.checkpoint.sdxl.recognise import architecture
 from gridsearch.merge.adapters.kinds import (
     NUMBERS,
     DeltaKind,
