@@ -83,7 +83,7 @@ def require_text_alone(checkpoints: Mapping[str, Checkpoint], drawn: Iterable[st
     for name in drawn:
         if (found := input_channels(checkpoints[name])) > LATENT_CHANNELS:
             what = f"{name} cannot be drawn from a text alone: it also reads an image and a mask."
-            fix = "Merge it without a search: gridsearch merge EXPERIMENT.toml --ratio VALUE -o FILE"
+            fix = "Merge it without a search: gridsearch merge EXPERIMENT.toml -o FILE [--ratio VALUE]"
             why = f"its UNet reads {found} channels instead of {LATENT_CHANNELS}"
             raise BadInput(what, where=checkpoints[name].path, why=why, fix=fix)
 

@@ -20,6 +20,7 @@ from gridsearch.checkpoint.sdxl.recognise import (
     merged_keys,
     own_keys,
     reading_latents,
+    require_float_weights,
     require_same_shapes,
 )
 from gridsearch.experiment.experiment import Experiment, Render
@@ -108,6 +109,8 @@ def open_parents(recipe: Recipe) -> Parents:
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae_names = recipe.vae_files()
     vaes = {source: open_part(VAE_COMPONENT, Path(source)) for source in vae_names}
+    for file in vaes.values():
+        require_float_weights(file)
     first = next(iter(checkpoints.values()))
     keys = [key for key in merged_keys(own_keys(first)) if not is_vae(key)]
     require_same_shapes({name: reading_latents(one) for name, one in checkpoints.items()}, keys)

@@ -54,9 +54,11 @@ def without_vae(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> tuple[
 
 def vae_notes(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
     """Return a note on a merge that is written without a VAE."""
-    lacking = without_vae(recipe, checkpoints)
-    said = "so the file has none either. [components] vae puts one into it."
-    return [f"{lacking[0]} has no VAE, {said}"] if lacking else []
+    if not (lacking := without_vae(recipe, checkpoints)):
+        return []
+    having = next((name for name, checkpoint in checkpoints.items() if has_vae(checkpoint)), None)
+    named = f'vae = "{having}"' if having else "vae"
+    return [f"{lacking[0]} has no VAE, so the file has none either. [components] {named} puts one into it."]
 
 
 def vae_of_reference(recipe: Recipe) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import ITEM_BYTES, open_checkpoint
+from gridsearch.checkpoint.header import ITEM_BYTES, UNMERGED, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.inspect import described, open_any
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import open_adapter
@@ -145,12 +145,9 @@ def whole(draw):
     """A header as the format has it, with hostile names, and the body that it asks for."""
     entries, at = {}, 0
     for key in draw(st.lists(st.sampled_from(KEYS), unique=True, max_size=6)):
-        dtype = draw(st.sampled_from(["F32", "F16", *ITEM_BYTES]))
+        dtype = draw(st.sampled_from(["F32", "F16", *ITEM_BYTES, *UNMERGED]))
         shape = draw(st.lists(st.integers(0, 4), max_size=5))
-        count = 1
-        for side in shape:
-            count *= side
-        end = at + count * ITEM_BYTES[dtype]
+        end = at + TensorInfo(dtype, tuple(shape)).bytes
         entries[key] = {"dtype": dtype, "shape": shape, "data_offsets": [at, end]}
         at = end
     body = draw(st.binary(min_size=at, max_size=at) | st.just(bytes(at)))

@@ -171,7 +171,7 @@ def test_an_inpainting_model_is_not_drawn_and_the_command_that_merges_it_is_name
             check()
         assert caught.value.lines[2:] == [
             "  why: its UNet reads 9 channels instead of 4",
-            "  fix: Merge it without a search: gridsearch merge EXPERIMENT.toml --ratio VALUE -o FILE",
+            "  fix: Merge it without a search: gridsearch merge EXPERIMENT.toml -o FILE [--ratio VALUE]",
         ]
 
 

@@ -134,7 +134,7 @@ def test_a_merge_without_a_vae_is_written_with_a_note_and_not_drawn(toy, tmp_pat
     done = gridsearch("merge", "x.toml", "--ratio", "0.5", "-o", "m.safetensors", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = " ".join((done.stdout + done.stderr).split())
-    assert "base has no VAE, so the file has none either. [components] vae puts one into it." in said
+    assert 'base has no VAE, so the file has none either. [components] vae = "burnt" puts one into' in said
     merged = load_file(tmp_path / "m.safetensors")
     assert not any(key.startswith(VAE) for key in merged)
     assert {key for key in load_file(path) if not key.startswith("v_pred")} <= merged.keys()
@@ -169,3 +169,19 @@ def test_a_vae_that_is_incomplete_is_refused(toy, tmp_path, bare):
             check()
         assert file in caught.value.lines[1]
         assert "of the vae: first_stage_model.decoder.conv_out.bias" in caught.value.lines[2]
+
+
+@pytest.mark.parametrize("spoilt", ["format", "scales"])
+def test_a_vae_whose_values_are_not_its_weights_is_refused(toy, bare, spoilt):
+    path, file = bare("base")
+    weights = load_file(file)
+    if spoilt == "format":
+        weights["decoder.conv_out.bias"] = torch.ones(4, dtype=torch.float8_e8m0fnu)
+        said = "1 weights of this checkpoint are F8_E8M0, an 8-bit format of powers of two, for scales"
+    else:
+        weights["decoder.conv_out.scale_weight"] = torch.ones(1)
+        said = "The weights of this checkpoint are quantised"
+    save_file(weights, file)
+    with pytest.raises(BadInput, match=said) as caught:
+        open_parents(experiment(toy, STEP, models=models(toy, base=path), components={"vae": file}))
+    assert file in caught.value.lines[1]

@@ -142,6 +142,7 @@ class InspectedCheckpoint(TypedDict):
     short_hash: str | None
     prediction: InspectedPrediction | None
     can_be_merged: bool
+    """Whether a plan takes it, perhaps on a condition that is said in the row of that name."""
     rows: list[LabelledValue]
     """All that is shown without --json, printable and cut."""
 

@@ -112,10 +112,6 @@ def require_sdxl(checkpoint: Checkpoint) -> None:
     if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:
         what = "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those."
         raise BadInput(what, where=checkpoint.path, why=f"it carries the marker key {found[0]}.")
-    if found := [key for key in checkpoint.tensors if key.endswith(SCALES)]:
-        what = "The weights of this checkpoint are quantised; they mean nothing without their scales."
-        why = f"{len(found):,} keys hold scales, {found[0]} first."
-        raise BadInput(what, where=checkpoint.path, why=why, fix=PLAIN_VERSION)
 
 
 def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -149,6 +145,10 @@ def merged_keys(infos: Mapping[str, TensorInfo]) -> list[str]:
 
 def require_float_weights(checkpoint: Checkpoint) -> None:
     """Refuse weights that are kept as integers, or in formats that mean nothing without their scales."""
+    if found := [key for key in checkpoint.tensors if key.endswith(SCALES)]:
+        what = "The weights of this checkpoint are quantised; they mean nothing without their scales."
+        why = f"{len(found):,} keys hold scales, {found[0]} first."
+        raise BadInput(what, where=checkpoint.path, why=why, fix=PLAIN_VERSION)
     kinds = {key: info.dtype for key, info in checkpoint.tensors.items() if info.dtype in UNMERGED}
     if not kinds:
         infos = own_keys(checkpoint).items()

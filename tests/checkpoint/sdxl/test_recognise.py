@@ -9,6 +9,7 @@ from gridsearch.checkpoint.sdxl.recognise import (
     architecture,
     merged_keys,
     own_keys,
+    require_float_weights,
     require_same_shapes,
     require_sdxl,
     stray_keys,
@@ -84,7 +85,7 @@ def test_an_edm_model_is_refused_in_words(save, marker):
 def test_weights_that_need_scales_are_refused(save, key):
     path = save("x.safetensors", *SDXL_KEYS, **{key: torch.ones(1)})
     with pytest.raises(BadInput, match=rf"(?s)quantised.*1 keys hold scales, {key} first"):
-        require_sdxl(open_checkpoint(path))
+        require_float_weights(open_checkpoint(path))
 
 
 def test_leftovers_are_stray_and_markers_and_weights_are_not(save):
