@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from gridsearch.checkpoint.sdxl.keys import checked_selector
+from gridsearch.experiment.gradients import MAX_RATIO, Bounded, Shape, ShareShape, is_shape
 from gridsearch.experiment.values import (
     LISTED,
     SearchableNumber,
@@ -28,20 +29,27 @@ def _flat(blocks: object) -> object:
     return found or blocks
 
 
+def _pasted(value: object) -> object:
+    return {"weights": value} if isinstance(value, str) else value
+
+
 def _ratio_form(value: object) -> str:
+    if is_shape(value):
+        return "shape"
     return "blocks" if isinstance(value, dict) and not is_range(value) else "number"
 
 
-MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
-Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
+_SHAPE = (BeforeValidator(_flat), BeforeValidator(_pasted), AfterValidator(Shape.expanded), Tag("shape"))
 Selector = Annotated[str, AfterValidator(checked_selector)]
 Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
 Ratio = Annotated[
-    Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")], Discriminator(_ratio_form)
+    Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")] | Annotated[Shape, *_SHAPE],
+    Discriminator(_ratio_form),
 ]
 ShareBlocks = Annotated[dict[Selector, Share], BeforeValidator(_flat), Field(min_length=1)]
 ShareRatio = Annotated[  # of a method that exchanges a part: there is none beyond 0 and 1
-    Annotated[Share, Tag("number")] | Annotated[ShareBlocks, Tag("blocks")], Discriminator(_ratio_form)
+    Annotated[Share, Tag("number")] | Annotated[ShareBlocks, Tag("blocks")] | Annotated[ShareShape, *_SHAPE],
+    Discriminator(_ratio_form),
 ]
 NotNegative = Annotated[SearchableNumber, between(0, MAX_RATIO)]
 Rank = Annotated[SearchableWhole, between(1, MAX_RATIO)]

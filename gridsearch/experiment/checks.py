@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import Experiment, Render
+from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, MergeStep, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
@@ -78,6 +79,11 @@ def _of_unconditional(experiment: Experiment) -> Iterator[str]:
 def _of_step(step: MergeStep) -> Iterator[str]:
     numbers = step.numbers()
     ratio = numbers.pop("ratio", None)
+    if isinstance(ratio, Expanded) and ratio.lacked:
+        yield (
+            f"{ratio.lacked} of the weights of step {step.name} are for blocks that SDXL does not have (IN09 "
+            "to IN11 and OUT09 to OUT11), and are left out, as supermerger does."
+        )
     if is_number(ratio) and ratio in step.alone_at:
         kept = step.alone_at[ratio]
         others = {model_place(i): names for i, names in enumerate(step.models) if i != kept} | numbers

@@ -12,6 +12,7 @@ from typing import Any
 from gridsearch.base.words import is_number
 from gridsearch.checkpoint.sdxl.keys import means_vae_alone
 from gridsearch.experiment.any_of import without_strangers
+from gridsearch.experiment.gradients import in_blocks, is_shape
 from gridsearch.experiment.methods import METHODS, SEARCHABLE, Step
 from gridsearch.experiment.values import Table, is_range, is_searched
 
@@ -114,19 +115,29 @@ def curve_parameter(settings: Mapping[str, Any]) -> str | None:
 def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the settings, as JSON has them, in which the named parameters have these values.
 
-    Arguments that a step's chosen method does not take are left out, and ratios of a VAE that is copied.
+    Arguments that a step's chosen method does not take are left out, and ratios of a VAE that is copied. A
+    gradient or preset with nothing left to search becomes ratios per block.
     """
-    copied = copy.deepcopy(dict(settings))
-    fixed = {name: place for name, place in searched_places(settings).items() if name in parameters}
-    for name, (*way, last) in fixed.items():
-        inner = value_at(copied, tuple(way))
-        inner[last] = _as_searched(parameters[name], inner[last])
-    for place in fixed.values():
-        if place[-1] == "method":
+    copied = substituted(settings, parameters)
+    for name, place in searched_places(settings).items():
+        if name in parameters and place[-1] == "method":
             steps, i = copied["merge"], place[1]
             steps[i] = without_strangers(steps[i], METHODS, Step.model_fields)
-        elif place == VAE_PLACE and value_at(copied, place) != MERGED:
+        elif name in parameters and place == VAE_PLACE and value_at(copied, place) != MERGED:
             _forget_vae(copied)
+    for step in copied.get("merge", ()):
+        if is_shape(ratio := step.get("ratio")):
+            step["ratio"] = in_blocks(ratio)
+    return copied
+
+
+def substituted(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the settings in which the named parameters have these values, and no more changes."""
+    copied = copy.deepcopy(dict(settings))
+    for name, (*way, last) in searched_places(settings).items():
+        if name in parameters:
+            inner = value_at(copied, tuple(way))
+            inner[last] = _as_searched(parameters[name], inner[last])
     return copied
 
 

@@ -9,6 +9,7 @@ One note stands for all prompts that say the same.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gridsearch.base.words import is_number, shorten
 from gridsearch.experiment import foreign_names as names
@@ -123,9 +124,9 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
     def said(keys: tuple[str, ...]) -> str:
         return next((others[key] for key in keys if others.get(key)), "")
 
-    def size(name: str) -> str:
+    def size(name: str) -> Any:
         width = getattr(render, f"{name}_width") or render.width
-        return f"{width:g}x{getattr(render, f'{name}_height') or render.height:g}"
+        return _pair(width, getattr(render, f"{name}_height") or render.height)
 
     width, height = others.get("width"), others.get("height")
     asked = (
@@ -146,8 +147,13 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
         "pag_scale": (render.pag_scale, said(names.PAG_SCALE)),
         "original size": (size("original"), said(names.ORIGINAL_SIZE)),
         "target size": (size("target"), said(names.TARGET_SIZE)),
-        "crop": (f"{render.crop_left or 0:g}x{render.crop_top or 0:g}", said(names.CROP)),
+        "crop": (_pair(render.crop_left or 0, render.crop_top or 0), said(names.CROP)),
     }
+
+
+def _pair(first: Any, second: Any) -> Any:
+    """Return two numbers as `1024x768`; one that is searched as it is."""
+    return next((one for one in (first, second) if is_searched(one)), None) or f"{first:g}x{second:g}"
 
 
 def _schedule(others: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from gridsearch.base.errors import nearest
 from gridsearch.checkpoint.sdxl.keys import PARTS, VAE_COMPONENT
 from gridsearch.experiment import parameters
 from gridsearch.experiment.arguments import Name
+from gridsearch.experiment.gradients import Shape, first_values, is_shape
 from gridsearch.experiment.methods import ADAPTER, MergeStep
 from gridsearch.experiment.parameters import MERGED as MERGED
 from gridsearch.experiment.values import LISTED, FilePath, Table, choices_of, form, least_and_most
@@ -162,6 +163,14 @@ class Recipe(Table):
         """Return the other searched parameters that change nothing where the named ones have these values."""
         return parameters.without_effect(self.model_dump(mode="json"), values)
 
+    def with_blocks(self) -> Self:
+        """Return the same with searched gradients at their first values, as ratios per block."""
+        settings = self.model_dump(mode="json")
+        for step in settings["merge"]:
+            if is_shape(ratio := step.get("ratio")):
+                step["ratio"] = ratio | first_values(ratio)
+        return type(self).model_validate(settings)
+
     # -- which files are used
 
     def merged_models(self) -> tuple[str, ...]:
@@ -220,7 +229,7 @@ class Recipe(Table):
         last = self.merge[-1]
         ratio: Any = last.numbers().get("ratio")
         named = [name for name in last.models if isinstance(name, str)]
-        mixes_two = 1 in last.alone_at and not isinstance(ratio, dict)
+        mixes_two = 1 in last.alone_at and not isinstance(ratio, dict | Shape)
         is_choice = len(named) < len(last.models) or isinstance(self.components.vae, tuple)
         if len(self.merge) > 1 or is_choice or not mixes_two:
             return ()

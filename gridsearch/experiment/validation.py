@@ -27,7 +27,14 @@ _OTHER_NAMES = {
     "prompt": "text",
     "seed": "seeds",
 }
-_TAGS = ("value", "range", "list", "number", "blocks")  # of the unions of values: no keys of the file
+_TAGS = (
+    "value",
+    "range",
+    "list",
+    "number",
+    "blocks",
+    "shape",
+)  # of the unions of values: no keys of the file
 
 
 def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]]) -> BadInput:

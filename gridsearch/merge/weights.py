@@ -114,7 +114,7 @@ def open_weights(
         adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
     infos = outline(recipe, parents, dtype)
     merged = tuple(merged_keys(infos))
-    require_covered(recipe, merged)
+    require_covered(recipe.with_blocks(), merged)
     return Weights(infos, merged, files, adapters)
 
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.parameters import searched_values, settings_at
+from gridsearch.experiment.parameters import searched_values, substituted
 from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
@@ -73,7 +73,7 @@ def _comparable(facts: store.Facts) -> dict:
         for name, value in searched.items()
         if not (isinstance(value, list) and isinstance(value[0], str))
     }
-    experiment = settings_at(facts.experiment, numbers)
+    experiment = substituted(facts.experiment, numbers)
     # see `drawing`; a batch and a compiled model are the last digit
     free = ("batch", "compile", "trace", "config", "vocabulary", "device", "dtype")
     recipe = Experiment.model_validate(facts.experiment)

@@ -10,6 +10,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.checks import dependent_notes
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.experiment.methods import METHODS
+from gridsearch.experiment.prompt_notes import prompt_notes
 from gridsearch.merge.export.source import chosen_values
 from gridsearch.results.analysis.identical import drawn_with, made_of
 from gridsearch.search.samplers.by_name import expected_trials, grid, require_suits
@@ -104,6 +105,13 @@ def test_how_images_are_drawn_is_told_apart_only_where_it_matters():
     negative = {"prompt": [{"text": "t", "negative": "bad"}]}
     vain = parse(STEPS["weighted_sum"], render={"unconditional": ["zeros", "empty"]}, **negative)
     assert any("Every prompt has a negative prompt" in note for note in dependent_notes(vain))
+
+
+def test_searched_settings_are_not_compared_with_those_of_prompts():
+    """Sizes and the sampler among them, which are compared in A1111's words."""
+    sizes = ("original_width", "target_height", "crop_left")
+    render = {name: {"low": 0, "high": 512, "step": 256} for name in sizes} | {"sampler": ["euler", "ddim"]}
+    assert prompt_notes(parse(STEPS["weighted_sum"], render=render)) == []
 
 
 def test_the_command_line_fixes_choices_and_asks_for_no_argument_that_is_not_taken():

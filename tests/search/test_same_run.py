@@ -72,3 +72,15 @@ def test_searched_numbers_of_a_grid_may_change_and_what_tpe_has_learnt_holds_for
     tpe = {"sampler": "tpe", "trials": 5}
     with pytest.raises(BadInput, match="searched values"):
         require_same_run(facts(toy, tpe, grown), facts(toy, tpe, {"steps": [3, 4, 5]}), OUT)
+
+
+def test_the_searched_end_of_a_gradient_may_change_and_the_fixed_one_may_not(toy):
+    def merged(start, end):
+        now = facts(toy)
+        step = now.experiment["merge"][0] | {"ratio": {"start": start, "end": end}}
+        what = parse_experiment(settings(toy, merge=[step]), Path(), "test")
+        return replace(now, experiment=what.model_dump(mode="json"))
+
+    require_same_run(merged(0.2, [0.5, 0.6]), merged(0.2, [0.5, 0.6, 0.7]), OUT)
+    with pytest.raises(BadInput, match="the merge steps"):
+        require_same_run(merged(0.2, [0.5, 0.6]), merged(0.3, [0.5, 0.6]), OUT)

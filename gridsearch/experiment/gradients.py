@@ -1,0 +1,253 @@
+"""Ratios over all blocks from a few numbers: a gradient, a preset, or a pasted list of weights.
+
+The presets are named, and have the values, as in supermerger's `mbwpresets.txt`
+(https://github.com/hako-mikan/sd-webui-supermerger). They are made for the 25 blocks of SD 1.5, IN00 to IN11,
+M00 and OUT00 to OUT11. Of those SDXL has the first nine and ten from M00 on, as supermerger takes them.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from gridsearch.base.errors import nearest
+from gridsearch.checkpoint.sdxl.keys import BLOCKS, DEFAULT_SELECTOR, SELECTORS, checked_selector
+from gridsearch.experiment.values import (
+    LISTED,
+    SearchableNumber,
+    Share,
+    Table,
+    between,
+    form,
+    is_range,
+    is_searched,
+    least_and_most,
+    one_of,
+)
+
+MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
+Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
+
+BASE, *INNER = BLOCKS
+OTHERS = 25  # blocks of SD 1.5, without BASE
+OF_SDXL = (*range(9), *range(12, 22))  # those that SDXL has too
+
+
+# -- presets: from a block's place, 0 to 1 over the 25, to its weight
+
+
+def _smoothstep(x: float) -> float:
+    return x * x * (3 - 2 * x)
+
+
+def _folded(x: float) -> float:
+    """Return a number as a mirror between 0 and 1 throws it back: 1.2 is 0.8, 2.2 is 0.2."""
+    return 1 - abs(1 - x % 2)
+
+
+def _wrap(blocks: int) -> Callable[[float], float]:
+    """Return 1 for so many blocks, half of them at either end."""
+    return lambda x: float(min(x, 1 - x) * (OTHERS - 1) < blocks / 2 - 0.5)
+
+
+def _from(first: int, last: int, weight: float = 1.0) -> Callable[[float], float]:
+    """Return a weight for the blocks of these places among the 25."""
+    return lambda x: weight * (first <= round(x * (OTHERS - 1)) <= last)
+
+
+_RISING: dict[str, Callable[[float], float]] = {
+    "SMOOTHSTEP": _smoothstep,
+    **{f"SMOOTHSTEP*{n}": lambda x, n=n: _folded(n * _smoothstep(x)) for n in (2, 3, 4)},  # type: ignore[misc]
+    **{f"SMOOTHSTEP/{n}": lambda x, n=n: _smoothstep(_folded(n * x)) for n in (2, 3, 4)},  # type: ignore[misc]
+}
+PRESETS: dict[str, Callable[[float], float]] = {
+    "GRAD_V": lambda x: abs(1 - 2 * x),
+    "GRAD_A": lambda x: 1 - abs(1 - 2 * x),
+    "FLAT_25": lambda x: 0.25,
+    "FLAT_75": lambda x: 0.75,
+    **{f"WRAP{n:02}": _wrap(n) for n in (8, 12, 14, 16)},
+    "MID12_50": _from(5, 18, 0.5),
+    "OUT07": _from(18, 24),
+    "OUT12": _from(13, 24),
+    "COSINE": lambda x: (1 + math.cos(math.pi * x)) / 2,
+    "REVERSE_COSINE": lambda x: (1 - math.cos(math.pi * x)) / 2,
+    **_RISING,
+    **{
+        name.replace("SMOOTHSTEP", "REVERSE-SMOOTHSTEP" if name == "SMOOTHSTEP" else "R_SMOOTHSTEP"): (
+            lambda x, rising=rising: 1 - rising(x)  # type: ignore[misc]
+        )
+        for name, rising in _RISING.items()
+    },
+}
+
+
+def preset_weights(name: str) -> list[float]:
+    """Return a preset's weights of SDXL's twenty blocks: 0 for BASE, as all of them have it."""
+    return [0.0, *(PRESETS[name](place / (OTHERS - 1)) for place in OF_SDXL)]
+
+
+# -- pasted lists
+
+
+def pasted_weights(text: str) -> tuple[dict[str, float], int]:
+    """Return block -> weight from a list of numbers, and how many of them are of blocks that SDXL lacks.
+
+    20 are for SDXL's blocks and 26 for those of SD 1.5; 19 and 25 are the same without BASE. A ValueError
+    for anything else.
+    """
+    found = []
+    for i, part in enumerate(re.split(r"[,;\s]+", text.strip(" ,;\t\n")), start=1):
+        try:
+            found.append(float(part))
+        except ValueError:
+            raise ValueError(f"the {_ordinal(i)} of the weights is {part!r:.40} and no number") from None
+        if not abs(found[-1]) <= MAX_RATIO:
+            raise ValueError(f"the {_ordinal(i)} of the weights must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
+    count, lacked = len(found), 0
+    if count in (OTHERS, OTHERS + 1):
+        lacked = OTHERS - len(OF_SDXL)
+        inner = found[-OTHERS:]
+        found = [*found[:-OTHERS], *(inner[place] for place in OF_SDXL)]
+    if len(found) == len(BLOCKS):
+        return dict(zip(BLOCKS, found, strict=True)), lacked
+    if len(found) == len(INNER):
+        return dict(zip(INNER, found, strict=True)), lacked
+    raise ValueError(
+        f"{count} weights are given; SDXL has 20: BASE, IN00 to IN08, M00, OUT00 to OUT08. A list of 26 for "
+        "SD 1.5 may be given too"
+    )
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+# -- the table
+
+
+class Expanded(dict[str, Any]):
+    """Ratios per block; `lacked` weights were given for blocks that SDXL does not have."""
+
+    lacked = 0
+
+
+_Preset = Annotated[str, one_of(PRESETS)]
+_PresetChoices = Annotated[tuple[_Preset, ...], *LISTED]
+Presets = Annotated[Annotated[_Preset, Tag("value")] | _PresetChoices, Discriminator(form)]
+SHAPE_KEYS = ("start", "end", "preset", "weights", "scale")
+
+
+class Shape(Table):
+    """Ratios over all blocks: from `start` at IN00 and BASE to `end` at OUT08, or of a `preset` or pasted
+    `weights`, times `scale`. Under other keys it has ratios of single blocks or parts, which go before.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Bounded] = Field(init=False)
+
+    start: Bounded | None = None
+    end: Bounded | None = None
+    preset: Presets | None = None
+    weights: str | None = None
+    scale: Bounded | None = None
+
+    @model_validator(mode="after")
+    def _is_one_shape(self) -> Self:
+        for key in self.entries():
+            _require_selector(key)
+            if key == DEFAULT_SELECTOR:
+                raise ValueError(
+                    "a default would overrule all blocks: name the part that is meant, as in vae = 0.5"
+                )
+        has_ends = self.start is not None or self.end is not None
+        if has_ends + (self.preset is not None) + (self.weights is not None) != 1:
+            raise ValueError("give either start and end, or a preset, or weights")
+        if has_ends and (self.start is None or self.end is None):
+            raise ValueError("a gradient has a start and an end: { start = 0.2, end = 0.8 }")
+        if has_ends and self.scale is not None:
+            raise ValueError("a gradient has no scale: give other ends")
+        if self.weights is not None:
+            blocks, _ = pasted_weights(self.weights)
+            if BASE not in {**blocks, **self.entries()}:
+                raise ValueError("these weights are without that of BASE, the text encoders: add BASE = 0.5")
+            most = max(map(abs, least_and_most(1.0 if self.scale is None else self.scale)))
+            if most * max(map(abs, blocks.values())) > MAX_RATIO:
+                raise ValueError(f"weights times scale must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
+        return self
+
+    def entries(self) -> dict[str, Any]:
+        """Return the ratios of single blocks or parts."""
+        return dict(self.__pydantic_extra__)
+
+    def expanded(self) -> Self | Expanded:
+        """Return the ratio of each block; the shape itself where one of its own numbers is searched."""
+        if any(is_searched(getattr(self, key)) for key in SHAPE_KEYS):
+            return self
+        lacked, start, end = 0, self.start, self.end
+        if self.weights is not None:
+            blocks, lacked = pasted_weights(self.weights)
+        elif self.preset is not None:
+            blocks = dict(zip(BLOCKS, preset_weights(str(self.preset)), strict=True))
+        else:
+            assert isinstance(start, float)
+            assert isinstance(end, float)
+            steps = len(INNER) - 1
+            inner = {block: start + (end - start) * (i / steps) for i, block in enumerate(INNER)}
+            blocks = {BASE: start, **inner, INNER[-1]: end}
+        scale: Any = 1.0 if self.scale is None else self.scale
+        found = Expanded({block: round(weight * scale, 12) for block, weight in blocks.items()})
+        found.lacked = lacked
+        found.update(self.entries())
+        return found
+
+
+class ShareShape(Shape):
+    """The same of ratios that must be shares."""
+
+    __pydantic_extra__: dict[str, Share] = Field(init=False)
+
+    start: Share | None = None
+    end: Share | None = None
+    scale: Share | None = None
+
+    @model_validator(mode="after")
+    def _weights_are_shares(self) -> Self:
+        if self.weights is not None:
+            odd = next((w for w in pasted_weights(self.weights)[0].values() if not 0 <= w <= 1), None)
+            if odd is not None:
+                raise ValueError(f"every weight must be from 0 to 1, not {odd:g}")
+        return self
+
+
+def _require_selector(key: str) -> None:
+    try:
+        checked_selector(key)
+    except ValueError:
+        close = nearest(key, (*SHAPE_KEYS, *SELECTORS))
+        raise ValueError(
+            f"{key!r} is no block and no key of a gradient; the nearest name is {close!r}"
+        ) from None
+
+
+def is_shape(value: object) -> bool:
+    """Return whether a ratio, validated or as the file has it, is such a table or a pasted list."""
+    if isinstance(value, str):
+        return "," in value
+    as_written = isinstance(value, Mapping) and not value.keys().isdisjoint(SHAPE_KEYS)
+    return as_written or isinstance(value, Shape)
+
+
+def in_blocks(ratio: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a shape as ratios per block, as JSON has them; itself where its own numbers are searched."""
+    found = Shape.model_validate(ratio).expanded()
+    entries = {key: value for key, value in ratio.items() if key not in SHAPE_KEYS}
+    return {**found, **entries} if isinstance(found, Expanded) else dict(ratio)
+
+
+def first_values(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first value of each searched number of a shape, as JSON has it, by its key."""
+    searched = {key: shape[key] for key in SHAPE_KEYS if is_searched(shape.get(key))}
+    return {key: value["low"] if is_range(value) else value[0] for key, value in searched.items()}
