@@ -9,12 +9,14 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.inspect import described, open_any
 from gridsearch.checkpoint.mergeable import merge_in_words
 from gridsearch.checkpoint.sdxl.keys import FIRST_CONV
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import open_parents, require_drawable
 from gridsearch.search.plan import make_plan
+from tests.helpers.layouts import save_folder, save_parts
 from tests.helpers.program import gridsearch
 from tests.helpers.small_run import Quiet
 from tests.merge.toy_steps import TO_Q, experiment, settings
@@ -202,3 +204,29 @@ def test_sd_mecha_has_no_layout_for_it(toy, wide, tmp_path):
     done = gridsearch("merge", "x.toml", "-o", "x.mecha", cwd=tmp_path)
     assert done.returncode == 2
     assert "sd-mecha cannot merge inpaint" in done.stderr
+
+
+@pytest.mark.parametrize("layout", ["parts", "folder"])
+def test_an_inpainting_model_in_another_layout_is_merged_to_the_same_weights(toy, wide, tmp_path, layout):
+    """As a folder of diffusers is how SDXL's own is shared."""
+    if layout == "parts":
+        place = save_parts(Path(wide["inpaint"]), tmp_path / "parts")
+    else:
+        place = str(save_folder(toy, "burnt", tmp_path / "folder"))
+        unet = tmp_path / "folder" / "unet" / "diffusion_pytorch_model.safetensors"
+        weights = load_file(unet)
+        save_file(weights | {"conv_in.weight": load_file(wide["inpaint"])[FIRST_CONV]}, unet)
+    step = {"method": "add_difference", "models": ["inpaint", "vpred", "base"], "ratio": 1.0}
+    models = settings(toy)["models"] | {"inpaint": place}
+    what = experiment(toy, step, models=models)
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
+    found = load_file(tmp_path / "m.safetensors")
+    merged, _, _ = made(toy, wide, tmp_path, step)
+    assert torch.equal(found[FIRST_CONV], merged[FIRST_CONV])
+    if layout == "parts":
+        assert all(torch.equal(found[key], value) for key, value in merged.items())
+    else:
+        said = dict(described(open_any(Path(place)), lambda *_: lambda _: None, toy / "config"))[
+            "can be merged"
+        ]
+        assert said.startswith("yes; its UNet reads 9 channels")

@@ -20,6 +20,7 @@ from gridsearch.search.plan import make_plan
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import native_sampling, sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
+from tests.helpers.layouts import save_parts
 from tests.helpers.program import gridsearch
 from tests.helpers.small_run import FILE, Quiet
 from tests.merge.toy_steps import experiment, settings
@@ -185,3 +186,19 @@ def test_a_vae_whose_values_are_not_its_weights_is_refused(toy, bare, spoilt):
     with pytest.raises(BadInput, match=said) as caught:
         open_parents(experiment(toy, STEP, models=models(toy, base=path), components={"vae": file}))
     assert file in caught.value.lines[1]
+
+
+def test_a_model_in_parts_may_lack_the_vae_as_a_single_file_may(toy, tmp_path):
+    parts = save_parts(toy / "burnt.safetensors", tmp_path / "parts")
+    bare = {part: file for part, file in parts.items() if part != "vae"}
+    second = experiment(toy, STEP, models=models(toy, burnt=bare), score={"references": ["base", "burnt"]})
+    said = "burnt has no VAE: its references are drawn with that of base."
+    assert said in make_plan(second, tmp_path / "x").warnings
+    step = STEP | {"models": ["burnt", "base"]}
+    with pytest.raises(BadInput, match="The merge has no VAE: burnt has none"):
+        make_plan(experiment(toy, step, models=models(toy, burnt=bare)), tmp_path / "x")
+    lent = experiment(toy, step, models=models(toy, burnt=bare), components={"vae": parts["vae"]})
+    make_plan(lent, tmp_path / "x")
+    export(merge_of_trial(lent, {"ratio": 0.5}), tmp_path / "m.safetensors", Quiet())
+    merged, burnt = load_file(tmp_path / "m.safetensors"), load_file(toy / "burnt.safetensors")
+    assert all(torch.equal(merged[key], burnt[key]) for key in burnt if key.startswith(VAE))
