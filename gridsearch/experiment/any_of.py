@@ -1,11 +1,20 @@
-"""A merge step whose method is searched: its arguments, validated for each of the methods in its list."""
+"""A merge step as an experiment has it: of one method, or of any of a list, whose method is searched then.
 
+The arguments of such a step are validated for each of the methods.
+"""
+
+import functools
+import operator
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
+from pydantic import ConfigDict, Discriminator, Tag, model_validator
 
 from gridsearch.base.errors import nearest
+from gridsearch.experiment.arguments import TwoOrMore
+from gridsearch.experiment.methods import ADAPTER, METHODS, Step
+from gridsearch.experiment.values import LISTED, one_of
 
 Kinds = Mapping[str, type[pydantic.BaseModel]]  # method -> the class of its steps
 
@@ -52,3 +61,48 @@ def _first(error: pydantic.ValidationError) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
     return f"{place.removeprefix('.')}: {said}" if place else said
+
+
+class AnyOf(Step):
+    """A step whose method is searched: a list of methods, each with those of the arguments that it takes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: Annotated[tuple[Annotated[str, one_of(METHODS)], ...], *LISTED]  # type: ignore[assignment]
+    models: TwoOrMore
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suits_each(cls, data: Any) -> Any:
+        """Validate the step as one of each method; of an unknown method the field's own error tells."""
+        methods = data.get("method") if isinstance(data, Mapping) else None
+        if not methods or any(not isinstance(one, str) or one not in METHODS for one in methods):
+            return data
+        if ADAPTER in methods and len(methods) > 1:
+            raise ValueError(f"{ADAPTER!r} adds an adapter to a model, which no other method does")
+        return for_each(data, methods, METHODS, Step.model_fields)
+
+    def __reduce__(self) -> tuple:
+        return AnyOf.model_validate, (self.model_dump(),)
+
+    def numbers(self) -> dict[str, Any]:
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+
+
+SEVERAL = "several"  # as a tag of the union below
+
+
+def _method_of(value: object) -> str:
+    """Return a step's method: a weighted sum where none is named."""
+    named = value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
+    return SEVERAL if isinstance(named, (list, tuple)) else str(named)
+
+
+if TYPE_CHECKING:
+    MergeStep = Step
+else:
+    MergeStep = Annotated[
+        functools.reduce(operator.or_, (Annotated[kind, Tag(method)] for method, kind in METHODS.items()))
+        | Annotated[AnyOf, Tag(SEVERAL)],
+        Discriminator(_method_of),
+    ]

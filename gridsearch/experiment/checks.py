@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.gradients import Expanded
-from gridsearch.experiment.methods import Average, MergeStep, Weighted
+from gridsearch.experiment.methods import Average, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
 

@@ -6,16 +6,13 @@ list there names those to choose from. A `ratio` may also be a table with a numb
 (`gridsearch.checkpoint.sdxl.keys`); a later entry overrules an earlier one.
 """
 
-import functools
 import hashlib
-import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import ConfigDict, Discriminator, Tag, create_model, model_validator
+from pydantic import create_model, model_validator
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.experiment.any_of import for_each
 from gridsearch.experiment.arguments import (
     Bounded,
     Cosine,
@@ -34,7 +31,7 @@ from gridsearch.experiment.arguments import (
     TwoOrMore,
     Vote,
 )
-from gridsearch.experiment.values import LISTED, Share, Table, choices_of, least_and_most, one_of
+from gridsearch.experiment.values import Share, Table, choices_of, least_and_most
 
 ADAPTER = "adapter"  # the method that adds one
 
@@ -88,8 +85,7 @@ class Step(Table):
 
 
 def _unpickled(settings: dict[str, Any]) -> Step:
-    kind = METHODS[settings["method"]] if isinstance(settings["method"], str) else AnyOf
-    return kind.model_validate(settings)
+    return METHODS[settings["method"]].model_validate(settings)
 
 
 class Weighted(Step):
@@ -279,7 +275,7 @@ METHODS: dict[str, type[Step]] = {
     "extract": _method(Three, EXTRACT, NONE),
 }
 # The factors of the models of a step at a ratio, for each linear method. For any other there is a function in
-# `gridsearch.merge.engine.evaluate`: one of sd-mecha's, applied tensor by tensor.
+# `gridsearch.merge.engine.evaluate`, applied tensor by tensor.
 LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     "weighted_sum": lambda _, ratio: (1 - ratio, ratio),
     "add_difference": lambda _, ratio: (1.0, ratio, -ratio),
@@ -293,45 +289,3 @@ NOT_NUMBERS = (int, Seed, bool, Vote, Cosine, Ranks)
 SEARCHABLE = tuple(
     name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in NOT_NUMBERS
 )
-
-
-class AnyOf(Step):
-    """A step whose method is searched: a list of methods, each with those of the arguments that it takes."""
-
-    model_config = ConfigDict(extra="allow")
-
-    method: Annotated[tuple[Annotated[str, one_of(METHODS)], ...], *LISTED]  # type: ignore[assignment]
-    models: TwoOrMore
-
-    @model_validator(mode="before")
-    @classmethod
-    def _suits_each(cls, data: Any) -> Any:
-        """Validate the step as one of each method; of an unknown method the field's own error tells."""
-        methods = data.get("method") if isinstance(data, Mapping) else None
-        if not methods or any(not isinstance(one, str) or one not in METHODS for one in methods):
-            return data
-        if ADAPTER in methods and len(methods) > 1:
-            raise ValueError(f"{ADAPTER!r} adds an adapter to a model, which no other method does")
-        return for_each(data, methods, METHODS, Step.model_fields)
-
-    def numbers(self) -> dict[str, Any]:
-        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
-
-
-SEVERAL = "several"  # as a tag of the union below
-
-
-def _method_of(value: object) -> str:
-    """Return a step's method: a weighted sum where none is named."""
-    named = value.get("method", "weighted_sum") if isinstance(value, dict) else getattr(value, "method", "")
-    return SEVERAL if isinstance(named, (list, tuple)) else str(named)
-
-
-if TYPE_CHECKING:
-    MergeStep = Step
-else:
-    MergeStep = Annotated[
-        functools.reduce(operator.or_, (Annotated[kind, Tag(method)] for method, kind in METHODS.items()))
-        | Annotated[AnyOf, Tag(SEVERAL)],
-        Discriminator(_method_of),
-    ]

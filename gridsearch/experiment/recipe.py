@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from gridsearch.base.errors import nearest
 from gridsearch.checkpoint.sdxl.keys import PARTS, VAE_COMPONENT
 from gridsearch.experiment import parameters
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.arguments import Name
 from gridsearch.experiment.gradients import Shape, first_values, is_shape
-from gridsearch.experiment.methods import ADAPTER, MergeStep
+from gridsearch.experiment.methods import ADAPTER
 from gridsearch.experiment.parameters import MERGED as MERGED
 from gridsearch.experiment.values import LISTED, FilePath, Table, choices_of, form, least_and_most
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pydantic
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
-from gridsearch.experiment.methods import METHODS, SEVERAL
+from gridsearch.experiment.any_of import SEVERAL
+from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.values import Range, Table
 
 _HINTS = {

@@ -11,7 +11,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.sdxl.keys import FIRST_CONV, LATENT_CHANNELS
 from gridsearch.checkpoint.sdxl.recognise import input_channels
-from gridsearch.experiment.methods import MergeStep
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import Terms, terms_of
 

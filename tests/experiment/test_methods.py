@@ -65,9 +65,9 @@ def test_a_merge_method_is_added_in_two_files(tmp_path):
     assert "midpoint" in found["misspelt"]
 
 
-@pytest.mark.parametrize("method", STEPS)
+@pytest.mark.parametrize("method", [*STEPS, ["ties", "breadcrumbs_ties"]])
 def test_a_step_can_be_sent_to_another_process(method):
-    (step,) = parse(STEPS[method] | {"method": method}).merge
+    (step,) = parse(STEPS[method if isinstance(method, str) else method[0]] | {"method": method}).merge
     again = pickle.loads(pickle.dumps(step))
     assert type(again) is type(step)
     assert again == step

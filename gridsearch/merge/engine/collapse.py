@@ -11,7 +11,8 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.sdxl.keys import is_text, is_vae, selects
-from gridsearch.experiment.methods import ADAPTER, MergeStep
+from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.methods import ADAPTER
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched
 

@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import PARTS
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.arguments import Name
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.methods import MergeStep
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, Model, PredictionType, Recipe
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table

@@ -23,7 +23,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     VAE_BLOCK,
     VAE_COMPONENT,
 )
-from gridsearch.experiment.methods import MergeStep
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed
 from gridsearch.merge.mecha.methods import call, left_out

@@ -23,7 +23,8 @@ from gridsearch.checkpoint.sdxl.keys import (
     means_whole_blocks,
     selects,
 )
-from gridsearch.experiment.methods import Average, MergeStep
+from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.methods import Average
 from gridsearch.experiment.recipe import MERGED, Model, Recipe
 from gridsearch.merge.mecha.lines import VERSION, quoted
 

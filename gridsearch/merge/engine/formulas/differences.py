@@ -68,6 +68,8 @@ def _middle(difference: Tensor, drop_smallest: float, drop_largest: float) -> Te
 
 def _trimmed(difference: Tensor, k: float) -> Tensor:
     """Return a difference with zeros for all but the share `k` of its values, the largest."""
+    if k == 1:
+        return difference
     size = difference.abs()
     least = size.flatten().kthvalue(max(int((1 - k) * size.numel()), 1)).values
     return torch.where(size >= least, difference, 0)
