@@ -95,8 +95,12 @@ def completed(part: Mapping[str, Any]) -> dict[str, Any]:
 def put_files(data: Mapping[str, Any], folder: Path) -> None:
     """The toy's checkpoints, and prompts, where an experiment says that files are."""
     for model in data.get("models", {}).values():
-        path = folder / (model if isinstance(model, str) else model["path"])
-        if not path.exists():
+        named = (
+            [model] if isinstance(model, str) else [v for key, v in model.items() if key != "prediction_type"]
+        )
+        for path in (folder / name for name in named):
+            if path.exists():
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(TOY / f"{'vpred' if path.stem.startswith('v') else 'base'}.safetensors")
     for prompt in data.get("prompt", ()):

@@ -6,13 +6,16 @@ import shutil
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import load_experiment, parse_experiment
+from gridsearch.merge.engine.sources import FileSource, greatest_values
 from gridsearch.merge.export.export import export
+from gridsearch.merge.export.extract import Cut, extract_adapter
 from gridsearch.merge.export.source import open_merge
 from gridsearch.merge.parents import open_parents
+from gridsearch.merge.weights import open_weights
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
@@ -212,3 +215,40 @@ def test_nothing_is_written_into_a_folder_that_is_merged(merged):
     refused = gridsearch("merge", "x.toml", RATIO, "-o", output, cwd=merged)
     assert refused.returncode == 2
     assert "This would replace a model that is read." in refused.stderr
+
+
+def test_a_file_of_a_part_that_is_not_finite_or_is_cut_short_is_named(toy, tmp_path):
+    parts = save_parts(toy / "base.safetensors", tmp_path)
+    chosen = experiment(toy, {"base": parts, "burnt": str(toy / "burnt.safetensors")})
+    weights = open_weights(chosen, open_parents(chosen), toy / "config")
+    source = weights.files["base"]
+    key = next(key for key in source.tensors if source.header.file_of(key).stem == "clip_g")
+    file = tmp_path / "clip_g.safetensors"
+    spoilt = load_file(file)
+    spoilt["text_projection.weight"][0, 0] = torch.nan
+    save_file(spoilt, file)
+    again = FileSource(open_parents(chosen).checkpoints["base"])
+    with pytest.raises(BadInput, match="text_projection holds a NaN") as caught:
+        greatest_values(again, list(again.tensors))
+    assert caught.value.where == file
+    assert again.tensor(key) is not None
+    with file.open("r+b") as opened:
+        opened.truncate(1000)
+    with pytest.raises(RunFailed, match="was truncated while in use") as caught:
+        again.tensor(key)
+    assert caught.value.where == file
+
+
+def test_a_difference_is_extracted_from_them_as_from_single_files(merged, toy, tmp_path):
+    files = {
+        "single.safetensors": (toy / "base.safetensors", toy / "burnt.safetensors"),
+        "folder.safetensors": (
+            merged / "models" / "base",
+            rewritten(toy / "burnt.safetensors", tmp_path / "other.safetensors", with_comfys_leftovers),
+        ),
+    }
+    for name, (base, tuned) in files.items():
+        extract_adapter(base, tuned, tmp_path / name, Cut(2, 2), "float16", toy / "config", Quiet())
+    found, wanted = (load_file(tmp_path / f"{name}.safetensors") for name in ("folder", "single"))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)

@@ -69,7 +69,11 @@ AsJson = Annotated[
 ]
 ModelFiles = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="NAME=FILE", help="Where a model or adapter has moved to (repeatable)."),
+    typer.Option(
+        "--model",
+        metavar="NAME=FILE",
+        help="Where a model or adapter has moved to, or NAME.PART=FILE for a part of a model (repeatable).",
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")]

@@ -19,7 +19,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import free_memory
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
-from gridsearch.checkpoint.identity import cached_sha256
+from gridsearch.checkpoint.identity import identity_of
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.prediction import Prediction
 from gridsearch.checkpoint.sdxl.adapter_names import kohya_name
@@ -31,6 +31,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     is_embedding,
     is_vae,
 )
+from gridsearch.checkpoint.sdxl.model import open_model
 from gridsearch.checkpoint.sdxl.recognise import has_vae, merged_keys, own_keys, require_same_shapes
 from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.merge.adapters.factors import Factors, factored
@@ -116,7 +117,7 @@ def extract_adapter(
     Raises:
         BadInput: a file is no SDXL model, the two do not fit, or nothing differs; the memory is too small.
     """
-    files = {"base": open_checkpoint(base), "tuned": open_checkpoint(tuned)}
+    files = {"base": open_model(base), "tuned": open_model(tuned)}
     predictions = {name: require_mergeable(file) for name, file in files.items()}
     for file in files.values():
         check_file(file, config or SDXL_CONFIGS, BESIDE_VAE)
@@ -126,7 +127,7 @@ def extract_adapter(
     layers = layers_of(parameter_rows(config or SDXL_CONFIGS))
     _require_room(layers, cut, _torch(dtype))
     hashes = {
-        name: cached_sha256(file.path, progress.hashing(file.path.name, file.bytes))
+        name: identity_of(file, progress.hashing(file.path.name, file.bytes))[0]
         for name, file in files.items()
     }
     pair = _Pair(FileSource(files["base"]), FileSource(files["tuned"]))
@@ -159,7 +160,7 @@ class _Pair:
     def change(self, key: str) -> Tensor:
         """Return what training made of a weight, in float32."""
         for file in (self.base, self.tuned):
-            greatest_value(file.tensor(key), file.header.path, key)  # a NaN is told by its file
+            greatest_value(file.tensor(key), file.header.file_of(key), key)  # a NaN is told by its file
         return self.tuned.tensor(key).float() - self.base.tensor(key).float()
 
     def rows(self, rows: TensorRows) -> Tensor:
@@ -265,7 +266,7 @@ def lora_metadata(
         "ss_network_args": json.dumps({"conv_dim": cut.conv_rank, "conv_alpha": float(cut.conv_rank)}),
         "ss_output_name": title,
         "ss_sd_model_name": files["base"].path.name,
-        "ss_sd_model_hash": first_hash(files["base"].path),
+        "ss_sd_model_hash": first_hash(files["base"].files[0]),
         "ss_new_sd_model_hash": hashes["base"],
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{MODELSPEC_ARCHITECTURE}/lora",
