@@ -226,7 +226,7 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         experiment = Experiment.model_validate(data, context=base)
     except pydantic.ValidationError as error:
         raise bad_key(error, source, EXPERIMENT_TABLES) from None
-    parts: dict[str, Any] = {"prompt": read_prompts(experiment.prompt, base, source)}
+    parts: dict[str, Any] = {"prompt": read_prompts(experiment.prompt, experiment, base, source)}
     if files := experiment.vae_files():
         sources = experiment.vae_sources()
         resolved = tuple(str(base / from_home(one)) if one in files else one for one in sources)

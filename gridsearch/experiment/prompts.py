@@ -8,7 +8,9 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gridsearch.base.errors import BadInput
+from gridsearch.experiment.lora_tags import require_no_loras
 from gridsearch.experiment.prompt_files import FilePrompt, prompts_in
+from gridsearch.experiment.recipe import Recipe
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import Table, all_different
 from gridsearch.render.cases import Case
@@ -47,10 +49,11 @@ class Prompt(Table):
         return self
 
 
-def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple[Prompt, ...]:
+def read_prompts(prompts: Sequence[Prompt], recipe: Recipe, base: Path, source: object) -> tuple[Prompt, ...]:
     """Return the prompts of the experiment, with those of its prompt files in place of the files.
 
     Args:
+        recipe: the merge that they are drawn with, to which LoRAs in a prompt would be added.
         base: the folder that relative file names start from.
         source: the experiment's file.
 
@@ -67,6 +70,8 @@ def read_prompts(prompts: Sequence[Prompt], base: Path, source: object) -> tuple
             kept = {"origin": said.place, "others": dict(said.others)}
             found.append((said.place, _from_file(prompt, said).model_copy(update=kept)))
     for place, prompt in found:
+        require_no_loras(prompt.text, recipe, place)
+        require_no_loras(prompt.negative, recipe, place)
         require_plain_prompt(prompt.text, place)
         require_plain_prompt(prompt.negative, place, negative=True)
     _require_different(found)

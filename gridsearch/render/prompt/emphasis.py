@@ -30,6 +30,7 @@ TOKEN = re.compile(
 BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
 
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
+LORAS = ("lora", "lyco")  # how such tags begin
 COMPOSITION = re.compile(r"\bAND\b")
 PROMPT_WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?|\d*\.\d+)\s*\Z")
 BRACKET_OR_MARK = re.compile(r"\\.|[()\[\]:|]", re.DOTALL)
@@ -106,7 +107,7 @@ def require_plain_prompt(text: str, where: object = None, negative: bool = False
 def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
     """Yield what, why and how to mend it for all that would silently mean something else here."""
     if network := NETWORK.search(text):
-        yield _network(*network.group(0, 1, 2))
+        yield _network(*network.group(0, 1))
     if edited := _editing(text):
         what = f"The prompt changes from step to step: {edited}"
         why = "Prompt editing and alternating words are not supported; every step uses the same prompt."
@@ -133,15 +134,47 @@ def _misreadings(text: str, negative: bool) -> Iterator[tuple[str, str, str]]:
         yield "The prompt has an infinite weight.", "Nested brackets multiply.", "Use smaller weights."
 
 
-def _network(tag: str, kind: str, arguments: str) -> tuple[str, str, str]:
-    name, *strengths = (argument.strip() for argument in arguments.split(":"))
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA that a prompt names: the tag as it stands there, and the strengths for both kinds of models."""
+
+    tag: str
+    name: str
+    te: float
+    unet: float
+
+
+def loras_in(text: str) -> list[Lora]:
+    """Return the LoRAs that a prompt names: <lora:name>, <lora:name:0.8>, <lora:name:0.8:0.5>.
+
+    The strengths are those of the text encoders and of the UNet, which is as the first where it is not given;
+    they may also be named, te=0.8 and unet=0.5. One that is no number is read as 1.
+    https://github.com/AUTOMATIC1111/stable-diffusion-webui, extensions-builtin/Lora/extra_networks_lora.py
+    """
+    found = []
+    for tag, kind, arguments in (network.group(0, 1, 2) for network in NETWORK.finditer(text)):
+        if kind in LORAS:
+            name, *strengths = (argument.strip() for argument in arguments.split(":"))
+            plain = [strength for strength in strengths if "=" not in strength]
+            named = dict(strength.split("=", 1) for strength in strengths if "=" in strength)
+            te = named.get("te", plain[0] if plain else "1")
+            unet = named.get("unet", plain[1] if len(plain) > 1 else te)
+            found.append(Lora(tag, name, _strength(te), _strength(unet)))
+    return found
+
+
+def _strength(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return 1.0
+    return number if math.isfinite(number) else 1.0
+
+
+def _network(tag: str, kind: str) -> tuple[str, str, str]:
     why = "Networks are merged before prompts are read; here the tag would be read as words."
-    if kind in ("lora", "lyco"):
-        te, *unet = strengths or ["1"]
-        ratio = f"{{ te = {te}, unet = {unet[0]} }}" if unet else te
-        fix = f'Remove it, write lora = "{name}.safetensors" under [adapters], and add a [[merge]] step with '
-        fix += f'method = "adapter", models = ["...", "lora"], ratio = {ratio}.'
-        return f"The prompt names a LoRA: {tag}", why, fix
+    if kind in LORAS:
+        return f"The prompt names a LoRA: {tag}", why, "Remove it: a step of the merge can add it."
     if kind in ("embed", "embedding"):
         return f"The prompt names a textual inversion: {tag}", why, "Remove it: they are not loaded."
     if kind == "hypernet":

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
-from gridsearch.render.prompt.emphasis import WeightedText, parse, require_plain_prompt
+from gridsearch.render.prompt.emphasis import Lora, WeightedText, loras_in, parse, require_plain_prompt
 
 # The examples in the web UI's documentation and in its parser's docstring.
 DOCUMENTED = {
@@ -141,14 +141,23 @@ def test_what_would_mean_something_else_is_refused(text, found):
 
 
 @pytest.mark.parametrize(
-    ("strength", "ratio"), [(":0.8", "0.8"), ("", "1"), (":0.2:0.5", "{ te = 0.2, unet = 0.5 }")]
+    ("strengths", "te", "unet"),
+    [
+        ("", 1, 1),
+        (":0.8", 0.8, 0.8),
+        (": .8 ", 0.8, 0.8),
+        (":0.2:0.5", 0.2, 0.5),
+        (":0.2:0.5:64", 0.2, 0.5),
+        (":te=0.2:unet=0.5", 0.2, 0.5),
+        (":0.2:unet=-1", 0.2, -1),
+        (":te=0.5", 0.5, 0.5),
+        (":strong", 1, 1),
+        (":nan", 1, 1),
+    ],
 )
-def test_a_lora_is_told_where_it_goes(strength, ratio):
-    with pytest.raises(BadInput) as error:
-        require_plain_prompt(f"<lora:style_v2{strength}>")
-    fix = error.value.lines[-1]
-    assert 'lora = "style_v2.safetensors" under [adapters]' in fix
-    assert f'method = "adapter", models = ["...", "lora"], ratio = {ratio}.' in fix
+def test_the_strengths_of_a_lora_are_read_as_the_web_ui_reads_them(strengths, te, unet):
+    tag = f"<lora:style v2{strengths}>"
+    assert loras_in(f"a {tag}, <hypernet:x:1> b") == [Lora(tag, "style v2", te, unet)]
 
 
 @pytest.mark.parametrize(
