@@ -161,8 +161,8 @@ def _forget_vae(settings: Mapping[str, Any]) -> None:
     for step in settings["merge"]:
         ratio = step.get("ratio")
         if isinstance(ratio, dict) and not is_range(ratio):
-            for selector in [one for one in ratio if means_vae_alone(one)]:
-                del ratio[selector]
+            others = {one: value for one, value in ratio.items() if not means_vae_alone(one)}
+            step["ratio"] = others or ratio
 
 
 def _as_searched(value: Any, searched: Any) -> Any:

@@ -32,10 +32,15 @@ models = ["first", "a", "b"]
 ratio = { IN04.attention = 0.5, BASE = [0.1, 0.2] }
 k = 0.2
 seed = 3
+[[merge]]
+name = "last"
+method = ["slerp", "weighted_sum"]
+models = ["merged", "b"]
+ratio = { preset = ["GRAD_V", "SMOOTHSTEP/2"], scale = 0.5, BASE = { low = 0.0, high = 1.0, step = 0.5 } }
 [components]
-vae = "b"
+vae = ["b", "merged", "vae/clear.safetensors"]
 [render]
-sampler = "DPM++ 2M Karras"
+sampler = ["DPM++ 2M Karras", "euler"]
 steps = { low = 10, high = 30, step = 10 }
 width = 1344
 batch = "auto"

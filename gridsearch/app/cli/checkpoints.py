@@ -9,7 +9,7 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
-from gridsearch.app.cli.documents import checkpoint_dict, written_dict
+from gridsearch.app.cli.documents import checkpoint_dict, extracted_dict, written_dict
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 
@@ -168,7 +168,7 @@ def extract_command(
         progress.loading()
         found = extract_adapter(base, tuned, output, cut, dtype, config, progress)
     if as_json:
-        terminal.show_json(written_dict(output, found.sha256, None))
+        terminal.show_json(extracted_dict(output, found))
         return
     for line in found.lines():
         terminal.say(line)

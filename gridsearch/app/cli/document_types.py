@@ -196,6 +196,22 @@ class WrittenDocument(TypedDict):
     """The file that says how to make it again."""
 
 
+@with_config(DOCUMENT)
+class ExtractedDocument(TypedDict):
+    """The document of gridsearch extract. A share is one of the squares of the change."""
+
+    file: str
+    bytes: Count
+    sha256: Sha256Digits
+    layers: Count
+    ranks: tuple[Count, Count]
+    """The least and the greatest."""
+    kept: ZeroToOne
+    """The share that the file holds."""
+    left_out: dict[str, ZeroToOne]
+    """Kind of weights that a LoRA cannot change -> their share."""
+
+
 class StartEvent(TypedDict):
     event: Literal["run_started"]
     name: str
@@ -281,6 +297,7 @@ DOCUMENTS: dict[str, Any] = {
     "answer": AnswerDocument,
     "scores": ScoresDocument,
     "written": WrittenDocument,
+    "extracted": ExtractedDocument,
     "error": ErrorDocument,
     "best": BestDocument,
 }

@@ -112,6 +112,18 @@ def written_dict(output: Path, sha256: str | None, log: Path | None) -> "types.W
     return {"file": str(output), "bytes": output.stat().st_size, "sha256": sha256, "log": log_file}
 
 
+def extracted_dict(output: Path, found: Any) -> "types.ExtractedDocument":
+    return {
+        "file": str(output),
+        "bytes": output.stat().st_size,
+        "sha256": found.sha256,
+        "layers": found.layers,
+        "ranks": found.ranks,
+        "kept": found.kept / found.whole,
+        "left_out": {kind: squares / found.whole for kind, squares in found.left_out.items()},
+    }
+
+
 def show_event(event: str, **facts: Any) -> None:
     """Print an event as a line of JSON."""
     show_json({"event": event, **facts}, indent=None)

@@ -99,6 +99,9 @@ def test_a_quiet_run_says_the_answer_alone(night):
     assert gridsearch("run", "x.toml", "--quiet", "--json", cwd=folder).returncode == 2
 
 
+EXTRACT = ("extract", "{toy}/base.safetensors", "{toy}/vpred.safetensors")
+
+
 @pytest.mark.parametrize(
     ("schema", "arguments"),
     [
@@ -110,6 +113,7 @@ def test_a_quiet_run_says_the_answer_alone(night):
         ("written", ["export", "results/bad", "--trial", "2", "-o", "e.safetensors"]),
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.safetensors"]),
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.mecha"]),
+        ("extracted", [*EXTRACT, "-o", "l.safetensors", "--rank", "1", "--config", "{toy}/config"]),
     ],
 )
 def test_every_document_is_as_its_schema_says(night, toy, schema, arguments):
