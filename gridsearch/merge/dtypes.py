@@ -38,10 +38,8 @@ def dtype_notes(
     recipe: Recipe, checkpoints: Mapping[str, Checkpoint], chosen: str | None = None
 ) -> list[str]:
     """Return a note where a merge is kept in another dtype than the files that give it theirs."""
-    lent = (recipe.components.text_encoders, recipe.vae_source())
-    giving = dict.fromkeys(name for name in (recipe.merged_models()[0], *lent) if name in checkpoints)
     notes = []
-    for name in giving:
+    for name in _giving(recipe, checkpoints):
         usual = checkpoints[name].dtypes
         if chosen and usual != (FILE_DTYPES[chosen],):
             notes.append(f"{name} is {_listed(usual)}; the merge is written in {chosen}.")
@@ -51,6 +49,17 @@ def dtype_notes(
                 "the merge is kept in float16."
             )
     return notes
+
+
+def widened_models(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Return the models whose 8-bit weights are kept in float16."""
+    return [name for name in _giving(recipe, checkpoints) if _eight_bits(checkpoints[name])]
+
+
+def _giving(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Return the models that give a merge its dtypes: the first one, and those that lend a component."""
+    names = (recipe.merged_models()[0], recipe.components.text_encoders, recipe.vae_source())
+    return [name for name in dict.fromkeys(names) if name in checkpoints]
 
 
 def _eight_bits(checkpoint: Checkpoint) -> str:

@@ -8,7 +8,7 @@ from gridsearch.checkpoint.sdxl.components import components_digest, config_fold
 from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_notes import prompt_notes
-from gridsearch.merge.dtypes import dtype_notes
+from gridsearch.merge.dtypes import dtype_notes, widened_models
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -107,6 +107,7 @@ def _facts(
             "components": components_digest(config_folder(render.config), render.vocabulary),
             "settings": provenance(experiment, parents),
             "version": RENDERING_VERSION,
+            "widened": widened_models(experiment, parents.checkpoints),
         },
         file=str(file),
         order=[case.id for case in order],

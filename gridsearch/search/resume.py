@@ -96,6 +96,7 @@ def _comparable(facts: store.Facts) -> dict:
         "the sampler": experiment["search"]["sampler"],
         "the searched values": None if experiment["search"]["sampler"] == "grid" else searched,
         "how pictures are drawn": facts.drawing.get("version", 1),
+        "the precision of 8-bit models": facts.drawing.get("widened", []),  # earlier runs kept their 8 bits
         "drawn on": facts.drawing["on"],
         "the component configs": facts.drawing["components"],
     }

@@ -13,6 +13,7 @@ from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import open_parents
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement
+from gridsearch.results import store
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
 from gridsearch.search.run import run_experiment
@@ -141,6 +142,7 @@ def test_a_run_with_8_bits_is_exported_as_it_was_drawn(toy, tmp_path):
     what = experiment(toy, step, models=models, score={"references": ["burnt"]})
     out, made, wide = (tmp_path / name for name in ("x", "m.safetensors", "wide.safetensors"))
     run_experiment(what, FILE, out, Budget(trials=1), Quiet())
+    assert store.read_study(out).facts.drawing["widened"] == ["base"]
     done = gridsearch("export", out, "--trial", 0, "-o", made)
     assert done.returncode == 0, done.stderr
     merged = load_file(made)

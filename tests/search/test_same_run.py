@@ -66,6 +66,14 @@ def test_images_of_a_version_that_drew_otherwise_are_not_mixed_with_new_ones(toy
     assert "changed since: how pictures are drawn (1 then, 2 now)." in "\n".join(refused.value.lines)
 
 
+def test_images_of_a_merge_that_was_kept_in_8_bits_are_not_mixed_with_those_of_one_that_is_not(toy):
+    now = facts(toy)
+    wide = replace(now, drawing=now.drawing | {"widened": ["base"]})
+    require_same_run(now, replace(now, drawing=now.drawing | {"widened": []}), OUT)
+    with pytest.raises(BadInput, match="changed since: the precision of 8-bit models"):
+        require_same_run(now, wide, OUT)
+
+
 def test_searched_numbers_of_a_grid_may_change_and_what_tpe_has_learnt_holds_for_its_own_range(toy):
     grown = {"steps": [3, 4]}
     require_same_run(facts(toy, render=grown), facts(toy, render={"steps": [3, 4, 5]}), OUT)

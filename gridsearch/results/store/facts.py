@@ -75,9 +75,13 @@ class StoredFile(TypedDict):
 
 @with_config(STRICT)
 class StoredDrawing(TypedDict):
-    """How images were drawn: device, dtype, the hash of the component configs, and each setting's source."""
+    """How images were drawn: device, dtype, the hash of the component configs, and each setting's source.
+
+    And the models whose 8-bit weights were kept in float16.
+    """
 
     settings: NotRequired[list[dict[str, Text]]]
+    widened: NotRequired[list[Text]]
 
 
 Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]
