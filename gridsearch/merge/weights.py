@@ -206,9 +206,14 @@ def adapter_notes(adapters: Mapping[str, OpenedAdapter]) -> list[str]:
     notes = []
     for name, adapter in adapters.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in adapter.kinds.items())
-        counts = f"{len(adapter.deltas)} weights, {adapter.matched} modules ({kinds})"
+        counts = f"{_counted(len(adapter.deltas), 'weight')}, {_counted(adapter.matched, 'module')} ({kinds})"
         note = f"The adapter {name} changes {counts}"
-        if adapter.unused:
-            note += f"; {len(adapter.unused)} of its keys have no place, {adapter.unused[0]} first"
+        if lost := len(adapter.unused):
+            have = "has" if lost == 1 else "have"
+            note += f"; {lost} of its keys {have} no place, {adapter.unused[0]} first"
         notes.append(f"{note}.")
     return notes
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

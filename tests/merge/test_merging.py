@@ -20,6 +20,7 @@ from gridsearch.experiment.recipe import Components, Model
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import identify, open_parents, require_drawable
+from gridsearch.merge.weights import adapter_notes, open_weights
 from gridsearch.render import draw as draw_module
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
@@ -32,6 +33,7 @@ from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
 from tests.helpers.program import gridsearch
 from tests.helpers.small_run import FILE, Quiet
+from tests.merge.conftest import NAMES
 from tests.merge.toy_steps import TE_FC, TO_Q, experiment, settings
 
 VAE = "first_stage_model."
@@ -158,7 +160,16 @@ def test_an_adapter_adds_its_strength_times_up_times_down(toy, lora, tmp_path):
     }
 
 
-def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora, tmp_path):
+KINDS = {
+    "DoRA": {"lora_up.weight": (48, 2), "lora_down.weight": (2, 48), "dora_scale": (48, 1)},
+    "OFT": {"oft_blocks": (8, 6, 6)},
+    "GLoRA": {"a1.weight": (48, 2), "a2.weight": (2, 48), "b1.weight": (48, 2), "b2.weight": (2, 48)},
+    "(IA)^3": {"weight": (48,), "on_input": ()},
+}
+
+
+@pytest.mark.parametrize("kind", ["LoRA", *KINDS])
+def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora, tmp_path, kind):
     told = []
 
     class Notes(Quiet):
@@ -166,14 +177,18 @@ def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora,
             told.append(text)
 
     parts = load_file(lora)
-    some = next(iter(parts))
-    save_file(parts | {"lora_te3_x.lora_up.weight": parts[some].clone()}, tmp_path / "more.safetensors")
+    if kind != "LoRA":
+        shapes = KINDS[kind]
+        parts = {f"{NAMES[TO_Q]}.{part}": torch.full(shape, 0.1) for part, shape in shapes.items()}
+    lost = "lora_te3_x" + next(iter(parts)).removeprefix(NAMES[TO_Q])
+    save_file(parts | {lost: torch.ones(2, 2)}, tmp_path / "more.safetensors")
     step = {"method": "adapter", "models": ["base", "style"], "ratio": 0.5}
     what = experiment(toy, step, adapters={"style": str(tmp_path / "more.safetensors")})
     export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Notes())
     (note,) = told
-    assert "changes 2 weights" in note
-    assert "1 of its keys have no place, lora_te3_x.lora_up.weight first" in note
+    changed = "2 weights, 2 modules (2 LoRA)" if kind == "LoRA" else f"1 weight, 1 module (1 {kind})"
+    assert note == f"The adapter style changes {changed}; 1 of its keys has no place, {lost} first."
+    assert adapter_notes(open_weights(what, open_parents(what), what.render.config).adapters) == [note]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def oft(
         constraint: the largest norm of all of Q, which is scaled down to it.
     """
     blocks, size, _ = oft_blocks.shape
+    if blocks * size != base.shape[0]:
+        raise ValueError(f"{blocks} blocks of {size} do not rotate {base.shape[0]} outputs")
     rotations = _cayley(_constrained(oft_blocks - oft_blocks.mT, constraint))
     rotated = torch.einsum("knm,kn...->km...", rotations, base.unflatten(0, (blocks, size)))
     return _rescaled(rotated.flatten(0, 1), rescale) - base
