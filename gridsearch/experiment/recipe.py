@@ -166,6 +166,8 @@ class Recipe(Table):
 
     def with_blocks(self) -> Self:
         """Return the same with searched gradients at their first values, as ratios per block."""
+        if not any(isinstance(step.numbers().get("ratio"), Shape) for step in self.merge):
+            return self
         settings = self.model_dump(mode="json")
         for step in settings["merge"]:
             if is_shape(ratio := step.get("ratio")):
