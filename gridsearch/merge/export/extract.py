@@ -232,7 +232,7 @@ def _entries(factors: Mapping[str, Factors], dtype: str) -> Iterator[tuple[str, 
     for name, one in factors.items():
         yield f"{name}.{DOWN}", TensorInfo(dtype, tuple(one.down.shape))
         yield f"{name}.{UP}", TensorInfo(dtype, tuple(one.up.shape))
-        yield f"{name}.{ALPHA}", TensorInfo(dtype, ())
+        yield f"{name}.{ALPHA}", TensorInfo("F32", ())  # bfloat16 has no 257
 
 
 def _tensors(factors: Mapping[str, Factors]) -> Iterator[Tensor]:

@@ -136,6 +136,7 @@ def test_the_file_says_what_it_is_the_difference_of(tmp_path, folder, pair):
         down = file.get_slice("lora_unet_input_blocks_1_0_in_layers_2.lora_down.weight")
         assert down.get_dtype() == "BF16"
         assert down.get_shape()[0] <= 3
+        assert file.get_slice("lora_unet_input_blocks_1_0_in_layers_2.alpha").get_dtype() == "F32"
         ranks = {key: file.get_tensor(key).item() for key in file.keys() if key.endswith(".alpha")}  # noqa: SIM118
         for key, alpha in ranks.items():
             assert file.get_tensor(key.replace("alpha", "lora_down.weight")).shape[0] == alpha
@@ -202,8 +203,6 @@ def test_the_command_says_what_the_file_holds_and_replaces_no_file_of_others(toy
     assert "layers of rank 2 hold" in done.stdout
     assert "norms and biases" in done.stdout
     first = out.read_bytes()
-    assert gridsearch(*command).returncode == 0
-    assert out.read_bytes() == first
     save_file({"x": torch.ones(1)}, out)
     done = gridsearch(*command)
     assert done.returncode == 2
