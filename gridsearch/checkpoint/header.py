@@ -121,6 +121,12 @@ class Checkpoint:
         more = len(self.files) - 1
         return self.path.name + (f" and {more} more" if more and not self.path.is_dir() else "")
 
+    @property
+    def copied(self) -> int:
+        """Return the bytes of the tensors that are transposed or put together, and so no views of a file."""
+        made = [key for key, held in self.pieces.items() if len(held) > 1 or held[0].transposed]
+        return sum(self.tensors[key].bytes for key in made)
+
     def file_of(self, key: str) -> Path:
         """Return the file that holds a tensor, or its first rows."""
         return self.pieces[key][0].file if key in self.pieces else self.path

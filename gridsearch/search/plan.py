@@ -153,7 +153,10 @@ def _timed(
 
 
 def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Memory:
-    """Sum up each worker's live weights as they draw, the sources where they are held, and room to merge."""
+    """Sum up each worker's live weights as they draw, the sources where they are held, and room to merge.
+
+    Of a mapped source, what is no view of its files counts too.
+    """
     place = placement(experiment.render.device, experiment.render.dtype)
     elements = [math.prod(weights.infos[key].shape) for key in weights.merged]
     live = sum(elements) * place.dtype.itemsize
@@ -161,11 +164,12 @@ def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Mem
     room = free_memory(place.device, crew.workers, crew.per_gpu)
     lies = residence_of(experiment, weights, place.device, room, live)
     merging = 2 * max(elements) * torch.float32.itemsize
+    copied = crew.workers * sum(file.header.copied for file in weights.files.values())
     if place.device == "cuda":
         # the file is read into this machine's memory before it goes to the GPU
         host, device = crew.workers * (live + lies.pinned), crew.per_gpu * (live + lies.on_gpu + merging)
-        return Memory(device, free.gpu, host, free.host, lies)
-    host = crew.workers * (live + merging)
+        return Memory(device, free.gpu, host + copied, free.host, lies)
+    host = crew.workers * (live + merging) + copied
     return Memory(host, free.host, host, free.host, lies)
 
 

@@ -19,6 +19,7 @@ from gridsearch.merge.weights import open_weights
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
+from gridsearch.search.plan import make_plan
 from gridsearch.search.prepare import check_experiment
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.setup import live_fingerprint, load_setup, merge_over, parent_fingerprint
@@ -150,6 +151,15 @@ def test_a_run_on_them_is_recorded_and_exported(merged, toy, tmp_path):
     ours = load_file(tmp_path / "best.safetensors")
     base, burnt = (load_file(toy / f"{name}.safetensors") for name in ("base", "burnt"))
     assert all(torch.equal(ours[key], torch.lerp(base[key], burnt[key], 0.5)) for key in base)
+
+
+def test_a_plan_counts_what_is_put_together_in_memory(merged, toy, tmp_path):
+    single = {name: str(toy / f"{name}.safetensors") for name in ("base", "burnt")}
+    folder = {**single, "base": str(merged / "models" / "base")}
+    plans = [make_plan(experiment(toy, models), tmp_path) for models in (single, folder)]
+    copied = plans[1].parents.checkpoints["base"].copied
+    assert copied > 0
+    assert plans[1].memory.host - plans[0].memory.host == copied
 
 
 def test_single_files_with_other_names_render_and_merge_as_with_their_own(toy, tmp_path):

@@ -85,7 +85,7 @@ def checkpoint_dict(opened: Any, rows: Sequence[tuple[str, str]]) -> "types.Insp
         "architecture": said.get("architecture", said.get("pipeline")),
         "bytes": sum(file.bytes for file in files),
         "tensors": sum(len(file.tensors) for file in files),
-        "sha256": None if is_folder else said["SHA-256"],
+        "sha256": said.get("SHA-256", "").partition(" ")[0] or None,
         "short_hash": said.get("A1111 hash"),
         "prediction": prediction,
         "can_be_merged": said.get("can be merged", "").startswith(YES),

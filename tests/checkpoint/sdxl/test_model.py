@@ -13,9 +13,9 @@ from gridsearch.checkpoint.identity import cached_sha256, identity_of
 from gridsearch.checkpoint.mapped import mapped
 from gridsearch.checkpoint.prediction import prediction_of
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, PIPELINE_PARTS, UNET, VAE
+from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, PIPELINE_PARTS, UNET, VAE
 from gridsearch.checkpoint.sdxl.model import open_model, open_part
-from gridsearch.checkpoint.sdxl.names import is_original, places
+from gridsearch.checkpoint.sdxl.names import is_original, places, places_in_file
 from gridsearch.checkpoint.sdxl.recognise import own_keys, require_sdxl, stray_keys
 from gridsearch.checkpoint.sdxl.shapes import file_shapes
 from tests.helpers.layouts import (
@@ -74,6 +74,30 @@ def test_names_of_the_original_layout_are_their_own():
         }
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "key"),
+    [
+        ("unet", "diffusion_model.out.2.bias", f"{UNET}out.2.bias"),
+        ("unet", "unet.conv_out.bias", f"{UNET}out.2.bias"),
+        ("vae", "vae.encoder.conv_norm_out.bias", f"{VAE}encoder.norm_out.bias"),
+        ("clip_l", "text_model.final_layer_norm.bias", f"{CLIP_L_MODEL}final_layer_norm.bias"),
+        ("clip_l", "final_layer_norm.bias", f"{CLIP_L_MODEL}final_layer_norm.bias"),
+        ("clip_g", "text_model.final_layer_norm.bias", f"{CLIP_G_MODEL}ln_final.bias"),
+        ("clip_g", "model.ln_final.bias", f"{CLIP_G_MODEL}ln_final.bias"),
+        ("clip_g", "transformer.resblocks.0.ln_1.bias", f"{CLIP_G_MODEL}transformer.resblocks.0.ln_1.bias"),
+        ("clip_g", "text_projection.weight", f"{CLIP_G_MODEL}text_projection"),
+        ("clip_l", "text_projection.weight", "unused.text_projection.weight"),
+        ("unet", "v_pred", "v_pred"),
+    ],
+)
+def test_a_parts_file_may_begin_its_names_in_many_ways(part, name, key):
+    whole = f"text_encoders.{part}.transformer.{name}"  # as ComfyUI has them inside a checkpoint
+    assert places_in_file(part, [name])[name].key == key
+    if part.startswith("clip") and not name.startswith(("model.", "transformer.")):
+        wanted = f"unused.{whole}" if key.startswith("unused.") else key
+        assert places_in_file(part, [whole])[whole].key == wanted
+
+
 # -- a single file with some keys under other names
 
 
@@ -97,6 +121,7 @@ def test_other_names_and_shapes_are_read_as_the_originals(toy, tmp_path, base, c
 def test_a_file_in_the_original_layout_is_taken_as_it_is(toy):
     model = open_model(toy / "base.safetensors")
     assert not model.pieces
+    assert model.copied == 0
     assert model == open_checkpoint(toy / "base.safetensors")
 
 
@@ -155,11 +180,19 @@ def test_a_part_may_be_under_bare_names_or_in_a_whole_checkpoint(toy, tmp_path, 
     assert model.bytes == bare.stat().st_size + whole.stat().st_size
 
 
-def test_a_part_may_be_a_pipelines(folders, toy, base):
+def test_a_part_may_be_a_pipelines(folders, tmp_path, base):
     parts = {
         part: next((folders["plain"] / name).glob("*.safetensors")) for name, part in PIPELINE_PARTS.items()
     }
     assert same(weights_of(open_model(parts)), base)
+    earlier = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+
+    def before_2023(tensors):
+        for now, then in earlier.items():
+            tensors = {key.replace(now, then): tensor for key, tensor in tensors.items()}
+        return tensors
+
+    parts["vae"] = rewritten(parts["vae"], tmp_path / "vae.safetensors", before_2023)
     vae = open_part("vae", parts["vae"])
     assert same(weights_of(vae), {key: tensor for key, tensor in base.items() if key.startswith(VAE)})
 
@@ -184,6 +217,8 @@ def test_a_folder_is_one_model(folders, base, layout):
     require_sdxl(model)
     assert same(weights_of(model), base)
     assert not model.notes
+    joined = [key for key in base if ".attn.in_proj_" in key or key.endswith("text_projection")]
+    assert model.copied == sum(base[key].nbytes for key in joined) > 0
     assert (len(model.files) > 20) == layout.startswith("sharded")
 
 
