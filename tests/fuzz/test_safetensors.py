@@ -26,6 +26,7 @@ from tests.helpers.checkpoints import SDXL_KEYS
 from tests.helpers.parameters import PARAMETERS
 
 UP, DOWN = torch.ones(2, 1), torch.ones(1, 2)
+BLOCKS = torch.ones(1, 2, 2, 2)
 
 
 def _inspect(path):
@@ -46,6 +47,7 @@ def _adapt(path):
     adapter = open_adapter("style", path, PARAMETERS)
     for key in adapter.dependent:
         adapter.require_finite(key)
+        adapter.change(key, torch.ones(adapter.deltas[key][0].target.file_shape))
     return [adapter.tensor(key) for key in adapter.deltas if key not in adapter.dependent]
 
 
@@ -211,12 +213,16 @@ BOMBS = [
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> list[bytes]:
-    """A checkpoint with the keys of SDXL's, a LoRA, a LoKr."""
+    """A checkpoint with the keys of SDXL's, a LoRA, a LoKr, a DoRA, an OFT and what else changes a weight."""
     folder = tmp_path_factory.mktemp("real")
     files = [
         {key: torch.ones(2, 3, dtype=torch.float16) for key in SDXL_KEYS} | {"v_pred": torch.empty(0)},
         {"lora_unet_a_b.lora_up.weight": UP, "lora_unet_a_b.lora_down.weight": DOWN},
         {"lora_unet_a_b.lokr_w1": torch.ones(2, 1), "lora_unet_a_b.lokr_w2": torch.ones(1, 2)},
+        {"unet.a.b.lora_A.weight": DOWN, "unet.a.b.lora_B.weight": UP, "unet.a.b.dora_scale": 2 * UP},
+        {"lora_unet_a_b.oft_blocks": torch.ones(1, 2, 2), "lora_unet_a_b.alpha": torch.tensor(1.0)},
+        {"unet.a.b.oft_R.weight": torch.ones(1, 1), "unet.c.boft_R": BLOCKS, "unet.c.boft_s": UP},
+        {"unet.a.b.weight": torch.ones(2), "unet.a.b.on_input": torch.tensor(1), "unet.c.ia3_l": DOWN},
     ]
     texts = {"sd_merge_recipe": json.dumps(RECORD), "lora_adapter_metadata": json.dumps(PEFT)}
     for i, tensors in enumerate(files):

@@ -86,7 +86,11 @@ class OpenedAdapter:
         return whole
 
     def change(self, key: str, base: Tensor) -> Tensor:
-        """Return the change at strength one of `base`, a dependent key's weight: float32, on its device."""
+        """Return the change at strength one of `base`, a dependent key's weight: float32, on its device.
+
+        The errors are those of `require_finite`.
+        """
+        self.require_finite(key)
         whole = torch.zeros_like(base, dtype=torch.float32)
         for delta in self.deltas[key]:
             whole[delta.target.rows] = self._change(delta, base[delta.target.rows])

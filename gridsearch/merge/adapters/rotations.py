@@ -110,7 +110,7 @@ def boft_of_inputs(base: Tensor, boft_R: Tensor, boft_s: Tensor) -> Tensor:
 
 def _cayley(skew: Tensor) -> Tensor:
     one = torch.eye(skew.shape[-1], device=skew.device)
-    return torch.linalg.solve(one - skew, one + skew, left=False)
+    return torch.linalg.solve_ex(one - skew, one + skew, left=False)[0]  # I - Q is never singular
 
 
 def _neumann(skew: Tensor, terms: int) -> Tensor:

@@ -145,7 +145,8 @@ def test_magnitudes_that_belong_to_nothing_are_refused(adapter, parts, says):
         adapter(ab=parts)
 
 
-def test_magnitudes_that_are_not_finite_are_found_before_the_first_trial(adapter):
+def test_magnitudes_that_are_not_finite_are_found_before_the_first_trial_and_in_a_single_merge(adapter):
     opened = adapter(ab=RIGHT | {"dora_scale": [[1.0], [float("nan")]]})
-    with pytest.raises(BadInput, match=r"(?s)non-finite weights in unet\.a\.b.*dora_scale"):
-        opened.require_finite(LINEAR)
+    for read in (opened.require_finite, lambda key: opened.change(key, BASE)):
+        with pytest.raises(BadInput, match=r"(?s)non-finite weights in unet\.a\.b.*dora_scale"):
+            read(LINEAR)

@@ -166,6 +166,13 @@ def test_sd_scripts_oft_has_its_own_prefix_and_a_constraint_of_alpha_times_the_o
 # -- properties
 
 
+@pytest.mark.parametrize("value", [1.0, 1e3, 1e20])
+def test_numbers_of_any_size_make_a_rotation(value):
+    base = torch.eye(4)
+    merged = base + oft(base, torch.full((1, 4, 4), value).triu(1))
+    torch.testing.assert_close(merged @ merged.T, base, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("formula", "shape"), [(oft, (4, 4, 4)), (boft, (2, 4, 4, 4))])
 def test_a_rotation_of_the_outputs_leaves_every_length_and_no_matrix_of_zeros_does_anything(formula, shape):
     generator = torch.Generator().manual_seed(0)
