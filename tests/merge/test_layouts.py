@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -16,12 +17,14 @@ from gridsearch.merge.export.extract import Cut, extract_adapter
 from gridsearch.merge.export.source import open_merge
 from gridsearch.merge.parents import open_parents
 from gridsearch.merge.weights import open_weights
+from gridsearch.render.draw import draw
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.export import of_trial
 from gridsearch.search.plan import make_plan
 from gridsearch.search.prepare import check_experiment
 from gridsearch.search.run import run_experiment
+from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import live_fingerprint, load_setup, merge_over, parent_fingerprint
 from tests.helpers.layouts import (
     plain_pipeline,
@@ -163,7 +166,7 @@ def test_a_plan_counts_what_is_put_together_in_memory(merged, toy, tmp_path):
 
 
 def test_single_files_with_other_names_render_and_merge_as_with_their_own(toy, tmp_path):
-    """The live weights, and those of each that are read past any merging."""
+    """The first is built from its configs, and no longer loaded by diffusers as a single file."""
 
     def first(tensors):
         return with_clip_g_in_transformers_names(with_diffusers_attention(tensors))
@@ -176,13 +179,28 @@ def test_single_files_with_other_names_render_and_merge_as_with_their_own(toy, t
         name: rewritten(files[name], tmp_path / f"{name}.safetensors", change)
         for name, change in (("base", first), ("burnt", second))
     }
-    assert fingerprints(experiment(toy, others), tmp_path) == fingerprints(experiment(toy, files), tmp_path)
+    found, wanted = (merged_setup(experiment(toy, models), tmp_path) for models in (others, files))
+    assert found.parents.first.pieces
+    assert not wanted.parents.first.pieces
+    assert fingerprints(found) == fingerprints(wanted)
+    assert np.array_equal(picture(found), picture(wanted))
 
 
-def fingerprints(chosen, out) -> list[str]:
+def merged_setup(chosen, out):
     setup = load_setup(chosen, open_parents(chosen), out, Quiet())
     merge_over(setup, setup.weights.terms(chosen.at({"ratio": 0.25})))
+    return setup
+
+
+def fingerprints(setup) -> list[str]:
+    """Those of the live weights, and of each parent's read past any merging."""
     return [live_fingerprint(setup.live), *(parent_fingerprint(setup, name) for name in ("base", "burnt"))]
+
+
+def picture(setup) -> np.ndarray:
+    sampling = sampling_of(setup.experiment.render, setup.parents)
+    (drawn,) = draw(setup.renderer, setup.cases[:1], sampling, 1)
+    return drawn.pixels
 
 
 # -- how parts are written, and what is refused
@@ -205,8 +223,9 @@ def test_parts_without_a_vae_take_the_one_that_the_components_name(toy, tmp_path
     parts = save_parts(toy / "base.safetensors", tmp_path)
     vae = parts.pop("vae")
     files = {"base": parts, "burnt": str(toy / "burnt.safetensors")}
-    found = fingerprints(experiment(toy, files, components={"vae": vae}), tmp_path)
-    assert found == fingerprints(experiment(toy, {**files, "base": str(toy / "base.safetensors")}), tmp_path)
+    found = merged_setup(experiment(toy, files, components={"vae": vae}), tmp_path)
+    whole = merged_setup(experiment(toy, {**files, "base": str(toy / "base.safetensors")}), tmp_path)
+    assert fingerprints(found) == fingerprints(whole)
     with pytest.raises(BadInput, match="The merge has no VAE: base has none"):
         check_experiment(experiment(toy, files))
 
