@@ -1,6 +1,7 @@
 """A diffusers folder's weights: the files of each component, in one of the variants that the folder has."""
 
 import re
+from itertools import islice
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
@@ -41,7 +42,10 @@ def component_files(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[st
 
 def _weights(folder: Path) -> tuple[tuple[Path, ...], str]:
     """Return the weights' files, and the names of those that hold them too and are not read."""
-    names = sorted(path.name for path in list(folder.iterdir())[:MOST_FILES])
+    try:
+        names = sorted(path.name for path in islice(folder.iterdir(), MOST_FILES))
+    except OSError as error:
+        raise BadInput("The folder cannot be read.", where=folder, why=error.strerror) from None
     choices = [
         (match[2], name) for name in names if (match := _WEIGHTS.fullmatch(name) or _SHARDS.fullmatch(name))
     ]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -244,6 +245,16 @@ def test_a_pickle_is_not_opened(folders, tmp_path):
         open_model(tmp_path / "x")
     assert "diffusion_pytorch_model.bin is a pickle" in str(caught.value)
     assert "safe_serialization" in str(caught.value)
+
+
+def test_a_component_that_cannot_be_read_is_named(folders, monkeypatch):
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(BadInput, match="The folder cannot be read") as caught:
+        open_model(folders["plain"])
+    assert caught.value.where == folders["plain"] / "unet"
 
 
 def test_a_pickle_beside_the_weights_does_not_matter(folders, tmp_path, base):
