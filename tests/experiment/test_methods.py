@@ -17,8 +17,8 @@ def midpoint(a: Tensor, b: Tensor, ratio: float) -> Tensor:
 """
 EDITS = (
     ("experiment/methods.py", '    "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),', ROW),
-    ("merge/engine/evaluate.py", '    return _sd_mecha("geometric_median")(*tensors)', FUNCTION),
-    ("merge/engine/evaluate.py", '    "slerp": slerp,', '    "midpoint": midpoint,'),
+    ("merge/engine/methods.py", "    return torch.where(merged.isnan(), b, merged)", FUNCTION),
+    ("merge/engine/methods.py", '    "cosine_a": partial(_cosine, "cosine_a"),', '    "midpoint": midpoint,'),
 )
 CODE = """
 import json
@@ -28,7 +28,7 @@ import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 
 def parsed(**step):
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.5}} | step

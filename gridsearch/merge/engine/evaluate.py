@@ -1,23 +1,29 @@
-"""The evaluation of terms: the merged tensor of one file key, and the non-linear methods.
+"""The evaluation of terms at one file key: a sum of tensors, to which non-linear steps are reduced.
 
-Those are called tensor by tensor: the functions of `gridsearch.merge.engine.formulas`, and sd-mecha's own
-(https://github.com/ljleb/sd-mecha). All their inputs and results are float32 tensors of one shape.
+A step of a method in `SUMS` is a sum of its inputs. One of a method in `CHANGES` lies on the line from its
+first input to a point that no ratio changes: a + r d = (1 - r / c) a + (r / c) (a + c d), and so does a model
+with an adapter. The point is rounded to the file's dtype, with c so large that this is not seen in the sum:
+to add it takes as long as to merge two models. Other methods are functions of whole tensors.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations
-from statistics import fmean
-from typing import Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from gridsearch.experiment.methods import ADAPTER, METHODS
+from gridsearch.experiment.methods import ADAPTER
 from gridsearch.merge.engine.collapse import Node, Terms
-from gridsearch.merge.engine.formulas import differences, directions, places, spectrum
-from gridsearch.merge.engine.linear import blend
+from gridsearch.merge.engine.formulas.pieces import ChangeAt
+from gridsearch.merge.engine.formulas.products import products
+from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.linear import blend, greatest, pieces, require_finite
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
+
+REACHES = (256.0, 1.0, 1 / 256)  # c, of which the first is taken that half precision can hold
 
 
 class Source(Protocol):
@@ -26,112 +32,210 @@ class Source(Protocol):
     def tensor(self, key: str) -> Tensor: ...
 
 
-class ChangingSource(Protocol):
-    """An adapter whose change of a weight depends on it."""
+@runtime_checkable
+class AdapterSource(Protocol):
+    """An adapter, whose tensors are differences and are computed when they are asked for."""
+
+    def tensor(self, key: str) -> Tensor: ...
 
     def change(self, key: str, base: Tensor) -> Tensor:
         """Return the change of `base` at strength one, float32 and on its device."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """The evaluation at one key.
+
+    Attributes:
+        dtype: what the file keeps the key in.
+        buffer: of `linear.new_buffer`; a thread needs its own.
+        greatest: model -> file key -> the largest absolute value there, where it is known.
+    """
+
+    key: str
+    sources: Mapping[str, Source]
+    adapters: Collection[str]
+    dtype: torch.dtype
+    buffer: Tensor
+    kept: Kept = field(default_factory=Kept)
+    greatest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summand:
+    """A tensor with its factor, and the largest absolute value in it, where that is known."""
+
+    tensor: Tensor
+    weight: float
+    greatest: float | None = None
+
+
+# Summands by what they are, so that no tensor is read twice.
+Sum = Mapping[Hashable, Summand]
+
+
 def evaluate(
     terms: Terms, key: str, sources: Mapping[str, Source], dtype: torch.dtype, buffer: Tensor
 ) -> Tensor:
-    """Return the sum as a new tensor of the file's shape, rounded once to `dtype`."""
-    return blend(*summands(terms, key, sources, buffer), dtype, buffer)
+    """Return the merge as a new tensor of the file's shape, rounded once to `dtype`."""
+    found = summands(terms, Work(key, sources, adapters_in(sources), dtype, buffer)).values()
+    return blend([one.tensor for one in found], [one.weight for one in found], dtype, buffer)
 
 
-def summands(
-    terms: Terms, key: str, sources: Mapping[str, Source], buffer: Tensor
-) -> tuple[list[Tensor], list[float]]:
-    """Return the tensors that a sum is made of, and their weights; nodes are computed here."""
-    tensors = []
-    for source, _ in terms:
-        if isinstance(source, str):
-            tensors.append(sources[source].tensor(key))
+def adapters_in(sources: Mapping[str, Source]) -> set[str]:
+    """Return the sources that are adapters."""
+    return {name for name, one in sources.items() if isinstance(one, AdapterSource)}
+
+
+def summands(terms: Terms, work: Work) -> Sum:
+    """Return the sum that terms are; nodes are reduced to sums here, or computed."""
+    if pair := _adapted(terms, work.adapters):
+        (base, _), (adapter, ratio) = pair
+        change = partial(_delta_pieces, adapter, work)
+        return _on_line((base, adapter), terms[:1], change, ratio, work)
+    found: dict[Hashable, Summand] = {}
+    for source, weight in terms:
+        if isinstance(source, Node) and source.method != ADAPTER:
+            own = _of_node(source, work)
         else:
-            inputs = [evaluate(own, key, sources, torch.float32, buffer) for own in source.inputs]
-            tensors.append(_computed(source, inputs, key, sources))
-    return tensors, [weight for _, weight in terms]
+            own = _of_source(source, work)
+        for label, one in own.items():
+            before = found[label].weight if label in found else 0.0
+            found[label] = replace(one, weight=before + weight * one.weight)
+    return {label: one for label, one in found.items() if one.weight} or found
 
 
-def _computed(node: Node, inputs: list[Tensor], key: str, sources: Mapping[str, Source]) -> Tensor:
+def needed_sources(terms: Terms, key: str, adapters: Collection[str], kept: Kept) -> set[str]:
+    """Return the sources whose tensors `summands` will ask for."""
+    if (pair := _adapted(terms, adapters)) and kept.has(key, (pair[0][0], pair[1][0])):
+        return {str(pair[0][0])}
+    found: set[str] = set()
+    for source, _ in terms:
+        if kept.has(key, source):  # an adapter's change
+            continue
+        if not isinstance(source, Node):
+            found.add(source)
+            continue
+        known = source.method in CHANGES and kept.has(key, _label(source))
+        for own in source.inputs[:1] if known else source.inputs:
+            found |= needed_sources(own, key, adapters, kept)
+    return found
+
+
+def _adapted(terms: Terms, adapters: Collection[str]) -> Terms | None:
+    """Return a sum that is just a model and an adapter's change of it."""
+    match terms:
+        case ((str(base), 1.0), (adapter, _)) if base not in adapters:
+            own = adapter in adapters
+            return terms if own or (isinstance(adapter, Node) and adapter.method == ADAPTER) else None
+    return None
+
+
+def _of_source(source: str | Node, work: Work) -> Sum:
+    """Return a model's tensor, or an adapter's change."""
+    if isinstance(source, str) and source not in work.adapters:
+        known = work.greatest.get(source, {}).get(work.key)
+        return {source: Summand(work.sources[source].tensor(work.key), 1.0, known)}
+    scaled = work.kept.find(work.key, source, lambda: _scaled(_delta(source, work), work.dtype))
+    return {source: Summand(scaled.tensor, 1 / scaled.reach, scaled.greatest)}
+
+
+def _delta(adapter: str | Node, work: Work) -> Tensor:
+    """Return an adapter's change at strength one, in float32."""
+    if isinstance(adapter, str):
+        return work.sources[adapter].tensor(work.key)
+    source = cast(AdapterSource, work.sources[dict(adapter.numbers)["adapter"]])
+    return source.change(work.key, _tensor_of(adapter.inputs[0], work).float())
+
+
+def _delta_pieces(adapter: str | Node, work: Work) -> ChangeAt:
+    change = _delta(adapter, work).reshape(-1)
+    return lambda here: change[here]
+
+
+def _of_node(node: Node, work: Work) -> Sum:
     numbers = dict(node.numbers)
-    if node.method == ADAPTER:
-        return cast(ChangingSource, sources[numbers["adapter"]]).change(key, *inputs)
-    return FUNCTIONS[node.method](*inputs, **numbers)
+    if is_sum(node.method, numbers):
+        known = work.kept.find(
+            work.key,
+            node.inputs,
+            lambda: products([_tensor(summands(own, work), work) for own in node.inputs]),
+        )
+        within = zip(node.inputs, factors(node.method, known, numbers), strict=True)
+        flat = [(source, weight * factor) for own, factor in within for source, weight in own if factor]
+        return summands(tuple(flat), work)
+    tensors: Sequence[Callable[[], Tensor]] = [partial(_tensor_of, own, work) for own in node.inputs]
+    if node.method in CHANGES:
+        ratio = numbers.pop("ratio")
+        change = partial(_change, node.method, tensors, numbers)
+        return _on_line(_label(node), node.inputs[0], change, ratio, work)
+    made = FUNCTIONS[node.method](*(tensor().float() for tensor in tensors), **numbers)
+    return {node: Summand(made, 1.0)}
 
 
-# -- non-linear methods
+def _tensor_of(terms: Terms, work: Work) -> Tensor:
+    return _tensor(summands(terms, work), work)
 
 
-def slerp(a: Tensor, b: Tensor, ratio: float) -> Tensor:
-    return _sd_mecha("slerp")(a, b, a.new_tensor(ratio))
+def _tensor(found: Sum, work: Work) -> Tensor:
+    """Return a sum as one tensor, in float32 unless it is just a tensor of a file's."""
+    each = list(found.values())
+    if len(each) == 1 and each[0].weight == 1:
+        return each[0].tensor
+    return blend([one.tensor for one in each], [one.weight for one in each], torch.float32, work.buffer)
 
 
-def _cosine(method: str, a: Tensor, b: Tensor, ratio: float) -> Tensor:
-    merged = _sd_mecha(method)(a, b, a.new_tensor(ratio))
-    return torch.where(merged.isnan(), b, merged)  # nothing is similar to a tensor of zeros
+# -- the line from a tensor through a point
 
 
-def train_difference(a: Tensor, b: Tensor, c: Tensor, ratio: float) -> Tensor:
-    return a.addcmul(b - c, _sd_mecha("train_difference")(a, b, c, a.new_tensor(ratio)))
+@dataclass(frozen=True)
+class Point:
+    """A tensor a + c d, or c d alone, with c and its largest absolute value."""
+
+    tensor: Tensor
+    reach: float
+    greatest: float
 
 
-def ties(a: Tensor, *others: Tensor, ratio: float, k: float, vote: str) -> Tensor:
-    combined = _sd_mecha("ties")(*(other - a for other in others), k=k, vote_sgn=vote == "magnitude")
-    return a.add(combined, alpha=ratio)
+def _label(node: Node) -> Hashable:
+    return node.method, node.inputs, tuple(item for item in node.numbers if item[0] != "ratio")
 
 
-def model_stock(a: Tensor, *others: Tensor, ratio: float, cosine: str) -> Tensor:
-    """Go to the mean of the others by t = N cos / (1 + (N - 1) cos) (Jang et al. 2024, equation 5).
+def _on_line(label: Hashable, start: Terms, change: Callable[[], ChangeAt], ratio: float, work: Work) -> Sum:
+    """Return start + ratio * change as a sum of the start and of a point that is kept."""
+    first = summands(start, work)
+    made = work.kept.find(work.key, label, lambda: _point(_tensor(first, work), change(), work))
+    share = ratio / made.reach
+    found = {name: replace(one, weight=(1 - share) * one.weight) for name, one in first.items()}
+    return {**(found if share != 1 else {}), label: Summand(made.tensor, share, made.greatest)}
 
-    As the mean of all pairs the cosine is at least -1 / (N - 1), where t has its pole. Below zero the paper
-    says nothing: t stays above -1, so that models which contradict one another are not magnified.
+
+def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
+    """Return start + c * change in the file's dtype, or in half precision where that has 8 bits.
+
+    A RunFailed where the change has a NaN or an infinity.
     """
-    differences = [other - a for other in others]
-    if cosine == "rows":
-        return a.add(_sd_mecha("model_stock")(*differences), alpha=ratio)
-    flat = [difference.flatten().double() for difference in differences]
-    cosines = [cosine_similarity(*pair, dim=0, eps=1e-30).item() for pair in combinations(flat, 2)]
-    n, mean = len(others), fmean(cosines)
-    t = n * mean / max(1 + (n - 1) * mean, abs(n * mean))
-    return a.add(torch.stack(differences).mean(0), alpha=ratio * t)
+    dtype = work.dtype if work.dtype.itemsize > 1 else torch.float16
+    tensor = torch.empty(start.shape, dtype=dtype, device=start.device)
+    flat, out = start.reshape(-1), tensor.view(-1)
+    for reach in REACHES:
+        highest = 0.0
+        for here in pieces(flat):
+            out[here] = torch.add(flat[here].float(), piece(here), alpha=reach)
+            highest = max(highest, top) if math.isfinite(top := greatest(out[here])) else math.inf
+        if math.isfinite(highest):
+            return Point(tensor, reach, highest)
+    require_finite(tensor, work.key)
+    raise AssertionError("unreachable")
 
 
-def geometric_median(*tensors: Tensor) -> Tensor:
-    return _sd_mecha("geometric_median")(*tensors)
+def _change(method: str, tensors: Sequence[Callable[[], Tensor]], numbers: Mapping[str, Any]) -> ChangeAt:
+    return CHANGES[method](*(tensor() for tensor in tensors), **numbers)
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "slerp": slerp,
-    "train_difference": train_difference,
-    "cosine_a": partial(_cosine, "cosine_a"),
-    "cosine_b": partial(_cosine, "cosine_b"),
-    "ties": ties,
-    "dare_ties": differences.dare_ties,
-    "dare_linear": differences.dare_linear,
-    "della": differences.della,
-    "breadcrumbs": differences.breadcrumbs,
-    "breadcrumbs_ties": differences.breadcrumbs_ties,
-    "sce": differences.sce,
-    "model_stock": model_stock,
-    "geometric_median": geometric_median,
-    "karcher": directions.karcher,
-    "multislerp": directions.multislerp,
-    "add_perpendicular": directions.add_perpendicular,
-    "isotropic": spectrum.isotropic,
-    "low_rank": spectrum.low_rank,
-    "nearswap": places.nearswap,
-    "tensor_sum": places.tensor_sum,
-    "top_k_tensor_sum": places.top_k_tensor_sum,
-    "clamp": places.clamp,
-    "smooth_add": places.smooth_add,
-    "extract": places.extract,
-}
-
-
-def _sd_mecha(method: str) -> Callable[..., Tensor]:
-    """The plain function behind sd-mecha's method of ours."""
-    from sd_mecha.extensions import merge_methods  # a second of imports, which linear merges are spared
-
-    return merge_methods.resolve(METHODS[method].mecha).__wrapped__
+def _scaled(change: Tensor, dtype: torch.dtype) -> Point:
+    """Return an adapter's change in the file's dtype, times a power of two: small values keep their bits."""
+    half = dtype if dtype.itemsize > 1 else torch.float16
+    top = greatest(change)
+    reach = 2.0 ** math.floor(math.log2(2**14 / top)) if half == torch.float16 and top else 1.0
+    return Point(change.mul(reach).to(half), reach, top * reach)

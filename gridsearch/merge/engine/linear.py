@@ -20,6 +20,13 @@ CPU_PIECE, GPU_PIECE = 2**19, 2**24
 LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
+def pieces(tensor: Tensor) -> Iterator[slice]:
+    """Cut a flat tensor, of which an operation of several steps needs some pieces of memory, into slices."""
+    size = CPU_PIECE // 4 if tensor.device.type == "cpu" else GPU_PIECE
+    for start in range(0, tensor.numel(), size):
+        yield slice(start, min(start + size, tensor.numel()))
+
+
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:
     """Allocate the memory for one piece of a sum; a thread needs its own."""
     return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)

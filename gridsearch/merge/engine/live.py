@@ -3,17 +3,17 @@
 import functools
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
 
 import torch
-from torch import Tensor
 
 from gridsearch.checkpoint.sdxl.layout import LiveRows
-from gridsearch.merge.engine.collapse import Terms, sources_in
-from gridsearch.merge.engine.evaluate import Source, summands
+from gridsearch.merge.engine.collapse import Terms
+from gridsearch.merge.engine.evaluate import Source, Summand, Work, adapters_in, needed_sources, summands
+from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.linear import blend_into, new_buffer, require_finite, single_threaded
 from gridsearch.merge.engine.sources import LoadedSource
 
@@ -33,6 +33,7 @@ class Live:
             but a VAE that is kept in float32 in its file and in a half-precision model: diffusers loads it by
             way of half precision.)
         greatest: model -> file key -> the largest absolute value there, where it is known.
+        kept: what no ratio changes, from one merge to the next.
         holds: file key -> the terms that the live weights are; absent where that is not known.
     """
 
@@ -40,6 +41,7 @@ class Live:
     sources: Mapping[str, Source]
     dtypes: Mapping[str, torch.dtype]
     greatest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     holds: dict[str, Terms] = field(default_factory=dict)
 
 
@@ -66,74 +68,75 @@ def merge_live(live: Live, terms: Mapping[str, Terms]) -> None:
 
 def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device: torch.device) -> None:
     """Merge on a GPU; sources that lie there need no staging, whose events cost more than the arithmetic."""
-    buffer = new_buffer(device)
-    away = []
+    buffer, adapters = new_buffer(device), adapters_in(live.sources)
+    here, away = [], {}
     for key in keys:
-        held = [live.sources[name] for name in sources_in(terms[key])]  # those of inputs of nodes too
+        needed = needed_sources(terms[key], key, adapters, live.kept)
+        held = [live.sources[name] for name in needed]
         if all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held):
-            _write(live, key, terms[key], live.sources, buffer)
+            here.append((key, live.sources))
         else:
-            away.append(key)
-    for key, sources in staged(away, terms, live.sources, device):
-        _write(live, key, terms[key], sources, buffer)
+            away[key] = needed
+    for key, sources in chain(here, staged(away, live.sources, device)):
+        _write(live, terms[key], Work(key, sources, adapters, live.dtypes[key], buffer))
 
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny: bool) -> None:
     """Merge on a CPU, one thread per core with keys of its own: small operations are not worth sharing."""
     threads = 1 if is_tiny else torch.get_num_threads()
-    own = threading.local()
+    own, adapters = threading.local(), adapters_in(live.sources)
 
     def write(key: str) -> None:
         if not hasattr(own, "buffer"):
             own.buffer = new_buffer()
-        _write(live, key, terms[key], live.sources, own.buffer)
+        _write(live, terms[key], Work(key, live.sources, adapters, live.dtypes[key], own.buffer))
 
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(write, keys) if threads > 1 else map(write, keys):
             pass  # an error is raised here
 
 
-def _write(live: Live, key: str, terms: Terms, sources: Mapping[str, Source], buffer: Tensor) -> None:
-    tensors, weights = summands(terms, key, sources, buffer)
-    for part in live.parts[key]:
-        rows = [tensor[part.rows] if tensor.ndim else tensor for tensor in tensors]
-        blend_into(part.view, rows, weights, live.dtypes[key], buffer)
-    if not _bounded(live, key, terms):
-        for part in live.parts[key]:
-            require_finite(part.view, key)
-    live.holds[key] = terms
+def _write(live: Live, terms: Terms, work: Work) -> None:
+    found = summands(terms, replace(work, kept=live.kept, greatest=live.greatest)).values()
+    weights = [one.weight for one in found]
+    for part in live.parts[work.key]:
+        rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found]
+        blend_into(part.view, rows, weights, work.dtype, work.buffer)
+    kept_in = [work.dtype, *(part.view.dtype for part in live.parts[work.key])]
+    if not _bounded(found, min(torch.finfo(dtype).max for dtype in kept_in)):
+        for part in live.parts[work.key]:
+            require_finite(part.view, work.key)
+    live.holds[work.key] = terms
 
 
-def _bounded(live: Live, key: str, terms: Terms) -> bool:
-    """Return whether no value can overflow, by the sources' largest values."""
+def _bounded(found: Iterable[Summand], most: float) -> bool:
+    """Return whether no value can overflow, by the largest values of the summands."""
     bound = 0.0
-    for source, weight in terms:
-        greatest = live.greatest.get(source, {}).get(key) if isinstance(source, str) else None
-        if greatest is None:
+    for one in found:
+        if one.greatest is None:
             return False
-        bound += abs(weight) * greatest
-    kept = [live.dtypes[key], *(part.view.dtype for part in live.parts[key])]
-    return bound < min(torch.finfo(dtype).max for dtype in kept)
+        bound += abs(one.weight) * one.greatest
+    return bound < most
 
 
 # -- the staging of sources to a GPU: the next key is copied while this one is merged
 
 
 def staged(
-    keys: Sequence[str], terms: Mapping[str, Terms], sources: Mapping[str, Source], device: torch.device
+    needed: Mapping[str, Collection[str]], sources: Mapping[str, Source], device: torch.device
 ) -> Iterator[tuple[str, Mapping[str, Source]]]:
-    """Yield each key with its sources' tensors on the device, copied one key ahead.
+    """Yield each key with the tensors of the sources that it needs on the device, copied one key ahead.
 
     Copies from pinned memory overlap with the arithmetic; others do not, and what is on the device already
     is not copied.
     """
     main, aside = torch.cuda.current_stream(device), _side_stream(device)
     upcoming, merged = None, deque[torch.cuda.Event]()
-    for last, key in pairwise([None, *keys, None]):
+    for last, key in pairwise([None, *needed, None]):
         current = upcoming
         if len(merged) > 1:
             merged.popleft().synchronize()  # or copies would pile up ahead of the arithmetic
-        upcoming = None if key is None else _copy(key, terms[key], sources, main, aside)
+        upcoming = None if key is None else _copy(key, needed[key], sources, main, aside)
         if current is not None:
             main.wait_event(current[1])
             yield last, current[0]
@@ -147,12 +150,16 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _copy(
-    key: str, terms: Terms, sources: Mapping[str, Source], main: torch.cuda.Stream, aside: torch.cuda.Stream
+    key: str,
+    names: Collection[str],
+    sources: Mapping[str, Source],
+    main: torch.cuda.Stream,
+    aside: torch.cuda.Stream,
 ) -> tuple[dict[str, Source], torch.cuda.Event]:
     """Begin to copy a key's tensors of each source; they are there once the event has passed."""
     with torch.cuda.stream(aside):
         copies = dict(sources)  # adapters whose change is computed from the weight stay as they are
-        for name in sources_in(terms):
+        for name in names:
             tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
             tensor.record_stream(main)  # its memory is not given to another before `main` has used it
             copies[name] = LoadedSource({key: tensor})

@@ -5,7 +5,7 @@ import torch
 from sd_mecha.extensions import merge_methods
 
 from gridsearch.experiment.methods import LINEAR, METHODS
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 
 
 def step_of(method: str):

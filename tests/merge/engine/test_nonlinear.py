@@ -9,8 +9,9 @@ from sd_mecha.extensions import merge_methods
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
-from gridsearch.merge.engine.evaluate import FUNCTIONS, evaluate
+from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
+from gridsearch.merge.engine.methods import FUNCTIONS
 from gridsearch.merge.engine.sources import FileSource
 
 SHAPES = {
@@ -122,7 +123,9 @@ def test_each_method_agrees_with_sd_mecha(folder, method):
     models = [sd_mecha.model(str(folder / f"{name}.safetensors"), config="sdxl-sgm") for name in "abc"]
     merged, expected = ours(folder, {"method": method} | step), theirs(node(*models))
     for key in KEYS:
-        torch.testing.assert_close(merged[key], expected[key], rtol=1e-5, atol=1e-6)
+        # sd-mecha ends the median's iteration in float32, before it has converged
+        near = 1e-3 if method == "geometric_median" else 1e-6
+        torch.testing.assert_close(merged[key], expected[key], rtol=1e-5, atol=near)
     a = FileSource(open_checkpoint(folder / "a.safetensors"))
     assert not any(torch.equal(merged[key], a.tensor(key)) for key in KEYS)  # something was merged
 

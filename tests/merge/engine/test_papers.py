@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 
 SHAPES = ((8, 4, 1, 1), (8, 4, 3, 3), (30, 20), (17,))
 

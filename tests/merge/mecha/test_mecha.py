@@ -14,6 +14,7 @@ from gridsearch.experiment.recipe import Model, Recipe
 from gridsearch.merge.engine.collapse import Node, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
+from gridsearch.merge.engine.methods import CHANGES
 from gridsearch.merge.engine.sources import FileSource
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
@@ -79,12 +80,16 @@ def our_weights(ours, keys=KEYS):
     return {key: evaluate(terms[key], key, sources, torch.float16, scratch) for key in keys}
 
 
-def furthest(theirs, ours):
-    """The largest difference, in steps of float16 at the value's size."""
+def furthest(theirs, ours, exact=True):
+    """The largest difference, in steps of float16 at the value's size, or where not exact at the tensor's.
+
+    A change to a model is kept in half precision, with the bits of the change and not those of a small sum.
+    """
     worst = 0.0
     for key, tensor in ours.items():
         a, b = theirs[key].double(), tensor.double()
-        unit = 2.0 ** (torch.maximum(a.abs(), b.abs()).clamp(min=2**-14).log2().floor() - 10)
+        least = 2**-14 if exact else max(a.square().mean().sqrt().item(), 2**-14)
+        unit = 2.0 ** (torch.maximum(a.abs(), b.abs()).clamp(min=least).log2().floor() - 10)
         worst = max(worst, ((a - b).abs() / unit).max().item())
     return worst
 
@@ -175,7 +180,9 @@ def test_sd_mecha_merges_what_is_written_to_the_same_weights(name, folder):
     ours = at(folder, CASES[name])
     merged = theirs(mecha_text(ours))
     assert set(KEYS) <= merged.keys()
-    assert furthest(merged, our_weights(ours)) <= 1
+    # nor does sd-mecha iterate the median to its end
+    exact = not any(step.method in [*CHANGES, "geometric_median"] for step in ours.merge)
+    assert furthest(merged, our_weights(ours), exact) <= 1
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -16,14 +16,14 @@ def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[flo
     The sign is that of their sum (Yadav et al. 2023), or by `vote = "count"` that of the greater number.
     `weights` weigh the mean, not the vote.
     """
-    ballots = [one.sign() for one in differences] if vote == "count" else differences
-    elected = _sum(ballots).sign_()
-    total, divisor = torch.zeros_like(elected), torch.zeros_like(elected)
+    # comparisons, whose results are bytes, take longer on a CPU than all of this
+    sign = _sum([one.sign() for one in differences] if vote == "count" else differences).sign_()
+    total, divisor = torch.zeros_like(sign), torch.zeros_like(sign)
     for one, weight in zip(differences, weights or [1.0] * len(differences), strict=True):
-        agrees = one * elected > 0
-        total.add_(torch.where(agrees, one, 0), alpha=weight)
-        divisor.add_(agrees, alpha=weight)
-    return total.div_(torch.where(divisor > 0, divisor, 1))
+        agreeing = (one * sign).relu_()
+        total.add_(agreeing, alpha=weight)
+        divisor.add_(agreeing.sign_(), alpha=weight)
+    return total.mul_(sign).div_(divisor.clamp_(min=1e-30))
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:

@@ -4,28 +4,14 @@ angles.
 Each is a sum of its inputs whose coefficients follow from the inputs' inner products, the Gram matrix.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gridsearch.base.errors import RunFailed
 
-PIECE = 2**20  # elements widened to float64 at once
 NOTHING = 1e-12  # of a length of about 1: directions that cancel, or have converged
 MOST_ROUNDS = 100
-
-
-def gram_matrix(tensors: Sequence[Tensor]) -> np.ndarray:
-    """Return the inner products of all pairs of same-shaped tensors, summed in float64."""
-    total = torch.zeros(len(tensors), len(tensors), dtype=torch.float64, device=tensors[0].device)
-    for parts in zip(*(one.reshape(-1).split(PIECE) for one in tensors), strict=True):
-        rows = torch.stack(parts).double()
-        total += rows @ rows.T
-    return total.cpu().numpy()
 
 
 def karcher_coefficients(gram: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
@@ -80,22 +66,6 @@ def perpendicular_coefficients(gram: np.ndarray, ratio: float) -> np.ndarray:
     return np.array([1 - ratio * along, ratio, ratio * (along - 1)])
 
 
-COEFFICIENTS: dict[str, Callable[..., np.ndarray]] = {
-    "karcher": karcher_coefficients,
-    "multislerp": multislerp_coefficients,
-    "add_perpendicular": perpendicular_coefficients,
-}
-
-
-def sum_by_gram(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
-    """Return the sum of tensors whose coefficients the method has for their Gram matrix."""
-    first, *others = COEFFICIENTS[method](gram_matrix(tensors), **numbers).tolist()
-    total = tensors[0] * first
-    for tensor, factor in zip(tensors[1:], others, strict=True):
-        total.add_(tensor, alpha=factor)
-    return total
-
-
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     given = np.ones(count) if weights is None else np.asarray(weights, float)
     if not given.sum() > 0:
@@ -116,8 +86,3 @@ def _length(mix: np.ndarray, cosines: np.ndarray) -> float:
 def _rescaled(mean: np.ndarray, shares: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the factors of the models for a mix of their unit vectors, at the models' mean length."""
     return np.divide(mean * (shares @ lengths), lengths, out=np.zeros_like(mean), where=lengths > 0)
-
-
-karcher = partial(sum_by_gram, "karcher")
-multislerp = partial(sum_by_gram, "multislerp")
-add_perpendicular = partial(sum_by_gram, "add_perpendicular")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.merge.engine.evaluate import FUNCTIONS
-from gridsearch.merge.engine.formulas.directions import COEFFICIENTS, PIECE, gram_matrix
+from gridsearch.merge.engine.formulas.products import products
+from gridsearch.merge.engine.linear import CPU_PIECE
+from gridsearch.merge.engine.methods import FUNCTIONS, SUMS
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
 WEIGHTS = (0.5, 1.5, 2.0)
@@ -120,16 +121,29 @@ def test_models_without_a_direction(method):
         merged(a, a, weights=(0, 0))
 
 
-def test_the_gram_matrix_is_summed_in_float64_over_pieces():
-    models = tensors((2, PIECE // 2 + 1000), 3)
+def test_products_are_summed_over_pieces():
+    models = tensors((2, CPU_PIECE // 2 + 1000), 3)
     vectors = np.stack([flat(one) for one in models])
-    np.testing.assert_allclose(gram_matrix(models), vectors @ vectors.T, rtol=1e-12)
+    gram = vectors @ vectors.T
+    np.testing.assert_allclose(products(models).gram(), gram, atol=1e-5 * gram.max())
 
 
-@pytest.mark.parametrize("method", COEFFICIENTS)
-def test_coefficients_of_the_gram_matrix_give_the_merge(method):
-    models = spread((30, 20), 3)
-    numbers = {"ratio": 0.7} if method == "add_perpendicular" else {"weights": WEIGHTS}
+def test_products_of_near_models_have_the_bits_of_their_differences():
+    common, *own = tensors((400, 300), 3)
+    models = [common, *((common.double() + 1e-4 * one).float() for one in own)]
+    vectors = [flat(one) for one in models]
+    apart = [vectors[1] - vectors[0], vectors[2] - vectors[0]]
+    known = products(models)
+    np.testing.assert_allclose(known.between, [[x @ y for x in apart] for y in apart], rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(known.along, [x @ vectors[0] for x in apart], atol=1e-3)
+
+
+@pytest.mark.parametrize("method", SUMS)
+def test_a_merge_is_the_sum_with_the_factors_of_its_models(method):
+    models = spread((30, 20), 2 if method == "slerp" else 3)
+    numbers = {"slerp": {"ratio": 0.7}, "add_perpendicular": {"ratio": 0.7}, "model_stock": {"ratio": 0.7}}
+    own = numbers.get(method, {} if method == "geometric_median" else {"weights": WEIGHTS})
     vectors = np.stack([flat(one) for one in models])
-    factors = COEFFICIENTS[method](vectors @ vectors.T, **numbers)
-    close(FUNCTIONS[method](*models, **numbers), (factors @ vectors).reshape(30, 20))
+    factors = SUMS[method](products(models), **own)
+    whole = own | ({"cosine": "tensor"} if method == "model_stock" else {})
+    close(FUNCTIONS[method](*models, **whole), (np.array(factors) @ vectors).reshape(30, 20))

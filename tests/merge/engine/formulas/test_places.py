@@ -5,7 +5,7 @@ import pytest
 import torch
 from sd_mecha.extensions import merge_methods
 
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
 

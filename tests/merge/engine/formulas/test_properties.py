@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gridsearch.experiment.methods import METHODS
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 from tests.helpers.experiments import STEPS
 from tests.helpers.tensors import tensors
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.merge.engine.evaluate import FUNCTIONS
+from gridsearch.merge.engine.methods import FUNCTIONS
 from tests.helpers.tensors import close, tensors
 
 MATRICES = ((30, 20), (20, 30), (8, 4, 1, 1), (8, 4, 3, 3), (1, 5), (5, 1))

@@ -1,0 +1,86 @@
+"""Non-linear methods that add a change to their first model: `a + ratio * change(a, b, ...)`.
+
+The change does not depend on the ratio. Each function here looks at whole tensors, of any floating dtype,
+and returns another that makes a piece of the change, flat and in float32: large temporaries would page-fault
+and cost more than the arithmetic. Torch's comparisons are avoided, whose masks cost more still.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import hardshrink
+
+from gridsearch.merge.engine.formulas.differences import elected_mean
+from gridsearch.merge.engine.linear import pieces
+
+ChangeAt = Callable[[slice], Tensor]
+SAMPLE = 2**14  # elements, by which the place of a threshold is first estimated
+
+
+def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
+    """What training made of c to get b, where a has not gone that way already (supermerger).
+
+    The mask is 1.8 |b - a| / (|b - a| + |b - c|), and 0 where all three are equal.
+    """
+    a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+
+    def piece(here: slice) -> Tensor:
+        goal = b[here].float()
+        trained, away = goal - c[here].float(), (goal - a[here].float()).abs_()
+        mask = away.div_(trained.abs().add_(away)).nan_to_num_(0, 0, 0)
+        return mask.mul_(trained).mul_(1.8)
+
+    return piece
+
+
+def ties(a: Tensor, *others: Tensor, k: float, vote: str) -> ChangeAt:
+    """Trim all but the largest share k of each difference, elect a sign, and average those that have it.
+
+    Yadav et al. 2023, algorithm 1: the sign is that of the sum; by `vote = "count"` that of the greater
+    number.
+    """
+    rank = max(int((1 - k) * a.numel()), 1)
+    start, ends = a.reshape(-1), [other.reshape(-1) for other in others]
+    least = [kth_magnitude(start, end, rank) for end in ends]
+
+    def piece(here: slice) -> Tensor:
+        base = start[here].float()
+        differences = [end[here].float().sub(base) for end in ends]
+        return elected_mean([trim(*pair) for pair in zip(differences, least, strict=True)], vote)
+
+    return piece
+
+
+def trim(difference: Tensor, least: float) -> Tensor:
+    """Set all below a magnitude to zero."""
+    bound = float(np.nextafter(np.float32(least), np.float32(0)))  # hardshrink keeps only what is above it
+    return hardshrink(difference, bound) if least else difference
+
+
+def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
+    """Return the magnitude at this rank, 1 the least, among those of b - a, which are flat.
+
+    Of a large tensor, a sample brackets the rank, and only what lies between the brackets is sorted.
+    """
+    if not a.is_cuda and a.numel() > 4 * SAMPLE:
+        step, share = a.numel() // SAMPLE, rank / a.numel()
+        sample = np.sort((b[::step].float() - a[::step].float()).abs_().numpy())
+        away = 4 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
+        low = sample[max(int(share * len(sample) - away), 0)]
+        high = sample[min(int(share * len(sample) + away), len(sample) - 1)]
+        below, between = _bracketed(a, b, low, high)
+        if below < rank <= below + len(between):
+            return float(np.partition(between, rank - below - 1)[rank - below - 1])
+    return (b.float() - a.float()).abs_().kthvalue(rank).values.item()
+
+
+def _bracketed(a: Tensor, b: Tensor, low: np.float32, high: np.float32) -> tuple[int, np.ndarray]:
+    """Return how many magnitudes of b - a are below `low`, and those from there up to `high`."""
+    below, found = 0, []
+    for here in pieces(a):
+        magnitudes = (b[here].float() - a[here].float()).abs_().numpy()
+        under = magnitudes < low
+        below += int(np.count_nonzero(under))
+        found.append(magnitudes[(magnitudes <= high) ^ under])
+    return below, np.concatenate(found)

@@ -1,0 +1,48 @@
+"""Values that the merges of a run keep, because no ratio changes them."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+class Kept:
+    """Values by file key and by what they are: numbers, and tensors as far as there is room.
+
+    Where it is full, a new tensor takes the place of the same key's that was not used for longest, or is not
+    kept. Several threads may work on different keys.
+    """
+
+    def __init__(self, room: int = 0) -> None:
+        self._room = room  # bytes for tensors
+        self._values: dict[str, OrderedDict[Hashable, object]] = {}
+        self._lock = threading.Lock()
+
+    def has(self, key: str, label: Hashable) -> bool:
+        """Return whether this value is kept."""
+        return label in self._values.get(key, ())
+
+    def find(self, key: str, label: Hashable, make: Callable[[], Value]) -> Value:
+        """Return this value, which is made where it is not kept."""
+        own = self._values.setdefault(key, OrderedDict())
+        if label in own:
+            own.move_to_end(label)
+            return own[label]  # type: ignore[return-value]  # what was made under this label
+        value = make()
+        with self._lock:
+            size = _bytes(value)
+            while size > self._room and (oldest := next((one for one in own if _bytes(own[one])), None)):
+                self._room += _bytes(own.pop(oldest))
+            if size <= self._room:
+                self._room -= size
+                own[label] = value
+        return value
+
+
+def _bytes(value: object) -> int:
+    tensor = getattr(value, "tensor", None)
+    return tensor.nbytes if isinstance(tensor, Tensor) else 0

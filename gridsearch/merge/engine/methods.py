@@ -1,0 +1,139 @@
+"""The non-linear methods by name, in three forms.
+
+A method in `SUMS` is a sum of its models, with factors from their dot products. One in `CHANGES` adds `ratio`
+times a change to its first model. `FUNCTIONS` has every method as a function of whole tensors of one shape in
+float32, of ours in `formulas` or of sd-mecha's (https://github.com/ljleb/sd-mecha).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gridsearch.experiment.methods import METHODS
+from gridsearch.merge.engine.formulas import differences, directions, places, spectrum
+from gridsearch.merge.engine.formulas.pieces import ChangeAt, ties, train_difference
+from gridsearch.merge.engine.formulas.products import (
+    Products,
+    geometric_median,
+    model_stock,
+    products,
+    slerp,
+)
+from gridsearch.merge.engine.linear import blend, pieces
+
+
+def _by_gram(coefficients: Callable[..., Any]) -> Callable[..., tuple[float, ...]]:
+    return lambda known, **numbers: tuple(coefficients(known.gram(), **numbers).tolist())
+
+
+SUMS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "slerp": slerp,
+    "model_stock": model_stock,
+    "geometric_median": geometric_median,
+    "karcher": _by_gram(directions.karcher_coefficients),
+    "multislerp": _by_gram(directions.multislerp_coefficients),
+    "add_perpendicular": _by_gram(directions.perpendicular_coefficients),
+}
+
+
+def is_sum(method: str, numbers: Mapping[str, Any]) -> bool:
+    """Return whether a step is a sum of its models; model stock is none by the cosines of its rows."""
+    return method in SUMS and numbers.get("cosine") != "rows"
+
+
+def factors(method: str, known: Products, numbers: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the factors of the models of a step that is a sum."""
+    return SUMS[method](known, **{name: value for name, value in numbers.items() if name != "cosine"})
+
+
+# -- as functions of whole tensors
+
+
+def _cosine(method: str, a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    merged = _sd_mecha(method)(a, b, a.new_tensor(ratio))
+    return torch.where(merged.isnan(), b, merged)  # nothing is similar to a tensor of zeros
+
+
+def _summed(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
+    return blend(tensors, factors(method, products(tensors), numbers), torch.float32)
+
+
+def _model_stock(a: Tensor, *others: Tensor, ratio: float, cosine: str) -> Tensor:
+    if cosine == "tensor":
+        return _summed("model_stock", a, *others, ratio=ratio)
+    return a.add(_sd_mecha("model_stock")(*(other - a for other in others)), alpha=ratio)
+
+
+def _changed(method: str, a: Tensor, *others: Tensor, ratio: float, **numbers: Any) -> Tensor:
+    piece = CHANGES[method](a, *others, **numbers)
+    change = torch.cat([piece(here) for here in pieces(a)])
+    return a.add(change.view(a.shape), alpha=ratio)
+
+
+def _sd_mecha(method: str) -> Callable[..., Tensor]:
+    """The plain function behind sd-mecha's method of ours."""
+    from sd_mecha.extensions import merge_methods  # a second of imports, which other merges are spared
+
+    return merge_methods.resolve(METHODS[method].mecha).__wrapped__
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "slerp": partial(_summed, "slerp"),
+    "train_difference": partial(_changed, "train_difference"),
+    "cosine_a": partial(_cosine, "cosine_a"),
+    "cosine_b": partial(_cosine, "cosine_b"),
+    "ties": partial(_changed, "ties"),
+    "dare_ties": differences.dare_ties,
+    "dare_linear": differences.dare_linear,
+    "della": differences.della,
+    "breadcrumbs": differences.breadcrumbs,
+    "breadcrumbs_ties": differences.breadcrumbs_ties,
+    "sce": differences.sce,
+    "model_stock": _model_stock,
+    "geometric_median": partial(_summed, "geometric_median"),
+    "karcher": partial(_summed, "karcher"),
+    "multislerp": partial(_summed, "multislerp"),
+    "add_perpendicular": partial(_summed, "add_perpendicular"),
+    "isotropic": spectrum.isotropic,
+    "low_rank": spectrum.low_rank,
+    "nearswap": places.nearswap,
+    "tensor_sum": places.tensor_sum,
+    "top_k_tensor_sum": places.top_k_tensor_sum,
+    "clamp": places.clamp,
+    "smooth_add": places.smooth_add,
+    "extract": places.extract,
+}
+
+
+# -- as changes
+
+
+def _at_one(method: str) -> Callable[..., ChangeAt]:
+    """Return the change of a method that is `a + ratio * change`, from its result at ratio 1."""
+
+    def change(*tensors: Tensor, **numbers: Any) -> ChangeAt:
+        first, *others = [tensor.float() for tensor in tensors]
+        made = (FUNCTIONS[method](first, *others, ratio=1.0, **numbers) - first).reshape(-1)
+        return lambda here: made[here]
+
+    return change
+
+
+CHANGES: dict[str, Callable[..., ChangeAt]] = {
+    "train_difference": train_difference,
+    "ties": ties,
+    "dare_ties": _at_one("dare_ties"),
+    "dare_linear": _at_one("dare_linear"),
+    "della": _at_one("della"),
+    "breadcrumbs": _at_one("breadcrumbs"),
+    "breadcrumbs_ties": _at_one("breadcrumbs_ties"),
+    "sce": _at_one("sce"),
+    "model_stock": _at_one("model_stock"),
+    "isotropic": _at_one("isotropic"),
+    "low_rank": _at_one("low_rank"),
+    "nearswap": _at_one("nearswap"),
+    "smooth_add": _at_one("smooth_add"),
+}
