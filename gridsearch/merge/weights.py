@@ -1,6 +1,7 @@
 """The weights of a recipe: its files opened for reading, and the terms of their merge."""
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from gridsearch.merge.dtypes import as_written
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
+from gridsearch.merge.engine.methods import CHANGES
 from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
@@ -166,13 +168,23 @@ def keys_read(recipe: Recipe, weights: Weights, references: Collection[str] = ()
 def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory, live: int = 0) -> Residence:
     """Return where the merged models lie during the run: on the GPU, in pinned memory, or on disk.
 
-    `live` are bytes of the GPU's that the live model will take, if it is not loaded yet.
+    `live` are the bytes that the live model will take, if it is not loaded yet.
     """
     keys = keys_read(recipe, weights)
     sources = sum(
         weights.files[name].header.tensors[key].bytes for name in recipe.needed_models() for key in keys[name]
     )
-    return residence(sources, device, room.host, room.gpu - live)
+    host = room.host if device == "cuda" else room.host - live
+    return residence(sources, _change_bytes(recipe, weights), device, host, room.gpu - live)
+
+
+def _change_bytes(recipe: Recipe, weights: Weights) -> int:
+    """Return the bytes of what steps make of their inputs that no ratio changes: an adapter's change too."""
+    merged = [key for key in weights.merged if not lenders(recipe, key)]
+    each = {key: max(weights.infos[key].bytes, 2 * math.prod(weights.infos[key].shape)) for key in merged}
+    steps = [sum(each.values()) for step in recipe.merge if CHANGES.keys() & set(step.methods())]
+    adapters = [sum(each.get(key, 0) for key in one.deltas) for one in weights.adapters.values()]
+    return sum(steps) + sum(adapters)
 
 
 def read_through(

@@ -167,9 +167,10 @@ def _memory(experiment: Experiment, weights: Weights, crew: LocalWorkers) -> Mem
     copied = crew.workers * sum(file.header.copied for file in weights.files.values())
     if place.device == "cuda":
         # the file is read into this machine's memory before it goes to the GPU
-        host, device = crew.workers * (live + lies.pinned), crew.per_gpu * (live + lies.on_gpu + merging)
-        return Memory(device, free.gpu, host + copied, free.host, lies)
-    host = crew.workers * (live + merging) + copied
+        host = crew.workers * (live + lies.pinned) + copied
+        device = crew.per_gpu * (live + lies.on_gpu + lies.kept + merging)
+        return Memory(device, free.gpu, host, free.host, lies)
+    host = crew.workers * (live + lies.kept + merging) + copied
     return Memory(host, free.host, host, free.host, lies)
 
 

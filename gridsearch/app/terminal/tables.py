@@ -102,7 +102,12 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]
     there = f"; {size(disk.there)} of it is already there" if disk.there else ""
     yield "disk", f"about {size(disk.total)} of {size(disk.free)} free: {', '.join(said)}{there}"
-    yield "models", f"{size(memory.residence.sources)}, {memory.residence}"
+    lies = memory.residence
+    yield "models", f"{size(lies.sources)}, {lies}"
+    if lies.changes:
+        again = lies.changes - lies.kept
+        rest = f"; {size(again)} made in each trial, for want of room" if again else ""
+        yield "changes", f"{size(lies.kept)} made once and kept in memory{rest}"
     if memory.device_free != memory.host_free:
         each = " on each" if len(plan.workers.gpus) > 1 else ""
         yield "GPU memory", f"at most {size(memory.device)} of {size(memory.device_free)} free{each}"

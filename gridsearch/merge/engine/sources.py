@@ -119,13 +119,24 @@ def greatest_value(
 class Residence:
     """The place of the sources during a run. Sizes in bytes.
 
-    `where` is "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
-    (files in the system's page cache).
+    Attributes:
+        where: "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
+            (files in the system's page cache).
+        fits: whether they stay there; a mapped file that does not fit is read from disk every trial.
+        changes: what steps make that no ratio changes, if all of it is kept.
+        room: for these, where the live model is.
     """
 
     where: str
     sources: int
-    fits: bool  # whether they stay there; a mapped file that does not fit is read from disk every trial
+    fits: bool
+    changes: int = 0
+    room: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Return the bytes of such changes that are kept between trials."""
+        return min(self.changes, self.room)
 
     @property
     def pinned(self) -> int:
@@ -147,16 +158,18 @@ class Residence:
 PINNED_SHARE = 1.3
 
 
-def residence(sources: int, device: str, memory_free: int, gpu_free: int) -> Residence:
+def residence(sources: int, changes: int, device: str, memory_free: int, gpu_free: int) -> Residence:
     """Return the best place for sources of so many bytes beside the live model, whose memory is not free.
 
-    A fifth of what is free is left to others.
+    A fifth of what is free is left to others. Changes are kept in what the sources leave of the rest.
     """
-    if device == "cuda" and sources <= 0.8 * gpu_free:
-        return Residence("gpu", sources, True)
-    if device == "cuda" and PINNED_SHARE * sources <= 0.8 * memory_free:
-        return Residence("pinned", sources, True)
-    return Residence("mapped", sources, sources <= 0.8 * memory_free)
+    memory, gpu = int(0.8 * memory_free), int(0.8 * gpu_free)
+    if device == "cuda" and sources <= gpu:
+        return Residence("gpu", sources, True, changes, gpu - sources)
+    if device == "cuda" and PINNED_SHARE * sources <= memory:
+        return Residence("pinned", sources, True, changes, gpu)
+    room = gpu if device == "cuda" else memory - sources
+    return Residence("mapped", sources, sources <= memory, changes, max(room, 0))
 
 
 def placed(

@@ -19,6 +19,7 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.collapse import Terms, lent_by
 from gridsearch.merge.engine.fingerprint import fingerprint
+from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys
 from gridsearch.merge.engine.sources import DTYPES, Residence, placed
 from gridsearch.merge.parents import Parents
@@ -101,7 +102,13 @@ def load_setup(
         experiment=experiment,
         parents=parents,
         weights=weights,
-        live=Live(renderer.live, {**files, **weights.adapters}, _dtypes(experiment, weights), greatest),
+        live=Live(
+            renderer.live,
+            {**files, **weights.adapters},
+            _dtypes(experiment, weights),
+            greatest,
+            Kept(lies.room),
+        ),
         residence=lies,
         renderer=renderer,
         cases=cases_of(experiment.prompt),

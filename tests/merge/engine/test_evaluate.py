@@ -1,0 +1,172 @@
+"""Steps reduced to sums: kept or not they give the same weights, and what is kept is made once."""
+
+import pytest
+import torch
+
+from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.engine import evaluate as evaluate_module
+from gridsearch.merge.engine.collapse import terms_of
+from gridsearch.merge.engine.evaluate import evaluate, needed_sources
+from gridsearch.merge.engine.formulas.pieces import SAMPLE, kth_magnitude
+from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.linear import new_buffer
+from gridsearch.merge.engine.live import Live, merge_live
+from gridsearch.merge.engine.methods import FUNCTIONS
+from gridsearch.merge.engine.sources import LoadedSource
+
+KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+MODELS = {name: f"{name}.safetensors" for name in "abc"}
+ROOM = 10**9
+
+
+class Style:
+    """An adapter's difference, counted as it is made."""
+
+    def __init__(self, change):
+        self._change, self.made = change, 0
+
+    def tensor(self, key):
+        self.made += 1
+        return self._change
+
+    def change(self, key, base):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def sources():
+    """Fine-tunes of one model, 1% apart, and an adapter."""
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(40, 30, generator=generator)
+    near = {
+        name: LoadedSource({KEY: (base + 0.01 * torch.randn(40, 30, generator=generator)).half()})
+        for name in "abc"
+    }
+    return near | {"style": Style(0.01 * torch.randn(40, 30, generator=generator))}
+
+
+def terms_at(ratio, *steps, adapter=False):
+    placed = [{"ratio": ratio} | step for step in steps]
+    adapters = {"style": "style.safetensors"} if adapter else {}
+    recipe = Recipe(models=MODELS, adapters=adapters, merge=placed, components={"vae": "merged"})
+    return terms_of(recipe, [KEY], {"style": [KEY]} if adapter else None)[KEY]
+
+
+def live_of(sources, room):
+    parts = {KEY: [LiveRows(slice(None), torch.zeros(40, 30, dtype=torch.float16))]}
+    return Live(parts, sources, {KEY: torch.float16}, kept=Kept(room))
+
+
+STEPS = {
+    "slerp": [{"method": "slerp", "models": ["a", "b"]}],
+    "model_stock": [{"method": "model_stock", "models": ["a", "b", "c"]}],
+    "train_difference": [{"method": "train_difference", "models": ["a", "b", "c"]}],
+    "ties": [{"method": "ties", "models": ["a", "b", "c"]}],
+    "dare_ties": [{"method": "dare_ties", "models": ["a", "b", "c"]}],
+    "isotropic": [{"method": "isotropic", "models": ["a", "b", "c"]}],
+    "adapter": [{"method": "adapter", "models": ["a", "style"]}],
+    "adapter_on_a_sum": [
+        {"name": "s", "models": ["a", "b"], "ratio": 0.3},
+        {"method": "adapter", "models": ["s", "style"]},
+    ],
+    "ties_of_a_slerp": [
+        {"name": "s", "method": "slerp", "models": ["a", "b"], "ratio": 0.3},
+        {"method": "ties", "models": ["a", "s", "c"]},
+    ],
+    "slerp_to_a_ties": [
+        {"name": "t", "method": "ties", "models": ["a", "b", "c"], "ratio": 0.6},
+        {"method": "slerp", "models": ["a", "t"]},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_kept_or_not_the_live_weights_are_those_of_the_exported_file(sources, name):
+    """The first merge makes what is kept, the second takes it; an export makes it anew."""
+    roomy, tight = live_of(sources, ROOM), live_of(sources, 0)
+    for ratio in (0.3, 0.7, 1.4):
+        terms = terms_at(ratio, *STEPS[name], adapter="adapter" in name)
+        exported = evaluate(terms, KEY, sources, torch.float16, new_buffer())
+        for live in (roomy, tight):
+            merge_live(live, {KEY: terms})
+            assert torch.equal(live.parts[KEY][0].view, exported)
+
+
+@pytest.mark.parametrize("name", [name for name in STEPS if name in FUNCTIONS])
+def test_the_sum_is_the_methods_own_result(sources, name):
+    (step,) = STEPS[name]
+    tensors = [sources[model].tensor(KEY).float() for model in step["models"]]
+    recipe = Recipe(models=MODELS, merge=[step | {"ratio": 0.7}], components={"vae": "merged"})
+    wanted = FUNCTIONS[name](*tensors, **recipe.merge[0].numbers())
+    merged = evaluate(terms_at(0.7, step), KEY, sources, torch.float16, new_buffer())
+    half_unit = 2.0 ** (wanted.abs().clamp(min=2**-14).log2().floor() - 11)
+    change = (wanted - tensors[0]).abs()
+    kept_rounding = 2.0**-12 * (change + tensors[0].abs() / 256)  # of a point 256 changes away
+    assert ((merged.float() - wanted).abs() <= half_unit + 1.01 * kept_rounding + 1e-7).all()
+
+
+def test_what_is_kept_is_made_once(sources, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        evaluate_module, "_change", lambda *args, _own=evaluate_module._change: made.append(1) or _own(*args)
+    )
+    live = live_of(sources, ROOM)
+    for ratio in (0.2, 0.5, 0.8):
+        merge_live(live, {KEY: terms_at(ratio, *STEPS["ties"])})
+        merge_live(live, {KEY: terms_at(ratio, *STEPS["adapter"], adapter=True)})
+        merge_live(live, {KEY: terms_at(ratio, *STEPS["adapter_on_a_sum"], adapter=True)})
+    assert len(made) == 1
+    assert sources["style"].made == 2  # as a point on the way from a, and as a change of a sum
+
+
+def test_another_number_than_the_ratio_makes_another_change(sources):
+    live = live_of(sources, ROOM)
+    for k in (0.2, 0.9, 0.2):
+        terms = terms_at(0.5, STEPS["ties"][0] | {"k": k})
+        merge_live(live, {KEY: terms})
+        assert torch.equal(
+            live.parts[KEY][0].view, evaluate(terms, KEY, sources, torch.float16, new_buffer())
+        )
+
+
+def test_sources_are_asked_for_as_long_as_their_change_is_not_kept(sources):
+    live, names = live_of(sources, ROOM), {"style"}
+    for step, all_of_them in (("ties", {"a", "b", "c"}), ("adapter", {"a", "style"})):
+        terms = terms_at(0.5, *STEPS[step], adapter=step == "adapter")
+        assert needed_sources(terms, KEY, names, live.kept) == all_of_them
+        merge_live(live, {KEY: terms})
+        assert needed_sources(terms, KEY, names, live.kept) == {"a"}
+
+
+def test_a_full_room_gives_the_place_of_what_was_not_used_for_longest():
+    kept = Kept(16)
+
+    class Held:
+        def __init__(self, elements):
+            self.tensor = torch.zeros(elements, dtype=torch.float16)
+
+    for label in ("x", "y"):
+        kept.find("key", label, lambda: Held(4))
+    kept.find("key", "x", lambda: Held(4))
+    kept.find("key", "z", lambda: Held(4))
+    assert [kept.has("key", label) for label in "xyz"] == [True, False, True]
+    kept.find("other key", "w", lambda: Held(4))
+    assert not kept.has("other key", "w")  # those of other keys are needed as well
+    assert kept.find("other key", "number", lambda: 3) == kept.find("other key", "number", lambda: 4) == 3
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8, 0.999])
+@pytest.mark.parametrize("kind", ["normal", "heavy", "ordered", "ties"])
+def test_a_threshold_found_by_a_sample_is_the_exact_one(share, kind):
+    generator = torch.Generator().manual_seed(1)
+    size = 6 * SAMPLE + 77
+    b = torch.randn(size, generator=generator)
+    if kind == "heavy":
+        b = b**5
+    elif kind == "ordered":  # so that a sample at even steps is not like the rest
+        b = b.abs().sort().values
+    elif kind == "ties":
+        b = b.mul(3).round()
+    a, rank = torch.zeros(size), max(int(share * size), 1)
+    assert kth_magnitude(a, b, rank) == b.abs().kthvalue(rank).values.item()
