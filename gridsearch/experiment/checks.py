@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
+from gridsearch.checkpoint.sdxl.presets import LACKED
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.gradients import Expanded
@@ -82,8 +83,8 @@ def _of_step(step: MergeStep) -> Iterator[str]:
     ratio = numbers.pop("ratio", None)
     if isinstance(ratio, Expanded) and ratio.lacked:
         yield (
-            f"{ratio.lacked} of the weights of step {step.name} are for blocks that SDXL does not have (IN09 "
-            "to IN11 and OUT09 to OUT11), and are left out, as supermerger does."
+            f"{ratio.lacked} of the weights of step {step.name} are for blocks that SDXL does not have "
+            f"({LACKED}), and are left out, as supermerger does."
         )
     if is_number(ratio) and ratio in step.alone_at:
         kept = step.alone_at[ratio]

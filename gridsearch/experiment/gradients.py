@@ -1,19 +1,17 @@
 """Ratios over all blocks from a few numbers: a gradient, a preset, or a pasted list of weights.
 
-The presets are named, and have the values, as in supermerger's `mbwpresets.txt`
-(https://github.com/hako-mikan/sd-webui-supermerger). They are made for the 25 blocks of SD 1.5, IN00 to IN11,
-M00 and OUT00 to OUT11. Of those SDXL has the first nine and ten from M00 on, as supermerger takes them.
+The presets are supermerger's (`gridsearch.checkpoint.sdxl.presets`).
 """
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
 from gridsearch.checkpoint.sdxl.keys import BLOCKS, DEFAULT_SELECTOR, SELECTORS, checked_selector
+from gridsearch.checkpoint.sdxl.presets import OF_SDXL, OTHERS, PRESETS, preset_weights
 from gridsearch.experiment.values import (
     LISTED,
     SearchableNumber,
@@ -31,61 +29,6 @@ MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
 Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
 
 BASE, *INNER = BLOCKS
-OTHERS = 25  # blocks of SD 1.5, without BASE
-OF_SDXL = (*range(9), *range(12, 22))  # those that SDXL has too
-
-
-# -- presets: from a block's place, 0 to 1 over the 25, to its weight
-
-
-def _smoothstep(x: float) -> float:
-    return x * x * (3 - 2 * x)
-
-
-def _folded(x: float) -> float:
-    """Return a number as a mirror between 0 and 1 throws it back: 1.2 is 0.8, 2.2 is 0.2."""
-    return 1 - abs(1 - x % 2)
-
-
-def _wrap(blocks: int) -> Callable[[float], float]:
-    """Return 1 for so many blocks, half of them at either end."""
-    return lambda x: float(min(x, 1 - x) * (OTHERS - 1) < blocks / 2 - 0.5)
-
-
-def _from(first: int, last: int, weight: float = 1.0) -> Callable[[float], float]:
-    """Return a weight for the blocks of these places among the 25."""
-    return lambda x: weight * (first <= round(x * (OTHERS - 1)) <= last)
-
-
-_RISING: dict[str, Callable[[float], float]] = {
-    "SMOOTHSTEP": _smoothstep,
-    **{f"SMOOTHSTEP*{n}": lambda x, n=n: _folded(n * _smoothstep(x)) for n in (2, 3, 4)},  # type: ignore[misc]
-    **{f"SMOOTHSTEP/{n}": lambda x, n=n: _smoothstep(_folded(n * x)) for n in (2, 3, 4)},  # type: ignore[misc]
-}
-PRESETS: dict[str, Callable[[float], float]] = {
-    "GRAD_V": lambda x: abs(1 - 2 * x),
-    "GRAD_A": lambda x: 1 - abs(1 - 2 * x),
-    "FLAT_25": lambda x: 0.25,
-    "FLAT_75": lambda x: 0.75,
-    **{f"WRAP{n:02}": _wrap(n) for n in (8, 12, 14, 16)},
-    "MID12_50": _from(5, 18, 0.5),
-    "OUT07": _from(18, 24),
-    "OUT12": _from(13, 24),
-    "COSINE": lambda x: (1 + math.cos(math.pi * x)) / 2,
-    "REVERSE_COSINE": lambda x: (1 - math.cos(math.pi * x)) / 2,
-    **_RISING,
-    **{
-        name.replace("SMOOTHSTEP", "REVERSE-SMOOTHSTEP" if name == "SMOOTHSTEP" else "R_SMOOTHSTEP"): (
-            lambda x, rising=rising: 1 - rising(x)  # type: ignore[misc]
-        )
-        for name, rising in _RISING.items()
-    },
-}
-
-
-def preset_weights(name: str) -> list[float]:
-    """Return a preset's weights of SDXL's twenty blocks: 0 for BASE, as all of them have it."""
-    return [0.0, *(PRESETS[name](place / (OTHERS - 1)) for place in OF_SDXL)]
 
 
 # -- pasted lists
@@ -115,7 +58,7 @@ def pasted_weights(text: str) -> tuple[dict[str, float], int]:
     if len(found) == len(INNER):
         return dict(zip(INNER, found, strict=True)), lacked
     raise ValueError(
-        f"{count} weights are given; SDXL has 20: BASE, IN00 to IN08, M00, OUT00 to OUT08. A list of 26 for "
+        f"{count} weights are given; SDXL has {len(BLOCKS)}: {', '.join(BLOCKS)}. A list of {OTHERS + 1} for "
         "SD 1.5 may be given too"
     )
 
@@ -172,7 +115,9 @@ class Shape(Table):
         if self.weights is not None:
             blocks, _ = pasted_weights(self.weights)
             if BASE not in {**blocks, **self.entries()}:
-                raise ValueError("these weights are without that of BASE, the text encoders: add BASE = 0.5")
+                raise ValueError(
+                    f"these weights are without that of {BASE}, the text encoders: add {BASE} = 0.5"
+                )
             most = max(map(abs, least_and_most(1.0 if self.scale is None else self.scale)))
             if most * max(map(abs, blocks.values())) > MAX_RATIO:
                 raise ValueError(f"weights times scale must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")

@@ -130,7 +130,7 @@ def export_command(
     "gridsearch extract base.safetensors tuned.safetensors --rank 128 --energy 0.95 -o style.safetensors",
 )
 def extract_command(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="The checkpoint before the training.")],
+    base: Annotated[Path, typer.Argument(metavar="UNTUNED", help="The checkpoint before the training.")],
     tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="The checkpoint after it.")],
     output: Output,
     rank: Annotated[int, typer.Option(min=1, help="The rank of every layer, at most.")] = 32,

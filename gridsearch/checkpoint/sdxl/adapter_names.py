@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gridsearch.checkpoint.sdxl.keys import UNET, TensorRows
 
+UP, DOWN = "lora_up.weight", "lora_down.weight"  # kohya's
 # The end of a key, after a module's name, in an adapter file -> the part of a delta that it is.
 DELTA_PARTS = {
     "alpha": "alpha",
@@ -20,7 +21,7 @@ DELTA_PARTS = {
     "dora_scale": "dora_scale",
     "lora_magnitude_vector": "magnitude", "lora_magnitude_vector.weight": "magnitude",
     # kohya; PEFT; diffusers' text encoders, layers and attention processors before PEFT.
-    "lora_down.weight": "down", "lora_up.weight": "up",
+    DOWN: "down", UP: "up",
     "lora_A.weight": "down", "lora_B.weight": "up",
     "lora_linear_layer.down.weight": "down", "lora_linear_layer.up.weight": "up",
     "lora.down.weight": "down", "lora.up.weight": "up",

@@ -29,6 +29,9 @@ def pieces(tensor: Tensor) -> Iterator[slice]:
 
 def new_buffer(device: torch.device | str = "cpu") -> Tensor:
     """Allocate the memory for one piece of a sum; a thread needs its own."""
+    # Freed at once: from then on glibc keeps freed temporaries of up to this size, instead of giving each
+    # back to the system and page-faulting for the next. The largest size that it learns from is 32 MiB.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
     return torch.empty(CPU_PIECE if torch.device(device).type == "cpu" else GPU_PIECE, device=device)
 
 

@@ -22,7 +22,7 @@ from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.identity import identity_of
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.prediction import Prediction
-from gridsearch.checkpoint.sdxl.adapter_names import kohya_name
+from gridsearch.checkpoint.sdxl.adapter_names import DOWN, UP, kohya_name
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import (
     BESIDE_VAE,
@@ -40,7 +40,6 @@ from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
 from gridsearch.merge.export.export import write_safetensors
 
 EXTRACTED = "gridsearch.extracted"  # in the metadata of a file that was made here
-UP, DOWN, ALPHA = "lora_up.weight", "lora_down.weight", "alpha"
 
 
 class ExtractProgress(Protocol):
@@ -232,7 +231,7 @@ def _entries(factors: Mapping[str, Factors], dtype: str) -> Iterator[tuple[str, 
     for name, one in factors.items():
         yield f"{name}.{DOWN}", TensorInfo(dtype, tuple(one.down.shape))
         yield f"{name}.{UP}", TensorInfo(dtype, tuple(one.up.shape))
-        yield f"{name}.{ALPHA}", TensorInfo("F32", ())  # bfloat16 has no 257
+        yield f"{name}.alpha", TensorInfo("F32", ())  # bfloat16 has no 257
 
 
 def _tensors(factors: Mapping[str, Factors]) -> Iterator[Tensor]:

@@ -18,17 +18,20 @@ def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[flo
     """
     # comparisons, whose results are bytes, take longer on a CPU than all of this
     sign = _sum([one.sign() for one in differences] if vote == "count" else differences).sign_()
-    total, divisor = torch.zeros_like(sign), torch.zeros_like(sign)
-    for one, weight in zip(differences, weights or [1.0] * len(differences), strict=True):
-        agreeing = (one * sign).relu_()
-        total.add_(agreeing, alpha=weight)
-        divisor.add_(agreeing.sign_(), alpha=weight)
-    return total.mul_(sign).div_(divisor.clamp_(min=1e-30))
+    agreeing = [(one * sign).relu_() for one in differences]
+    counts = [one.sign() for one in agreeing]
+    if weights:
+        for one, count, weight in zip(agreeing, counts, weights, strict=True):
+            one.mul_(weight)
+            count.mul_(weight)
+    return _sum(agreeing).mul_(sign).div_(_sum(counts).clamp_(min=1e-30))
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    total = tensors[0].clone()
-    for one in tensors[1:]:
+    if len(tensors) == 1:
+        return tensors[0].clone()
+    total = tensors[0] + tensors[1]
+    for one in tensors[2:]:
         total.add_(one)
     return total
 
