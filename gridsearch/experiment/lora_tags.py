@@ -1,4 +1,4 @@
-"""LoRAs that a prompt names as web UIs do, <lora:name:0.8>, as adapter steps in TOML to paste."""
+"""LoRAs that a prompt names as web UIs do, in angle brackets, as adapter steps in TOML to paste."""
 
 import re
 from collections.abc import Iterator, Sequence
