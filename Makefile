@@ -36,6 +36,7 @@ bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchma
 	$(BIN)/python -m benchmarks.trial
 	$(BIN)/python -m benchmarks.scores
 	$(BIN)/python -m benchmarks.merging
+	$(BIN)/python -m benchmarks.methods
 	$(BIN)/python -m benchmarks.fingerprint
 	$(BIN)/python -m benchmarks.report
 

@@ -1,0 +1,143 @@
+"""Merge methods against the memory's own speed: a run's first trial, and the later ones.
+
+    python -m benchmarks.methods [METHOD ...]
+
+Merges a sixth of SDXL's UNet with random weights in half precision, near one another as fine-tunes are, over
+live weights in memory. Prints processor seconds as multiples of the limit: reading two models and writing
+one, measured before each merge of the same run. Takes 5 GB of memory and three minutes.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.keys import UNET
+from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.sdxl.shapes import file_shapes, parameter_rows
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
+from gridsearch.merge.engine.collapse import terms_of
+from gridsearch.merge.engine.fingerprint import fingerprint
+from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.live import Live, merge_live
+from gridsearch.merge.engine.sources import LoadedSource
+
+BLOCKS = ("input_blocks.7.", "output_blocks.4.")
+NAMES = "abcde"
+RANK = 32
+LATER = 4  # trials after the first, of which the best counts
+RATIO = {"ratio": None}  # to be put in
+CASES: dict[str, list[dict]] = {
+    "two models": [{"models": ["a", "b"], **RATIO}],
+    "five models in a chain": [
+        {"name": "x", "models": ["a", "b"], **RATIO},
+        {"name": "y", "models": ["x", "c"], **RATIO},
+        {"name": "z", "method": "add_difference", "models": ["y", "d", "e"], "ratio": 0.1},
+    ],
+    f"LoRA of rank {RANK}": [{"method": "adapter", "models": ["a", "lora"], **RATIO}],
+    "slerp": [{"method": "slerp", "models": ["a", "b"], **RATIO}],
+    "model stock": [{"method": "model_stock", "models": ["a", "b", "c"], **RATIO}],
+    "train difference": [{"method": "train_difference", "models": ["a", "b", "c"], **RATIO}],
+    "TIES": [{"method": "ties", "models": ["a", "b", "c"], **RATIO}],
+    "DARE": [{"method": "dare_ties", "models": ["a", "b", "c"], **RATIO}],
+    "geometric median": [{"method": "geometric_median", "models": ["a", "b", "c"]}],
+}
+
+
+def main(chosen: list[str], folder: Path) -> None:
+    """Print a line for each method, with the share of a fingerprint beside it."""
+    shapes = {key: shape for key, shape in file_shapes(SDXL_CONFIGS).items() if _is_part(key)}
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(sum(map(math.prod, shapes.values())), generator=generator).mul_(0.03)
+    flat = {name: _near(base, generator) for name in NAMES}
+    live = _split(torch.zeros_like(flat["a"]), shapes)
+    adapter = _adapter(folder / "lora.safetensors", shapes, generator)
+    sources = {name: LoadedSource(_split(one, shapes)) for name, one in flat.items()}
+
+    def limit() -> None:
+        written = live[next(iter(live))].untyped_storage()
+        out = torch.empty(0, dtype=torch.int16).set_(written, 0, (flat["a"].numel(),))
+        torch.bitwise_xor(flat["a"].view(torch.int16), flat["b"].view(torch.int16), out=out)
+
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {base.numel() / 1e6:.0f} M weights")
+    best = min(processor_seconds(limit) for _ in range(5))
+    share = min(processor_seconds(fingerprint, live) for _ in range(3)) / best
+    print(f"limit {best:.3f} s; the fingerprint of a merge takes {share:.2f} x as long")
+    for name, steps in CASES.items():
+        if chosen and name not in chosen:
+            continue
+        target = Live(
+            {key: [LiveRows(slice(None), view)] for key, view in live.items()},
+            {**sources, "lora": adapter},
+            dict.fromkeys(shapes, torch.float16),
+            {one: dict.fromkeys(shapes, 1.0) for one in NAMES},
+            Kept(2**40),
+        )
+        limits, merges = [], []
+        for i in range(LATER + 1):
+            limits.append(processor_seconds(limit))
+            target.holds.clear()
+            terms = terms_of(_recipe(steps, 0.2 + 0.1 * i), shapes, {"lora": adapter.deltas})
+            merges.append(processor_seconds(merge_live, target, terms))
+        first, later = merges[0] / min(limits), min(merges[1:]) / min(limits)
+        print(f"{name:<24} first {first:6.2f} x, later {later:5.2f} x the limit", flush=True)
+
+
+def processor_seconds(call: Callable, *arguments: object) -> float:
+    """Return the seconds of all of this process's threads together."""
+    began = time.process_time()
+    call(*arguments)
+    return time.process_time() - began
+
+
+def _is_part(key: str) -> bool:
+    return key.startswith(tuple(UNET + block for block in BLOCKS))
+
+
+def _near(base: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(base.numel(), generator=generator).mul_(0.001).add_(base).half()
+
+
+def _split(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    parts = flat.split([math.prod(shape) for shape in shapes.values()])
+    return {key: part.view(shape) for (key, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def _recipe(steps: list[dict], ratio: float) -> Recipe:
+    placed = [step | ({"ratio": ratio} if step.get("ratio", 0) is None else {}) for step in steps]
+    models = {name: f"{name}.safetensors" for name in NAMES}
+    adapters = {"lora": "lora.safetensors"}
+    return Recipe(models=models, adapters=adapters, merge=placed, components={"vae": "merged"})
+
+
+def _adapter(path: Path, shapes: Mapping[str, tuple[int, ...]], generator: torch.Generator) -> OpenedAdapter:
+    """Write a LoRA for the linear layers of this part of the UNet, and open it."""
+    from safetensors.torch import save_file
+
+    rows = parameter_rows(SDXL_CONFIGS)
+    parts = {}
+    for name, row in rows.items():
+        if row.key in shapes and len(row.shape) == 2 and name.endswith(".weight"):
+            module = name.removesuffix(".weight")
+            down = torch.randn(RANK, row.shape[1], generator=generator).mul_(0.01)
+            parts[f"{module}.lora_A.weight"] = down.half()
+            parts[f"{module}.lora_B.weight"] = torch.randn(row.shape[0], RANK, generator=generator).half()
+    save_file(parts, path)
+    return open_adapter("lora", path, rows)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as there:
+        main(sys.argv[1:], Path(there))
