@@ -1,4 +1,4 @@
-"""What a picture was drawn with: its texts tell which program made it, and whose module reads them."""
+"""The prompt and settings of a picture: its texts tell which program made it, whose module reads them."""
 
 import re
 from collections.abc import Mapping

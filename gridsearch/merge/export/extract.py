@@ -72,7 +72,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was extracted. All numbers but `layers` and the ranks are sums of squares of changes.
+    """The result of an extraction. All numbers but `layers` and the ranks are sums of squares of changes.
 
     `left_out` has those of the weights that a LoRA cannot change, by their kind.
     """

@@ -19,7 +19,7 @@ SAMPLE = 2**14  # elements, by which the place of a threshold is first estimated
 
 
 def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
-    """What training made of c to get b, where a has not gone that way already (supermerger).
+    """Return the change from c to b, less where a has gone that way already (supermerger).
 
     The mask is 1.8 |b - a| / (|b - a| + |b - c|), and 0 where all three are equal.
     """
