@@ -208,6 +208,7 @@ def test_sd_mecha_has_no_layout_for_it(toy, wide, tmp_path):
     assert "sd-mecha cannot merge inpaint" in done.stderr
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("layout", ["parts", "folder"])
 def test_an_inpainting_model_in_another_layout_is_merged_to_the_same_weights(toy, wide, tmp_path, layout):
     """As a folder of diffusers is how SDXL's own is shared."""

@@ -41,6 +41,7 @@ def assert_live_is_exported(what, parameters, setup, path, toy):
             assert torch.equal(mine.view, theirs.view), (parameters, key)
 
 
+@pytest.mark.night
 def test_every_choice_merges_to_what_it_alone_would(toy, lora, tmp_path):
     """The first model's VAE goes with it, and of two adapters only the chosen one has a part."""
     own = load_file(toy / "vpred.safetensors")
@@ -208,6 +209,7 @@ def other_vae(toy: Path, path: Path, shift: float, dtype: torch.dtype = torch.fl
     return str(path)
 
 
+@pytest.mark.night
 def test_every_method_and_vae_of_a_choice_merges_to_what_it_alone_would(toy, tmp_path):
     """A wide VAE's file is not rounded to the models' precision, and the merged one is."""
     wide = other_vae(toy, tmp_path / "wide.safetensors", 0.1, torch.float32)
@@ -243,6 +245,7 @@ def test_every_method_and_vae_of_a_choice_merges_to_what_it_alone_would(toy, tmp
     assert not kept["vpred"].equal(kept["merged"])
 
 
+@pytest.mark.night
 def test_a_search_among_words_is_planned_run_resumed_and_exported(toy, tmp_path):
     """Two methods, one with a share of its own; two VAEs, samplers and unconditional embeddings."""
     first, second = (other_vae(toy, tmp_path / f"{name}.safetensors", 0.3 * i) for i, name in enumerate("xy"))

@@ -136,6 +136,7 @@ def test_a_merge_is_not_kept_in_8_bits(toy, tmp_path, dtype):
     assert moved > 0.9 > 0.5 > in_eight  # in 8 bits, most weights would be the same at both ratios
 
 
+@pytest.mark.night
 def test_a_run_with_8_bits_is_exported_as_it_was_drawn(toy, tmp_path):
     """Its first model is one of two whose files have 8 and 16 bits: the merges of both have 16."""
     path, _ = in_eight_bits(toy, tmp_path, torch.float8_e4m3fn)

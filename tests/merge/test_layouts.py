@@ -133,6 +133,7 @@ def test_it_is_made_again_from_its_log_and_from_itself_with_parts_that_have_move
     assert "There is no VAE in this file." in refused.stderr
 
 
+@pytest.mark.night
 def test_a_run_on_them_is_recorded_and_exported(merged, toy, tmp_path):
     models = load_experiment(merged / "x.toml").model_dump(mode="json")["models"]
     ratio = {"low": 0.0, "high": 1.0, "step": 0.5}
@@ -165,6 +166,7 @@ def test_a_plan_counts_what_is_put_together_in_memory(merged, toy, tmp_path):
     assert plans[1].memory.host - plans[0].memory.host == copied
 
 
+@pytest.mark.night
 def test_single_files_with_other_names_render_and_merge_as_with_their_own(toy, tmp_path):
     """The first is built from its configs, and no longer loaded by diffusers as a single file."""
 
@@ -219,6 +221,7 @@ def test_parts_that_are_missing_are_named(toy, tmp_path):
         assert said in str(caught.value)
 
 
+@pytest.mark.night
 def test_parts_without_a_vae_take_the_one_that_the_components_name(toy, tmp_path):
     parts = save_parts(toy / "base.safetensors", tmp_path)
     vae = parts.pop("vae")

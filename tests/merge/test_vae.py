@@ -82,6 +82,7 @@ def test_a_second_model_without_a_vae_is_drawn_with_the_merges(toy, tmp_path, ba
     assert all(torch.equal(merged[key], value) for key, value in vae.items())
 
 
+@pytest.mark.night
 def test_a_first_model_without_a_vae_is_drawn_and_written_with_the_file_that_is_named(toy, tmp_path, bare):
     path, file = bare("base")
     what = experiment(toy, STEP, models=models(toy, base=path), components={"vae": file})

@@ -145,6 +145,7 @@ def test_a_column_is_added_in_one_file_and_where_its_value_is_known(tmp_path):
     assert "mood: Input should be a valid number" in found["refused"]
 
 
+@pytest.mark.night
 def test_a_metric_is_added_in_two_files(tmp_path):
     found = ran(tmp_path, NEW_METRIC, METRIC)
     for columns in ("images", "trials", "scores", "schema", "heads"):

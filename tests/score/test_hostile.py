@@ -138,6 +138,7 @@ def test_what_is_none_is_an_error_of_at_most_four_lines(files, name):
     assert len(str(caught.value).splitlines()) <= 4
 
 
+@pytest.mark.night
 def test_all_of_them_at_once_are_a_table_with_a_line_for_each(files, tmp_path):
     command = ("score", *sorted(files.iterdir()), "--csv", tmp_path / "x.csv")
     with (

@@ -112,6 +112,7 @@ def test_a_failed_trial_is_drawn_again_and_nothing_else(toy, tmp_path):
     assert load_results(tmp_path / "out").images.groupby("ratio").size().to_dict() == {0.0: 2, 0.5: 2, 1.0: 2}
 
 
+@pytest.mark.night
 def test_more_prompts_and_seeds_draw_only_themselves(toy, copy):
     kept = {path: path.read_bytes() for path in copy.rglob("*.png")}
     more = [CIRCLE | {"seeds": [1, 2, 3]}, STAR, RING]

@@ -128,6 +128,7 @@ def test_names_are_those_of_kohya_and_what_no_lora_changes_is_counted(tmp_path, 
     assert "norms and biases" in said
 
 
+@pytest.mark.night
 def test_the_file_says_what_it_is_the_difference_of(tmp_path, folder, pair):
     out = tmp_path / "lora.safetensors"
     extract_adapter(*pair, out, Cut(4, 3, 0.5, 9), "bfloat16", folder, Quiet())
@@ -195,6 +196,7 @@ def test_at_full_rank_a_merge_with_the_adapter_is_the_tuned_model(toy, tmp_path)
     assert found.kept == pytest.approx(found.whole - sum(found.left_out.values()), rel=1e-6)
 
 
+@pytest.mark.night
 def test_the_command_says_what_the_file_holds_and_replaces_no_file_of_others(toy, tmp_path):
     base, tuned, config = toy / "base.safetensors", toy / "vpred.safetensors", toy / "config"
     out = tmp_path / "lora.safetensors"

@@ -162,15 +162,7 @@ CASES = {
 
 
 # Of each kind one at once; sd-mecha takes half a second for any recipe, and the others are for the nights.
-QUICK = (
-    "weighted_sum",
-    "blocks",
-    "difference_of_steps",
-    "weighted_average",
-    "dare_ties",
-    "nested",
-    "lent_by_two",
-)
+QUICK = ("blocks", "difference_of_steps", "dare_ties", "lent_by_two")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_a_run_of_ties_ends_where_one_is_worse():
     assert best.ratio in {0.3, 0.6}
 
 
+@pytest.mark.night
 def test_the_interval_covers_a_known_optimum():
     found = [analyse(results_of(NOWHERE, bowl(s), ("ratio",)), resamples=300).best for s in range(20)]
     covered = sum(best.interval.low <= 0.58 <= best.interval.high for best in found)

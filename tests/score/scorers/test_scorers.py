@@ -226,6 +226,7 @@ def test_a_weight_without_a_healthy_reference_is_told_and_adds_nothing(copy, toy
     assert load_results(copy).images["defect"].tolist() == pytest.approx(before.images["defect"].tolist())
 
 
+@pytest.mark.night
 def test_references_can_be_fewer_and_none_that_were_not_drawn(toy, tmp_path):
     both = {"references": ["base", "burnt"]}
     prompt = [{"text": "a circle"}]
