@@ -28,6 +28,7 @@ UNMERGED = {
     "F8_E5M2FNUZ": (8, "an 8-bit format of AMD's"),
     "C64": (64, "a format of complex numbers"),
 }
+KNOWN_DTYPES = frozenset({*ITEM_BYTES, *UNMERGED})
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit; a real SDXL header is about 300 kB
 # Parsed, a header takes up to thirty times its bytes: a small file may have a small one only.
 SMALL_HEADER_BYTES, HEADER_SHARE = 4_000_000, 1 / 16
@@ -215,7 +216,7 @@ def _checked(path: Path, size: int, header: Any, data_bytes: int) -> Checkpoint:
 def _require_known_dtype(path: Path, key: str, entry: Any) -> None:
     """Refuse a dtype that is newer than this program: the file is whole, so another download is no help."""
     dtype = entry.get("dtype") if isinstance(entry, dict) else None
-    if isinstance(dtype, str) and dtype not in (*ITEM_BYTES, *UNMERGED) and DTYPE_NAME.fullmatch(dtype):
+    if isinstance(dtype, str) and dtype not in KNOWN_DTYPES and DTYPE_NAME.fullmatch(dtype):
         what = f"The weights of this checkpoint are {dtype}, a format that is not known here."
         raise BadInput(what, where=path, why=f"{key[:80]!r} first", fix=PLAIN_VERSION)
 
@@ -227,7 +228,7 @@ def _tensor(key: str, entry: Any) -> tuple[TensorInfo, int]:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise ValueError(f"{key[:80]!r} is not described")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in (*ITEM_BYTES, *UNMERGED):
+    if not isinstance(dtype, str) or dtype not in KNOWN_DTYPES:
         raise ValueError(f"{key[:80]!r} has the unknown dtype {dtype!r:.20}")
     if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
         raise ValueError(f"{key[:80]!r} has no shape or no place")

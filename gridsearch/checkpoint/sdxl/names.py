@@ -229,9 +229,7 @@ def _clip_g_place(name: str) -> Place | None:
         return Place(CLIP_G_MODEL + name)
     if name in _CLIP_G_OUTER:
         return Place(CLIP_G_MODEL + _CLIP_G_OUTER[name])
-    if (
-        name == f"{_TEXT_PROJECTION}.weight"
-    ):  # open_clip multiplies x @ P, transformers applies a linear layer
+    if name == f"{_TEXT_PROJECTION}.weight":  # open_clip multiplies x @ P, transformers has a linear layer
         return Place(CLIP_G_MODEL + _TEXT_PROJECTION, transposed=True)
     if not (match := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name)):
         return None

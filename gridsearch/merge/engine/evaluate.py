@@ -20,7 +20,7 @@ from gridsearch.merge.engine.collapse import Node, Terms
 from gridsearch.merge.engine.formulas.pieces import ChangeAt
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import blend, greatest, pieces, require_finite
+from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
 
 REACHES = (256.0, 1.0, 1 / 256)  # c, of which the first is taken that half precision can hold
@@ -136,7 +136,7 @@ def _of_source(source: str | Node, work: Work) -> Sum:
     if isinstance(source, str) and source not in work.adapters:
         known = work.greatest.get(source, {}).get(work.key)
         return {source: Summand(work.sources[source].tensor(work.key), 1.0, known)}
-    scaled = work.kept.find(work.key, source, lambda: _scaled(_delta(source, work), work.dtype))
+    scaled = work.kept.find(work.key, source, lambda: _scaled(_delta(source, work), work))
     return {source: Summand(scaled.tensor, 1 / scaled.reach, scaled.greatest)}
 
 
@@ -159,7 +159,7 @@ def _of_node(node: Node, work: Work) -> Sum:
         known = work.kept.find(
             work.key,
             node.inputs,
-            lambda: products([_tensor(summands(own, work), work) for own in node.inputs]),
+            lambda: products([_tensor_of(own, work) for own in node.inputs]),
         )
         within = zip(node.inputs, factors(node.method, known, numbers), strict=True)
         flat = [(source, weight * factor) for own, factor in within for source, weight in own if factor]
@@ -211,12 +211,8 @@ def _on_line(label: Hashable, start: Terms, change: Callable[[], ChangeAt], rati
 
 
 def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
-    """Return start + c * change in the file's dtype, or in half precision where that has 8 bits.
-
-    A RunFailed where the change has a NaN or an infinity.
-    """
-    dtype = work.dtype if work.dtype.itemsize > 1 else torch.float16
-    tensor = torch.empty(start.shape, dtype=dtype, device=start.device)
+    """Return start + c * change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
+    tensor = torch.empty(start.shape, dtype=_kept_dtype(work.dtype), device=start.device)
     flat, out = start.reshape(-1), tensor.view(-1)
     for reach in REACHES:
         highest = 0.0
@@ -225,17 +221,26 @@ def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
             highest = max(highest, top) if math.isfinite(top := greatest(out[here])) else math.inf
         if math.isfinite(highest):
             return Point(tensor, reach, highest)
-    require_finite(tensor, work.key)
-    raise AssertionError("unreachable")
+    raise not_finite(work.key)
 
 
 def _change(method: str, tensors: Sequence[Callable[[], Tensor]], numbers: Mapping[str, Any]) -> ChangeAt:
     return CHANGES[method](*(tensor() for tensor in tensors), **numbers)
 
 
-def _scaled(change: Tensor, dtype: torch.dtype) -> Point:
-    """Return an adapter's change in the file's dtype, times a power of two: small values keep their bits."""
-    half = dtype if dtype.itemsize > 1 else torch.float16
-    top = greatest(change)
-    reach = 2.0 ** math.floor(math.log2(2**14 / top)) if half == torch.float16 and top else 1.0
-    return Point(change.mul(reach).to(half), reach, top * reach)
+def _scaled(change: Tensor, work: Work) -> Point:
+    """Return an adapter's change in the kept dtype, times a power of two that saves small values' bits.
+
+    A RunFailed where it has a NaN or an infinity.
+    """
+    top, dtype = greatest(change), _kept_dtype(work.dtype)
+    if not math.isfinite(top):
+        raise not_finite(work.key)
+    # below 2**14 in float16, whose largest value is 65,504; no change is so small that 2**64 would not do
+    reach = 2.0 ** min(14 - math.frexp(top)[1], 64) if dtype == torch.float16 else 1.0
+    return Point(change.mul(reach).to(dtype), reach, top * reach)
+
+
+def _kept_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the file's dtype, or half precision where that has 8 bits."""
+    return dtype if dtype.itemsize > 1 else torch.float16

@@ -118,8 +118,13 @@ def greatest(tensor: Tensor) -> float:
 def require_finite(tensor: Tensor, key: str) -> None:
     """Fail the trial where a merged weight is NaN or infinite."""
     if not math.isfinite(greatest(tensor)):
-        fix = "Its ratios give values that overflow the file's dtype; use smaller ratios."
-        raise RunFailed("The merge has non-finite weights.", where=key, fix=fix, kind="not finite")
+        raise not_finite(key)
+
+
+def not_finite(key: str) -> RunFailed:
+    """Return the failure of a trial whose merge has a NaN or an infinity at this key."""
+    fix = "Its ratios give values that overflow the file's dtype; use smaller ratios."
+    return RunFailed("The merge has non-finite weights.", where=key, fix=fix, kind="not finite")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gridsearch.base.errors import RunFailed
 from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine import evaluate as evaluate_module
@@ -170,3 +171,24 @@ def test_a_threshold_found_by_a_sample_is_the_exact_one(share, kind):
         b = b.mul(3).round()
     a, rank = torch.zeros(size), max(int(share * size), 1)
     assert kth_magnitude(a, b, rank) == b.abs().kthvalue(rank).values.item()
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-45, 1e-20, 1.0, 60_000.0, 1e30])
+def test_an_adapters_change_of_any_size_is_kept_with_its_bits(sources, largest):
+    change = torch.linspace(-1, 1, 1200).view(40, 30) * largest
+    terms = terms_at(0.5, *STEPS["adapter_on_a_sum"], adapter=True)
+    merged = evaluate(terms, KEY, sources | {"style": Style(change)}, torch.float16, new_buffer())
+    a, b = (sources[name].tensor(KEY).double() for name in "ab")
+    wanted = 0.7 * a + 0.3 * b + 0.5 * change.double()
+    sizes = wanted.abs() + 0.5 * change.abs()
+    fits = wanted.abs() < 65_000
+    assert ((merged.double() - wanted).abs() <= 2**-11 * sizes + 2**-24)[fits].all()
+
+
+@pytest.mark.parametrize("step", ["adapter", "adapter_on_a_sum"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_change_that_is_not_finite_is_named(sources, step, value):
+    terms = terms_at(0.5, *STEPS[step], adapter=True)
+    broken = sources | {"style": Style(torch.full((40, 30), value))}
+    with pytest.raises(RunFailed, match="non-finite"):
+        evaluate(terms, KEY, broken, torch.float16, new_buffer())

@@ -6,8 +6,10 @@ means the same merge on every device.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 
 def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[float] | None = None) -> Tensor:
@@ -73,9 +75,20 @@ def _trimmed(difference: Tensor, k: float) -> Tensor:
     """Return a difference with zeros for all but the share `k` of its values, the largest."""
     if k == 1:
         return difference
-    size = difference.abs()
-    least = size.flatten().kthvalue(max(int((1 - k) * size.numel()), 1)).values
-    return torch.where(size >= least, difference, 0)
+    return trim(
+        difference, difference.abs().flatten().kthvalue(least_rank(k, difference.numel())).values.item()
+    )
+
+
+def least_rank(k: float, size: int) -> int:
+    """Return the rank, 1 the least, of the smallest of so many magnitudes of which the share `k` is kept."""
+    return max(int((1 - k) * size), 1)
+
+
+def trim(difference: Tensor, least: float) -> Tensor:
+    """Return a difference with zeros for all below a magnitude."""
+    bound = float(np.nextafter(np.float32(least), np.float32(0)))  # hardshrink keeps only what is above it
+    return hardshrink(difference, bound) if least else difference
 
 
 # -- by chance

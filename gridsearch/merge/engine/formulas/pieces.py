@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor
-from torch.nn.functional import hardshrink
 
-from gridsearch.merge.engine.formulas.differences import elected_mean
+from gridsearch.merge.engine.formulas.differences import elected_mean, least_rank, trim
 from gridsearch.merge.engine.linear import pieces
 
 ChangeAt = Callable[[slice], Tensor]
@@ -40,9 +39,9 @@ def ties(a: Tensor, *others: Tensor, k: float, vote: str) -> ChangeAt:
     Yadav et al. 2023, algorithm 1: the sign is that of the sum; by `vote = "count"` that of the greater
     number.
     """
-    rank = max(int((1 - k) * a.numel()), 1)
     start, ends = a.reshape(-1), [other.reshape(-1) for other in others]
-    least = [kth_magnitude(start, end, rank) for end in ends]
+    rank = least_rank(k, a.numel())
+    least = [kth_magnitude(start, end, rank) if k < 1 else 0.0 for end in ends]
 
     def piece(here: slice) -> Tensor:
         base = start[here].float()
@@ -50,12 +49,6 @@ def ties(a: Tensor, *others: Tensor, k: float, vote: str) -> ChangeAt:
         return elected_mean([trim(*pair) for pair in zip(differences, least, strict=True)], vote)
 
     return piece
-
-
-def trim(difference: Tensor, least: float) -> Tensor:
-    """Set all below a magnitude to zero."""
-    bound = float(np.nextafter(np.float32(least), np.float32(0)))  # hardshrink keeps only what is above it
-    return hardshrink(difference, bound) if least else difference
 
 
 def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
