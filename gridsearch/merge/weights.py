@@ -24,6 +24,7 @@ from gridsearch.checkpoint.sdxl.keys import (
 )
 from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
 from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.channels import kept_terms, step_channels
@@ -31,7 +32,7 @@ from gridsearch.merge.dtypes import as_written
 from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
-from gridsearch.merge.engine.methods import CHANGES
+from gridsearch.merge.engine.methods import CHANGES, is_sum
 from gridsearch.merge.engine.sources import FileSource, Residence, greatest_values, residence
 from gridsearch.merge.parents import Parents
 
@@ -182,9 +183,13 @@ def _change_bytes(recipe: Recipe, weights: Weights) -> int:
     """Return the bytes of what steps make of their inputs that no ratio changes: an adapter's change too."""
     merged = [key for key in weights.merged if not lenders(recipe, key)]
     each = {key: max(weights.infos[key].bytes, 2 * math.prod(weights.infos[key].shape)) for key in merged}
-    steps = [sum(each.values()) for step in recipe.merge if CHANGES.keys() & set(step.methods())]
+    steps = [sum(each.values()) for step in recipe.merge if _keeps_a_change(step)]
     adapters = [sum(each.get(key, 0) for key in one.deltas) for one in weights.adapters.values()]
     return sum(steps) + sum(adapters)
+
+
+def _keeps_a_change(step: MergeStep) -> bool:
+    return any(one in CHANGES and not is_sum(one, step.numbers()) for one in step.methods())
 
 
 def read_through(

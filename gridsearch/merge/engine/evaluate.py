@@ -7,7 +7,7 @@ to add it takes as long as to merge two models. Other methods are functions of w
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
@@ -33,10 +33,8 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class AdapterSource(Protocol):
+class AdapterSource(Source, Protocol):
     """An adapter, whose tensors are differences and are computed when they are asked for."""
-
-    def tensor(self, key: str) -> Tensor: ...
 
     def change(self, key: str, base: Tensor) -> Tensor:
         """Return the change of `base` at strength one, float32 and on its device."""
@@ -91,14 +89,14 @@ def summands(terms: Terms, work: Work) -> Sum:
     """Return the sum that terms are; nodes are reduced to sums here, or computed."""
     if pair := _adapted(terms, work.adapters):
         (base, _), (adapter, ratio) = pair
-        change = partial(_delta_pieces, adapter, work)
-        return _on_line((base, adapter), terms[:1], change, ratio, work)
+        return _on_line((base, adapter), terms[:1], partial(_of_adapter, adapter, work), ratio, work)
+    return _added([_of(source, work) for source, _ in terms], [weight for _, weight in terms])
+
+
+def _added(sums: Iterable[Sum], weights: Iterable[float]) -> Sum:
+    """Return a weighted sum of sums; what has no weight is left out."""
     found: dict[Hashable, Summand] = {}
-    for source, weight in terms:
-        if isinstance(source, Node) and source.method != ADAPTER:
-            own = _of_node(source, work)
-        else:
-            own = _of_source(source, work)
+    for own, weight in zip(sums, weights, strict=True):
         for label, one in own.items():
             before = found[label].weight if label in found else 0.0
             found[label] = replace(one, weight=before + weight * one.weight)
@@ -116,8 +114,7 @@ def needed_sources(terms: Terms, key: str, adapters: Collection[str], kept: Kept
         if not isinstance(source, Node):
             found.add(source)
             continue
-        known = source.method in CHANGES and kept.has(key, _label(source))
-        for own in source.inputs[:1] if known else source.inputs:
+        for own in source.inputs[:1] if kept.has(key, _label(source)) else source.inputs:
             found |= needed_sources(own, key, adapters, kept)
     return found
 
@@ -131,11 +128,13 @@ def _adapted(terms: Terms, adapters: Collection[str]) -> Terms | None:
     return None
 
 
-def _of_source(source: str | Node, work: Work) -> Sum:
-    """Return a model's tensor, or an adapter's change."""
+def _of(source: str | Node, work: Work) -> Sum:
+    """Return a model's tensor, an adapter's change, or a step's sum."""
+    if isinstance(source, Node) and source.method != ADAPTER:
+        return _of_node(source, work)
     if isinstance(source, str) and source not in work.adapters:
         known = work.greatest.get(source, {}).get(work.key)
-        return {source: Summand(work.sources[source].tensor(work.key), 1.0, known)}
+        return {source: Summand(_read(source, work), 1.0, known)}
     scaled = work.kept.find(work.key, source, lambda: _scaled(_delta(source, work), work))
     return {source: Summand(scaled.tensor, 1 / scaled.reach, scaled.greatest)}
 
@@ -143,12 +142,20 @@ def _of_source(source: str | Node, work: Work) -> Sum:
 def _delta(adapter: str | Node, work: Work) -> Tensor:
     """Return an adapter's change at strength one, in float32."""
     if isinstance(adapter, str):
-        return work.sources[adapter].tensor(work.key)
+        return _read(adapter, work)
     source = cast(AdapterSource, work.sources[dict(adapter.numbers)["adapter"]])
-    return source.change(work.key, _tensor_of(adapter.inputs[0], work).float())
+    return source.change(work.key, _tensor(summands(adapter.inputs[0], work), work).float())
 
 
-def _delta_pieces(adapter: str | Node, work: Work) -> ChangeAt:
+def _read(name: str, work: Work) -> Tensor:
+    """Return a source's tensor where the merge is made.
+
+    It lies elsewhere where it was not expected to be needed: what was kept had to make room in this merge.
+    """
+    return work.sources[name].tensor(work.key).to(work.buffer.device)
+
+
+def _of_adapter(adapter: str | Node, work: Work, _start: Tensor) -> ChangeAt:
     change = _delta(adapter, work).reshape(-1)
     return lambda here: change[here]
 
@@ -156,25 +163,20 @@ def _delta_pieces(adapter: str | Node, work: Work) -> ChangeAt:
 def _of_node(node: Node, work: Work) -> Sum:
     numbers = dict(node.numbers)
     if is_sum(node.method, numbers):
-        known = work.kept.find(
-            work.key,
-            node.inputs,
-            lambda: products([_tensor_of(own, work) for own in node.inputs]),
-        )
-        within = zip(node.inputs, factors(node.method, known, numbers), strict=True)
-        flat = [(source, weight * factor) for own, factor in within for source, weight in own if factor]
-        return summands(tuple(flat), work)
-    tensors: Sequence[Callable[[], Tensor]] = [partial(_tensor_of, own, work) for own in node.inputs]
+        parts = [summands(own, work) for own in node.inputs]
+        known = work.kept.find(work.key, node.inputs, lambda: products([_tensor(own, work) for own in parts]))
+        return _added(parts, factors(node.method, known, numbers))
     if node.method in CHANGES:
         ratio = numbers.pop("ratio")
-        change = partial(_change, node.method, tensors, numbers)
+        change = partial(_of_step, node, numbers, work)
         return _on_line(_label(node), node.inputs[0], change, ratio, work)
-    made = FUNCTIONS[node.method](*(tensor().float() for tensor in tensors), **numbers)
-    return {node: Summand(made, 1.0)}
+    tensors = [_tensor(summands(own, work), work).float() for own in node.inputs]
+    return {node: Summand(FUNCTIONS[node.method](*tensors, **numbers), 1.0)}
 
 
-def _tensor_of(terms: Terms, work: Work) -> Tensor:
-    return _tensor(summands(terms, work), work)
+def _of_step(node: Node, numbers: Mapping[str, Any], work: Work, start: Tensor) -> ChangeAt:
+    others = [_tensor(summands(own, work), work) for own in node.inputs[1:]]
+    return CHANGES[node.method](start, *others, **numbers)
 
 
 def _tensor(found: Sum, work: Work) -> Tensor:
@@ -201,13 +203,19 @@ def _label(node: Node) -> Hashable:
     return node.method, node.inputs, tuple(item for item in node.numbers if item[0] != "ratio")
 
 
-def _on_line(label: Hashable, start: Terms, change: Callable[[], ChangeAt], ratio: float, work: Work) -> Sum:
+def _on_line(
+    label: Hashable, start: Terms, change: Callable[[Tensor], ChangeAt], ratio: float, work: Work
+) -> Sum:
     """Return start + ratio * change as a sum of the start and of a point that is kept."""
     first = summands(start, work)
-    made = work.kept.find(work.key, label, lambda: _point(_tensor(first, work), change(), work))
+
+    def point() -> Point:
+        tensor = _tensor(first, work)
+        return _point(tensor, change(tensor), work)
+
+    made = work.kept.find(work.key, label, point)
     share = ratio / made.reach
-    found = {name: replace(one, weight=(1 - share) * one.weight) for name, one in first.items()}
-    return {**(found if share != 1 else {}), label: Summand(made.tensor, share, made.greatest)}
+    return _added([first, {label: Summand(made.tensor, 1.0, made.greatest)}], [1 - share, share])
 
 
 def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
@@ -222,10 +230,6 @@ def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
         if math.isfinite(highest):
             return Point(tensor, reach, highest)
     raise not_finite(work.key)
-
-
-def _change(method: str, tensors: Sequence[Callable[[], Tensor]], numbers: Mapping[str, Any]) -> ChangeAt:
-    return CHANGES[method](*(tensor() for tensor in tensors), **numbers)
 
 
 def _scaled(change: Tensor, work: Work) -> Point:

@@ -8,6 +8,9 @@ from typing import TypeVar
 from torch import Tensor
 
 Value = TypeVar("Value")
+MOST = (
+    64  # values of a key; those of earlier trials, where an input of a step is searched, are not used again
+)
 
 
 class Kept:
@@ -40,6 +43,8 @@ class Kept:
             if size <= self._room:
                 self._room -= size
                 own[label] = value
+                if len(own) > MOST:
+                    self._room += _bytes(own.popitem(last=False)[1])
         return value
 
 

@@ -5,10 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
 import torch
+from torch import Tensor
 
 from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.merge.engine.collapse import Terms
@@ -78,7 +79,7 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
         else:
             away[key] = needed
     for key, sources in chain(here, staged(away, live.sources, device)):
-        _write(live, terms[key], Work(key, sources, adapters, live.dtypes[key], buffer))
+        _write(live, terms[key], _work(live, key, sources, adapters, buffer))
 
 
 def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny: bool) -> None:
@@ -89,15 +90,21 @@ def _on_cpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], is_tiny
     def write(key: str) -> None:
         if not hasattr(own, "buffer"):
             own.buffer = new_buffer()
-        _write(live, terms[key], Work(key, live.sources, adapters, live.dtypes[key], own.buffer))
+        _write(live, terms[key], _work(live, key, live.sources, adapters, own.buffer))
 
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(write, keys) if threads > 1 else map(write, keys):
             pass  # an error is raised here
 
 
+def _work(
+    live: Live, key: str, sources: Mapping[str, Source], adapters: Collection[str], buffer: Tensor
+) -> Work:
+    return Work(key, sources, adapters, live.dtypes[key], buffer, live.kept, live.greatest)
+
+
 def _write(live: Live, terms: Terms, work: Work) -> None:
-    found = summands(terms, replace(work, kept=live.kept, greatest=live.greatest)).values()
+    found = summands(terms, work).values()
     weights = [one.weight for one in found]
     for part in live.parts[work.key]:
         rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found]

@@ -6,14 +6,13 @@ import torch
 from gridsearch.base.errors import RunFailed
 from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
-from gridsearch.merge.engine import evaluate as evaluate_module
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate, needed_sources
 from gridsearch.merge.engine.formulas.pieces import SAMPLE, kth_magnitude
-from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.methods import FUNCTIONS
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS
 from gridsearch.merge.engine.sources import LoadedSource
 
 KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
@@ -108,10 +107,8 @@ def test_the_sum_is_the_methods_own_result(sources, name):
 
 
 def test_what_is_kept_is_made_once(sources, monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        evaluate_module, "_change", lambda *args, _own=evaluate_module._change: made.append(1) or _own(*args)
-    )
+    made, ties = [], CHANGES["ties"]
+    monkeypatch.setitem(CHANGES, "ties", lambda *tensors, **own: made.append(1) or ties(*tensors, **own))
     live = live_of(sources, ROOM)
     for ratio in (0.2, 0.5, 0.8):
         merge_live(live, {KEY: terms_at(ratio, *STEPS["ties"])})
@@ -192,3 +189,47 @@ def test_a_change_that_is_not_finite_is_named(sources, step, value):
     broken = sources | {"style": Style(torch.full((40, 30), value))}
     with pytest.raises(RunFailed, match="non-finite"):
         evaluate(terms, KEY, broken, torch.float16, new_buffer())
+
+
+def test_in_a_full_room_what_had_to_go_is_made_again_though_it_was_not_expected(sources):
+    """Two changes of one key, and room for one: making the one throws out the other, which was counted on."""
+    live = live_of(sources, sources["a"].tensor(KEY).nbytes)
+    steps = [
+        {"name": "t", "method": "ties", "models": ["a", "b", "c"], "ratio": 0.4},
+        {"name": "u", "method": "train_difference", "models": ["a", "b", "c"], "ratio": 0.6},
+        {"models": ["t", "u"]},
+    ]
+    for ratio in (0.3, 0.5, 0.7):
+        terms = terms_at(ratio, *steps)
+        merge_live(live, {KEY: terms})
+        exported = evaluate(terms, KEY, sources, torch.float16, new_buffer())
+        assert torch.equal(live.parts[KEY][0].view, exported)
+
+
+@pytest.mark.parametrize("method", ["ties", "slerp"])
+def test_a_chain_reads_its_models_once_a_step(sources, method):
+    reads, depth = [], 8
+
+    class Counted(LoadedSource):
+        def tensor(self, key):
+            reads.append(key)
+            return super().tensor(key)
+
+    counted = {name: Counted(sources[name].tensors) for name in "abc"}
+    others = ["b", "c"] if method == "ties" else ["b"]
+    steps = [
+        {"name": f"s{i}", "method": method, "models": [f"s{i - 1}" if i else "a", *others], "ratio": 0.5}
+        for i in range(depth)
+    ]
+    evaluate(terms_at(0.5, *steps), KEY, counted, torch.float16, new_buffer())
+    assert len(reads) == 1 + depth * len(others)
+
+
+def test_numbers_of_inputs_that_change_in_every_trial_do_not_pile_up(sources):
+    live, trials = live_of(sources, 0), MOST + 20
+    steps = [{"name": "s", "models": ["a", "b"]}, {"method": "slerp", "models": ["s", "c"], "ratio": 0.5}]
+    seen = [terms_at((i + 1) / 200, *steps) for i in range(trials)]
+    for terms in seen:
+        merge_live(live, {KEY: terms})
+    kept = [live.kept.has(KEY, node.inputs) for ((node, _),) in seen]
+    assert kept == [False] * 20 + [True] * MOST

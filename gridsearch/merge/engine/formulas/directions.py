@@ -21,7 +21,7 @@ def karcher_coefficients(gram: np.ndarray, weights: Sequence[float] | None = Non
     Models of zeros have no direction. Where the directions cancel there is no mean, and the factors are the
     weights, as in an average.
     """
-    shares, lengths = _shares(weights, len(gram)), np.sqrt(np.diag(gram))
+    shares, lengths = _shares(weights, len(gram)), _lengths(gram)
     pulls = np.where(lengths > 0, shares, 0)
     cosines = _cosines(gram, lengths)
     mean = pulls / max(pulls.sum(), NOTHING)
@@ -47,7 +47,7 @@ def multislerp_coefficients(gram: np.ndarray, weights: Sequence[float] | None = 
     That is mergekit's multislerp (Goddard 2025): it also adds the mean of the directions' parts at right
     angles to their mean, which is zero.
     """
-    shares, lengths = _shares(weights, len(gram)), np.sqrt(np.diag(gram))
+    shares, lengths = _shares(weights, len(gram)), _lengths(gram)
     mean = np.where(lengths > 0, shares, 0)
     length = _length(mean, _cosines(gram, lengths))
     return shares if length < NOTHING else _rescaled(mean / length, shares, lengths)
@@ -64,6 +64,10 @@ def perpendicular_coefficients(gram: np.ndarray, ratio: float) -> np.ndarray:
         return np.array([1.0, 0.0, 0.0])
     along = product / square
     return np.array([1 - ratio * along, ratio, ratio * (along - 1)])
+
+
+def _lengths(gram: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(np.diag(gram), 0))  # by rounding, a small square may be below zero
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:

@@ -147,3 +147,12 @@ def test_a_merge_is_the_sum_with_the_factors_of_its_models(method):
     factors = SUMS[method](products(models), **own)
     whole = own | ({"cosine": "tensor"} if method == "model_stock" else {})
     close(FUNCTIONS[method](*models, **whole), (np.array(factors) @ vectors).reshape(30, 20))
+
+
+@pytest.mark.parametrize("method", ["karcher", "multislerp"])
+@pytest.mark.parametrize("smaller", [1e-3, 1e-5, 1e-7])
+def test_a_model_that_is_much_smaller_than_the_first_makes_no_nan(method, smaller):
+    """Its own square is the sum of three large products, which rounding may leave below zero."""
+    for seed in range(20):
+        a, b = tensors((40, 30), 2, seed)
+        assert FUNCTIONS[method](a, b * smaller).isfinite().all()
