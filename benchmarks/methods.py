@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.merging import bandwidth_limit
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import UNET
 from gridsearch.checkpoint.sdxl.layout import LiveRows
@@ -60,17 +61,12 @@ def main(chosen: list[str], folder: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(sum(map(math.prod, shapes.values())), generator=generator).mul_(0.03)
     flat = {name: _near(base, generator) for name in NAMES}
-    live = _split(torch.zeros_like(flat["a"]), shapes)
+    out = torch.zeros_like(flat["a"])
+    live, limit = _split(out, shapes), (bandwidth_limit, flat["a"], flat["b"], out)
     adapter = _adapter(folder / "lora.safetensors", shapes, generator)
     sources = {name: LoadedSource(_split(one, shapes)) for name, one in flat.items()}
-
-    def limit() -> None:
-        written = live[next(iter(live))].untyped_storage()
-        out = torch.empty(0, dtype=torch.int16).set_(written, 0, (flat["a"].numel(),))
-        torch.bitwise_xor(flat["a"].view(torch.int16), flat["b"].view(torch.int16), out=out)
-
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {base.numel() / 1e6:.0f} M weights")
-    best = min(processor_seconds(limit) for _ in range(5))
+    best = min(processor_seconds(*limit) for _ in range(5))
     share = min(processor_seconds(fingerprint, live) for _ in range(3)) / best
     print(f"limit {best:.3f} s; the fingerprint of a merge takes {share:.2f} x as long")
     for name, steps in CASES.items():
@@ -85,7 +81,7 @@ def main(chosen: list[str], folder: Path) -> None:
         )
         limits, merges = [], []
         for i in range(LATER + 1):
-            limits.append(processor_seconds(limit))
+            limits.append(processor_seconds(*limit))
             target.holds.clear()
             terms = terms_of(_recipe(steps, 0.2 + 0.1 * i), shapes, {"lora": adapter.deltas})
             merges.append(processor_seconds(merge_live, target, terms))

@@ -275,7 +275,7 @@ METHODS: dict[str, type[Step]] = {
     "extract": _method(Three, EXTRACT, NONE),
 }
 # The factors of the models of a step at a ratio, for each linear method. For any other there is a function in
-# `gridsearch.merge.engine.evaluate`, applied tensor by tensor.
+# `gridsearch.merge.engine.methods`, applied tensor by tensor.
 LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
     "weighted_sum": lambda _, ratio: (1 - ratio, ratio),
     "add_difference": lambda _, ratio: (1.0, ratio, -ratio),

@@ -42,7 +42,7 @@ def dtype_notes(
     for name in _giving(recipe, checkpoints):
         usual = checkpoints[name].dtypes
         if chosen and usual != (FILE_DTYPES[chosen],):
-            notes.append(f"{name} is {_listed(usual)}; the merge is written in {chosen}.")
+            notes.append(f"{name} is {', '.join(usual)}; the merge is written in {chosen}.")
         elif not chosen and (coarse := _eight_bits(checkpoints[name])):
             notes.append(
                 f"{name} is in an 8-bit format ({coarse}), which would round most of a merge's changes away: "
@@ -64,8 +64,4 @@ def _giving(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
 
 def _eight_bits(checkpoint: Checkpoint) -> str:
     kinds = {info.dtype for info in own_keys(checkpoint).values() if as_written(info) != info}
-    return _listed(tuple(sorted(kinds)))
-
-
-def _listed(dtypes: tuple[str, ...]) -> str:
-    return ", ".join(dtypes)
+    return ", ".join(sorted(kinds))

@@ -146,8 +146,8 @@ def outline(recipe: Recipe, parents: Parents, dtype: str | None = None) -> dict[
 
 def dtypes_of(recipe: Recipe, weights: Weights) -> dict[str, str]:
     """Return what the file of a merge with nothing left to search keeps each merged key in."""
-    names = (recipe.vae_source(), recipe.merged_models()[0])
-    vae = next(weights.files[name].header.tensors for name in names if name in weights.files)
+    first = weights.files[recipe.merged_models()[0]]
+    vae = weights.files.get(recipe.vae_source(), first).header.tensors
     return {key: as_written((vae if is_vae(key) else weights.infos)[key]).dtype for key in weights.merged}
 
 

@@ -16,6 +16,16 @@ class Quiet:
         return lambda *_: lambda *_: None
 
 
+class Noting(Quiet):
+    """Keeps the notes that it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
 def settings(toy: Path, **changes) -> dict:
     return {
         "name": "small",

@@ -18,7 +18,7 @@ from gridsearch.merge.parents import open_parents, require_drawable
 from gridsearch.search.plan import make_plan
 from tests.helpers.layouts import save_folder, save_parts
 from tests.helpers.program import gridsearch
-from tests.helpers.small_run import Quiet
+from tests.helpers.small_run import Noting, Quiet
 from tests.merge.toy_steps import TO_Q, experiment, settings
 
 
@@ -40,17 +40,12 @@ def wide(toy, tmp_path_factory):
 
 def made(toy, wide, tmp_path, *steps, **changes):
     """The merge's tensors, and those of each model in float64; the notes are the third."""
-    notes = []
-
-    class Noting(Quiet):
-        def note(self, text):
-            notes.append(text)
-
+    listener = Noting()
     paths = settings(toy)["models"] | wide
     what = experiment(toy, *steps, models=paths, **changes)
-    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Noting())
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", listener)
     weights = {name: {k: v.double() for k, v in load_file(path).items()} for name, path in paths.items()}
-    return load_file(tmp_path / "m.safetensors"), weights, notes
+    return load_file(tmp_path / "m.safetensors"), weights, listener.notes
 
 
 def same(merged, wanted):

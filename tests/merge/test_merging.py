@@ -32,7 +32,7 @@ from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import load_setup, merge_over
 from tests.helpers.program import gridsearch
-from tests.helpers.small_run import FILE, Quiet
+from tests.helpers.small_run import FILE, Noting, Quiet
 from tests.merge.conftest import NAMES
 from tests.merge.toy_steps import TE_FC, TO_Q, experiment, settings
 
@@ -176,12 +176,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", ["LoRA", *KINDS])
 def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora, tmp_path, kind):
-    told = []
-
-    class Notes(Quiet):
-        def note(self, text):
-            told.append(text)
-
+    listener = Noting()
     parts = load_file(lora)
     if kind != "LoRA":
         shapes = KINDS[kind]
@@ -190,8 +185,8 @@ def test_what_of_an_adapter_finds_no_place_is_told_where_it_is_merged(toy, lora,
     save_file(parts | {lost: torch.ones(2, 2)}, tmp_path / "more.safetensors")
     step = {"method": "adapter", "models": ["base", "style"], "ratio": 0.5}
     what = experiment(toy, step, adapters={"style": str(tmp_path / "more.safetensors")})
-    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Notes())
-    (note,) = told
+    export(merge_of_trial(what, {}), tmp_path / "m.safetensors", listener)
+    (note,) = listener.notes
     changed = "2 weights, 2 modules (2 LoRA)" if kind == "LoRA" else f"1 weight, 1 module (1 {kind})"
     assert note == f"The adapter style changes {changed}; 1 of its keys has no place, {lost} first."
     assert adapter_notes(open_weights(what, open_parents(what), what.render.config).adapters) == [note]

@@ -7,6 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.sdxl.keys import VAE
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
@@ -25,7 +26,6 @@ from tests.helpers.program import gridsearch
 from tests.helpers.small_run import FILE, Quiet
 from tests.merge.toy_steps import experiment, settings
 
-VAE = "first_stage_model."
 STEP = {"models": ["base", "burnt"], "ratio": [0.5]}
 
 

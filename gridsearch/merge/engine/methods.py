@@ -1,8 +1,8 @@
 """The non-linear methods by name, in three forms.
 
 A method in `SUMS` is a sum of its models, with factors from their dot products. One in `CHANGES` adds `ratio`
-times a change to its first model. `FUNCTIONS` has every method as a function of whole tensors of one shape in
-float32, of ours in `formulas` or of sd-mecha's (https://github.com/ljleb/sd-mecha).
+times a change to its first model. `FUNCTIONS` has functions of whole tensors of one shape in float32: ours in
+`formulas`, and sd-mecha's own (https://github.com/ljleb/sd-mecha).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,7 @@ from torch import Tensor
 from gridsearch.experiment.methods import METHODS
 from gridsearch.merge.engine.formulas import differences, directions, places, spectrum
 from gridsearch.merge.engine.formulas.pieces import ChangeAt, ties, train_difference
-from gridsearch.merge.engine.formulas.products import (
-    Products,
-    geometric_median,
-    model_stock,
-    products,
-    slerp,
-)
-from gridsearch.merge.engine.linear import blend, pieces
+from gridsearch.merge.engine.formulas.products import Products, geometric_median, model_stock, slerp
 
 
 def _by_gram(coefficients: Callable[..., Any]) -> Callable[..., tuple[float, ...]]:
@@ -57,20 +50,9 @@ def _cosine(method: str, a: Tensor, b: Tensor, ratio: float) -> Tensor:
     return torch.where(merged.isnan(), b, merged)  # nothing is similar to a tensor of zeros
 
 
-def _summed(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
-    return blend(tensors, factors(method, products(tensors), numbers), torch.float32)
-
-
 def _model_stock(a: Tensor, *others: Tensor, ratio: float, cosine: str) -> Tensor:
-    if cosine == "tensor":
-        return _summed("model_stock", a, *others, ratio=ratio)
+    del cosine  # that of rows: by that of whole tensors it is a sum
     return a.add(_sd_mecha("model_stock")(*(other - a for other in others)), alpha=ratio)
-
-
-def _changed(method: str, a: Tensor, *others: Tensor, ratio: float, **numbers: Any) -> Tensor:
-    piece = CHANGES[method](a, *others, **numbers)
-    change = torch.cat([piece(here) for here in pieces(a)])
-    return a.add(change.view(a.shape), alpha=ratio)
 
 
 def _sd_mecha(method: str) -> Callable[..., Tensor]:
@@ -81,11 +63,8 @@ def _sd_mecha(method: str) -> Callable[..., Tensor]:
 
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "slerp": partial(_summed, "slerp"),
-    "train_difference": partial(_changed, "train_difference"),
     "cosine_a": partial(_cosine, "cosine_a"),
     "cosine_b": partial(_cosine, "cosine_b"),
-    "ties": partial(_changed, "ties"),
     "dare_ties": differences.dare_ties,
     "dare_linear": differences.dare_linear,
     "della": differences.della,
@@ -93,10 +72,6 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "breadcrumbs_ties": differences.breadcrumbs_ties,
     "sce": differences.sce,
     "model_stock": _model_stock,
-    "geometric_median": partial(_summed, "geometric_median"),
-    "karcher": partial(_summed, "karcher"),
-    "multislerp": partial(_summed, "multislerp"),
-    "add_perpendicular": partial(_summed, "add_perpendicular"),
     "isotropic": spectrum.isotropic,
     "low_rank": spectrum.low_rank,
     "nearswap": places.nearswap,
@@ -125,15 +100,11 @@ def _at_one(method: str) -> Callable[..., ChangeAt]:
 CHANGES: dict[str, Callable[..., ChangeAt]] = {
     "train_difference": train_difference,
     "ties": ties,
-    "dare_ties": _at_one("dare_ties"),
-    "dare_linear": _at_one("dare_linear"),
-    "della": _at_one("della"),
-    "breadcrumbs": _at_one("breadcrumbs"),
-    "breadcrumbs_ties": _at_one("breadcrumbs_ties"),
-    "sce": _at_one("sce"),
-    "model_stock": _at_one("model_stock"),
-    "isotropic": _at_one("isotropic"),
-    "low_rank": _at_one("low_rank"),
-    "nearswap": _at_one("nearswap"),
-    "smooth_add": _at_one("smooth_add"),
-}
+    **{
+        method: _at_one(method)
+        for method in (
+            "dare_ties", "dare_linear", "della", "breadcrumbs", "breadcrumbs_ties", "sce", "model_stock",
+            "isotropic", "low_rank", "nearswap", "smooth_add",
+        )
+    },
+}  # fmt: skip

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.sdxl.keys import (
     MODELSPEC_ARCHITECTURE,
     V_PREDICTION_MARKER,
@@ -257,12 +258,21 @@ def metadata_of(record: Record, histories: Mapping[str, Mapping[str, str]]) -> d
         "format": "pt",
         KEY: record.to_json(),
         "sd_merge_models": json.dumps(_history(record, histories), separators=(",", ":")),
+        **modelspec(record.title, record.prediction_type, record.files.items()),
+    }
+
+
+def modelspec(
+    title: str, prediction_type: str, files: Iterable[tuple[str, str]], kind: str = ""
+) -> dict[str, str]:
+    """Return the model spec of a file made of these, names with SHA-256; `kind` is "/lora" of one."""
+    return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": MODELSPEC_ARCHITECTURE,
+        "modelspec.architecture": f"{MODELSPEC_ARCHITECTURE}{kind}",
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        "modelspec.title": record.title,
-        "modelspec.merged_from": ", ".join(f"{name} [{sha[:10]}]" for name, sha in record.files.items()),
-        "modelspec.prediction_type": "v" if record.prediction_type == "v_prediction" else "epsilon",
+        "modelspec.title": title,
+        "modelspec.merged_from": ", ".join(f"{name} [{short_hash(sha)}]" for name, sha in files),
+        "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else "epsilon",
     }
 
 

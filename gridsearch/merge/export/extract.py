@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ from gridsearch.checkpoint.sdxl.adapter_names import DOWN, UP, kohya_name
 from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.sdxl.keys import (
     BESIDE_VAE,
-    MODELSPEC_ARCHITECTURE,
     TensorRows,
     is_embedding,
     is_vae,
@@ -37,7 +36,7 @@ from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.merge.adapters.factors import Factors, factored
 from gridsearch.merge.dtypes import FILE_DTYPES
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
-from gridsearch.merge.export.export import write_safetensors
+from gridsearch.merge.export.export import modelspec, write_safetensors
 
 EXTRACTED = "gridsearch.extracted"  # in the metadata of a file that was made here
 
@@ -156,15 +155,15 @@ class _Pair:
     base: FileSource
     tuned: FileSource
 
-    def change(self, key: str) -> Tensor:
-        """Return what training made of a weight, in float32."""
+    def change(self, key: str, rows: Any = ...) -> Tensor:
+        """Return what training made of these rows of a weight, in float32."""
         for file in (self.base, self.tuned):
-            greatest_value(file.tensor(key), file.header.file_of(key), key)  # a NaN is told by its file
-        return self.tuned.tensor(key).float() - self.base.tensor(key).float()
+            greatest_value(file.tensor(key)[rows], file.header.file_of(key), key)  # a NaN is told by its file
+        return self.tuned.tensor(key)[rows].float() - self.base.tensor(key)[rows].float()
 
     def rows(self, rows: TensorRows) -> Tensor:
         """Return the change of a parameter, [out, in, ...]."""
-        change = self.change(rows.key)[rows.rows]
+        change = self.change(rows.key, rows.rows)
         return change.T if rows.transposed else change
 
 
@@ -254,6 +253,7 @@ def lora_metadata(
         "energy": cut.energy,
         "seed": cut.seed,
     }
+    named = [(files[name].path.stem, digits) for name, digits in hashes.items()]
     return {
         "format": "pt",
         EXTRACTED: json.dumps(record, separators=(",", ":")),
@@ -267,14 +267,7 @@ def lora_metadata(
         "ss_sd_model_name": files["base"].path.name,
         "ss_sd_model_hash": first_hash(files["base"].files[0]),
         "ss_new_sd_model_hash": hashes["base"],
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{MODELSPEC_ARCHITECTURE}/lora",
-        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        "modelspec.title": title,
-        "modelspec.merged_from": ", ".join(
-            f"{files[name].path.stem} [{digits[:10]}]" for name, digits in hashes.items()
-        ),
-        "modelspec.prediction_type": "v" if prediction.type == "v_prediction" else "epsilon",
+        **modelspec(title, prediction.type, named, "/lora"),
     }
 
 

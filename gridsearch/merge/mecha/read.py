@@ -24,6 +24,7 @@ from gridsearch.checkpoint.sdxl.keys import (
     VAE_COMPONENT,
 )
 from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed
 from gridsearch.merge.mecha.methods import call, left_out
@@ -33,16 +34,8 @@ MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
 MOST_STEPS = 1_000
 MOST_MODELS = 500
-_NUMBERS = (
-    "ratio",
-    "k",
-    "probability",
-    "della_eps",
-    "seed",
-    "rank",
-    "offset",
-    "stiffness",
-)  # named in errors
+# The arguments of steps, which errors name.
+_ARGUMENTS = {name for kind in METHODS.values() for name in kind.model_fields} - Step.model_fields.keys()
 _STEP = pydantic.TypeAdapter(MergeStep)
 
 
@@ -232,7 +225,7 @@ def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
 
 def _message(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"] if part in _NUMBERS]
+    place = [str(part) for part in first["loc"] if part in _ARGUMENTS]
     return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
 
 

@@ -119,7 +119,8 @@ def _step(
             delta = _add(lines, step.mecha, *differences, **_numbers(step))
         case "top_k_tensor_sum" if step.numbers()["offset"]:
             why = "sd-mecha moves one value more, that at which it begins"
-            raise BadInput(_OFFSET, where=f"step {step.name!r}", why=why, fix=_FIX)
+            what = "A top_k_tensor_sum with an offset cannot be written for sd-mecha."
+            raise BadInput(what, where=f"step {step.name!r}", why=why, fix=_FIX)
         case "tensor_sum" | "top_k_tensor_sum":
             return _add(lines, step.mecha, *inputs, width=alpha, **_numbers(step))
         case _:
@@ -132,7 +133,6 @@ _THEIRS = {
     "cosine": ("rows", "A model stock whose cosine is over whole tensors"),
     "ranks": ("tensor", "A DELLA whose ranks are within rows"),
 }
-_OFFSET = "A top_k_tensor_sum with an offset cannot be written for sd-mecha."
 
 
 def _numbers(step: MergeStep) -> dict[str, str]:

@@ -12,8 +12,9 @@ from gridsearch.merge.engine.formulas.pieces import SAMPLE, kth_magnitude
 from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
-from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS
+from gridsearch.merge.engine.methods import CHANGES
 from gridsearch.merge.engine.sources import LoadedSource
+from tests.helpers.methods import WHOLE
 
 KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
 MODELS = {name: f"{name}.safetensors" for name in "abc"}
@@ -93,12 +94,12 @@ def test_kept_or_not_the_live_weights_are_those_of_the_exported_file(sources, na
             assert torch.equal(live.parts[KEY][0].view, exported)
 
 
-@pytest.mark.parametrize("name", [name for name in STEPS if name in FUNCTIONS])
+@pytest.mark.parametrize("name", [name for name in STEPS if name in WHOLE])
 def test_the_sum_is_the_methods_own_result(sources, name):
     (step,) = STEPS[name]
     tensors = [sources[model].tensor(KEY).float() for model in step["models"]]
     recipe = Recipe(models=MODELS, merge=[step | {"ratio": 0.7}], components={"vae": "merged"})
-    wanted = FUNCTIONS[name](*tensors, **recipe.merge[0].numbers())
+    wanted = WHOLE[name](*tensors, **recipe.merge[0].numbers())
     merged = evaluate(terms_at(0.7, step), KEY, sources, torch.float16, new_buffer())
     half_unit = 2.0 ** (wanted.abs().clamp(min=2**-14).log2().floor() - 11)
     change = (wanted - tensors[0]).abs()

@@ -5,7 +5,7 @@ import torch
 from sd_mecha.extensions import merge_methods
 
 from gridsearch.experiment.methods import LINEAR, METHODS
-from gridsearch.merge.engine.methods import FUNCTIONS
+from tests.helpers.methods import WHOLE
 
 
 def step_of(method: str):
@@ -19,7 +19,7 @@ def step_of(method: str):
 
 
 def test_every_method_is_a_sum_or_has_its_function():
-    assert set(FUNCTIONS) == METHODS.keys() - LINEAR.keys()
+    assert set(WHOLE) == METHODS.keys() - LINEAR.keys()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -30,7 +30,7 @@ def test_a_ratio_that_leaves_a_model_alone_does_so_in_the_formula(method):
         if step.is_linear():
             merged = sum(x * y for x, y in zip(tensors, step.coefficients(ratio), strict=True))
         else:
-            merged = FUNCTIONS[method](*tensors, **step.numbers() | {"ratio": ratio})
+            merged = WHOLE[method](*tensors, **step.numbers() | {"ratio": ratio})
         torch.testing.assert_close(merged, tensors[kept], rtol=1e-5, atol=1e-6)
 
 

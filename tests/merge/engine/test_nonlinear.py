@@ -11,8 +11,8 @@ from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer
-from gridsearch.merge.engine.methods import FUNCTIONS
 from gridsearch.merge.engine.sources import FileSource
+from tests.helpers.methods import WHOLE
 
 SHAPES = {
     "model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3),
@@ -145,8 +145,8 @@ def test_a_dare_that_drops_nothing_is_ties():
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(20, 30, generator=generator) for _ in range(4)]
     numbers = {"ratio": 0.8, "k": 0.3, "vote": "magnitude"}
-    dropped = FUNCTIONS["dare_ties"](*tensors, **numbers, probability=0.0, seed=1)
-    torch.testing.assert_close(dropped, FUNCTIONS["ties"](*tensors, **numbers))
+    dropped = WHOLE["dare_ties"](*tensors, **numbers, probability=0.0, seed=1)
+    torch.testing.assert_close(dropped, WHOLE["ties"](*tensors, **numbers))
 
 
 @pytest.mark.parametrize("method", ["geometric_median"])
@@ -158,6 +158,6 @@ def test_a_far_model_among_a_dozen_is_outvoted(method):
     far = 10 * torch.randn(64, 64, generator=generator)
     spread = 0.01 * 64  # how far each of the cluster is from its centre
     mean = sum([*cluster, far]) / 12
-    robust = FUNCTIONS[method](*cluster, far)
+    robust = WHOLE[method](*cluster, far)
     assert torch.dist(mean, centre) > 50 * spread
     assert torch.dist(robust, centre) < spread

@@ -6,18 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsearch.merge.engine.methods import FUNCTIONS
+from tests.helpers.methods import WHOLE
+from tests.helpers.tensors import SHAPES as ALL_SHAPES
+from tests.helpers.tensors import close, tensors
 
-SHAPES = ((8, 4, 1, 1), (8, 4, 3, 3), (30, 20), (17,))
-
-
-def tensors(shape: tuple[int, ...], count: int, seed: int = 0) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for _ in range(count)]
+SHAPES = ALL_SHAPES[1:]  # of tensors of one number every cosine is ±1
 
 
 def apply_method(method: str, models: list[torch.Tensor], numbers: dict) -> torch.Tensor:
-    return FUNCTIONS[method](*models, **numbers)
+    return WHOLE[method](*models, **numbers)
 
 
 def differences(a: torch.Tensor, *others: torch.Tensor) -> np.ndarray:
@@ -42,10 +39,6 @@ def model_stock(a, *others, ratio: float) -> np.ndarray:
     n, cosines = len(others), (units @ units.T)[np.triu_indices(len(others), 1)]
     t = n * cosines.mean() / (1 + (n - 1) * cosines.mean())
     return a.double().numpy() + ratio * t * deltas.mean(0).reshape(a.shape)
-
-
-def close(merged: torch.Tensor, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(merged.numpy(), expected, rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

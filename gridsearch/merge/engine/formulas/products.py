@@ -1,7 +1,7 @@
 """Non-linear methods that are sums of their models, with factors that follow from dot products.
 
 The products of the models do not depend on a ratio. Once they are known for a key, such a merge is one
-weighted sum, as fast as a linear one.
+weighted sum, without another look at the models.
 """
 
 import functools

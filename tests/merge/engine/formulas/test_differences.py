@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridsearch.merge.engine.methods import FUNCTIONS
+from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
 
@@ -30,7 +30,7 @@ def crumbs(difference: np.ndarray) -> np.ndarray:
 
 def test_breadcrumbs_leaves_out_both_ends():
     b = row(-1, 2, 3, 4, -5, 6, 7, 8, 9, 10)
-    merged = FUNCTIONS["breadcrumbs"](torch.zeros(10), b, ratio=0.5, **CRUMBS)
+    merged = WHOLE["breadcrumbs"](torch.zeros(10), b, ratio=0.5, **CRUMBS)
     assert merged.tolist() == [0, 0, 0, 2, -2.5, 3, 3.5, 4, 0, 0]
 
 
@@ -38,17 +38,17 @@ def test_breadcrumbs_leaves_out_both_ends():
 def test_breadcrumbs_adds_what_is_left_of_every_difference(shape):
     models = tensors(shape, 4)
     total = sum(crumbs(one) for one in differences(*models))
-    close(FUNCTIONS["breadcrumbs"](*models, ratio=0.7, **CRUMBS), models[0].double().numpy() + 0.7 * total)
+    close(WHOLE["breadcrumbs"](*models, ratio=0.7, **CRUMBS), models[0].double().numpy() + 0.7 * total)
 
 
 def test_breadcrumbs_keeps_values_that_are_all_of_one_size():
     b = row(2, -2, 2, 2)
-    assert torch.equal(FUNCTIONS["breadcrumbs"](torch.zeros(4), b, ratio=1.0, **CRUMBS), b)
+    assert torch.equal(WHOLE["breadcrumbs"](torch.zeros(4), b, ratio=1.0, **CRUMBS), b)
 
 
 def test_breadcrumbs_where_nothing_is_left_is_the_first_model():
     a, b = tensors((4, 5), 2)
-    assert torch.equal(FUNCTIONS["breadcrumbs"](a, b, ratio=1.0, drop_smallest=0.6, drop_largest=0.5), a)
+    assert torch.equal(WHOLE["breadcrumbs"](a, b, ratio=1.0, drop_smallest=0.6, drop_largest=0.5), a)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,7 +59,7 @@ def test_breadcrumbs_ties_elects_among_what_is_left(shape, vote):
     elected = np.sign((left if vote == "magnitude" else np.sign(left)).sum(0))
     agree = (np.sign(left) == elected) & (elected != 0)
     mean = np.where(agree, left, 0).sum(0) / np.maximum(agree.sum(0), 1)
-    merged = FUNCTIONS["breadcrumbs_ties"](*models, ratio=0.7, vote=vote, **CRUMBS)
+    merged = WHOLE["breadcrumbs_ties"](*models, ratio=0.7, vote=vote, **CRUMBS)
     close(merged, models[0].double().numpy() + 0.7 * mean)
 
 
@@ -70,7 +70,7 @@ def test_breadcrumbs_ties_elects_among_what_is_left(shape, vote):
 def test_dare_drops_the_share_and_scales_the_rest_up(probability):
     """Yu et al. 2023: each value is zero with p, and else divided by 1 - p."""
     a, b = tensors((200, 250), 2)
-    merged = FUNCTIONS["dare_linear"](a, b, ratio=0.5, probability=probability, seed=3)
+    merged = WHOLE["dare_linear"](a, b, ratio=0.5, probability=probability, seed=3)
     dropped = merged == a
     spread = math.sqrt(probability * (1 - probability) / a.numel())
     assert abs(dropped.double().mean() - probability) < 4 * spread
@@ -80,7 +80,7 @@ def test_dare_drops_the_share_and_scales_the_rest_up(probability):
 
 def test_dare_linear_adds_models_that_are_thinned_each_for_itself():
     a, one = torch.zeros(200, 250), torch.ones(200, 250)
-    merged = FUNCTIONS["dare_linear"](a, one, 10 * one, ratio=1.0, probability=0.5, seed=3)
+    merged = WHOLE["dare_linear"](a, one, 10 * one, ratio=1.0, probability=0.5, seed=3)
     counts = {value: (merged == value).double().mean().item() for value in (0, 2, 20, 22)}
     assert sum(counts.values()) == pytest.approx(1)
     assert all(abs(share - 0.25) < 4 * math.sqrt(0.25 * 0.75 / a.numel()) for share in counts.values())
@@ -98,7 +98,7 @@ def test_a_seed_is_one_draw(method):
     models = tensors((20, 30), 3)
 
     def merged(seed):
-        return FUNCTIONS[method](*models, ratio=1.0, probability=0.5, seed=seed, **RANDOM[method])
+        return WHOLE[method](*models, ratio=1.0, probability=0.5, seed=seed, **RANDOM[method])
 
     assert torch.equal(merged(2**40), merged(2**40))
     assert not torch.equal(merged(2**40), merged(2**40 + 1))
@@ -109,8 +109,8 @@ def test_a_seed_is_one_draw(method):
 def test_a_seed_is_the_same_draw_on_a_gpu(method):
     models = tensors((20, 30), 3)
     numbers = {"ratio": 1.0, "probability": 0.5, "seed": 7} | RANDOM[method]
-    there = FUNCTIONS[method](*(one.cuda() for one in models), **numbers).cpu()
-    torch.testing.assert_close(there, FUNCTIONS[method](*models, **numbers))
+    there = WHOLE[method](*(one.cuda() for one in models), **numbers).cpu()
+    torch.testing.assert_close(there, WHOLE[method](*models, **numbers))
 
 
 # -- DELLA
@@ -141,7 +141,7 @@ def test_della_drops_by_the_rank_in_a_row_and_scales_by_its_own_chance(shape):
     a, b = tensors(shape, 2)
     (difference,) = differences(a, b)
     chance, draws = chances(difference), 400
-    merged = [FUNCTIONS["della"](a, b, **MAGPRUNE, seed=seed) - a for seed in range(draws)]
+    merged = [WHOLE["della"](a, b, **MAGPRUNE, seed=seed) - a for seed in range(draws)]
     kept = np.stack([one.double().numpy() for one in merged])
     expected = np.where(kept == 0, 0, (difference / chance)[None])
     np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
@@ -152,9 +152,9 @@ def test_della_drops_by_the_rank_in_a_row_and_scales_by_its_own_chance(shape):
 def test_della_without_a_window_is_dare():
     models = tensors((20, 30), 3)
     shared = MAGPRUNE | {"seed": 5}
-    by_row = FUNCTIONS["della"](*models, **shared | {"della_eps": 0.0})
+    by_row = WHOLE["della"](*models, **shared | {"della_eps": 0.0})
     del shared["ranks"], shared["della_eps"]
-    torch.testing.assert_close(by_row, FUNCTIONS["dare_ties"](*models, **shared))
+    torch.testing.assert_close(by_row, WHOLE["dare_ties"](*models, **shared))
 
 
 @pytest.mark.parametrize(("probability", "kept"), [(0.95, "largest"), (0.05, "all but the smallest")])
@@ -162,7 +162,7 @@ def test_chances_beyond_0_and_1_are_cut(probability, kept):
     """With a window that reaches over the end some are always, or never, kept; nothing is infinite."""
     b = torch.arange(1, 101, dtype=torch.float32).reshape(1, 100)
     numbers = MAGPRUNE | {"probability": probability, "della_eps": 0.4, "seed": 0}
-    merged = FUNCTIONS["della"](torch.zeros(1, 100), b, **numbers)
+    merged = WHOLE["della"](torch.zeros(1, 100), b, **numbers)
     assert merged.isfinite().all()
     if kept == "largest":  # p is 1 or more from rank 63 on
         assert not merged[0, :37].any()
@@ -176,9 +176,9 @@ def test_chances_beyond_0_and_1_are_cut(probability, kept):
 def test_sce_by_hand():
     models = torch.zeros(4), row(4, 0, 1, -1), row(2, 0, -3, -1)
     # variances 1, 0, 4, 0: of the two that vary the one at the third place is kept, squares 1/4 and 9/4
-    torch.testing.assert_close(FUNCTIONS["sce"](*models, ratio=1.0, k=0.5), row(0, 0, -3, 0))
+    torch.testing.assert_close(WHOLE["sce"](*models, ratio=1.0, k=0.5), row(0, 0, -3, 0))
     # all places: weights 9/16 and 7/16
-    torch.testing.assert_close(FUNCTIONS["sce"](*models, ratio=1.0, k=1.0), row(3.125, 0, -3, -1))
+    torch.testing.assert_close(WHOLE["sce"](*models, ratio=1.0, k=1.0), row(3.125, 0, -3, -1))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -198,4 +198,4 @@ def test_sce_selects_calculates_and_erases(shape, k):
     agree = np.sign(deltas) == np.sign(deltas.sum(0))
     shares = np.where(agree, weights.reshape(3, *[1] * len(shape)), 0)
     mixed = (shares * deltas).sum(0) / np.where(shares.sum(0) > 0, shares.sum(0), 1)
-    close(FUNCTIONS["sce"](*models, ratio=0.7, k=k), models[0].double().numpy() + 0.7 * mixed)
+    close(WHOLE["sce"](*models, ratio=0.7, k=k), models[0].double().numpy() + 0.7 * mixed)

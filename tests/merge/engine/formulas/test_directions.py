@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gridsearch.base.errors import RunFailed
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.linear import CPU_PIECE
-from gridsearch.merge.engine.methods import FUNCTIONS, SUMS
+from gridsearch.merge.engine.methods import SUMS
+from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
 WEIGHTS = (0.5, 1.5, 2.0)
@@ -43,7 +44,7 @@ def pull(mean: np.ndarray, models: list[np.ndarray], weights: np.ndarray) -> np.
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_the_karcher_mean_is_pulled_to_no_side(shape, weights):
     models = spread(shape, 3)
-    mean = flat(FUNCTIONS["karcher"](*models, **({} if weights is None else {"weights": weights})))
+    mean = flat(WHOLE["karcher"](*models, **({} if weights is None else {"weights": weights})))
     shares = np.array(weights or (1, 1, 1)) / sum(weights or (1, 1, 1))
     vectors = [flat(one) for one in models]
     assert np.linalg.norm(pull(unit(mean), vectors, shares)) < 1e-6
@@ -54,8 +55,8 @@ def test_the_karcher_mean_is_pulled_to_no_side(shape, weights):
 @pytest.mark.parametrize("shape", SHAPES[1:])
 def test_of_two_models_the_karcher_mean_is_slerp(shape):
     a, b = tensors(shape, 2)
-    merged = FUNCTIONS["karcher"](a, b, weights=(0.7, 0.3))
-    torch.testing.assert_close(merged, FUNCTIONS["slerp"](a, b, ratio=0.3), rtol=1e-5, atol=1e-5)
+    merged = WHOLE["karcher"](a, b, weights=(0.7, 0.3))
+    torch.testing.assert_close(merged, WHOLE["slerp"](a, b, ratio=0.3), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -71,7 +72,7 @@ def test_multislerp_is_mergekits(shape, weights):
     tangent = shares @ (units - (units @ mean)[:, None] * mean)
     angle = np.linalg.norm(tangent) + 1e-8
     expected = (mean * np.cos(angle) + tangent * np.sin(angle) / angle) * (shares @ lengths)
-    merged = FUNCTIONS["multislerp"](*models, **({} if weights is None else {"weights": weights}))
+    merged = WHOLE["multislerp"](*models, **({} if weights is None else {"weights": weights}))
     close(merged, expected.reshape(shape))
 
 
@@ -79,7 +80,7 @@ def test_multislerp_is_mergekits(shape, weights):
 def test_what_is_added_is_perpendicular_to_the_first_difference(shape):
     models = tensors(shape, 3)
     a, b, c = map(flat, models)
-    added = (flat(FUNCTIONS["add_perpendicular"](*models, ratio=0.7)) - a) / 0.7
+    added = (flat(WHOLE["add_perpendicular"](*models, ratio=0.7)) - a) / 0.7
     assert abs(unit(added) @ unit(a - c)) < 1e-5
     rest = b - c - added  # what was left out goes along the first difference
     assert abs(unit(rest) @ unit(a - c)) == pytest.approx(1, abs=1e-5)
@@ -87,8 +88,8 @@ def test_what_is_added_is_perpendicular_to_the_first_difference(shape):
 
 def test_perpendicular_by_hand():
     a, b, c = row(3, 1), row(6, 5), row(1, 1)  # a - c = (2, 0), b - c = (5, 4)
-    assert FUNCTIONS["add_perpendicular"](a, b, c, ratio=0.5).tolist() == [3, 3]
-    assert torch.equal(FUNCTIONS["add_perpendicular"](c, b, c, ratio=0.5), c)
+    assert WHOLE["add_perpendicular"](a, b, c, ratio=0.5).tolist() == [3, 3]
+    assert torch.equal(WHOLE["add_perpendicular"](c, b, c, ratio=0.5), c)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 6), st.floats(1e-4, 2))
@@ -98,20 +99,20 @@ def test_the_mean_of_directions_has_the_mean_length(seed, count, scale):
     models = [common + scale * one for one in own]
     lengths = [np.linalg.norm(flat(one)) for one in models]
     for method in ("karcher", "multislerp"):
-        merged = flat(FUNCTIONS[method](*models))
+        merged = flat(WHOLE[method](*models))
         assert np.linalg.norm(merged) == pytest.approx(np.mean(lengths), rel=1e-5)
 
 
 def test_of_near_models_the_karcher_mean_is_nearly_the_average():
     common, *own = tensors((40, 30), 4)
     models = [common + 1e-3 * one for one in own]
-    assert torch.dist(FUNCTIONS["karcher"](*models), sum(models) / 3) < 1e-6 * common.norm()
+    assert torch.dist(WHOLE["karcher"](*models), sum(models) / 3) < 1e-6 * common.norm()
 
 
 @pytest.mark.parametrize("method", ["karcher", "multislerp"])
 def test_models_without_a_direction(method):
     a, zero = row(3, 4), torch.zeros(2)
-    merged = FUNCTIONS[method]
+    merged = WHOLE[method]
     torch.testing.assert_close(merged(a, zero), a / 2)  # the direction of a, half its length
     torch.testing.assert_close(merged(a, -a), zero)  # they cancel: as in an average
     torch.testing.assert_close(merged(a, -a, weights=(3, 1)), a)  # a's direction, their length
@@ -146,7 +147,7 @@ def test_a_merge_is_the_sum_with_the_factors_of_its_models(method):
     vectors = np.stack([flat(one) for one in models])
     factors = SUMS[method](products(models), **own)
     whole = own | ({"cosine": "tensor"} if method == "model_stock" else {})
-    close(FUNCTIONS[method](*models, **whole), (np.array(factors) @ vectors).reshape(30, 20))
+    close(WHOLE[method](*models, **whole), (np.array(factors) @ vectors).reshape(30, 20))
 
 
 @pytest.mark.parametrize("method", ["karcher", "multislerp"])
@@ -155,4 +156,4 @@ def test_a_model_that_is_much_smaller_than_the_first_makes_no_nan(method, smalle
     """Its own square is the sum of three large products, which rounding may leave below zero."""
     for seed in range(20):
         a, b = tensors((40, 30), 2, seed)
-        assert FUNCTIONS[method](a, b * smaller).isfinite().all()
+        assert WHOLE[method](a, b * smaller).isfinite().all()

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from gridsearch.experiment.methods import METHODS
-from gridsearch.merge.engine.methods import FUNCTIONS
 from tests.helpers.experiments import STEPS
+from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import tensors
 
 SHAPES = ((), (1,), (17,), (1, 6), (6, 5), (8, 4, 1, 1), (6, 4, 3, 3))
 COLUMNS = ("cosine_a", "cosine_b")  # they compare columns, of which a scalar has none
-FIRST_AT_0 = [method for method in FUNCTIONS if METHODS[method].alone_at.get(0) == 0]
+FIRST_AT_0 = [method for method in WHOLE if METHODS[method].alone_at.get(0) == 0]
 
 
 def shapes(method: str) -> tuple[tuple[int, ...], ...]:
@@ -23,17 +23,17 @@ def count(method: str) -> int:
 
 def merged(method: str, models: list[torch.Tensor], **numbers: float) -> torch.Tensor:
     step = METHODS[method].model_validate(STEPS[method] | {"method": method})
-    return FUNCTIONS[method](*models, **step.numbers() | numbers)
+    return WHOLE[method](*models, **step.numbers() | numbers)
 
 
-@pytest.mark.parametrize("method", FUNCTIONS)
+@pytest.mark.parametrize("method", WHOLE)
 def test_models_that_are_all_the_same_stay_so(method):
     for shape in shapes(method):
         (model,) = tensors(shape, 1)
         torch.testing.assert_close(merged(method, [model] * count(method)), model, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", FUNCTIONS)
+@pytest.mark.parametrize("method", WHOLE)
 def test_zeros_make_nothing_that_is_no_number(method):
     for shape in shapes(method):
         models, zeros = tensors(shape, count(method)), torch.zeros(shape)
@@ -45,7 +45,7 @@ def test_zeros_make_nothing_that_is_no_number(method):
             assert merged(method, others_zero).isfinite().all()
 
 
-@pytest.mark.parametrize("method", FUNCTIONS)
+@pytest.mark.parametrize("method", WHOLE)
 def test_a_merge_is_a_new_float32_tensor_of_the_shape(method):
     for shape in shapes(method):
         models = tensors(shape, count(method))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.merge.engine.methods import FUNCTIONS
+from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import close, tensors
 
 MATRICES = ((30, 20), (20, 30), (8, 4, 1, 1), (8, 4, 3, 3), (1, 5), (5, 1))
@@ -31,21 +31,21 @@ def test_isotropic_makes_all_singular_values_their_mean(shape):
     iso = np.linalg.svd(total, compute_uv=False).mean() * (polar if tall is total else polar.T)
     expected = matrix(a) + 0.7 * iso
     np.testing.assert_allclose(
-        matrix(FUNCTIONS["isotropic"](a, *others, ratio=0.7)), expected, rtol=1e-4, atol=2e-5
+        matrix(WHOLE["isotropic"](a, *others, ratio=0.7)), expected, rtol=1e-4, atol=2e-5
     )
 
 
 def test_isotropic_averages_vectors():
     a, b, c = tensors((17,), 3)
     expected = a.double() + 0.7 * ((b - a).double() + (c - a).double()) / 2
-    close(FUNCTIONS["isotropic"](a, b, c, ratio=0.7), expected.numpy())
+    close(WHOLE["isotropic"](a, b, c, ratio=0.7), expected.numpy())
 
 
 def test_isotropic_adds_no_direction_that_the_difference_does_not_have():
     """A LoRA's change has few: what rounding makes of the others is not raised to their mean."""
     a = torch.zeros(30, 20)
     up, down = tensors((30, 2), 1)[0], tensors((2, 20), 1, seed=1)[0]
-    added = matrix(FUNCTIONS["isotropic"](a, up @ down, ratio=1.0))
+    added = matrix(WHOLE["isotropic"](a, up @ down, ratio=1.0))
     values = np.linalg.svd(added, compute_uv=False)
     expected = np.linalg.svd(matrix(up @ down), compute_uv=False)[:2].mean()
     np.testing.assert_allclose(values[:2], expected, rtol=1e-5)
@@ -57,7 +57,7 @@ def test_isotropic_adds_no_direction_that_the_difference_does_not_have():
 def test_a_low_rank_difference_is_the_nearest_of_its_rank(shape, rank):
     """Eckart & Young 1936: its distance is the norm of the singular values left out."""
     a, b = tensors(shape, 2)
-    added = matrix(FUNCTIONS["low_rank"](a, b, ratio=0.5, rank=rank)) - matrix(a)
+    added = matrix(WHOLE["low_rank"](a, b, ratio=0.5, rank=rank)) - matrix(a)
     whole = matrix(b) - matrix(a)
     values = np.linalg.svd(whole, compute_uv=False)
     assert np.linalg.matrix_rank(added, tol=1e-4) == rank
@@ -68,10 +68,10 @@ def test_a_low_rank_difference_is_the_nearest_of_its_rank(shape, rank):
 @pytest.mark.parametrize("shape", [*MATRICES, (17,), (1,), ()])
 def test_a_rank_that_a_difference_cannot_exceed_is_all_of_it(shape):
     a, b = tensors(shape, 2)
-    torch.testing.assert_close(FUNCTIONS["low_rank"](a, b, ratio=1.0, rank=64), b)
+    torch.testing.assert_close(WHOLE["low_rank"](a, b, ratio=1.0, rank=64), b)
 
 
 def test_a_difference_that_overflowed_fails_in_words():
     a = torch.zeros(3, 3)
     with pytest.raises(RunFailed, match="no singular values"):
-        FUNCTIONS["low_rank"](a, a + torch.inf, ratio=1.0, rank=1)
+        WHOLE["low_rank"](a, a + torch.inf, ratio=1.0, rank=1)

@@ -1,0 +1,27 @@
+"""Every non-linear method as a function of whole tensors in float32, whatever form the engine has it in."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gridsearch.merge.engine.formulas.products import products
+from gridsearch.merge.engine.linear import blend, pieces
+from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, SUMS, factors, is_sum
+
+
+def merged(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
+    if is_sum(method, numbers):
+        return blend(tensors, factors(method, products(tensors), numbers), torch.float32)
+    if method in FUNCTIONS:
+        return FUNCTIONS[method](*tensors, **numbers)
+    ratio, piece = numbers.pop("ratio"), CHANGES[method](*tensors, **numbers)
+    change = torch.cat([piece(here) for here in pieces(tensors[0])])
+    return tensors[0].add(change.view(tensors[0].shape), alpha=ratio)
+
+
+WHOLE: dict[str, Callable[..., Tensor]] = {
+    method: partial(merged, method) for method in {**SUMS, **CHANGES, **FUNCTIONS}
+}
