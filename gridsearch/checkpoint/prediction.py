@@ -137,6 +137,8 @@ def _sidecar(checkpoint: Checkpoint) -> tuple[str, str]:
 
     All its values are read as texts: YAML's dates, numbers and merged tables can raise, or grow without end.
     """
+    if checkpoint.path.is_dir():
+        return "", ""  # a folder says it in its scheduler config
     path = checkpoint.path.with_suffix(".yaml")
     unreadable = f"its sidecar {path.name} cannot be read"
     try:

@@ -12,7 +12,7 @@ PREFIX = "xyz_grid-"
 _XYZ = re.compile(r"(?<![a-z])xyz[_-]grid(?![a-z])", re.IGNORECASE)
 _BATCH = re.compile(r"(?<![a-z])grid-\d{3,}(?!\d)", re.IGNORECASE)
 # xyz_grid-{index}-{seed}-{grid width}-{grid height}-{cfg}-{steps}-{YYYYMMDDHHMMSS}
-_NAME = re.compile(rf"{PREFIX}\d+-\d+-(\d+)-(\d+)-\d+(?:\.\d+)?-\d+-\d{{14}}", re.IGNORECASE)
+_NAME = re.compile(rf"{PREFIX}\d+-\d+-([1-9]\d*)-([1-9]\d*)-\d+(?:\.\d+)?-\d+-\d{{14}}", re.IGNORECASE)
 
 _SIZE = re.compile(r"(?:^|, )Size: (\d{1,5})x(\d{1,5})(?:,|$)")
 _LARGER = re.compile(r", Hires upscale: (\d{1,2}(?:\.\d{1,3})?)(?:,|$)")

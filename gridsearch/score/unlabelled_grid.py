@@ -48,6 +48,8 @@ def _shapes(width: int, height: int, cell: tuple[int, int]) -> Iterator[tuple[in
     for rows in range(1, height // LEAST_SIDE + 1):
         side = height / rows * cell[0] / cell[1]
         columns = max(round(width / side), 1)
+        if width / columns < LEAST_SIDE:
+            continue
         if abs(width / columns - side) <= SIDE_OFF * max(1, cell[0] / cell[1]):
             yield columns, rows
 

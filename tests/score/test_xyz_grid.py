@@ -186,6 +186,11 @@ def test_a_scaled_batch_grid_is_cut_where_its_pictures_meet(scale):
     assert cells[0].rgb.shape[1] == pytest.approx(128 * scale, abs=2 + 2 * np.ceil(scale))
 
 
+@pytest.mark.parametrize("size", [(8, 1024), (1, 99999)])
+def test_no_grid_has_pictures_that_are_slivers(size):
+    assert cut_batch_grid(scene(256, 20), text_of(*size)) is None
+
+
 def test_hires_pictures_are_larger_than_their_text_says():
     assert told_cell(text_of(512, 768)) == (512, 768)
     assert told_cell(text_of(512, 768, ", Hires upscale: 1.5, Hires steps: 3")) == (768, 1152)
@@ -215,6 +220,7 @@ def test_pictures_that_all_begin_with_white_rows_keep_them():
 def test_the_name():
     assert told_size("folder/xyz_grid-0001-1781861418-6720-1097-4.5-48-20251117231637.jpg") == (6720, 1097)
     assert told_size("xyz_grid-0001-6720-1097.jpg") is None
+    assert told_size(NAME.format(0, 1097)) is told_size(NAME.format(6720, "00")) is None
     assert is_grid("folder/xyz_grid-0001.png")
     assert not is_grid("xyz_grid-folder/a.png")
     for name in ("my_xyz_grid-0001.PNG", "XYZ_GRID-3.png", "2026 xyz_grid-3 (1).jpg"):
@@ -241,7 +247,7 @@ NO_GRIDS = {
 @pytest.mark.parametrize("kind", NO_GRIDS)
 def test_what_cannot_be_cut_is_named(kind):
     height, width = NO_GRIDS[kind].shape[:2]
-    for name in (NAME.format(width, height), "xyz_grid-0007.png"):
+    for name in (NAME.format(width, height), NAME.format(0, 0), "xyz_grid-0007.png"):
         with pytest.raises(BadInput, match="cannot be cut") as caught:
             cut_grid(NO_GRIDS[kind], name)
         assert name in str(caught.value)

@@ -119,7 +119,8 @@ def _assembled(
 def _info(key: str, infos: Sequence[TensorInfo], pieces: Sequence[StoredTensor]) -> TensorInfo:
     """Return dtype and shape of the tensor that these make up; a BadInput where they do not fit together."""
     first = infos[0]
-    if any((info.dtype, info.shape[1:]) != (first.dtype, first.shape[1:]) for info in infos):
+    without_rows = len(infos) > 1 and not all(info.shape for info in infos)
+    if without_rows or any((info.dtype, info.shape[1:]) != (first.dtype, first.shape[1:]) for info in infos):
         why = " and ".join(
             f"{piece.key} is {info.dtype} {list(info.shape)}"
             for piece, info in zip(pieces, infos, strict=True)

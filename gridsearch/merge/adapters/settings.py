@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.merge.adapters.dependent import INPUT, OUTPUT
-from gridsearch.merge.adapters.scale import PeftOptions
+from gridsearch.merge.adapters.scale import MOST_ALPHA, PeftOptions
 
 MOST_TERMS = 100  # of Neumann's series; five are usual
 OLDEST_NEUMANN = (0, 18)  # the version of PEFT that last changed the series
@@ -38,10 +38,10 @@ def none(_: Module) -> dict[str, Any]:
 def constraint(module: Module) -> dict[str, Any]:
     """Return the largest norm of Q: its alpha times the number of outputs, where that is above zero.
 
-    So LyCORIS and sd-scripts have it; ComfyUI takes alpha itself.
+    So LyCORIS and sd-scripts have it; ComfyUI takes alpha itself. One out of all bounds limits nothing.
     """
     alpha = module.numbers.get("alpha", 0.0)
-    return {"constraint": alpha * module.wanted[OUTPUT] if alpha > 0 else None}
+    return {"constraint": alpha * module.wanted[OUTPUT] if 0 < alpha < MOST_ALPHA else None}
 
 
 def rotation_from(module: Module) -> dict[str, Any]:

@@ -161,6 +161,18 @@ def test_thirds_of_different_dtypes_are_refused(toy, tmp_path):
     assert "k_proj.weight is F32" in str(caught.value)
 
 
+@pytest.mark.parametrize("scalars", ["qkv", "k"])
+def test_thirds_without_rows_are_refused(toy, tmp_path, scalars):
+    def of_one_number(tensors):
+        found = with_clip_g_in_transformers_names(tensors)
+        layer = f"{CLIP_G_MODEL}transformer.text_model.encoder.layers.0.self_attn."
+        return found | {f"{layer}{which}_proj.bias": torch.ones((), dtype=torch.half) for which in scalars}
+
+    with pytest.raises(BadInput, match="in_proj_bias do not fit together") as caught:
+        open_model(rewritten(toy / "base.safetensors", tmp_path / "x.safetensors", of_one_number))
+    assert "k_proj.bias is F16 []" in str(caught.value)
+
+
 # -- parts in files of their own
 
 
@@ -299,6 +311,15 @@ def test_what_a_folder_predicts_is_in_its_schedulers_config(folders, tmp_path):
     config.write_text(json.dumps({"_class_name": "EDMEulerScheduler"}))
     with pytest.raises(BadInput, match="neither epsilon nor v"):
         prediction_of(open_model(tmp_path / "x"))
+
+
+def test_a_yaml_beside_a_folder_is_another_models(folders, tmp_path, monkeypatch):
+    shutil.copytree(folders["plain"], tmp_path / "sdxl.v2")
+    (tmp_path / "sdxl.yaml").write_text("model: {params: {parameterization: v}}")
+    monkeypatch.chdir(tmp_path / "sdxl.v2")
+    for place in (tmp_path / "sdxl.v2", Path()):
+        found = prediction_of(open_model(place))
+        assert (found.type, found.source, found.conflicts) == ("epsilon", "scheduler_config.json", ())
 
 
 # -- identity

@@ -163,6 +163,18 @@ def test_sd_scripts_oft_has_its_own_prefix_and_a_constraint_of_alpha_times_the_o
     torch.testing.assert_close(merged.double(), rotation.T @ base.double(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [float("inf"), 1e300])
+@pytest.mark.parametrize("shape", [(2, 6, 6), (1, 2, 6, 6)])
+def test_an_alpha_without_bounds_constrains_nothing(tmp_path, shape, alpha):
+    blocks = {"oft_unet_a_b.oft_blocks": torch.randn(shape, generator=torch.Generator().manual_seed(3))}
+    base, changes = Layers().a.b.weight.detach(), []
+    for more in ({}, {"oft_unet_a_b.alpha": torch.tensor(alpha, dtype=torch.float64)}):
+        save_file(blocks | more, tmp_path / "x.safetensors")
+        changes.append(open_adapter("x", tmp_path / "x.safetensors", WHERE).change("a.b", base))
+    assert changes[0].norm() > 0.1
+    torch.testing.assert_close(changes[1], changes[0], rtol=0, atol=0)
+
+
 # -- properties
 
 
