@@ -39,6 +39,7 @@ MOST_SIDES = 64  # of a tensor, as torch has it
 LARGEST_NUMBER = 2**63 - 1
 ENDING = ".safetensors"
 
+PICKLE_ENDINGS = (".ckpt", ".pt", ".pth", ".bin")
 PICKLE = "is a pickle, which can run code when it is opened"
 SAFE_VERSION = "Use the .safetensors version of the model."
 PLAIN_VERSION = "Use the fp16 or bf16 version of the model."
@@ -169,7 +170,7 @@ def _require_file(path: Path) -> None:
         if not str(path).isprintable():  # "D:\\test" has a tab in it
             fix = SINGLE_QUOTES
         raise BadInput("There is no such checkpoint.", where=path, fix=fix)
-    if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
+    if path.suffix.lower() in PICKLE_ENDINGS:
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)
 
 

@@ -68,9 +68,7 @@ def identity_of(
     """
     if not checkpoint.parts:
         return cached_sha256(checkpoint.path, advance), {}
-    known: dict[Path, str] = {}
-    for path in checkpoint.files:
-        known[path] = cached_sha256(path, advance)
+    known = {path: cached_sha256(path, advance) for path in checkpoint.files}
     parts = {part.label: known[part.path] for part in checkpoint.parts}
     lines = "".join(f"{label} {sha256}\n" for label, sha256 in parts.items())
     return hashlib.sha256(lines.encode()).hexdigest(), parts

@@ -60,8 +60,9 @@ def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Predic
     A BadInput if something in or beside the file says that it predicts neither epsilon nor v. A word that is
     not known here must not become epsilon in silence, so only `override` outweighs it.
     """
+    sayings = _sayings(checkpoint)
     if not override:
-        for source, said in _sayings(checkpoint)[0]:
+        for source, said in sayings.found:
             if said not in TYPES:
                 raise BadInput(
                     f"This model predicts neither epsilon nor v: {_phrase(source, said)}.",
@@ -69,24 +70,12 @@ def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Predic
                     fix='Leave it out; or, if that is wrong, say prediction_type = "epsilon" or '
                     '"v_prediction" beside its path in the experiment file.',
                 )
-    return read_prediction(checkpoint, override)
+    return _taken(sayings, override)
 
 
-def read_prediction(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
-    """Return the same for a file that is only inspected: the type may be any word.
-
-    Precedence: experiment file, sidecar YAML, a folder's scheduler config, marker keys, modelspec, epsilon.
-    The marker keys `v_pred` and `ztsnr` are what ComfyUI, A1111 and Forge read.
-    """
-    own, trouble = _sayings(checkpoint)
-    sayings = [("experiment file", override), *own] if override else own
-    source, taken = sayings[0] if sayings else (NOTHING_SAID, "epsilon")
-    conflicts = [_phrase(lesser, said) for lesser, said in sayings[1:] if said != taken]
-    if trouble:
-        source = "default: nothing that can be read says otherwise" if not sayings else source
-        conflicts.append(trouble)
-    zero_terminal_snr = ZERO_SNR_MARKER in checkpoint.tensors or scheduler_says(checkpoint.path)[1]
-    return Prediction(taken, source, zero_terminal_snr, tuple(conflicts))
+def read_prediction(checkpoint: Checkpoint) -> Prediction:
+    """Return the same for a file that is only inspected: the type may be any word."""
+    return _taken(_sayings(checkpoint))
 
 
 def scheduler_says(folder: Path) -> tuple[str, bool]:
@@ -101,20 +90,45 @@ def scheduler_says(folder: Path) -> tuple[str, bool]:
     return said, content.get("rescale_betas_zero_snr") is True
 
 
-def _sayings(checkpoint: Checkpoint) -> tuple[list[tuple[str, str]], str]:
-    """Return source and type of everything in and beside the file that names a type, the strongest first.
+@dataclass(frozen=True)
+class _Sayings:
+    """Source and type of everything in and beside a file that names a type, the strongest first.
 
-    And why the sidecar cannot be read; empty where it can.
+    And why the sidecar cannot be read, empty where it can; and whether anything says zero terminal SNR.
+    """
+
+    found: list[tuple[str, str]]
+    trouble: str
+    zero_terminal_snr: bool
+
+
+def _taken(sayings: _Sayings, override: str | None = None) -> Prediction:
+    """Return what counts: the experiment file's word, else the strongest saying, else epsilon."""
+    found = [("experiment file", override), *sayings.found] if override else sayings.found
+    source, taken = found[0] if found else (NOTHING_SAID, "epsilon")
+    conflicts = [_phrase(lesser, said) for lesser, said in found[1:] if said != taken]
+    if sayings.trouble:
+        source = "default: nothing that can be read says otherwise" if not found else source
+        conflicts.append(sayings.trouble)
+    return Prediction(taken, source, sayings.zero_terminal_snr, tuple(conflicts))
+
+
+def _sayings(checkpoint: Checkpoint) -> _Sayings:
+    """Return them in the order: sidecar YAML, a folder's scheduler config, marker keys, modelspec.
+
+    The marker keys `v_pred` and `ztsnr` are what ComfyUI, A1111 and Forge read.
     """
     sidecar, trouble = _sidecar(checkpoint)
-    found = [("sidecar YAML", meaning(sidecar)), (SCHEDULER, scheduler_says(checkpoint.path)[0])]
+    scheduler, rescaled = scheduler_says(checkpoint.path)
+    found = [("sidecar YAML", meaning(sidecar)), (SCHEDULER, scheduler)]
     found += [(f"marker key {marker}", "edm") for marker in EDM_MARKERS if marker in checkpoint.tensors][:1]
     if V_PREDICTION_MARKER in checkpoint.tensors:
         found.append((f"marker key {V_PREDICTION_MARKER}", "v_prediction"))
     # The spec's name, and the one that ComfyUI's checkpoint saver writes.
     for key in ("modelspec.prediction_type", "modelspec.predict_key"):
         found.append((key, meaning(checkpoint.metadata.get(key))))
-    return [(source, said) for source, said in found if said], trouble
+    zero_terminal_snr = rescaled or ZERO_SNR_MARKER in checkpoint.tensors
+    return _Sayings([(source, said) for source, said in found if said], trouble, zero_terminal_snr)
 
 
 def _phrase(source: str, said: str) -> str:

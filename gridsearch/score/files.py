@@ -17,9 +17,8 @@ from gridsearch.score.score import OK, score, score_row, verdict_of
 from gridsearch.score.xyz_grid import Cell, cut_batch_grid, cut_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored
-COLUMNS = ("image", "z", "row", "column", "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
-
 PLACE = ("z", "row", "column")  # of a cell in its grid; empty for a whole picture
+COLUMNS = ("image", *PLACE, "verdict", "defect", *METRIC_COLUMNS, "dial", "reason")
 
 ReferenceChoice = Metrics | int | None  # a picture's metrics, a column of each grid, or none
 

@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from gridsearch.score.measure import luma_of
-
 STRIP_ROWS = 64  # of a sheet that are processed at once
 
 
@@ -44,14 +42,6 @@ class GridLayout:
         for row, (top, bottom) in enumerate(self.rows.cells(scale)):
             for column, (left, right) in enumerate(self.columns.cells(scale)):
                 yield row, column, (left, top, right, bottom)
-
-
-def luma_in_strips(rgb: np.ndarray) -> np.ndarray:
-    """Return `luma_of` a sheet, computed in strips: three channels of floats would take gigabytes."""
-    luma = np.empty(rgb.shape[:2], np.float32)
-    for top in range(0, len(rgb), STRIP_ROWS):
-        luma[top : top + STRIP_ROWS] = luma_of(rgb[top : top + STRIP_ROWS])
-    return luma
 
 
 def centred_labels(

@@ -15,7 +15,7 @@ A Z axis puts such grids side by side, all of one layout with the same labels, a
 above each (`draw_xyz_grid` in `scripts/xyz_grid.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,6 +44,8 @@ INK = 200  # luma; less than this in a label band is text
 TITLE_LINES = 4  # of a title above a sub-grid, at most
 TITLE_LARGER = 1.15  # times as high as a column label; letters are a 25th of what is below them
 SAME_SHAPE = 0.01  # by which the sides' ratio of a scaled cell may be off
+LABEL_OFF = 0.03  # cells' widths by which the middle of a column label or a title may be off
+LABEL_GAP = 0.06  # cells' widths of the widest gap within one
 OTHER_INK = 0.03  # share of a label's ink that may lie elsewhere in the next sub-grid
 
 LayoutRank = tuple[float, int, int, int, float]  # the least is the best; see `_rank`
@@ -73,7 +75,8 @@ def labelled_layouts(sheet: LabelledSheet, has_z: bool) -> list[GridLayout]:
         has_z: the file's text names a Z axis, so that titles need not be large to be taken for some.
     """
     for bottom in _band_bottoms(sheet):
-        found = [(rank, 1, layout) for layout, rank in _fitting(sheet, bottom).items()]
+        fitting = _fitting(sheet, bottom, _columns(sheet, bottom))
+        found = [(rank, 1, layout) for layout, rank in fitting.items()]
         found += _with_z_axis(sheet, bottom, has_z)
         if found:
             _, count, layout = min(found, key=lambda one: (*one[0][:3], -one[1], *one[0][3:]))
@@ -92,7 +95,7 @@ def _with_z_axis(
             continue
         titles = GridAxis(0, sheet.full[0] / count, count, 0)
         for end in range(1, min(len(lines), TITLE_LINES) + 1):
-            if not centred_labels(masks[:end], titles, sheet.scale, off_centre=0.03, space=0.06):
+            if not centred_labels(masks[:end], titles, sheet.scale, LABEL_OFF, LABEL_GAP):
                 continue
             if has_z or _larger(lines[:end], lines[end:]):
                 parts = list(_sub_sheets(sheet, titles, int(lines[end - 1][-1]) + 1))
@@ -118,10 +121,9 @@ def _common(parts: Sequence[LabelledSheet], bottom: int) -> dict[GridLayout, Lay
         columns = [axis for axis in _columns(part, bottom) if axis in columns]
     columns = [axis for axis in columns if _same_ink([_row_labels(part, bottom, axis) for part in parts])]
     found: dict[GridLayout, LayoutRank] = {}
-    for part in parts if columns else ():
-        for layout, rank in _fitting(part, bottom).items():
-            if layout.columns in columns:
-                found[layout] = min(rank, found.get(layout, rank))
+    for part in parts:
+        for layout, rank in _fitting(part, bottom, columns).items():
+            found[layout] = min(rank, found.get(layout, rank))
     return found
 
 
@@ -153,9 +155,9 @@ def _moved(layout: GridLayout, right: float) -> GridLayout:
     return replace(layout, columns=replace(layout.columns, start=layout.columns.start + right))
 
 
-def _fitting(sheet: LabelledSheet, bottom: int) -> dict[GridLayout, LayoutRank]:
-    """Return the layouts below a label band that ends at this row of the file, and the rank of each."""
-    return {layout: _rank(sheet, bottom, layout) for layout in _layouts(sheet, bottom)}
+def _fitting(sheet: LabelledSheet, bottom: int, columns: Iterable[GridAxis]) -> dict[GridLayout, LayoutRank]:
+    """Return the layouts of these columns below a label band that ends at this row, and the rank of each."""
+    return {layout: _rank(sheet, bottom, layout) for layout in _layouts(sheet, bottom, columns)}
 
 
 def _text_lines(sheet: LabelledSheet, bottom: int) -> list[np.ndarray]:
@@ -175,13 +177,13 @@ def _band_bottoms(sheet: LabelledSheet) -> list[int]:
     return [int(row) for row in ends[:MAX_LABEL_LINES] if (sheet.luma[:row] < INK).any()]
 
 
-def _layouts(sheet: LabelledSheet, bottom: int) -> Iterator[GridLayout]:
-    """Yield layouts below a label band that ends at this row of the file."""
+def _layouts(sheet: LabelledSheet, bottom: int, columns: Iterable[GridAxis]) -> Iterator[GridLayout]:
+    """Yield layouts of these columns below a label band that ends at this row of the file."""
     picture = (sheet.luma[bottom:] >= PAPER).mean(axis=1) < SOLID
     run = len(picture) if picture.all() else int(picture.argmin())
-    for columns in _columns(sheet, bottom):
-        if run >= 0.2 * columns.size * sheet.scale:  # or else it is a line of text
-            yield from (GridLayout(columns, rows) for rows in _rows(sheet, bottom, columns))
+    for axis in columns:
+        if run >= 0.2 * axis.size * sheet.scale:  # or else it is a line of text
+            yield from (GridLayout(axis, rows) for rows in _rows(sheet, bottom, axis))
 
 
 def _rank(sheet: LabelledSheet, bottom: int, layout: GridLayout) -> LayoutRank:
@@ -224,7 +226,7 @@ def _columns(sheet: LabelledSheet, bottom: int) -> Iterator[GridAxis]:
                 if size < LEAST_CELL or (sheet.unit and size % sheet.unit):
                     continue
                 axis = GridAxis(beside * size, size, count, margin)
-                centred = centred_labels(labels, axis, sheet.scale, 0.03, 0.06, letters)
+                centred = centred_labels(labels, axis, sheet.scale, LABEL_OFF, LABEL_GAP, letters)
                 if (centred or not labels) and white_gaps(white, axis, sheet.scale):
                     yield axis
 

@@ -155,6 +155,15 @@ def luma_of(rgb: np.ndarray) -> np.ndarray:
     return rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
+def luma_in_strips(rgb: np.ndarray) -> np.ndarray:
+    """Return `luma_of` a large picture: three channels of floats at once would take gigabytes."""
+    luma = np.empty(rgb.shape[:2], np.float32)
+    rows = max(STRIP_PIXELS // rgb.shape[1], 1)
+    for top in range(0, len(rgb), rows):
+        luma[top : top + rows] = luma_of(rgb[top : top + rows])
+    return luma
+
+
 def grain_of(height: int, width: int) -> int:
     """The size rule: a 32nd of the picture's side, 6 to 16 px. It is the block's edge and half a window.
 

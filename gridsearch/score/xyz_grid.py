@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.grid_axes import GridLayout, luma_in_strips
+from gridsearch.score.grid_axes import GridLayout
 from gridsearch.score.grid_layout import LabelledSheet, labelled_layouts
 from gridsearch.score.grid_names import has_z_axis, told_cell, told_size
+from gridsearch.score.measure import luma_in_strips
 from gridsearch.score.unlabelled_grid import unlabelled_layout
 
 SIZE_UNIT = 8  # pixels; the web UI draws in multiples of it
@@ -120,7 +121,7 @@ def _cells(
     """Return the cells; of a grid that was scaled without their outermost pixels, blended with neighbours."""
     size = layouts[0].columns.size
     enlarged = size * scale / told[0] if told else scale
-    inset = 0 if scale == 1 and size == (told or (size,))[0] else ceil(max(enlarged, 1))
+    inset = 0 if scale == 1 and (not told or size == told[0]) else ceil(max(enlarged, 1))
     cells = []
     for z, layout in enumerate(layouts):
         for row, column, box in layout.boxes(scale):

@@ -152,9 +152,7 @@ def _in_format(path, keys, dtype, bits):
     for key in keys:
         entries[key] = {"dtype": dtype, "shape": [2, 16], "data_offsets": [at, at + 32 * bits // 8]}
         at += 32 * bits // 8
-    header = json.dumps(entries).encode()
-    header += b" " * (-len(header) % 8)
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(at))
+    path.write_bytes(header_of(entries) + bytes(at))
     return path
 
 

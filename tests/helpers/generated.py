@@ -15,23 +15,25 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def png_with(path: Path, **texts: object) -> Path:
+def png_with(path: Path, pixels: np.ndarray = PIXELS, /, **texts: object) -> Path:
     """A PNG with these chunks; what is no text becomes JSON."""
     info = PngInfo()
     for name, value in texts.items():
         info.add_text(name.replace("_in_", "-"), as_text(value))
-    Image.fromarray(PIXELS).save(path, pnginfo=info)
+    Image.fromarray(pixels).save(path, pnginfo=info)
     return path
 
 
-def with_tags(path: Path, tags: dict[int, object], comment: bytes | None = None) -> Path:
+def with_tags(
+    path: Path, tags: dict[int, object], comment: bytes | None = None, pixels: np.ndarray = PIXELS
+) -> Path:
     """A JPEG or WebP with these entries in EXIF's first directory, and a user comment in its own."""
     exif = Image.Exif()
     for tag, value in tags.items():
         exif[tag] = as_text(value)
     if comment is not None:
         exif.get_ifd(EXIF)[USER_COMMENT] = comment
-    Image.fromarray(PIXELS).save(path, exif=exif)
+    Image.fromarray(pixels).save(path, exif=exif)
     return path
 
 

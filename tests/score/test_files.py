@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
 from gridsearch.report.csv import to_csv
 from gridsearch.score.band import band_of
 from gridsearch.score.files import UNSCORED, files_of, read_reference, score_files
-from gridsearch.score.measure import measure
+from gridsearch.score.measure import ORIENTATION, measure
 from gridsearch.score.score import score
+from tests.helpers.generated import png_with, unicode_comment, with_tags
 from tests.helpers.pictures import drawn_grid, gained, scene, with_z_axis
 
 
@@ -133,11 +133,9 @@ SAID = "a cat\nSteps: 20, Sampler: Euler, CFG scale: 5, Seed: 1, Size: {}, Model
 
 def with_text(path, picture, text):
     """A picture with a web UI's text, as the web UI saves it."""
-    info, exif = PngInfo(), Image.Exif()
-    info.add_text("parameters", text)
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + text.encode("utf-16-be")
-    picture.save(path, **({"pnginfo": info} if path.suffix.lower() == ".png" else {"exif": exif}))
-    return path
+    if path.suffix.lower() == ".png":
+        return png_with(path, picture, parameters=text)
+    return with_tags(path, {}, unicode_comment(text), picture)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +150,13 @@ def test_a_grid_is_cut_whatever_is_before_its_name_and_in_whatever_case(tmp_path
 @pytest.mark.parametrize("name", ["grid-0001.png", "GRID-0001-5.JPG"])
 def test_a_batch_grid_is_cut_and_without_its_text_noted(tmp_path, name):
     pictures = [gained(scene(256, seed), gain) for seed, gain in ((20, 1), (21, 0.02), (22, 3), (23, 1))]
-    grid = Image.fromarray(np.vstack([np.hstack(pictures[:2]), np.hstack(pictures[2:])]))
+    grid = np.vstack([np.hstack(pictures[:2]), np.hstack(pictures[2:])])
     with_text(tmp_path / name, grid, SAID.format("256x256", ""))
     found = scored([tmp_path / name])
     assert list(found.table["verdict"]) == ["ok", "blank", "burnt", "ok"]
     assert list(found.table["row"]) == [0, 0, 1, 1]
     assert found.notes == ()
-    grid.save(tmp_path / name)
+    save(tmp_path / name, grid)
     found = scored([tmp_path / name])
     assert len(found.table) == 1
     assert "scored as one picture: no text tells its pictures' size" in found.notes[0]
@@ -167,7 +165,7 @@ def test_a_batch_grid_is_cut_and_without_its_text_noted(tmp_path, name):
 
 
 def test_a_single_picture_that_is_numbered_like_a_grid_stays_one(tmp_path):
-    path = with_text(tmp_path / "grid-0001.png", Image.fromarray(scene(256, 20)), SAID.format("256x256", ""))
+    path = with_text(tmp_path / "grid-0001.png", scene(256, 20), SAID.format("256x256", ""))
     found = scored([path])
     assert list(found.table["column"].isna()) == [True]
     assert found.notes == ()
@@ -175,7 +173,7 @@ def test_a_single_picture_that_is_numbered_like_a_grid_stays_one(tmp_path):
 
 def test_a_grid_of_another_name_is_told_from_its_text(tmp_path):
     said = SAID.format("256x256", ", Script: X/Y/Z plot, X Type: CFG Scale")
-    (note,) = scored([with_text(tmp_path / "a.png", Image.fromarray(scene(256, 20)), said)]).notes
+    (note,) = scored([with_text(tmp_path / "a.png", scene(256, 20), said)]).notes
     assert "Begin its name with xyz_grid-" in note
 
 
@@ -204,13 +202,13 @@ def test_a_column_of_each_sub_grid_is_the_reference_of_its_own_rows(tmp_path):
 def test_a_grid_that_lies_on_its_side_is_turned_upright(tmp_path):
     image, _ = drawn_grid([[gained(scene(256, 20), gain) for gain in (1, 0.02, 3)]])
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[ORIENTATION] = 6
     image.rotate(90, expand=True).save(tmp_path / "xyz_grid-1.png", exif=exif)
     assert list(scored([tmp_path / "xyz_grid-1.png"]).table["verdict"]) == ["ok", "blank", "burnt"]
 
 
 def test_a_batch_grid_cannot_be_the_reference(tmp_path):
-    grid = Image.fromarray(np.hstack([scene(128, 20), scene(128, 21)]))
+    grid = np.hstack([scene(128, 20), scene(128, 21)])
     path = with_text(tmp_path / "grid-0001.png", grid, SAID.format("128x128", ""))
     with pytest.raises(BadInput, match="whole grid"):
         read_reference(str(path))

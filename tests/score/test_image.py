@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from PIL.PngImagePlugin import PngInfo
 
 from gridsearch.base.errors import BadInput
-from gridsearch.score.measure import WORKING_SIDE, read_image, read_picture_file, working_copy
+from gridsearch.score.measure import ORIENTATION, WORKING_SIDE, read_image, read_picture_file, working_copy
+from tests.helpers.generated import png_with
 from tests.helpers.pictures import png, scene
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), dtype=np.uint8)
@@ -31,7 +31,7 @@ def test_an_avif_comes_back_as_its_encoder_left_it(tmp_path):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_a_picture_is_turned_upright_as_pillow_turns_it(tmp_path, orientation, form):
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[ORIENTATION] = orientation
     Image.fromarray(PICTURE).save(tmp_path / "a.x", form, exif=exif)
     with Image.open(tmp_path / "a.x") as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
@@ -45,10 +45,7 @@ def test_an_empty_file_is_named_so(tmp_path):
 
 
 def test_the_text_and_the_number_of_frames_come_with_a_picture(tmp_path):
-    info = PngInfo()
-    info.add_text("parameters", "a cat")
-    Image.fromarray(PICTURE).save(tmp_path / "a.png", pnginfo=info)
-    assert read_picture_file(tmp_path / "a.png").text == "a cat"
+    assert read_picture_file(png_with(tmp_path / "a.png", PICTURE, parameters="a cat")).text == "a cat"
     frames = [Image.fromarray(PICTURE[::-1]), Image.fromarray(PICTURE[:, ::-1])]
     Image.fromarray(PICTURE).save(tmp_path / "a.webp", save_all=True, append_images=frames, lossless=True)
     read = read_picture_file(tmp_path / "a.webp")

@@ -41,6 +41,14 @@ DELTA_PARTS |= {f"{part}.weight": part for part in ("a1", "a2", "b1", "b2")}  # 
 DELTA_PARTS |= {"weight": "factors", "on_input": "on_input", "ia3_l": "ia3_l"}  # (IA)^3: LyCORIS; PEFT
 SHARED_PARTS = {"base_model.vera_A": "vera_A", "base_model.vera_B": "vera_B"}  # of all modules
 
+
+def part_of(ending: str, shape: tuple[int, ...]) -> str:
+    """Return the part of a delta that a tensor is, by the end of its key; the end itself where it is none."""
+    part = DELTA_PARTS.get(ending, ending)
+    # LyCORIS has one name for both.
+    return "boft_blocks" if part == "oft_blocks" and len(shape) == 4 else part
+
+
 # Kinds of adapters that are not supported -> how their keys end.
 UNSUPPORTED = {
     "T-LoRA, whose strength changes from step to step": (".lambda_layer",),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
-from gridsearch.checkpoint.header import PICKLE
+from gridsearch.checkpoint.header import PICKLE, PICKLE_ENDINGS
 from gridsearch.checkpoint.sdxl.keys import PIPELINE_PARTS
 
 INDEX = "model_index.json"
@@ -18,6 +18,7 @@ MOST_FILES = 1_000  # in a component's folder
 _WEIGHTS = re.compile(r"(diffusion_pytorch_model|model)(\.\w{1,20})?\.safetensors", re.ASCII)
 _SHARD = re.compile(r"(diffusion_pytorch_model|model)(\.\w{1,20})?-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 _SHARDS = re.compile(r"(diffusion_pytorch_model|model)\.safetensors\.index(\.\w{1,20})?\.json", re.ASCII)
+_AGAIN = "Download the folder again."
 _PREFERRED = (None, ".fp16")  # variants; the plain one has the most precision
 
 
@@ -59,13 +60,13 @@ def _weights(folder: Path) -> tuple[tuple[Path, ...], str]:
 
 def _without_weights(folder: Path, names: list[str]) -> BadInput:
     what = f"The {folder.name} of this diffusers folder has no weights in safetensors files."
-    if pickles := [name for name in names if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]:
+    if pickles := [name for name in names if name.endswith(PICKLE_ENDINGS)]:
         why = f"{pickles[0]} {PICKLE}"
         fix = "Save the model again with safe_serialization=True, or download its safetensors files."
         return BadInput(what, where=folder, why=why, fix=fix)
     if shard := next((name for name in names if _SHARD.fullmatch(name)), None):
         why = f"of the shard {shard} the index is missing"
-        return BadInput(what, where=folder, why=why, fix="Download the folder again.")
+        return BadInput(what, where=folder, why=why, fix=_AGAIN)
     return BadInput(what, where=folder, fix="Download the folder again, with its weights.")
 
 
@@ -75,8 +76,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
     names = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
     if not names or not all(_SHARD.fullmatch(name) for name in names):
         what = "The index of shards cannot be read."
-        raise BadInput(what, where=index, why="it names no shards", fix="Download the folder again.")
+        raise BadInput(what, where=index, why="it names no shards", fix=_AGAIN)
     if absent := [name for name in names if not (index.parent / name).is_file()]:
         what = f"{len(absent)} of {len(names)} shards are missing, {absent[0]} first."
-        raise BadInput(what, where=index.parent, fix="Download the folder again.")
+        raise BadInput(what, where=index.parent, fix=_AGAIN)
     return tuple(index.parent / name for name in names)

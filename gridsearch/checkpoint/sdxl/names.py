@@ -88,7 +88,7 @@ def _chosen(key: str, names: Collection[str], found: Mapping[str, Place]) -> Col
 
 
 def places(part: str, names: Iterable[str]) -> dict[str, Place]:
-    """Return the place of each weight by its name inside a part; others are left out.
+    """Return the place of each weight by its name inside a part; others are left out, except in a VAE.
 
     `part` is one of `PARTS`. The names are those of diffusers and transformers, or the original code's.
     """

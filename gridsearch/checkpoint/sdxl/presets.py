@@ -32,10 +32,22 @@ def _from(first: int, last: int, weight: float = 1.0) -> Callable[[float], float
     return lambda x: weight * (first <= round(x * (OTHERS - 1)) <= last)
 
 
+def _folded_after(times: int) -> Callable[[float], float]:
+    return lambda x: _folded(times * _smoothstep(x))
+
+
+def _folded_before(times: int) -> Callable[[float], float]:
+    return lambda x: _smoothstep(_folded(times * x))
+
+
+def _reversed(rising: Callable[[float], float]) -> Callable[[float], float]:
+    return lambda x: 1 - rising(x)
+
+
 _RISING: dict[str, Callable[[float], float]] = {
     "SMOOTHSTEP": _smoothstep,
-    **{f"SMOOTHSTEP*{n}": lambda x, n=n: _folded(n * _smoothstep(x)) for n in (2, 3, 4)},  # type: ignore[misc]
-    **{f"SMOOTHSTEP/{n}": lambda x, n=n: _smoothstep(_folded(n * x)) for n in (2, 3, 4)},  # type: ignore[misc]
+    **{f"SMOOTHSTEP*{n}": _folded_after(n) for n in (2, 3, 4)},
+    **{f"SMOOTHSTEP/{n}": _folded_before(n) for n in (2, 3, 4)},
 }
 PRESETS: dict[str, Callable[[float], float]] = {
     "GRAD_V": lambda x: abs(1 - 2 * x),
@@ -50,9 +62,9 @@ PRESETS: dict[str, Callable[[float], float]] = {
     "REVERSE_COSINE": lambda x: (1 - math.cos(math.pi * x)) / 2,
     **_RISING,
     **{
-        name.replace("SMOOTHSTEP", "REVERSE-SMOOTHSTEP" if name == "SMOOTHSTEP" else "R_SMOOTHSTEP"): (
-            lambda x, rising=rising: 1 - rising(x)  # type: ignore[misc]
-        )
+        name.replace(
+            "SMOOTHSTEP", "REVERSE-SMOOTHSTEP" if name == "SMOOTHSTEP" else "R_SMOOTHSTEP"
+        ): _reversed(rising)
         for name, rising in _RISING.items()
     },
 }

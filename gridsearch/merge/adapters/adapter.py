@@ -7,9 +7,9 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.sdxl.adapter_names import (
-    DELTA_PARTS,
     SHARED_PARTS,
     other_model_of,
+    part_of,
     spellings,
     split_key,
     without_adapter_name,
@@ -97,16 +97,16 @@ def _by_module(
     found: dict[str, dict[str, str]] = {}
     shared: dict[str, str] = {}
     unused: list[str] = []
-    for key in checkpoint.tensors:
+    for key, info in checkpoint.tensors.items():
         spelling, rest = split_key(without_adapter_name(key), modules)
         if not spelling:
-            shared.update({SHARED_PARTS[rest]: key} if rest in SHARED_PARTS else {})
-            unused += [] if rest in SHARED_PARTS else [key]
+            if rest in SHARED_PARTS:
+                shared[SHARED_PARTS[rest]] = key
+            else:
+                unused.append(key)
             continue
         module = modules[spelling]
-        part = DELTA_PARTS.get(rest, rest)
-        if part == "oft_blocks" and len(checkpoint.tensors[key].shape) == 4:
-            part = "boft_blocks"  # LyCORIS has one name for both
+        part = part_of(rest, info.shape)
         twin = found.setdefault(module, {}).setdefault(part, key)
         if twin != key:
             what = f"The adapter has the {part} of {module} twice."

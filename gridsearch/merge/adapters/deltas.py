@@ -1,6 +1,6 @@
 """The change of one weight at strength one, from the parts of an adapter's module.
 
-Convolutions are [out, in, height, width]; r is the rank. Each is scaled by alpha / r (see `scale`).
+Convolutions are [out, in, height, width]; r is the rank. Each but VeRA's is scaled by alpha / r, see `scale`.
 """
 
 import torch

@@ -61,4 +61,4 @@ def ia3_of_peft(base: Tensor, ia3_l: Tensor, axis: int) -> Tensor:
 
 def ia3_of_bias(base: Tensor, ia3_l: Tensor, axis: int) -> Tensor:
     """Return what PEFT's (IA)^3 does to a bias: nothing, where the factors are those of the inputs."""
-    return ia3(base, ia3_l - 1, OUTPUT) if axis == OUTPUT else torch.zeros_like(base)
+    return ia3_of_peft(base, ia3_l, axis) if axis == OUTPUT else torch.zeros_like(base)

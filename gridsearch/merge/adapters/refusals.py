@@ -42,7 +42,7 @@ def require_adapter(checkpoint: Checkpoint, found: Mapping[str, Mapping[str, str
         if strange := [key for part, key in parts.items() if part not in known]:
             what = f"The adapter has a part that is not known here: {strange[0]}."
             why = f"it belongs to {module}, and ignoring it would change the result"
-            fix = "Use a LoRA, LoCon, LoHa, LoKr or full difference."
+            fix = "Use another kind of adapter, a LoRA for one, or bake it into a checkpoint and merge that."
             raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
         if "vera_lambda_b" in parts and not {"vera_A", "vera_B"} <= parts.keys():
             what = "This adapter is VeRA, and its file lacks the two matrices that its modules share."
