@@ -48,18 +48,18 @@ def draw_for_a_run(file: Path, out: Path, url: str | None, name: str, ready: Any
         ready: released once all is loaded.
     """
     counted = counting()
-    load = worker.load_prepared
+    load = worker.prepare_and_load
 
     began = 0.0
 
     def loaded(*arguments: Any) -> Any:
         nonlocal began
-        setup = load(*arguments)
+        prepared = load(*arguments)
         counted.transactions, began = 0, time.process_time()
         ready.release()
-        return setup
+        return prepared
 
-    worker.load_prepared = loaded
+    worker.prepare_and_load = loaded
     gridsearch.search.trial.trial.draw = gridsearch.search.trial.setup.draw = sleep_and_draw
     with using(url), contextlib.suppress(RunFailed):
         worker.work(load_experiment(file), file, out, name, Quiet())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from gridsearch.checkpoint.inspect import Hashing
 from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
@@ -22,7 +23,6 @@ from gridsearch.render.placement import placement
 from gridsearch.results import store
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
-from gridsearch.search.listener import Listener
 from gridsearch.search.resume import require_same_run
 from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
@@ -68,15 +68,21 @@ def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     return notes + dependent_notes(experiment) + usual_notes(experiment.render) + prompt_notes(experiment)
 
 
-def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -> Prepared:
+def prepare(experiment: Experiment, file: Path, out: Path, hashing: Hashing) -> Prepared:
     """Check an experiment read from `file`, and that it is the one that `out` holds, if that holds any.
 
     Raises:
         BadInput: the experiment, a model, or what `out` already holds does not fit.
     """
+    return prepare_checked(experiment, *check_experiment(experiment), file, out, hashing)
+
+
+def prepare_checked(
+    experiment: Experiment, parents: Parents, standard: Standard, file: Path, out: Path, hashing: Hashing
+) -> Prepared:
+    """Return the same for an experiment that is checked, with its parents and the standard of its scores."""
     earlier = store.read_study(out) if store.has_study(out) else None
-    parents, standard = check_experiment(experiment)
-    facts = _facts(experiment, file, parents, listener, earlier.facts if earlier else None)
+    facts = _facts(experiment, file, parents, hashing, earlier.facts if earlier else None)
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:
@@ -86,7 +92,7 @@ def prepare(experiment: Experiment, file: Path, out: Path, listener: Listener) -
 
 
 def _facts(
-    experiment: Experiment, file: Path, parents: Parents, listener: Listener, earlier: store.Facts | None
+    experiment: Experiment, file: Path, parents: Parents, hashing: Hashing, earlier: store.Facts | None
 ) -> store.Facts:
     """Return what holds for the run; the order of its cases goes on from where an earlier one was."""
     render, search = experiment.render, experiment.search
@@ -97,8 +103,8 @@ def _facts(
     order = drawing_order(searched, search.seed, search.races(), before)
     return store.Facts(
         experiment=experiment.model_dump(mode="json"),
-        models=identify(parents, listener.hashing),
-        extras=identify_extras(parents, listener.hashing),
+        models=identify(parents, hashing),
+        extras=identify_extras(parents, hashing),
         versions={package: version(package) for package in PACKAGES},
         references=None,
         planned=expected_trials(experiment)[1],

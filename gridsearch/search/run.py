@@ -9,10 +9,10 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.results.shared import queue
 from gridsearch.search.budget import Budget
 from gridsearch.search.listener import Listener
-from gridsearch.search.prepare import prepare
+from gridsearch.search.load import prepare_and_load
 from gridsearch.search.workers.leader import lead
 from gridsearch.search.workers.look import InProcess
-from gridsearch.search.workers.worker import load_prepared, work_once, worker_of
+from gridsearch.search.workers.worker import work_once, worker_of
 
 
 def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget, listener: Listener) -> None:
@@ -22,8 +22,7 @@ def run_experiment(experiment: Experiment, file: Path, out: Path, budget: Budget
         BadInput: the experiment, a model, or what `out` already holds does not fit. Nothing was written.
         RunFailed: another run works in `out`, or too many trials failed.
     """
-    prepared = prepare(experiment, file, out, listener)
-    setup = load_prepared(prepared, out, listener)
+    prepared, setup = prepare_and_load(experiment, file, out, listener)
 
     def crew(study: optuna.Study) -> InProcess:
         worker = worker_of(process_name(), study, prepared, setup, listener, address=None)

@@ -61,7 +61,7 @@ def memory_ran_out(folder: Path, _monkeypatch) -> str:
 
 def models_do_not_fit(_folder: Path, _monkeypatch) -> str:
     from gridsearch.merge.engine.sources import Residence
-    from gridsearch.search.workers.worker import residence_notes
+    from gridsearch.search.load import residence_notes
 
     return notes_of(residence_notes(Residence("mapped", 13_880_000_000, False)))
 

@@ -41,7 +41,7 @@ class SilentListener:
 
 
 class ProgressBar(SilentListener):
-    """One bar at a time, while files are read or images scored; none where the output is no terminal."""
+    """A bar while files are read or images scored, and one for hashing beside it; none off a terminal."""
 
     def __init__(self, shown: bool = True) -> None:
         self._progress = progress.Progress(
@@ -56,7 +56,7 @@ class ProgressBar(SilentListener):
             transient=True,
             disable=not (shown and moves()),
         )
-        self._bar: progress.TaskID | None = None
+        self._bars: dict[str, progress.TaskID] = {}
         self._shown = shown
 
     def __enter__(self) -> Self:
@@ -71,29 +71,30 @@ class ProgressBar(SilentListener):
             show_note(text)
 
     def loading(self) -> None:
-        self._begin("loading", None)
+        self._begin("loading", "", None)
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
-        return self._begin(f"hashing {name}", total, size(total))
+        return self._begin("hashing", name, total, size(total))
 
     def reading(self, name: str, total: int) -> Callable[[int], None]:
-        return self._begin(f"reading {name}", total, size(total))
+        return self._begin("reading", name, total, size(total))
 
     def comparing(self, name: str, total: int) -> Callable[[int], None]:
-        return self._begin(f"comparing {name}", total, size(total))
+        return self._begin("comparing", name, total, size(total))
 
     def writing(self, name: str, total: int) -> Callable[[int], None]:
-        return self._begin(f"writing {name}", total, size(total))
+        return self._begin("writing", name, total, size(total))
 
     def counting(self, total: int) -> Callable[[], None]:
         """Begin the bar for `total` images; the function returned is called for each one that is scored."""
-        return partial(self._begin("scoring", total), 1)
+        return partial(self._begin("scoring", "", total), 1)
 
-    def _begin(self, description: str, total: int | None, amount: str = "") -> Callable[[int], None]:
-        if self._bar is not None:
-            self._progress.remove_task(self._bar)
-        self._bar = self._progress.add_task(escape(description), total=total, amount=amount)
-        return partial(self._progress.advance, self._bar)
+    def _begin(self, work: str, name: str, total: int | None, amount: str = "") -> Callable[[int], None]:
+        place = "beside" if work == "hashing" else "first"
+        if place in self._bars:
+            self._progress.remove_task(self._bars[place])
+        self._bars[place] = self._progress.add_task(f"{work} {escape(name)}", total=total, amount=amount)
+        return partial(self._progress.advance, self._bars[place])
 
 
 class TrialLines(ProgressBar):

@@ -56,7 +56,6 @@ def run_trial(
     began = time.perf_counter()
     terms = setup.weights.terms(experiment)
     merge_over(setup, terms, experiment)
-    weights = live_fingerprint(setup.live)
     merge_seconds = time.perf_counter() - began
 
     recipe = "; ".join([recipe_text(experiment, terms), *lent_text(experiment)])
@@ -72,18 +71,21 @@ def run_trial(
         began = time.perf_counter()
         score = score_image(setup.standard, drawn.pixels, row)
         seconds += time.perf_counter() - began
-        return FinishedImage(drawn, row | {"weights": weights} | score_row(score), score, seconds)
+        row |= {"weights": weights.result()}
+        return FinishedImage(drawn, row | score_row(score), score, seconds)
 
-    for images in _batches(setup, sampling, cases, finish):
-        for image in images:
-            on_image(image.drawn.case, image.score)
-        seconds = {
-            "merge": merge_seconds,
-            "render": sum(image.drawn.seconds for image in images),
-            "score": sum(image.seconds for image in images),
-        }
-        yield Batch([image.row for image in images], seconds)
-        merge_seconds = 0.0
+    with ThreadPoolExecutor(1) as beside:  # it reads all weights, which drawing leaves as they are
+        weights = beside.submit(live_fingerprint, setup.live)
+        for images in _batches(setup, sampling, cases, finish):
+            for image in images:
+                on_image(image.drawn.case, image.score)
+            seconds = {
+                "merge": merge_seconds,
+                "render": sum(image.drawn.seconds for image in images),
+                "score": sum(image.seconds for image in images),
+            }
+            yield Batch([image.row for image in images], seconds)
+            merge_seconds = 0.0
 
 
 def _batches(

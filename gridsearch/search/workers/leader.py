@@ -53,7 +53,7 @@ def lead_workers(
     Raises:
         BadInput: the experiment, a model, or what is there already does not fit. Nothing was written.
     """
-    prepared = prepare(experiment, file, out, listener)
+    prepared = prepare(experiment, file, out, listener.hashing)
     for note in prepared.notes:
         listener.note(note)
     lead(prepared, out, budget, listener, lambda _: crew, retries, shared=True, pace=pace)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.base.words import size
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.merge.engine.sources import Residence
-from gridsearch.merge.weights import adapter_notes
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import Artifacts, open_artifacts
@@ -23,10 +20,11 @@ from gridsearch.search.checks import REPEAT, cases_by_role, check_of, evaluate_c
 from gridsearch.search.disk import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
-from gridsearch.search.prepare import Prepared, prepare
+from gridsearch.search.load import prepare_and_load
+from gridsearch.search.prepare import Prepared
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
-from gridsearch.search.trial.setup import Setup, draw_parent, load_setup, parent_fingerprint, with_references
+from gridsearch.search.trial.setup import Setup, draw_parent, parent_fingerprint, with_references
 from gridsearch.search.trial.standard import failure_notes
 from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
@@ -56,24 +54,6 @@ class Worker:
     noted: set[str] = field(default_factory=set)  # scorers whose failures were told already
 
 
-def load_prepared(prepared: Prepared, out: Path, listener: Listener) -> Setup:
-    """Load the models and everything else that renders; the listener is told of what is noteworthy."""
-    facts = prepared.facts
-    hashes = {name: file["sha256"] for name, file in {**facts.models, **facts.extras}.items()}
-    setup = load_setup(prepared.experiment, prepared.parents, out, listener, hashes, prepared.standard)
-    more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
-    for note in [*prepared.notes, *more]:
-        listener.note(note)
-    return replace(setup, watch=replace(setup.watch, on_call=listener.step))
-
-
-def residence_notes(place: Residence) -> list[str]:
-    """Return notes on where the models lie during the run."""
-    if place.fits:
-        return []
-    return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
-
-
 def worker_of(
     name: str, study: optuna.Study, prepared: Prepared, setup: Setup, listener: Listener, address: str | None
 ) -> Worker:
@@ -96,8 +76,7 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
         if time.monotonic() - began > PATIENCE:
             raise RunFailed("No run has started this study.", where=out, fix=START)
         time.sleep(EARLY)
-    prepared = prepare(experiment, file, out, listener)
-    setup = load_prepared(prepared, out, listener)
+    prepared, setup = prepare_and_load(experiment, file, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
         if store.load_facts(study).order != prepared.facts.order:
             raise BadInput("The experiment's prompts differ from the run's.", where=file)

@@ -1,10 +1,14 @@
-"""Results come in order, while the next item is being made, and an error is not lost."""
+"""Work beside drawing: results come in order, an error is not lost, and the fingerprint is not waited for."""
 
 import threading
 
 import pytest
 
-from gridsearch.search.trial.trial import map_in_threads
+from gridsearch.merge.parents import open_parents
+from gridsearch.search.trial import trial
+from gridsearch.search.trial.setup import load_setup, with_references
+from gridsearch.search.trial.trial import map_in_threads, run_trial
+from tests.helpers.small_run import Quiet, experiment
 
 
 def test_the_next_item_is_made_while_the_last_is_worked_on():
@@ -31,3 +35,24 @@ def test_an_error_of_the_work_or_of_an_item_is_raised():
         list(map_in_threads(lambda item: item, broken()))
     with pytest.raises(ZeroDivisionError):
         list(map_in_threads(lambda item: 1 // item, [1, 0, 2]))
+
+
+def test_images_are_drawn_while_the_fingerprint_is_taken(toy, tmp_path, monkeypatch):
+    drawn, draw, fingerprint = threading.Event(), trial.draw, trial.live_fingerprint
+
+    def drawing(*given):
+        for image in draw(*given):
+            drawn.set()
+            yield image
+
+    def after_drawing(live):
+        assert drawn.wait(timeout=30)
+        return fingerprint(live)
+
+    monkeypatch.setattr(trial, "draw", drawing)
+    monkeypatch.setattr(trial, "live_fingerprint", after_drawing)
+    what = experiment(toy)
+    setup = with_references(load_setup(what, open_parents(what), tmp_path, Quiet()), [])
+    batches = run_trial(setup, {"ratio": 0.5}, setup.cases, "images/t0000_", lambda *_: None)
+    rows = [row for batch in batches for row in batch.rows]
+    assert [row["weights"] for row in rows] == [fingerprint(setup.live)] * 3
