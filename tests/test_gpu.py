@@ -9,6 +9,9 @@ import torch
 
 from benchmarks.leaks import experiment, watched
 from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.engine.collapse import terms_of
+from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.sources import DTYPES, FileSource, Residence, placed
 from gridsearch.render.cases import Case
@@ -56,11 +59,12 @@ def mean_difference(some, others):
 
 def live_of(toy, renderer, where):
     """The toy's models, held where they are to lie, over a renderer's weights."""
+    device = renderer.place.device
     infos = open_checkpoint(toy / "base.safetensors").tensors
     place = Residence(where, 0, True)
     sources = {
         name: placed(
-            FileSource(open_checkpoint(toy / f"{name}.safetensors")), list(renderer.live), place, "cuda"
+            FileSource(open_checkpoint(toy / f"{name}.safetensors")), list(renderer.live), place, device
         )
         for name in ("base", "burnt", "vpred")
     }
@@ -108,6 +112,36 @@ def test_wherever_the_models_lie_the_merge_is_the_same_and_that_of_the_cpu(toy, 
         # a fused multiply-add rounds once where the CPU may round twice: a few last bits
         differ = (merged["gpu"][key].half() != piece.view.half()).double().mean()
         assert differ <= 0.01
+
+
+@pytest.mark.parametrize("method", ["slerp", "ties", "dare_ties", "train_difference", "isotropic"])
+def test_what_is_kept_or_made_anew_wherever_the_models_lie_is_the_merge_of_the_cpu(toy, load, method):
+    models = ["base", "burnt"] if method == "slerp" else ["base", "burnt", "vpred"]
+
+    def merges(live):
+        """Both of two ratios, of which the second finds what the first has kept."""
+        found = []
+        for ratio in (0.3, 0.6):
+            step = {"method": method, "models": models, "ratio": ratio}
+            files = {name: f"{name}.safetensors" for name in models}
+            recipe = Recipe(models=files, merge=[step], components={"vae": "merged"})
+            merge_live(live, terms_of(recipe, list(live.parts)))
+            found.append({key: piece.view.cpu() for key, (piece, *_) in live.parts.items()})
+        return found
+
+    cpu = load_renderer(toy / "base.safetensors", toy / "config", None, placement("cpu", "float16"))
+    expected = merges(live_of(toy, cpu, "mapped"))
+    seen = []
+    for where in ("gpu", "pinned", "mapped"):
+        for room in (0, 2**30):
+            live = live_of(toy, load("base", "float16"), where)
+            seen.append(merges(replace(live, kept=Kept(room))))
+    for others in seen:
+        for first, other, on_cpu in zip(seen[0], others, expected, strict=True):
+            for key, weights in other.items():
+                assert torch.equal(first[key], weights)
+                differ = (weights.half() != on_cpu[key].half()).double().mean()
+                assert differ <= 0.02  # sums in another order: last bits, and elections that they decide
 
 
 def test_what_is_compiled_draws_with_the_weights_that_are_merged_later(toy, load, exact):
