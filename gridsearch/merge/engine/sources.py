@@ -161,15 +161,17 @@ PINNED_SHARE = 1.3
 def residence(sources: int, changes: int, device: str, memory_free: int, gpu_free: int) -> Residence:
     """Return the best place for sources of so many bytes beside the live model, whose memory is not free.
 
-    A fifth of what is free is left to others. Changes are kept in what the sources leave of the rest.
+    A fifth of what is free is left to others. Changes are kept in what the sources leave of the rest. Sources
+    that do not fit leave them half of it: once a change is kept, all sources but its first are not read again.
     """
     memory, gpu = int(0.8 * memory_free), int(0.8 * gpu_free)
     if device == "cuda" and sources <= gpu:
         return Residence("gpu", sources, True, changes, gpu - sources)
     if device == "cuda" and PINNED_SHARE * sources <= memory:
         return Residence("pinned", sources, True, changes, gpu)
-    room = gpu if device == "cuda" else memory - sources
-    return Residence("mapped", sources, sources <= memory, changes, max(room, 0))
+    fits = sources <= memory
+    room = gpu if device == "cuda" else memory - sources if fits else memory // 2
+    return Residence("mapped", sources, fits, changes, max(room, 0))
 
 
 def placed(
