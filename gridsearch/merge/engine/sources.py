@@ -162,7 +162,7 @@ def residence(sources: int, changes: int, device: str, memory_free: int, gpu_fre
     """Return the best place for sources of so many bytes beside the live model, whose memory is not free.
 
     A fifth of what is free is left to others. Changes are kept in what the sources leave of the rest. Sources
-    that do not fit leave them half of it: once a change is kept, all sources but its first are not read again.
+    that do not fit leave them half of it: once a change is kept, only its first source is read again.
     """
     memory, gpu = int(0.8 * memory_free), int(0.8 * gpu_free)
     if device == "cuda" and sources <= gpu:
