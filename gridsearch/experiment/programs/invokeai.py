@@ -140,6 +140,7 @@ def read_dream(text: str, where: object) -> Infotext:
 
 def _divided(prompt: str, settings: dict[str, str]) -> Infotext:
     """Return a prompt of version 2 without the parts in square brackets, which are the negative prompt."""
-    wanted = re.sub(" +", " ", _UNWANTED.sub(" ", prompt)).strip()
-    unwanted = " ".join(_UNWANTED.findall(prompt))
+    within, close, rest = prompt.rpartition("]")  # without one behind it, no bracket is closed
+    wanted = re.sub(" +", " ", _UNWANTED.sub(" ", within + close) + rest).strip()
+    unwanted = " ".join(_UNWANTED.findall(within + close))
     return drawn(INVOKEAI, as_kept(wanted), as_kept(unwanted), settings | {"Emphasis": _emphasis(prompt)})

@@ -8,6 +8,7 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.programs import names
+from gridsearch.experiment.programs.invokeai import read_dream
 from gridsearch.experiment.programs.read import read_picture
 from gridsearch.render.denoise.sampling import SAMPLERS
 from gridsearch.render.pictures import MAX_INFOTEXT
@@ -385,6 +386,14 @@ def test_what_a_dream_did_to_the_picture_is_among_its_settings(tmp_path):
     assert said.settings["Denoising strength"] == "0.6"
     assert (said.settings["Face restoration"], said.settings["Upscale"]) == ("0.9", "4")
     assert said.settings["Size"] == "512x768"
+
+
+def test_brackets_that_are_never_closed_take_no_longer_than_others():
+    """They are text; looked for from each of them, an end that is not there would take hours."""
+    said = read_dream(f'"a [b] {"[" * 10**6}" -s 50', "x.png")
+    assert (said.prompt, said.negative) == (f"a {'[' * 10**6}", "b")
+    said = read_dream(f'"{"[" * 10**6}] c" -s 50', "x.png")
+    assert (said.prompt, said.negative) == ("c", "[" * (10**6 - 1))
 
 
 def test_invokeai_2_with_several_prompts_is_refused(tmp_path):
