@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
 from gridsearch.checkpoint.sdxl.presets import LACKED
-from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.any_of import AnyOf, MergeStep
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, Weighted
@@ -23,7 +23,7 @@ def require_dependent(experiment: Experiment) -> None:
     Raises:
         BadInput: weights that are divided by their sum may sum to zero.
     """
-    for step in experiment.merge:
+    for step in itertools.chain(*_steps(experiment)):
         if not (isinstance(step, Weighted) and step.weights and step.only_proportions_count()):
             continue
         if _may_cancel(step.weights):
@@ -32,6 +32,13 @@ def require_dependent(experiment: Experiment) -> None:
             fix = f"Give them ranges above zero{instead}."
             what = f"The weights of step {step.name!r} may sum to zero."
             raise BadInput(what, where=f"{step.name}.weights", why=why, fix=fix)
+
+
+def _steps(experiment: Experiment) -> Iterator[list[MergeStep]]:
+    """Yield each step; one whose method is searched as it is with each of its methods."""
+    for i, step in enumerate(experiment.merge):
+        methods = step.methods() if isinstance(step, AnyOf) else ()
+        yield [experiment.at({f"{step.name}.method": one}).merge[i] for one in methods] or [step]
 
 
 def _may_cancel(weights: tuple) -> bool:
@@ -45,9 +52,9 @@ def _may_cancel(weights: tuple) -> bool:
 
 def dependent_notes(experiment: Experiment) -> list[str]:
     """Return a sentence for each searched value that changes nothing, and each end that no step meets."""
-    of_steps = [note for step in experiment.merge for note in _of_step(step)]
+    of_steps = [*map(_of_lacked, experiment.merge), *map(_of_methods, _steps(experiment))]
     of_render = [*_of_render(experiment.render), *_of_unconditional(experiment)]
-    return [*_of_ranges(experiment), *_of_choices(experiment), *of_steps, *of_render]
+    return [*_of_ranges(experiment), *_of_choices(experiment), *itertools.chain(*of_steps), *of_render]
 
 
 def _of_ranges(experiment: Experiment) -> Iterator[str]:
@@ -78,14 +85,28 @@ def _of_unconditional(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _of_step(step: MergeStep) -> Iterator[str]:
-    numbers = step.numbers()
-    ratio = numbers.pop("ratio", None)
+def _of_lacked(step: MergeStep) -> Iterator[str]:
+    ratio = step.numbers().get("ratio")
     if isinstance(ratio, Expanded) and ratio.lacked:
         yield (
             f"{ratio.lacked} of the weights of step {step.name} are for blocks that SDXL does not have "
             f"({LACKED}), and are left out, as supermerger does."
         )
+
+
+def _of_methods(steps: list[MergeStep]) -> Iterator[str]:
+    """Yield the notes on a step with each of its methods, named where a note is not true of all."""
+    methods: dict[str, list[str]] = {}  # of each note
+    for step in steps:
+        for note in _of_step(step):
+            methods.setdefault(note, []).append(step.method)
+    for note, those in methods.items():
+        yield note if len(those) == len(steps) else f"With the method {' or '.join(those)}: {note}"
+
+
+def _of_step(step: MergeStep) -> Iterator[str]:
+    numbers = step.numbers()
+    ratio = numbers.pop("ratio", None)
     if is_number(ratio) and ratio in step.alone_at:
         kept = step.alone_at[ratio]
         others = {model_place(i): names for i, names in enumerate(step.models) if i != kept} | numbers

@@ -96,6 +96,30 @@ def test_weights_that_may_add_up_to_zero_are_refused(weights, normalize, cancel)
         require_dependent(what)
 
 
+def test_weights_of_a_step_whose_method_is_searched_are_refused_too():
+    """At weights of 0 and 0 the trial would end in an error of validation."""
+    several = {"method": ["karcher", "multislerp"], "models": ["a", "b"], "weights": [[0, 1], [0, 1]]}
+    with pytest.raises(BadInput, match="may sum to zero"):
+        require_dependent(parse(several))
+    require_dependent(parse(several | {"weights": [1, [0, 1]]}))
+    linear = several | {"method": ["average"], "weights": [1.0, [-1.0, 1.0]]}
+    require_dependent(parse(linear | {"normalize": False}))
+    with pytest.raises(BadInput, match="or set normalize = false"):
+        require_dependent(parse(linear))
+
+
+def test_a_step_whose_method_is_searched_has_the_notes_of_each_method():
+    both = {"method": ["karcher", "multislerp"], "models": ["a", "b"], "weights": [[1, 2], [1, 2]]}
+    (note,) = notes(both)
+    assert note.startswith("All weights of step merged are searched")
+    some = ties(method=["ties", "clamp"], ratio=0, models=["a", ["b", "d"], "c"])
+    vain = "its first model unchanged: searching merged.model_b changes nothing."
+    assert notes(some) == [f"With the method ties: Step merged has ratio 0, which leaves {vain}"]
+    lacking = SUM | {"method": ["slerp", "weighted_sum"], "ratio": ",".join(["0.5"] * 26)}
+    (note,) = notes(lacking)
+    assert note.startswith("6 of the weights of step merged are for blocks that SDXL does not have")
+
+
 def test_weights_of_directions_that_may_all_be_zero_are_refused():
     zero = {"method": "karcher", "models": ["a", "b"], "weights": [[0, 1], {"low": 0, "high": 1}]}
     with pytest.raises(BadInput, match="may sum to zero") as refused:
