@@ -153,7 +153,8 @@ def _encoded(graph: Graph, node: GraphNode, role: str, passed: list[str], joins:
             if before.kind != _CONCATENATED or not joins:
                 raise graph.fields.refused(f"Its {before.kind[:60]} mixes several prompts.")
             parts = filter(None, (graph.linked(before, name) for name in both))
-            return "\nBREAK\n".join(_encoded(graph, part, role, passed, joins - 1) for part in parts)
+            texts = (_encoded(graph, part, role, passed, joins - 1) for part in parts)
+            return graph.joined("\nBREAK\n", texts)
         passed.append(before.kind)
     raise graph.fields.refused(f"Its {role} prompt leads to no text, but to {passed[-1][:60]!r}.")
 

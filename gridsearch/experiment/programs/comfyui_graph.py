@@ -6,11 +6,11 @@
 An input is a value, or a link: the id of a node and the number of its output.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gridsearch.experiment.programs.fields import Fields
-from gridsearch.render.pictures import as_kept
+from gridsearch.render.pictures import MAX_INFOTEXT, as_kept
 
 COMFYUI = "ComfyUI"
 MOST_NODES = 2_000
@@ -92,12 +92,23 @@ class Graph:
         holder, held = self._holder(node, name)
         if name and not held and holder.kind == JOINED and joins:
             parts = (self.value(holder, part, joins=joins - 1) for part in ("string_a", "string_b"))
-            return holder.inputs.plain("delimiter").join(parts)
+            return self.joined(holder.inputs.plain("delimiter"), parts)
         if name and not held:
             raise self.fields.refused(
                 f"The {name!r} of its {node.kind[:60]} is computed by {holder.kind[:60]!r}."
             )
         return holder.inputs.plain(held)
+
+    def joined(self, delimiter: str, parts: Iterable[str]) -> str:
+        """Return texts in one.
+
+        Raises:
+            BadInput: it is too long, as one that is doubled again and again.
+        """
+        text = delimiter.join(parts)
+        if len(text) > MAX_INFOTEXT:
+            raise self.fields.refused("The texts that it joins are too long.")
+        return text
 
     def setting(self, node: GraphNode, name: str) -> str:
         """Return an input as text, or the name of the node that computes it; empty where there is none."""

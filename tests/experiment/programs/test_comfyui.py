@@ -307,6 +307,22 @@ def test_joined_texts_take_no_longer_than_others():
     assert time.process_time() - began < 1
 
 
+def test_joined_texts_are_refused_where_they_are_too_long():
+    """Eight joins and then five, each of which doubles the text, would make 34 MB of 4 kB."""
+    joins = {
+        f"j{i}": node("StringConcatenate", string_a=[f"j{i + 1}", 0], string_b=[f"j{i + 1}", 0], delimiter="")
+        for i in range(8)
+    }
+    joins |= {"j8": node("PrimitiveString", value="a" * 4_097)}
+    with pytest.raises(BadInput, match="texts that it joins are too long"):
+        read(changed("6", text=["j0", 0]) | joins)
+    joins |= {"j8": node("PrimitiveString", value="a" * 4_096)}
+    assert read(changed("6", text=["j0", 0]) | joins).prompt == "a" * 2**20
+    twice = node("ConditioningConcat", conditioning_to=["6", 0], conditioning_from=["6", 0])
+    with pytest.raises(BadInput, match="texts that it joins are too long"):
+        read(changed("6", text=["j0", 0]) | joins | {"3": changed(positive=["t", 0])["3"], "t": twice})
+
+
 def test_many_nodes_take_no_longer_than_others():
     """Each of many samplers and of many saved images is followed along a hundred nodes."""
     chain = {f"c{i}": node("VAEDecode", samples=[f"c{i + 1}", 0]) for i in range(95)}
