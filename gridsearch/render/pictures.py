@@ -37,8 +37,9 @@ from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 NEGATIVE = "Negative prompt:"
 LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
 # A key of two characters or more, then a JSON text, object or list, or everything up to the next comma. The
-# pattern never goes back over text, so that a hostile line takes no longer than any other.
-_JSON = r'"(?:\\.|[^\\"])++"|\{"[^}]*+\}|\[\{"[^\]]*+\]'
+# pattern never goes back over text, nor far ahead for an end that is not there, so that a hostile line takes
+# no longer than any other.
+_JSON = r'"(?:\\.|[^\\"])++"|\{"[^}]{0,9999}+\}|\[\{"[^\]]{0,9999}+\]'
 _SETTING = re.compile(rf"[\s\-/]*+(?:(\w[\w \-/]++):\s*+({_JSON}|[^,]*+)(?:,|$)|[\w \-/]*+)")
 REDUCED = "Reduced from"
 _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
