@@ -180,7 +180,7 @@ def _require_selector(key: str) -> None:
 def is_shape(value: object) -> bool:
     """Return whether a ratio, validated or as the file has it, is such a table or a pasted list."""
     if isinstance(value, str):
-        return "," in value
+        return bool(re.search(r"[,;\s]", value.strip()))
     as_written = isinstance(value, Mapping) and not value.keys().isdisjoint(SHAPE_KEYS)
     return as_written or isinstance(value, Shape)
 

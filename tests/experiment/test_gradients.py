@@ -163,6 +163,8 @@ WRONG = {
     "scaled gradient": ({"start": 0.1, "end": 0.2, "scale": 2.0}, "has no scale"),
     "a scale alone": ({"scale": 2.0}, "give either"),
     "too few": ("0.1,0.2", "2 weights are given; SDXL has 20"),
+    "too few between spaces": (" 0.1 0.2", "2 weights are given; SDXL has 20"),
+    "too few between semicolons": ("0.1;0.2", "2 weights are given; SDXL has 20"),
     "a default": ({"start": 0.1, "end": 0.5, "default": 0.2}, "a default would overrule all blocks"),
     "no number": (LINES["COSINE"].replace(".75", "x"), "the 10th of the weights is 'x'"),
     "nan": (LINES["COSINE"].replace(".75", "nan"), "must be from -1e+06 to 1e+06"),
