@@ -96,7 +96,7 @@ def _named(answer: Answer, best: Slice) -> str:
 def _healthy(best: Slice) -> str:
     healthy = round(best.survived * best.images)
     if best.images == 1:
-        return f"its only image is {'healthy' if healthy else 'not'}"
+        return f"its only image is {'' if healthy else 'not '}healthy"
     if healthy == best.images:
         return f"all {healthy} images are healthy"
     return f"{healthy} of {best.images} images {'is' if healthy == 1 else 'are'} healthy"

@@ -61,7 +61,7 @@ def test_the_interval_covers_a_known_optimum():
 
 
 def test_an_only_image_is_not_called_healthy_where_it_is_not():
-    for verdict, said in (("b", "its only image is not"), ("o", "its only image is healthy")):
+    for verdict, said in (("b", "its only image is not healthy"), ("o", "its only image is healthy")):
         rows = table({0.2: verdict, 0.5: verdict}, prompts=("p1",))
         assert said in analyse(results_of(NOWHERE, rows, ("ratio",))).sentence
 
