@@ -34,7 +34,8 @@ HARMLESS = {
         "Variation seed",
         "Mask mode",
     ),
-    *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method", "User"),
+    *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method"),
+    *("TIPO Parameters", "TIPO prompt", "TIPO nl prompt", "TIPO format"),
     *("PAG Active", "PAG End Step", "PAG_enabled", "PerturbedAttentionGuidance_enabled"),
     *("X Type", "X Values", "Fixed X Values", "Y Type", "Y Values", "Fixed Y Values", "Z Type", "Z Values"),
     *("Fixed Z Values", "Prediction type", "Recipe", "Drawn on", "Reduced from"),  # those of our own pictures
@@ -56,7 +57,7 @@ FAMILIES = {
     "ControlNet": ("ControlNet", "Controlnet", "controlnet"),
     "IP-Adapter": ("IP-Adapter",),
     "LoRA": ("Lora", "AddNet "),
-    "textual inversion": ("TI hashes", "TI", "Embeddings", "Used embeddings"),
+    "textual inversion": ("TI", "Embeddings", "Used embeddings"),
     "dynamic thresholding": ("dynthres_", "Dynamic thresholding", "Mimic "),
     "latent modifier": ("latent_modifier_",),
     "guidance interval": ("CFG Interval ",),

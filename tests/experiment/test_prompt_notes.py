@@ -228,6 +228,7 @@ def test_what_a_line_asks_for_and_is_not_done_is_noted(tmp_path):
         ('ControlNet 0: "Module: canny, Weight: 1"', "ControlNet"),
         ("Refiner: sd_xl_refiner, Refiner switch at: 0.8", "refiner"),
         ("Variation seed: 7, Variation seed strength: 0.2", "Variation seed strength 0.2"),
+        ('TI hashes: "easynegative: c74b4e810b03"', "textual inversion"),
         ("MaHiRo: True", "MaHiRo True"),  # known to no table here
         (
             "Schedule rho: 5, Discard penultimate sigma: True",
@@ -246,6 +247,7 @@ def test_what_a_picture_was_drawn_with_and_is_not_done_is_one_note(tmp_path, sai
         "Emphasis: Original, Eta: 1.0, Denoising strength: 1, ENSD: 0, Tiling: False, VAE: Automatic",
         "Variation seed: 7, Refiner: None, Seed resize from: -1x-1",
         'Wildcard prompt: "a __b__", Civitai resources: [{"air":"urn:air:sdxl"}], Hashes: {"lora:a": "12"}',
+        "TIPO Parameters: {}, TIPO prompt: a cat, TIPO nl prompt: a, TIPO format: <|special|>",  # of z-tipo
         "Script: X/Y/Z plot, X Type: Checkpoint name, X Values: a, Batch size: 4, Batch pos: 1",
     ],
 )
