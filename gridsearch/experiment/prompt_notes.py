@@ -18,7 +18,7 @@ from gridsearch.experiment.foreign_names import not_done, same
 from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
-from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS
+from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, usual_spacing
 
 MOST_NOTES = 5
 MOST_OF_A_SETTING = 3  # values
@@ -178,7 +178,8 @@ def _sampler(others: Mapping[str, str]) -> str:
 
 def _spacings(others: Mapping[str, str], render: Render) -> tuple[str | None, str]:
     """Return the spacing that is used, and that of a prompt's picture; empty where it is unknown."""
-    usual = "trailing" if render.zero_terminal_snr else None
+    prediction = str(render.prediction_type or "v_prediction")  # of models that have zero terminal SNR
+    usual, _ = usual_spacing(prediction, bool(render.zero_terminal_snr))
     used = render.timestep_spacing or usual
     said = next((others[key] for key in names.SPACING if key in others), "")
     if not said and others.get("Sampler") in K_DIFFUSION:

@@ -111,6 +111,21 @@ def test_a_schedule_that_is_a_spacing_is_compared_with_it(tmp_path, said, spacin
 
 
 @pytest.mark.parametrize(
+    ("said", "prediction", "noted"),
+    [
+        ("SGM Uniform", "v_prediction", ""),
+        ("SGM Uniform", "epsilon", "trailing (here unset)"),  # only v-prediction is spaced so
+        ("Uniform", "v_prediction", "linspace (here trailing)"),
+        ("DDIM", "epsilon", ""),
+    ],
+)
+def test_the_usual_spacing_is_that_of_the_prediction_type(tmp_path, said, prediction, noted):
+    render = f'prediction_type = "{prediction}"\nzero_terminal_snr = true'
+    found = of_settings(tmp_path, f"{AS_HERE}, Schedule type: {said}", render)
+    assert found == ([f"x.png was rendered with timestep_spacing {noted}: {APPLIES}"] if noted else [])
+
+
+@pytest.mark.parametrize(
     ("said", "rng", "noted"),
     [
         ("Version: v1.10.1", "cpu", "gpu (here cpu)"),  # A1111 leaves its default out
