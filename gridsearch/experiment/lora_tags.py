@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
-from gridsearch.render.prompt.emphasis import Lora, loras_in
+from gridsearch.render.prompt.emphasis import WHY_NO_NETWORK, Lora, loras_in
 
 MOST_LETTERS = 40  # of a name that is made here
 NAMELESS = "lora"
@@ -25,7 +25,7 @@ def require_no_loras(text: str, recipe: Recipe, where: object) -> None:
     raise BadInput(
         " ".join(what.split()),
         where=where,
-        why="Networks are merged before prompts are read; here the tag would be read as words.",
+        why=WHY_NO_NETWORK,
         fix=f"Remove it from the prompt, and {places}:\n{_indented(steps)}",
     )
 

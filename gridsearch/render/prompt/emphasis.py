@@ -31,6 +31,7 @@ BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
 
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
 LORAS = ("lora", "lyco")  # how such tags begin
+WHY_NO_NETWORK = "Networks are merged before prompts are read; here the tag would be read as words."
 COMPOSITION = re.compile(r"\bAND\b")
 PROMPT_WEIGHT = re.compile(r":\s*[+-]?(?:\d+\.?|\d*\.\d+)\s*\Z")
 BRACKET_OR_MARK = re.compile(r"\\.|[()\[\]:|]", re.DOTALL)
@@ -172,13 +173,12 @@ def _strength(text: str) -> float:
 
 
 def _network(tag: str, kind: str) -> tuple[str, str, str]:
-    why = "Networks are merged before prompts are read; here the tag would be read as words."
-    if kind in LORAS:
-        return f"The prompt names a LoRA: {tag}", why, "Remove it: a step of the merge can add it."
     if kind in ("embed", "embedding"):
-        return f"The prompt names a textual inversion: {tag}", why, "Remove it: they are not loaded."
+        what = f"The prompt names a textual inversion: {tag}"
+        return what, WHY_NO_NETWORK, "Remove it: they are not loaded."
     if kind == "hypernet":
-        return f"The prompt names a hypernetwork: {tag}", why, "Remove it: hypernetworks are not supported."
+        what = f"The prompt names a hypernetwork: {tag}"
+        return what, WHY_NO_NETWORK, "Remove it: hypernetworks are not supported."
     return (
         f"The prompt has a tag: {tag}",
         "Web UIs remove such tags from a prompt.",
