@@ -5,7 +5,7 @@ The arguments of such a step are validated for each of the methods.
 
 import functools
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
@@ -16,40 +16,33 @@ from gridsearch.experiment.arguments import TwoOrMore
 from gridsearch.experiment.methods import ADAPTER, METHODS, Step
 from gridsearch.experiment.values import LISTED, one_of
 
-Kinds = Mapping[str, type[pydantic.BaseModel]]  # method -> the class of its steps
 
-
-def for_each(
-    given: Mapping[str, Any], methods: Sequence[str], kinds: Kinds, common: Collection[str]
-) -> dict[str, Any]:
+def for_each(given: Mapping[str, Any], methods: Sequence[str]) -> dict[str, Any]:
     """Return a step's keys, validated as those of each method in turn.
 
     An argument may be one that only some of the methods take. A ValueError where none takes it, where one of
     them lacks an argument, or where a value or the number of models does not suit one of them; it names that.
-
-    Args:
-        common: the keys that are no arguments, which any step has.
     """
-    fields = {method: kinds[method].model_fields for method in methods}
+    fields = {method: METHODS[method].model_fields for method in methods}
     known = {name for own in fields.values() for name in own}
     if stray := next((key for key in given if key not in known), None):
-        close = nearest(stray, sorted(known - set(common)) or sorted(known))
+        close = nearest(stray, sorted(known - Step.model_fields.keys()) or sorted(known))
         said = f"none of {', '.join(methods)} has an argument {stray!r:.60}"
         raise ValueError(f"{said}; the nearest known key is {close!r}")
     found: dict[str, Any] = {}
     for method in methods:
         own = {key: value for key, value in given.items() if key in fields[method]}
         try:
-            step = kinds[method].model_validate({**own, "method": method})
+            step = METHODS[method].model_validate({**own, "method": method})
         except pydantic.ValidationError as error:
             raise ValueError(f"method {method!r}: {_first(error)}") from None
         found |= {key: getattr(step, key) for key in own}
     return found | {"method": tuple(methods)}
 
 
-def without_strangers(step: Mapping[str, Any], kinds: Kinds, common: Collection[str]) -> dict[str, Any]:
+def without_strangers(step: Mapping[str, Any]) -> dict[str, Any]:
     """Return a step's keys as plain data without the arguments that its method does not take."""
-    known = {*common, *kinds[step["method"]].model_fields}
+    known = METHODS[step["method"]].model_fields
     return {key: value for key, value in step.items() if key in known}
 
 
@@ -80,7 +73,7 @@ class AnyOf(Step):
             return data
         if ADAPTER in methods and len(methods) > 1:
             raise ValueError(f"{ADAPTER!r} adds an adapter to a model, which no other method does")
-        return for_each(data, methods, METHODS, Step.model_fields)
+        return for_each(data, methods)
 
     def __reduce__(self) -> tuple:
         return AnyOf.model_validate, (self.model_dump(),)

@@ -13,7 +13,7 @@ from gridsearch.base.words import is_number
 from gridsearch.checkpoint.sdxl.keys import means_vae_alone
 from gridsearch.experiment.any_of import without_strangers
 from gridsearch.experiment.gradients import in_blocks, is_shape
-from gridsearch.experiment.methods import METHODS, SEARCHABLE, Step
+from gridsearch.experiment.methods import SEARCHABLE
 from gridsearch.experiment.values import Table, is_range, is_searched
 
 RENDER_VALUES = (
@@ -122,7 +122,7 @@ def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> d
     for name, place in searched_places(settings).items():
         if name in parameters and place[-1] == "method":
             steps, i = copied["merge"], place[1]
-            steps[i] = without_strangers(steps[i], METHODS, Step.model_fields)
+            steps[i] = without_strangers(steps[i])
         elif name in parameters and place == VAE_PLACE and value_at(copied, place) != MERGED:
             _forget_vae(copied)
     for step in copied.get("merge", ()):
