@@ -6,8 +6,6 @@ it. One that is in none of these tables is not known here, and is told of under 
 
 from collections.abc import Iterator, Mapping
 
-from gridsearch.base.words import is_number
-
 # A1111's names of what `[render]` has, and other programs' for the same; the first that is there counts.
 STEPS, CFG, CLIP_SKIP = ("steps", "Steps"), ("cfg_scale", "CFG scale"), ("Clip skip",)
 SAMPLER, SCHEDULE = ("sampler_name", "Sampler"), ("Schedule type",)
@@ -86,8 +84,7 @@ def not_done(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what these settings ask for that is not done here: its name, and its value if it has just one."""
     hires = any(name.startswith(FAMILIES["hires fix"]) for name in others)
     for name, value in others.items():
-        plain = same(value)
-        if name in COMPARED or name in HARMLESS or plain in OFF or plain == OFF_AT.get(name):
+        if name in COMPARED or name in HARMLESS or plain(value) in {*OFF, OFF_AT.get(name)}:
             continue
         if name == "Denoising strength" and hires:  # A1111 writes it with either
             continue
@@ -95,9 +92,9 @@ def not_done(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield (family, "") if family else (name, value)
 
 
-def same(value: object) -> str:
+def plain(value: str) -> str:
     """Return a value in a form in which 7 equals 7.0, and `Euler A` equals `Euler a`."""
     try:
-        return f"{float(value):g}" if is_number(value) or isinstance(value, str) else str(value)
+        return f"{float(value):g}"
     except ValueError:
-        return " ".join(str(value).lower().split())
+        return " ".join(value.lower().split())

@@ -14,7 +14,7 @@ from typing import Any
 from gridsearch.base.words import is_number, shorten
 from gridsearch.experiment import foreign_names as names
 from gridsearch.experiment.experiment import Experiment, Render
-from gridsearch.experiment.foreign_names import not_done, same
+from gridsearch.experiment.foreign_names import not_done, plain
 from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
@@ -40,8 +40,8 @@ UNSET = "unset"
 OTHER_RNG = " A seed gives the same noise only with the same rng."
 # What prompts cannot ask for, and where it can be had for all.
 ELSEWHERE = {
-    re.compile("VAE "): " A VAE is set in [components].",
-    re.compile("LoRA"): " A LoRA is set in [adapters].",
+    "VAE ": " A VAE is set in [components].",
+    "LoRA": " A LoRA is set in [adapters].",
 }
 # Programs with ComfyUI's noise that write A1111's text, known by how their version begins.
 NOISE_OF_CPU = ("ComfyUI", "Fooocus")
@@ -116,14 +116,11 @@ def _foreign(prompt: Prompt, render: Render) -> Iterator[tuple[str, str, str]]:
         compared["unconditional"] = (render.unconditional, _unconditional(prompt.others))
     for name, (used, said) in compared.items():
         own = f"{used:g}" if is_number(used) and not isinstance(used, bool) else str(used)
-        if said and used is not None and not is_searched(used) and same(said) != same(own):
+        if said and used is not None and not is_searched(used) and plain(said) != plain(own):
             yield name, shorten(said, MOST_CHARACTERS), own
 
 
 def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple[object, str]]:
-    def said(keys: tuple[str, ...]) -> str:
-        return next((others[key] for key in keys if others.get(key)), "")
-
     def size(name: str) -> Any:
         width = getattr(render, f"{name}_width") or render.width
         return _pair(width, getattr(render, f"{name}_height") or render.height)
@@ -132,23 +129,28 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
     asked = (
         f"{width or render.width}x{height or render.height}" if width or height else others.get("Size", "")
     )
-    zero = {"Zero Terminal SNR": "True"}.get(said(names.ZERO_SNR), said(names.ZERO_SNR))
+    zero = _said(others, names.ZERO_SNR)
     spacing, asked_spacing = _spacings(others, render)
     return {
-        "steps": (render.steps, said(names.STEPS)),
-        "CFG": (render.cfg, said(names.CFG)),
-        "clip skip": (render.clip_skip, said(names.CLIP_SKIP)),
+        "steps": (render.steps, _said(others, names.STEPS)),
+        "CFG": (render.cfg, _said(others, names.CFG)),
+        "clip skip": (render.clip_skip, _said(others, names.CLIP_SKIP)),
         "sampler": (_title(render.sampler), _sampler(others)),
         "size": (f"{render.width}x{render.height}", asked),
         "rng": (render.rng, _rng(others)),
         "timestep_spacing": (spacing, asked_spacing),
-        "zero_terminal_snr": (render.zero_terminal_snr, zero),
-        "cfg_rescale": (render.cfg_rescale, said(names.CFG_RESCALE)),
-        "pag_scale": (render.pag_scale, said(names.PAG_SCALE)),
-        "original size": (size("original"), said(names.ORIGINAL_SIZE)),
-        "target size": (size("target"), said(names.TARGET_SIZE)),
-        "crop": (_pair(render.crop_left or 0, render.crop_top or 0), said(names.CROP)),
+        "zero_terminal_snr": (render.zero_terminal_snr, "True" if zero == "Zero Terminal SNR" else zero),
+        "cfg_rescale": (render.cfg_rescale, _said(others, names.CFG_RESCALE)),
+        "pag_scale": (render.pag_scale, _said(others, names.PAG_SCALE)),
+        "original size": (size("original"), _said(others, names.ORIGINAL_SIZE)),
+        "target size": (size("target"), _said(others, names.TARGET_SIZE)),
+        "crop": (_pair(render.crop_left or 0, render.crop_top or 0), _said(others, names.CROP)),
     }
+
+
+def _said(others: Mapping[str, str], keys: tuple[str, ...]) -> str:
+    """Return the first of these settings that is there; empty without any."""
+    return next((others[key] for key in keys if others.get(key)), "")
 
 
 def _pair(first: Any, second: Any) -> Any:
@@ -158,7 +160,7 @@ def _pair(first: Any, second: Any) -> Any:
 
 def _schedule(others: Mapping[str, str]) -> str:
     """Return the noise schedule, which before 1.9 A1111 named with the sampler only; empty where unknown."""
-    schedule = next((others[key] for key in names.SCHEDULE if key in others), "")
+    schedule = _said(others, names.SCHEDULE)
     if schedule == "Automatic":
         return AUTOMATIC.get(others.get("Sampler", ""), "Uniform")
     return schedule or ("" if APP in others else "Uniform")
@@ -171,7 +173,7 @@ def _title(sampler: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 def _sampler(others: Mapping[str, str]) -> str:
     """Return sampler and schedule in one, as `[render]` has them, unless the schedule is a spacing."""
-    sampler = next((others[key] for key in names.SAMPLER if key in others), "")
+    sampler = _said(others, names.SAMPLER)
     schedule = _schedule(others)
     return sampler if schedule in ("", *SPACINGS) else f"{sampler} {schedule}"
 
@@ -181,7 +183,7 @@ def _spacings(others: Mapping[str, str], render: Render) -> tuple[str | None, st
     prediction = str(render.prediction_type or "v_prediction")  # of models that have zero terminal SNR
     usual, _ = usual_spacing(prediction, bool(render.zero_terminal_snr))
     used = render.timestep_spacing or usual
-    said = next((others[key] for key in names.SPACING if key in others), "")
+    said = _said(others, names.SPACING)
     if not said and others.get("Sampler") in K_DIFFUSION:
         said = SPACINGS.get(_schedule(others), "")
     return (used, said) if used else (UNSET, said if said != USUAL_SPACING else "")
@@ -198,7 +200,7 @@ def _rng(others: Mapping[str, str]) -> str:
 
 def _unconditional(others: Mapping[str, str]) -> str:
     """Return what stood in the place of an empty negative prompt; A1111 has zeros for SDXL."""
-    said = next((others[key] for key in names.UNCONDITIONAL if key in others), "")
+    said = _said(others, names.UNCONDITIONAL)
     return said or ("zeros" if APP not in others and "Steps" in others else "")
 
 
@@ -215,9 +217,9 @@ def _not_done(experiment: Experiment) -> Iterator[str]:
                 what = shorten(f"{name} {value}".strip(), MOST_CHARACTERS)
                 places.setdefault(what, []).append(prompt.origin)
     if places:
-        elsewhere = "".join(text for begin, text in ELSEWHERE.items() if any(map(begin.match, places)))
+        more = "".join(said for begin, said in ELSEWHERE.items() if any(x.startswith(begin) for x in places))
         asked = _counted(places)
-        yield f"Not done here, of what prompt files ask for: {asked}. Their pictures will differ.{elsewhere}"
+        yield f"Not done here, of what prompt files ask for: {asked}. Their pictures will differ.{more}"
 
 
 def _counted(places: Mapping[str, Iterable[str]]) -> str:

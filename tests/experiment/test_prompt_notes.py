@@ -308,9 +308,11 @@ def test_other_programs_ask_too(tmp_path):
     assert note == asked("Emphasis NovelAI and SMEA True (x.png)")
 
 
-def test_every_option_of_a_line_is_compared_or_has_no_effect_or_is_noted():
+def test_options_of_a_line_that_are_not_done_are_called_as_in_pictures():
+    families = {"styles": "styles", "tiling": "tiling", "restore_faces": "face restoration"}
     for option in OPTIONS.keys() - COMPARED - HARMLESS - {"prompt", "negative_prompt", "seed"}:
-        assert list(not_done({option: "7"})), option
+        own = (families[option], "") if option in families else (option, "7")
+        assert list(not_done({option: "7"})) == [own]
 
 
 # -- words that other programs replace
