@@ -155,17 +155,18 @@ def extract_command(
     file holds is said at the end.
     """
     from gridsearch.merge.dtypes import checked_dtype
-    from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted
     from gridsearch.merge.export.single import require_writable
 
     checked_dtype(dtype)
     require_writable(output, "An adapter", (base, tuned))
-    if output.exists() and not force and not is_extracted(output):
-        what = "There is a file already, which was not extracted by gridsearch."
-        raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
-    cut = Cut(rank, conv_rank or rank, energy, seed)
     with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
+        from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted
+
+        if output.exists() and not force and not is_extracted(output):
+            what = "There is a file already, which was not extracted by gridsearch."
+            raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
+        cut = Cut(rank, conv_rank or rank, energy, seed)
         found = extract_adapter(base, tuned, output, cut, dtype, config, progress)
     if as_json:
         terminal.show_json(extracted_dict(output, found))
