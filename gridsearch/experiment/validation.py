@@ -28,14 +28,8 @@ _OTHER_NAMES = {
     "prompt": "text",
     "seed": "seeds",
 }
-_TAGS = (
-    "value",
-    "range",
-    "list",
-    "number",
-    "blocks",
-    "shape",
-)  # of the unions of values: no keys of the file
+# of the unions of values: no keys of the file
+_TAGS = ("value", "range", "list", "number", "blocks", "shape")
 
 
 def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]]) -> BadInput:

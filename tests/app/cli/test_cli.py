@@ -55,9 +55,8 @@ def test_bad_input(files, toy, case, command):
     done = gridsearch(command, "bad.toml", cwd=files)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
-    lines = [
-        line for line in done.stderr.strip().splitlines() if not line.startswith("    ")
-    ]  # TOML to paste
+    # without TOML to paste
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("    ")]
     assert 1 <= len(lines) <= 4
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
