@@ -1,6 +1,7 @@
 """The texts that programs leave in picture files: a PNG's chunks, and EXIF data."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -30,6 +31,11 @@ def embedded_texts(path: Path) -> dict[str, str]:
                 file.load()  # chunks behind the pixels are read with them
                 texts = texts_in(file)
     return texts
+
+
+def main_text(texts: Mapping[str, str]) -> str:
+    """Return A1111's text, where most other programs have theirs, too; empty without any."""
+    return texts.get("parameters") or texts.get("UserComment", "")
 
 
 def texts_in(file: Image.Image) -> dict[str, str]:

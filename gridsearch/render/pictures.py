@@ -29,7 +29,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gridsearch import __version__
-from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts
+from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts, main_text
 from gridsearch.base.errors import BadInput
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
@@ -195,16 +195,19 @@ def _unquoted(value: str) -> str:
 # -- from a picture
 
 
-def embedded_text(path: Path) -> str | None:
-    """Return the text in a PNG's `parameters`, or in another's EXIF user comment; None without any.
+def embedded_text(path: Path) -> str:
+    """Return the text in a PNG's `parameters`, or in another's EXIF user comment; empty without any.
 
     Raises:
         BadInput: no such file, not a picture, damaged or too large.
     """
-    texts = embedded_texts(path)
-    text = texts.get("parameters") or texts.get("UserComment")
-    if text and len(text) > MAX_INFOTEXT:
-        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=path)
+    return within_limit(main_text(embedded_texts(path)), path)
+
+
+def within_limit(text: str, where: Path) -> str:
+    """Return a picture's text, or refuse it where it is too long to be parsed."""
+    if len(text) > MAX_INFOTEXT:
+        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=where)
     return text
 
 
@@ -214,7 +217,7 @@ def reduced_from(path: Path) -> tuple[int, int] | None:
     Raises:
         BadInput: as `embedded_text`.
     """
-    found = _REDUCED_FROM.search(embedded_text(path) or "")
+    found = _REDUCED_FROM.search(embedded_text(path))
     return (int(found[1]), int(found[2])) if found else None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
-from gridsearch.base.embedded import texts_in
+from gridsearch.base.embedded import main_text, texts_in
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import DAMAGED, open_picture
 from gridsearch.score.metrics import Metrics
@@ -68,8 +68,7 @@ def read_picture_file(path: str | Path) -> PictureFile:
             text, orientation = "", 1
             with suppress(*DAMAGED):  # what is beside the pixels may be damaged
                 orientation = file.getexif().get(ORIENTATION, 1)
-                texts = texts_in(file)
-                text = texts.get("parameters") or texts.get("UserComment", "")
+                text = main_text(texts_in(file))
             return PictureFile(_upright(rgb, orientation), text, getattr(file, "n_frames", 1))
 
 

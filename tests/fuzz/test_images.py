@@ -29,7 +29,7 @@ GRID = "xyz_grid-0001-5-4096-2048-4-20-20260101000000.png"
 
 
 def _infotext(path):
-    return read_parameters(embedded_text(path) or "")
+    return read_parameters(embedded_text(path))
 
 
 def _thumbs(path):

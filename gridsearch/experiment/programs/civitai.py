@@ -19,11 +19,9 @@ def read_civitai(said: Fields) -> Infotext:
         BadInput: a value is of the wrong type.
     """
     settings = {
-        "Steps": said.plain("steps"),
+        **said.usual(),
         "Sampler": said.plain("sampler"),
         "CFG scale": said.plain("cfgScale"),
-        "Seed": said.plain("seed"),
-        "Size": said.size(),
         "Clip skip": said.plain("clipSkip"),
         **said.others(*_READ, *_ASIDE),
     }

@@ -55,6 +55,10 @@ class Fields:
         scalars = (str, int, float)
         return {key: self.plain(key) if isinstance(value, scalars) else "set" for key, value in kept.items()}
 
+    def usual(self) -> dict[str, str]:
+        """Return what most programs call as A1111 does: its steps, its seed and its size."""
+        return {"Steps": self.plain("steps"), "Seed": self.plain("seed"), "Size": self.size()}
+
     def size(self) -> str:
         """Return its width and height, as A1111 writes a size; empty where they are missing."""
         width, height = self.plain("width"), self.plain("height")

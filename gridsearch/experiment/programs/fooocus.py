@@ -80,11 +80,9 @@ def read_ruined_fooocus(said: Fields) -> Infotext:
     """
     more = {"Lora" if name == "loras" else name: value for name, value in said.others(*_RUINED).items()}
     settings = {
-        "Steps": said.plain("steps"),
+        **said.usual(),
         **comfy_names(said.plain("sampler_name"), said.plain("scheduler")),
         "CFG scale": said.plain("cfg"),
-        "Seed": said.plain("seed"),
-        "Size": said.size(),
         "RNG": "CPU",
         "Clip skip": said.plain("clip_skip"),
         "Denoising strength": said.plain("denoise"),

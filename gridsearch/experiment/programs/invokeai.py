@@ -62,11 +62,9 @@ def read_invokeai(said: Fields) -> Infotext:
     styles = said.text("positive_style_prompt"), said.text("negative_style_prompt")
     styled = styles[0] not in ("", prompt) or styles[1] not in ("", negative)
     settings = {
-        "Steps": said.plain("steps"),
+        **said.usual(),
         **_sampler(said.plain("scheduler")),
         "CFG scale": said.plain("cfg_scale"),
-        "Seed": said.plain("seed"),
-        "Size": said.size(),
         "RNG": "GPU" if said.plain("rand_device").startswith("cuda") else "CPU",
         "CFG rescale": said.plain("cfg_rescale_multiplier"),
         "Denoising strength": said.plain("strength"),
@@ -102,11 +100,9 @@ def read_invokeai_2(said: Fields) -> Infotext:
         image = Fields(said.program, said.where, {**image.values, **prompts[0]})
     more = image.others()
     settings = {
-        "Steps": image.plain("steps"),
+        **image.usual(),
         "Sampler": image.plain("sampler"),
         "CFG scale": image.plain("cfg_scale"),
-        "Seed": image.plain("seed"),
-        "Size": image.size(),
         **{name: more[key] for key, name in _MORE_IN_2.items() if key in more},
     }
     return _divided(image.text("prompt"), settings)

@@ -6,9 +6,8 @@ Source of the format: the parser of enslo/sd-metadata (`src/parsers/novelai.ts`)
 """
 
 import re
-from collections.abc import Mapping
 
-from gridsearch.experiment.programs.fields import Fields, drawn, read_json
+from gridsearch.experiment.programs.fields import Fields, drawn
 from gridsearch.experiment.programs.names import NOVELAI_SAMPLERS, NOVELAI_SCHEDULES, a1111_name
 from gridsearch.render.pictures import Infotext
 
@@ -23,23 +22,20 @@ _MORE = {
 }
 
 
-def read_novelai(texts: Mapping[str, str], where: object) -> Infotext:
+def read_novelai(said: Fields, description: str = "") -> Infotext:
     """Return what a picture of NovelAI was drawn with, from its `Comment` and its `Description`.
 
     Raises:
-        BadInput: the comment is not as NovelAI writes it.
+        BadInput: a value is of the wrong type.
     """
-    said = read_json(texts.get("Comment", ""), NOVELAI, where)
-    prompt = _caption(said, "v4_prompt") or said.text("prompt") or texts.get("Description", "").strip()
+    prompt = _caption(said, "v4_prompt") or said.text("prompt") or description.strip()
     negative = _caption(said, "v4_negative_prompt") or said.text("uc")
     more = said.others()
     settings = {
-        "Steps": said.plain("steps"),
+        **said.usual(),
         "Sampler": a1111_name(said.plain("sampler"), NOVELAI_SAMPLERS),
         "Schedule type": a1111_name(said.plain("noise_schedule"), NOVELAI_SCHEDULES),
         "CFG scale": said.plain("scale"),
-        "Seed": said.plain("seed"),
-        "Size": said.size(),
         "CFG rescale": said.plain("cfg_rescale"),
         "Emphasis": NOVELAI if _EMPHASIS.search(prompt + negative) else "",
         "Character prompts": str(_characters(said) or ""),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gridsearch.base.embedded import embedded_texts
+from gridsearch.base.embedded import embedded_texts, main_text
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.programs.civitai import EXTRA, read_civitai
 from gridsearch.experiment.programs.comfyui import read_comfyui
@@ -14,14 +14,10 @@ from gridsearch.experiment.programs.fooocus import read_fooocus, read_ruined_foo
 from gridsearch.experiment.programs.invokeai import INVOKEAI, read_dream, read_invokeai, read_invokeai_2
 from gridsearch.experiment.programs.novelai import NOVELAI, read_novelai
 from gridsearch.experiment.programs.swarmui import SWARM_PARAMS, read_swarmui
-from gridsearch.render.pictures import (
-    MAX_INFOTEXT,
-    Infotext,
-    is_settings_line,
-    read_parameters,
-)
+from gridsearch.render.pictures import Infotext, is_settings_line, read_parameters, within_limit
 
 SWARMUI, FOOOCUS, RUINED_FOOOCUS, CIVITAI = "SwarmUI", "Fooocus", "RuinedFooocus", "Civitai"
+UNKNOWN = "an unknown program"
 _OBJECT = re.compile(r'\s*\{\s*["}]')
 _GRAPH = "prompt:"  # before ComfyUI's graph in EXIF
 _STEPS = re.compile(r"\s*Steps:\s*\d+\s*(?:[,|]|$)")
@@ -41,17 +37,15 @@ def read_picture(path: Path) -> Infotext:
         BadInput: the file is not a picture, has no such text, or has one that cannot be read.
     """
     texts = embedded_texts(path)
-    text = texts.get("parameters") or texts.get("UserComment") or ""
+    text = main_text(texts)
     if text and not _is_object(text):
         return _of_a1111(text, path)
-    model = texts.get(
-        "Model", ""
-    )  # of a camera, by the standard; SwarmUI and ComfyUI once wrote theirs there
+    # of a camera, by the standard; SwarmUI and ComfyUI once wrote theirs there
+    model = texts.get("Model", "")
     if _is_object(text) or _is_object(model):
         return _of_json(text or model, texts, path)
-    return _of_chunks(
-        texts | ({"prompt": model.removeprefix(_GRAPH)} if model.startswith(_GRAPH) else {}), path
-    )
+    graph = {"prompt": model.removeprefix(_GRAPH)} if model.startswith(_GRAPH) else {}
+    return _of_chunks(texts | graph, path)
 
 
 def _is_object(text: str) -> bool:
@@ -61,9 +55,7 @@ def _is_object(text: str) -> bool:
 
 def _of_a1111(text: str, where: Path) -> Infotext:
     """Return what a text of A1111, or of a program that writes the same, says."""
-    if len(text) > MAX_INFOTEXT:
-        raise BadInput(f"The text in the picture is too long: {len(text):,} characters.", where=where)
-    said = read_parameters(text)
+    said = read_parameters(within_limit(text, where))
     if line := next(filter(_STEPS.match, f"{said.prompt}\n{said.negative}".split("\n")), None):
         what = "The picture's text has settings that cannot be told from its prompt."
         why = (
@@ -77,9 +69,7 @@ def _of_a1111(text: str, where: Path) -> Infotext:
 
 def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
     """Return what the JSON in a picture's `parameters` or user comment says."""
-    likely = (
-        SWARMUI if SWARM_PARAMS in text else FOOOCUS if "fooocus_scheme" in texts else "an unknown program"
-    )
+    likely = SWARMUI if SWARM_PARAMS in text else FOOOCUS if "fooocus_scheme" in texts else UNKNOWN
     values = read_json(text, likely, where).values
 
     def of(program: str) -> Fields:
@@ -88,9 +78,9 @@ def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
     if SWARM_PARAMS in values:
         return read_swarmui(of(SWARMUI))
     if values.get("Software") == NOVELAI:
-        return read_novelai({name: value for name, value in values.items() if isinstance(value, str)}, where)
+        return _of_novelai({name: value for name, value in values.items() if isinstance(value, str)}, where)
     if isinstance(values.get("uc"), str):  # of a copy without the rest of NovelAI's texts
-        return read_novelai({"Comment": text}, where)
+        return read_novelai(of(NOVELAI))
     if values.get("software") == RUINED_FOOOCUS:
         return read_ruined_fooocus(of(RUINED_FOOOCUS))
     if values.keys() & {"full_prompt", "guidance_scale", "base_model"}:
@@ -104,13 +94,18 @@ def _of_json(text: str, texts: Mapping[str, str], where: Path) -> Infotext:
     if any(isinstance(value, dict) and "class_type" in value for value in values.values()):
         return read_comfyui(of(COMFYUI))
     names = ", ".join(name[:20] for name in list(values)[:5]) or "nothing"
-    raise of("an unknown program").refused(f"It is JSON with {names}.")
+    raise of(UNKNOWN).refused(f"It is JSON with {names}.")
+
+
+def _of_novelai(texts: Mapping[str, str], where: Path) -> Infotext:
+    """Return what NovelAI's texts say."""
+    return read_novelai(read_json(texts.get("Comment", ""), NOVELAI, where), texts.get("Description", ""))
 
 
 def _of_chunks(texts: Mapping[str, str], where: Path) -> Infotext:
     """Return what the texts say that programs write under names of their own."""
     if texts.get("Software") == NOVELAI and "Comment" in texts:
-        return read_novelai(texts, where)
+        return _of_novelai(texts, where)
     if "invokeai_metadata" in texts:
         return read_invokeai(read_json(texts["invokeai_metadata"], INVOKEAI, where))
     if "sd-metadata" in texts:

@@ -38,11 +38,9 @@ def read_swarmui(fields: Fields) -> Infotext:
     more = said.others(*_READ, *_SAMPLERS, *_SCHEDULES, *_ASIDE)
     negative = said.text("negativeprompt")
     settings = {
-        "Steps": said.plain("steps"),
+        **said.usual(),
         **comfy_names(said.plain(*_SAMPLERS), said.plain(*_SCHEDULES)),
         "CFG scale": said.plain("cfgscale"),
-        "Seed": said.plain("seed"),
-        "Size": said.size(),
         "RNG": "CPU",
         "Unconditional": comfy_unconditional(negative, said.values.get("zeronegative") is True),
         "Clip skip": said.plain("clipstopatlayer").removeprefix("-"),

@@ -238,4 +238,4 @@ def _texts(sheet: Sheet, results: Results) -> Iterator[tuple[Path, pictures.Info
         if picture is not None:
             path = picture_of(results.folder, picture.file)
             with suppress(BadInput):  # reported when the cells were drawn
-                yield path, pictures.read_parameters(pictures.embedded_text(path) or "")
+                yield path, pictures.read_parameters(pictures.embedded_text(path))
