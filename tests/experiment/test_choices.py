@@ -1,7 +1,6 @@
 """Choices that are no numbers: methods, samplers, unconditional embeddings and VAEs, named and fixed."""
 
 import pickle
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from gridsearch.experiment.prompt_notes import prompt_notes
 from gridsearch.merge.export.source import chosen_values
 from gridsearch.results.analysis.identical import drawn_with, made_of
 from gridsearch.search.samplers.by_name import expected_trials, grid, require_suits
-from tests.docs.pages import REPOSITORY
-from tests.helpers.experiments import STEPS, parse
+from tests.helpers.experiments import STEPS, documented, parse
 
 K = {"low": 0.1, "high": 0.3, "step": 0.1}
 SEVERAL = {"models": ["a", "b", "c"], "method": ["ties", "model_stock", "geometric_median"], "k": K}
@@ -57,11 +55,8 @@ def test_a_grid_draws_no_copy_that_differs_in_an_argument_of_another_method():
 
 
 def test_the_documented_choice_is_real():
-    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
-    example = text.split("## A choice of methods, or of VAEs")[1].split("```toml\n")[1].split("```")[0]
     models = {name: f"{name}.safetensors" for name in ("base", "tuned", "other")}
-    tables = tomllib.loads(example) | {"name": "x", "models": models, "prompt": [{"text": "t"}]}
-    what = parse_experiment(tables, Path(), "x")
+    what = documented("## A choice of methods, or of VAEs", models=models)
     assert what.searched()["components.vae"] == ("base", "clear.safetensors", "merged")
     assert len(grid(what)) == 3 * (6 + 2 + 1)
 

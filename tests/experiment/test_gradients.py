@@ -1,20 +1,18 @@
 """Ratios over all blocks: gradients, presets against supermerger's own numbers, and pasted lists."""
 
 import json
-import tomllib
-from pathlib import Path
 
 import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET
 from gridsearch.experiment.checks import dependent_notes
-from gridsearch.experiment.experiment import Experiment, parse_experiment
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.gradients import PRESETS, preset_weights
 from gridsearch.experiment.parameters import settings_at
 from gridsearch.merge.engine.collapse import terms_of
 from tests.docs.pages import REPOSITORY
-from tests.helpers.experiments import STEPS, parse
+from tests.helpers.experiments import STEPS, documented, parse
 
 # Lines of supermerger's mbwpresets.txt, six digits of each: BASE, IN00 to IN11, M00, OUT00 to OUT11.
 LINES = {
@@ -144,14 +142,12 @@ def test_ends_scale_and_preset_are_searched_and_expanded_once_they_are_fixed():
 
 
 def test_the_documented_forms_are_real():
-    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
-    example = text.split("### Gradients, presets and pasted lists")[1].split("```toml\n")[1].split("```")[0]
-    models = {name: f"{name}.safetensors" for name in ("a", "b")}
-    whole = tomllib.loads(example) | {"name": "x", "models": models, "prompt": [{"text": "t"}]}
-    what = parse_experiment(whole, Path(), "x")
+    heading = "### Gradients, presets and pasted lists"
+    what = documented(heading, models={name: f"{name}.safetensors" for name in ("a", "b")})
     assert list(what.searched()) == ["first.ratio.end", "second.ratio.preset", "second.ratio.scale"]
     assert len(what.merge[2].ratio) == 20
-    named = text.split("### Gradients, presets and pasted lists")[1].split("\n## ")[0]
+    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    named = text.split(heading)[1].split("\n## ")[0]
     assert all(f"`{name}`" in named for name in PRESETS)
 
 

@@ -2,42 +2,17 @@
 
 import shlex
 import string
-from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_files import prompts_in
-from gridsearch.render.pictures import png_bytes
-from tests.helpers.generated import png_with
-
-HEAD = """
-name = "x"
-[models]
-a = "a.safetensors"
-b = "b.safetensors"
-[[merge]]
-models = ["a", "b"]
-ratio = [0.2, 0.4]
-"""
-PIXELS = np.zeros((8, 8, 3), np.uint8)
-
-
-def load(folder: Path, *tables: str, render: str = "") -> Experiment:
-    prompts = "".join(f"\n[[prompt]]\n{table}\n" for table in tables)
-    (folder / "x.toml").write_text(f"{HEAD}\n[render]\n{render}\n{prompts}", "utf-8")
-    return load_experiment(folder / "x.toml")
-
-
-def picture(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(png_bytes(PIXELS, text))
-
+from tests.helpers.experiments import load
+from tests.helpers.generated import PIXELS, png_with, unicode_comment, with_tags
 
 # -- texts
 
@@ -104,7 +79,7 @@ TEXT = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, 
 
 
 def test_a_picture_is_the_prompt_it_was_drawn_with(tmp_path):
-    picture(tmp_path / "0001 - 5.png", TEXT)
+    png_with(tmp_path / "0001 - 5.png", parameters=TEXT)
     (prompt,) = load(tmp_path, 'file = "0001 - 5.png"').prompt
     assert (prompt.id, prompt.text, prompt.negative, prompt.seeds) == ("p1-0001---5", "a cat", "dog", (5,))
     assert prompt.others == {"Steps": "20", "Sampler": "Euler a", "CFG scale": "7", "Size": "512x512"}
@@ -112,12 +87,12 @@ def test_a_picture_is_the_prompt_it_was_drawn_with(tmp_path):
 
 @pytest.mark.parametrize("file", ["pictures", "pictures/*", "pictures/*.[Ppw]*", "**/?.*"])
 def test_a_folder_or_a_pattern_names_its_pictures_in_order(tmp_path, file):
+    (tmp_path / "pictures").mkdir()
     for i, name in enumerate(["b.png", "a.png", "C.PNG", ".hidden.png"]):
-        picture(tmp_path / "pictures" / name, f"picture {name}\nSteps: 1, Seed: {i}, Size: 8x8")
+        text = f"picture {name}\nSteps: 1, Seed: {i}, Size: 8x8"
+        png_with(tmp_path / "pictures" / name, parameters=text)
     (tmp_path / "pictures" / "c.txt").write_text("no picture")
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "as webp".encode("utf-16-be")
-    Image.fromarray(PIXELS).save(tmp_path / "pictures" / "a.webp", exif=exif)
+    with_tags(tmp_path / "pictures" / "a.webp", {}, unicode_comment("as webp"))
     prompts = load(tmp_path, f'file = "{file}"\nseeds = [8, 9]\nnegative = "n"').prompt
     assert [p.text for p in prompts] == ["picture C.PNG", "picture a.png", "as webp", "picture b.png"]
     assert [p.id for p in prompts] == ["p1-C", "p1-a", "p1-a-2", "p1-b"]
@@ -126,7 +101,9 @@ def test_a_folder_or_a_pattern_names_its_pictures_in_order(tmp_path, file):
 
 
 def test_a_long_or_foreign_name_becomes_an_id(tmp_path):
-    picture(tmp_path / "雪 — ²½ — masterpiece, best quality, a very long prompt as a name.png", TEXT)
+    png_with(
+        tmp_path / "雪 — ²½ — masterpiece, best quality, a very long prompt as a name.png", parameters=TEXT
+    )
     (prompt,) = load(tmp_path, 'id = "mine"\nfile = "*.png"').prompt
     assert prompt.id.startswith("mine-雪------")
     assert len(prompt.id) == len("mine-") + 40
@@ -161,8 +138,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, case):
     (tmp_path / "latin.txt").write_bytes("ok\nné".encode("latin-1"))
     (tmp_path / "words.png").write_text("words")
     Image.fromarray(PIXELS).save(tmp_path / "silent.png")
-    picture(tmp_path / "negative.png", "Negative prompt: x")
-    picture(tmp_path / "seed.png", "a\nSteps: 1, Seed: x, Size: 8x8")
+    png_with(tmp_path / "negative.png", parameters="Negative prompt: x")
+    png_with(tmp_path / "seed.png", parameters="a\nSteps: 1, Seed: x, Size: 8x8")
     table, what, where = WRONG[case]
     with pytest.raises(BadInput) as caught:
         load(tmp_path, table)

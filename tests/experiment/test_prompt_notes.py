@@ -5,45 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.foreign_names import COMPARED, HARMLESS, not_done
 from gridsearch.experiment.prompt_files import OPTIONS
 from gridsearch.experiment.prompt_notes import prompt_notes
 from gridsearch.render.cases import Case
 from gridsearch.render.pictures import parameters_text
+from tests.helpers.experiments import load
 from tests.helpers.generated import png_with
 from tests.helpers.settings import sampling
 
-HEAD = """
-name = "x"
-[models]
-a = "a.safetensors"
-b = "b.safetensors"
-[[merge]]
-models = ["a", "b"]
-ratio = [0.2, 0.4]
-"""
 APPLIES = "[render] applies to all prompts."
 NOISE = " A seed gives the same noise only with the same rng."
 AS_HERE = "Steps: 28, Sampler: Euler, CFG scale: 5, Seed: 5, Size: 1024x1024, RNG: CPU"
 SAME = 'timestep_spacing = "linspace"'  # as A1111's Uniform
 
 
-def load(folder: Path, prompt: str, render: str = "", more: str = "") -> Experiment:
-    (folder / "x.toml").write_text(f"{HEAD}\n[render]\n{render}\n{more}\n[[prompt]]\n{prompt}\n", "utf-8")
-    return load_experiment(folder / "x.toml")
-
-
 def of_lines(folder: Path, lines: str, render: str = "") -> list[str]:
     (folder / "p.txt").write_text(lines)
-    return prompt_notes(load(folder, 'file = "p.txt"', render))
+    return prompt_notes(load(folder, 'file = "p.txt"', render=render))
 
 
 def of_settings(
     folder: Path, settings: str, render: str = SAME, more: str = "", prompt: str = "a"
 ) -> list[str]:
     png_with(folder / "x.png", parameters=f"{prompt}\n{settings}")
-    return prompt_notes(load(folder, 'file = "x.png"', render, more))
+    return prompt_notes(load(folder, 'file = "x.png"', render=render, more=more))
 
 
 # -- settings of [render] that differ
@@ -189,7 +175,7 @@ def test_our_own_pictures_differ_in_nothing_from_the_settings_they_were_drawn_wi
     text = parameters_text(case, drawn, model="m", model_hash="", recipe="0.5 a, 0.5 b", place="cpu float32")
     render = 'steps = 4\ncfg = 3.5\npag_scale = 2.0\nzero_terminal_snr = true\ntimestep_spacing = "trailing"'
     png_with(tmp_path / "x.png", parameters=text)
-    assert prompt_notes(load(tmp_path, 'file = "x.png"', render)) == []
+    assert prompt_notes(load(tmp_path, 'file = "x.png"', render=render)) == []
 
 
 def test_many_values_of_a_setting_are_one_note(tmp_path):
@@ -207,7 +193,7 @@ def test_notes_are_a_handful_and_the_random_numbers_come_first(tmp_path):
     for i in range(len(settings)):
         own = {setting.split(":")[0]: setting for setting in [*usual, *settings[: i + 1]]}
         png_with(tmp_path / f"{i}.png", parameters=f"{i}\n{', '.join(own.values())}, Seed: 1")
-    found = prompt_notes(load(tmp_path, 'file = "*.png"', SAME))
+    found = prompt_notes(load(tmp_path, 'file = "*.png"', render=SAME))
     assert len(found) == 6
     assert found[0].startswith("6.png was rendered with rng gpu (here cpu)")
     assert found[1].startswith("0.png and 6 others were rendered with steps 9 (here 28)")
@@ -283,7 +269,7 @@ def test_one_note_for_all_pictures(tmp_path):
     for i in range(20):
         settings = f"{AS_HERE.replace('Seed: 5', f'Seed: {i}')}, ENSD: {i + 1}, SEG Active: True"
         png_with(tmp_path / f"{i:02}.png", parameters=f"a\n{settings}")
-    (note,) = prompt_notes(load(tmp_path, 'file = "*.png"', SAME))
+    (note,) = prompt_notes(load(tmp_path, 'file = "*.png"', render=SAME))
     assert "SEG (00.png and 19 others), ENSD 1 (00.png), ENSD 2 (01.png)" in note
     assert note.endswith(" and 11 more. Their pictures will differ.")
 

@@ -10,6 +10,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.experiment.methods import METHODS
 from tests.docs.pages import REPOSITORY
+from tests.helpers.experiments import documented
 
 GOOD = """
 name = "x"
@@ -84,9 +85,7 @@ def test_a_selector_of_two_parts_needs_no_quotes():
 
 def test_the_documented_recipe_and_methods_are_real():
     text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
-    example = text.split("```toml\n")[1].split("```")[0]
-    experiment = parse('name = "x"\nprompt = [{ text = "t" }]\n' + example)
-    assert list(experiment.searched()) == ["mixed.ratio", "sharper.ratio", "merged.ratio.unet"]
+    assert list(documented().searched()) == ["mixed.ratio", "sharper.ratio", "merged.ratio.unet"]
     rows = text.split("| method |")[1].split("\n\n")[0]
     assert set(METHODS) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\| (.*?) \|", rows))))
 

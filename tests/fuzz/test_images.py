@@ -21,6 +21,7 @@ from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid
 from tests.fuzz.bounds import ALL, BESIDES, inputs
 from tests.fuzz.mutation import mutated
+from tests.helpers.generated import unicode_comment
 from tests.helpers.pictures import png, scene, with_sums
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF data
@@ -100,7 +101,7 @@ def _kinds() -> list[bytes]:
     swarm, graph = PngInfo(), PngInfo()
     swarm.add_text("parameters", SWARM)
     graph.add_text("prompt", GRAPH)
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + TEXT.encode("utf-16-be")
+    exif.get_ifd(0x8769)[0x9286] = unicode_comment(TEXT)
     exif[0x0112] = 6
     more = {"save_all": True, "append_images": [modes["RGBA"], modes["L"]]}
     profile = zlib.compress(bytes(range(256)))

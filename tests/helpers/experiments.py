@@ -1,9 +1,20 @@
 """Experiments that nothing is drawn of: a file's text, and one merge step of each method."""
 
+import tomllib
 from pathlib import Path
 
-from gridsearch.experiment.experiment import Experiment, parse_experiment
+from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
+from tests.docs.pages import REPOSITORY
 
+HEAD = """
+name = "x"
+[models]
+a = "a.safetensors"
+b = "b.safetensors"
+[[merge]]
+models = ["a", "b"]
+ratio = [0.2, 0.4]
+"""
 GOOD = """
 name = "bad"
 [models]
@@ -67,3 +78,18 @@ def parse(step, **tables) -> Experiment:
         Path(),
         "x.toml",
     )
+
+
+def load(folder: Path, *prompts: str, render: str = "", more: str = "") -> Experiment:
+    """An experiment's file in that folder, read: its prompts, its settings, and other tables."""
+    tables = "".join(f"\n[[prompt]]\n{prompt}\n" for prompt in prompts)
+    (folder / "x.toml").write_text(f"{HEAD}\n[render]\n{render}\n{more}{tables}", "utf-8")
+    return load_experiment(folder / "x.toml")
+
+
+def documented(heading: str = "", **tables) -> Experiment:
+    """The first example under that heading of the page on recipes, with the tables that it leaves out."""
+    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    example = text[text.index(heading) :].split("```toml\n")[1].split("```")[0]
+    whole = tomllib.loads(example) | {"name": "x", "prompt": [{"text": "t"}]} | tables
+    return parse_experiment(whole, Path(), "x")

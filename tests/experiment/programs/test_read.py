@@ -11,7 +11,7 @@ from gridsearch.experiment.programs import names
 from gridsearch.experiment.programs.invokeai import read_dream
 from gridsearch.experiment.programs.read import read_picture
 from gridsearch.render.denoise.sampling import SAMPLERS
-from gridsearch.render.pictures import MAX_INFOTEXT
+from gridsearch.render.pictures import MAX_INFOTEXT, Infotext
 from tests.helpers.generated import (
     MAKER_NOTE,
     MODEL,
@@ -137,9 +137,7 @@ def test_swarmui(tmp_path):
         with_tags(tmp_path / "c.webp", {MODEL: SWARM}),  # of versions before 0.6.3
     ]
     for picture in pictures:
-        said = read_picture(picture)
-        assert (said.prompt, said.negative) == ("a photo of a cat", "a dog")
-        assert said.settings == SWARM_SAYS
+        assert read_picture(picture) == Infotext("a photo of a cat", "a dog", SWARM_SAYS)
 
 
 FOOOCUS = {
@@ -177,36 +175,37 @@ def test_fooocus(tmp_path):
         with_tags(tmp_path / "b.webp", tags),
         with_tags(tmp_path / "c.jpg", tags),
     ]
+    settings = {
+        "Steps": "30",
+        "Sampler": "DPM++ 2M SDE",
+        "Schedule type": "Karras",
+        "CFG scale": "4",
+        "Seed": "6952411511246973023",
+        "Size": "896x1152",
+        "RNG": "CPU",
+        "Clip skip": "2",
+        "Lora": "sd_xl_offset_example-lora_1.0 : 0.1",
+        "ADM Guidance": "(1.5, 0.8, 0.3)",
+        "Refiner": "None",
+        "Sharpness": "2",
+        "VAE": "Default (model)",
+        "App": "Fooocus",
+    }
     for picture in pictures:
-        said = read_picture(picture)
-        assert said.prompt == "cinematic still a cat . film grain, a cat, highly detailed"
-        assert said.negative == "(worst quality:1.4), anime"
-        assert said.settings == {
-            "Steps": "30",
-            "Sampler": "DPM++ 2M SDE",
-            "Schedule type": "Karras",
-            "CFG scale": "4",
-            "Seed": "6952411511246973023",
-            "Size": "896x1152",
-            "RNG": "CPU",
-            "Clip skip": "2",
-            "Lora": "sd_xl_offset_example-lora_1.0 : 0.1",
-            "ADM Guidance": "(1.5, 0.8, 0.3)",
-            "Refiner": "None",
-            "Sharpness": "2",
-            "VAE": "Default (model)",
-            "App": "Fooocus",
-        }
+        assert read_picture(picture) == Infotext(
+            "cinematic still a cat . film grain, a cat, highly detailed",
+            "(worst quality:1.4), anime",
+            settings,
+        )
 
 
 def test_a_fork_of_fooocus_in_a_comment(tmp_path):
     """Without the full prompt, so its styles are not in there."""
     said = {"prompt": "a cat", "negative_prompt": "a dog", "base_model": "x", "sampler": "euler", "seed": 3}
     said |= {"steps": 20, "cfg": 6, "width": 1152, "height": 896, "styles": ["a"]}
-    read = read_picture(png_with(tmp_path / "x.png", Comment=said))
-    assert (read.prompt, read.negative) == ("a cat", "a dog")
     settings = {"Steps": "20", "Sampler": "Euler", "CFG scale": "6", "Seed": "3", "Size": "1152x896"}
-    assert read.settings == settings | {"RNG": "CPU", "styles": "set", "App": "Fooocus"}
+    settings |= {"RNG": "CPU", "styles": "set", "App": "Fooocus"}
+    assert read_picture(png_with(tmp_path / "x.png", Comment=said)) == Infotext("a cat", "a dog", settings)
 
 
 def test_ruined_fooocus(tmp_path):
@@ -261,20 +260,19 @@ def test_novelai(tmp_path):
         png_with(tmp_path / "a.png", **chunks),
         with_tags(tmp_path / "b.webp", {SOFTWARE: "NovelAI"}, b"ASCII\0\0\0" + json.dumps(chunks).encode()),
     ]
+    settings = {
+        "Steps": "28",
+        "Sampler": "Euler",
+        "Schedule type": "Uniform",
+        "CFG scale": "5",
+        "Seed": "3816166865",
+        "Size": "832x1216",
+        "CFG rescale": "0.4",
+        "Emphasis": "NovelAI",
+        "App": "NovelAI",
+    }
     for picture in pictures:
-        said = read_picture(picture)
-        assert (said.prompt, said.negative) == ("{a cat}, best quality", "nsfw, lowres, {bad}")
-        assert said.settings == {
-            "Steps": "28",
-            "Sampler": "Euler",
-            "Schedule type": "Uniform",
-            "CFG scale": "5",
-            "Seed": "3816166865",
-            "Size": "832x1216",
-            "CFG rescale": "0.4",
-            "Emphasis": "NovelAI",
-            "App": "NovelAI",
-        }
+        assert read_picture(picture) == Infotext("{a cat}, best quality", "nsfw, lowres, {bad}", settings)
 
 
 def test_a_comment_of_novelai_alone(tmp_path):
@@ -317,9 +315,8 @@ INVOKE = {
 
 
 def test_invokeai(tmp_path):
-    said = read_picture(png_with(tmp_path / "x.png", invokeai_metadata=INVOKE, invokeai_graph="{}"))
-    assert (said.prompt, said.negative) == ("a lighthouse at dusk", "people")
-    assert said.settings == {
+    picture = png_with(tmp_path / "x.png", invokeai_metadata=INVOKE, invokeai_graph="{}")
+    settings = {
         "Steps": "30",
         "Sampler": "DPM++ 2M",
         "Schedule type": "Karras",
@@ -331,6 +328,7 @@ def test_invokeai(tmp_path):
         "Lora": "set",
         "App": "InvokeAI",
     }
+    assert read_picture(picture) == Infotext("a lighthouse at dusk", "people", settings)
 
 
 @pytest.mark.parametrize(
@@ -364,17 +362,16 @@ def test_invokeai_2(tmp_path):
         png_with(tmp_path / "b.png", Dream=dream),
         png_with(tmp_path / "c.png", Dream=dream.replace("-s 50 -S 1234 -W 512", "-s50 -S1234 -W512")),
     ]
+    settings = {
+        "Steps": "50",
+        "Sampler": "k_lms",
+        "CFG scale": "7.5",
+        "Seed": "1234",
+        "Size": "512x640",
+        "App": "InvokeAI",
+    }
     for picture in pictures:
-        said = read_picture(picture)
-        assert (said.prompt, said.negative) == ("a boat on water", "storm fog")
-        assert said.settings == {
-            "Steps": "50",
-            "Sampler": "k_lms",
-            "CFG scale": "7.5",
-            "Seed": "1234",
-            "Size": "512x640",
-            "App": "InvokeAI",
-        }
+        assert read_picture(picture) == Infotext("a boat on water", "storm fog", settings)
 
 
 def test_what_a_dream_did_to_the_picture_is_among_its_settings(tmp_path):
@@ -425,19 +422,18 @@ def test_civitai(tmp_path):
         png_with(tmp_path / "a.png", prompt=graph, extraMetadata=CIVITAI),
         with_tags(tmp_path / "b.jpg", {}, unicode_comment(graph | {"extraMetadata": json.dumps(CIVITAI)})),
     ]
+    settings = {
+        "Steps": "25",
+        "Sampler": "Euler a",
+        "CFG scale": "5",
+        "Seed": "1311178179",
+        "Size": "832x1216",
+        "Clip skip": "2",
+        "transformations": "set",
+        "App": "Civitai",
+    }
     for picture in pictures:
-        said = read_picture(picture)
-        assert (said.prompt, said.negative) == ("a cat", "a dog")
-        assert said.settings == {
-            "Steps": "25",
-            "Sampler": "Euler a",
-            "CFG scale": "5",
-            "Seed": "1311178179",
-            "Size": "832x1216",
-            "Clip skip": "2",
-            "transformations": "set",
-            "App": "Civitai",
-        }
+        assert read_picture(picture) == Infotext("a cat", "a dog", settings)
 
 
 # -- whose it is, and why it cannot be read
