@@ -197,8 +197,10 @@ class Run:
         grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
         return next(sheets(grid, self.results, self.answer))
 
-    def export(self, path: str | Path, trial: int | None = None) -> Path:
+    def export(self, path: str | Path, trial: int | None = None, force: bool = False) -> Path:
         """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.
+
+        A file that is there already is replaced if it is a merge of the same files, or with `force`.
 
         Raises:
             BadInput: there is no such trial, a model has moved, or `path` cannot be written to.
@@ -209,7 +211,7 @@ class Run:
 
         output = Path(path)
         merge = of_trial(self.results, trial_to_export(self.results, self.answer, trial), ())
-        require_new_file(output, merge)
+        require_new_file(output, merge, force)
         export(merge, output, SilentListener())
         return output
 

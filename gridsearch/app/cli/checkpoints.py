@@ -22,6 +22,8 @@ WrittenAs = Annotated[
     ),
 ]
 
+Force = Annotated[bool, typer.Option("--force", help="Replace a file of something else.")]
+
 
 @command(
     "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
@@ -92,6 +94,7 @@ def merge_command(
         ),
     ] = None,
     dtype: WrittenAs = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Make one merge without a search: from an experiment, or an earlier merge again, byte for byte.
@@ -101,7 +104,7 @@ def merge_command(
     from gridsearch.merge.export.source import open_merge
 
     merge = open_merge(source, ratio or [], prediction_type, model or [], config)
-    _write_merge(merge, output, dtype, as_json)
+    _write_merge(merge, output, dtype, force, as_json)
 
 
 @command("export", "gridsearch export results/toy -o best.safetensors")
@@ -111,6 +114,7 @@ def export_command(
     trial: Annotated[int | None, typer.Option(help="The trial's number. Default: the best trial.")] = None,
     model: ModelFiles = None,
     dtype: WrittenAs = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.
@@ -121,7 +125,7 @@ def export_command(
     from gridsearch.search.export import of_trial, trial_to_export
 
     merge = of_trial(results, trial_to_export(results, answer, trial), model or [])
-    _write_merge(merge, output, dtype, as_json)
+    _write_merge(merge, output, dtype, force, as_json)
 
 
 @command(
@@ -143,7 +147,7 @@ def extract_command(
     ] = 1.0,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float16, bfloat16 or float32.")] = "float16",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the random projections.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that was not extracted.")] = False,
+    force: Force = False,
     config: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Component configs of models smaller than SDXL.")
     ] = None,
@@ -176,20 +180,20 @@ def extract_command(
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {found.sha256}).")
 
 
-def _write_merge(fixed, output: Path, dtype: str | None, as_json: bool) -> None:
+def _write_merge(fixed, output: Path, dtype: str | None, force: bool, as_json: bool) -> None:
     from gridsearch.merge.dtypes import checked_dtype
-    from gridsearch.merge.export.single import require_new_file
+    from gridsearch.merge.export.single import log_path, require_new_file
     from gridsearch.merge.export.source import write_recipe
 
     fixed = replace(fixed, dtype=checked_dtype(dtype) or fixed.dtype)
-    require_new_file(output, fixed)
+    require_new_file(output, fixed, force)
     sha256 = log = None
     if output.suffix == ".mecha":
         write_recipe(fixed, output)
     else:
         with terminal.ProgressBar(shown=not as_json) as progress:
             progress.loading()
-            from gridsearch.merge.export.export import export, log_path
+            from gridsearch.merge.export.export import export
 
             sha256, log = export(fixed, output, progress), log_path(output)
     if as_json:

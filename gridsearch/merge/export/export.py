@@ -35,7 +35,7 @@ from gridsearch.merge.dtypes import dtype_notes
 from gridsearch.merge.engine.collapse import Terms, lent_by, recipe_text
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.sources import DTYPES
-from gridsearch.merge.export.single import KEY, Record, SingleMerge, record_of
+from gridsearch.merge.export.single import KEY, Record, SingleMerge, log_path, record_of
 from gridsearch.merge.export.tensors import tensors_of
 from gridsearch.merge.parents import Parents, identify, identify_extras, open_parents
 from gridsearch.merge.vae import vae_notes
@@ -145,11 +145,6 @@ def _found(parents: Parents, weights: Weights) -> dict[str, Any]:
             for name, adapter in weights.adapters.items()
         },
     }
-
-
-def log_path(output: Path) -> Path:
-    """Return `best.merge.json` for `best.safetensors`."""
-    return output.with_suffix(".merge.json")
 
 
 # -- the file

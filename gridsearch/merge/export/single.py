@@ -16,6 +16,8 @@ import pydantic
 from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import read_json_object
+from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.sdxl.keys import PARTS
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.arguments import Name
@@ -31,6 +33,7 @@ MOST_TITLE = 500  # characters
 MOST_NAME = 200  # bytes; a file system takes 255, and a part's and a log's names are longer
 FEW = 6  # values that a title names
 _ANY_VAE = "vae.safetensors"
+MOST_LOG = 4_000_000  # bytes
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -240,12 +243,45 @@ def _option(record: Record, name: str) -> str:
     return " ".join(f"--model {name}.{part}=FILE" for part in parts) or f"--model {name}=FILE"
 
 
-def require_new_file(output: Path, merge: SingleMerge) -> None:
-    """Refuse a place that cannot be written to, or a parent's own."""
+def log_path(output: Path) -> Path:
+    """Return `best.merge.json` for `best.safetensors`."""
+    return output.with_suffix(".merge.json")
+
+
+def require_new_file(output: Path, merge: SingleMerge, force: bool = False) -> None:
+    """Refuse a place that cannot be written to, a parent's own, and unless forced a file of something else.
+
+    A merge that the same experiment made of the same files is replaced, and so is its log.
+    """
     recipe = merge.recipe
     models = [path for model in recipe.models.values() for path in model.paths]
     inputs = [*models, *recipe.adapters.values(), recipe.vae_file()]
     require_writable(output, "A merge", filter(None, inputs), (".safetensors", ".mecha"))
+    if force:
+        return
+    written = [output] if output.suffix == ".mecha" else [output, log_path(output)]
+    if foreign := next((path for path in written if path.exists() and not _is_of(path, merge)), None):
+        what = "There is a file already, which is not a merge of this experiment."
+        raise BadInput(what, where=foreign, fix="Choose another name, or replace it with --force.")
+
+
+def _is_of(path: Path, merge: SingleMerge) -> bool:
+    """Return whether a checkpoint or a log is of the same experiment's merges, of the same files if known."""
+    try:
+        if path.suffix == ".json":
+            text = json.dumps(read_json_object(path, MOST_LOG, "merge log").get("record"))
+        else:
+            text = open_checkpoint(path).metadata.get(KEY, "")
+        record = read_record(text, path)
+    except BadInput:
+        return False
+    recipe = merge.recipe
+    names = {*recipe.used_models(), *recipe.merged_adapters(), *([VAE_FILE] if recipe.vae_file() else [])}
+    return (
+        record.title.split()[:1] == merge.title.split()[:1]
+        and record.files.keys() == names
+        and all(record.files[name] == merge.known.get(name, record.files[name]) for name in names)
+    )
 
 
 def require_writable(

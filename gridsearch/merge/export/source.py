@@ -15,6 +15,7 @@ from gridsearch.experiment.parameters import deciding_choices
 from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import (
     KEY,
+    MOST_LOG,
     SingleMerge,
     gathered,
     merge_of_record,
@@ -25,8 +26,6 @@ from gridsearch.merge.export.single import (
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
 from gridsearch.merge.parents import open_parents
-
-MOST_LOG = 4_000_000  # bytes
 
 
 def open_merge(

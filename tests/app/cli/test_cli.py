@@ -78,6 +78,33 @@ def test_a_merge_never_replaces_its_parents_and_needs_a_place(toy, tmp_path):
     assert (tmp_path / "toy" / "burnt.safetensors").read_bytes() == before
 
 
+def test_only_a_merge_of_the_same_experiment_is_replaced_without_force(toy, tmp_path):
+    (tmp_path / "x.toml").write_text(GOOD.format(toy=toy))
+    (tmp_path / "y.toml").write_text(GOOD.format(toy=toy).replace('"bad"', '"another"'))
+    (tmp_path / "foreign.safetensors").write_bytes((toy / "vpred.safetensors").read_bytes())
+    (tmp_path / "noted.merge.json").write_text('{"mine": true}')
+
+    def merged(source, output, *more):
+        return gridsearch("merge", f"{source}.toml", "--ratio", 0.5, "-o", output, *more, cwd=tmp_path)
+
+    def digests():
+        return {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.suffix != ".toml"}
+
+    assert merged("x", "m.safetensors").returncode == 0
+    before = digests()
+    for source, output in (("x", "foreign.safetensors"), ("x", "noted.safetensors"), ("y", "m.safetensors")):
+        refused = merged(source, output)
+        assert refused.returncode == 2
+        assert "There is a file already" in refused.stderr
+        assert "--force" in refused.stderr
+    assert digests() == before
+    assert merged("y", "m.safetensors", "--force").returncode == 0
+    assert merged("y", "m.safetensors").returncode == 0
+    assert digests().keys() == before.keys()
+    assert merged("y", "foreign.safetensors", "--force").returncode == 0
+    assert gridsearch("merge", "m.merge.json", "-o", "m.safetensors", cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize("flags", [[], ["nan"], ["x=0.5"], ["0.5", "0.6"], ["half"]])
 def test_ratios_that_do_not_fit_are_refused(toy, tmp_path, flags):
     (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
