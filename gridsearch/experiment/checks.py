@@ -13,6 +13,7 @@ from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
+from gridsearch.render.denoise.sampling import OF_ANOTHER, OF_NEGATIVE, least_cfg
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
 
@@ -143,13 +144,18 @@ def _same_model_twice(step: MergeStep) -> Iterator[str]:
 
 def _of_render(render: Render) -> Iterator[str]:
     least, most = least_and_most(render.cfg)
-    if is_searched(render.cfg_rescale) and most <= 1:
-        yield "render.cfg_rescale has no effect at a cfg of 1 or less, where there is no guidance."
-    elif is_searched(render.cfg_rescale) and least <= 1:
-        same = "so these trials give identical images"
-        yield f"Where render.cfg is 1 or less, render.cfg_rescale has no effect, {same}."
-    if is_searched(render.unconditional) and most <= 1:
-        yield "render.unconditional has no effect at a cfg of 1 or less, where there is no guidance."
-    if is_searched(render.cfg) and least < 1:
-        off = "All values of render.cfg up to 1 turn guidance off and give the same images."
-        yield f"{off} Start the range at 1."
+    floor = least_cfg(render.sampler)
+    for name in OF_NEGATIVE:
+        if not is_searched(getattr(render, name)):
+            continue
+        if most <= floor:
+            yield f"render.{name} has no effect at a cfg of {floor:g} or less, where there is no guidance."
+        elif least <= floor and name != "unconditional":
+            same = "so these trials give identical images"
+            yield f"Where render.cfg is {floor:g} or less, render.{name} has no effect, {same}."
+    for name, other in OF_ANOTHER.items():
+        if is_searched(getattr(render, name)) and least_and_most(getattr(render, other)) == (0, 0):
+            yield f"render.{name} has no effect, as render.{other} is 0: searching it changes nothing."
+    if is_searched(render.cfg) and least < floor:
+        off = f"All values of render.cfg up to {floor:g} turn guidance off and give the same images."
+        yield f"{off} Start the range at {floor:g}."

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
+from gridsearch.checkpoint.sdxl.keys import known_layers
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable
@@ -32,7 +33,7 @@ from gridsearch.experiment.values import (
     form,
     one_of,
 )
-from gridsearch.render.denoise.sampling import SAMPLERS, sampler_key
+from gridsearch.render.denoise.sampling import MIDDLE, SAMPLERS, UNLIMITED, sampler_key
 
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
@@ -44,6 +45,9 @@ _UnconditionalChoices = Annotated[tuple[_Unconditional, ...], *LISTED]
 Unconditionals = Annotated[
     Annotated[_Unconditional, Tag("value")] | _UnconditionalChoices, Discriminator(form)
 ]
+_Layers = Annotated[str, Field(max_length=200), AfterValidator(known_layers)]
+_LayerChoices = Annotated[tuple[_Layers, ...], *LISTED]
+Layers = Annotated[Annotated[_Layers, Tag("value")] | _LayerChoices, Discriminator(form)]
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
 
 
@@ -64,6 +68,8 @@ def _rng(value: object) -> object:
 
 
 Positive = Annotated[SearchableNumber, between(0, 1000)]
+Sigma = Annotated[SearchableNumber, between(0, UNLIMITED)]
+Weight = Annotated[SearchableNumber, between(0, 10)]
 Pixels = Annotated[SearchableNumber, between(0, 16_384)]  # more cannot be told in half precision
 Steps = Annotated[SearchableWhole, between(1, 1000)]  # SDXL was trained on a thousand
 ClipSkip = Annotated[SearchableWhole, between(1, 1000)]  # the text encoders know how many layers there are
@@ -82,7 +88,23 @@ class Render(Table):
     steps: Steps = 28
     cfg: Positive = 5.0
     cfg_rescale: Share = 0.0
+    cfg_sigma_low: Sigma = 0.0
+    cfg_sigma_high: Sigma = UNLIMITED
     pag_scale: Positive = 0.0
+    pag_layers: Layers = MIDDLE
+    seg_scale: Positive = 0.0
+    seg_sigma: Sigma = UNLIMITED
+    query_blur: Sigma = 0.0
+    sanf: bool = False
+    freeu_b1: Weight = 1.0
+    freeu_b2: Weight = 1.0
+    freeu_s1: Weight = 1.0
+    freeu_s2: Weight = 1.0
+    freeu_version: Literal[1, 2] = 2
+    mimic_scale: Positive = 0.0
+    mimic_percentile: Share = 1.0
+    mimic_phi: Share = 1.0
+    mimic_per_channel: bool = True
     unconditional: Unconditionals = "zeros"
     clip_skip: ClipSkip = 2
     rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"

@@ -6,10 +6,12 @@ it. One that is in none of these tables is not known here, and is told of under 
 
 from collections.abc import Iterator, Mapping
 
+from gridsearch.render.denoise.guidance.text import guidance_said
+
 # A1111's names of what `[render]` has, and other programs' for the same; the first that is there counts.
 STEPS, CFG, CLIP_SKIP = ("steps", "Steps"), ("cfg_scale", "CFG scale"), ("Clip skip",)
 SAMPLER, SCHEDULE = ("sampler_name", "Sampler"), ("Schedule type",)
-PAG_SCALE = ("PAG scale", "PAG Scale", "PAG_scale", "PerturbedAttentionGuidance_scale")
+PAG_SCALE = ("PAG scale", "PAG Scale", "PAG_scale", "pag_scale", "PerturbedAttentionGuidance_scale")
 CFG_RESCALE = ("CFG rescale", "Rescale CFG", "latent_modifier_rescale_cfg_phi")
 SPACING, UNCONDITIONAL = ("Timestep spacing",), ("Unconditional",)
 ORIGINAL_SIZE, CROP, TARGET_SIZE = ("Original size",), ("Crop",), ("Target size",)
@@ -34,7 +36,10 @@ HARMLESS = {
     ),
     *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method"),
     *("TIPO Parameters", "TIPO prompt", "TIPO nl prompt", "TIPO format"),
-    *("PAG Active", "PAG End Step", "PAG_enabled", "PerturbedAttentionGuidance_enabled"),
+    *("PAG_enabled", "pag_enabled", "PerturbedAttentionGuidance_enabled"),
+    *("pag_rescale_mode", "seg_rescale_mode"),  # of a rescaling that has a name of its own
+    # of modes that are not constant
+    *("dynthres_mimic_scale_min", "dynthres_cfg_scale_min", "dynthres_sched_val", "dynthres_simple_mode"),
     *("X Type", "X Values", "Fixed X Values", "Y Type", "Y Values", "Fixed Y Values", "Z Type", "Z Values"),
     *("Fixed Z Values", "Prediction type", "Recipe", "Drawn on", "Reduced from"),  # those of our own pictures
     *("prompt_for_display", "sd_model", "outpath_samples", "outpath_grids", "do_not_save_samples"),
@@ -44,7 +49,8 @@ HARMLESS = {
 # What is not done here and has several settings: its name, and how those begin.
 FAMILIES = {
     "SANF": ("PAG SANF", "SEG SANF"),
-    "SEG": ("SEG ",),
+    "SEG": ("SEG ", "seg_"),
+    "PAG": ("PAG ", "pag_"),
     "SAG": ("SAG ", "sag_", "SelfAttentionGuidance"),
     "FreeU": ("FreeU", "freeu"),
     "hires fix": ("Hires ", "HiRes ", "First pass size"),
@@ -56,7 +62,10 @@ FAMILIES = {
     "IP-Adapter": ("IP-Adapter",),
     "LoRA": ("Lora", "AddNet "),
     "textual inversion": ("TI", "Embeddings", "Used embeddings"),
-    "dynamic thresholding": ("dynthres_", "Dynamic thresholding", "Mimic "),
+    "dynamic thresholding": (
+        *("dynthres_", "Dynamic thresholding", "Mimic "),
+        *("Scaling Startpoint", "Variability Measure"),
+    ),
     "latent modifier": ("latent_modifier_",),
     "guidance interval": ("CFG Interval ",),
     "HyperTile": ("Hypertile", "HyperTile", "hypertile"),
@@ -77,19 +86,35 @@ OFF_AT = {
     "Sigma noise": "1",
     "Noise multiplier": "1",
     "PAG Lerp Factor": "1",
+    # of guidance: as `render.denoise.guidance` does it
+    **dict.fromkeys(("seg_block", "pag_block"), "middle"),
+    "freeu_end": "1",
+    "FreeU Schedule": "0.0, 1.0, 0.0",
+    **dict.fromkeys(("CFG Interval Schedule", "dynthres_mimic_mode", "dynthres_cfg_mode"), "constant"),
+    **dict.fromkeys(("Scaling Startpoint", "dynthres_scaling_startpoint"), "mean"),
+    **dict.fromkeys(("Variability Measure", "dynthres_variability_measure"), "ad"),
 }
 
 
 def not_done(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what these settings ask for that is not done here: its name, and its value if it has just one."""
     hires = any(name.startswith(FAMILIES["hires fix"]) for name in others)
+    _, said = guidance_said(others)
     for name, value in others.items():
-        if name in COMPARED or name in HARMLESS or plain(value) in {*OFF, OFF_AT.get(name)}:
+        if name in COMPARED or name in HARMLESS or plain(value) in {*OFF, OFF_AT.get(name)} or name in said:
+            continue
+        if name in ("PAG End Step", "SEG End Step") and _is_whole(value, others):
             continue
         if name == "Denoising strength" and hires:  # A1111 writes it with either
             continue
         family = next((family for family, begins in FAMILIES.items() if name.startswith(begins)), None)
         yield (family, "") if family else (name, value)
+
+
+def _is_whole(end: str, others: Mapping[str, str]) -> bool:
+    """Return whether what ends after so many steps goes on to the last one."""
+    steps = others.get(STEPS[1], "")
+    return end.isdecimal() and (not steps.isdecimal() or int(end) + 1 >= int(steps))
 
 
 def plain(value: str) -> str:

@@ -15,10 +15,11 @@ from gridsearch.experiment.any_of import without_strangers
 from gridsearch.experiment.gradients import in_blocks, is_shape
 from gridsearch.experiment.methods import SEARCHABLE
 from gridsearch.experiment.values import Table, is_range, is_searched
+from gridsearch.render.denoise.sampling import GUIDANCE_NUMBERS
 
 RENDER_VALUES = (
-    *("prediction_type", "sampler", "unconditional"),
-    *("steps", "cfg", "cfg_rescale", "pag_scale", "clip_skip"),
+    *("prediction_type", "sampler", "unconditional", "pag_layers"),
+    *("steps", *GUIDANCE_NUMBERS, "clip_skip"),
     *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )
 

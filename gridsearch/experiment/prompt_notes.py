@@ -18,6 +18,7 @@ from gridsearch.experiment.foreign_names import not_done, plain
 from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
+from gridsearch.render.denoise.guidance.text import guidance_said
 from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, usual_spacing
 
 MOST_NOTES = 5
@@ -131,6 +132,7 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
     )
     zero = _said(others, names.ZERO_SNR)
     spacing, asked_spacing = _spacings(others, render)
+    guidance, _ = guidance_said(others)
     return {
         "steps": (render.steps, _said(others, names.STEPS)),
         "CFG": (render.cfg, _said(others, names.CFG)),
@@ -145,6 +147,7 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
         "original size": (size("original"), _said(others, names.ORIGINAL_SIZE)),
         "target size": (size("target"), _said(others, names.TARGET_SIZE)),
         "crop": (_pair(render.crop_left or 0, render.crop_top or 0), _said(others, names.CROP)),
+        **{name: (getattr(render, name), value) for name, value in guidance.items()},
     }
 
 

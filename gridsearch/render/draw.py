@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, film, finite_rows, preview, rgb_map, to_uint8
+from gridsearch.render.denoise.guidance.branches import WITHOUT, branches
 from gridsearch.render.denoise.loop import denoise, scheduler_for
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.pipeline import Renderer
@@ -119,5 +120,5 @@ def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling)
         for case, prompt in zip(cases, prompts, strict=True)
         if sampling.is_guided
     ]
-    perturbed = prompts if sampling.pag_scale > 0 else []
-    return stacked(negatives + prompts + perturbed)
+    texts = (negatives if branch == WITHOUT else prompts for branch in branches(sampling))
+    return stacked([text for of_all in texts for text in of_all])

@@ -32,6 +32,7 @@ from gridsearch import __version__
 from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts, main_text
 from gridsearch.base.errors import BadInput
 from gridsearch.render.cases import Case
+from gridsearch.render.denoise.guidance.text import guidance_text
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 NEGATIVE = "Negative prompt:"
@@ -78,7 +79,7 @@ def parameters_text(
         "Steps": sampling.steps,
         "Sampler": known.name,
         "Schedule type": known.schedule or ("Uniform" if known.automatic else None),
-        "CFG scale": _number(sampling.cfg),
+        "CFG scale": float(sampling.cfg),
         "Seed": case.seed,
         "Size": f"{sampling.width}x{sampling.height}",
         "Model hash": model_hash or None,
@@ -91,14 +92,18 @@ def parameters_text(
         "Zero terminal SNR": sampling.zero_terminal_snr,
         "Timestep spacing": sampling.timestep_spacing,
         "Unconditional": sampling.unconditional,
-        "CFG rescale": _number(sampling.cfg_rescale),
-        "PAG scale": _number(sampling.pag_scale) if sampling.pag_scale else None,
+        "CFG rescale": float(sampling.cfg_rescale),
+        **guidance_text(sampling),
         **_size_conditioning(sampling),
         "Recipe": recipe,
         "Drawn on": place,
         "Version": f"gridsearch {__version__}",
     }
-    said = {key: str(value) for key, value in settings.items() if value is not None}
+    said = {
+        key: _number(value) if isinstance(value, float) else str(value)
+        for key, value in settings.items()
+        if value is not None
+    }
     return as_text(Infotext(case.text, case.negative, said))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.shapes import unet_call
+from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -94,7 +95,7 @@ class BatchSizes:
 
 
 def _kind(sampling: Sampling) -> tuple[int, int, int]:
-    return sampling.width, sampling.height, sampling.inputs
+    return sampling.width, sampling.height, len(branches(sampling))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -121,7 +122,7 @@ def seconds_per_image(
     place = placement(device, dtype)
     flops, layers = unet_call(shapes, sampling.width, sampling.height)
     calls = SAMPLERS[sampling.sampler].calls(sampling.steps)
-    arithmetic = calls * sampling.inputs * flops / (SHARE_OF_PEAK * _matmul_speed(place))
+    arithmetic = calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * _matmul_speed(place))
     overhead = calls * layers * SECONDS_PER_LAYER / batch
     # a GPU computes while the CPU prepares the next operation
     return max(arithmetic, overhead) if place.device == "cuda" else arithmetic + overhead

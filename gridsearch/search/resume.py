@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gridsearch.base.errors import BadInput
-from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import searched_values, substituted
 from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.experiment.tables import Scoring
@@ -77,6 +77,7 @@ def _comparable(facts: store.Facts) -> dict:
     # see `drawing`; a batch and a compiled model are the last digit
     free = ("batch", "compile", "trace", "config", "vocabulary", "device", "dtype")
     recipe = Experiment.model_validate(facts.experiment)
+    render = Render().model_dump(mode="json") | experiment["render"]
     return {
         **{
             f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
@@ -92,7 +93,8 @@ def _comparable(facts: store.Facts) -> dict:
         ],
         PROMPTS: experiment["prompt"],
         "[score]": Scoring.model_validate(experiment["score"]).model_dump(),  # earlier ones said less
-        **{f"render.{key}": value for key, value in experiment["render"].items() if key not in free},
+        # earlier ones said less
+        **{f"render.{key}": value for key, value in render.items() if key not in free},
         "the sampler": experiment["search"]["sampler"],
         "the searched values": None if experiment["search"]["sampler"] == "grid" else searched,
         "how pictures are drawn": facts.drawing.get("version", 1),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.foreign_names import COMPARED, HARMLESS, not_done
 from gridsearch.experiment.prompt_files import OPTIONS
 from gridsearch.experiment.prompt_notes import prompt_notes
@@ -133,7 +134,11 @@ def test_the_random_numbers_are_compared(tmp_path, said, rng, noted):
 @pytest.mark.parametrize(
     ("said", "render", "noted"),
     [
-        ("PAG Active: True, PAG Scale: 3, PAG Start Step: 0, PAG End Step: 2048", "", "pag_scale 3 (here 0)"),
+        (
+            "PAG Active: True, PAG Scale: 3, PAG Start Step: 0, PAG End Step: 2048",
+            "",
+            "pag_scale 3 (here 0) and pag_layers M00.0 (here M00)",
+        ),
         (
             "PerturbedAttentionGuidance_enabled: True, PerturbedAttentionGuidance_scale: 3",
             "pag_scale = 3.0",
@@ -176,6 +181,52 @@ def test_our_own_pictures_differ_in_nothing_from_the_settings_they_were_drawn_wi
     render = 'steps = 4\ncfg = 3.5\npag_scale = 2.0\nzero_terminal_snr = true\ntimestep_spacing = "trailing"'
     png_with(tmp_path / "x.png", parameters=text)
     assert prompt_notes(load(tmp_path, 'file = "x.png"', render=render)) == []
+
+
+# Of https://github.com/6DammK9/nai-anime-pure-negative-prompt.
+PUBLISHED = {
+    "SEG Active: True, SEG Blur Sigma: 11, SEG Start Step: 0, SEG End Step: 2048, PAG Active: True, "
+    "PAG SANF: True, PAG Scale: 1, PAG Start Step: 0, PAG End Step: 2048, Version: v1.10.1": dict(
+        query_blur=10_000.0, pag_scale=1.0, pag_layers="M00.0", sanf=True
+    ),
+    'FreeU Stages: "[{\\"backbone_factor\\": 1.1, \\"skip_factor\\": 0.6}, {\\"backbone_factor\\": 1.2, '
+    '\\"skip_factor\\": 0.4}]", FreeU Schedule: "0.0, 1.0, 0.0", FreeU Version: 2, Dynamic thresholding '
+    "enabled: True, Mimic scale: 1, Separate Feature Channels: False, Scaling Startpoint: MEAN, Variability "
+    "Measure: AD, Interpolate Phi: 0.3, Threshold percentile: 100, PAG Active: True, PAG Scale: 1": dict(
+        freeu_b1=1.1, freeu_s1=0.6, freeu_b2=1.2, freeu_s2=0.4, mimic_scale=1.0, mimic_phi=0.3
+    )
+    | dict(mimic_per_channel=False, pag_scale=1.0, pag_layers="M00.0"),
+    "seg_enabled: True, seg_scale: 3, seg_rescale: 0, seg_rescale_mode: full, seg_blur_sigma: -1, seg_block: "
+    "middle, seg_block_id: 0, freeu_enabled: True, freeu_b1: 1.01, freeu_b2: 1.02, freeu_s1: 0.99, "
+    "freeu_s2: 0.95, freeu_start: 0.0, freeu_end: 1.0": dict(
+        seg_scale=3.0, freeu_b1=1.01, freeu_b2=1.02, freeu_s1=0.99, freeu_s2=0.95
+    ),
+    "dynthres_enabled: True, dynthres_mimic_scale: 7, dynthres_threshold_percentile: 0.95, "
+    "dynthres_mimic_mode: Constant, dynthres_mimic_scale_min: 0, dynthres_cfg_mode: Constant, "
+    "dynthres_cfg_scale_min: 0, dynthres_sched_val: 1, dynthres_separate_feature_channels: enable, "
+    "dynthres_scaling_startpoint: MEAN, dynthres_variability_measure: AD, dynthres_interpolate_phi: 1, "
+    "CFG Interval Enable: True, "
+    "CFG Interval Schedule: Constant, CFG Interval Low: 0.28, CFG Interval High: 5.42": dict(
+        mimic_scale=7.0, mimic_percentile=0.95, cfg_sigma_low=0.28, cfg_sigma_high=5.42
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "drawn"), PUBLISHED.items(), ids=["SEG", "FreeU", "Forge", "thresholds"])
+def test_guidance_of_web_uis_is_read_and_what_a_picture_of_ours_says_of_it_is_the_same(tmp_path, said, drawn):
+    """With the settings that the text stands for there is nothing to note, and without them each is."""
+    text = f"{AS_HERE}, {said}"
+    render = "\n".join(f"{name} = {json.dumps(value)}" for name, value in drawn.items())
+    assert of_settings(tmp_path, text, f"{SAME}\n{render}") == []
+    (note,) = of_settings(tmp_path, text)
+    assert all(f"{name} " in note for name, value in drawn.items() if value != getattr(Render(), name))
+    usual = {"width": 1024, "height": 1024, "steps": 28, "cfg": 5.0, "timestep_spacing": "linspace"}
+    own = sampling(**usual, **drawn)
+    ours = parameters_text(Case("p", "a", "b", 5), own, model="m", model_hash="", recipe="r", place="cpu")
+    png_with(tmp_path / "x.png", parameters=ours)
+    assert prompt_notes(load(tmp_path, 'file = "x.png"', render=f"{SAME}\n{render}")) == []
+    (note,) = prompt_notes(load(tmp_path, 'file = "x.png"', render=SAME))
+    assert all(f"{name} " in note for name, value in drawn.items() if value != getattr(Render(), name))
 
 
 def test_many_values_of_a_setting_are_one_note(tmp_path):
@@ -222,8 +273,15 @@ def test_what_a_line_asks_for_and_is_not_done_is_noted(tmp_path):
         ("Denoising strength: 0.4", "img2img"),
         ("Denoising strength: 0.4, Hires upscale: 2, Hires steps: 14, Hires upscaler: 4x", "hires fix"),
         ("Mask blur: 4, Inpaint area: Only masked, Denoising strength: 0.4", "img2img"),
-        ("SEG Active: True, SEG Blur Sigma: 11, PAG Scale: 0, PAG SANF: True", "SEG and SANF"),
-        ("freeu_enabled: True, freeu_b1: 1.01", "FreeU"),
+        ("SEG Active: True, SEG Blur Sigma: 0, SEG Start Step: 5, SEG End Step: 20", "SEG"),
+        ("SEG Scale: 3, SEG SANF: True", "SEG and SANF"),
+        ("PAG Active: True, PAG End Step: 20, PAG Scale: 0, pag_block: input", "PAG"),
+        ("freeu_enabled: False, freeu_b1: 1.01, freeu_start: 0.2", "FreeU"),
+        ('FreeU Stages: "[{\\"backbone_offset\\": 0.2}]"', "FreeU"),
+        ('FreeU Schedule: "0.0, 0.5, 0.0", FreeU Version: 2', "FreeU"),
+        ("dynthres_enabled: False, dynthres_mimic_mode: Linear Up", "dynamic thresholding"),
+        ("CFG Interval Enable: False, CFG Interval Schedule: Linear", "guidance interval"),
+        ("Skip Early CFG: 0.2", "Skip Early CFG 0.2"),
         ("sag_enabled: True, sag_scale: 0.5", "SAG"),
         ("ADetailer model: face_yolov8n.pt, ADetailer confidence: 0.3", "ADetailer"),
         ('ControlNet 0: "Module: canny, Weight: 1"', "ControlNet"),
@@ -267,10 +325,10 @@ def test_what_is_set_for_all_is_said_where(tmp_path):
 
 def test_one_note_for_all_pictures(tmp_path):
     for i in range(20):
-        settings = f"{AS_HERE.replace('Seed: 5', f'Seed: {i}')}, ENSD: {i + 1}, SEG Active: True"
+        settings = f"{AS_HERE.replace('Seed: 5', f'Seed: {i}')}, ENSD: {i + 1}, sag_enabled: True"
         png_with(tmp_path / f"{i:02}.png", parameters=f"a\n{settings}")
     (note,) = prompt_notes(load(tmp_path, 'file = "*.png"', render=SAME))
-    assert "SEG (00.png and 19 others), ENSD 1 (00.png), ENSD 2 (01.png)" in note
+    assert "SAG (00.png and 19 others), ENSD 1 (00.png), ENSD 2 (01.png)" in note
     assert note.endswith(" and 11 more. Their pictures will differ.")
 
 

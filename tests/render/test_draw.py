@@ -126,9 +126,15 @@ def test_settings_reach_the_image_as_they_reach_plain_diffusers(renderer, plain,
     assert np.array_equal(one(renderer, settings), theirs)
 
 
-@pytest.mark.parametrize("cfg", [3.5, 1.0])
-def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg):
-    pipe = StableDiffusionXLPAGPipeline.from_pipe(plain, pag_applied_layers="mid")
+@pytest.mark.parametrize(
+    ("cfg", "layers", "theirs"),
+    [
+        (3.5, "M00", "mid"),
+        (1.0, "IN07, OUT03 OUT04", ["down_blocks.2.att.*.0", "up_blocks.1.att.*.[01]"]),
+    ],
+)
+def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg, layers, theirs):
+    pipe = StableDiffusionXLPAGPipeline.from_pipe(plain, pag_applied_layers=theirs)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = EulerDiscreteScheduler.from_config(renderer.scheduler_config)
     without = one(renderer, sampling(cfg=cfg))
@@ -142,7 +148,7 @@ def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg)
         height=64,
         output_type="np",
     ).images[0]
-    ours = one(renderer, sampling(cfg=cfg, pag_scale=3.0))
+    ours = one(renderer, sampling(cfg=cfg, pag_scale=3.0, pag_layers=layers))
     assert np.array_equal(ours, (theirs * 255).round().astype(np.uint8))
     assert not np.array_equal(ours, without)
     assert np.array_equal(one(renderer, sampling(cfg=cfg)), without)

@@ -119,6 +119,26 @@ def block_of(key: str) -> str | None:
     return {"middle_block": "M00", "out": "OUT08"}.get(part, "BASE")
 
 
+# The blocks that have attention, which guidance may change.
+ATTENTION_BLOCKS = ("IN04", "IN05", "IN07", "IN08", "M00", *(f"OUT{i:02}" for i in range(6)))
+_LAYERS = re.compile(rf"(?:{'|'.join(ATTENTION_BLOCKS)})(?:\.\d)?")
+
+
+def known_layers(layers: str) -> str:
+    """Return layers of attention as they are given, in blocks or one by one: `IN08, M00.0`.
+
+    Raises:
+        ValueError: SDXL has no such layer.
+    """
+    parts = layers.replace(",", " ").split()
+    if unknown := [part for part in parts if not _LAYERS.fullmatch(part)] or (not parts and [layers]):
+        blocks = ", ".join(ATTENTION_BLOCKS)
+        raise ValueError(
+            f"{unknown[0]!r:.60} is no layer of attention: the blocks are {blocks}, a layer M00.0"
+        )
+    return layers
+
+
 @functools.cache
 def selects(selector: str, key: str) -> bool:
     """Return whether a selector means a file key.

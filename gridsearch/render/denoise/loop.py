@@ -4,31 +4,28 @@ It does not wait for the device: all that a step needs beside the latents is kno
 that stops images waits, and diffusers' UniPC, which solves its equations on the device.
 """
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import diffusers
 import torch
 from diffusers import DPMSolverSDEScheduler, SchedulerMixin, UNet2DConditionModel
-from diffusers.models.attention_processor import (
-    Attention,
-    PAGCFGIdentitySelfAttnProcessor2_0,
-    PAGIdentitySelfAttnProcessor2_0,
-)
-from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from torch import Tensor
 
+from gridsearch.render.denoise.guidance.attention import guided_attention
+from gridsearch.render.denoise.guidance.branches import WITHOUT, branches_at
+from gridsearch.render.denoise.guidance.combine import guided, renoised
+from gridsearch.render.denoise.guidance.freeu import freeu
 from gridsearch.render.denoise.noise import Brownian, Noise, on_device
+from gridsearch.render.denoise.prediction import clean
 from gridsearch.render.denoise.sampling import SAMPLERS, STOCHASTIC, Sampling
 from gridsearch.render.prompt.encode import Conditioning
 from gridsearch.render.watch import Recorder
 
 LCM_TEACHER_STEPS = 50  # of the solver that a latent consistency model was distilled from (Luo et al. 2023)
 LEAST_ALPHA_BAR = 2.0**-24  # stands for a zero that would make the first sigma infinite, as in diffusers
-PAG_LAYERS = "mid_block"  # where the paper perturbs SDXL
 
 
 def denoise(
@@ -46,24 +43,32 @@ def denoise(
 
     Args:
         scheduler: a new one with its timesteps set; it holds what a sampler remembers between steps.
-        text: of all images without their prompts, then with them, then once more for perturbed attention, as
-            far as the settings ask for each (`Sampling.inputs`).
+        text: of all images for the first of their `branches`, then of all for the second, and so on.
         downscale: image pixels per latent pixel.
     """
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     batch = _Batch(unet, scheduler, text, seeds, sampling, downscale)
     moments = scheduler.timesteps.to(unet.device)
-    with _perturbed_attention(unet, sampling):
+    latent = (batch.latents.shape[2], batch.latents.shape[3])
+    with guided_attention(unet, sampling, latent) as layers, freeu(unet, sampling):
         for call, timestep in enumerate(scheduler.timesteps):
             level = noise_level(scheduler, call)
-            x = torch.cat([batch.latents] * sampling.inputs)
+            active = branches_at(sampling, level)
+            for layer in layers:
+                layer.expect(active)
+            x = torch.cat([batch.latents] * len(active))
             x = scheduler.scale_model_input(x, timestep)
-            output = _guided(batch.predicted(unet, x, moments[call]), sampling)
-            watcher.see(call, level, _clean(x[: len(output)].float(), output.float(), level, sampling))
+            outputs = dict(
+                zip(active, batch.predicted(unet, x, moments[call]).chunk(len(active)), strict=True)
+            )
+            x = x[: len(batch.latents)]
+            output = guided(outputs, x, level, sampling)
+            watcher.see(call, level, clean(x.float(), output.float(), level, sampling.prediction_type))
+            start, output = renoised(batch.latents, output, outputs.get(WITHOUT), level, sampling)
             with batch.noise:
                 batch.latents = scheduler.step(
-                    output, timestep, batch.latents, **batch.variance(scheduler, call), return_dict=False
+                    output, timestep, start, **batch.variance(scheduler, call), return_dict=False
                 )[0]
             rows = watcher.kept(call)
             if rows is not None:
@@ -104,12 +109,14 @@ class _Batch:
         self.sizes = torch.tensor([sizes], device=unet.device, dtype=unet.dtype).repeat(len(text.tokens), 1)
 
     def predicted(self, unet: UNet2DConditionModel, x: Tensor, moment: Tensor) -> Tensor:
+        """Return the output for x, whose rows are those of the last branches, or of all."""
+        rows, text = slice(-len(x), None), self.text
         return unet(
             x,
             moment,
-            encoder_hidden_states=self.text.tokens,
-            encoder_attention_mask=self.text.mask,
-            added_cond_kwargs={"text_embeds": self.text.pooled, "time_ids": self.sizes},
+            encoder_hidden_states=text.tokens[rows],
+            encoder_attention_mask=None if text.mask is None else text.mask[rows],
+            added_cond_kwargs={"text_embeds": text.pooled[rows], "time_ids": self.sizes[rows]},
             return_dict=False,
         )[0]
 
@@ -140,58 +147,6 @@ class _Batch:
         for name, value in vars(scheduler).items():
             new = [kept(item) for item in value] if isinstance(value, list) else kept(value)
             setattr(scheduler, name, new)
-
-
-def _guided(output: Tensor, sampling: Sampling) -> Tensor:
-    """Combine the outputs (inputs x N, C, h, w), ordered without, with, perturbed, into (N, C, h, w).
-
-    Classifier-free guidance (Ho & Salimans 2022), perturbed-attention guidance (Ahn et al. 2024, eq. 13) and
-    the rescaling of an over-exposed result (Lin et al. 2023, section 3.4).
-    """
-    parts = list(output.chunk(sampling.inputs))
-    without = parts.pop(0) if sampling.is_guided else None
-    with_prompt = result = parts.pop(0)
-    if without is not None:
-        result = without + sampling.cfg * (with_prompt - without)
-    if parts:
-        result = result + sampling.pag_scale * (with_prompt - parts[0])
-    if without is not None and sampling.cfg_rescale > 0:
-        result = rescale_noise_cfg(result, with_prompt, guidance_rescale=sampling.cfg_rescale)
-    return result
-
-
-@contextlib.contextmanager
-def _perturbed_attention(unet: UNet2DConditionModel, sampling: Sampling) -> Iterator[None]:
-    """Use diffusers' attention for PAG in the middle block while a batch is denoised."""
-    kind = PAGCFGIdentitySelfAttnProcessor2_0 if sampling.is_guided else PAGIdentitySelfAttnProcessor2_0
-    identity = kind()
-    layers = {
-        module: module.processor
-        for name, module in unet.named_modules()
-        if sampling.pag_scale > 0
-        and name.startswith(PAG_LAYERS)
-        and isinstance(module, Attention)
-        and not module.is_cross_attention
-    }
-    try:
-        for layer in layers:
-            layer.processor = identity
-        yield
-    finally:
-        for layer, own in layers.items():
-            layer.processor = own
-
-
-def _clean(x: Tensor, output: Tensor, level: float, sampling: Sampling) -> Tensor:
-    """Return the clean latents x0 that the output stands for, as x = alpha x0 + sigma noise.
-
-    There alpha^2 + sigma^2 = 1. For v, see Salimans & Ho (2022), appendix D.
-    """
-    alpha = (1 + level**2) ** -0.5
-    sigma = level * alpha
-    if sampling.prediction_type == "v_prediction":
-        return alpha * x - sigma * output
-    return (x - sigma * output) / alpha
 
 
 # -- diffusers' schedulers

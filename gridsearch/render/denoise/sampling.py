@@ -3,15 +3,31 @@
 A new sampler is a line here and a row in the table of docs/rendering.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gridsearch.base.errors import nearest
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
+UNLIMITED = 10_000.0  # stands for an infinite sigma
+MIDDLE = "M00"  # the block whose attention guidance changes in the papers
+# The numbers of guidance, each of which may be searched.
+GUIDANCE_NUMBERS = (
+    *("cfg", "cfg_rescale", "pag_scale", "cfg_sigma_low", "cfg_sigma_high", "seg_scale", "seg_sigma"),
+    *("query_blur", "freeu_b1", "freeu_b2", "freeu_s1", "freeu_s2"),
+    *("mimic_scale", "mimic_percentile", "mimic_phi"),
+)
+# Those that have no effect where the negative prompt has none, and those that have none where another is 0.
+OF_NEGATIVE = ("cfg_rescale", "unconditional", "cfg_sigma_low", "cfg_sigma_high", "mimic_scale")
+OF_ANOTHER = {
+    "pag_layers": "pag_scale",
+    "seg_sigma": "seg_scale",
+    "mimic_percentile": "mimic_scale",
+    "mimic_phi": "mimic_scale",
+}
 # Settings that move the predictions along a trajectory: only images of the same guidance can be compared.
-GUIDANCE = ("cfg", "cfg_rescale", "pag_scale", "unconditional")
+GUIDANCE = (*GUIDANCE_NUMBERS, "pag_layers", "unconditional")
 
 
 @dataclass(frozen=True)
@@ -37,16 +53,40 @@ class Sampling:
     crop_top: float
     target_width: float
     target_height: float
+    # noise levels sigma / alpha between which there is guidance by the negative prompt
+    cfg_sigma_low: float = 0.0
+    cfg_sigma_high: float = UNLIMITED
+    pag_layers: str = MIDDLE  # the layers that are perturbed: blocks, or single layers as `M00.0`
+    seg_scale: float = 0.0  # strength of smoothed-energy guidance (Hong 2024); 0 is without
+    seg_sigma: float = (
+        UNLIMITED  # of its blur, in places of the middle block; `UNLIMITED` for uniform queries
+    )
+    query_blur: float = 0.0  # the same of every prediction, as A1111's extension does; 0 is without
+    sanf: bool = False  # whether each value is guided by the prompt or by attention, by which is more salient
+    freeu_b1: float = 1.0  # FreeU (Si et al. 2024): weights of the backbone and the skip connections
+    freeu_b2: float = 1.0
+    freeu_s1: float = 1.0
+    freeu_s2: float = 1.0
+    freeu_version: int = 2
+    mimic_scale: float = 0.0  # of dynamic thresholding: the guidance whose range is kept; 0 is without
+    mimic_percentile: float = 1.0
+    mimic_phi: float = 1.0
+    mimic_per_channel: bool = True
 
     @property
     def is_guided(self) -> bool:
-        """Whether the negative prompt is used at all: at a guidance of 1 it has no weight."""
-        return self.cfg > 1
+        """Whether the negative prompt is used at all."""
+        return self.cfg > least_cfg(self.sampler)
 
     @property
-    def inputs(self) -> int:
-        """How many latents the UNet is given for each image in a step."""
-        return 1 + self.is_guided + (self.pag_scale > 0)
+    def changes_attention(self) -> bool:
+        """Whether any prediction is made with other self-attention than that of the model."""
+        return self.pag_scale > 0 or (self.seg_scale > 0 and self.seg_sigma > 0) or self.query_blur > 0
+
+    @property
+    def guidance(self) -> float:
+        """The weight of the difference that the prompt makes."""
+        return self.cfg * SAMPLERS[self.sampler].cfg_unit
 
 
 def usual_spacing(prediction_type: str, zero_terminal_snr: bool) -> tuple[str | None, str]:
@@ -71,6 +111,7 @@ class DenoisingSampler:
     automatic: str | None = None  # what A1111's "Automatic" schedule means for it, where it is not "Uniform"
     order: int = 1  # UNet calls a step; one less in the last
     steady: bool = True  # whether early predictions come true; samplers that add much noise recover late
+    renoised: bool = False  # whether by the noise that is predicted without the prompt: CFG++
     # the scheduler's options for what A1111's sampler does; docs/rendering.md has what still differs
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,6 +125,11 @@ class DenoisingSampler:
         """The scheduler's options, with those of its noise schedule."""
         return {**self.settings, **({"use_karras_sigmas": True} if self.schedule == "Karras" else {})}
 
+    @property
+    def cfg_unit(self) -> float:
+        """What A1111 multiplies the guidance by: CFG++ needs less than 1, and its slider begins there."""
+        return 1 / 12.5 if self.renoised else 1.0
+
     def calls(self, steps: int) -> int:
         """Return how often the UNet is called for so many steps."""
         return self.order * (steps - 1) + 1
@@ -91,6 +137,7 @@ class DenoisingSampler:
 
 _2M, _SDE = "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler"
 _NOISY = {"algorithm_type": STOCHASTIC}
+_DDIM = {"clip_sample": False, "set_alpha_to_one": True}
 SAMPLERS = {
     "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler"),
     "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler"),
@@ -101,14 +148,22 @@ SAMPLERS = {
     "dpmpp_2m_sde_karras": DenoisingSampler("DPM++ 2M SDE", _2M, "Karras", settings=_NOISY),
     "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False),
     "dpmpp_sde_karras": DenoisingSampler("DPM++ SDE", _SDE, "Karras", order=2, steady=False),
-    "ddim": DenoisingSampler(
-        "DDIM", "DDIMScheduler", settings={"clip_sample": False, "set_alpha_to_one": True}
-    ),
+    "ddim": DenoisingSampler("DDIM", "DDIMScheduler", settings=_DDIM),
+    "ddim_cfgpp": DenoisingSampler("DDIM CFG++", "DDIMScheduler", settings=_DDIM, renoised=True),
     "unipc": DenoisingSampler("UniPC", "UniPCMultistepScheduler", settings={"solver_order": 3}),
     "lcm": DenoisingSampler("LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}),
 }
 # A1111's name of a sampler -> the schedule that "Automatic" means for it (1.9 and later).
 AUTOMATIC = {known.name: known.automatic for known in SAMPLERS.values() if known.automatic}
+
+
+def least_cfg(samplers: str | Iterable[str] | None) -> float:
+    """Return the guidance at and below which the negative prompt has no weight, with a sampler or some.
+
+    CFG++ guides from 0 on.
+    """
+    names = [samplers] if isinstance(samplers, str) else samplers or ()
+    return 0.0 if any(SAMPLERS[name].renoised for name in names) else 1.0
 
 
 def sampler_key(name: object) -> object:

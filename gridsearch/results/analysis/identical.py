@@ -11,9 +11,9 @@ from typing import Any
 from gridsearch.base.words import is_number
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.parameters import VAE_PLACE, searched_places, settings_at, value_at
+from gridsearch.render.denoise.sampling import OF_ANOTHER, OF_NEGATIVE, least_cfg
 
 TrialPairs = list[tuple[int, int]]
-NO_GUIDANCE = 1.0  # cfg; at this or less the negative prompt has no weight
 ALIKE = ("nan", "black")  # verdicts of images that are the same whatever made them
 
 
@@ -53,16 +53,19 @@ def _unmixed(step: Mapping, inputs: Sequence) -> int | None:
 def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, object], ...]:
     """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
-    Guidance of 1 or less is none (`gridsearch.render.denoise.loop`); what is not guided is not rescaled, and
-    has no unconditional prediction.
+    Guidance of 1 or less is none with most samplers; what is not guided is not rescaled, and has no
+    unconditional prediction.
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: comparable(parameters[name]) for name in names}
-    cfg = settings_at(settings, parameters).get("render", {}).get("cfg")
-    if is_number(cfg) and cfg <= NO_GUIDANCE:
-        drawn.pop("render.cfg_rescale", None)
-        drawn.pop("render.unconditional", None)
-        drawn |= {"render.cfg": NO_GUIDANCE} if "render.cfg" in drawn else {}
+    render = settings_at(settings, parameters).get("render", {})
+    vain = [name for name, other in OF_ANOTHER.items() if render.get(other) == 0]
+    cfg, least = render.get("cfg"), least_cfg(render.get("sampler"))
+    if is_number(cfg) and cfg <= least:
+        vain += [*OF_NEGATIVE, *(name for name, other in OF_ANOTHER.items() if other in OF_NEGATIVE)]
+        drawn |= {"render.cfg": least} if "render.cfg" in drawn else {}
+    for name in vain:
+        drawn.pop(f"render.{name}", None)
     return tuple(sorted(drawn.items()))
 
 

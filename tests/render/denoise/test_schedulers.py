@@ -7,17 +7,11 @@ import torch
 from torch import nn
 
 from gridsearch.render.denoise.loop import denoise, noise_level, scheduler_for
-from gridsearch.render.denoise.sampling import SAMPLERS
+from gridsearch.render.denoise.sampling import SAMPLERS, least_cfg
 from gridsearch.render.prompt.encode import Conditioning
+from tests.helpers.denoising import SDXL, Seen
 from tests.helpers.settings import sampling
 
-SDXL = {
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-}
 KNOWN = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
 TEXT = Conditioning(torch.zeros(2, 77, 80), torch.zeros(2, 48), None)
 
@@ -40,25 +34,12 @@ class Oracle(nn.Module):
         return (noise if self.kind == "epsilon" else alpha * noise - sigma * KNOWN,)
 
 
-class Seen:
-    """Keeps what the loop believes the picture to be."""
-
-    def __init__(self):
-        self.errors = []
-
-    def see(self, call, level, x0):
-        self.errors.append((x0 - KNOWN).abs().max().item())
-
-    def kept(self, call):
-        return None
-
-
 @torch.no_grad()
 def error(settings, kind):
     scheduler = scheduler_for(settings, SDXL)
     seen = Seen()
     found = denoise(Oracle(scheduler, kind), scheduler, TEXT, [3, 4], settings, 8, seen)
-    return (found - KNOWN).abs().max().item(), seen.errors
+    return (found - KNOWN).abs().max().item(), [(x0 - KNOWN).abs().max().item() for x0 in seen.believed]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -73,7 +54,8 @@ def error(settings, kind):
 )
 def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, mode, to_zero, spacing):
     other = {"epsilon": "v_prediction", "v_prediction": "epsilon"}[mode]
-    settings = sampling(mode, sampler, steps=20, cfg=1.0, zero_terminal_snr=to_zero, timestep_spacing=spacing)
+    cfg = least_cfg(sampler)
+    settings = sampling(mode, sampler, steps=20, cfg=cfg, zero_terminal_snr=to_zero, timestep_spacing=spacing)
     found, believed = error(settings, mode)
     assert found < 1e-3
     # at the largest noise x0 is a small difference of large numbers
