@@ -15,6 +15,7 @@ from pydantic import create_model, model_validator
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.arguments import (
     Bounded,
+    Combine,
     Cosine,
     Input,
     Name,
@@ -27,6 +28,7 @@ from gridsearch.experiment.arguments import (
     ShareRatio,
     Three,
     ThreeOrMore,
+    Tilt,
     Two,
     TwoOrMore,
     Vote,
@@ -201,10 +203,10 @@ def _method(
 RATIO = {"ratio": (Ratio, ...)}
 STRENGTH = {"ratio": (Ratio, 1.0)}
 VOTE = {"vote": (Vote, "magnitude")}
-TIES = {**STRENGTH, "k": (Share, 0.2), **VOTE}
-DROPPED = {"probability": (Probability, 0.9), "seed": (Seed, 0)}
+TIES = {**STRENGTH, "k": (Share, 0.2), **VOTE, "combine": (Combine, "mean")}
+DROPPED = {"probability": (Probability, 0.9), "seed": (Seed, 0), "rescale": (bool, True)}
 DARE = {**TIES, **DROPPED}
-DELLA = {**DARE, "k": (Share, 1.0), "della_eps": (Share, 0.1), "ranks": (Ranks, "rows")}
+DELLA = {**DARE, "k": (Share, 1.0), "della_eps": (Tilt, 0.1), "ranks": (Ranks, "rows")}
 REGION = {"ratio": (ShareRatio, ...), "offset": (Share, 0.0)}
 EXTRACT = {**RATIO, "differing": (Share, 0.0), "gamma": (NotNegative, 1.0)}
 METHODS: dict[str, type[Step]] = {
@@ -227,7 +229,7 @@ METHODS: dict[str, type[Step]] = {
     "cosine_b": _method(Two, RATIO, NONE, "add_cosine_b"),
     # `a + ratio * ties(b - a, c - a, ...)`: of each difference the largest share `k`, and of those, at each
     # place, the mean of the ones that have the elected sign: that of their sum (Yadav et al. 2023), or by
-    # `vote = "count"` that of the greater number
+    # `vote = "count"` that of the greater number; or by `combine` their geometric median, or a model stock
     "ties": _method(ThreeOrMore, TIES, FIRST, "ties_sum"),
     # TIES on differences of which the share `probability` was dropped at random and the rest scaled up
     # (Yu et al. 2023)
@@ -285,7 +287,7 @@ LINEAR: dict[str, Callable[[Any, float], tuple[float, ...]]] = {
 }
 # Arguments that may be searched: numbers that are not counts, and neither switches nor words.
 _TYPES = {name: field.annotation for kind in METHODS.values() for name, field in kind.model_fields.items()}
-NOT_NUMBERS = (int, Seed, bool, Vote, Cosine, Ranks)
+NOT_NUMBERS = (int, Seed, bool, Vote, Combine, Cosine, Ranks)
 SEARCHABLE = tuple(
     name for name, type_ in _TYPES.items() if name not in Step.model_fields and type_ not in NOT_NUMBERS
 )

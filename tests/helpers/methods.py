@@ -5,14 +5,19 @@ from functools import partial
 from typing import Any
 
 import torch
+from pydantic_core import PydanticUndefined
 from torch import Tensor
 
+from gridsearch.experiment.methods import METHODS
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.linear import blend, pieces
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, SUMS, factors, is_sum
 
 
 def merged(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
+    fields = METHODS[method].model_fields.items()
+    own = {name: field.default for name, field in fields if name not in ("name", "method", "models")}
+    numbers = {name: value for name, value in own.items() if value not in (None, PydanticUndefined)} | numbers
     if is_sum(method, numbers):
         return blend(tensors, factors(method, products(tensors), numbers), torch.float32)
     if method in FUNCTIONS:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gridsearch.experiment.methods import ADAPTER
 from gridsearch.merge.engine.collapse import Node, Terms
-from gridsearch.merge.engine.formulas.pieces import ChangeAt
+from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces
@@ -162,20 +162,22 @@ def _of_adapter(adapter: str | Node, work: Work, _start: Tensor) -> ChangeAt:
 
 def _of_node(node: Node, work: Work) -> Sum:
     numbers = dict(node.numbers)
+    inner = replace(work, dtype=torch.float32)  # what a step is made of is not rounded for it
     if is_sum(node.method, numbers):
-        parts = [summands(own, work) for own in node.inputs]
+        parts = [summands(own, inner) for own in node.inputs]
         known = work.kept.find(work.key, node.inputs, lambda: products([_tensor(own, work) for own in parts]))
         return _added(parts, factors(node.method, known, numbers))
     if node.method in CHANGES:
         ratio = numbers.pop("ratio")
         change = partial(_of_step, node, numbers, work)
         return _on_line(_label(node), node.inputs[0], change, ratio, work)
-    tensors = [_tensor(summands(own, work), work).float() for own in node.inputs]
+    tensors = [_tensor(summands(own, inner), inner).float() for own in node.inputs]
     return {node: Summand(FUNCTIONS[node.method](*tensors, **numbers), 1.0)}
 
 
 def _of_step(node: Node, numbers: Mapping[str, Any], work: Work, start: Tensor) -> ChangeAt:
-    others = [_tensor(summands(own, work), work) for own in node.inputs[1:]]
+    inner = replace(work, dtype=torch.float32)
+    others = [_tensor(summands(own, inner), inner) for own in node.inputs[1:]]
     return CHANGES[node.method](start, *others, **numbers)
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from gridsearch.experiment.methods import METHODS
-from gridsearch.merge.engine.formulas import differences, directions, places, spectrum
-from gridsearch.merge.engine.formulas.pieces import ChangeAt, ties, train_difference
+from gridsearch.merge.engine.formulas import differences, directions, dropout, places, spectrum
+from gridsearch.merge.engine.formulas.elections import ChangeAt
+from gridsearch.merge.engine.formulas.pieces import ties, train_difference
 from gridsearch.merge.engine.formulas.products import Products, geometric_median, model_stock, slerp
 
 
@@ -65,9 +66,6 @@ def _sd_mecha(method: str) -> Callable[..., Tensor]:
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "cosine_a": partial(_cosine, "cosine_a"),
     "cosine_b": partial(_cosine, "cosine_b"),
-    "dare_ties": differences.dare_ties,
-    "dare_linear": differences.dare_linear,
-    "della": differences.della,
     "breadcrumbs": differences.breadcrumbs,
     "breadcrumbs_ties": differences.breadcrumbs_ties,
     "sce": differences.sce,
@@ -100,11 +98,14 @@ def _at_one(method: str) -> Callable[..., ChangeAt]:
 CHANGES: dict[str, Callable[..., ChangeAt]] = {
     "train_difference": train_difference,
     "ties": ties,
+    "dare_ties": dropout.dare_ties,
+    "dare_linear": dropout.dare_linear,
+    "della": dropout.dare_ties,
     **{
         method: _at_one(method)
         for method in (
-            "dare_ties", "dare_linear", "della", "breadcrumbs", "breadcrumbs_ties", "sce", "model_stock",
-            "isotropic", "low_rank", "nearswap", "smooth_add",
+            "breadcrumbs", "breadcrumbs_ties", "sce", "model_stock", "isotropic", "low_rank", "nearswap",
+            "smooth_add",
         )
     },
 }  # fmt: skip

@@ -85,7 +85,7 @@ def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:
     notes = [note for checkpoint in parents.checkpoints.values() for note in checkpoint.notes]
     notes += channel_notes(recipe, parents.checkpoints) + vae_notes(recipe, parents.checkpoints)
     notes += dtype_notes(recipe, parents.checkpoints, merge.dtype)
-    for note in notes + adapter_notes(weights.adapters):
+    for note in [*merge.notes, *notes, *adapter_notes(weights.adapters)]:
         progress.note(note)
     parts = {
         name: {one["part"]: one["sha256"] for one in model["files"]}

@@ -113,6 +113,7 @@ class SingleMerge:
         known: model, adapter or "vae" -> the SHA-256 that its file must have, where that is known.
         config: component configs of another size than SDXL's, where the experiment names them.
         dtype: what the weights are written in, one of `FILE_DTYPES`; None for the first model's.
+        notes: what the source says that may surprise.
     """
 
     recipe: Recipe
@@ -122,6 +123,7 @@ class SingleMerge:
     known: Mapping[str, str]
     config: Path | None = None
     dtype: OutputDtype | None = None
+    notes: tuple[str, ...] = ()
 
 
 def record_of(

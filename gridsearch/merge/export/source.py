@@ -16,6 +16,7 @@ from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import (
     KEY,
     MOST_LOG,
+    MOST_TITLE,
     SingleMerge,
     gathered,
     merge_of_record,
@@ -91,7 +92,8 @@ def _beside(log: Path, file: Any) -> Any:
 
 
 def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> SingleMerge:
-    recipe = with_files(read_mecha(path), files)
+    notes: list[str] = []
+    recipe = with_files(read_mecha(path, notes.append), files)
     parents = open_parents(recipe)
     predictions = parents.merged_predictions.values()
     types = {prediction.type for prediction in predictions}
@@ -101,7 +103,8 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
         raise BadInput(what, where="--prediction-type", why=why, fix="Give epsilon or v_prediction.")
     mode = prediction_type or types.pop()
     trained_down = any(p.zero_terminal_snr for p in predictions)
-    return SingleMerge(recipe, path.stem, mode, trained_down and mode == "v_prediction", {})
+    zero_snr = trained_down and mode == "v_prediction"
+    return SingleMerge(recipe, path.stem[:MOST_TITLE], mode, zero_snr, {}, notes=tuple(notes))
 
 
 def write_recipe(merge: SingleMerge, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""The lines of sd-mecha's recipes (.mecha, format version 0.1.0): instructions and their arguments.
+"""The lines of sd-mecha's recipes (.mecha): instructions and their arguments, in format version 0.1.0 so:
 
     version 0.1.0
     # a comment; it does not count
@@ -6,7 +6,12 @@
     model "models/b.safetensors" model_config="sdxl-sgm" merge_space="weight"
     merge "weighted_sum" &0 &1 alpha=0.3
 
-`&0` is the result of the first instruction after the version. The last one's is the recipe's.
+`&0` is the result of the first instruction after the version. The last one's is the recipe's. Before version
+0.1.0 there was no such first line, `call` or `recipe` stood for `merge`, and a model had "sdxl" "base" behind
+its path.
+
+sd-mecha's own reader is not used: to choose among some methods it opens the models that a recipe names, it
+takes seconds to load, it reads none of the earlier forms, and its errors often name no line.
 """
 
 import math
@@ -22,6 +27,7 @@ VERSION = "version 0.1.0"
 # A whole argument: its name, where it has one, then a string (in which a backslash keeps the next character)
 # or a bare word. What is passed over is never looked at again, so that a hostile line takes no more room.
 _ARGUMENT = re.compile(r'\s*+(?:([^\s"=&]++)=)?(?:"((?:[^"\\]|\\.)*+)"|([^\s"=]++))(?=\s|$)')
+_ESCAPED = re.compile(r'\\(["\\])')  # any other backslash is one that nobody escaped, as in C:\models
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _CONSTANTS = {"null": None, "true": True, "false": False}
@@ -50,7 +56,7 @@ def parsed(line: str, results: Sequence[Any]) -> Instruction:
                 raise BadInput("A quote is not closed.")
             raise BadInput(f"This cannot be read: {rest!r:.60}")
         name, string, word = match.groups()
-        value = _meaning(word, results) if string is None else re.sub(r"\\(.)", r"\1", string)
+        value = _meaning(word, results) if string is None else _ESCAPED.sub(r"\1", string)
         if name is None:
             given.append(value)
         elif name in named:

@@ -1,94 +1,66 @@
 """The translation of sd-mecha's merge methods into our steps.
 
-An error here says what is wrong with a line; the reader, which knows the line, says where.
+sd-mecha's differences are values of their own. Here a difference is the model that it makes of another, less
+that other. An error here says what is wrong with a line; the reader, which knows the line, says where.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gridsearch.base.errors import BadInput, nearest
+from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
 from gridsearch.experiment.methods import METHODS
+from gridsearch.merge.mecha.arguments import MEDIAN, STOCK, THEIRS_ALONE, bound, flag, number_in, require
 from gridsearch.merge.mecha.nodes import AnyWeights, Combined, Difference, Mask, MechaStep, Pairs, Part, Parts
 
 _OURS = {kind.mecha: method for method, kind in METHODS.items()}
-_THEIRS_ALONE = "Merge this file with sd-mecha itself."
-
-# Method -> the names of its inputs, None for any number, and its settings' defaults, as in sd-mecha 1.1.8.
-_STOCK = {"cos_eps": 1e-6}
-_APPROXIMATE = {"approximate_basis_iters": 2, "approximate_basis_seed": None}  # of no effect in an exact one
-_MEDIAN = {"eps": 1e-6, "maxiter": 100, "ftol": 1e-20}
-_ARGUMENTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any]]] = {
-    "weighted_sum": (("a", "b"), {"alpha": 0.5}),
-    "add_difference": (("a", "b"), {"alpha": 1.0}),
-    "subtract": (("a", "b"), {}),
-    "n_average": (None, {}),
-    "slerp": (("a", "b"), {"alpha": 0.5}),
-    "add_cosine_a": (("a", "b"), {"alpha": 1.0}),
-    "add_cosine_b": (("a", "b"), {"alpha": 1.0}),
-    "train_difference_mask": (("a", "b", "c"), {"alpha": 1.0}),
-    "ties_sum": (None, {"k": 1.0, "vote_sgn": False}),
-    "ties_sum_with_dropout": (
-        None,
-        {"probability": 0.9, "della_eps": 0.0, "rescale": True, "k": 0.2, "vote_sgn": False, "seed": None}
-        | {"apply_stock": False, "apply_median": False}
-        | _STOCK
-        | _MEDIAN,
-    ),
-    "model_stock": (None, _STOCK),
-    "geometric_median": (None, _MEDIAN),
-    "perpendicular_component": (("a", "b"), {}),
-    "truncate_rank": (("a",), {"rank": 8, "use_approximate_basis": True} | _APPROXIMATE),
-    "tensor_sum": (("a", "b"), {"width": 0.5, "offset": 0.0}),
-    "top_k_tensor_sum": (("a", "b"), {"width": 1.0, "offset": 0.0}),
-    "clamp": (None, {"stiffness": 0.0}),
-    "fallback": (("a", "default"), {}),
-    "omit_component": (("a", "component"), {}),
-    "pick_component": (("a", "component"), {}),
-    "convert_singleton": (("singleton",), {}),
-    TO_KEYS: (("blocks",), {}),
-}
-
-# Method of differences -> ours, the settings that ours does not have, and those that are its numbers.
-_COMBINED: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "model_stock": ("model_stock", _STOCK, ()),
-    "ties_sum": ("ties", {}, ("k",)),
-    "ties_sum_with_dropout": (
-        "dare_ties",
-        # In 1.1.8 the flag is read the wrong way round: true is plain TIES.
-        {"rescale": True, "apply_stock": True, "apply_median": False},
-        ("k", "probability", "seed"),
-    ),
-    "truncate_rank": ("low_rank", {"use_approximate_basis": False}, ("rank",)),
-}
+# Those that are linear in their inputs, or take all of them alike: of differences they make a difference.
+_OF_DIFFERENCES = ("weighted_sum", "n_average", "geometric_median", "tensor_sum")
+_TIES = ("ties_sum", "ties_sum_extended", "ties_sum_with_dropout")
+_SEED = 67_280_421_310_721  # torch's, of a generator that was given none
 
 
-def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str) -> Any:
+@dataclass(frozen=True)
+class Line:
+    """The line that is read: its place, whether its file is older than version 0.1.0, and where notes go."""
+
+    where: str
+    is_old: bool
+    note: Callable[[str], None]
+
+
+def call(method: str, given: Sequence[Any], named: Mapping[str, Any], line: Line) -> Any:
     """Return the result of a `merge` line: a step, or a value that a later line makes a step of."""
-    if method not in _ARGUMENTS:
-        what = f"The method {method!r:.60} of sd-mecha has no counterpart here."
-        why = f"the nearest one is {nearest(method[:60], _ARGUMENTS)!r}"
-        raise BadInput(what, why=why, fix=_THEIRS_ALONE)
-    inputs, settings = _bound(method, given, named)
+    inputs, settings = bound(method, given, named)
     match method:
         case "fallback":
             return _fallback(*inputs)
         case "omit_component" | "pick_component":
             return _component(method, *inputs)
         case "add_difference":
-            return _added(_weights(inputs[0], method), inputs[1], settings["alpha"], where)
-        case "ties_sum" | "ties_sum_with_dropout" | "model_stock" | "truncate_rank":
-            return _combined(method, inputs, settings)
+            return _added(inputs[0], inputs[1], settings["alpha"], line.where)
+        case "scale":
+            of, less = _difference(inputs[0], method, line.where)
+            return Difference(_step(line.where, "weighted_sum", (less, of), settings["alpha"]), less)
         case "perpendicular_component":
             return _perpendicular(*inputs)
+        case _ if method in _TIES or "isotropic" in method or method in ("model_stock", "truncate_rank"):
+            return _combined(method, inputs, settings, line)
         case _ if method in ("convert_singleton", TO_KEYS):  # they leave a literal as it is
             if inputs[0] is None or isinstance(inputs[0], str | int | float | dict):
                 return inputs[0]
             raise BadInput(f"{method} is read for literals only.", why=f"it has {_described(inputs[0])}")
-    models = tuple(_weights(one, method) for one in inputs)
+    if method in _OF_DIFFERENCES and all(isinstance(one, Difference | Combined) for one in inputs):
+        return _of_differences(method, inputs, settings, line.where)
+    return _of_models(method, tuple(_weights(one, method) for one in inputs), settings, line.where)
+
+
+def _of_models(
+    method: str, models: tuple[AnyWeights, ...], settings: Mapping[str, Any], where: str
+) -> AnyWeights | Difference | Mask:
     match method:
         case "subtract":
             return Difference(*models)
@@ -97,45 +69,17 @@ def call(method: str, given: Sequence[Any], named: Mapping[str, Any], where: str
         case "n_average":
             return _average(models, where)
         case "geometric_median":
-            _require(method, settings, _MEDIAN)
+            require(method, settings, MEDIAN)
             return MechaStep(where, method, models, {})
         case "clamp":
-            return MechaStep(where, method, models, {"stiffness": _number(settings, "stiffness", method)})
+            return MechaStep(where, method, models, {"stiffness": number_in(settings, "stiffness", method)})
         case "tensor_sum" | "top_k_tensor_sum":
             if method == "top_k_tensor_sum":
-                _require(method, settings, {"offset": 0.0})
-            offset = _number(settings, "offset", method)
+                require(method, settings, {"offset": 0.0})
+            offset = number_in(settings, "offset", method)
             ratio = _ratio(settings["width"], method, "width")
             return MechaStep(where, method, models, {"ratio": ratio, "offset": offset})
-    return MechaStep(where, _OURS[method], models, {"ratio": _ratio(settings["alpha"], method)})
-
-
-# -- arguments
-
-
-def _bound(
-    method: str, given: Sequence[Any], named: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the method's inputs, and its settings with their defaults."""
-    inputs, defaults = _ARGUMENTS[method]
-    names = (*(inputs or ()), *defaults)
-    found = dict(zip(names, given, strict=False)) if inputs else {}
-    if inputs and len(given) > len(names):
-        raise BadInput(f"{method} has {len(names)} arguments, not {len(given)}.")
-    if wrong := [name for name in named if name not in names or name in found]:
-        twice = wrong[0] in found
-        raise BadInput(
-            f"{method} {'has its argument' if twice else 'has no argument'} {wrong[0]!r:.60}"
-            f"{' twice' if twice else ''}.",
-            why=f"it has {', '.join(names) or 'inputs only'}",
-        )
-    found |= named
-    if absent := [name for name in inputs or () if name not in found]:
-        raise BadInput(f"{method} lacks its argument {absent[0]!r}.")
-    if not inputs and not given:
-        raise BadInput(f"{method} has no inputs.")
-    settings = {name: found.get(name, default) for name, default in defaults.items()}
-    return tuple(found[name] for name in inputs) if inputs else tuple(given), settings
+    return _step(where, _OURS[method], models, settings["alpha"])
 
 
 def _weights(value: Any, method: str) -> AnyWeights:
@@ -176,24 +120,11 @@ def _ratio(value: Any, method: str, name: str = "alpha") -> float | dict[str, fl
     raise BadInput(f"{method}'s {name} is neither a number nor a table.", why=f"it is {_described(value)}")
 
 
-def _number(settings: Mapping[str, Any], name: str, method: str) -> float:
-    value: Any = settings[name]
-    if type(value) not in (int, float):
-        raise BadInput(f"{method}'s {name} must be one number.")
-    return value
-
-
-def _require(method: str, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuse settings that our methods do not have."""
-    for name, value in expected.items():
-        here = settings[name]
-        if isinstance(here, dict) or here != value:
-            said = str(here).lower() if isinstance(here, bool) else _described(here)
-            what = f"{method} is read with {name}={str(value).lower()} only."
-            raise BadInput(what, why=f"here it is {said}", fix=_THEIRS_ALONE)
-
-
 # -- steps
+
+
+def _step(where: str, method: str, inputs: tuple[AnyWeights, ...], ratio: Any) -> MechaStep:
+    return MechaStep(where, method, inputs, {"ratio": _ratio(ratio, method)})
 
 
 def _average(models: tuple[AnyWeights, ...], where: str) -> AnyWeights:
@@ -204,53 +135,122 @@ def _average(models: tuple[AnyWeights, ...], where: str) -> AnyWeights:
     return MechaStep(where, "average", tuple(counts), weights)
 
 
-def _combined(method: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -> Combined:
+def _added(first: Any, delta: Any, alpha: Any, where: str) -> MechaStep | Difference:
+    """Return `first + alpha * delta`: a step, or where the first is a difference, another."""
+    if isinstance(alpha, Mask):
+        if not isinstance(delta, Difference) or alpha.inputs != (first, delta.of, delta.less):
+            what = "A train_difference_mask must be of the three models that add_difference is of."
+            raise BadInput(what, why="a + mask(a, b, c) * (b - c) is what it is for")
+        return MechaStep(where, "train_difference", alpha.inputs, {"ratio": alpha.ratio})
+    if isinstance(first, Difference | Combined):
+        of, less = _difference(first, "add_difference", where)
+        return Difference(_step(where, "add_difference", (of, *_difference(delta, "", where)), alpha), less)
+    base = _weights(first, "add_difference")
+    if not isinstance(delta, Difference | Combined):
+        raise BadInput("add_difference adds no difference.", why=f"it is {_described(delta)}")
+    if isinstance(delta, Combined) and delta.base is base:
+        ratio = {"ratio": _ratio(alpha, "add_difference")}
+        return MechaStep(where, delta.method, (base, *delta.others), {**delta.numbers, **ratio})
+    return _step(where, "add_difference", (base, *_difference(delta, "", where)), alpha)
+
+
+# -- differences
+
+
+def _difference(value: Any, method: str, where: str) -> Difference:
+    """Return a difference as two models, or merges, of which it is one less the other."""
+    if isinstance(value, Combined):
+        numbers = {**value.numbers, "ratio": 1.0}
+        return Difference(MechaStep(where, value.method, (value.base, *value.others), numbers), value.base)
+    if not isinstance(value, Difference):
+        why = f"one is {_described(value)}"
+        raise BadInput(f"The inputs of {method} must be differences: subtract them first.", why=why)
+    return value
+
+
+def _from_one(inputs: Sequence[Any], method: str, where: str) -> tuple[AnyWeights, tuple[AnyWeights, ...]]:
+    """Return the model that differences are from, and what they make of it; the first one's, if several."""
+    base, others = None, []
+    for of, less in (_difference(one, method, where) for one in inputs):
+        base = less if base is None else base
+        others.append(of if less is base else _step(where, "add_difference", (base, of, less), 1.0))
+    assert base is not None  # every method has an input
+    return base, tuple(others)
+
+
+def _of_differences(
+    method: str, inputs: Sequence[Any], settings: Mapping[str, Any], where: str
+) -> Difference:
+    base, others = _from_one(inputs, method, where)
+    made = _of_models(method, others, settings, where)
+    assert isinstance(made, AnyWeights)
+    return Difference(made, base)
+
+
+def _combined(method: str, inputs: Sequence[Any], settings: Mapping[str, Any], line: Line) -> Combined:
     """Return the sum of differences that an add_difference takes."""
-    if not all(isinstance(one, Difference) for one in inputs):
-        raise BadInput(f"The inputs of {method} must be differences: subtract them first.")
-    base = inputs[0].less
-    if any(one.less is not base for one in inputs):
-        raise BadInput(f"The differences in {method} are not from one model.", fix=_THEIRS_ALONE)
-    ours, required, names = _COMBINED[method]
-    _require(method, settings, required)
-    if "seed" in names and (type(settings["seed"]) is not int or settings["seed"] < 0):
-        raise BadInput(f"{method} has no seed, so each merge would differ.", fix="Add seed=0.")
-    if settings.get("della_eps", 0) != 0:
-        ours, names = "della", (*names, "della_eps")
-    numbers: dict[str, Any] = {name: _number(settings, name, method) for name in names}
-    numbers |= {"model_stock": {"cosine": "rows"}, "della": {"ranks": "tensor"}}.get(ours, {})
-    if "vote_sgn" in settings:
-        if settings["vote_sgn"] not in (False, True):
-            raise BadInput(f"{method}'s vote_sgn must be true or false.")
-        # the flag's name says the opposite of what it does
-        numbers["vote"] = "magnitude" if settings["vote_sgn"] else "count"
-    return Combined(ours, base, tuple(one.of for one in inputs), numbers)
+    base, others = _from_one(inputs, method, line.where)
+    match method:
+        case "model_stock":
+            require(method, settings, STOCK)
+            return Combined(method, {"cosine": "rows"}, base, others)
+        case "truncate_rank":
+            require(method, settings, {"use_approximate_basis": False})
+            return Combined("low_rank", {"rank": number_in(settings, "rank", method)}, base, others)
+        case _ if method in _TIES:
+            return Combined(*_ties(method, settings, line), base, others)
+    said = ", ".join(f"{name} = {value}" for name, value in settings.items() if value is not None)
+    line.note(
+        f"{line.where}: {method} is a fork's. It is merged as Iso-C (Marczak et al. 2025), every singular "
+        "value of the difference replaced by their mean"
+        + (f"; what {said.lower()} would change is not published." if said else ".")
+    )
+    return Combined("isotropic", {}, base, others)
+
+
+def _ties(method: str, settings: Mapping[str, Any], line: Line) -> tuple[str, dict[str, Any]]:
+    """Return our method and its numbers.
+
+    In 1.1.8 two flags are read the wrong way round: true for `vote_sgn` votes by sums, and for `apply_stock`
+    leaves the stock out. Before version 0.1.0 they did what they say.
+    """
+    by_sums = flag(settings, "vote_sgn", method) != line.is_old
+    numbers: dict[str, Any] = {
+        "k": number_in(settings, "k", method),
+        "vote": "magnitude" if by_sums else "count",
+    }
+    if method != "ties_sum":
+        stock = flag(settings, "apply_stock", method) == line.is_old
+        if flag(settings, "apply_median", method):
+            require(method, settings, MEDIAN)
+            numbers["combine"] = "median"
+        elif stock:
+            require(method, settings, STOCK)
+            numbers["combine"] = "stock"
+    if line.is_old:
+        line.note(
+            f"{line.where}: vote_sgn and apply_stock mean what they meant before version 0.1.0; in sd-mecha "
+            "1.1.8 they mean the opposite."
+        )
+    ours = "ties"
+    if method == "ties_sum_with_dropout":
+        ours, seed = "dare_ties", settings["seed"]
+        numbers["probability"] = number_in(settings, "probability", method)
+        unseeded = seed is None or (type(seed) is int and seed < 0)
+        numbers["seed"] = _SEED if unseeded else number_in(settings, "seed", method)
+        numbers["rescale"] = flag(settings, "rescale", method) and not flag(settings, "no_rescale", method)
+        if settings["della_eps"] != 0:
+            ours, numbers["ranks"] = "della", "tensor"
+            numbers["della_eps"] = number_in(settings, "della_eps", method)
+    return ours, numbers
 
 
 def _perpendicular(first: Any, second: Any) -> Combined:
     """Return what of the second difference is at right angles to the first."""
     if not (isinstance(first, Difference) and isinstance(second, Difference) and first.less is second.less):
         what = "The inputs of perpendicular_component must be differences from one model: subtract it first."
-        raise BadInput(what, fix=_THEIRS_ALONE)
-    return Combined("add_perpendicular", first.of, (second.of, first.less), {})
-
-
-def _added(first: AnyWeights, delta: Any, alpha: Any, where: str) -> MechaStep:
-    """Return the step `first + alpha * delta`."""
-    if isinstance(alpha, Mask):
-        if not isinstance(delta, Difference) or alpha.inputs != (first, delta.of, delta.less):
-            what = "A train_difference_mask must be of the three models that add_difference is of."
-            raise BadInput(what, why="a + mask(a, b, c) * (b - c) is what it is for")
-        return MechaStep(where, "train_difference", alpha.inputs, {"ratio": alpha.ratio})
-    ratio = {"ratio": _ratio(alpha, "add_difference")}
-    if isinstance(delta, Difference):
-        return MechaStep(where, "add_difference", (first, delta.of, delta.less), ratio)
-    if not isinstance(delta, Combined):
-        raise BadInput("add_difference adds no difference.", why=f"it is {_described(delta)}")
-    if delta.base is first:
-        return MechaStep(where, delta.method, (first, *delta.others), {**delta.numbers, **ratio})
-    whole = MechaStep(where, delta.method, (delta.base, *delta.others), {**delta.numbers, "ratio": 1.0})
-    return MechaStep(where, "add_difference", (first, whole, delta.base), ratio)
+        raise BadInput(what, fix=THEIRS_ALONE)
+    return Combined("add_perpendicular", {}, first.of, (second.of, first.less))
 
 
 # -- missing components, and the models that lend them

@@ -65,7 +65,9 @@ class MechaStep:
     def absent(self) -> set[str]:
         """Return the blocks that its ratio leaves out; sd-mecha leaves them out of the file."""
         ratio = self.numbers.get("ratio")
-        return set(ALL_BLOCKS) - ratio.keys() if isinstance(ratio, dict) else set()
+        if not isinstance(ratio, dict) or "unet" in ratio:  # a table of selectors has all
+            return set()
+        return set(ALL_BLOCKS) - ratio.keys()
 
 
 AnyWeights = Path | MechaStep  # a model, or a merge
@@ -82,9 +84,9 @@ class Combined(NamedTuple):
     """A method applied to the others' differences from `base`."""
 
     method: str
+    numbers: Mapping[str, Any]
     base: AnyWeights
     others: tuple[AnyWeights, ...]
-    numbers: Mapping[str, Any]
 
 
 class Mask(NamedTuple):

@@ -3,8 +3,9 @@
 The file may be anybody's: it is only parsed, runs nothing, opens nothing, and its size is limited.
 """
 
+import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -27,8 +28,9 @@ from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed
-from gridsearch.merge.mecha.methods import call, left_out
-from gridsearch.merge.mecha.nodes import MechaStep, Pairs, Parts
+from gridsearch.merge.mecha.methods import Line, call, left_out
+from gridsearch.merge.mecha.nodes import AnyWeights, MechaStep, Pairs, Parts
+from gridsearch.merge.mecha.old import COMMANDS, has_old_names, ratios
 
 MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
@@ -39,41 +41,61 @@ _ARGUMENTS = {name for kind in METHODS.values() for name in kind.model_fields} -
 _STEP = pydantic.TypeAdapter(MergeStep)
 
 
-def read_mecha(path: Path) -> Recipe:
+def read_mecha(path: Path, note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Return the recipe that a `.mecha` file describes; the paths of its models start at its folder.
 
     sd-mecha merges everything, so the VAE and the text encoders are merged too, unless the file says whose
-    they are. A BadInput if it cannot be read, or says what our steps cannot.
+    they are. Before version 0.1.0 it copied the VAE of the first model, and so it is read. `note` is told
+    what may surprise. A BadInput if the file cannot be read, or says what our steps cannot.
     """
     try:
         text = read_capped(path, MOST_RECIPE_BYTES, "recipe").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput("This is not a recipe: it is not UTF-8 text.", where=path) from None
-    first, *lines = text.split("\n")
-    if first.strip() != VERSION:
-        what = f"A recipe of sd-mecha begins with {VERSION!r}."
-        why = f"here it is {first.strip()!r:.60}"
-        raise BadInput(what, where=f"{path}, line 1", why=why, fix="Write it again with sd-mecha 1.1.")
+    lines = list(enumerate(text.split("\n"), 1))
+    is_old = _is_old(lines[0][1].strip(), path)
     results: list[Any] = []
     models: dict[Path, Path] = {}
-    where, steps = str(path), 0
-    for number, line in enumerate(lines, 2):
-        if not line.strip() or line.strip().startswith("#"):
+    line, steps = Line(str(path), is_old, note), 0
+    for number, written in lines if is_old else lines[1:]:
+        if not written.strip() or written.strip().startswith("#"):
             continue
-        where = f"{path}, line {number}"
-        with _told_where(where):
+        line = Line(f"{path}, line {number}", is_old, note)
+        with _told_where(line.where):
             if len(results) == MOST_INSTRUCTIONS:
                 raise BadInput(f"A recipe has at most {MOST_INSTRUCTIONS:,} instructions.")
-            result = _result(parsed(line.strip(), results), where, path.parent, models)
+            result = _result(parsed(written.strip(), results), line, path.parent, models)
             steps += isinstance(result, MechaStep)
             if steps > MOST_STEPS or len(models) > MOST_MODELS:
                 raise BadInput(f"At most {MOST_STEPS:,} steps and {MOST_MODELS} models are read.")
         results.append(result)
     if not results:
         raise BadInput("The recipe is empty.", where=path)
-    with _told_where(where):
+    with _told_where(line.where):
         root, lenders = _merged(results[-1])
-    return _recipe(root, lenders, where)
+    if is_old and "vae" not in lenders:
+        lenders["vae"] = _first_model(root)
+        note(
+            f"{path} is from before version 0.1.0: the VAE is not merged, but that of {lenders['vae'].name}."
+        )
+    return _recipe(root, lenders, line.where)
+
+
+def _is_old(first: str, path: Path) -> bool:
+    """Return whether a file is older than version 0.1.0, by its first line."""
+    if first == VERSION:
+        return False
+    if first.startswith("#") or first.partition(" ")[0] in COMMANDS:
+        return True
+    what = f"A recipe of sd-mecha begins with {VERSION!r}, or with a model."
+    why = f"here it is {first!r:.60}"
+    raise BadInput(what, where=f"{path}, line 1", why=why, fix="Write it again with sd-mecha 1.1.")
+
+
+def _first_model(weights: AnyWeights) -> Path:
+    while isinstance(weights, MechaStep):
+        weights = weights.inputs[0]
+    return weights
 
 
 @contextmanager
@@ -89,51 +111,60 @@ def _told_where(where: str) -> Iterator[None]:
 # -- one instruction
 
 
-def _result(line: Instruction, where: str, folder: Path, models: dict[Path, Path]) -> Any:
+def _result(written: Instruction, line: Line, folder: Path, models: dict[Path, Path]) -> Any:
     """Return the result of an instruction; a model that is named twice is one model."""
-    match line.command:
+    match written.command:
         case "dict":
-            if line.given:
+            if written.given:
                 raise BadInput("A dict takes NAME=VALUE pairs only.")
-            return Pairs(line.named)
+            return ratios(written.named) if has_old_names(written.named) else Pairs(written.named)
         case "literal":
-            return _literal(*_fields(line, "value_dict"))
+            return _literal(*_fields(written, ("value_dict", "model_config", "merge_space")))
         case "model":
-            path = folder / _model_path(*_fields(line, "path"))
+            names = (
+                "path",
+                *(("model_arch", "model_type") if line.is_old else ("model_config", "merge_space")),
+            )
+            path = _located(folder, _model_path(*_fields(written, names)))
             return models.setdefault(path, path)
-        case "merge":
-            if not line.given or not isinstance(line.given[0], str):
+        case "merge" | "call" | "recipe":
+            if not written.given or not isinstance(written.given[0], str):
                 raise BadInput('The method\'s name is missing, as in merge "weighted_sum".')
-            return call(line.given[0], line.given[1:], line.named, where)
-    what = f"{line.command!r:.60} is not an instruction."
+            return call(written.given[0], written.given[1:], written.named, line)
+    what = f"{written.command!r:.60} is not an instruction."
     raise BadInput(what, fix="There are dict, literal, model and merge.")
 
 
-def _fields(line: Instruction, first: str) -> tuple[Any, Any, Any]:
-    """Return the arguments of a model or a literal: the first, its model config and its merge space."""
-    names = (first, "model_config", "merge_space")
+def _fields(line: Instruction, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return the arguments of a model or a literal by these names; of those, only the first must be there."""
     found = dict(zip(names, line.given, strict=False))
     extra = [name for name in line.named if name in found or name not in names]
     if len(line.given) > len(names) or extra:
         what = f"{line.command} has an argument too many{f', {extra[0]!r:.60}' if extra else ''}."
         raise BadInput(what, why=f"it has {', '.join(names)}")
     found |= line.named
-    if first not in found:
-        raise BadInput(f"{line.command} lacks its {first}.")
-    return found[first], found.get("model_config"), found.get("merge_space")
+    if names[0] not in found:
+        raise BadInput(f"{line.command} lacks its {names[0]}.")
+    return tuple(found.get(name) for name in names)
 
 
 def _model_path(path: Any, config: Any, space: Any) -> str:
+    """Return a model's path, of which it must be said that it is an SDXL checkpoint, if anything is."""
     if not isinstance(path, str) or not path or re.search(r"[\x00-\x1f\x7f-\x9f]", path):
         raise BadInput("A model is named by its path in quotes.", why=f"here it is {path!r:.60}")
-    if config not in (None, MODEL_CONFIG):
+    if config not in (None, MODEL_CONFIG, "sdxl"):
         what = "Only SDXL checkpoints in the original layout are merged here."
         raise BadInput(what, why=f"the model's config is {config!r:.60}, not {MODEL_CONFIG!r}")
-    if space not in (None, "weight"):
+    if space not in (None, "weight", "base"):
         what = "The model is said to be no checkpoint: a difference, or parameters."
         fix = "Write an experiment with [adapters] if it is a LoRA."
         raise BadInput(what, why=f"its merge space is {space!r:.60}, not 'weight'", fix=fix)
     return path
+
+
+def _located(folder: Path, path: str) -> Path:
+    """Return a path from the recipe's folder; what Windows wrote has backslashes between its parts."""
+    return folder / (path if os.name == "nt" or os.path.exists(folder / path) else path.replace("\\", "/"))
 
 
 def _literal(pairs: Any, config: Any, space: Any) -> Any:

@@ -116,7 +116,8 @@ def _step(
             delta = _add(lines, step.mecha, *differences)
         case "ties" | "dare_ties" | "della" | "model_stock" | "low_rank":
             differences = [_add(lines, "subtract", other, first) for other in others]
-            delta = _add(lines, step.mecha, *differences, **_numbers(step))
+            name = "ties_sum_extended" if _is_extended(step) else step.mecha
+            delta = _add(lines, name, *differences, **_numbers(step))
         case "top_k_tensor_sum" if step.numbers()["offset"]:
             why = "sd-mecha moves one value more, that at which it begins"
             what = "A top_k_tensor_sum with an offset cannot be written for sd-mecha."
@@ -135,6 +136,11 @@ _THEIRS = {
 }
 
 
+def _is_extended(step: MergeStep) -> bool:
+    """Return whether a TIES combines in another way than by the mean, which has a method of its own there."""
+    return step.method == "ties" and step.numbers()["combine"] != "mean"
+
+
 def _numbers(step: MergeStep) -> dict[str, str]:
     """Return the arguments of a method, but for the ratio, as sd-mecha 1.1.8 has them."""
     numbers = step.numbers()
@@ -144,14 +150,17 @@ def _numbers(step: MergeStep) -> dict[str, str]:
             fix = f'Set {name} = "{theirs}", or merge it with gridsearch merge.'
             why = f'sd-mecha has only what is called "{theirs}" here'
             raise BadInput(what, where=f"step {step.name!r}", why=why, fix=fix)
-    found = {name: repr(value) for name, value in numbers.items() if name not in ("ratio", "vote", *_THEIRS)}
+    said = {name: value for name, value in numbers.items() if name not in ("ratio", "vote", *_THEIRS)}
+    combine = said.pop("combine", None)
+    found = {name: repr(value).lower() for name, value in said.items()}
     if "rank" in numbers:
         found["use_approximate_basis"] = "false"
     # Two flags are read the wrong way round: vote_sgn votes by sums, and apply_stock leaves a stock out.
     if "vote" in numbers:
         found["vote_sgn"] = str(numbers["vote"] == "magnitude").lower()
-    if "seed" in numbers:
-        found["apply_stock"] = "true"
+    if "seed" in numbers or _is_extended(step):
+        found["apply_stock"] = str(combine == "mean").lower()
+        found["apply_median"] = str(combine == "median").lower()
     return found
 
 

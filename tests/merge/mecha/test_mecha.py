@@ -8,36 +8,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, CLIP_G, CLIP_L, UNET, VAE, block_of
+from gridsearch.checkpoint.sdxl.keys import BLOCKS, VAE, block_of
 from gridsearch.experiment.recipe import Model, Recipe
 from gridsearch.merge.engine.collapse import Node, terms_of
-from gridsearch.merge.engine.evaluate import evaluate
-from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.methods import CHANGES
-from gridsearch.merge.engine.sources import FileSource
 from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.mecha.write import mecha_text
+from tests.helpers.mecha import KEYS, furthest, our_weights, theirs
 
 MODELS = {"a": "a.safetensors", "b": "b.safetensors", "c": "c.safetensors"}
-
-# A few of every block's keys, as SDXL has them.
-KEYS = (
-    f"{UNET}time_embed.0.weight",
-    f"{UNET}label_emb.0.0.bias",
-    f"{UNET}input_blocks.0.0.weight",
-    *(f"{UNET}input_blocks.{i}.0.in_layers.2.weight" for i in (1, 2, 4, 5, 7, 8)),
-    *(f"{UNET}input_blocks.{i}.0.op.weight" for i in (3, 6)),
-    f"{UNET}input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight",
-    f"{UNET}middle_block.1.norm.weight",
-    *(f"{UNET}output_blocks.{i}.0.in_layers.2.weight" for i in range(9)),
-    f"{UNET}output_blocks.5.1.transformer_blocks.1.ff.net.2.bias",
-    f"{UNET}out.2.weight",
-    f"{CLIP_L}transformer.text_model.encoder.layers.3.self_attn.k_proj.weight",
-    f"{CLIP_G}model.transformer.resblocks.2.attn.in_proj_weight",
-    f"{VAE}decoder.conv_in.weight",
-    f"{VAE}encoder.mid.attn_1.q.weight",
-)
 
 
 def recipe(*steps, text_encoders="merged", vae="merged", models=MODELS):
@@ -66,32 +45,6 @@ def at(folder, ours):
     return ours.model_copy(
         update={"models": {name: Model(path=folder / m.path) for name, m in ours.models.items()}}
     )
-
-
-def theirs(text, **options):
-    sd_mecha = pytest.importorskip("sd_mecha")
-    return sd_mecha.merge(sd_mecha.deserialize(text), output_dtype=torch.float16, threads=0, **options)
-
-
-def our_weights(ours, keys=KEYS):
-    sources = {name: FileSource(open_checkpoint(model.path)) for name, model in ours.models.items()}
-    scratch = new_buffer()
-    terms = terms_of(ours, keys)
-    return {key: evaluate(terms[key], key, sources, torch.float16, scratch) for key in keys}
-
-
-def furthest(theirs, ours, exact=True):
-    """The largest difference, in steps of float16 at the value's size, or where not exact at the tensor's.
-
-    A change to a model is kept in half precision, with the bits of the change and not those of a small sum.
-    """
-    worst = 0.0
-    for key, tensor in ours.items():
-        a, b = theirs[key].double(), tensor.double()
-        least = 2**-14 if exact else max(a.square().mean().sqrt().item(), 2**-14)
-        unit = 2.0 ** (torch.maximum(a.abs(), b.abs()).clamp(min=least).log2().floor() - 10)
-        worst = max(worst, ((a - b).abs() / unit).max().item())
-    return worst
 
 
 PER_BLOCK = {"default": 0.3, "IN03-IN05": 0.7, "out": 0.1, "M00": 1.0, "OUT02": 0.0, f"{VAE}*": 0.45}
@@ -329,6 +282,7 @@ def test_paths_keep_their_quotes_and_backslashes(tmp_path):
     node = sd_mecha.deserialize(text)
     assert [str(model.path) for model in node.bound_args.args[:2]] == list(models.values())
     (tmp_path / "x.mecha").write_text(text, encoding="utf-8")
+    (tmp_path / models["a"]).touch()  # or the backslash would be one of Windows'
     back = read_mecha(tmp_path / "x.mecha")
     assert [model.path for model in back.models.values()] == [tmp_path / name for name in models.values()]
 

@@ -109,7 +109,8 @@ def test_names_are_made_valid_and_unique(read):
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "ties_sum" &3 &4\n'
             'merge "add_difference" &0 &5 0.5',
-            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0} | {"vote": "count"},
+            {"method": "ties", "models": ("a", "b", "c_v2"), "ratio": 0.5, "k": 1.0}
+            | {"vote": "count", "combine": "mean"},
         ),
         (
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\nmerge "model_stock" &3 &4\n'
@@ -120,7 +121,7 @@ def test_names_are_made_valid_and_unique(read):
             'merge "subtract" &1 &0\nmerge "subtract" &2 &0\n'
             'merge "ties_sum_with_dropout" &3 &4 apply_stock=true seed=3\nmerge "add_difference" &0 &5',
             {"method": "dare_ties", "models": ("a", "b", "c_v2"), "ratio": 1.0}
-            | {"k": 0.2, "probability": 0.9, "seed": 3, "vote": "count"},
+            | {"k": 0.2, "probability": 0.9, "seed": 3, "vote": "count", "combine": "mean", "rescale": True},
         ),
     ],
 )
@@ -278,13 +279,12 @@ def test_what_cannot_be_read_is_refused_with_its_line(read, lines, line, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("seed=1", "apply_stock=true only"),
-        ("apply_stock=true", "no seed"),
-        ("apply_stock=true seed=-1", "no seed"),
         ("apply_stock=true seed=1 vote_sgn=0.5", "vote_sgn must be true or false"),
-        ("apply_stock=true seed=1 rescale=false", "rescale=true only"),
+        ("seed=1 rescale=2", "rescale must be true or false"),
+        ("seed=1 cos_eps=1e-3", "cos_eps=1e-06 only"),
+        ("seed=1 apply_median=true maxiter=5", "maxiter=100 only"),
         ("apply_stock=true seed=1 probability=1.0", "probability"),
-        ("apply_stock=true seed=1 della_eps=-0.1", "della_eps must be from 0 to 1"),
+        ("apply_stock=true seed=1 della_eps=-1.1", "della_eps must be from -1 to 1"),
         ("apply_stock=true seed=9223372036854775808", "seed"),
     ],
 )

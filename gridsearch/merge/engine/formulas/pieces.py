@@ -5,15 +5,15 @@ and returns another that makes a piece of the change, flat and in float32: large
 and cost more than the arithmetic. Torch's comparisons are avoided, whose masks cost more still.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
-from gridsearch.merge.engine.formulas.differences import elected_mean, least_rank, trim
+from gridsearch.merge.engine.formulas.differences import least_rank, trim
+from gridsearch.merge.engine.formulas.elections import ChangeAt, combined
 from gridsearch.merge.engine.linear import pieces
 
-ChangeAt = Callable[[slice], Tensor]
 SAMPLE = 2**14  # elements, by which the place of a threshold is first estimated
 
 
@@ -33,22 +33,21 @@ def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
     return piece
 
 
-def ties(a: Tensor, *others: Tensor, k: float, vote: str) -> ChangeAt:
-    """Trim all but the largest share k of each difference, elect a sign, and average those that have it.
+def ties(a: Tensor, *others: Tensor, k: float, vote: str, combine: str) -> ChangeAt:
+    """Trim all but the largest share k of each difference, elect a sign, and combine those that have it.
 
-    Yadav et al. 2023, algorithm 1: the sign is that of the sum; by `vote = "count"` that of the greater
-    number.
+    Yadav et al. 2023, algorithm 1: the sign is that of the sum, and they are averaged; by `vote = "count"` it
+    is that of the greater number.
     """
-    start, ends = a.reshape(-1), [other.reshape(-1) for other in others]
+    start = a.reshape(-1)
     rank = least_rank(k, a.numel())
-    least = [kth_magnitude(start, end, rank) if k < 1 else 0.0 for end in ends]
 
-    def piece(here: slice) -> Tensor:
-        base = start[here].float()
-        differences = [end[here].float().sub(base) for end in ends]
-        return elected_mean([trim(*pair) for pair in zip(differences, least, strict=True)], vote)
+    def part(end: Tensor, least: float, here: slice) -> Tensor:
+        return trim(end[here].float() - start[here].float(), least)
 
-    return piece
+    ends = [other.reshape(-1) for other in others]
+    parts = [partial(part, end, kth_magnitude(start, end, rank) if k < 1 else 0.0) for end in ends]
+    return combined(parts, a.shape, vote, combine)
 
 
 def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:

@@ -95,12 +95,17 @@ def geometric_median(known: Products) -> tuple[float, ...]:
 def _median(between: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
     points = np.zeros((len(between) + 1,) * 2)  # the first lies at the origin
     points[1:, 1:] = between
-    own, weights = points.diagonal(), np.full(len(points), 1 / len(points))
+    return tuple(median_weights(points).tolist())
+
+
+def median_weights(gram: np.ndarray) -> np.ndarray:
+    """Return the weights of points in their geometric median, from their inner products."""
+    own, weights = gram.diagonal(), np.full(len(gram), 1 / len(gram))
     for _ in range(100):
-        toward = points @ weights
+        toward = gram @ weights
         distances = np.sqrt(np.maximum(own - 2 * toward + weights @ toward, 0))
         nearer = 1 / np.maximum(distances, 1e-6)
         before, weights = weights, nearer / nearer.sum()
         if np.abs(weights - before).max() < 1e-12:
             break
-    return tuple(weights.tolist())
+    return weights
