@@ -196,3 +196,15 @@ def first_values(shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first value of each searched number of a shape, as JSON has it, by its key."""
     searched = {key: shape[key] for key in SHAPE_KEYS if is_searched(shape.get(key))}
     return {key: value["low"] if is_range(value) else value[0] for key, value in searched.items()}
+
+
+def reach_of(ratio: Any) -> tuple[float, float]:
+    """Return the least and the greatest number that a ratio can be: a plain one, of blocks, or of a shape."""
+    numbers = [ratio]
+    if isinstance(ratio, Mapping):
+        numbers = [*ratio.values()]
+    elif isinstance(ratio, Shape):
+        own = (ratio.start, ratio.end, ratio.scale)
+        numbers = [number for number in (*own, *ratio.entries().values()) if number is not None]
+    ends = [least_and_most(number) for number in numbers] or [(0.0, 0.0)]
+    return min(low for low, _ in ends), max(high for _, high in ends)

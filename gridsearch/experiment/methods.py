@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import create_model, model_validator
+from pydantic import Field, ValidationInfo, create_model, model_validator
 
 from gridsearch.base.errors import RunFailed
 from gridsearch.experiment.arguments import (
@@ -33,9 +33,11 @@ from gridsearch.experiment.arguments import (
     TwoOrMore,
     Vote,
 )
+from gridsearch.experiment.gradients import reach_of
 from gridsearch.experiment.values import Share, Table, choices_of, least_and_most
 
 ADAPTER = "adapter"  # the method that adds one
+STRONGEST = 10.0  # strength of an adapter that needs not be asked for
 
 FIRST: Mapping[float, int] = {0: 0}
 FIRST_AND_SECOND: Mapping[float, int] = {0: 0, 1: 1}
@@ -43,14 +45,34 @@ NONE: Mapping[float, int] = {}
 
 
 class Step(Table):
-    """A merge step; `METHODS` has a subclass for each method, with its own arguments."""
+    """A merge step; `METHODS` has a subclass for each method, with its own arguments.
+
+    `extrapolate` lets an experiment's file go beyond the models, which is more often percent by mistake.
+    """
 
     name: Name = "merged"
     method: str = "weighted_sum"
     models: tuple[Input, ...]
+    extrapolate: bool = Field(default=False, exclude=True)
 
     alone_at: ClassVar[Mapping[float, int]] = NONE  # ratio -> the index of the model that it leaves as it is
     mecha: ClassVar[str | None] = None  # sd-mecha's name of the method
+
+    @model_validator(mode="after")
+    def _within_its_models(self, info: ValidationInfo) -> Self:
+        if info.context is not None:
+            self.require_within(*reach_of(self.numbers().get("ratio", 0.0)))
+        return self
+
+    def require_within(self, least: float, most: float) -> None:
+        """Require that ratios from `least` to `most` lie between the models; else a ValueError."""
+        low, high, ends = 0.0, 1.0, "0 is the first model and 1 the second"
+        if ADAPTER in self.methods():
+            low, high, ends = -STRONGEST, STRONGEST, "1 is the adapter at its full strength"
+        beyond = next((one for one in (most, least) if not low <= one <= high), None)
+        if beyond is not None and not self.extrapolate:
+            percent = f" Did you mean {beyond / 100:g}?" if 2 < beyond <= 100 else ""
+            raise ValueError(f"{ends}.{percent} To use {beyond:g}, add extrapolate = true to the step")
 
     def __reduce__(self) -> tuple:
         """Let it be sent to another process, though its class is made by `_method` and cannot be imported."""

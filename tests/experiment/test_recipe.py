@@ -68,6 +68,29 @@ def test_whatever_is_searched_is_named_by_its_step_and_place_and_can_be_fixed():
     assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"ratio": 47}, "Did you mean 0.47?"),
+        ({"ratio": {"low": 0, "high": 100, "step": 5}}, "Did you mean 1?"),
+        ({"ratio": {"default": 0.5, "OUT03": 60}}, "Did you mean 0.6?"),
+        ({"ratio": {"start": 20, "end": [0.1, 0.8]}}, "Did you mean 0.2?"),
+        ({"ratio": -0.2}, "To use -0.2, add extrapolate = true"),
+        ({"ratio": [0.5, 1.2], "method": ["weighted_sum", "slerp"]}, "To use 1.2, add extrapolate = true"),
+        ({"ratio": 80, "method": "adapter", "models": ["a", "style"]}, "Did you mean 0.8?"),
+    ],
+)
+def test_a_ratio_beyond_the_models_is_asked_for(step, said):
+    data = tomllib.loads(GOOD) | {"merge": [{"models": ["a", "b"], **step}]}
+    with pytest.raises(BadInput, match=re.escape(said)):
+        parse_experiment(data, Path("/folder"), "x.toml")
+    data["merge"][0]["extrapolate"] = True
+    asked = parse_experiment(data, Path("/folder"), "x.toml")
+    again = Experiment.model_validate(asked.model_dump(mode="json"))  # as a study keeps it
+    assert again.merge[0].numbers() == asked.merge[0].numbers()
+    assert "extrapolate" not in asked.model_dump()["merge"][0]
+
+
 def test_files_are_those_that_the_steps_and_the_components_use():
     experiment = parse(GOOD)
     assert experiment.needed_models() == ("a", "b", "c")

@@ -40,7 +40,7 @@ VAE = "first_stage_model."
 
 
 def with_adapter(toy: Path, path: Path, ratio, model: str = "base"):
-    step = {"method": "adapter", "models": [model, "style"], "ratio": ratio}
+    step = {"method": "adapter", "models": [model, "style"], "ratio": ratio, "extrapolate": True}
     return experiment(toy, step, adapters={"style": str(path)})
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.base.files import read_json_object, write_atomic
+from gridsearch.base.words import is_number
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.parameters import deciding_choices
+from gridsearch.experiment.values import least_and_most
 from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import (
     KEY,
@@ -50,7 +52,9 @@ def open_merge(
     if source.suffix == ".toml":
         experiment = load_experiment(source)
         chosen = chosen_values(experiment, values) | chosen_mode(experiment, prediction_type)
-        merge = merge_of_trial(experiment, chosen, files=files)
+        merge = replace(
+            merge_of_trial(experiment, chosen, files=files), notes=_beside_range(experiment, chosen)
+        )
     elif values:
         raise BadInput("Nothing is searched there.", where=source, fix="Leave --ratio out.")
     elif source.suffix == ".mecha":
@@ -153,6 +157,11 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
         chosen = _chosen(text, value, among[name]) if name in among and name not in found else None
         if chosen is None:
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
+        if is_number(chosen) and "ratio" in (place := experiment.places()[name]):
+            try:
+                experiment.merge[place[1]].require_within(chosen, chosen)
+            except ValueError as error:
+                raise BadInput(f"--ratio {text} cannot be used.", why=f"{error}.") from None
         found[name] = chosen
     deciding = {name: found[name] for name in deciding_choices(experiment.places()) if name in found}
     vain = experiment.without_effect(deciding)
@@ -166,6 +175,17 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
             "A value is missing for a searched parameter.", where="--ratio", fix=f"Give {_flags(needed)}."
         )
     return {name: found[name] for name in needed}  # in one order, whatever was typed first
+
+
+def _beside_range(experiment: Experiment, chosen: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note for each number that the experiment does not search."""
+    searched, notes = experiment.searched(), []
+    for name, value in chosen.items():
+        if is_number(value):
+            least, most = least_and_most(searched[name])
+            if not least <= value <= most:
+                notes.append(f"{name} {value:g} lies outside of what is searched, {least:g} to {most:g}.")
+    return tuple(notes)
 
 
 def _chosen(text: str, value: str, among: Any) -> float | str | None:

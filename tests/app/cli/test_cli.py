@@ -115,6 +115,21 @@ def test_ratios_that_do_not_fit_are_refused(toy, tmp_path, flags):
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_percent_are_not_taken_for_ratios_and_what_is_not_searched_is_told(toy, tmp_path):
+    narrow = GOOD.replace("low = 0.0, high = 1.0", "low = 0.5, high = 1.0").format(toy=toy)
+    (tmp_path / "x.toml").write_text(narrow)
+    refused = gridsearch("merge", "x.toml", "--ratio", 47, "-o", "m.safetensors", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "Did you mean 0.47?" in refused.stderr
+    made = gridsearch("merge", "x.toml", "--ratio", 0.25, "-o", "m.safetensors", cwd=tmp_path)
+    assert made.returncode == 0
+    assert "ratio 0.25 lies outside of what is searched, 0.5 to 1." in made.stderr + made.stdout
+    beyond = narrow.replace("[render]", "extrapolate = true\n[render]")
+    (tmp_path / "x.toml").write_text(beyond)
+    made = gridsearch("merge", "x.toml", "--ratio", 1.5, "-o", "m.safetensors", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+
+
 def test_a_searched_prediction_type_must_be_said_for_a_merge(toy, tmp_path):
     both = GOOD.replace('prediction_type = "v_prediction"', 'prediction_type = ["epsilon", "v_prediction"]')
     (tmp_path / "x.toml").write_text(both.format(toy=toy.resolve()))
