@@ -71,5 +71,10 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def prompt_label(prompt: object) -> str:
+    """Return a prompt as a label needs it, where an empty one has words too."""
+    return one_line(prompt) or "(empty prompt)"
+
+
 def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

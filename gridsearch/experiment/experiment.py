@@ -33,13 +33,23 @@ from gridsearch.experiment.values import (
     form,
     one_of,
 )
-from gridsearch.render.denoise.sampling import MIDDLE, SAMPLERS, UNLIMITED, sampler_key
+from gridsearch.render.denoise.sampling import (
+    MIDDLE,
+    SAMPLERS,
+    SCHEDULES,
+    UNLIMITED,
+    sampler_key,
+    schedule_key,
+)
 
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
 _Sampler = Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key)]
 _SamplerChoices = Annotated[tuple[_Sampler, ...], *LISTED]
 Samplers = Annotated[Annotated[_Sampler, Tag("value")] | _SamplerChoices, Discriminator(form)]
+_Schedule = Annotated[str, one_of(SCHEDULES), BeforeValidator(schedule_key)]
+_ScheduleChoices = Annotated[tuple[_Schedule, ...], *LISTED]
+Schedules = Annotated[Annotated[_Schedule, Tag("value")] | _ScheduleChoices, Discriminator(form)]
 _Unconditional = Literal["zeros", "empty"]
 _UnconditionalChoices = Annotated[tuple[_Unconditional, ...], *LISTED]
 Unconditionals = Annotated[
@@ -85,6 +95,7 @@ class Render(Table):
     zero_terminal_snr: bool | None = None
     timestep_spacing: Literal["leading", "trailing", "linspace"] | None = None
     sampler: Samplers = "euler"
+    schedule: Schedules | None = None
     steps: Steps = 28
     cfg: Positive = 5.0
     cfg_rescale: Share = 0.0
@@ -125,6 +136,14 @@ class Render(Table):
     trace: bool = False
     config: FilePath | None = None
     vocabulary: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _samplers_take_the_schedule(self) -> Self:
+        names = (self.sampler,) if isinstance(self.sampler, str) else self.sampler
+        if self.schedule and (fixed := next((name for name in names if not SAMPLERS[name].free), None)):
+            free = ", ".join(name for name, known in SAMPLERS.items() if known.free)
+            raise ValueError(f"the sampler {fixed} takes no schedule; those that do are {free}")
+        return self
 
 
 class Experiment(Recipe):

@@ -18,7 +18,7 @@ from gridsearch.experiment.values import Table, is_range, is_searched
 from gridsearch.render.denoise.sampling import GUIDANCE_NUMBERS
 
 RENDER_VALUES = (
-    *("prediction_type", "sampler", "unconditional", "pag_layers"),
+    *("prediction_type", "sampler", "schedule", "unconditional", "pag_layers"),
     *("steps", *GUIDANCE_NUMBERS, "clip_skip"),
     *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )

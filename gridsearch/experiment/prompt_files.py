@@ -100,7 +100,7 @@ def _in_line(line: str, place: str, name: str) -> FilePrompt:
     if not line.startswith("--"):
         return FilePrompt(place, name, line)
     said = _options(line, place)
-    if not said.get("prompt"):
+    if "prompt" not in said:
         raise BadInput("The line has no prompt.", where=place, fix='Add --prompt "...".')
     seed = _seed(said.pop("seed", None), place)
     return FilePrompt(place, name, said.pop("prompt"), said.pop("negative_prompt", None), seed, said)
@@ -209,7 +209,7 @@ def _matching(pattern: Path, base: Path) -> list[Path]:
 
 def _in_picture(path: Path, name: str, base: Path) -> FilePrompt:
     said = read_picture(path)
-    if not said.prompt:
+    if not said.prompt and "Steps" not in said.settings:  # nor is it known that it was drawn with none
         raise BadInput("The picture's prompt is empty.", where=path)
     place = str(path.relative_to(base) if path.is_relative_to(base) else path)
     others = dict(said.settings)

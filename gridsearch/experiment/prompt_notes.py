@@ -19,22 +19,14 @@ from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
 from gridsearch.render.denoise.guidance.text import guidance_said
-from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, usual_spacing
+from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, SCHEDULES, SPACINGS, usual_spacing
 
 MOST_NOTES = 5
 MOST_OF_A_SETTING = 3  # values
 MOST_IN_A_NOTE = 10  # things in one note
 MOST_CHARACTERS = 60  # quoted of a value
 
-# Noise schedules of A1111 that are a spacing here; docs/rendering.md has how near they come. Where none is
-# named, it is "Uniform" for the samplers of k-diffusion.
-SPACINGS = {
-    "Uniform": "linspace",
-    "Normal": "linspace",
-    "Simple": "trailing",
-    "SGM Uniform": "trailing",
-    "DDIM": "leading",
-}
+# Where none is named, the noise schedule is "Uniform" for the samplers of k-diffusion.
 K_DIFFUSION = ("Euler", "Euler a", "Heun", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE")
 USUAL_SPACING = "leading"  # of SDXL's component configs, without zero terminal SNR
 UNSET = "unset"
@@ -137,7 +129,7 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
         "steps": (render.steps, _said(others, names.STEPS)),
         "CFG": (render.cfg, _said(others, names.CFG)),
         "clip skip": (render.clip_skip, _said(others, names.CLIP_SKIP)),
-        "sampler": (_title(render.sampler), _sampler(others)),
+        "sampler": (_title(render), _sampler(others)),
         "size": (f"{render.width}x{render.height}", asked),
         "rng": (render.rng, _rng(others)),
         "timestep_spacing": (spacing, asked_spacing),
@@ -169,9 +161,14 @@ def _schedule(others: Mapping[str, str]) -> str:
     return schedule or ("" if APP in others else "Uniform")
 
 
-def _title(sampler: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Return a sampler's name as A1111 has it; searched ones as they are."""
-    return SAMPLERS[sampler].title if isinstance(sampler, str) else sampler
+def _title(render: Render) -> str | tuple[str, ...]:
+    """Return sampler and schedule in one, as A1111 had them; searched ones as they are."""
+    sampler, schedule = render.sampler, render.schedule
+    if not isinstance(sampler, str):
+        return sampler
+    if not isinstance(schedule, str | None):
+        return schedule
+    return " ".join(filter(None, (SAMPLERS[sampler].title, SCHEDULES.get(schedule or ""))))
 
 
 def _sampler(others: Mapping[str, str]) -> str:

@@ -27,11 +27,12 @@ def _unwritten(value: object) -> object:
 class Prompt(Table):
     """A text and the seeds it is rendered with; each pair is a case.
 
-    Instead of a text it may name a `file`; reading the experiment makes a prompt of each text in there.
-    `origin` is the text's place in the file, `others` its other settings there; neither is kept.
+    An empty text draws unconditional pictures. Instead of a text it may name a `file`; reading the experiment
+    makes a prompt of each text in there. `origin` is the text's place in the file, `others` its other
+    settings there; neither is kept.
     """
 
-    text: str = Field(default="", min_length=1, max_length=MAX_PROMPT_LENGTH)
+    text: str = Field(default="", max_length=MAX_PROMPT_LENGTH)
     file: str | None = Field(default=None, pattern=r"^[^\x00]+$", exclude=True)
     negative: str = Field(default="", max_length=MAX_PROMPT_LENGTH)
     seeds: Annotated[
@@ -44,7 +45,7 @@ class Prompt(Table):
 
     @model_validator(mode="after")
     def _has_a_text_or_a_file(self) -> Self:
-        if bool(self.text) == bool(self.file):
+        if ("text" in self.model_fields_set) == (self.file is not None):
             raise ValueError('give it either a text = "..." or a file = "prompts.txt"')
         return self
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import decode, film, finite_rows, preview, rgb_map, to_uint8
 from gridsearch.render.denoise.guidance.branches import WITHOUT, branches
-from gridsearch.render.denoise.loop import denoise, scheduler_for
+from gridsearch.render.denoise.loop import denoise
 from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.placement import is_out_of_memory
 from gridsearch.render.prompt.encode import Conditioning, Encoded, encode, stacked, zeros_like

@@ -33,7 +33,7 @@ from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts, main_te
 from gridsearch.base.errors import BadInput
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.guidance.text import guidance_text
-from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
+from gridsearch.render.denoise.sampling import SAMPLERS, SCHEDULES, Sampling
 
 NEGATIVE = "Negative prompt:"
 LEAST_SETTINGS = 3  # a last line with fewer belongs to the prompt
@@ -75,10 +75,11 @@ def parameters_text(
         place: device and precision.
     """
     known = SAMPLERS[sampling.sampler]
+    usual = "Uniform" if known.automatic else None
     settings = {
         "Steps": sampling.steps,
         "Sampler": known.name,
-        "Schedule type": known.schedule or ("Uniform" if known.automatic else None),
+        "Schedule type": SCHEDULES.get(sampling.schedule or "", known.schedule) or usual,
         "CFG scale": float(sampling.cfg),
         "Seed": case.seed,
         "Size": f"{sampling.width}x{sampling.height}",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.words import metric_text, one_line, parameter_text, slice_text, value_text
+from gridsearch.base.words import metric_text, one_line, parameter_text, prompt_label, slice_text, value_text
 from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
@@ -188,7 +188,9 @@ def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ..
     rows = rows.drop_duplicates(["prompt_id", "seed"])
     order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
     found = zip(rows["prompt_id"], rows["prompt"], rows["seed"], strict=True)
-    cases = [CaseRow(str(name), one_line(prompt), int(seed), name in apart) for name, prompt, seed in found]
+    cases = [
+        CaseRow(str(name), prompt_label(prompt), int(seed), name in apart) for name, prompt, seed in found
+    ]
     cases.sort(key=lambda case: (case.held_out, order.get(case.prompt_id, len(order))))
     if prompts is None:
         return tuple(cases)

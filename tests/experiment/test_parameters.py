@@ -15,6 +15,7 @@ WORDS = {
     "prediction_type": ["epsilon", "v_prediction"],
     "sampler": ["euler", "dpmpp_2m_karras"],
     "unconditional": ["empty", "zeros"],
+    "schedule": ["exponential", "align_your_steps"],
     "pag_layers": ["M00", "IN08, M00.0"],
 }
 WHOLE = {"low": 10, "high": 30, "step": 5}

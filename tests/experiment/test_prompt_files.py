@@ -33,6 +33,15 @@ def test_each_line_is_a_prompt_of_its_own(tmp_path):
     assert [p.origin for p in experiment.prompt] == ["", "p.txt line 1", "p.txt line 3", "p.txt line 4"]
 
 
+def test_a_prompt_may_be_empty_wherever_it_is_said_to_be(tmp_path):
+    (tmp_path / "p.txt").write_text('--prompt "" --seed 7\n,\n')
+    png_with(tmp_path / "x.png", parameters="\nSteps: 20, Seed: 5, Size: 64x64")
+    experiment = load(tmp_path, 'text = ""', 'file = "p.txt"', 'file = "x.png"')
+    assert [(p.text, p.seeds) for p in experiment.prompt] == [("", (1,)), ("", (7,)), (",", (1,)), ("", (5,))]
+    stored = Experiment.model_validate(experiment.model_dump(mode="json"))
+    assert [(p.text, p.seeds) for p in stored.prompt] == [(p.text, p.seeds) for p in experiment.prompt]
+
+
 def test_options_are_those_of_a1111(tmp_path):
     (tmp_path / "p.txt").write_text(
         '--prompt a cat on a mat --steps 20 --negative_prompt "it\'s" bad --seed -1\n'
@@ -154,7 +163,6 @@ LINES = {
     "--prompt 'a": "cannot be parsed",
     "--prompt a\\": "cannot be parsed",
     "--steps 5": "no prompt",
-    "--prompt ''": "no prompt",
     "--prompt a --seed": "--seed has no value",
     "--prompt --seed 5": "--prompt has no value",
     "--prompt a --steps many": "--steps takes a number, not 'many'",

@@ -70,6 +70,12 @@ def test_what_is_searched_or_the_same_is_not_noted(tmp_path):
         ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Uniform", ""),
         ("dpmpp_2m", "Sampler: DPM++ 2M, Schedule type: Karras", "DPM++ 2M Karras (here DPM++ 2M)"),
         ("euler", "Sampler: Euler a", "Euler a (here Euler)"),
+        ('euler"\nschedule = "Align Your Steps', "Sampler: Euler, Schedule type: Align Your Steps", ""),
+        (
+            'euler"\nschedule = "exponential',
+            "Sampler: Euler, Schedule type: Karras",
+            "Euler Karras (here Euler Exponential)",
+        ),
         ("euler", "Sampler: Euler, Schedule type: Beta", "Euler Beta (here Euler)"),
         ("ddim", "Sampler: DDIM CFG++", "DDIM CFG++ (here DDIM)"),
     ],

@@ -15,6 +15,7 @@ from diffusers import (
     HeunDiscreteScheduler,
     LCMScheduler,
     StableDiffusionXLPAGPipeline,
+    TCDScheduler,
     UniPCMultistepScheduler,
 )
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
@@ -65,13 +66,14 @@ CHOICES = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),
     "unipc": (UniPCMultistepScheduler, {"solver_order": 3}),
     "lcm": (LCMScheduler, {"clip_sample": False}),
+    "tcd": (TCDScheduler, {"clip_sample": False}),
 }
 WITHOUT_ZERO_SNR = ("heun", "dpmpp_sde", "dpmpp_sde_karras")  # in plain diffusers
 
 
-def drawn_by(pipe, **settings):
+def drawn_by(pipe, prompt="a circle", **settings):
     image = pipe(
-        "a circle",
+        prompt,
         generator=torch.Generator("cpu").manual_seed(101),
         num_inference_steps=4,
         guidance_scale=3.5,
@@ -222,6 +224,13 @@ def test_a_path_is_made_of_the_numbers_of_cpu_or_gpu():
         first = source(seeds[0]).draw((1, 4, 8, 8)).flatten()
         torch.testing.assert_close(drawn[rng].flatten().abs(), first.abs())
     assert not torch.equal(drawn["cpu"], drawn["gpu"])
+
+
+def test_an_empty_prompt_draws_the_unconditional_picture_of_plain_diffusers(renderer, plain):
+    plain.scheduler = EulerDiscreteScheduler.from_config(renderer.scheduler_config)
+    blank, comma = (one(renderer, sampling(), Case("p1", text, "", 101)) for text in ("", ","))
+    assert np.array_equal(blank, drawn_by(plain, ""))
+    assert not np.array_equal(blank, comma)
 
 
 def test_an_empty_negative_prompt_is_zeros_or_encoded_and_another_is_neither(renderer):

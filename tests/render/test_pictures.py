@@ -67,6 +67,8 @@ def test_the_last_line_has_the_keys_and_the_order_of_a1111_and_then_our_own():
 def test_a_sampler_without_a_schedule_is_not_left_to_a_web_ui_that_would_choose_another():
     assert "Sampler: DPM++ 2M, Schedule type: Uniform, " in text_of(sampler="dpmpp_2m")
     assert "Sampler: Euler a, CFG scale" in text_of(sampler="euler_a")
+    free = text_of(sampler="euler_a", schedule="align_your_steps")
+    assert "Sampler: Euler a, Schedule type: Align Your Steps, CFG scale" in free
 
 
 def test_what_is_usual_is_not_said_and_what_is_not_is():

@@ -1,17 +1,14 @@
-"""The denoising loop with its guidance and its scheduler: noise and conditioning in, latents out.
+"""The denoising loop: noise and conditioning in, latents out.
 
 It does not wait for the device: all that a step needs beside the latents is known on the CPU. Only a watcher
 that stops images waits, and diffusers' UniPC, which solves its equations on the device.
 """
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import DPMSolverSDEScheduler, SchedulerMixin, UNet2DConditionModel
-from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from torch import Tensor
 
 from gridsearch.render.denoise.guidance.attention import guided_attention
@@ -20,12 +17,10 @@ from gridsearch.render.denoise.guidance.combine import guided, renoised
 from gridsearch.render.denoise.guidance.freeu import freeu
 from gridsearch.render.denoise.noise import Brownian, Noise, on_device
 from gridsearch.render.denoise.prediction import clean
-from gridsearch.render.denoise.sampling import SAMPLERS, STOCHASTIC, Sampling
+from gridsearch.render.denoise.sampling import STOCHASTIC, Sampling
+from gridsearch.render.denoise.schedulers import noise_level
 from gridsearch.render.prompt.encode import Conditioning
 from gridsearch.render.watch import Recorder
-
-LCM_TEACHER_STEPS = 50  # of the solver that a latent consistency model was distilled from (Luo et al. 2023)
-LEAST_ALPHA_BAR = 2.0**-24  # stands for a zero that would make the first sigma infinite, as in diffusers
 
 
 def denoise(
@@ -147,41 +142,3 @@ class _Batch:
         for name, value in vars(scheduler).items():
             new = [kept(item) for item in value] if isinstance(value, list) else kept(value)
             setattr(scheduler, name, new)
-
-
-# -- diffusers' schedulers
-
-
-def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
-    """Return a new diffusers scheduler for these settings, its timesteps set and kept on the CPU.
-
-    Args:
-        config: the component folder's scheduler config (betas, training steps, offset).
-    """
-    sampler = SAMPLERS[sampling.sampler]
-    cls = getattr(diffusers, sampler.scheduler)
-    options = sampler.options | {"prediction_type": sampling.prediction_type}
-    if sampling.timestep_spacing:
-        options["timestep_spacing"] = sampling.timestep_spacing
-    if cls is diffusers.LCMScheduler:
-        options["original_inference_steps"] = max(LCM_TEACHER_STEPS, sampling.steps)
-    known = inspect.signature(cls).parameters
-    if sampling.zero_terminal_snr and "rescale_betas_zero_snr" in known:
-        options["rescale_betas_zero_snr"] = True
-    elif sampling.zero_terminal_snr:  # the betas of Lin et al. (2023), algorithm 1
-        kept = 1 - rescale_zero_terminal_snr(cls.from_config(config).betas)
-        kept[-1] = LEAST_ALPHA_BAR / torch.prod(kept[:-1])
-        options["trained_betas"] = (1 - kept).tolist()
-    scheduler = cls.from_config({key: config[key] for key in known if key in config}, **options)
-    scheduler.set_timesteps(sampling.steps)
-    return scheduler
-
-
-def noise_level(scheduler: SchedulerMixin, call: int) -> float:
-    """Return the ratio of noise to signal, sigma / alpha, of the latents that the n-th UNet call is given."""
-    if not hasattr(scheduler, "sigmas"):
-        alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[call]].item()
-        return ((1 - alpha_bar) / max(alpha_bar, LEAST_ALPHA_BAR)) ** 0.5
-    if isinstance(scheduler, DPMSolverSDEScheduler) and not scheduler.state_in_first_order:
-        return float(scheduler.mid_point_sigma)
-    return scheduler.sigmas[call].item()

@@ -11,6 +11,22 @@ from gridsearch.base.errors import nearest
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
 UNLIMITED = 10_000.0  # stands for an infinite sigma
+ALIGN_YOUR_STEPS = "align_your_steps"
+# Noise schedules that samplers can be given, and A1111's names of them.
+SCHEDULES = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "beta": "Beta",
+    ALIGN_YOUR_STEPS: "Align Your Steps",
+}
+# Those of A1111 and ComfyUI that are a spacing here; docs/rendering.md has how near they come.
+SPACINGS = {
+    "Uniform": "linspace",
+    "Normal": "linspace",
+    "Simple": "trailing",
+    "SGM Uniform": "trailing",
+    "DDIM": "leading",
+}
 MIDDLE = "M00"  # the block whose attention guidance changes in the papers
 # The numbers of guidance, each of which may be searched.
 GUIDANCE_NUMBERS = (
@@ -53,6 +69,7 @@ class Sampling:
     crop_top: float
     target_width: float
     target_height: float
+    schedule: str | None = None  # one of `SCHEDULES`; None for the spacing, or the sampler's own
     # noise levels sigma / alpha between which there is guidance by the negative prompt
     cfg_sigma_low: float = 0.0
     cfg_sigma_high: float = UNLIMITED
@@ -111,6 +128,7 @@ class DenoisingSampler:
     automatic: str | None = None  # what A1111's "Automatic" schedule means for it, where it is not "Uniform"
     order: int = 1  # UNet calls a step; one less in the last
     steady: bool = True  # whether early predictions come true; samplers that add much noise recover late
+    free: bool = False  # whether it can be given any of `SCHEDULES`
     renoised: bool = False  # whether by the noise that is predicted without the prompt: CFG++
     # the scheduler's options for what A1111's sampler does; docs/rendering.md has what still differs
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -139,19 +157,22 @@ _2M, _SDE = "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler"
 _NOISY = {"algorithm_type": STOCHASTIC}
 _DDIM = {"clip_sample": False, "set_alpha_to_one": True}
 SAMPLERS = {
-    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler"),
-    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler"),
-    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2),
-    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras"),
+    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler", free=True),
+    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler", free=True),
+    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2, free=True),
+    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras", free=True),
     "dpmpp_2m_karras": DenoisingSampler("DPM++ 2M", _2M, "Karras"),
-    "dpmpp_2m_sde": DenoisingSampler("DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY),
+    "dpmpp_2m_sde": DenoisingSampler(
+        "DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY, free=True
+    ),
     "dpmpp_2m_sde_karras": DenoisingSampler("DPM++ 2M SDE", _2M, "Karras", settings=_NOISY),
-    "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False),
+    "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False, free=True),
     "dpmpp_sde_karras": DenoisingSampler("DPM++ SDE", _SDE, "Karras", order=2, steady=False),
     "ddim": DenoisingSampler("DDIM", "DDIMScheduler", settings=_DDIM),
     "ddim_cfgpp": DenoisingSampler("DDIM CFG++", "DDIMScheduler", settings=_DDIM, renoised=True),
     "unipc": DenoisingSampler("UniPC", "UniPCMultistepScheduler", settings={"solver_order": 3}),
     "lcm": DenoisingSampler("LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}),
+    "tcd": DenoisingSampler("TCD", "TCDScheduler", steady=False, settings={"clip_sample": False}),
 }
 # A1111's name of a sampler -> the schedule that "Automatic" means for it (1.9 and later).
 AUTOMATIC = {known.name: known.automatic for known in SAMPLERS.values() if known.automatic}
@@ -176,7 +197,28 @@ def sampler_key(name: object) -> object:
         return name
     titles = {known.title.lower(): key for key, known in SAMPLERS.items()}
     asked = " ".join(name.lower().split())
+    for schedule in SCHEDULES.values():
+        if asked.endswith(f" {schedule.lower()}") and asked not in titles:
+            given = f'sampler = "{name[: -len(schedule) - 1]}" and schedule = "{schedule}"'
+            raise ValueError(f"give the noise schedule by itself: {given}")
     if asked not in titles:
         close = SAMPLERS[titles[nearest(asked, titles)]].title
         raise ValueError(f"there is no sampler of this name; the nearest is {close!r}")
+    return titles[asked]
+
+
+def schedule_key(name: object) -> object:
+    """Return the key of a noise schedule, which may be named as A1111 shows it, in any case.
+
+    Raises:
+        ValueError: no schedule is called so, or it is a spacing here.
+    """
+    if not isinstance(name, str) or name in SCHEDULES:
+        return name
+    asked = name.lower()
+    titles = {title.lower(): key for key, title in SCHEDULES.items()}
+    if spacing := {title.lower(): own for title, own in SPACINGS.items()}.get(asked):
+        raise ValueError(f'here it is a spacing: leave it out and set timestep_spacing = "{spacing}"')
+    if asked not in titles:
+        raise ValueError(f"there is no such noise schedule; there are {', '.join(SCHEDULES)}")
     return titles[asked]

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import one_line, shorten, slice_text
+from gridsearch.base.words import prompt_label, shorten, slice_text
 from gridsearch.report.colours import SLICE_COLOURS, VERDICT_COLOURS, verdict_colour
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
@@ -118,7 +118,7 @@ def _spans(found: Slice, window: str, interval: str) -> Iterator[tuple[float, fl
 def prompt_names(results: Results) -> list[dict]:
     """Return each rendered prompt in the order of its lines: `{id, text}`, the text escaped for Plotly."""
     return [
-        {"id": str(row.prompt_id), "text": escape(shorten(one_line(row.prompt), NAMED))}
+        {"id": str(row.prompt_id), "text": escape(shorten(prompt_label(row.prompt), NAMED))}
         for row in results.images.drop_duplicates("prompt_id").itertuples()
     ]
 

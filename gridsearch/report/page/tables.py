@@ -5,7 +5,15 @@ import shlex
 
 import pandas as pd
 
-from gridsearch.base.words import metric_text, one_line, parameter_text, shorten, slice_text, value_text
+from gridsearch.base.words import (
+    metric_text,
+    one_line,
+    parameter_text,
+    prompt_label,
+    shorten,
+    slice_text,
+    value_text,
+)
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.sanity import trial_text
@@ -115,7 +123,7 @@ def edges(results: Results, answer: Answer) -> list[str]:
     best = answer.best
     if best is None or best.window is None or _is_alone(best.window):
         return []
-    texts = {str(row.prompt_id): one_line(row.prompt) for row in results.images.itertuples()}
+    texts = {str(row.prompt_id): prompt_label(row.prompt) for row in results.images.itertuples()}
     found = []
     for edge, side in ((best.window.low, "lower"), (best.window.high, "upper")):
         end = value_text(edge.inside)

@@ -22,8 +22,9 @@ from gridsearch.render.denoise.guidance.blur import INFINITE, blurred
 from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.guidance.combine import fused, guided, thresholded
 from gridsearch.render.denoise.guidance.freeu import freeu, strengthened, with_low_frequencies
-from gridsearch.render.denoise.loop import denoise, noise_level, scheduler_for
+from gridsearch.render.denoise.loop import denoise
 from gridsearch.render.denoise.prediction import clean
+from gridsearch.render.denoise.schedulers import noise_level, scheduler_for
 from gridsearch.render.draw import draw
 from gridsearch.render.pipeline import load_renderer
 from gridsearch.render.placement import placement

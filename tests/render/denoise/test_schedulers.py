@@ -1,18 +1,23 @@
 """Each sampler finds a picture that the UNet knows exactly, and only in the mode that the UNet speaks."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
-from gridsearch.render.denoise.loop import denoise, noise_level, scheduler_for
+from gridsearch.render.denoise.loop import denoise
 from gridsearch.render.denoise.sampling import SAMPLERS, least_cfg
+from gridsearch.render.denoise.schedulers import aligned_levels, noise_level, scheduler_for
 from gridsearch.render.prompt.encode import Conditioning
 from tests.helpers.denoising import SDXL, Seen
 from tests.helpers.settings import sampling
 
 KNOWN = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+LEFT = {"tcd": 0.15}  # it ends at the first timestep's noise, as its authors' code does
 TEXT = Conditioning(torch.zeros(2, 77, 80), torch.zeros(2, 48), None)
 
 
@@ -57,11 +62,37 @@ def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, mode, to_ze
     cfg = least_cfg(sampler)
     settings = sampling(mode, sampler, steps=20, cfg=cfg, zero_terminal_snr=to_zero, timestep_spacing=spacing)
     found, believed = error(settings, mode)
-    assert found < 1e-3
+    ends = LEFT.get(sampler, 1e-3)
+    assert found < ends
     # at the largest noise x0 is a small difference of large numbers
     assert max(believed[1:]) < 1e-3
     wrong, _ = error(settings, other)
-    assert wrong > 1e-3
+    assert wrong > ends
+
+
+# Exponential, Beta and Karras as in A1111 1.10 (modules/sd_schedulers.py); Align Your Steps as A1111 makes
+# ten steps of the paper's table.
+LOW, HIGH = 0.029167533, 14.614647
+LEVELS = {
+    "exponential": np.exp(np.linspace(np.log(HIGH), np.log(LOW), 10)),
+    "beta": LOW + (HIGH - LOW) * stats.beta.ppf(np.linspace(1, 0, 10), 0.6, 0.6),
+    "align_your_steps": (
+        *(14.615, 5.963397, 3.338965, 1.855046, 1.102326, 0.674959),
+        *(0.431142, 0.260621, 0.122519, 0.029),
+    ),
+    "karras": (HIGH ** (1 / 7) + np.linspace(0, 1, 10) * (LOW ** (1 / 7) - HIGH ** (1 / 7))) ** 7,
+}
+
+
+@pytest.mark.parametrize("sampler", [name for name, known in SAMPLERS.items() if known.free])
+def test_a_noise_schedule_has_the_levels_of_a1111_and_a_known_picture_is_found_along_it(sampler):
+    for schedule, levels in LEVELS.items():
+        settings = sampling(sampler=sampler, steps=10, timestep_spacing="linspace", schedule=schedule)
+        scheduler = scheduler_for(settings, SDXL)
+        found = scheduler.sigmas[scheduler.sigmas > 0].unique().flip(0)
+        np.testing.assert_allclose(found, levels, rtol=2e-5)
+        assert error(replace(settings, cfg=1.0), "epsilon")[0] < 1e-3
+    assert aligned_levels(1).tolist() == pytest.approx([14.615])
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
