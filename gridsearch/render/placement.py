@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.machine import cores_here
 from gridsearch.checkpoint.sdxl.shapes import unet_call
 from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
@@ -25,13 +26,46 @@ class Placement:
     def __str__(self) -> str:
         return f"{self.device} {str(self.dtype).removeprefix('torch.')}"
 
+    def described(self) -> str:
+        """Return `NVIDIA H200 (139.8 GiB), float16`, or `the CPU (16 cores), float32`."""
+        cores = cores_here()
+        named = f"the CPU ({cores} core{'' if cores == 1 else 's'})"
+        if self.device == "cuda":
+            gpu = torch.cuda.get_device_properties(0)
+            named = f"{gpu.name} ({gpu.total_memory / 2**30:.1f} GiB)"
+        return f"{named}, {str(self.dtype).removeprefix('torch.')}"
+
+
+_CUDA_BUILD = (
+    f"With an NVIDIA GPU, install the CUDA build of torch {torch.__version__.partition('+')[0]} by the "
+    'command that "Get Started" on pytorch.org gives: on Windows, pip alone takes the build for the CPU.'
+)
+FULL_SIZE = 10**9  # elements of a model of which a CPU takes minutes for an image; SDXL has 3.5e9
+
+
+def no_cuda() -> str:
+    """Return the reason why PyTorch finds no GPU."""
+    if torch.version.cuda is None:
+        return f"this PyTorch ({torch.__version__}) is built without CUDA"
+    return f"PyTorch ({torch.__version__}) finds no NVIDIA GPU and driver"
+
+
+def slow_notes(device: str, elements: int) -> list[str]:
+    """Return a note where a model of so many elements is rendered by a CPU that nobody asked for."""
+    if device != "auto" or torch.cuda.is_available() or elements < FULL_SIZE:
+        return []
+    return [f"An image takes minutes on the CPU, and {no_cuda()}. {_CUDA_BUILD}"]
+
 
 def placement(device: str, dtype: str) -> Placement:
     """Resolve "auto": CUDA in half precision where there is a GPU, otherwise the CPU in float32."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("There is no CUDA device.", where='render.device = "cuda"', fix='Set device = "auto".')
+        fix = f'{_CUDA_BUILD} Or set device = "auto".'
+        raise BadInput(
+            "There is no CUDA device.", where='render.device = "cuda"', why=f"{no_cuda()}.", fix=fix
+        )
     if dtype == "auto":
         dtype = "float16" if device == "cuda" else "float32"
     return Placement(device, TORCH_DTYPES[dtype])

@@ -42,8 +42,9 @@ def prepare_and_load(
             failed.set()
             raise
     prepared = preparing.result()
+    drawn_on = f"Images are rendered on {setup.renderer.place.described()}."
     more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
-    for note in [*prepared.notes, *more]:
+    for note in [drawn_on, *prepared.notes, *more]:
         listener.note(note)
     files = {**prepared.facts.models, **prepared.facts.extras}
     hashes = {name: file["sha256"] for name, file in files.items()}

@@ -60,6 +60,7 @@ class Plan(Counts):
     disk: Disk
     memory: Memory
     workers: LocalWorkers  # the processes that draw
+    device: str  # with which they do, and its precision
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
@@ -102,6 +103,7 @@ def make_plan(
         disk=disk,
         memory=memory,
         workers=workers,
+        device=placement(experiment.render.device, experiment.render.dtype).described(),
         seconds=(counts.trials * merge + counts.images * image) / workers.speedup,
         fewest_seconds=(counts.fewest * merge + images * image) / workers.speedup,
         seconds_from=source,

@@ -1,5 +1,6 @@
 """The steps before any search: the files are checked and identified, and the study is opened or resumed."""
 
+import math
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,7 @@ from gridsearch.merge.parents import (
     warnings_about,
 )
 from gridsearch.merge.vae import reference_notes
-from gridsearch.render.placement import placement
+from gridsearch.render.placement import placement, slow_notes
 from gridsearch.results import store
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
@@ -65,6 +66,8 @@ def notes_on(experiment: Experiment, parents: Parents) -> list[str]:
     """Return notes worth reading before a night is spent on the experiment."""
     notes = warnings_about(experiment, parents) + reference_notes(experiment, parents.checkpoints)
     notes += dtype_notes(experiment, parents.checkpoints)
+    elements = sum(math.prod(info.shape) for info in parents.first.tensors.values())
+    notes += slow_notes(experiment.render.device, elements)
     return notes + dependent_notes(experiment) + usual_notes(experiment.render) + prompt_notes(experiment)
 
 

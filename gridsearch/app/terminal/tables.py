@@ -95,6 +95,7 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     gpus = len(hands.gpus)
     on = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "one CPU"
     crew = f" with {hands.workers} workers on {on}" if hands.workers != 1 else ""
+    yield "device", plan.device
     span = _span(plan.fewest_seconds, plan.seconds, duration)
     yield "time", f"about {span}{crew} (from {plan.seconds_from})"
     disk, memory = plan.disk, plan.memory
