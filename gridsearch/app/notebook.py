@@ -7,6 +7,7 @@ night.best["ratio"], night.trials, night.plot("defect")
 """
 
 import contextlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.figures.figure import figures
-from gridsearch.report.grid import build_grid
+from gridsearch.report.grid import Grid, build_grid
 from gridsearch.report.page.html import fragment
 from gridsearch.report.sheet.sheet import sheets
 from gridsearch.results.analysis.analyse import analyse
@@ -164,7 +165,7 @@ class Run:
         """Return one image as it was rendered. Default: the best trial, the first prompt and seed.
 
         Args:
-            ratio: the nearest rendered ratio is taken.
+            ratio: the nearest rendered ratio is taken, and a warning tells it.
             prompt: its id, or words of it.
             trial: a trial's number, instead of a ratio.
 
@@ -173,7 +174,7 @@ class Run:
         """
         ratios = None if ratio is None else [ratio]
         prompts = None if prompt is None else [prompt]
-        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        grid = self._grid(ratios, prompts)
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         if trial is not None:
@@ -194,8 +195,14 @@ class Run:
         self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
     ) -> Image.Image:
         """Return the contact sheet, of all ratios and prompts or of those given."""
-        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        grid = self._grid(ratios, prompts)
         return next(sheets(grid, self.results, self.answer))
+
+    def _grid(self, ratios: Sequence[float] | None, prompts: Sequence[str] | None) -> Grid:
+        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        for note in grid.notes:
+            warnings.warn(note, stacklevel=3)
+        return grid
 
     def export(self, path: str | Path, trial: int | None = None, force: bool = False) -> Path:
         """Write the merge of the best trial, or of a given one, as a checkpoint with a log beside it.

@@ -1,7 +1,7 @@
 """The grid of a run's images, prompts down and ratios across, for the sheet and the report alike."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, zip_longest
 from math import ceil
@@ -103,10 +103,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Grid:
-    """The rows, and the columns in their groups."""
+    """The rows, and the columns in their groups; a note for each ratio in whose place another is shown."""
 
     cases: tuple[CaseRow, ...]
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[GridColumn, ...]:
@@ -152,7 +153,7 @@ def build_grid(
     """Return the grid of everything rendered so far, references first.
 
     Args:
-        ratios: show only these (each the nearest rendered one); None for all.
+        ratios: show only these, each the nearest rendered one, which a note tells; None for all.
         prompts: show only prompts with one of these ids, or with one of these texts in them.
 
     Raises:
@@ -168,14 +169,23 @@ def build_grid(
     name = parameter_text(curve_parameter_of(results) or "trial")
     references = _references(results.references)
     groups = [Group("references", references)] if references else []
-    projected = is_projection(results)
+    projected, places = is_projection(results), set[float]()
     for settings, rows in slices:
         found = answers.get(tuple(settings.items()))
         rows = rows if projected else _one_per_place(rows, found)
         rows = rows if ratios is None else _chosen(rows, ratios, results)
         if len(rows):
             groups.append(Group(slice_text(settings) or name, _columns(rows, results, found)))
-    return Grid(cases, tuple(groups))
+            places |= {*rows["at"]}
+    return Grid(cases, tuple(groups), tuple(_notes(ratios or (), places)))
+
+
+def _notes(ratios: Sequence[float], places: Collection[float]) -> Iterator[str]:
+    for ratio in ratios:
+        shown = min(places, key=lambda place: abs(place - ratio))
+        if not math.isclose(shown, ratio, abs_tol=1e-9):
+            asked, there = value_text(ratio), value_text(shown)
+            yield f"No image is rendered at {asked}; the nearest, {there}, is shown."
 
 
 def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ...]:

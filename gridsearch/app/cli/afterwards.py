@@ -141,6 +141,8 @@ def compare_command(
 
     results, answer = finished_results(folder)
     grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
+    for note in grid.notes:
+        terminal.show_note(note)
     if not xyz:
         first, *pages = write_sheets(grid, results, answer, output or Path("sheet.png"))
         terminal.say(f"Wrote {first}{', an overview' if pages else ''}.")

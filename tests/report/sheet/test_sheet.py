@@ -99,6 +99,8 @@ def test_what_was_not_rendered_is_an_empty_cell(run):
 
 def test_filters_take_the_nearest_ratio_and_prompts_by_id_or_words(run):
     grid = build_grid(run, ratios=[0.41], prompts=["dog"])
+    assert grid.notes == ("No image is rendered at 0.41; the nearest, 0.40, is shown.",)
+    assert build_grid(run, ratios=[0.4]).notes == ()
     assert [column.value for column in grid.groups[1].columns] == [0.4]
     assert [case.prompt_id for case in grid.cases] == ["p1"]
     assert [case.prompt_id for case in build_grid(run, prompts=["p0"]).cases] == ["p0"]
