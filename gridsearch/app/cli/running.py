@@ -13,6 +13,7 @@ from gridsearch.app.cli.app import (
     ArtifactsUrl,
     AsJson,
     ExperimentFile,
+    ModelFiles,
     NewFolder,
     Storage,
     Workers,
@@ -34,15 +35,31 @@ from gridsearch.base.machine import process_name
     "gridsearch plan experiments/toy.toml --workers auto",
 )
 def plan_command(
-    experiment_file: ExperimentFile,
+    experiment_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT.toml", help="The experiment file, or an sd-mecha recipe (.mecha) to merge."
+        ),
+    ],
     out: NewFolder = None,
     time: Annotated[
         bool, typer.Option("--time", help="Render one image to measure how long it takes.")
     ] = False,
     workers: Workers = None,
+    model: ModelFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything that can be checked without rendering, and show what the run will do."""
+    """Check everything that can be checked without rendering, and show what the run will do.
+
+    Of a recipe: what its merge will read, how long it takes, and how much memory.
+    """
+    if experiment_file.suffix == ".mecha":
+        _plan_recipe(experiment_file, model or [], as_json)
+        return
+    if model:
+        raise BadInput(
+            "An experiment says itself where its models are.", where="--model", fix="Leave it out."
+        )
     with terminal.ProgressBar(shown=not as_json) as progress:
         with modules_loading():
             experiment, folder = load_checked(experiment_file, out)
@@ -55,6 +72,21 @@ def plan_command(
         terminal.show_json(plan_dict(made, folder))
     else:
         terminal.show_plan(made)
+
+
+def _plan_recipe(path: Path, model: list[str], as_json: bool) -> None:
+    if as_json:
+        raise BadInput("The plan of a recipe is for people.", where="--json", fix="Leave it out.")
+    with terminal.ProgressBar() as progress:
+        progress.loading()
+        from gridsearch.merge.export.forecast import forecast
+        from gridsearch.merge.export.single import with_files
+        from gridsearch.merge.export.source import files_from
+        from gridsearch.merge.mecha.read import read_mecha
+
+        notes: list[str] = []
+        made = forecast(with_files(read_mecha(path, notes.append), files_from(model)))
+    terminal.show_forecast(path.name, made, notes)
 
 
 @command(

@@ -3,5 +3,11 @@
 
 from gridsearch.app.terminal.answer import show_answer, show_sentence
 from gridsearch.app.terminal.listeners import ProgressBar, RunScreen, SilentListener, TrialLines
-from gridsearch.app.terminal.tables import show_checkpoint, show_plan, show_scores, show_side_by_side
+from gridsearch.app.terminal.tables import (
+    show_checkpoint,
+    show_forecast,
+    show_plan,
+    show_scores,
+    show_side_by_side,
+)
 from gridsearch.app.terminal.text import out, say, show_error, show_json, show_note

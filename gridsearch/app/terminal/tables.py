@@ -1,5 +1,6 @@
 """Tables on the terminal: of a plan, of checkpoints, of scores."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -62,6 +63,33 @@ def show_plan(plan: Any) -> None:
     out.print(table)
     for warning in plan.warnings:
         show_note(warning)
+
+
+def show_forecast(name: str, made: Any, notes: Sequence[str]) -> None:
+    """Print what the merge of a recipe reads, takes and needs."""
+    table = Table(title=escape(f"plan for {name}"), title_justify="left", box=box.SIMPLE, show_header=False)
+    checkpoints, steps = made.parents.checkpoints, made.recipe.merge
+    predicts = sorted({p.type for p in made.parents.merged_predictions.values()})
+    counts = Counter(step.method for step in steps)
+    vae, encoders = made.recipe.vae_source(), made.recipe.components.text_encoders
+    rows = {
+        "models": f"{len(checkpoints)}, which predict {' and '.join(predicts)}",
+        "steps": ", ".join(f"{count} {method}" for method, count in counts.items()),
+        "VAE": vae if vae == "merged" else f"of {vae}",
+        "text encoders": encoders if encoders == "merged" else f"of {encoders}",
+        "reading": f"{size(made.read)} of weights once, and once before for their SHA-256 what of the "
+        f"{size(made.files)} of files has changed",
+        "writing": size(made.written),
+        "time": f"about {duration(made.seconds)} of arithmetic on {made.threads} "
+        f"thread{'s' if made.threads > 1 else ''}, and that of reading (measured on the shapes of "
+        f"{made.sampled:.0%} of the weights)",
+        "memory": f"about {size(made.memory)} beside the program",
+    }
+    for label, text in rows.items():
+        table.add_row(label, escape(text))
+    out.print(table)
+    for note in (*notes, *made.notes):
+        show_note(note)
 
 
 def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
