@@ -56,6 +56,24 @@ def test_the_results_folder_holds_what_is_promised(finished):
     assert not list(finished.rglob("*.part"))
 
 
+def test_study_db_alone_holds_every_trial_that_has_ended(toy, tmp_path):
+    class Copying(Quiet):
+        """Copies the file, without its log, whenever a trial has ended."""
+
+        def __init__(self):
+            self.found = []
+
+        def trial(self, told):
+            copy = tmp_path / f"copy{told.number}"
+            copy.mkdir()
+            shutil.copy(tmp_path / "run" / "study.db", copy)
+            self.found.append(load_results(copy).trials["state"].eq("COMPLETE").sum())
+
+    what, listener = experiment(toy, prompt=[{"text": "a circle", "seeds": [1]}]), Copying()
+    run_experiment(what, FILE, tmp_path / "run", Budget(trials=3), listener)
+    assert listener.found == [1, 2, 3]
+
+
 def test_survived_and_defect_are_those_of_the_images(finished):
     trials, images = pd.read_csv(finished / "trials.csv"), pd.read_csv(finished / "images.csv")
     for row in trials.itertuples():

@@ -10,7 +10,7 @@ import optuna
 
 from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
 from gridsearch.results.store.folder_lock import locked
-from gridsearch.results.store.location import FILE, StudyPlace, note_place, place_of
+from gridsearch.results.store.location import FILE, StudyPlace, checkpoint, note_place, place_of
 from gridsearch.results.store.study import (
     DONE,
     Stored,

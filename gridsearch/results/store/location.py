@@ -200,6 +200,21 @@ def replacement_lock(folder: Path) -> contextlib.AbstractContextManager:
     return filelock.FileLock(folder / f".{FILE}.lock", timeout=60)
 
 
+def checkpoint(folder: Path) -> None:
+    """Copy what the write-ahead log holds into a folder's database: a copy of that file alone is whole then.
+
+    Where a reader is in the way for long, or the study lies elsewhere, nothing is done.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(path, timeout=5)) as connection,
+    ):
+        connection.execute("PRAGMA wal_checkpoint(FULL)")
+
+
 def fold_log(path: Path) -> None:
     """Fold a database's write-ahead log into it: left behind, it would be taken for the new file's log."""
     if not path.exists():

@@ -226,6 +226,8 @@ class TrialProgress:
         if not self.leader.crew.here:
             self._tell_images(fresh)
         over = [trial for trial in fresh if trial.state.is_finished()]
+        if over:
+            store.checkpoint(self.leader.out)
         for trial in sorted(over, key=attrgetter("datetime_complete")):
             self.over.add(trial.number)
             self.ended.append(trial)
