@@ -4,7 +4,7 @@ A setting that the experiment leaves open follows from the models. Where a value
 are rendered at its middle or its first choice.
 """
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from gridsearch.checkpoint.prediction import reaches_zero_snr
@@ -55,7 +55,10 @@ def usual_notes(render: Render) -> list[str]:
 
 
 def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]:
-    """Return each setting of the merges' images: its name, its value, and where that comes from."""
+    """Return each setting of the merges' images: its name, its value, and where that comes from.
+
+    Guidance and schedules that are not asked for have no rows.
+    """
     render, merged = experiment.render, parents.merged_predictions
     sampling, first = sampling_of(render, parents), next(iter(merged))
     trained = [name for name, prediction in merged.items() if prediction.zero_terminal_snr]
@@ -67,9 +70,12 @@ def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]
         "timestep_spacing": usual_spacing(sampling.prediction_type, sampling.zero_terminal_snr)[1],
     }
     rows = []
+    off = {field.name: field.default for field in fields(Sampling) if field.default is not MISSING}
     for name, value in vars(sampling).items():
         asked = getattr(render, name)
         given = name in render.model_fields_set and asked is not None
+        if not given and off.get(name, MISSING) == value:
+            continue
         never = name == "zero_terminal_snr" and not reaches
         source = "the experiment" if given and not never else follows.get(name, "the default")
         rows.append({"setting": name, "value": _shown(asked, value), "source": source})
