@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.checkpoint.sdxl.keys import known_layers
+from gridsearch.experiment.from_recipe import with_recipe
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable
@@ -155,6 +156,12 @@ class Experiment(Recipe):
     prompt: tuple[Prompt, ...] = Field(min_length=1)
     score: Scoring = Scoring()
     search: Search = Search()
+    _notes: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what was said while the file was read."""
+        return self._notes
 
     @model_validator(mode="after")
     def _references_and_prompts_are_known(self) -> Self:
@@ -259,7 +266,8 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
     Raises:
         BadInput: a key, a value or a prompt file is wrong.
     """
-    data = dict(data)
+    notes: list[str] = []
+    data = with_recipe(data, base, source, notes.append) if "recipe" in data else dict(data)
     if isinstance(data.get("prompt"), list):
         numbered = enumerate(data["prompt"], start=1)
         data["prompt"] = [{"id": f"p{i}"} | p if isinstance(p, dict) else p for i, p in numbered]
@@ -273,7 +281,9 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         resolved = tuple(str(base / from_home(one)) if one in files else one for one in sources)
         vae = resolved if isinstance(experiment.components.vae, tuple) else resolved[0]
         parts["components"] = experiment.components.model_copy(update={"vae": vae})
-    return experiment.model_copy(update=parts)
+    experiment = experiment.model_copy(update=parts)
+    experiment._notes = tuple(notes)
+    return experiment
 
 
 EXPERIMENT_TABLES: dict[str, type[Table]] = {

@@ -156,7 +156,7 @@ def require_drawable(experiment: Experiment, parents: Parents) -> None:
 
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     """Return warnings about an experiment that may run, but perhaps not as intended."""
-    found = []
+    found = [*experiment.notes]
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if len(types) > 1:
         found.append(

@@ -81,6 +81,9 @@ def completed(part: Mapping[str, Any]) -> dict[str, Any]:
         "merge": [{"models": ["evo", "vpred"], "ratio": RATIO}],
         "prompt": [{"text": "a circle"}],
     } | deepcopy(dict(part))
+    if "recipe" in whole:
+        del whole["merge"]
+        return whole
     known = {step["name"] for step in whole["merge"] if "name" in step} | set(whole.get("adapters", {}))
     spoken_of = set(whole.get("score", {}).get("references", ())) | {"evo", "vpred"}
     for step in whole["merge"]:

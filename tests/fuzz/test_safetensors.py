@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import ITEM_BYTES, UNMERGED, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.inspect import described, open_any
+from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.merge.engine.sources import FileSource, greatest_values
 from gridsearch.merge.export.single import read_record
 from gridsearch.merge.export.source import open_merge
-from gridsearch.merge.mecha.read import read_mecha
 from gridsearch.merge.parents import open_parents
 from tests.fuzz.bounds import ALL, inputs
 from tests.fuzz.mutation import mutated

@@ -79,10 +79,10 @@ def _plan_recipe(path: Path, model: list[str], as_json: bool) -> None:
         raise BadInput("The plan of a recipe is for people.", where="--json", fix="Leave it out.")
     with terminal.ProgressBar() as progress:
         progress.loading()
+        from gridsearch.experiment.mecha.read import read_mecha
         from gridsearch.merge.export.forecast import forecast
         from gridsearch.merge.export.single import with_files
         from gridsearch.merge.export.source import files_from
-        from gridsearch.merge.mecha.read import read_mecha
 
         notes: list[str] = []
         made = forecast(with_files(read_mecha(path, notes.append), files_from(model)))

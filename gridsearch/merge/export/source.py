@@ -12,6 +12,8 @@ from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.base.words import is_number
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.experiment.experiment import Experiment, load_experiment
+from gridsearch.experiment.mecha.read import read_mecha
+from gridsearch.experiment.mecha.write import mecha_text
 from gridsearch.experiment.parameters import deciding_choices
 from gridsearch.experiment.values import least_and_most
 from gridsearch.merge.channels import require_latents_alone
@@ -26,8 +28,6 @@ from gridsearch.merge.export.single import (
     read_record,
     with_files,
 )
-from gridsearch.merge.mecha.read import read_mecha
-from gridsearch.merge.mecha.write import mecha_text
 from gridsearch.merge.parents import open_parents
 
 

@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import BLOCKS, VAE, block_of
+from gridsearch.experiment.mecha.read import read_mecha
+from gridsearch.experiment.mecha.write import mecha_text
 from gridsearch.experiment.recipe import Model, Recipe
 from gridsearch.merge.engine.collapse import Node, terms_of
 from gridsearch.merge.engine.methods import CHANGES
-from gridsearch.merge.mecha.read import read_mecha
-from gridsearch.merge.mecha.write import mecha_text
 from tests.helpers.mecha import KEYS, furthest, our_weights, theirs
 
 MODELS = {"a": "a.safetensors", "b": "b.safetensors", "c": "c.safetensors"}

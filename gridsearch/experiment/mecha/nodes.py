@@ -73,6 +73,12 @@ class MechaStep:
 AnyWeights = Path | MechaStep  # a model, or a merge
 
 
+class Searched(NamedTuple):
+    """A range or a list in the place of a number, as an experiment has it."""
+
+    values: Any
+
+
 class Difference(NamedTuple):
     """`of - less`"""
 

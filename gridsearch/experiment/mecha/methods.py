@@ -6,15 +6,25 @@ that other. An error here says what is wrong with a line; the reader, which know
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
+from gridsearch.experiment.mecha.arguments import MEDIAN, STOCK, THEIRS_ALONE, bound, flag, number_in, require
+from gridsearch.experiment.mecha.nodes import (
+    AnyWeights,
+    Combined,
+    Difference,
+    Mask,
+    MechaStep,
+    Pairs,
+    Part,
+    Parts,
+    Searched,
+)
 from gridsearch.experiment.methods import METHODS
-from gridsearch.merge.mecha.arguments import MEDIAN, STOCK, THEIRS_ALONE, bound, flag, number_in, require
-from gridsearch.merge.mecha.nodes import AnyWeights, Combined, Difference, Mask, MechaStep, Pairs, Part, Parts
 
 _OURS = {kind.mecha: method for method, kind in METHODS.items()}
 # Those that are linear in their inputs, or take all of them alike: of differences they make a difference.
@@ -25,16 +35,22 @@ _SEED = 67_280_421_310_721  # torch's, of a generator that was given none
 
 @dataclass(frozen=True)
 class Line:
-    """The line that is read: its place, whether its file is older than version 0.1.0, and where notes go."""
+    """The line that is read.
+
+    Attributes:
+        is_old: whether its file is older than version 0.1.0.
+        searched: its arguments that are searched.
+    """
 
     where: str
     is_old: bool
     note: Callable[[str], None]
+    searched: Mapping[str, Any] = field(default_factory=dict)
 
 
 def call(method: str, given: Sequence[Any], named: Mapping[str, Any], line: Line) -> Any:
     """Return the result of a `merge` line: a step, or a value that a later line makes a step of."""
-    inputs, settings = bound(method, given, named)
+    inputs, settings = bound(method, given, named, line.searched)
     match method:
         case "fallback":
             return _fallback(*inputs)
@@ -114,8 +130,8 @@ def left_out(step: MechaStep) -> BadInput:
     return BadInput(what, where=step.where, why="sd-mecha would write a file without them", fix=fix)
 
 
-def _ratio(value: Any, method: str, name: str = "alpha") -> float | dict[str, float]:
-    if isinstance(value, dict) or type(value) in (int, float):
+def _ratio(value: Any, method: str, name: str = "alpha") -> Any:
+    if isinstance(value, dict | Searched) or type(value) in (int, float):
         return value
     raise BadInput(f"{method}'s {name} is neither a number nor a table.", why=f"it is {_described(value)}")
 

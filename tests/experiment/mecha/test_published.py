@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
-from gridsearch.merge.mecha.read import read_mecha
+from gridsearch.experiment.mecha.read import read_mecha
 from tests.helpers.mecha import KEYS, furthest, our_weights, theirs
 
 PUBLISHED = Path(__file__).parents[4] / "shared" / "mecha"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 import pydantic
@@ -25,12 +26,12 @@ from gridsearch.checkpoint.sdxl.keys import (
     VAE_COMPONENT,
 )
 from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.mecha.lines import VERSION, Instruction, parsed
+from gridsearch.experiment.mecha.methods import Line, call, left_out
+from gridsearch.experiment.mecha.nodes import AnyWeights, MechaStep, Pairs, Parts, Searched
+from gridsearch.experiment.mecha.old import COMMANDS, has_old_names, ratios
 from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
-from gridsearch.merge.mecha.lines import VERSION, Instruction, parsed
-from gridsearch.merge.mecha.methods import Line, call, left_out
-from gridsearch.merge.mecha.nodes import AnyWeights, MechaStep, Pairs, Parts
-from gridsearch.merge.mecha.old import COMMANDS, has_old_names, ratios
 
 MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
@@ -41,12 +42,17 @@ _ARGUMENTS = {name for kind in METHODS.values() for name in kind.model_fields} -
 _STEP = pydantic.TypeAdapter(MergeStep)
 
 
-def read_mecha(path: Path, note: Callable[[str], None] = lambda _: None) -> Recipe:
+def read_mecha(
+    path: Path,
+    note: Callable[[str], None] = lambda _: None,
+    searched: Mapping[str, Any] = MappingProxyType({}),
+) -> Recipe:
     """Return the recipe that a `.mecha` file describes; the paths of its models start at its folder.
 
     sd-mecha merges everything, so the VAE and the text encoders are merged too, unless the file says whose
     they are. Before version 0.1.0 it copied the VAE of the first model, and so it is read. `note` is told
-    what may surprise. A BadInput if the file cannot be read, or says what our steps cannot.
+    what may surprise. `searched` has ranges and lists in the place of numbers, as `{"&7.alpha": [0.5, 1]}`.
+    A BadInput if the file cannot be read, or says what our steps cannot.
     """
     try:
         text = read_capped(path, MOST_RECIPE_BYTES, "recipe").decode("utf-8-sig")
@@ -60,7 +66,9 @@ def read_mecha(path: Path, note: Callable[[str], None] = lambda _: None) -> Reci
     for number, written in lines if is_old else lines[1:]:
         if not written.strip() or written.strip().startswith("#"):
             continue
-        line = Line(f"{path}, line {number}", is_old, note)
+        prefix = f"&{len(results)}."
+        own = {name.removeprefix(prefix): searched[name] for name in searched if name.startswith(prefix)}
+        line = Line(f"{path}, line {number}", is_old, note, own)
         with _told_where(line.where):
             if len(results) == MOST_INSTRUCTIONS:
                 raise BadInput(f"A recipe has at most {MOST_INSTRUCTIONS:,} instructions.")
@@ -78,7 +86,14 @@ def read_mecha(path: Path, note: Callable[[str], None] = lambda _: None) -> Reci
         note(
             f"{path} is from before version 0.1.0: the VAE is not merged, but that of {lenders['vae'].name}."
         )
-    return _recipe(root, lenders, line.where)
+    recipe = _recipe(root, lenders, line.where)
+    if len(recipe.searched()) != len(searched):
+        what = f"Of {', '.join(searched)} not each is one number of the merge that the recipe ends with."
+        why = (
+            f"there are {len(results)} instructions, counted from &0; a step may be used twice, or not at all"
+        )
+        raise BadInput(what, where=path, why=why)
+    return recipe
 
 
 def _is_old(first: str, path: Path) -> bool:
@@ -242,8 +257,8 @@ def _steps_of(root: MechaStep) -> list[MechaStep]:
 
 def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
     """Return a step of ours; its numbers are checked as an experiment's are."""
-    numbers = dict(step.numbers)
-    if isinstance(ratio := numbers.get("ratio"), dict):
+    numbers = {n: one.values if isinstance(one, Searched) else one for n, one in step.numbers.items()}
+    if isinstance(ratio := step.numbers.get("ratio"), dict):
         numbers["ratio"] = {(f"{VAE}*" if block == VAE_BLOCK else block): ratio[block] for block in ratio}
     inputs = [names[one] for one in step.inputs]
     try:

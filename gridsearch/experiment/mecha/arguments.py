@@ -5,6 +5,7 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
 from gridsearch.checkpoint.sdxl.keys import TO_KEYS
+from gridsearch.experiment.mecha.nodes import Searched
 
 THEIRS_ALONE = "Merge this file with sd-mecha itself."
 
@@ -61,9 +62,12 @@ _STANDS_IN = {
 
 
 def bound(
-    method: str, given: Sequence[Any], named: Mapping[str, Any]
+    method: str, given: Sequence[Any], named: Mapping[str, Any], searched: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the method's inputs, and its settings with their defaults; a BadInput where they do not fit."""
+    """Return the method's inputs, and its settings with their defaults; a BadInput where they do not fit.
+
+    `searched` are settings for which the file has a number, and an experiment searches another.
+    """
     if method not in _ARGUMENTS:
         what = f"The method {method!r:.60} of sd-mecha has no counterpart here."
         instead = _STANDS_IN.get(method) or nearest(method[:60], _ARGUMENTS)
@@ -86,14 +90,18 @@ def bound(
         raise BadInput(f"{method} lacks its argument {absent[0]!r}.")
     if not inputs and not given:
         raise BadInput(f"{method} has no inputs.")
+    if odd := [name for name in searched if name not in defaults]:
+        what = f"{method} has no number {odd[0]!r:.60} to search."
+        raise BadInput(what, why=f"it has {', '.join(defaults) or 'none'}")
     settings = {name: found.get(name, default) for name, default in defaults.items()}
+    settings |= {name: Searched(values) for name, values in searched.items()}
     return tuple(found[name] for name in inputs) if inputs else tuple(given), settings
 
 
-def number_in(settings: Mapping[str, Any], name: str, method: str) -> float:
-    """Return a setting that is one number."""
-    value: Any = settings[name]
-    if type(value) not in (int, float):
+def number_in(settings: Mapping[str, Any], name: str, method: str) -> Any:
+    """Return a setting that is one number, or is searched."""
+    value = settings[name]
+    if type(value) not in (int, float, Searched):
         raise BadInput(f"{method}'s {name} must be one number.")
     return value
 

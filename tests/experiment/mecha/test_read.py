@@ -7,8 +7,8 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET, VAE
+from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.merge.engine.collapse import terms_of
-from gridsearch.merge.mecha.read import read_mecha
 
 HEAD = """version 0.1.0
 model "a.safetensors" model_config=null merge_space="weight"

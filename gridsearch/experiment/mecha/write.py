@@ -24,9 +24,9 @@ from gridsearch.checkpoint.sdxl.keys import (
     selects,
 )
 from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.mecha.lines import VERSION, quoted
 from gridsearch.experiment.methods import Average
 from gridsearch.experiment.recipe import MERGED, Model, Recipe
-from gridsearch.merge.mecha.lines import VERSION, quoted
 
 _FIX = "Merge it with gridsearch merge, or make the recipe simpler."
 
