@@ -17,46 +17,62 @@ from torch.nn.functional import scaled_dot_product_attention
 from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.checkpoint.sdxl.keys import block_of
 from gridsearch.checkpoint.sdxl.names import places
-from gridsearch.render.denoise.guidance.blur import blurred
+from gridsearch.render.denoise.guidance.blur import INFINITE, blurring
 from gridsearch.render.denoise.guidance.branches import PERTURBED, SMOOTHED
 from gridsearch.render.denoise.sampling import MIDDLE, Sampling
 
-# How the rows of a branch attend: the sigma of the blur of their queries, 0 for as trained, or this.
-TO_ITSELF = -1.0
+TO_ITSELF = -1.0  # as the sigma of a branch: each place attends to itself alone
+USUAL = "usual"  # the key of the branches that attend as all others do
 
 
 class GuidedAttention:
     """An attention processor of diffusers for one layer, whose rows attend each as its branch does there.
 
-    Which branches the rows are of changes where guidance is limited to an interval. Nothing else does, so
-    that a compiled model has two graphs at most.
+    Which branches the rows are of changes where guidance is limited to an interval. Nothing else does; and a
+    blur is a tensor, so that a compiled model takes any sigma without a new graph.
+
+    Args:
+        sigmas: of the blur of the queries, by branch and for the `USUAL` ones: 0 for none.
+        latent: height and width of the latents.
     """
 
-    def __init__(self, ways: Mapping[str, float], usual: float, latent: tuple[int, int]) -> None:
-        self._ways, self._usual, self._latent = ways, usual, latent
+    def __init__(
+        self, sigmas: Mapping[str, float], latent: tuple[int, int], unet: UNet2DConditionModel
+    ) -> None:
+        self._sigmas, self._latent = sigmas, latent
+        sides = {-(-side // 2**halved) for side in latent for halved in range(len(unet.down_blocks))}
+        self._blurs = {
+            branch: {side: blurring(side, sigma, None, unet.device, unet.dtype) for side in sides}
+            for branch, sigma in sigmas.items()
+            if 0 < sigma < INFINITE
+        }
+        self._uniform = tuple(branch for branch, sigma in sigmas.items() if sigma >= INFINITE)
+        self._to_itself = tuple(branch for branch, sigma in sigmas.items() if sigma == TO_ITSELF)
 
     def expect(self, branches: Sequence[str]) -> None:
         """Take the next rows as those of these branches, as many of each."""
-        ways = [self._ways.get(branch, self._usual) for branch in branches]
-        self._alike = tuple((way, len(list(same))) for way, same in groupby(ways))
+        keys = [branch if branch in self._sigmas else USUAL for branch in branches]
+        self._alike = tuple((key, len(list(same))) for key, same in groupby(keys))
         self._count = len(branches)
 
     def __call__(self, attn: Attention, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
         images = len(hidden_states) // self._count
         rows = hidden_states.split([images * branches for _, branches in self._alike])
-        return cat([self._attend(attn, part, way) for part, (way, _) in zip(rows, self._alike, strict=True)])
+        return cat([self._attend(attn, part, key) for part, (key, _) in zip(rows, self._alike, strict=True)])
 
-    def _attend(self, attn: Attention, rows: Tensor, way: float) -> Tensor:
+    def _attend(self, attn: Attention, rows: Tensor, branch: str) -> Tensor:
         """Return what so many rows (N, h * w, C) take from themselves."""
         value = attn.to_v(rows)
-        if way != TO_ITSELF:
+        if branch not in self._to_itself:
             query = attn.to_q(rows)
-            if way > 0:
-                size = _size(self._latent, rows.shape[1])
-                query = blurred(query.mT.unflatten(-1, size), way).flatten(-2).mT
-            heads = (
-                one.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for one in (query, attn.to_k(rows), value)
-            )
+            if branch in self._uniform:
+                query = query.mean(dim=1, keepdim=True).expand_as(query)
+            elif branch in self._blurs:
+                height, width = _size(self._latent, rows.shape[1])
+                down, across = self._blurs[branch][height], self._blurs[branch][width]
+                query = (down @ query.mT.unflatten(-1, (height, width)) @ across.mT).flatten(-2).mT
+            parts = (one.unflatten(-1, (attn.heads, -1)) for one in (query, attn.to_k(rows), value))
+            heads = (one.transpose(1, 2) for one in parts)
             value = scaled_dot_product_attention(*heads).transpose(1, 2).flatten(-2)
         return attn.to_out[1](attn.to_out[0](value))
 
@@ -82,17 +98,14 @@ def guided_attention(
         BadInput: `pag_layers` names a layer that this UNet does not have.
     """
     layers = self_attentions(unet) if sampling.changes_attention else {}
-    ways: dict[str, dict[str, float]] = {name: {} for name in layers}
+    sigmas: dict[str, dict[str, float]] = {name: {} for name in layers}
     if sampling.pag_scale > 0:
         for name in chosen_layers(sampling.pag_layers, layers):
-            ways[name][PERTURBED] = TO_ITSELF
-    middle = chosen_layers(MIDDLE, layers) if layers else ()
-    for name in middle if sampling.seg_scale > 0 else ():
-        ways[name][SMOOTHED] = sampling.seg_sigma
-    usual = {name: sampling.query_blur if name in middle else 0.0 for name in layers}
-    put = {
-        name: GuidedAttention(ways[name], usual[name], latent) for name in layers if ways[name] or usual[name]
-    }
+            sigmas[name][PERTURBED] = TO_ITSELF
+    for name in chosen_layers(MIDDLE, layers) if layers else ():
+        sigmas[name] |= {SMOOTHED: sampling.seg_sigma} if sampling.seg_scale > 0 else {}
+        sigmas[name] |= {USUAL: sampling.query_blur} if sampling.query_blur > 0 else {}
+    put = {name: GuidedAttention(own, latent, unet) for name, own in sigmas.items() if own}
     own = {name: layers[name].processor for name in put}
     try:
         for name, processor in put.items():

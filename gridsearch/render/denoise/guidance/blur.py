@@ -18,13 +18,13 @@ def blurred(images: Tensor, sigma: float, width: int | None = None) -> Tensor:
     """
     if sigma >= INFINITE:
         return images.mean(dim=(-2, -1), keepdim=True).expand_as(images)
-    down, across = (_matrix(side, sigma, width, images.device, images.dtype) for side in images.shape[-2:])
+    down, across = (blurring(side, sigma, width, images.device, images.dtype) for side in images.shape[-2:])
     return down @ images @ across.mT
 
 
 @functools.lru_cache(maxsize=64)
-def _matrix(side: int, sigma: float, width: int | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the matrix (side, side) that blurs a column of so many pixels."""
+def blurring(side: int, sigma: float, width: int | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the matrix (side, side) that blurs a column of so many pixels; see `blurred`."""
     reach = min(width or int(-(-6 * sigma // 1)) | 1, side | 1) // 2
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
     columns = pad(torch.eye(side)[:, None], (reach, reach), mode="reflect")
