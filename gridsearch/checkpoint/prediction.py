@@ -14,10 +14,10 @@ from gridsearch.checkpoint.sdxl.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZE
 SCHEDULER = "scheduler_config.json"  # of a diffusers folder
 MOST_SCHEDULER_BYTES = 100_000  # real ones have less than 2 kB
 
-# Schedulers whose mathematics is neither of the two, whatever prediction type their config repeats.
+# Schedulers whose mathematics is none of these, whatever prediction type their config repeats.
 _OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
 
-TYPES = ("epsilon", "v_prediction")
+TYPES = ("epsilon", "v_prediction", "sample")
 NOTHING_SAID = "default: nothing in the file says otherwise"
 
 SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
@@ -26,6 +26,7 @@ SIDECAR_BRACKETS = 200  # the time for nested ones grows with the square of thei
 _SPELLINGS = {
     "epsilon": ("epsilon", "eps", "eps_pred", "epsilon_prediction"),
     "v_prediction": ("v_prediction", "v", "v_pred", "vpred"),
+    "sample": ("sample", "x0", "x0_prediction", "x_prediction"),
     # str(None) is what a program writes that has nothing to say.
     "": ("", "none", "null"),
 }
@@ -39,9 +40,9 @@ _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction", "EDMScaling": 
 def reaches_zero_snr(prediction_type: str) -> bool:
     """Return whether a prediction of this type is defined where no signal is left.
 
-    x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0; x0 = alpha x - sigma v is not.
+    x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0. x0 = alpha x - sigma v is not, nor is x0.
     """
-    return prediction_type == "v_prediction"
+    return prediction_type != "epsilon"
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,18 @@ class Prediction:
 def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
     """Return the prediction type of a checkpoint to be merged; `override` is that of the experiment file.
 
-    A BadInput if something in or beside the file says that it predicts neither epsilon nor v. A word that is
-    not known here must not become epsilon in silence, so only `override` outweighs it.
+    A BadInput if something in or beside the file says that it predicts neither epsilon, v nor x0. A word that
+    is not known here must not become epsilon in silence, so only `override` outweighs it.
     """
     sayings = _sayings(checkpoint)
     if not override:
         for source, said in sayings.found:
             if said not in TYPES:
                 raise BadInput(
-                    f"This model predicts neither epsilon nor v: {_phrase(source, said)}.",
+                    f"This model predicts neither epsilon, v nor x0: {_phrase(source, said)}.",
                     where=checkpoint.path,
-                    fix='Leave it out; or, if that is wrong, say prediction_type = "epsilon" or '
-                    '"v_prediction" beside its path in the experiment file.',
+                    fix='Leave it out; or, if that is wrong, say prediction_type = "epsilon", '
+                    '"v_prediction" or "sample" beside its path in the experiment file.',
                 )
     return _taken(sayings, override)
 
@@ -136,7 +137,7 @@ def _phrase(source: str, said: str) -> str:
 
 
 def meaning(said: Any) -> str:
-    """Return `epsilon` or `v_prediction` for a word that means it, "" for none, else the word itself.
+    """Return one of `TYPES` for a word that means it, "" for none, else the word itself.
 
     It comes from somebody else's file and goes to the terminal: only its printable beginning is kept.
     """

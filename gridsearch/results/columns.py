@@ -79,7 +79,7 @@ IMAGE_ROW = (
     Column("prompt_id", Text, "the prompt: `p1`, `p2`, ... where the experiment gives no id", required=True),
     Column("prompt", Text, "the prompt's text", required=True),
     Column("seed", Integer, "the seed of its noise", required=True),
-    Column("prediction_type", Text | None, "the mode it was drawn in: `epsilon` or `v_prediction`"),
+    Column("prediction_type", Text | None, "the mode it was drawn in: `epsilon`, `v_prediction` or `sample`"),
     Column(
         "verdict",
         Text,

@@ -1,4 +1,4 @@
-"""What a checkpoint predicts: whose word counts, who disagrees, and what is neither epsilon nor v."""
+"""What a checkpoint predicts: whose word counts, who disagrees, and what is neither epsilon, v nor x0."""
 
 import pytest
 import torch
@@ -63,11 +63,11 @@ def test_a_sidecar_about_something_else_says_nothing(opened, sidecar):
     assert prediction_of(opened(sidecar=sidecar)).source.startswith("default")
 
 
-@pytest.mark.parametrize("word", ["edm", "flow", "Rectified Flow", "rf", "x0", "sample", "velocity"])
+@pytest.mark.parametrize("word", ["edm", "flow", "Rectified Flow", "rf", "velocity"])
 def test_a_word_that_is_neither_is_refused_unless_the_experiment_says_the_type(opened, word):
     checkpoint = opened({"modelspec.prediction_type": word}, ["v_pred"])
     said = f"modelspec.prediction_type says {meaning(word)}"
-    with pytest.raises(BadInput, match=f"neither epsilon nor v: {said}"):
+    with pytest.raises(BadInput, match=f"neither epsilon, v nor x0: {said}"):
         prediction_of(checkpoint)
     assert prediction_of(checkpoint, "epsilon").conflicts[1] == said
     assert read_prediction(checkpoint).conflicts == (said,)
@@ -76,8 +76,7 @@ def test_a_word_that_is_neither_is_refused_unless_the_experiment_says_the_type(o
 def test_a_sidecar_for_other_mathematics_is_refused(opened):
     with pytest.raises(BadInput, match="the sidecar YAML says edm"):
         prediction_of(opened(sidecar=SDXL_SIDECAR.format("EDMScaling")))
-    with pytest.raises(BadInput, match="the sidecar YAML says x0"):
-        prediction_of(opened(sidecar="model: {params: {parameterization: x0}}"))
+    assert prediction_of(opened(sidecar="model: {params: {parameterization: x0}}")).type == "sample"
 
 
 def test_words_mean_what_people_write(opened):

@@ -84,7 +84,7 @@ def merge_command(
     ] = None,
     prediction_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="epsilon or v_prediction, if the source leaves it open."),
+        typer.Option(metavar="TYPE", help="epsilon, v_prediction or sample, if the source leaves it open."),
     ] = None,
     model: ModelFiles = None,
     config: Annotated[

@@ -267,7 +267,7 @@ def modelspec(
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": title,
         "modelspec.merged_from": ", ".join(f"{name} [{short_hash(sha)}]" for name, sha in files),
-        "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else "epsilon",
+        "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else prediction_type,
     }
 
 

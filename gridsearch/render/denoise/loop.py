@@ -5,6 +5,7 @@ that stops images waits, and diffusers' UniPC, which solves its equations on the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from gridsearch.render.denoise.guidance.branches import WITHOUT, branches_at
 from gridsearch.render.denoise.guidance.combine import guided, renoised
 from gridsearch.render.denoise.guidance.freeu import freeu
 from gridsearch.render.denoise.noise import Brownian, Noise, on_device
-from gridsearch.render.denoise.prediction import clean
+from gridsearch.render.denoise.prediction import clean, sampled, sampled_type
 from gridsearch.render.denoise.sampling import STOCHASTIC, Sampling
 from gridsearch.render.denoise.schedulers import noise_level
 from gridsearch.render.prompt.encode import Conditioning
@@ -43,6 +44,8 @@ def denoise(
     """
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
+    trained = sampling.prediction_type
+    sampling = replace(sampling, prediction_type=sampled_type(trained))
     batch = _Batch(unet, scheduler, text, seeds, sampling, downscale)
     moments = scheduler.timesteps.to(unet.device)
     latent = (batch.latents.shape[2], batch.latents.shape[3])
@@ -54,9 +57,8 @@ def denoise(
                 layer.expect(active)
             x = torch.cat([batch.latents] * len(active))
             x = scheduler.scale_model_input(x, timestep)
-            outputs = dict(
-                zip(active, batch.predicted(unet, x, moments[call]).chunk(len(active)), strict=True)
-            )
+            output = sampled(x, batch.predicted(unet, x, moments[call]), level, trained)
+            outputs = dict(zip(active, output.chunk(len(active)), strict=True))
             x = x[: len(batch.latents)]
             output = guided(outputs, x, level, sampling)
             watcher.see(call, level, clean(x.float(), output.float(), level, sampling.prediction_type))

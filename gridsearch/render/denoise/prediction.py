@@ -5,6 +5,19 @@ There alpha^2 + sigma^2 = 1, and a noise level is sigma / alpha. For v, see Sali
 
 from torch import Tensor
 
+CLEAN = "sample"  # the prediction type of a model that predicts x0 itself, as diffusers calls it
+
+
+def sampled_type(prediction_type: str) -> str:
+    """Return the prediction type in which a sampler goes on: v for x0, as it is exact at every noise level."""
+    return "v_prediction" if prediction_type == CLEAN else prediction_type
+
+
+def sampled(x: Tensor, output: Tensor, level: float, prediction_type: str) -> Tensor:
+    """Return the UNet's output for x in the type in which a sampler goes on."""
+    alpha, sigma = alpha_and_sigma(level)
+    return (alpha * x - output) / sigma if prediction_type == CLEAN else output
+
 
 def alpha_and_sigma(level: float) -> tuple[float, float]:
     """Return the shares of picture and noise in latents of a noise level."""

@@ -50,7 +50,7 @@ GUIDANCE = (*GUIDANCE_NUMBERS, "pag_layers", "unconditional")
 class Sampling:
     """All settings that decide what an image looks like, beside weights, prompt and seed; sizes are in px."""
 
-    prediction_type: str  # "epsilon" or "v_prediction"
+    prediction_type: str  # "epsilon", "v_prediction" or "sample"
     zero_terminal_snr: bool
     timestep_spacing: str | None  # None for what the component folder's scheduler says
     sampler: str
@@ -113,8 +113,10 @@ def usual_spacing(prediction_type: str, zero_terminal_snr: bool) -> tuple[str | 
     diffusion noise schedules and sample steps are flawed"), where the first step starts from pure noise.
     Without trailing spacing, the last timestep is then never visited (section 3.3).
     """
-    if zero_terminal_snr and prediction_type == "v_prediction":
+    if zero_terminal_snr and prediction_type != "epsilon":
         return "trailing", "zero terminal SNR starts at the last timestep"
+    if prediction_type == "sample":
+        return "trailing", "a model distilled to few steps starts at the last timestep"
     return None, "the component configs"
 
 

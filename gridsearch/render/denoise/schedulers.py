@@ -11,6 +11,7 @@ from diffusers import DPMSolverSDEScheduler, EulerAncestralDiscreteScheduler, Sc
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from diffusers.schedulers.scheduling_utils import AysSchedules
 
+from gridsearch.render.denoise.prediction import sampled_type
 from gridsearch.render.denoise.sampling import ALIGN_YOUR_STEPS, SAMPLERS, Sampling
 
 TEACHER_STEPS = 50  # of the solver that a consistency model was distilled from (Luo et al. 2023)
@@ -26,7 +27,7 @@ def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
     """
     sampler = SAMPLERS[sampling.sampler]
     cls = getattr(diffusers, sampler.scheduler)
-    options = sampler.options | {"prediction_type": sampling.prediction_type}
+    options = sampler.options | {"prediction_type": sampled_type(sampling.prediction_type)}
     if sampling.timestep_spacing:
         options["timestep_spacing"] = sampling.timestep_spacing
     known = inspect.signature(cls).parameters

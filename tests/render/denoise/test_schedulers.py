@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 from gridsearch.render.denoise.loop import denoise
-from gridsearch.render.denoise.sampling import SAMPLERS, least_cfg
+from gridsearch.render.denoise.sampling import SAMPLERS, least_cfg, usual_spacing
 from gridsearch.render.denoise.schedulers import aligned_levels, noise_level, scheduler_for
 from gridsearch.render.prompt.encode import Conditioning
 from tests.helpers.denoising import SDXL, Seen
@@ -36,7 +36,8 @@ class Oracle(nn.Module):
         alpha = (1 + level**2) ** -0.5
         sigma = level * alpha
         noise = (x - alpha * KNOWN) / sigma
-        return (noise if self.kind == "epsilon" else alpha * noise - sigma * KNOWN,)
+        v = alpha * noise - sigma * KNOWN
+        return ({"epsilon": noise, "v_prediction": v, "sample": KNOWN}[self.kind],)
 
 
 @torch.no_grad()
@@ -68,6 +69,17 @@ def test_a_known_picture_is_found_in_the_matching_mode_only(sampler, mode, to_ze
     assert max(believed[1:]) < 1e-3
     wrong, _ = error(settings, other)
     assert wrong > ends
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ddim", "lcm", "heun"])
+@pytest.mark.parametrize(("steps", "to_zero"), [(1, False), (1, True), (4, False)])
+def test_a_model_that_predicts_the_picture_itself_finds_it_in_one_step_or_in_few(sampler, steps, to_zero):
+    settings = sampling("sample", sampler, steps=steps, cfg=1.0, zero_terminal_snr=to_zero)
+    settings = replace(settings, timestep_spacing=usual_spacing("sample", to_zero)[0])
+    found, believed = error(settings, "sample")
+    assert found < 1e-3
+    assert max(believed) < 1e-3
+    assert error(settings, "epsilon")[0] > 0.1
 
 
 # Exponential, Beta and Karras as in A1111 1.10 (modules/sd_schedulers.py); Align Your Steps as A1111 makes
