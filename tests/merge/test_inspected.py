@@ -115,7 +115,7 @@ def test_they_say_the_same_of_what_lies_beside_the_weights(toy, tmp_path, saved)
     assert said_of(path, toy / "config") == planned(toy, tmp_path, path)
     assert "predicts neither epsilon, v nor x0" in planned(toy, tmp_path, path)
     path = saved(FILES["whole"], "sidecar.safetensors")
-    path.with_suffix(".yaml").write_text("model: {params: {parameterization: x0}}")
+    path.with_suffix(".yaml").write_text("model: {params: {parameterization: edm}}")
     assert said_of(path, toy / "config") == planned(toy, tmp_path, path) != "yes"
     path = saved(FILES["whole"], "LOUD.SAFETENSORS")
     assert said_of(path, toy / "config") == planned(toy, tmp_path, path) != "yes"

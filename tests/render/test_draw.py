@@ -100,7 +100,8 @@ def test_an_image_is_the_one_that_plain_diffusers_draws(renderer, plain, predict
     config = renderer.scheduler_config | {"prediction_type": prediction_type}
     plain.scheduler = cls.from_config(config, **options)
     ours = one(renderer, sampling(prediction_type, sampler, zero_terminal_snr=to_zero))
-    assert np.array_equal(ours, drawn_by(plain))
+    eta = {"eta": 0.3} if sampler == "tcd" else {}  # the scheduler's default; the pipeline's is 0
+    assert np.array_equal(ours, drawn_by(plain, **eta))
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace"])
@@ -128,11 +129,14 @@ def test_settings_reach_the_image_as_they_reach_plain_diffusers(renderer, plain,
     assert np.array_equal(one(renderer, settings), theirs)
 
 
+DOWN_AND_UP = ("down_blocks.2.attentions.0", "up_blocks.1.attentions.[01]")
+
+
 @pytest.mark.parametrize(
     ("cfg", "layers", "theirs"),
     [
         (3.5, "M00", "mid"),
-        (1.0, "IN07, OUT03 OUT04", ["down_blocks.2.att.*.0", "up_blocks.1.att.*.[01]"]),
+        (1.0, "IN07, OUT03 OUT04", [*DOWN_AND_UP]),
     ],
 )
 def test_perturbed_attention_guidance_is_that_of_diffusers(renderer, plain, cfg, layers, theirs):

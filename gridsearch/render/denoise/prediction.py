@@ -9,7 +9,7 @@ CLEAN = "sample"  # the prediction type of a model that predicts x0 itself, as d
 
 
 def sampled_type(prediction_type: str) -> str:
-    """Return the prediction type in which a sampler goes on: v for x0, as it is exact at every noise level."""
+    """Return the type in which a sampler goes on: v in the place of x0, as v is exact at any noise level."""
     return "v_prediction" if prediction_type == CLEAN else prediction_type
 
 
