@@ -21,6 +21,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from gridsearch.app.live_report import LiveReport
+from gridsearch.checkpoint.sdxl import shapes
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
 from tests.helpers.made_up import modes, sweep  # noqa: F401
@@ -83,6 +84,22 @@ def _read_migrations_once() -> Iterator[None]:
         return read[place]
 
     with patch.object(ScriptDirectory, "from_config", once):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _build_skeletons_once() -> Iterator[None]:
+    """Keep the shapes that configs ask for: each look at a model of the toy would build four models again."""
+    built: dict[tuple[bytes, ...], dict[str, tuple[int, ...]]] = {}
+    build = shapes.skeleton_shapes
+
+    def once(folder: Path) -> dict[str, tuple[int, ...]]:
+        configs = tuple(file.read_bytes() for file in sorted(folder.glob("*/config.json")))
+        if configs not in built:
+            built[configs] = build(folder)
+        return built[configs]
+
+    with patch.object(shapes, "skeleton_shapes", once):
         yield
 
 

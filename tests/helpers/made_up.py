@@ -1,7 +1,7 @@
 """Made-up runs: drawn pictures whose contrast grows with the ratio, blank → ghost → ok → burnt."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,12 @@ RATIOS = tuple(round(0.05 * i, 2) for i in range(21))
 
 def picture(prompt: int, seed: int, contrast: float, side: int = 64) -> Image.Image:
     """A few shapes about mid-grey, `contrast` times as strong as drawn, clipped to 0..255."""
+    pixels = shapes(prompt, seed, side)
+    return Image.fromarray(np.clip(128 + (pixels - 128) * contrast, 0, 255).round().astype(np.uint8))
+
+
+@cache
+def shapes(prompt: int, seed: int, side: int) -> np.ndarray:
     rng = np.random.default_rng([prompt, seed])
     canvas = Image.new("RGB", (side * 4, side * 4), tuple(rng.integers(70, 190, 3).tolist()))
     draw = ImageDraw.Draw(canvas)
@@ -46,8 +52,7 @@ def picture(prompt: int, seed: int, contrast: float, side: int = 64) -> Image.Im
             draw.rectangle((x - r, y - r, x + r, y + r), fill=colour)
         else:
             draw.polygon([(x, y - r), (x + r, y + r), (x - r, y + r)], fill=colour)
-    pixels = np.asarray(canvas.resize((side, side), Image.Resampling.LANCZOS), dtype=float)
-    return Image.fromarray(np.clip(128 + (pixels - 128) * contrast, 0, 255).round().astype(np.uint8))
+    return np.asarray(canvas.resize((side, side), Image.Resampling.LANCZOS), dtype=float)
 
 
 def strength(ratio: float, prompt: int, seed: int, mode: str | None) -> float:

@@ -7,13 +7,16 @@ import pytest
 
 from gridsearch.app.cli.workers import WorkerProcesses
 from gridsearch.base.errors import StorageLost
+from gridsearch.experiment.experiment import load_experiment
 from gridsearch.results import store
 from gridsearch.results.shared import STORAGE_VARIABLE
 from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.store.location import StudyPlace, note_place
+from gridsearch.search.prepare import prepare
 from gridsearch.search.workers import worker
 from tests.helpers import program
 from tests.helpers.postgres import PASSWORD
+from tests.helpers.small_run import Quiet
 from tests.search.workers.secrets import in_files, in_text
 
 WRITTEN = quote(PASSWORD, safe="")
@@ -47,7 +50,7 @@ def test_an_address_that_does_not_work_is_named_without_it(file, database, tmp_p
 
 @pytest.mark.parametrize("command", [["run", "--workers", 0], ["worker"]], ids=["run", "worker"])
 def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
-    file, whole, database, postgres, tmp_path, monkeypatch, command
+    file, database, postgres, tmp_path, monkeypatch, command
 ):
     """It goes at the first look at the queue."""
     for opening in (connect, leading):
@@ -56,7 +59,7 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
         monkeypatch.setattr(waits, name, lambda *_: postgres.stop() or [])
     given = [file, "--storage", database, "--out", tmp_path / "out"]
     if command == ["worker"]:
-        settle_like(whole, tmp_path / "out", database, monkeypatch)
+        settle(file, tmp_path / "out", database, monkeypatch)
     with pytest.raises(StorageLost) as lost:
         program.gridsearch("--debug", *command, *given)
     shown = "".join(traceback.format_exception(lost.value))
@@ -64,9 +67,9 @@ def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
     assert not in_files(file.parent, tmp_path)
 
 
-def settle_like(whole, out, database, monkeypatch) -> None:
+def settle(file, out, database, monkeypatch) -> None:
     """A study in the database, as a run begins it."""
     monkeypatch.setenv(STORAGE_VARIABLE, database)
     out.mkdir()
     note_place(out, StudyPlace(database, "small"))
-    store.write_study(out, store.read_study(whole).facts)
+    store.write_study(out, prepare(load_experiment(file), file, out, Quiet().hashing).facts)
