@@ -81,9 +81,13 @@ def test_a_finished_run_draws_nothing(toy, copy):
 
 
 def test_a_grown_grid_draws_the_new_ratio(toy, copy):
+    drawn = {path: path.stat().st_mtime_ns for path in (copy / "images").iterdir()}
     grown = go(what(toy, high=1.5), copy)
     assert (len(grown.images), grown.references) == (4, [])
-    assert load_results(copy).trials["ratio"].tolist() == [0.0, 1.0, 0.5, 1.5]
+    results = load_results(copy)
+    assert results.trials["ratio"].tolist() == [0.0, 1.0, 0.5, 1.5]
+    assert results.finished
+    assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
 
 
 def test_an_interrupted_trial_goes_on_after_its_last_whole_batch(toy, tmp_path, whole):

@@ -1,6 +1,7 @@
 """A trial's images come in rungs: what is kept, what is drawn again, what stops it, what it is told as."""
 
 import contextlib
+import shutil
 
 import optuna
 import pytest
@@ -26,6 +27,19 @@ def trials_of(folder):
         (t.number, t.state, t.params, t.values, t.intermediate_values, t.user_attrs)
         for t in store.read_study(folder).trials
     ]
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory):
+    """The folder of ten trials of `random`, drawn without a break."""
+    folder = tmp_path_factory.mktemp("ten")
+    searched(folder, experiment(), Painter())
+    return folder
+
+
+@pytest.fixture
+def copy(ten, tmp_path):
+    return shutil.copytree(ten, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "window"])
@@ -92,26 +106,24 @@ def test_window_finds_both_edges_and_the_best_with_a_part_of_the_grid_and_ends_b
         assert study.best_params["ratio"] == pytest.approx(0.5)
 
 
-def test_more_prompts_draw_only_themselves_in_every_trial_and_stopped_ones_stay_stopped(tmp_path):
-    searched(tmp_path, experiment(), Painter())
-    before = store.read_study(tmp_path)
+def test_more_prompts_draw_only_themselves_in_every_trial_and_stopped_ones_stay_stopped(copy):
+    before = store.read_study(copy)
     more = experiment(prompts=14)
     order = [*ORDER, "p13_s1", "p14_s1"]
     facts = facts_of(more, order)
     assert has_grown(before.facts, facts)
-    store.write_study(tmp_path, *grown(before, facts))
+    store.write_study(copy, *grown(before, facts))
     painter = Painter(order)
-    searched(tmp_path, more, painter, order)
+    searched(copy, more, painter, order)
     whole = [t for t in before.trials if t.state == TrialState.COMPLETE]
     assert {case for _, case in painter.drawn} == {"p13_s1", "p14_s1"}
-    after = store.read_study(tmp_path).trials
+    after = store.read_study(copy).trials
     assert all(
         sorted(trial.intermediate_values) == list(range(14))
         for trial in after
         if trial.state == TrialState.COMPLETE and trial.number == min(t.number for t in whole)
     )
     assert len(painter.drawn) == 2 * len({t.params["ratio"] for t in whole})
-    after = store.read_study(tmp_path).trials
     assert [(t.number, t.state, t.params) for t in after] == [
         (t.number, t.state, t.params) for t in before.trials
     ]
@@ -142,10 +154,9 @@ def test_leaders_are_checked_once_each_and_the_best_is_repeated_once():
     assert wanted_checks([2, 9], False, checks.trials) == []
 
 
-def test_checks_go_on_where_they_were_interrupted(tmp_path):
-    searched(tmp_path, experiment(), Painter())
+def test_checks_go_on_where_they_were_interrupted(copy):
     order = {HELD_OUT: ["p20_s1", "p21_s1"], REPEAT: ORDER}
-    with store.open_study(tmp_path) as study:
+    with store.open_study(copy) as study:
         checks = store.checks_of(study)
         best = study.best_trial
         enqueue(
@@ -171,25 +182,24 @@ def test_checks_go_on_where_they_were_interrupted(tmp_path):
         assert all(parameters == best.params for _, parameters in found)
         # what a search learns from is as before
         assert [parameters_of(t) for t in study.trials] == [
-            parameters_of(t) for t in store.read_study(tmp_path).trials
+            parameters_of(t) for t in store.read_study(copy).trials
         ]
         assert len(study.trials) == 10
 
 
-def test_a_run_may_grow_again_before_it_has_caught_up(tmp_path):
-    searched(tmp_path, experiment(), Painter())
-    whole = {t.params["ratio"] for t in store.read_study(tmp_path).trials if t.state == TrialState.COMPLETE}
+def test_a_run_may_grow_again_before_it_has_caught_up(copy):
+    whole = {t.params["ratio"] for t in store.read_study(copy).trials if t.state == TrialState.COMPLETE}
     drawn = []
     for prompts, kill_after in ((13, 1), (14, None)):
         more = experiment(prompts=prompts)
         order = [f"p{i}_s1" for i in range(1, prompts + 1)]
-        store.write_study(tmp_path, *grown(store.read_study(tmp_path), facts_of(more, order)))
+        store.write_study(copy, *grown(store.read_study(copy), facts_of(more, order)))
         painter = Painter(order, size=1, kill_after=kill_after)
         with contextlib.suppress(KeyboardInterrupt):
-            searched(tmp_path, more, painter, order)
+            searched(copy, more, painter, order)
         drawn += painter.drawn
     assert sorted(drawn) == sorted((ratio, case) for ratio in whole for case in ("p13_s1", "p14_s1"))
-    ended = store.read_study(tmp_path).trials
+    ended = store.read_study(copy).trials
     assert all(len(store.images_of(t)) == 14 for t in ended if t.state == TrialState.COMPLETE)
 
 

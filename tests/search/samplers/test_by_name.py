@@ -1,5 +1,6 @@
 """Every sampler asks a resumed study what it would have asked an unbroken one."""
 
+import functools
 import math
 
 import optuna
@@ -65,10 +66,16 @@ def go_on(study, name, seed, until, killed=()):
         tell(study, trial, parameters)
 
 
+@functools.cache
+def unbroken(name):
+    """A study of one process, with seed 1."""
+    study = new_study(name)
+    go_on(study, name, 1, TRIALS)
+    return study
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resumed_study_asks_what_an_unbroken_one_does(name, tmp_path):
-    unbroken = new_study(name)
-    go_on(unbroken, name, 1, TRIALS)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     new_study(name, url)
     for until, killed in ((5, (3,)), (14, (9,)), (14, (13,)), (TRIALS, ()), (TRIALS, ())):
@@ -76,18 +83,16 @@ def test_a_resumed_study_asks_what_an_unbroken_one_does(name, tmp_path):
         go_on(optuna.load_study(study_name="s", storage=storage), name, 1, until, killed)
         storage.engine.dispose()
     broken = optuna.load_study(study_name="s", storage=url)
-    assert [t.params for t in broken.trials] == [t.params for t in unbroken.trials]
+    assert [t.params for t in broken.trials] == [t.params for t in unbroken(name).trials]
     assert len(broken.trials) == TRIALS
     other = new_study(name)
     go_on(other, name, 2, 3)
-    assert [t.params for t in other.trials] != [t.params for t in unbroken.trials[:3]]
+    assert [t.params for t in other.trials] != [t.params for t in unbroken(name).trials[:3]]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_lie_on_the_steps_that_were_asked_for(name):
-    study = new_study(name)
-    go_on(study, name, 0, TRIALS)
-    for trial in study.trials:
+    for trial in unbroken(name).trials:
         assert round(trial.params["ratio"] * 100) / 100 == pytest.approx(trial.params["ratio"], abs=1e-12)
         assert trial.params["render.steps"] in (10, 15, 20, 25, 30)
         assert isinstance(trial.params["render.steps"], int)
