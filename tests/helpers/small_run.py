@@ -36,7 +36,7 @@ def settings(toy: Path, **changes) -> dict:
             "config": str(toy / "config"),
             "width": 64,
             "height": 64,
-            "steps": 3,
+            "steps": 2,
         },
         "score": {"references": ["base"]},
         "prompt": [{"text": "a circle", "seeds": [1, 2]}, {"text": "a star", "seeds": [1]}],

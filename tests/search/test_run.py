@@ -86,7 +86,7 @@ def test_an_image_says_how_it_was_drawn(finished):
     text = Image.open(finished / "images" / "t0003_p2_s1.png").text["parameters"]
     assert text.splitlines()[0] == "a star"
     for part in (
-        "Steps: 3",
+        "Steps: 2",
         "Sampler: Euler",
         "CFG scale: 5",
         "Seed: 1",

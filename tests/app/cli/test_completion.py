@@ -3,39 +3,43 @@
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 import shellingham
 
 from tests.helpers.program import gridsearch
 
 
-def asked(shell: str, line: str, **more) -> list[str]:
-    """What the program answers a shell whose line is this, cut off where the cursor stands."""
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)} if shell == "bash" else {}
-    env = (
-        os.environ
-        | words
-        | {"_TYPER_COMPLETE_ARGS": line, "_GRIDSEARCH_COMPLETE": f"complete_{shell}"}
-        | more
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "gridsearch"], env=env, capture_output=True, text=True, check=True
-    )
-    assert done.stderr == ""
+def words(shell: str, line: str, **more: str) -> dict[str, str]:
+    """What a shell whose line is this tells the program, cut off where the cursor stands."""
+    cut = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)} if shell == "bash" else {}
+    return cut | {"_TYPER_COMPLETE_ARGS": line, "_GRIDSEARCH_COMPLETE": f"complete_{shell}"} | more
+
+
+def asked(shell: str, line: str, **more: str) -> list[str]:
+    """What the program answers."""
+    with patch.dict(os.environ, words(shell, line, **more)):
+        done = gridsearch()
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip().splitlines()
 
 
-def test_bash_zsh_and_fish_are_answered(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+def test_a_process_of_its_own_answers():
+    told = {"PYTHONPATH": os.pathsep.join(sys.path)} | words("bash", "gridsearch exp")
+    command = [sys.executable, "-m", "gridsearch"]
+    done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["export"], "")
+
+
+def test_bash_zsh_and_fish_are_answered():
     assert asked("bash", "gridsearch exp") == ["export"]
     assert '"export"' in asked("zsh", "gridsearch exp")[0]
     (export,) = asked("fish", "gridsearch exp", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert export.startswith("export\t")
 
 
-def test_files_are_left_to_the_shell(monkeypatch):
+def test_files_are_left_to_the_shell():
     """With no answer bash and zsh offer files."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     for line in ("gridsearch run experiments/t", "gridsearch export results/toy -o b"):
         assert asked("bash", line) == []
         assert asked("zsh", line) == ["_files"]

@@ -130,7 +130,7 @@ def equally_good(rng, leaders: int, prompts: str, count: int, seeds: int = 4) ->
 
 def test_where_none_is_better_at_most_one_winner_in_twenty_is_unmasked():
     rng = np.random.default_rng(0)
-    alarms, studies = 0, 100
+    alarms, studies = 0, 60
     for _ in range(studies):
         images, held_out = equally_good(rng, 3, "p", 8), equally_good(rng, 3, "h", 4)
         score = images.assign(lost=images["verdict"] != "ok").groupby("trial")[["lost", "defect"]].mean()

@@ -45,7 +45,7 @@ def test_the_optimum_of_parabolas_is_the_mean_of_theirs():
 @given(prompts=st.sampled_from([6, 8, 16, 32]), seed=st.integers(0, 20))
 def test_the_draws_spread_as_students_t_of_the_mean(prompts, seed):
     owns = np.random.default_rng(seed).normal(0.5, 0.03, prompts)
-    _, draws = optimum(DENSE, *bowls(DENSE, owns), 20_000, seed)
+    _, draws = optimum(DENSE, *bowls(DENSE, owns), 8_000, seed)
     # quartiles, since the t of few prompts has no steady variance: s / √n x its upper quartile
     quartile = {6: 0.7267, 8: 0.7111, 16: 0.6912, 32: 0.6826}[prompts] * owns.std(ddof=1) / np.sqrt(prompts)
     spread = np.subtract(*np.quantile(draws, [0.75, 0.25])) / 2
