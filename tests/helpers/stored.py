@@ -1,5 +1,9 @@
 """A made-up run in a study, as `gridsearch run` leaves it: a film of every image, hopeless ones stopped."""
 
+import functools
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from optuna.distributions import FloatDistribution
@@ -32,6 +36,15 @@ EARLIER = (
 
 def stored_run(folder: Path, prompts=("a cat", "a dog"), seeds=(11, 12), old: bool = False) -> Path:
     """Five trials: the images of the last ratio, 1, were stopped as noise, and all others were not."""
+    made = _made(tuple(prompts), tuple(seeds), old, tuple(CONTRAST.items()))
+    return shutil.copytree(made.name, folder, dirs_exist_ok=True)
+
+
+@functools.cache
+def _made(prompts, seeds, old: bool, _contrast) -> tempfile.TemporaryDirectory:
+    """The run, which many tests ask for, made once."""
+    made = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    folder = Path(made.name)
     references = [
         {"model": "base"} | row
         for row in _drawn(folder, prompts, seeds, 1.0, "references/base", stopped=False, old=old)
@@ -44,7 +57,7 @@ def stored_run(folder: Path, prompts=("a cat", "a dog"), seeds=(11, 12), old: bo
         experiment["render"] = {key: experiment["render"][key] for key in EARLIER}
     facts = store.Facts(experiment, models, {"torch": "2.13.0"}, references, len(RATIOS), drawing, "x.toml")
     store.write_study(folder, facts, trials)
-    return folder
+    return made
 
 
 def _experiment(prompts, seeds) -> dict:
