@@ -41,7 +41,8 @@ class Watching(Quiet):
 
 
 def what(toy, prompts=(CIRCLE, STAR), batch=2, high=1.0, **changes):
-    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": high, "step": 0.5}}]
+    ratio = {"low": 0.0, "high": high, "step": 0.5}
+    merge = [{"models": ["base", "burnt"], "ratio": ratio, "extrapolate": True}]
     render = settings(toy)["render"] | {"batch": batch}
     return experiment(toy, prompt=list(prompts), merge=merge, render=render, **changes)
 
