@@ -8,7 +8,7 @@ import torch
 from pydantic_core import PydanticUndefined
 from torch import Tensor
 
-from gridsearch.experiment.methods import METHODS
+from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.linear import blend, pieces
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, SUMS, factors, is_sum
@@ -16,7 +16,7 @@ from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, SUMS, factors, i
 
 def merged(method: str, *tensors: Tensor, **numbers: Any) -> Tensor:
     fields = METHODS[method].model_fields.items()
-    own = {name: field.default for name, field in fields if name not in ("name", "method", "models")}
+    own = {name: field.default for name, field in fields if name not in Step.model_fields}
     numbers = {name: value for name, value in own.items() if value not in (None, PydanticUndefined)} | numbers
     if is_sum(method, numbers):
         return blend(tensors, factors(method, products(tensors), numbers), torch.float32)

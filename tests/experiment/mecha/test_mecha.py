@@ -76,6 +76,15 @@ CASES = {
     "della": recipe(
         step("della", "a", "b", "c", k=0.5, probability=0.6, della_eps=0.3, seed=2**40, ranks="tensor")
     ),
+    "della_median": recipe(
+        step("della", "a", "b", "c", "a", k=1.0, probability=0.1, della_eps=-0.1, seed=3, ranks="tensor")
+        | {"combine": "median", "rescale": False}
+    ),
+    "dare_stock": recipe(
+        step("dare_ties", "a", "b", "c", ratio=0.7, k=0.3, probability=0.5, seed=7, combine="stock")
+    ),
+    "ties_median": recipe(step("ties", "a", "b", "c", k=0.3, combine="median", vote="count")),
+    "ties_stock": recipe(step("ties", "a", "b", "c", ratio=0.7, combine="stock")),
     "model_stock": recipe(step("model_stock", "a", "b", "c", ratio=0.8, cosine="rows")),
     "geometric_median": recipe(step("geometric_median", "a", "b", "c")),
     "add_perpendicular": recipe(step("add_perpendicular", "a", "b", "c", ratio=0.7)),
@@ -175,6 +184,7 @@ BLOCK_SHARES = st.dictionaries(st.sampled_from(["unet", "out", "IN03-IN05"]), SH
 )
 SHARE_RATIO = SHARE | BLOCK_SHARES
 VOTE = st.sampled_from(["magnitude", "count"])
+COMBINE = st.sampled_from(["mean", "median", "stock"])
 ARGUMENTS = {
     "weighted_sum": (2, {"ratio": RATIO}),
     "add_difference": (3, {"ratio": RATIO}),
@@ -182,14 +192,16 @@ ARGUMENTS = {
     "cosine_a": (2, {"ratio": RATIO}),
     "cosine_b": (2, {"ratio": RATIO}),
     "train_difference": (3, {"ratio": RATIO}),
-    "ties": (3, {"ratio": RATIO, "k": SHARE, "vote": VOTE}),
+    "ties": (3, {"ratio": RATIO, "k": SHARE, "vote": VOTE, "combine": COMBINE}),
     "dare_ties": (3, {"ratio": RATIO, "k": SHARE, "seed": st.integers(0, 2**63 - 1)}),
     "della": (
         3,
         {
             "ratio": RATIO,
             "probability": st.floats(0, 0.99),
-            "della_eps": st.floats(0.01, 1),
+            "della_eps": st.floats(-1, -0.01) | st.floats(0.01, 1),
+            "rescale": st.booleans(),
+            "combine": COMBINE,
             "ranks": st.just("tensor"),
         },
     ),

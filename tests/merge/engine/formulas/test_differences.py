@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gridsearch.merge.engine.formulas import elections
 from tests.helpers.methods import WHOLE
 from tests.helpers.tensors import SHAPES, close, row, tensors
 
@@ -168,6 +169,53 @@ def test_chances_beyond_0_and_1_are_cut(probability, kept):
         assert not merged[0, :37].any()
     else:  # p is 0 or less up to rank 37: kept as they are
         assert torch.equal(merged[0, 62:], b[0, 62:])
+
+
+# -- many models
+
+PIECEWISE = {
+    "ties": {"k": 0.5, "combine": "stock"},
+    "della": {"ranks": "tensor", "k": 0.7, "probability": 0.3, "combine": "median"},
+    "dare_ties": {"k": 0.5, "probability": 0.3},
+    "dare_linear": {"probability": 0.3},
+}
+
+
+@pytest.mark.parametrize("method", PIECEWISE)
+def test_few_values_at_once_give_the_same_merge(method, monkeypatch):
+    """So many models that only a few values of each are held; with 21 columns no piece ends with a byte."""
+    models = tensors((13, 21), 9)
+    whole = WHOLE[method](*models, ratio=1.0, **PIECEWISE[method])
+    monkeypatch.setattr(elections, "AT_ONCE", 50)
+    torch.testing.assert_close(WHOLE[method](*models, ratio=1.0, **PIECEWISE[method]), whole)
+
+
+@pytest.mark.parametrize("vote", ["magnitude", "count"])
+def test_a_median_and_a_stock_of_what_agrees(vote):
+    """Both from the whole tensors, in float64: Weiszfeld (1937), and Jang et al. (2024) row by row."""
+    models = tensors((6, 5), 5)
+    deltas = np.stack(differences(*models))
+    elected = np.sign((deltas if vote == "magnitude" else np.sign(deltas)).sum(0))
+    agreeing = np.where(np.sign(deltas) == elected, deltas, 0)
+    median = agreeing.mean(0)
+    for _ in range(100):
+        near = 1 / np.maximum(np.sqrt(((agreeing - median) ** 2).sum((1, 2))), 1e-6)
+        median = (near[:, None, None] * agreeing).sum(0) / near.sum()
+    first = models[0].double().numpy()
+    close(WHOLE["ties"](*models, ratio=1.0, k=1.0, vote=vote, combine="median"), first + median)
+    lengths = np.sqrt((agreeing**2).sum(2))
+    products = (agreeing[:-1] * agreeing[1:]).sum(2)
+    cosine = (products / np.maximum(lengths[:-1] * lengths[1:], 1e-30)).mean(0)
+    t = 4 * cosine / (1 + 3 * cosine)
+    mean = agreeing.sum(0) / np.maximum((agreeing != 0).sum(0), 1)
+    close(WHOLE["ties"](*models, ratio=1.0, k=1.0, vote=vote, combine="stock"), first + t[:, None] * mean)
+
+
+def test_what_is_left_may_stay_as_it_is():
+    a, b, c = tensors((20, 30), 3)
+    numbers = {"ratio": 1.0, "probability": 0.5, "seed": 3}
+    up, plain = (WHOLE["dare_linear"](a, b, c, **numbers, rescale=rescale) - a for rescale in (True, False))
+    torch.testing.assert_close(up, 2 * plain)
 
 
 # -- SCE
