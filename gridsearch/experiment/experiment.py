@@ -18,6 +18,7 @@ from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.checkpoint.sdxl.keys import known_layers
 from gridsearch.experiment.from_recipe import with_recipe
+from gridsearch.experiment.programs.names import known_sampler, known_schedule
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable
@@ -45,10 +46,10 @@ from gridsearch.render.denoise.sampling import (
 
 _ModeChoices = Annotated[tuple[PredictionType, ...], *LISTED]
 PredictionTypes = Annotated[Annotated[PredictionType, Tag("value")] | _ModeChoices, Discriminator(form)]
-_Sampler = Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key)]
+_Sampler = Annotated[str, one_of(SAMPLERS), BeforeValidator(sampler_key), BeforeValidator(known_sampler)]
 _SamplerChoices = Annotated[tuple[_Sampler, ...], *LISTED]
 Samplers = Annotated[Annotated[_Sampler, Tag("value")] | _SamplerChoices, Discriminator(form)]
-_Schedule = Annotated[str, one_of(SCHEDULES), BeforeValidator(schedule_key)]
+_Schedule = Annotated[str, one_of(SCHEDULES), BeforeValidator(schedule_key), BeforeValidator(known_schedule)]
 _ScheduleChoices = Annotated[tuple[_Schedule, ...], *LISTED]
 Schedules = Annotated[Annotated[_Schedule, Tag("value")] | _ScheduleChoices, Discriminator(form)]
 _Unconditional = Literal["zeros", "empty"]

@@ -18,15 +18,29 @@ _HINTS = {
 }
 # What other programs call a setting -> the key here.
 _OTHER_NAMES = {
-    "cfg_scale": "cfg",
-    "guidance_scale": "cfg",
-    "guidance_rescale": "cfg_rescale",
-    "num_inference_steps": "steps",
-    "sampling_steps": "steps",
-    "sampler_name": "sampler",
-    "negative_prompt": "negative",
-    "prompt": "text",
-    "seed": "seeds",
+    **dict.fromkeys(("cfg_scale", "guidance_scale", "guidance", "scale", "cfgscale"), "cfg"),
+    **dict.fromkeys(("guidance_rescale", "rescale_cfg", "cfg_rescale_multiplier", "rescale"), "cfg_rescale"),
+    **dict.fromkeys(("num_inference_steps", "sampling_steps", "sample_steps", "num_steps"), "steps"),
+    **dict.fromkeys(("sampler_name", "sample_sampler", "sampler_index", "sampling_method"), "sampler"),
+    **dict.fromkeys(("schedule_type", "noise_schedule", "sigmas"), "schedule"),
+    **dict.fromkeys(("clip_stop_at_last_layers", "stop_at_clip_layer", "clip_layer"), "clip_skip"),
+    **dict.fromkeys(("batch_size", "num_images_per_prompt", "vae_batch_size"), "batch"),
+    **dict.fromkeys(("torch_dtype", "precision", "mixed_precision"), "dtype"),
+    **dict.fromkeys(("v_parameterization", "v_pred", "parameterization", "prediction"), "prediction_type"),
+    **dict.fromkeys(("zero_snr", "ztsnr", "zsnr", "rescale_betas_zero_snr"), "zero_terminal_snr"),
+    **dict.fromkeys(("pag", "perturbed_attention_scale"), "pag_scale"),
+    **dict.fromkeys(("negative_prompt", "uncond", "neg", "neg_prompt"), "negative"),
+    **dict.fromkeys(("prompt", "positive", "positive_prompt", "caption"), "text"),
+    **dict.fromkeys(("seed", "noise_seed"), "seeds"),
+    **dict.fromkeys(("alpha", "weight", "multiplier", "interp_amount", "base_alpha", "strength"), "ratio"),
+    **dict.fromkeys(("mode", "merge_mode", "interp_method", "merge_method"), "method"),
+    **dict.fromkeys(("checkpoints", "inputs"), "models"),
+}
+# Names that mean two settings elsewhere -> what to write for each.
+_AMBIGUOUS = {
+    "scheduler": 'ComfyUI calls the noise schedule so (here "schedule"), diffusers the sampler ("sampler").',
+    "vae": 'A VAE of its own belongs into [components]: vae = "my.vae.safetensors".',
+    "eta": "It is 1 for ancestral samplers and 0 for DDIM, as in A1111; there is no setting for it.",
 }
 # of the unions of values: no keys of the file
 _TAGS = ("value", "range", "list", "number", "blocks", "shape")
@@ -78,8 +92,11 @@ def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
 
 
 def _other_key(name: str, known: list[str]) -> str:
-    if (own := _OTHER_NAMES.get(name)) in known:
+    plain = name.lower().replace(" ", "_").replace("-", "_")
+    if (own := plain if plain in known else _OTHER_NAMES.get(plain)) in known:
         return f"Here it is called {own!r}."
+    if plain in _AMBIGUOUS:
+        return _AMBIGUOUS[plain]
     return f"The nearest known key is {nearest(name, known)!r}."
 
 

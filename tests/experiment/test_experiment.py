@@ -112,6 +112,39 @@ def test_a_wrong_file_is_told_what_where_and_how_to_mend(case):
     assert len(caught.value.lines) <= 4
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("guidance_scale = 4", "Here it is called 'cfg'"),
+        ('"CFG scale" = 4', "Here it is called 'cfg'"),
+        ("num_inference_steps = 20", "Here it is called 'steps'"),
+        ('scheduler = "karras"', "ComfyUI calls the noise schedule so"),
+        ('schedule = "simple"', 'timestep_spacing = "trailing"'),
+        ('schedule = "normal"', 'timestep_spacing = "linspace"'),
+        ("batch_size = 4", "Here it is called 'batch'"),
+    ],
+)
+def test_a_setting_by_another_programs_name_is_told_by_its_name_here(line, said):
+    with pytest.raises(BadInput) as caught:
+        parse(GOOD.replace("cfg = 4", line))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "key"),
+    [
+        ("euler_ancestral", "euler_a"),  # ComfyUI
+        ("dpmpp_2m_sde_gpu", "dpmpp_2m_sde"),
+        ("dpmpp_2m_k", "dpmpp_2m_karras"),  # InvokeAI
+        ("EulerAncestralDiscreteScheduler", "euler_a"),  # diffusers
+        ("k_euler_a", "euler_a"),  # sd-scripts
+        ("DPM++ 2M Karras", "dpmpp_2m_karras"),  # A1111
+    ],
+)
+def test_samplers_go_by_the_names_of_other_programs(named, key):
+    assert parse(GOOD.replace("cfg = 4", f'sampler = "{named}"')).render.sampler == key
+
+
 def test_broken_toml_names_the_line(tmp_path):
     (tmp_path / "x.toml").write_text('name = "x"\nmodels = [\n')
     with pytest.raises(BadInput, match=r"line \d|end of document"):

@@ -47,6 +47,19 @@ NOVELAI_SAMPLERS = {
     "ddim": "DDIM",
     "ddim_v3": "DDIM",
 }
+# diffusers' classes, and the names of sd-scripts (gen_img.py, sdxl_gen_img.py).
+DIFFUSERS_SAMPLERS = {
+    "eulerdiscretescheduler": "Euler",
+    "eulerancestraldiscretescheduler": "Euler a",
+    "heundiscretescheduler": "Heun",
+    "dpmsolvermultistepscheduler": "DPM++ 2M",
+    "dpmsolversdescheduler": "DPM++ SDE",
+    "ddimscheduler": "DDIM",
+    "unipcmultistepscheduler": "UniPC",
+    "lcmscheduler": "LCM",
+    "tcdscheduler": "TCD",
+}
+KOHYA_SAMPLERS = {"k_euler": "Euler", "k_euler_a": "Euler a", "dpmsolver++": "DPM++ 2M"}
 NOVELAI_SCHEDULES = {"native": "Uniform", "karras": "Karras", "exponential": "Exponential"}
 
 
@@ -61,6 +74,28 @@ def comfy_names(sampler: str, schedule: str) -> dict[str, str]:
 def comfy_unconditional(negative: str, zeros: bool) -> str:
     """Return what stands in the place of an empty negative prompt; ComfyUI encodes it like any other."""
     return "" if negative else "zeros" if zeros else "empty"
+
+
+SAMPLERS_ELSEWHERE = {
+    **NOVELAI_SAMPLERS,
+    **COMFY_SAMPLERS,
+    **INVOKE_SAMPLERS,
+    **{
+        f"{name}_k": f"{title} Karras" for name, title in INVOKE_SAMPLERS.items() if title.startswith("DPM++")
+    },
+    **DIFFUSERS_SAMPLERS,
+    **KOHYA_SAMPLERS,
+}
+
+
+def known_sampler(name: object) -> object:
+    """Return A1111's name of a sampler that another program named, in any case; anything else as it is."""
+    return SAMPLERS_ELSEWHERE.get(name.lower(), name) if isinstance(name, str) else name
+
+
+def known_schedule(name: object) -> object:
+    """Return the same of a noise schedule."""
+    return COMFY_SCHEDULES.get(name.lower(), name) if isinstance(name, str) else name
 
 
 def a1111_name(name: str, names: Mapping[str, str]) -> str:
