@@ -1,6 +1,6 @@
 """Opened adapters: the changes that a file makes of a checkpoint's tensors, computed when asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.merge.adapters.deltas import lora
 from gridsearch.merge.adapters.dependent import dora
 from gridsearch.merge.adapters.kinds import MAGNITUDES, DeltaKind
+from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.sources import FileSource
 
 
@@ -84,6 +86,28 @@ class OpenedAdapter:
         for delta in deltas:
             whole[delta.target.rows] = self._finite_change(delta)
         return whole
+
+    def pieces(self, key: str) -> tuple[Sequence[int], ChangeAt]:
+        """Return the shape of `tensor(key)` and a function that makes pieces of it, of a LoRA by some rows.
+
+        The errors are those of `tensor`.
+        """
+        delta, *others = self.deltas[key]
+        shape = delta.target.file_shape
+        if others or delta.depends or delta.kind.formula is not lora or delta.target.shape != shape:
+            whole = self.tensor(key).reshape(-1)
+            return shape, lambda here: whole[here]
+        up, down = (self._source.tensor(delta.parts[part]).float().flatten(1) for part in ("up", "down"))
+        self._require_finite(delta, (up, down))
+        up, down = (down.T, up.T) if delta.target.transposed else (up, down)
+        down, width = down * delta.scale, down.shape[1]
+
+        def piece(here: slice) -> Tensor:
+            first = here.start // width
+            rows = (up[first : -(-here.stop // width)] @ down).reshape(-1)
+            return rows[here.start - first * width : here.stop - first * width]
+
+        return shape, piece
 
     def change(self, key: str, base: Tensor) -> Tensor:
         """Return the change at strength one of `base`, a dependent key's weight: float32, on its device.

@@ -1,15 +1,13 @@
 """The evaluation of terms at one file key: a sum of tensors, to which non-linear steps are reduced.
 
-A step of a method in `SUMS` is a sum of its inputs. One of a method in `CHANGES` lies on the line from its
-first input to a point that no ratio changes: a + r d = (1 - r / c) a + (r / c) (a + c d), and so does a model
-with an adapter. The point is rounded to the file's dtype, with c so large that this is not seen in the sum:
-to add it takes as long as to merge two models. Other methods are functions of whole tensors.
+A step of a method in `SUMS` is a sum of its inputs. One of a method in `CHANGES` adds ratio times a change
+that no ratio changes to its first input, and so does an adapter. The change is kept in the file's dtype: to
+add it takes as long as to merge two models. Other methods are functions of whole tensors.
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
@@ -23,7 +21,8 @@ from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
 
-REACHES = (256.0, 1.0, 1 / 256)  # c, of which the first is taken that half precision can hold
+MOST_HALF = torch.finfo(torch.float16).max
+HEADROOM = 2**6  # by how much other pieces of a change may be greater than the first
 
 
 class Source(Protocol):
@@ -35,6 +34,9 @@ class Source(Protocol):
 @runtime_checkable
 class AdapterSource(Source, Protocol):
     """An adapter, whose tensors are differences and are computed when they are asked for."""
+
+    def pieces(self, key: str) -> tuple[Sequence[int], ChangeAt]:
+        """Return the shape of a change that does not depend on the weight, and the pieces of it."""
 
     def change(self, key: str, base: Tensor) -> Tensor:
         """Return the change of `base` at strength one, float32 and on its device."""
@@ -87,9 +89,6 @@ def adapters_in(sources: Mapping[str, Source]) -> set[str]:
 
 def summands(terms: Terms, work: Work) -> Sum:
     """Return the sum that terms are; nodes are reduced to sums here, or computed."""
-    if pair := _adapted(terms, work.adapters):
-        (base, _), (adapter, ratio) = pair
-        return _on_line((base, adapter), terms[:1], partial(_of_adapter, adapter, work), ratio, work)
     return _added([_of(source, work) for source, _ in terms], [weight for _, weight in terms])
 
 
@@ -103,29 +102,18 @@ def _added(sums: Iterable[Sum], weights: Iterable[float]) -> Sum:
     return {label: one for label, one in found.items() if one.weight} or found
 
 
-def needed_sources(terms: Terms, key: str, adapters: Collection[str], kept: Kept) -> set[str]:
-    """Return the sources whose tensors `summands` will ask for."""
-    if (pair := _adapted(terms, adapters)) and kept.has(key, (pair[0][0], pair[1][0])):
-        return {str(pair[0][0])}
+def needed_sources(
+    terms: Terms, key: str, adapters: Collection[str], kept: Kept, dtype: torch.dtype
+) -> set[str]:
+    """Return the models whose tensors `summands` will ask for."""
     found: set[str] = set()
     for source, _ in terms:
-        if kept.has(key, source):  # an adapter's change
-            continue
         if not isinstance(source, Node):
-            found.add(source)
-            continue
-        for own in source.inputs[:1] if kept.has(key, _label(source)) else source.inputs:
-            found |= needed_sources(own, key, adapters, kept)
+            found |= {source} - set(adapters)
+        elif source.method != ADAPTER or not kept.has(key, (source, dtype)):
+            for own in source.inputs[:1] if kept.has(key, _label(source, dtype)) else source.inputs:
+                found |= needed_sources(own, key, adapters, kept, dtype)
     return found
-
-
-def _adapted(terms: Terms, adapters: Collection[str]) -> Terms | None:
-    """Return a sum that is just a model and an adapter's change of it."""
-    match terms:
-        case ((str(base), 1.0), (adapter, _)) if base not in adapters:
-            own = adapter in adapters
-            return terms if own or (isinstance(adapter, Node) and adapter.method == ADAPTER) else None
-    return None
 
 
 def _of(source: str | Node, work: Work) -> Sum:
@@ -135,16 +123,18 @@ def _of(source: str | Node, work: Work) -> Sum:
     if isinstance(source, str) and source not in work.adapters:
         known = work.greatest.get(source, {}).get(work.key)
         return {source: Summand(_read(source, work), 1.0, known)}
-    scaled = work.kept.find(work.key, source, lambda: _scaled(_delta(source, work), work))
-    return {source: Summand(scaled.tensor, 1 / scaled.reach, scaled.greatest)}
+    return _kept((source, work.dtype), lambda: _of_adapter(source, work), 1.0, work)
 
 
-def _delta(adapter: str | Node, work: Work) -> Tensor:
-    """Return an adapter's change at strength one, in float32."""
+def _of_adapter(adapter: str | Node, work: Work) -> tuple[Sequence[int], ChangeAt]:
+    """Return the shape of an adapter's change at strength one, and its pieces."""
+    device = work.buffer.device
     if isinstance(adapter, str):
-        return _read(adapter, work)
+        shape, piece = cast(AdapterSource, work.sources[adapter]).pieces(work.key)
+        return shape, lambda here: piece(here).to(device)
     source = cast(AdapterSource, work.sources[dict(adapter.numbers)["adapter"]])
-    return source.change(work.key, _tensor(summands(adapter.inputs[0], work), work).float())
+    change = source.change(work.key, _tensor(summands(adapter.inputs[0], work), work).float())
+    return change.shape, lambda here: change.reshape(-1)[here]
 
 
 def _read(name: str, work: Work) -> Tensor:
@@ -155,11 +145,6 @@ def _read(name: str, work: Work) -> Tensor:
     return work.sources[name].tensor(work.key).to(work.buffer.device)
 
 
-def _of_adapter(adapter: str | Node, work: Work, _start: Tensor) -> ChangeAt:
-    change = _delta(adapter, work).reshape(-1)
-    return lambda here: change[here]
-
-
 def _of_node(node: Node, work: Work) -> Sum:
     numbers = dict(node.numbers)
     inner = replace(work, dtype=torch.float32)  # what a step is made of is not rounded for it
@@ -168,17 +153,20 @@ def _of_node(node: Node, work: Work) -> Sum:
         known = work.kept.find(work.key, node.inputs, lambda: products([_tensor(own, work) for own in parts]))
         return _added(parts, factors(node.method, known, numbers))
     if node.method in CHANGES:
-        ratio = numbers.pop("ratio")
-        change = partial(_of_step, node, numbers, work)
-        return _on_line(_label(node), node.inputs[0], change, ratio, work)
+        first, ratio = summands(node.inputs[0], work), numbers.pop("ratio")
+        change = _kept(_label(node, work.dtype), lambda: _of_step(node, numbers, first, work), ratio, work)
+        return _added([first, change], [1.0, 1.0])
     tensors = [_tensor(summands(own, inner), inner).float() for own in node.inputs]
     return {node: Summand(FUNCTIONS[node.method](*tensors, **numbers), 1.0)}
 
 
-def _of_step(node: Node, numbers: Mapping[str, Any], work: Work, start: Tensor) -> ChangeAt:
-    inner = replace(work, dtype=torch.float32)
+def _of_step(
+    node: Node, numbers: Mapping[str, Any], first: Sum, work: Work
+) -> tuple[Sequence[int], ChangeAt]:
+    """Return the shape of a step's change at ratio one, and its pieces."""
+    start, inner = _tensor(first, work), replace(work, dtype=torch.float32)
     others = [_tensor(summands(own, inner), inner) for own in node.inputs[1:]]
-    return CHANGES[node.method](start, *others, **numbers)
+    return start.shape, CHANGES[node.method](start, *others, **numbers)
 
 
 def _tensor(found: Sum, work: Work) -> Tensor:
@@ -189,62 +177,55 @@ def _tensor(found: Sum, work: Work) -> Tensor:
     return blend([one.tensor for one in each], [one.weight for one in each], torch.float32, work.buffer)
 
 
-# -- the line from a tensor through a point
+# -- changes that are kept
 
 
 @dataclass(frozen=True)
-class Point:
-    """A tensor a + c d, or c d alone, with c and its largest absolute value."""
+class Change:
+    """A change times a power of two, and the largest absolute value of that."""
 
     tensor: Tensor
-    reach: float
+    scale: float
     greatest: float
 
 
-def _label(node: Node) -> Hashable:
-    return node.method, node.inputs, tuple(item for item in node.numbers if item[0] != "ratio")
+def _label(node: Node, dtype: torch.dtype) -> Hashable:
+    """Return what a step's change is known by: all but its ratio."""
+    return node.method, node.inputs, tuple(item for item in node.numbers if item[0] != "ratio"), dtype
 
 
-def _on_line(
-    label: Hashable, start: Terms, change: Callable[[Tensor], ChangeAt], ratio: float, work: Work
+def _kept(
+    label: Hashable, make: Callable[[], tuple[Sequence[int], ChangeAt]], ratio: float, work: Work
 ) -> Sum:
-    """Return start + ratio * change as a sum of the start and of a point that is kept."""
-    first = summands(start, work)
-
-    def point() -> Point:
-        tensor = _tensor(first, work)
-        return _point(tensor, change(tensor), work)
-
-    made = work.kept.find(work.key, label, point)
-    share = ratio / made.reach
-    return _added([first, {label: Summand(made.tensor, 1.0, made.greatest)}], [1 - share, share])
+    """Return ratio times a change that is kept, or is made here."""
+    made = work.kept.find(work.key, label, lambda: _change(*make(), work))
+    return {label: Summand(made.tensor, ratio / made.scale, made.greatest)}
 
 
-def _point(start: Tensor, piece: ChangeAt, work: Work) -> Point:
-    """Return start + c * change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
-    tensor = torch.empty(start.shape, dtype=_kept_dtype(work.dtype), device=start.device)
-    flat, out = start.reshape(-1), tensor.view(-1)
-    for reach in REACHES:
-        highest = 0.0
+def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:
+    """Return a change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
+    tensor = torch.empty(shape, dtype=_kept_dtype(work.dtype), device=work.buffer.device)
+    flat, scale, top = tensor.view(-1), 0.0, 0.0
+    for _ in range(2):  # again where the first piece did not tell how great the others are
         for here in pieces(flat):
-            out[here] = torch.add(flat[here].float(), piece(here), alpha=reach)
-            highest = max(highest, top) if math.isfinite(top := greatest(out[here])) else math.inf
-        if math.isfinite(highest):
-            return Point(tensor, reach, highest)
-    raise not_finite(work.key)
+            change = piece(here)
+            if not math.isfinite(highest := greatest(change)):
+                raise not_finite(work.key)
+            top = max(top, highest)
+            scale = scale or _scale(HEADROOM * top, tensor.dtype)
+            flat[here] = change.mul(scale)
+        if scale * top <= MOST_HALF:
+            break
+        scale = _scale(top, tensor.dtype)
+    return Change(tensor, scale, scale * top)
 
 
-def _scaled(change: Tensor, work: Work) -> Point:
-    """Return an adapter's change in the kept dtype, times a power of two that saves small values' bits.
+def _scale(top: float, dtype: torch.dtype) -> float:
+    """Return the power of two by which small values keep their bits and the largest fits.
 
-    A RunFailed where it has a NaN or an infinity.
+    Below 2**14 in float16, whose largest value is 65,504; no change is so small that 2**64 would not do.
     """
-    top, dtype = greatest(change), _kept_dtype(work.dtype)
-    if not math.isfinite(top):
-        raise not_finite(work.key)
-    # below 2**14 in float16, whose largest value is 65,504; no change is so small that 2**64 would not do
-    reach = 2.0 ** min(14 - math.frexp(top)[1], 64) if dtype == torch.float16 else 1.0
-    return Point(change.mul(reach).to(dtype), reach, top * reach)
+    return 2.0 ** min(14 - math.frexp(top)[1], 64) if dtype == torch.float16 else 1.0
 
 
 def _kept_dtype(dtype: torch.dtype) -> torch.dtype:

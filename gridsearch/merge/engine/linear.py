@@ -16,8 +16,8 @@ from gridsearch.base.errors import RunFailed
 # Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
 CPU_PIECE, GPU_PIECE = 2**19, 2**24
 
-# What torch.lerp knows on every device; 8-bit floats are not among them.
-LERP_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+# What torch.lerp and addcmul know on every device; 8-bit floats are not among them.
+FUSED_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def pieces(tensor: Tensor) -> Iterator[slice]:
@@ -50,11 +50,12 @@ def blend_into(
     """Write the weighted sum of same-shaped tensors over `out`, rounded once to `dtype`, then cast.
 
     Two weights that sum to one take `torch.lerp` with a Python float: float32 arithmetic rounded once, and
-    exact at 0, at 1 and wherever the tensors agree.
+    exact at 0, at 1 and wherever the tensors agree. A tensor with a change takes `torch.addcmul`, whose
+    factor is float32 as well; that of `torch.add` would be rounded to half precision.
     """
     if not out.is_contiguous():
         out.copy_(blend(tensors, weights, dtype, buffer))
-    elif out.dtype == dtype and (_is_copy(weights) or _is_lerp(tensors, weights, dtype)):
+    elif out.dtype == dtype and (_is_copy(weights) or _is_fused(tensors, weights, dtype)):
         _write(out, tensors, weights, buffer)
     else:
         _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, buffer)
@@ -83,7 +84,9 @@ def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buf
     """Write the weighted sum in the dtype of `out`; of more than two tensors, one piece at most."""
     if _is_copy(weights):
         out.copy_(tensors[0])
-    elif _is_lerp(tensors, weights, out.dtype):
+    elif _is_fused(tensors, weights, out.dtype) and weights[0] == 1:
+        torch.addcmul(tensors[0], tensors[1], tensors[1].new_ones(()), value=weights[1], out=out)
+    elif _is_fused(tensors, weights, out.dtype):
         # from the nearer tensor to the other: the smaller weight is the more exact one in float32
         near, far = (0, 1) if weights[0] >= weights[1] else (1, 0)
         torch.lerp(tensors[near], tensors[far], weights[far], out=out)
@@ -100,10 +103,10 @@ def _is_copy(weights: Sequence[float]) -> bool:
     return len(weights) == 1 and weights[0] == 1
 
 
-def _is_lerp(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
-    if len(tensors) != 2 or not math.isclose(sum(weights), 1, rel_tol=1e-12):
+def _is_fused(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.dtype) -> bool:
+    if len(tensors) != 2 or not (weights[0] == 1 or math.isclose(sum(weights), 1, rel_tol=1e-12)):
         return False
-    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in LERP_DTYPES
+    return tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
 
 
 def greatest(tensor: Tensor) -> float:

@@ -72,7 +72,7 @@ def _on_gpu(live: Live, keys: Sequence[str], terms: Mapping[str, Terms], device:
     buffer, adapters = new_buffer(device), adapters_in(live.sources)
     here, away = [], {}
     for key in keys:
-        needed = needed_sources(terms[key], key, adapters, live.kept)
+        needed = needed_sources(terms[key], key, adapters, live.kept, live.dtypes[key])
         held = [live.sources[name] for name in needed]
         if all(isinstance(one, LoadedSource) and one.tensors[key].device == device for one in held):
             here.append((key, live.sources))
@@ -165,7 +165,7 @@ def _copy(
 ) -> tuple[dict[str, Source], torch.cuda.Event]:
     """Begin to copy a key's tensors of each source; they are there once the event has passed."""
     with torch.cuda.stream(aside):
-        copies = dict(sources)  # adapters whose change is computed from the weight stay as they are
+        copies = dict(sources)  # adapters stay as they are
         for name in names:
             tensor = sources[name].tensor(key).to(aside.device, non_blocking=True)
             tensor.record_stream(main)  # its memory is not given to another before `main` has used it

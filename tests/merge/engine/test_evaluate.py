@@ -8,7 +8,7 @@ from gridsearch.checkpoint.sdxl.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate, needed_sources
-from gridsearch.merge.engine.formulas.pieces import SAMPLE, kth_magnitude
+from gridsearch.merge.engine.formulas.pieces import LARGE, kth_magnitude
 from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
@@ -28,8 +28,11 @@ class Style:
         self._change, self.made = change, 0
 
     def tensor(self, key):
+        raise NotImplementedError
+
+    def pieces(self, key):
         self.made += 1
-        return self._change
+        return self._change.shape, lambda here: self._change.reshape(-1)[here]
 
     def change(self, key, base):
         raise NotImplementedError
@@ -70,6 +73,11 @@ STEPS = {
     "adapter_on_a_sum": [
         {"name": "s", "models": ["a", "b"], "ratio": 0.3},
         {"method": "adapter", "models": ["s", "style"]},
+    ],
+    "adapter_in_a_slerp_and_after_it": [
+        {"name": "s", "method": "adapter", "models": ["a", "style"], "ratio": 0.3},
+        {"name": "t", "method": "slerp", "models": ["s", "b"], "ratio": 0.4},
+        {"method": "adapter", "models": ["t", "style"]},
     ],
     "ties_of_a_slerp": [
         {"name": "s", "method": "slerp", "models": ["a", "b"], "ratio": 0.3},
@@ -116,7 +124,7 @@ def test_what_is_kept_is_made_once(sources, monkeypatch):
         merge_live(live, {KEY: terms_at(ratio, *STEPS["adapter"], adapter=True)})
         merge_live(live, {KEY: terms_at(ratio, *STEPS["adapter_on_a_sum"], adapter=True)})
     assert len(made) == 1
-    assert sources["style"].made == 2  # as a point on the way from a, and as a change of a sum
+    assert sources["style"].made == 1
 
 
 def test_another_number_than_the_ratio_makes_another_change(sources):
@@ -129,13 +137,13 @@ def test_another_number_than_the_ratio_makes_another_change(sources):
         )
 
 
-def test_sources_are_asked_for_as_long_as_their_change_is_not_kept(sources):
+def test_models_are_asked_for_as_long_as_their_change_is_not_kept(sources):
     live, names = live_of(sources, ROOM), {"style"}
-    for step, all_of_them in (("ties", {"a", "b", "c"}), ("adapter", {"a", "style"})):
+    for step, all_of_them in (("ties", {"a", "b", "c"}), ("adapter", {"a"})):
         terms = terms_at(0.5, *STEPS[step], adapter=step == "adapter")
-        assert needed_sources(terms, KEY, names, live.kept) == all_of_them
+        assert needed_sources(terms, KEY, names, live.kept, torch.float16) == all_of_them
         merge_live(live, {KEY: terms})
-        assert needed_sources(terms, KEY, names, live.kept) == {"a"}
+        assert needed_sources(terms, KEY, names, live.kept, torch.float16) == {"a"}
 
 
 def test_a_full_room_gives_the_place_of_what_was_not_used_for_longest():
@@ -156,19 +164,24 @@ def test_a_full_room_gives_the_place_of_what_was_not_used_for_longest():
 
 
 @pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8, 0.999])
-@pytest.mark.parametrize("kind", ["normal", "heavy", "ordered", "ties"])
+@pytest.mark.parametrize("kind", ["normal", "heavy", "ordered", "ties", "half", "bfloat16", "mixed"])
 def test_a_threshold_found_by_a_sample_is_the_exact_one(share, kind):
+    """That of the differences in float32, which half precision holds as they are only of near values."""
     generator = torch.Generator().manual_seed(1)
-    size = 6 * SAMPLE + 77
-    b = torch.randn(size, generator=generator)
+    size = 2 * LARGE + 77
+    a, b = torch.zeros(size), torch.randn(size, generator=generator)
     if kind == "heavy":
         b = b**5
     elif kind == "ordered":  # so that a sample at even steps is not like the rest
         b = b.abs().sort().values
     elif kind == "ties":
         b = b.mul(3).round()
-    a, rank = torch.zeros(size), max(int(share * size), 1)
-    assert kth_magnitude(a, b, rank) == b.abs().kthvalue(rank).values.item()
+    elif kind != "normal":
+        a = torch.randn(size, generator=generator).mul(20)
+        a, b = (a.bfloat16(), b.bfloat16()) if kind == "bfloat16" else (a.half(), b.half())
+        b = b.float() if kind == "mixed" else b
+    rank = max(int(share * size), 1)
+    assert kth_magnitude(a, b, rank) == (b.float() - a.float()).abs().kthvalue(rank).values.item()
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-45, 1e-20, 1.0, 60_000.0, 1e30])

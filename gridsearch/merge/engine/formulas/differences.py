@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import hardshrink
 
 
 def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[float] | None = None) -> Tensor:
@@ -20,15 +19,13 @@ def elected_mean(differences: Sequence[Tensor], vote: str, weights: Sequence[flo
     # comparisons, whose results are bytes, take longer on a CPU than all of this
     sign = _sum([one.sign() for one in differences] if vote == "count" else differences).sign_()
     agreeing = [(one * sign).relu_() for one in differences]
-    counts = [one.sign() for one in agreeing]
+    total = _sum(agreeing, weights).mul_(sign)
+    return total.div_(_sum([one.sign_() for one in agreeing], weights).clamp_(min=1e-30))
+
+
+def _sum(tensors: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     if weights:
-        for one, count, weight in zip(agreeing, counts, weights, strict=True):
-            one.mul_(weight)
-            count.mul_(weight)
-    return _sum(agreeing).mul_(sign).div_(_sum(counts).clamp_(min=1e-30))
-
-
-def _sum(tensors: Sequence[Tensor]) -> Tensor:
+        tensors = [one * weight for one, weight in zip(tensors, weights, strict=True)]
     if len(tensors) == 1:
         return tensors[0].clone()
     total = tensors[0] + tensors[1]
@@ -76,9 +73,9 @@ def least_rank(k: float, size: int) -> int:
 
 
 def trim(difference: Tensor, least: float) -> Tensor:
-    """Return a difference with zeros for all below a magnitude."""
+    """Return a difference with zeros for all below a magnitude, written over it."""
     bound = float(np.nextafter(np.float32(least), np.float32(0)))  # hardshrink keeps only what is above it
-    return hardshrink(difference, bound) if least else difference
+    return torch.hardshrink(difference, bound, out=difference) if least else difference
 
 
 # -- by variance

@@ -8,13 +8,15 @@ and cost more than the arithmetic. Torch's comparisons are avoided, whose masks 
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gridsearch.merge.engine.formulas.differences import least_rank, trim
 from gridsearch.merge.engine.formulas.elections import ChangeAt, combined
 from gridsearch.merge.engine.linear import pieces
 
-SAMPLE = 2**14  # elements, by which the place of a threshold is first estimated
+STEP = 101  # from one element of a sample to the next: a prime, to meet all columns of a matrix
+LARGE = 2**16  # elements, of which such a sample tells something
 
 
 def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
@@ -53,26 +55,45 @@ def ties(a: Tensor, *others: Tensor, k: float, vote: str, combine: str) -> Chang
 def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
     """Return the magnitude at this rank, 1 the least, among those of b - a, which are flat.
 
-    Of a large tensor, a sample brackets the rank, and only what lies between the brackets is sorted.
+    In a large tensor a sample brackets the rank. What lies between the brackets is counted by its first 16
+    bits, and only magnitudes with those of this rank are compared as a whole.
     """
-    if not a.is_cuda and a.numel() > 4 * SAMPLE:
-        step, share = a.numel() // SAMPLE, rank / a.numel()
-        sample = np.sort((b[::step].float() - a[::step].float()).abs_().numpy())
-        away = 4 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
-        low = sample[max(int(share * len(sample) - away), 0)]
-        high = sample[min(int(share * len(sample) + away), len(sample) - 1)]
-        below, between = _bracketed(a, b, low, high)
-        if below < rank <= below + len(between):
-            return float(np.partition(between, rank - below - 1)[rank - below - 1])
+    if not a.is_cuda and a.numel() >= LARGE:
+        sample, share = _first_bits(a[::STEP], b[::STEP]), rank / a.numel()
+        away = 3 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
+        low, high = (_at_rank(sample, share * len(sample) + side) for side in (-away, away))
+        below, places, bits = _bracketed(a, b, low, high)
+        if below < rank <= below + len(bits):
+            wanted = _at_rank(bits, rank - below)
+            rank -= below + int(np.count_nonzero(bits < wanted))
+            here = torch.from_numpy(places[bits == wanted])
+            a, b = a[here], b[here]
     return (b.float() - a.float()).abs_().kthvalue(rank).values.item()
 
 
-def _bracketed(a: Tensor, b: Tensor, low: np.float32, high: np.float32) -> tuple[int, np.ndarray]:
-    """Return how many magnitudes of b - a are below `low`, and those from there up to `high`."""
-    below, found = 0, []
+def _bracketed(a: Tensor, b: Tensor, low: int, high: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return how many magnitudes have bits below `low`, and the places and bits of those up to `high`."""
+    below, places, found = 0, [], []
     for here in pieces(a):
-        magnitudes = (b[here].float() - a[here].float()).abs_().numpy()
-        under = magnitudes < low
+        bits = _first_bits(a[here], b[here])
+        under = bits < low
         below += int(np.count_nonzero(under))
-        found.append(magnitudes[(magnitudes <= high) ^ under])
-    return below, np.concatenate(found)
+        between = np.flatnonzero((bits <= high) ^ under)
+        places.append(between + here.start)
+        found.append(bits[between])
+    return below, np.concatenate(places), np.concatenate(found)
+
+
+def _first_bits(a: Tensor, b: Tensor) -> np.ndarray:
+    """Return the first 16 bits of the magnitudes of b - a, which order these; of 16-bit floats, rounded."""
+    first, second = (one if one.element_size() == 2 else one.float() for one in (a, b))
+    difference = second - first
+    if difference.element_size() == 2:
+        return difference.view(torch.int16).numpy() & 0x7FFF
+    return (difference.view(torch.int32).numpy() >> 16).astype(np.int16) & 0x7FFF
+
+
+def _at_rank(bits: np.ndarray, rank: float) -> int:
+    """Return the number at this rank, or the nearest there is."""
+    upto = torch.bincount(torch.from_numpy(bits)).cumsum(0).numpy()
+    return int(np.searchsorted(upto, min(max(rank, 1), len(bits))))
