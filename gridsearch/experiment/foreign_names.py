@@ -37,7 +37,6 @@ HARMLESS = {
     *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method"),
     *("TIPO Parameters", "TIPO prompt", "TIPO nl prompt", "TIPO format"),
     *("PAG_enabled", "pag_enabled", "PerturbedAttentionGuidance_enabled"),
-    *("pag_rescale_mode", "seg_rescale_mode"),  # of a rescaling that has a name of its own
     # of modes that are not constant
     *("dynthres_mimic_scale_min", "dynthres_cfg_scale_min", "dynthres_sched_val", "dynthres_simple_mode"),
     *("X Type", "X Values", "Fixed X Values", "Y Type", "Y Values", "Fixed Y Values", "Z Type", "Z Values"),
@@ -88,6 +87,7 @@ OFF_AT = {
     "PAG Lerp Factor": "1",
     # of guidance: as `render.denoise.guidance` does it
     **dict.fromkeys(("seg_block", "pag_block"), "middle"),
+    **dict.fromkeys(("seg_rescale_mode", "pag_rescale_mode"), "full"),
     "freeu_end": "1",
     "FreeU Schedule": "0.0, 1.0, 0.0",
     **dict.fromkeys(("CFG Interval Schedule", "dynthres_mimic_mode", "dynthres_cfg_mode"), "constant"),

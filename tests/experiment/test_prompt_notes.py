@@ -281,6 +281,7 @@ def test_what_a_line_asks_for_and_is_not_done_is_noted(tmp_path):
         ("Mask blur: 4, Inpaint area: Only masked, Denoising strength: 0.4", "img2img"),
         ("SEG Active: True, SEG Blur Sigma: 0, SEG Start Step: 5, SEG End Step: 20", "SEG"),
         ("SEG Scale: 3, SEG SANF: True", "SEG and SANF"),
+        ("seg_enabled: False, seg_rescale: 0, seg_rescale_mode: snf", "SEG"),
         ("PAG Active: True, PAG End Step: 20, PAG Scale: 0, pag_block: input", "PAG"),
         ("freeu_enabled: False, freeu_b1: 1.01, freeu_start: 0.2", "FreeU"),
         ('FreeU Stages: "[{\\"backbone_offset\\": 0.2}]"', "FreeU"),

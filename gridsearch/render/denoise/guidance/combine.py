@@ -66,8 +66,9 @@ def thresholded(guided: Tensor, mimicked: Tensor, x: Tensor, level: float, sampl
 def fused(by_prompt: Tensor, by_attention: Tensor, slope: float) -> Tensor:
     """Choose for each value the guidance that is more salient there: saliency-adaptive noise fusion.
 
-    Wang et al. (2023, arXiv:2311.10329), equations of section 3.4: saliency is the size of the change of the
-    noise, smoothed (3 x 3, sigma 1, as A1111's extension has it), and compared after a softmax over channels.
+    Wang et al. (2023, arXiv:2311.10329): saliency is the size of the change of the noise, smoothed, and
+    compared after a softmax. Here as sd-webui-incantations has it: smoothed by 3 x 3 values of sigma 1, and
+    the softmax is over channels. (The authors' own code, and Forge's "snf", have it over a channel's places.)
 
     Args:
         slope: the change of the noise with the output.

@@ -88,11 +88,12 @@ def guidance_said(others: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
     names: set[str] = set()
     for active, group in _GROUPS.items():
         is_on = not _is_off(others.get(active, ""))
+        is_none = active == "PAG Active" and _is_off(others.get("PAG Scale", "1"))
         names |= {active, *group}
         for name, own in group.items() if is_on or active == "PAG Active" else ():
             if name in others:
                 found[own] = _value(name, others[name])
-        found |= _IMPLIED.get(active, {}) if is_on and not _is_off(others.get("PAG Scale", "1")) else {}
+        found |= _IMPLIED.get(active, {}) if is_on and not is_none else {}
     if "PAG layers" in others:
         found["pag_layers"] = others["PAG layers"]
     if stages := _stages(others.get(_STAGES, "")):
@@ -112,7 +113,8 @@ def _is_off(text: str) -> bool:
 
 def _value(name: str, text: str) -> str:
     try:
-        return str(_VALUES.get(name, str)(text))
+        value = _VALUES.get(name, str)(text)
+        return f"{value:g}" if isinstance(value, float) else str(value)
     except (ValueError, OverflowError):  # no number
         return text
 
@@ -125,6 +127,6 @@ def _stages(text: str) -> dict[str, str]:
         if any(stages[2:]) or {*first, *second} - {*_FACTORS}:
             return {}
         factors = [str(float(stage.get(name, 1))) for stage in (first, second) for name in _FACTORS]
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):  # not as it is written there
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):  # not as it is written
         return {}
     return dict(zip(("freeu_b1", "freeu_s1", "freeu_b2", "freeu_s2"), factors, strict=True))
