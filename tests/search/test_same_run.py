@@ -42,6 +42,17 @@ def test_what_is_kept_of_images_may_change(toy):
     require_same_run(replace(now, experiment=earlier), now, OUT)
 
 
+def test_a_run_of_a_version_that_had_fewer_settings_goes_on_where_those_are_off(toy):
+    now = facts(toy)
+    fewer = {
+        key: value for key, value in now.experiment["render"].items() if key not in ("seg_scale", "schedule")
+    }
+    earlier = replace(now, experiment=now.experiment | {"render": fewer})
+    require_same_run(earlier, now, OUT)
+    with pytest.raises(BadInput, match=r"render.seg_scale \(0.0 then, 3.0 now\)"):
+        require_same_run(earlier, facts(toy, render={"seg_scale": 3.0}), OUT)
+
+
 @pytest.mark.parametrize("search", [None, {"sampler": "tpe", "trials": 5}])
 @pytest.mark.parametrize(
     ("changed", "said"),
