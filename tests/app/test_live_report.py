@@ -79,7 +79,17 @@ def test_a_build_in_twenty_parts_of_the_time_at_most(tmp_path, builds):
     assert len(builds) == 3
 
 
+def test_a_build_that_fails_ends_with_what_and_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_report.os, "nice", lambda _: 0)  # of this process
+    with pytest.raises(SystemExit) as ended:
+        live_report.build_here(str(tmp_path / "gone"))
+    assert ended.value.code == f"This folder holds no results. where: {tmp_path / 'gone' / 'study.db'}"
+
+
 def test_a_failure_is_said_once_and_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        live_report, "BUILD", "import sys; sys.exit('a warning\\nThe folder holds no results.')"
+    )
     clock, told = SimpleNamespace(now=0.0), Told()
     live = LiveReport(tmp_path / "gone", told, lambda: clock.now)
     with live:
