@@ -1,7 +1,7 @@
 """Cutting a grid of AUTOMATIC1111's web UI into its cells, by its name, its text and its pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from PIL import Image
 
 from gridsearch.base.errors import BadInput
 from gridsearch.score.grid_axes import GridLayout
-from gridsearch.score.grid_layout import LabelledSheet, labelled_layouts
+from gridsearch.score.grid_layout import are_put_together, has_second_band, labelled_layouts
 from gridsearch.score.grid_names import has_z_axis, told_cell, told_size
+from gridsearch.score.grid_sheet import LabelledSheet, without_frames
 from gridsearch.score.measure import luma_in_strips
 from gridsearch.score.unlabelled_grid import unlabelled_layout
 
@@ -80,13 +81,23 @@ def grid_layouts(rgb: np.ndarray, path: str | Path, text: str = "") -> tuple[Seq
             fix="Use the file as the web UI saved it, or rename it to score it as one picture.",
         )
     cell = told_cell(text)
-    luma = luma_in_strips(rgb if scale <= 1 else _at_size(rgb, full))
+    seen = rgb if scale <= 1 else _at_size(rgb, full)
+    luma = luma_in_strips(seen)
     blur = 1.5 / scale - 0.5 if scale <= 1 else ENLARGED_BLUR
-    sheet = LabelledSheet(luma, full, min(scale, 1.0), SIZE_UNIT if told else 0, blur, cell)
-    if found := labelled_layouts(sheet, has_z_axis(text)):
+    unit = SIZE_UNIT if told else 0
+    sheet = LabelledSheet(without_frames(luma, seen), full, min(scale, 1.0), unit, blur, cell)
+    found = labelled_layouts(sheet, has_z_axis(text))
+    if has_second_band(sheet, found[0]) if found else are_put_together(sheet):
+        raise BadInput(
+            "Several grids lie in this file.",
+            where=path,
+            why="Labels of columns were found in more than one place, without a title for each grid.",
+            fix="Score each grid as a file of its own, as the web UI saved it.",
+        )
+    if found:
         return found, scale
     if cell and (plain := unlabelled_layout(luma, cell)):  # it was made without its legend
-        return [_scaled(plain, 1 / sheet.scale)], scale
+        return [GridLayout(*(axis.scaled(1 / sheet.scale) for axis in (plain.columns, plain.rows)))], scale
     raise _uncut(path, has_z_axis(text))
 
 
@@ -108,11 +119,6 @@ def _uncut(path: str | Path, has_z: bool) -> BadInput:
 
 def _at_size(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
-
-
-def _scaled(layout: GridLayout, factor: float) -> GridLayout:
-    """Return the layout of a plain grid, which has no margins, at another size."""
-    return GridLayout(*(replace(axis, size=axis.size * factor) for axis in (layout.columns, layout.rows)))
 
 
 def _cells(

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gridsearch.score.measure import read_image
 from gridsearch.score.xyz_grid import cut_grid
+from tests.helpers.web_ui_grids import annotated
 
 # Beside this repository, or beside the folder that holds its worktrees.
 _PLACES = [folder / "shared" / "grids" for folder in Path(__file__).parents[3:5]]
@@ -77,37 +78,9 @@ def drawn_grid(pictures, margin=0, row_labels=True, column_labels=("a-55.safeten
     Returns:
         The grid, and where each picture lies: {(row, column): (left, top, right, bottom)}.
     """
-    rows, columns = len(pictures), len(pictures[0])
-    height, width = pictures[0][0].shape[:2]
-    font_size = (width + height) // 25
-    space = font_size // 2
-    labels = [column_labels[column % len(column_labels)].split() for column in range(columns)]
-    tallest = max(len(lines) * (font_size + space) - space for lines in labels)
-    left, top = width * 3 // 4 if row_labels else 0, tallest + 2 * space
-    size = left + columns * (width + margin) - margin, top + rows * (height + margin) - margin
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-
-    def write(lines, x, y, allowed):
-        for index, line in enumerate(lines):
-            fitting = font_size
-            while draw.textlength(line, ImageFont.load_default(fitting)) > allowed:
-                fitting -= 1
-            place = x, y + (index - (len(lines) - 1) / 2) * (font_size + space)
-            draw.text(place, line, "black", ImageFont.load_default(fitting), anchor="mm")
-
-    boxes = {}
-    for column, lines in enumerate(labels):
-        write(lines, left + column * (width + margin) + width / 2, top / 2, width)
-    for row, line in enumerate(pictures):
-        y = top + row * (height + margin)
-        if row_labels:
-            write([f"CFG: {row + 4.5}"], left / 2, y + height / 2, left)
-        for column, picture in enumerate(line):
-            x = left + column * (width + margin)
-            sheet.paste(Image.fromarray(picture), (x, y))
-            boxes[row, column] = (x, y, x + width, y + height)
-    return sheet, boxes
+    columns = [column_labels[column % len(column_labels)] for column in range(len(pictures[0]))]
+    rows = [f"CFG: {row + 4.5}" if row_labels else "" for row in range(len(pictures))]
+    return annotated([list(map(Image.fromarray, line)) for line in pictures], columns, rows, margin)
 
 
 def with_z_axis(sheets, titles):
