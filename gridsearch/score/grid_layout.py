@@ -23,7 +23,7 @@ import numpy as np
 import scipy
 
 from gridsearch.score.grid_axes import GridAxis, GridLayout, label_offset, white_gaps
-from gridsearch.score.grid_cost import LINE_HIGH, Evidence
+from gridsearch.score.grid_cost import LABEL_OFF, LINE_HIGH, Evidence
 from gridsearch.score.grid_sheet import INK, PAPER, SOLID, LabelledSheet, band_bottoms
 
 MAX_MARGIN = 500  # pixels; the web UI's own limit
@@ -34,7 +34,7 @@ LABELS_FROM = 4  # pixels of the file that are paper before row labels
 LABELS_END = 0.28  # share of the width: before it row labels end, where there are columns with margins
 TITLE_LINES = 4  # of a title above a sub-grid, at most
 TITLE_LARGER = 1.15  # times as high as a column label; letters are a 25th of what is below them
-LABEL_OFF = 0.03  # sub-grids' widths by which the middle of a title may be off
+TITLE_OFF = 0.03  # sub-grids' widths by which the middle of a title may be off
 TITLE_GAP = 0.06  # sub-grids' widths of the widest gap within a title
 ROW_LABEL_OFF = 0.2  # cells' heights; the web UI places a row label of several lines too low
 TITLED = 4.0  # the cost that titles save, below which the labels of all sub-grids are the same
@@ -124,7 +124,7 @@ def _with_z_axis(evidence: Evidence, has_z: bool) -> Iterator[list[Evidence]]:
         titles = GridAxis(0, sheet.full[0] / count, count, 0)
         for end in range(1, min(len(lines), TITLE_LINES) + 1):
             gaps = [TITLE_GAP * titles.size * sheet.scale] * end
-            if label_offset(evidence.ink[:end], titles, sheet.scale, LABEL_OFF, gaps) is None:
+            if label_offset(evidence.ink[:end], titles, sheet.scale, TITLE_OFF, gaps) is None:
                 continue
             if end == len(lines) and not all(
                 evidence.white[round(start) :][:LABELS_FROM].any() for start, _ in titles.cells(sheet.scale)

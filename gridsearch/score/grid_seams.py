@@ -10,8 +10,10 @@ MOST_LANES, LEAST_LANE = 64, 8  # in which rows are compared; pixels
 STRIP_ROWS = 64  # of a sheet that are processed at once
 STANDS_OUT = 0.95  # share of the rows of both pictures that differ less from the next than they do at a seam
 TEXTURE = 1.0  # levels by which rows of a picture differ that is not flat
-TEXTURED = 0.3  # share of a picture's lanes that are not flat beside a seam; of fewer, nothing can be seen
-NEAR = 7  # pixels
+LANES_TEXTURED = (
+    0.3  # share of a picture's lanes that are not flat beside a seam; of fewer, nothing can be seen
+)
+SEAM_REACH = 7  # pixels
 
 
 def steps_of(luma: np.ndarray) -> np.ndarray:
@@ -37,7 +39,7 @@ def seams(
     places: Iterable[float],
     reach: float,
     crossing: GridAxis,
-    near: int = NEAR,
+    near: int = SEAM_REACH,
 ) -> tuple[int, int]:
     """Return in how many pictures there is a seam at one of these rows, and in how many there is none.
 
@@ -62,7 +64,7 @@ def seams(
             beside, around = _beside(mean, row, int(reach) - 4), _beside(picture, row, near)
             if here > TEXTURE and (beside < here).mean() >= STANDS_OUT:
                 seen += 1
-            elif around.size and (around.max(axis=1) > TEXTURE).mean() > TEXTURED:
+            elif around.size and (around.max(axis=1) > TEXTURE).mean() > LANES_TEXTURED:
                 missed += 1
     return seen, missed
 

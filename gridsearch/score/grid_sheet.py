@@ -13,7 +13,7 @@ SOLID = 0.99  # share of a row or column that must be paper; JPEG leaves specks
 PAPER = 235  # luma; at least this is paper, which JPEG and scaling darken from 255
 INK = 200  # luma; less than this in a label band is text
 COLOURED = 40  # levels between the channels of a frame that somebody drew over the labels
-FRAME = 1 / 80  # of the sheet's longer side: the thickest frame
+THICKEST = 1 / 80  # of the sheet's longer side: the thickest frame
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,17 @@ def text_lines(band: np.ndarray, first: int = 0) -> list[np.ndarray]:
 def without_frames(luma: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """Return luma with paper for coloured lines that cross the label band: labels are black or grey."""
     pictures = (luma >= PAPER).mean(axis=1) < 0.5
-    high, thick = int(pictures.argmax()) if pictures.any() else len(luma), int(max(luma.shape) * FRAME) + 8
+    high = int(pictures.argmax()) if pictures.any() else len(luma)
+    thick = int(max(luma.shape) * THICKEST) + 8 | 1  # odd, for a window about a pixel
     band = rgb[: high + thick]
-    coloured = scipy.ndimage.maximum_filter(np.ptp(band, axis=2) > COLOURED, 3)
-    if not coloured[:high].any():
+    colour = np.ptp(band, axis=2) > COLOURED
+    if not colour[: max(high - 2, 0)].any():
         return luma
     paper = np.pad(luma[: len(band)] >= PAPER, thick, constant_values=True)
-    coloured = np.pad(coloured, thick)
-    for shape in 2 * ((1, thick), (thick, 1)):  # at first without the corners
-        paper |= coloured & scipy.ndimage.binary_closing(paper, np.ones(shape))
+    coloured = np.pad(scipy.ndimage.maximum_filter(colour, 3), thick)
+    for axis in (1, 0, 1, 0):  # at first without the corners
+        wide = scipy.ndimage.maximum_filter1d(paper.astype(np.uint8), thick, axis)
+        paper |= coloured & (scipy.ndimage.minimum_filter1d(wide, thick, axis) > 0)
     cleared = luma.copy()
     cleared[: len(band)][(paper & coloured)[thick:-thick, thick:-thick]] = 255
     return cleared

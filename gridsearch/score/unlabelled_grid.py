@@ -11,7 +11,7 @@ import numpy as np
 from gridsearch.score.grid_axes import GridAxis, GridLayout
 from gridsearch.score.grid_seams import seams, steps_of
 
-LEAST_SIDE = 32  # pixels
+LEAST_PICTURE = 32  # pixels
 SIDE_OFF = 1.0  # pixels by which a scaled picture's side may be off
 TRUST_TOLD = 1 / 3  # for each boundary that is missed so many must be seen, for pictures may be much alike
 FEW_MISSED = 3  # boundaries that may all be missed
@@ -47,10 +47,10 @@ def unlabelled_layout(luma: np.ndarray, cell: tuple[int, int]) -> GridLayout | N
 
 def _shapes(width: int, height: int, cell: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Yield columns and rows with which pictures of that shape fill the grid, at any scale."""
-    for rows in range(1, height // LEAST_SIDE + 1):
+    for rows in range(1, height // LEAST_PICTURE + 1):
         side = height / rows * cell[0] / cell[1]
         columns = max(round(width / side), 1)
-        if width / columns < LEAST_SIDE:
+        if width / columns < LEAST_PICTURE:
             continue
         if abs(width / columns - side) <= SIDE_OFF * max(1, cell[0] / cell[1]):
             yield columns, rows
