@@ -29,6 +29,7 @@ from gridsearch.experiment.methods import METHODS
 _OURS = {kind.mecha: method for method, kind in METHODS.items()}
 # Those that are linear in their inputs, or take all of them alike: of differences they make a difference.
 _OF_DIFFERENCES = ("weighted_sum", "n_average", "geometric_median", "tensor_sum")
+_SUMMED = ("weighted_sum", "add_difference")
 _TIES = ("ties_sum", "ties_sum_extended", "ties_sum_with_dropout")
 _SEED = 67_280_421_310_721  # torch's, of a generator that was given none
 
@@ -189,9 +190,18 @@ def _from_one(inputs: Sequence[Any], method: str, where: str) -> tuple[AnyWeight
     base, others = None, []
     for of, less in (_difference(one, method, where) for one in inputs):
         base = less if base is None else base
-        others.append(of if less is base else _step(where, "add_difference", (base, of, less), 1.0))
+        others.append(_moved(base, of, less, where))
     assert base is not None  # every method has an input
     return base, tuple(others)
+
+
+def _moved(base: AnyWeights, of: AnyWeights, less: AnyWeights, where: str) -> AnyWeights:
+    """Return `base + of - less`, summed so that where the two are equal it is the base to the last bit."""
+    if less is base or of is less:
+        return of if less is base else base
+    if of is base:
+        return _step(where, "add_difference", (base, of, less), 1.0)
+    return MechaStep(where, "average", (of, less, base), {"weights": (1.0, -1.0, 1.0), "normalize": False})
 
 
 def _of_differences(
@@ -214,6 +224,11 @@ def _combined(method: str, inputs: Sequence[Any], settings: Mapping[str, Any], l
             require(method, settings, {"use_approximate_basis": False})
             return Combined("low_rank", {"rank": number_in(settings, "rank", method)}, base, others)
         case _ if method in _TIES:
+            if any(isinstance(one, MechaStep) and one.method in _SUMMED for one in others):
+                line.note(
+                    f"{line.where}: {method} elects among differences that are sums themselves. Where models "
+                    "are equal, what rounding leaves of such a sum may count as a change."
+                )
             return Combined(*_ties(method, settings, line), base, others)
     said = ", ".join(f"{name} = {value}" for name, value in settings.items() if value is not None)
     line.note(

@@ -169,6 +169,17 @@ def test_differences_from_another_model_take_a_step_more(read):
     ]
 
 
+def test_differences_from_several_models_are_taken_from_the_first_of_them(read):
+    lines = 'merge "subtract" &1 &0\nmerge "subtract" &2 &1\nmerge "subtract" &0 &2\nmerge "subtract" &2 &2\n'
+    recipe = read(lines + 'merge "ties_sum" &3 &4 &5 &6\nmerge "add_difference" &0 &7')
+    ties = recipe.merge[-1]
+    assert (ties.method, ties.models) == ("ties", ("a", "b", "step1", "step2", "a"))
+    terms = terms_of(recipe, [f"{UNET}out.0.weight"])[f"{UNET}out.0.weight"]
+    inputs = terms[0][0].inputs
+    assert inputs[2] == (("c_v2", 1.0), ("b", -1.0), ("a", 1.0))  # exactly a where b and c are equal
+    assert dict(inputs[3]) == {"a": 2.0, "c_v2": -1.0}
+
+
 BLOCKWISE = (
     'dict BASE=0.1 IN04=0.5\nliteral &3 model_config="sdxl-supermerger_blocks"\n'
     'merge "convert_sdxl_blocks_to_sgm" &4\nmerge "weighted_sum" &0 &1 &5\n'
