@@ -21,7 +21,7 @@ from gridsearch.experiment.from_recipe import with_recipe
 from gridsearch.experiment.programs.names import known_sampler, known_schedule
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
-from gridsearch.experiment.tables import Images, Scoring, Search, ThresholdTable
+from gridsearch.experiment.tables import Content, Images, Scoring, Search, ThresholdTable
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import (
     LISTED,
@@ -296,5 +296,6 @@ EXPERIMENT_TABLES: dict[str, type[Table]] = {
     "prompt": Prompt,
     "score": Scoring,
     "score.thresholds": ThresholdTable,
+    "score.content": Content,
     "search": Search,
 }

@@ -3,13 +3,25 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    model_validator,
+)
 
 from gridsearch.base.files import from_home
-from gridsearch.experiment.values import Table, all_different, one_of
+from gridsearch.experiment.values import FilePath, Table, all_different, one_of
 from gridsearch.score.metrics import GOALS
 
 PATHS = ("folder", "file", "path")  # an option so named, or ending so after "_", is a path
+
+
+Timestep = Annotated[int, Field(ge=0, lt=1000)]
+LEVELS = (100, 200, 300, 400)
 
 
 class ThresholdTable(Table):
@@ -62,6 +74,25 @@ class ScorerTable(Table):
         return dict(self.__pydantic_extra__)
 
 
+def _as_table(value: object) -> object:
+    """Read the short form `content = "parents"`."""
+    if isinstance(value, str):
+        if value != "parents":
+            raise ValueError('say "parents", who judge what is in a picture, or give a table of settings')
+        return {}
+    return value
+
+
+class Content(Table):
+    """The judgement of what is in the images by the references' models, each in its own prediction type.
+
+    At each level, a timestep of 1000, noise is added once; it is predicted with the prompt and without.
+    """
+
+    levels: Annotated[tuple[Timestep, ...], Field(min_length=1), AfterValidator(all_different)] = LEVELS
+    weight: float = Field(default=1.0, ge=0, le=1000)  # of a spread below the references' values
+
+
 class Scoring(Table):
     """The scoring of images.
 
@@ -72,6 +103,8 @@ class Scoring(Table):
     references: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
     thresholds: ThresholdTable = ThresholdTable()
     scorer: tuple[ScorerTable, ...] = ()
+    features: FilePath | None = None  # the folder of a backbone, by which images are compared with references
+    content: Annotated[Content | None, BeforeValidator(_as_table)] = None
 
     @model_validator(mode="after")
     def _scorers_are_different(self) -> Self:

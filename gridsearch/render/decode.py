@@ -1,6 +1,8 @@
-"""Latents into pixels: decoded in the memory that is free, or as previews by a linear map."""
+"""Latents into pixels and back, in the memory that is free; previews by a linear map."""
 
+import contextlib
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -50,15 +52,40 @@ def _in_memory(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def _in_tiles(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Decode one image in overlapping tiles, and restore the VAE's settings: the next may fit whole."""
+    """Decode one image in overlapping tiles."""
+    with _tiling(vae):
+        return vae.decode(latents, return_dict=False)[0]
+
+
+@contextlib.contextmanager
+def _tiling(vae: AutoencoderKL) -> Iterator[None]:
+    """Let a VAE cut what it is given into tiles, and restore its settings: the next may fit whole."""
     before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
     scale = vae.tile_sample_min_size // vae.tile_latent_min_size
     size = min(TILE, vae.tile_latent_min_size)
     vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = True, size, size * scale
     try:
-        return vae.decode(latents, return_dict=False)[0]
+        yield
     finally:
         vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
+
+
+def encode_picture(vae: AutoencoderKL, picture: np.ndarray) -> Tensor:
+    """A picture, uint8 (H, W, 3) -> its latents (1, C, h, w) as `decode` takes them."""
+    pixels = torch.tensor(picture, device=vae.device).movedim(2, 0)[None].to(vae.dtype) / 127.5 - 1
+    try:
+        latents = vae.encode(pixels).latent_dist.mode()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        torch.cuda.empty_cache()
+        with _tiling(vae):
+            latents = vae.encode(pixels).latent_dist.mode()
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
+    if mean is None or std is None:
+        return latents * vae.config.scaling_factor
+    mean, std = (latents.new_tensor(x)[None, :, None, None] for x in (mean, std))
+    return (latents - mean) * vae.config.scaling_factor / std
 
 
 def finite_rows(tensor: Tensor) -> Tensor:

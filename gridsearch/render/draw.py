@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -36,7 +37,6 @@ class Rendered:
     film: np.ndarray | None  # the predictions side by side, (H, W, 3) uint8, where they were asked for
 
 
-@torch.inference_mode()
 def draw(
     renderer: Renderer,
     cases: Sequence[Case],
@@ -44,7 +44,19 @@ def draw(
     batch: int | None = None,
     watch: WatchSettings = UNWATCHED,
 ) -> Iterator[Rendered]:
-    """Render the cases in order.
+    """Render the cases in order (see `draw_batches`)."""
+    return chain.from_iterable(draw_batches(renderer, cases, sampling, batch, watch))
+
+
+@torch.inference_mode()
+def draw_batches(
+    renderer: Renderer,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    batch: int | None = None,
+    watch: WatchSettings = UNWATCHED,
+) -> Iterator[list[Rendered]]:
+    """Render the cases in order; yields the images of each batch, between which the weights may change.
 
     An image's noise depends on its seed and size alone, whatever else is in its batch.
 
@@ -70,7 +82,7 @@ def draw(
         if not rendered:  # not within `except`, where the error still holds what the batch took
             images = renderer.batches.halved(sampling, len(part))
             continue
-        yield from rendered
+        yield rendered
         cases = cases[len(part) :]
         images = renderer.batches.size(sampling, batch)
 
@@ -101,25 +113,32 @@ def _render_batch(
 
 
 def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
-    """Return the texts of a batch in the order that `denoise` expects.
-
-    An empty negative prompt is zeros or encoded, as the settings say: SDXL was trained with zeros, and
-    diffusers and A1111 use them; ComfyUI encodes the empty text.
-    """
-
-    def encoded(text: str) -> Encoded:
-        """Return a text's embedding, computed once for as long as the text encoders do not change."""
-        if len(renderer.encoded) == MOST_TEXTS:
-            renderer.encoded.clear()
-        if (text, sampling.clip_skip) not in renderer.encoded:
-            renderer.encoded[text, sampling.clip_skip] = encode(renderer.pipe, text, sampling.clip_skip)
-        return renderer.encoded[text, sampling.clip_skip]
-
-    prompts = [encoded(case.text) for case in cases]
+    """Return the texts of a batch in the order that `denoise` expects."""
+    prompts = [embedded(renderer, case.text, sampling) for case in cases]
     negatives = [
-        encoded(case.negative) if case.negative or sampling.unconditional == "empty" else zeros_like(prompt)
+        without_prompt(renderer, case.negative, prompt, sampling)
         for case, prompt in zip(cases, prompts, strict=True)
         if sampling.is_guided
     ]
     texts = (negatives if branch == WITHOUT else prompts for branch in branches(sampling))
     return stacked([text for of_all in texts for text in of_all])
+
+
+def embedded(renderer: Renderer, text: str, sampling: Sampling) -> Encoded:
+    """Return a text's embedding, computed once for as long as the text encoders do not change."""
+    if len(renderer.encoded) == MOST_TEXTS:
+        renderer.encoded.clear()
+    if (text, sampling.clip_skip) not in renderer.encoded:
+        renderer.encoded[text, sampling.clip_skip] = encode(renderer.pipe, text, sampling.clip_skip)
+    return renderer.encoded[text, sampling.clip_skip]
+
+
+def without_prompt(renderer: Renderer, negative: str, prompt: Encoded, sampling: Sampling) -> Encoded:
+    """Return what takes the prompt's place.
+
+    An empty negative prompt is zeros or encoded, as the settings say: SDXL was trained with zeros, and
+    diffusers and A1111 use them; ComfyUI encodes the empty text.
+    """
+    if negative or sampling.unconditional == "empty":
+        return embedded(renderer, negative, sampling)
+    return zeros_like(prompt)

@@ -71,7 +71,17 @@ _DEFECT = Column(
 _METRICS = tuple(
     Column(name, Measurement, METRICS[name].meaning, METRICS[name].unit) for name in METRIC_COLUMNS
 )
-_SCORERS = Column("<scorer>", Measurement, "one column per plug-in scorer, named after it")
+CONTENT = "content"  # a column like a scorer's, where the parents judge
+FEATURES = "features"
+# Columns like a scorer's, where a backbone is given: of an image, and of a trial's images together.
+LIKENESS = ("like_its_reference", "like_its_prompt", "like_all")
+SET_DISTANCE = "set_distance"
+_SCORERS = Column(
+    "<scorer>",
+    Measurement,
+    "one column per plug-in scorer, named after it; `content`, where the parents judge; and where a backbone "
+    f"is given, {', '.join(f'`{name}`' for name in LIKENESS)}, and of a trial `{SET_DISTANCE}`",
+)
 _WEIGHTS = Column("weights", Text | None, "ten hex digits that tell its merged weights from any others")
 
 # An image's row. All of it is stored, the values of scorers under "scorers".
@@ -126,7 +136,8 @@ IMAGES_CSV = (_TRIAL, _ROLE, _PARAMETERS, *IMAGE_ROW)
 _ONLY_STORED = (
     _MODEL,
     Column("finite", bool, "whether all values were finite before they became 8 bits"),
-    Column("scorers", dict[str, Measurement], "the values of plug-in scorers"),
+    Column("scorers", dict[str, Measurement], "the values of plug-in scorers, and the content"),
+    Column(FEATURES, Text, "the features that a backbone makes of it, in half precision, as base64"),
     Column("unscored", dict[str, Text], "why a plug-in scorer has no value"),
     Column("trajectory", dict[str, list[float | bool | None]], "the denoising trace of a reference"),
     *(Column(name, Measurement, METRICS[name].meaning) for name in METRICS if name not in METRIC_COLUMNS),
@@ -179,4 +190,11 @@ TRIALS_CSV = (
 )
 
 # No scorer's name: a column's, what else a stored row holds, a lone ratio, and what the analysis adds.
-RESERVED = {column.name for column in (*IMAGES_CSV, *TRIALS_CSV, *_ONLY_STORED)} | {"ratio", "at", "loss"}
+RESERVED = {column.name for column in (*IMAGES_CSV, *TRIALS_CSV, *_ONLY_STORED)} | {
+    "ratio",
+    "at",
+    "loss",
+    CONTENT,
+    *LIKENESS,
+    SET_DISTANCE,
+}

@@ -11,13 +11,17 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import columns, store
+from gridsearch.results.likeness import References, distance_of, sound_references, with_likeness
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
 from gridsearch.results.store.facts import judgements_of
 
 
 def scorer_names(settings: Mapping) -> tuple[str, ...]:
-    """Return the names of an experiment's plug-in scorers, which are those of their columns."""
-    return tuple(scorer["name"] for scorer in settings.get("score", {}).get("scorer", ()))
+    """Return the columns of an experiment's plug-in scorers, its content, and what its features tell."""
+    asked = settings.get("score", {})
+    content = (columns.CONTENT,) if asked.get(columns.CONTENT) else ()
+    likeness = columns.LIKENESS if asked.get(columns.FEATURES) else ()
+    return (*(scorer["name"] for scorer in asked.get("scorer", ())), *content, *likeness)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Results:
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """The plug-in scorers' names."""
+        """The columns of the plug-in scorers, the content, and what the features tell."""
         return scorer_names(self.settings)
 
     def checks_of(self, role: str) -> pd.DataFrame:
@@ -86,8 +90,9 @@ def load_results(folder: Path) -> Results:
 def results_of(stored: store.Stored, folder: Path) -> Results:
     """Return what is stored as tables."""
     facts, trials = stored.facts, stored.trials
-    parameters = tuple(Experiment.model_validate(facts.experiment).searched())
-    scorers = scorer_names(facts.experiment)
+    experiment = Experiment.model_validate(facts.experiment)
+    parameters, scorers = tuple(experiment.searched()), scorer_names(facts.experiment)
+    like = sound_references(facts.references or (), experiment.reference_models())
     ended = [trial for trial in trials if trial.state in store.ENDED]
     drawn = [({"trial": trial.number, **_parameters(trial, parameters)}, trial) for trial in ended]
     checks = [
@@ -95,19 +100,19 @@ def results_of(stored: store.Stored, folder: Path) -> Results:
         for check in stored.checks
         if check.state == TrialState.COMPLETE and (said := check.user_attrs)
     ]
-    images = _table(_image_rows(drawn, facts), columns.IMAGES, parameters, scorers)
+    images = _table(_image_rows(drawn, facts, like), columns.IMAGES, parameters, scorers)
     remaining = store.remaining(facts, trials, stored.done)
     return Results(
         name=facts.experiment["name"],
         folder=folder,
         facts=facts,
-        trials=_trials(trials, parameters, scorers, images),
+        trials=_trials(trials, parameters, scorers, images, like if experiment.score.features else None),
         images=images,
         references=_table(facts.references or (), columns.REFERENCES, (), scorers),
         parameters=parameters,
         finished=remaining == 0,
         planned=len(ended) + remaining,
-        checks=_table(_image_rows(checks, facts), columns.CHECKED_IMAGES, parameters, scorers),
+        checks=_table(_image_rows(checks, facts, like), columns.CHECKED_IMAGES, parameters, scorers),
         judgements=pd.DataFrame([asdict(made) for made in judgements_of(stored.judgements)]),
     )
 
@@ -124,19 +129,25 @@ def _table(
     return table.assign(**{name: pd.to_numeric(table[name]) for name in columns.number_names(of, scorers)})
 
 
-def _image_rows(trials: Iterable[tuple[Mapping, FrozenTrial]], facts: store.Facts) -> list[dict[str, Any]]:
+def _image_rows(
+    trials: Iterable[tuple[Mapping, FrozenTrial]], facts: store.Facts, like: References
+) -> list[dict[str, Any]]:
     """Return a row per image with what is said of its trial, a trial's in the experiment's order."""
     cases = [case_id(p["id"], seed) for p in facts.experiment.get("prompt", ()) for seed in p["seeds"]]
     order = {case: i for i, case in enumerate(cases)}
     return [
-        {**said, **row}
+        {**said, **with_likeness(row, like)}
         for said, trial in trials
         for row in sorted(store.images_of(trial), key=lambda row: order.get(case_of(row), 0))
     ]
 
 
 def _trials(
-    trials: Iterable[FrozenTrial], parameters: tuple[str, ...], scorers: tuple[str, ...], images: pd.DataFrame
+    trials: Iterable[FrozenTrial],
+    parameters: tuple[str, ...],
+    scorers: tuple[str, ...],
+    images: pd.DataFrame,
+    like: References | None,
 ) -> pd.DataFrame:
     by_trial = images.groupby("trial")
     means = by_trial[columns.names(columns.AVERAGED, scorers=scorers)].mean()
@@ -151,6 +162,7 @@ def _trials(
             | _parameters(trial, parameters)
             | {name: means[name].get(trial.number) for name in means}
             | {f"seconds_{part}": took for part, took in seconds.items()}
+            | ({columns.SET_DISTANCE: distance_of(store.images_of(trial), like)} if like is not None else {})
             | {
                 "survived": survived.get(trial.number),
                 "images": counts.get(trial.number, 0),
@@ -161,7 +173,8 @@ def _trials(
                 "weights": weights.get(trial.number),
             }
         )
-    return _table(rows, columns.TRIALS, parameters, scorers)
+    together = () if like is None else (columns.SET_DISTANCE,)
+    return _table(rows, columns.TRIALS, parameters, (*scorers, *together))
 
 
 def _clock(time) -> str | None:

@@ -25,6 +25,8 @@ from gridsearch.merge.weights import (
     require_complete,
     residence_of,
 )
+from gridsearch.render.denoise.guidance.branches import branches
+from gridsearch.render.denoise.sampling import SAMPLERS
 from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.cases import Counts, counted
@@ -94,6 +96,7 @@ def make_plan(
         merge, image, source = _timed(experiment, parents, folder, timed)
     else:
         merge, image, source = _estimated(experiment, parents, folder)
+    image *= 1 + judging_share(experiment, parents)
     images = counts.images - (counts.trials - counts.fewest) * counts.cases  # of the fewest trials
     return Plan(
         **vars(counts),
@@ -132,6 +135,15 @@ def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[
     )
     source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
     return 0.0, image, source
+
+
+def judging_share(experiment: Experiment, parents: Parents) -> float:
+    """Return the seconds in which the parents judge an image, as a share of those in which it is drawn."""
+    asked, sampling = experiment.score.content, sampling_of(experiment.render, parents)
+    if asked is None:
+        return 0.0
+    drawing = SAMPLERS[sampling.sampler].calls(sampling.steps) * len(branches(sampling))
+    return 2 * len(asked.levels) * len(experiment.reference_models()) / drawing
 
 
 def _timed(

@@ -73,7 +73,7 @@ def _rescore_locked(
         again = dict(row)
         if row["file"] not in small:
             pixels = read_image(picture_of(folder, row["file"]))
-            again = with_values(row, standard.scorers, pixels, cases[case_of(row)])
+            again = with_values(row, standard, pixels, cases[case_of(row)])
             again |= score_row(score_image(standard, pixels, again))
         advance()
         return again
@@ -97,11 +97,20 @@ def _rescore_locked(
 def _experiment(settings: Mapping, scoring: Scoring | None, folder: Path) -> Experiment:
     """Return the run's experiment, with the scoring to use from now on."""
     if scoring:
+        _require_judged(Scoring.model_validate(settings["score"]), scoring, folder)
         settings = {**settings, "score": scoring.model_dump(mode="json")}
     try:
         return Experiment.model_validate(settings)
     except pydantic.ValidationError as error:
         raise bad_key(error, folder, EXPERIMENT_TABLES) from None
+
+
+def _require_judged(before: Scoring, now: Scoring, folder: Path) -> None:
+    """Refuse to ask for a content that was not judged as the images were drawn: no model is loaded here."""
+    if now.content and (before.content is None or before.content.levels != now.content.levels):
+        what = "The parents have not judged this run's images, or not at these levels of noise."
+        fix = "Keep [score] content and its levels as they are, or run the experiment into another folder."
+        raise BadInput(what, where=folder, why="Scoring again loads no model.", fix=fix)
 
 
 def _references(

@@ -108,6 +108,11 @@ def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
     for scorer in experiment.score.scorer:
         weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
         yield scorer.name, weighs
+    if content := experiment.score.content:
+        judges, levels = ", ".join(experiment.reference_models()), ", ".join(map(str, content.levels))
+        yield "content", f"judged by {judges} at timesteps {levels}; weight {content.weight:g}"
+    if experiment.score.features:
+        yield "features", str(experiment.score.features)
 
 
 def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:

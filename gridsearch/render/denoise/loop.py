@@ -98,24 +98,14 @@ class _Batch:
             levels = (positive.min().item(), positive.max().item())
             self.brownian = Brownian(seeds, sampling.rng, levels, self.latents)
             scheduler.noise_sampler = self.brownian
-        sizes = (  # in the order that SDXL was trained with (Podell et al. 2023, section 2.2)
-            *(sampling.original_height, sampling.original_width),
-            *(sampling.crop_top, sampling.crop_left),
-            *(sampling.target_height, sampling.target_width),
-        )
-        self.sizes = torch.tensor([sizes], device=unet.device, dtype=unet.dtype).repeat(len(text.tokens), 1)
+        self.sizes = size_ids(unet, sampling, len(text.tokens))
 
     def predicted(self, unet: UNet2DConditionModel, x: Tensor, moment: Tensor) -> Tensor:
         """Return the output for x, whose rows are those of the last branches, or of all."""
         rows, text = slice(-len(x), None), self.text
-        return unet(
-            x,
-            moment,
-            encoder_hidden_states=text.tokens[rows],
-            encoder_attention_mask=None if text.mask is None else text.mask[rows],
-            added_cond_kwargs={"text_embeds": text.pooled[rows], "time_ids": self.sizes[rows]},
-            return_dict=False,
-        )[0]
+        mask = None if text.mask is None else text.mask[rows]
+        active = Conditioning(text.tokens[rows], text.pooled[rows], mask)
+        return predicted(unet, x, moment, active, self.sizes[rows])
 
     def variance(self, scheduler: SchedulerMixin, call: int) -> dict[str, Tensor]:
         """Return the noise of a step for DPM++ 2M SDE, which does not ask for it as DPM++ SDE does."""
@@ -144,3 +134,30 @@ class _Batch:
         for name, value in vars(scheduler).items():
             new = [kept(item) for item in value] if isinstance(value, list) else kept(value)
             setattr(scheduler, name, new)
+
+
+def size_ids(unet: UNet2DConditionModel, sampling: Sampling, inputs: int) -> Tensor:
+    """Return the sizes that SDXL is told of, (inputs, 6), in the order that it was trained with.
+
+    Podell et al. 2023, section 2.2.
+    """
+    sizes = (
+        *(sampling.original_height, sampling.original_width),
+        *(sampling.crop_top, sampling.crop_left),
+        *(sampling.target_height, sampling.target_width),
+    )
+    return torch.tensor([sizes], device=unet.device, dtype=unet.dtype).repeat(inputs, 1)
+
+
+def predicted(
+    unet: UNet2DConditionModel, x: Tensor, moment: Tensor, text: Conditioning, sizes: Tensor
+) -> Tensor:
+    """Return the UNet's output for latents x at one timestep: epsilon or v, as the model predicts."""
+    return unet(
+        x,
+        moment,
+        encoder_hidden_states=text.tokens,
+        encoder_attention_mask=text.mask,
+        added_cond_kwargs={"text_embeds": text.pooled, "time_ids": sizes},
+        return_dict=False,
+    )[0]

@@ -14,6 +14,7 @@ from gridsearch.report.colours import SLICE_COLOURS, VERDICT_COLOURS, verdict_co
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Slice
+from gridsearch.results.columns import CONTENT
 from gridsearch.results.results import Results
 from gridsearch.score.metrics import CHARTED, METRICS
 
@@ -24,6 +25,11 @@ RESULT_FIGURES = {
     "survived": ("Survived", "The share of healthy images."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
+CONTENT_FIGURE = (
+    "Content",
+    "How much of the prompt the parents find in a picture: by how much the prompt lowers their error when "
+    "they predict noise that is added to it. Higher is better.",
+)
 
 
 @adds_figures
@@ -31,7 +37,9 @@ def along_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the bars of the verdicts for each slice, and a figure of curves for each column."""
     if shown.curves:
         yield from (_verdicts(shown, i, *curve) for i, curve in enumerate(shown.curves))
-        yield from (_curves(shown, column, *words) for column, words in (RESULT_FIGURES | CHARTED).items())
+        content = {CONTENT: CONTENT_FIGURE} if CONTENT in shown.results.scorers else {}
+        figures = RESULT_FIGURES | content | CHARTED
+        yield from (_curves(shown, column, *words) for column, words in figures.items())
 
 
 def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> Figure:
@@ -81,7 +89,7 @@ def _curves(shown: Shown, column: str, title: str, about: str) -> Figure:
     if column in METRICS and METRICS[column].percent:
         highest = max((value for line in data for value in line["y"] if value is not None), default=0)
         layout["yaxis"] |= {"tickformat": ".0%", "range": [0, max(1.08 * highest, 0.1)]}
-    if column in CHARTED:
+    if column not in RESULT_FIGURES:
         for i, (label, means) in enumerate(draw.parents(shown.results, column)):  # two labels do not meet
             draw.add_level(layout, float(means[column]), label, left=i % 2 == 1)
     elif any(found.estimated for found, _ in shown.curves):

@@ -20,7 +20,7 @@ from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sentence import MOST_NAMED, survives
 from gridsearch.results.analysis.trials import is_partial
 from gridsearch.results.analysis.window import Window
-from gridsearch.results.columns import TRIALS, number_names
+from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
 
 EXAMPLES = 2  # reasons quoted per verdict
@@ -221,8 +221,9 @@ def trial_table(results: Results, answer: Answer) -> dict:
     )
     checked = {found.trial: found.held_out.sound for found in answer.confirmed}
     best = answer.best.trial if answer.best else None
+    asked = [name for name in (*results.scorers, SET_DISTANCE) if name in trials]
     # "survived" has a cell of its own
-    numbers = [name for name in number_names(TRIALS, results.scorers) if name != "survived"]
+    numbers = [name for name in number_names(TRIALS, asked) if name != "survived"]
     rows = []
     for _, row in trials.iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""

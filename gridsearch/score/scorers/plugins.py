@@ -69,12 +69,18 @@ class ScoredCase(Protocol):
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """An installed scorer with its options."""
+class Weighed:
+    """A value beside the metrics, and how it counts in the defect."""
 
     name: str  # of its column
     weight: float  # of a spread beyond the references, where a built-in metric counts 1; 0: only a column
     direction: Direction | None  # None without a weight
+
+
+@dataclass(frozen=True)
+class Scorer(Weighed):
+    """An installed scorer with its options."""
+
     function: Callable[[np.ndarray, ScoredCase], float]
 
 

@@ -136,11 +136,16 @@ def _dtypes(recipe: Recipe, weights: Weights) -> dict[str, torch.dtype]:
     return {key: DTYPES[name] for key, name in dtypes_of(recipe, weights).items()}
 
 
-def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
-    """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
+def merge_parent(setup: Setup, name: str) -> Sampling:
+    """Write a parent alone over the live weights; returns how it draws, in its own prediction type."""
     own, lent = setup.weights.files[name].header.tensors, vae_of_reference(setup.experiment)
     merge_over(setup, {key: ((name if key in own else lent, 1.0),) for key in setup.weights.merged})
-    sampling = native_sampling(setup.experiment.render, setup.parents, name)
+    return native_sampling(setup.experiment.render, setup.parents, name)
+
+
+def draw_parent(setup: Setup, name: str, cases: Sequence[Case]) -> Iterator[dict]:
+    """Render cases with a parent alone, in its own prediction type; yields rows that are not scored yet."""
+    sampling = merge_parent(setup, name)
     origin = Origin(name, short_hash(setup.hashes.get(name, "")), f"{name} alone", setup.renderer.place)
     film_only = replace(setup.watch, early_abort=0.0)  # the references are what early abort compares with
     for drawn in draw(setup.renderer, cases, sampling, setup.experiment.render.batch, film_only):

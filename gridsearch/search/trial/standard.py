@@ -3,8 +3,9 @@
 The bands are from the parents' own renders, the references.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from math import hypot, nan
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from gridsearch.experiment.tables import Scoring
 from gridsearch.render.cases import Case, case_of
-from gridsearch.results.columns import RESERVED
+from gridsearch.results.columns import CONTENT, FEATURES, RESERVED
 from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import Band, band_of
 from gridsearch.score.measure import measure, read_image
@@ -30,11 +31,13 @@ from gridsearch.score.score import (
 from gridsearch.score.scorers.plugins import (
     Scorer,
     ScorerLimit,
+    Weighed,
     beyond,
     edge_of,
     open_scorers,
     scorer_values,
 )
+from gridsearch.score.sets import packed
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,17 @@ class Standard:
 
     thresholds: Thresholds = USUAL_THRESHOLDS  # of the gates
     scorers: Sequence[Scorer] = ()
+    content: Weighed | None = None  # what the parents find of the prompt, where they are asked
+    features: Callable[[np.ndarray], np.ndarray] | None = None  # of a picture, where a backbone is given
     bands: Mapping[str, Band] = field(default_factory=dict)  # case id -> the healthy band of its metrics
     # scorer with a weight -> case id -> the value at which it stops being healthy, where the references tell
     edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
+
+    @property
+    def weighed(self) -> list[Weighed]:
+        """The values beside the metrics that count in the defect."""
+        asked = (*self.scorers, *([self.content] if self.content else []))
+        return [one for one in asked if one.weight]
 
 
 def open_standard(scoring: Scoring) -> Standard:
@@ -55,17 +66,34 @@ def open_standard(scoring: Scoring) -> Standard:
         BadInput: a scorer is not installed, or does not work with its options.
     """
     gates = Thresholds(**scoring.thresholds.model_dump(exclude_none=True))
-    return Standard(gates, open_scorers(scoring.scorer, RESERVED))
+    asked = scoring.content
+    content = Weighed(CONTENT, asked.weight, "higher") if asked else None
+    return Standard(gates, open_scorers(scoring.scorer, RESERVED), content, _features(scoring.features))
 
 
-def with_values(row: Mapping, scorers: Sequence[Scorer], pixels: np.ndarray, case: Case) -> dict:
-    """Return an image's row with the values of its plug-in scorers, and why some have none.
+def _features(folder: Path | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return the backbone in a checked folder, which makes features of a picture."""
+    if folder is None:
+        return None
+    from gridsearch.score.scorers.backbone import check_backbone, picture_features  # imports torch
 
-    `pixels` are uint8 (H, W, 3).
+    check_backbone(str(folder))
+    return partial(picture_features, folder=str(folder))
+
+
+def with_values(
+    row: Mapping, by: Standard, pixels: np.ndarray, case: Case, content: float | None = None
+) -> dict:
+    """Return an image's row with its content and the values of its plug-in scorers, and why some have none.
+
+    `pixels` are uint8 (H, W, 3). The content needs the models: where it is None, the row's own stays.
     """
-    none = {scorer.name: nan for scorer in scorers}
-    values, unscored = scorer_values(scorers, pixels, case) if row["finite"] else (none, {})
-    return {**row, "scorers": values, "unscored": unscored}
+    none = {scorer.name: nan for scorer in by.scorers}
+    values, unscored = scorer_values(by.scorers, pixels, case) if row["finite"] else (none, {})
+    if by.content:
+        values[CONTENT] = row.get("scorers", {}).get(CONTENT, nan) if content is None else content
+    features = {FEATURES: packed(by.features(pixels))} if by.features and row["finite"] else {}
+    return {**row, "scorers": values, "unscored": unscored, **features}
 
 
 def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
@@ -77,8 +105,7 @@ def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
         stopped = Verdict(row["stopped"], why)
     distances = (
         scorer.weight * beyond(number(values[scorer.name]), standard.edges[scorer.name][case])
-        for scorer in standard.scorers
-        if scorer.weight
+        for scorer in standard.weighed
     )
     return score(
         pixels,
@@ -99,7 +126,7 @@ def scored_references(
     """
     pictures = [read_image(picture_of(folder, row["file"])) for row in rows]
     measured = [
-        with_values(row | asdict(measure(picture)), by.scorers, picture, cases[case_of(row)])
+        with_values(row | asdict(measure(picture)), by, picture, cases[case_of(row)])
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], [*cases], by)
@@ -116,12 +143,12 @@ def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Stan
     population = [metrics_of(row) for row in usable]
     own = {case_of(row): metrics_of(row) for row in reversed(usable)}
     bands = {case: band_of(population, own.get(case)) for case in case_ids}
-    edges = {scorer.name: _edges_of(usable, case_ids, scorer) for scorer in by.scorers if scorer.weight}
+    edges = {scorer.name: _edges_of(usable, case_ids, scorer) for scorer in by.weighed}
     return replace(by, bands=bands, edges=edges)
 
 
 def _edges_of(
-    usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Scorer
+    usable: Sequence[Mapping], case_ids: Sequence[str], scorer: Weighed
 ) -> dict[str, ScorerLimit | None]:
     """Return, for each case, the value at which a scorer stops being healthy."""
     assert scorer.direction is not None  # where there is a weight, the experiment demands it

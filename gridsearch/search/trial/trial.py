@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -13,12 +14,13 @@ from gridsearch.experiment.tables import LOOK
 from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
-from gridsearch.render.draw import Rendered, draw
+from gridsearch.render.draw import Rendered
 from gridsearch.score.score import Score, score_row
+from gridsearch.search.trial.content import Judged, drawn_and_judged
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.save import Origin, merge_hash, save_image
 from gridsearch.search.trial.settings import sampling_of
-from gridsearch.search.trial.setup import Setup, live_fingerprint, merge_over, watch_for
+from gridsearch.search.trial.setup import Setup, live_fingerprint, merge_over
 from gridsearch.search.trial.standard import score_image, with_values
 
 MOST_WAITING = 64  # items, so that slow threads do not fill the memory
@@ -62,12 +64,13 @@ def run_trial(
     origin = Origin(experiment.name, merge_hash(experiment, setup.hashes), recipe, setup.renderer.place)
     one_by_one = Lock()  # plug-in scorers need not know of threads
 
-    def finish(drawn: Rendered) -> FinishedImage:
+    def finish(judged: Judged) -> FinishedImage:
+        drawn, content, seconds = judged
         row = save_image(setup.out, name, drawn, sampling, origin, experiment.images.format)
         with one_by_one:
             began = time.perf_counter()
-            row = with_values(row, setup.standard.scorers, drawn.pixels, drawn.case)
-            seconds = time.perf_counter() - began
+            row = with_values(row, setup.standard, drawn.pixels, drawn.case, content)
+            seconds += time.perf_counter() - began
         began = time.perf_counter()
         score = score_image(setup.standard, drawn.pixels, row)
         seconds += time.perf_counter() - began
@@ -76,7 +79,8 @@ def run_trial(
 
     with ThreadPoolExecutor(1) as beside:  # it reads all weights, which drawing leaves as they are
         weights = beside.submit(live_fingerprint, setup.live)
-        for images in _batches(setup, sampling, cases, finish):
+        drawing = partial(drawn_and_judged, setup, sampling, terms, experiment, weights.result)
+        for images in _batches(setup, sampling, cases, drawing, finish):
             for image in images:
                 on_image(image.drawn.case, image.score)
             seconds = {
@@ -89,18 +93,21 @@ def run_trial(
 
 
 def _batches(
-    setup: Setup, sampling: Sampling, cases: Sequence[Case], finish: Callable[[Rendered], FinishedImage]
+    setup: Setup,
+    sampling: Sampling,
+    cases: Sequence[Case],
+    drawing: Callable[[Sequence[Case]], Iterator[Judged]],
+    finish: Callable[[Judged], FinishedImage],
 ) -> Iterator[list[FinishedImage]]:
     """Render cases in batches; `finish` works on one batch while the next is rendered, unless trials race."""
     batches, batch = setup.renderer.batches, setup.experiment.render.batch
-    watch = watch_for(setup, sampling)
     races = setup.experiment.search.races()
     while cases:
         size = batches.size(sampling, batch)
         size = min(size, LOOK) if races else size
         part = cases[:size] if races else cases
         images: list[FinishedImage] = []
-        for image in map_in_threads(finish, draw(setup.renderer, part, sampling, batch, watch)):
+        for image in map_in_threads(finish, drawing(part)):
             images.append(image)
             if len(images) == size:
                 yield images

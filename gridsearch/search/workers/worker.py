@@ -22,6 +22,7 @@ from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.load import prepare_and_load
 from gridsearch.search.prepare import Prepared
+from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.setup import Setup, draw_parent, parent_fingerprint, with_references
@@ -150,6 +151,7 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
         for case, row in zip(cases, draw_parent(setup, said[MODEL], cases), strict=True):
             worker.listener.reference(RenderedReference(case, row["seconds"]))
             rows.append(row)
+        rows = with_content(setup, rows, cases)
         _secure(worker, pieces, trial, rows)
         store.record_batch(trial, 0, rows, {})
     else:

@@ -13,7 +13,7 @@ from gridsearch.results.columns import IMAGES_CSV, REFERENCES, RESERVED, STORED,
 from gridsearch.score.metrics import METRICS
 from gridsearch.score.scorers import plugins
 from gridsearch.score.scorers.plugins import open_scorers, scorer_values
-from gridsearch.search.trial.standard import with_values
+from gridsearch.search.trial.standard import Standard, with_values
 from tests.helpers.plugin_package import install
 
 CODE = """
@@ -173,7 +173,7 @@ def test_an_interrupt_is_no_failure_of_a_scorer(package):
 
 def test_where_pixels_mean_nothing_no_scorer_is_asked(package):
     scorers = [*opened("leaving"), *opened("red")]
-    values = with_values({"finite": False}, scorers, PICTURE, CASE_)["scorers"]
+    values = with_values({"finite": False}, Standard(scorers=scorers), PICTURE, CASE_)["scorers"]
     assert list(values) == ["leaving", "red"]
     assert all(map(isnan, values.values()))
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from gridsearch.merge.parents import open_parents
-from gridsearch.search.trial import trial
+from gridsearch.search.trial import content, trial
 from gridsearch.search.trial.setup import load_setup, with_references
 from gridsearch.search.trial.trial import map_in_threads, run_trial
 from tests.helpers.small_run import Quiet, experiment
@@ -38,18 +38,18 @@ def test_an_error_of_the_work_or_of_an_item_is_raised():
 
 
 def test_images_are_drawn_while_the_fingerprint_is_taken(toy, tmp_path, monkeypatch):
-    drawn, draw, fingerprint = threading.Event(), trial.draw, trial.live_fingerprint
+    drawn, draw, fingerprint = threading.Event(), content.draw_batches, trial.live_fingerprint
 
     def drawing(*given):
-        for image in draw(*given):
+        for batch in draw(*given):
             drawn.set()
-            yield image
+            yield batch
 
     def after_drawing(live):
         assert drawn.wait(timeout=30)
         return fingerprint(live)
 
-    monkeypatch.setattr(trial, "draw", drawing)
+    monkeypatch.setattr(content, "draw_batches", drawing)
     monkeypatch.setattr(trial, "live_fingerprint", after_drawing)
     what = experiment(toy)
     setup = with_references(load_setup(what, open_parents(what), tmp_path, Quiet()), [])
