@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,14 +96,21 @@ def show(name: str, experiment: Experiment, folder: Path) -> None:
         "survived, defect": rows["survived"] - rows["defect"] / 100,
         "survived, both": rows["survived"] - rows["both"] / 100,
     }
-    alive = rows["survived"] >= ALIVE
+    among = {
+        "": rows["survived"] >= 0,
+        ", among those that survive": rows["survived"] >= ALIVE,
+        ", among the mixes": (rows.index > 0) & (rows.index < 1),  # a parent's own pictures are references
+    }
     for order, goodness in orders.items():
         best = goodness.idxmax()
         lost = rows["oracle"][best] - rows["oracle"].min()
+        told = "".join(
+            f"{words} {spearmanr(goodness[chosen], -rows['oracle'][chosen])[0]:.3f}"
+            for words, chosen in among.items()
+        )
         print(
-            f"{order:18} Spearman {spearmanr(goodness, -rows['oracle'])[0]:.3f}, among the "
-            f"{alive.sum()} that survive {spearmanr(goodness[alive], -rows['oracle'][alive])[0]:.3f}; "
-            f"best {best:.2f} (the oracle's {rows['oracle'].idxmin():.2f}), {lost:.4f} from its distance"
+            f"{order:18} Spearman{told}; best {best:.2f} (the oracle's {rows['oracle'].idxmin():.2f}), "
+            f"{lost:.4f} from its distance"
         )
     drawing = seconds_to_draw(setup)
     print(f"seconds of the processor for 32 pictures: drawing {drawing:.2f}, judging {seconds:.2f}: ", end="")
@@ -147,7 +153,7 @@ def judged(setup: Setup, folder: Path) -> tuple[pd.DataFrame, float]:
 
 def seconds_to_draw(setup: Setup) -> float:
     """The processor's seconds to draw 32 pictures as a trial does, all steps of them."""
-    sampling = replace(merge_parent(setup, setup.experiment.reference_models()[0]))
+    sampling = merge_parent(setup, setup.experiment.reference_models()[0])
     began = time.process_time()
     list(draw(setup.renderer, setup.cases, sampling))
     return time.process_time() - began

@@ -89,5 +89,5 @@ def test_a_run_shows_content_and_likeness_and_keeps_them_when_scored_again(toy, 
 def test_a_plan_counts_the_judges_calls(toy):
     """Two models, two levels, with and without the prompt: 8 inputs, where 3 steps with guidance take 6."""
     for score, share in (({}, 0), ({"content": {"levels": LEVELS}}, 8 / 6)):
-        what = experiment(toy, score=score)
+        what = experiment(toy, score=score, render=render(toy, steps=3))
         assert judging_share(what, open_parents(what)) == pytest.approx(share)
