@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pydantic
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
+from gridsearch.checkpoint.sdxl.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.experiment.any_of import SEVERAL
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.values import Range, Table
@@ -26,8 +27,8 @@ _OTHER_NAMES = {
     **dict.fromkeys(("clip_stop_at_last_layers", "stop_at_clip_layer", "clip_layer"), "clip_skip"),
     **dict.fromkeys(("batch_size", "num_images_per_prompt", "vae_batch_size"), "batch"),
     **dict.fromkeys(("torch_dtype", "precision", "mixed_precision"), "dtype"),
-    **dict.fromkeys(("v_parameterization", "v_pred", "parameterization", "prediction"), "prediction_type"),
-    **dict.fromkeys(("zero_snr", "ztsnr", "zsnr", "rescale_betas_zero_snr"), "zero_terminal_snr"),
+    **dict.fromkeys((V_PREDICTION_MARKER, "v_parameterization", "parameterization"), "prediction_type"),
+    **dict.fromkeys((ZERO_SNR_MARKER, "zero_snr", "zsnr", "rescale_betas_zero_snr"), "zero_terminal_snr"),
     **dict.fromkeys(("pag", "perturbed_attention_scale"), "pag_scale"),
     **dict.fromkeys(("negative_prompt", "uncond", "neg", "neg_prompt"), "negative"),
     **dict.fromkeys(("prompt", "positive", "positive_prompt", "caption"), "text"),

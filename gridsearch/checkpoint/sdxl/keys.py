@@ -82,6 +82,7 @@ def is_embedding(key: str) -> bool:
 # sd-mecha's `sdxl-supermerger_blocks`, the text encoders and the UNet's time and size embeddings are `BASE`
 # (supermerger itself counts the embeddings to `IN00`: write `time` to name them) and the UNet's last layers
 # are `OUT08`.
+MIDDLE = "M00"  # the block whose attention guidance changes in the papers
 BLOCKS = ("BASE", *(f"IN{i:02}" for i in range(9)), "M00", *(f"OUT{i:02}" for i in range(9)))
 DEFAULT_SELECTOR = "default"
 

@@ -25,11 +25,11 @@ from gridsearch.checkpoint.sdxl.keys import (
     VAE_BLOCK,
     VAE_COMPONENT,
 )
+from gridsearch.checkpoint.sdxl.mecha_names import has_old_names, ratios
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.mecha.lines import VERSION, Instruction, parsed
 from gridsearch.experiment.mecha.methods import Line, call, left_out
 from gridsearch.experiment.mecha.nodes import AnyWeights, MechaStep, Pairs, Parts, Searched
-from gridsearch.experiment.mecha.old import COMMANDS, has_old_names, ratios
 from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 
@@ -37,6 +37,8 @@ MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
 MOST_STEPS = 1_000
 MOST_MODELS = 500
+# Recipes of before version 0.1.0 have no header, and begin with one of these.
+_OLD_COMMANDS = ("model", "dict", "call", "recipe", "merge")
 # The arguments of steps, which errors name.
 _ARGUMENTS = {name for kind in METHODS.values() for name in kind.model_fields} - Step.model_fields.keys()
 _STEP = pydantic.TypeAdapter(MergeStep)
@@ -100,7 +102,7 @@ def _is_old(first: str, path: Path) -> bool:
     """Return whether a file is older than version 0.1.0, by its first line."""
     if first == VERSION:
         return False
-    if first.startswith("#") or first.partition(" ")[0] in COMMANDS:
+    if first.startswith("#") or first.partition(" ")[0] in _OLD_COMMANDS:
         return True
     what = f"A recipe of sd-mecha begins with {VERSION!r}, or with a model."
     why = f"here it is {first!r:.60}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gridsearch.base.errors import nearest
+from gridsearch.checkpoint.sdxl.keys import MIDDLE
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
 UNLIMITED = 10_000.0  # stands for an infinite sigma
@@ -27,7 +28,6 @@ SPACINGS = {
     "SGM Uniform": "trailing",
     "DDIM": "leading",
 }
-MIDDLE = "M00"  # the block whose attention guidance changes in the papers
 # The numbers of guidance, each of which may be searched.
 GUIDANCE_NUMBERS = (
     *("cfg", "cfg_rescale", "pag_scale", "cfg_sigma_low", "cfg_sigma_high", "seg_scale", "seg_sigma"),

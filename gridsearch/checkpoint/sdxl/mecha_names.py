@@ -1,4 +1,4 @@
-"""What recipes have from before version 0.1.0 of the format: tables of ratios by the names of that time.
+"""The names of components, blocks and classes in sd-mecha's recipes of before version 0.1.0, as selectors.
 
 A name is a component's (`sdxl_unet_default`), a block's (`sdxl_unet_block_in00`) or that of a class of layers
 (`l14_txt_class_q`), with the parts of keys that sd-mecha's `hypers` of early 2024 had for each.
@@ -10,8 +10,6 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET
-
-COMMANDS = ("model", "dict", "call", "recipe", "merge")  # which such a file may begin with
 
 _NAME = re.compile(r"(sdxl_unet|sdxl_txt2?|l14_txt|g14_txt|sdxl_vae)_(?:(block|class)_)?(\w+)")
 # Component -> our selector of all of it, and how its keys begin.
