@@ -56,6 +56,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.night
 def test_a_merge_method_is_added_in_two_files(tmp_path):
     found = answer_of(edited_package(tmp_path, EDITS), CODE)
     assert found["searched"] == ["ratio"]

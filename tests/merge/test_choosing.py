@@ -70,6 +70,7 @@ def test_every_choice_merges_to_what_it_alone_would(toy, lora, tmp_path):
     assert load_file(tmp_path / "vpred-style.safetensors")[VAE_BIAS].equal(own[VAE_BIAS])
 
 
+@pytest.mark.night
 def test_a_search_among_models_is_kept_exported_and_made_again(toy, tmp_path):
     step = {"models": ["base", ["burnt", "vpred"]], "ratio": [0.25, 0.5]}
     what = experiment(toy, step)

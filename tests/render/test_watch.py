@@ -132,7 +132,7 @@ def test_looks_start_at_the_share_and_come_every_tenth():
 @pytest.mark.parametrize(
     "sampler",
     [
-        pytest.param(name, marks=pytest.mark.night) if name == "dpmpp_sde" else name
+        name if name in ("euler", "euler_a", "dpmpp_2m") else pytest.param(name, marks=pytest.mark.night)
         for name in SAMPLERS
         if not name.endswith("_karras")
     ],

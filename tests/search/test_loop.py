@@ -147,7 +147,10 @@ def test_the_time_a_run_was_off_does_not_count_against_the_budget(study):
     assert len(run(study, experiment(), Budget(deadline=time.time() + 3600))) == 5
 
 
-@pytest.mark.parametrize("settings", [{}, {"sampler": "tpe", "trials": 14}, {"sampler": "qmc", "trials": 6}])
+SAMPLED = [{"sampler": "tpe", "trials": 14}, {"sampler": "qmc", "trials": 6}]
+
+
+@pytest.mark.parametrize("settings", [{}, *(pytest.param(x, marks=pytest.mark.night) for x in SAMPLED)])
 def test_a_killed_search_ends_like_an_unbroken_one(tmp_path, settings):
     for name, moments in (("unbroken", ()), ("broken", (0, 2, 1))):
         store.write_study(tmp_path / name, replace(FACTS, experiment=experiment().model_dump(mode="json")))

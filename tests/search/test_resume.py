@@ -91,6 +91,7 @@ def test_a_grown_grid_draws_the_new_ratio(toy, copy):
     assert {path: path.stat().st_mtime_ns for path in drawn} == drawn
 
 
+@pytest.mark.night
 def test_an_interrupted_trial_goes_on_after_its_last_whole_batch(toy, tmp_path, whole):
     out = tmp_path / "out"
     first = go(what(toy), out, kill_after=4 + 3)  # in the second batch of the second trial

@@ -192,6 +192,7 @@ def test_a_changed_model_prompt_or_setting_is_refused_and_a_grown_range_is_not(f
         assert said in str(caught.value)
 
 
+@pytest.mark.night
 def test_a_score_between_a_kill_and_the_references_does_not_lose_them(toy, tmp_path):
     class Killed(Quiet):
         def reference(self, _):

@@ -42,7 +42,9 @@ def copy(ten, tmp_path):
     return shutil.copytree(ten, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("sampler", [pytest.param("random", marks=pytest.mark.night), "tpe", "window"])
+@pytest.mark.parametrize(
+    "sampler", [*(pytest.param(name, marks=pytest.mark.night) for name in ("random", "tpe")), "window"]
+)
 def test_killed_after_any_image_it_ends_like_an_unbroken_one_and_draws_no_whole_rung_twice(tmp_path, sampler):
     what = experiment(sampler=sampler)
     whole = Painter()

@@ -47,6 +47,7 @@ def pair(tmp_path_factory, folder):
     return place / "base.safetensors", place / "tuned.safetensors"
 
 
+@pytest.mark.night
 def test_a_change_of_low_rank_comes_back_here_and_in_diffusers(tmp_path, folder, pair):
     out = tmp_path / "lora.safetensors"
     found = extract_adapter(*pair, out, Cut(RANK, RANK), "float32", folder, Quiet())

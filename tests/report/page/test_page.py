@@ -179,6 +179,7 @@ def test_hostile_text_does_nothing_and_modes_stand_beside_each_other(hostile, vi
     quiet(seen)
 
 
+@pytest.mark.night
 def test_a_mailed_page_shows_what_travels_in_it_and_asks_but_once(sweep, address, tmp_path, visit):
     (tmp_path / "mail.html").write_bytes((sweep.folder / "report.html").read_bytes())
     seen = visit((tmp_path / "mail.html").as_uri())
@@ -190,6 +191,7 @@ def test_a_mailed_page_shows_what_travels_in_it_and_asks_but_once(sweep, address
     assert len([request for request in seen.requests if request.endswith(".png")]) == 1
 
 
+@pytest.mark.night
 def test_on_paper_there_is_the_answer_and_no_control(tmp_path, visit):
     results = make_results(tmp_path, prompts=("a cat", "a dog"), done=9)
     page = visit(page_of(results), reduced_motion="reduce").page

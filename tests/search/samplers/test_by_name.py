@@ -74,7 +74,9 @@ def unbroken(name):
     return study
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name == "tpe" else pytest.param(name, marks=pytest.mark.night) for name in NAMES]
+)
 def test_a_resumed_study_asks_what_an_unbroken_one_does(name, tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     new_study(name, url)

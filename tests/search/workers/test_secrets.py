@@ -48,7 +48,11 @@ def test_an_address_that_does_not_work_is_named_without_it(file, database, tmp_p
     assert not in_files(file.parent, tmp_path)
 
 
-@pytest.mark.parametrize("command", [["run", "--workers", 0], ["worker"]], ids=["run", "worker"])
+@pytest.mark.parametrize(
+    "command",
+    [["run", "--workers", 0], pytest.param(["worker"], marks=pytest.mark.night)],
+    ids=["run", "worker"],
+)
 def test_a_database_that_stays_away_ends_what_waits_for_it_without_it(
     file, database, postgres, tmp_path, monkeypatch, command
 ):
