@@ -1,4 +1,4 @@
-"""How much of its prompt a model finds in a picture: by how much the prompt lowers its error.
+"""The gain that a prompt brings a model on a picture: by how much it lowers the model's error.
 
 The picture is encoded, noise is added at a few levels, and the model predicts that noise with the prompt and
 without. The error of a prediction bounds the likelihood of the picture, so the difference of the two says how

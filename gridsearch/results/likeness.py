@@ -1,4 +1,4 @@
-"""How like the references a run's images are, by their stored features: each image, and each trial."""
+"""The likeness of a run's images to the references, by stored features: of each image, and each trial."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan

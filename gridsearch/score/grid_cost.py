@@ -36,17 +36,15 @@ FRAMED, WIDER = 1.0, 0.001  # what a margin saves that is white between pictures
 LABEL_OFF = 0.03  # cells' widths by which the middle of a column label may be off
 NO_LABELS = 5.0
 LEAST_REACH = 8  # pixels on either side of the lowest ink, at which the height of letters is taken
-OFF_CENTRE, MOST_OFF = (
-    0.1,
-    4.0,
-)  # of the letters' height: the spread of labels about the middles of their cells
+# Of the letters' height: the spread of labels about the middles of their cells; and the most that they cost.
+OFF_CENTRE, MOST_OFF = 0.1, 4.0
 LETTERS, SPREAD, MOST_LETTERS = 0.905, 0.08, 12.0  # of letters' size, see `_letters`, and of its logarithm
 NO_SEAM, SEAM_WITHIN = 5.0, 4.0  # for the share of pictures
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How far labels are from the middles of their columns, and where the last line of the tallest one ends.
+    """The labels of a layout: their distance from the middles of columns, and where the tallest ends.
 
     All in pixels of the file, as is the height of that line.
     """
@@ -58,7 +56,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the pixels say of layouts whose label band may end at row `bottom` of the file."""
+    """The evidence of the pixels on layouts whose label band may end at row `bottom` of the file."""
 
     sheet: LabelledSheet
     bottom: int

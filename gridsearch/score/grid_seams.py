@@ -10,9 +10,8 @@ MOST_LANES, LEAST_LANE = 64, 8  # in which rows are compared; pixels
 STRIP_ROWS = 64  # of a sheet that are processed at once
 STANDS_OUT = 0.95  # share of the rows of both pictures that differ less from the next than they do at a seam
 TEXTURE = 1.0  # levels by which rows of a picture differ that is not flat
-LANES_TEXTURED = (
-    0.3  # share of a picture's lanes that are not flat beside a seam; of fewer, nothing can be seen
-)
+# Share of a picture's lanes that are not flat beside a seam; of fewer, nothing can be seen.
+LANES_TEXTURED = 0.3
 SEAM_REACH = 7  # pixels
 
 

@@ -8,9 +8,8 @@ from typing import TypeVar
 from torch import Tensor
 
 Value = TypeVar("Value")
-MOST = (
-    64  # values of a key; those of earlier trials, where an input of a step is searched, are not used again
-)
+# Values of a key; those of earlier trials, where an input of a step is searched, are not used again.
+MOST = 64
 
 
 class Kept:

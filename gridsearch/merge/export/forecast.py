@@ -1,4 +1,4 @@
-"""What a single merge reads, takes and needs, said before it is made.
+"""The forecast of a single merge: what it reads, its time and its memory.
 
 The time is measured on some of its tensors, whose pages are read for it; the rest is by their sizes.
 """

@@ -75,9 +75,8 @@ class Sampling:
     cfg_sigma_high: float = UNLIMITED
     pag_layers: str = MIDDLE  # the layers that are perturbed: blocks, or single layers as `M00.0`
     seg_scale: float = 0.0  # strength of smoothed-energy guidance (Hong 2024); 0 is without
-    seg_sigma: float = (
-        UNLIMITED  # of its blur, in places of the middle block; `UNLIMITED` for uniform queries
-    )
+    # of its blur, in places of the middle block; `UNLIMITED` for uniform queries
+    seg_sigma: float = UNLIMITED
     query_blur: float = 0.0  # the same of every prediction, as A1111's extension does; 0 is without
     sanf: bool = False  # whether each value is guided by the prompt or by attention, by which is more salient
     freeu_b1: float = 1.0  # FreeU (Si et al. 2024): weights of the backbone and the skip connections
@@ -147,7 +146,7 @@ class DenoisingSampler:
 
     @property
     def cfg_unit(self) -> float:
-        """What A1111 multiplies the guidance by: CFG++ needs less than 1, and its slider begins there."""
+        """A1111's factor of the guidance: CFG++ needs less than 1, where its slider begins."""
         return 1 / 12.5 if self.renoised else 1.0
 
     def calls(self, steps: int) -> int:

@@ -194,7 +194,7 @@ def close(one, other):
 
 
 def key(source):
-    """What a source is, whatever the last digits inside it are."""
+    """The identity of a source, whatever the last digits inside it are."""
     if not isinstance(source, Node):
         return source
     inputs = tuple(frozenset(key(s) for s, _ in terms) for terms in source.inputs)

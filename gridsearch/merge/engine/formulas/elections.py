@@ -1,4 +1,4 @@
-"""What differences that elected a sign are made one of: their mean, their geometric median, or a model stock.
+"""The combinations of differences that elected a sign: their mean, their geometric median, or a model stock.
 
 They come piece by piece, so that hundreds of models take no more memory than a few. All are flat, in float32.
 """
