@@ -17,6 +17,7 @@ _HINTS = {
     "models": 'Add [models] with a = "path/to/a.safetensors" and b = "path/to/b.safetensors".',
     "name": 'Give the experiment a name of letters, digits, "." , "_" or "-": it names the results folder.',
 }
+_REBASIN = "Put one model in the order of the other first: gridsearch rebasin B --to A -o FILE."
 # What other programs call a setting -> the key here.
 _OTHER_NAMES = {
     **dict.fromkeys(("cfg_scale", "guidance_scale", "guidance", "scale", "cfgscale"), "cfg"),
@@ -70,7 +71,7 @@ def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str
         case "union_tag_invalid" if loc[0] == "merge" and len(loc) == 2:
             method = str(first["ctx"]["tag"])
             what = f"{key}.method: there is no merge method {method!r:.60}"
-            fix = nearest_text(method, METHODS)
+            fix = _REBASIN if method == "rebasin" else nearest_text(method, METHODS)
         case "union_tag_invalid":
             what = f"{key}: give one value or a list of values"
         case "literal_error":

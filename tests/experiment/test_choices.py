@@ -160,6 +160,7 @@ WRONG = {
     "no such method": ({"method": ["ties", "dare_tise"]}, "merge[0].method[1]: there is no", "'dare_ties'"),
     "an adapter": ({"method": ["ties", "adapter"]}, "'adapter' adds an adapter", "no other method does"),
     "twice": ({"method": ["ties", "ties"]}, "merge[0].method", "listed twice"),
+    "rebasin": ({"method": "rebasin"}, "merge[0].method", "gridsearch rebasin B --to A"),
     "a table": ({"method": {"ties": 1}}, "merge[0].method", "there is no merge method"),
 }
 

@@ -25,7 +25,7 @@ from gridsearch.base.errors import GridsearchError
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 # --help lists the commands in this order, in which they are used.
 ORDER = ["plan", "inspect", "run", "worker", "report", "score", "compare"]
-ORDER += ["judge", "dashboard", "merge", "export", "extract", "schema"]
+ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "schema"]
 app.registered_commands.sort(key=lambda registered: ORDER.index(str(registered.name)))
 
 

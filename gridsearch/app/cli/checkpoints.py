@@ -1,4 +1,4 @@
-"""The commands on checkpoints: `inspect` shows them, `merge`, `export` and `extract` write files of them."""
+"""The commands on checkpoints: `inspect` shows them; the others write files of them."""
 
 import shlex
 from dataclasses import replace
@@ -9,7 +9,7 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
-from gridsearch.app.cli.documents import checkpoint_dict, extracted_dict, written_dict
+from gridsearch.app.cli.documents import checkpoint_dict, extracted_dict, rebased_dict, written_dict
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 
@@ -178,6 +178,45 @@ def extract_command(
     for line in found.lines():
         terminal.say(line)
     terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {found.sha256}).")
+
+
+@command(
+    "rebasin",
+    "gridsearch rebasin b.safetensors --to a.safetensors -o b-rebased.safetensors",
+)
+def rebasin_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The checkpoint whose units are moved.")],
+    to: Annotated[Path, typer.Option(metavar="MODEL", help="The checkpoint that it is to be merged with.")],
+    output: Output,
+    force: Force = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Component configs of models smaller than SDXL.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the units of a checkpoint's layers in the order of another's (Git Re-Basin), then merge the two.
+
+    It draws the same as before. Models trained from one base have their units in one order already: then
+    this is said, and nothing is written.
+    """
+    from gridsearch.merge.export.single import require_writable
+
+    require_writable(output, "A checkpoint", (model, to))
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        progress.loading()
+        from gridsearch.merge.export.rebasin import is_rebased, rebase
+
+        if output.exists() and not force and not is_rebased(output):
+            what = "There is a file already, which was not rebased by gridsearch."
+            raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
+        found = rebase(model, to, output, config, progress)
+    if as_json:
+        terminal.show_json(rebased_dict(output, found))
+        return
+    for line in found.lines():
+        terminal.say(line)
+    if found.sha256:
+        terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {found.sha256}).")
 
 
 def _write_merge(fixed, output: Path, dtype: str | None, force: bool, as_json: bool) -> None:

@@ -212,6 +212,22 @@ class ExtractedDocument(TypedDict):
     """Kind of weights that a LoRA cannot change -> their share."""
 
 
+@with_config(DOCUMENT)
+class RebasedDocument(TypedDict):
+    """The document of gridsearch rebasin."""
+
+    file: str | None
+    """null where no unit was moved, and nothing was written."""
+    bytes: Count
+    sha256: Sha256Digits | None
+    moved: Count
+    """Units that were moved, of so many units."""
+    units: Count
+    distance_before: Distance
+    """Between the weights of all units of the two models."""
+    distance_after: Distance
+
+
 class StartEvent(TypedDict):
     event: Literal["run_started"]
     name: str
@@ -298,6 +314,7 @@ DOCUMENTS: dict[str, Any] = {
     "scores": ScoresDocument,
     "written": WrittenDocument,
     "extracted": ExtractedDocument,
+    "rebased": RebasedDocument,
     "error": ErrorDocument,
     "best": BestDocument,
 }

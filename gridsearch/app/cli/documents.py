@@ -124,6 +124,18 @@ def extracted_dict(output: Path, found: Any) -> "types.ExtractedDocument":
     }
 
 
+def rebased_dict(output: Path, found: Any) -> "types.RebasedDocument":
+    return {
+        "file": str(output) if found.sha256 else None,
+        "bytes": output.stat().st_size if found.sha256 else 0,
+        "sha256": found.sha256,
+        "moved": sum(moved for moved, _ in found.moved.values()),
+        "units": sum(units for _, units in found.moved.values()),
+        "distance_before": found.distances[0],
+        "distance_after": found.distances[1],
+    }
+
+
 def show_event(event: str, **facts: Any) -> None:
     """Print an event as a line of JSON."""
     show_json({"event": event, **facts}, indent=None)

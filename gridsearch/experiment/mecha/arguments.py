@@ -68,6 +68,12 @@ def bound(
 
     `searched` are settings for which the file has a number, and an experiment searches another.
     """
+    if method == "rebasin":
+        what = "A recipe's rebasin is not done while merging."
+        fix = (
+            "Write a with `gridsearch rebasin A --to REF -o FILE`, and name that file in place of this line."
+        )
+        raise BadInput(what, fix=fix)
     if method not in _ARGUMENTS:
         what = f"The method {method!r:.60} of sd-mecha has no counterpart here."
         instead = _STANDS_IN.get(method) or nearest(method[:60], _ARGUMENTS)

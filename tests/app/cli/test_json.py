@@ -99,6 +99,7 @@ def test_a_quiet_run_says_the_answer_alone(night):
     assert gridsearch("run", "x.toml", "--quiet", "--json", cwd=folder).returncode == 2
 
 
+REBASIN = ("rebasin", "{toy}/base.safetensors", "--to", "{toy}/vpred.safetensors")
 EXTRACT = ("extract", "{toy}/base.safetensors", "{toy}/vpred.safetensors")
 
 
@@ -113,6 +114,7 @@ EXTRACT = ("extract", "{toy}/base.safetensors", "{toy}/vpred.safetensors")
         ("written", ["export", "results/bad", "--trial", "2", "-o", "e.safetensors"]),
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.safetensors"]),
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.mecha"]),
+        ("rebased", [*REBASIN, "-o", "r.safetensors", "--config", "{toy}/config"]),
         ("extracted", [*EXTRACT, "-o", "l.safetensors", "--rank", "1", "--config", "{toy}/config"]),
     ],
 )

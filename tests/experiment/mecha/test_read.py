@@ -226,6 +226,7 @@ def test_what_the_result_does_not_need_is_left_out(read):
         ('merge "weighted_sum" &0 &1 alpha=&3', 5, "&3 means no earlier"),
         ('merge "rotate" &0 &1', 5, "'rotate' of sd-mecha has no counterpart"),
         ('merge "__import__" &0', 5, "no counterpart"),
+        ('merge "rebasin" &0 &1 iters=10', 5, "gridsearch rebasin A --to REF"),
         ("merge weighted_sum &0 &1", 5, "'weighted_sum' is not a usable number"),
         ('merge "weighted_sum &0 &1', 5, "quote is not closed"),
         ('merge "weighted_sum\\" &0 &1', 5, "quote is not closed"),
