@@ -43,6 +43,7 @@ bench: .venv/test-installed  ## speeds, as ratios measured side by side (benchma
 bench-search: .venv/test-installed  ## what searches find with how many renders: simulated, and on the toy (an hour)
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.search --coverage
+	$(BIN)/python -m benchmarks.search --worlds --studies 150
 	$(BIN)/python -m benchmarks.search.toy
 	$(BIN)/python -m benchmarks.dimensions
 

@@ -3,10 +3,13 @@
 import argparse
 from pathlib import Path
 
+from benchmarks.search import claims
 from benchmarks.search.coverage import draw_coverage
 from benchmarks.search.study import NAMES
 from benchmarks.search.table import table
+from benchmarks.search.worlds import DRAW
 
+HOWS = ("grid", "window", "race")
 PICTURE = Path(__file__).parents[2] / "docs" / "search" / "coverage.png"
 
 
@@ -15,8 +18,13 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=200, help="how many studies each search has (200)")
     parser.add_argument("--only", choices=NAMES, action="append", help="this search alone; may be repeated")
     parser.add_argument("--coverage", action="store_true", help=f"draw {PICTURE.name} instead")
+    parser.add_argument("--worlds", action="store_true", help="the answers of simulated worlds instead")
+    parser.add_argument("--world", choices=DRAW, action="append", help="this world alone; may be repeated")
+    parser.add_argument("--how", choices=HOWS, action="append", help="this search alone; may be repeated")
     asked = parser.parse_args()
-    if asked.coverage:
+    if asked.worlds:
+        lines = claims.table(asked.world or list(DRAW), asked.how or HOWS, asked.studies)
+    elif asked.coverage:
         PICTURE.parent.mkdir(exist_ok=True)
         lines = draw_coverage(asked.studies, PICTURE)
     else:

@@ -8,6 +8,7 @@ import pandas as pd
 from benchmarks.search.curve import true_best, true_window
 from benchmarks.search.study import Found, Problem
 from gridsearch.results.analysis import optimum
+from gridsearch.results.analysis.optimum import Sureness
 from gridsearch.results.analysis.window import Window, find_window
 from gridsearch.score.score import SURVIVES, image_losses
 
@@ -44,9 +45,14 @@ class Judged:
 def judge(of: Problem, found: Found) -> Judged:
     """Hold what was found against the truth."""
     truth, best = true_window(of.cases), true_best(of.curve, of.seed)
-    losses = by_prompt(found)
-    centre, draws = optimum.optimum(found.ratios, *losses, RESAMPLES, of.seed)
-    low, high = optimum.interval(found.ratios, centre, draws, LEVEL)
+    images, how = images_of(found), Sureness(LEVEL, RESAMPLES, of.seed)
+    trials = images.groupby("at")["trial"].first().reset_index()
+    trials["survived"] = (images["verdict"] == "ok").groupby(images["at"]).mean().to_numpy()
+    whole = images["at"].value_counts().sort_index().to_numpy() == len(of.cases)
+    curve = optimum.curve_of(trials[whole], images, SURVIVES, how)
+    centre = optimum.doubt(curve, float(trials["at"][0]), how).smoothed
+    doubt = optimum.doubt(curve, centre, how)
+    low, high = (doubt.interval.low, doubt.interval.high) if doubt.interval else (0.0, 1.0)
     window, alive = survival(found)
     taken = alive[np.abs(alive - centre).argmin()] if len(alive) else np.inf
     return Judged(
@@ -55,19 +61,19 @@ def judge(of: Problem, found: Found) -> Judged:
         edges_of_all=_near(window, (of.curve.low, of.curve.low + of.curve.width)),
         best=abs(centre - best) <= BEST + ROUNDING,
         taken=abs(taken - best) <= BEST + ROUNDING,
-        covered=low <= best <= high if len(draws) else None,
+        covered=low <= best <= high if doubt.interval else None,
         width=high - low,
         error=centre - best,
     )
 
 
-def by_prompt(found: Found) -> tuple[np.ndarray, np.ndarray]:
-    """(sums of losses, numbers of images), each prompts × ratios."""
+def images_of(found: Found) -> pd.DataFrame:
+    """A row per image, with the ratio as `at`."""
     drawn = found.verdicts != ""
-    losses = np.where(drawn, image_losses(found.verdicts, found.defects), 0.0)
-    prompts = range(found.prompts.max() + 1)
-    cells = [[table[:, found.prompts == one].sum(axis=1) for one in prompts] for table in (losses, drawn)]
-    return np.array(cells[0]), np.array(cells[1], dtype=float)
+    trial, case = np.nonzero(drawn)
+    verdicts, defects = found.verdicts[drawn], found.defects[drawn]
+    table = {"trial": trial, "at": found.ratios[trial], "prompt_id": found.prompts[case], "verdict": verdicts}
+    return pd.DataFrame(table | {"defect": defects, "loss": image_losses(verdicts, defects)})
 
 
 def survival(found: Found) -> tuple[Window | None, np.ndarray]:
@@ -80,14 +86,7 @@ def survival(found: Found) -> tuple[Window | None, np.ndarray]:
     if not len(alive):
         return None, alive
     best = min(whole, key=lambda trial: (-kept[trial], defects[trial]))
-    images = pd.DataFrame(
-        {
-            "at": np.repeat(found.ratios, drawn.sum(axis=1)),
-            "prompt_id": np.broadcast_to(found.prompts, drawn.shape)[drawn],
-            "verdict": found.verdicts[drawn],
-            "defect": found.defects[drawn],
-        }
-    )
+    images = images_of(found)
     return find_window(pd.Series(kept, found.ratios), images, found.ratios[best], SURVIVES), alive
 
 

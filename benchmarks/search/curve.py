@@ -120,9 +120,9 @@ def render(curve: Curve, cases: Cases, ratio: float, seed: int) -> Rendered:
     """The images of all cases at a ratio; the same ones whenever they are asked for again."""
     rng = np.random.default_rng([seed, round(ratio * 1e9)])
     at = ratio + rng.normal(0, JITTER * curve.width, len(cases))
-    own = _place(at, cases, curve)
+    own = place(at, cases, curve)
     noise = np.where(rng.random((2, len(cases))) < 0.02, 10, 1) * rng.normal(0, 0.03, (2, len(cases)))
-    sound = np.maximum(_defect(curve, own) + cases.defects + noise[0], 0)
+    sound = np.maximum(sound_defect(curve, own) + cases.defects + noise[0], 0)
     verdicts = np.select(
         [at <= cases.lows - GHOST * curve.width, at <= cases.lows, at < cases.highs],
         ["blank", "ghost", "ok"],
@@ -132,7 +132,7 @@ def render(curve: Curve, cases: Cases, ratio: float, seed: int) -> Rendered:
     return Rendered(
         verdicts=verdicts,
         defects=np.where(verdicts == "ok", np.minimum(sound, 4), failed),
-        dials=_dial(own) + cases.dials + noise[1],
+        dials=dial(own) + cases.dials + noise[1],
     )
 
 
@@ -167,13 +167,13 @@ def true_best(curve: Curve, seed: int) -> float:
 
 def expected_loss(curve: Curve, cases: Cases, ratio: float) -> float:
     """The mean loss of these cases at a ratio, without an image's own noise."""
-    own = _place(np.full(len(cases), ratio), cases, curve)
+    own = place(np.full(len(cases), ratio), cases, curve)
     sound = (cases.lows < ratio) & (ratio < cases.highs)
-    defects = np.where(sound, _defect(curve, own) + cases.defects, 7.5)
+    defects = np.where(sound, sound_defect(curve, own) + cases.defects, 7.5)
     return float(image_losses(np.where(sound, "ok", "burnt"), defects).mean())
 
 
-def _place(at: Array, cases: Cases, curve: Curve) -> Array:
+def place(at: Array, cases: Cases, curve: Curve) -> Array:
     """Where in its own window each case is: 0 at the lower edge, 1 at the upper; outside in window widths."""
     own = np.maximum(cases.highs - cases.lows, 1e-9)
     inside = (at - cases.lows) / own
@@ -181,10 +181,10 @@ def _place(at: Array, cases: Cases, curve: Curve) -> Array:
     return np.select([at <= cases.lows, at < cases.highs], [(at - cases.lows) / curve.width, inside], above)
 
 
-def _defect(curve: Curve, own: Array) -> Array:
+def sound_defect(curve: Curve, own: Array) -> Array:
     places = [0, curve.falls_to, max(curve.rises_from, curve.falls_to), 1]
     return np.interp(own, places, [curve.at_low, 0, 0, curve.at_high])
 
 
-def _dial(own: Array) -> Array:
+def dial(own: Array) -> Array:
     return np.interp(own, [-0.33, -0.05, 0, 0.2, 1, 2], [-4.5, -1.8, -1.2, 0, 1.8, 2.7])

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import optuna
@@ -101,8 +102,9 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
     checks = LEADERS * HELD_OUT + len(of.cases)
     enough = partial(log.spent, None if renders is None else renders - checks)
     order = [f"p{case}_s0" for case in of.order]
-    study = optuna.create_study()
-    search_with(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
+    with TemporaryDirectory() as folder:
+        study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
+        search_with(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
     return _found(log, checks)
 
 

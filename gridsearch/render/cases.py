@@ -28,3 +28,8 @@ def case_id(prompt_id: str, seed: int) -> str:
 def case_of(row: Mapping[str, Any]) -> str:
     """Return the key of the case that an image's row belongs to."""
     return case_id(row["prompt_id"], row["seed"])
+
+
+def prompt_of(case: str) -> str:
+    """Return the id of the prompt of the case with this key."""
+    return case.rpartition("_s")[0]

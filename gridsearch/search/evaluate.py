@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.render.cases import case_of
+from gridsearch.render.cases import case_of, prompt_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
 from gridsearch.search.parameters import suggest
@@ -40,7 +40,8 @@ def evaluate_trial(
 ) -> None:
     """Render what a trial still lacks of the cases with these ids, and tell the study the result."""
     parameters, search = suggest(trial, experiment), experiment.search
-    racing = Racing(len(order), edges=search.sampler == "window") if search.races() else None
+    prompts = [prompt_of(case) for case in order]
+    racing = Racing(prompts, edges=search.sampler == "window") if search.races() else None
     outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
     _tell(study, trial, outcome, stopped, search.kind.goals)
 

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 import optuna
 import scipy
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.experiment.tables import LOOK
 from gridsearch.render.cases import case_of
@@ -79,12 +79,18 @@ class Racing:
 
     It decides after every six images, whatever the size of the batches that they come in. Would not survive:
     so few are sound (`stopping_counts`; none of the first six). Clearly worse: the Wilcoxon signed-rank test
-    on the losses of the same images, at that look's level. Where the edges of what survives matter, as for
-    `window`, a trial that may survive or not is drawn to its end, however much worse than the best it is.
+    on the losses of the same images, a mean per prompt, since seeds of one prompt resemble one another (ranks
+    of clusters: Rosner, Glynn & Lee 2006). Its level is that look's, over the number of whole trials: of so
+    many the best is a lucky one, with which equals compare badly (Bonferroni). Where the edges of what
+    survives matter, as for `window`, a trial that may survive or not is drawn to its end, however bad it is.
     """
 
-    cases: int  # images of a whole trial
+    prompts: Sequence[str]  # of each image of a whole trial, in the order in which they are drawn
     edges: bool = False  # whether they matter
+
+    @property
+    def cases(self) -> int:
+        return len(self.prompts)
 
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
         """Return why the trial should be stopped; None where it should not."""
@@ -98,19 +104,24 @@ class Racing:
         sound = sum(loss < 1 for loss in first.values())
         if sound <= most:
             return f"{sound} of the first {drawn} images healthy"
-        undecided = self.edges and drawn - sound > most  # it may survive, or not
-        if undecided or (best := best_complete_trial(study)) is None or not self._worse(best, first):
+        if self.edges and drawn - sound > most:  # it may survive, or not
+            return None
+        whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        best = best_complete_trial(study)
+        if best is None or not self.worse(best.intermediate_values, first, len(whole)):
             return None
         return f"worse than trial {best.number} on the same {drawn} images"
 
-    def _worse(self, trial: FrozenTrial, first: Mapping[int, float]) -> bool:
-        """Return whether these losses exceed the best trial's of the same cases, at this look's level."""
+    def worse(self, best: Mapping[int, float], first: Mapping[int, float], whole: int) -> bool:
+        """Return whether these losses exceed those that the best of so many whole trials has, by step."""
         from gridsearch.results.analysis.ranking import signed_rank_p  # imports pandas, spared to a plan
 
-        best = trial.intermediate_values
         if not first.keys() <= best.keys():  # the best is of a version that had no races: nothing to pair
             return False
-        differences = [loss - best[step] for step, loss in first.items()]
-        level = levels(self.cases)[len(first)] + ROUNDING
+        apart: dict[str, list[float]] = {}
+        for step, loss in first.items():
+            apart.setdefault(self.prompts[step], []).append(loss - best[step])
+        differences = [sum(own) / len(own) for own in apart.values()]
+        level = levels(self.cases)[len(first)] / whole + ROUNDING
         # as Optuna's WilcoxonPruner, which stops none that is the better one on average
         return sum(differences) > 0 and signed_rank_p(differences, "greater") < level

@@ -22,11 +22,16 @@ def study_with(*best: float) -> optuna.Study:
     return study
 
 
-def reason(study: optuna.Study, losses, edges=False, cases=CASES) -> str | None:
+def prompts(cases: int, seeds: int = 1) -> list[str]:
+    """Of each image its prompt: each once before any again."""
+    return [f"p{i % (cases // seeds)}" for i in range(cases)]
+
+
+def reason(study: optuna.Study, losses, edges=False, cases=CASES, seeds=1) -> str | None:
     trial = study.ask()
     for step, loss in enumerate(losses):
         trial.report(loss, step)
-    found = Racing(cases, edges).reason(study, study._storage.get_trial(trial._trial_id))
+    found = Racing(prompts(cases, seeds), edges).reason(study, study._storage.get_trial(trial._trial_id))
     study.tell(trial, state=TrialState.PRUNED)
     return found
 
@@ -92,7 +97,7 @@ def test_what_a_stopped_trial_reports_last_is_no_image():
     for step in range(5):
         trial.report(1.5, step)
     trial.report(9.0, 10**9)
-    assert Racing(CASES).reason(study, study._storage.get_trial(trial._trial_id)) is None
+    assert Racing(prompts(CASES)).reason(study, study._storage.get_trial(trial._trial_id)) is None
 
 
 def test_a_trial_that_is_worse_image_by_image_is_stopped_after_six():
@@ -102,6 +107,27 @@ def test_a_trial_that_is_worse_image_by_image_is_stopped_after_six():
     assert reason(study, worse) == "worse than trial 0 on the same 6 images"
     assert reason(study, [*worse, 0.01]) == "worse than trial 0 on the same 6 images"
     assert reason(study, [0.05, 0.6, 0.08, 0.55, 0.02, 0.35]) is None
+
+
+def test_seeds_of_one_prompt_are_one_piece_of_evidence():
+    """Four prompts of eight seeds: p is 1/16 at the least. Six of four show 1/64 only once all were drawn."""
+    study = study_with(*[0.1] * 32)
+    worse = np.random.default_rng(0).uniform(0.4, 0.6, 32)
+    assert all(reason(study, worse[:drawn], cases=32, seeds=8) is None for drawn in (6, 12, 18, 24, 30))
+    study = study_with(*[0.1] * 24)
+    assert reason(study, worse[:6], cases=24, seeds=4) == "worse than trial 0 on the same 6 images"
+
+
+def test_the_best_of_many_trials_is_a_lucky_one():
+    study = study_with(*[0.1] * CASES)
+    worse = [0.5, 0.6, 0.4, 0.55, 0.45, 0.35]
+    race = Racing(prompts(CASES))
+    best = dict(enumerate([0.1] * CASES))
+    assert race.worse(best, dict(enumerate(worse)), 1)
+    assert not race.worse(best, dict(enumerate(worse)), 2)  # 1/64 is no longer within the level
+    assert race.worse(best, dict(enumerate(worse * 2)), 3)
+    study.tell(study.ask(), 5.0)
+    assert reason(study, worse) is None
 
 
 def test_where_edges_matter_a_trial_is_drawn_until_it_is_known_whether_it_survives():

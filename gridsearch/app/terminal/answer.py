@@ -10,7 +10,7 @@ from gridsearch.app.terminal.text import escape, out, say
 from gridsearch.base.words import parameter_text, shorten, value_text
 
 if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
-    from gridsearch.results.analysis.answer import Answer, Doubt, Slice
+    from gridsearch.results.analysis.answer import Answer, Doubt, Elsewhere, Plateau, Slice
     from gridsearch.results.analysis.window import Disagreement, Window
     from gridsearch.results.results import Results
 
@@ -53,19 +53,24 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 
 
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
+    from gridsearch.results.analysis.sentence import places_text
+
     if best.interval:
-        low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
         sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
-        yield "best in", f"{low} to {high}, {sure}{best.note and f'; {best.note}'}"
+        yield "best in", f"{places_text(best, '{} to {}', ' or ')}, {sure}{best.note and f'; {best.note}'}"
     if best.doubt.chances:
         likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
         texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
         yield "chance", ", ".join(texts)
+    if best.plateau:
+        yield "equal", _plateau_text(best.plateau)
+    if best.elsewhere:
+        yield "others", _elsewhere_text(best.elsewhere)
     if best.window:
         yield "window", _window_text(best.window)
     if best.disagreement:
         yield "prompts", _disagreement_text(best.disagreement)
-    if best.interval and best.doubt.narrowing:
+    if best.interval and best.doubt.narrowing and not (best.plateau and best.plateau.whole):
         yield "more", _more_text(best.doubt, best.interval.prompts)
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
@@ -82,6 +87,20 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "races", f"{answer.stopped} of {trials} trials were stopped because they could not win"
     for check in answer.alarms[:ALARMS]:
         yield ALARM, f"{check.name}? {check.text}"
+
+
+def _plateau_text(found: Plateau) -> str:
+    text = (
+        f"{value_text(found.low)} to {value_text(found.high)} draw as well, to {found.margin:g} of the loss"
+    )
+    if not found.more_prompts:
+        return f"{text} ({found.level:.0%} sure)"
+    return f"{text} ({found.level:.0%} sure); {found.more_prompts} more prompts would show such a difference"
+
+
+def _elsewhere_text(found: Elsewhere) -> str:
+    expected = f"on other prompts, expect {found.survived:.0%} of the images to be healthy"
+    return f"{expected} ({found.low:.0%} to {found.high:.0%}, {found.level:.0%} sure)"
 
 
 def _window_text(window: Window) -> str:

@@ -33,7 +33,9 @@ def _chances(shown: Shown, interval: RatioInterval) -> Figure:
     shapes = [draw.band(interval.low, interval.high, draw.INTERVAL_FILL), draw.best_line(shown.best.ratio)]
     layout = draw.plain_layout(axis, "chance of being the best", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
-    about = f"How often each rendered {axis} wins when the prompts are resampled with replacement."
+    about = (
+        f"How probable it is, for all prompts, that each rendered {axis} is the best of those that survive."
+    )
     return Figure("certainty", "chances", "Chance of being the best", about, [bars], layout, along=True)
 
 

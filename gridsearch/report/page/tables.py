@@ -16,10 +16,11 @@ from gridsearch.base.words import (
 )
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
+from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.sanity import trial_text
-from gridsearch.results.analysis.sentence import MOST_NAMED, survives
+from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, places_text, survives
 from gridsearch.results.analysis.trials import is_partial
-from gridsearch.results.analysis.window import Window
+from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
 
@@ -39,6 +40,10 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         found.append(("Best between", _interval_text(best), best.note or level))
     elif best.ratio is not None and not answer.projection:
         found.append(("Best between", "unknown", best.note))
+    if best.elsewhere:
+        other = best.elsewhere
+        about = f"healthy on other prompts, {other.level:.0%} sure; {other.survived:.0%} is expected"
+        found.append(("Elsewhere", f"{other.low:.0%}–{other.high:.0%}", about))
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
         near = f"{alive} of {len(answer.neighbours)}"
@@ -59,7 +64,7 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = "cannot be distinguished from it" if value else f"every other surviving {kind} is worse"
+    about = f"worse by {MARGIN:g} of the loss at most, 75% sure" if value else "of none is this known"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 
@@ -75,8 +80,7 @@ def _tied(results: Results, answer: Answer, main: str) -> tuple[str, str, str]:
 
 
 def _interval_text(found: Slice) -> str:
-    interval = found.interval
-    return _span(round(interval.low, 3), round(interval.high, 3)) if interval else found.note
+    return places_text(found, "{}–{}", " or ") if found.interval else found.note
 
 
 def _span(low: float, high: float) -> str:
@@ -134,6 +138,7 @@ def edges(results: Results, answer: Answer) -> list[str]:
             if edge.outside in best.estimated:
                 verdict += " (an estimate: that trial was stopped early)"
             said = f"The {side} edge lies between {below} and {above}: beyond it, most images are {verdict}."
+            said += f" On half of all prompts it lies in {edge_text(edge)} ({EDGE_LEVEL:.0%} sure)."
             if edge.prompt is not None:
                 prompt = f"{edge.prompt}, “{shorten(texts[edge.prompt], 80)}”"
                 said += f" The first prompt to fail is {prompt}, at {value_text(edge.prompt_at)}."

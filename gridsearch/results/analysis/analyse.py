@@ -1,9 +1,8 @@
 """From a run's tables to its answer: the best trial, how sure that is, where the merge survives."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,8 @@ from gridsearch.results.analysis.answer import Answer, Doubt, Slice, Unmasked
 from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.identical import made_of
-from gridsearch.results.analysis.ranking import front, recommended, tied_survivors
+from gridsearch.results.analysis.optimum import Sureness
+from gridsearch.results.analysis.ranking import as_good_as, front
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
 from gridsearch.results.analysis.trials import (
@@ -39,6 +39,16 @@ SCATTERED = Doubt(None, None, "too many values were searched at once to draw a c
 _Group = tuple[dict, pd.DataFrame]  # of a curve: the other parameters, and the trials, ascending
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The answer of one curve, what it was read off, and the trials as good as the recommended one."""
+
+    answer: Slice
+    tied: tuple[int, ...]
+    curve: optimum.Curve | None
+    group: _Group
+
+
 def analyse(
     results: Results, level: float = 0.95, resamples: int = 2000, seed: int = 0, share: float = SURVIVES
 ) -> Answer:
@@ -47,8 +57,8 @@ def analyse(
     Stopped trials never win or tie; they count for window and curve with the images that they have.
 
     Args:
-        level: confidence of the interval.
-        resamples, seed: of the bootstrap over prompts.
+        level: confidence of the intervals.
+        resamples, seed: of the draws from the posterior.
         share: what a ratio must keep of its images to be in the window.
     """
     complete, trials = whole(results), distinct_trials(results)
@@ -56,8 +66,9 @@ def analyse(
     groups = split_slices(results, trials)
     can_win = [(settings, rows) for settings, rows in groups if not is_partial(rows).all()]
     held_out = _held_out(results, trials)
-    bootstrap = {"level": level, "resamples": resamples, "seed": seed}
-    slices, tied, lucky, human = _chosen(can_win, trials, images, held_out, results, share, bootstrap)
+    how = Sureness(level, resamples, seed)
+    answer_one = partial(_along_curve, images=images, results=results, share=share, how=how)
+    slices, tied, lucky, human = _chosen(can_win, images, held_out, results, answer_one, how)
     best = slices[0] if slices else None
     row = complete.set_index("trial").loc[best.trial] if best else {}
     scattered, two_goals = is_projection(results), best and objectives_of(results.facts) == GOALS
@@ -87,12 +98,11 @@ def analyse(
 
 def _chosen(
     can_win: list[_Group],
-    trials: pd.DataFrame,
     images: pd.DataFrame,
     held_out: pd.DataFrame,
     results: Results,
-    share: float,
-    bootstrap: Mapping,
+    answer_one: Callable[..., _Found],
+    how: Sureness,
 ) -> tuple[tuple[Slice, ...], tuple[int, ...], Unmasked | None, Human | None]:
     """Choose the best by these prompts, or by others if it was lucky; a person decides among its equals.
 
@@ -100,15 +110,15 @@ def _chosen(
     """
     if not can_win:
         return (), (), None, None
-    answer_one = partial(_along_curve, images=images, results=results, share=share, bootstrap=bootstrap)
-    curves = [(answer_one(*group), group) for group in can_win]
-    curves.sort(key=lambda curve: (-curve[0].survived, curve[0].defect))
-    lucky = unmask(curves[0][0].trial, images, held_out)
+    curves = [answer_one(group) for group in can_win]
+    curves.sort(key=lambda one: (-one.answer.survived, one.answer.defect))
+    lucky = unmask(curves[0].answer.trial, images, held_out)
     if lucky is not None:
         curves = _led_by(lucky.instead, curves, answer_one)
         lucky = replace(lucky, named=trial_text(results, results.trials, lucky.trial))
-    best = curves[0][0].trial
-    tied = tied_survivors(best, trials[~is_partial(trials)], images, share)
+    best = curves[0].answer.trial
+    others = [trial for one in curves[1:] for trial in (one.answer.trial, *one.tied)]
+    tied = tuple(sorted({*curves[0].tied, *as_good_as(best, images, others, optimum.MARGIN)}))
     human = human_verdict(results.judgements, best, set(tied) - {lucky and lucky.trial})
     if human is not None:
         named = [replace(one, name=trial_text(results, results.trials, one.trial)) for one in human.trials]
@@ -116,55 +126,55 @@ def _chosen(
         if human.winner not in (None, best):
             curves = _led_by(human.winner, curves, answer_one)
             tied = tuple(sorted({best, *tied} - {human.winner}))
-    (first, group), *others = curves
-    first = _with_details(first, group[1], images, results, bootstrap)
-    return (first, *(one for one, _ in others)), tied, lucky, human
+    first, *rest = curves
+    return (_with_details(first, images, results, how), *(one.answer for one in rest)), tied, lucky, human
 
 
-def _led_by(
-    trial: int, curves: list[tuple[Slice, _Group]], answer_one: Callable[..., Slice]
-) -> list[tuple[Slice, _Group]]:
+def _led_by(trial: int, curves: list[_Found], answer_one: Callable[..., _Found]) -> list[_Found]:
     """Return the curves with the recommendation moved to a trial, whose curve comes first."""
-    home = next(i for i, (_, (_, rows)) in enumerate(curves) if trial in set(rows["trial"]))
-    group = curves[home][1]
-    return [(answer_one(*group, chosen=trial), group), *curves[:home], *curves[home + 1 :]]
+    home = next(i for i, one in enumerate(curves) if trial in set(one.group[1]["trial"]))
+    return [answer_one(curves[home].group, chosen=trial), *curves[:home], *curves[home + 1 :]]
 
 
 # -- one curve
 
 
 def _along_curve(
-    settings: dict,
-    trials: pd.DataFrame,
+    group: _Group,
     images: pd.DataFrame,
     results: Results,
     share: float,
-    bootstrap: Mapping[str, Any],
+    how: Sureness,
     chosen: int | None = None,
-) -> Slice:
+) -> _Found:
     """Return the answer of one curve's trials; `chosen` is the one to recommend, if others decided.
 
     Of a projection it is the best of all: what is claimed of a curve would be claimed of other values too.
     """
+    settings, trials = group
     main, scattered = curve_parameter_of(results), is_projection(results)
     own = images.merge(trials[["trial", "at"]], on="trial")
     can_win = trials[~is_partial(trials)]
-    doubt = SCATTERED
-    if not scattered:
-        doubt = optimum.doubt(own, **bootstrap) if main else optimum.NOT_SEARCHED
-    if chosen is not None:
-        best = can_win.set_index("trial", drop=False).loc[chosen]
-    elif scattered:
-        best = can_win.sort_values(["survived", "defect"], ascending=[False, True]).iloc[0]
-    else:
-        best = recommended(can_win, own, doubt.smoothed if doubt.interval else None, share)
-    at = float(best["at"])
-    window, estimated = None, set[float]()
+    alive = can_win[can_win["survived"] >= share]
+    curve, doubt = None, SCATTERED if scattered else optimum.NOT_SEARCHED
     if main and not scattered:
+        curve = optimum.curve_of(can_win, own, share, how)
+        best, tied = optimum.recommended(curve, how.level)
+    else:
+        best = can_win.sort_values(["survived", "defect"], ascending=[False, True]).iloc[0]
+        tied = as_good_as(int(best["trial"]), own, alive["trial"], optimum.MARGIN)
+    if chosen is not None:
+        tied = tuple(one for one in (int(best["trial"]), *tied) if one != chosen)
+        best = can_win.set_index("trial", drop=False).loc[chosen]
+    at = float(best["at"])
+    window = plateau = elsewhere = None
+    if curve is not None:
+        doubt = optimum.doubt(curve, at, how)
         window = find_window(trials.groupby("at")["survived"].mean(), own, at, share)
-        estimated = set(trials["at"]) - set(can_win["at"])
+        plateau = optimum.plateau(curve, at, how.level)
+        elsewhere = optimum.elsewhere(curve, own, how.level)
     made = made_of(results.settings, {name: plain_value(best[name]) for name in results.parameters})
-    return Slice(
+    answer = Slice(
         settings=settings,
         trial=int(best["trial"]),
         ratio=at if main else None,
@@ -172,29 +182,23 @@ def _along_curve(
         survived=float(best["survived"]),
         defect=float(best["defect"]),
         images=int((results.images["trial"] == best["trial"]).sum()),
-        doubt=_with_recommended(doubt, at),
+        doubt=doubt,
         window=window,
-        estimated=tuple(sorted(estimated)),
+        estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if curve else (),
+        plateau=plateau,
+        elsewhere=elsewhere,
     )
+    return _Found(answer, tied, curve, group)
 
 
-def _with_recommended(found: Doubt, best: float) -> Doubt:
-    """Stretch the interval to the recommended ratio: where the two disagree, both are possible."""
-    if found.interval is None:
-        return found
-    low, high = min(found.interval.low, round(best, 6)), max(found.interval.high, round(best, 6))
-    return replace(found, interval=replace(found.interval, low=low, high=high))
-
-
-def _with_details(
-    best: Slice, trials: pd.DataFrame, images: pd.DataFrame, results: Results, bootstrap: Mapping[str, Any]
-) -> Slice:
+def _with_details(found: _Found, images: pd.DataFrame, results: Results, how: Sureness) -> Slice:
     """Add the details that are computed for the best slice only, since they take long."""
-    if best.ratio is None or best.doubt is SCATTERED:
+    best, curve = found.answer, found.curve
+    if best.ratio is None or curve is None:
         return best
-    own = images.merge(trials[["trial", "at"]], on="trial")
+    own = images.merge(found.group[1][["trial", "at"]], on="trial")
     wanted = results.settings.get("search", {}).get("width")
-    narrowed = optimum.with_narrowing(best.doubt, own, wanted, **bootstrap)
+    narrowed = optimum.with_narrowing(best.doubt, curve, wanted, how)
     return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))
 
 

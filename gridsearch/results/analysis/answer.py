@@ -22,8 +22,50 @@ class RatioInterval:
 
 
 @dataclass(frozen=True)
+class BestPlace:
+    """Part of an interval: in this run of ratios the best lies with probability `chance`, there if at all."""
+
+    low: float
+    high: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Ratios that draw as well: none of them differs from another by more than `margin` in the mean loss.
+
+    Attributes:
+        level: how sure that is.
+        whole: this holds of all trials that survive, so that there is no best one to find.
+        more_prompts: how many more of them would probably show a difference of `margin`; 0 where there are
+            enough.
+    """
+
+    low: float
+    high: float
+    margin: float
+    level: float
+    whole: bool
+    more_prompts: int
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What to expect on other prompts: the share of sound images, its interval, and the mean loss.
+
+    The recommended trial's own figures are those of having been chosen; these are not.
+    """
+
+    survived: float
+    low: float
+    high: float
+    loss: float
+    level: float
+
+
+@dataclass(frozen=True)
 class RatioChance:
-    """Probability that a rendered ratio is the best of them, for other prompts of this kind too."""
+    """Probability that a rendered ratio is the best of those that can win, for other prompts too."""
 
     ratio: float
     chance: float
@@ -42,8 +84,8 @@ class Doubt:
     """Uncertainty of the best place along a curve.
 
     Attributes:
-        smoothed: where the smoothed curve is least; need not have been rendered.
-        interval: of `smoothed`, and the recommended ratio is inside it; None where it cannot be had.
+        smoothed: the rendered ratio of the least expected loss.
+        interval: of the best ratio, and the recommended one is inside it; None where it cannot be had.
         note: a plain sentence on what limits the interval; empty where nothing does.
         chances: of each rendered ratio, ascending; empty without an interval.
         narrowing: the interval's width by the number of prompts; of the best slice alone.
@@ -51,6 +93,7 @@ class Doubt:
         prompts_needed: how many prompts in all would reach it, at least as many as there are; None where none
             would.
         finest: the gap between the ratios about the best. No number of prompts tells more than that.
+        places: the parts of the interval, where several runs of ratios may hold the best.
     """
 
     smoothed: float | None
@@ -61,6 +104,7 @@ class Doubt:
     wanted_width: float | None = None
     prompts_needed: int | None = None
     finest: float | None = None
+    places: tuple[BestPlace, ...] = ()
 
     @property
     def width(self) -> float | None:
@@ -81,6 +125,8 @@ class Slice:
         window: None where less than the asked share survives even at the best.
         estimated: the ratios known from stopped trials alone, whose share is an estimate.
         disagreement: None where fewer than two prompts were drawn at three ratios; of the best slice alone.
+        plateau: the ratios about the recommended one that draw as well; None where no other surely does.
+        elsewhere: what to expect on other prompts; None for one prompt, or without a curve.
     """
 
     settings: Parameters
@@ -94,6 +140,8 @@ class Slice:
     window: Window | None
     estimated: tuple[float, ...] = ()
     disagreement: Disagreement | None = None
+    plateau: Plateau | None = None
+    elsewhere: Elsewhere | None = None
 
     @property
     def interval(self) -> RatioInterval | None:
@@ -185,7 +233,9 @@ class Answer:
         main: the numeric parameter along which the curves run; None where none was searched.
         parameters: all searched parameters of the best trial; empty where no trial is complete.
         slices: one per combination of the other parameters, best first; `best` is the first.
-        tied: other trials that cannot be told from the best.
+        tied: other trials as good: with 75% probability not worse than the best by more than a margin
+            (`gridsearch.results.analysis.optimum.MARGIN`). None has more sound images than the best, unless
+            held-out prompts or a person chose that one.
         finished: no trial is left to do.
         share: what a ratio must keep of its images to be in a window.
         stopped: how many trials were stopped before their end.

@@ -7,7 +7,9 @@ multinomial logit, so the likelihood is concave in strengths and t together, and
 
 A trial that wins all its pairs has no finite estimate, and twenty pairs of five trials make that common. So
 each strength has a normal prior about 0 (Gelman et al., Bayesian Data Analysis, chapter 4: its mode, and the
-normal distribution about that, are the estimate and its doubt). Pairs count as independent.
+normal distribution about that, are the estimate and its doubt). Pairs of one prompt resemble one another: the
+doubt is widened by how much more their scores add up by prompt than they would by themselves (a design
+effect; Liang & Zeger 1986).
 """
 
 import math
@@ -21,6 +23,7 @@ import scipy
 PRIOR = 1.0  # deviation of a strength: of two leaders' pairs, one rarely wins more than 94%
 DRAWS = 20_000  # of the strengths, for the chance to be the best
 SAME_STRENGTH = 1e-9  # of a strength: no difference
+MOVES = 0.8  # how probable it must be that a trial is liked best, for the recommendation to move to it
 ONE_SIDED = 0.01  # p-value at which a side was chosen for its own sake
 ANSWERS = ("first", "second", "equal")
 
@@ -129,7 +132,9 @@ def _winner(leaders: Sequence[Preference], best: int) -> tuple[int | None, str]:
     if len(leaders) < 2:
         return None, "No other trial that you judged ties with the best one, so the metrics' choice stays."
     if leaders[0].strength - own.strength > SAME_STRENGTH:
-        return leaders[0].trial, ""
+        if leaders[0].chance >= MOVES:
+            return leaders[0].trial, ""
+        return None, f"No trial is liked best with {MOVES:.0%} certainty, so the metrics' choice stays."
     if any(abs(found.strength - own.strength) <= SAME_STRENGTH for found in leaders if found is not own):
         return None, "You like another trial as much as the metrics' choice, so that choice stays."
     return best, ""
@@ -151,7 +156,8 @@ def preferences(
     number = {trial: i for i, trial in enumerate(trials)}
     first, second = (judgements[side].map(number).to_numpy() for side in ("first", "second"))
     answers = judgements["answer"].map(ANSWERS.index).to_numpy()
-    strengths, covariance = fit(first, second, answers, len(trials), prior)
+    prompts = judgements["prompt_id"].astype("category").cat.codes.to_numpy()
+    strengths, covariance = fit(first, second, answers, len(trials), prior, prompts)
     reach = scipy.stats.norm.ppf((1 + level) / 2) * np.sqrt(np.diag(covariance))
     counts = np.zeros((len(trials), 3), dtype=int)  # wins, losses and ties
     np.add.at(counts, (first, answers), 1)
@@ -166,13 +172,19 @@ def preferences(
 
 
 def fit(
-    first: np.ndarray, second: np.ndarray, answers: np.ndarray, count: int, prior: float = PRIOR
+    first: np.ndarray,
+    second: np.ndarray,
+    answers: np.ndarray,
+    count: int,
+    prior: float = PRIOR,
+    prompts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the strengths (`count`,), of mean 0, and their covariance (`count`, `count`).
 
     Args:
         first, second: numbers of the two trials of each pair, below `count`.
         answers: 0 where the first was preferred, 1 the second, 2 neither. Without any 2, no ties can be.
+        prompts: the number of each pair's prompt; None where all pairs are independent.
     """
     ties = bool((answers == 2).any())
     rows = np.arange(len(answers))
@@ -198,8 +210,20 @@ def fit(
 
     top = scipy.optimize.root(slope, np.zeros(count + ties), jac=information, tol=1e-12).x
     centred = np.eye(count) - 1 / count
-    covariance = centred @ np.linalg.pinv(information(top), hermitian=True)[:count, :count] @ centred
-    return centred @ top[:count], covariance
+    inverse = np.linalg.pinv(information(top), hermitian=True)
+    covariance = centred @ inverse[:count, :count] @ centred
+    shares = scipy.special.softmax(options @ top, axis=1)
+    scores = options[rows, answers] - np.einsum("po,pok->pk", shares, options)
+    return centred @ top[:count], covariance * _design_effect(scores, inverse, prompts)
+
+
+def _design_effect(scores: np.ndarray, inverse: np.ndarray, prompts: np.ndarray | None) -> float:
+    """Return how much more the estimate varies, since pairs of one prompt are alike; 1 at least."""
+    if prompts is None or len(found := np.unique(prompts)) < 2:
+        return 1.0
+    sums = np.stack([scores[prompts == one].sum(axis=0) for one in found])
+    apart, together = (float(np.einsum("ij,jk,ik->", s, inverse, s)) for s in (scores, sums))
+    return max(1.0, together / apart * len(found) / (len(found) - 1))
 
 
 def _chances(strengths: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:

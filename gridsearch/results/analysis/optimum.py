@@ -1,80 +1,240 @@
-"""The ratio of the least loss, how sure it is, and how more prompts would narrow its interval.
+"""The best ratio of a curve: which one to take, how sure that is, what is as good, and what more would tell.
 
-The curve over the ratios is smoothed by a Gaussian process (Rasmussen & Williams 2006, ch. 2) and the optimum
-read off the smooth curve. Its doubt comes from the prompts: the best ratio depends on them far more than on
-seeds, so whole prompts are drawn again with replacement (the cluster bootstrap; Davison & Hinkley 1997, ch.
-3.8) and every draw gives its own optimum. A spread that few prompts show is itself unsure, and too small: the
-draws are spread as Student's t is (Hesterberg 2015, "What teachers should know about the bootstrap", 4.3).
-
-What the smoothing rests on was chosen on simulated curves (`python -m benchmarks.search`): only the ratios
-around the optimum count, cliffs are cut off, and the curve bends on the scale of the window. A length scale
-fitted to so few and so uneven ratios follows single prompts' edges instead: twice the error.
+Everything is read off the posterior of the loss (`gridsearch.results.analysis.posterior`).
 """
 
 from bisect import bisect_left
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import scipy
-from numpy.typing import NDArray
 
-from gridsearch.results.analysis.answer import Doubt, RatioChance, RatioInterval, Width
-from gridsearch.results.analysis.window import CURVE
+from gridsearch.results.analysis.answer import (
+    BestPlace,
+    Doubt,
+    Elsewhere,
+    Plateau,
+    RatioChance,
+    RatioInterval,
+    Width,
+)
+from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
+from gridsearch.results.analysis.ranking import AS_GOOD
+from gridsearch.results.analysis.window import CURVE, share_interval
 
-Array = NDArray[np.float64]
-
-GRID = 401  # points on which the smooth curve is read
-FAR = 1.0  # a ratio whose loss is so much above the least is out: every image there fails, say
-NEAR = 0.2  # one that is so close may be the best with other prompts
-CLIFF = 0.6  # so far above the least, more makes no difference
-LENGTH = 0.3  # the curve's length scale, as a share of the ratios that are left
-NOISE = 0.2  # of a ratio's mean, as a share of the curve's own spread; more where it has fewer images
-FEWEST_RATIOS = 4  # ratios, so that there is a curve
-# The floor of a healthy window is flat and a smooth curve ripples on it; whatever lies within this share
-# of the curve's height above its minimum counts as the same floor, and its middle is the optimum.
-FLOOR = 0.02
+# Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
+# makes as much.
+MARGIN = 0.05
+EQUAL_LOSS = 1e-4  # no difference: a smooth curve ripples
+POWER = 0.8  # the chance that so many prompts show a difference of MARGIN
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
-RELIABLE_PROMPTS = 8  # the bootstrap over fewer covers less than it says
+RELIABLE_PROMPTS = 8  # fewer know the scatter of prompts too little
 NOT_SEARCHED = Doubt(None, None, "no ratio was searched")
+NO_CURVE = Doubt(None, None, "there is no curve yet, with fewer than three ratios")
 
 
-def doubt(images: pd.DataFrame, level: float, resamples: int, seed: int) -> Doubt:
-    """Return how sure the best ratio is, of images with columns at (the ratio), prompt_id and loss."""
-    losses = _losses(images)
-    if losses is None:
-        return Doubt(None, None, "there is no curve yet, with fewer than three ratios")
-    ratios, sums, counts = losses
-    centre, draws = optimum(ratios, sums, counts, resamples, seed)
-    prompts = len(sums)
+@dataclass(frozen=True)
+class Curve:
+    """The trials of a curve that can win, and the posterior of the loss along it.
+
+    Attributes:
+        trials: a row per trial that can win, with `at`, its ratio, `survived`, and `loss`, the expected one.
+        found: None where there is no curve.
+        losses: what was seen.
+    """
+
+    trials: pd.DataFrame
+    found: Posterior | None
+    losses: Losses
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How sure a posterior is made: confidence `level`, from so many draws."""
+
+    level: float
+    resamples: int
+    seed: int
+
+
+def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sureness) -> Curve:
+    """Return the curve of trials that can win and of all images along it, with at, prompt_id and loss.
+
+    Where some trials survive, only they can win.
+    """
+    alive = trials[trials["survived"] >= share]
+    trials = alive if len(alive) else trials[trials["survived"] == trials["survived"].max()]
+    losses = losses_of(images)
+    if len(losses.ratios) < CURVE:
+        means = images.groupby("trial")["loss"].mean()
+        return Curve(trials.assign(loss=trials["trial"].map(means)), None, losses)
+    can_win = np.isin(losses.ratios, trials["at"])
+    found = posterior(losses, can_win, how.resamples, how.seed)
+    at = [found.at(ratio) for ratio in trials["at"]]
+    return Curve(trials.assign(loss=found.mean[at]), found, losses)
+
+
+# -- which to take
+
+
+def recommended(of: Curve, level: float) -> tuple[pd.Series, tuple[int, ...]]:
+    """Return the trial to take, and the others as good: by AS_GOOD not worse than the best by MARGIN.
+
+    Of all these it has the most sound images, then the least expected loss; of equal ones, and where all that
+    survive are as good, it is the middle one.
+    """
+    trials, found = of.trials, of.found
+    best = trials.loc[trials["loss"].idxmin()]
+    equal = trials["loss"] <= best["loss"] + SAME
+    if found is not None and of.losses.prompts > 1:
+        no_worse = found.no_worse(best["at"], MARGIN)
+        equal |= pd.Series([no_worse[found.at(at)] >= AS_GOOD for at in trials["at"]], index=trials.index)
+    as_good = trials[equal]
+    sound = as_good[as_good["survived"] >= as_good["survived"].max() - SAME]
+    if not (found is not None and is_flat(of, level)):
+        sound = sound[sound["loss"] <= sound["loss"].min() + EQUAL_LOSS]
+    middle = (sound["at"].iloc[0] + sound["at"].iloc[-1]) / 2
+    taken = sound.loc[(sound["at"] - middle).abs().round(10).idxmin()]
+    return taken, tuple(int(one) for one in as_good["trial"] if one != taken["trial"])
+
+
+def is_flat(of: Curve, level: float) -> bool:
+    """Return whether all trials that can win are surely equal, to MARGIN."""
+    assert of.found is not None
+    drawn = of.found.draws[:, [of.found.at(ratio) for ratio in of.trials["at"]]]
+    return of.losses.prompts > 1 and float((np.ptp(drawn, axis=1) <= MARGIN).mean()) >= level
+
+
+# -- how sure that is
+
+
+def doubt(of: Curve, taken: float, how: Sureness) -> Doubt:
+    """Return how sure the best ratio is; the interval holds the one that is taken too."""
+    found, prompts = of.found, of.losses.prompts
+    if found is None:
+        return NO_CURVE
+    smoothed = float(found.ratios[found.mean.argmin()])
     if prompts == 1:
-        return Doubt(centre, None, "with only one prompt, this is a guess")
-    low, high = interval(ratios, centre, draws, level)
+        return Doubt(smoothed, None, "with only one prompt, this is a guess")
+    places = places_of(found, of.losses.ratios, taken, how.level)
+    low, high = min(place.low for place in places), max(place.high for place in places)
     few = prompts < RELIABLE_PROMPTS
-    note = f"with only {prompts} prompts, the true uncertainty is larger than this interval" if few else ""
-    found = RatioInterval(round(low, 6), round(high, 6), level, prompts, resamples)
-    return Doubt(centre, found, note, chances(ratios, draws))
+    note = f"with only {prompts} prompts, the scatter of prompts is hardly known" if few else ""
+    interval = RatioInterval(low, high, how.level, prompts, how.resamples)
+    return Doubt(smoothed, interval, note, places=places, chances=chances(of))
 
 
-def with_narrowing(
-    found: Doubt, images: pd.DataFrame, wanted: float | None, level: float, resamples: int, seed: int
-) -> Doubt:
+def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tuple[BestPlace, ...]:
+    """Return in which runs the best lies and where in each, together with probability `level` or more.
+
+    Between two neighbouring ratios nothing was drawn, so a place reaches half that gap to either side of its
+    middle. The ratio that is taken lies in one of them.
+    """
+    tail = (1 - level) / 2
+    shares = np.bincount(found.best_run, minlength=found.runs.max() + 1) / len(found.best_run)
+    here = found.runs[found.at(taken)]
+    places = []
+    for run, chance in enumerate(shares):
+        if chance <= tail and run != here:
+            continue
+        own = found.best[found.best_run == run]
+        low, high = np.quantile(own, [tail, 1 - tail]) if len(own) else (taken, taken)
+        middle = float(np.median(own)) if len(own) else taken
+        half = gap_at(ratios, middle) / 2
+        low, high = min(low, middle - half), max(high, middle + half)
+        if run == here:
+            low, high = min(low, taken), max(high, taken)
+        low, high = max(low, ratios[0]), min(high, ratios[-1])
+        places.append(BestPlace(round(float(low), 6), round(float(high), 6), float(chance)))
+    return tuple(places)
+
+
+def gap_at(ratios: Array, centre: float) -> float:
+    """Return the distance between the two ratios about `centre`, where nothing was rendered."""
+    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
+    return float(ratios[after] - ratios[after - 1])
+
+
+def chances(of: Curve) -> tuple[RatioChance, ...]:
+    """Return of every ratio drawn the probability that it is the best of those that can win."""
+    assert of.found is not None
+    own = np.unique([of.found.at(ratio) for ratio in of.trials["at"]])
+    firsts = own[of.found.draws[:, own].argmin(axis=1)]
+    shares = np.bincount(firsts, minlength=len(of.found.ratios)) / len(firsts)
+    known = dict(zip(of.found.ratios.round(10).tolist(), shares.tolist(), strict=True))
+    return tuple(RatioChance(float(at), known.get(round(at, 10), 0.0)) for at in of.losses.ratios.tolist())
+
+
+def plateau(of: Curve, taken: float, level: float) -> Plateau | None:
+    """Return the ratios about the one taken which surely differ by at most MARGIN; None for no other."""
+    found = of.found
+    if found is None or of.losses.prompts == 1:
+        return None
+    at = found.at(taken)
+    own = np.flatnonzero(found.runs == found.runs[at])
+    low = high = at
+    most = least = found.draws[:, at]
+    grown = True
+    while grown:
+        grown = False
+        for end in (low - 1, high + 1):
+            if not own[0] <= end <= own[-1]:
+                continue
+            top, bottom = np.maximum(most, found.draws[:, end]), np.minimum(least, found.draws[:, end])
+            if (top - bottom <= MARGIN).mean() >= level:
+                low, high, most, least, grown = min(low, end), max(high, end), top, bottom, True
+    if low == high:
+        return None
+    reach = scipy.stats.norm.ppf((1 + level) / 2) + scipy.stats.norm.ppf(POWER)
+    error = float(np.sqrt((found.errors[low : high + 1] ** 2).mean()))
+    needed = int(np.ceil(2 * (reach * error / MARGIN) ** 2))
+    ends = float(found.ratios[low]), float(found.ratios[high])
+    more = max(needed - of.losses.prompts, 0)
+    return Plateau(*ends, MARGIN, level, is_flat(of, level), more)
+
+
+# -- other prompts
+
+
+def elsewhere(of: Curve, images: pd.DataFrame, level: float) -> Elsewhere | None:
+    """Return what to expect of the recommended ratio on other prompts; None for one prompt or no curve.
+
+    The figures of a winner are those of having been chosen. So each prompt is left out in turn, the best is
+    chosen by the others, and counted is what this prompt has there (cross-validation of the whole choice:
+    Varma & Simon 2006).
+    """
+    found = of.found
+    if found is None or of.losses.prompts == 1:
+        return None
+    own = [found.at(ratio) for ratio in of.trials["at"]]
+    chosen = of.trials["trial"].to_numpy()[found.without[:, own].argmin(axis=1)]
+    prompts = sorted(images["prompt_id"].unique())
+    there = images.assign(sound=images["verdict"] == "ok").groupby(["prompt_id", "trial"])
+    figures = there[["sound", "loss"]].mean().loc[list(zip(prompts, chosen, strict=True))]
+    low, high = share_interval(figures["sound"].to_numpy(), level)
+    return Elsewhere(float(figures["sound"].mean()), low, high, float(figures["loss"].mean()), level)
+
+
+# -- more prompts
+
+
+def with_narrowing(found: Doubt, of: Curve, wanted: float | None, how: Sureness) -> Doubt:
     """Add how the interval narrows with more prompts, and how many would make it `wanted` wide.
 
     Where that is None, it is half of the present width, or as narrow as the ratios allow.
     """
-    losses = _losses(images) if found.chances else None
-    if losses is None or found.smoothed is None or found.interval is None:
+    if found.smoothed is None or found.interval is None:
         return found
-    steps = narrowing(*losses, resamples, seed, level)
+    steps = narrowing(of, found.smoothed, how)
     width, have = steps[-1][1], found.interval.prompts
-    finest = round(gap_at(losses[0], found.smoothed), 10)
+    finest = round(gap_at(of.losses.ratios, found.smoothed), 10)
     wanted = max(width / 2, finest) if wanted is None else wanted
     needed = None
     if width <= wanted:
         needed = have
     elif wanted >= finest:
-        needed = max(have, prompts_for(wanted, width, have, level))
+        needed = max(have, prompts_for(wanted, width, have, how.level))
     return replace(
         found,
         narrowing=tuple(Width(int(prompts), float(wide)) for prompts, wide in steps),
@@ -84,144 +244,15 @@ def with_narrowing(
     )
 
 
-def _losses(images: pd.DataFrame) -> tuple[Array, Array, Array] | None:
-    """Return ratios, and by prompt and ratio the sum of losses and their count, 0 where nothing was drawn."""
-    table = images.assign(one=1.0).pivot_table(
-        index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
-    )
-    if table.empty or table["loss"].shape[1] < CURVE:
-        return None
-    ratios = table["loss"].columns.to_numpy(dtype=float)
-    return ratios, table["loss"].to_numpy(dtype=float), table["one"].to_numpy(dtype=float)
-
-
-# -- the optimum
-
-
-def optimum(
-    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, prompts: int | None = None
-) -> tuple[float, Array]:
-    """Return the smoothed optimum, and one optimum per resample of the prompts.
-
-    There are no draws where there is no curve, or one prompt only: its optimum is a guess.
-
-    Args:
-        ratios: the rendered ratios, three or more, ascending.
-        sums: prompts × ratios, the loss summed over a prompt's seeds.
-        counts: prompts × ratios, how many images each sum holds: 0 where a trial was stopped before. The
-            prompts that it lacks are taken to be like those that it has.
-        prompts: draw as though there were only so many of these prompts, two or more; None for all.
-    """
-    mean = sums.sum(axis=0) / counts.sum(axis=0)
-    if np.ptp(mean) == 0:  # no curve at all: every ratio is as good as the next
-        return float((ratios[0] + ratios[-1]) / 2), np.empty(0)
-    part = surroundings(mean)
-    points, matrix = _smoothing(ratios[part], counts[:, part].sum(axis=0))
-
-    def optima(means: Array) -> Array:
-        """Return the optimum of each draw (draws × ratios)."""
-        cut_off = np.minimum(means - means.min(axis=1, keepdims=True), CLIFF)
-        centres = cut_off.mean(axis=1, keepdims=True)
-        return lowest(points, centres + (cut_off - centres) @ matrix.T)
-
-    centre = float(optima(mean[None, part])[0])
-    have = len(sums)
-    prompts = have if prompts is None else prompts
-    if have == 1:
-        return centre, np.empty(0)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(prompts, np.full(have, 1 / have), size=resamples)
-    images = weights @ counts[:, part]
-    draws = optima(np.where(images > 0, (weights @ sums[:, part]) / np.maximum(images, 1), mean[part]))
-    # normal deviations, times this, have the spread of Student's t with prompts - 1 degrees of freedom: so
-    # few would not know their spread better. The first factor undoes the bootstrap's, which is too small.
-    stretch = np.sqrt(have / (have - 1) * (prompts - 1) / rng.chisquare(prompts - 1, size=resamples))
-    return centre, np.clip(centre + (draws - centre) * stretch, ratios[0], ratios[-1])
-
-
-def _smoothing(ratios: Array, images: Array) -> tuple[Array, Array]:
-    """Return the points of the smooth curve, and the matrix (points × ratios) from values to the curve.
-
-    The values are about their mean. The curve is the posterior mean of RBF + white noise (Rasmussen &
-    Williams, eq. 2.23), and less sure of a ratio with few `images`.
-    """
-    points = np.linspace(ratios[0], ratios[-1], GRID)
-    length = LENGTH * (ratios[-1] - ratios[0])
-    covariance = rbf(ratios, ratios, length) + np.diag(NOISE**2 * images.max() / images)
-    factor = scipy.linalg.cho_factor(covariance)
-    return points, scipy.linalg.cho_solve(factor, rbf(ratios, points, length)).T
-
-
-def rbf(a: Array, b: Array, length: float) -> Array:
-    """Return the covariances of a Gaussian process with radial basis functions at `a` and at `b`."""
-    return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
-
-
-def surroundings(mean: Array) -> slice:
-    """Return the ratios that the optimum is read from, by the mean loss at each: out to what is far worse."""
-    above = mean - mean.min()
-    near = np.flatnonzero(above < NEAR)
-    far = np.flatnonzero(above >= FAR)
-    low = far[far < near[0]].max(initial=0)
-    high = far[far > near[-1]].min(initial=len(mean) - 1)
-    while high - low + 1 < min(FEWEST_RATIOS, len(mean)):
-        low, high = max(low - 1, 0), min(high + 1, len(mean) - 1)
-    return slice(int(low), int(high) + 1)
-
-
-def lowest(points: Array, curves: Array) -> Array:
-    """Return the middle of the floor around the minimum of each curve (draws × points)."""
-    at = curves.argmin(axis=1)[:, None]
-    least = np.take_along_axis(curves, at, axis=1)
-    above = curves > least + FLOOR * np.ptp(curves, axis=1, keepdims=True)
-    index = np.arange(len(points))
-    left = np.where(above & (index < at), index, -1).max(axis=1) + 1
-    right = np.where(above & (index > at), index, len(points)).min(axis=1) - 1
-    return (points[left] + points[right]) / 2
-
-
-# -- its doubt
-
-
-def interval(ratios: Array, centre: float, draws: Array, level: float) -> tuple[float, float]:
-    """Return the percentile interval of the draws, never narrower than the search can see.
-
-    Between two neighbouring ratios nothing was rendered, so the interval reaches at least half that gap
-    to either side of the optimum. Without draws it is the whole range.
-    """
-    half_gap = gap_at(ratios, centre) / 2
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]) if len(draws) else (ratios[0], ratios[-1])
-    low, high = min(low, centre - half_gap), max(high, centre + half_gap)
-    return float(max(low, ratios[0])), float(min(high, ratios[-1]))
-
-
-def gap_at(ratios: Array, centre: float) -> float:
-    """Return the distance between the two ratios about `centre`, where nothing was rendered."""
-    after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
-    return float(ratios[after] - ratios[after - 1])
-
-
-def chances(ratios: Array, draws: Array) -> tuple[RatioChance, ...]:
-    """Return the share of draws whose optimum is nearest to each rendered ratio; nothing without draws."""
-    if not len(draws):
-        return ()
-    nearest = np.searchsorted((ratios[:-1] + ratios[1:]) / 2, draws)
-    shares = np.bincount(nearest, minlength=len(ratios)) / len(draws)
-    return tuple(RatioChance(float(at), float(share)) for at, share in zip(ratios, shares, strict=True))
-
-
-def narrowing(
-    ratios: Array, sums: Array, counts: Array, resamples: int, seed: int, level: float
-) -> list[tuple[int, float]]:
-    """Return (prompts, width): the width of the interval with 2, 4, 8, ... of these prompts, and with all."""
-    have = len(sums)
-    found = []
+def narrowing(of: Curve, smoothed: float, how: Sureness) -> list[tuple[int, float]]:
+    """Return (prompts, width): how wide the interval were with 2, 4, 8, ... such prompts, and with all."""
+    have, can_win = of.losses.prompts, np.isin(of.losses.ratios, of.trials["at"])
+    steps = []
     for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
-        centre, draws = optimum(ratios, sums, counts, resamples, seed, prompts)
-        low, high = interval(ratios, centre, draws, level)
-        found.append((prompts, high - low))
-    return found
+        found = posterior(of.losses, can_win, how.resamples, how.seed, prompts)
+        places = places_of(found, of.losses.ratios, smoothed, how.level)
+        steps.append((prompts, max(one.high for one in places) - min(one.low for one in places)))
+    return steps
 
 
 def prompts_for(wanted: float, width: float, have: int, level: float) -> int:

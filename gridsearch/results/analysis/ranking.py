@@ -1,5 +1,6 @@
-"""Comparison of trials: which one of a curve to recommend, which tie with it, and which no other beats."""
+"""Comparison of trials: which are as good as another, which no other beats, and tests of pairs."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -8,33 +9,12 @@ import scipy
 from numpy.typing import ArrayLike
 
 from gridsearch.results.analysis.answer import FrontPoint
-from gridsearch.results.analysis.window import run_around
 from gridsearch.score.metrics import GOALS
 
+AS_GOOD = 0.75  # how probable it must be of a trial that it is not worse than the best by a margin
+NO_ERROR = 1e-9  # of a loss
 MOST_EXACT = 50  # pairs; beyond them the normal approximation is as good
 _CASE = ["prompt_id", "seed"]
-
-
-def recommended(
-    trials: pd.DataFrame, images: pd.DataFrame, smoothed: float | None, share: float
-) -> pd.Series:
-    """Return, of the trials that cannot be told from the best by rank, the one nearest to the smooth optimum.
-
-    A rank is made on these prompts, and of many ratios one is lucky; the curve leans on its neighbours too.
-    On simulated curves the trial next to the optimum is nearer to the truth than the best by rank.
-
-    Args:
-        trials: a row per trial that may win, with `at`, its ratio; ascending.
-        smoothed: where the smooth curve is least; None where there is none to trust, and the rank decides.
-        share: what a trial must keep of its images to be recommended for its place alone.
-    """
-    leader = middle_of_the_best(trials, images)
-    if smoothed is None or leader["survived"] < share:
-        return leader
-    best = int(leader["trial"])
-    equals = trials[trials["trial"].isin([best, *tied_survivors(best, trials, images, share)])]
-    near = equals.assign(distance=(equals["at"] - smoothed).abs().round(10), lost=-equals["survived"])
-    return near.sort_values(["distance", "lost", "defect"]).iloc[0].drop(["distance", "lost"])
 
 
 def by_case(images: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -42,51 +22,22 @@ def by_case(images: pd.DataFrame, value: str) -> pd.DataFrame:
     return images.pivot_table(index=_CASE, columns="trial", values=value)
 
 
-def middle_of_the_best(trials: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
-    """Return the trial with the most survivors, then the least defect; of a run of equals, the middle one.
+def as_good_as(best: int, images: pd.DataFrame, trials: Collection[int], margin: float) -> tuple[int, ...]:
+    """Return which of these trials are, prompt by prompt, not worse than the best by more than `margin`.
 
-    Equals are neighbours along the ratio with the same survivors and a defect that is not worse by more
-    than one standard error of the paired difference (Breiman et al. 1984, the one-standard-error rule).
+    By AS_GOOD, from Student's t over the prompts' mean losses on the same cases: what images of one
+    prompt have in common is no evidence. With one prompt, or none in common, nothing is known.
     """
-    trials = trials.reset_index(drop=True)
-    leader = int(trials.sort_values(["survived", "defect"], ascending=[False, True]).index[0])
-    cases = by_case(images, "defect")
-    equal = [
-        row["survived"] == trials["survived"][leader]
-        and _no_worse(cases, int(row["trial"]), int(trials["trial"][leader]))
-        for _, row in trials.iterrows()
-    ]
-    low, high = run_around(equal, leader)
-    run = trials.iloc[low : high + 1]
-    middle = (run["at"].iloc[0] + run["at"].iloc[-1]) / 2
-    nearest = run.assign(distance=(run["at"] - middle).abs().round(10)).sort_values(["distance", "defect"])
-    return nearest.iloc[0]
+    losses = by_case(images, "loss")
+    return tuple(one for one in trials if one != best and _no_worse(losses[one] - losses[best], margin))
 
 
-def _no_worse(cases: pd.DataFrame, trial: int, leader: int) -> bool:
-    if trial == leader or not {trial, leader} <= set(cases):
-        return trial == leader
-    difference = (cases[trial] - cases[leader]).groupby("prompt_id").mean().dropna()
-    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return bool(difference.mean() <= error + 1e-9)
-
-
-def tied_survivors(best: int, trials: pd.DataFrame, images: pd.DataFrame, share: float) -> tuple[int, ...]:
-    """Return the ties of the best among the trials that survive; one that does not is out without a test."""
-    alive = trials.loc[(trials["survived"] >= share) | (trials["trial"] == best), "trial"]
-    return tied_with(best, by_case(images[images["trial"].isin(alive)], "defect"))
-
-
-def tied_with(best: int, defects: pd.DataFrame, alpha: float = 0.05) -> tuple[int, ...]:
-    """Return the trials whose defects do not differ from the best's, at the family-wise level `alpha`.
-
-    The Wilcoxon signed-rank test on paired cases, corrected by Holm's step-down for the comparison of many
-    treatments with one (Demšar 2006, sections 3.1.3 and 3.2.2). Few cases leave nothing to tell: with n of
-    them no p-value is below 2 / 2**n. The defects are of cases × trials.
-    """
-    others = [trial for trial in defects.columns if trial != best]
-    p_values = [signed_rank_p((defects[best] - defects[other]).dropna()) for other in others]
-    return tuple(int(trial) for trial, p in zip(others, holm(p_values), strict=True) if p >= alpha)
+def _no_worse(differences: pd.Series, margin: float) -> bool:
+    by_prompt = differences.dropna().groupby("prompt_id").mean()
+    if len(by_prompt) < 2:
+        return False
+    error = max(float(by_prompt.std(ddof=1)) / np.sqrt(len(by_prompt)), NO_ERROR)
+    return bool(scipy.stats.t.cdf((margin - by_prompt.mean()) / error, len(by_prompt) - 1) >= AS_GOOD)
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from gridsearch.base.words import parameter_text, setting_text, value_text
 from gridsearch.results.analysis.answer import Answer, Slice
+from gridsearch.results.analysis.window import Window, WindowEdge
 
 MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
 
@@ -10,7 +11,7 @@ def sentence(answer: Answer) -> str:
     """Return one sentence: the parameters to take, how sure that is, where the merge survives."""
     best = answer.best
     if best is None:
-        return f"No answer yet: none of the {answer.planned} trials is complete."
+        return _nothing(answer)
     if survives(answer):
         itself = f", which is {best.parent} itself" if best.parent else ""
         text = f"{take_text(answer)}{itself}: {_healthy(best)}"
@@ -24,6 +25,13 @@ def sentence(answer: Answer) -> str:
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
+
+
+def _nothing(answer: Answer) -> str:
+    if answer.finished and answer.stopped:
+        tried = "the only trial was" if answer.stopped == 1 else f"all {answer.stopped} trials were"
+        return f"Nothing survives: {tried} stopped because too few images were healthy."
+    return f"No answer yet: none of the {answer.planned} trials is complete."
 
 
 def survives(answer: Answer) -> bool:
@@ -105,9 +113,24 @@ def _healthy(best: Slice) -> str:
 def _doubt(answer: Answer, best: Slice) -> str:
     if best.interval is None or answer.main is None:
         return best.note
-    low, high = (value_text(round(end, 3)) for end in (best.interval.low, best.interval.high))
-    what = parameter_text(answer.main)
-    return f"the best {what} lies between {low} and {high} ({best.interval.level:.0%} sure)"
+    what, plateau = parameter_text(answer.main), best.plateau
+    if plateau is not None and plateau.whole:
+        ends = f"from {value_text(plateau.low)} to {value_text(plateau.high)}"
+        equal = f"nothing differs by more than {plateau.margin:g} in the mean loss ({plateau.level:.0%} sure)"
+        return f"{ends} {equal}, so take any {what}, or this one for its distance from the ends"
+    return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
+
+
+def places_text(best: Slice, form: str, joint: str) -> str:
+    """Return where the best may lie, each place in this form."""
+    places = best.doubt.places or (best.interval,)
+    return joint.join(
+        form.format(*(value_text(round(end, 3)) for end in (p.low, p.high))) for p in places if p
+    )
+
+
+def _level(best: Slice) -> str:
+    return f"{best.interval.level:.0%} sure" if best.interval else ""
 
 
 def _survival(best: Slice) -> str:
@@ -122,4 +145,17 @@ def _survival(best: Slice) -> str:
         f"nothing rendered {word}" if edge.outside is None else f"{edge.verdict} {word}"
         for edge, word in ((low, "below"), (high, "above"))
     ]
-    return f"{text} ({', '.join(ends)})"
+    return f"{text} on these prompts ({', '.join(ends)}){_all_prompts(best.window)}"
+
+
+def _all_prompts(window: Window) -> str:
+    """Return what this says of all prompts, to follow what holds of those that were drawn."""
+    if not window.sure:
+        return ", too few to say so of others"
+    return f", and on half of all prompts from {edge_text(window.low)} to {edge_text(window.high)}"
+
+
+def edge_text(edge: WindowEdge) -> str:
+    """Return where an edge lies for all prompts: an interval, or the end of what was tried."""
+    least, most = value_text(edge.least), value_text(edge.most)
+    return least if edge.least == edge.most else f"{least}–{most}"

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from gridsearch.score.score import SURVIVES
 
 # A modified z-score above this stands out (Iglewicz & Hoaglin 1993); 0.6745 makes the median absolute
 # deviation of a normal distribution its standard deviation.
 STANDS_OUT, NORMAL = 3.5, 0.6745
+EDGE_LEVEL = 0.95  # of an edge's interval
 CURVE = 3  # places; fewer make no curve
 
 
@@ -27,6 +29,8 @@ class WindowEdge:
         verdict: what most failing images at `outside` are.
         prompt: id of the prompt that fails first, walking from the best ratio to this side.
         prompt_at: the ratio at which it fails.
+        least, most: between them surely lies where half of *all* prompts cease to be sound; the last ratios
+            rendered where nothing tells.
     """
 
     inside: float
@@ -34,6 +38,8 @@ class WindowEdge:
     verdict: str | None
     prompt: str | None
     prompt_at: float | None
+    least: float
+    most: float
 
     @property
     def at(self) -> float:
@@ -43,11 +49,15 @@ class WindowEdge:
 
 @dataclass(frozen=True)
 class Window:
-    """Ratios from `low.inside` to `high.inside` keep at least `share` of their images."""
+    """Ratios from `low.inside` to `high.inside` keep at least `share` of their images.
+
+    `sure` is whether one of them surely keeps as many of all prompts' images.
+    """
 
     low: WindowEdge
     high: WindowEdge
     share: float
+    sure: bool
 
 
 def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: float) -> Window | None:
@@ -66,11 +76,57 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     low, high = run_around(alive, at)
     below = ratios[low - 1] if low > 0 else None
     above = ratios[high + 1] if high < len(ratios) - 1 else None
+    inside, outside = _sides(images, share)
+    own = range(low, high + 1)
+    start = min((i for i in own if inside[i]), key=lambda i: abs(i - at), default=at)
+    first, last = run_around(inside, start) if inside[start] else (start, start)
+    from_ = max(np.flatnonzero(outside[:first]), default=0)
+    to = min(last + 1 + np.flatnonzero(outside[last + 1 :]), default=len(ratios) - 1)
+    spans = (ratios[from_], ratios[first]), (ratios[last], ratios[to])
     return Window(
-        low=_edge(images, best, ratios[low], below, images["at"] < best),
-        high=_edge(images, best, ratios[high], above, images["at"] > best),
+        low=_edge(images, best, ratios[low], below, images["at"] < best, spans[0]),
+        high=_edge(images, best, ratios[high], above, images["at"] > best, spans[1]),
         share=share,
+        sure=bool(inside[start]),
     )
+
+
+def _sides(images: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each ratio, ascending, surely keeps more than `share` of all prompts' images, or less.
+
+    By the exact binomial test of the number of sound images, at half of 1 - EDGE_LEVEL for each side. So an
+    edge's interval is that of a median by order statistics; assumed is only that a prompt which is sound at
+    a ratio is so from there inwards.
+    """
+    sound = images.assign(sound=images["verdict"] == "ok").groupby(["at", "prompt_id"])["sound"]
+    shares, counts = sound.mean().unstack(), sound.count().unstack()
+    drawn = counts.sum(axis=1).to_numpy() / _alike(shares, counts)
+    kept = (shares * counts).sum(axis=1).to_numpy() / counts.sum(axis=1).to_numpy() * drawn
+    tail = (1 - EDGE_LEVEL) / 2
+    more = scipy.special.betainc(np.maximum(kept, 0.5), drawn - kept + 1, share) <= tail
+    less = scipy.special.betainc(np.maximum(drawn - kept, 0.5), kept + 1, 1 - share) <= tail
+    return more & (kept > 0), less & (kept < drawn)
+
+
+def _alike(shares: pd.DataFrame, counts: pd.DataFrame) -> float:
+    """Return by how much images of one prompt are alike: so many count as one (the design effect, Kish 1965).
+
+    From the scatter of the prompts' shares about each ratio's, over what independent images would have.
+    """
+    most = float(counts.max().max())
+    mean = shares.mean(axis=1)
+    prompts = shares.notna().sum(axis=1)
+    seen = (shares.sub(mean, axis=0) ** 2).sum(axis=1) * prompts / (prompts - 1).clip(lower=1)
+    expected = (mean * (1 - mean) * prompts / counts.mean(axis=1)).sum()
+    return float(np.clip(seen.sum() / expected, 1.0, most)) if expected > 0 else most
+
+
+def share_interval(shares: np.ndarray, level: float) -> tuple[float, float]:
+    """Return the interval of the share of which these are the prompts' own (Clopper & Pearson 1934)."""
+    count, kept, tail = len(shares), float(shares.sum()), (1 - level) / 2
+    low = scipy.special.betaincinv(kept, count - kept + 1, tail) if kept > 0 else 0.0
+    high = scipy.special.betaincinv(kept + 1, count - kept, 1 - tail) if kept < count else 1.0
+    return float(low), float(high)
 
 
 def run_around(alive: Sequence[bool] | np.ndarray, start: int) -> tuple[int, int]:
@@ -84,7 +140,12 @@ def run_around(alive: Sequence[bool] | np.ndarray, start: int) -> tuple[int, int
 
 
 def _edge(
-    images: pd.DataFrame, best: float, inside: float, outside: float | None, side: pd.Series
+    images: pd.DataFrame,
+    best: float,
+    inside: float,
+    outside: float | None,
+    side: pd.Series,
+    span: tuple[float, float],
 ) -> WindowEdge:
     failed = images["verdict"] != "ok"
     # a prompt that fails at the best ratio says nothing about either edge
@@ -99,6 +160,8 @@ def _edge(
         verdict=str(beyond[0]) if len(beyond) else None,
         prompt=str(nearest["prompt_id"].iloc[0]) if len(nearest) else None,
         prompt_at=float(nearest["at"].iloc[0]) if len(nearest) else None,
+        least=float(span[0]),
+        most=float(span[1]),
     )
 
 

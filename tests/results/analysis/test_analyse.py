@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.optimum import interval, lowest, optimum
-from gridsearch.results.analysis.ranking import holm, tied_with
-from tests.helpers.made_up import RATIOS, bowl, results_of, table
+from gridsearch.results.analysis.ranking import as_good_as, holm
+from tests.helpers.made_up import bowl, results_of, table
 
 NOWHERE = Path("nowhere")
 
@@ -39,7 +39,7 @@ def test_survivors_count_before_defect():
     assert answer.parameters == {"ratio": 0.5}
 
 
-@pytest.mark.parametrize(("tied", "middle"), [((0.4, 0.5, 0.6), 0.5), ((0.3, 0.4, 0.5, 0.6, 0.9), 0.6)])
+@pytest.mark.parametrize(("tied", "middle"), [((0.4, 0.5, 0.6), 0.5), ((0.3, 0.4, 0.5, 0.6, 0.7), 0.5)])
 def test_ties_go_to_the_middle_of_their_run(tied, middle):
     verdicts = {0.1: "bb"} | dict.fromkeys(tied, "oo") | {0.95: "uu"}
     assert analyse(results_of(NOWHERE, table(verdicts), ("ratio",))).best.ratio == middle
@@ -80,33 +80,25 @@ def test_one_prompt_is_a_guess_and_two_ratios_are_no_curve():
     assert two.doubt.smoothed is None
 
 
-def test_the_floor_of_a_flat_valley_has_its_optimum_in_the_middle():
-    points = np.linspace(0, 1, 501)
-    valley = np.maximum(np.abs(points - 0.6) - 0.1, 0) + 0.001 * np.sin(points * 40)
-    assert lowest(points, valley[None]) == pytest.approx(0.6, abs=0.01)
-
-
-def test_the_interval_is_never_narrower_than_the_sweep_can_see():
-    ratios = np.array([0.0, 0.4, 0.5, 0.6, 1.0])
-    assert interval(ratios, 0.52, np.full(50, 0.52), 0.95) == pytest.approx((0.47, 0.57))
-    assert interval(ratios, 0.0, np.zeros(50), 0.95) == pytest.approx((0.0, 0.2))
-
-
-def test_no_curve_means_no_preference():
-    centre, draws = optimum(np.array(RATIOS), np.ones((3, 21)), np.ones((3, 21)), 50, 0)
-    assert (centre, len(draws)) == (0.5, 0)
-
-
 def test_holm_on_a_textbook_case():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
 
 
-def test_tied_trials_are_those_that_do_not_differ_case_by_case():
+def test_a_trial_is_as_good_by_prompts_and_not_by_images():
+    """Student's t over prompts: of 8 differences of mean 0.02 and deviation 0.05, P(≤ 0.05) is 93%."""
     rng = np.random.default_rng(0)
-    base = rng.normal(1, 0.3, 16)
-    defects = pd.DataFrame({3: base, 5: base + rng.normal(0, 0.1, 16), 7: base + 0.5, 9: base})
-    assert tied_with(3, defects) == (5, 9)
+    own = rng.normal(size=8)
+    apart = 0.02 + 0.05 * (own - own.mean()) / own.std(ddof=1)
+    rows = [
+        {"trial": trial, "prompt_id": f"p{p}", "seed": seed, "loss": 0.3 + by * extra}
+        for trial, by in ((3, 0.0), (5, 1.0), (7, 5.0), (9, 0.0))
+        for p, extra in enumerate(apart)
+        for seed in range(4)
+    ]
+    assert t.cdf(0.03 / (0.05 / np.sqrt(8)), 7) == pytest.approx(0.934, abs=1e-3)
+    assert as_good_as(3, pd.DataFrame(rows), (3, 5, 7, 9), 0.05) == (5, 9)
+    assert as_good_as(3, pd.DataFrame(rows).query("prompt_id == 'p0'"), (5, 9), 0.05) == ()
 
 
 def test_each_combination_of_other_parameters_is_a_slice():
@@ -137,6 +129,11 @@ def test_nothing_survives_and_nothing_finished():
     nothing = analyse(replace(waiting, images=waiting.images.iloc[:0], trials=waiting.trials.iloc[1:]))
     assert nothing.best is None
     assert nothing.sentence == "No answer yet: none of the 2 trials is complete."
+    stopped = results_of(NOWHERE, table({0.2: "bb", 0.5: "gg"}), ("ratio",))
+    stopped = replace(stopped, trials=stopped.trials.assign(partial=True, state="PRUNED"))
+    assert analyse(stopped).sentence == (
+        "Nothing survives: all 2 trials were stopped because too few images were healthy."
+    )
 
 
 def test_unfinished_says_how_far_it_is():

@@ -85,12 +85,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     ("said", "tied", "winner", "note"),
     [
         ([(1, 2, "first", 3), (2, 1, "first", 1)], {2}, 1, ""),
-        ([(1, 2, "second", 3), (2, 1, "second", 1)], {2}, 2, ""),
+        ([(1, 2, "second", 5), (2, 1, "second", 1)], {2}, 2, ""),
+        ([(1, 2, "second", 1)], {2}, None, "No trial is liked best with 80% certainty"),
         ([(1, 2, "equal", 3)], {2}, None, "another trial as much"),
         ([(1, 3, "second", 3)], {2}, None, "ties with the best one, so"),
         ([(2, 3, "second", 3)], {2, 3}, None, "was not among your pairs"),
         ([(1, 2, "first", 6), (2, 1, "first", 6)], {2}, None, "left image in 12 of 12"),
-        ([(2, 1, "first", 2), (1, 3, "second", 2)], {2, 3}, 2, ""),
+        ([(2, 1, "first", 9), (1, 3, "first", 2)], {2, 3}, 2, ""),
     ],
 )
 def test_the_person_decides_among_tied_leaders_alone(said, tied, winner, note):

@@ -1,120 +1,80 @@
-"""The optimum and its doubt: known answers, and what a search leaves: gaps, cliffs, stopped trials."""
+"""The best ratio and its doubt: known answers, worlds of every shape, and what a search leaves."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import t
 
-from gridsearch.results.analysis.optimum import (
-    chances,
-    interval,
-    lowest,
-    narrowing,
-    optimum,
-    prompts_for,
-    surroundings,
-)
+from benchmarks.search.claims import run_of
+from benchmarks.search.worlds import DRAW, drawn, size_of
+from gridsearch.results.analysis import optimum
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.optimum import MARGIN, Sureness, prompts_for
+from gridsearch.results.analysis.posterior import Losses, paired_means, posterior, runs_of
+from gridsearch.results.analysis.window import find_window, share_interval
+from tests.helpers.made_up import table
 
 DENSE = np.round(np.arange(0.3, 0.71, 0.02), 10)
-SEARCHED = np.array(
-    [0, 0.1, 0.2, 0.3, 0.33, 0.35, 0.36, 0.38, 0.4, 0.42, 0.45, 0.5, 0.52, 0.53, 0.54, 0.6, 0.8, 1]
-)
 
 
-def bowls(ratios, owns):
-    """One parabola a prompt, least at its own ratio: (sums, counts)."""
-    return 2 * (ratios - np.asarray(owns)[:, None]) ** 2, np.ones((len(owns), len(ratios)))
+def losses(ratios, mean, images=None) -> Losses:
+    mean = np.asarray(mean, dtype=float)
+    return Losses(np.asarray(ratios, dtype=float), mean, np.ones(mean.shape) if images is None else images)
 
 
-def cliffs(ratios, low=0.345, high=0.525):
-    """Sound between, least a third of the way; every image beyond has failed."""
-    best = low + (high - low) / 3
-    sound = (low < ratios) & (ratios < high)
-    loss = np.where(sound, 3 * np.abs(ratios - best), np.where(ratios <= low, 1.9, 1.85))
-    return np.tile(loss, (8, 1)), np.ones((8, len(ratios))), best
+def everywhere(of: Losses, draws: int = 1000):
+    return posterior(of, np.ones(len(of.ratios), dtype=bool), draws, 0)
 
 
-def test_the_optimum_of_parabolas_is_the_mean_of_theirs():
+def bowls(owns) -> Losses:
+    """One parabola a prompt, least at its own ratio."""
+    return losses(DENSE, 2 * (DENSE - np.asarray(owns)[:, None]) ** 2)
+
+
+def test_the_best_of_parabolas_is_the_mean_of_theirs():
     owns = np.random.default_rng(0).normal(0.5, 0.04, 16)
-    centre, _ = optimum(DENSE, *bowls(DENSE, owns), 10, 0)
-    assert centre == pytest.approx(owns.mean(), abs=0.004)
+    found = everywhere(bowls(owns))
+    assert found.ratios[found.mean.argmin()] == pytest.approx(owns.mean(), abs=0.02)
+    assert np.median(found.best) == pytest.approx(owns.mean(), abs=0.01)
 
 
-@settings(max_examples=5, deadline=None)
-@given(prompts=st.sampled_from([6, 8, 16, 32]), seed=st.integers(0, 20))
-def test_the_draws_spread_as_students_t_of_the_mean(prompts, seed):
-    owns = np.random.default_rng(seed).normal(0.5, 0.03, prompts)
-    _, draws = optimum(DENSE, *bowls(DENSE, owns), 8_000, seed)
-    # quartiles, since the t of few prompts has no steady variance: s / √n x its upper quartile
-    quartile = {6: 0.7267, 8: 0.7111, 16: 0.6912, 32: 0.6826}[prompts] * owns.std(ddof=1) / np.sqrt(prompts)
-    spread = np.subtract(*np.quantile(draws, [0.75, 0.25])) / 2
-    assert spread == pytest.approx(quartile, rel=0.12)
+def test_what_prompts_add_to_all_ratios_is_taken_out_of_a_stopped_trial():
+    """Two prompts, the second worse by 1 throughout: a trial that lacks it is no better for that."""
+    seen = losses([0.1, 0.2, 0.3], [[0.2, 0.3, 0.2], [1.2, 0.0, 1.2]], np.array([[1, 1, 1], [1, 0, 1.0]]))
+    means, rest = paired_means(seen)
+    assert means - means[0] == pytest.approx([0, 0.1, 0])
+    assert np.isnan(rest[1, 1])
+    assert np.nan_to_num(rest) == pytest.approx(np.zeros((2, 3)), abs=1e-9)
 
 
-def test_cliffs_do_not_push_the_optimum():
-    sums, counts, best = cliffs(SEARCHED)
-    centre, _ = optimum(SEARCHED, sums, counts, 10, 0)
-    assert centre == pytest.approx(best, abs=0.02)
+def test_two_windows_are_two_runs_each_with_its_neighbours():
+    means = np.array([1.9, 0.3, 1.9, 1.9, 0.2, 0.3, 1.9])
+    assert runs_of(means) == [slice(0, 3), slice(3, 7)]
+    assert runs_of(np.array([0.5, 0.4, 0.3])) == [slice(0, 3)]
 
 
-def test_what_is_far_from_the_window_changes_nothing():
-    sums, counts, _ = cliffs(SEARCHED)
-    near = slice(3, 15)
-    assert optimum(SEARCHED, sums, counts, 200, 0)[0] == optimum(
-        SEARCHED[near], sums[:, near], counts[:, near], 200, 0
-    )[0]  # fmt: skip
+def test_an_optimum_lies_at_an_end():
+    rng = np.random.default_rng(1)
+    slope = np.linspace(0, 1, 21) + rng.normal(0, 0.1, (16, 1)) + rng.normal(0, 0.05, (16, 21))
+    found = everywhere(losses(np.linspace(0, 1, 21), 0.3 + 0.4 * slope))
+    assert found.mean.argmin() == 0
+    assert np.quantile(found.best, 0.5) == 0.0
 
 
-def test_two_windows_are_both_looked_at():
-    mean = np.array([1.9, 0.3, 1.9, 1.9, 0.2, 1.9, 1.9])
-    assert surroundings(mean) == slice(0, 6)
-    assert surroundings(np.array([0.5, 0.4, 0.3])) == slice(0, 3)
+def test_means_that_differ_by_no_more_than_their_errors_make_a_flat_curve():
+    ratios, rng = np.linspace(0, 1, 21), np.random.default_rng(2)
+    noise = 0.3 + rng.normal(0, 0.03, (16, 21))
+    found = everywhere(losses(ratios, noise))
+    assert np.ptp(found.mean) < 0.5 * np.ptp(noise.mean(axis=0))
+    assert (np.ptp(found.draws, axis=1) < MARGIN).mean() > 0.95
 
 
-def test_a_stopped_trials_missing_prompts_are_like_those_it_has():
-    sums, counts, _ = cliffs(SEARCHED)
-    whole, _ = optimum(SEARCHED, sums, counts, 500, 0)
-    stopped = sums.mean(axis=0) > 1
-    sums[6:, stopped], counts[6:, stopped] = 0, 0
-    sums[1:, 0], counts[1:, 0] = 0, 0  # a single image
-    centre, draws = optimum(SEARCHED, sums, counts, 500, 0)
-    assert centre == pytest.approx(whole, abs=0.005)
-    assert len(draws) == 500
-    assert np.isfinite(draws).all()
-
-
-def test_one_prompt_has_a_guess_and_no_doubt():
-    sums, counts = bowls(DENSE, [0.5])
-    centre, draws = optimum(DENSE, sums, counts, 100, 0)
-    assert centre == pytest.approx(0.5, abs=0.005)
-    assert len(draws) == 0
-    assert interval(DENSE, centre, draws, 0.95) == (0.3, 0.7)
-
-
-def test_the_chance_of_a_ratio_is_the_share_of_the_nearest_draws():
-    ratios = np.array([0.0, 0.4, 0.5, 1.0])
-    draws = np.array([0.1, 0.3, 0.41, 0.44, 0.46, 0.5, 0.7, 0.9])
-    assert [(one.ratio, one.chance) for one in chances(ratios, draws)] == [
-        (0.0, 1 / 8),
-        (0.4, 3 / 8),
-        (0.5, 3 / 8),
-        (1.0, 1 / 8),
-    ]
-    assert chances(ratios, np.empty(0)) == ()
-
-
-def test_the_interval_narrows_with_the_root_of_the_prompts():
-    owns = np.random.default_rng(2).normal(0.5, 0.03, 32)
-    found = narrowing(DENSE, *bowls(DENSE, owns), 4000, 0, 0.95)
-    assert [prompts for prompts, _ in found] == [2, 4, 8, 16, 32]
-    widths = dict(found)
-    for few in (4, 8, 16):  # as Student's t, s / √n times its quantile, has it: few do not know their spread
-        law = t.ppf(0.975, few - 1) / t.ppf(0.975, 31) * np.sqrt(32 / few)
-        assert widths[few] / widths[32] == pytest.approx(law, rel=0.1)
-    centre, draws = optimum(DENSE, *bowls(DENSE, owns), 4000, 0)
-    low, high = interval(DENSE, centre, draws, 0.95)
-    assert widths[32] == pytest.approx(high - low)  # what is said of all prompts is the interval itself
+def test_left_out_prompts_are_those_of_a_study_without_them():
+    """The expected losses without a prompt have the order that the others alone give them."""
+    owns = np.random.default_rng(3).normal(0.5, 0.05, 12)
+    whole, without = everywhere(bowls(owns)), everywhere(bowls(owns[1:]))
+    left = whole.without[0] - whole.without[0].mean()
+    assert left == pytest.approx(without.mean - without.mean.mean(), abs=0.01)
 
 
 def test_how_many_prompts_a_width_needs():
@@ -129,22 +89,83 @@ def test_how_many_prompts_a_width_needs():
     assert prompts_for(1e-4, width(8), 8, 0.95) == pytest.approx(normal, rel=1e-5)
 
 
-def test_what_few_prompts_expect_of_more_is_what_more_give():
-    rng = np.random.default_rng(0)
-
-    def width(owns):
-        centre, draws = optimum(DENSE, *bowls(DENSE, owns), 400, 0)
-        return np.subtract(*interval(DENSE, centre, draws, 0.95)[::-1])
-
-    def studies(prompts):
-        return [width(rng.normal(0.5, 0.04, prompts)) for _ in range(40)]
-
-    wanted = np.mean(studies(32))
-    needed = np.median([prompts_for(wanted, few, 8, 0.95) for few in studies(8)])
-    assert 24 <= needed <= 36  # s² of 8 is less than its mean in the median, by 9%
+def test_a_share_has_the_interval_of_clopper_and_pearson():
+    assert share_interval(np.array([1.0] * 15 + [0.0]), 0.95) == pytest.approx((0.6977, 0.9984), abs=1e-4)
+    assert share_interval(np.ones(16), 0.95) == pytest.approx((0.0250 ** (1 / 16), 1.0), abs=1e-4)
 
 
-def test_the_floor_of_one_curve_is_its_middle_whatever_the_others():
-    points = np.linspace(0, 1, 101)
-    curves = np.array([np.maximum(np.abs(points - 0.3), 0.1), points])
-    assert lowest(points, curves) == pytest.approx([0.3, 0.01], abs=0.011)
+def test_an_edge_lies_between_what_is_surely_sound_and_what_surely_is_not():
+    """Of 16 prompts 13 or more are surely more than half (p = 1.06%), 12 are not (3.8%); so for 3 and 4."""
+    sound = {0.1: 3, 0.2: 4, 0.3: 8, 0.4: 12, 0.5: 13, 0.6: 16}
+    prompts = tuple(f"p{i}" for i in range(16))
+    rows = table({ratio: "o" * n + "b" * (16 - n) for ratio, n in sound.items()}, prompts=prompts)
+    kept = (rows["verdict"] == "ok").groupby(rows["ratio"]).mean()
+    window = find_window(kept, rows.assign(at=rows["ratio"]), 0.6, 0.5)
+    assert (window.low.inside, window.low.least, window.low.most) == (0.3, 0.1, 0.5)
+    assert (window.high.outside, window.high.least, window.high.most) == (None, 0.6, 0.6)
+    assert window.sure
+    few = rows[rows["prompt_id"].isin(prompts[:5])]  # five of five are 3.1%
+    kept = (few["verdict"] == "ok").groupby(few["ratio"]).mean()
+    assert not find_window(kept, few.assign(at=few["ratio"]), 0.6, 0.5).sure
+
+
+def test_seeds_of_one_prompt_do_not_make_an_edge_surer():
+    prompts = tuple(f"p{i}" for i in range(5))
+    once = table({0.1: "bbbbb", 0.5: "ooooo", 0.6: "obobo"}, prompts=prompts)
+    seeds = pd.concat([once.assign(seed=seed) for seed in range(8)])
+    kept = (seeds["verdict"] == "ok").groupby(seeds["ratio"]).mean()
+    assert not find_window(kept, seeds.assign(at=seeds["ratio"]), 0.5, 0.5).sure
+
+
+# -- worlds
+
+
+def answered(world: str, seed: int):
+    shape = DRAW[world](np.random.default_rng([seed, 0]))
+    images = drawn(shape, *size_of(world), np.random.default_rng([seed, 2]))
+    results = run_of(images, np.full(len(images.ratios), images.verdicts.shape[1]), np.random.default_rng(3))
+    return shape, results, analyse(results, resamples=300)
+
+
+def test_of_two_windows_one_is_taken_and_never_the_gap_between():
+    for seed in range(3):
+        world, _, answer = answered("two", seed)
+        middles = [curve.low + curve.width / 2 for curve in world.windows]
+        assert min(abs(answer.best.ratio - middle) for middle in middles) < world.windows[0].width / 2
+        trials = dict(enumerate(np.round(np.linspace(0, 1, 101), 2)))
+        assert all(
+            min(abs(trials[one] - middle) for middle in middles) < world.windows[0].width
+            for one in answer.tied
+        )
+
+
+@pytest.mark.parametrize("world", ["two", "end", "errors"])
+def test_no_tied_trial_has_more_sound_images(world):
+    for seed in range(2):
+        _, results, answer = answered(world, seed)
+        sound = results.trials.set_index("trial")["survived"]
+        assert answer.tied
+        assert answer.best.survived >= sound[list(answer.tied)].max()
+
+
+def test_flat_is_said_and_its_middle_taken():
+    _, _, answer = answered("flat", 1)
+    assert answer.best.plateau.whole
+    assert answer.best.ratio == 0.5
+    assert (answer.best.plateau.low, answer.best.plateau.high) == (0.0, 1.0)
+    assert "from 0.00 to 1.00 nothing differs by more than 0.05" in answer.sentence
+
+
+def test_what_too_few_prompts_survive_is_not_said_of_others():
+    _, _, answer = answered("none", 0)
+    assert answer.best.window is None or not answer.best.window.sure
+    assert "half of all prompts" not in answer.sentence
+
+
+def test_a_curve_with_one_prompt_has_no_interval():
+    images = table({0.2: "o", 0.5: "o", 0.8: "o"}, prompts=("p1",)).assign(at=lambda r: r["ratio"], loss=0.3)
+    trials = pd.DataFrame({"trial": [0, 1, 2], "at": [0.2, 0.5, 0.8], "survived": 1.0})
+    curve = optimum.curve_of(trials, images, 0.5, Sureness(0.95, 100, 0))
+    assert optimum.doubt(curve, 0.5, Sureness(0.95, 100, 0)).interval is None
+    assert optimum.recommended(curve, 0.95)[0]["at"] == 0.5
+    assert optimum.elsewhere(curve, images, 0.95) is None

@@ -1,0 +1,264 @@
+"""What a run of a simulated world says, held against what is true of all prompts."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.search.worlds import DRAW, RATIOS, Images, Truth, drawn, size_of, truth_of
+from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.analysis.window import Window
+from gridsearch.results.results import Results
+from gridsearch.score.score import SURVIVES
+from gridsearch.search.racing import Racing, stopping_counts
+from gridsearch.search.samplers.window import Seen, make_axis, next_ratio
+from tests.helpers.made_up import results_of
+
+NEAR, SAME = 0.02, 1e-9
+AXIS = make_axis(0.0, 1.0, 0.01)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One study's answer against its truth; NaN where there is nothing to compare.
+
+    Attributes:
+        renders: the share of the grid's renders.
+        regret: the true loss at the recommended ratio above the least.
+        taken: the recommended ratio is within NEAR of one that is as good as the best.
+        covered, width: the interval holds a ratio that is as good as the best; its length.
+        said, right: the greatest chance given to a rendered ratio, and whether it is the best.
+        fewer: the recommended trial has fewer sound images than one that ties with it.
+        window, edges: a window is claimed for all prompts; the share of its edges' intervals that hold.
+        kept: the interval of the recommended ratio's survival holds the true one.
+        true, stated: the recommended ratio's true loss, and that which is said to be expected.
+        flat: all that survives is said to be equal.
+        found: a ratio that survives is among the rendered.
+        false_stops, false_of: of so many trials truly as good as the best so far, those that a race stopped.
+    """
+
+    renders: float
+    regret: float
+    taken: float
+    covered: float
+    width: float
+    said: float
+    right: float
+    fewer: float
+    window: float
+    edges: float
+    edge_width: float
+    kept: float
+    true: float
+    stated: float
+    flat: float
+    found: float
+    false_stops: float
+    false_of: float
+
+
+NOTHING = dict.fromkeys(Claim.__annotations__, math.nan)
+
+
+def claim_of(name: str, how: str, seed: int) -> Claim:
+    """One study of a world, of all ratios (`grid`) or of those that `window` draws."""
+    world = DRAW[name](np.random.default_rng([seed, 0]))
+    truth = truth_of(world, np.random.default_rng([seed, 1]))
+    images = drawn(world, *size_of(name), np.random.default_rng([seed, 2]))
+    counts, stops = np.full(len(RATIOS), images.verdicts.shape[1]), (0, 0)
+    if how == "race":
+        return raced(images, truth, seed)
+    if how == "window":
+        counts, stops = searched(images, truth, np.random.default_rng([seed, 3]))
+    results = run_of(images, counts, np.random.default_rng([seed, 3]))
+    return held(analyse(results, resamples=1000), images, counts, truth, stops)
+
+
+def order_of(images: Images, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The cases as a run draws them: one of every prompt in turn."""
+    seeds = np.bincount(images.prompts).max()
+    prompts = images.prompts.max() + 1
+    rounds = [rng.permutation(prompts) * seeds + turn for turn in range(seeds)]
+    return np.concatenate(rounds)
+
+
+def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results:
+    """The results of a run that drew the first `counts` images of each ratio; 0 where it drew none."""
+    order = order_of(images, rng)
+    at = np.repeat(np.arange(len(RATIOS)), counts)
+    case = np.concatenate([order[:count] for count in counts])
+    rows = pd.DataFrame({"trial": at, "ratio": RATIOS[at], "prompt": "x"})
+    rows["prompt_id"] = [f"p{images.prompts[one]}" for one in case]
+    rows["seed"], rows["verdict"], rows["defect"] = case, images.verdicts[at, case], images.defects[at, case]
+    found = results_of(Path("nowhere"), rows, ("ratio",))
+    stopped = found.trials["trial"].map(dict(enumerate(counts < len(order))))
+    found.trials["partial"] = stopped
+    found.trials.loc[stopped, "state"] = "PRUNED"
+    return found
+
+
+# -- a search
+
+
+def searched(images: Images, truth: Truth, rng: np.random.Generator) -> tuple[NDArray, tuple[int, int]]:
+    """How many images `window` draws at each ratio; how many trials as good as the best it stops, and of how
+    many such."""
+    order = order_of(images, rng)
+    counts, seen = np.zeros(len(RATIOS), dtype=int), []
+    stopped, good = 0, 0
+    while (ratio := next_ratio(seen, AXIS)) is not None:
+        at = int(np.abs(RATIOS - ratio).argmin())
+        best = leader(images, counts)
+        counts[at] = drawn_of(images, order, at, counts, edges=True)
+        if best is not None and truth.loss[at] <= truth.loss[best]:
+            good, stopped = good + 1, stopped + (counts[at] < len(order))
+        seen.append(seen_at(images, order[: counts[at]], at, len(order)))
+    return counts, (stopped, good)
+
+
+def seen_at(images: Images, drawn: NDArray, at: int, cases: int) -> Seen:
+    return Seen(
+        float(RATIOS[at]),
+        float((images.verdicts[at, drawn] == "ok").mean()),
+        float(np.median(images.dials[at, drawn])),
+        float(images.losses[at, drawn].mean()),
+        len(drawn) < cases,
+    )
+
+
+def leader(images: Images, counts: NDArray) -> int | None:
+    """The best whole trial by rank."""
+    whole = np.flatnonzero(counts == images.verdicts.shape[1])
+    return min(whole, key=lambda i: float(images.losses[i].mean()), default=None)
+
+
+def raced(images: Images, truth: Truth, seed: int) -> Claim:
+    """Thirty trials at random ratios, each raced against the best so far."""
+    order = order_of(images, np.random.default_rng([seed, 3]))
+    counts, stopped, good = np.zeros(len(RATIOS), dtype=int), 0, 0
+    for at in np.random.default_rng([seed, 4]).permutation(len(RATIOS))[:30]:
+        best = leader(images, counts)
+        counts[at] = drawn_of(images, order, at, counts, edges=False)
+        if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
+            good, stopped = good + 1, stopped + (counts[at] < len(order))
+    share = counts.sum() / (30 * len(order))
+    return Claim(**NOTHING | {"renders": share, "false_stops": stopped, "false_of": good})
+
+
+def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, edges: bool) -> int:
+    """How many images the race draws at a ratio."""
+    best, cases = leader(images, counts), len(order)
+    race = Racing([str(images.prompts[case]) for case in order], edges)
+    sound = np.cumsum(images.verdicts[at, order] == "ok")
+    own, other = images.losses[at, order], None if best is None else images.losses[best, order]
+    for count, most in stopping_counts(cases).items():
+        if sound[count - 1] <= most:
+            return count
+        if (edges and count - sound[count - 1] > most) or other is None:
+            continue
+        if race.worse(dict(enumerate(other)), dict(enumerate(own[:count])), int((counts == cases).sum())):
+            return count
+    return cases
+
+
+# -- against the truth
+
+
+def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: tuple[int, int]) -> Claim:
+    """Hold an answer against the truth."""
+    known = {"renders": counts.sum() / images.verdicts.size, "false_stops": stops[0], "false_of": stops[1]}
+    known["found"] = float((truth.sound[counts > 0] >= SURVIVES).any())
+    best = answer.best
+    if best is None or best.ratio is None:
+        return Claim(**NOTHING | known)
+    at, survived = _number(best.ratio), (images.verdicts == "ok").mean(axis=1)
+    places = [(one.low, one.high) for one in best.doubt.places]
+    chances = best.doubt.chances
+    if chances:
+        likeliest = max(chances, key=lambda one: one.chance)
+        losses = [truth.loss[_number(one.ratio)] for one in chances]
+        known["said"] = likeliest.chance
+        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= min(losses) + SAME)
+    if places:
+        near = AXIS.step / 2 + SAME  # the truth is read at every step
+        inside = [((truth.bests >= low - near) & (truth.bests <= high + near)).any() for low, high in places]
+        known["covered"], known["width"] = float(any(inside)), sum(high - low for low, high in places)
+    if best.elsewhere:
+        known["stated"], known["kept"] = (
+            best.elsewhere.loss,
+            float(best.elsewhere.low <= truth.sound[at] <= best.elsewhere.high),
+        )
+    return Claim(
+        **NOTHING
+        | known
+        | _window(best.window, truth, best.ratio)
+        | {
+            "regret": truth.regret(best.ratio),
+            "taken": float(np.abs(truth.bests - best.ratio).min() <= NEAR + SAME),
+            "fewer": float(any(survived[trial] > survived[at] + SAME for trial in answer.tied)),
+            "flat": float(best.plateau is not None and best.plateau.whole),
+            "true": float(truth.loss[at]),
+        }
+    )
+
+
+def _window(window: Window | None, truth: Truth, ratio: float) -> dict[str, float]:
+    """What is claimed of the window for all prompts, and which of its edges' intervals hold."""
+    if window is None:
+        return {"window": 0.0}
+    true = truth.edges(ratio)
+    if true is None:
+        return {"window": float(window.sure)}
+    ends = [(window.low, true[0], 0.0), (window.high, true[1], 1.0)]
+    held = [edge.least <= (end if known is None else known) <= edge.most for edge, known, end in ends]
+    wide = [edge.most - edge.least for edge, _, _ in ends]
+    return {"window": float(window.sure), "edges": float(np.mean(held)), "edge_width": float(np.mean(wide))}
+
+
+def _number(ratio: float) -> int:
+    return int(np.abs(RATIOS - ratio).argmin())
+
+
+# -- the table
+
+HEAD = """{studies} studies of each world; in % but regret, widths and chances
+
+world    how  renders regret taken cover width  said right fewer  flat window edges width kept loss stopped"""
+
+FOOT = """
+renders of the grid's; regret, taken: of the recommended ratio, its true loss above the least, and whether it
+        is within 0.02 of one that is as good as the best
+cover   the 95% interval holds such a ratio; width: its mean length
+said    the greatest chance given to a ratio, on average; right: how often that is the best of those rendered
+fewer   the recommended trial has fewer sound images than one that ties with it
+flat    all that survives is said to be equal
+window  a window is claimed for all prompts; edges, width: their 95% intervals hold the truth; their length
+kept    the 95% interval of the recommended ratio's survival holds the true one
+loss    the recommended ratio's true mean loss over the one that is said to be expected
+stopped of trials truly as good as the best so far, those that the race stopped (how many such there were)"""
+
+
+def table(names: Sequence[str], hows: Sequence[str], studies: int) -> Iterator[str]:
+    """The lines, each as soon as it is known."""
+    yield HEAD.format(studies=studies)
+    for name in names:
+        for how in hows:
+            yield row(name, how, [claim_of(name, how, seed) for seed in range(studies)])
+    yield FOOT
+
+
+def row(name: str, how: str, claims: Sequence[Claim]) -> str:
+    found = pd.DataFrame([asdict(one) for one in claims])
+    mean = found.mean()
+    cells = [f"{100 * mean['renders']:7.1f} {mean['regret']:6.3f} {100 * mean['taken']:5.0f}"]
+    cells += [f"{100 * mean['covered']:6.1f} {mean['width']:5.3f} {mean['said']:5.2f} {mean['right']:5.2f}"]
+    cells += [f"{100 * mean[field]:5.1f}" for field in ("fewer", "flat", "window", "edges")]
+    cells += [f"{mean['edge_width']:5.3f} {100 * mean['kept']:5.1f} {mean['true'] / mean['stated']:4.2f}"]
+    stopped, of = found[["false_stops", "false_of"]].sum()
+    cells += [f"{100 * stopped / of if of else math.nan:4.1f} ({of:.0f})"]
+    return f"{name:<11}{how:<6}{' '.join(cells)}"

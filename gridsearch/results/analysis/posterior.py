@@ -1,0 +1,264 @@
+"""The loss along the ratio as a posterior: how good each ratio is for all prompts, and where the best lies.
+
+The loss is a smooth curve over each run of ratios that is worth a look; between two runs lie ratios that are
+far worse. Seen of it are means over a few prompts, paired: what a prompt adds to all ratios alike is taken
+out of them first, which also makes a trial that was stopped early comparable with whole ones. The
+curve's prior is a Gaussian process (Rasmussen & Williams 2006, ch. 2), with several lengths and heights that
+are weighed by their marginal likelihood (their ch. 5): where the means differ by no more than their errors,
+the curve is nearly flat, and no ratio is called best for its luck. An optimum may lie at an end.
+
+Runs are compared with one another at their own bests, prompt by prompt. The errors of all this are estimated
+from few prompts, so draws are spread as Student's t is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+FAR = 1.0  # a ratio whose loss is so much above the least is out: every image there fails, say
+CLIFF = 0.6  # so far above a run's least, more makes no difference
+POINTS = 51  # on which a curve is read, beside the ratios themselves
+BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
+BEND_HEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of its bends, in losses
+FAINT = 0.005  # a weight that is left out
+POOLED = 4.0  # degrees of freedom of the pooled variance, with which each ratio's own is averaged
+LEAST_ERROR, UNKNOWN_ERROR = 0.02, 0.1  # of a prompt's loss: never less; with one prompt it is not known
+# Single prompts fail at a step, which no smooth curve follows. By so much more than their prompts tell the
+# means err about it; chosen on simulated curves (`python -m benchmarks.search --worlds`).
+ROUGH = 2.0
+SAME = 1e-9  # of a loss or a ratio: no difference
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What was drawn along a curve: the mean loss and the number of images by prompt and ratio.
+
+    Attributes:
+        ratios: J of them, ascending.
+        mean, images: (prompts, J); 0 where nothing was drawn.
+    """
+
+    ratios: Array
+    mean: Array
+    images: Array
+
+    @property
+    def prompts(self) -> int:
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The loss for all prompts at the ratios of all runs.
+
+    Attributes:
+        ratios: those that were drawn in a run, ascending.
+        mean: the expected loss at each.
+        draws: (draws, ratios) of the loss.
+        runs: the run of each ratio.
+        best, best_run: of each draw the place of its least, drawn or not, and the run that it lies in.
+        without: (prompts, ratios), the expected losses had a prompt not been drawn.
+        errors: (ratios,), the standard deviation of one prompt's loss about the common curve.
+    """
+
+    ratios: Array
+    mean: Array
+    draws: Array
+    runs: NDArray[np.int64]
+    best: Array
+    best_run: NDArray[np.int64]
+    without: Array
+    errors: Array
+
+    def at(self, ratio: float) -> int:
+        """Return the number of the drawn ratio that is nearest."""
+        return int(np.abs(self.ratios - ratio).argmin())
+
+    def no_worse(self, ratio: float, margin: float) -> Array:
+        """Return how probable it is that each ratio's loss is at most by `margin` above that of this one."""
+        return (self.draws <= self.draws[:, [self.at(ratio)]] + margin).mean(axis=0)
+
+
+def losses_of(images: pd.DataFrame) -> Losses:
+    """Return the losses of images with columns at (the ratio), prompt_id and loss."""
+    table = images.assign(one=1.0).pivot_table(
+        index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0
+    )
+    counts = table["one"].to_numpy(dtype=float)
+    means = table["loss"].to_numpy(dtype=float) / np.maximum(counts, 1)
+    return Losses(table["loss"].columns.to_numpy(dtype=float), means, counts)
+
+
+def posterior(
+    of: Losses, can_win: NDArray[np.bool_], draws: int, seed: int, prompts: int | None = None
+) -> Posterior:
+    """Return the posterior of the loss over the runs in which a ratio can win.
+
+    Args:
+        of: three ratios or more.
+        can_win: of each ratio; where none can, all of them do.
+        prompts: as though the same means were of so many prompts, two or more; None for all that there are.
+    """
+    rng = np.random.default_rng(seed)
+    have, can_win = of.prompts, can_win if can_win.any() else np.ones_like(can_win)
+    means, rest = paired_means(of)
+    free = max((have if prompts is None else prompts) - 1, 1)
+    variances = error_variances(rest) * ROUGH
+    errors = variances / np.isfinite(rest).sum(axis=0) * (have / prompts if prompts else 1)
+    curves = [
+        (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free, rng))
+        for part in runs_of(means)
+        if can_win[part].any()
+    ]
+    tops = []
+    for part, curve in curves:
+        own = np.flatnonzero(can_win[part])
+        tops.append(part.start + int(own[curve.mean[own].argmin()]))
+    stretch = np.sqrt(free / rng.chisquare(free, draws))[:, None]
+    own = np.nan_to_num(rest[:, tops]) / np.sqrt(have * max(have - 1, 1))
+    levels = means[tops] + rng.normal(size=(draws, have)) @ own * stretch
+    return _joined(curves, tops, means, levels, np.nan_to_num(rest), np.sqrt(variances / ROUGH))
+
+
+def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, errors: Array) -> Posterior:
+    """Return the posterior of all runs: each curve counts from its best, whose loss is its level."""
+    found = []
+    others = max(len(rest) - 1, 1)
+    for number, (part, curve) in enumerate(curves):
+        top = tops[number] - part.start
+        mean = means[tops[number]] + curve.mean - curve.mean[top]
+        drawn = levels[:, [number]] + curve.draws - curve.draws[:, [top]]
+        left = (
+            curve.without - curve.without[:, [top]] + means[tops[number]] - rest[:, [tops[number]]] / others
+        )
+        found.append((mean, drawn, left, np.full(len(mean), number)))
+    mean, drawn, left, runs = zip(*found, strict=True)
+    best_run = levels.argmin(axis=1)
+    places = np.stack([curve.best for _, curve in curves], axis=1)
+    return Posterior(
+        ratios=np.concatenate([curve.ratios for _, curve in curves]),
+        mean=np.concatenate(mean),
+        draws=np.concatenate(drawn, axis=1),
+        runs=np.concatenate(runs),
+        best=places[np.arange(len(places)), best_run],
+        best_run=best_run,
+        without=np.concatenate(left, axis=1),
+        errors=np.concatenate([errors[part] for part, _ in curves]),
+    )
+
+
+# -- what is seen
+
+
+def paired_means(of: Losses) -> tuple[Array, Array]:
+    """Return each ratio's mean loss without what prompts add to all ratios, and what is left.
+
+    The least squares of an additive model of prompts and ratios, by the number of images; where every prompt
+    was drawn at every ratio, plain means. What is left is (prompts, ratios), NaN where nothing was drawn.
+    """
+    weights = of.images
+    sums, totals = weights * of.mean, weights.sum(axis=0)
+    normal = np.diag(weights.sum(axis=1)) - (weights / totals) @ weights.T
+    right = sums.sum(axis=1) - (weights / totals) @ sums.sum(axis=0)
+    adds = np.linalg.lstsq(normal + 1.0, right, rcond=None)[0]  # + 1.0: they add up to 0
+    means = (sums - weights * adds[:, None]).sum(axis=0) / totals
+    return means, np.where(weights > 0, of.mean - adds[:, None] - means, np.nan)
+
+
+def error_variances(rest: Array) -> Array:
+    """Return the variance of one prompt's loss at each ratio: its own averaged with that of all ratios."""
+    if len(rest) == 1:
+        return np.full(rest.shape[1], UNKNOWN_ERROR**2)
+    free = np.isfinite(rest).sum(axis=0) - 1.0
+    own = np.nansum(rest**2, axis=0) / np.maximum(free, 1)
+    pooled = max(float(np.average(own, weights=free + SAME)), LEAST_ERROR**2)
+    return (own * free + pooled * POOLED) / (free + POOLED)
+
+
+def runs_of(means: Array) -> list[slice]:
+    """Return the runs of ratios that are not far worse than the best, each with its neighbours outside."""
+    near = np.concatenate([[False], means < means.min() + FAR, [False]])
+    turns = np.flatnonzero(near[1:] != near[:-1])
+    last = len(means)
+    found = []
+    for low, high in zip(turns[::2], turns[1::2], strict=True):
+        low, high = max(low - 1, 0), min(high + 1, last)
+        found.append(slice(int(low), int(high)))
+    return found
+
+
+# -- a curve
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The posterior of one run: see `Posterior`."""
+
+    ratios: Array
+    mean: Array
+    draws: Array
+    best: Array
+    without: Array
+
+
+def rbf(a: Array, b: Array, length: float) -> Array:
+    """Return the covariances of a Gaussian process with radial basis functions at `a` and at `b`."""
+    return np.exp(-0.5 * ((a[:, None] - b[None, :]) / length) ** 2)
+
+
+def _curve(
+    ratios: Array, means: Array, errors: Array, rest: Array, draws: int, free: int, rng: np.random.Generator
+) -> _Curve:
+    """Return the posterior of one run, by the weights of all lengths and heights."""
+    least = means.min()
+    seen = least + np.minimum(means - least, CLIFF)
+    points = np.unique(np.concatenate([ratios, np.linspace(ratios[0], ratios[-1], POINTS)]))
+    kernels = list(_kernels(ratios, points, seen - seen.mean(), errors))
+    likely = np.array([kernel[0] for kernel in kernels])
+    weights = np.exp(likely - likely.max())
+    weights[weights < FAINT * weights.sum()] = 0.0
+    weights /= weights.sum()
+    matrix, found = np.zeros((len(points), len(ratios))), []
+    for (_, across, factor, covariance), weight in zip(kernels, weights, strict=True):
+        if weight == 0.0:
+            continue
+        own = scipy.linalg.cho_solve(factor, across.T).T
+        matrix += weight * own
+        count = round(draws * weight)
+        left = covariance - own @ across.T
+        root = np.linalg.cholesky(left + 1e-9 * np.eye(len(points)))
+        wide = np.sqrt(free / rng.chisquare(free, count))[:, None]
+        found.append(own @ (seen - seen.mean()) + rng.normal(size=(count, len(points))) @ root.T * wide)
+    drawn = rng.permutation(np.concatenate(found))
+    drawn = seen.mean() + np.resize(drawn, (draws, len(points)))  # counts are rounded
+    at = np.searchsorted(points, ratios)
+    others = max(len(rest) - 1, 1)
+    without = seen - np.nan_to_num(rest) / others
+    return _Curve(
+        ratios=ratios,
+        mean=seen.mean() + matrix[at] @ (seen - seen.mean()),
+        draws=drawn[:, at],
+        best=points[drawn.argmin(axis=1)],
+        without=seen.mean() + (without - seen.mean()) @ matrix[at].T,
+    )
+
+
+def _kernels(ratios: Array, points: Array, seen: Array, errors: Array) -> Iterator[tuple]:
+    """Yield (log likelihood, covariances points × ratios, factor, covariances of points), kernel by kernel.
+
+    A constant of variance 1 stands for the curve's level.
+    """
+    span = ratios[-1] - ratios[0]
+    for length in BEND_LENGTHS:
+        shapes = [rbf(a, b, length * span) for a, b in ((ratios, ratios), (points, ratios), (points, points))]
+        for height in BEND_HEIGHTS:
+            here, across, there = (height**2 * shape + 1.0 for shape in shapes)
+            factor = scipy.linalg.cho_factor(here + np.diag(errors), lower=True)
+            fit = seen @ scipy.linalg.cho_solve(factor, seen)
+            yield -0.5 * fit - np.log(np.diag(factor[0])).sum(), across, factor, there
