@@ -26,7 +26,6 @@ from gridsearch.results.analysis.window import CURVE, share_interval
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
 MARGIN = 0.05
-EQUAL_LOSS = 1e-4  # no difference: a smooth curve ripples
 POWER = 0.8  # the chance that so many prompts show a difference of MARGIN
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
 RELIABLE_PROMPTS = 8  # fewer know the scatter of prompts too little
@@ -39,7 +38,8 @@ class Curve:
     """The trials of a curve that can win, and the posterior of the loss along it.
 
     Attributes:
-        trials: a row per trial that can win, with `at`, its ratio, `survived`, and `loss`, the expected one.
+        trials: a row per trial that can win, with `at`, its ratio, `survived`, `seen`, the mean loss of its
+            images, and `loss`, the expected one.
         found: None where there is no curve.
         losses: what was seen.
     """
@@ -66,9 +66,9 @@ def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sure
     alive = trials[trials["survived"] >= share]
     trials = alive if len(alive) else trials[trials["survived"] == trials["survived"].max()]
     losses = losses_of(images)
+    trials = trials.assign(seen=trials["trial"].map(images.groupby("trial")["loss"].mean()))
     if len(losses.ratios) < CURVE:
-        means = images.groupby("trial")["loss"].mean()
-        return Curve(trials.assign(loss=trials["trial"].map(means)), None, losses)
+        return Curve(trials.assign(loss=trials["seen"]), None, losses)
     can_win = np.isin(losses.ratios, trials["at"])
     found = posterior(losses, can_win, how.resamples, how.seed)
     at = [found.at(ratio) for ratio in trials["at"]]
@@ -86,14 +86,15 @@ def recommended(of: Curve, level: float) -> tuple[pd.Series, tuple[int, ...]]:
     """
     trials, found = of.trials, of.found
     best = trials.loc[trials["loss"].idxmin()]
-    equal = trials["loss"] <= best["loss"] + SAME
+    equal = trials["seen"] <= best["seen"] + SAME
     if found is not None and of.losses.prompts > 1:
         no_worse = found.no_worse(best["at"], MARGIN)
         equal |= pd.Series([no_worse[found.at(at)] >= AS_GOOD for at in trials["at"]], index=trials.index)
     as_good = trials[equal]
     sound = as_good[as_good["survived"] >= as_good["survived"].max() - SAME]
     if not (found is not None and is_flat(of, level)):
-        sound = sound[sound["loss"] <= sound["loss"].min() + EQUAL_LOSS]
+        first = sound.loc[sound["loss"].idxmin()]
+        sound = sound[(sound["seen"] - first["seen"]).abs() <= SAME]
     middle = (sound["at"].iloc[0] + sound["at"].iloc[-1]) / 2
     taken = sound.loc[(sound["at"] - middle).abs().round(10).idxmin()]
     return taken, tuple(int(one) for one in as_good["trial"] if one != taken["trial"])

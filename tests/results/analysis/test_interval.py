@@ -9,7 +9,7 @@ import pytest
 from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
-from gridsearch.results.analysis.answer import Doubt, RatioInterval
+from gridsearch.results.analysis.answer import RatioInterval
 from tests.helpers.made_up import bowl, results_of, table
 
 NOWHERE = Path("nowhere")
@@ -30,9 +30,12 @@ def test_how_many_prompts_a_wanted_width_needs(monkeypatch, wanted, needed, said
     monkeypatch.setattr(optimum, "prompts_for", lambda *_: needed or 64)
     images = bowl(0)[lambda t: (t["ratio"] * 10).round(6) % 1 == 0].assign(loss=lambda t: t["defect"])
     images = images.assign(at=images["ratio"])
-    doubt = optimum.doubt(images, 0.95, 100, 0)
+    trials = images.groupby("at")["trial"].first().reset_index().assign(survived=1.0)
+    how = optimum.Sureness(0.95, 100, 0)
+    curve = optimum.curve_of(trials, images, 0.5, how)
+    doubt = optimum.doubt(curve, 0.6, how)
     doubt = replace(doubt, smoothed=0.58, interval=RatioInterval(0.4, 0.7, 0.95, 4, 100))
-    found = optimum.with_narrowing(doubt, images, wanted, 0.95, 100, 0)
+    found = optimum.with_narrowing(doubt, curve, wanted, how)
     assert found.prompts_needed == needed
     results = results_of(NOWHERE, bowl(0, prompts=4), ("ratio",))
     answer = analyse(results, resamples=50)
@@ -46,11 +49,6 @@ def test_chances_are_of_rendered_ratios_and_add_up():
     chances = answer.best.doubt.chances
     assert [chance.ratio for chance in chances] == sorted(bowl(0)["ratio"].unique())
     assert sum(chance.chance for chance in chances) == pytest.approx(1)
-
-
-def test_nothing_narrows_without_an_interval():
-    doubt = Doubt(0.5, None, "with only one prompt, this is a guess")
-    assert optimum.with_narrowing(doubt, bowl(0).iloc[:0], 0.1, 0.95, 100, 0) is doubt
 
 
 def test_each_prompts_own_answer_and_the_odd_one_out():
