@@ -21,7 +21,7 @@ from gridsearch.results.analysis.answer import (
 )
 from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
 from gridsearch.results.analysis.ranking import AS_GOOD
-from gridsearch.results.analysis.window import CURVE, share_interval
+from gridsearch.results.analysis.window import CURVE, run_around, share_interval
 
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
@@ -94,7 +94,10 @@ def recommended(of: Curve, level: float) -> tuple[pd.Series, tuple[int, ...]]:
     sound = as_good[as_good["survived"] >= as_good["survived"].max() - SAME]
     if not (found is not None and is_flat(of, level)):
         first = sound.loc[sound["loss"].idxmin()]
-        sound = sound[(sound["seen"] - first["seen"]).abs() <= SAME]
+        alike = (trials["seen"] - first["seen"]).abs() <= SAME
+        alike &= trials["trial"].isin(sound["trial"])
+        low, high = run_around(alike.to_numpy(), trials.index.get_loc(first.name))
+        sound = trials.iloc[low : high + 1]
     middle = (sound["at"].iloc[0] + sound["at"].iloc[-1]) / 2
     taken = sound.loc[(sound["at"] - middle).abs().round(10).idxmin()]
     return taken, tuple(int(one) for one in as_good["trial"] if one != taken["trial"])

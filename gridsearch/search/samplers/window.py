@@ -5,8 +5,8 @@ main, under-cooked, then sound, then over-cooked, with sharp edges between; the 
 ratio lies that does not survive. So:
 
 1. coarse: both ends, then every tenth of the range, from the middle outwards;
-2. search: where nothing survives, halve the gaps in which the dial jumps, from under- to over-cooked or,
-   with the models in the other order, back; how far off zero it is, does not matter;
+2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked or,
+   with the models in the other order, back;
 3. edges: halve the gaps between what survives and what does not, down to the resolution;
 4. refine: halve the gaps inside the window, more finely towards the best, as far as that pays.
 
@@ -34,7 +34,6 @@ RIVAL = 0.2  # a second run of survivors is looked at where it keeps at most so 
 FINEST = 1 / 12  # of the window's width: the spacing at the best
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
-JUMP, NEARLY = 1.0, 0.6  # of the dial, in spreads: less is none; so much of the widest may be the right one
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
 
 
@@ -192,14 +191,10 @@ def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -
 
 
 def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
-    """Return the gaps in which the dial jumps: the widest jump first, and others nearly as wide.
-
-    Under-cooked and over-cooked are several spreads apart. The jump stays where it is when all references are
-    paler or stronger than the merges, and when the models are in the other order.
-    """
+    """Return the gaps in which the dial turns, either way, that of the least loss first."""
     dialled = [one for one in known if math.isfinite(one.dial)]
-    jumps = sorted(((abs(b.dial - a.dial), a.ratio, b.ratio) for a, b in pairwise(dialled)), reverse=True)
-    return [(low, high) for jump, low, high in jumps if jump >= max(JUMP, NEARLY * jumps[0][0])]
+    turns = [(a, b) for a, b in pairwise(dialled) if (a.dial < 0) != (b.dial < 0)]
+    return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
 def _edges(
