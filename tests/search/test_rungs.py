@@ -190,7 +190,8 @@ def test_checks_go_on_where_they_were_interrupted(copy):
 
 
 def test_a_run_may_grow_again_before_it_has_caught_up(copy):
-    whole = {t.params["ratio"] for t in store.read_study(copy).trials if t.state == TrialState.COMPLETE}
+    before = store.read_study(copy).trials
+    whole = {parameters_of(t)["ratio"] for t in before if t.state == TrialState.COMPLETE}
     drawn = []
     for prompts, kill_after in ((13, 1), (14, None)):
         more = experiment(prompts=prompts)

@@ -32,7 +32,7 @@ def test_rows_and_columns_are_those_of_the_grid(sweep):
 def test_it_begins_with_a_sound_image_of_the_recommended_ratio_and_a_parent(sweep):
     found = told(sweep)
     start = found["start"]
-    assert found["columns"][start["column"]]["heading"] == "0.60"
+    assert found["columns"][start["column"]]["heading"] == "0.55"
     assert found["cells"][start["case"]][start["column"]][0] == "ok"
     assert found["columns"][start["beside"]]["reference"]
 

@@ -83,7 +83,7 @@ def test_every_picture_is_there_with_words_for_who_cannot_see_it(sweep):
 
 def test_the_answer_is_on_top_with_the_way_to_export_it(sweep):
     words = Page(report_html(sweep, analyse(sweep), sweep.folder)).words
-    assert words.index("Take ratio 0.60") < words.index("gridsearch export") < words.index("Every image")
+    assert words.index("Take ratio 0.55") < words.index("gridsearch export") < words.index("Every image")
     assert "not finished" not in words
 
 
@@ -140,9 +140,9 @@ def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):
         tmp_path / "best.json",
     )
     best = json.loads((tmp_path / "best.json").read_text("utf-8"), parse_constant=refuse)
-    assert best["parameters"] == {"ratio": 0.6}
-    assert best["recipe"]["merge"][0]["ratio"] == 0.6
-    assert best["interval"]["low"] <= 0.6 <= best["interval"]["high"]
+    assert best["parameters"] == {"ratio": 0.55}
+    assert best["recipe"]["merge"][0]["ratio"] == 0.55
+    assert best["interval"]["low"] <= 0.55 <= best["interval"]["high"]
     assert best["window"]["low"]["inside"] == 0.45
     assert best["models"]["base"] == {"sha256": "a1", "noise": None}
     assert best["sentence"] == answer.sentence
