@@ -100,7 +100,10 @@ def _options(
 def schema_command(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="plan, inspect, event, answer, scores, written, error or best."),
+        typer.Argument(
+            metavar="NAME",
+            help="plan, inspect, event, answer, scores, written, extracted, explained, error or best.",
+        ),
     ],
 ) -> None:
     """Print the JSON schema of what commands print with --json, or of best.json.

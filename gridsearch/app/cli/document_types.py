@@ -228,6 +228,31 @@ class RebasedDocument(TypedDict):
     distance_after: Distance
 
 
+class ExplainedPart(TypedDict):
+    part: str
+    """all (but the VAE), unet, or a selector of ratios per block."""
+    weights: dict[str, float | None]
+    """Model -> its weight; null where the models do not tell it."""
+    errors: dict[str, Distance | None]
+    """Their standard errors."""
+    sum: float
+    unexplained: ZeroToOne
+    """The distance from that sum, as a share of that from the nearest model."""
+    explained: bool
+    why: str
+
+
+@with_config(DOCUMENT)
+class ExplainedDocument(TypedDict):
+    """The document of gridsearch explain."""
+
+    merged: str
+    parts: list[ExplainedPart]
+    ratio: str | None
+    """Of a step of the two models, in TOML; null where it is none."""
+    notes: list[str]
+
+
 class StartEvent(TypedDict):
     event: Literal["run_started"]
     name: str
@@ -315,6 +340,7 @@ DOCUMENTS: dict[str, Any] = {
     "written": WrittenDocument,
     "extracted": ExtractedDocument,
     "rebased": RebasedDocument,
+    "explained": ExplainedDocument,
     "error": ErrorDocument,
     "best": BestDocument,
 }

@@ -136,6 +136,27 @@ def rebased_dict(output: Path, found: Any) -> "types.RebasedDocument":
     }
 
 
+def explained_dict(merged: Path, found: Any) -> "types.ExplainedDocument":
+    parts: list[types.ExplainedPart] = [
+        {
+            "part": part.name,
+            "weights": dict(zip(found.models, part.weights, strict=True)),
+            "errors": dict(zip(found.models, part.errors, strict=True)),
+            "sum": part.sum,
+            "unexplained": part.left,
+            "explained": part.explained,
+            "why": part.why,
+        }
+        for part in found.parts
+    ]
+    return {
+        "merged": str(merged),
+        "parts": parts,
+        "ratio": found.as_step() or None,
+        "notes": list(found.notes),
+    }
+
+
 def show_event(event: str, **facts: Any) -> None:
     """Print an event as a line of JSON."""
     show_json({"event": event, **facts}, indent=None)

@@ -20,6 +20,8 @@ FIRST_CONV = f"{UNET}input_blocks.0.0.weight"  # it reads a latent, and in some 
 LATENT_CHANNELS = 4
 BESIDE_VAE = (UNET, CLIP_L, CLIP_G)  # all of a model that is shared without a VAE
 
+VAE_COMPONENT = "vae"
+
 # The parts of a model, which may lie in files of their own -> how their keys begin in a whole one.
 PARTS = {"unet": UNET, "clip_l": CLIP_L, "clip_g": CLIP_G, "vae": VAE}
 PIPELINE_PARTS = {"unet": "unet", "vae": "vae", "text_encoder": "clip_l", "text_encoder_2": "clip_g"}
@@ -120,6 +122,21 @@ def block_of(key: str) -> str | None:
     return {"middle_block": "M00", "out": "OUT08"}.get(part, "BASE")
 
 
+UNET_PARTS = ("time", *BLOCKS[1:])
+PARTS_IN_ORDER = ("te1", "te2", VAE_COMPONENT, *UNET_PARTS)
+
+
+def selector_of(key: str) -> str:
+    """Return the selector of the part that a key belongs to: te1, te2, vae, time, or a block of the UNet.
+
+    Of a key that is no part of SDXL, its first name.
+    """
+    if (component := component_of(key)) != "unet":
+        return component or key.split(".", 1)[0]
+    block = block_of(key)
+    return "time" if block in (None, BASE_BLOCK) else block
+
+
 # The blocks that have attention, which guidance may change.
 ATTENTION_BLOCKS = ("IN04", "IN05", "IN07", "IN08", "M00", *(f"OUT{i:02}" for i in range(6)))
 _LAYERS = re.compile(rf"(?:{'|'.join(ATTENTION_BLOCKS)})(?:\.\d)?")
@@ -193,7 +210,6 @@ ALL_BLOCKS = (*BLOCKS, VAE_BLOCK)
 TO_KEYS = "convert_sdxl_blocks_to_sgm"  # the method that turns ratios per block into ratios per key
 
 # The components that a model may lend -> how their keys begin.
-VAE_COMPONENT = "vae"
 LENT_PREFIXES = {name: PARTS[name] for name in (VAE_COMPONENT, "clip_l", "clip_g")}
 TEXT_COMPONENTS = tuple(name for name in LENT_PREFIXES if name != VAE_COMPONENT)
 

@@ -9,7 +9,7 @@ from tests.helpers.program import gridsearch
 
 COMMANDS = typer.main.get_command(app).commands
 ORDER = ["plan", "inspect", "run", "worker", "report", "score", "compare"]
-ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "schema"]
+ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "explain", "schema"]
 
 
 def test_every_command_has_help_with_an_example_of_itself(tmp_path):

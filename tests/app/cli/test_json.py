@@ -115,6 +115,10 @@ EXTRACT = ("extract", "{toy}/base.safetensors", "{toy}/vpred.safetensors")
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.safetensors"]),
         ("written", ["merge", "x.toml", "--ratio", "0.5", "-o", "m.mecha"]),
         ("rebased", [*REBASIN, "-o", "r.safetensors", "--config", "{toy}/config"]),
+        (
+            "explained",
+            ["explain", "{toy}/vpred.safetensors", "{toy}/base.safetensors", "{toy}/burnt.safetensors"],
+        ),
         ("extracted", [*EXTRACT, "-o", "l.safetensors", "--rank", "1", "--config", "{toy}/config"]),
     ],
 )

@@ -1,0 +1,1 @@
+"""The models of a folder beside one another, and the models of which one was made."""
