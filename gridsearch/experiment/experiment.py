@@ -283,8 +283,19 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         vae = resolved if isinstance(experiment.components.vae, tuple) else resolved[0]
         parts["components"] = experiment.components.model_copy(update={"vae": vae})
     experiment = experiment.model_copy(update=parts)
+    _require_scored_prompts(experiment, source)
     experiment._notes = tuple(notes)
     return experiment
+
+
+def _require_scored_prompts(experiment: Experiment, source: object) -> None:
+    """Refuse a scorer that names a prompt which is not there, once those in files are known."""
+    ids = [prompt.id for prompt in experiment.prompt]
+    for scorer in experiment.score.scorer:
+        for prompt in (*(scorer.prompts or ()), *scorer.prompt_weights):
+            if prompt not in ids:
+                what = f"The scorer {scorer.name} names the prompt {prompt!r}, which is not there."
+                raise BadInput(what, where=source, fix=f"The nearest id is {nearest(prompt, ids)!r}.")
 
 
 EXPERIMENT_TABLES: dict[str, type[Table]] = {

@@ -21,6 +21,7 @@ PATHS = ("folder", "file", "path")  # an option so named, or ending so after "_"
 
 
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
+_Weight = Annotated[float, Field(ge=0, le=1000)]  # of a spread beyond the references' values
 LEVELS = (100, 200, 300, 400)
 
 
@@ -36,14 +37,21 @@ class ThresholdTable(Table):
 
 
 class ScorerTable(Table):
-    """A plug-in scorer: its name, its weight, and under all other keys its own options."""
+    """A plug-in scorer: its column, its weight, and under all other keys its own options.
+
+    With `scorer`, the installed one's name, it can be asked several times, say with other weights of its own.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     name: str = Field(pattern=r"^[A-Za-z]\w*$")
-    weight: float = Field(default=0.0, ge=0, le=1000)
+    scorer: str | None = Field(default=None, pattern=r"^[A-Za-z]\w*$")
+    weight: _Weight = 0.0
+    prompt_weights: dict[str, _Weight] = Field(default={})  # of the prompts that have another, by id
+    prompts: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(all_different)] | None = None
     direction: Literal["lower", "higher"] | None = None
+    one_sided: bool = True  # a value better than the references' is no better than theirs
 
     @model_validator(mode="before")
     @classmethod
@@ -63,10 +71,15 @@ class ScorerTable(Table):
 
     @model_validator(mode="after")
     def _a_weight_has_a_direction(self) -> Self:
-        if self.weight and self.direction is None:
+        if (self.weight or any(self.prompt_weights.values())) and self.direction is None:
             fix = 'direction = "lower" or "higher" says what is better'
             raise ValueError(f"a weight needs a direction: {fix}")
         return self
+
+    @property
+    def installed(self) -> str:
+        """The name under which a package offers it."""
+        return self.scorer or self.name
 
     @property
     def options(self) -> dict[str, Any]:
@@ -90,7 +103,7 @@ class Content(Table):
     """
 
     levels: Annotated[tuple[Timestep, ...], Field(min_length=1), AfterValidator(all_different)] = LEVELS
-    weight: float = Field(default=1.0, ge=0, le=1000)  # of a spread below the references' values
+    weight: _Weight = 1.0
 
 
 class Scoring(Table):

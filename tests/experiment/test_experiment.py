@@ -156,3 +156,16 @@ def test_a_backslash_in_double_quotes_is_told_to_stand_in_single_ones(tmp_path, 
     (tmp_path / "x.toml").write_text(f'name = "{text}"\n')
     with pytest.raises(BadInput, match="'single quotes'"):
         load_experiment(tmp_path / "x.toml")
+
+
+def test_a_scorer_that_names_an_unknown_prompt_is_refused(toy, tmp_path):
+    text = (toy.parent / "toy.toml").read_text().replace("toy/", f"{toy}/")
+    scorer = (
+        '\n[[score.scorer]]\nname = "blur_effect"\nprompts = ["p1", "{}"]\nprompt_weights = {{ p2 = 0.0 }}\n'
+    )
+    (tmp_path / "x.toml").write_text(text + scorer.format("p22"))
+    with pytest.raises(BadInput, match="names the prompt 'p22'") as caught:
+        load_experiment(tmp_path / "x.toml")
+    assert "nearest id is 'p2'" in str(caught.value)
+    (tmp_path / "x.toml").write_text(text + scorer.format("p2"))
+    assert load_experiment(tmp_path / "x.toml").score.scorer[0].prompts == ("p1", "p2")

@@ -106,7 +106,10 @@ def _merge_rows(plan: Any) -> Iterator[tuple[str, str]]:
             step = f" in steps of {values.step:g}" if values.step else ""
             yield name, f"{values.low:g} to {values.high:g}{step}"
     for scorer in experiment.score.scorer:
-        weighs = f"weight {scorer.weight:g}, {scorer.direction} is better" if scorer.weight else "a column"
+        weights = [scorer.weight, *scorer.prompt_weights.values()]
+        span = " to ".join(f"{weight:g}" for weight in sorted({min(weights), max(weights)}))
+        weighs = f"weight {span}, {scorer.direction} is better" if any(weights) else "a column"
+        weighs += f", of {len(scorer.prompts)} prompts" if scorer.prompts else ""
         yield scorer.name, weighs
     if content := experiment.score.content:
         judges, levels = ", ".join(experiment.reference_models()), ", ".join(map(str, content.levels))

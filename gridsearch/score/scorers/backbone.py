@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import CLIPModel, Dinov2Model
 
-from gridsearch.score.scorers.clip_agreement import MEAN, STD, Channels, preprocessed
+from gridsearch.score.scorers.clip import MEAN, STD, Channels, preprocessed
 from gridsearch.score.scorers.folders import load_model, preprocessing, require_model
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, as DINOv2 was trained

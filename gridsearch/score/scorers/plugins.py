@@ -10,12 +10,13 @@ of the experiment. A scorer may have an attribute `check`, a function of the opt
 they cannot work: it is called before anything is rendered.
 
 A value counts by its distance beyond those of the healthy references, which is one-sided, unlike that of the
-built-in metrics: who gives a scorer a weight says which way is better.
+built-in metrics: who gives a scorer a weight says which way is better. If the experiment says so, a value
+that is better than theirs counts too.
 """
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from math import isnan, nan, sqrt
@@ -28,7 +29,8 @@ from gridsearch.base.errors import BadInput, nearest, nearest_text
 from gridsearch.base.words import one_line, shorten
 
 GROUP = "gridsearch.scorers"
-OWN_KEYS = ("name", "weight", "direction")  # of a scorer's table; all others are its options
+# Of a scorer's table; all others are its options.
+OWN_KEYS = ("name", "scorer", "weight", "prompt_weights", "prompts", "direction", "one_sided")
 MOST_VALUE = 1e100  # its square is still finite
 MOST_SAID = 200  # characters of a scorer's error
 LEAST_SPREAD = 0.1  # share of the references' median: a few can be alike by chance
@@ -48,9 +50,17 @@ class Wanted(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def installed(self) -> str: ...
+    @property
     def weight(self) -> float: ...
     @property
+    def prompt_weights(self) -> Mapping[str, float]: ...
+    @property
+    def prompts(self) -> Collection[str] | None: ...
+    @property
     def direction(self) -> Direction | None: ...
+    @property
+    def one_sided(self) -> bool: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
@@ -75,13 +85,36 @@ class Weighed:
     name: str  # of its column
     weight: float  # of a spread beyond the references, where a built-in metric counts 1; 0: only a column
     direction: Direction | None  # None without a weight
+    one_sided: bool = True  # a value better than the references' is as good as theirs
+    prompt_weights: Mapping[str, float] = field(default_factory=dict)  # of prompts that have their own, by id
+    prompts: Collection[str] | None = None  # the ids of those that are scored; None for all
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has a weight for any prompt."""
+        return self.weight > 0 or any(self.prompt_weights.values())
+
+    def weight_for(self, prompt_id: str) -> float:
+        return self.prompt_weights.get(prompt_id, self.weight)
 
 
 @dataclass(frozen=True)
 class Scorer(Weighed):
     """An installed scorer with its options."""
 
-    function: Callable[[np.ndarray, ScoredCase], float]
+    function: Callable[[np.ndarray, ScoredCase], float] = field(kw_only=True)
+
+
+def weighed(one: Wanted) -> dict[str, Any]:
+    """Return how a scorer of an experiment counts: the fields of a `Weighed`."""
+    return {
+        "name": one.name,
+        "weight": one.weight,
+        "direction": one.direction,
+        "one_sided": one.one_sided,
+        "prompt_weights": one.prompt_weights,
+        "prompts": one.prompts,
+    }
 
 
 # -- finding and checking
@@ -98,7 +131,7 @@ def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[S
     found = []
     for one in wanted:
         where = f"[[score.scorer]] {one.name}"
-        entry, options = _entry(one.name, where), dict(one.options)
+        entry, options = _entry(one.installed, where), dict(one.options)
         if one.name in reserved:
             raise BadInput(f"A scorer cannot be named {one.name!r}: a column has that name.", where=where)
         try:
@@ -108,7 +141,7 @@ def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[S
                 called(partial(check, **options))
         except PluginFailed as failure:
             raise BadInput("The scorer does not work.", where=where, why=f"{failure}.") from failure
-        found.append(Scorer(one.name, one.weight, one.direction, partial(function, **options)))
+        found.append(Scorer(**weighed(one), function=partial(function, **options)))
     return tuple(found)
 
 
@@ -161,6 +194,9 @@ def scorer_values(
     """
     values, unscored = {}, {}
     for scorer in scorers:
+        if scorer.prompts is not None and case.prompt_id not in scorer.prompts:
+            values[scorer.name] = nan  # it was not asked
+            continue
         try:
             values[scorer.name] = called(partial(_number, scorer, rgb.copy(), case))
         except (PluginFailed, BadInput) as failure:
@@ -233,11 +269,13 @@ def edge_of(references: Sequence[float], own: float, direction: Direction) -> Sc
     return ScorerLimit(sign * limit, spread, direction)
 
 
-def beyond(value: float, edge: ScorerLimit | None) -> float:
+def beyond(value: float, edge: ScorerLimit | None, one_sided: bool = True) -> float:
     """Return how far a value lies beyond a limit, in spreads, 0 to MOST_BEYOND; 0 where either is undefined.
 
-    A scorer without a value says nothing about the picture, so it does not change its defect.
+    A scorer without a value says nothing about the picture, so it does not change its defect. If better
+    values count too, a distance x is ln(1 + exp(x)): x far beyond, ln 2 at the limit, and never quite 0.
     """
     if edge is None or isnan(value):
         return 0.0
-    return min(max(_WORSE[edge.direction] * (value - edge.value) / edge.spread, 0.0), MOST_BEYOND)
+    distance = _WORSE[edge.direction] * (value - edge.value) / edge.spread
+    return float(np.clip(distance if one_sided else np.logaddexp(0, distance), 0.0, MOST_BEYOND))

@@ -56,7 +56,7 @@ class Standard:
     def weighed(self) -> list[Weighed]:
         """The values beside the metrics that count in the defect."""
         asked = (*self.scorers, *([self.content] if self.content else []))
-        return [one for one in asked if one.weight]
+        return [one for one in asked if one.counts]
 
 
 def open_standard(scoring: Scoring) -> Standard:
@@ -104,7 +104,8 @@ def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
         why = f"{row['stopped_because']}; stopped at step {row['unet_calls']} of {steps}"
         stopped = Verdict(row["stopped"], why)
     distances = (
-        scorer.weight * beyond(number(values[scorer.name]), standard.edges[scorer.name][case])
+        scorer.weight_for(row["prompt_id"])
+        * beyond(number(values[scorer.name]), standard.edges[scorer.name][case], scorer.one_sided)
         for scorer in standard.weighed
     )
     return score(

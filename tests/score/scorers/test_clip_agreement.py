@@ -7,37 +7,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.tables import ScorerTable as Wanted
 from gridsearch.render.cases import Case
-from gridsearch.score.scorers.clip_agreement import clip_agreement, load_clip, preprocessed
+from gridsearch.score.scorers.clip import MEAN, STD, _embedding, clip_model, preprocessed
+from gridsearch.score.scorers.clip_agreement import clip_agreement
 from gridsearch.score.scorers.plugins import open_scorers, scorer_values
 from tests.helpers.pictures import scene
+from tests.helpers.tiny_clip import SIDE
 
-SIDE, LENGTH = 32, 16
 CAT = Case("p1", "a red cat", "", 1)
-
-
-@pytest.fixture(scope="module")
-def saved(toy, tmp_path_factory):
-    """A folder as transformers keeps a CLIP model."""
-    folder = tmp_path_factory.mktemp("clip")
-    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
-        shutil.copy(toy / "config" / "tokenizer" / name, folder)
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    tokens = json.loads((folder / "vocab.json").read_text())
-    ends = {"bos_token_id": tokens["<|startoftext|>"], "eos_token_id": tokens["<|endoftext|>"]}
-    config = CLIPConfig(
-        text_config={**size, **ends, "vocab_size": len(tokens), "max_position_embeddings": LENGTH},
-        vision_config={**size, "image_size": SIDE, "patch_size": 8},
-        projection_dim=24,
-    )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -96,15 +78,29 @@ def test_pixels_are_the_middle_square_with_mean_0_and_deviation_1_by_channel():
 def test_the_folders_own_mean_and_deviation_are_used(copy):
     before = clip_agreement(scene(64, 3), CAT, folder=str(copy))
     (copy / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.5, 0.9], "image_std": [1, 2, 3]}')
-    load_clip.cache_clear()
+    clip_model.cache_clear()
+    _embedding.cache_clear()
     assert clip_agreement(scene(64, 3), CAT, folder=str(copy)) != before
 
 
-def test_the_model_is_loaded_once(saved):
-    load_clip.cache_clear()
-    for _ in range(3):
-        clip_agreement(scene(64, 3), CAT, folder=str(saved))
-    assert (load_clip.cache_info().misses, load_clip.cache_info().hits) == (1, 2)
+def test_the_model_is_loaded_once_and_looks_at_a_picture_once(saved):
+    clip_model.cache_clear()
+    _embedding.cache_clear()
+    for text in ("a cat", "a dog", "a cat"):
+        clip_agreement(scene(64, 3), Case("p", text, "", 1), folder=str(saved))
+    assert clip_model.cache_info().misses == 1
+    assert (_embedding.cache_info().misses, _embedding.cache_info().hits) == (1, 2)
+
+
+def test_pickscore_is_the_models_own_logit(saved):
+    """transformers' logits_per_image are exp(logit scale) times the cosine, which is PickScore's formula."""
+    picture = scene(64, 3)
+    model, tokenizer = CLIPModel.from_pretrained(saved).eval(), CLIPTokenizer.from_pretrained(saved)
+    pixels = preprocessed(picture, SIDE, MEAN, STD)[None]
+    with torch.no_grad():
+        found = model(**tokenizer(CAT.text, return_tensors="pt"), pixel_values=pixels)
+    value = clip_agreement(picture, CAT, folder=str(saved), logits=True)
+    assert value == pytest.approx(float(found.logits_per_image), rel=1e-5)
 
 
 # -- what is said before anything is drawn

@@ -1,6 +1,6 @@
 """How far a plug-in's value lies beyond the references' on its worse side."""
 
-from math import nan
+from math import exp, log, log1p, nan
 
 import pytest
 
@@ -53,6 +53,14 @@ def test_what_is_undefined_adds_nothing_and_what_is_far_is_capped():
     assert beyond(nan, edge) == 0
     assert beyond(1e100, edge) == MOST_BEYOND
     assert beyond(0.0, edge_of([1e100, -1e100], nan, "lower")) == 0
+
+
+def test_where_better_counts_too_the_distance_is_a_soft_hinge():
+    edge = edge_of([1.0, 3.0], nan, "higher")  # median 2, spread 1, limit 1
+    found = [beyond(value, edge, one_sided=False) for value in (1, 3, 100, -4)]
+    assert found == pytest.approx([log(2), log1p(exp(-2)), 0, 5 + log1p(exp(-5))])
+    assert beyond(nan, edge, one_sided=False) == 0
+    assert beyond(-1e9, edge, one_sided=False) == MOST_BEYOND
 
 
 @pytest.mark.parametrize(

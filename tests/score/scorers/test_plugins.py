@@ -185,3 +185,26 @@ def test_what_a_scorer_says_is_cut_to_a_line():
 
 def test_no_scorer_can_take_the_name_of_a_column():
     assert {*names((*IMAGES_CSV, *REFERENCES, *STORED, *TRIALS_CSV)), *METRICS, "ratio"} <= RESERVED
+
+
+def test_one_scorer_is_asked_twice_and_of_some_prompts_only(package):
+    wanted = [
+        Wanted(name="near", scorer="shifted", by=1),
+        Wanted(name="far", scorer="shifted", by=100, prompts=["p1"]),
+        Wanted(name="other", scorer="raising", prompts=["p2"]),
+    ]
+    values, unscored = scorer_values(open_scorers(wanted, RESERVED), PICTURE, CASE_)
+    assert (values["near"], values["far"]) == (8, 107)
+    assert isnan(values["other"])
+    assert unscored == {}  # it was not asked, so it did not fail
+
+
+def test_a_prompt_may_have_a_weight_of_its_own(package):
+    (scorer,) = open_scorers(
+        [Wanted(name="red", weight=0.5, prompt_weights={"p2": 3, "p3": 0}, direction="higher")], RESERVED
+    )
+    assert [scorer.weight_for(prompt) for prompt in ("p1", "p2", "p3")] == [0.5, 3, 0]
+    (only,) = open_scorers([Wanted(name="red", prompt_weights={"p2": 1}, direction="higher")], RESERVED)
+    assert (only.counts, only.weight_for("p1")) == (True, 0)
+    with pytest.raises(ValueError, match="a weight needs a direction"):
+        Wanted(name="red", prompt_weights={"p2": 1})

@@ -226,6 +226,18 @@ def test_a_weight_without_a_healthy_reference_is_told_and_adds_nothing(copy, toy
     assert load_results(copy).images["defect"].tolist() == pytest.approx(before.images["defect"].tolist())
 
 
+def test_a_weight_of_one_prompt_changes_the_defects_of_its_images_alone(copy, toy):
+    before = load_results(copy).images
+    own = {"name": "redness", "direction": "lower", "prompt_weights": {"p1": 5}, "one_sided": False}
+    rescore(copy, not_counted, scoring(toy, own, {"name": "some", "scorer": "seeded", "prompts": ["p2"]}))
+    after = load_results(copy).images
+    of_it = after["prompt_id"] == "p1"
+    changed = (after["defect"] - before["defect"]).abs() > 1e-9
+    assert (changed == of_it).all()
+    assert after["verdict"].tolist() == before["verdict"].tolist()
+    assert (after["some"].notna() == (after["prompt_id"] == "p2")).all()
+
+
 @pytest.mark.night
 def test_references_can_be_fewer_and_none_that_were_not_drawn(toy, tmp_path):
     both = {"references": ["base", "burnt"]}
