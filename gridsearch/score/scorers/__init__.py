@@ -1,1 +1,1 @@
-"""Plug-in scorers beyond the built-in metrics: two of our own, and those of installed packages."""
+"""Plug-in scorers beyond the built-in metrics: our own, and those of installed packages."""

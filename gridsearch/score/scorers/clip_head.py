@@ -1,8 +1,8 @@
 """A scorer of linear layers on CLIP's embedding of an image, as most aesthetic predictors are.
 
 The layers follow from the names and shapes in the head's file, any number of any width: LAION's predictors
-(`weight`; `layers.0`, `layers.2`, ...), Waifu Diffusion's (`fc1`, `fc2`, `fc3`), and others that are a chain of
-layers. A state dict does not say what lies between the layers, so the experiment does. The residual network
+(`weight`; `layers.0`, `layers.2`, ...), Waifu Diffusion's (`fc1`, `fc2`, `fc3`), and others that are chains of
+linear layers. A state dict does not say what lies between them, so the experiment does. The residual network
 of city96's CityAesthetics (`up.0`, `up.1.long.0`, ..., `down.5`) is known by its names and has one formula.
 """
 
@@ -149,9 +149,7 @@ def check_head(
             raise BadInput(what, where=file, fix="Leave activation and output out.")
     elif activation is None and (count := len(_layers(shapes))) > 1:
         what = f"The head has {count} layers, and its file does not say what lies between them."
-        fix = (
-            'Say activation = "none" for LAION\'s linearMSE heads, "relu" for Waifu\'s, or another.'
-        )
+        fix = 'Say activation = "none" for LAION\'s linearMSE heads, "relu" for Waifu\'s, or another.'
         raise BadInput(what, where=file, fix=fix)
 
 
