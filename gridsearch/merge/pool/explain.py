@@ -23,7 +23,7 @@ EXPLAINED = 0.05  # the share of a merge's distance from its nearest model that 
 OF_ROUNDING = 3.0  # or how many times what rounding leaves
 SINGULAR = 1e-5  # of the normalised products: they are summed from float32, which has seven digits
 LOOSE = 1e-3  # the part of a direction from which on it counts
-SAME = 1e-3  # by how much the ratios of a step may differ to be told as one
+ONE_RATIO = 1e-3  # by how much the ratios of a step may differ to be told as one
 
 
 class ExplainProgress(Protocol):
@@ -78,11 +78,11 @@ class Explained:
         own = [part for part in self.parts if part.name not in (ALL, WHOLE_UNET)]
         told = [(part.name, part.weights[1]) for part in own if part.explained]
         known = {name: weight for name, weight in told if weight is not None}
-        sums_to_one = all(abs(part.sum - 1) < SAME for part in own)
+        sums_to_one = all(abs(part.sum - 1) < ONE_RATIO for part in own)
         if len(self.models) != 2 or not known or not sums_to_one or not all(p.explained for p in own):
             return ""
         values = [round(weight, 4) + 0.0 for weight in known.values()]
-        if max(values) - min(values) < SAME:
+        if max(values) - min(values) < ONE_RATIO:
             return f"{float(np.median(values)):g}"
         return f"{{ {', '.join(f'{name} = {v:g}' for name, v in zip(known, values, strict=True))} }}"
 
