@@ -1,8 +1,8 @@
 """A scorer of linear layers on CLIP's embedding of an image, as most aesthetic predictors are.
 
 The layers follow from the names and shapes in the head's file, any number of any width: LAION's predictors
-(`weight`; `layers.0`, `layers.2`, ...), Waifu Diffusion's (`fc1`, `fc2`, `fc3`), and others that are chains of
-linear layers. A state dict does not say what lies between them, so the experiment does. The residual network
+(`weight`; `layers.0`, `layers.2`, ...), Waifu Diffusion's (`fc1`, `fc2`, `fc3`), and other chains of linear
+layers. A state dict does not say what lies between them, so the experiment does. The residual network
 of city96's CityAesthetics (`up.0`, `up.1.long.0`, ..., `down.5`) is known by its names and has one formula.
 """
 
