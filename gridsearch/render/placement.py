@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from gridsearch.base import faults
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import cores_here
 from gridsearch.checkpoint.sdxl.shapes import unet_call
@@ -75,12 +76,6 @@ def placement(device: str, dtype: str) -> Placement:
 
 MAX_BATCH = 32  # five times the speed of single images with the toy on a CPU; more gains little
 USABLE = 0.85  # share of a GPU's free memory that is planned with: freed memory comes back in pieces
-_OUT_OF_MEMORY = (
-    "can't allocate memory",  # the CPU's allocator
-    "not enough memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 
 
 class BatchSizes:
@@ -134,7 +129,7 @@ def _kind(sampling: Sampling) -> tuple[int, int, int]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a smaller batch might have succeeded."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or faults.is_out_of_memory(error)
 
 
 # -- time

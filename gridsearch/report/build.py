@@ -2,7 +2,7 @@
 
 import filelock
 
-from gridsearch.base.errors import RunFailed
+from gridsearch.base.faults import file_fault
 from gridsearch.report.csv import write_tables
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import write_report
@@ -33,5 +33,5 @@ def build(results: Results, sheets: bool = True) -> Answer:
                 write_sheets(build_grid(results, answer), results, answer, results.folder / "sheet.png")
             write_report(results, answer, results.folder / "report.html")
     except OSError as error:
-        raise RunFailed("The report cannot be written.", where=results.folder, why=str(error)) from error
+        raise file_fault(error, results.folder) from error
     return answer

@@ -1,7 +1,7 @@
 """The results of a run as tables, from its study: the input of the analysis and of the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Results:
             drawing of the best trial's. Empty where nothing was checked.
         judgements: a person's answers to blind pairs, by time: a row per `store.facts.Judgement`. Without
             columns where nothing was judged.
+        notes: what the reader should know first.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Results:
     planned: int
     checks: pd.DataFrame = field(default_factory=pd.DataFrame)
     judgements: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,9 +84,11 @@ def load_results(folder: Path) -> Results:
         BadInput: the folder holds no study.
         RunFailed: the database, or where the images lie, does not answer.
     """
+    pictures = store.pictures_in(folder)
     stored = store.read_study(folder)
     gather(folder, rows_with_pictures(stored))
-    return results_of(stored, folder)
+    unrecorded = store.unrecorded_note(pictures, stored, folder)
+    return replace(results_of(stored, folder), notes=(unrecorded,) if unrecorded else ())
 
 
 def results_of(stored: store.Stored, folder: Path) -> Results:

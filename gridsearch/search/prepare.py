@@ -42,6 +42,7 @@ class Prepared:
     facts: store.Facts
     earlier: store.Stored | None  # in the folder already
     notes: tuple[str, ...]  # worth reading before a night is spent on it
+    sweeps: bool = True  # whether pictures that no row names may be removed in the end
 
     @property
     def files(self) -> dict[str, Path]:
@@ -84,14 +85,17 @@ def prepare_checked(
     experiment: Experiment, parents: Parents, standard: Standard, file: Path, out: Path, hashing: Hashing
 ) -> Prepared:
     """Return the same for an experiment that is checked, with its parents and the standard of its scores."""
+    pictures = store.pictures_in(out)
     earlier = store.read_study(out) if store.has_study(out) else None
     facts = _facts(experiment, file, parents, hashing, earlier.facts if earlier else None)
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:
         disk_of(experiment, out, counted(experiment))
-    notes = notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
-    return Prepared(experiment, parents, standard, facts, earlier, tuple(notes))
+    unrecorded = store.unrecorded_note(pictures, earlier, out)
+    notes = [unrecorded] if unrecorded else []
+    notes += notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
+    return Prepared(experiment, parents, standard, facts, earlier, tuple(notes), sweeps=not unrecorded)
 
 
 def _facts(

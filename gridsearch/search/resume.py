@@ -17,6 +17,7 @@ from gridsearch.experiment.parameters import searched_values, substituted
 from gridsearch.experiment.recipe import VAE_FILE
 from gridsearch.experiment.tables import Scoring
 from gridsearch.results import store
+from gridsearch.results.shared.queue import lease_kept
 from gridsearch.search.cases import held_out_cases, order_of
 from gridsearch.search.checks import HELD_OUT, ROLE
 from gridsearch.search.parameters import as_given, parameters_of
@@ -147,8 +148,8 @@ def _waiting(trial: FrozenTrial, images: bool = True) -> FrozenTrial:
     attrs.pop(store.SUMMARY, None)
     if trial.state == TrialState.COMPLETE:
         attrs[store.WAS_COMPLETE] = True
-    fixed = {"fixed_params": as_given(trial)}
-    return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=fixed)
+    kept = {"fixed_params": as_given(trial)} | lease_kept(trial)
+    return create_trial(state=TrialState.WAITING, user_attrs=attrs, system_attrs=kept)
 
 
 def valued(trial: FrozenTrial, value: float) -> FrozenTrial:

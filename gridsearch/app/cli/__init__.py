@@ -21,6 +21,7 @@ from gridsearch.app.cli import afterwards, checkpoints, pages, pool, running  # 
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, show_event
 from gridsearch.base.errors import GridsearchError
+from gridsearch.base.faults import fault_of
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 # --help lists the commands in this order, in which they are used.
@@ -30,7 +31,7 @@ app.registered_commands.sort(key=lambda registered: ORDER.index(str(registered.n
 
 
 def main() -> None:
-    """Run the program; a named error becomes one to four lines and its exit code.
+    """Run the program; a named error, or a fault of the machine, becomes one to four lines and its exit code.
 
     With --json, an error, also one in the command line itself, is the last document of the output as well.
     """
@@ -42,13 +43,19 @@ def main() -> None:
         _show_failure(GridsearchError(error.format_message()), error.exit_code)
         error.show()  # type: ignore[attr-defined]  # of ClickException, which typer keeps private
         sys.exit(error.exit_code)
-    except GridsearchError as error:
+    except BrokenPipeError:  # who reads the output has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is still to be written goes there
+        sys.exit(1)
+    except Exception as error:
+        failure = error if isinstance(error, GridsearchError) else fault_of(error, " ".join(sys.argv[1:]))
+        if failure is None:  # a bug
+            raise
         if as_json:
-            _show_failure(error, error.exit_code)
+            _show_failure(failure, failure.exit_code)
         if debug:
             raise
-        terminal.show_error(error)
-        sys.exit(error.exit_code)
+        terminal.show_error(failure)
+        sys.exit(failure.exit_code)
 
 
 def _show_failure(error: GridsearchError, exit_code: int) -> None:

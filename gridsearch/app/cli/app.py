@@ -12,6 +12,7 @@ from gridsearch.app import terminal
 from gridsearch.app.cli.documents import answer_dict
 from gridsearch.app.live_report import write_results
 from gridsearch.base.errors import BadInput
+from gridsearch.base.faults import require_address_space
 from gridsearch.results.shared import STORAGE_VARIABLE
 
 if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
@@ -122,6 +123,7 @@ def load_checked(experiment_file: Path, out: Path | None) -> "tuple[Experiment, 
     from gridsearch.merge.parents import open_parents, require_drawable
 
     experiment = load_experiment(experiment_file)
+    require_address_space()
     require_drawable(experiment, open_parents(experiment))
     return experiment, out or Path("results") / experiment.name
 
@@ -131,6 +133,7 @@ def write_and_show_results(
 ) -> None:
     """Write tables and report, also of an unfinished run, and show the answer."""
     results, answer = write_results(folder)
+    notes = [*notes, *results.notes]
     if as_json:
         terminal.show_json(answer_dict(results, answer, notes))
         return

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.base.errors import BadInput
+from gridsearch.base.faults import file_fault
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo
@@ -68,7 +69,7 @@ def export(merge: SingleMerge, output: Path, progress: Progress) -> str:
     try:
         return _written(merge, output, progress)
     except OSError as error:
-        raise RunFailed("A file could not be read or written.", where=output, why=str(error)) from error
+        raise file_fault(error, output) from error
 
 
 def _written(merge: SingleMerge, output: Path, progress: Progress) -> str:

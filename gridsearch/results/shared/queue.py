@@ -53,6 +53,11 @@ def lease_of(trial: FrozenTrial) -> Lease | None:
     return Lease(str(worker), int(heard["beat"]) if heard and heard["worker"] == worker else 0)
 
 
+def lease_kept(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the attribute that tells that a worker has taken the trial once, for a copy of it."""
+    return {key: value for key, value in trial.system_attrs.items() if key == _LEASE}
+
+
 class Lost(Exception):
     """The trial is another's now: its worker was not heard of for too long."""
 

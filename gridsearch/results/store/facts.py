@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import TypedDict
 
 from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.base.faults import fault_of
 from gridsearch.base.words import is_number
 from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment, Render
 from gridsearch.experiment.tables import Search
@@ -212,21 +213,16 @@ def damage_is_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if sqlite_code(error) in _FOR_NOW:
+        if fault := fault_of(error, folder):
+            raise fault from error
+        if sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise RunFailed(
                 "The study cannot be read now.",
                 where=folder,
                 why=_first_cause(error),
-                fix="Close what else has it open, see to the disk, and try again.",
+                fix="Close what else has it open, and try again.",
             ) from error
         raise BadInput("The study is damaged.", where=folder, why=_first_cause(error)) from error
-
-
-# What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html).
-_FOR_NOW = {
-    getattr(sqlite3, f"SQLITE_{name}")
-    for name in ("BUSY", "LOCKED", "PERM", "READONLY", "IOERR", "FULL", "CANTOPEN", "NOMEM")
-}
 
 
 def _first_cause(error: BaseException) -> str:

@@ -18,6 +18,7 @@ import filelock
 import psutil
 
 from gridsearch.base.errors import Busy
+from gridsearch.base.faults import file_fault
 from gridsearch.base.files import write_atomic
 
 LOCK_FILE = ".run.lock"
@@ -39,10 +40,15 @@ def locked(out: Path, on_wait: Callable[[str], None] = lambda _: None) -> Iterat
 
     Raises:
         Busy: another run has it.
+        RunFailed: the lock cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
     lock = filelock.SoftFileLease(out / LOCK_FILE, timeout=0, lease_duration=LEASE, heartbeat_interval=BEAT)
-    if not (_take(lock) or _take_over(out, lock, on_wait)):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = _take(lock) or _take_over(out, lock, on_wait)
+    except OSError as error:
+        raise file_fault(error, out) from error
+    if not taken:
         who = _holder(out)
         named = {"host", "pid", "since"} <= set(who)
         raise Busy(

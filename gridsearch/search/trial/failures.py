@@ -17,15 +17,16 @@ stop the run: they would go on all night.
 """
 
 import contextlib
-import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import MustStop, RunFailed
+from gridsearch.base.faults import FULL, fault_of, file_fault, is_out_of_memory
 from gridsearch.base.words import size
 from gridsearch.results import store
 from gridsearch.results.shared.retry import driver_message
@@ -38,7 +39,6 @@ FIXES = {
     DIED: "See the workers' logs, and whether the system ended them for want of memory.",
 }
 IN_A_ROW = 3
-FULL = (errno.ENOSPC, errno.EDQUOT)
 DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report
 
@@ -50,14 +50,16 @@ def named_failures(out: Path) -> Iterator[None]:
     """Turn errors of memory, disk and files into named failures.
 
     Raises:
-        MustStop: the disk is full.
+        MustStop: the disk is full, or the study's database refuses to be written.
         RunFailed: the memory is too small, or a file cannot be read or written.
     """
     import torch  # not at the top: reading results needs no torch
 
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)):
+            raise
         what = "The memory is too small for one image at a time, with the VAE in tiles."
         why = next(iter(str(error).splitlines()), None)
         fix = "Close other programs, or render smaller images."
@@ -65,12 +67,13 @@ def named_failures(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise _disk_full(out, str(error)) from error
-        what = "A file could not be read or written."
-        raise RunFailed(what, where=out, why=str(error), kind=FILE) from error
-    except StorageInternalError as error:
+        raise file_fault(error, out, FILE) from error
+    except (StorageInternalError, SQLAlchemyError) as error:
         said = driver_message(error)
         if any(words in said.lower() for words in DATABASE_FULL):
             raise _disk_full(out, said) from error
+        if fault := fault_of(error, out):
+            raise MustStop(fault.what, where=fault.where, why=fault.why, fix=fault.fix) from error
         raise
 
 

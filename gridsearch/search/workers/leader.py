@@ -132,7 +132,8 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))
     if search(leader, budget):
         _check(leader, facts, budget)
-        remove_unnamed_files(leader.out, rows_with_pictures(store.stored(study)))
+        if prepared.sweeps:
+            remove_unnamed_files(leader.out, rows_with_pictures(store.stored(study)))
 
 
 def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | None = None) -> bool:

@@ -66,7 +66,7 @@ def test_beside_a_run_the_report_is_left_to_it(folder, monkeypatch, capsys):
 def test_a_report_that_cannot_be_written_is_not_left_to_a_run(folder, monkeypatch, capsys):
     answering(monkeypatch, ["first"])
     (folder / "best.json").mkdir()
-    with pytest.raises(RunFailed, match="report cannot be written"):
+    with pytest.raises(RunFailed, match="directory"):
         judge(folder)
     assert "A run is in progress here" not in capsys.readouterr().out
     assert len(store.read_study(folder).judgements) == 1

@@ -45,6 +45,9 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(file, whole,
         "fix",
     ]
     assert not [*out.rglob("*.part")]
+    done = program.gridsearch(*command)  # again, while it is still full
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("error: The disk is "), done.stderr
     there = {path.relative_to(out).as_posix() for path in (out / "images").iterdir()}
 
     filler.unlink()

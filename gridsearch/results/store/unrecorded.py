@@ -1,0 +1,50 @@
+"""Pictures of trials that the study does not hold: it has lost its latest records, or is an older copy.
+
+A trial, and the worker that took it, are in the study before its first picture is drawn.
+"""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from gridsearch.results.shared.queue import lease_of
+from gridsearch.results.store.study import Stored
+from gridsearch.results.store.trials import batch_count
+
+_OF_TRIALS = {"images": re.compile(r"t(\d+)_"), "checks": re.compile(r"c(\d+)_")}  # folder -> a file's name
+
+
+def pictures_in(folder: Path) -> frozenset[tuple[str, int]]:
+    """Return the trials and checks of which a folder holds pictures: "images" or "checks", and the number.
+
+    Listed before the study is read: a trial that begins in between is no discovery.
+    """
+    return frozenset(
+        (kind, int(found[1]))
+        for kind, name in _OF_TRIALS.items()
+        for path in (folder / kind).glob("*")
+        if (found := name.match(path.name))
+    )
+
+
+def unrecorded_note(pictures: Collection[tuple[str, int]], stored: Stored | None, folder: Path) -> str | None:
+    """Return a note where pictures say more than the study does, which is None where there is no study."""
+    kept = {"images": stored.trials, "checks": stored.checks} if stored else {}
+    begun = {(kind, trial.number) for kind, trials in kept.items() for trial in trials if _was_begun(trial)}
+    lost = sorted({number for kind, number in pictures if (kind, number) not in begun})
+    if not lost:
+        return None
+    what = f"trial {lost[0]}" if len(lost) == 1 else f"{len(lost)} trials ({lost[0]} to {lost[-1]})"
+    return (
+        f"{folder} holds pictures of {what} of which its study knows nothing: the study is an older copy, or "
+        "has lost its latest records. If you have another copy of study.db, restore it (with study.db-wal, "
+        "where there is one) before a run draws these trials again; pictures of a former run can be deleted. "
+        "No file is removed meanwhile."
+    )
+
+
+def _was_begun(trial: FrozenTrial) -> bool:
+    waits = trial.state == TrialState.WAITING
+    return not waits or lease_of(trial) is not None or batch_count(trial) > 0
