@@ -13,4 +13,4 @@ class Quiet:
 
     def note(self, *_: object) -> None: ...
 
-    start = drawing = drawing_many = step = reference = image = trial = check = note
+    start = drawing = drawing_many = workers = step = reference = image = trial = check = note

@@ -207,8 +207,8 @@ def test_only_the_app_prints_or_exits():
         assert "sys.exit" not in {ast.unparse(call) for call in calls}, file
 
 
-def loaded_by(statement: str) -> list[str]:
-    code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
+def loaded_by(statement: str, among: tuple[str, ...] = HEAVY) -> list[str]:
+    code = f"import sys; {statement}; print(*[name for name in {among} if name in sys.modules])"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -218,6 +218,9 @@ def test_the_command_line_and_the_report_load_without_the_heavy_packages():
     light = "app.cli merge.parents report.build search.rescore score.files app.web.judge.pairs"
     light = f"{light} app.web.judge.routes app.web.dashboard merge.export.source app.notebook"
     assert loaded_by(f"import {', '.join(f'gridsearch.{name}' for name in light.split())}") == []
+    assert not {"optuna", "pandas"} & {*loaded_by("import gridsearch.app.cli", ("optuna", "pandas"))}, (
+        "status"
+    )
     assert loaded_by("sys.modules['torch'] = sys") == ["torch"]  # so that the check itself can fail
 
 

@@ -134,10 +134,10 @@ def _nearer(code: int, place: object) -> int:
     """Return what lies behind an error of SQLite, which calls much "disk I/O error" and "unable to open"."""
     if code not in (errno.EIO, errno.EACCES):
         return code
-    there = isinstance(place, Path) and place.exists()
-    if there and not shutil.disk_usage(place).free:
+    there = place if isinstance(place, Path) and place.exists() else None
+    if there and not shutil.disk_usage(there).free:
         return errno.ENOSPC
-    if code == errno.EACCES and there and not os.access(place, os.R_OK | os.W_OK):
+    if code == errno.EACCES and there and not os.access(there, os.R_OK | os.W_OK):
         return errno.EACCES
     if limit_of("NOFILE") < FEW_FILES:
         return errno.EMFILE
@@ -145,7 +145,7 @@ def _nearer(code: int, place: object) -> int:
 
 
 def limit_of(what: str) -> float:
-    """Return a limit of this process, as the shell's `ulimit` sets it: "NOFILE", "FSIZE" or "AS", in bytes."""
+    """Return a limit of this process, which the shell's `ulimit` sets: "NOFILE", "FSIZE" or "AS"."""
     if sys.platform == "win32":
         return math.inf
     import resource

@@ -1,8 +1,11 @@
 """Writing files so that no reader, and no crash, ever sees half of one; home and cache folders."""
 
+import contextlib
 import errno
 import json
 import os
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,21 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(opened)
+
+
+def age_of(path: Path) -> float:
+    """Return the seconds since a file was written, by the file server's clock: a new file has its time.
+
+    In a folder that cannot be written it is this machine's clock. A file that is gone has no age, 0.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".time.") as now:
+            time_now = os.fstat(now.fileno()).st_mtime
+    except OSError:
+        time_now = time.time()
+    with contextlib.suppress(FileNotFoundError):
+        return max(time_now - path.stat().st_mtime, 0.0)
+    return 0.0
 
 
 def not_through_a_link(path: str, flags: int) -> int:

@@ -21,6 +21,16 @@ class RenderedReference:
     seconds: float
 
 
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker that holds a trial: its images of that so far, and for how many seconds it has been silent."""
+
+    name: str
+    trial: int
+    images: int
+    silent: float
+
+
 class Listener(Reading, Protocol):
     """The events of a run, each told when it happens."""
 
@@ -49,6 +59,9 @@ class Listener(Reading, Protocol):
 
         They have `done` images, out of `cases` in all.
         """
+
+    def workers(self, workers: Sequence[WorkerState]) -> None:
+        """The workers in other processes that hold a trial, as the leader has just heard of them."""
 
     def step(self, step: int, steps: int) -> None:
         """So many denoising steps of the current batch are done."""

@@ -17,7 +17,14 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from typer.exceptions import TyperException
 
 from gridsearch.app import terminal
-from gridsearch.app.cli import afterwards, checkpoints, pages, pool, running  # noqa: F401  they register the commands
+from gridsearch.app.cli import (  # noqa: F401  they register the commands
+    afterwards,
+    checkpoints,
+    pages,
+    pool,
+    running,
+    status,
+)
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, show_event
 from gridsearch.base.errors import GridsearchError
@@ -25,7 +32,7 @@ from gridsearch.base.faults import fault_of
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 # --help lists the commands in this order, in which they are used.
-ORDER = ["plan", "inspect", "run", "worker", "report", "score", "compare"]
+ORDER = ["plan", "inspect", "run", "worker", "status", "report", "score", "compare"]
 ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "explain", "schema"]
 app.registered_commands.sort(key=lambda registered: ORDER.index(str(registered.name)))
 

@@ -184,6 +184,45 @@ class ScoresDocument(TypedDict):
     """How many files could not be scored; their verdict is error."""
 
 
+class WorkerFields(TypedDict):
+    """A worker that draws a trial, its images of that so far, and for how long it was not heard of."""
+
+    name: str
+    trial: Count
+    images: Count
+    silent: Seconds
+
+
+class StateFields(TypedDict):
+    name: str
+    host: str
+    pid: Count
+    since: str
+    ended: Literal["done", "stopped", "failed"] | None
+    message: str | None
+    """The error it ended with, or why it makes no progress."""
+    doing: str
+    trials_done: Count
+    trials_left: Count
+    about: bool
+    images: Count
+    """Rendered since the run began."""
+    per_minute: Annotated[float, Field(ge=0)] | None
+    progress: Seconds
+    """Since the run last made any."""
+    workers: list[WorkerFields]
+    """Those in other processes that draw a trial now."""
+
+
+@with_config(DOCUMENT)
+class StatusDocument(StateFields):
+    """The document of gridsearch status."""
+
+    alive: bool
+    heard: Seconds
+    """Since the run wrote its state."""
+
+
 @with_config(DOCUMENT)
 class WrittenDocument(TypedDict):
     """The document of gridsearch export and gridsearch merge."""
@@ -313,6 +352,12 @@ class ReferenceEvent(TypedDict):
     seconds: Seconds
 
 
+class StateEvent(StateFields):
+    """The state of the run, every minute and at its end."""
+
+    event: Literal["state"]
+
+
 class AnswerEvent(TypedDict):
     event: Literal["answer"]
     folder: str
@@ -328,7 +373,7 @@ class ErrorEvent(TypedDict):
     error: ErrorFields
 
 
-OfTrials = StartEvent | ReferenceEvent | TrialEvent | CheckEvent | AnswerEvent
+OfTrials = StartEvent | StateEvent | ReferenceEvent | TrialEvent | CheckEvent | AnswerEvent
 Event = Annotated[NoteEvent | OfTrials | InterruptedEvent | ErrorEvent, Field(discriminator="event")]
 
 DOCUMENTS: dict[str, Any] = {
@@ -337,6 +382,7 @@ DOCUMENTS: dict[str, Any] = {
     "event": Event,
     "answer": AnswerDocument,
     "scores": ScoresDocument,
+    "status": StatusDocument,
     "written": WrittenDocument,
     "extracted": ExtractedDocument,
     "rebased": RebasedDocument,

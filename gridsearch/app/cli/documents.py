@@ -3,6 +3,7 @@
 `gridsearch schema` describes them.
 """
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridsearch import __version__
+from gridsearch.app.run_state import RunState, is_alive
 from gridsearch.app.terminal import SilentListener, show_json
 from gridsearch.base.errors import GridsearchError
 
@@ -107,6 +109,11 @@ def scores_dict(scored: Any, bad: int) -> "types.ScoresDocument":
     return {"images": json_safe(rows), "notes": list(scored.notes), "bad": bad}
 
 
+def status_dict(state: RunState, age: float) -> "types.StatusDocument":
+    document: Any = {"alive": is_alive(state, age), "heard": age, **asdict(state)}
+    return document
+
+
 def written_dict(output: Path, sha256: str | None, log: Path | None) -> "types.WrittenDocument":
     log_file = None if log is None else str(log)
     return {"file": str(output), "bytes": output.stat().st_size, "sha256": sha256, "log": log_file}
@@ -162,14 +169,23 @@ def show_event(event: str, **facts: Any) -> None:
     show_json({"event": event, **facts}, indent=None)
 
 
+STATE_EVERY = 60.0  # seconds between two events of a run's state
+
+
 class Events(SilentListener):
     """A listener that prints every event; see search.listener.Listener."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._name, self._folder = name, folder
+        self._state_shown = -STATE_EVERY
 
     def note(self, text: str) -> None:
         show_event("note", text=text)
+
+    def state(self, state: Any) -> None:
+        if state.ended or time.monotonic() - self._state_shown >= STATE_EVERY:
+            self._state_shown = time.monotonic()
+            show_event("state", **asdict(state))
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         show_event(

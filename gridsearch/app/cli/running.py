@@ -1,8 +1,10 @@
 """The commands of a search: `plan`, `run` and `worker`."""
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +27,8 @@ from gridsearch.app.cli.documents import Events, answer_dict, plan_dict, show_ev
 from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm, modules_loading
+from gridsearch.app.watch import Watched
+from gridsearch.app.watch import notify as tell_command
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, RunFailed
 from gridsearch.base.machine import process_name
 
@@ -110,6 +114,15 @@ def run_command(
     storage: Storage = None,
     artifacts: ArtifactsUrl = None,
     retries: Annotated[int, typer.Option(min=0, help="How often to retry a trial whose worker died.")] = 1,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Run this when the run ends, stops, fails or makes no progress for long. The variables "
+            "GRIDSEARCH_EVENT (done, stopped, failed or stalled), GRIDSEARCH_NAME, GRIDSEARCH_FOLDER, "
+            "GRIDSEARCH_MESSAGE and GRIDSEARCH_ANSWER say what happened.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only errors and the final answer.")
     ] = False,
@@ -129,10 +142,14 @@ def run_command(
     listener: Any = terminal.SilentListener() if quiet else terminal.RunScreen()
     if as_json:
         listener = Events(experiment.name, folder)
+    told = partial(_notified, notify, experiment.name, folder, listener.note)
     with interrupted_by_sigterm(), listener, _place_noted(folder, storage, experiment.name, artifacts):
         try:
             listener.loading()
-            with LiveReport(folder, listener) as live:
+            with (
+                Watched(folder, experiment.name, listener, partial(told, "stalled")) as watched,
+                LiveReport(folder, watched) as live,
+            ):
                 run = experiment, experiment_file, folder, budget, live
                 if hands is None:
                     from gridsearch.search.run import run_experiment
@@ -150,15 +167,31 @@ def run_command(
                 show_event("interrupted")
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
+            told("stopped", "The run was stopped.")
             raise typer.Exit(1) from None
         except Busy:
             raise
-        except RunFailed:
+        except Exception as error:
             listener.stop()
-            with contextlib.suppress(GridsearchError):  # a full disk stops the report, too
-                _tell(folder, quiet, as_json)
+            if isinstance(error, RunFailed):
+                with contextlib.suppress(GridsearchError):  # a full disk stops the report, too
+                    _tell(folder, quiet, as_json)
+            told("failed", str(error))
             raise
     _tell(folder, quiet, as_json)
+    told("done", "The run has ended.")
+
+
+def _notified(
+    command: str | None, name: str, folder: Path, note: Callable[[str], None], event: str, message: str
+) -> None:
+    """Tell the command of --notify, where there is one, what has become of the run."""
+    if command is None:
+        return
+    facts = {"name": name, "folder": str(folder.resolve()), "message": message}
+    with contextlib.suppress(OSError, ValueError, KeyError):  # no trial is complete
+        facts["answer"] = json.loads((folder / "best.json").read_bytes())["sentence"]
+    tell_command(command, event, facts, note)
 
 
 @command("worker", "gridsearch worker my.toml --storage postgresql+psycopg://me@host/db --out results/my")

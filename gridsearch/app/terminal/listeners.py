@@ -19,7 +19,8 @@ class SilentListener:
     """Ignores everything, for `run --quiet`, and as a base of others; see search.listener.Listener.
 
     Beyond that interface, `stop` is told to take everything that moves off the screen, `loading` that heavy
-    packages are being imported, and `found` the content of best.json when the report has been refreshed.
+    packages are being imported, `found` the content of best.json when the report has been refreshed, and
+    `state` the run's app.run_state.RunState every few seconds.
     """
 
     def __enter__(self) -> Self:
@@ -31,7 +32,7 @@ class SilentListener:
     def _ignore(self, *_: Any, **__: Any) -> None:
         """Do nothing about an event."""
 
-    stop = loading = found = note = start = _ignore
+    stop = loading = found = state = note = start = workers = _ignore
     drawing = drawing_many = step = reference = image = trial = check = _ignore
 
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
@@ -162,6 +163,9 @@ class RunScreen(TrialLines):
 
     def drawing_many(self, role: str, parameters: Sequence[Mapping[str, Any]], done: int, cases: int) -> None:
         self._run.work = CurrentWork(role, {}, done, cases, many=tuple(parameters))
+
+    def state(self, state: Any) -> None:
+        self._run.workers = state.workers
 
     def step(self, step: int, steps: int) -> None:
         self._run.work = replace(self._run.work, step=step, steps=steps)

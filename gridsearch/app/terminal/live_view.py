@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar as Bar
 from rich.table import Table
 from rich.text import Text
 
+from gridsearch.app.run_state import workers_text
 from gridsearch.app.terminal.text import escape, settings_text, verdicts_text
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import duration
@@ -78,6 +79,7 @@ class RunProgress:
     pace: Pace
     work: CurrentWork
     best: Mapping[str, Any] | None = None  # trial so far, as in best.json
+    workers: list[dict[str, Any]] = field(default_factory=list)  # in other processes, as in RunState
 
     @property
     def cases_left(self) -> int:
@@ -140,6 +142,7 @@ def _facts(run: RunProgress) -> Iterator[tuple[str, str]]:
     speed = [] if left is None else [f"about {duration(left)} left"]
     speed += [] if per_minute is None else [f"{per_minute:.3g} images per minute"]
     yield "time", ", ".join([*speed, f"{duration(pace.seconds)} so far"])
+    yield "workers", escape(workers_text(run.workers)) if run.workers else ""
     if best := run.best:
         sound = f"{round(best['survived'] * best['images'])} of {best['images']} healthy"
         yield "best", escape(f"{settings_text(best['parameters'])}: {sound}, defect {best['defect']:.2f}")

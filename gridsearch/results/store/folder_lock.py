@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -19,7 +18,7 @@ import psutil
 
 from gridsearch.base.errors import Busy
 from gridsearch.base.faults import file_fault
-from gridsearch.base.files import write_atomic
+from gridsearch.base.files import age_of, write_atomic
 
 LOCK_FILE = ".run.lock"
 HOLDER_FILE = ".run.json"
@@ -82,7 +81,7 @@ def _take_over(out: Path, lock: filelock.SoftFileLease, on_wait: Callable[[str],
     who = _holder(out)
     here = who.get("host") == socket.gethostname() and lock.pid == who.get("pid")
     # a holder on this machine that does not renew its lock is stopped
-    if (here and psutil.pid_exists(lock.pid)) or not (_is_empty(out) or _age(out) > 2 * BEAT):
+    if (here and psutil.pid_exists(lock.pid)) or not (_is_empty(out) or age_of(out / LOCK_FILE) > 2 * BEAT):
         return False
     on_wait(f"The run that had this folder is silent; taking it over in {LEASE:.0f} s if it stays so.")
     begun = empty_since = time.monotonic()
@@ -111,13 +110,3 @@ def _is_empty(out: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return (out / LOCK_FILE).stat().st_size == 0
     return False
-
-
-def _age(out: Path) -> float:
-    """Return the seconds since the lock was renewed, by the file server's clock: a new file has its time."""
-    with (
-        tempfile.NamedTemporaryFile(dir=out, prefix=".run.time.") as now,
-        contextlib.suppress(FileNotFoundError),
-    ):
-        return os.fstat(now.fileno()).st_mtime - (out / LOCK_FILE).stat().st_mtime
-    return 0.0

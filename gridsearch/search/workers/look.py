@@ -22,7 +22,7 @@ from gridsearch.render.cases import Case
 from gridsearch.results import store
 from gridsearch.results.shared import queue
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
-from gridsearch.search.listener import Listener
+from gridsearch.search.listener import Listener, WorkerState
 from gridsearch.search.trial.failures import DIED, require_free
 
 SOONEST, LATEST = 0.2, 5.0  # seconds from look to look
@@ -105,6 +105,16 @@ class Leases:
         self.listened = True
         return lost
 
+    def holders(self, trials: Sequence[FrozenTrial]) -> list[WorkerState]:
+        """Return the workers that hold one of these trials, by the leader's own clock."""
+        now, found = self.clock(), []
+        for trial in trials:
+            lease, heard = queue.lease_of(trial), self.heard.get(trial_id(trial))
+            if trial.state == TrialState.RUNNING and lease and heard:
+                images = len(store.images_of(trial))
+                found.append(WorkerState(lease.worker, trial.number, images, now - heard.since))
+        return found
+
     def idle(self) -> int:
         """Count the workers that have let go of a trial just now, and hold no other."""
         now = self.clock()
@@ -175,5 +185,7 @@ def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
         lost = leader.leases.lost([trial for trial in trials if trial.number not in held], dead)
         for trial in lost:
             leader.leases.give_back(study, trial)
+        if not leader.crew.here:
+            leader.listener.workers(leader.leases.holders(trials))
         yield study.get_trials(deepcopy=False) if lost else trials
         leader.crew.wait(min(LATEST, max(SOONEST, BUSY * (time.process_time() - began))))
