@@ -76,7 +76,7 @@ def read_state(folder: Path) -> tuple[RunState, float]:
     said = read_json_object(file, LARGEST, "state of the run")
     try:
         state = RunState(**{field.name: said[field.name] for field in fields(RunState)})
-        described(state, 0.0)  # the types are those that it is told with
+        state_lines(state, 0.0)  # the types are those that it is told with
     except (KeyError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         raise BadInput("The state of the run is damaged.", where=file, why=why, fix="Delete it.") from None
@@ -89,7 +89,7 @@ def is_alive(state: RunState, age: float) -> bool:
     return state.ended is None and age < SILENT and not (here and not psutil.pid_exists(state.pid))
 
 
-def described(state: RunState, age: float) -> list[str]:
+def state_lines(state: RunState, age: float) -> list[str]:
     """Return the state in a few lines: whether it lives, how far it is, and its workers."""
     who = f"process {state.pid} on {state.host}, since {state.since}"
     if state.ended:

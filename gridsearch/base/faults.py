@@ -19,11 +19,11 @@ FEW_FILES = 256  # a system's usual limit is 1,024 or more
 LEAST_SPACE = (
     1_000_000_000  # bytes of addresses: with 0.6 GB torch 2.13 could not be loaded, with 1.0 it could
 )
-AGAIN = "then give the same command again"
+_AGAIN = "then give the same command again"
 
 # The error numbers of each fault, the fault, and how it is mended.
 _FAULTS = (
-    (FULL, "The disk is full.", f"Free some space, {AGAIN}."),
+    (FULL, "The disk is full.", f"Free some space, {_AGAIN}."),
     (
         (errno.EROFS,),
         "The disk can only be read.",
@@ -37,7 +37,7 @@ _FAULTS = (
     (
         (errno.EMFILE, errno.ENFILE),
         "Too many files are open.",
-        f"Raise the limit, for example with `ulimit -n 4096`, {AGAIN}.",
+        f"Raise the limit, for example with `ulimit -n 4096`, {_AGAIN}.",
     ),
     (
         (errno.EFBIG,),
@@ -47,15 +47,15 @@ _FAULTS = (
     (
         (errno.ENOMEM, errno.EAGAIN),
         "The memory is too small.",
-        f"Close other programs, raise the limit (`ulimit -v`, `ulimit -u`), {AGAIN}.",
+        f"Close other programs, raise the limit (`ulimit -v`, `ulimit -u`), {_AGAIN}.",
     ),
     (
         (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO),
         "The disk, or the network folder, does not answer.",
-        f"Check its cable, mount or server, {AGAIN}.",
+        f"Check its cable, mount or server, {_AGAIN}.",
     ),
 )
-_OTHER = ("The system refused to do something with a file.", f"Check the file and its disk, {AGAIN}.")
+_OTHER = ("The system refused to do something with a file.", f"Check the file and its disk, {_AGAIN}.")
 
 # What SQLite says of the machine, not of the file (https://www.sqlite.org/rescode.html), as the system would.
 _SQLITE = {
@@ -68,8 +68,8 @@ _SQLITE = {
 }
 # What PostgreSQL says of its own (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _POSTGRES = {
-    "25006": ("The database can only be read.", f"Make it take writes (it may be a standby), {AGAIN}."),
-    "53100": ("The database's disk is full.", f"Free some space on the server, {AGAIN}."),
+    "25006": ("The database can only be read.", f"Make it take writes (it may be a standby), {_AGAIN}."),
+    "53100": ("The database's disk is full.", f"Free some space on the server, {_AGAIN}."),
     "42501": ("The database refuses this user.", "Have its owner grant the right, or use another database."),
 }
 _MEMORY_WORDS = (
@@ -92,7 +92,7 @@ def fault_of(error: BaseException, place: object = None) -> RunFailed | None:
         place: the file, folder or command in which it was met, where the error itself names none.
     """
     for cause in _causes(error):
-        if is_out_of_memory(cause):
+        if is_want_of_memory(cause):
             return _fault(errno.ENOMEM, cause, place)
         if isinstance(cause, OSError):
             return file_fault(cause, place)
@@ -111,7 +111,7 @@ def file_fault(error: OSError, place: object, kind: str = "other") -> RunFailed:
     return _fault(error.errno, error, error.filename or place, kind)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_want_of_memory(error: BaseException) -> bool:
     """Return whether with more memory, or a smaller batch, this might have succeeded."""
     said = str(error) if isinstance(error, (RuntimeError, ImportError)) else ""
     return isinstance(error, MemoryError) or any(words in said for words in _MEMORY_WORDS)

@@ -129,7 +129,7 @@ def _kind(sampling: Sampling) -> tuple[int, int, int]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a smaller batch might have succeeded."""
-    return isinstance(error, torch.OutOfMemoryError) or faults.is_out_of_memory(error)
+    return isinstance(error, torch.OutOfMemoryError) or faults.is_want_of_memory(error)
 
 
 # -- time

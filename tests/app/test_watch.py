@@ -13,9 +13,9 @@ from gridsearch.app import watch
 from gridsearch.app.run_state import (
     SILENT,
     STATE_FILE,
-    described,
     is_alive,
     read_state,
+    state_lines,
     worker_text,
     write_state,
 )
@@ -57,7 +57,7 @@ def test_the_state_says_how_far_the_run_is(watched, tmp_path, clock):
     assert state.per_minute == pytest.approx(60 * 3 / 65)
     assert (state.progress, state.doing) == (5, "trial 3, from 1 of 4 images on")
     assert is_alive(state, age)
-    assert described(state, 2.0)[0].startswith(f"running: process {os.getpid()} on {socket.gethostname()}")
+    assert state_lines(state, 2.0)[0].startswith(f"running: process {os.getpid()} on {socket.gethostname()}")
 
 
 def test_a_run_that_makes_no_progress_says_so_once_and_why(watched, clock):

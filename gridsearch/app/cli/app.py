@@ -103,7 +103,7 @@ def schema_command(
         str,
         typer.Argument(
             metavar="NAME",
-            help="plan, inspect, event, status, answer, scores, written, extracted, explained, error or best.",
+            help="plan, inspect, event, status, answer, scores, written, extracted, explained, error, best.",
         ),
     ],
 ) -> None:

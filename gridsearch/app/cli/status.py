@@ -5,7 +5,7 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ResultsFolder, command
 from gridsearch.app.cli.documents import status_dict
-from gridsearch.app.run_state import described, is_alive, read_state
+from gridsearch.app.run_state import is_alive, read_state, state_lines
 
 
 @command("status", "gridsearch status results/toy", "watch gridsearch status results/toy")
@@ -19,7 +19,7 @@ def status_command(folder: ResultsFolder, as_json: AsJson = False) -> None:
     if as_json:
         terminal.show_json(status_dict(state, age))
     else:
-        for line in described(state, age):
+        for line in state_lines(state, age):
             terminal.say(line)
     if state.ended == "failed" or not (state.ended or is_alive(state, age)):
         raise typer.Exit(1)

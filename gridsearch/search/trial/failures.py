@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import MustStop, RunFailed
-from gridsearch.base.faults import FULL, fault_of, file_fault, is_out_of_memory
+from gridsearch.base.faults import FULL, fault_of, file_fault, is_want_of_memory
 from gridsearch.base.words import size
 from gridsearch.results import store
 from gridsearch.results.shared.retry import driver_message
@@ -58,7 +58,7 @@ def named_failures(out: Path) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)):
+        if not (isinstance(error, torch.OutOfMemoryError) or is_want_of_memory(error)):
             raise
         what = "The memory is too small for one image at a time, with the VAE in tiles."
         why = next(iter(str(error).splitlines()), None)
