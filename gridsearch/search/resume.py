@@ -81,7 +81,7 @@ def _comparable(facts: store.Facts) -> dict:
     render = Render().model_dump(mode="json") | experiment["render"]
     return {
         **{
-            f"model {name}": (model["short_hash"], model["prediction_type"], model["zero_terminal_snr"])
+            f"model {name}": tuple(map(model.get, ("short_hash", "prediction_type", "zero_terminal_snr")))
             for name, model in facts.models.items()
         },
         **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},

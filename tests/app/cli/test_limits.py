@@ -50,6 +50,8 @@ def test_a_folder_of_another_user(toy, tmp_path, command):
     out.chmod(0o755)
     for path in [out, *out.rglob("*")]:
         os.chown(path, NOBODY, NOBODY)
-    given: list[object] = [out] if command != "run" else [write_experiment(toy, tmp_path), "--out", out]
+    given: list[object] = (
+        [out] if command != "run" else [write_experiment(toy, tmp_path), "--out", out / "new"]
+    )
     powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
     ended_with_words([*powerless, *program(command, *given)], "right")
