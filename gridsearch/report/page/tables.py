@@ -17,6 +17,7 @@ from gridsearch.base.words import (
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.optimum import MARGIN
+from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, places_text, survives
 from gridsearch.results.analysis.trials import is_partial
@@ -64,7 +65,7 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = f"worse by {MARGIN:g} of the loss at most, 75% sure" if value else "of none is this known"
+    about = f"worse by {MARGIN:g} of the loss at most, {AS_GOOD:.0%} sure" if value else "of none is this known"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 

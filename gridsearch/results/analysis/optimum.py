@@ -86,7 +86,7 @@ def recommended(of: Curve, level: float) -> tuple[pd.Series, tuple[int, ...]]:
     """
     trials, found = of.trials, of.found
     best = trials.loc[trials["loss"].idxmin()]
-    equal = trials["seen"] <= best["seen"] + SAME
+    equal = (trials["seen"] - best["seen"]).abs() <= SAME
     if found is not None and of.losses.prompts > 1:
         no_worse = found.no_worse(best["at"], MARGIN)
         equal |= pd.Series([no_worse[found.at(at)] >= AS_GOOD for at in trials["at"]], index=trials.index)
