@@ -58,7 +58,8 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
     if best.interval:
         sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         yield "best in", f"{places_text(best, '{} to {}', ' or ')}, {sure}{best.note and f'; {best.note}'}"
-    if best.doubt.chances:
+    flat = best.plateau is not None and best.plateau.whole  # then the likeliest means nothing
+    if best.doubt.chances and not flat:
         likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
         texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
         yield "chance", ", ".join(texts)
@@ -70,7 +71,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "window", _window_text(best.window)
     if best.disagreement:
         yield "prompts", _disagreement_text(best.disagreement)
-    if best.interval and best.doubt.narrowing and not (best.plateau and best.plateau.whole):
+    if best.interval and best.doubt.narrowing and not flat:
         yield "more", _more_text(best.doubt, best.interval.prompts)
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)

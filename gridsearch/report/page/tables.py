@@ -65,7 +65,8 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = f"worse by {MARGIN:g} of the loss at most, {AS_GOOD:.0%} sure" if value else "of none is this known"
+    about = f"worse by {MARGIN:g} of the loss at most, {AS_GOOD:.0%} sure"
+    about = about if value else "of none is this known"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 

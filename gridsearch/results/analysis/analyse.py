@@ -28,7 +28,7 @@ from gridsearch.results.analysis.trials import (
     whole,
     without_copies,
 )
-from gridsearch.results.analysis.window import disagreement, find_window
+from gridsearch.results.analysis.window import Window, disagreement, find_window, other_windows
 from gridsearch.results.results import Results
 from gridsearch.results.store import objectives_of
 from gridsearch.score.metrics import GOALS
@@ -168,9 +168,12 @@ def _along_curve(
         best = can_win.set_index("trial", drop=False).loc[chosen]
     at = float(best["at"])
     window = plateau = elsewhere = None
+    others: tuple[Window, ...] = ()
     if curve is not None:
         doubt = optimum.doubt(curve, at, how)
-        window = find_window(trials.groupby("at")["survived"].mean(), own, at, share)
+        survived = trials.groupby("at")["survived"].mean()
+        window = find_window(survived, own, at, share)
+        others = other_windows(survived, own, at, share)
         plateau = optimum.plateau(curve, at, how.level)
         elsewhere = optimum.elsewhere(curve, own, how.level)
     made = made_of(results.settings, {name: plain_value(best[name]) for name in results.parameters})
@@ -187,6 +190,7 @@ def _along_curve(
         estimated=tuple(sorted(set(trials["at"]) - set(can_win["at"]))) if curve else (),
         plateau=plateau,
         elsewhere=elsewhere,
+        others=others,
     )
     return _Found(answer, tied, curve, group)
 

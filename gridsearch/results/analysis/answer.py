@@ -88,7 +88,8 @@ class Doubt:
         interval: of the best ratio, and the recommended one is inside it; None where it cannot be had.
         note: a plain sentence on what limits the interval; empty where nothing does.
         chances: of each rendered ratio, ascending; empty without an interval.
-        narrowing: the interval's width by the number of prompts; of the best slice alone.
+        narrowing: the interval's width by the number of prompts, of several parts together; of the best
+            slice alone.
         wanted_width: what was asked for, or else half of the present width.
         prompts_needed: how many prompts in all would reach it, at least as many as there are; None where none
             would.
@@ -108,7 +109,7 @@ class Doubt:
 
     @property
     def width(self) -> float | None:
-        """Width of the curve's own interval now, before it is stretched to hold the recommended ratio."""
+        """Width of the interval now, of its parts together."""
         return self.narrowing[-1].width if self.narrowing else None
 
 
@@ -127,6 +128,7 @@ class Slice:
         disagreement: None where fewer than two prompts were drawn at three ratios; of the best slice alone.
         plateau: the ratios about the recommended one that draw as well; None where no other surely does.
         elsewhere: what to expect on other prompts; None for one prompt, or without a curve.
+        others: the other windows, in which a ratio surely keeps as many of all prompts' images.
     """
 
     settings: Parameters
@@ -142,6 +144,7 @@ class Slice:
     disagreement: Disagreement | None = None
     plateau: Plateau | None = None
     elsewhere: Elsewhere | None = None
+    others: tuple[Window, ...] = ()
 
     @property
     def interval(self) -> RatioInterval | None:

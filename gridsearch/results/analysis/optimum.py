@@ -26,6 +26,7 @@ from gridsearch.results.analysis.window import CURVE, run_around, share_interval
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
 MARGIN = 0.05
+SURELY = 0.9  # how probable it must be that one with more sound images is as good, for it to be taken instead
 POWER = 0.8  # the chance that so many prompts show a difference of MARGIN
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
 RELIABLE_PROMPTS = 8  # fewer know the scatter of prompts too little
@@ -81,26 +82,37 @@ def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sure
 def recommended(of: Curve, level: float) -> tuple[pd.Series, tuple[int, ...]]:
     """Return the trial to take, and the others as good: by AS_GOOD not worse than the best by MARGIN.
 
-    Of all these it has the most sound images, then the least expected loss; of equal ones, and where all that
-    survive are as good, it is the middle one.
+    Taken is the best, or what has more sound images and is as good by SURELY; the middle one of equal ones,
+    or of all where all that survive are as good. The others have no more sound images than that one.
     """
-    trials, found = of.trials, of.found
+    trials = of.trials
     best = trials.loc[trials["loss"].idxmin()]
-    equal = (trials["seen"] - best["seen"]).abs() <= SAME
-    if found is not None and of.losses.prompts > 1:
-        no_worse = found.no_worse(best["at"], MARGIN)
-        equal |= pd.Series([no_worse[found.at(at)] >= AS_GOOD for at in trials["at"]], index=trials.index)
-    as_good = trials[equal]
-    sound = as_good[as_good["survived"] >= as_good["survived"].max() - SAME]
-    if not (found is not None and is_flat(of, level)):
-        first = sound.loc[sound["loss"].idxmin()]
-        alike = (trials["seen"] - first["seen"]).abs() <= SAME
-        alike &= trials["trial"].isin(sound["trial"])
-        low, high = run_around(alike.to_numpy(), trials.index.get_loc(first.name))
-        sound = trials.iloc[low : high + 1]
+    no_worse = _no_worse(of, best)
+    sure = trials[no_worse >= SURELY]
+    sound = sure[sure["survived"] >= sure["survived"].max() - SAME]
+    if of.found is None or not is_flat(of, level):
+        sound = _alike(trials, sound)
     middle = (sound["at"].iloc[0] + sound["at"].iloc[-1]) / 2
     taken = sound.loc[(sound["at"] - middle).abs().round(10).idxmin()]
-    return taken, tuple(int(one) for one in as_good["trial"] if one != taken["trial"])
+    as_good = (no_worse >= AS_GOOD) & (trials["survived"] <= taken["survived"] + SAME)
+    return taken, tuple(int(one) for one in trials.loc[as_good, "trial"] if one != taken["trial"])
+
+
+def _no_worse(of: Curve, best: pd.Series) -> pd.Series:
+    """Return how probable it is of each trial that it is not worse than the best by MARGIN."""
+    alike = ((of.trials["seen"] - best["seen"]).abs() <= SAME).astype(float)
+    if of.found is None or of.losses.prompts == 1:  # nothing is known of other prompts
+        return alike
+    drawn = of.found.no_worse(best["at"], MARGIN)[[of.found.at(ratio) for ratio in of.trials["at"]]]
+    return alike.clip(lower=drawn)
+
+
+def _alike(trials: pd.DataFrame, some: pd.DataFrame) -> pd.DataFrame:
+    """Return the run of trials that have equal losses, around the one of some that is expected to be best."""
+    first = some.loc[some["loss"].idxmin()]
+    alike = ((trials["seen"] - first["seen"]).abs() <= SAME) & trials["trial"].isin(some["trial"])
+    low, high = run_around(alike.to_numpy(), trials.index.get_loc(first.name))
+    return trials.iloc[low : high + 1]
 
 
 def is_flat(of: Curve, level: float) -> bool:
@@ -249,13 +261,16 @@ def with_narrowing(found: Doubt, of: Curve, wanted: float | None, how: Sureness)
 
 
 def narrowing(of: Curve, smoothed: float, how: Sureness) -> list[tuple[int, float]]:
-    """Return (prompts, width): how wide the interval were with 2, 4, 8, ... such prompts, and with all."""
+    """Return (prompts, width): how wide the interval were with 2, 4, 8, ... such prompts, and with all.
+
+    Of several parts, together.
+    """
     have, can_win = of.losses.prompts, np.isin(of.losses.ratios, of.trials["at"])
     steps = []
     for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
         found = posterior(of.losses, can_win, how.resamples, how.seed, prompts)
         places = places_of(found, of.losses.ratios, smoothed, how.level)
-        steps.append((prompts, max(one.high for one in places) - min(one.low for one in places)))
+        steps.append((prompts, sum(one.high - one.low for one in places)))
     return steps
 
 

@@ -117,7 +117,8 @@ def _doubt(answer: Answer, best: Slice) -> str:
     if plateau is not None and plateau.whole:
         ends = f"from {value_text(plateau.low)} to {value_text(plateau.high)}"
         equal = f"nothing differs by more than {plateau.margin:g} in the mean loss ({plateau.level:.0%} sure)"
-        return f"{ends} {equal}, so take any {what}, or this one for its distance from the ends"
+        advice = f", so take any {what}, or this one for its distance from the ends"
+        return f"{ends} {equal}{advice if survives(answer) else ''}"
     return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
 
 
@@ -145,7 +146,9 @@ def _survival(best: Slice) -> str:
         f"nothing rendered {word}" if edge.outside is None else f"{edge.verdict} {word}"
         for edge, word in ((low, "below"), (high, "above"))
     ]
-    return f"{text} on these prompts ({', '.join(ends)}){_all_prompts(best.window)}"
+    text += f" on these prompts ({', '.join(ends)}){_all_prompts(best.window)}"
+    again = [f"{value_text(one.low.inside)} to {value_text(one.high.inside)}" for one in best.others]
+    return text + (f"; it survives again from {' and from '.join(again)}" if again else "")
 
 
 def _all_prompts(window: Window) -> str:

@@ -91,6 +91,23 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     )
 
 
+def other_windows(survived: pd.Series, images: pd.DataFrame, best: float, share: float) -> tuple[Window, ...]:
+    """Return the windows around which `best` does not lie, ascending; only those that are sure.
+
+    Few prompts survive by chance at a ratio or two in many places. Arguments are those of `find_window`.
+    """
+    alive = (survived >= share).to_numpy()
+    inside, _ = _sides(images, share)
+    low, high = run_around(alive, survived.index.get_loc(best))
+    known, found = set(range(low, high + 1)), []
+    for start in np.flatnonzero(inside & alive).tolist():
+        if start not in known:
+            low, high = run_around(alive, start)
+            known |= set(range(low, high + 1))
+            found.append(find_window(survived, images, survived.index[start], share))
+    return tuple(window for window in found if window)
+
+
 def _sides(images: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each ratio, ascending, surely keeps more than `share` of all prompts' images, or less.
 
