@@ -25,9 +25,10 @@ from benchmarks.quiet import Quiet
 from benchmarks.random_sdxl import in_a_folder
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
-from gridsearch.checkpoint.sdxl.layout import LiveRows
-from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
+from gridsearch.checkpoint.ldm.components import load_tokenizers
+from gridsearch.checkpoint.ldm.layout import LiveRows
+from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.live import Live, merge_live
@@ -178,11 +179,11 @@ def todays_tools(folder: Path) -> float:
         loaded = seconds(
             StableDiffusionXLPipeline.from_single_file,
             str(output),
-            config=str(SDXL_CONFIGS),
+            config=str(SDXL.configs),
             local_files_only=True,
             add_watermarker=False,
             torch_dtype=torch.float16,
-            **load_tokenizers(SDXL_CONFIGS),
+            **load_tokenizers(SDXL.configs),
         )
     print(f"diffusers loading it: {loaded:.0f} s, {size(max(peak) - peak[0])} of anonymous memory more")
     output.unlink()

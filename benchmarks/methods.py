@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.merging import bandwidth_limit
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import UNET
-from gridsearch.checkpoint.sdxl.layout import LiveRows
-from gridsearch.checkpoint.sdxl.shapes import file_shapes, parameter_rows
+from gridsearch.checkpoint.family import UNET
+from gridsearch.checkpoint.ldm.layout import LiveRows
+from gridsearch.checkpoint.ldm.shapes import file_shapes, parameter_rows
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.engine.collapse import terms_of
@@ -57,7 +57,7 @@ CASES: dict[str, list[dict]] = {
 
 def main(chosen: list[str], folder: Path) -> None:
     """Print a line for each method, with the share of a fingerprint beside it."""
-    shapes = {key: shape for key, shape in file_shapes(SDXL_CONFIGS).items() if _is_part(key)}
+    shapes = {key: shape for key, shape in file_shapes(SDXL.configs).items() if _is_part(key)}
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(sum(map(math.prod, shapes.values())), generator=generator).mul_(0.03)
     flat = {name: _near(base, generator) for name in NAMES}
@@ -120,7 +120,7 @@ def _adapter(path: Path, shapes: Mapping[str, tuple[int, ...]], generator: torch
     """Write a LoRA for the linear layers of this part of the UNet, and open it."""
     from safetensors.torch import save_file
 
-    rows = parameter_rows(SDXL_CONFIGS)
+    rows = parameter_rows(SDXL.configs)
     parts = {}
     for name, row in rows.items():
         if row.key in shapes and len(row.shape) == 2 and name.endswith(".weight"):

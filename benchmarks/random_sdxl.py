@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from gridsearch.checkpoint.header import TensorInfo
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_L_MODEL, MARKERS, MODELSPEC_ARCHITECTURE, UNDRAWN
-from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.ldm.keys import MARKERS
+from gridsearch.checkpoint.ldm.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.family import CLIP_L_MODEL, SDXL
 from gridsearch.merge.export.export import safetensors_head, write_safetensors
 
-LOGIT_SCALE, POSITION_IDS = UNDRAWN
+(POSITION_IDS,), (LOGIT_SCALE,) = (one.undrawn for one in SDXL.text_encoders)
 MARKERS_OF = {"epsilon": (), "v_prediction": MARKERS}  # empty tensors; their names say it all
 
 # Random bytes are drawn once and cut from at random places: drawing 3.5 billion numbers would take minutes.
@@ -43,7 +43,7 @@ def file_entries(folder: Path, prediction_type: str) -> dict[str, TensorInfo]:
 def metadata_of(prediction_type: str) -> dict[str, str]:
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": MODELSPEC_ARCHITECTURE,
+        "modelspec.architecture": SDXL.architecture,
         "modelspec.title": "random weights",
         "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else "epsilon",
     }
@@ -77,7 +77,7 @@ def in_a_folder(benchmark: Callable[[Path], None]) -> None:
     def run(folder: Path) -> None:
         for seed, name in enumerate("ab"):
             if not (folder / f"{name}.safetensors").exists():
-                write_checkpoint(folder / f"{name}.safetensors", SDXL_CONFIGS, seed, "epsilon")
+                write_checkpoint(folder / f"{name}.safetensors", SDXL.configs, seed, "epsilon")
         benchmark(folder)
 
     if len(sys.argv) > 1:
@@ -94,12 +94,12 @@ def main() -> None:
     parser.add_argument("--prediction-type", choices=sorted(MARKERS_OF), default="epsilon")
     parser.add_argument("--dry-run", action="store_true", help="print the number of keys and the size only")
     args = parser.parse_args()
-    entries = file_entries(SDXL_CONFIGS, args.prediction_type)
+    entries = file_entries(SDXL.configs, args.prediction_type)
     head = safetensors_head(entries, metadata_of(args.prediction_type))
     size = len(head) + sum(entry.bytes for entry in entries.values())
     print(f"{args.path}: {len(entries)} keys, {size:,} bytes")
     if not args.dry_run:
-        write_checkpoint(args.path, SDXL_CONFIGS, args.seed, args.prediction_type)
+        write_checkpoint(args.path, SDXL.configs, args.seed, args.prediction_type)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from diffusers.utils import logging
 from safetensors.torch import load_file, save_file
 
 from benchmarks.quiet import Quiet
-from gridsearch.checkpoint.sdxl.components import config_folder, load_tokenizers
+from gridsearch.checkpoint.ldm.components import config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.merge.parents import Parents, open_parents
 from gridsearch.render.cases import Case

@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from gridsearch.app.live_report import LiveReport
-from gridsearch.checkpoint.sdxl import shapes
+from gridsearch.checkpoint.ldm import shapes
 from tests.helpers.browser import chromium, visit  # noqa: F401  fixtures
 from tests.helpers.checkpoints import save  # noqa: F401
 from tests.helpers.made_up import modes, sweep  # noqa: F401

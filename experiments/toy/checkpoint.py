@@ -5,7 +5,7 @@ from diffusers import StableDiffusionXLPipeline
 from models import SIZE, write_json
 
 from gridsearch.checkpoint.header import TensorInfo
-from gridsearch.checkpoint.sdxl.layout import file_views
+from gridsearch.checkpoint.ldm.layout import file_views
 from gridsearch.merge.export.export import write_safetensors
 
 

@@ -16,6 +16,11 @@ from gridsearch.base.files import read_json_object
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, identity_of, short_hash
+from gridsearch.checkpoint.ldm.adapter_files import ADAPTERS, adapter_facts
+from gridsearch.checkpoint.ldm.folder import INDEX
+from gridsearch.checkpoint.ldm.keys import ZERO_SNR_MARKER
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.checkpoint.ldm.recognise import MERGEABLE, architecture, stray_keys
 from gridsearch.checkpoint.mergeable import merge_in_words
 from gridsearch.checkpoint.prediction import (
     NOTHING_SAID,
@@ -24,11 +29,6 @@ from gridsearch.checkpoint.prediction import (
     read_prediction,
     scheduler_says,
 )
-from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS, adapter_facts
-from gridsearch.checkpoint.sdxl.folder import INDEX
-from gridsearch.checkpoint.sdxl.keys import ZERO_SNR_MARKER
-from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.checkpoint.sdxl.recognise import architecture, stray_keys
 
 SHOWN_LETTERS = 200  # of a value
 SHOWN_LINES = 16  # of a recipe
@@ -82,7 +82,7 @@ def _scheduler_prediction(path: Path) -> Prediction:
 def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None = None) -> list[Row]:
     """Return labels and words. `hashing(name, bytes)` gives a function to be told the bytes read.
 
-    `config` has the component configs of a model that is smaller than SDXL.
+    `config` has the component configs of a model that is smaller than its family's.
     """
     if isinstance(opened, Folder):
         return _folder_rows(opened, hashing, config)
@@ -100,7 +100,7 @@ def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None
         ("SHA-256", sha256),
         ("A1111 hash", short_hash(sha256)),
     ]
-    if "SDXL" in kind:
+    if kind in MERGEABLE or "SDXL" in kind:
         rows.append(("stray keys", _some(stray_keys(opened))))
     rows.append(("can be merged", merge_in_words(opened, config)))
     return rows + _metadata_rows(opened.metadata)

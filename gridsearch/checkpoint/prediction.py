@@ -9,7 +9,7 @@ import yaml
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZERO_SNR_MARKER
+from gridsearch.checkpoint.ldm.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZERO_SNR_MARKER
 
 SCHEDULER = "scheduler_config.json"  # of a diffusers folder
 MOST_SCHEDULER_BYTES = 100_000  # real ones have less than 2 kB

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from gridsearch.checkpoint.sdxl.keys import checked_selector
+from gridsearch.checkpoint.ldm.keys import checked_selector
+from gridsearch.experiment.family import current_family
 from gridsearch.experiment.gradients import MAX_RATIO, Bounded, Shape, ShareShape, is_shape
 from gridsearch.experiment.values import (
     LISTED,
@@ -40,7 +41,13 @@ def _ratio_form(value: object) -> str:
 
 
 _SHAPE = (BeforeValidator(_flat), BeforeValidator(_pasted), AfterValidator(Shape.expanded), Tag("shape"))
-Selector = Annotated[str, AfterValidator(checked_selector)]
+
+
+def _known_selector(selector: str) -> str:
+    return checked_selector(selector, current_family())
+
+
+Selector = Annotated[str, AfterValidator(_known_selector)]
 Blocks = Annotated[dict[Selector, Bounded], BeforeValidator(_flat), Field(min_length=1)]
 Ratio = Annotated[
     Annotated[Bounded, Tag("number")] | Annotated[Blocks, Tag("blocks")] | Annotated[Shape, *_SHAPE],

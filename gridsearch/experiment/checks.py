@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import is_number
-from gridsearch.checkpoint.sdxl.presets import LACKED
+from gridsearch.checkpoint.ldm.presets import LACKED
 from gridsearch.experiment.any_of import AnyOf, MergeStep
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.gradients import Expanded

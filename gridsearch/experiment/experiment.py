@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 
 from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
-from gridsearch.checkpoint.sdxl.keys import known_layers
+from gridsearch.checkpoint.ldm.keys import known_layers
+from gridsearch.checkpoint.ldm.model import family_at
+from gridsearch.experiment.family import current_family
 from gridsearch.experiment.from_recipe import with_recipe
 from gridsearch.experiment.programs.names import known_sampler, known_schedule
 from gridsearch.experiment.prompts import Prompt, read_prompts
@@ -57,10 +59,21 @@ _UnconditionalChoices = Annotated[tuple[_Unconditional, ...], *LISTED]
 Unconditionals = Annotated[
     Annotated[_Unconditional, Tag("value")] | _UnconditionalChoices, Discriminator(form)
 ]
-_Layers = Annotated[str, Field(max_length=200), AfterValidator(known_layers)]
+
+
+def _known_layers(layers: str) -> str:
+    return known_layers(layers, current_family())
+
+
+_Layers = Annotated[str, Field(max_length=200), AfterValidator(_known_layers)]
 _LayerChoices = Annotated[tuple[_Layers, ...], *LISTED]
 Layers = Annotated[Annotated[_Layers, Tag("value")] | _LayerChoices, Discriminator(form)]
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
+
+
+def _usual(name: str, **limits: Any) -> Any:
+    """Return a field whose default is the family's."""
+    return Field(default_factory=lambda: current_family().usual[name], **limits)
 
 
 def _share(value: object) -> object:
@@ -118,11 +131,11 @@ class Render(Table):
     mimic_percentile: Share = 1.0
     mimic_phi: Share = 1.0
     mimic_per_channel: bool = True
-    unconditional: Unconditionals = "zeros"
-    clip_skip: ClipSkip = 2
+    unconditional: Unconditionals = _usual("unconditional")
+    clip_skip: ClipSkip = _usual("clip_skip")
     rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
-    width: int = Field(default=1024, gt=0, multiple_of=8)
-    height: int = Field(default=1024, gt=0, multiple_of=8)
+    width: int = _usual("width", gt=0, multiple_of=8)
+    height: int = _usual("height", gt=0, multiple_of=8)
     original_width: Pixels | None = None
     original_height: Pixels | None = None
     crop_left: Pixels | None = None
@@ -152,7 +165,7 @@ class Experiment(Recipe):
     """The whole experiment file; paths in it are relative to its folder."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", max_length=100)
-    render: Render = Render()
+    render: Render = Field(default_factory=Render)
     images: Images = Images()
     prompt: tuple[Prompt, ...] = Field(min_length=1)
     score: Scoring = Scoring()
@@ -269,6 +282,7 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
     """
     notes: list[str] = []
     data = with_recipe(data, base, source, notes.append) if "recipe" in data else dict(data)
+    data.setdefault("family", _family_of(data.get("models"), base))
     if isinstance(data.get("prompt"), list):
         numbered = enumerate(data["prompt"], start=1)
         data["prompt"] = [{"id": f"p{i}"} | p if isinstance(p, dict) else p for i, p in numbered]
@@ -296,6 +310,18 @@ def _require_scored_prompts(experiment: Experiment, source: object) -> None:
             if prompt not in ids:
                 what = f"The scorer {scorer.name} names the prompt {prompt!r}, which is not there."
                 raise BadInput(what, where=source, fix=f"The nearest id is {nearest(prompt, ids)!r}.")
+
+
+def _family_of(models: Any, base: Path) -> str:
+    """Return the family of the first model, before anything is known to be valid."""
+    first = next(iter(models.values()), None) if isinstance(models, dict) else None
+    parts = first if isinstance(first, dict) else {"path": first}
+    named = {str(part): file for part, file in parts.items() if isinstance(file, str | Path)}
+    try:
+        places = {part: base / from_home(file) for part, file in named.items()}
+    except BadInput:
+        places = {}
+    return family_at(places.get("path") or places).name
 
 
 EXPERIMENT_TABLES: dict[str, type[Table]] = {

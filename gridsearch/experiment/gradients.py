@@ -1,6 +1,6 @@
 """Ratios over all blocks from a few numbers: a gradient, a preset, or a pasted list of weights.
 
-The presets are supermerger's (`gridsearch.checkpoint.sdxl.presets`).
+The presets are supermerger's (`gridsearch.checkpoint.ldm.presets`).
 """
 
 import re
@@ -10,8 +10,10 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, DEFAULT_SELECTOR, SELECTORS, checked_selector
-from gridsearch.checkpoint.sdxl.presets import OF_SDXL, OTHERS, PRESETS, preset_weights
+from gridsearch.checkpoint.family import DEFAULT_SELECTOR, TEXT_BLOCK
+from gridsearch.checkpoint.ldm.keys import checked_selector, selectors
+from gridsearch.checkpoint.ldm.presets import OTHERS, PRESETS, preset_weights
+from gridsearch.experiment.family import current_family
 from gridsearch.experiment.values import (
     LISTED,
     SearchableNumber,
@@ -28,18 +30,18 @@ from gridsearch.experiment.values import (
 MAX_RATIO = 1e6  # a ratio beyond it says nothing new, and float32 has an end
 Bounded = Annotated[SearchableNumber, between(-MAX_RATIO, MAX_RATIO)]
 
-BASE, *INNER = BLOCKS
-
 
 # -- pasted lists
 
 
 def pasted_weights(text: str) -> tuple[dict[str, float], int]:
-    """Return block -> weight from a list of numbers, and how many of them are of blocks that SDXL lacks.
+    """Return block -> weight from a list of numbers, and how many of them are of blocks that are lacking.
 
-    20 are for SDXL's blocks and 26 for those of SD 1.5; 19 and 25 are the same without BASE. A ValueError
-    for anything else.
+    20 are for SDXL's blocks and 26 for those of SD 1.5, of which SDXL has some; 19 and 25 are the same
+    without BASE. A ValueError for anything else.
     """
+    family = current_family()
+    blocks, places = family.blocks, family.preset_places
     found = []
     for i, part in enumerate(re.split(r"[,;\s]+", text.strip(" ,;\t\n")), start=1):
         try:
@@ -50,17 +52,16 @@ def pasted_weights(text: str) -> tuple[dict[str, float], int]:
             raise ValueError(f"the {_ordinal(i)} of the weights must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
     count, lacked = len(found), 0
     if count in (OTHERS, OTHERS + 1):
-        lacked = OTHERS - len(OF_SDXL)
+        lacked = OTHERS - len(places)
         inner = found[-OTHERS:]
-        found = [*found[:-OTHERS], *(inner[place] for place in OF_SDXL)]
-    if len(found) == len(BLOCKS):
-        return dict(zip(BLOCKS, found, strict=True)), lacked
-    if len(found) == len(INNER):
-        return dict(zip(INNER, found, strict=True)), lacked
-    raise ValueError(
-        f"{count} weights are given; SDXL has {len(BLOCKS)}: {', '.join(BLOCKS)}. A list of {OTHERS + 1} for "
-        "SD 1.5 may be given too"
-    )
+        found = [*found[:-OTHERS], *(inner[place] for place in places)]
+    if len(found) == len(blocks):
+        return dict(zip(blocks, found, strict=True)), lacked
+    if len(found) == len(blocks) - 1:
+        return dict(zip(blocks[1:], found, strict=True)), lacked
+    longer = f". A list of {OTHERS + 1} for SD 1.5 may be given too" if len(places) < OTHERS else ""
+    known = f"{family.title} has {len(blocks)}: {', '.join(blocks)}"
+    raise ValueError(f"{count} weights are given; {known}{longer}")
 
 
 def _ordinal(number: int) -> str:
@@ -72,7 +73,7 @@ def _ordinal(number: int) -> str:
 
 
 class Expanded(dict[str, Any]):
-    """Ratios per block; `lacked` weights were given for blocks that SDXL does not have."""
+    """Ratios per block; `lacked` weights were given for blocks that the family does not have."""
 
     lacked = 0
 
@@ -84,7 +85,7 @@ SHAPE_KEYS = ("start", "end", "preset", "weights", "scale")
 
 
 class Shape(Table):
-    """Ratios over all blocks: from `start` at IN00 and BASE to `end` at OUT08, or of a `preset` or pasted
+    """Ratios over all blocks: from `start` at IN00 and BASE to `end` at the last, or of a `preset` or pasted
     `weights`, times `scale`. Under other keys it has ratios of single blocks or parts, which go before.
     """
 
@@ -114,10 +115,9 @@ class Shape(Table):
             raise ValueError("a gradient has no scale: give other ends")
         if self.weights is not None:
             blocks, _ = pasted_weights(self.weights)
-            if BASE not in {**blocks, **self.entries()}:
-                raise ValueError(
-                    f"these weights are without that of {BASE}, the text encoders: add {BASE} = 0.5"
-                )
+            if TEXT_BLOCK not in {**blocks, **self.entries()}:
+                missing = f"that of {TEXT_BLOCK}, the text encoders: add {TEXT_BLOCK} = 0.5"
+                raise ValueError(f"these weights are without {missing}")
             most = max(map(abs, least_and_most(1.0 if self.scale is None else self.scale)))
             if most * max(map(abs, blocks.values())) > MAX_RATIO:
                 raise ValueError(f"weights times scale must be from {-MAX_RATIO:g} to {MAX_RATIO:g}")
@@ -131,17 +131,18 @@ class Shape(Table):
         """Return the ratio of each block; the shape itself where one of its own numbers is searched."""
         if any(is_searched(getattr(self, key)) for key in SHAPE_KEYS):
             return self
-        lacked, start, end = 0, self.start, self.end
+        lacked, start, end, family = 0, self.start, self.end, current_family()
         if self.weights is not None:
             blocks, lacked = pasted_weights(self.weights)
         elif self.preset is not None:
-            blocks = dict(zip(BLOCKS, preset_weights(str(self.preset)), strict=True))
+            blocks = dict(zip(family.blocks, preset_weights(str(self.preset), family), strict=True))
         else:
             assert isinstance(start, float)
             assert isinstance(end, float)
-            steps = len(INNER) - 1
-            inner = {block: start + (end - start) * (i / steps) for i, block in enumerate(INNER)}
-            blocks = {BASE: start, **inner, INNER[-1]: end}
+            _, *names = family.blocks
+            steps = len(names) - 1
+            inner = {block: start + (end - start) * (i / steps) for i, block in enumerate(names)}
+            blocks = {TEXT_BLOCK: start, **inner, names[-1]: end}
         scale: Any = 1.0 if self.scale is None else self.scale
         found = Expanded({block: round(weight * scale, 12) for block, weight in blocks.items()})
         found.lacked = lacked
@@ -169,9 +170,9 @@ class ShareShape(Shape):
 
 def _require_selector(key: str) -> None:
     try:
-        checked_selector(key)
+        checked_selector(key, current_family())
     except ValueError:
-        close = nearest(key, (*SHAPE_KEYS, *SELECTORS))
+        close = nearest(key, (*SHAPE_KEYS, *selectors(current_family())))
         raise ValueError(
             f"{key!r} is no block and no key of a gradient; the nearest name is {close!r}"
         ) from None

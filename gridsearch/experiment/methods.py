@@ -3,7 +3,7 @@
 A step of a merge takes models, adapters or earlier steps by name. Ratio 0 is the first model and 1 the
 second. Wherever a formula holds a number it may be searched, and so may the model in any place of `models`: a
 list there names those to choose from. A `ratio` may also be a table with a number per block or part
-(`gridsearch.checkpoint.sdxl.keys`); a later entry overrules an earlier one.
+(`gridsearch.checkpoint.ldm.keys`); a later entry overrules an earlier one.
 """
 
 import hashlib

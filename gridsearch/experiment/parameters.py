@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsearch.base.words import is_number
-from gridsearch.checkpoint.sdxl.keys import means_vae_alone
+from gridsearch.checkpoint.ldm.keys import means_vae_alone
 from gridsearch.experiment.any_of import without_strangers
+from gridsearch.experiment.family import in_family
 from gridsearch.experiment.gradients import in_blocks, is_shape
 from gridsearch.experiment.methods import SEARCHABLE
 from gridsearch.experiment.values import Table, is_range, is_searched
@@ -126,9 +127,10 @@ def settings_at(settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> d
             steps[i] = without_strangers(steps[i])
         elif name in parameters and place == VAE_PLACE and value_at(copied, place) != MERGED:
             _forget_vae(copied)
-    for step in copied.get("merge", ()):
-        if is_shape(ratio := step.get("ratio")):
-            step["ratio"] = in_blocks(ratio)
+    with in_family(copied.get("family")):
+        for step in copied.get("merge", ()):
+            if is_shape(ratio := step.get("ratio")):
+                step["ratio"] = in_blocks(ratio)
     return copied
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from gridsearch.base.errors import nearest
-from gridsearch.checkpoint.sdxl.keys import PARTS, VAE_COMPONENT
+from gridsearch.checkpoint.families import PARTS
+from gridsearch.checkpoint.family import VAE_COMPONENT
 from gridsearch.experiment import parameters
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.arguments import Name
+from gridsearch.experiment.family import OfFamily, current_family
 from gridsearch.experiment.gradients import Shape, first_values, is_shape
 from gridsearch.experiment.methods import ADAPTER
 from gridsearch.experiment.parameters import MERGED as MERGED
@@ -38,13 +40,18 @@ class Model(Table):
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Self:
+        family = current_family()
         given = [part for part in PARTS if getattr(self, part)]
         if self.path and given:
             raise ValueError(f"give the path of a whole model or its {given[0]}, not both")
         if not self.path and not given:
-            raise ValueError(f'say where it is: path = "...", or a file for each of {", ".join(PARTS)}')
+            raise ValueError(
+                f'say where it is: path = "...", or a file for each of {", ".join(family.parts)}'
+            )
+        if odd := [part for part in given if part not in family.parts]:
+            raise ValueError(f"{family.title} has no {odd[0]}")
         # the VAE may be another model's: see [components]
-        if missing := [part for part in PARTS if given and part not in (*given, VAE_COMPONENT)]:
+        if missing := [part for part in family.parts if given and part not in (*given, VAE_COMPONENT)]:
             lines = " and ".join(f'{part} = "..."' for part in missing)
             raise ValueError(f"parts of the model are missing: add {lines}")
         return self
@@ -76,7 +83,7 @@ class Components(Table):
     vae: VaeSources | None = None
 
 
-class Recipe(Table):
+class Recipe(OfFamily):
     """Models, adapters, merge steps and components; values of the steps may be searched."""
 
     models: dict[Name, Annotated[Model, BeforeValidator(_path_alone)]] = Field(min_length=1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pydantic
 
 from gridsearch.base.errors import BadInput, nearest, nearest_text
-from gridsearch.checkpoint.sdxl.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
+from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.experiment.any_of import SEVERAL
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.values import Range, Table

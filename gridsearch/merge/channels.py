@@ -8,9 +8,9 @@ in AUTOMATIC1111's web UI (modules/extras.py): the first 4 channels are merged, 
 from collections.abc import Iterable, Mapping
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import FIRST_CONV, LATENT_CHANNELS
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.keys import FIRST_CONV, LATENT_CHANNELS
-from gridsearch.checkpoint.sdxl.recognise import input_channels
+from gridsearch.checkpoint.ldm.recognise import input_channels
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import Terms, terms_of

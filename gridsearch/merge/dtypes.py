@@ -11,7 +11,7 @@ from typing import Literal
 
 from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.checkpoint.header import ITEM_BYTES, Checkpoint, TensorInfo
-from gridsearch.checkpoint.sdxl.recognise import own_keys
+from gridsearch.checkpoint.ldm.recognise import own_keys
 from gridsearch.experiment.recipe import Recipe
 
 OutputDtype = Literal["float16", "bfloat16", "float32"]

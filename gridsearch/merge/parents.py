@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Self
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import VAE_COMPONENT
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, identity_of, short_hash
 from gridsearch.checkpoint.inspect import Hashing, layout_of, shown_metadata
-from gridsearch.checkpoint.mergeable import require_mergeable
-from gridsearch.checkpoint.prediction import Prediction, reaches_zero_snr
-from gridsearch.checkpoint.sdxl.keys import VAE_COMPONENT, is_vae
-from gridsearch.checkpoint.sdxl.model import open_model, open_part
-from gridsearch.checkpoint.sdxl.recognise import (
+from gridsearch.checkpoint.ldm.keys import is_vae
+from gridsearch.checkpoint.ldm.model import open_model, open_part
+from gridsearch.checkpoint.ldm.recognise import (
+    family_of,
     merged_keys,
     own_keys,
     reading_latents,
     require_float_weights,
     require_same_shapes,
 )
+from gridsearch.checkpoint.mergeable import require_mergeable
+from gridsearch.checkpoint.prediction import Prediction, reaches_zero_snr
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.experiment.values import usual_value
@@ -99,13 +101,14 @@ def zero_snr_of(render: Render, prediction_type: str, trained_down: bool) -> boo
 def open_parents(recipe: Recipe) -> Parents:
     """Open and compare the files of a recipe, or of an experiment with its references.
 
-    A BadInput where a file is missing, broken, no SDXL model, or does not fit the others.
+    A BadInput where a file is missing, broken, no model that is known, or does not fit the others.
     """
     checkpoints = {name: open_model(recipe.models[name].place) for name in recipe.used_models()}
     predictions = {
         name: require_mergeable(checkpoint, recipe.models[name].prediction_type)
         for name, checkpoint in checkpoints.items()
     }
+    _require_one_family(recipe, checkpoints)
     adapters = {name: open_checkpoint(recipe.adapters[name]) for name in recipe.merged_adapters()}
     vae_names = recipe.vae_files()
     vaes = {source: open_part(VAE_COMPONENT, Path(source)) for source in vae_names}
@@ -118,6 +121,16 @@ def open_parents(recipe: Recipe) -> Parents:
     require_same_vaes(recipe, checkpoints, {vae_names[source]: vae for source, vae in vaes.items()})
     _require_alike(recipe, {name: checkpoints[name] for name in recipe.first_models()})
     return Parents(checkpoints, predictions, recipe.merged_models(), adapters, vaes, vae_names)
+
+
+def _require_one_family(recipe: Recipe, checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Refuse a model of another family than the recipe's: their weights have nothing in common."""
+    title = recipe.its_family.title
+    for name, checkpoint in checkpoints.items():
+        if (own := family_of(checkpoint)) is not recipe.its_family:
+            what = f"{name} is an {own.title} model, and the merge is of {title} models."
+            fix = f'Name models of one family. For {own.title} models: family = "{own.name}".'
+            raise BadInput(what, where=checkpoint.path, fix=fix)
 
 
 def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.keys import is_vae
-from gridsearch.checkpoint.sdxl.recognise import has_vae, merged_keys, own_keys, require_same_shapes
+from gridsearch.checkpoint.ldm.keys import is_vae
+from gridsearch.checkpoint.ldm.recognise import has_vae, merged_keys, own_keys, require_same_shapes
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
 

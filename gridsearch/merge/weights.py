@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from gridsearch.base.machine import FreeMemory
+from gridsearch.checkpoint.family import FIRST_CONV, VAE
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import (
-    BESIDE_VAE,
-    CLIP_G,
-    CLIP_L,
-    COMPONENTS,
-    FIRST_CONV,
-    POSITION_IDS,
-    VAE,
-    component_of,
-    is_text,
-    is_vae,
-)
-from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
-from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
+from gridsearch.checkpoint.ldm.keys import component_of, is_position_ids, is_text, is_vae
+from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
+from gridsearch.checkpoint.ldm.shapes import check_file, parameter_rows
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
@@ -84,8 +73,10 @@ def require_complete(recipe: Recipe, parents: Parents, config: Path) -> None:
     that lends them, and the first model's as well, from which a renderer is loaded.
     """
     text, vaes = parents.checkpoints.get(recipe.components.text_encoders), _vae_givers(recipe, parents)
-    check_file(parents.first, config, (*BESIDE_VAE, *([VAE] if parents.first in vaes else [])))
-    for giver, parts in ((text, (CLIP_L, CLIP_G)), *((vae, (VAE,)) for vae in vaes)):
+    unet, *encoders = recipe.its_family.beside_vae
+    first = [unet, *encoders, *([VAE] if parents.first in vaes else [])]
+    check_file(parents.first, config, tuple(first))
+    for giver, parts in ((text, tuple(encoders)), *((vae, (VAE,)) for vae in vaes)):
         if giver and giver is not parents.first:
             check_file(giver, config, parts)
 
@@ -106,14 +97,14 @@ def open_weights(
 ) -> Weights:
     """Open the files that a recipe uses; a BadInput where adapters or ratios per block do not suit them.
 
-    `config` has component configs of another size than SDXL's, from which adapters' names are understood.
+    `config` has component configs of another size than the family's, from which adapters' names follow.
     `dtype` is one of `FILE_DTYPES`, where it is chosen.
     """
     files = {name: FileSource(checkpoint) for name, checkpoint in parents.checkpoints.items()}
     files |= {source: FileSource(vae) for source, vae in parents.vaes.items()}
     adapters = {}
     if parents.adapters:
-        known = parameter_rows(config or SDXL_CONFIGS)
+        known = parameter_rows(config or recipe.its_family.configs)
         adapters = {name: open_adapter(name, file.path, known) for name, file in parents.adapters.items()}
     infos = outline(recipe, parents, dtype)
     merged = tuple(merged_keys(infos))
@@ -131,12 +122,12 @@ def outline(recipe: Recipe, parents: Parents, dtype: str | None = None) -> dict[
     checkpoints = parents.checkpoints
     first = checkpoints[recipe.merged_models()[0]]
     text = checkpoints.get(recipe.components.text_encoders, first)
-    vae = _vae_givers(recipe, parents)[0]
+    vae, family = _vae_givers(recipe, parents)[0], recipe.its_family
     infos = {
-        key: TensorInfo("I64", info.shape) if key == POSITION_IDS else as_written(info, dtype)
-        for component, prefix in COMPONENTS.items()
+        key: TensorInfo("I64", info.shape) if is_position_ids(key) else as_written(info, dtype)
+        for component, prefix in family.components.items()
         for key, info in own_keys(vae if is_vae(prefix) else text if is_text(prefix) else first).items()
-        if component_of(key) == component
+        if component_of(key, family) == component
     }
     if conv := infos.get(FIRST_CONV):
         channels = step_channels(recipe, checkpoints)[recipe.merge[-1].name]

@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import AutoencoderKL, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import logging
 
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.components import check_loaded, config_folder, load_tokenizers
-from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
-from gridsearch.checkpoint.sdxl.layout import LiveRows, file_views
-from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.checkpoint.sdxl.shapes import check_file, loaded_models
+from gridsearch.checkpoint.ldm.components import check_loaded, config_folder, load_tokenizers
+from gridsearch.checkpoint.ldm.layout import LiveRows, file_views
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.checkpoint.ldm.recognise import family_of
+from gridsearch.checkpoint.ldm.shapes import check_file, loaded_models
 from gridsearch.render.placement import TORCH_DTYPES, BatchSizes, Placement
 from gridsearch.render.prompt.encode import Encoded
 
@@ -27,7 +28,7 @@ TINY_UNET = 50_000_000
 class Renderer:
     """A pipeline, the scheduler config it came with, and the views through which its weights are changed."""
 
-    pipe: StableDiffusionXLPipeline
+    pipe: Any  # of the class that the family says
     place: Placement
     scheduler_config: dict
     live: dict[str, list[LiveRows]]  # file key -> views (see `layout.file_views`)
@@ -45,7 +46,7 @@ def load_renderer(
     compiled: bool = False,
     has_vae: bool = True,
 ) -> Renderer:
-    """Load a checkpoint with the component configs in `config` (default: the package's SDXL ones).
+    """Load a checkpoint with the component configs in `config` (default: the package's of its family).
 
     Args:
         model: opened, or where it is: a file or a diffusers folder.
@@ -57,15 +58,16 @@ def load_renderer(
         has_vae: whether the VAE is read from this file. Else it has no values yet: its weights are to be
             written over it before anything is drawn.
     """
-    folder = config_folder(config)
     checkpoint = open_model(model) if isinstance(model, Path) else model
-    check_file(checkpoint, folder, ("",) if has_vae else BESIDE_VAE)
+    family = family_of(checkpoint)
+    folder = config_folder(config, family)
+    check_file(checkpoint, folder, ("",) if has_vae else family.beside_vae)
     load = _assembled if checkpoint.pieces else _from_single_file
     given = load_tokenizers(folder, vocabulary)
     with _quiet():
         if not has_vae and not checkpoint.pieces:
             given["vae"] = _empty_vae(folder).to(place.dtype)
-        pipe = load(checkpoint, folder, place.dtype, given)
+        pipe = load(checkpoint, folder, place.dtype, {**given, **family.pipeline_options})
     check_loaded(pipe)
     pipe.to(place.device)
     dtype = TORCH_DTYPES.get(vae_dtype, place.dtype)
@@ -76,8 +78,8 @@ def load_renderer(
     is_tiny = sum(p.numel() for p in pipe.unet.parameters()) < TINY_UNET
     if place.device == "cpu" and is_tiny:
         torch.set_num_threads(1)
-    for module in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2):
-        module.requires_grad_(False)
+    for name in family.pipeline_parts:
+        pipe.components[name].requires_grad_(False)
     if compiled:
         pipe.unet.compile_repeated_blocks()
     batches = BatchSizes(torch.device(place.device), is_tiny)
@@ -92,25 +94,27 @@ def _empty_vae(folder: Path) -> AutoencoderKL:
 
 def _from_single_file(
     checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, given: Mapping[str, Any]
-) -> StableDiffusionXLPipeline:
-    return StableDiffusionXLPipeline.from_single_file(
+) -> DiffusionPipeline:
+    return _pipeline(checkpoint).from_single_file(
         str(checkpoint.path),
         config=str(folder),
         local_files_only=True,
         torch_dtype=dtype,
-        add_watermarker=False,
         **given,
     )
 
 
 def _assembled(
     checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, given: Mapping[str, Any]
-) -> StableDiffusionXLPipeline:
+) -> DiffusionPipeline:
     """Build a pipeline from its configs, with weights that lie where `from_single_file` does not look."""
     models = loaded_models(checkpoint, folder, dtype)
-    return StableDiffusionXLPipeline.from_pretrained(
-        str(folder), local_files_only=True, add_watermarker=False, **models, **given
-    )
+    return _pipeline(checkpoint).from_pretrained(str(folder), local_files_only=True, **models, **given)
+
+
+def _pipeline(checkpoint: Checkpoint) -> Any:
+    """Return the class of diffusers for a checkpoint."""
+    return getattr(diffusers, family_of(checkpoint).pipeline)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import torch
 from gridsearch.base import faults
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import cores_here
-from gridsearch.checkpoint.sdxl.shapes import unet_call
+from gridsearch.checkpoint.ldm.shapes import unet_call
 from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 

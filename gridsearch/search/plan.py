@@ -12,7 +12,7 @@ import torch
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
-from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder, load_tokenizers
+from gridsearch.checkpoint.ldm.components import check_clip_skip, config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.engine.sources import Residence
@@ -82,7 +82,7 @@ def make_plan(
         BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
     """
     parents, _ = check_experiment(experiment)
-    config = config_folder(experiment.render.config)
+    config = config_folder(experiment.render.config, experiment.its_family)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     require_complete(experiment, parents, config)
     weights = open_weights(experiment, parents, experiment.render.config)

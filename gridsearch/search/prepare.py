@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gridsearch.checkpoint.inspect import Hashing
-from gridsearch.checkpoint.sdxl.components import components_digest, config_folder
+from gridsearch.checkpoint.ldm.components import components_digest, config_folder
 from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_notes import prompt_notes
@@ -117,7 +117,9 @@ def _facts(
         planned=expected_trials(experiment)[1],
         drawing={
             "on": str(place),
-            "components": components_digest(config_folder(render.config), render.vocabulary),
+            "components": components_digest(
+                config_folder(render.config, experiment.its_family), render.vocabulary
+            ),
             "settings": provenance(experiment, parents),
             "version": RENDERING_VERSION,
             "widened": widened_models(experiment, parents.checkpoints),

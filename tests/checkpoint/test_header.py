@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint, require_name
-from gridsearch.checkpoint.sdxl.recognise import require_float_weights
+from gridsearch.checkpoint.ldm.recognise import require_float_weights
 from tests.helpers.checkpoints import SDXL_KEYS
 
 

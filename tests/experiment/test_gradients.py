@@ -5,7 +5,8 @@ import json
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET
+from gridsearch.checkpoint.family import UNET
+from gridsearch.checkpoint.sdxl.family import BLOCKS, SDXL
 from gridsearch.experiment.checks import dependent_notes
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.gradients import PRESETS, preset_weights
@@ -61,7 +62,7 @@ def test_presets_have_supermergers_numbers_for_the_blocks_that_sdxl_has(name):
     """IN00 to IN08, M00, and OUT00 to OUT08 of the 25: supermerger's weights[:9] + weights[12:22]."""
     base, *inner = (float(one) for one in LINES[name].split(","))
     wanted = [base, *inner[:9], *inner[12:22]]
-    assert preset_weights(name) == pytest.approx(wanted, abs=1e-6)
+    assert preset_weights(name, SDXL) == pytest.approx(wanted, abs=1e-6)
     pasted = ratio_of(LINES[name])
     assert list(pasted) == list(BLOCKS)
     assert list(pasted.values()) == wanted
@@ -73,7 +74,7 @@ def test_presets_have_supermergers_numbers_for_the_blocks_that_sdxl_has(name):
 
 def test_every_preset_stays_within_zero_and_one():
     for name in PRESETS:
-        weights = preset_weights(name)
+        weights = preset_weights(name, SDXL)
         assert len(weights) == len(BLOCKS)
         assert min(weights) >= 0
         assert max(weights) <= 1

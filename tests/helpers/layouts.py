@@ -7,8 +7,9 @@ from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gridsearch.checkpoint.sdxl.components import load_tokenizers
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_G_MODEL, CLIP_L, PARTS, UNET, VAE
+from gridsearch.checkpoint.family import UNET, VAE
+from gridsearch.checkpoint.ldm.components import load_tokenizers
+from gridsearch.checkpoint.sdxl.family import CLIP_G, CLIP_G_MODEL, CLIP_L, SDXL
 
 # How ComfyUI's files of single parts begin their keys, where a whole checkpoint begins them otherwise.
 SHORT = {"unet": "diffusion_model.", "clip_l": "", "clip_g": "", "vae": ""}
@@ -41,7 +42,7 @@ def save_parts(file: Path, folder: Path, transformers: bool = True) -> dict[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole, found = load_file(file), {}
-    for part, prefix in PARTS.items():
+    for part, prefix in SDXL.parts.items():
         own = {key: tensor for key, tensor in whole.items() if key.startswith(prefix)}
         if part == "clip_l":
             own = {key.removeprefix(f"{CLIP_L}transformer."): tensor for key, tensor in own.items()}

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from gridsearch.checkpoint.family import UNET, VAE
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
+from gridsearch.checkpoint.sdxl.family import CLIP_G, CLIP_L
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.linear import new_buffer

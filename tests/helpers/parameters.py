@@ -1,6 +1,6 @@
 """Five small parameters, and the keys of a file that they are read from."""
 
-from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.ldm.keys import TensorRows
 
 ALL = slice(None)
 LINEAR, CONV, IN_PROJ = (

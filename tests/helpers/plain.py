@@ -8,7 +8,7 @@ def plain(toy):
     """The oracle: the toy's base model in a pipeline by nothing but diffusers."""
     from diffusers import StableDiffusionXLPipeline
 
-    from gridsearch.checkpoint.sdxl.components import load_tokenizers
+    from gridsearch.checkpoint.ldm.components import load_tokenizers
 
     pipe = StableDiffusionXLPipeline.from_single_file(
         str(toy / "base.safetensors"),

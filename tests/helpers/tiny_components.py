@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from gridsearch.checkpoint.sdxl.components import CONFIG_FILES, SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.layout import file_views
-from gridsearch.checkpoint.sdxl.vocabulary import END, START, Vocabulary, byte_letters
+from gridsearch.checkpoint.family import Family
+from gridsearch.checkpoint.ldm.components import config_files
+from gridsearch.checkpoint.ldm.layout import file_views
+from gridsearch.checkpoint.ldm.shapes import skeleton
+from gridsearch.checkpoint.ldm.vocabulary import END, START, Vocabulary, byte_letters
+from gridsearch.checkpoint.sdxl.family import SDXL
 
 MERGES = ("c a", "ca t</w>", "r e", "re d</w>")
 WIDTHS = {
@@ -28,13 +29,13 @@ def tiny_vocabulary() -> Vocabulary:
     return Vocabulary({word: number for number, word in enumerate(words)}, MERGES, "tiny")
 
 
-def write_configs(folder: Path) -> Path:
-    """SDXL's configs made tiny; without a vocabulary, as the package's own are."""
-    index = json.loads((SDXL_CONFIGS / "model_index.json").read_text())
+def write_configs(folder: Path, family: Family = SDXL) -> Path:
+    """A family's configs made tiny; without a vocabulary, as the package's own are."""
+    index = json.loads((family.configs / "model_index.json").read_text())
     write_json(folder / "model_index.json", index)
-    for name, file in CONFIG_FILES.items():
-        config = json.loads((SDXL_CONFIGS / name / file).read_text())
-        write_json(folder / name / file, config | _tiny(name))
+    for name, file in config_files(family).items():
+        config = json.loads((family.configs / name / file).read_text())
+        write_json(folder / name / file, config | _tiny(name, family))
     return folder
 
 
@@ -52,14 +53,10 @@ def edit_json(file: Path, **changes: object) -> None:
 def random_components(folder: Path, dtype: torch.dtype, seed: int = 0) -> dict[str, nn.Module]:
     """The folder's four models with random weights, every parameter a different draw."""
     generator = torch.Generator().manual_seed(seed)
-    components = {
-        "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
-        "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
-        "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
-        "text_encoder_2": CLIPTextModelWithProjection(
-            CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
-        ),
-    }
+    components = {name: module.to_empty(device="cpu") for name, module in skeleton(folder).items()}
+    for module in components.values():
+        for buffer in module.buffers():  # position ids: there are no others
+            buffer.copy_(torch.arange(buffer.numel()).view_as(buffer))
     for module in components.values():
         for parameter in module.requires_grad_(False).parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
@@ -75,7 +72,15 @@ def file_state_dict(components: Mapping[str, nn.Module], dtype: torch.dtype) -> 
     }
 
 
-def _tiny(name: str) -> dict[str, object]:
+def _tiny(name: str, family: Family) -> dict[str, object]:
+    if name == "unet" and family is not SDXL:
+        return {
+            "block_out_channels": [8, 16, 16, 16],
+            "attention_head_dim": 2,
+            "norm_num_groups": 4,
+            "cross_attention_dim": WIDTHS["text_encoder"],
+            "sample_size": 8,
+        }
     if name == "unet":
         return {
             "block_out_channels": [16, 32, 32],

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import FIRST_CONV
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.inspect import described, open_any
 from gridsearch.checkpoint.mergeable import merge_in_words
-from gridsearch.checkpoint.sdxl.keys import FIRST_CONV
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import open_parents, require_drawable

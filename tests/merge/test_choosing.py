@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.app.live_report import write_results
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import is_vae
+from gridsearch.checkpoint.ldm.keys import is_vae
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.keys import POSITION_IDS, UNDRAWN, is_vae
+from gridsearch.checkpoint.ldm.keys import is_vae
+from gridsearch.checkpoint.sdxl.family import POSITION_IDS, SDXL
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial
 from gridsearch.merge.parents import open_parents
@@ -22,7 +23,7 @@ from tests.helpers.program import gridsearch
 from tests.helpers.small_run import FILE, Quiet
 from tests.merge.toy_steps import TO_Q, experiment, settings
 
-LOGIT_SCALE = UNDRAWN[0]
+(LOGIT_SCALE,) = SDXL.text_encoders[1].undrawn
 NORM = "model.diffusion_model.out.0.weight"
 MARKERS = {"v_pred", "ztsnr"}
 EXPERIMENT = """

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import FIRST_CONV, VAE
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
 from gridsearch.checkpoint.inspect import described, open_any
+from gridsearch.checkpoint.ldm.shapes import file_shapes
 from gridsearch.checkpoint.mergeable import merge_in_words
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, FIRST_CONV, POSITION_IDS, VAE
-from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.family import CLIP_G, CLIP_L, POSITION_IDS, SDXL
 from gridsearch.merge.export.export import safetensors_head
 from gridsearch.merge.parents import open_parents
 from gridsearch.search.plan import make_plan
@@ -150,7 +150,7 @@ def test_what_inspect_says_on_a_condition_holds_where_the_condition_does(toy, tm
 
 def full_size(path: Path, **changes):
     """A file with SDXL's own keys and shapes, whose weights take no room on the disk; None leaves one out."""
-    entries = {key: TensorInfo("F16", shape) for key, shape in file_shapes(SDXL_CONFIGS).items()}
+    entries = {key: TensorInfo("F16", shape) for key, shape in file_shapes(SDXL.configs).items()}
     entries = {key: info for key, info in {**entries, **changes}.items() if info}
     head = safetensors_head(entries, {})
     path.write_bytes(head)

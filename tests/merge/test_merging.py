@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.identity import sha256_of
-from gridsearch.checkpoint.sdxl import keys
-from gridsearch.checkpoint.sdxl.keys import POSITION_IDS
+from gridsearch.checkpoint.sdxl.family import POSITION_IDS, SDXL
 from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Components, Model
@@ -398,7 +397,7 @@ def test_a_run_of_before_there_were_components_is_what_it_was(toy, tmp_path):
 
 
 def test_a_search_over_every_block_can_be_exported(toy, tmp_path):
-    ratios = {block: [0.25, 0.5] for block in keys.BLOCKS}
+    ratios = {block: [0.25, 0.5] for block in SDXL.blocks}
     what = experiment(toy, {"models": ["base", "vpred"], "ratio": ratios})
     fixed = merge_of_trial(what, dict.fromkeys(what.searched(), 0.5))
     export(fixed, tmp_path / "m.safetensors", Quiet())

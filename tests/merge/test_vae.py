@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import VAE
+from gridsearch.checkpoint.family import VAE
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial

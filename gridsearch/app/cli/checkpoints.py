@@ -41,10 +41,12 @@ def inspect_command(
     The source of the prediction type is named, with anything that contradicts it. Several files are also
     compared side by side.
     """
+    from gridsearch.checkpoint.families import family_of_folder
     from gridsearch.checkpoint.inspect import described, open_any, printable
-    from gridsearch.checkpoint.sdxl.components import config_folder
+    from gridsearch.checkpoint.ldm.components import config_folder
 
-    opened, folder = [open_any(path) for path in checkpoints], config and config_folder(config)
+    opened = [open_any(path) for path in checkpoints]
+    folder = config and config_folder(config, family_of_folder(config))
     found = []
     with terminal.ProgressBar(shown=not as_json) as progress:
         for checkpoint in opened:

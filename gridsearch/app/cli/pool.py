@@ -42,7 +42,7 @@ def explain_command(
     The merge is taken for a sum of the models, whose weights need not add up to one (so a difference that was
     added is found too), by least squares. What such a sum leaves unexplained is said.
     """
-    from gridsearch.checkpoint.sdxl.model import open_model
+    from gridsearch.checkpoint.ldm.model import open_model
 
     names = names_of(models)
     with terminal.ProgressBar(shown=not as_json) as progress:

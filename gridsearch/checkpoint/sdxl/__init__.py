@@ -1,1 +1,1 @@
-"""Everything that is specific to SDXL: keys, blocks, layout, components, vocabulary, adapter names."""
+"""Everything that is SDXL's: its facts as a family, component configs, names in sd-mecha's recipes."""

@@ -1,7 +1,8 @@
-"""The names of components, blocks and classes in sd-mecha's recipes of before version 0.1.0, as selectors.
+"""sd-mecha's names (https://github.com/ljleb/sd-mecha) of SDXL's layout, components, blocks and classes.
 
-A name is a component's (`sdxl_unet_default`), a block's (`sdxl_unet_block_in00`) or that of a class of layers
-(`l14_txt_class_q`), with the parts of keys that sd-mecha's `hypers` of early 2024 had for each.
+In recipes of before version 0.1.0 a name is a component's (`sdxl_unet_default`), a block's
+(`sdxl_unet_block_in00`) or that of a class of layers (`l14_txt_class_q`), with the parts of keys that
+sd-mecha's `hypers` of early 2024 had for each.
 """
 
 import re
@@ -9,7 +10,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET
+from gridsearch.checkpoint.family import DEFAULT_SELECTOR, MIDDLE, TEXT_BLOCK, UNET, VAE, VAE_COMPONENT
+from gridsearch.checkpoint.sdxl.family import BLOCKS, CLIP_G, CLIP_G_MODEL, CLIP_L, CLIP_L_MODEL, SDXL
+
+# -- names of today: SDXL's layout, blocks and components
+
+MODEL_CONFIG = "sdxl-sgm"
+BLOCKS_CONFIG = "sdxl-supermerger_blocks"
+BLOCKS_IN_WORDS = f"{BLOCKS_CONFIG}: BASE, IN00 to IN08, M00, OUT00 to OUT08 and VAE"
+VAE_BLOCK = "VAE"
+ALL_BLOCKS = (*BLOCKS, VAE_BLOCK)
+TO_KEYS = "convert_sdxl_blocks_to_sgm"  # the method that turns ratios per block into ratios per key
+
+# The components that a model may lend -> how their keys begin.
+LENT_PREFIXES = {name: SDXL.parts[name] for name in (VAE_COMPONENT, "clip_l", "clip_g")}
+TEXT_COMPONENTS = tuple(name for name in LENT_PREFIXES if name != VAE_COMPONENT)
+
+# Block -> a key of each part of it that a selector of whole blocks can mean alone.
+BLOCK_KEYS = {
+    TEXT_BLOCK: (
+        f"{UNET}time_embed.0.weight",
+        f"{CLIP_L_MODEL}final_layer_norm.weight",
+        f"{CLIP_G_MODEL}ln_final.weight",
+    ),
+    **{f"IN{i:02}": (f"{UNET}input_blocks.{i}.0.weight",) for i in range(9)},
+    MIDDLE: (f"{UNET}middle_block.0.in_layers.0.weight",),
+    **{f"OUT{i:02}": (f"{UNET}output_blocks.{i}.0.in_layers.0.weight",) for i in range(9)},
+    VAE_BLOCK: (f"{VAE}decoder.conv_in.weight",),
+}
+
+# Selectors that mean all of a block's weights or none. Of the patterns, those for a component.
+WHOLE_PARTS = (DEFAULT_SELECTOR, "unet", "te", "te1", "te2", "vae", "in", "mid", "out", "time")
+_WHOLE_PATTERNS = tuple(f"{prefix}*" for prefix in ("", UNET, VAE, CLIP_L, CLIP_G))
+
+
+def means_whole_blocks(selector: str) -> bool:
+    """Return whether a selector means all of a block's weights or none, for every block."""
+    return selector in _WHOLE_PATTERNS or all(
+        part in WHOLE_PARTS or part.partition("-")[0] in BLOCKS for part in selector.split(".")
+    )
+
+
+# -- names of before version 0.1.0
 
 _NAME = re.compile(r"(sdxl_unet|sdxl_txt2?|l14_txt|g14_txt|sdxl_vae)_(?:(block|class)_)?(\w+)")
 # Component -> our selector of all of it, and how its keys begin.

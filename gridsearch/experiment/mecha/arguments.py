@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridsearch.base.errors import BadInput, nearest
-from gridsearch.checkpoint.sdxl.keys import TO_KEYS
+from gridsearch.checkpoint.sdxl.mecha_names import TO_KEYS
 from gridsearch.experiment.mecha.nodes import Searched
 
 THEIRS_ALONE = "Merge this file with sd-mecha itself."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
+from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS, LENT_PREFIXES, TO_KEYS
 from gridsearch.experiment.mecha.arguments import MEDIAN, STOCK, THEIRS_ALONE, bound, flag, number_in, require
 from gridsearch.experiment.mecha.nodes import (
     AnyWeights,

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import ALL_BLOCKS
+from gridsearch.checkpoint.sdxl.mecha_names import ALL_BLOCKS
 from gridsearch.experiment.methods import LINEAR
 
 # A step that is used twice is evaluated twice, so a few lines can ask for any number of evaluations.

@@ -15,17 +15,17 @@ import pydantic
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_capped
-from gridsearch.checkpoint.sdxl.keys import (
+from gridsearch.checkpoint.family import VAE, VAE_COMPONENT
+from gridsearch.checkpoint.sdxl.mecha_names import (
     ALL_BLOCKS,
     BLOCKS_CONFIG,
     BLOCKS_IN_WORDS,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
-    VAE,
     VAE_BLOCK,
-    VAE_COMPONENT,
+    has_old_names,
+    ratios,
 )
-from gridsearch.checkpoint.sdxl.mecha_names import has_old_names, ratios
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.mecha.lines import VERSION, Instruction, parsed
 from gridsearch.experiment.mecha.methods import Line, call, left_out

@@ -9,19 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import (
-    BASE_BLOCK,
+from gridsearch.checkpoint.family import TEXT_BLOCK, VAE_COMPONENT
+from gridsearch.checkpoint.ldm.keys import selects
+from gridsearch.checkpoint.sdxl.family import BLOCKS, SDXL
+from gridsearch.checkpoint.sdxl.mecha_names import (
     BLOCK_KEYS,
-    BLOCKS,
     BLOCKS_CONFIG,
     LENT_PREFIXES,
     MODEL_CONFIG,
     TEXT_COMPONENTS,
     TO_KEYS,
-    VAE_COMPONENT,
     WHOLE_PARTS,
     means_whole_blocks,
-    selects,
 )
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.mecha.lines import VERSION, quoted
@@ -42,6 +41,11 @@ def mecha_text(recipe: Recipe) -> str:
         where = ", ".join(searched)
         what = "A recipe for sd-mecha has nothing left to search."
         raise BadInput(what, where=where, fix="Say their values.")
+    if recipe.its_family is not SDXL:
+        what = (
+            f"Recipes for sd-mecha are written of SDXL models only, and these are {recipe.its_family.title}."
+        )
+        raise BadInput(what, fix="Merge it with gridsearch merge.")
     if vae := recipe.vae_file():
         raise BadInput("sd-mecha takes a VAE from a whole checkpoint only.", where=vae, fix=_FIX)
     text = recipe.components.text_encoders
@@ -195,7 +199,7 @@ def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str,
             raise BadInput(what, where=f"step {step.name!r}", fix=fix)
     table = {block: _block_ratio(step.name, ratio, block, keys) for block, keys in merged.items()}
     if len(set(table.values())) == 1:
-        return table[BASE_BLOCK]
+        return table[TEXT_BLOCK]
     values = " ".join(f"{block}={number}" for block, number in table.items())
     pairs = lines.setdefault(f"dict {values}", f"&{len(lines)}")
     literal = f'literal {pairs} model_config="{BLOCKS_CONFIG}" merge_space="param"'
@@ -205,7 +209,7 @@ def _ratio(lines: Instructions, step: MergeStep, merged: Mapping[str, tuple[str,
 def _block_ratio(step: str, table: Mapping[str, float], block: str, keys: tuple[str, ...]) -> str:
     if not keys:
         return "0.0"  # a model lends them all
-    meant = [[value for selector, value in table.items() if selects(selector, key)] for key in keys]
+    meant = [[value for selector, value in table.items() if selects(selector, key, SDXL)] for key in keys]
     if not all(meant):
         fix = "Put default = 0.5, say, before the others: it applies to all other keys."
         raise BadInput(f"The ratios leave {block} out.", where=f"step {step!r}", fix=fix)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import family_of_keys
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.sdxl.adapter_names import (
+from gridsearch.checkpoint.ldm.adapter_names import (
     SHARED_PARTS,
     other_model_of,
     part_of,
@@ -14,7 +15,7 @@ from gridsearch.checkpoint.sdxl.adapter_names import (
     split_key,
     without_adapter_name,
 )
-from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.ldm.keys import TensorRows
 from gridsearch.merge.adapters.kinds import (
     BIAS_KINDS,
     BIAS_TOO,
@@ -49,6 +50,7 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
         BadInput: the file is no such adapter, is one for another model, or is broken.
     """
     checkpoint = open_checkpoint(path)
+    family = family_of_keys(rows.key for rows in parameters.values())
     found, unused = _by_module(checkpoint, spellings(parameters))
     require_adapter(checkpoint, found)
     source = FileSource(checkpoint)
@@ -65,18 +67,18 @@ def open_adapter(name: str, path: Path, parameters: Mapping[str, TensorRows]) ->
             weight = parameters.get(f"{module}.weight", rows)
             shapes = {part: checkpoint.tensors[key].shape for part, key in parts.items()}
             about = Module(module, shapes, numbers, options, weight.outward)
-            axis = require_fit(checkpoint, kind, about, rows)
+            axis = require_fit(checkpoint, kind, about, rows, family)
             scale = scale_of(module, kind.rank(about), numbers.get("alpha"), options) if kind.rank else 1.0
             delta = Delta(module, kind, parts, scale, rows, kind.settings(about), axis)
             deltas.setdefault(rows.key, []).append(delta)
     if not deltas:
-        names, other = list(checkpoint.tensors), other_model_of(checkpoint.tensors)
+        names, other = list(checkpoint.tensors), other_model_of(checkpoint.tensors, family)
         raise BadInput(
-            "The adapter changes nothing that SDXL has"
+            f"The adapter changes nothing that {family.title} has"
             + (f": its keys are those of {other}." if other else f", in none of its {len(names):,} tensors."),
             where=path,
             why=f"its keys look like {', '.join(names[:2])}" if names else "it is empty",
-            fix="Name an adapter that was trained on an SDXL model.",
+            fix=f"Name an adapter that was trained on an {family.title} model.",
         )
     changed = {(delta.module, delta.name) for several in deltas.values() for delta in several}
     return OpenedAdapter(

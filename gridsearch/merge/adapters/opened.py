@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.ldm.keys import TensorRows
 from gridsearch.merge.adapters.deltas import lora
 from gridsearch.merge.adapters.dependent import dora
 from gridsearch.merge.adapters.kinds import MAGNITUDES, DeltaKind
@@ -56,7 +56,7 @@ class OpenedAdapter:
     """An adapter file and its changes, by the checkpoint's keys.
 
     `deltas` maps each file key to its changes, one for each group of rows; `matched` is the number of modules
-    changed and `kinds` how many in which way; `unused` are the adapter's keys for which SDXL has no place.
+    changed and `kinds` how many in which way; `unused` are the adapter's keys that have no place.
     """
 
     name: str

@@ -1,19 +1,20 @@
-"""Refusals of files that are no adapter for SDXL, or not one that can be applied, in words."""
+"""Refusals of files that are no adapter for the models, or not one that can be applied, in words."""
 
 from collections.abc import Mapping
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import Family
 from gridsearch.checkpoint.header import FLOATS, Checkpoint
-from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS
-from gridsearch.checkpoint.sdxl.adapter_names import (
+from gridsearch.checkpoint.ldm.adapter_files import ADAPTERS
+from gridsearch.checkpoint.ldm.adapter_names import (
     DELTA_PARTS,
     SHARED_PARTS,
     UNSUPPORTED,
     other_model_of,
     without_adapter_name,
 )
-from gridsearch.checkpoint.sdxl.keys import TensorRows
-from gridsearch.checkpoint.sdxl.recognise import architecture
+from gridsearch.checkpoint.ldm.keys import TensorRows
+from gridsearch.checkpoint.ldm.recognise import architecture
 from gridsearch.merge.adapters.kinds import (
     NUMBERS,
     DeltaKind,
@@ -62,7 +63,9 @@ def require_float_parts(checkpoint: Checkpoint, keys: Mapping[str, str]) -> None
             raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
 
 
-def require_fit(checkpoint: Checkpoint, kind: DeltaKind, module: Module, rows: TensorRows) -> int | None:
+def require_fit(
+    checkpoint: Checkpoint, kind: DeltaKind, module: Module, rows: TensorRows, family: Family
+) -> int | None:
     """Refuse, before anything is allocated, a change of another shape than the parameter's.
 
     Returns:
@@ -77,11 +80,11 @@ def require_fit(checkpoint: Checkpoint, kind: DeltaKind, module: Module, rows: T
     except ValueError as error:
         parts = ", ".join(f"{part} {list(shape)}" for part, shape in module.shapes.items())
         why = f"{parts}: {error}"
-    other = other_model_of(checkpoint.tensors)
+    other = other_model_of(checkpoint.tensors, family)
     raise BadInput(
         f"The adapter's change of {module.name} does not fit the checkpoint"
         + (f": its keys are those of {other}." if other else "."),
         where=checkpoint.path,
         why=why,
-        fix="Name an adapter that was trained on an SDXL model of this size.",
+        fix=f"Name an adapter that was trained on an {family.title} model of this size.",
     )

@@ -14,7 +14,7 @@ from typing import Any
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.adapter_names import PEFT_PREFIX, longest_name
+from gridsearch.checkpoint.ldm.adapter_names import PEFT_PREFIX, longest_name
 
 MOST_ALPHA = 1e30  # float32 has an end, and Python's whole numbers have none
 METADATA_KEY, SIDECAR = "lora_adapter_metadata", "adapter_config.json"
@@ -130,7 +130,7 @@ def peft_options(checkpoint: Checkpoint) -> PeftOptions:
         fix = f"Use one of {', '.join(PEFT_KINDS)}, or merge it into a checkpoint with PEFT, and use that."
         raise BadInput(what, where=path, why=f"{SIDECAR} says so", fix=fix)
     if options.values.get("fan_in_fan_out"):
-        raise options.unreadable("fan_in_fan_out is for layers that SDXL does not have")
+        raise options.unreadable("fan_in_fan_out is for layers that these models do not have")
     return options
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.keys import is_text, is_vae, selects
+from gridsearch.checkpoint.family import Family
+from gridsearch.checkpoint.ldm.keys import is_text, is_vae, selects
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.methods import ADAPTER
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
@@ -57,7 +58,7 @@ def terms_of(
         if (lent := lent_by(recipe, key)) is not None:
             found[key] = ((lent, 1.0),)
             continue
-        ratios = tuple(_key_ratio(step, ratio, key) for step, ratio in steps)
+        ratios = tuple(_key_ratio(step, ratio, key, recipe.its_family) for step, ratio in steps)
         active = tuple(name for name, touches in touched.items() if key in touches)
         bent = tuple(name for name, depends in dependent.items() if key in depends)
         if (ratios, active, bent) not in known:
@@ -89,19 +90,19 @@ def _blocks(step: MergeStep) -> Mapping[str, Any] | None:
     return ratio if isinstance(ratio, Mapping) else None
 
 
-def ratio_at(step: str, blocks: Mapping[str, Any], key: str) -> Any:
+def ratio_at(step: str, blocks: Mapping[str, Any], key: str, family: Family) -> Any:
     """Return the ratio for one key, that of the last entry that means it; a BadInput where none does."""
-    meant = [value for selector, value in blocks.items() if selects(selector, key)]
+    meant = [value for selector, value in blocks.items() if selects(selector, key, family)]
     if not meant:
         fix = "Put default = 0.5, say, before the others: it applies to all other keys."
         raise BadInput(f"No ratio of step {step!r} applies to {key}.", fix=fix)
     return meant[-1]
 
 
-def _key_ratio(step: MergeStep, ratio: Any, key: str) -> float | None:
+def _key_ratio(step: MergeStep, ratio: Any, key: str, family: Family) -> float | None:
     """Return a step's ratio for one key, where it has one."""
     if isinstance(ratio, Mapping):
-        ratio = ratio_at(step.name, ratio, key)
+        ratio = ratio_at(step.name, ratio, key, family)
     return None if ratio is None else step.ratio_at(key, ratio)
 
 
@@ -117,9 +118,9 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
         meant: set[str] = set()
         holds: set[str] = set()
         for key in merged:
-            own = [selector for selector in ratio if selects(selector, key)]
+            own = [selector for selector in ratio if selects(selector, key, recipe.its_family)]
             meant.update(own)
-            holds.add(own[-1] if own else ratio_at(step.name, ratio, key))
+            holds.add(own[-1] if own else ratio_at(step.name, ratio, key, recipe.its_family))
         for selector, value in ratio.items():
             if selector not in (holds if is_searched(value) else meant):
                 raise BadInput(

@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 import torch
 from torch import Tensor
 
-from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.merge.engine.collapse import Terms
 from gridsearch.merge.engine.evaluate import Source, Summand, Work, adapters_in, needed_sources, summands
 from gridsearch.merge.engine.kept import Kept

@@ -24,12 +24,8 @@ from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
 from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.identity import short_hash
-from gridsearch.checkpoint.sdxl.keys import (
-    MODELSPEC_ARCHITECTURE,
-    V_PREDICTION_MARKER,
-    ZERO_SNR_MARKER,
-)
-from gridsearch.checkpoint.sdxl.recognise import own_keys
+from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
+from gridsearch.checkpoint.ldm.recognise import own_keys
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.channels import channel_notes
 from gridsearch.merge.dtypes import dtype_notes
@@ -254,17 +250,19 @@ def metadata_of(record: Record, histories: Mapping[str, Mapping[str, str]]) -> d
         "format": "pt",
         KEY: record.to_json(),
         "sd_merge_models": json.dumps(_history(record, histories), separators=(",", ":")),
-        **modelspec(record.title, record.prediction_type, record.files.items()),
+        **modelspec(
+            record.title, record.prediction_type, record.files.items(), record.its_family.architecture
+        ),
     }
 
 
 def modelspec(
-    title: str, prediction_type: str, files: Iterable[tuple[str, str]], kind: str = ""
+    title: str, prediction_type: str, files: Iterable[tuple[str, str]], architecture: str
 ) -> dict[str, str]:
-    """Return the model spec of a file made of these, names with SHA-256; `kind` is "/lora" of one."""
+    """Return the model spec of a file made of these, names with SHA-256."""
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": f"{MODELSPEC_ARCHITECTURE}{kind}",
+        "modelspec.architecture": architecture,
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": title,
         "modelspec.merged_from": ", ".join(f"{name} [{short_hash(sha)}]" for name, sha in files),

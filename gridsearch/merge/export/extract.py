@@ -18,21 +18,16 @@ from torch import Tensor
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import free_memory
 from gridsearch.base.words import size
+from gridsearch.checkpoint.family import Family
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
 from gridsearch.checkpoint.identity import identity_of
+from gridsearch.checkpoint.ldm.adapter_names import DOWN, UP, kohya_name
+from gridsearch.checkpoint.ldm.keys import TensorRows, is_embedding, is_vae
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.checkpoint.ldm.recognise import family_of, has_vae, merged_keys, own_keys, require_same_shapes
+from gridsearch.checkpoint.ldm.shapes import check_file, parameter_rows
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.prediction import Prediction
-from gridsearch.checkpoint.sdxl.adapter_names import DOWN, UP, kohya_name
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import (
-    BESIDE_VAE,
-    TensorRows,
-    is_embedding,
-    is_vae,
-)
-from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.checkpoint.sdxl.recognise import has_vae, merged_keys, own_keys, require_same_shapes
-from gridsearch.checkpoint.sdxl.shapes import check_file, parameter_rows
 from gridsearch.merge.adapters.factors import Factors, factored
 from gridsearch.merge.dtypes import FILE_DTYPES
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
@@ -113,16 +108,20 @@ def extract_adapter(
     One weight at a time is compared. The factors are held in memory until all of them are known.
 
     Raises:
-        BadInput: a file is no SDXL model, the two do not fit, or nothing differs; the memory is too small.
+        BadInput: a file is no known model, the two do not fit, or nothing differs; the memory is too small.
     """
     files = {"base": open_model(base), "tuned": open_model(tuned)}
     predictions = {name: require_mergeable(file) for name, file in files.items()}
+    family = family_of(files["base"])
+    if (other := family_of(files["tuned"])) is not family:
+        what = f"One is an {family.title} model and the other is {other.title}."
+        raise BadInput(what, where=tuned, fix="Name two of which one was trained from the other.")
     for file in files.values():
-        check_file(file, config or SDXL_CONFIGS, BESIDE_VAE)
+        check_file(file, config or family.configs, family.beside_vae)
     both = all(map(has_vae, files.values()))
     keys = [key for key in merged_keys(own_keys(files["base"])) if both or not is_vae(key)]
     require_same_shapes(files, keys)
-    layers = layers_of(parameter_rows(config or SDXL_CONFIGS))
+    layers = layers_of(parameter_rows(config or family.configs), family)
     _require_room(layers, cut, _torch(dtype))
     hashes = {
         name: identity_of(file, progress.hashing(file.path.name, file.bytes))[0]
@@ -167,13 +166,13 @@ class _Pair:
         return change.T if rows.transposed else change
 
 
-def layers_of(parameters: Mapping[str, TensorRows]) -> dict[str, TensorRows]:
+def layers_of(parameters: Mapping[str, TensorRows], family: Family) -> dict[str, TensorRows]:
     """Return kohya's name -> the weight of each linear layer and convolution that a LoRA can change."""
     found = {}
     for parameter, rows in parameters.items():
         module, leaf = parameter.rsplit(".", 1)
         if leaf == "weight" and len(rows.shape) > 1 and not is_vae(rows.key) and not is_embedding(rows.key):
-            found[kohya_name(module, rows.key.removesuffix(".weight"))] = rows
+            found[kohya_name(module, rows.key.removesuffix(".weight"), family)] = rows
     return found
 
 
@@ -253,11 +252,12 @@ def lora_metadata(
         "energy": cut.energy,
         "seed": cut.seed,
     }
+    family = family_of(files["base"])
     named = [(files[name].path.stem, digits) for name, digits in hashes.items()]
     return {
         "format": "pt",
         EXTRACTED: json.dumps(record, separators=(",", ":")),
-        "ss_base_model_version": "sdxl_base_v1-0",
+        "ss_base_model_version": family.trained_as,
         "ss_v2": "False",
         "ss_network_module": "networks.lora",
         "ss_network_dim": str(cut.rank),
@@ -267,7 +267,7 @@ def lora_metadata(
         "ss_sd_model_name": files["base"].path.name,
         "ss_sd_model_hash": first_hash(files["base"].files[0]),
         "ss_new_sd_model_hash": hashes["base"],
-        **modelspec(title, prediction.type, named, "/lora"),
+        **modelspec(title, prediction.type, named, f"{family.architecture}/lora"),
     }
 
 

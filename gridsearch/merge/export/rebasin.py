@@ -19,12 +19,11 @@ from torch import Tensor
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.identity import identity_of
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.checkpoint.ldm.recognise import family_of
+from gridsearch.checkpoint.ldm.shapes import check_file
+from gridsearch.checkpoint.ldm.units import UnitRows, Units, interchangeable
 from gridsearch.checkpoint.mergeable import require_mergeable
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import BESIDE_VAE
-from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.checkpoint.sdxl.shapes import check_file
-from gridsearch.checkpoint.sdxl.units import UnitRows, Units, interchangeable
 from gridsearch.merge.engine.sources import FileSource, greatest_value
 from gridsearch.merge.export.export import write_safetensors
 
@@ -74,13 +73,14 @@ def rebase(model: Path, to: Path, output: Path, config: Path | None, progress: R
     """Write `model` with its units in the order of those of `to`; no value changes, and no dtype.
 
     Raises:
-        BadInput: a file is no SDXL model, or has not the shapes of the configs.
+        BadInput: a file is no known model, or has not the shapes of the configs.
     """
     files = {"model": open_model(model), "to": open_model(to)}
-    folder = config or SDXL_CONFIGS
+    family = family_of(files["model"])
+    folder = config or family.configs
     for file in files.values():
         require_mergeable(file)
-        check_file(file, folder, BESIDE_VAE)
+        check_file(file, folder, family.beside_vae)
     hashes = {
         name: identity_of(file, progress.hashing(file.path.name, file.bytes))[0]
         for name, file in files.items()

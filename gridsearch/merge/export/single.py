@@ -17,14 +17,15 @@ from pydantic import Field, model_validator
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
+from gridsearch.checkpoint.families import PARTS
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.keys import PARTS
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.arguments import Name
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.family import OfFamily, current_family, in_family
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, Model, PredictionType, Recipe
 from gridsearch.experiment.validation import bad_key
-from gridsearch.experiment.values import Table
 from gridsearch.merge.dtypes import OutputDtype
 from gridsearch.merge.parents import mode_of_merge, open_parents
 
@@ -40,7 +41,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PartName = Annotated[str, Field(pattern=r"^[\w ]{1,40}$")]  # "unet", "unet 1 of 2"
 
 
-class Record(Table):
+class Record(OfFamily):
     """A merge with nothing left to search.
 
     `files` is model, adapter or "vae" -> the SHA-256 of its file. A model in several files has that of all
@@ -78,6 +79,7 @@ class Record(Table):
         if VAE_FILE in self.files:
             components = components.model_copy(update={"vae": paths[VAE_FILE]})
         return Recipe(
+            family=self.family,
             models=models,
             adapters={name: paths[name] for name in self.adapters},
             merge=self.merge,
@@ -85,7 +87,10 @@ class Record(Table):
         )
 
     def to_json(self) -> str:
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
+        said = self.model_dump(mode="json", exclude_none=True)
+        if self.family == SDXL.name:  # as before there were others
+            del said["family"]
+        return json.dumps(said, separators=(",", ":"))
 
 
 def read_record(text: str, source: object) -> Record:
@@ -134,6 +139,7 @@ def record_of(
     if merge.recipe.vae_file():
         components = components.model_copy(update={"vae": _ANY_VAE})
     return Record(
+        family=merge.recipe.family,
         title=merge.title,
         prediction_type=merge.prediction_type,
         zero_terminal_snr=merge.zero_terminal_snr,
@@ -174,7 +180,8 @@ def with_files(recipe: Any, files: Mapping[str, Path]) -> Any:
     models, adapters, components = dict(recipe.models), dict(recipe.adapters), recipe.components
     for name, path in gathered(files, {name: model.place for name, model in models.items()}).items():
         if name in models:
-            models[name] = _elsewhere(name, path, models[name].prediction_type)
+            with in_family(recipe.family):
+                models[name] = _elsewhere(name, path, models[name].prediction_type)
         elif name in adapters:
             adapters[name] = path
         elif name == VAE_FILE and recipe.vae_file():
@@ -207,7 +214,7 @@ def _elsewhere(name: str, place: Any, prediction_type: str | None) -> Model:
         return Model.model_validate({**where, "prediction_type": prediction_type})
     except pydantic.ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        fix = " ".join(f"--model {name}.{part}=FILE" for part in PARTS)
+        fix = " ".join(f"--model {name}.{part}=FILE" for part in current_family().parts)
         raise BadInput(f"Not all parts of {name} are named.", where="--model", why=why, fix=fix) from None
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gridsearch.checkpoint.family import LATENT_CHANNELS
 from gridsearch.checkpoint.header import TensorInfo
-from gridsearch.checkpoint.sdxl.keys import LATENT_CHANNELS, MARKERS, POSITION_IDS
+from gridsearch.checkpoint.ldm.keys import MARKERS, is_position_ids
 from gridsearch.merge.engine.collapse import Terms, sources_in
 from gridsearch.merge.engine.evaluate import Source, evaluate
 from gridsearch.merge.engine.linear import greatest, new_buffer, require_finite, single_threaded
@@ -47,7 +48,7 @@ def tensors_of(
             read_by_all = _merged(key, terms[key], sources, dtype, slice(LATENT_CHANNELS))
             others = _merged(key, kept[key], sources, dtype, slice(LATENT_CHANNELS, None))
             return torch.cat([read_by_all, others], dim=1)
-        if key == POSITION_IDS:  # a copy would bring along what half precision, or a merge, has made of them
+        if is_position_ids(key):  # a copy would bring along what half precision, or a merge, has made of them
             return torch.arange(math.prod(entries[key].shape))
         return torch.empty(0) if key in MARKERS else copied_from[key].tensor(key)
 

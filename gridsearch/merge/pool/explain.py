@@ -7,15 +7,17 @@ one. As models of one family differ by little, it is solved for m - a in terms o
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Protocol
 
 import numpy as np
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import VAE_COMPONENT, Family
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.keys import PARTS_IN_ORDER, UNET_PARTS, VAE_COMPONENT, selector_of
+from gridsearch.checkpoint.ldm.keys import parts_in_order, selector_of, unet_parts
+from gridsearch.checkpoint.ldm.recognise import family_of
 from gridsearch.merge.pool.sums import Sums, shared_weights, sums_by_part
 
 ALL, WHOLE_UNET = "all", "unet"  # all but the VAE, which merges often take from elsewhere; the UNet
@@ -101,23 +103,25 @@ def explain(merged: Checkpoint, models: Mapping[str, Checkpoint], progress: Expl
     if not shared.keys:
         raise BadInput("These files have no weight in common.", where=merged.path, why=" ".join(notes))
     total = sum(file.tensors[key].bytes for file in files.values() for key in shared.keys)
-    advance = progress.comparing(merged.path.name, total)
-    sums, broken = sums_by_part([*models.values(), merged], shared.keys, selector_of, advance)
+    advance, family = progress.comparing(merged.path.name, total), family_of(merged)
+    sums, broken = sums_by_part(
+        [*models.values(), merged], shared.keys, partial(selector_of, family=family), advance
+    )
     if broken:
         notes.append(f"{len(broken):,} weights hold a NaN or an infinity, {broken[0]} first.")
     if notes:
         notes.append("Weights that are named here are left out.")
-    return Explained(tuple(models), tuple(_parts(sums, tuple(models))), tuple(notes))
+    return Explained(tuple(models), tuple(_parts(sums, tuple(models), family)), tuple(notes))
 
 
-def _parts(sums: Mapping[str, Sums], models: Sequence[str]) -> list[MadeOf]:
+def _parts(sums: Mapping[str, Sums], models: Sequence[str], family: Family) -> list[MadeOf]:
     """Return the sums of several parts first, and then each part."""
     wholes = {
         ALL: [own for name, own in sums.items() if name != VAE_COMPONENT] or list(sums.values()),
-        WHOLE_UNET: [own for name, own in sums.items() if name in UNET_PARTS],
+        WHOLE_UNET: [own for name, own in sums.items() if name in unet_parts(family)],
     }
     found = {name: reduce(add, own) for name, own in wholes.items() if own}
-    known = [name for name in PARTS_IN_ORDER if name in sums]
+    known = [name for name in parts_in_order(family) if name in sums]
     found |= {name: sums[name] for name in dict.fromkeys([*known, *sums])}
     return [solved(name, own, models) for name, own in found.items()]
 

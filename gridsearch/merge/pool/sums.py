@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
+from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.linear import single_threaded
 from gridsearch.merge.engine.sources import DTYPES, FileSource

@@ -35,7 +35,7 @@ def denoise(
 ) -> Tensor:
     """Denoise the images of these seeds into latents (n, C, h, w), without those that the watcher stopped.
 
-    The arithmetic and its order are those of `StableDiffusionXLPipeline.__call__`, which tests compare with.
+    The arithmetic and its order are those of diffusers' pipelines, which tests compare with.
 
     Args:
         scheduler: a new one with its timesteps set; it holds what a sampler remembers between steps.
@@ -104,7 +104,8 @@ class _Batch:
         """Return the output for x, whose rows are those of the last branches, or of all."""
         rows, text = slice(-len(x), None), self.text
         mask = None if text.mask is None else text.mask[rows]
-        active = Conditioning(text.tokens[rows], text.pooled[rows], mask)
+        pooled = None if text.pooled is None else text.pooled[rows]
+        active = Conditioning(text.tokens[rows], pooled, mask)
         return predicted(unet, x, moment, active, self.sizes[rows])
 
     def variance(self, scheduler: SchedulerMixin, call: int) -> dict[str, Tensor]:
@@ -125,7 +126,8 @@ class _Batch:
         every = range(0, len(self.sizes), len(self.latents))
         inputs = [first + row for first in every for row in rows]
         mask = None if self.text.mask is None else self.text.mask[inputs]
-        self.text = Conditioning(self.text.tokens[inputs], self.text.pooled[inputs], mask)
+        pooled = None if self.text.pooled is None else self.text.pooled[inputs]
+        self.text = Conditioning(self.text.tokens[inputs], pooled, mask)
         self.sizes = self.sizes[inputs]
         self.latents = self.latents[rows]
         self.noise.keep(rows)
@@ -152,12 +154,16 @@ def size_ids(unet: UNet2DConditionModel, sampling: Sampling, inputs: int) -> Ten
 def predicted(
     unet: UNet2DConditionModel, x: Tensor, moment: Tensor, text: Conditioning, sizes: Tensor
 ) -> Tensor:
-    """Return the UNet's output for latents x at one timestep: epsilon or v, as the model predicts."""
+    """Return the UNet's output for latents x at one timestep: epsilon or v, as the model predicts.
+
+    Where no text encoder pools, the UNet reads no pooled text, and is told no sizes.
+    """
+    added = None if text.pooled is None else {"text_embeds": text.pooled, "time_ids": sizes}
     return unet(
         x,
         moment,
         encoder_hidden_states=text.tokens,
         encoder_attention_mask=text.mask,
-        added_cond_kwargs={"text_embeds": text.pooled, "time_ids": sizes},
+        added_cond_kwargs=added,
         return_dict=False,
     )[0]

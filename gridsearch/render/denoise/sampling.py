@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gridsearch.base.errors import nearest
-from gridsearch.checkpoint.sdxl.keys import MIDDLE
+from gridsearch.checkpoint.family import MIDDLE
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
 UNLIMITED = 10_000.0  # stands for an infinite sigma

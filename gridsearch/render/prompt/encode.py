@@ -1,6 +1,6 @@
 """Encoding prompts into the UNet's conditioning, in the chunks of AUTOMATIC1111's web UI.
 
-A text encoder of SDXL reads 75 tokens between a start and an end. A longer prompt is read in chunks, each by
+A text encoder reads 75 tokens between a start and an end. A longer prompt is read in chunks, each by
 itself. A chunk that would overflow ends after its last comma, if that is among its last 20 tokens.
 https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#infinite-prompt-length
 """
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gridsearch.checkpoint.families import family_of_components
+from gridsearch.checkpoint.ldm.layout import last_norm
 from gridsearch.render.prompt.emphasis import parse
 
 BACKTRACK = 20  # tokens; the web UI's "Prompt word wrap length limit"
@@ -25,8 +26,8 @@ Token = tuple[int, float]  # its id, its weight
 class Encoded:
     """The embedding of one text."""
 
-    tokens: Tensor  # (T, D), T = 77 per chunk, both encoders side by side
-    pooled: Tensor  # (P,), of the first chunk; emphasis does not change it
+    tokens: Tensor  # (T, D), T = 77 per chunk, all encoders side by side
+    pooled: Tensor | None  # (P,), of the first chunk; emphasis does not change it; None where none pools
     chunks: int = 1
 
 
@@ -35,36 +36,40 @@ class Conditioning:
     """The embeddings of several texts as a batch."""
 
     tokens: Tensor  # (N, T, D), T that of the longest text
-    pooled: Tensor  # (N, P)
+    pooled: Tensor | None  # (N, P); None where no text encoder pools
     # (N, T) bool, True where there is a token, for the UNet; None where all texts are of the same length
     mask: Tensor | None
 
 
-def encode(pipe: StableDiffusionXLPipeline, text: str, clip_skip: int) -> Encoded:
+def encode(pipe: Any, text: str, clip_skip: int) -> Encoded:
     """Encode one prompt with the emphasis and in the chunks of AUTOMATIC1111's web UI.
 
     A prompt of one chunk without emphasis gives, bit for bit, the result of diffusers' `encode_prompt`.
 
     Args:
-        pipe: the tokenizers and text encoders, used on their device and in their precision.
+        pipe: a pipeline of diffusers, whose tokenizers and text encoders are used where they are.
         text: of any length; it may be empty.
-        clip_skip: 1 reads the last hidden state of both encoders, 2 the last but one, as SDXL was trained,
-            and so on (`components.check_clip_skip`). diffusers counts 2 less.
+        clip_skip: 1 reads the last hidden state of the encoders, 2 the last but one, as SDXL was trained,
+            and so on (`components.check_clip_skip`). diffusers counts 2 less for SDXL, and 1 for others.
     """
-    first, second = (chunks_of(text, tokenizer) for tokenizer in (pipe.tokenizer, pipe.tokenizer_2))
-    count = max(len(first), len(second))  # equal unless the two have different vocabularies
-    first += chunks_of("", pipe.tokenizer) * (count - len(first))
-    second += chunks_of("", pipe.tokenizer_2) * (count - len(second))
-    tokens, _ = _read(pipe.text_encoder, first, clip_skip)
-    tokens_2, pooled = _read(pipe.text_encoder_2, second, clip_skip)
-    tokens = torch.cat((tokens, tokens_2), dim=-1).to(pipe.text_encoder_2.dtype)
-    return Encoded(tokens, pooled, count)
+    family = family_of_components(pipe.components)
+    chunks = [chunks_of(text, pipe.components[one.tokenizer]) for one in family.text_encoders]
+    count = max(map(len, chunks))  # of all, unless they have different vocabularies
+    states, pooled = [], None
+    for one, own in zip(family.text_encoders, chunks, strict=True):
+        encoder = pipe.components[one.component]
+        own += chunks_of("", pipe.components[one.tokenizer]) * (count - len(own))
+        tokens, first = _read(encoder, own, clip_skip, family.normed_states)
+        states.append(tokens)
+        pooled = first if one.projected else pooled
+    return Encoded(torch.cat(states, dim=-1).to(encoder.dtype), pooled, count)
 
 
 def zeros_like(encoded: Encoded) -> Encoded:
     """Return zeros of one chunk: SDXL was trained with them as the empty negative prompt."""
     length = len(encoded.tokens) // encoded.chunks
-    return Encoded(torch.zeros_like(encoded.tokens[:length]), torch.zeros_like(encoded.pooled))
+    pooled = None if encoded.pooled is None else torch.zeros_like(encoded.pooled)
+    return Encoded(torch.zeros_like(encoded.tokens[:length]), pooled)
 
 
 def stacked(texts: Sequence[Encoded]) -> Conditioning:
@@ -72,24 +77,28 @@ def stacked(texts: Sequence[Encoded]) -> Conditioning:
     lengths = [len(text.tokens) for text in texts]
     longest = max(lengths)
     tokens = torch.stack([pad(text.tokens, (0, 0, 0, longest - len(text.tokens))) for text in texts])
-    pooled = torch.stack([text.pooled for text in texts])
+    pooled = [text.pooled for text in texts if text.pooled is not None]
+    together = torch.stack(pooled) if pooled else None
     if min(lengths) == longest:
-        return Conditioning(tokens, pooled, None)
+        return Conditioning(tokens, together, None)
     place = torch.arange(longest, device=tokens.device)
-    return Conditioning(tokens, pooled, place < torch.tensor(lengths, device=tokens.device)[:, None])
+    mask = place < torch.tensor(lengths, device=tokens.device)[:, None]
+    return Conditioning(tokens, together, mask)
 
 
-def _read(encoder: Any, chunks: Sequence["Chunk"], clip_skip: int) -> tuple[Tensor, Tensor]:
+def _read(encoder: Any, chunks: Sequence["Chunk"], clip_skip: int, normed: bool) -> tuple[Tensor, Tensor]:
     """Return the weighted hidden states (T, D) of all chunks, and the first output of the first one.
 
-    That output is the pooled embedding (P,) of an encoder with a projection.
+    That output is the pooled embedding (P,) of an encoder with a projection. `normed` states have gone
+    through the encoder's last norm.
     """
+    norm = last_norm(encoder) if normed else torch.nn.Identity()
     outputs = [
         encoder(torch.tensor([chunk.ids], device=encoder.device), output_hidden_states=True)
         for chunk in chunks
     ]
     states = [
-        weighted(output.hidden_states[-clip_skip][0], chunk.weights)
+        weighted(norm(output.hidden_states[-clip_skip])[0], chunk.weights)
         for output, chunk in zip(outputs, chunks, strict=True)
     ]
     return torch.cat(states), outputs[0][0][0]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gridsearch.base.machine import free_memory
 from gridsearch.checkpoint.identity import short_hash
-from gridsearch.checkpoint.sdxl.components import check_clip_skip, config_folder
-from gridsearch.checkpoint.sdxl.keys import is_text
-from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.ldm.components import check_clip_skip, config_folder
+from gridsearch.checkpoint.ldm.keys import is_text
+from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.recipe import Recipe
@@ -79,8 +79,9 @@ def load_setup(
     render = experiment.render
     place = placement(render.device, render.dtype)
     weights = open_weights(experiment, parents, render.config)
-    check_clip_skip(config_folder(render.config), max(choices_of(render.clip_skip)))
-    require_complete(experiment, parents, config_folder(render.config))
+    config = config_folder(render.config, experiment.its_family)
+    check_clip_skip(config, max(choices_of(render.clip_skip)))
+    require_complete(experiment, parents, config)
     renderer = load_renderer(
         parents.first,
         render.config,

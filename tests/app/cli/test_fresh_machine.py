@@ -8,7 +8,7 @@ import time
 import pytest
 
 from benchmarks.random_sdxl import file_entries, metadata_of
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.merge.export.export import safetensors_head
 
 EXPERIMENT = """
@@ -48,7 +48,7 @@ def folder(tmp_path):
     """An experiment with two SDXL files whose weights are holes: 7 GB each, of which nothing is written."""
     (tmp_path / "fresh.toml").write_text(EXPERIMENT)
     for mode in ("epsilon", "v_prediction"):
-        entries = file_entries(SDXL_CONFIGS, mode)
+        entries = file_entries(SDXL.configs, mode)
         head = safetensors_head(entries, metadata_of(mode))
         with (tmp_path / f"{mode}.safetensors").open("wb") as file:
             file.write(head)

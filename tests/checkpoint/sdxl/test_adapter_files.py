@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.inspect import described
-from gridsearch.checkpoint.sdxl.recognise import architecture, require_sdxl
+from gridsearch.checkpoint.ldm.recognise import architecture, require_known
 
 MODULES = ("lora_unet_input_blocks_4_1_proj_in", "lora_te1_text_model_encoder_layers_0_mlp_fc1")
 PAIR = {"lora_up.weight": torch.ones(8, 4), "lora_down.weight": torch.ones(4, 8)}
@@ -54,7 +54,7 @@ def test_each_kind_is_named_and_is_no_model(opened, parts, kind):
     assert (rows["layout"], rows["modules"]) == ("single file", "2")
     assert rows["can be merged"].endswith("it modifies a model but is not one.")
     with pytest.raises(BadInput, match="modifies a model but is not one"):
-        require_sdxl(checkpoint)
+        require_known(checkpoint)
 
 
 def test_rank_and_alpha_are_those_of_all_modules(tmp_path):

@@ -8,18 +8,17 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.components import (
-    CLIP_PADS,
-    CONFIG_FILES,
-    SDXL_CONFIGS,
+from gridsearch.checkpoint.ldm.components import (
     check_loaded,
     components_digest,
+    config_files,
     config_folder,
     load_tokenizers,
 )
-from gridsearch.checkpoint.sdxl.layout import file_views
-from gridsearch.checkpoint.sdxl.shapes import skeleton
-from gridsearch.checkpoint.sdxl.vocabulary import KNOWN_PROMPT, Vocabulary, byte_letters, vocabulary_files
+from gridsearch.checkpoint.ldm.layout import file_views
+from gridsearch.checkpoint.ldm.shapes import skeleton
+from gridsearch.checkpoint.ldm.vocabulary import KNOWN_PROMPT, Vocabulary, byte_letters, vocabulary_files
+from gridsearch.checkpoint.sdxl.family import SDXL
 from tests.helpers.tiny_components import (
     edit_json,
     random_components,
@@ -27,6 +26,8 @@ from tests.helpers.tiny_components import (
     write_configs,
     write_json,
 )
+
+PADS = {one.tokenizer: one.pad for one in SDXL.text_encoders}
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def words(tmp_path):
 @pytest.fixture
 def pipe(configs):
     """A tiny pipeline, whole."""
-    for name in CLIP_PADS:
+    for name in PADS:
         add_vocabulary(configs / name)
     return StableDiffusionXLPipeline(
         **random_components(configs, torch.float32),
@@ -70,7 +71,7 @@ def other_vocabulary() -> Vocabulary:
 
 
 def test_the_packages_configs_are_sdxls():
-    modules = skeleton(SDXL_CONFIGS)
+    modules = skeleton(SDXL.configs)
     counts = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
     assert counts == {
         "unet": 2_567_463_684,
@@ -84,30 +85,30 @@ def test_the_packages_configs_are_sdxls():
 
 
 def test_the_noise_schedule_is_sdxls():
-    scheduler = EulerDiscreteScheduler.from_pretrained(SDXL_CONFIGS / "scheduler")
+    scheduler = EulerDiscreteScheduler.from_pretrained(SDXL.configs / "scheduler")
     # The largest sigma of SDXL's schedule, as k-diffusion and the web UIs print it.
     assert scheduler.sigmas.max().item() == pytest.approx(14.6146, abs=1e-4)
 
 
 def test_sdxls_tokenizers_read_a_known_prompt():
     text, ids = KNOWN_PROMPT
-    for name, tokenizer in load_tokenizers(SDXL_CONFIGS).items():
+    for name, tokenizer in load_tokenizers(SDXL.configs).items():
         assert len(tokenizer) == 49_408
-        pad = tokenizer.convert_tokens_to_ids(CLIP_PADS[name])
+        pad = tokenizer.convert_tokens_to_ids(PADS[name])
         filled = tokenizer(text, padding="max_length", truncation=True).input_ids
         assert filled == [49_406, *ids, 49_407, *[pad] * 70]
         assert len(tokenizer("cat " * 200, truncation=True).input_ids) == 77
 
 
 def test_exclamation_marks_are_read_as_the_original_code_reads_them():
-    for tokenizer in load_tokenizers(SDXL_CONFIGS).values():
+    for tokenizer in load_tokenizers(SDXL.configs).values():
         # open_clip.tokenize("! !! !!!"), from the issue that `load_tokenizers` names
         assert tokenizer("! !! !!!").input_ids == [49_406, 256, 748, 995, 49_407]
 
 
 def test_prompts_are_read_as_an_independent_tokenizer_reads_them():
     oracle = pytest.importorskip("instant_clip_tokenizer").Tokenizer()
-    tokenizers = load_tokenizers(SDXL_CONFIGS)
+    tokenizers = load_tokenizers(SDXL.configs)
     for prompt in (
         "1boy, astolfo, car, (masterpiece:1.2), best quality, 8k",
         "It's a DOG's life -- isn't it?! <lora:x:0.8> BREAK",
@@ -120,15 +121,15 @@ def test_prompts_are_read_as_an_independent_tokenizer_reads_them():
 
 def test_for_sdxl_no_other_vocabulary_than_clips_will_do(words):
     with pytest.raises(BadInput, match="not CLIP's"):
-        load_tokenizers(SDXL_CONFIGS, words)
+        load_tokenizers(SDXL.configs, words)
 
 
 def test_nothing_is_written_and_no_hub_is_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
-    load_tokenizers(SDXL_CONFIGS)
-    components_digest(SDXL_CONFIGS)
+    load_tokenizers(SDXL.configs)
+    components_digest(SDXL.configs)
     assert not list(tmp_path.iterdir())
 
 
@@ -143,10 +144,10 @@ def test_a_vocabulary_is_taken_for_configs_without_one(configs, words):
 
 def test_configs_that_lie_beside_their_vocabulary_are_read_alike(tmp_path, configs, words):
     whole = shutil.copytree(configs, tmp_path / "whole")
-    for name in CLIP_PADS:
+    for name in PADS:
         add_vocabulary(whole / name)
     apart, together = load_tokenizers(configs, words), load_tokenizers(config_folder(whole))
-    for name in CLIP_PADS:
+    for name in PADS:
         assert apart[name].backend_tokenizer.to_str() == together[name].backend_tokenizer.to_str()
         assert apart[name].pad_token == together[name].pad_token
     assert components_digest(configs, words) == components_digest(whole)
@@ -171,7 +172,7 @@ def test_other_content_has_another_digest(configs, words):
 
 
 @pytest.mark.parametrize(
-    "file", ["model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items())]
+    "file", ["model_index.json", *(f"{name}/{file}" for name, file in config_files(SDXL).items())]
 )
 def test_every_config_is_needed(configs, words, file):
     (configs / file).unlink()
@@ -277,8 +278,8 @@ def test_an_end_token_that_is_only_found_by_its_right_id(pipe, end):
 
 
 def test_the_wrong_pad_for_sdxls_second_tokenizer(tmp_path):
-    folder = shutil.copytree(SDXL_CONFIGS, tmp_path / "configs")
+    folder = shutil.copytree(SDXL.configs, tmp_path / "configs")
     edit_json(folder / "tokenizer_2" / "tokenizer_config.json", pad_token="<|endoftext|>")
     edit_json(folder / "tokenizer_2" / "special_tokens_map.json", pad_token="<|endoftext|>")
-    with pytest.raises(BadInput, match="SDXL with !"):
+    with pytest.raises(BadInput, match="trained with !"):
         load_tokenizers(folder)

@@ -1,4 +1,4 @@
-"""SDXL's keys and blocks have their names in one folder; no other part of the program writes one down."""
+"""Keys and blocks have their names where the families are; no other part of the program writes one down."""
 
 import ast
 import re
@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import gridsearch
-from gridsearch.checkpoint import sdxl
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import COMPONENTS, UNDRAWN, component_of, is_text, is_vae
-from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.families import KNOWN_FAMILIES
+from gridsearch.checkpoint.ldm.keys import component_of, is_text, is_vae
+from gridsearch.checkpoint.ldm.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.family import SDXL
 
-ROOT, OWN = Path(gridsearch.__file__).parent, Path(sdxl.__file__).parent
+ROOT = Path(gridsearch.__file__).parent
+HOME = ROOT / "checkpoint"
+OWN = (HOME / "family.py", HOME / "ldm", *(family.folder for family in KNOWN_FAMILIES.values()))
 
 # Prefixes of keys, and parts of them; blocks; components in selectors, in adapters and as sd-mecha has them.
 NAMES = re.compile(
@@ -47,7 +49,7 @@ def named(source: str) -> list[tuple[int, str]]:
     "room", sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").exists())
 )
 def test_no_other_folder_names_a_key(room):
-    files = [file for file in (ROOT / room).rglob("*.py") if not file.is_relative_to(OWN)]
+    files = [file for file in (ROOT / room).rglob("*.py") if not any(map(file.is_relative_to, OWN))]
     found = {str(file.relative_to(ROOT)): named(file.read_text("utf-8")) for file in files}
     assert not {file: names for file, names in found.items() if names}
 
@@ -57,15 +59,16 @@ def test_a_key_would_be_found():
         '"""IN04."""\ndef f():\n    """te1"""\n    return f"{x}input_blocks.{i}"\nfine = "text_encoders"\n'
     )
     assert named(source) == [(4, "input_blocks.")]
-    assert named((OWN / "keys.py").read_text("utf-8"))
+    assert named((HOME / "sdxl" / "family.py").read_text("utf-8"))
 
 
 def test_every_key_of_sdxl_belongs_to_one_component():
-    keys = [*file_shapes(SDXL_CONFIGS), *UNDRAWN]
-    assert {component_of(key) for key in keys} == set(COMPONENTS)
+    undrawn = [key for one in SDXL.text_encoders for key in one.undrawn]
+    keys = [*file_shapes(SDXL.configs), *undrawn]
+    assert {component_of(key, SDXL) for key in keys} == set(SDXL.components)
     for key in keys:
         assert (is_text(key), is_vae(key)) == (
-            component_of(key) in ("te1", "te2"),
-            component_of(key) == "vae",
+            component_of(key, SDXL) in ("te1", "te2"),
+            component_of(key, SDXL) == "vae",
         )
-    assert component_of("ema.decay") is None
+    assert component_of("ema.decay", SDXL) is None

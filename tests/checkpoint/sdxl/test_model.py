@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.family import UNET, VAE
 from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, identity_of
+from gridsearch.checkpoint.ldm.model import open_model, open_part
+from gridsearch.checkpoint.ldm.names import is_original, places, places_in_file
+from gridsearch.checkpoint.ldm.recognise import own_keys, require_known, stray_keys
+from gridsearch.checkpoint.ldm.shapes import file_shapes
 from gridsearch.checkpoint.mapped import mapped
 from gridsearch.checkpoint.prediction import prediction_of
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, PIPELINE_PARTS, UNET, VAE
-from gridsearch.checkpoint.sdxl.model import open_model, open_part
-from gridsearch.checkpoint.sdxl.names import is_original, places, places_in_file
-from gridsearch.checkpoint.sdxl.recognise import own_keys, require_sdxl, stray_keys
-from gridsearch.checkpoint.sdxl.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.family import CLIP_G_MODEL, CLIP_L_MODEL, SDXL
 from tests.helpers.layouts import (
     rewritten,
     save_folder,
@@ -67,9 +67,9 @@ def folders(toy, tmp_path_factory):
 
 
 def test_names_of_the_original_layout_are_their_own():
-    assert all(map(is_original, file_shapes(SDXL_CONFIGS)))
+    assert all(map(is_original, file_shapes(SDXL.configs)))
     for part, prefix in {"unet": UNET, "clip_g": CLIP_G_MODEL, "vae": VAE}.items():
-        own = [key.removeprefix(prefix) for key in file_shapes(SDXL_CONFIGS) if key.startswith(prefix)]
+        own = [key.removeprefix(prefix) for key in file_shapes(SDXL.configs) if key.startswith(prefix)]
         assert {name: place.key for name, place in places(part, own).items()} == {
             name: prefix + name for name in own
         }
@@ -93,10 +93,10 @@ def test_names_of_the_original_layout_are_their_own():
 )
 def test_a_parts_file_may_begin_its_names_in_many_ways(part, name, key):
     whole = f"text_encoders.{part}.transformer.{name}"  # as ComfyUI has them inside a checkpoint
-    assert places_in_file(part, [name])[name].key == key
+    assert places_in_file(SDXL, part, [name])[name].key == key
     if part.startswith("clip") and not name.startswith(("model.", "transformer.")):
         wanted = f"unused.{whole}" if key.startswith("unused.") else key
-        assert places_in_file(part, [whole])[whole].key == wanted
+        assert places_in_file(SDXL, part, [whole])[whole].key == wanted
 
 
 # -- a single file with some keys under other names
@@ -114,7 +114,7 @@ def test_a_parts_file_may_begin_its_names_in_many_ways(part, name, key):
 def test_other_names_and_shapes_are_read_as_the_originals(toy, tmp_path, base, change):
     file = rewritten(toy / "base.safetensors", tmp_path / "x.safetensors", change)
     model = open_model(file)
-    require_sdxl(model)
+    require_known(model)
     assert same(weights_of(model), base)
     assert all("position_ids" in key for key in stray_keys(model))
 
@@ -180,7 +180,7 @@ def test_thirds_without_rows_are_refused(toy, tmp_path, scalars):
 def test_parts_are_one_model(toy, tmp_path, base, transformers):
     parts = save_parts(toy / "base.safetensors", tmp_path, transformers)
     model = open_model({part: tmp_path / f"{part}.safetensors" for part in parts})
-    require_sdxl(model)
+    require_known(model)
     assert same(weights_of(model), base)
     assert model.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
 
@@ -195,7 +195,8 @@ def test_a_part_may_be_under_bare_names_or_in_a_whole_checkpoint(toy, tmp_path, 
 
 def test_a_part_may_be_a_pipelines(folders, tmp_path, base):
     parts = {
-        part: next((folders["plain"] / name).glob("*.safetensors")) for name, part in PIPELINE_PARTS.items()
+        part: next((folders["plain"] / name).glob("*.safetensors"))
+        for name, part in SDXL.pipeline_parts.items()
     }
     assert same(weights_of(open_model(parts)), base)
     earlier = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
@@ -227,7 +228,7 @@ def test_a_file_that_is_another_part_is_refused(toy, tmp_path, part, said):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_folder_is_one_model(folders, base, layout):
     model = open_model(folders[layout])
-    require_sdxl(model)
+    require_known(model)
     assert same(weights_of(model), base)
     assert not model.notes
     joined = [key for key in base if ".attn.in_proj_" in key or key.endswith("text_projection")]
@@ -330,7 +331,7 @@ def test_a_model_in_parts_is_known_by_all_of_them(folders, toy, tmp_path):
         return identity_of(open_model(model))[0]
 
     folder = folders["plain"]
-    parts = {part: next((folder / name).glob("*.safetensors")) for name, part in PIPELINE_PARTS.items()}
+    parts = {part: next((folder / name).glob("*.safetensors")) for name, part in SDXL.pipeline_parts.items()}
     assert identity(folder) == identity(parts)  # the same content, wherever it lies
     assert len({identity(folders[name]) for name in LAYOUTS}) == 2  # variants alike, shards not
     for part, file in parts.items():

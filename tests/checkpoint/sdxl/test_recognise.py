@@ -5,13 +5,13 @@ import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.recognise import (
+from gridsearch.checkpoint.ldm.recognise import (
     architecture,
     merged_keys,
     own_keys,
     require_float_weights,
+    require_known,
     require_same_shapes,
-    require_sdxl,
     stray_keys,
 )
 from tests.helpers.checkpoints import SDXL_KEYS
@@ -40,10 +40,10 @@ def test_models_are_recognised_and_others_than_sdxl_refused(save, keys, name):
     checkpoint = open_checkpoint(save("x.safetensors", *keys))
     assert architecture(checkpoint) == name
     if name == "SDXL":
-        require_sdxl(checkpoint)
+        require_known(checkpoint)
     else:
         with pytest.raises(BadInput, match=f"This is {name}, not an SDXL checkpoint"):
-            require_sdxl(checkpoint)
+            require_known(checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_models_are_recognised_and_others_than_sdxl_refused(save, keys, name):
 )
 def test_an_adapter_is_no_model(save, key, said):
     with pytest.raises(BadInput, match=f"{said}.*modifies a model but is not one"):
-        require_sdxl(open_checkpoint(save("x.safetensors", key)))
+        require_known(open_checkpoint(save("x.safetensors", key)))
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_the_first_convolution_tells_what_the_unet_reads(save, channels, name):
     checkpoint = open_checkpoint(save("x.safetensors", *SDXL_KEYS, **conv))
     assert name in architecture(checkpoint)
     if channels < 32:
-        require_sdxl(checkpoint)  # the merge decides which of them may come together
+        require_known(checkpoint)  # the merge decides which of them may come together
     else:
         with pytest.raises(BadInput, match="reads 32 channels, not an SDXL checkpoint"):
-            require_sdxl(checkpoint)
+            require_known(checkpoint)
 
 
 @pytest.mark.parametrize("marker", ["edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std"])
 def test_an_edm_model_is_refused_in_words(save, marker):
     path = save("x.safetensors", *SDXL_KEYS, **{marker: torch.ones(1)})
     with pytest.raises(BadInput, match=rf"(?s)EDM.*{marker}"):
-        require_sdxl(open_checkpoint(path))
+        require_known(open_checkpoint(path))
 
 
 @pytest.mark.parametrize("key", ["scaled_fp8", "model.diffusion_model.out.2.scale_weight", "x.weight.absmax"])

@@ -7,13 +7,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.shapes import SDXL_SHAPES, file_shapes, skeleton_shapes, unet_call
+from gridsearch.checkpoint.ldm.shapes import file_shapes, skeleton_shapes, unet_call
+from gridsearch.checkpoint.sdxl.family import SDXL
 
 
 def test_the_shapes_that_are_written_down_are_those_of_the_configs():
-    written = json.loads(SDXL_SHAPES.read_text())
-    assert {key: tuple(shape) for key, shape in written.items()} == skeleton_shapes(SDXL_CONFIGS)
+    written = json.loads(SDXL.shapes.read_text())
+    assert {key: tuple(shape) for key, shape in written.items()} == skeleton_shapes(SDXL.configs)
 
 
 def counted_by_torch(config, width: int, height: int) -> int:
@@ -47,5 +47,5 @@ def test_arithmetic_grows_with_the_area(toy):
 
 def test_sdxls_own_arithmetic():
     """6.76e12, as torch counts it; twice the multiplications."""
-    flops, layers = unet_call(file_shapes(SDXL_CONFIGS), 1024, 1024)
+    flops, layers = unet_call(file_shapes(SDXL.configs), 1024, 1024)
     assert (flops, layers) == (6_761_236_398_080, 1050)

@@ -11,13 +11,10 @@ from safetensors.torch import load_file, save_file
 from benchmarks.random_sdxl import LOGIT_SCALE, POSITION_IDS, file_entries, main, write_checkpoint
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.components import (
-    SDXL_CONFIGS,
-    check_loaded,
-    load_tokenizers,
-)
-from gridsearch.checkpoint.sdxl.shapes import check_file
-from gridsearch.checkpoint.sdxl.vocabulary import vocabulary_files
+from gridsearch.checkpoint.ldm.components import check_loaded, load_tokenizers
+from gridsearch.checkpoint.ldm.shapes import check_file
+from gridsearch.checkpoint.ldm.vocabulary import vocabulary_files
+from gridsearch.checkpoint.sdxl.family import SDXL
 from tests.helpers.tiny_components import (
     edit_json,
     file_state_dict,
@@ -121,7 +118,7 @@ def test_the_full_size_file_has_sdxls_keys_and_size(capsys, monkeypatch):
 def test_its_keys_and_shapes_are_those_that_others_know():
     model_configs = pytest.importorskip("sd_mecha.extensions.model_configs")
     known = model_configs.resolve("sdxl-sgm").keys()
-    entries = file_entries(SDXL_CONFIGS, "epsilon")
+    entries = file_entries(SDXL.configs, "epsilon")
     assert {key for key, about in known.items() if not about.optional} <= entries.keys()
     assert {key: entry.shape for key, entry in entries.items()} == {key: known[key].shape for key in entries}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl import vocabulary as module
-from gridsearch.checkpoint.sdxl.vocabulary import (
+from gridsearch.checkpoint.ldm import vocabulary as module
+from gridsearch.checkpoint.ldm.vocabulary import (
     CLIP_FILE,
     CLIP_MERGES,
     CLIP_TOKENS,

@@ -8,7 +8,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, VAE, block_of
+from gridsearch.checkpoint.family import VAE
+from gridsearch.checkpoint.ldm.keys import block_of
+from gridsearch.checkpoint.sdxl.family import BLOCKS, SDXL
 from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.experiment.mecha.write import mecha_text
 from gridsearch.experiment.recipe import Model, Recipe
@@ -340,5 +342,5 @@ def test_the_toy_checkpoints_are_merged_alike(toy):
     )
     with safe_open(models["base"], framework="pt") as file:
         keys = [key for key in file.keys() if file.get_slice(key).get_dtype() == "F16"]  # noqa: SIM118
-    assert {block_of(key) for key in keys} > set(BLOCKS)
+    assert {block_of(key, SDXL) for key in keys} > set(BLOCKS)
     assert furthest(theirs(mecha_text(ours)), our_weights(ours, keys)) <= 1

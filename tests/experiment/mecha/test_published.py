@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, UNET, VAE
+from gridsearch.checkpoint.family import UNET, VAE
+from gridsearch.checkpoint.sdxl.family import CLIP_G, CLIP_L
 from gridsearch.experiment.mecha.read import read_mecha
 from tests.helpers.mecha import KEYS, furthest, our_weights, theirs
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET, VAE
+from gridsearch.checkpoint.family import UNET, VAE
+from gridsearch.checkpoint.sdxl.family import BLOCKS
 from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.merge.engine.collapse import terms_of
 

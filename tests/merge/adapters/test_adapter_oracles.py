@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import UNET
-from gridsearch.checkpoint.sdxl.shapes import parameter_rows
+from gridsearch.checkpoint.family import UNET
+from gridsearch.checkpoint.ldm.shapes import parameter_rows
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.parameters import CONV as CONV_KEY
 from tests.helpers.parameters import LINEAR as LINEAR_KEY

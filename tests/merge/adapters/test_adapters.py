@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.adapter_names import spellings
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL
-from gridsearch.checkpoint.sdxl.shapes import file_shapes, parameter_rows
+from gridsearch.checkpoint.ldm.adapter_names import spellings
+from gridsearch.checkpoint.ldm.shapes import file_shapes, parameter_rows
+from gridsearch.checkpoint.sdxl.family import CLIP_G_MODEL, SDXL
 from gridsearch.merge.adapters.adapter import open_adapter
 from tests.helpers.parameters import CONV, IN_PROJ, LINEAR, PARAMETERS
 from tests.helpers.tiny_components import write_configs
@@ -217,7 +216,7 @@ def test_alpha_is_read_from_what_diffusers_wrote(adapter, config, scale):
 
 @pytest.fixture(scope="module")
 def sdxl():
-    return parameter_rows(SDXL_CONFIGS)
+    return parameter_rows(SDXL.configs)
 
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_q"

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import TensorRows
+from gridsearch.checkpoint.ldm.keys import TensorRows
 from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.merge.adapters.rotations import boft, oft
 from tests.merge.adapters.by_peft import by_peft, changed

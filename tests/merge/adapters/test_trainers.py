@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.shapes import parameter_rows
+from gridsearch.checkpoint.ldm.shapes import parameter_rows
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.merge.adapters.adapter import open_adapter
 
 TO_Q = "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_q"
@@ -19,7 +19,7 @@ K_PROJ = "text_model.encoder.layers.0.self_attn.k_proj"
 
 @pytest.fixture(scope="module")
 def sdxl():
-    return parameter_rows(SDXL_CONFIGS)
+    return parameter_rows(SDXL.configs)
 
 
 def rank_one(shape):

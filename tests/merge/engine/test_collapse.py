@@ -6,7 +6,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from gridsearch.base.errors import BadInput, RunFailed
-from gridsearch.checkpoint.sdxl.keys import BLOCKS, UNET
+from gridsearch.checkpoint.family import UNET
+from gridsearch.checkpoint.sdxl.family import BLOCKS
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import recipe_text, require_covered, sources_in, terms_of
 from gridsearch.merge.engine.evaluate import evaluate
@@ -216,13 +217,13 @@ def test_a_merge_is_said_in_one_line():
 
 
 def test_the_twenty_blocks_of_the_real_layout():
-    from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-    from gridsearch.checkpoint.sdxl.keys import block_of
-    from gridsearch.checkpoint.sdxl.shapes import file_shapes
+    from gridsearch.checkpoint.ldm.keys import block_of
+    from gridsearch.checkpoint.ldm.shapes import file_shapes
+    from gridsearch.checkpoint.sdxl.family import SDXL
 
     found = {}
-    for key in file_shapes(SDXL_CONFIGS):
-        found.setdefault(block_of(key), []).append(key)
+    for key in file_shapes(SDXL.configs):
+        found.setdefault(block_of(key, SDXL), []).append(key)
     assert {block for block in found if block} == set(BLOCKS)
     assert all(key.startswith("first_stage_model.") for key in found[None])
 

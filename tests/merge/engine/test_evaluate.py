@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate, needed_sources

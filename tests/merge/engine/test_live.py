@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.checkpoint.sdxl.layout import LiveRows
+from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import Node
 from gridsearch.merge.engine.live import Live, merge_live, stale_keys

@@ -11,9 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.adapter_names import kohya_name, spellings
-from gridsearch.checkpoint.sdxl.keys import is_embedding, is_vae
-from gridsearch.checkpoint.sdxl.shapes import parameter_rows
+from gridsearch.checkpoint.ldm.adapter_names import kohya_name, spellings
+from gridsearch.checkpoint.ldm.keys import is_embedding, is_vae
+from gridsearch.checkpoint.ldm.shapes import parameter_rows
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted, layers_of
@@ -37,7 +38,7 @@ def pair(tmp_path_factory, folder):
     base = file_state_dict(random_components(folder, torch.float32), torch.float32)
     tuned = {key: value.clone() for key, value in base.items()}
     generator = torch.Generator().manual_seed(3)
-    for rows in layers_of(parameter_rows(folder)).values():
+    for rows in layers_of(parameter_rows(folder), SDXL).values():
         out, into = rows.shape[0], math.prod(rows.shape[1:])
         change = torch.randn(out, RANK, generator=generator) @ torch.randn(RANK, into, generator=generator)
         tuned[rows.key][rows.rows] += 0.01 * change.reshape(rows.shape)
@@ -53,7 +54,7 @@ def test_a_change_of_low_rank_comes_back_here_and_in_diffusers(tmp_path, folder,
     found = extract_adapter(*pair, out, Cut(RANK, RANK), "float32", folder, Quiet())
     base, tuned = map(load_file, pair)
     parameters = parameter_rows(folder)
-    assert (found.layers, found.ranks) == (len(layers_of(parameters)), (RANK, RANK))
+    assert (found.layers, found.ranks) == (len(layers_of(parameters, SDXL)), (RANK, RANK))
     assert found.kept == pytest.approx(found.whole, rel=1e-6)
     assert found.left_out == {}
 
@@ -83,7 +84,7 @@ def test_a_change_of_low_rank_comes_back_here_and_in_diffusers(tmp_path, folder,
 
 def test_names_are_those_of_kohya_and_what_no_lora_changes_is_counted(tmp_path, folder, pair):
     rows = parameter_rows(folder)
-    names = layers_of(rows)
+    names = layers_of(rows, SDXL)
     for some in (
         "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q",
         "lora_unet_input_blocks_1_0_in_layers_2",
@@ -99,7 +100,7 @@ def test_names_are_those_of_kohya_and_what_no_lora_changes_is_counted(tmp_path, 
     for module, place in modules.items():
         if not is_vae(place.key):
             stem = place.key.rsplit(".", 1)[0] if "in_proj" not in place.key else place.key
-            assert module == known.get(kohya_name(module, stem), module)
+            assert module == known.get(kohya_name(module, stem, SDXL), module)
     assert not any(is_embedding(place.key) or is_vae(place.key) for place in names.values())
 
     base, tuned = load_file(pair[0]), load_file(pair[1])
@@ -185,7 +186,7 @@ def test_at_full_rank_a_merge_with_the_adapter_is_the_tuned_model(toy, tmp_path)
     export(merge_of_trial(what, {}), tmp_path / "m.safetensors", Quiet())
     base, tuned = load_file(toy / "base.safetensors"), load_file(toy / "vpred.safetensors")
     merged = load_file(tmp_path / "m.safetensors")
-    layers = {rows.key for rows in layers_of(parameter_rows(toy / "config")).values()}
+    layers = {rows.key for rows in layers_of(parameter_rows(toy / "config"), SDXL).values()}
     changed = {key for key in base if not base[key].equal(tuned[key])}
     for key in layers & changed:
         wanted = tuned[key].float()

@@ -3,7 +3,7 @@
 import math
 
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.sdxl.recognise import merged_keys, own_keys
+from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.export.forecast import forecast
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gridsearch.checkpoint.sdxl.layout import file_views
-from gridsearch.checkpoint.sdxl.units import NEURONS, QUERIES, VALUES, interchangeable
+from gridsearch.checkpoint.ldm.layout import file_views
+from gridsearch.checkpoint.ldm.units import NEURONS, QUERIES, VALUES, interchangeable
 from gridsearch.merge.export.rebasin import rebase
 from tests.helpers.small_run import Quiet
 from tests.helpers.tiny_components import file_state_dict, random_components, write_configs

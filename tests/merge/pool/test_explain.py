@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.keys import CLIP_L_MODEL, UNET, VAE
-from gridsearch.checkpoint.sdxl.model import open_model
+from gridsearch.checkpoint.family import UNET, VAE
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.checkpoint.sdxl.family import CLIP_L_MODEL
 from gridsearch.merge.engine.linear import blend
 from gridsearch.merge.pool.explain import ALL, Explained, explain
 from tests.helpers.program import gridsearch

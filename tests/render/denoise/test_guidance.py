@@ -15,7 +15,7 @@ from scipy import ndimage
 from torch import nn
 
 from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.sdxl import family
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.guidance.attention import guided_attention, self_attentions
 from gridsearch.render.denoise.guidance.blur import INFINITE, blurred
@@ -45,7 +45,9 @@ def renderer(toy):
 @pytest.fixture(scope="module")
 def sdxl():
     with torch.device("meta"):
-        return UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(SDXL_CONFIGS / "unet"))
+        return UNet2DConditionModel.from_config(
+            UNet2DConditionModel.load_config(family.SDXL.configs / "unet")
+        )
 
 
 # -- smoothed-energy guidance

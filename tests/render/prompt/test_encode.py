@@ -7,7 +7,8 @@ import pytest
 import torch
 from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
 
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS, load_tokenizers
+from gridsearch.checkpoint.ldm.components import load_tokenizers
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.render.prompt.encode import (
     Chunk,
     Conditioning,
@@ -31,7 +32,7 @@ def pipe(plain):
 @pytest.fixture(scope="module")
 def clip():
     """SDXL's own tokenizers."""
-    return load_tokenizers(SDXL_CONFIGS)
+    return load_tokenizers(SDXL.configs)
 
 
 def bodies(chunks: tuple[Chunk, ...]) -> list[list[int]]:

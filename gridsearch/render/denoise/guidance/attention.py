@@ -15,8 +15,8 @@ from torch import Tensor, cat
 from torch.nn.functional import scaled_dot_product_attention
 
 from gridsearch.base.errors import BadInput, nearest_text
-from gridsearch.checkpoint.sdxl.keys import block_of
-from gridsearch.checkpoint.sdxl.names import places
+from gridsearch.checkpoint.ldm.keys import numbered_block
+from gridsearch.checkpoint.ldm.names import places
 from gridsearch.render.denoise.guidance.blur import INFINITE, blurring
 from gridsearch.render.denoise.guidance.branches import PERTURBED, SMOOTHED
 from gridsearch.render.denoise.sampling import MIDDLE, Sampling
@@ -123,7 +123,7 @@ def self_attentions(unet: UNet2DConditionModel) -> dict[str, Attention]:
     counts: dict[str, int] = {}
     for name, module in unet.named_modules():
         if isinstance(module, Attention) and not module.is_cross_attention:
-            block = block_of(keys[f"{name}.to_q.weight"].key) or ""
+            block = numbered_block(keys[f"{name}.to_q.weight"].key) or ""
             found[f"{block}.{counts.get(block, 0)}"] = module
             counts[block] = counts.get(block, 0) + 1
     return found

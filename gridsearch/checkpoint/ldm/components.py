@@ -1,10 +1,10 @@
-"""The parts of a pipeline that a single-file checkpoint lacks: component configs, and both tokenizers.
+"""The parts of a pipeline that a single-file checkpoint lacks: component configs, and tokenizers.
 
 `StableDiffusionXLPipeline.from_single_file(path, config=FOLDER, local_files_only=True, tokenizer=...,
-tokenizer_2=...)` takes the weights from the checkpoint and how each component is built from FOLDER. SDXL's
-configs and CLIP's vocabulary come with this package; a folder that the user names is taken instead. What
-diffusers and transformers let pass in silence (a tokenizer without a vocabulary, prompts never cut, tensors
-never loaded) is an error here.
+tokenizer_2=...)` takes the weights from the checkpoint and how each component is built from FOLDER. The
+configs of each family and CLIP's vocabulary come with this package; a folder that the user names is taken
+instead. What diffusers and transformers let pass in silence (a tokenizer without a vocabulary, prompts never
+cut, tensors never loaded) is an error here.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from typing import Any
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
-from gridsearch.checkpoint.sdxl.vocabulary import (
+from gridsearch.checkpoint.families import INDEX, family_of_components, family_of_folder
+from gridsearch.checkpoint.family import Family, TextEncoder
+from gridsearch.checkpoint.ldm.vocabulary import (
     CLIP_TOKENS,
-    END,
     FIX,
     KNOWN_PROMPT,
     Vocabulary,
@@ -26,20 +27,9 @@ from gridsearch.checkpoint.sdxl.vocabulary import (
     read_vocabulary,
     vocabulary_files,
 )
+from gridsearch.checkpoint.sdxl.family import SDXL
 
-SDXL_CONFIGS = Path(__file__).parent / "configs"
-CONFIG_FILES = {
-    "scheduler": "scheduler_config.json",
-    "text_encoder": "config.json",
-    "text_encoder_2": "config.json",
-    "tokenizer": "tokenizer_config.json",
-    "tokenizer_2": "tokenizer_config.json",
-    "unet": "config.json",
-    "vae": "config.json",
-}
-NEEDED_FILES = ("model_index.json", *(f"{name}/{file}" for name, file in CONFIG_FILES.items()))
 _read_config = partial(read_json_object, most_bytes=1_000_000, what="config")  # real ones have a few kB
-ENCODER_OF = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
 OPTIONAL_TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
@@ -49,37 +39,55 @@ OPTIONAL_TOKENIZER_FILES = (
 )
 TOKENIZER_SETTINGS = ("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length")
 
-# The token with which each tokenizer of SDXL pads a short prompt; the second encoder was trained with id 0.
-# https://github.com/Stability-AI/generative-models, sgm/modules/encoders/modules.py
-CLIP_PADS = {"tokenizer": END, "tokenizer_2": "!"}
+
+def config_files(family: Family) -> dict[str, str]:
+    """Return the file of each component's config, by the component's folder."""
+    encoders = family.text_encoders
+    return {
+        "scheduler": "scheduler_config.json",
+        **{one.component: "config.json" for one in encoders},
+        **{one.tokenizer: "tokenizer_config.json" for one in encoders},
+        "unet": "config.json",
+        "vae": "config.json",
+    }
 
 
-def config_folder(named: Path | None = None) -> Path:
-    """Return the folder for `config=` of `from_single_file`: the one that the user names, or SDXL's.
+def _needed_files(family: Family) -> tuple[str, ...]:
+    return (INDEX, *(f"{name}/{file}" for name, file in config_files(family).items()))
+
+
+def _encoder_of(folder: Path) -> dict[str, TextEncoder]:
+    """Return the text encoder of each tokenizer of a config folder."""
+    return {one.tokenizer: one for one in family_of_folder(folder).text_encoders}
+
+
+def config_folder(named: Path | None = None, family: Family = SDXL) -> Path:
+    """Return the folder for `config=` of `from_single_file`: the one that the user names, or the family's.
 
     It is laid out as a diffusers model; weights and vocabularies are not needed in it. A BadInput unless it
     holds every component's config, each of them sound.
     """
     if named is None:
-        return SDXL_CONFIGS
+        return family.configs
     if not named.is_dir():
         what = "The config folder does not exist." if not named.exists() else "The config is not a folder."
-        fix = "Name a folder laid out as a diffusers model, or leave [render] config out for SDXL's own."
+        own = f"leave [render] config out for {family.title}'s own"
+        fix = f"Name a folder laid out as a diffusers model, or {own}."
         raise BadInput(what, where=named, fix=fix)
-    if missing := [file for file in NEEDED_FILES if not (named / file).is_file()]:
+    if missing := [file for file in _needed_files(family) if not (named / file).is_file()]:
         why = "a checkpoint file does not say how its components are built, nor how a prompt is read"
         fix = "Copy the file from the model the checkpoint was made from, or leave [render] config out."
         raise BadInput(f"The config folder lacks {', '.join(missing)}.", where=named, why=why, fix=fix)
     index = _read_config(named / "model_index.json")
-    if unnamed := [n for n in CONFIG_FILES if not isinstance(index.get(n), list) or None in index[n]]:
+    if unnamed := [n for n in config_files(family) if not isinstance(index.get(n), list) or None in index[n]]:
         what = f"The model_index.json does not name the {', '.join(unnamed)}."
-        why = "an SDXL pipeline needs every one of these"
-        fix = "Take the model_index.json of an SDXL model, or leave [render] config out."
+        why = f"an {family.title} pipeline needs every one of these"
+        fix = f"Take the model_index.json of an {family.title} model, or leave [render] config out."
         raise BadInput(what, where=named / "model_index.json", why=why, fix=fix)
-    for name, file in CONFIG_FILES.items():
+    for name, file in config_files(family).items():
         _read_config(named / name / file)
-    for name, encoder in ENCODER_OF.items():
-        config = named / name / CONFIG_FILES[name]
+    for name, encoder in ((one.tokenizer, one.component) for one in family.text_encoders):
+        config = named / name / "tokenizer_config.json"
         length = _read_config(config).get("model_max_length")
         places = _number(named, encoder, "max_position_embeddings")
         if not isinstance(length, int) or not 2 < length <= places:
@@ -94,10 +102,9 @@ def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
 
     The errors are those of `load_tokenizers`, as far as files alone tell.
     """
-    optional = [f"{name}/{file}" for name in ENCODER_OF for file in OPTIONAL_TOKENIZER_FILES]
-    files = {
-        name: (folder / name).read_bytes() for name in (*NEEDED_FILES, *optional) if (folder / name).is_file()
-    }
+    names = [*_needed_files(family_of_folder(folder))]
+    names += [f"{name}/{file}" for name in _encoder_of(folder) for file in OPTIONAL_TOKENIZER_FILES]
+    files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     for name, added in _added_vocabularies(folder, vocabulary).items():
         files |= {f"{name}/{file}": content for file, content in vocabulary_files(added).items()}
     digest = hashlib.sha256()
@@ -111,12 +118,13 @@ def components_digest(folder: Path, vocabulary: Path | None = None) -> str:
 
 def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
     """Raise BadInput unless a vocabulary may be the one that the text encoder was trained with."""
-    rows = _number(folder, ENCODER_OF[name], "vocab_size")
+    encoder = _encoder_of(folder)[name].component
+    rows = _number(folder, encoder, "vocab_size")
     if len(vocabulary.tokens) > rows:
-        why = f"it has {len(vocabulary.tokens):,} tokens, the {ENCODER_OF[name]} has rows for {rows:,}"
+        why = f"it has {len(vocabulary.tokens):,} tokens, the {encoder} has rows for {rows:,}"
         fix = 'Name the one that the model was trained with: [render] vocabulary = "...".'
     elif rows == CLIP_TOKENS and not is_clip(vocabulary):
-        why = f"the {ENCODER_OF[name]} is of the size of CLIP's, and this vocabulary is not CLIP's"
+        why = f"the {encoder} is of the size of CLIP's, and this vocabulary is not CLIP's"
         fix = FIX
     else:
         return
@@ -124,12 +132,14 @@ def _check_fits(folder: Path, name: str, vocabulary: Vocabulary) -> None:
 
 
 def check_clip_skip(folder: Path, clip_skip: int) -> None:
-    """Raise BadInput unless both text encoders have as many layers as are to be counted from the last."""
-    for name in ENCODER_OF.values():
+    """Raise BadInput unless the text encoders have as many layers as are to be counted from the last."""
+    family = family_of_folder(folder)
+    for name in (one.component for one in family.text_encoders):
         layers = _number(folder, name, "num_hidden_layers")
         if clip_skip > layers + 1:  # the first of the hidden states is before all layers
             what = f"There is no hidden state for clip_skip = {clip_skip}."
-            fix = f"Set it to 1 to {layers + 1}; SDXL was trained with 2."
+            usual = f"{family.title} was trained with {family.usual['clip_skip']}"
+            fix = f"Set it to 1 to {layers + 1}; {usual}."
             raise BadInput(what, where="render.clip_skip", why=f"the {name} has {layers} layers", fix=fix)
 
 
@@ -138,10 +148,11 @@ def _added_vocabularies(folder: Path, vocabulary: Path | None) -> dict[str, Voca
 
     A BadInput if one is damaged, is not its text encoder's, or differs from the one that the user names.
     """
-    own = {name: read_vocabulary(folder / name) for name in ENCODER_OF if _has_vocabulary(folder / name)}
-    lacking = [name for name in ENCODER_OF if name not in own]
+    names = _encoder_of(folder)
+    own = {name: read_vocabulary(folder / name) for name in names if _has_vocabulary(folder / name)}
+    lacking = [name for name in names if name not in own]
     added = read_vocabulary(vocabulary) if vocabulary else clip_vocabulary()
-    for name in ENCODER_OF:
+    for name in names:
         used = own.get(name, added)
         _check_fits(folder, name, used)
         if (vocabulary or lacking) and (used.tokens, used.merges) != (added.tokens, added.merges):
@@ -163,11 +174,11 @@ def _has_vocabulary(folder: Path) -> bool:
 
 
 def _number(folder: Path, name: str, key: str) -> int:
-    value = _read_config(folder / name / CONFIG_FILES[name]).get(key)
+    value = _read_config(folder / name / "config.json").get(key)
     if type(value) is not int or value < 1:
         what = f"The {name}'s config has no {key}."
         fix = "Copy the config from the model the checkpoint was made from."
-        raise BadInput(what, where=folder / name / CONFIG_FILES[name], why=f"it is {value}", fix=fix)
+        raise BadInput(what, where=folder / name / "config.json", why=f"it is {value}", fix=fix)
     return value
 
 
@@ -175,7 +186,7 @@ def _number(folder: Path, name: str, key: str) -> int:
 
 
 def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, Any]:
-    """Load both tokenizers of a config folder, to be passed on to `from_single_file` by these names.
+    """Load the tokenizers of a config folder, to be passed on to `from_single_file` by these names.
 
     Where the pad is an ordinary "!", as in SDXL's second tokenizer, transformers takes every "!" in a
     prompt for padding too. The original code does not (https://github.com/huggingface/diffusers/issues/4153),
@@ -185,11 +196,12 @@ def load_tokenizers(folder: Path, vocabulary: Path | None = None) -> dict[str, A
     prompts as its text encoder was trained to have them read.
     """
     added = _added_vocabularies(folder, vocabulary)
-    tokenizers = {name: _load_tokenizer(folder / name, added.get(name)) for name in ENCODER_OF}
+    encoders = _encoder_of(folder)
+    tokenizers = {name: _load_tokenizer(folder / name, added.get(name)) for name in encoders}
     for name, tokenizer in tokenizers.items():
-        rows = _number(folder, ENCODER_OF[name], "vocab_size")
-        places = _number(folder, ENCODER_OF[name], "max_position_embeddings")
-        check_tokenizer(name, tokenizer, rows, places)
+        rows = _number(folder, encoders[name].component, "vocab_size")
+        places = _number(folder, encoders[name].component, "max_position_embeddings")
+        check_tokenizer(encoders[name], tokenizer, rows, places)
     return tokenizers
 
 
@@ -215,55 +227,60 @@ def _load_tokenizer(folder: Path, vocabulary: Vocabulary | None) -> Any:
     return tokenizer
 
 
-def check_tokenizer(name: str, tokenizer: Any, rows: int, places: int) -> None:
-    """Raise BadInput unless the tokenizer suits a text encoder of `rows` tokens and `places` positions."""
+def check_tokenizer(encoder: TextEncoder, tokenizer: Any, rows: int, places: int) -> None:
+    """Raise BadInput unless a tokenizer suits its text encoder, of `rows` tokens and `places` positions."""
     markers = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token}
     text, ids = KNOWN_PROMPT
     if len(tokenizer) <= len(markers):
         why, fix = "its vocabulary is empty: vocab.json with merges.txt, or tokenizer.json, is missing", FIX
     elif len(tokenizer) > rows:
-        why = f"its vocabulary has {len(tokenizer):,} tokens, the {ENCODER_OF[name]} has rows for {rows:,}"
+        why = f"its vocabulary has {len(tokenizer):,} tokens, the {encoder.component} has rows for {rows:,}"
         fix = "Use the vocabulary that the checkpoint was trained with."
     elif tokenizer.model_max_length > places:
         why = f"it cuts a prompt to {tokenizer.model_max_length:.0f} tokens, the encoder reads {places}"
         fix = f'Set "model_max_length": {places} in its tokenizer_config.json.'
     elif rows == CLIP_TOKENS and tokenizer(text).input_ids[1:-1] != list(ids):
         why, fix = f'it reads "{text}" as other tokens than CLIP does: the vocabulary is not CLIP\'s', FIX
-    elif rows == CLIP_TOKENS and tokenizer.pad_token != CLIP_PADS[name]:
-        why = f"it fills a short prompt up with {tokenizer.pad_token}, SDXL with {CLIP_PADS[name]}"
-        fix = (
-            f'Set "pad_token": "{CLIP_PADS[name]}" in its tokenizer_config.json and special_tokens_map.json.'
-        )
+    elif rows == CLIP_TOKENS and tokenizer.pad_token != encoder.pad:
+        why = f"it fills a short prompt up with {tokenizer.pad_token}, and was trained with {encoder.pad}"
+        fix = f'Set "pad_token": "{encoder.pad}" in its tokenizer_config.json and special_tokens_map.json.'
     else:
         return
-    raise BadInput(f"The {name} cannot be used.", where=tokenizer.name_or_path, why=why, fix=fix)
+    raise BadInput(f"The {encoder.tokenizer} cannot be used.", where=tokenizer.name_or_path, why=why, fix=fix)
 
 
 def check_loaded(pipe: Any) -> None:
     """Raise BadInput unless all components of a pipeline, not yet offloaded, are whole and fit together."""
     from torch import nn  # seconds of imports, which a check of files alone is spared
 
+    family = family_of_components(pipe.components)
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
     for name, module in modules.items():
         tensors = dict(chain(module.named_parameters(), module.named_buffers()))
         if absent := [key for key, tensor in tensors.items() if tensor.is_meta]:
-            use = "Use a complete SDXL checkpoint; `gridsearch inspect` says what a file holds of the"
+            use = "`gridsearch inspect` says what a file holds of the"
             raise BadInput(
                 f"{len(absent)} of {len(tensors)} tensors of the {name} were not loaded.",
                 where=", ".join(absent[:3]) + (", ..." if len(absent) > 3 else ""),
                 why="the checkpoint file does not hold them",
-                fix=f"{use} {name}.",
+                fix=f"Use a complete {family.title} checkpoint; {use} {name}.",
             )
-    for name, encoder in ENCODER_OF.items():
-        config = pipe.components[encoder].config
-        check_tokenizer(name, pipe.components[name], config.vocab_size, config.max_position_embeddings)
-    # The second encoder pools from the end of a prompt. For an `eos_token_id` of 2 transformers keeps an
+    for one in family.text_encoders:
+        tokenizer, encoder = pipe.components[one.tokenizer], pipe.components[one.component]
+        check_tokenizer(one, tokenizer, encoder.config.vocab_size, encoder.config.max_position_embeddings)
+        if one.projected:
+            _check_end(one, tokenizer, encoder)
+
+
+def _check_end(one: TextEncoder, tokenizer: Any, encoder: Any) -> None:
+    """Raise BadInput unless a text encoder that pools a prompt finds its end."""
+    # It pools from the end of a prompt. For an `eos_token_id` of 2 transformers keeps an
     # older rule and takes the highest id instead; any other is looked for, and where it does not occur the
     # start token is taken: one output for all prompts.
-    end, config_end = pipe.tokenizer_2.eos_token_id, pipe.text_encoder_2.config.eos_token_id
-    looked_for = len(pipe.tokenizer_2) - 1 if config_end == 2 else config_end
+    end, config_end = tokenizer.eos_token_id, encoder.config.eos_token_id
+    looked_for = len(tokenizer) - 1 if config_end == 2 else config_end
     if end != looked_for:
-        what = "The text_encoder_2 does not find the end of a prompt."
-        why = f"with {config_end} it looks for token {looked_for}; the tokenizer_2 ends a prompt by {end}"
+        what = f"The {one.component} does not find the end of a prompt."
+        why = f"with {config_end} it looks for token {looked_for}; the {one.tokenizer} ends a prompt by {end}"
         fix = f'Set "eos_token_id": {end}.'
-        raise BadInput(what, where="eos_token_id in text_encoder_2/config.json", why=why, fix=fix)
+        raise BadInput(what, where=f"eos_token_id in {one.component}/config.json", why=why, fix=fix)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from safetensors import SafetensorError, safe_open
 
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
-from gridsearch.checkpoint.sdxl.adapter_names import DELTA_PARTS, part_of, without_adapter_name
+from gridsearch.checkpoint.ldm.adapter_names import DELTA_PARTS, part_of, without_adapter_name
 
 LORA, LOHA, LOKR = "a LoRA", "a LyCORIS adapter (LoHa)", "a LyCORIS adapter (LoKr)"
 OFT, BOFT = "an OFT (an adapter that rotates weights)", "a BOFT (an adapter that rotates weights in stages)"

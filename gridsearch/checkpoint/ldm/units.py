@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from gridsearch.checkpoint.sdxl.keys import TensorRows
-from gridsearch.checkpoint.sdxl.shapes import parameter_rows, skeleton
+from gridsearch.checkpoint.ldm.keys import TensorRows
+from gridsearch.checkpoint.ldm.shapes import parameter_rows, skeleton
 
 QUERIES, VALUES, NEURONS = "queries and keys", "values", "neurons"
 

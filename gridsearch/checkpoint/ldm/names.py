@@ -1,4 +1,4 @@
-"""The names that others give to SDXL's tensors, and the place of each in a checkpoint in the original layout.
+"""The names that others give to tensors, and the place of each in a checkpoint in the original layout.
 
 diffusers and transformers name a model's parameters otherwise than the original code did, split some and
 transpose one; ComfyUI keeps the parts of a model in files of their own, with shorter names. Only names are
@@ -10,24 +10,25 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from gridsearch.checkpoint.sdxl.keys import (
-    CLIP_G_MODEL,
-    CLIP_L_MODEL,
-    EDM_MARKERS,
-    MARKERS,
-    PARTS,
-    UNET,
-    VAE,
-)
+from gridsearch.checkpoint.families import TEXT_ENCODERS
+from gridsearch.checkpoint.family import UNET, VAE, Family
+from gridsearch.checkpoint.ldm.keys import EDM_MARKERS, MARKERS
+from gridsearch.checkpoint.sdxl.family import SDXL
 
 UNUSED = "unused."  # begins the keys of tensors whose place in the checkpoint is taken or unknown
+
+
+def _own(part: str) -> str:
+    """Return how the keys of a text encoder may begin in a whole checkpoint, as a pattern."""
+    return "|".join(re.escape(one.prefix) for one in TEXT_ENCODERS if one.part == part)
+
 
 # What may stand before a name: that of a whole checkpoint, of a part that ComfyUI saves, of a pipeline.
 _PREFIXES = {
     "unet": r"(model\.)?diffusion_model\.|unet\.",
-    "clip_l": r"(conditioner\.embedders\.0\.|(text_encoders\.)?clip_l\.|text_encoder\.)?"
+    "clip_l": rf"({_own('clip_l')}|(text_encoders\.)?clip_l\.|text_encoder\.)?"
     r"(transformer\.)?(text_model\.)?",
-    "clip_g": r"(conditioner\.embedders\.1\.|(text_encoders\.)?clip_g\.|text_encoder_2\.)?"
+    "clip_g": rf"({_own('clip_g')}|(text_encoders\.)?clip_g\.|text_encoder_2\.)?"
     r"(model\.)?(transformer\.(?!resblocks))?(text_model\.)?",
     "vae": r"first_stage_model\.|vae\.",
 }
@@ -49,26 +50,26 @@ class Place:
     transposed: bool = False
 
 
-def places_in_file(part: str, names: Collection[str]) -> dict[str, Place]:
+def places_in_file(family: Family, part: str, names: Collection[str]) -> dict[str, Place]:
     """Return the place of each tensor of a file that is a part of a model, or holds it among others.
 
     Where some names begin as that part's do in a whole checkpoint, the others belong to other parts. What is
     no weight has a key that no weight has. Markers stay what they are.
     """
     said = MARKERS + EDM_MARKERS
-    own = [name for name in names if name.startswith(PARTS[part])]
+    own = [name for name in names if name.startswith(family.parts[part])]
     own = own or [name for name in names if name not in said]
     stems = {name: re.sub(f"^({_PREFIXES[part]})", "", name) for name in own}
-    known = places(part, stems.values())
+    known = places(part, stems.values(), family)
     found = {name: known.get(stem) or Place(f"{UNUSED}{name}") for name, stem in stems.items()}
     return {name: Place(name) for name in names if name in said} | _one_each(found)
 
 
 def is_original(key: str) -> bool:
     """Return whether a key of a part is spelt as in the original layout; a quick look at its beginning."""
-    if key == f"{CLIP_G_MODEL}{_TEXT_PROJECTION}":
-        return True
-    return key.startswith(_ORIGINAL) and not (key.startswith(VAE) and _NOT_ORIGINAL_VAE.search(key))
+    if key.startswith(_ORIGINAL):
+        return not (key.startswith(VAE) and _NOT_ORIGINAL_VAE.search(key))
+    return key in _PROJECTIONS
 
 
 def _one_each(found: Mapping[str, Place]) -> dict[str, Place]:
@@ -87,20 +88,21 @@ def _chosen(key: str, names: Collection[str], found: Mapping[str, Place]) -> Col
     return rows.values() if len(rows) == found[next(iter(names))].rows else ()
 
 
-def places(part: str, names: Iterable[str]) -> dict[str, Place]:
+def places(part: str, names: Iterable[str], family: Family = SDXL) -> dict[str, Place]:
     """Return the place of each weight by its name inside a part; others are left out, except in a VAE.
 
-    `part` is one of `PARTS`. The names are those of diffusers and transformers, or the original code's.
+    `part` is one of `family.parts`. The names are those of diffusers and transformers, or the original ones.
     """
     names = set(names)
+    model = {one.part: one.model for one in family.text_encoders}
     match part:
         case "unet":
             return _unet_places(names)
         case "vae":
             return _vae_places(names)
         case "clip_l":
-            return {name: Place(CLIP_L_MODEL + name) for name in names if name.startswith(_CLIP_LAYERS)}
-    found = {name: _clip_g_place(name) for name in names}
+            return {name: Place(model[part] + name) for name in names if name.startswith(_CLIP_LAYERS)}
+    found = {name: _clip_g_place(model[part], name) for name in names}
     return {name: place for name, place in found.items() if place}
 
 
@@ -224,17 +226,17 @@ _JOINED = ("q_proj", "k_proj", "v_proj")  # open_clip keeps q, k and v one under
 _TEXT_PROJECTION = "text_projection"
 
 
-def _clip_g_place(name: str) -> Place | None:
+def _clip_g_place(model: str, name: str) -> Place | None:
     if name.startswith(_CLIP_G_OWN) or name in (*_CLIP_G_OUTER.values(), _TEXT_PROJECTION):
-        return Place(CLIP_G_MODEL + name)
+        return Place(model + name)
     if name in _CLIP_G_OUTER:
-        return Place(CLIP_G_MODEL + _CLIP_G_OUTER[name])
+        return Place(model + _CLIP_G_OUTER[name])
     if name == f"{_TEXT_PROJECTION}.weight":  # open_clip multiplies x @ P, transformers has a linear layer
-        return Place(CLIP_G_MODEL + _TEXT_PROJECTION, transposed=True)
+        return Place(model + _TEXT_PROJECTION, transposed=True)
     if not (match := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name)):
         return None
     layer, module, leaf = match.groups()
-    block = f"{CLIP_G_MODEL}transformer.resblocks.{layer}."
+    block = f"{model}transformer.resblocks.{layer}."
     if module in _CLIP_G_LAYER:
         return Place(f"{block}{_CLIP_G_LAYER[module]}.{leaf}")
     third = module.removeprefix("self_attn.")
@@ -243,9 +245,10 @@ def _clip_g_place(name: str) -> Place | None:
     return None
 
 
+_TEXT_OWN = {"clip_l": _CLIP_LAYERS, "clip_g": (*_CLIP_G_OWN, *_CLIP_G_OUTER.values())}
 _ORIGINAL = (
     *(UNET + name for name in _UNET_OWN),
-    *(CLIP_L_MODEL + name for name in _CLIP_LAYERS),
-    *(CLIP_G_MODEL + name for name in (*_CLIP_G_OWN, *_CLIP_G_OUTER.values())),
+    *(one.model + name for one in TEXT_ENCODERS for name in _TEXT_OWN[one.part]),
     *(VAE + name for name in ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")),
 )
+_PROJECTIONS = tuple(one.model + _TEXT_PROJECTION for one in TEXT_ENCODERS if one.part == "clip_g")

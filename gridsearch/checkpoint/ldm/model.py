@@ -5,58 +5,81 @@ diffusers. Whatever it is, its tensors have the keys and the shapes of a single 
 and `Checkpoint.pieces` says where each of them lies. Headers are read, and no weights.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import INDEX, family_of_folder, family_of_keys, family_of_parts
+from gridsearch.checkpoint.family import VAE, VAE_COMPONENT, Family
 from gridsearch.checkpoint.header import Checkpoint, PartFile, StoredTensor, TensorInfo, open_checkpoint
-from gridsearch.checkpoint.sdxl.folder import INDEX, component_files
-from gridsearch.checkpoint.sdxl.keys import CLIP_G_MODEL, CLIP_L_MODEL, PARTS, PIPELINE_PARTS, UNET, VAE
-from gridsearch.checkpoint.sdxl.names import VAE_ATTENTION, Place, is_original, places_in_file
+from gridsearch.checkpoint.ldm.folder import component_files
+from gridsearch.checkpoint.ldm.names import UNUSED, VAE_ATTENTION, Place, is_original, places_in_file
+from gridsearch.checkpoint.sdxl.family import SDXL
 
-# Part -> what it is in words, and a weight that is in no other.
-_IN_WORDS = {
-    "unet": ("UNet of SDXL", f"{UNET}label_emb.0.0.weight"),
-    "clip_l": ("first text encoder", f"{CLIP_L_MODEL}embeddings.token_embedding.weight"),
-    "clip_g": ("second text encoder", f"{CLIP_G_MODEL}text_projection"),
-    "vae": ("VAE", f"{VAE}decoder.mid.attn_1.q.weight"),
-}
+_VAE_PROOF = f"{VAE}decoder.mid.attn_1.q.weight"  # a weight that is in no other part
 
 _Files = Mapping[str, Sequence[Checkpoint]]  # part -> its files
 
 
 def open_model(place: Path | Mapping[str, Path]) -> Checkpoint:
-    """Open a file, a folder of diffusers, or the parts of a model in files of their own (`PARTS` -> file).
+    """Open a file, a folder of diffusers, or the parts of a model in files of their own (part -> file).
 
     A BadInput where a file is missing, broken or no safetensors file, where a part is not what it is said to
     be, or where a folder does not hold all of them.
     """
     if not isinstance(place, Path):
-        return _of_parts(
-            place["unet"], {part: (open_checkpoint(place[part]),) for part in PARTS if part in place}
-        )
+        family = family_of_parts(place.keys())
+        parts = {part: (open_checkpoint(place[part]),) for part in family.parts if part in place}
+        return _of_parts(place["unet"], parts, family)
     if not (place / INDEX).is_file():
         return _in_original_names(open_checkpoint(place))
-    found, notes = component_files(place)
-    files = {PIPELINE_PARTS[name]: tuple(map(open_checkpoint, own)) for name, own in found.items()}
-    return replace(_of_parts(place, {part: files[part] for part in PARTS}), notes=notes)
+    family = family_of_folder(place)
+    found, notes = component_files(place, family)
+    files = {family.pipeline_parts[name]: tuple(map(open_checkpoint, own)) for name, own in found.items()}
+    return replace(_of_parts(place, {part: files[part] for part in family.parts}, family), notes=notes)
 
 
-def open_part(part: str, path: Path) -> Checkpoint:
-    """Open a file that holds a part of a model, with the keys that it has in a whole checkpoint."""
+def family_at(place: Path | Mapping[str, Path]) -> Family:
+    """Return the family of a model that need not exist or be sound; SDXL where nothing tells."""
+    if not isinstance(place, Path):
+        return family_of_parts(place.keys())
+    try:
+        state = place.stat()
+    except (OSError, ValueError):
+        return SDXL
+    return _family_at(place, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=100)
+def _family_at(place: Path, *_: int) -> Family:
+    if (place / INDEX).is_file():
+        return family_of_folder(place)
+    try:
+        return family_of_keys(open_checkpoint(place).tensors)
+    except BadInput:
+        return SDXL
+
+
+def open_part(part: str, path: Path, family: Family = SDXL) -> Checkpoint:
+    """Open a file that holds a part of a model, with the keys that it has in a whole checkpoint.
+
+    A VAE is named alike in all families.
+    """
     file = open_checkpoint(path)
-    tensors, pieces = _assembled(path, (file,), places_in_file(part, file.tensors))
-    _require_part(part, tensors, path)
+    tensors, pieces = _assembled(path, (file,), places_in_file(family, part, file.tensors))
+    _require_part(part, tensors, path, family)
     return replace(file, tensors=tensors, pieces=pieces)
 
 
 def _in_original_names(file: Checkpoint) -> Checkpoint:
     """Return a single file with its keys in the original layout; itself where they are."""
+    family = family_of_keys(file.tensors)
     odd = {
         part
-        for part, prefix in PARTS.items()
+        for part, prefix in family.parts.items()
         for key, info in file.tensors.items()
         if key.startswith(prefix) and not (is_original(key) and _shape(key, info.shape) == info.shape)
     }
@@ -64,19 +87,22 @@ def _in_original_names(file: Checkpoint) -> Checkpoint:
         return file
     placed = {key: Place(key) for key in file.tensors}
     for part in odd:
-        placed |= places_in_file(part, [key for key in file.tensors if key.startswith(PARTS[part])])
+        own = [key for key in file.tensors if key.startswith(family.parts[part])]
+        found = places_in_file(family, part, own)
+        if any(not place.key.startswith(UNUSED) for place in found.values()):
+            placed |= found  # else it is another model's, which is known by its own names
     tensors, pieces = _assembled(file.path, (file,), placed)
     return replace(file, tensors=tensors, pieces=pieces)
 
 
-def _of_parts(path: Path, files: _Files) -> Checkpoint:
+def _of_parts(path: Path, files: _Files, family: Family) -> Checkpoint:
     tensors: dict[str, TensorInfo] = {}
     pieces: dict[str, tuple[StoredTensor, ...]] = {}
     parts: list[PartFile] = []
     for part, own in files.items():
         names = [key for file in own for key in file.tensors]
-        found, where = _assembled(path, own, places_in_file(part, names))
-        _require_part(part, found, own[0].path)
+        found, where = _assembled(path, own, places_in_file(family, part, names))
+        _require_part(part, found, own[0].path, family)
         tensors |= found
         pieces |= where
         for number, file in enumerate(own, 1):
@@ -86,8 +112,10 @@ def _of_parts(path: Path, files: _Files) -> Checkpoint:
     return Checkpoint(path, sum(sizes.values()), tensors, files["unet"][0].metadata, pieces, tuple(parts))
 
 
-def _require_part(part: str, tensors: Mapping[str, TensorInfo], path: Path) -> None:
-    what, proof = _IN_WORDS[part]
+def _require_part(part: str, tensors: Mapping[str, TensorInfo], path: Path, family: Family) -> None:
+    words = {"unet": (f"UNet of {family.title}", family.proof), VAE_COMPONENT: ("VAE", _VAE_PROOF)}
+    words |= {one.part: (one.words, one.proof) for one in family.text_encoders}
+    what, proof = words[part]
     if proof not in tensors:
         why = f"it has nothing under any name of {proof}"
         fix = f"Name the file that holds the {what}, or a whole checkpoint that has it."

@@ -4,50 +4,33 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import KNOWN_FAMILIES, TITLES, family_of_keys
+from gridsearch.checkpoint.family import FIRST_CONV, LATENT_CHANNELS, UNET, VAE, Family
 from gridsearch.checkpoint.header import PLAIN_VERSION, UNMERGED, Checkpoint, TensorInfo
-from gridsearch.checkpoint.sdxl.adapter_files import ADAPTERS, adapter_kind
-from gridsearch.checkpoint.sdxl.keys import (
-    CLIP_G_MODEL,
-    CLIP_L,
-    CLIP_L_MODEL,
+from gridsearch.checkpoint.ldm.adapter_files import ADAPTERS, adapter_kind
+from gridsearch.checkpoint.ldm.keys import (
     EDM_MARKERS,
-    FIRST_CONV,
-    LATENT_CHANNELS,
     MARKERS,
-    PARTS,
-    POSITION_IDS,
     UNDRAWN,
-    UNET,
-    VAE,
     component_of,
+    is_position_ids,
     is_vae,
 )
+from gridsearch.checkpoint.sdxl.family import CLIP_L, SDXL
 
-WEIGHTS = (UNET, VAE, CLIP_L_MODEL, CLIP_G_MODEL)
-# Inside these, and still no weights: buffers, training losses, running averages.
-BUFFERS = (
-    POSITION_IDS,
-    f"{VAE}loss.",
-    f"{VAE}model_ema.",
-)
+# Inside a component, and still no weights: training losses, running averages.
+BUFFERS = (f"{VAE}loss.", f"{VAE}model_ema.")
 
 # Keys of the factors of quantised weights (ComfyUI's scaled fp8 in both its spellings, bitsandbytes).
 SCALES = (
     "scaled_fp8", ".scale_weight", ".scale_input", ".weight_scale", ".input_scale", ".comfy_quant", ".absmax",
 )  # fmt: skip
 
-_LABEL_EMB = UNET + "label_emb.0.0.weight"
-_FIRST_TEXT = CLIP_L_MODEL + "embeddings.token_embedding.weight"
-_SECOND_TEXT = CLIP_G_MODEL + "token_embedding.weight"
 _HALF = "an SDXL model with one text encoder only"
 _REFINERS_TEXT = CLIP_L + "model.token_embedding.weight"
 
-# The models that can be merged, by the channels that their UNet reads.
-SDXL = {
-    LATENT_CHANNELS: "SDXL",
-    8: "an SDXL instruct-pix2pix model",  # a latent, and that of the picture to edit
-    9: "an SDXL inpainting model",  # a latent, a mask, and the latent of the masked picture
-}
+# The models that can be merged, in words.
+MERGEABLE = tuple(kind for family in KNOWN_FAMILIES.values() for kind in family.kinds.values())
 
 # Name -> how keys begin, any of which identifies the file; the first name that fits is taken.
 _OTHERS = {
@@ -80,14 +63,20 @@ def reading_latents(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def architecture(checkpoint: Checkpoint) -> str:
-    """Return what the file is by its key names, in words: one of `SDXL` for what this program can merge."""
+    """Return what the file is, in words: one of `MERGEABLE` for what this program can merge."""
     keys = checkpoint.tensors
-    if _LABEL_EMB in keys and _FIRST_TEXT in keys and _SECOND_TEXT in keys:
-        channels = input_channels(checkpoint)
-        return SDXL.get(channels, f"an SDXL variant whose UNet reads {channels} channels")
-    if _LABEL_EMB in keys and _REFINERS_TEXT in keys:
+    for family in KNOWN_FAMILIES.values():
+        tokens = [one.tokens for one in family.text_encoders]
+        if family.proof in keys and all(key in keys for key in tokens):
+            if other := family.others.get(keys[tokens[0]].shape[-1]):
+                return other
+            channels = input_channels(checkpoint)
+            return family.kinds.get(
+                channels, f"an {family.title} variant whose UNet reads {channels} channels"
+            )
+    if SDXL.proof in keys and _REFINERS_TEXT in keys:
         return "an SDXL refiner"
-    if _LABEL_EMB in keys and (_FIRST_TEXT in keys or _SECOND_TEXT in keys):
+    if SDXL.proof in keys and any(one.tokens in keys for one in SDXL.text_encoders):
         return _HALF
     if kind := adapter_kind(keys):
         return kind
@@ -97,40 +86,49 @@ def architecture(checkpoint: Checkpoint) -> str:
     return "no model that is known here"
 
 
-def require_sdxl(checkpoint: Checkpoint) -> None:
-    """Refuse, in words, all but SDXL models in the single-file layout that predict epsilon or v."""
+def family_of(checkpoint: Checkpoint) -> Family:
+    """Return the family of a checkpoint, or of what it may be a part of."""
+    return family_of_keys(checkpoint.tensors)
+
+
+def require_known(checkpoint: Checkpoint) -> None:
+    """Refuse, in words, all but models of the known families that predict epsilon or v."""
     kind = architecture(checkpoint)
     if kind in ADAPTERS:
         what = f"This is {kind}: it modifies a model but is not one."
-        raise BadInput(what, where=checkpoint.path, fix="Under [models] name whole SDXL checkpoints.")
-    if kind not in SDXL.values():
-        fix = "Use SDXL checkpoints with UNet, VAE and both text encoders."
+        raise BadInput(what, where=checkpoint.path, fix=f"Under [models] name whole {TITLES} checkpoints.")
+    if kind not in MERGEABLE:
+        family = family_of(checkpoint)
+        fix = f"Use {family.title} checkpoints with UNet, VAE and {family.encoders}."
         if kind in _PARTS:
-            files = ", ".join(f'{part} = "..."' for part in PARTS)
+            files = ", ".join(f'{part} = "..."' for part in family.parts)
             fix = f"Name the files of all parts of the model: {{ {files} }}."
-        raise BadInput(f"This is {kind}, not an SDXL checkpoint.", where=checkpoint.path, fix=fix)
+        raise BadInput(f"This is {kind}, not an {TITLES} checkpoint.", where=checkpoint.path, fix=fix)
     if found := [marker for marker in EDM_MARKERS if marker in checkpoint.tensors]:
         what = "This is an EDM model: it neither predicts epsilon nor v, and cannot be merged with those."
         raise BadInput(what, where=checkpoint.path, why=f"it carries the marker key {found[0]}.")
 
 
 def stray_keys(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the keys that are no weight of SDXL's components: leftovers of training and of other programs.
+    """Return the keys that are no weight of any component: leftovers of training and of other programs.
 
     Nothing is drawn with them, so it does not matter where they are missing or differ. Markers are not
     among them: they say something.
     """
+    weights = family_of(checkpoint).weights
     return tuple(
         key
         for key in checkpoint.tensors
-        if key not in MARKERS + EDM_MARKERS and (not key.startswith(WEIGHTS) or key.startswith(BUFFERS))
+        if key not in MARKERS + EDM_MARKERS
+        and (not key.startswith(weights) or key.startswith(BUFFERS) or is_position_ids(key))
     )
 
 
 def own_keys(checkpoint: Checkpoint) -> dict[str, TensorInfo]:
-    """Return the keys that belong to SDXL's components, without leftovers of training."""
-    stray = set(stray_keys(checkpoint)) - set(UNDRAWN)
-    return {key: info for key, info in checkpoint.tensors.items() if component_of(key) and key not in stray}
+    """Return the keys that belong to a model's components, without leftovers of training."""
+    stray, family = set(stray_keys(checkpoint)) - UNDRAWN, family_of(checkpoint)
+    found = checkpoint.tensors.items()
+    return {key: info for key, info in found if component_of(key, family) and key not in stray}
 
 
 def has_vae(checkpoint: Checkpoint) -> bool:
@@ -167,7 +165,8 @@ def require_same_shapes(checkpoints: Mapping[str, Checkpoint], keys: Collection[
     for name, other in checkpoints.items():
         if missing := [key for key in keys if key not in other.tensors]:
             what = f"{name} lacks {len(missing):,} of {len(keys):,} weights, {missing[0]} first."
-            fix = "Use complete SDXL checkpoints with UNet, VAE and both text encoders."
+            family = family_of(first)
+            fix = f"Use complete {family.title} checkpoints with UNet, VAE and {family.encoders}."
             raise BadInput(what, where=other.path, fix=fix)
         if differ := [key for key in keys if other.tensors[key].shape != first.tensors[key].shape]:
             key, unlike = differ[0], f"{len(differ):,} weights of different shapes"

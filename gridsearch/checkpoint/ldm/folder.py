@@ -6,11 +6,10 @@ from pathlib import Path
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
+from gridsearch.checkpoint.families import INDEX, MOST_INDEX_BYTES
+from gridsearch.checkpoint.family import Family
 from gridsearch.checkpoint.header import PICKLE, PICKLE_ENDINGS
-from gridsearch.checkpoint.sdxl.keys import PIPELINE_PARTS
 
-INDEX = "model_index.json"
-MOST_INDEX_BYTES = 5_000_000  # of an index of shards; SDXL's UNet has one of 200 kB
 MOST_FILES = 1_000  # in a component's folder
 
 # `model.safetensors`, `model.fp16.safetensors`, `model-00001-of-00002.safetensors`, and the indices of those:
@@ -22,18 +21,20 @@ _AGAIN = "Download the folder again."
 _PREFERRED = (None, ".fp16")  # variants; the plain one has the most precision
 
 
-def component_files(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+def component_files(folder: Path, family: Family) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
     """Return the safetensors files of each component that has weights, and notes on what was chosen.
 
     A BadInput where one has none: only pickles, say, or shards that are missing.
     """
-    if absent := [name for name in PIPELINE_PARTS if not (folder / name).is_dir()]:
+    if absent := [name for name in family.pipeline_parts if not (folder / name).is_dir()]:
         pipeline = read_json_object(folder / INDEX, MOST_INDEX_BYTES, "file").get("_class_name")
         why = f"it has no {', '.join(absent)}; its {INDEX} says {pipeline!r:.60}"
-        fix = "Name a folder with the UNet, the VAE and both text encoders of SDXL."
-        raise BadInput("This diffusers folder is no whole SDXL model.", where=folder, why=why, fix=fix)
+        fix = f"Name a folder with the UNet, the VAE and {family.encoders} of {family.title}."
+        raise BadInput(
+            f"This diffusers folder is no whole {family.title} model.", where=folder, why=why, fix=fix
+        )
     found, notes = {}, []
-    for name in PIPELINE_PARTS:
+    for name in family.pipeline_parts:
         found[name], others = _weights(folder / name)
         if others:
             read = f"{found[name][0].name}{', ...' if len(found[name]) > 1 else ''} is read"

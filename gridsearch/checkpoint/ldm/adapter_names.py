@@ -1,4 +1,4 @@
-"""The names of SDXL's modules in adapter files, and of the parts of a module's change.
+"""The names of modules in adapter files, and of the parts of a module's change.
 
 Every spelling is made from the model's own parameter names and looked up exactly: nothing is guessed.
 """
@@ -6,7 +6,9 @@ Every spelling is made from the model's own parameter names and looked up exactl
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from gridsearch.checkpoint.sdxl.keys import UNET, TensorRows
+from gridsearch.checkpoint.families import encoder_of
+from gridsearch.checkpoint.family import UNET, Family
+from gridsearch.checkpoint.ldm.keys import TensorRows
 
 UP, DOWN = "lora_up.weight", "lora_down.weight"  # kohya's
 # The end of a key, after a module's name, in an adapter file -> the part of a delta that it is.
@@ -98,11 +100,11 @@ def _spellings(module: str, stem: str) -> Iterator[str]:
             yield from _flat("lora_unet", own)
         for spelling in dotted:
             yield from _processor(spelling, ".to_q", ".to_k", ".to_v", ".to_out.0")
-    elif component in ("text_encoder", "text_encoder_2"):
-        number, clip = (1, "clip_l") if component == "text_encoder" else (2, "clip_g")
-        bare = name.removeprefix("text_model.")
+    elif component != "vae":
+        encoder = encoder_of(component, stem)
+        bare, clip = name.removeprefix("text_model."), encoder.part
         for name in (bare, f"text_model.{bare}"):
-            yield from _flat(f"lora_te{number}", name)
+            yield from _flat(encoder.adapter, name)
             yield from (f"{clip}.{name}", f"text_encoders.{clip}.transformer.{name}")  # OneTrainer; ComfyUI
             for spelling in (f"{component}.{name}", f"{PEFT_PREFIX}{component}.{name}"):
                 yield spelling
@@ -122,15 +124,16 @@ def _flat(prefix: str, name: str) -> Iterator[str]:
         yield f"{prefix}_{head.replace('.', '_')}.{last}"
 
 
-def kohya_name(module: str, stem: str) -> str:
-    """Return the name of a module in kohya's files for SDXL: the UNet's after the original code's keys.
+def kohya_name(module: str, stem: str, family: Family) -> str:
+    """Return the name of a module in kohya's files; SDXL's UNet has the original code's names there.
 
     `stem` is the checkpoint's key of its weight without the end. It is one of `spellings`.
     """
     component, name = module.split(".", 1)
     if component == "unet":
-        return f"lora_unet_{stem.removeprefix(UNET).replace('.', '_')}"
-    encoder = {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}[component]
+        own = stem.removeprefix(UNET) if family.kohya_original else name
+        return f"lora_unet_{own.replace('.', '_')}"
+    encoder = encoder_of(component, stem).adapter
     inside = "" if name == "text_projection" else "text_model_"
     return f"{encoder}_{inside}{name.removeprefix('text_model.').replace('.', '_')}"
 
@@ -157,15 +160,17 @@ def split_key(key: str, modules: Mapping[str, str]) -> tuple[str, str]:
     return head, key.removeprefix(f"{head}.")
 
 
-# Parts of keys in other models' adapters. SDXL's first block has no attention, and its encoders numbers.
+# Parts of keys in the adapters of each model. SDXL's first block has no attention, and its encoders numbers.
 _MARKS = {
     "Flux": ("double_blocks", "single_blocks", "single_transformer_blocks"),
     "Stable Diffusion 3": ("joint_blocks", "transformer.transformer_blocks"),
     "Stable Diffusion 1.5 or 2": ("lora_te_", "down_blocks_0_attentions", "down_blocks.0.attentions"),
+    "SDXL": ("lora_te2_", "text_encoder_2."),
 }  # fmt: skip
 
 
-def other_model_of(keys: Iterable[str]) -> str | None:
+def other_model_of(keys: Iterable[str], family: Family) -> str | None:
     """Return the other model that an adapter's keys are those of, where they tell."""
     text = "\n".join(keys)
-    return next((model for model, marks in _MARKS.items() if any(mark in text for mark in marks)), None)
+    others = {model: marks for model, marks in _MARKS.items() if model != family.adapters}
+    return next((model for model, marks in others.items() if any(mark in text for mark in marks)), None)

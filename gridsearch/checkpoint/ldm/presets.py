@@ -1,16 +1,17 @@
 """Supermerger's presets of ratios per block: from a block's place to its weight.
 
 They are named, and have the values, as in `mbwpresets.txt` (https://github.com/hako-mikan/sd-webui-supermerger).
-They are made for the 25 blocks of SD 1.5, IN00 to IN11, M00 and OUT00 to OUT11. Of those SDXL has the first
-nine and ten from M00 on, as supermerger takes them.
+They are made for the 25 blocks of SD 1.5, IN00 to IN11, M00 and OUT00 to OUT11; another family has some of
+those (`Family.preset_places`).
 """
 
 import math
 from collections.abc import Callable
 
+from gridsearch.checkpoint.family import Family
+
 OTHERS = 25  # blocks of SD 1.5, without BASE
-OF_SDXL = (*range(9), *range(12, 22))  # those that SDXL has too
-LACKED = "IN09 to IN11 and OUT09 to OUT11"  # the others
+LACKED = "IN09 to IN11 and OUT09 to OUT11"  # those of them that SDXL does not have
 
 
 def _smoothstep(x: float) -> float:
@@ -70,6 +71,6 @@ PRESETS: dict[str, Callable[[float], float]] = {
 }
 
 
-def preset_weights(name: str) -> list[float]:
-    """Return a preset's weights of SDXL's twenty blocks: 0 for BASE, as all of them have it."""
-    return [0.0, *(PRESETS[name](place / (OTHERS - 1)) for place in OF_SDXL)]
+def preset_weights(name: str, family: Family) -> list[float]:
+    """Return a preset's weights of a family's blocks: 0 for BASE, as all of them have it."""
+    return [0.0, *(PRESETS[name](place / (OTHERS - 1)) for place in family.preset_places)]

@@ -1,7 +1,7 @@
-"""The map between the keys of a single-file SDXL checkpoint and the parameters of a diffusers pipeline.
+"""The map between the keys of a single-file checkpoint and the parameters of a diffusers pipeline.
 
-A checkpoint file names its tensors as the original code did (Stability's `sgm`, `open_clip` for the
-second text encoder); diffusers names, reshapes and splits some of them. `file_views` gives, for every
+A checkpoint file names its tensors as the original code did (`open_clip` for SDXL's second text
+encoder); diffusers names, reshapes and splits some of them. `file_views` gives, for every
 file key, views onto the live parameters *in the file's own shape*, so that writing into a view changes
 the model that draws, and reading the views in order gives the file back. Both directions are exact.
 """
@@ -13,8 +13,9 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor, nn
 
-from gridsearch.checkpoint.sdxl.keys import PIPELINE_PARTS
-from gridsearch.checkpoint.sdxl.names import VAE_ATTENTION, places
+from gridsearch.checkpoint.families import family_of_components
+from gridsearch.checkpoint.family import Family
+from gridsearch.checkpoint.ldm.names import VAE_ATTENTION, places
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,22 @@ class LiveRows:
 
 
 def file_views(components: Mapping[str, nn.Module]) -> dict[str, list[LiveRows]]:
-    """Map every file key to views onto the parameters of `unet`, `vae`, `text_encoder`, `text_encoder_2`.
+    """Map every file key to views onto the parameters of a pipeline's models: `unet`, `text_encoder`, ...
 
     `components` are the pipeline's modules by diffusers' names (`pipe.components` will do). The parts that
     make up a key are in row order: one for all but the joined attention projections of the second text
     encoder, which have three.
     """
     found: dict[str, list[LiveRows]] = {}
-    for component, part in PIPELINE_PARTS.items():
-        found |= _views(component, part, components[component])
+    family = family_of_components(components)
+    for component, part in family.pipeline_parts.items():
+        found |= _views(component, part, components[component], family)
     return found
 
 
-def _views(component: str, part: str, module: nn.Module) -> dict[str, list[LiveRows]]:
+def _views(component: str, part: str, module: nn.Module, family: Family) -> dict[str, list[LiveRows]]:
     names = {name.removeprefix("text_model."): name for name, _ in module.named_parameters()}
-    placed = places(part, names)
+    placed = places(part, names, family)
     found: dict[str, dict[int, LiveRows]] = defaultdict(dict)
     for stem, name in names.items():
         place, view = placed[stem], module.get_parameter(name).data
@@ -67,6 +69,11 @@ def _in_rows(views: list[LiveRows]) -> list[LiveRows]:
         replace(view, rows=slice(start, end))
         for view, (start, end) in zip(views, pairwise([0, *ends]), strict=True)
     ]
+
+
+def last_norm(encoder: nn.Module) -> nn.Module:
+    """Return the norm behind the last layer of a text encoder, wherever transformers keeps it."""
+    return getattr(encoder, "text_model", encoder).get_submodule("final_layer_norm")
 
 
 def file_shape(parts: list[LiveRows]) -> tuple[int, ...]:

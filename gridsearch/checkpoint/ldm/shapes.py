@@ -12,38 +12,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import KNOWN_FAMILIES, family_of_folder
+from gridsearch.checkpoint.family import UNET
 from gridsearch.checkpoint.header import Checkpoint
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
-from gridsearch.checkpoint.sdxl.keys import CLIP_G, CLIP_L, POSITION_IDS, UNET, VAE, TensorRows
+from gridsearch.checkpoint.ldm.keys import TensorRows
+from gridsearch.checkpoint.ldm.recognise import family_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# The shapes that follow from the package's own configs: building the models takes seconds of imports.
-SDXL_SHAPES = Path(__file__).parent / "shapes.json"
 TEXT_TOKENS = 77
 LATENT_SIDE = 8  # image pixels to a side of a latent's
-
-_DIFFUSERS_NAMES = {UNET: "unet", VAE: "vae", CLIP_L: "text_encoder", CLIP_G: "text_encoder_2"}
 
 
 def file_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Return what a checkpoint for these configs must hold: file key -> shape. SDXL's has 2513 such keys."""
-    if folder == SDXL_CONFIGS:
-        return {key: tuple(shape) for key, shape in json.loads(SDXL_SHAPES.read_bytes()).items()}
+    for family in KNOWN_FAMILIES.values():
+        if folder == family.configs:  # building the models would take seconds of imports
+            return {key: tuple(shape) for key, shape in json.loads(family.shapes.read_bytes()).items()}
     return skeleton_shapes(folder)
 
 
-def has_sdxls_size(checkpoint: Checkpoint) -> bool:
-    """Return whether most of SDXL's weights that a file holds have SDXL's shapes."""
-    shapes, known = checkpoint.tensors, file_shapes(SDXL_CONFIGS)
+def has_usual_size(checkpoint: Checkpoint) -> bool:
+    """Return whether most weights that a file holds have the shapes of its family's own models."""
+    shapes, known = checkpoint.tensors, file_shapes(family_of(checkpoint).configs)
     alike = [shapes[key].shape == shape for key, shape in known.items() if key in shapes]
     return 2 * sum(alike) >= len(alike)
 
 
 def skeleton_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    from gridsearch.checkpoint.sdxl.layout import file_shape, file_views  # imports torch
+    from gridsearch.checkpoint.ldm.layout import file_shape, file_views  # imports torch
 
     return {key: file_shape(parts) for key, parts in file_views(skeleton(folder)).items()}
 
@@ -53,7 +52,7 @@ def parameter_rows(folder: Path) -> dict[str, TensorRows]:
 
     A name has its component in front: `unet.conv_in.weight`, `text_encoder_2.text_projection.weight`.
     """
-    from gridsearch.checkpoint.sdxl.layout import file_shape, file_views  # imports torch
+    from gridsearch.checkpoint.ldm.layout import file_shape, file_views  # imports torch
 
     return {
         part.name: TensorRows(key, part.rows, tuple(part.view.shape), file_shape(parts), part.transposed)
@@ -63,37 +62,37 @@ def parameter_rows(folder: Path) -> dict[str, TensorRows]:
 
 
 def skeleton(folder: Path) -> "dict[str, nn.Module]":
-    """Build the four models of a config folder on the meta device, which takes no memory for weights."""
+    """Build the models of a config folder on the meta device, which takes no memory for weights."""
     import torch  # and what follows: seconds of imports, spared to most merges
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     with torch.device("meta"):
-        return {
+        models: dict[str, nn.Module] = {
             "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
             "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
-            "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
-            "text_encoder_2": CLIPTextModelWithProjection(
-                CLIPTextConfig.from_pretrained(folder / "text_encoder_2")
-            ),
         }
+        for one in family_of_folder(folder).text_encoders:
+            encoder = CLIPTextModelWithProjection if one.projected else CLIPTextModel
+            models[one.component] = encoder(CLIPTextConfig.from_pretrained(folder / one.component))
+        return models
 
 
 def loaded_models(checkpoint: Checkpoint, folder: Path, dtype: "torch.dtype") -> "dict[str, nn.Module]":
-    """Return the four models of a config folder with a checkpoint's weights, which may lie in several files.
+    """Return the models of a config folder with a checkpoint's weights, which may lie in several files.
 
     What the checkpoint lacks has no values yet: `check_file` says what that is.
     """
     import torch
 
+    from gridsearch.checkpoint.ldm.layout import file_views
     from gridsearch.checkpoint.mapped import mapped
-    from gridsearch.checkpoint.sdxl.layout import file_views
 
     models = skeleton(folder)
     for model in models.values():
         model.to(dtype).to_empty(device="cpu").eval()
         for name, buffer in model.named_buffers():
-            assert POSITION_IDS.endswith(name.removeprefix("text_model."))  # there are no others
+            assert name.endswith(".position_ids")  # there are no others
             buffer.copy_(torch.arange(buffer.numel()).view_as(buffer))
     tensors = mapped(checkpoint)
     for key, parts in file_views(models).items():
@@ -110,12 +109,13 @@ def check_file(checkpoint: Checkpoint, folder: Path, parts: tuple[str, ...] = ("
     needed = {key: shape for key, shape in file_shapes(folder).items() if key.startswith(parts)}
     found = {key: checkpoint.tensors[key].shape for key in needed if key in checkpoint.tensors}
     if absent := [key for key in needed if key not in found]:
-        components = sorted(
-            {name for key in absent for prefix, name in _DIFFUSERS_NAMES.items() if key.startswith(prefix)}
-        )
+        family = family_of_folder(folder)
+        prefixes = {name: family.parts[part] for name, part in family.pipeline_parts.items()}
+        components = sorted({n for key in absent for n, prefix in prefixes.items() if key.startswith(prefix)})
         what = f"The checkpoint lacks {len(absent)} of the {len(needed)} tensors that its configs ask for."
         why = f"of the {', '.join(components)}: {_first(absent)}"
-        fix = "Use a complete SDXL checkpoint in its original layout: UNet, VAE and both text encoders."
+        whole = f"UNet, VAE and {family.encoders}"
+        fix = f"Use a complete {family.title} checkpoint in its original layout: {whole}."
         raise BadInput(what, where=checkpoint.path, why=why, fix=fix)
     if unlike := [f"{key} is {found[key]}, not {needed[key]}" for key in needed if found[key] != needed[key]]:
         what = f"{len(unlike)} tensors of the checkpoint do not have the shapes that its configs ask for."

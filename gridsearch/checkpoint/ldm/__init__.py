@@ -1,0 +1,1 @@
+"""The layout of latent diffusion models, shared by families: keys, components, vocabulary, adapters."""
