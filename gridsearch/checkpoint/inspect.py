@@ -23,6 +23,7 @@ from gridsearch.checkpoint.ldm.model import open_model
 from gridsearch.checkpoint.ldm.recognise import MERGEABLE, architecture, stray_keys
 from gridsearch.checkpoint.mergeable import merge_in_words
 from gridsearch.checkpoint.prediction import (
+    FLOW,
     NOTHING_SAID,
     SCHEDULER,
     Prediction,
@@ -74,9 +75,9 @@ def open_any(path: Path) -> Checkpoint | Folder:
 
 
 def _scheduler_prediction(path: Path) -> Prediction:
-    said, rescaled = scheduler_says(path)
+    said, rescaled, shift = scheduler_says(path)
     source = SCHEDULER if said else f"default: {SCHEDULER} says nothing"
-    return Prediction(said or "epsilon", source, rescaled)
+    return Prediction(said or "epsilon", source, rescaled, shift=shift)
 
 
 def described(opened: Checkpoint | Folder, hashing: Hashing, config: Path | None = None) -> list[Row]:
@@ -123,6 +124,9 @@ def _prediction_rows(prediction: Prediction, zero_snr_source: str) -> list[Row]:
     rows = [("prediction type", f"{prediction.type} ({prediction.source})")]
     if prediction.conflicts:
         rows.append(("but", "; ".join(prediction.conflicts)))
+    if prediction.type == FLOW:
+        shift = f"{prediction.shift:g} ({SCHEDULER})" if prediction.shift else "not said"
+        return [*rows, ("shift", shift)]
     said = f"yes ({zero_snr_source})" if prediction.zero_terminal_snr else "no"
     return [*rows, ("zero terminal SNR", said)]
 

@@ -23,7 +23,7 @@ def require_mergeable(checkpoint: Checkpoint, prediction_type: str | None = None
     """Return the prediction type of a model that can be merged; `prediction_type` is the experiment's.
 
     A BadInput where it is of no known family, where its weights are in a format that has no values by itself,
-    or where it predicts neither epsilon, v nor x0.
+    or where it predicts neither epsilon, v, x0 nor a flow.
     """
     for path in checkpoint.files:
         require_name(path)

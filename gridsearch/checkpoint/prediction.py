@@ -8,16 +8,20 @@ import yaml
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
+from gridsearch.base.words import is_number
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.ldm.keys import EDM_MARKERS, V_PREDICTION_MARKER, ZERO_SNR_MARKER
 
 SCHEDULER = "scheduler_config.json"  # of a diffusers folder
 MOST_SCHEDULER_BYTES = 100_000  # real ones have less than 2 kB
 
-# Schedulers whose mathematics is none of these, whatever prediction type their config repeats.
-_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": "flow"}
+FLOW = "flow"  # the velocity of a rectified flow, noise - x0
+TYPES = ("epsilon", "v_prediction", "sample", FLOW)
 
-TYPES = ("epsilon", "v_prediction", "sample")
+# Schedulers whose mathematics is another, whatever prediction type their config repeats.
+_OTHER_MATHEMATICS = {"EDM": "edm", "FlowMatch": FLOW}
+
+MOST_SHIFT = 100.0  # of a rectified flow, as in ComfyUI
 NOTHING_SAID = "default: nothing in the file says otherwise"
 
 SIDECAR_BYTES = 20_000  # real ones have less than 5 kB
@@ -27,6 +31,8 @@ _SPELLINGS = {
     "epsilon": ("epsilon", "eps", "eps_pred", "epsilon_prediction"),
     "v_prediction": ("v_prediction", "v", "v_pred", "vpred"),
     "sample": ("sample", "x0", "x0_prediction", "x_prediction"),
+    # "sd3" is what SwarmUI understands, which then samples as ComfyUI's ModelSamplingSD3 does.
+    FLOW: ("flow", "flow_prediction", "flow_matching", "flow_match", "rectified_flow", "rf", "sd3"),
     # str(None) is what a program writes that has nothing to say.
     "": ("", "none", "null"),
 }
@@ -37,39 +43,44 @@ _MEANING = {spelling: meaning for meaning, spellings in _SPELLINGS.items() for s
 _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction", "EDMScaling": "edm"}
 
 
-def reaches_zero_snr(prediction_type: str) -> bool:
-    """Return whether a prediction of this type is defined where no signal is left.
+def takes_zero_snr(prediction_type: str) -> bool:
+    """Return whether the noise schedule of this type can be rescaled to end where no signal is left.
 
-    x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0. x0 = alpha x - sigma v is not, nor is x0.
+    x0 = (x - sigma epsilon) / alpha is undefined at alpha = 0. x0 = alpha x - sigma v is not, nor is x0. The
+    schedule of a rectified flow is another, and ends there by itself.
     """
-    return prediction_type != "epsilon"
+    return prediction_type not in ("epsilon", FLOW)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A prediction type, where it was read, and which weaker sources disagree, in words."""
+    """A prediction type, where it was read, and which weaker sources disagree, in words.
+
+    And the shift of a rectified flow, where the scheduler config of its folder names one.
+    """
 
     type: str
     source: str
     zero_terminal_snr: bool
     conflicts: tuple[str, ...] = ()
+    shift: float | None = None
 
 
 def prediction_of(checkpoint: Checkpoint, override: str | None = None) -> Prediction:
     """Return the prediction type of a checkpoint to be merged; `override` is that of the experiment file.
 
-    A BadInput if something in or beside the file says that it predicts neither epsilon, v nor x0. A word that
-    is not known here must not become epsilon in silence, so only `override` outweighs it.
+    A BadInput if something in or beside the file says that it predicts none of `TYPES`. A word that is not
+    known here must not become epsilon in silence, so only `override` outweighs it.
     """
     sayings = _sayings(checkpoint)
     if not override:
         for source, said in sayings.found:
             if said not in TYPES:
                 raise BadInput(
-                    f"This model predicts neither epsilon, v nor x0: {_phrase(source, said)}.",
+                    f"This model predicts neither epsilon, v, x0 nor a flow: {_phrase(source, said)}.",
                     where=checkpoint.path,
                     fix='Leave it out; or, if that is wrong, say prediction_type = "epsilon", '
-                    '"v_prediction" or "sample" beside its path in the experiment file.',
+                    '"v_prediction", "sample" or "flow" beside its path in the experiment file.',
                 )
     return _taken(sayings, override)
 
@@ -79,28 +90,32 @@ def read_prediction(checkpoint: Checkpoint) -> Prediction:
     return _taken(_sayings(checkpoint))
 
 
-def scheduler_says(folder: Path) -> tuple[str, bool]:
-    """Return the type that a diffusers folder's scheduler config names, "" for none, and whether it rescales
-    the noise schedule to zero terminal SNR. Anything else than a folder says nothing.
+def scheduler_says(folder: Path) -> tuple[str, bool, float | None]:
+    """Return the type that a diffusers folder's scheduler config names, "" for none, whether it rescales the
+    noise schedule to zero terminal SNR, and the shift of a flow. Anything else than a folder says nothing.
     """
     config = folder / "scheduler" / SCHEDULER
     content = read_json_object(config, MOST_SCHEDULER_BYTES, "file") if config.is_file() else {}
     name = str(content.get("_class_name"))
     other = next((what for start, what in _OTHER_MATHEMATICS.items() if name.startswith(start)), None)
     said = other or meaning(content.get("prediction_type"))
-    return said, content.get("rescale_betas_zero_snr") is True
+    shift = content.get("shift") if said == FLOW else None
+    known = float(shift) if is_number(shift) and 0 < shift <= MOST_SHIFT else None
+    return said, content.get("rescale_betas_zero_snr") is True, known
 
 
 @dataclass(frozen=True)
 class _Sayings:
     """Source and type of everything in and beside a file that names a type, the strongest first.
 
-    And why the sidecar cannot be read, empty where it can; and whether anything says zero terminal SNR.
+    And why the sidecar cannot be read, empty where it can; whether anything says zero terminal SNR; and the
+    shift of a flow.
     """
 
     found: list[tuple[str, str]]
     trouble: str
     zero_terminal_snr: bool
+    shift: float | None
 
 
 def _taken(sayings: _Sayings, override: str | None = None) -> Prediction:
@@ -111,7 +126,8 @@ def _taken(sayings: _Sayings, override: str | None = None) -> Prediction:
     if sayings.trouble:
         source = "default: nothing that can be read says otherwise" if not found else source
         conflicts.append(sayings.trouble)
-    return Prediction(taken, source, sayings.zero_terminal_snr, tuple(conflicts))
+    shift = sayings.shift if taken == FLOW else None
+    return Prediction(taken, source, sayings.zero_terminal_snr, tuple(conflicts), shift)
 
 
 def _sayings(checkpoint: Checkpoint) -> _Sayings:
@@ -120,16 +136,24 @@ def _sayings(checkpoint: Checkpoint) -> _Sayings:
     The marker keys `v_pred` and `ztsnr` are what ComfyUI, A1111 and Forge read.
     """
     sidecar, trouble = _sidecar(checkpoint)
-    scheduler, rescaled = scheduler_says(checkpoint.path)
+    scheduler, rescaled, shift = scheduler_says(checkpoint.path)
     found = [("sidecar YAML", meaning(sidecar)), (SCHEDULER, scheduler)]
     found += [(f"marker key {marker}", "edm") for marker in EDM_MARKERS if marker in checkpoint.tensors][:1]
     if V_PREDICTION_MARKER in checkpoint.tensors:
         found.append((f"marker key {V_PREDICTION_MARKER}", "v_prediction"))
     # The spec's name, and the one that ComfyUI's checkpoint saver writes.
+    process = meaning(checkpoint.metadata.get("modelspec.noise_process"))
     for key in ("modelspec.prediction_type", "modelspec.predict_key"):
-        found.append((key, meaning(checkpoint.metadata.get(key))))
+        found.append((key, _of_process(process, meaning(checkpoint.metadata.get(key)))))
     zero_terminal_snr = rescaled or ZERO_SNR_MARKER in checkpoint.tensors
-    return _Sayings([(source, said) for source, said in found if said], trouble, zero_terminal_snr)
+    return _Sayings([(source, said) for source, said in found if said], trouble, zero_terminal_snr, shift)
+
+
+def _of_process(process: str, said: str) -> str:
+    """Return the type of a word beside which `modelspec.noise_process` stands, as SushiUI writes both."""
+    if said == "velocity":
+        return {FLOW: FLOW, "ddpm": "v_prediction"}.get(process, said)
+    return f"{said} of a flow" if said and process == FLOW != said else said
 
 
 def _phrase(source: str, said: str) -> str:

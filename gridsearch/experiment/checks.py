@@ -13,7 +13,14 @@ from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
-from gridsearch.render.denoise.sampling import OF_ANOTHER, OF_NEGATIVE, least_cfg
+from gridsearch.render.denoise.sampling import (
+    FLOW_SCHEDULES,
+    FLOW_SPACINGS,
+    OF_ANOTHER,
+    OF_NEGATIVE,
+    SAMPLERS,
+    least_cfg,
+)
 
 MOST_SUMS = 10_000  # combinations of weights that are tried one by one
 
@@ -49,6 +56,25 @@ def _may_cancel(weights: tuple) -> bool:
         return any(math.isclose(sum(one), 0, abs_tol=1e-9) for one in itertools.product(*grids))
     ends = [least_and_most(weight) for weight in weights]
     return sum(low for low, _ in ends) <= 0 <= sum(high for _, high in ends)
+
+
+def require_flowing(render: Render, why: str) -> None:
+    """Refuse settings that rectified flow is not defined for; `why` says what is drawn so.
+
+    Raises:
+        BadInput: a sampler, a noise schedule or the spacing is one of those.
+    """
+    known = {
+        "sampler": tuple(name for name, sampler in SAMPLERS.items() if sampler.flow),
+        "schedule": FLOW_SCHEDULES,
+        "timestep_spacing": FLOW_SPACINGS,
+    }
+    for name, defined in known.items():
+        asked = getattr(render, name)
+        if odd := [one for one in choices_of(asked) if one is not None and one not in defined]:
+            what = f"The {name.replace('_', ' ')} {odd[0]} is not defined for rectified flow."
+            fix = f"Take {', '.join(defined)}{'.' if name == 'sampler' else ', or leave it out.'}"
+            raise BadInput(what, where=f"render.{name}", why=why, fix=fix)
 
 
 def dependent_notes(experiment: Experiment) -> list[str]:

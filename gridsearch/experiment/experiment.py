@@ -18,6 +18,7 @@ from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.checkpoint.ldm.keys import known_layers
 from gridsearch.checkpoint.ldm.model import family_at
+from gridsearch.checkpoint.prediction import MOST_SHIFT
 from gridsearch.experiment.family import current_family
 from gridsearch.experiment.from_recipe import with_recipe
 from gridsearch.experiment.programs.names import known_sampler, known_schedule
@@ -94,6 +95,7 @@ def _rng(value: object) -> object:
 
 Positive = Annotated[SearchableNumber, between(0, 1000)]
 Sigma = Annotated[SearchableNumber, between(0, UNLIMITED)]
+Shift = Annotated[SearchableNumber, between(0.01, MOST_SHIFT)]
 Weight = Annotated[SearchableNumber, between(0, 10)]
 Pixels = Annotated[SearchableNumber, between(0, 16_384)]  # more cannot be told in half precision
 Steps = Annotated[SearchableWhole, between(1, 1000)]  # SDXL was trained on a thousand
@@ -109,6 +111,7 @@ class Render(Table):
     prediction_type: PredictionTypes | None = None
     zero_terminal_snr: bool | None = None
     timestep_spacing: Literal["leading", "trailing", "linspace"] | None = None
+    shift: Shift | None = None
     sampler: Samplers = "euler"
     schedule: Schedules | None = None
     steps: Steps = 28

@@ -7,6 +7,7 @@ it. One that is in none of these tables is not known here, and is told of under 
 from collections.abc import Iterator, Mapping
 
 from gridsearch.render.denoise.guidance.text import guidance_said
+from gridsearch.render.pictures import FLOW_MODE, MODE_OF_FLOW, SHIFT
 
 # A1111's names of what `[render]` has, and other programs' for the same; the first that is there counts.
 STEPS, CFG, CLIP_SKIP = ("steps", "Steps"), ("cfg_scale", "CFG scale"), ("Clip skip",)
@@ -15,10 +16,11 @@ PAG_SCALE = ("PAG scale", "PAG Scale", "PAG_scale", "pag_scale", "PerturbedAtten
 CFG_RESCALE = ("CFG rescale", "Rescale CFG", "latent_modifier_rescale_cfg_phi")
 SPACING, UNCONDITIONAL = ("Timestep spacing",), ("Unconditional",)
 ORIGINAL_SIZE, CROP, TARGET_SIZE = ("Original size",), ("Crop",), ("Target size",)
+SHIFTS = (SHIFT, "Shift", "sigmashift")
 ZERO_SNR = ("Noise Schedule", "Zero terminal SNR")
 COMPARED = {
     *(*STEPS, *CFG, *CLIP_SKIP, *SAMPLER, *SCHEDULE, *PAG_SCALE, *CFG_RESCALE, *SPACING, *UNCONDITIONAL),
-    *(*ORIGINAL_SIZE, *CROP, *TARGET_SIZE, *ZERO_SNR, "width", "height", "Size", "RNG"),
+    *(*SHIFTS, *ORIGINAL_SIZE, *CROP, *TARGET_SIZE, *ZERO_SNR, "width", "height", "Size", "RNG"),
 }
 
 # Settings that change no picture, or only with another that is in these tables.
@@ -36,7 +38,7 @@ HARMLESS = {
     ),
     *("Raw prompt", "Raw negative prompt", "Performance", "Scheduler", "Refiner Swap Method"),
     *("TIPO Parameters", "TIPO prompt", "TIPO nl prompt", "TIPO format"),
-    *("PAG_enabled", "pag_enabled", "PerturbedAttentionGuidance_enabled"),
+    *("advanced_sampling_enabled", "PAG_enabled", "pag_enabled", "PerturbedAttentionGuidance_enabled"),
     # of modes that are not constant
     *("dynthres_mimic_scale_min", "dynthres_cfg_scale_min", "dynthres_sched_val", "dynthres_simple_mode"),
     *("X Type", "X Values", "Fixed X Values", "Y Type", "Y Values", "Fixed Y Values", "Z Type", "Z Values"),
@@ -79,6 +81,7 @@ FAMILIES = {
 # Values with which a setting changes nothing: of any, and of single ones.
 OFF = {"", "0", "-1", "-1x-1", "false", "none", "disable", "automatic", "default (model)"}
 OFF_AT = {
+    FLOW_MODE: MODE_OF_FLOW.lower(),  # compared as the prediction type
     "Emphasis": "original",
     "Denoising strength": "1",
     "Eta": "1",  # of the ancestral samplers

@@ -20,7 +20,7 @@ from gridsearch.render.denoise.sampling import GUIDANCE_NUMBERS
 
 RENDER_VALUES = (
     *("prediction_type", "sampler", "schedule", "unconditional", "pag_layers"),
-    *("steps", *GUIDANCE_NUMBERS, "clip_skip"),
+    *("steps", "shift", *GUIDANCE_NUMBERS, "clip_skip"),
     *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )
 

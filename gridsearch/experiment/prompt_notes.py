@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsearch.base.words import is_number, shorten
+from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.experiment import foreign_names as names
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.foreign_names import not_done, plain
@@ -19,7 +20,15 @@ from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
 from gridsearch.render.denoise.guidance.text import guidance_said
-from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, SCHEDULES, SPACINGS, usual_spacing
+from gridsearch.render.denoise.sampling import (
+    AUTOMATIC,
+    SAMPLERS,
+    SCHEDULES,
+    SPACINGS,
+    USUAL_SHIFT,
+    usual_spacing,
+)
+from gridsearch.render.pictures import FLOW_MODE, MODE_OF_FLOW
 
 MOST_NOTES = 5
 MOST_OF_A_SETTING = 3  # values
@@ -125,7 +134,10 @@ def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple
     zero = _said(others, names.ZERO_SNR)
     spacing, asked_spacing = _spacings(others, render)
     guidance, _ = guidance_said(others)
+    flow = FLOW if others.get(FLOW_MODE) == MODE_OF_FLOW else ""
     return {
+        "prediction_type": (render.prediction_type, flow),
+        "shift": (render.shift or USUAL_SHIFT, _said(others, names.SHIFTS)),
         "steps": (render.steps, _said(others, names.STEPS)),
         "CFG": (render.cfg, _said(others, names.CFG)),
         "clip skip": (render.clip_skip, _said(others, names.CLIP_SKIP)),

@@ -18,7 +18,7 @@ from gridsearch.experiment.methods import ADAPTER
 from gridsearch.experiment.parameters import MERGED as MERGED
 from gridsearch.experiment.values import LISTED, FilePath, Table, choices_of, form, least_and_most
 
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 VAE_FILE = "vae"  # the name of a VAE's own file among the files of a merge
 VaeSources = Annotated[
     Annotated[str, Tag("value")] | Annotated[tuple[str, ...], *LISTED], Discriminator(form)

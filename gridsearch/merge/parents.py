@@ -24,10 +24,11 @@ from gridsearch.checkpoint.ldm.recognise import (
     require_same_shapes,
 )
 from gridsearch.checkpoint.mergeable import require_mergeable
-from gridsearch.checkpoint.prediction import Prediction, reaches_zero_snr
+from gridsearch.checkpoint.prediction import FLOW, Prediction, takes_zero_snr
+from gridsearch.experiment.checks import require_flowing
 from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.recipe import MERGED, Recipe
-from gridsearch.experiment.values import usual_value
+from gridsearch.experiment.values import choices_of, usual_value
 from gridsearch.merge.channels import require_text_alone, step_channels
 from gridsearch.merge.dtypes import as_written
 from gridsearch.merge.vae import require_same_vaes, require_vae
@@ -95,7 +96,7 @@ def mode_of_merge(render: Render, parents: Parents) -> tuple[str, bool]:
 def zero_snr_of(render: Render, prediction_type: str, trained_down: bool) -> bool:
     """Return whether denoising starts at zero terminal SNR, as the experiment says or a model was trained."""
     wanted = render.zero_terminal_snr if render.zero_terminal_snr is not None else trained_down
-    return wanted and reaches_zero_snr(prediction_type)
+    return wanted and takes_zero_snr(prediction_type)
 
 
 def open_parents(recipe: Recipe) -> Parents:
@@ -155,7 +156,8 @@ def _require_alike(recipe: Recipe, firsts: Mapping[str, Checkpoint]) -> None:
 def require_drawable(experiment: Experiment, parents: Parents) -> None:
     """Require of what is to be drawn a VAE, UNets that read no pictures, and one prediction type.
 
-    That may be set by the experiment; it must be where those of the parents differ.
+    That may be set by the experiment; it must be where those of the parents differ. Rectified flow must be
+    defined for the settings.
     """
     require_text_alone(parents.checkpoints, [*parents.merged, *experiment.reference_models()])
     require_vae(experiment, parents.checkpoints)
@@ -163,8 +165,22 @@ def require_drawable(experiment: Experiment, parents: Parents) -> None:
     if experiment.render.prediction_type is None and len(types) > 1:
         said = [f"{name} predicts {p.type} ({p.source})" for name, p in parents.merged_predictions.items()]
         what = "The parents predict different things, so the experiment must set how to render their merges."
-        fix = 'Set render.prediction_type to "v_prediction", "epsilon", or a list of both to try each.'
+        words = sorted(f'"{one}"' for one in types)
+        fix = f"Set render.prediction_type to {' or '.join(words)}, or a list of them to try each."
         raise BadInput(what, why=", ".join(said), fix=fix)
+    if flows := _flows(experiment, parents):
+        require_flowing(experiment.render, flows[0])
+
+
+def _flows(experiment: Experiment, parents: Parents) -> list[str]:
+    """Return what is drawn as rectified flow, and why, in words: merges, references."""
+    merged = [prediction.type for prediction in parents.merged_predictions.values()]
+    asked = choices_of(experiment.render.prediction_type or merged[0])
+    found = ["the merges are drawn so"] if FLOW in asked else []
+    named = [name for name in experiment.reference_models() if parents.predictions[name].type == FLOW]
+    return found + [
+        f"{name} is a reference and predicts it ({parents.predictions[name].source})" for name in named
+    ]
 
 
 def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
@@ -172,9 +188,10 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     found = [*experiment.notes]
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if len(types) > 1:
-        found.append(
-            "The parents predict different things (epsilon and v): only part of the ratios can draw well."
-        )
+        said = " and ".join(sorted(types))
+        found.append(f"The parents predict different things ({said}): only part of the ratios can draw well.")
+    if experiment.render.shift is not None and not _flows(experiment, parents):
+        found.append("render.shift has no effect: only rectified flow is shifted.")
     if experiment.render.zero_terminal_snr is None and (odd := _deciding_list(experiment, parents)):
         found.append(
             f"Of {', '.join(odd)} only some were trained with zero terminal SNR, so trials are drawn in two "
@@ -222,6 +239,7 @@ def identify(parents: Parents, hashing: Hashing) -> dict[str, dict]:
             "prediction_type_source": prediction.source,
             "prediction_type_conflicts": list(prediction.conflicts),
             "zero_terminal_snr": prediction.zero_terminal_snr,
+            **({"shift": prediction.shift} if prediction.shift else {}),
             "metadata": shown_metadata(checkpoint.metadata),
         }
         if parts:

@@ -14,13 +14,16 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import encode_picture
+from gridsearch.render.denoise.flow import TIMESTEPS
 from gridsearch.render.denoise.loop import predicted, size_ids
 from gridsearch.render.denoise.noise import CpuRandn, on_device
+from gridsearch.render.denoise.prediction import alpha_and_sigma, sampled, sampled_type
 from gridsearch.render.denoise.prediction import clean as clean_latents
-from gridsearch.render.denoise.prediction import sampled, sampled_type
 from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.schedulers import LEAST_ALPHA_BAR
 from gridsearch.render.draw import embedded, without_prompt
 from gridsearch.render.pipeline import Renderer
 from gridsearch.render.placement import is_out_of_memory
@@ -82,27 +85,33 @@ def _gains(
     without = [without_prompt(renderer, "", prompt, sampling) for prompt in prompts]
     text = stacked([*without, *prompts])
     sizes = size_ids(unet, sampling, len(text.tokens))
-    kept = _signal(renderer.scheduler_config, sampling)
+    noises = _levels(renderer.scheduler_config, sampling)
     clean = torch.cat([encode_picture(renderer.pipe.vae, picture) for picture in pictures]).float()
     sources = [CpuRandn((case.seed + OTHER_NOISE) % 2**64) for case in cases]
     gains = torch.zeros(len(cases), device=unet.device)
     for level in levels:
         noise = torch.stack([source.draw(tuple(clean.shape[1:])) for source in sources])
         noise = on_device(noise, unet.device, torch.float32)
-        alpha, sigma = float(kept[level].sqrt()), float((1 - kept[level]).sqrt())
+        amount = float(noises[level])
+        alpha, sigma = alpha_and_sigma(amount, sampling.prediction_type)
         x = (alpha * clean + sigma * noise).to(unet.dtype)
-        moment = torch.tensor(level, device=unet.device)
+        told = TIMESTEPS * sigma if sampling.prediction_type == FLOW else level
+        moment = torch.tensor(told, device=unet.device)
         output = predicted(unet, torch.cat([x, x]), moment, text, sizes).float()
         given = torch.cat([x, x]).float()
-        output = sampled(given, output, sigma / alpha, sampling.prediction_type)
-        picture = clean_latents(given, output, sigma / alpha, sampled_type(sampling.prediction_type))
+        output = sampled(given, output, amount, sampling.prediction_type)
+        picture = clean_latents(given, output, amount, sampled_type(sampling.prediction_type))
         errors = ((given - alpha * picture) / sigma - torch.cat([noise, noise])).square().mean((1, 2, 3))
         gains += (errors[: len(cases)] - errors[len(cases) :]) / len(levels)
     return gains.tolist()
 
 
-def _signal(config: Mapping[str, Any], sampling: Sampling) -> Tensor:
-    """Return the share of the picture's variance at each timestep, as the model was trained, (1000,)."""
+def _levels(config: Mapping[str, Any], sampling: Sampling) -> Tensor:
+    """Return the noise level sigma / alpha of each timestep, as the model was trained, (1000,).
+
+    A rectified flow has the levels of the other models, so that its gains can be averaged with theirs.
+    """
     known = {key: config[key] for key in BETAS if key in config}
     scheduler = DDIMScheduler(**known, rescale_betas_zero_snr=sampling.zero_terminal_snr)
-    return scheduler.alphas_cumprod.double()
+    signal = scheduler.alphas_cumprod.double().clamp(min=LEAST_ALPHA_BAR)
+    return ((1 - signal) / signal).sqrt()

@@ -48,6 +48,7 @@ _REDUCED_FROM = re.compile(rf"(?:, |^){REDUCED}: (\d{{1,6}})x(\d{{1,6}})$")
 AFTER_SETTINGS = ("Template:", "Negative Template:")  # of sd-dynamic-prompts, after the settings
 _SETTINGS_LINE = re.compile(r"\s*Steps:\s*\d+\s*[,|]")
 
+FLOW_MODE, MODE_OF_FLOW, SHIFT = "advanced_sampling_mode", "SD3", "sd3_shift"  # in reForge's text
 MAX_INFOTEXT = 1024 * 1024  # characters
 
 
@@ -94,6 +95,7 @@ def parameters_text(
         "Timestep spacing": sampling.timestep_spacing,
         "Unconditional": sampling.unconditional,
         "CFG rescale": float(sampling.cfg_rescale),
+        **_flow_text(sampling),
         **guidance_text(sampling),
         **_size_conditioning(sampling),
         "Recipe": recipe,
@@ -106,6 +108,14 @@ def parameters_text(
         if value is not None
     }
     return as_text(Infotext(case.text, case.negative, said))
+
+
+def _flow_text(sampling: Sampling) -> dict[str, object]:
+    """Return what reForge's Advanced Model Sampling says of rectified flow, whose names are used for it."""
+    if sampling.shift is None:
+        return {}
+    enabled = {"advanced_sampling_enabled": True, FLOW_MODE: MODE_OF_FLOW}
+    return {**enabled, SHIFT: float(sampling.shift)}
 
 
 def _size_conditioning(sampling: Sampling) -> dict[str, str]:

@@ -89,7 +89,11 @@ IMAGE_ROW = (
     Column("prompt_id", Text, "the prompt: `p1`, `p2`, ... where the experiment gives no id", required=True),
     Column("prompt", Text, "the prompt's text", required=True),
     Column("seed", Integer, "the seed of its noise", required=True),
-    Column("prediction_type", Text | None, "the mode it was drawn in: `epsilon`, `v_prediction` or `sample`"),
+    Column(
+        "prediction_type",
+        Text | None,
+        "the mode it was drawn in: `epsilon`, `v_prediction`, `sample` or `flow`",
+    ),
     Column(
         "verdict",
         Text,

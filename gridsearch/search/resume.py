@@ -81,7 +81,9 @@ def _comparable(facts: store.Facts) -> dict:
     render = Render().model_dump(mode="json") | experiment["render"]
     return {
         **{
-            f"model {name}": tuple(map(model.get, ("short_hash", "prediction_type", "zero_terminal_snr")))
+            f"model {name}": [
+                model.get(key) for key in ("short_hash", "prediction_type", "zero_terminal_snr", "shift")
+            ]
             for name, model in facts.models.items()
         },
         **{f"the file of {name}": extra["sha256"] for name, extra in facts.extras.items()},

@@ -1,11 +1,13 @@
-"""What a checkpoint predicts: whose word counts, who disagrees, and what is neither epsilon, v nor x0."""
+"""What a checkpoint predicts: whose word counts, who disagrees, and what is none of the known types."""
+
+import json
 
 import pytest
 import torch
 
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.header import open_checkpoint
-from gridsearch.checkpoint.prediction import meaning, prediction_of, read_prediction
+from gridsearch.checkpoint.prediction import meaning, prediction_of, read_prediction, scheduler_says
 
 EMPTY = torch.empty(0)
 EPSILON = {"modelspec.prediction_type": "epsilon"}
@@ -63,14 +65,41 @@ def test_a_sidecar_about_something_else_says_nothing(opened, sidecar):
     assert prediction_of(opened(sidecar=sidecar)).source.startswith("default")
 
 
-@pytest.mark.parametrize("word", ["edm", "flow", "Rectified Flow", "rf", "velocity"])
+@pytest.mark.parametrize("word", ["edm", "velocity", "cosine"])
 def test_a_word_that_is_neither_is_refused_unless_the_experiment_says_the_type(opened, word):
     checkpoint = opened({"modelspec.prediction_type": word}, ["v_pred"])
     said = f"modelspec.prediction_type says {meaning(word)}"
-    with pytest.raises(BadInput, match=f"neither epsilon, v nor x0: {said}"):
+    with pytest.raises(BadInput, match=f"neither epsilon, v, x0 nor a flow: {said}"):
         prediction_of(checkpoint)
     assert prediction_of(checkpoint, "epsilon").conflicts[1] == said
     assert read_prediction(checkpoint).conflicts == (said,)
+
+
+@pytest.mark.parametrize(
+    ("process", "word", "type_"),
+    [
+        ("flow", "velocity", "flow"),  # as SushiUI writes it
+        ("ddpm", "velocity", "v_prediction"),
+        ("flow", "flow", "flow"),
+        ("flow", "epsilon", None),
+        ("ddpm", "epsilon", "epsilon"),
+    ],
+)
+def test_the_noise_process_says_what_a_velocity_is(opened, process, word, type_):
+    checkpoint = opened({"modelspec.noise_process": process, "modelspec.prediction_type": word})
+    if type_:
+        assert prediction_of(checkpoint).type == type_
+    else:
+        with pytest.raises(BadInput, match="says epsilon of a flow"):
+            prediction_of(checkpoint)
+
+
+@pytest.mark.parametrize(("config", "shift"), [({"shift": 6}, 6.0), ({}, None), ({"shift": -1}, None)])
+def test_a_folder_of_a_flow_names_its_shift(tmp_path, config, shift):
+    (tmp_path / "scheduler").mkdir()
+    content = {"_class_name": "FlowMatchEulerDiscreteScheduler", "prediction_type": "epsilon"} | config
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(content))
+    assert scheduler_says(tmp_path) == ("flow", False, shift)
 
 
 def test_a_sidecar_for_other_mathematics_is_refused(opened):
@@ -82,6 +111,8 @@ def test_a_sidecar_for_other_mathematics_is_refused(opened):
 def test_words_mean_what_people_write(opened):
     assert [meaning(word) for word in ("V", "v-prediction", "v_pred", "vpred")] == ["v_prediction"] * 4
     assert [meaning(word) for word in ("eps", " Epsilon ", "epsilon prediction")] == ["epsilon"] * 3
+    flows = ("flow", "Rectified Flow", "rf", "flow-matching", "sd3")  # the last is SwarmUI's word
+    assert [meaning(word) for word in flows] == ["flow"] * 5
     assert [meaning(word) for word in (None, "", "None", "null")] == [""] * 4
     assert meaning("\x1b[2J" + "x" * 1000) == "[2j" + "x" * 36
     assert meaning("\x07") == "something unreadable"

@@ -189,6 +189,32 @@ def test_our_own_pictures_differ_in_nothing_from_the_settings_they_were_drawn_wi
     assert prompt_notes(load(tmp_path, 'file = "x.png"', render=render)) == []
 
 
+@pytest.mark.parametrize(
+    ("render", "noted"),
+    [
+        ('prediction_type = "flow"\nshift = 6.0', ""),
+        ('prediction_type = "flow"', "shift 6 (here 3)"),
+        ('prediction_type = "v_prediction"', "prediction_type flow (here v_prediction) and shift 6 (here 3)"),
+    ],
+)
+def test_the_shift_of_a_flow_is_read_where_reforge_and_we_write_it(tmp_path, render, noted):
+    usual = {"width": 1024, "height": 1024, "steps": 28, "cfg": 5.0, "timestep_spacing": "linspace"}
+    own = sampling("flow", shift=6.0, **usual)
+    ours = parameters_text(Case("p", "a", "b", 5), own, model="m", model_hash="", recipe="r", place="cpu")
+    theirs = "advanced_sampling_enabled: True, advanced_sampling_mode: SD3, sd3_shift: 6"
+    assert theirs in ours
+    png_with(tmp_path / "x.png", parameters=ours)
+    wanted = [f"x.png was rendered with {noted}: {APPLIES}"] if noted else []
+    assert prompt_notes(load(tmp_path, 'file = "x.png"', render=f"{SAME}\n{render}")) == wanted
+    assert of_settings(tmp_path, f"{AS_HERE}, {theirs}", f"{SAME}\n{render}") == wanted
+
+
+def test_other_sampling_of_reforge_is_not_done(tmp_path):
+    text = f"{AS_HERE}, advanced_sampling_enabled: True, advanced_sampling_mode: Aura Flow"
+    (note,) = of_settings(tmp_path, text)
+    assert "advanced_sampling_mode Aura Flow" in note
+
+
 # Of https://github.com/6DammK9/nai-anime-pure-negative-prompt.
 PUBLISHED = {
     "SEG Active: True, SEG Blur Sigma: 11, SEG Start Step: 0, SEG End Step: 2048, PAG Active: True, "

@@ -8,6 +8,7 @@ def sampling(prediction_type="epsilon", sampler="euler", width=64, height=64, **
     settings = {
         "prediction_type": prediction_type,
         "zero_terminal_snr": prediction_type == "v_prediction",
+        "shift": 3.0 if prediction_type == "flow" else None,
         "timestep_spacing": None,
         "sampler": sampler,
         "steps": 4,

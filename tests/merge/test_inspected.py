@@ -113,7 +113,7 @@ def test_inspect_and_plan_say_the_same_of_a_file(toy, tmp_path, saved, name):
 def test_they_say_the_same_of_what_lies_beside_the_weights(toy, tmp_path, saved):
     path = saved(FILES["whole"], **{"modelspec.prediction_type": "velocity"})
     assert said_of(path, toy / "config") == planned(toy, tmp_path, path)
-    assert "predicts neither epsilon, v nor x0" in planned(toy, tmp_path, path)
+    assert "predicts neither epsilon, v, x0 nor a flow" in planned(toy, tmp_path, path)
     path = saved(FILES["whole"], "sidecar.safetensors")
     path.with_suffix(".yaml").write_text("model: {params: {parameterization: edm}}")
     assert said_of(path, toy / "config") == planned(toy, tmp_path, path) != "yes"

@@ -37,7 +37,7 @@ def drawn(toy):
 
 def by_hand(renderer, picture, case, prediction_type):
     """The difference of the two errors, one call of the UNet at a time, summed up in float64."""
-    v = prediction_type == "v_prediction"
+    v, flow = prediction_type == "v_prediction", prediction_type == "flow"
     config = dict(renderer.scheduler_config) | {"rescale_betas_zero_snr": v}
     kept = EulerDiscreteScheduler.from_config(config).alphas_cumprod.double()
     pipe = renderer.pipe
@@ -48,25 +48,29 @@ def by_hand(renderer, picture, case, prediction_type):
     for level in LEVELS:
         noise = torch.randn(clean.shape[1:], generator=source).double()
         alpha, sigma = kept[level].sqrt(), (1 - kept[level]).sqrt()
+        if flow:  # as much noise for the signal
+            alpha, sigma = alpha / (alpha + sigma), sigma / (alpha + sigma)
         x = alpha * clean + sigma * noise
         errors = []
         for scale in (0, 1):  # without the prompt all is zeros
             output = pipe.unet(
                 x.float(),
-                torch.tensor(level),
+                1000 * sigma if flow else torch.tensor(level),
                 tokens * scale,
                 added_cond_kwargs={
                     "text_embeds": pooled * scale,
                     "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]]),
                 },
             ).sample.double()
-            predicted = alpha * output + sigma * x if v else output
+            predicted = x + alpha * output if flow else alpha * output + sigma * x if v else output
             errors.append(float((predicted - noise).square().mean()))
         found.append(errors[0] - errors[1])
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize(("name", "prediction_type"), [("base", "epsilon"), ("vpred", "v_prediction")])
+@pytest.mark.parametrize(
+    ("name", "prediction_type"), [("base", "epsilon"), ("vpred", "v_prediction"), ("vpred", "flow")]
+)
 def test_it_is_the_error_that_the_prompt_saves(toy, drawn, name, prediction_type):
     renderer, cases = load(toy, name), [Case("p1", "a ring", "", 7), Case("p2", "a moon", "blurry", 8)]
     settings = sampling(prediction_type=prediction_type, zero_terminal_snr=prediction_type == "v_prediction")

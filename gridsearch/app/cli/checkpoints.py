@@ -86,7 +86,9 @@ def merge_command(
     ] = None,
     prediction_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="epsilon, v_prediction or sample, if the source leaves it open."),
+        typer.Option(
+            metavar="TYPE", help="epsilon, v_prediction, sample or flow, if the source leaves it open."
+        ),
     ] = None,
     model: ModelFiles = None,
     config: Annotated[

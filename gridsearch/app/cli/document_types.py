@@ -125,6 +125,8 @@ class InspectedPrediction(TypedDict):
     source: str
     zero_terminal_snr: bool
     conflicts: list[str]
+    shift: float | None
+    """Of a rectified flow, where its folder names one."""
 
 
 class LabelledValue(TypedDict):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from gridsearch.experiment.programs.comfyui_graph import COMFYUI, DRAWN, Graph, GraphNode, read_graph
 from gridsearch.experiment.programs.fields import Fields, drawn
 from gridsearch.experiment.programs.names import comfy_names, comfy_unconditional
-from gridsearch.render.pictures import Infotext
+from gridsearch.render.pictures import FLOW_MODE, MODE_OF_FLOW, SHIFT, Infotext
 
 # Inputs by which a sampler is known, and those that lead from it, or from a saved image, to what came before.
 _SEEDS = ("seed", "noise_seed", "noise")
@@ -182,6 +182,8 @@ def _model(graph: Graph, guider: GraphNode) -> dict[str, str]:
             case "ModelSamplingDiscrete":
                 zero = graph.setting(node, "zsnr") == "True"
                 said["Noise Schedule"] = "Zero Terminal SNR" if zero else ""
+            case "ModelSamplingSD3":
+                said |= {FLOW_MODE: MODE_OF_FLOW, SHIFT: graph.setting(node, "shift")}
             case _ if "lora_name" in node:
                 loras.append(graph.setting(node, "lora_name"))
             case _ if "model" in node:

@@ -26,6 +26,7 @@ from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.checkpoint.ldm.recognise import own_keys
+from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.channels import channel_notes
 from gridsearch.merge.dtypes import dtype_notes
@@ -256,6 +257,10 @@ def metadata_of(record: Record, histories: Mapping[str, Mapping[str, str]]) -> d
     }
 
 
+# The spec's spelling; and that by which SwarmUI samples a file as ComfyUI's ModelSamplingSD3 does.
+_SPELT = {"v_prediction": "v", FLOW: "sd3"}
+
+
 def modelspec(
     title: str, prediction_type: str, files: Iterable[tuple[str, str]], architecture: str
 ) -> dict[str, str]:
@@ -266,7 +271,7 @@ def modelspec(
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": title,
         "modelspec.merged_from": ", ".join(f"{name} [{short_hash(sha)}]" for name, sha in files),
-        "modelspec.prediction_type": "v" if prediction_type == "v_prediction" else prediction_type,
+        "modelspec.prediction_type": _SPELT.get(prediction_type, prediction_type),
     }
 
 

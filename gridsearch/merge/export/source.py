@@ -104,7 +104,7 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
     if prediction_type is None and len(types) > 1:
         what = "The merge's prediction type is not known."
         why = "its models predict different things"
-        raise BadInput(what, where="--prediction-type", why=why, fix="Give epsilon or v_prediction.")
+        raise BadInput(what, where="--prediction-type", why=why, fix=f"Give {' or '.join(sorted(types))}.")
     mode = prediction_type or types.pop()
     trained_down = any(p.zero_terminal_snr for p in predictions)
     zero_snr = trained_down and mode == "v_prediction"

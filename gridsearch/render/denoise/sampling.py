@@ -9,8 +9,10 @@ from typing import Any
 
 from gridsearch.base.errors import nearest
 from gridsearch.checkpoint.family import MIDDLE
+from gridsearch.checkpoint.prediction import FLOW
 
 STOCHASTIC = "sde-dpmsolver++"  # diffusers' name for DPM++ 2M with noise in every step
+ANCESTRAL_FLOW = "FlowAncestral"  # a scheduler of our own, as diffusers has none
 UNLIMITED = 10_000.0  # stands for an infinite sigma
 ALIGN_YOUR_STEPS = "align_your_steps"
 # Noise schedules that samplers can be given, and A1111's names of them.
@@ -20,6 +22,9 @@ SCHEDULES = {
     "beta": "Beta",
     ALIGN_YOUR_STEPS: "Align Your Steps",
 }
+# Those that are defined for rectified flow too.
+FLOW_SCHEDULES, FLOW_SPACINGS = ("beta",), ("trailing", "linspace")
+USUAL_SHIFT = 3.0  # of rectified flow: the default of ComfyUI's ModelSamplingSD3 and of reForge
 # Those of A1111 and ComfyUI that are a spacing here; docs/rendering.md has how near they come.
 SPACINGS = {
     "Uniform": "linspace",
@@ -50,7 +55,7 @@ GUIDANCE = (*GUIDANCE_NUMBERS, "pag_layers", "unconditional")
 class Sampling:
     """All settings that decide what an image looks like, beside weights, prompt and seed; sizes are in px."""
 
-    prediction_type: str  # "epsilon", "v_prediction" or "sample"
+    prediction_type: str  # "epsilon", "v_prediction", "sample" or "flow"
     zero_terminal_snr: bool
     timestep_spacing: str | None  # None for what the component folder's scheduler says
     sampler: str
@@ -88,6 +93,7 @@ class Sampling:
     mimic_percentile: float = 1.0
     mimic_phi: float = 1.0
     mimic_per_channel: bool = True
+    shift: float | None = None  # of the noise of rectified flow (Esser et al. 2024, eq. 23); None for others
 
     @property
     def is_guided(self) -> bool:
@@ -114,6 +120,8 @@ def usual_spacing(prediction_type: str, zero_terminal_snr: bool) -> tuple[str | 
     """
     if zero_terminal_snr and prediction_type != "epsilon":
         return "trailing", "zero terminal SNR starts at the last timestep"
+    if prediction_type == FLOW:
+        return "trailing", "rectified flow starts from pure noise"
     if prediction_type == "sample":
         return "trailing", "a model distilled to few steps starts at the last timestep"
     return None, "the component configs"
@@ -133,6 +141,7 @@ class DenoisingSampler:
     renoised: bool = False  # whether by the noise that is predicted without the prompt: CFG++
     # the scheduler's options for what A1111's sampler does; docs/rendering.md has what still differs
     settings: Mapping[str, Any] = field(default_factory=dict)
+    flow: str | None = None  # the class for rectified flow; None where the sampler is not defined for it
 
     @property
     def title(self) -> str:
@@ -157,22 +166,28 @@ class DenoisingSampler:
 _2M, _SDE = "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler"
 _NOISY = {"algorithm_type": STOCHASTIC}
 _DDIM = {"clip_sample": False, "set_alpha_to_one": True}
+_UNIPC = "UniPCMultistepScheduler"
+_FLOW_EULER, _FLOW_HEUN = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
 SAMPLERS = {
-    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler", free=True),
-    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler", free=True),
-    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2, free=True),
-    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras", free=True),
+    "euler": DenoisingSampler("Euler", "EulerDiscreteScheduler", free=True, flow=_FLOW_EULER),
+    "euler_a": DenoisingSampler("Euler a", "EulerAncestralDiscreteScheduler", free=True, flow=ANCESTRAL_FLOW),
+    "heun": DenoisingSampler("Heun", "HeunDiscreteScheduler", order=2, free=True, flow=_FLOW_HEUN),
+    "dpmpp_2m": DenoisingSampler("DPM++ 2M", _2M, automatic="Karras", free=True, flow=_2M),
     "dpmpp_2m_karras": DenoisingSampler("DPM++ 2M", _2M, "Karras"),
     "dpmpp_2m_sde": DenoisingSampler(
-        "DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY, free=True
+        "DPM++ 2M SDE", _2M, automatic="Exponential", settings=_NOISY, free=True, flow=_2M
     ),
     "dpmpp_2m_sde_karras": DenoisingSampler("DPM++ 2M SDE", _2M, "Karras", settings=_NOISY),
     "dpmpp_sde": DenoisingSampler("DPM++ SDE", _SDE, automatic="Karras", order=2, steady=False, free=True),
     "dpmpp_sde_karras": DenoisingSampler("DPM++ SDE", _SDE, "Karras", order=2, steady=False),
-    "ddim": DenoisingSampler("DDIM", "DDIMScheduler", settings=_DDIM),
-    "ddim_cfgpp": DenoisingSampler("DDIM CFG++", "DDIMScheduler", settings=_DDIM, renoised=True),
-    "unipc": DenoisingSampler("UniPC", "UniPCMultistepScheduler", settings={"solver_order": 3}),
-    "lcm": DenoisingSampler("LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}),
+    "ddim": DenoisingSampler("DDIM", "DDIMScheduler", settings=_DDIM, flow=_FLOW_EULER),
+    "ddim_cfgpp": DenoisingSampler(
+        "DDIM CFG++", "DDIMScheduler", settings=_DDIM, renoised=True, flow=_FLOW_EULER
+    ),
+    "unipc": DenoisingSampler("UniPC", _UNIPC, settings={"solver_order": 3}, flow=_UNIPC),
+    "lcm": DenoisingSampler(
+        "LCM", "LCMScheduler", steady=False, settings={"clip_sample": False}, flow="FlowMatchLCMScheduler"
+    ),
     "tcd": DenoisingSampler("TCD", "TCDScheduler", steady=False, settings={"clip_sample": False}),
 }
 # A1111's name of a sampler -> the schedule that "Automatic" means for it (1.9 and later).

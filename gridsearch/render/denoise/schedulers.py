@@ -11,6 +11,8 @@ from diffusers import DPMSolverSDEScheduler, EulerAncestralDiscreteScheduler, Sc
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from diffusers.schedulers.scheduling_utils import AysSchedules
 
+from gridsearch.checkpoint.prediction import FLOW
+from gridsearch.render.denoise.flow import flow_scheduler, is_flow
 from gridsearch.render.denoise.prediction import sampled_type
 from gridsearch.render.denoise.sampling import ALIGN_YOUR_STEPS, SAMPLERS, Sampling
 
@@ -25,6 +27,8 @@ def scheduler_for(sampling: Sampling, config: dict[str, Any]) -> SchedulerMixin:
     Args:
         config: the component folder's scheduler config (betas, training steps, offset).
     """
+    if sampling.prediction_type == FLOW:
+        return flow_scheduler(sampling)
     sampler = SAMPLERS[sampling.sampler]
     cls = getattr(diffusers, sampler.scheduler)
     options = sampler.options | {"prediction_type": sampled_type(sampling.prediction_type)}
@@ -69,6 +73,9 @@ def _place(scheduler: SchedulerMixin, sampling: Sampling) -> None:
 
 def noise_level(scheduler: SchedulerMixin, call: int) -> float:
     """Return the ratio of noise to signal, sigma / alpha, of the latents that the n-th UNet call is given."""
+    if is_flow(scheduler):
+        sigma = scheduler.sigmas[call].item()
+        return sigma / max(1 - sigma, LEAST_ALPHA_BAR**0.5)
     if not hasattr(scheduler, "sigmas"):
         alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[call]].item()
         return ((1 - alpha_bar) / max(alpha_bar, LEAST_ALPHA_BAR)) ** 0.5

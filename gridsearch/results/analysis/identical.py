@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from gridsearch.base.words import is_number
+from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.parameters import VAE_PLACE, searched_places, settings_at, value_at
 from gridsearch.render.denoise.sampling import OF_ANOTHER, OF_NEGATIVE, least_cfg
@@ -54,12 +55,13 @@ def drawn_with(settings: Mapping, parameters: Mapping) -> tuple[tuple[str, objec
     """Return the searched settings of the images, without those of no effect: equal ones draw alike.
 
     Guidance of 1 or less is none with most samplers; what is not guided is not rescaled, and has no
-    unconditional prediction.
+    unconditional prediction. Only rectified flow is shifted.
     """
     names = [name for name in searched_places(settings) if name.startswith("render.") and name in parameters]
     drawn = {name: comparable(parameters[name]) for name in names}
     render = settings_at(settings, parameters).get("render", {})
     vain = [name for name, other in OF_ANOTHER.items() if render.get(other) == 0]
+    vain += ["shift"] if render.get("prediction_type") not in (None, FLOW) else []
     cfg, least = render.get("cfg"), least_cfg(render.get("sampler"))
     if is_number(cfg) and cfg <= least:
         vain += [*OF_NEGATIVE, *(name for name, other in OF_ANOTHER.items() if other in OF_NEGATIVE)]

@@ -70,6 +70,7 @@ class StoredFile(TypedDict):
     prediction_type_source: NotRequired[Text]
     prediction_type_conflicts: NotRequired[list[Text]]
     zero_terminal_snr: NotRequired[bool]
+    shift: NotRequired[float]
     metadata: NotRequired[dict[str, Text]]
     files: NotRequired[list[StoredPart]]
 

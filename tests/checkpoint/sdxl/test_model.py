@@ -310,7 +310,7 @@ def test_what_a_folder_predicts_is_in_its_schedulers_config(folders, tmp_path):
         True,
     )
     config.write_text(json.dumps({"_class_name": "EDMEulerScheduler"}))
-    with pytest.raises(BadInput, match="neither epsilon, v nor x0"):
+    with pytest.raises(BadInput, match="neither epsilon, v, x0 nor a flow"):
         prediction_of(open_model(tmp_path / "x"))
 
 

@@ -116,6 +116,11 @@ def test_sdxls_encoder_and_the_nodes_on_the_way():
     }
 
 
+def test_the_shift_of_a_rectified_flow():
+    graph = changed(model=["31", 0]) | {"31": node("ModelSamplingSD3", model=["4", 0], shift=6)}
+    assert read(graph).settings == SAYS | {"advanced_sampling_mode": "SD3", "sd3_shift": "6"}
+
+
 def test_the_first_of_two_passes_is_read_and_the_second_is_named():
     second = BASE["3"]["inputs"] | {"seed": 99, "latent_image": ["11", 0], "denoise": 0.5}
     graph = BASE | {

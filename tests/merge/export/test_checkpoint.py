@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
+from gridsearch.checkpoint.prediction import read_prediction
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.engine.sources import FileSource
 from gridsearch.merge.export.export import export_merge, write_safetensors
@@ -65,6 +66,7 @@ def test_values_dtypes_and_copied_keys(write):
         ("epsilon", False, set()),
         ("v_prediction", False, {"v_pred"}),
         ("v_prediction", True, {"v_pred", "ztsnr"}),
+        ("flow", False, set()),
     ],
 )
 def test_markers_follow_the_merge_and_not_its_parents(write, prediction_type, ztsnr, markers):
@@ -80,6 +82,12 @@ def test_the_record_can_be_read_by_others(write):
     assert metadata["modelspec.prediction_type"] == "v"
     assert metadata["modelspec.title"] == "small ratio 0.25"
     assert metadata["modelspec.merged_from"] == "a [0000000000], b [1111111111]"
+
+
+def test_a_flow_is_read_back_and_understood_by_swarmui(write):
+    checkpoint = open_checkpoint(write(made=record("flow")))
+    assert checkpoint.metadata["modelspec.prediction_type"] == "sd3"
+    assert read_prediction(checkpoint).type == "flow"
 
 
 def test_the_record_comes_back_as_it_was(write):

@@ -1,5 +1,6 @@
 """Each kind of guidance is what its paper or its program says, and at strength 0 it is none."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_freeu_weights_the_layers_of_sdxl_that_web_uis_weight_and_leaves_none_be
 
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize("percentile", [1.0, 0.9])
-@pytest.mark.parametrize("mode", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("mode", ["epsilon", "v_prediction", "flow"])
 def test_thresholding_is_that_of_the_web_uis_extension(mode, percentile, per_channel):
     with_prompt, without, x = (numbers(2, 4, 6, 5, seed=seed) for seed in range(3))
     level, phi = 1.5, 0.6
@@ -249,6 +250,19 @@ def test_cfg_pp_is_its_papers_algorithm(mode, cfg):
         x0 = (x - (1 - kept).sqrt() * noise) / kept.sqrt()
         x = following.sqrt() * x0 + (1 - following).sqrt() * without
     torch.testing.assert_close(found, x, atol=1e-5, rtol=0)
+
+
+def test_cfg_pp_of_a_flow_keeps_the_noise_that_is_predicted_without_the_prompt():
+    asked = sampling("flow", "ddim_cfgpp", steps=8, cfg=7.5)
+    scheduler, unet = scheduler_for(asked, SDXL), Formula()
+    found = denoise(unet, scheduler, text_of(-0.2, 0.5), [3], asked, 8, Seen())
+    x, sigmas = numbers(1, 4, 8, 8, seed=3).double(), scheduler.sigmas.double()
+    for sigma, goal in itertools.pairwise(sigmas):
+        without, with_prompt = (unet(x, 0, text_of(said).tokens)[0] for said in (-0.2, 0.5))
+        x0 = x - sigma * (without + 7.5 / 12.5 * (with_prompt - without))
+        x = (1 - goal) * x0 + goal * (x + (1 - sigma) * without)
+    # the loop takes pure noise as a level of 4096
+    torch.testing.assert_close(found, x, atol=3e-4, rtol=0)
 
 
 def test_guidance_is_limited_to_an_interval_of_noise_and_nothing_is_predicted_without_the_prompt_outside():

@@ -6,6 +6,7 @@ import torch
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
 from torch import Tensor
 
+from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.render.denoise.guidance.blur import blurred
 from gridsearch.render.denoise.guidance.branches import PERTURBED, SMOOTHED, WITH, WITHOUT
 from gridsearch.render.denoise.prediction import alpha_and_sigma, clean, clean_slope, noise_slope
@@ -90,9 +91,11 @@ def renoised(
     """
     if without is None or not SAMPLERS[sampling.sampler].renoised:
         return x, output
-    alpha, sigma = alpha_and_sigma(level)
+    alpha, sigma = alpha_and_sigma(level, sampling.prediction_type)
     more_noise = noise_slope(level, sampling.prediction_type) * (without.float() - output.float())
     start = (x.float() + sigma * more_noise).to(x.dtype)
     if sampling.prediction_type == "v_prediction":  # v = alpha noise - sigma x0
         return start, alpha**2 * without + sigma**2 * output
+    if sampling.prediction_type == FLOW:  # v = noise - x0
+        return start, alpha * without + sigma * output
     return start, without
