@@ -38,12 +38,16 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> st
     return digest.hexdigest()
 
 
-def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
+def cached_sha256(
+    path: Path,
+    advance: Callable[[int], None] = lambda _: None,
+    read: Callable[[Path, Callable[[int], None]], str] = sha256_of,
+) -> str:
     """Return the same, without reading a file again that has not changed since.
 
     What is remembered is in the user's cache folder, by the file's device, inode, size and both its times of
     change: a program may set that of the content back, and the inode's shows it.
-    `advance` is told the whole size at once where the hash is known.
+    `advance` is told the whole size at once where the hash is known. `read` takes the hash where it is not.
     """
     before = path.stat()
     rows = _ask(_RECALL, *_state(before))
@@ -51,7 +55,7 @@ def cached_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -
         advance(before.st_size)
         return str(rows[0][0])
     settled = time.time_ns() - before.st_mtime_ns >= SETTLED_NS
-    sha256 = sha256_of(path, advance)
+    sha256 = read(path, advance)
     if settled and _state(path.stat()) == _state(before):
         _ask(_REMEMBER, *_state(before), sha256)
     return sha256

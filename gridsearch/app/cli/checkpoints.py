@@ -10,6 +10,7 @@ import typer
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
 from gridsearch.app.cli.documents import checkpoint_dict, extracted_dict, rebased_dict, written_dict
+from gridsearch.app.cli.pool import inspect_pool
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import size
 
@@ -26,21 +27,46 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file of somethin
 
 
 @command(
-    "inspect", "gridsearch inspect models/*.safetensors", "gridsearch inspect my-model.safetensors --json"
+    "inspect",
+    "gridsearch inspect models/*.safetensors",
+    "gridsearch inspect my-model.safetensors --json",
+    "gridsearch inspect --pool models --base base.safetensors --csv pool.csv --map pool.png",
 )
 def inspect_command(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...")],
+    checkpoints: Annotated[list[Path] | None, typer.Argument(metavar="CHECKPOINT...")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Component configs, if the models are smaller than SDXL."),
+    ] = None,
+    pool: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Compare all models in a folder instead.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The model from which a pool's changes are measured.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a pool's table as CSV, and one of its pairs.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--map", metavar="PNG", help="Draw a pool's models, who is near whom.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a checkpoint or a diffusers folder is: layout, dtypes, prediction type, hashes, metadata.
 
     The source of the prediction type is named, with anything that contradicts it. Several files are also
-    compared side by side.
+    compared side by side. With --pool, every model of a folder is read once: what it is, which are
+    duplicates, which have broken values, and how far they are from one another.
     """
+    if pool:
+        if checkpoints or config:
+            raise BadInput("--pool names all files; it takes neither others nor --config.", where=pool)
+        inspect_pool(pool, base, csv, picture, as_json)
+        return
+    if base or csv or picture:
+        raise BadInput("--base, --csv and --map are for --pool FOLDER.", fix="Name the folder of the models.")
+    if not checkpoints:
+        raise BadInput("There is nothing to inspect.", fix="Name a checkpoint, or a folder with --pool.")
     from gridsearch.checkpoint.families import family_of_folder
     from gridsearch.checkpoint.inspect import described, open_any, printable
     from gridsearch.checkpoint.ldm.components import config_folder

@@ -294,6 +294,48 @@ class ExplainedDocument(TypedDict):
     notes: list[str]
 
 
+PooledModel = TypedDict(
+    "PooledModel",
+    {
+        "model": str,
+        "path": str,
+        "sha256": Sha256Digits,
+        "is": str,
+        "prediction_type": str,
+        "dtypes": list[str],
+        "bytes": Count,
+        "not_finite": dict[str, Count],
+        "norms": dict[str, Distance],
+        "remarks": list[str],
+    },
+)
+
+
+class PooledPair(TypedDict):
+    part: str
+    a: str
+    b: str
+    distance: Distance
+    """As a share of the norm of the base's part, or of the models' in the mean."""
+    cosine: float | None
+    """Of their changes from the base."""
+
+
+@with_config(DOCUMENT)
+class PoolDocument(TypedDict):
+    """The document of gridsearch inspect --pool."""
+
+    folder: str
+    base: str | None
+    models: list[PooledModel]
+    changes: dict[str, dict[str, Distance]]
+    """Part -> model -> the norm of its change from the base, as a share of the base's."""
+    pairs: list[PooledPair]
+    unread: dict[str, str]
+    """File -> why it cannot be read."""
+    notes: list[str]
+
+
 class StartEvent(TypedDict):
     event: Literal["run_started"]
     name: str
@@ -389,6 +431,7 @@ DOCUMENTS: dict[str, Any] = {
     "extracted": ExtractedDocument,
     "rebased": RebasedDocument,
     "explained": ExplainedDocument,
+    "pool": PoolDocument,
     "error": ErrorDocument,
     "best": BestDocument,
 }

@@ -164,6 +164,35 @@ def explained_dict(merged: Path, found: Any) -> "types.ExplainedDocument":
     }
 
 
+def pool_dict(folder: Path, pool: Any) -> "types.PoolDocument":
+    return {
+        "folder": str(folder),
+        "base": pool.base,
+        "models": [
+            {
+                "model": model.name,
+                "path": str(model.file.path),
+                "sha256": model.sha256,
+                "is": model.family,
+                "prediction_type": model.prediction.type,
+                "dtypes": list(model.file.dtypes),
+                "bytes": model.file.bytes,
+                "not_finite": model.broken,
+                "norms": {part: own.squares**0.5 for part, own in model.parts.items()},
+                "remarks": list(pool.remarks.get(model.name, ())),
+            }
+            for model in pool.models
+        ],
+        "changes": {
+            part: dict(zip(own.names, own.change().tolist(), strict=True)) if pool.base else {}
+            for part, own in pool.relations.items()
+        },
+        "pairs": pool.pairs(),
+        "unread": dict(pool.unread),
+        "notes": pool.notes(),
+    }
+
+
 def show_event(event: str, **facts: Any) -> None:
     """Print an event as a line of JSON."""
     show_json({"event": event, **facts}, indent=None)

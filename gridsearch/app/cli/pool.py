@@ -1,14 +1,17 @@
 """The command `explain`, and the half of `inspect` that looks at a folder of models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import AsJson, command
-from gridsearch.app.cli.documents import explained_dict
+from gridsearch.app.cli.documents import explained_dict, pool_dict
 from gridsearch.base.errors import BadInput
+
+if TYPE_CHECKING:  # it imports torch
+    from gridsearch.merge.pool.pool import Pool
 
 CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")]
 
@@ -66,3 +69,62 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
     from gridsearch.report.csv import to_csv
 
     write_atomic(path, to_csv(pd.DataFrame(rows)))
+
+
+def inspect_pool(
+    folder: Path, base: Path | None, csv: Path | None, picture: Path | None, as_json: bool
+) -> None:
+    """Read the models of a folder, and show how they relate."""
+    with terminal.ProgressBar(shown=not as_json) as progress:
+        progress.loading()
+        from gridsearch.merge.pool.pool import survey_pool
+
+        pool = survey_pool(folder, base, progress)
+    if csv:
+        _write_csv(csv, pool.rows())
+        _write_csv(_pairs_file(csv), pool.pairs())
+    if picture:
+        _write_map(picture, folder, pool)
+    if as_json:
+        terminal.show_json(pool_dict(folder, pool))
+        return
+    terminal.show_pool(f"{len(pool.models)} models in {folder}", pool)
+    if csv:
+        terminal.say(f"Wrote {csv}, and {_pairs_file(csv).name} beside it with a row for each pair.")
+    if picture:
+        terminal.say(f"Wrote {picture}.")
+
+
+def _pairs_file(csv: Path) -> Path:
+    return csv.with_name(f"{csv.stem}-pairs{csv.suffix}")
+
+
+def _write_map(path: Path, folder: Path, pool: "Pool") -> None:
+    import numpy as np
+
+    from gridsearch.merge.pool.relations import positions
+    from gridsearch.merge.pool.remarks import outliers
+    from gridsearch.report.pool_map import Pin, write_map
+
+    if pool.main_part is None:
+        fix = "Leave out --map, or name a folder with more models of one kind."
+        raise BadInput(
+            "There is nothing to draw a map of: no two models can be compared.", where=folder, fix=fix
+        )
+    own = pool.relations[pool.main_part]
+    far = {name for name, *_ in outliers(own)}
+    shown = [i for i, name in enumerate(own.names) if name not in far]
+    points, wrong = positions(own.distance()[np.ix_(shown, shown)])
+    predicts = {model.name: model.prediction.type for model in pool.models}
+    pins: dict[tuple[float, float], list[str]] = {}
+    for i, (x, y) in zip(shown, points.round(9).tolist(), strict=True):
+        pins.setdefault((x, y), []).append(own.names[i])
+    about = [
+        f"By the distances of their {pool.main_part}, of which this plane misses {wrong:.0%} (mean square)."
+    ]
+    if far:
+        about.append(f"Not shown, since too far from the others: {', '.join(sorted(far))}.")
+    if left := len(pool.models) - len(own.names):
+        about.append(f"Not shown, since of another kind: {left}.")
+    title = f"{len(own.names)} models of {folder.resolve().name}"
+    write_map(path, [Pin(tuple(n), predicts[n[0]], at) for at, n in pins.items()], title, about)

@@ -3,7 +3,7 @@
 
 from gridsearch.app.terminal.answer import show_answer, show_sentence
 from gridsearch.app.terminal.listeners import ProgressBar, RunScreen, SilentListener, TrialLines
-from gridsearch.app.terminal.pool import show_explained
+from gridsearch.app.terminal.pool import show_explained, show_pool
 from gridsearch.app.terminal.tables import (
     show_checkpoint,
     show_forecast,

@@ -4,6 +4,9 @@ from typing import Any
 
 from gridsearch.app.terminal.tables import show_rows
 from gridsearch.app.terminal.text import say, show_note
+from gridsearch.base.words import shorten, size
+
+NAME_LETTERS = 40
 
 
 def show_explained(title: str, found: Any) -> None:
@@ -22,3 +25,29 @@ def show_explained(title: str, found: Any) -> None:
         )
     for note in found.notes:
         show_note(note)
+
+
+def show_pool(title: str, pool: Any) -> None:
+    """Print a row for each model of a pool, numbered for the nearest ones, and what stands out."""
+    parts = list(pool.relations) if pool.base else []
+    rows = pool.rows()
+    number = {row["model"]: str(i) for i, row in enumerate(rows, 1)}
+    headings = ["", "model", "hash", "is", "predicts", "dtype", "size"]
+    headings += [*(f"change {part}" for part in parts), "nearest", "distance"]
+    texts = []
+    for row in rows:
+        own = [number[row["model"]], shorten(row["model"], NAME_LETTERS), row["hash"], row["is"]]
+        own += [row["predicts"], row["dtypes"], size(row["bytes"])]
+        own += [_share(row[f"change {part}"]) for part in parts]
+        texts.append([*own, number.get(row["nearest"], "–"), _share(row["distance"])])
+    minor = [f"change {part}" for part in parts if part != pool.main_part]
+    show_rows(title, headings, texts, ["is", "size", "dtype", *minor[::-1], "predicts", "hash"])
+    for name, said in pool.remarks.items():
+        for text in said:
+            say(f"{name}: {text}.")
+    for note in pool.notes():
+        show_note(note)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else "0" if value == 0 else f"{value:.2%}"

@@ -13,8 +13,32 @@ from gridsearch.base.words import duration, size
 from gridsearch.score.metrics import GOALS
 
 
-def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of short texts; where the terminal is too narrow, a block for each row."""
+def show_rows(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()
+) -> None:
+    """Print a table of short texts; where the terminal is too narrow, a block for each row.
+
+    The columns in `spare` are left out first, in that order, as far as the others need their room.
+    """
+    for left_out in range(len(spare) + 1):
+        kept = [i for i, heading in enumerate(headings) if heading not in spare[:left_out]]
+        table = _plain_table(title, [headings[i] for i in kept], [[row[i] for i in kept] for row in rows])
+        if _fits(table):
+            out.print(table)
+            if left_out:
+                out.print(f"[dim]left out here, for want of room: {escape(', '.join(spare[:left_out]))}[/]")
+            break
+    else:
+        width = max(map(len, headings))
+        out.print(f"[italic]{escape(title)}[/]")
+        for first, *others in rows:
+            out.print(f"  [bold]{escape(first)}[/]", soft_wrap=True)
+            for heading, text in zip(headings[1:], others, strict=True):
+                out.print(f"    [dim]{heading.ljust(width)}[/]  {escape(text)}", soft_wrap=True)
+    out.print()
+
+
+def _plain_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(
         title=escape(title),
         title_justify="left",
@@ -27,17 +51,12 @@ def show_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
+    return table
+
+
+def _fits(table: Table) -> bool:
     unlimited = out.options.update(width=10_000)  # wide enough for any table
-    if Measurement.get(out, unlimited, table).maximum <= out.width:
-        out.print(table)
-    else:
-        width = max(map(len, headings))
-        out.print(f"[italic]{escape(title)}[/]")
-        for first, *others in rows:
-            out.print(f"  [bold]{escape(first)}[/]", soft_wrap=True)
-            for heading, text in zip(headings[1:], others, strict=True):
-                out.print(f"    [dim]{heading.ljust(width)}[/]  {escape(text)}", soft_wrap=True)
-    out.print()
+    return Measurement.get(out, unlimited, table).maximum <= out.width
 
 
 def show_plan(plan: Any) -> None:

@@ -5,11 +5,10 @@ one. As models of one family differ by little, it is solved for m - a in terms o
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from gridsearch.checkpoint.family import VAE_COMPONENT, Family
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.ldm.keys import parts_in_order, selector_of, unet_parts
 from gridsearch.checkpoint.ldm.recognise import family_of
-from gridsearch.merge.pool.sums import Sums, shared_weights, sums_by_part
+from gridsearch.merge.pool.sums import PoolProgress, Sums, shared_weights, sums_by_part
 
 ALL, WHOLE_UNET = "all", "unet"  # all but the VAE, which merges often take from elsewhere; the UNet
 EXPLAINED = 0.05  # the share of a merge's distance from its nearest model that may be left
@@ -26,12 +25,6 @@ OF_ROUNDING = 3.0  # or how many times what rounding leaves
 SINGULAR = 1e-5  # of the normalised products: they are summed from float32, which has seven digits
 LOOSE = 1e-3  # the part of a direction from which on it counts
 ONE_RATIO = 1e-3  # by how much the ratios of a step may differ to be told as one
-
-
-class ExplainProgress(Protocol):
-    """A listener that is told the bytes compared."""
-
-    def comparing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,7 @@ class Explained:
         return f"{{ {', '.join(f'{name} = {v:g}' for name, v in zip(known, values, strict=True))} }}"
 
 
-def explain(merged: Checkpoint, models: Mapping[str, Checkpoint], progress: ExplainProgress) -> Explained:
+def explain(merged: Checkpoint, models: Mapping[str, Checkpoint], progress: PoolProgress) -> Explained:
     """Return the weights of `models`, by their names, in `merged`.
 
     One weight of all files at a time is in memory, and every file is read once.

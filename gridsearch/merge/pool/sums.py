@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,14 @@ from gridsearch.merge.engine.sources import DTYPES, FileSource
 # The error of rounding is a step / sqrt(12) (root mean square). A step is eps times the lower end of a
 # value's octave, and the value is 1.5 times that end on average (again of squares).
 _OF_EPS = 1 / (1.5 * math.sqrt(12))
+
+
+class PoolProgress(Protocol):
+    """A listener that is told the bytes that are read, or compared."""
+
+    def reading(self, name: str, total: int) -> Callable[[int], None]: ...
+
+    def comparing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""A pool's survey and an explained merge against reading the same files alone, from disk.
+
+    python -m benchmarks.pool [FOLDER]
+
+Three files of random weights with SDXL's keys, 1.3 GB each, are written into FOLDER or a temporary one.
+Before each measurement the system is asked to forget their pages. Rounds are taken in turn and the best of
+each counts, so that a busy machine slows all of them.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.random_sdxl import file_entries, metadata_of, random_tensors
+from gridsearch.app.terminal import SilentListener
+from gridsearch.base.words import size
+from gridsearch.checkpoint.identity import sha256_of
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.merge.export.export import write_safetensors
+from gridsearch.merge.pool.explain import explain
+from gridsearch.merge.pool.sketch import new_signs
+from gridsearch.merge.pool.survey import survey
+
+KEYS = 600
+ROUNDS = 3
+
+
+def main(folder: Path) -> None:
+    files = [folder / f"{name}.safetensors" for name in "abc"]
+    entries = dict(itertools.islice(file_entries(SDXL_CONFIGS, "epsilon").items(), KEYS))
+    for seed, file in enumerate(files):
+        write_safetensors(file, entries, random_tensors(entries, seed), metadata_of("epsilon"))
+    os.sync()
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # where hashes are remembered
+    signs, listener = new_signs(), SilentListener()
+    models = {file.stem: open_model(file) for file in files}
+
+    def surveyed(known: bool) -> None:
+        if not known:
+            (folder / "gridsearch" / "hashes.db").unlink(missing_ok=True)
+        survey("a", models["a"], signs, lambda _: None)
+
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, files of {size(models['a'].bytes)}")
+    work: dict[str, tuple[int, Callable[[], object]]] = {
+        "reading alone": (1, lambda: read(files[0])),
+        "SHA-256 alone": (1, lambda: sha256_of(files[0])),
+        "inspect --pool": (1, lambda: surveyed(known=False)),
+        "inspect --pool, hash known": (1, lambda: surveyed(known=True)),
+        "reading three alone": (3, lambda: [read(file) for file in files]),
+        "explain by two models": (
+            3,
+            lambda: explain(models["c"], {name: models[name] for name in "ab"}, listener),
+        ),
+    }
+    best = dict.fromkeys(work, 0.0)
+    for name, (count, call) in itertools.chain(*[work.items()] * ROUNDS):
+        for file in files:
+            forget(file)
+        began = time.perf_counter()
+        call()
+        best[name] = max(best[name], count * models["a"].bytes / (time.perf_counter() - began))
+    for name, speed in best.items():
+        alone = best["reading alone" if work[name][0] == 1 else "reading three alone"]
+        print(f"{name}: {speed / 1e9:.2f} GB/s, {speed / alone:.2f} of reading alone")
+
+
+def read(file: Path) -> None:
+    with file.open("rb", buffering=0) as opened:
+        buffer = bytearray(2**24)
+        while opened.readinto(buffer):
+            pass
+
+
+def forget(file: Path) -> None:
+    """Ask the system to drop the file's pages, which no other process uses."""
+    with file.open("rb") as opened:
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            main(Path(folder))

@@ -1,0 +1,183 @@
+"""Each model of a pool as one reading of its file finds it: its identity, and the norms of its weights.
+
+A file is mapped and gone through once, in the order in which it lies on disk; its SHA-256 is taken from the
+same bytes, unless it is known from an earlier time.
+"""
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from gridsearch.checkpoint.family import FIRST_CONV, Family
+from gridsearch.checkpoint.header import Checkpoint
+from gridsearch.checkpoint.identity import cached_sha256, identity_of
+from gridsearch.checkpoint.prediction import Prediction, read_prediction
+from gridsearch.checkpoint.ldm.keys import component_of
+from gridsearch.checkpoint.ldm.recognise import architecture, family_of
+from gridsearch.merge.engine.fingerprint import tensor_digest
+from gridsearch.merge.engine.linear import single_threaded
+from gridsearch.merge.engine.sources import FileSource
+from gridsearch.merge.pool.sketch import BUCKETS, sketch
+from gridsearch.merge.pool.sums import weights_of
+
+TOGETHER = 2**28  # bytes that are hashed and measured at the same time
+OTHER = "weights"  # the part of a file that is none of SDXL's
+
+
+@dataclass(frozen=True)
+class PartFound:
+    """A part of a model: the SHA-256 of its weights (in the sense of `tensor_digest`), and their sketch."""
+
+    digest: str
+    count: int
+    squares: float
+    sketch: np.ndarray
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A model of a pool.
+
+    Attributes:
+        parts: unet, te1, te2, vae, or `OTHER` of a file that has none of them.
+        sizes: key -> the root mean square of its values.
+        broken: key -> how many of its values are NaN or infinite.
+    """
+
+    name: str
+    file: Checkpoint
+    sha256: str
+    family: str
+    prediction: Prediction
+    parts: Mapping[str, PartFound]
+    sizes: Mapping[str, float]
+    broken: Mapping[str, int]
+
+
+def survey(name: str, file: Checkpoint, signs: Tensor, advance: Callable[[int], None]) -> Surveyed:
+    """Read a model once; `advance` is told the bytes of its weights.
+
+    A model in several files, or with weights that lie in its file in another shape, is read twice where its
+    hash is not known.
+    """
+    found: list[_Sum] = []
+
+    def read(path: Path, _: Callable[[int], None]) -> str:
+        digest = hashlib.sha256(_head(path))
+        found.append(_measured(file, signs, advance, digest.update))
+        return digest.hexdigest()
+
+    plain = not file.parts and not file.pieces
+    sha256 = cached_sha256(file.path, read=read) if plain else identity_of(file)[0]
+    own = found[0] if found else _measured(file, signs, advance)
+    parts = {name: one.found() for name, one in own.parts.items()}
+    return Surveyed(
+        name, file, sha256, architecture(file), read_prediction(file), parts, own.sizes, own.broken
+    )
+
+
+# -- one reading
+
+
+@dataclass
+class _PartSum:
+    digests: dict[str, bytes] = field(default_factory=dict)
+    count: int = 0
+    squares: float = 0.0
+    sketch: np.ndarray = field(default_factory=lambda: np.zeros(BUCKETS))
+
+    def found(self) -> PartFound:
+        whole = hashlib.sha256()
+        for key in sorted(self.digests):
+            whole.update(key.encode() + b"\0" + self.digests[key])
+        return PartFound(whole.hexdigest(), self.count, self.squares, self.sketch.astype(np.float32))
+
+
+@dataclass
+class _Sum:
+    parts: dict[str, _PartSum] = field(default_factory=lambda: defaultdict(_PartSum))
+    sizes: dict[str, float] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
+
+
+def _measured(
+    file: Checkpoint,
+    signs: Tensor,
+    advance: Callable[[int], None],
+    hashed: Callable[[memoryview], None] | None = None,
+) -> _Sum:
+    """Measure the weights of a file; `hashed` is given the bytes of all its tensors in their order."""
+    source, weights, found, threads = FileSource(file), set(weights_of(file)), _Sum(), torch.get_num_threads()
+    keys = [key for key in _in_order(file) if hashed or key in weights]
+    with single_threaded(), ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as hashes:
+        for some in _together(keys, file):
+            tensors = {key: source.tensor(key) for key in some}
+            hashing = hashes.submit(_feed, hashed, list(tensors.values())) if hashed else None
+            own = {key: tensor for key, tensor in tensors.items() if key in weights}
+            measured = pool.map(lambda item: _of_key(item[0], item[1], signs), own.items())
+            for (key, tensor), one in zip(own.items(), measured, strict=True):
+                _add(found, key, tensor.numel(), *one)
+            if hashing:
+                hashing.result()
+            advance(sum(file.tensors[key].bytes for key in some))
+    return found
+
+
+def _of_key(key: str, tensor: Tensor, signs: Tensor) -> tuple[bytes, np.ndarray, float, int]:
+    return tensor_digest(tensor), *sketch(key, tensor, signs)
+
+
+def _add(
+    found: _Sum, key: str, count: int, digest: bytes, own: np.ndarray, squares: float, broken: int
+) -> None:
+    part = found.parts[component_of(key) or OTHER]
+    part.digests[key] = digest
+    part.count += count
+    if key != FIRST_CONV:  # of which inpainting models have more, and no sketch to compare
+        part.squares += squares
+        part.sketch += own
+    found.sizes[key] = math.sqrt(squares / count)
+    if broken:
+        found.broken[key] = broken
+
+
+def _in_order(file: Checkpoint) -> Sequence[str]:
+    """Return the keys of a file as they lie on disk; those of several files as they come."""
+    if file.parts or file.pieces:
+        return list(file.tensors)
+    with safe_open(file.path, framework="numpy") as opened:
+        return opened.offset_keys()
+
+
+def _together(keys: Sequence[str], file: Checkpoint) -> Iterator[list[str]]:
+    some, size = [], 0
+    for key in keys:
+        some.append(key)
+        size += file.tensors[key].bytes
+        if size >= TOGETHER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _feed(hashed: Callable[[memoryview], None], tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        if tensor.numel():
+            hashed(tensor.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _head(path: Path) -> bytes:
+    """Return the bytes of a file before its weights, which fill the rest of it without gaps."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        return length + file.read(int.from_bytes(length, "little"))
