@@ -19,12 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 
 from benchmarks.random_sdxl import file_entries, metadata_of, random_tensors
 from gridsearch.app.terminal import SilentListener
 from gridsearch.base.words import size
 from gridsearch.checkpoint.identity import sha256_of
-from gridsearch.checkpoint.sdxl.components import SDXL_CONFIGS
 from gridsearch.checkpoint.ldm.model import open_model
 from gridsearch.merge.export.export import write_safetensors
 from gridsearch.merge.pool.explain import explain

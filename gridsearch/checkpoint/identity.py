@@ -41,7 +41,7 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda _: None) -> st
 def cached_sha256(
     path: Path,
     advance: Callable[[int], None] = lambda _: None,
-    read: Callable[[Path, Callable[[int], None]], str] = sha256_of,
+    read: Callable[[Path, Callable[[int], None]], str] | None = None,
 ) -> str:
     """Return the same, without reading a file again that has not changed since.
 
@@ -55,7 +55,7 @@ def cached_sha256(
         advance(before.st_size)
         return str(rows[0][0])
     settled = time.time_ns() - before.st_mtime_ns >= SETTLED_NS
-    sha256 = read(path, advance)
+    sha256 = (read or sha256_of)(path, advance)
     if settled and _state(path.stat()) == _state(before):
         _ask(_REMEMBER, *_state(before), sha256)
     return sha256

@@ -19,11 +19,11 @@ COLUMN = 480  # pixels for the list of names, where points have numbers
 DOT, LETTERS, WIDEST = 6, 17, 320
 GAP = 3  # pixels around a label
 DIRECTIONS = 32  # in which a label is tried, at each of these distances from its point
-BESIDE = (DOT + 6, 20, 30, 42)
-ANYWHERE = (*BESIDE, 60, 85, 115, 150, 190, 240, 300)
+NEAR_BY = (DOT + 6, 20, 30, 42)
+ANYWHERE = (*NEAR_BY, 60, 85, 115, 150, 190, 240, 300)
 
 Point = tuple[float, float]
-Box = tuple[float, float, float, float]
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write_map(path: Path, pins: Sequence[Pin], title: str, about: Sequence[str])
         draw.text((30, 60 + 22 * row), line, font=font(16), fill=FAINT)
     names = [" = ".join(pin.names) for pin in pins]
     places = _on_paper([pin.at for pin in pins], WIDTH)
-    labels = _labelled(list(zip(names, places, strict=True)), WIDTH, BESIDE)
+    labels = _labelled(list(zip(names, places, strict=True)), WIDTH, NEAR_BY)
     if not all(label.is_free for label in labels):
         places = _on_paper([pin.at for pin in pins], WIDTH - COLUMN)
         order = sorted(range(len(pins)), key=lambda i: names[i].lower())
@@ -112,7 +112,7 @@ class _Label:
 
     at: Point
     text: str
-    box: Box
+    box: _Box
     is_free: bool
 
     @property
@@ -124,7 +124,7 @@ class _Label:
 
 def _labelled(named: Sequence[tuple[str, Point]], width: int, reaches: Sequence[int]) -> list[_Label]:
     """Return the label of each point, as near to it as there is room; points in a crowd choose last."""
-    taken: list[Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for _, (x, y) in named]
+    taken: list[_Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for _, (x, y) in named]
     found = []
     for name, at in sorted(named, key=lambda one: _crowd(one[1], named)):
         lines = wrap(name, WIDEST, LETTERS, lines=3)
@@ -140,7 +140,7 @@ def _crowd(at: Point, named: Sequence[tuple[str, Point]]) -> float:
     return sum(1 / (20 + math.dist(at, other)) for _, other in named)
 
 
-def _cheapest(places: Iterator[Box], taken: Sequence[Box], width: int) -> tuple[Box, float]:
+def _cheapest(places: Iterator[_Box], taken: Sequence[_Box], width: int) -> tuple[_Box, float]:
     """Return the first box that covers nothing, or the one that covers least, and what it covers."""
     best, least = next(places), math.inf
     for box in chain([best], places):
@@ -151,7 +151,7 @@ def _cheapest(places: Iterator[Box], taken: Sequence[Box], width: int) -> tuple[
     return best, least
 
 
-def _places(at: Point, long: float, high: float, reaches: Sequence[int]) -> Iterator[Box]:
+def _places(at: Point, long: float, high: float, reaches: Sequence[int]) -> Iterator[_Box]:
     """Yield boxes around a point, the nearest first."""
     for reach in reaches:
         for step in range(DIRECTIONS):
@@ -161,13 +161,13 @@ def _places(at: Point, long: float, high: float, reaches: Sequence[int]) -> Iter
             yield x, y, x + long, y + high
 
 
-def _cost(box: Box, taken: Sequence[Box], width: int) -> float:
+def _cost(box: _Box, taken: Sequence[_Box], width: int) -> float:
     """Return by how many pixels a label covers others or leaves the picture."""
     outside = max(10 - box[0], box[2] - width + 10, TOP - box[1], box[3] - HEIGHT + 50, 0)
     return sum(_common(box, other) for other in taken) + 100 * outside
 
 
-def _common(one: Box, other: Box) -> float:
+def _common(one: _Box, other: _Box) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(width, 0.0) * max(height, 0.0)

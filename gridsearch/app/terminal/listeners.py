@@ -38,7 +38,7 @@ class SilentListener:
     def hashing(self, name: str, total: int) -> Callable[[int], None]:
         return self._ignore
 
-    reading = writing = hashing
+    reading = writing = comparing = hashing
 
 
 class ProgressBar(SilentListener):

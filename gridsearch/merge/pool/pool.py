@@ -8,19 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import INDEX
 from gridsearch.checkpoint.header import ENDING, Checkpoint
 from gridsearch.checkpoint.identity import short_hash
-from gridsearch.checkpoint.sdxl.folder import INDEX
-from gridsearch.checkpoint.sdxl.keys import COMPONENTS
-from gridsearch.checkpoint.sdxl.model import open_model
-from gridsearch.merge.pool.relations import EXACT, Relations, relations
+from gridsearch.checkpoint.ldm.model import open_model
+from gridsearch.merge.pool.relations import EXACT, Relations, main_part, relations
 from gridsearch.merge.pool.remarks import remarks
 from gridsearch.merge.pool.sketch import new_signs, standard_error
 from gridsearch.merge.pool.sums import PoolProgress
-from gridsearch.merge.pool.survey import OTHER, Surveyed, survey
+from gridsearch.merge.pool.survey import Surveyed, survey
 
-MOST_FILES = 2_000
-PARTS_SHOWN = (*COMPONENTS, OTHER)
+MOST_IN_POOL = 2_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Pool:
     @property
     def main_part(self) -> str | None:
         """Return the part by which models are near or far: the UNet where they have one."""
-        return next((part for part in PARTS_SHOWN if part in self.relations), None)
+        return main_part(self.relations)
 
     def nearest(self, name: str) -> tuple[str, float] | None:
         """Return the model that is nearest to one in the main part, and how far it is."""
@@ -117,7 +115,7 @@ def survey_pool(folder: Path, base: Path | None, progress: PoolProgress) -> Pool
     advance = progress.reading(f"{len(files)} models", sum(file.bytes for file in files.values()))
     found = [survey(name, file, signs, advance) for name, file in files.items()]
     pairs = relations(found, base_name, progress)
-    main = next((pairs[part] for part in PARTS_SHOWN if part in pairs), None)
+    main = pairs.get(main_part(pairs) or "")
     return Pool(tuple(found), base_name, pairs, remarks(found, main), unread)
 
 
@@ -149,8 +147,8 @@ def _models_in(folder: Path) -> list[Path]:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(place) / name for name in names if name.endswith(ENDING) and not name.startswith(".")]
-    if len(found) > MOST_FILES:
-        what = f"There are {len(found):,} models in this folder; {MOST_FILES:,} are the most."
+    if len(found) > MOST_IN_POOL:
+        what = f"There are {len(found):,} models in this folder; {MOST_IN_POOL:,} are the most."
         raise BadInput(what, where=folder, fix="Name a folder with fewer.")
     return sorted(found)
 

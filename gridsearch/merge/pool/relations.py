@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from gridsearch.checkpoint.family import FIRST_CONV
+from gridsearch.checkpoint.ldm.recognise import family_of
 from gridsearch.merge.pool.sums import PoolProgress, shared_weights, sums_by_part
-from gridsearch.merge.pool.survey import OTHER, Surveyed
+from gridsearch.merge.pool.survey import Surveyed, part_name
 
 ITERATIONS = 500  # of the majorisation; 50 models take a tenth of a second
 EXACT = 3  # so many models are compared exactly, side by side; more by their sketches
@@ -46,6 +48,11 @@ class Relations:
             return np.clip(self.gram / np.outer(lengths, lengths), -1.0, 1.0)
 
 
+def main_part(found: Mapping[str, object]) -> str | None:
+    """Return the part by which models are near or far: the UNet where they have one."""
+    return "unet" if "unet" in found else next(iter(found), None)
+
+
 def relations(models: Sequence[Surveyed], base: str | None, progress: PoolProgress) -> dict[str, Relations]:
     """Return the relations in each part; a few models are read again, side by side, for exact ones."""
     found = {}
@@ -74,20 +81,19 @@ def _exact(
     models: Sequence[Surveyed], sketched: Mapping[str, Relations], base: str | None, progress: PoolProgress
 ) -> dict[str, Relations]:
     """Return the same relations from the weights themselves, for the parts that all these models have."""
-    known = [model for model in models if all(model.name in one.names for one in sketched.values())]
-    ordered = sorted(known, key=lambda model: model.name != base)
-    keys = [key for key in shared_weights({m.name: m.file for m in ordered}).keys if key != FIRST_CONV]
+    common = [part for part, own in sketched.items() if len(own.names) == len(models)]
+    ordered, found = sorted(models, key=lambda model: model.name != base), dict(sketched)
+    part, names = partial(part_name, family=family_of(ordered[0].file)), [model.name for model in ordered]
+    shared = shared_weights({model.name: model.file for model in ordered}).keys
+    keys = [key for key in shared if key != FIRST_CONV and part(key) in common]
     total = sum(model.file.tensors[key].bytes for model in ordered for key in keys)
     advance = progress.comparing("side by side", total)
-    sums, _ = sums_by_part(
-        [model.file for model in ordered], keys, lambda k: component_of(k) or OTHER, advance
-    )
-    found = dict(sketched)
-    for part, own in sums.items():
-        gram = own.gram.copy()
+    sums, _ = sums_by_part([model.file for model in ordered], keys, part, advance)
+    for name, own in sums.items():
+        gram, before = own.gram.copy(), sketched[name]
         gram[0], gram[:, 0] = 0.0, 0.0  # the first differs in nothing from itself
-        at = [[model.name for model in ordered].index(name) for name in sketched[part].names]
-        found[part] = Relations(sketched[part].names, gram[np.ix_(at, at)], sketched[part].norm, exact=True)
+        at = [names.index(other) for other in before.names]
+        found[name] = Relations(before.names, gram[np.ix_(at, at)], before.norm, exact=True)
     return found
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from gridsearch.checkpoint.ldm.recognise import family_of
 from gridsearch.merge.engine.sources import DTYPES
 from gridsearch.merge.pool.relations import Relations
 from gridsearch.merge.pool.survey import Surveyed
 
-FAR = 3.5  # a modified z-score beyond this is an outlier's (Iglewicz and Hoaglin 1993)
+FAR_AWAY = 3.5  # a modified z-score beyond this is an outlier's (Iglewicz and Hoaglin 1993)
 FEWEST = 5  # models, of which one may be told as an outlier
 ODD_SIZE = 8.0  # times the usual root mean square of a tensor, or a part of it
-PARTS_IN_WORDS = {"unet": "UNet", "te1": "first text encoder", "te2": "second text encoder", "vae": "VAE"}
 
 
 def remarks(models: Sequence[Surveyed], main: Relations | None) -> dict[str, list[str]]:
@@ -61,8 +61,10 @@ def _groups(
 def _beside(first: Surveyed, other: Surveyed) -> str:
     """Return which parts of two models differ, in words; empty where none does."""
     parts = dict.fromkeys([*first.parts, *other.parts])
+    words = {one.selector: one.words for one in family_of(first.file).text_encoders}
+    words |= {"unet": "UNet", "vae": "VAE"}
     differ = [
-        PARTS_IN_WORDS.get(part, part)
+        words.get(part, part)
         for part in parts
         if getattr(first.parts.get(part), "digest", None) != getattr(other.parts.get(part), "digest", None)
     ]
@@ -102,7 +104,7 @@ def outliers(main: Relations) -> list[tuple[str, float, float]]:
     return [
         (name, float(far), usual)
         for name, far in zip(main.names, own, strict=True)
-        if spread and (far - usual) / spread > FAR
+        if spread and (far - usual) / spread > FAR_AWAY
     ]
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 BUCKETS = 2**14
 PIECE = 2**17  # elements that are worked on at once, in a CPU's cache
 SIGNS = 2**20  # random signs, which every piece begins to use at a place of its own
-STEP = 64  # of these places, so that they lie as the processor likes them
+ALIGNED = 64  # of these places, so that they lie as the processor likes them
 
 
 def standard_error(cosine: float = 0.0) -> float:
@@ -59,9 +59,9 @@ def sketch(key: str, tensor: Tensor, signs: Tensor) -> tuple[np.ndarray, float, 
 def _place(key: str, start: int) -> tuple[int, int, int]:
     """Return the first sign, the first bucket and the sign of a piece: random, and always the same for it."""
     digits = int.from_bytes(hashlib.sha256(f"{key} {start}".encode()).digest()[:16])
-    digits, place = divmod(digits, (SIGNS - PIECE) // STEP)
+    digits, place = divmod(digits, (SIGNS - PIECE) // ALIGNED)
     digits, turn = divmod(digits, BUCKETS)
-    return STEP * place, turn, 1 if digits % 2 else -1
+    return ALIGNED * place, turn, 1 if digits % 2 else -1
 
 
 def _whole(count: int) -> int:

@@ -20,9 +20,9 @@ from torch import Tensor
 from gridsearch.checkpoint.family import FIRST_CONV, Family
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.identity import cached_sha256, identity_of
-from gridsearch.checkpoint.prediction import Prediction, read_prediction
 from gridsearch.checkpoint.ldm.keys import component_of
 from gridsearch.checkpoint.ldm.recognise import architecture, family_of
+from gridsearch.checkpoint.prediction import Prediction, read_prediction
 from gridsearch.merge.engine.fingerprint import tensor_digest
 from gridsearch.merge.engine.linear import single_threaded
 from gridsearch.merge.engine.sources import FileSource
@@ -85,6 +85,11 @@ def survey(name: str, file: Checkpoint, signs: Tensor, advance: Callable[[int], 
     )
 
 
+def part_name(key: str, family: Family) -> str:
+    """Return the name of the part that a weight counts to."""
+    return component_of(key, family) or OTHER
+
+
 # -- one reading
 
 
@@ -116,7 +121,8 @@ def _measured(
     hashed: Callable[[memoryview], None] | None = None,
 ) -> _Sum:
     """Measure the weights of a file; `hashed` is given the bytes of all its tensors in their order."""
-    source, weights, found, threads = FileSource(file), set(weights_of(file)), _Sum(), torch.get_num_threads()
+    source, weights, threads = FileSource(file), set(weights_of(file)), torch.get_num_threads()
+    family, found = family_of(file), _Sum()
     keys = [key for key in _in_order(file) if hashed or key in weights]
     with single_threaded(), ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as hashes:
         for some in _together(keys, file):
@@ -125,7 +131,7 @@ def _measured(
             own = {key: tensor for key, tensor in tensors.items() if key in weights}
             measured = pool.map(lambda item: _of_key(item[0], item[1], signs), own.items())
             for (key, tensor), one in zip(own.items(), measured, strict=True):
-                _add(found, key, tensor.numel(), *one)
+                _add(found, part_name(key, family), key, tensor.numel(), *one)
             if hashing:
                 hashing.result()
             advance(sum(file.tensors[key].bytes for key in some))
@@ -137,9 +143,9 @@ def _of_key(key: str, tensor: Tensor, signs: Tensor) -> tuple[bytes, np.ndarray,
 
 
 def _add(
-    found: _Sum, key: str, count: int, digest: bytes, own: np.ndarray, squares: float, broken: int
+    found: _Sum, name: str, key: str, count: int, digest: bytes, own: np.ndarray, squares: float, broken: int
 ) -> None:
-    part = found.parts[component_of(key) or OTHER]
+    part = found.parts[name]
     part.digests[key] = digest
     part.count += count
     if key != FIRST_CONV:  # of which inpainting models have more, and no sketch to compare
