@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import sqlalchemy
-from optuna.storages import RDBStorage, get_storage
+from optuna.storages import get_storage
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from gridsearch.base.errors import Busy, RunFailed
 from gridsearch.results.shared import STORAGE_VARIABLE
+from gridsearch.results.shared.optuna_private import QuickStorage
 from gridsearch.results.shared.retry import LONGEST_OUTAGE, Retries, RetryingStorage, driver_message
 from gridsearch.results.shared.url import check_url, cleaned, redacted
 
@@ -64,7 +65,7 @@ def connect(
         # One process at a time makes the tables: of two at once, each would find them half made.
         making.exec_driver_sql(f"SELECT pg_advisory_lock({_TABLES_LOCK})")
         # Few connections: a thousand workers share the server's. Optuna fills braces in its URL.
-        database = RDBStorage(
+        database = QuickStorage(
             shown.replace("{", "{{").replace("}", "}}"),
             engine_kwargs={
                 "pool_pre_ping": True,

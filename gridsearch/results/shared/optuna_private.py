@@ -3,27 +3,36 @@
 Written for Optuna 5.0. Where a newer version changes one of these parts, this is the place to mend.
 """
 
+import collections
+import contextlib
 import copy
+import functools
+import gc
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna._transform import _SearchSpaceTransform
+from optuna.distributions import json_to_distribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedStorage
 from optuna.storages._cached_storage import _StudyInfo
 from optuna.storages._rdb.models import (
     StudyModel,
+    TrialIntermediateValueModel,
     TrialModel,
+    TrialParamModel,
     TrialSystemAttributeModel,
     TrialUserAttributeModel,
+    TrialValueModel,
 )
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from pydantic_core import from_json
 
 from gridsearch.results.shared.retry import Result, RetryingStorage
 
@@ -106,6 +115,96 @@ def _transaction(storage: BaseStorage, ask: Callable[[Any], Result]) -> Result:
             return ask(session)
 
     return storage.retries.call(once) if isinstance(storage, RetryingStorage) else once()
+
+
+class QuickStorage(RDBStorage):
+    """Optuna's storage, which reads a whole study several times as fast.
+
+    Optuna makes an object of every row of every table, and parses the same distribution for each trial. Ten
+    thousand trials of sixteen images took it 16 s, nearly all of it in Python.
+    """
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Return the trials with a higher id than that, and those that are included."""
+        among = sqlalchemy.or_(
+            TrialModel.trial_id > trial_id_greater_than,
+            TrialModel.trial_id.in_([one for one in included_trial_ids if one <= trial_id_greater_than]),
+        )
+        asked = sqlalchemy.and_(TrialModel.study_id == study_id, among)
+        if states is not None:
+            asked = sqlalchemy.and_(asked, TrialModel.state.in_([one for one in TrialState if one in states]))
+        with _create_scoped_session(self.scoped_session) as session, _no_collection():
+            StudyModel.find_or_raise_by_id(study_id, session)
+            return _read_trials(session, asked)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: of millions of new values none is any."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read_trials(session: Any, asked: Any) -> list[FrozenTrial]:
+    """Return the trials that a condition on their table is true of, from one query of each table."""
+    ids = sqlalchemy.select(TrialModel.trial_id).where(asked)
+
+    def rows(table: Any, *columns: Any) -> Iterator[tuple[dict, Any]]:
+        """Yield what is found of a table, with the trial's own part."""
+        found = session.execute(sqlalchemy.select(table.trial_id, *columns).where(table.trial_id.in_(ids)))
+        for number, *said in found:
+            if number in parts:  # not one that was made since
+                yield parts[number], said
+
+    heads = session.scalars(sqlalchemy.select(TrialModel).where(asked)).all()
+    parts: dict[int, dict[str, dict]] = {head.trial_id: collections.defaultdict(dict) for head in heads}
+    value, report, param = TrialValueModel, TrialIntermediateValueModel, TrialParamModel
+    for part, (place, number, kind) in rows(value, value.objective, value.value, value.value_type):
+        part["values"][place] = value.stored_repr_to_value(number, kind)
+    for part, (step, number, kind) in rows(
+        report, report.step, report.intermediate_value, report.intermediate_value_type
+    ):
+        part["reports"][step] = report.stored_repr_to_intermediate_value(number, kind)
+    for part, (order, name, number, text) in rows(
+        param, param.param_id, param.param_name, param.param_value, param.distribution_json
+    ):
+        part["params"][order] = name, _distribution(text), number
+    for name, table in (("user", TrialUserAttributeModel), ("system", TrialSystemAttributeModel)):
+        for part, (key, text) in rows(table, table.key, table.value_json):
+            part[name][key] = from_json(text)
+    return [_frozen(head, parts[head.trial_id]) for head in heads]
+
+
+_distribution = functools.lru_cache(1024)(json_to_distribution)
+
+
+def _frozen(head: Any, part: Mapping[str, dict]) -> FrozenTrial:
+    params = [part["params"][order] for order in sorted(part["params"])]
+    return FrozenTrial(
+        number=head.number,
+        state=head.state,
+        value=None,
+        values=[part["values"][place] for place in sorted(part["values"])] or None,
+        datetime_start=head.datetime_start,
+        datetime_complete=head.datetime_complete,
+        params={name: space.to_external_repr(value) for name, space, value in params},
+        distributions={name: space for name, space, _ in params},
+        user_attrs=dict(part["user"]),
+        system_attrs=dict(part["system"]),
+        intermediate_values=dict(part["reports"]),
+        trial_id=head.trial_id,
+    )
 
 
 def waiting_trial_ids(study: optuna.Study, below: int | None, most: int) -> list[int]:

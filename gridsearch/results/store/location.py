@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, event
 from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.base.files import write_atomic
 from gridsearch.results.shared import STORAGE_VARIABLE
+from gridsearch.results.shared.optuna_private import QuickStorage
 from gridsearch.results.shared.url import redacted, same_database, without_password
 
 FILE = "study.db"
@@ -148,7 +149,7 @@ def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBSt
         place, query = path.resolve().as_uri(), {"mode": "ro", "immutable": "1", "uri": "true"}
     url = URL.create("sqlite", database=place, query=query).render_as_string()
     try:
-        storage = optuna.storages.RDBStorage(
+        storage = QuickStorage(
             url, engine_kwargs={"connect_args": {"timeout": 60}}, skip_table_creation=not writable
         )
     except RuntimeError as error:  # Optuna's, of its tables' version
