@@ -4,7 +4,7 @@ import filelock
 
 from gridsearch.base.faults import file_fault
 from gridsearch.report.csv import write_tables
-from gridsearch.report.grid import build_grid
+from gridsearch.report.grid import MOST_CELLS, build_grid
 from gridsearch.report.page.html import write_report
 from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
@@ -30,7 +30,8 @@ def build(results: Results, sheets: bool = True) -> Answer:
             write_tables(results)
             write_best(results, answer, results.folder / "best.json")
             if sheets:
-                write_sheets(build_grid(results, answer), results, answer, results.folder / "sheet.png")
+                grid = build_grid(results, answer, most=MOST_CELLS)
+                write_sheets(grid, results, answer, results.folder / "sheet.png")
             write_report(results, answer, results.folder / "report.html")
     except OSError as error:
         raise file_fault(error, results.folder) from error

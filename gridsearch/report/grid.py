@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, zip_longest
 from math import ceil
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from gridsearch.results.analysis.trials import curve_parameter_of, is_projection
 from gridsearch.results.results import Results
 
 _Item = TypeVar("_Item")
+MOST_CELLS = 5_000  # of the report's grid and of the sheets: a page under 25 MB
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Grid:
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property  # a large grid asks for them thousands of times
     def columns(self) -> tuple[GridColumn, ...]:
         """The columns of all groups."""
         return tuple(column for group in self.groups for column in group.columns)
@@ -149,10 +151,13 @@ def build_grid(
     *,
     ratios: Sequence[float] | None = None,
     prompts: Sequence[str] | None = None,
+    most: int | None = None,
 ) -> Grid:
     """Return the grid of everything rendered so far, references first.
 
     Args:
+        most: cells that are shown at most: of more, evenly spaced trials with the best of each slice among
+            them, which a note tells; None for all.
         ratios: show only these, each the nearest rendered one, which a note tells; None for all.
         prompts: show only prompts with one of these ids, or with one of these texts in them.
 
@@ -170,14 +175,43 @@ def build_grid(
     references = _references(results.references)
     groups = [Group("references", references)] if references else []
     projected, places = is_projection(results), set[float]()
+    chosen = []
     for settings, rows in slices:
         found = answers.get(tuple(settings.items()))
         rows = rows if projected else _one_per_place(rows, found)
         rows = rows if ratios is None else _chosen(rows, ratios, results)
         if len(rows):
-            groups.append(Group(slice_text(settings) or name, _columns(rows, results, found)))
+            chosen.append((settings, rows, found))
             places |= {*rows["at"]}
-    return Grid(cases, tuple(groups), tuple(_notes(ratios or (), places)))
+    count = sum(len(rows) for _, rows, _ in chosen)
+    notes = [*_notes(ratios or (), places)]
+    if most is not None and count * len(cases) > most:
+        chosen = _parts(chosen, max(most // len(cases), 1), count)
+        notes.append(_left_out(sum(len(rows) for _, rows, _ in chosen), count))
+    for settings, rows, found in chosen:
+        groups.append(Group(slice_text(settings) or name, _columns(rows, results, found)))
+    return Grid(cases, tuple(groups), tuple(notes))
+
+
+_Part = tuple[dict, pd.DataFrame, Slice | None]  # a slice's settings, its trials, and its answer
+
+
+def _parts(slices: Sequence[_Part], most: int, count: int) -> list[_Part]:
+    """Return about `most` of so many trials, of each slice its share; of too many slices the best ones."""
+    ranked = sorted(slices, key=lambda part: -part[2].survived if part[2] else 0.0)[:most]
+    kept = []
+    for settings, rows, found in (part for part in slices if any(part is one for one in ranked)):
+        best = next((i for i, trial in enumerate(rows["trial"]) if found and trial == found.trial), None)
+        share = max(most * len(rows) // count, 3)  # both ends and the best
+        kept.append((settings, rows.iloc[evenly(len(rows), share, best)], found))
+    return kept
+
+
+def _left_out(shown: int, count: int) -> str:
+    return (
+        f"{shown:,} of {count:,} columns are shown, evenly spaced, with the best among them. All images are "
+        "in images.csv and in the folder images; `gridsearch compare` shows those of any ratio."
+    )
 
 
 def _notes(ratios: Sequence[float], places: Collection[float]) -> Iterator[str]:

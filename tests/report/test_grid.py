@@ -1,15 +1,18 @@
-"""Which trial stands where several were drawn at one place."""
+"""Which trial stands where several were drawn at one place, and which are shown of many."""
 
 from dataclasses import replace
 
 import pandas as pd
 
 from gridsearch.report.grid import build_grid
+from gridsearch.report.page import html, tables
 from gridsearch.report.page.comparer import comparer
-from gridsearch.report.page.html import fragment
+from gridsearch.report.page.html import fragment, write_report
 from gridsearch.report.page.images import pictures_of, strip
 from gridsearch.results.analysis.analyse import analyse
+from gridsearch.results.results import load_results
 from tests.helpers.made_up import make_results, results_of, with_facts
+from tests.helpers.stored import stored_run
 
 
 def drawn_twice(folder):
@@ -40,3 +43,22 @@ def test_a_notebook_shows_it_with_the_copy_as_without(tmp_path):
     answer = analyse(twice)
     lost = replace(twice, images=twice.images[twice.images["trial"] != answer.best.trial])
     assert "<img" not in fragment(lost, answer)
+
+
+def test_of_a_large_run_a_part_is_shown_with_the_best_in_it_and_it_says_so(tmp_path, monkeypatch):
+    results = load_results(stored_run(tmp_path / "run"))
+    answer = analyse(results)
+    whole = build_grid(results, answer)
+    assert whole.notes == ()
+    part = build_grid(results, answer, most=3 * len(whole.cases))
+    trials = [column for column in part.columns if not column.is_reference]
+    assert [column.value for column in trials] == [0.0, 0.5, 1.0]
+    assert [column.best for column in trials] == [c.best for c in whole.columns if c.value in (0.0, 0.5, 1.0)]
+    assert "3 of 5 columns are shown" in part.notes[0]
+
+    monkeypatch.setattr(html, "MOST_CELLS", 3 * len(whole.cases))
+    monkeypatch.setattr(tables, "MOST_ROWS", 2)
+    write_report(results, answer, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert part.notes[0] in page
+    assert "The best 2 are shown; the other 3 are in trials.csv" in page

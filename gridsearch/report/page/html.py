@@ -13,7 +13,7 @@ from gridsearch.base.words import metric_text, parameter_text, shorten, slice_te
 from gridsearch.report.colours import chip
 from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
-from gridsearch.report.grid import CaseRow, GridColumn, build_grid, savings_text
+from gridsearch.report.grid import MOST_CELLS, CaseRow, GridColumn, build_grid, savings_text
 from gridsearch.report.page import tables
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
@@ -86,13 +86,14 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
 def _images(results: Results, answer: Answer, home: Path) -> dict:
     """Return the parts with images: strip, comparer, grid and films; all None without any image."""
     if results.images.empty and results.references.empty:
-        return dict.fromkeys(("strip", "compare", "grid", "films"))
-    grid = build_grid(results, answer)
+        return dict.fromkeys(("strip", "compare", "grid", "left_out", "films"))
+    grid = build_grid(results, answer, most=MOST_CELLS)
     pictures = pictures_of(grid, results, home)
     return {
         "strip": strip(grid, answer, pictures),
         "compare": comparer(grid, answer),
         "grid": table(grid, pictures),
+        "left_out": grid.notes,
         "films": film_section(grid, answer.best.trial if answer.best else None, results.folder, home),
     }
 
@@ -111,7 +112,7 @@ def fragment(results: Results, answer: Answer) -> str:
     """
     cells, prompt = [], None
     if answer.best is not None:
-        columns, case = build_grid(results, answer).along(answer.best.trial, MAX_COLUMNS)
+        columns, case = build_grid(results, answer, most=MOST_CELLS).along(answer.best.trial, MAX_COLUMNS)
         if case is not None:
             cells = [_cell(results, column, case) for column in columns]
             prompt = f"{shorten(case.prompt, 80)}, seed {case.seed}"

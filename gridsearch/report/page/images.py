@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gridsearch.report.colours import chip, spoken, verdict_colour
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, evenly, turns
+from gridsearch.report.grid import MOST_CELLS, CaseRow, Grid, GridColumn, Picture, evenly, turns
 from gridsearch.report.thumbs import Thumb, at_height, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -64,7 +64,7 @@ def pictures_of(grid: Grid, results: Results, home: Path) -> Pictures:
     """
     files = [picture.file for column in grid.columns for picture in column.pictures.values()]
     to_come = (results.planned - len(results.trials)) * len(grid.cases)
-    side = thumbnail_side(len(files) + max(to_come, 0))
+    side = thumbnail_side(min(len(files) + max(to_come, 0), MOST_CELLS))
     paths = {file: path_in(results.folder, file) for file in files}
     made = thumbnails(filter(None, paths.values()), side, results.folder)
     small = {file: made[path] if path else None for file, path in paths.items()}

@@ -26,6 +26,7 @@ from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
 
 EXAMPLES = 2  # reasons quoted per verdict
+MOST_ROWS = 1_000  # of the table of trials: trials.csv has all
 MOST_TIED = 4  # ratios that are listed
 
 
@@ -222,7 +223,7 @@ def failures(results: Results) -> dict:
 
 
 def trial_table(results: Results, answer: Answer) -> dict:
-    """Return all trials, the best first and those without a result last, with numbers as text."""
+    """Return the trials, the best first and those without a result last, with numbers as text."""
     trials = results.trials.assign(partial=is_partial(results.trials)).sort_values(
         ["partial", "survived", "defect"], ascending=[True, False, True], na_position="last"
     )
@@ -232,7 +233,7 @@ def trial_table(results: Results, answer: Answer) -> dict:
     # "survived" has a cell of its own
     numbers = [name for name in number_names(TRIALS, asked) if name != "survived"]
     rows = []
-    for _, row in trials.iterrows():
+    for _, row in trials.head(MOST_ROWS).iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""
         state = "stopped early" if row["state"] == "PRUNED" else row["state"].lower()
         values = ("–" if pd.isna(row[name]) else value_text(row[name]) for name in results.parameters)
@@ -243,7 +244,7 @@ def trial_table(results: Results, answer: Answer) -> dict:
     heads = ["trial", "state", *names, "survived", *["unseen"] * bool(checked)]
     for name in numbers:
         heads.append(f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name)
-    return {"heads": heads, "rows": rows}
+    return {"heads": heads, "rows": rows, "left_out": max(len(trials) - MOST_ROWS, 0)}
 
 
 def _share_text(trial: pd.Series) -> str:
