@@ -8,6 +8,8 @@ from gridsearch.checkpoint.header import TensorInfo
 from gridsearch.checkpoint.ldm.layout import file_views
 from gridsearch.merge.export.export import write_safetensors
 
+SPELT = {"v_prediction": "v", "flow": "sd3"}  # as the model spec and SwarmUI spell them
+
 
 def write_checkpoint(path, pipeline, title, prediction_type):
     """fp16, with the marker keys that ComfyUI and A1111 read for v-prediction."""
@@ -23,7 +25,7 @@ def write_checkpoint(path, pipeline, title, prediction_type):
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": title,
         "modelspec.resolution": f"{SIZE}x{SIZE}",
-        "modelspec.prediction_type": {"epsilon": "epsilon", "v_prediction": "v"}[prediction_type],
+        "modelspec.prediction_type": SPELT.get(prediction_type, prediction_type),
     }
     # Not with safetensors' own writer, which orders the metadata anew each time: same weights, same bytes.
     entries = {

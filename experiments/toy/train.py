@@ -1,7 +1,8 @@
 """Trains the tiny SDXL checkpoints from nothing: `python experiments/toy/train.py`.
 
     vae -> latents -> start -> base (epsilon) -> vpred (v, sound)
-                   \\-> polish (the decoder)    \\-> burnt (v, over-trained)
+                   \\-> polish (the decoder)    |-> burnt (v, over-trained)
+                                               \\-> flow (rectified flow)
 
 Each stage leaves its result in build/ and is skipped when that is already there, so an interrupted
 run goes on where it stopped; delete build/ to start from nothing. Stages that do not need each
@@ -50,9 +51,10 @@ COURSES = {
     "base": Course("epsilon", steps=4500, seed=14, rate=0.02, hold=0.5, low_contrast=0.02),
     "vpred": Course("v_prediction", steps=800, seed=12, rate=0.01, hold=0.3),
     "burnt": Course("v_prediction", steps=600, seed=13, rate=0.01, hold=0.5, gain=1.55),
+    "flow": Course("flow", steps=800, seed=15, rate=0.01, hold=0.3),
 }
-PARENTS = {"base": "start", "vpred": "base", "burnt": "base"}
-CHECKPOINTS = ("base", "vpred", "burnt")
+PARENTS = {"base": "start", "vpred": "base", "burnt": "base", "flow": "base"}
+CHECKPOINTS = ("base", "vpred", "burnt", "flow")
 
 
 def stage_vae(device):
@@ -95,7 +97,7 @@ def stage_unet(name, device):
 
 
 def stage_files(device):
-    """The three single files and their config folder, each read back and compared bit for bit."""
+    """The single files and their config folder, each read back and compared bit for bit."""
     scale = load_file(BUILD / "latents.safetensors")["scale"].item()
     vae = kept(build_vae(scaling_factor=scale), "polish")
     sizes = {}
@@ -186,6 +188,7 @@ def main():
     run_beside_each_other("start", "polish")
     run_beside_each_other("base")
     run_beside_each_other("vpred", "burnt")
+    run_beside_each_other("flow")
     run_beside_each_other("files")
     for path in sorted(BUILD.glob("*.json")):
         print(path.stem, json.loads(path.read_text()))

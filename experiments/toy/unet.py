@@ -1,8 +1,9 @@
-"""Training the UNet: epsilon from nothing, then v-prediction from that.
+"""Training the UNet: epsilon from nothing, then v-prediction or rectified flow from that.
 
-The two prediction types are two functions of the same shape, named as in the papers:
-epsilon (Ho et al. 2020) and v = alpha * eps - sigma * x0 (Salimans & Ho 2022). The v models use the
-noise schedule rescaled to zero terminal SNR (Lin et al. 2023), where epsilon has nothing to predict.
+The prediction types are functions of the same shape, named as in the papers: epsilon (Ho et al.
+2020), v = alpha * eps - sigma * x0 (Salimans & Ho 2022), and the velocity eps - x0 of a straight line
+from picture to noise (Liu et al. 2022). The v models use the noise schedule rescaled to zero terminal
+SNR (Lin et al. 2023), where epsilon has nothing to predict.
 """
 
 import copy
@@ -24,7 +25,11 @@ def target_v(x0, noise, alpha, sigma):
     return alpha * noise - sigma * x0
 
 
-TARGETS = {"epsilon": target_epsilon, "v_prediction": target_v}
+def target_flow(x0, noise, alpha, sigma):
+    return noise - x0
+
+
+TARGETS = {"epsilon": target_epsilon, "v_prediction": target_v, "flow": target_flow}
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,10 @@ def text_contexts(pipeline, captions):
 
 
 def signal_and_noise(prediction_type):
-    """alpha and sigma of the 1000 training timesteps; sigma is 1 at the last one for v."""
+    """alpha and sigma of the 1000 training timesteps; sigma is 1 at the last one for v and for flow."""
+    if prediction_type == "flow":
+        sigma = torch.arange(1, 1001) / 1000
+        return 1 - sigma, sigma
     v = prediction_type == "v_prediction"
     signal = build_scheduler(prediction_type, zero_terminal_snr=v).alphas_cumprod.double()
     if v:
@@ -79,6 +87,7 @@ def train_unet(unet, examples, course, device, log):
     optimiser = optimisers(unet, course.rate)
     alphas, sigmas = (s.to(device) for s in signal_and_noise(course.prediction_type))
     target = TARGETS[course.prediction_type]
+    first = 1 if course.prediction_type == "flow" else 0  # a flow model is told of 1000 sigma, up to 1000
     contexts, pooled = examples.contexts.to(device), examples.pooled.to(device)
     time_ids = torch.tensor(TIME_IDS, device=device).float().expand(BATCH, -1)
     recent = []
@@ -91,7 +100,7 @@ def train_unet(unet, examples, course, device, log):
         alpha, sigma = alphas[t, None, None, None], sigmas[t, None, None, None]
         predicted = unet(
             alpha * x0 + sigma * noise,
-            t,
+            t + first,
             contexts[label],
             added_cond_kwargs={"text_embeds": pooled[label], "time_ids": time_ids},
         ).sample

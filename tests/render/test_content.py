@@ -69,7 +69,7 @@ def by_hand(renderer, picture, case, prediction_type):
 
 
 @pytest.mark.parametrize(
-    ("name", "prediction_type"), [("base", "epsilon"), ("vpred", "v_prediction"), ("vpred", "flow")]
+    ("name", "prediction_type"), [("base", "epsilon"), ("vpred", "v_prediction"), ("flow", "flow")]
 )
 def test_it_is_the_error_that_the_prompt_saves(toy, drawn, name, prediction_type):
     renderer, cases = load(toy, name), [Case("p1", "a ring", "", 7), Case("p2", "a moon", "blurry", 8)]
