@@ -1,9 +1,16 @@
-"""Write the tables of columns in results/README.md, and of metrics in docs/scoring.md, from the code."""
+"""Write the tables of columns, metrics, and what a run needs, in the pages that have them, from the code."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from gridsearch.base.words import duration
+from gridsearch.checkpoint.ldm.shapes import file_shapes
+from gridsearch.checkpoint.sdxl.family import SDXL
+from gridsearch.merge.engine.sources import residence
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.placement import seconds_at
 from gridsearch.results.columns import IMAGES_CSV, TRIALS_CSV, Column
 from gridsearch.score.metrics import METRIC_SCALES, METRICS
 
@@ -17,6 +24,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     text = with_table(results.read_text("utf-8"), "## trials.csv", columns_table(TRIALS_CSV))
     yield results, with_table(text, "## images.csv", columns_table(IMAGES_CSV))
     yield scoring, with_table(scoring.read_text("utf-8"), "## Metrics", metrics_table())
+    install = ROOT / "docs" / "install.md"
+    text = with_table(install.read_text("utf-8"), "### Memory", memory_table())
+    yield install, with_table(text, "### Time", time_table())
 
 
 def columns_table(columns: Iterable[Column]) -> str:
@@ -29,6 +39,39 @@ def metrics_table() -> str:
     found = {name: METRICS[name] for name in METRIC_SCALES}
     rows = [(f"`{name}`", metric.meaning, metric.unit, metric.source) for name, metric in found.items()]
     return markdown(("metric", "what", "unit", "source"), rows)
+
+
+CARDS = (8, 12, 16, 24, 80)  # GB
+IN_USE = 1e9  # bytes of a card that the screen and other programs take
+HOST = 32e9  # bytes of system memory that are free
+SPEEDS = (25, 50, 100, 200, 400)  # TFLOPS of a large matrix product in half precision
+RUN = 400  # images of a run of `window` with eight prompts of two seeds
+
+
+def memory_table() -> str:
+    """Return what is left for images on each card, and where two models of SDXL's size lie."""
+    live = 2 * sum(math.prod(shape) for shape in file_shapes(SDXL.configs).values())
+    names = {"gpu": "on the card", "pinned": "in system memory", "mapped": "in the system's file cache"}
+    rows = []
+    for card in CARDS:
+        left = int(card * 1e9 - IN_USE - live)
+        place = residence(2 * live, 0, "cuda", int(HOST), left)
+        room = f"{(left - place.on_gpu) / 1e9:.1f} GB" if left > 0 else "none"
+        rows.append((f"{card} GB", f"{live / 1e9:.1f} GB", names[place.where], room))
+    return markdown(("card", "the merge", "the two models lie", "left for images"), rows)
+
+
+def time_table() -> str:
+    """Return the time of an image, and of a run, for each speed of a card."""
+    shapes = file_shapes(SDXL.configs)
+    sizes = (1024, 1024, 1024, 1024, 0, 0, 1024, 1024)
+    image = Sampling("epsilon", False, None, "euler", 28, 5.0, 0.0, 0.0, "zeros", 2, "cpu", *sizes)
+    seconds = [seconds_at(speed * 1e12, shapes, image, 4, "cuda") for speed in SPEEDS]
+    rows = [
+        (f"{speed} TFLOPS", f"{one:.1f} s", duration(RUN * one))
+        for speed, one in zip(SPEEDS, seconds, strict=True)
+    ]
+    return markdown(("speed", "an image", f"a run of {RUN} images"), rows)
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -94,6 +94,8 @@ class LiveReport:
 
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         self._listener.start(remaining, done, cases, references, about)
+        if done:
+            self._tell_best()  # until the first refresh, what was found before is the best
         self._wanted = bool(remaining and done)
         self.look()
 
@@ -121,8 +123,11 @@ class LiveReport:
         now = self._clock()
         self._next = now + max(MIN_PAUSE, (now - self._began) * (1 / MAX_SHARE - 1))
         if error is None:
-            with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
-                self._listener.found(json.loads((self._folder / "best.json").read_bytes()))
+            self._tell_best()
         elif not self._noted:
             self._listener.note(f"The report could not be refreshed; another attempt follows later: {error}")
         self._noted = error is not None
+
+    def _tell_best(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # there is no image yet, or the file was removed
+            self._listener.found(json.loads((self._folder / "best.json").read_bytes()))

@@ -4,12 +4,12 @@ Everything else is a bug and keeps its traceback.
 """
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 # The mend of a path or a prompt in an experiment file with a backslash in it.
 SINGLE_QUOTES = (
-    r"""In TOML a backslash within "..." begins an escape: use 'single quotes', as in 'D:\test'."""
+    r"""In TOML a backslash within "..." begins an escape: use / or 'single quotes', as in 'D:\test'."""
 )
 
 
@@ -21,13 +21,22 @@ class GridsearchError(Exception):
         where: the file, key or place in which it was found.
         why: the fact that makes it wrong, where the first sentence does not say it.
         fix: what the reader can do about it.
+        also: other mistakes of the same input, a line each.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = None, why: str | None = None, fix: str | None = None):
-        self.what, self.where, self.why, self.fix = what, where, why, fix
-        labelled = (("where", where), ("why", why), ("fix", fix))
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        why: str | None = None,
+        fix: str | None = None,
+        also: Sequence[str] = (),
+    ):
+        self.what, self.where, self.why, self.fix, self.also = what, where, why, fix, tuple(also)
+        labelled = (("where", where), ("why", why), ("fix", fix), *(("also", one) for one in also))
         self.lines = [what] + [f"  {label}: {text}" for label, text in labelled if text is not None]
         super().__init__("\n".join(self.lines))
 

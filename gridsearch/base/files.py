@@ -1,7 +1,9 @@
-"""Writing files so that no reader, and no crash, ever sees half of one; home and cache folders."""
+"""Files: written so that no crash leaves half of one, and the near ones of a mistyped path; home, cache."""
 
 import contextlib
+import difflib
 import errno
+import itertools
 import json
 import os
 import tempfile
@@ -9,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gridsearch.base.errors import BadInput
+from gridsearch.base.errors import SINGLE_QUOTES, BadInput
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -108,3 +110,30 @@ def cache_folder() -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG Base Directory Specification has a relative path ignored.
     return (root if root.is_absolute() else Path.home() / ".cache") / "gridsearch"
+
+
+MOST_NAMES = 5_000  # of a folder that a mistyped name is looked for in
+
+
+def near_name(path: Path) -> str:
+    """Return a sentence on the file that was probably meant by a path to none, or an empty text."""
+    if not str(path).isprintable():  # "D:\\test" has a tab in it
+        return SINGLE_QUOTES
+    folder = path.parent
+    try:
+        if not folder.is_dir():
+            close = difflib.get_close_matches(folder.name, _names_in(folder.parent), 1)
+            return f"There is no folder {folder.name}; did you mean {close[0]}?" if close else ""
+        names = _names_in(folder)
+    except OSError:
+        return ""
+    same = [name for name in names if Path(name).suffix.lower() == path.suffix.lower()]
+    if close := difflib.get_close_matches(path.name, names, 1) or [
+        n for n in names if Path(n).stem == path.name
+    ]:
+        return f"Did you mean {folder / close[0]}?"
+    return f"There is {folder / same[0]}." if len(same) == 1 and path.suffix else ""
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [path.name for path in itertools.islice(folder.iterdir(), MOST_NAMES)]

@@ -22,6 +22,7 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.files import near_name
 
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp")
@@ -58,7 +59,9 @@ def open_picture(path: str | Path) -> Iterator[Image.Image]:
             with _LARGE if picture.width * picture.height > LARGE_PIXELS else nullcontext():
                 yield picture
     except FileNotFoundError:
-        raise BadInput("There is no such picture.", where=path, fix="Check the path.") from None
+        raise BadInput(
+            "There is no such picture.", where=path, fix=near_name(Path(path)) or "Check the path."
+        ) from None
     except UnidentifiedImageError:
         fix = f"Give one of {', '.join(READ_FORMATS)}."
         raise BadInput("This is not a picture of a known format.", where=path, fix=fix) from None

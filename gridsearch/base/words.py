@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import TypeGuard
 
 
@@ -54,9 +55,12 @@ def parameter_text(name: str) -> str:
 
 
 def setting_text(name: str, value: object) -> str:
-    """Return one searched setting in a few words: `v_prediction`, `cfg 4`."""
-    if name.endswith("prediction_type"):
+    """Return one searched setting in a few words: `v_prediction`, `cfg 4`, `epoch6`."""
+    part = name.rpartition(".")[2]
+    if part in ("prediction_type", "method") or part.startswith("model_"):
         return str(value)
+    if name == "components.vae":
+        return f"VAE {value}"
     short = f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
     return f"{parameter_text(name)} {short}"
 
@@ -69,6 +73,15 @@ def slice_text(settings: dict) -> str:
 def one_line(text: object) -> str:
     """Return the text without line breaks and tabs, as a label needs it."""
     return " ".join(str(text).split())
+
+
+def prompt_labels(prompts: Iterable[object]) -> dict[object, str]:
+    """Return each prompt's label, without the parts between commas that all of them share."""
+    labels = {prompt: prompt_label(prompt) for prompt in prompts}
+    parts = {prompt: label.split(", ") for prompt, label in labels.items()}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    own = {prompt: ", ".join(p for p in all_of if p not in shared) for prompt, all_of in parts.items()}
+    return {prompt: own[prompt] or label for prompt, label in labels.items()}
 
 
 def prompt_label(prompt: object) -> str:

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
-from gridsearch.base.errors import SINGLE_QUOTES, BadInput
+from gridsearch.base.errors import BadInput
+from gridsearch.base.files import near_name
 
 # Bytes an element, by safetensors' dtype names.
 ITEM_BYTES = {
@@ -166,9 +167,7 @@ def _require_file(path: Path) -> None:
         fix = "Name a .safetensors file, or a folder of diffusers with its model_index.json."
         raise BadInput("This is a folder, not a checkpoint.", where=path, fix=fix)
     if not path.is_file():
-        fix = "Check the path; in an experiment file it is relative to that file."
-        if not str(path).isprintable():  # "D:\\test" has a tab in it
-            fix = SINGLE_QUOTES
+        fix = near_name(path) or "Check the path; in an experiment file it is relative to that file."
         raise BadInput("There is no such checkpoint.", where=path, fix=fix)
     if path.suffix.lower() in PICKLE_ENDINGS:
         raise BadInput(f"This checkpoint {PICKLE}.", where=path, fix=SAFE_VERSION)

@@ -15,6 +15,7 @@ from gridsearch.base.errors import nearest
 from gridsearch.experiment.arguments import TwoOrMore
 from gridsearch.experiment.methods import ADAPTER, METHODS, Step
 from gridsearch.experiment.values import LISTED, one_of
+from gridsearch.experiment.wording import in_words, place_in_words
 
 
 def for_each(given: Mapping[str, Any], methods: Sequence[str]) -> dict[str, Any]:
@@ -51,9 +52,8 @@ def _first(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == "missing":
         return f"the key {first['loc'][-1]!r} is missing"
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place.removeprefix('.')}: {said}" if place else said
+    place = place_in_words(first["loc"])
+    return f"{place}: {in_words(first)}" if place else in_words(first)
 
 
 class AnyOf(Step):

@@ -22,7 +22,13 @@ Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=100)]
 
 
 def _flat(blocks: object) -> object:
-    """Flatten `IN04.attention = 0.5`, which without quotes is a table in a table to TOML."""
+    """Flatten `IN04.attention = 0.5`, which without quotes is a table in a table to TOML.
+
+    Under `blocks` is what holds for each of the twenty that has no entry of its own.
+    """
+    if isinstance(blocks, dict) and "blocks" in blocks:
+        rest = {selector: value for selector, value in blocks.items() if selector != "blocks"}
+        blocks = dict.fromkeys(current_family().blocks, blocks["blocks"]) | rest
     found: dict[str, object] = {}
     for selector, value in blocks.items() if isinstance(blocks, dict) else ():
         nested = value.items() if isinstance(value, dict) and not is_range(value) else [("", value)]

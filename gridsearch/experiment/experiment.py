@@ -4,8 +4,6 @@ A value that may be searched is written as a plain value (fixed), as `{ low, hig
 choose from. `Experiment.searched()` names the searched ones, `Experiment.at(parameters)` fixes them.
 """
 
-import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from gridsearch.base.errors import SINGLE_QUOTES, BadInput, nearest
+from gridsearch.base.errors import BadInput, nearest
 from gridsearch.base.files import from_home
 from gridsearch.checkpoint.ldm.keys import known_layers
 from gridsearch.checkpoint.ldm.model import family_at
@@ -25,6 +23,7 @@ from gridsearch.experiment.programs.names import known_sampler, known_schedule
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
 from gridsearch.experiment.tables import Content, Images, Scoring, Search, ThresholdTable
+from gridsearch.experiment.toml_file import read_toml
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import (
     LISTED,
@@ -69,6 +68,7 @@ def _known_layers(layers: str) -> str:
 _Layers = Annotated[str, Field(max_length=200), AfterValidator(_known_layers)]
 _LayerChoices = Annotated[tuple[_Layers, ...], *LISTED]
 Layers = Annotated[Annotated[_Layers, Tag("value")] | _LayerChoices, Discriminator(form)]
+WINDOWS_FIRST_LOOK = 11  # ratios that `window` begins with: both ends, and every tenth of the range
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
 
 
@@ -180,6 +180,11 @@ class Experiment(Recipe):
         """Return what was said while the file was read."""
         return self._notes
 
+    @property
+    def has_usual_sampler(self) -> bool:
+        """Return whether the file names no sampler of the search."""
+        return "sampler" not in self.search.model_fields_set
+
     @model_validator(mode="after")
     def _references_and_prompts_are_known(self) -> Self:
         if unknown := [name for name in self.score.references or () if name not in self.models]:
@@ -230,11 +235,6 @@ class Experiment(Recipe):
 
 # -- reading
 
-MAX_EXPERIMENT_BYTES = 500_000  # many prompts are better kept in files of their own
-# A key such as a.b.c, of a dozen parts: the reader's memory grows with the square of their number.
-_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
-_DEEP = re.compile(rf"(?:^|[{{,])[ \t]*\[*[ \t]*(?:{_PART}[ \t]*\.[ \t]*){{12}}", re.MULTILINE)
-
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check an experiment file.
@@ -242,43 +242,14 @@ def load_experiment(path: Path) -> Experiment:
     Raises:
         BadInput: the file is missing, is not TOML, or a key, a value or a prompt file in it is wrong.
     """
-    try:
-        if not path.is_file():
-            raise BadInput("There is no such experiment file.", where=path, fix="Check the path.")
-        with path.open("rb") as file:
-            raw = file.read(MAX_EXPERIMENT_BYTES + 1)
-    except OSError as error:
-        raise BadInput("The experiment file cannot be read.", where=path, why=error.strerror) from None
-    if len(raw) > MAX_EXPERIMENT_BYTES:
-        what = f"An experiment file has at most {MAX_EXPERIMENT_BYTES:,} bytes."
-        fix = 'Put the prompts into files of their own: [[prompt]] with file = "prompts.txt".'
-        raise BadInput(what, where=path, fix=fix)
-    try:
-        text = raw.decode("utf-8-sig")  # Windows' Notepad puts a mark in front
-        if deep := _DEEP.search(text):
-            raise ValueError(f"a key has too many parts: {deep[0].strip()[:40]!r}")
-        data = tomllib.loads(text)
-        _require_numbers(data)
-    except RecursionError:
-        raise BadInput("The experiment file is nested too deeply.", where=path) from None
-    except ValueError as error:  # of TOML, of UTF-8, and of numbers with thousands of digits
-        why = str(error)[:300]
-        mend = SINGLE_QUOTES if "Unescaped '\\'" in why else None
-        raise BadInput("The experiment file is not valid TOML.", where=path, why=why, fix=mend) from None
-    return parse_experiment(data, base=path.resolve().parent, source=path)
+    data, text = read_toml(path, "experiment file")
+    return parse_experiment(data, base=path.resolve().parent, source=path, text=text)
 
 
-def _require_numbers(value: Any) -> None:
-    """Refuse whole numbers beyond TOML's 64 bits; Python's grow without end, and so do their texts."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a whole number does not fit into 64 bits")
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _require_numbers(inner)
-
-
-def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Experiment:
+def parse_experiment(data: Mapping[str, Any], base: Path, source: object, text: str = "") -> Experiment:
     """Validate the tables of an experiment and read its prompt files; relative paths start at `base`.
+
+    Errors name the lines of the file's `text`, where it is given.
 
     Raises:
         BadInput: a key, a value or a prompt file is wrong.
@@ -290,9 +261,9 @@ def parse_experiment(data: Mapping[str, Any], base: Path, source: object) -> Exp
         numbered = enumerate(data["prompt"], start=1)
         data["prompt"] = [{"id": f"p{i}"} | p if isinstance(p, dict) else p for i, p in numbered]
     try:
-        experiment = Experiment.model_validate(data, context=base)
+        experiment = _with_sampler(data, base)
     except pydantic.ValidationError as error:
-        raise bad_key(error, source, EXPERIMENT_TABLES) from None
+        raise bad_key(error, source, EXPERIMENT_TABLES, text) from None
     parts: dict[str, Any] = {"prompt": read_prompts(experiment.prompt, experiment, base, source)}
     if files := experiment.vae_files():
         sources = experiment.vae_sources()
@@ -325,6 +296,22 @@ def _family_of(models: Any, base: Path) -> str:
     except BadInput:
         places = {}
     return family_at(places.get("path") or places).name
+
+
+def _with_sampler(data: dict[str, Any], base: Path) -> Experiment:
+    """Validate tables; where they name no sampler, a single range is searched by `window`.
+
+    Unless its first look would take all of its values.
+    """
+    search = data.get("search", {})
+    if isinstance(search, dict) and "sampler" not in search:
+        tables = data | {"search": search | {"sampler": "window"}}
+        found = Experiment.model_validate(tables, context=base)
+        match [*found.searched().values()]:
+            case [Range() as only] if only.step is None or len(only.values()) > WINDOWS_FIRST_LOOK:
+                found.search.model_fields_set.discard("sampler")
+                return found
+    return Experiment.model_validate(data, context=base)
 
 
 EXPERIMENT_TABLES: dict[str, type[Table]] = {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gridsearch.base.embedded import TEXT_SUFFIXES
 from gridsearch.base.errors import BadInput, nearest
-from gridsearch.base.files import from_home
+from gridsearch.base.files import from_home, near_name
 from gridsearch.experiment.programs.read import read_picture
 
 TEXTS = (".txt",)
@@ -167,7 +167,7 @@ def _pictures(path: Path, pattern: str, base: Path) -> list[Path]:
         kinds = ", ".join(TEXT_SUFFIXES)
         if path.is_dir():
             raise BadInput("There are no pictures in this folder.", where=path, fix=f"They end in {kinds}.")
-        fix = f"Name a .txt file, a picture ({kinds}), a folder of pictures or a pattern."
+        fix = near_name(path) or f"Name a .txt file, a picture ({kinds}), a folder of pictures or a pattern."
         raise BadInput("There is no such prompt file.", where=path, fix=fix)
     return found
 

@@ -113,7 +113,7 @@ def _listed(parts: list[str], joined: str = "and") -> str:
 
 def _foreign(prompt: Prompt, render: Render) -> Iterator[tuple[str, str, str]]:
     """Yield each setting of a prompt that differs: its name, its value, and the one that is used here."""
-    compared = _used_and_said(prompt.others, render)
+    compared = used_and_said(prompt.others, render)
     if not prompt.negative:
         compared["unconditional"] = (render.unconditional, _unconditional(prompt.others))
     for name, (used, said) in compared.items():
@@ -122,7 +122,9 @@ def _foreign(prompt: Prompt, render: Render) -> Iterator[tuple[str, str, str]]:
             yield name, shorten(said, MOST_CHARACTERS), own
 
 
-def _used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple[object, str]]:
+def used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple[object, str]]:
+    """Return settings by name: each as `[render]` has it, and as a picture says it, which may be empty."""
+
     def size(name: str) -> Any:
         width = getattr(render, f"{name}_width") or render.width
         return _pair(width, getattr(render, f"{name}_height") or render.height)

@@ -1,7 +1,8 @@
-"""Errors of pydantic in plain words: what is wrong, where, and how to mend it."""
+"""Errors of an experiment's values: what is wrong, on which line, and how to mend it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pydantic
 
@@ -10,6 +11,9 @@ from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.experiment.any_of import SEVERAL
 from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.values import Range, Table
+from gridsearch.experiment.wording import in_words, line_of, place_in_words
+
+MOST_TOLD = 9  # problems after the first
 
 _HINTS = {
     "prompt": 'Add at least one: [[prompt]] with text = "..." and seeds = [1, 2].',
@@ -36,7 +40,12 @@ _OTHER_NAMES = {
     **dict.fromkeys(("seed", "noise_seed"), "seeds"),
     **dict.fromkeys(("alpha", "weight", "multiplier", "interp_amount", "base_alpha", "strength"), "ratio"),
     **dict.fromkeys(("mode", "merge_mode", "interp_method", "merge_method"), "method"),
-    **dict.fromkeys(("checkpoints", "inputs"), "models"),
+    **dict.fromkeys(("checkpoints", "checkpoint", "inputs", "model"), "models"),
+    **dict.fromkeys(("min", "minimum", "start", "from", "lo"), "low"),
+    **dict.fromkeys(("max", "maximum", "stop", "end", "to", "hi"), "high"),
+    **dict.fromkeys(("increment", "step_size", "stepsize", "by"), "step"),
+    **dict.fromkeys(("prompts",), "prompt"),
+    **dict.fromkeys(("n_trials", "max_trials"), "trials"),
 }
 # Names that mean two settings elsewhere -> what to write for each.
 _AMBIGUOUS = {
@@ -44,45 +53,82 @@ _AMBIGUOUS = {
     "vae": 'A VAE of its own belongs into [components]: vae = "my.vae.safetensors".',
     "eta": "It is 1 for ancestral samplers and 0 for DDIM, as in A1111; there is no setting for it.",
 }
+_NO_MAC = "The GPU of a Mac is not supported: leave the line out, and the CPU renders."
 # of the unions of values: no keys of the file
 _TAGS = ("value", "range", "list", "number", "blocks", "shape")
 
 
-def bad_key(error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]]) -> BadInput:
-    """Return an error that words the first problem and counts the others.
+def bad_key(
+    error: pydantic.ValidationError, source: object, tables: Mapping[str, type[Table]], text: str = ""
+) -> BadInput:
+    """Return an error that words every problem, a line each after the first.
 
     Args:
         tables: the file's tables by name, the file itself under "".
+        text: that of the file, in which the lines are looked for.
     """
     # A misspelt key is also a missing one: report the misspelling. A bad item makes its list "too short" too.
     problems = sorted(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
-    first, *others = [one for one in problems if one["type"] != "too_short"] or problems
-    loc, given = _keys(first["loc"]), f"{first['input']!r:.60}"
-    key = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in loc).replace(".[", "[")
-    fix = _HINTS.get(key)
-    match first["type"]:
+    problems = [one for one in problems if one["type"] != "too_short"] or problems
+    told = [(one, _told(one, tables, text)) for one in problems]
+    (what, line, fix), *others = [said for one, said in told if not _is_misspelt(one, told)]
+    also = [f"{said}{at and f' (line {at})'}.{hint and f' {hint}'}" for said, at, hint in others[:MOST_TOLD]]
+    if len(others) > MOST_TOLD:
+        also.append(f"{len(others) - MOST_TOLD} more")
+    return BadInput(
+        f"{what}.", where=f"{source}, line {line}" if line else source, fix=fix or None, also=also
+    )
+
+
+def _is_misspelt(problem: Mapping[str, Any], told: Sequence[tuple[Mapping[str, Any], tuple]]) -> bool:
+    """Return whether a key is only missing because it is misspelt, as another problem's mend says."""
+    place = problem["loc"]
+    return problem["type"] == "missing" and any(
+        other["type"] == "extra_forbidden" and other["loc"][:-1] == place[:-1] and repr(place[-1]) in fix
+        for other, (_, _, fix) in told
+    )
+
+
+def _told(problem: Mapping[str, Any], tables: Mapping[str, type[Table]], text: str) -> tuple[str, Any, str]:
+    """Return what is wrong, on which line (empty where that is not known), and how to mend it."""
+    place, given = tuple(_keys(problem["loc"])), problem["input"]
+    key, said = place_in_words(place), f"{given!r:.60}"
+    is_table = len(place) == 1
+    what, fix = "", _HINTS.get(key, "")
+    match problem["type"]:
         case "extra_forbidden":
             what = f"Unknown key {key!r:.200}"
-            fix = _other_key(str(loc[-1]), _known_keys(first["loc"][:-1], tables))
+            fix = _other_key(str(place[-1]), _known_keys(problem["loc"][:-1], tables))
+        case "missing" if isinstance(place[-1], int):
+            what = f"{place_in_words(place[:-1])}: give {place[-1] + 1} of them or more"
         case "missing":
             what = f"The key {key!r} is missing"
+        case "tuple_type" if is_table and isinstance(given, dict):
+            what, fix = f"{key}: there may be several", f"Write [[{key}]] with two brackets on each side."
         case "tuple_type":
-            what = f"{key}: give a list, as in [1, 2], not {given}"
-        case "union_tag_invalid" if loc[0] == "merge" and len(loc) == 2:
-            method = str(first["ctx"]["tag"])
+            what = f"{key}: give a list, as in [1, 2], not {said}"
+        case "model_type" | "model_attributes_type" if is_table and isinstance(given, list):
+            what, fix = f"{key}: there is only one", f"Write [{key}] with one bracket on each side."
+        case "union_tag_invalid" if place[0] == "merge" and len(place) == 2:
+            method = str(problem["ctx"]["tag"])
             what = f"{key}.method: there is no merge method {method!r:.60}"
             fix = _REBASIN if method == "rebasin" else nearest_text(method, METHODS)
-        case "union_tag_invalid":
-            what = f"{key}: give one value or a list of values"
         case "literal_error":
-            what = f"{key}: there is no {given}"
-            fix = nearest_text(first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
-        case _:
-            message = first["msg"].removeprefix("Value error, ")
-            message += "" if isinstance(first["input"], (dict, Table)) else f", got {given}"
-            what = f"{key}: {message}" if key else message[0].upper() + message[1:]
-    more = f" ({len(others)} more after this one)" if others else ""
-    return BadInput(f"{what}{more}.", where=source, fix=fix)
+            what = f"{key}: there is no {said}"
+            known = re.findall("'([^']*)'", problem["ctx"]["expected"])
+            fix = _NO_MAC if given == "mps" else nearest_text(given, known)
+        case "multiple_of" if isinstance(given, int):
+            step = int(problem["ctx"]["multiple_of"])
+            fix = f"The nearest are {given - given % step} and {given - given % step + step}."
+        case "greater_than_equal" if "seeds" in place:
+            fix = "-1 is a random seed elsewhere; here every ratio is drawn with the same ones: give numbers."
+    return what or _in_words(key, problem), line_of(text, place) or "", fix
+
+
+def _in_words(key: str, problem: Mapping[str, Any]) -> str:
+    words = in_words(problem)
+    words += "" if isinstance(problem["input"], (dict, Table)) else f", got {problem['input']!r:.60}"
+    return f"{key}: {words}" if key else words[0].upper() + words[1:]
 
 
 def _keys(loc: tuple[str | int, ...]) -> list[str | int]:

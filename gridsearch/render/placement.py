@@ -55,6 +55,8 @@ def slow_notes(device: str, elements: int) -> list[str]:
     """Return a note where a model of so many elements is rendered by a CPU that nobody asked for."""
     if device != "auto" or torch.cuda.is_available() or elements < FULL_SIZE:
         return []
+    if torch.backends.mps.is_available():
+        return ["An image takes minutes on the CPU: the GPU of a Mac (mps) is not supported."]
     return [f"An image takes minutes on the CPU, and {no_cuda()}. {_CUDA_BUILD}"]
 
 
@@ -149,12 +151,19 @@ def seconds_per_image(
         shapes: the checkpoint's keys and the shapes of their tensors.
     """
     place = placement(device, dtype)
+    return seconds_at(_matmul_speed(place), shapes, sampling, batch, place.device)
+
+
+def seconds_at(
+    speed: float, shapes: Mapping[str, tuple[int, ...]], sampling: Sampling, batch: int, device: str
+) -> float:
+    """Return the same where a matrix product does so many floating-point operations a second."""
     flops, layers = unet_call(shapes, sampling.width, sampling.height)
     calls = SAMPLERS[sampling.sampler].calls(sampling.steps)
-    arithmetic = calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * _matmul_speed(place))
+    arithmetic = calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * speed)
     overhead = calls * layers * SECONDS_PER_LAYER / batch
     # a GPU computes while the CPU prepares the next operation
-    return max(arithmetic, overhead) if place.device == "cuda" else arithmetic + overhead
+    return max(arithmetic, overhead) if device == "cuda" else arithmetic + overhead
 
 
 def _matmul_speed(place: Placement) -> float:

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.errors import BadInput
-from gridsearch.base.words import metric_text, one_line, parameter_text, prompt_label, slice_text, value_text
+from gridsearch.base.words import (
+    metric_text,
+    one_line,
+    parameter_text,
+    prompt_label,
+    prompt_labels,
+    slice_text,
+    value_text,
+)
 from gridsearch.render.cases import case_id
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
@@ -30,6 +38,7 @@ class CaseRow:
     prompt: str
     seed: int
     held_out: bool = False
+    label: str = ""  # the prompt without what all of them share
 
     @property
     def id(self) -> str:
@@ -135,13 +144,20 @@ class Grid:
         sound = [case for case in self.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
         return (sound or self.cases)[0]
 
-    def along(self, trial: int | None, most: int) -> tuple[list[GridColumn], CaseRow | None]:
-        """Return up to `most` columns of a trial's group, with the trial, and a case that is sound in it."""
+    def along(
+        self, trial: int | None, most: int, rivals: Sequence[int] = ()
+    ) -> tuple[list[GridColumn], CaseRow | None]:
+        """Return up to `most` columns of a trial's group, and a case that is sound in it.
+
+        The trial and its rivals, as far as they leave half of the room, and others evenly along the ratio.
+        """
         for group in self.groups:
-            at = next((i for i, c in enumerate(group.columns) if c.trial == trial), None)
-            if trial is not None and at is not None:
-                shown = [group.columns[i] for i in evenly(len(group.columns), most, at)]
-                return shown, self.sound_case(group.columns[at])
+            places = {column.trial: i for i, column in enumerate(group.columns)}
+            if trial is not None and trial in places:
+                kept = [places[one] for one in (trial, *rivals) if one in places][: max(most // 2, 1)]
+                values = [i if c.value is None else c.value for i, c in enumerate(group.columns)]
+                shown = [group.columns[i] for i in spread(values, most, kept)]
+                return shown, self.sound_case(group.columns[places[trial]])
         return [], None
 
 
@@ -231,9 +247,11 @@ def _cases(results: Results, prompts: Sequence[str] | None) -> tuple[CaseRow, ..
         return ()
     rows = rows.drop_duplicates(["prompt_id", "seed"])
     order = {str(prompt.get("id")): i for i, prompt in enumerate(results.settings.get("prompt", []))}
+    labels = prompt_labels(rows["prompt"].unique())
     found = zip(rows["prompt_id"], rows["prompt"], rows["seed"], strict=True)
     cases = [
-        CaseRow(str(name), prompt_label(prompt), int(seed), name in apart) for name, prompt, seed in found
+        CaseRow(str(name), prompt_label(prompt), int(seed), name in apart, labels[prompt])
+        for name, prompt, seed in found
     ]
     cases.sort(key=lambda case: (case.held_out, order.get(case.prompt_id, len(order))))
     if prompts is None:
@@ -333,6 +351,20 @@ def _pictures(rows: pd.DataFrame) -> dict[str, Picture]:
         )
         for row in rows.itertuples()
     }
+
+
+def spread(values: Sequence[float], most: int, kept: Sequence[int]) -> list[int]:
+    """Return at most `most` places of these ascending values: both ends, `kept`, and others evenly spread.
+
+    Each further one is the value that lies farthest from all that are chosen.
+    """
+    chosen = [*dict.fromkeys([*kept, 0, len(values) - 1])][:most]
+    left = [i for i in range(len(values)) if i not in chosen]
+    while left and len(chosen) < most:
+        farthest = max(left, key=lambda i: min(abs(values[i] - values[j]) for j in chosen))
+        chosen.append(farthest)
+        left.remove(farthest)
+    return sorted(chosen)
 
 
 def evenly(count: int, most: int, kept: int | None) -> list[int]:

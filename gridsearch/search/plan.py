@@ -12,6 +12,7 @@ import torch
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers, free_memory
 from gridsearch.base.words import size
+from gridsearch.checkpoint.inspect import Hashing
 from gridsearch.checkpoint.ldm.components import check_clip_skip, config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
@@ -31,7 +32,8 @@ from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.cases import Counts, counted
 from gridsearch.search.disk import Disk, disk_of
-from gridsearch.search.prepare import check_experiment, notes_on
+from gridsearch.search.prepare import Prepared, check_experiment, notes_on, prepare_checked
+from gridsearch.search.resume import has_grown
 from gridsearch.search.trial.settings import provenance, sampling_of
 
 USUAL_BATCH = 8  # where the run will find out what fits
@@ -62,6 +64,8 @@ class Plan(Counts):
     disk: Disk
     memory: Memory
     workers: LocalWorkers  # the processes that draw
+    ended: int  # trials that are in the folder already
+    left: int  # trials still to do, at most
     device: str  # with which they do, and its precision
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
@@ -71,24 +75,36 @@ class Plan(Counts):
 
 
 def make_plan(
-    experiment: Experiment, folder: Path, timed: Reading | None = None, workers: LocalWorkers = ALONE
+    experiment: Experiment,
+    folder: Path,
+    timed: Reading | None = None,
+    workers: LocalWorkers = ALONE,
+    file: Path = Path("EXPERIMENT.toml"),
+    hashing: Hashing = lambda *_: lambda _: None,
 ) -> Plan:
-    """Check an experiment and say what it needs.
+    """Check an experiment and say what it needs; where the folder holds its run, what is left of it.
 
     Where `timed` is to be told how the models are read, these are loaded and merged once, and one image is
     drawn and kept nowhere, to know the time; otherwise it is estimated.
 
+    Args:
+        file, hashing: as in `prepare`; both are for a folder that holds a run.
+
     Raises:
-        BadInput: it could not run: a file, a setting, a scorer, the disk or the memory.
+        BadInput: it could not run: a file, a setting, a scorer, the disk, the memory, or another experiment's
+            run in the folder.
     """
-    parents, _ = check_experiment(experiment)
+    parents, standard = check_experiment(experiment)
     config = config_folder(experiment.render.config, experiment.its_family)
     check_clip_skip(config, max(choices_of(experiment.render.clip_skip)))
     require_complete(experiment, parents, config)
     weights = open_weights(experiment, parents, experiment.render.config)
     if experiment.render.config or experiment.render.vocabulary:  # the package's own are known to fit
         load_tokenizers(config, experiment.render.vocabulary)
-    counts = counted(experiment)
+    counts, ended, left = counted(experiment), 0, None
+    if store.has_study(folder):
+        prepared = prepare_checked(experiment, parents, standard, file, folder, hashing)
+        ended, left = _progress(prepared)
     disk = disk_of(experiment, folder, counts)
     memory = _memory(experiment, weights, workers)
     _require_memory(memory)
@@ -97,7 +113,9 @@ def make_plan(
     else:
         merge, image, source = _estimated(experiment, parents, folder)
     image *= 1 + judging_share(experiment, parents)
-    images = counts.images - (counts.trials - counts.fewest) * counts.cases  # of the fewest trials
+    left = counts.trials if left is None else left
+    fewest = min(max(counts.fewest - ended, 0), left)
+    others = counts.checks + (0 if ended else counts.references)
     return Plan(
         **vars(counts),
         experiment=experiment,
@@ -107,12 +125,24 @@ def make_plan(
         memory=memory,
         workers=workers,
         device=placement(experiment.render.device, experiment.render.dtype).described(),
-        seconds=(counts.trials * merge + counts.images * image) / workers.speedup,
-        fewest_seconds=(counts.fewest * merge + images * image) / workers.speedup,
+        ended=ended,
+        left=left,
+        seconds=(left * merge + (left * counts.cases + others) * image) / workers.speedup,
+        fewest_seconds=(fewest * merge + (fewest * counts.cases + others) * image) / workers.speedup,
         seconds_from=source,
         settings=provenance(experiment, parents),
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
     )
+
+
+def _progress(prepared: Prepared) -> tuple[int, int]:
+    """Return how many trials of a run have ended, and how many are left; with more prompts, all are."""
+    assert prepared.earlier is not None
+    trials = prepared.earlier.trials
+    left = store.remaining(prepared.facts, trials)
+    if has_grown(prepared.earlier.facts, prepared.facts):
+        return 0, max(left, len(trials))
+    return sum(trial.state in store.ENDED for trial in trials), left
 
 
 def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[float, float, str]:
@@ -125,16 +155,20 @@ def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[
         seconds = [row["seconds"] for trial in trials for row in store.images_of(trial)]
         if seconds:
             return 0.0, sum(seconds) / len(seconds), f"the {len(seconds):,} images drawn so far"
+    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
+    return 0.0, seconds_of_image(experiment, parents), source
+
+
+def seconds_of_image(experiment: Experiment, parents: Parents) -> float:
+    """Return a rough estimate of an image's seconds, from its arithmetic and this machine's speed."""
     render = experiment.render
     sampling = sampling_of(render, parents)
     shapes = {key: info.shape for key, info in parents.first.tensors.items()}
     batch = render.batch or USUAL_BATCH
-    image = statistics.fmean(
+    return statistics.fmean(
         seconds_per_image(shapes, replace(sampling, sampler=name), batch, render.device, render.dtype)
         for name in choices_of(render.sampler)
     )
-    source = "the UNet's arithmetic and this machine's speed; a guess within a factor of two or three"
-    return 0.0, image, source
 
 
 def judging_share(experiment: Experiment, parents: Parents) -> float:

@@ -10,6 +10,7 @@ from gridsearch.checkpoint.ldm.components import components_digest, config_folde
 from gridsearch.experiment.checks import dependent_notes, require_dependent
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_notes import prompt_notes
+from gridsearch.experiment.tables import Search
 from gridsearch.merge.dtypes import dtype_notes, widened_models
 from gridsearch.merge.parents import (
     Parents,
@@ -87,6 +88,9 @@ def prepare_checked(
     """Return the same for an experiment that is checked, with its parents and the standard of its scores."""
     pictures = store.pictures_in(out)
     earlier = store.read_study(out) if store.has_study(out) else None
+    if earlier and experiment.has_usual_sampler:  # earlier versions took another one where none was named
+        settings = experiment.search.model_dump() | {"sampler": earlier.facts.experiment["search"]["sampler"]}
+        experiment = experiment.model_copy(update={"search": Search.model_validate(settings)})
     facts = _facts(experiment, file, parents, hashing, earlier.facts if earlier else None)
     if earlier:
         require_same_run(earlier.facts, facts, out)

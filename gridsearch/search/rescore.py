@@ -1,6 +1,6 @@
 """Scoring a run's stored images again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.tables import Scoring
@@ -39,7 +40,8 @@ def rescore(
 ) -> list[str]:
     """Score a run's stored images again, the references too; returns notes for the user.
 
-    A picture that is kept small is no measure of what was drawn: its scores stay. The study's values follow.
+    A picture that is kept small is no measure of what was drawn: its scores stay, and so do those of one that
+    cannot be read. The study's values follow.
     Optuna does not change a finished trial, so a new study takes the place of the old one.
 
     Args:
@@ -64,14 +66,17 @@ def _rescore_locked(
     if references and not drawn:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
     cases = {case.id: case for case in cases_of(experiment.prompt)}
-    references, standard = _references(folder, experiment, cases, references)
-    small = {file for file in drawn if reduced_from(folder / file)}
+    gone = {
+        file for file in [*drawn, *(row["file"] for row in references or ())] if not _is_there(folder, file)
+    }
+    references, standard = _references(folder, experiment, cases, references, gone)
+    small = {file for file in drawn if file not in gone and reduced_from(folder / file)}
     advance = counting(len(drawn))
 
     def scored(row: Mapping) -> dict:
         """Return an image's row with the scores that it has today; those of a small one stay."""
         again = dict(row)
-        if row["file"] not in small:
+        if row["file"] not in small | gone:
             pixels = read_image(picture_of(folder, row["file"]))
             again = with_values(row, standard, pixels, cases[case_of(row)])
             again |= score_row(score_image(standard, pixels, again))
@@ -88,6 +93,9 @@ def _rescore_locked(
     store.write_study(folder, facts, trials, checks, stored.done)
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
     notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
+    if gone:
+        many = f"{len(gone):,} images are" if len(gone) > 1 else f"1 image ({min(gone)}) is"
+        notes.append(f"{many} missing or unreadable: the scores stay.")
     if small:
         many = f"{len(small):,} of {len(drawn):,} images"
         notes.append(f"{many} are kept small and were not scored again: their scores stay.")
@@ -113,8 +121,20 @@ def _require_judged(before: Scoring, now: Scoring, folder: Path) -> None:
         raise BadInput(what, where=folder, why="Scoring again loads no model.", fix=fix)
 
 
+def _is_there(folder: Path, file: str) -> bool:
+    try:
+        with open_picture(picture_of(folder, file)):
+            return True
+    except BadInput:
+        return False
+
+
 def _references(
-    folder: Path, experiment: Experiment, cases: Mapping[str, Case], rows: list[dict] | None
+    folder: Path,
+    experiment: Experiment,
+    cases: Mapping[str, Case],
+    rows: list[dict] | None,
+    gone: Collection[str],
 ) -> tuple[list[dict] | None, Standard]:
     """Score the references again; returns their rows and the standard that they set.
 
@@ -128,8 +148,11 @@ def _references(
         why = f"It has renders of {', '.join(sorted(drawn))}."
         fix = "Name these as score.references, or run the experiment into another folder."
         raise BadInput(what, where=folder, why=why, fix=fix)
-    if rows:
-        return scored_references(folder, rows, models, cases, by)
+    there = [row for row in rows or () if row["file"] not in gone]
+    if there:
+        scored, standard = scored_references(folder, there, models, cases, by)
+        again = {row["file"]: row for row in scored}
+        return [again.get(row["file"], row) for row in rows or ()], standard
     return rows, standard_of((), [*cases], by)
 
 

@@ -139,3 +139,10 @@ def test_leaving_ends_a_build_that_is_under_way(tmp_path):
         live.trial("first")
         process = live._process
     assert process.returncode is not None
+
+
+def test_of_a_run_that_goes_on_the_best_so_far_is_known_from_the_start(tmp_path, builds):
+    told = Told()
+    (tmp_path / "best.json").write_text('{"trial": 3}')
+    LiveReport(tmp_path, told).start(0, 5, 4, 0, False)
+    assert told.of("found") == [[{"trial": 3}]]

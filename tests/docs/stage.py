@@ -49,6 +49,7 @@ def prepare(folder: Path) -> None:
         put_files(data, folder / "experiments")
         (folder / "experiments" / file.name).write_text(to_toml(small(data)))
     put_experiment(NIGHT, folder / "night.toml")
+    (folder / "models" / "config").symlink_to(TOY / "config")
 
 
 def put_experiment(text: str, file: Path) -> None:
@@ -61,6 +62,11 @@ def put_experiment(text: str, file: Path) -> None:
     put_files(data, file.parent)
     parse_experiment(data, file.parent, file)
     file.write_text(to_toml(small(data)))
+
+
+def made_small(file: Path) -> None:
+    """Leave as little to draw as there can be in an experiment that the program wrote."""
+    file.write_text(to_toml(small(tomllib.loads(file.read_text("utf-8")))), "utf-8")
 
 
 def check_part(text: str, folder: Path) -> None:

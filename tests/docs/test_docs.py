@@ -16,7 +16,7 @@ import typer
 from gridsearch.app import cli
 from tests.docs.mistakes import PROVOKED
 from tests.docs.pages import REPOSITORY, Block, Command, anchors, blocks, commands, inline, pages, targets
-from tests.docs.stage import NIGHT, WHOLE, check_part, prepare, put_experiment, put_results
+from tests.docs.stage import NIGHT, WHOLE, check_part, made_small, prepare, put_experiment, put_results
 
 # What no test can do, by how it begins, and why.
 NOT_RUN = {
@@ -98,6 +98,8 @@ def do(command: Command, finished: Path, monkeypatch) -> None:
                 put_results(Path(word), finished)
     code, said = typed(words)
     assert (code != 0) == wrong, f"line {command.line}: `{command}` ended with {code}:\n{said}"
+    if words[1] == "init":
+        made_small(Path(re.findall(r"gridsearch run (\S+)", said)[-1]))
     assert_printed(command, said)
 
 

@@ -144,7 +144,7 @@ WRONG = {
     "models of another number": (
         {"method": ["ties", "slerp"]},
         "merge[0]: method 'slerp'",
-        "at most 2 items",
+        "at most 2 of them",
     ),
     "an argument is missing": (
         {"models": ["a", "b"], "method": ["slerp", "weighted_sum"]},
@@ -183,7 +183,7 @@ def test_a_wrong_choice_of_methods_is_told_what_where_and_how_to_mend(case):
             {"components": {"vae": ["x/v.safetensors", "y/v.safetensors"]}},
             "wo files of components.vae are called 'v.safetensors'",
         ),
-        ({"components": {"vae": []}}, "at least 1 item"),
+        ({"components": {"vae": []}}, "at least 1 of them"),
         ({"render": {"sampler": ["euler", "Eulr a"]}}, "the nearest is 'Euler a'"),
         ({"render": {"sampler": "Euler Beta"}}, 'sampler = "Euler" and schedule = "Beta"'),
         ({"render": {"schedule": "SGM Uniform"}}, 'set timestep_spacing = "trailing"'),

@@ -79,7 +79,11 @@ WRONG = {
     "no prompt": (('[[prompt]]\ntext = "t"\nseeds = [1, 2]', ""), "'prompt' is missing", "[[prompt]]"),
     "unknown model": (('"b"]', '"bb"]'), "the nearest name is 'b'", None),
     "unknown method": (("models = [", 'method = "sum"\nmodels = ['), "merge[0].method", None),
-    "grid without a step": ((", step = 0.1", ""), "A grid needs a step for ratio", None),
+    "grid without a step": (
+        (", step = 0.1 }\n", ' }\n[search]\nsampler = "grid"\n'),
+        "A grid needs a step for ratio",
+        None,
+    ),
     "sampler without trials": (
         ("[[prompt]]", '[search]\nsampler = "tpe"\n[[prompt]]'),
         "search.trials",

@@ -92,7 +92,7 @@ def test_the_examples_in_these_tests_are_of_every_method():
         ("multislerp", {"weights": [0, 0.0, 0]}, "all weights are zero"),
         ("multislerp", {"models": ["a", "b", "a"]}, "listed twice"),
         ("low_rank", {"rank": 0}, "from 1 to"),
-        ("low_rank", {"rank": 1.5}, "integer"),
+        ("low_rank", {"rank": 1.5}, "whole number"),
         ("nearswap", {"threshold": -0.1}, "from 0 to"),
         ("nearswap", {"threshold": None}, "threshold"),
         ("pick", {"ratio": 1.1}, "from 0 to 1"),

@@ -116,11 +116,11 @@ def test_whole_numbers_stay_whole():
     ("steps", "said"),
     [
         ({"low": 0, "high": 10}, "must be from 1 to 1000"),
-        ({"low": 10, "high": 30.5}, "integer"),
+        ({"low": 10, "high": 30.5}, "whole number"),
         ({"low": 10, "high": 12, "step": 5}, "step = 5 is wider"),
         ({"low": 10, "high": 12, "stpe": 5}, "nearest known key is 'step'"),
         ([10, 2000], "must be from 1 to 1000, got"),
-        (12.0, "valid integer"),
+        (12.0, "whole number"),
     ],
 )
 def test_whole_numbers_that_cannot_be_are_told_so(steps, said):

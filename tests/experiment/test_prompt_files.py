@@ -250,6 +250,6 @@ def test_a_seed_in_json_that_is_none_is_refused(tmp_path, seed):
 
 def test_a_prompt_that_is_too_long_is_refused_with_its_picture(tmp_path):
     png_with(tmp_path / "x.png", parameters={"sui_image_params": {"prompt": "a" * 20_001, "seed": 1}})
-    with pytest.raises(BadInput, match="at most 20000 characters") as caught:
+    with pytest.raises(BadInput, match="at most 20,000 characters") as caught:
         load(tmp_path, 'file = "x.png"')
     assert "x.png" in caught.value.lines[1]

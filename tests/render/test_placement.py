@@ -34,3 +34,10 @@ def test_without_a_gpu_the_reason_and_the_remedy_are_told(monkeypatch, cuda, why
 
 def test_a_small_model_or_a_chosen_cpu_needs_no_note():
     assert slow_notes("auto", FULL_SIZE - 1) == slow_notes("cpu", FULL_SIZE) == []
+
+
+def test_the_gpu_of_a_mac_is_named_as_not_supported(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    (note,) = slow_notes("auto", FULL_SIZE)
+    assert "the GPU of a Mac (mps) is not supported" in note
+    assert "NVIDIA" not in note

@@ -1,10 +1,11 @@
 """Which trial stands where several were drawn at one place, and which are shown of many."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pandas as pd
 
-from gridsearch.report.grid import build_grid
+from gridsearch.report.grid import build_grid, spread
 from gridsearch.report.page import html, tables
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.html import fragment, write_report
@@ -62,3 +63,12 @@ def test_of_a_large_run_a_part_is_shown_with_the_best_in_it_and_it_says_so(tmp_p
     page = (tmp_path / "report.html").read_text("utf-8")
     assert part.notes[0] in page
     assert "The best 2 are shown; the other 3 are in trials.csv" in page
+
+
+def test_pictures_along_a_ratio_are_spread_evenly_beside_the_best_and_its_rivals():
+    crowded = [0.0, 0.1, 0.2, 0.3, *(0.4 + i / 100 for i in range(20)), 0.6, 0.7, 0.8, 0.9, 1.0]
+    shown = [crowded[i] for i in spread(crowded, 11, [10, 12])]
+    assert {0.0, 1.0, crowded[10], crowded[12]} <= set(shown)
+    assert len(shown) == 11
+    assert max(b - a for a, b in pairwise(shown)) < 0.2  # by their numbers most would lie between 0.4 and 0.6
+    assert spread([1.0, 2.0], 11, [1]) == [0, 1]

@@ -4,12 +4,17 @@ import shutil
 from collections import namedtuple
 
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 import gridsearch.search.plan
 from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import LocalWorkers
 from gridsearch.experiment.experiment import load_experiment
+from gridsearch.results import store
 from gridsearch.search.plan import make_plan
+from gridsearch.search.prepare import prepare
+from tests.helpers.small_run import FILE, experiment
 
 
 @pytest.fixture
@@ -73,3 +78,27 @@ def test_too_small_a_disk_is_said_before_the_night(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(BadInput, match="disk is too small: 736 images"):
         make_plan(demo, tmp_path)
+
+
+def test_a_plan_says_what_is_left_and_refuses_what_a_run_refuses(toy, tmp_path):
+    asked = experiment(toy, search={"sampler": "grid"})
+    facts = prepare(asked, FILE, tmp_path, lambda *_: lambda _: None).facts
+    places = {"ratio": FloatDistribution(0.0, 1.0, step=0.25)}
+    done = [create_trial(value=0.1, params={"ratio": at}, distributions=places) for at in (0.0, 0.5, 1.0)]
+    store.write_study(tmp_path, facts, done)
+    before, plan = make_plan(asked, tmp_path / "new"), make_plan(asked, tmp_path)
+    assert (before.ended, before.left) == (0, 5)
+    assert (plan.ended, plan.left) == (3, 2)
+    assert 0 < plan.seconds < before.seconds
+    render = asked.render.model_copy(update={"cfg": 7.0})
+    with pytest.raises(BadInput, match="different experiment"):
+        make_plan(asked.model_copy(update={"render": render}), tmp_path)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_its_own_sampler_where_none_is_named(toy, tmp_path):
+    merge = [{"models": ["base", "burnt"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}]
+    earlier, now = experiment(toy, merge=merge, search={"sampler": "grid"}), experiment(toy, merge=merge)
+    hashing = lambda *_: lambda _: None  # noqa: E731
+    store.write_study(tmp_path, prepare(earlier, FILE, tmp_path, hashing).facts)
+    assert now.search.sampler == "window"
+    assert prepare(now, FILE, tmp_path, hashing).experiment.search.sampler == "grid"

@@ -226,6 +226,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
         f"""name = "small"
         models = {{ base = "{toy}/base.safetensors", burnt = "{toy}/burnt.safetensors" }}
         merge = [{{ models = ["base", "burnt"], ratio = {{ low = 0.0, high = 1.0, step = 0.01 }} }}]
+        search = {{ sampler = "grid" }}
         prompt = [{{ text = "a circle", seeds = [1, 2] }}]
         [render]
         prediction_type = "v_prediction"
@@ -241,7 +242,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(toy, tmp_path):
         assert any(line.startswith("trial    2") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert (tmp_path / "errors").read_text() == ""
     assert "So far" in said
     assert "run the same command again to continue" in said.splitlines()[-1]

@@ -1,9 +1,10 @@
 """The Typer application, and what several of its commands share: arguments, experiments, results folders."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # they import pandas, which a command that prints its help mu
     from gridsearch.results.analysis.answer import Answer
     from gridsearch.results.results import Results
 
+INTERRUPTED = 130  # the exit code of a command that was stopped by Ctrl-C, as shells have it
 app = typer.Typer(
     name="gridsearch",
     help="Find, overnight, the ratio at which SDXL checkpoints should be merged.",
@@ -36,9 +38,24 @@ def command(name: str, *examples: str) -> Callable[[Callable], Callable]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         label = "Example:" if len(examples) == 1 else "Examples:"
-        return app.command(name, help=help_text, epilog="\n\n".join([label, *examples]))(function)
+        app.command(name, help=help_text, epilog="\n\n".join([label, *examples]))(interruptible(function))
+        return function
 
     return register
+
+
+def interruptible(function: Callable) -> Callable:
+    """Return a command that ends with one exit code when it is stopped by Ctrl-C, whatever it was doing."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except KeyboardInterrupt:
+            terminal.say("Stopped.")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
 
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
@@ -77,6 +94,7 @@ ModelFiles = Annotated[
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file of something else.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address without opening a browser.")]
 
@@ -115,6 +133,12 @@ def schema_command(
     from gridsearch.app.cli.document_types import json_schema
 
     terminal.show_json(json_schema(name))
+
+
+def say_place(experiment_file: Path, folder: Path, out: Path | None) -> None:
+    """Say where results go that are not beside the experiment: from the folder in which one is."""
+    if out is None and experiment_file.resolve().parent != Path.cwd():
+        terminal.say(f"The results go to {folder.resolve()}; --out chooses another folder.")
 
 
 def load_checked(experiment_file: Path, out: Path | None) -> "tuple[Experiment, Path]":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gridsearch.app import terminal
-from gridsearch.app.cli.app import AsJson, ModelFiles, Output, ResultsFolder, command, finished_results
+from gridsearch.app.cli.app import AsJson, Force, ModelFiles, Output, ResultsFolder, command, finished_results
 from gridsearch.app.cli.documents import checkpoint_dict, extracted_dict, rebased_dict, written_dict
 from gridsearch.app.cli.pool import inspect_pool
 from gridsearch.base.errors import BadInput
@@ -22,8 +22,6 @@ WrittenAs = Annotated[
         help="float16, bfloat16 or float32 for all weights. Default: that of the first model.",
     ),
 ]
-
-Force = Annotated[bool, typer.Option("--force", help="Replace a file of something else.")]
 
 
 @command(
@@ -89,17 +87,18 @@ def inspect_command(
 
 @command(
     "merge",
+    "gridsearch merge a.safetensors b.safetensors --ratio 0.5 -o merged.safetensors",
     "gridsearch merge experiments/toy.toml --ratio 0.6 -o merged.safetensors",
     "gridsearch merge best.merge.json -o again.safetensors",
     "gridsearch merge best.safetensors --model a=a.safetensors --model b=b.safetensors -o again.safetensors",
 )
 def merge_command(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="SOURCE",
+            metavar="SOURCE | MODEL...",
             help="An experiment (.toml), a merge log (.merge.json), a merged checkpoint (.safetensors), or "
-            "an sd-mecha recipe (.mecha).",
+            "an sd-mecha recipe (.mecha); or the models themselves.",
         ),
     ],
     output: Output,
@@ -109,6 +108,10 @@ def merge_command(
             metavar="[NAME=]VALUE",
             help="The value of something that is searched: a step's ratio or a parameter (repeatable).",
         ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The method that merges models. Default: weighted_sum."),
     ] = None,
     prediction_type: Annotated[
         str | None,
@@ -127,13 +130,21 @@ def merge_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make one merge without a search: from an experiment, or an earlier merge again, byte for byte.
+    """Make one merge without a search: of models, from an experiment, or an earlier one again, byte for byte.
 
     With -o NAME.mecha, only a recipe for sd-mecha is written and nothing is merged.
     """
-    from gridsearch.merge.export.source import open_merge
+    from gridsearch.merge.export.source import open_files, open_merge
 
-    merge = open_merge(source, ratio or [], prediction_type, model or [], config)
+    if len(sources) > 1:
+        if model:
+            raise BadInput("Models that are named themselves lie where they are.", fix="Leave --model out.")
+        merge = open_files(sources, method or "weighted_sum", ratio or [], prediction_type, config)
+    elif method:
+        what, fix = "The source already says how it is merged.", "Leave --method out, or name the models."
+        raise BadInput(what, where=sources[0], fix=fix)
+    else:
+        merge = open_merge(sources[0], ratio or [], prediction_type, model or [], config)
     _write_merge(merge, output, dtype, force, as_json)
 
 

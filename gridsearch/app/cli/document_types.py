@@ -25,6 +25,8 @@ class ErrorFields(TypedDict):
     why: str | None
     fix: str | None
     """How to correct it."""
+    also: list[str]
+    """Other mistakes of the same input."""
     exit_code: int
     """1 where a run failed, 2 for bad input."""
 

@@ -25,6 +25,7 @@ def error_dict(error: GridsearchError) -> "types.ErrorFields":
         "where": None if error.where is None else str(error.where),
         "why": error.why,
         "fix": error.fix,
+        "also": list(error.also),
         "exit_code": error.exit_code,
     }
 

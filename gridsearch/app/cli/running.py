@@ -12,6 +12,7 @@ import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import (
+    INTERRUPTED,
     ArtifactsUrl,
     AsJson,
     ExperimentFile,
@@ -21,9 +22,11 @@ from gridsearch.app.cli.app import (
     Workers,
     command,
     load_checked,
+    say_place,
     write_and_show_results,
 )
 from gridsearch.app.cli.documents import Events, answer_dict, plan_dict, show_event
+from gridsearch.app.cli.finished import told_as_finished
 from gridsearch.app.cli.workers import WorkerProcesses, hands_asked
 from gridsearch.app.live_report import LiveReport, write_results
 from gridsearch.app.processes import interrupted_by_sigterm, modules_loading
@@ -71,11 +74,14 @@ def plan_command(
             from gridsearch.search.plan import ALONE, make_plan
 
         hands = hands_asked(workers, experiment.render.device, fewest=1) if workers else ALONE
-        made = make_plan(experiment, folder, progress if time else None, hands)
+        made = make_plan(
+            experiment, folder, progress if time else None, hands, experiment_file, progress.hashing
+        )
     if as_json:
         terminal.show_json(plan_dict(made, folder))
     else:
         terminal.show_plan(made)
+        say_place(experiment_file, folder, out)
 
 
 def _plan_recipe(path: Path, model: list[str], as_json: bool) -> None:
@@ -137,6 +143,10 @@ def run_command(
     if quiet and as_json:
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
     experiment, folder = load_checked(experiment_file, out)
+    if not (as_json or storage) and told_as_finished(experiment, folder, quiet):
+        return
+    if not (as_json or quiet):
+        say_place(experiment_file, folder, out)
     budget = Budget(trials, deadline(hours, until))
     hands = hands_asked(workers, experiment.render.device) if workers or storage else None
     listener: Any = terminal.SilentListener() if quiet else terminal.RunScreen()
@@ -168,7 +178,7 @@ def run_command(
             else:
                 terminal.say("Stopped. Every finished trial is kept; run the same command again to continue.")
             told("stopped", "The run was stopped.")
-            raise typer.Exit(1) from None
+            raise typer.Exit(INTERRUPTED) from None
         except Busy:
             raise
         except Exception as error:
@@ -219,7 +229,7 @@ def worker_command(
         except KeyboardInterrupt:
             lines.stop()
             terminal.say("Stopped. Its unfinished work goes back to the queue.")
-            raise typer.Exit(1) from None
+            raise typer.Exit(INTERRUPTED) from None
     terminal.say(f"Nothing more to render: {why}.")
 
 

@@ -13,7 +13,7 @@ from gridsearch.base.machine import LocalWorkers, local_workers, process_name
 
 MAX_EARLY_DEATHS = 5  # in a row, before a worker has rendered anything
 ERROR_PREFIX = "error: "  # of the first line of an error
-ERROR_CODES = (1, 2)  # exit codes of errors that would come again
+ERROR_CODES = (1, 2, 130)  # exit codes of errors that would come again, and of Ctrl-C
 GRACE = 30.0  # seconds that a worker may take to end
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridsearch.app.terminal.text import escape, out, say
@@ -27,11 +28,18 @@ def show_answer(results: Results, answer: Answer) -> None:
     out.print(f"[bold]{escape(answer.sentence)}[/]")
     for line in last_lines(results, answer):
         say(line)
+    if answer.weights:  # to be copied whole
+        say(f"  blocks  {answer.weights}")
     if savings := savings_text(results.images):
         say(f"  saved   {savings}")
-    say(f"  report  {results.folder / 'report.html'}")
-    say(f"  sheet   {results.folder / 'sheet.png'}")
-    say(f"  export  gridsearch export {shlex.quote(str(results.folder))} -o best.safetensors")
+    show_next(results.folder)
+
+
+def show_next(folder: Path) -> None:
+    """Print where the answer can be looked at, and the command that writes the merge."""
+    say(f"  report  {folder / 'report.html'}")
+    say(f"  sheet   {folder / 'sheet.png'}")
+    say(f"  export  gridsearch export {shlex.quote(str(folder))} -o best.safetensors")
 
 
 def show_sentence(results: Results, answer: Answer) -> None:

@@ -8,11 +8,14 @@ from typing import Any, Self
 
 from rich import progress
 from rich.live import Live
+from rich.text import Text
 
 from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
 from gridsearch.base.errors import GridsearchError
-from gridsearch.base.words import size
+from gridsearch.base.words import duration, size
+
+MOST_SHOWN = 3  # settings in a line of a terminal
 
 
 class SilentListener:
@@ -41,6 +44,15 @@ class SilentListener:
     reading = writing = comparing = hashing
 
 
+class TimeColumn(progress.ProgressColumn):
+    """The time of a bar: elapsed, and as soon as that can be told, left."""
+
+    def render(self, task: progress.Task) -> Text:
+        said = f"{duration(task.elapsed or 0)} elapsed"
+        left = task.time_remaining if task.total else None
+        return Text(said if left is None or task.finished else f"{said}, about {duration(left)} left")
+
+
 class ProgressBar(SilentListener):
     """A bar while files are read or images scored, and one for hashing beside it; none off a terminal."""
 
@@ -50,10 +62,7 @@ class ProgressBar(SilentListener):
             progress.BarColumn(bar_width=30),
             progress.TaskProgressColumn(),
             progress.TextColumn("{task.fields[amount]}"),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("elapsed,"),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("left"),
+            TimeColumn(),
             console=out,
             transient=True,
             disable=not (shown and moves()),
@@ -115,6 +124,8 @@ class TrialLines(ProgressBar):
 
     def _show_line(self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
         settings = settings_text(parameters)
+        if moves() and len(parameters) > MOST_SHOWN:  # a line of a terminal; a file has them all
+            settings = f"{len(parameters)} values"
         self._width = max(self._width, len(settings))
         head = escape(f"{name}  {settings:<{self._width}}  ")
         if isinstance(outcome, GridsearchError):

@@ -59,14 +59,19 @@ def _fits(table: Table) -> bool:
     return Measurement.get(out, unlimited, table).maximum <= out.width
 
 
-def show_plan(plan: Any) -> None:
-    """Print what a run will do, and what it needs. The settings that are the defaults share one line."""
+def show_models(parents: Any) -> None:
+    """Print the models of a merge, and what was read of them."""
     rows = []
-    for name, checkpoint in plan.parents.checkpoints.items():
-        predicts = plan.parents.predictions[name]
+    for name, checkpoint in parents.checkpoints.items():
+        predicts = parents.predictions[name]
         dtypes = ", ".join(checkpoint.dtypes)
         rows.append((name, checkpoint.title, size(checkpoint.bytes), dtypes, predicts.type, predicts.source))
     show_rows("models", ("name", "file", "size", "dtype", "predicts", "read from"), rows)
+
+
+def show_plan(plan: Any) -> None:
+    """Print what a run will do, and what it needs. The settings that are the defaults share one line."""
+    show_models(plan.parents)
     look: Any = {"box": box.SIMPLE, "show_header": False, "title_justify": "left"}
     table = Table(title=escape(f"plan for {plan.experiment.name}"), **look)
     for name, text in (*_merge_rows(plan), *_search_rows(plan)):
@@ -145,6 +150,8 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     trials = _span(plan.fewest, plan.trials, "{:,}".format)
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
     yield "trials", f"{about}{trials}, {plan.cases} cases each{apart}"
+    if plan.ended:
+        yield "so far", f"{plan.ended:,} trials are done; {about}{plan.left:,} are left at most"
     also = f"{plan.references} references and {plan.checks} final checks"
     yield "images", f"{about or 'at most '}{plan.images:,}, including {also}"
     gpus = len(hands.gpus)

@@ -32,6 +32,7 @@ from gridsearch.experiment.mecha.methods import Line, call, left_out
 from gridsearch.experiment.mecha.nodes import AnyWeights, MechaStep, Pairs, Parts, Searched
 from gridsearch.experiment.methods import METHODS, Step
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
+from gridsearch.experiment.wording import in_words
 
 MOST_RECIPE_BYTES = 1_000_000
 MOST_INSTRUCTIONS = 10_000
@@ -274,7 +275,7 @@ def _checked(step: MechaStep, names: Mapping[Any, str]) -> Any:
 def _message(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"] if part in _ARGUMENTS]
-    return f"{' '.join(place)} {first['msg'].removeprefix('Value error, ')}.".strip()
+    return f"{' '.join(place)} {in_words(first)}.".strip()
 
 
 def _model_names(models: Sequence[Path], taken: Collection[str]) -> list[str]:

@@ -26,6 +26,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.family import OfFamily, current_family, in_family
 from gridsearch.experiment.recipe import MERGED, VAE_FILE, Components, Model, PredictionType, Recipe
 from gridsearch.experiment.validation import bad_key
+from gridsearch.experiment.wording import in_words
 from gridsearch.merge.dtypes import OutputDtype
 from gridsearch.merge.parents import mode_of_merge, open_parents
 
@@ -213,7 +214,7 @@ def _elsewhere(name: str, place: Any, prediction_type: str | None) -> Model:
     try:
         return Model.model_validate({**where, "prediction_type": prediction_type})
     except pydantic.ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        why = in_words(error.errors()[0])
         fix = " ".join(f"--model {name}.{part}=FILE" for part in current_family().parts)
         raise BadInput(f"Not all parts of {name} are named.", where="--model", why=why, fix=fix) from None
 

@@ -2,19 +2,28 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from gridsearch.base.errors import BadInput, nearest_text
 from gridsearch.base.files import read_json_object, write_atomic
 from gridsearch.base.words import is_number
 from gridsearch.checkpoint.header import open_checkpoint
+from gridsearch.checkpoint.ldm.model import family_at
+from gridsearch.checkpoint.prediction import TYPES, takes_zero_snr
+from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.experiment.mecha.read import read_mecha
 from gridsearch.experiment.mecha.write import mecha_text
+from gridsearch.experiment.methods import METHODS
 from gridsearch.experiment.parameters import deciding_choices
+from gridsearch.experiment.recipe import MERGED, VAE_FILE, Recipe
+from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import least_and_most
 from gridsearch.merge.channels import require_latents_alone
 from gridsearch.merge.export.single import (
@@ -29,6 +38,8 @@ from gridsearch.merge.export.single import (
     with_files,
 )
 from gridsearch.merge.parents import open_parents
+
+MOST_OF_A_STEM = 40  # characters of a model's name, which is made of its file's
 
 
 def open_merge(
@@ -56,7 +67,8 @@ def open_merge(
             merge_of_trial(experiment, chosen, files=files), notes=_beside_range(experiment, chosen)
         )
     elif values:
-        raise BadInput("Nothing is searched there.", where=source, fix="Leave --ratio out.")
+        fix = "Leave --ratio out, or name two models."
+        raise BadInput("Nothing is searched there.", where=source, fix=fix)
     elif source.suffix == ".mecha":
         merge = _from_mecha(source, prediction_type, files)
     elif prediction_type:
@@ -68,7 +80,7 @@ def open_merge(
         merge = merge_of_record(read_record(metadata[KEY], source), gathered(files, {}), source)
     else:
         why = f"its metadata has no {KEY}"
-        fix = "Name an experiment file, a merge log or a .mecha recipe."
+        fix = "Name two models, an experiment file, a merge log or a .mecha recipe."
         raise BadInput("This checkpoint does not say how it was merged.", where=source, why=why, fix=fix)
     return replace(merge, config=config or merge.config)
 
@@ -98,8 +110,15 @@ def _beside(log: Path, file: Any) -> Any:
 def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Path]) -> SingleMerge:
     notes: list[str] = []
     recipe = with_files(read_mecha(path, notes.append), files)
-    parents = open_parents(recipe)
-    predictions = parents.merged_predictions.values()
+    return replace(_in_mode(recipe, path.stem, prediction_type), notes=tuple(notes))
+
+
+def _in_mode(recipe: Recipe, title: str, prediction_type: str | None) -> SingleMerge:
+    """Return the merge of a recipe; a BadInput where its models predict different things and none is said."""
+    if prediction_type not in (None, *TYPES):
+        what = f"There is no prediction type {prediction_type!r:.60}."
+        raise BadInput(what, where="--prediction-type", fix=nearest_text(prediction_type, TYPES))
+    predictions = open_parents(recipe).merged_predictions.values()
     types = {prediction.type for prediction in predictions}
     if prediction_type is None and len(types) > 1:
         what = "The merge's prediction type is not known."
@@ -107,8 +126,69 @@ def _from_mecha(path: Path, prediction_type: str | None, files: Mapping[str, Pat
         raise BadInput(what, where="--prediction-type", why=why, fix=f"Give {' or '.join(sorted(types))}.")
     mode = prediction_type or types.pop()
     trained_down = any(p.zero_terminal_snr for p in predictions)
-    zero_snr = trained_down and mode == "v_prediction"
-    return SingleMerge(recipe, path.stem[:MOST_TITLE], mode, zero_snr, {}, notes=tuple(notes))
+    return SingleMerge(recipe, title[:MOST_TITLE], mode, trained_down and takes_zero_snr(mode), {})
+
+
+def open_files(
+    paths: Sequence[Path],
+    method: str = "weighted_sum",
+    values: Sequence[str] = (),
+    prediction_type: str | None = None,
+    config: Path | None = None,
+) -> SingleMerge:
+    """Return the merge of models by one method, at the ratio that `values` has, without an experiment.
+
+    Raises:
+        BadInput: the method takes other models or arguments, or the models do not fit.
+    """
+    names = model_names(paths)
+    step: dict[str, Any] = {"method": method, "models": names}
+    if values:
+        step["ratio"] = _only_ratio(values)
+    elif _needs_ratio(method):
+        raise BadInput("The ratio is missing: 0 is the first model, 1 the second.", fix="Give --ratio 0.5.")
+    models = dict(zip(names, map(str, paths), strict=True))
+    data = {"family": family_at(paths[0]).name, "models": models, "merge": [step]}
+    try:
+        recipe = Recipe.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise bad_key(error, "this merge, written as an experiment", {"": Recipe}) from None
+    if values:
+        _require_between(recipe.merge[0], step["ratio"], values[0])
+    title = " ".join(["+".join(names), *(f"ratio {value}" for value in values)])
+    return replace(_in_mode(recipe, title, prediction_type), config=config)
+
+
+def _needs_ratio(method: str) -> bool:
+    ratio = METHODS[method].model_fields.get("ratio") if method in METHODS else None
+    return ratio is not None and ratio.is_required()
+
+
+def _only_ratio(values: Sequence[str]) -> float:
+    try:
+        (text,) = values
+        return float(text)
+    except ValueError:
+        what, fix = f"--ratio {' --ratio '.join(values)} cannot be used.", "Give one number from 0 to 1."
+        raise BadInput(what, fix=fix) from None
+
+
+def _require_between(step: MergeStep, ratio: float, text: str) -> None:
+    try:
+        step.require_within(ratio, ratio)
+    except ValueError as error:
+        raise BadInput(f"--ratio {text} cannot be used.", why=f"{error}.") from None
+
+
+def model_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each model: of its file, of what a name may have, and all different."""
+    found: list[str] = []
+    for path in paths:
+        stem = re.sub(r"[^\w-]+", "-", path.stem).strip("-")[:MOST_OF_A_STEM] or "model"
+        taken = {*found, MERGED, VAE_FILE, "render"}
+        numbered = (f"{stem}-{number}" for number in range(2, len(paths) + 2))
+        found.append(stem if stem not in taken else next(name for name in numbered if name not in taken))
+    return found
 
 
 def write_recipe(merge: SingleMerge, output: Path) -> None:
@@ -158,10 +238,7 @@ def chosen_values(experiment: Experiment, given: Sequence[str]) -> dict[str, flo
         if chosen is None:
             raise BadInput(f"--ratio {text} cannot be used.", fix=f"Give {_flags(searched)}.")
         if is_number(chosen) and "ratio" in (place := experiment.places()[name]):
-            try:
-                experiment.merge[place[1]].require_within(chosen, chosen)
-            except ValueError as error:
-                raise BadInput(f"--ratio {text} cannot be used.", why=f"{error}.") from None
+            _require_between(experiment.merge[place[1]], chosen, text)
         found[name] = chosen
     deciding = {name: found[name] for name in deciding_choices(experiment.places()) if name in found}
     vain = experiment.without_effect(deciding)

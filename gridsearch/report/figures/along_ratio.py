@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import prompt_label, shorten, slice_text
+from gridsearch.base.words import prompt_labels, shorten, slice_text
 from gridsearch.report.colours import SLICE_COLOURS, VERDICT_COLOURS, verdict_colour
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
@@ -51,11 +51,14 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
     shares = pd.crosstab(images["at"], images["verdict"], normalize="index")
     order = [v for v in VERDICT_COLOURS if v in shares] + [v for v in shares if v not in VERDICT_COLOURS]
     order.sort(key=lambda verdict: verdict != "ok")
-    hatched = {"shape": ["/" if at in found.estimated else "" for at in shares.index]}
+    # The legend takes the pattern of a trace's first bar, so those that were measured come first.
+    first = sorted(range(len(shares)), key=lambda i: shares.index[i] in found.estimated)
+    hatched = {"shape": ["/" if shares.index[i] in found.estimated else "" for i in first]}
     data = []
     for verdict in order:
         words = draw.hover(f"{escape(shown.axis)} %{{x}}", f"%{{y:.0%}} {escape(verdict)}")
         bar = draw.bars(shares.index, shares[verdict], verdict_colour(verdict), hovertemplate=words)
+        bar |= {key: [bar[key][i] for i in first] for key in ("x", "y", "width")} if len(first) > 1 else {}
         data.append(bar | {"name": escape(verdict), "marker": bar["marker"] | {"pattern": hatched}})
     above = {"type": "line", "y0": 1.04, "y1": 1.04}
     strokes = [
@@ -125,9 +128,11 @@ def _spans(found: Slice, window: str, interval: str) -> Iterator[tuple[float, fl
 
 def prompt_names(results: Results) -> list[dict]:
     """Return each rendered prompt in the order of its lines: `{id, text}`, the text escaped for Plotly."""
+    prompts = results.images.drop_duplicates("prompt_id")
+    labels = prompt_labels(prompts["prompt"])
     return [
-        {"id": str(row.prompt_id), "text": escape(shorten(prompt_label(row.prompt), NAMED))}
-        for row in results.images.drop_duplicates("prompt_id").itertuples()
+        {"id": str(row.prompt_id), "text": escape(shorten(labels[row.prompt], NAMED))}
+        for row in prompts.itertuples()
     ]
 
 

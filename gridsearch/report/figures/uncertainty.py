@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from gridsearch.base.words import prompt_label, shorten
+from gridsearch.base.words import prompt_labels, shorten
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
@@ -81,7 +81,9 @@ def _ahead(doubt: Doubt, have: int, axis: str) -> str:
 
 def _prompts(shown: Shown, views: Sequence[PromptView]) -> Figure:
     """Return a line per prompt over the ratios at which it survives, with a dot at its own best."""
-    texts = {str(row.prompt_id): prompt_label(row.prompt) for row in shown.results.images.itertuples()}
+    images = shown.results.images.drop_duplicates("prompt_id")
+    own = prompt_labels(images["prompt"])
+    texts = {str(row.prompt_id): own[row.prompt] for row in images.itertuples()}
     labels = ["  ".join(filter(None, (view.prompt, texts.get(view.prompt)))) for view in views]
     colours = [ODD if view.stands_out else ALIVE if view.low is not None else FAINT for view in views]
     rows = range(len(views))

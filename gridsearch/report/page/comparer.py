@@ -25,7 +25,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     best = answer.best.trial if answer.best else None
     return {
         "axis": parameter_text(answer.main or "trial"),
-        "cases": [{"id": case.prompt_id, "prompt": case.prompt, "seed": case.seed} for case in grid.cases],
+        "cases": [{"id": case.prompt_id, "prompt": case.label, "seed": case.seed} for case in grid.cases],
         "columns": [_column(column, best) for column in grid.columns],
         "groups": [
             {"heading": group.heading, "first": span[0], "last": span[-1], "reference": group.is_references}

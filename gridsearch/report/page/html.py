@@ -19,7 +19,7 @@ from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.sentence import lede_text, take_text
+from gridsearch.results.analysis.sentence import headline_text, lede_text
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 from gridsearch.results.store.trials import json_safe
@@ -55,7 +55,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
     data = {"figures": figures, "prompts": prompt_names(results), "compare": images["compare"]}
     return TEMPLATES.get_template("report.html.j2").render(
         results=results,
-        headline=take_text(answer),
+        headline=headline_text(answer),
         lede=lede_text(answer),
         answer=answer,
         counts=_counts(results, answer),
@@ -112,7 +112,8 @@ def fragment(results: Results, answer: Answer) -> str:
     """
     cells, prompt = [], None
     if answer.best is not None:
-        columns, case = build_grid(results, answer, most=MOST_CELLS).along(answer.best.trial, MAX_COLUMNS)
+        grid = build_grid(results, answer, most=MOST_CELLS)
+        columns, case = grid.along(answer.best.trial, MAX_COLUMNS, answer.tied)
         if case is not None:
             cells = [_cell(results, column, case) for column in columns]
             prompt = f"{shorten(case.prompt, 80)}, seed {case.seed}"

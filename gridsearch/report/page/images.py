@@ -97,7 +97,7 @@ def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
 
     None where there are too few images, or where more than the ratio changes.
     """
-    shown, case = grid.along(answer.best.trial if answer.best else None, STRIP_PICTURES)
+    shown, case = grid.along(answer.best.trial if answer.best else None, STRIP_PICTURES, answer.tied)
     if case is None or len(shown) < 2 or answer.projection or not any(column.best for column in shown):
         return None
     place = {id(column): i for i, column in enumerate(grid.columns)}

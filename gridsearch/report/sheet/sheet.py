@@ -196,7 +196,7 @@ def _row_label(draw: _Draw, place: SheetLayout, row: int, case: CaseRow, first: 
     if first and row:
         draw.line((MARGIN, y - 9, place.size[0] - MARGIN, y - 9), fill=LINE, width=1)
     lines = max((height - 24) // 21, 1)
-    for i, line in enumerate(wrap(case.prompt, layout.LABEL - 20, 17, lines) if first else []):
+    for i, line in enumerate(wrap(case.label, layout.LABEL - 20, 17, lines) if first else []):
         draw.text((MARGIN, y + i * 21), line, font=font(17), fill=INK)
     draw.text((MARGIN, y + height - 18), f"seed {case.seed}", font=font(14), fill=FAINT)
 

@@ -6,7 +6,14 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
+from gridsearch.checkpoint.families import KNOWN_FAMILIES
+from gridsearch.checkpoint.sdxl.family import SDXL
+from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.composition import block_weights, composition
+from gridsearch.experiment.family import in_family
+from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice, Unmasked
 from gridsearch.results.analysis.bradley_terry import Human, human_verdict
@@ -37,6 +44,9 @@ from gridsearch.score.score import SURVIVES, image_losses
 SCATTERED = Doubt(None, None, "too many values were searched at once to draw a curve along one of them")
 
 _Group = tuple[dict, pd.DataFrame]  # of a curve: the other parameters, and the trials, ascending
+
+
+_STEPS = TypeAdapter(tuple[MergeStep, ...])
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,18 @@ def analyse(
         human=human,
     )
     if best:
+        answer = _with_composition(results, answer)
         answer = replace(answer, checks=checks(results, answer, best))
     return replace(answer, sentence=sentence(answer))
+
+
+def _with_composition(results: Results, answer: Answer) -> Answer:
+    known = {name: value for name, value in answer.parameters.items() if value is not None}
+    family = results.settings.get("family", SDXL.name)
+    with in_family(family):
+        steps = _STEPS.validate_python(settings_at(results.settings, known)["merge"])
+    weights = block_weights(steps, KNOWN_FAMILIES[family].blocks)
+    return replace(answer, composition=composition(steps), weights=weights)
 
 
 def _chosen(

@@ -252,6 +252,8 @@ class Answer:
         unmasked: the winner that held-out prompts show to be one by luck; None where none is.
         human: what a person preferred, who decides among the tied; None where none was asked.
         checks: whether the run can be trusted.
+        composition: what the best is made of, as `55% base + 45% burnt`; empty where it is no such sum.
+        weights: its ratios per block as supermerger's list; empty unless each block has one.
         sentence: the answer in words.
     """
 
@@ -273,6 +275,8 @@ class Answer:
     unmasked: Unmasked | None = None
     human: Human | None = None
     checks: tuple[SanityCheck, ...] = ()
+    composition: str = ""
+    weights: str = ""
     sentence: str = ""
 
     @property

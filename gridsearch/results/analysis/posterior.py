@@ -13,11 +13,14 @@ from few prompts, so draws are spread as Student's t is.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # a plan imports this module, and is spared pandas
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -85,7 +88,7 @@ class Posterior:
         return (self.draws <= self.draws[:, [self.at(ratio)]] + margin).mean(axis=0)
 
 
-def losses_of(images: pd.DataFrame) -> Losses:
+def losses_of(images: "pd.DataFrame") -> Losses:
     """Return the losses of images with columns at (the ratio), prompt_id and loss."""
     table = images.assign(one=1.0).pivot_table(
         index="prompt_id", columns="at", values=["loss", "one"], aggfunc="sum", fill_value=0

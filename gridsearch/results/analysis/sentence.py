@@ -16,7 +16,7 @@ def sentence(answer: Answer) -> str:
         itself = f", which is {best.parent} itself" if best.parent else ""
         text = f"{take_text(answer)}{itself}: {_healthy(best)}"
     else:
-        least = f"{_named(answer, best)}{mode_text(best.settings)}, where {_healthy(best)}"
+        least = f"{_named(answer, best)}{mode_text(best.settings)}{_of(answer)}, where {_healthy(best)}"
         what = parameter_text(answer.main) if answer.main else "trial"
         text = f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
     if best.survived:
@@ -39,6 +39,11 @@ def survives(answer: Answer) -> bool:
 
 
 def take_text(answer: Answer) -> str:
+    """Return the parameters to take, and what they make the merge of."""
+    return f"{headline_text(answer)}{_of(answer)}"
+
+
+def headline_text(answer: Answer) -> str:
     """Return the headline: the parameters to take."""
     best = answer.best
     if best is None:
@@ -47,6 +52,10 @@ def take_text(answer: Answer) -> str:
     if answer.projection and len(answer.parameters) <= MOST_NAMED:
         values = ", ".join(setting_text(name, value) for name, value in answer.parameters.items())
     return f"{'Take' if survives(answer) else 'Least bad:'} {values}"
+
+
+def _of(answer: Answer) -> str:
+    return f" ({answer.composition})" if answer.composition else ""
 
 
 def lede_text(answer: Answer) -> str:
@@ -86,13 +95,17 @@ def human_text(answer: Answer) -> str:
 
 
 def mode_text(settings: dict) -> str:
-    """Return the other settings of a slice, to follow a noun: ` in v_prediction mode with cfg 4`."""
-    parts = [
-        f" in {value} mode" if name.endswith("prediction_type") else f" with {setting_text(name, value)}"
-        for name, value in settings.items()
-        if value is not None
-    ]
+    """Return the other settings of a slice, to follow a noun: ` in v_prediction mode with epoch6`."""
+    parts = [_setting(name, value) for name, value in settings.items() if value is not None]
     return "".join(sorted(parts, key=lambda part: not part.startswith(" in")))
+
+
+def _setting(name: str, value: object) -> str:
+    if name.endswith("prediction_type"):
+        return f" in {value} mode"
+    if name == "components.vae":
+        return f" with the VAE of {value}"
+    return f" {'by' if name.endswith('.method') else 'with'} {setting_text(name, value)}"
 
 
 def _named(answer: Answer, best: Slice) -> str:

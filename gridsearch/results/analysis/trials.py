@@ -133,6 +133,8 @@ def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str
     if len(varied) < 2 or len(trials) < ENOUGH or not np.ptp(trials["loss"].to_numpy()):
         return ()
     shares = {name: _share(trials["loss"], _groups(trials[name])) for name in varied}
+    whole = max(sum(shares.values()), 1.0)  # values that go together would each claim what they explain
+    shares = {name: share / whole for name, share in shares.items()}
     return tuple(sorted(shares.items(), key=lambda item: -item[1]))
 
 

@@ -234,11 +234,13 @@ def _view(prompt: str, images: pd.DataFrame, ratio: float) -> PromptView:
     """Return the answer of one prompt's images, but for why it stands out.
 
     Its own best is where its loss, averaged with its neighbours' on either side, is least: a prompt has few
-    images at each ratio, and one lucky seed is no optimum. Of equals, the middle.
+    images at each ratio, and one lucky seed is no optimum. Of equals, the middle. Where it survives at any
+    ratio, only those count: the last one has a neighbour on one side only, and may be broken itself.
     """
     loss = images.groupby("at")["loss"].mean()
     alive = (images["verdict"] == "ok").groupby(images["at"]).mean() >= SURVIVES
     smooth = loss.rolling(3, center=True, min_periods=1).mean()
+    smooth = smooth[alive] if alive.any() else smooth
     least = smooth.index[(smooth - smooth.min()) <= 1e-9]
     best = int(loss.index.get_loc(least[len(least) // 2]))
     places, survivors = loss.index.to_numpy(dtype=float), np.flatnonzero(alive)

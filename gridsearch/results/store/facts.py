@@ -27,6 +27,7 @@ from gridsearch.experiment.experiment import EXPERIMENT_TABLES, Experiment, Rend
 from gridsearch.experiment.tables import Search
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
+from gridsearch.experiment.wording import in_words
 from gridsearch.results.columns import STORED, Integer, Text
 from gridsearch.results.shared.retry import sqlite_code
 from gridsearch.results.store.trials import ENDED, json_safe
@@ -302,7 +303,7 @@ def _require(kind: TypeAdapter, value: Any, where: str) -> None:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))[:100]
-        raise _damaged(where, f"{place}: {first['msg']}"[:200]) from None
+        raise _damaged(where, f"{place}: {in_words(first)}"[:200]) from None
 
 
 def _damaged(where: str, why: str) -> BadInput:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from gridsearch.base.errors import BadInput, RunFailed
+from gridsearch.base.files import near_name
 from gridsearch.results.shared.connect import connect, leading
 from gridsearch.results.shared.optuna_private import replace_study, storage_of
 from gridsearch.results.shared.retry import driver_message
@@ -67,7 +68,9 @@ def require_study(folder: Path) -> None:
     """Raise BadInput where no run has been started in this folder, or its study is no database."""
     file = folder / location.FILE
     if not has_study(folder):
-        fix = "Name a folder that `gridsearch run` has made."
+        usual = Path("results") / folder.name
+        near = f"Did you mean {usual}?" if has_study(usual) else "" if folder.exists() else near_name(folder)
+        fix = near or "Name a folder that `gridsearch run` has made."
         raise BadInput("This folder holds no results.", where=file, fix=fix)
     if location.place_of(folder).url is None:
         location.require_database(file)

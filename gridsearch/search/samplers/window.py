@@ -236,7 +236,7 @@ def smoothed_best(run: Sequence[Seen], width: float) -> float:
     losses = np.array([one.loss for one in run])
     if len(run) < 3:
         return float(ratios[losses.argmin()])
-    from gridsearch.results.analysis.posterior import rbf  # imports pandas, which a plan is spared
+    from gridsearch.results.analysis.posterior import rbf  # scipy, which few plans need
 
     length = SMOOTH * width
     points = np.linspace(ratios[0], ratios[-1], 101)

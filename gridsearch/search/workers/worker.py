@@ -73,6 +73,9 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
         RunFailed: no run leads the study, or something is wrong on this machine.
     """
     began = time.monotonic()
+    if not store.has_study(out):
+        minutes = f"{PATIENCE / 60:.0f} minutes"
+        listener.note(f"No run has started in {out} yet: this worker waits for it, up to {minutes}.")
     while not store.has_study(out):
         if time.monotonic() - began > PATIENCE:
             raise RunFailed("No run has started this study.", where=out, fix=START)

@@ -144,6 +144,18 @@ def test_debug_shows_the_traceback(files):
     assert "Traceback" in subprocess.run(command, cwd=files, capture_output=True, text=True).stderr
 
 
+def test_ctrl_c_has_one_exit_code_whatever_is_stopped(files, toy, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    (files / "good.toml").write_text(GOOD.format(toy=toy.resolve()))
+    monkeypatch.setattr("gridsearch.checkpoint.inspect.open_any", stopped)
+    monkeypatch.setattr("gridsearch.experiment.experiment.load_experiment", stopped)
+    for arguments in (["inspect", "x.safetensors"], ["plan", "good.toml"], ["run", "good.toml"]):
+        done = gridsearch(*arguments, cwd=files)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "Stopped.\n", "")
+
+
 @pytest.mark.parametrize("command", ["report", "compare", "score", "export"])
 def test_a_folder_without_results_is_refused(tmp_path, command):
     (tmp_path / "empty").mkdir()

@@ -85,7 +85,7 @@ def test_a_run_that_is_stopped_while_it_loads_says_so(toy, tmp_path, monkeypatch
     monkeypatch.setattr("gridsearch.app.cli.documents.Events.loading", interrupted)
     (tmp_path / "x.toml").write_text(GOOD.format(toy=toy.resolve()))
     done = gridsearch("run", "x.toml", "--json", cwd=tmp_path)
-    assert (done.returncode, require_valid(read(done.stdout), "event")) == (1, {"event": "interrupted"})
+    assert (done.returncode, require_valid(read(done.stdout), "event")) == (130, {"event": "interrupted"})
 
 
 def test_a_quiet_run_says_the_answer_alone(night):

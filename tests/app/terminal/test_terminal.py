@@ -2,60 +2,24 @@
 
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.helpers import warm
 from tests.helpers.experiments import GOOD
-
-pty = pytest.importorskip("pty")
-termios = pytest.importorskip("termios")
+from tests.helpers.terminal import Terminal
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 COLOUR = re.compile(r"\x1b\[[\d;]*(?:3|4|9)\d[\d;]*m")
-
-
-class Terminal:
-    """The program on a terminal of its own."""
-
-    def __init__(self, cwd, *arguments, columns=80, **env):
-        self.said = ""
-        self._ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, columns))
-        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-        self.process = warm.program(
-            *arguments,
-            cwd=cwd,
-            env=kept | {"TERM": "xterm-256color"} | env,
-            streams=dict.fromkeys((0, 1, 2), theirs),
-        )
-        os.close(theirs)
-
-    def read(self, until=lambda said: False, seconds=180):
-        """Until it has said so, or has ended."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not until(self.said):
-            if select.select([self._ours], [], [], 0.1)[0]:
-                try:
-                    self.said += os.read(self._ours, 65536).decode("utf-8", "replace")
-                except OSError:  # so Linux says that the other side has closed
-                    return
-
-    def ended(self) -> int:
-        self.read()
-        os.close(self._ours)
-        return self.process.wait(60)
 
 
 @pytest.mark.night
 def test_a_night_on_a_terminal(toy, tmp_path):
     """The view moves, the report is there after the first trial, Ctrl-C gives the cursor back."""
     night = GOOD.replace("step = 0.5", "step = 0.01") + "seeds = [1, 2, 3, 4, 5]"  # longer than a build takes
+    night += '\n[search]\nsampler = "grid"'
     (tmp_path / "x.toml").write_text(night.format(toy=toy.resolve()))
     terminal = Terminal(tmp_path, "run", "x.toml", columns=100)
     terminal.read(until=lambda said: "trial    0" in said)
@@ -63,7 +27,7 @@ def test_a_night_on_a_terminal(toy, tmp_path):
     terminal.read(until=lambda said: report.exists() and "images per minute" in said)
     live = report.read_text("utf-8")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.ended() == 1
+    assert terminal.ended() == 130
     assert "So far, with" in live
     assert "So far, with" in report.read_text("utf-8")
     said = terminal.said

@@ -41,3 +41,17 @@ def test_every_figure_stands_in_a_section_that_there_is(sweep, modes):
         found = figures(results, analyse(results))
         assert {one.section for one in found} <= set(SECTIONS)
         assert len({one.id for one in found}) == len(found)
+
+
+def test_the_legend_is_hatched_for_no_verdict_where_only_some_bars_are(sweep):
+    """Plotly gives the legend the pattern of a trace's first bar."""
+    answer = analyse(sweep)
+    lowest = float(sweep.trials["ratio"].min())
+    slices = tuple(replace(found, estimated=(lowest,)) for found in answer.slices)
+    drawn = figures(sweep, replace(answer, slices=slices))
+    (figure,) = [one for one in drawn if one.id == "verdicts-0"]
+    for bar in figure.data:
+        shapes = dict(zip(bar["x"], bar["marker"]["pattern"]["shape"], strict=True))
+        assert shapes.pop(lowest) == "/"
+        assert bar["marker"]["pattern"]["shape"][0] == ""
+        assert set(shapes.values()) == {""}

@@ -19,7 +19,9 @@ SIZE = (1024, 768)
 
 def grid_of(columns: int, prompts: int, seeds: int = 2, slices: int = 1, alive=range(0)) -> Grid:
     """A reference and so many trials a slice; the middle of `alive` is the best."""
-    cases = tuple(CaseRow(f"p{p}", "a cat", seed) for p in range(prompts) for seed in range(seeds))
+    cases = tuple(
+        CaseRow(f"p{p}", "a cat", seed, label="a cat") for p in range(prompts) for seed in range(seeds)
+    )
 
     def column(trial: int | None, best=False, lives=False) -> GridColumn:
         pictures = {case.id: Picture(f"{trial}.png", "ok", "", 0.0) for case in cases}

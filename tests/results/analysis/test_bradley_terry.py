@@ -117,7 +117,7 @@ def test_the_recommendation_follows_the_person(sweep):
     assert set(after.tied) == {metrics, *before.tied} - {liked}
     assert after.parameters == {"ratio": after.best.ratio}
     assert after.best.interval.low <= after.best.ratio <= after.best.interval.high
-    assert after.sentence.startswith(f"Take ratio {after.best.ratio:.2f}: ")
+    assert after.sentence.startswith(f"Take ratio {after.best.ratio:.2f} (")
     assert "You preferred it in 5 of its 8 blind pairs, with 1 tie" in after.sentence
 
     found = best_dict(results, after)

@@ -48,3 +48,10 @@ def test_too_little_to_say():
     assert importances(trials(lambda t: t.x0, 11), ("x0", "x1")) == ()
     assert importances(trials(lambda t: t.x0, 50).assign(x1=0.5), ("x0", "x1")) == ()
     assert importances(trials(lambda t: 0 * t.x0, 50), ("x0", "x1")) == ()
+
+
+def test_shares_of_values_that_go_together_are_no_more_than_the_whole():
+    table = trials(lambda t: t.x0, 200).assign(x1=lambda t: t.x0, x2=lambda t: t.x0)
+    found = dict(importances(table, ("x0", "x1", "x2")))
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert list(found.values()) == pytest.approx([1 / 3] * 3)

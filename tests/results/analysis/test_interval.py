@@ -10,6 +10,7 @@ from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import RatioInterval
+from gridsearch.results.analysis.window import disagreement
 from tests.helpers.made_up import bowl, results_of, table
 
 NOWHERE = Path("nowhere")
@@ -73,3 +74,16 @@ def test_each_prompts_own_answer_and_the_odd_one_out():
 def test_one_prompt_has_nothing_to_disagree_with():
     one = table({0.2: "b", 0.5: "o", 0.8: "u"}, prompts=("p1",))
     assert analyse(results_of(NOWHERE, one, ("ratio",))).best.disagreement is None
+
+
+def test_no_prompt_alone_would_take_a_ratio_at_which_it_is_burnt():
+    """Of four ratios the last has one neighbour, the best one, and so the least mean with its neighbours."""
+    verdicts, losses = ["blank", "blank", "ok", "burnt"], [10.0, 6.0, 0.3, 2.0]
+    rows = [
+        {"prompt_id": prompt, "at": at, "verdict": verdict, "loss": loss}
+        for prompt in ("p1", "p2")
+        for at, verdict, loss in zip((0.0, 0.33, 0.67, 1.0), verdicts, losses, strict=True)
+    ]
+    found = disagreement(pd.DataFrame(rows), 0.67)
+    assert found is not None
+    assert (found.low, found.high) == (0.67, 0.67)
