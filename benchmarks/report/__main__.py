@@ -1,13 +1,16 @@
 """How long the report of a large run takes, how big it is, and how it opens and scrolls.
 
     python -m benchmarks.report [FOLDER]
+    python -m benchmarks.report --trials 5000 [FOLDER]
 
-100 ratios, 16 prompts, two seeds: 3200 images of 64 px, and the same of 1024 px. FOLDER is made, and must
-not be there; where none is named it is a temporary one.
+100 ratios, 16 prompts, two seeds: 3200 images of 64 px, and the same of 1024 px. Or so many ratios of eight
+images of 32 px, and the memory that it takes. FOLDER is made, and must not be there; where none is named it
+is a temporary one.
 """
 
+import argparse
+import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.report.large import large_run
 from benchmarks.report.page import seen
 from gridsearch.report.csv import write_tables
-from gridsearch.report.grid import build_grid
+from gridsearch.report.grid import MOST_CELLS, build_grid
 from gridsearch.report.page.html import write_report
 from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
@@ -27,22 +30,29 @@ from gridsearch.results.results import load_results
 from tests.helpers.browser import CHROMIUM, OPTIONS
 
 RATIOS, PROMPTS, SEEDS, SIDES = 100, 16, 2, (64, 1024)
+MANY_PROMPTS, SMALL_SIDE = 8, 32
 
 
 def main() -> None:
     """Print build times, size, first paint and frame times for each size of image."""
-    named = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    home = named or Path(tempfile.mkdtemp(prefix="gridsearch-report-"))
+    asked = argparse.ArgumentParser()
+    asked.add_argument("folder", nargs="?", type=Path)
+    asked.add_argument("--trials", type=int)
+    said = asked.parse_args()
+    home = said.folder or Path(tempfile.mkdtemp(prefix="gridsearch-report-"))
+    runs = [(RATIOS, PROMPTS, SEEDS, side) for side in SIDES]
+    if said.trials:
+        runs = [(said.trials, MANY_PROMPTS, 1, SMALL_SIDE)]
     try:
-        for side in SIDES:
-            folder = large_run(home / str(side), RATIOS, PROMPTS, SEEDS, side)
-            print(f"{RATIOS * PROMPTS * SEEDS} images of {side} px")
+        for ratios, prompts, seeds, side in runs:
+            folder = large_run(home / str(side), ratios, prompts, seeds, side)
+            print(f"{ratios} trials, {ratios * prompts * seeds} images of {side} px")
             show_build("built", folder, sheets=True)
             show_build("built again, nothing new", folder, sheets=True)
             show_build("built as while a run goes on, nothing new", folder, sheets=False)
             show_page(folder / "report.html")
     finally:
-        if named is None:
+        if said.folder is None:
             shutil.rmtree(home)
 
 
@@ -54,12 +64,13 @@ def show_build(what: str, folder: Path, sheets: bool) -> None:
     answer = timed(spent, "analyse", lambda: analyse(results))
     timed(spent, "tables", lambda: (write_tables(results), write_best(results, answer, folder / "best.json")))
     if sheets:
-        grid = build_grid(results, answer)
+        grid = build_grid(results, answer, most=MOST_CELLS)
         timed(spent, "sheet", lambda: write_sheets(grid, results, answer, folder / "sheet.png"))
     timed(spent, "page", lambda: write_report(results, answer, folder / "report.html"))
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent.items())
     busy = time.process_time() - busy
-    print(f"  {what}: {sum(spent.values()):.2f} s ({parts}), {busy:.2f} s of processor time", flush=True)
+    print(f"  {what}: {sum(spent.values()):.2f} s ({parts}), {busy:.2f} s of processor time")
+    print(f"  memory at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
 
 
 def timed(spent: dict[str, float], name: str, work: Callable):

@@ -1,16 +1,22 @@
 """A large run, made up: a study of so many ratios, whose images are hard links to one picture per ratio."""
 
+import json
 import os
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from optuna.distributions import FloatDistribution
+import optuna
+import sqlalchemy
+from optuna.distributions import FloatDistribution, distribution_to_json
+from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import database_of, storage_of, study_id
 from tests.helpers.made_up import judged, model, strength
 from tests.helpers.pictures import gained, scene, to_bytes
 
@@ -36,8 +42,32 @@ def large_run(folder: Path, ratios: int, prompts: int, seeds: int, side: int) ->
         {"on": "nothing"},
         "large.toml",
     )
-    store.write_study(folder, facts, trials)
+    store.write_study(folder, facts)
+    with store.open_study(folder) as study:
+        _put(study, trials)
     return folder
+
+
+def _put(study: optuna.Study, trials: list[FrozenTrial]) -> None:
+    """Add trials that have ended, in one transaction: of thousands Optuna's own way makes as many."""
+    rows: dict[type, list[dict]] = defaultdict(list)
+    for i, trial in enumerate(trials):
+        own = {"trial_id": i + 1}
+        times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
+        rows[models.TrialModel].append(
+            own | times | {"number": i, "study_id": study_id(study), "state": trial.state}
+        )
+        value = {"objective": 0, "value": trial.value, "value_type": "FINITE"}
+        rows[models.TrialValueModel].append(own | value)
+        for name, space in trial.distributions.items():
+            said = {"param_name": name, "distribution_json": distribution_to_json(space)}
+            rows[models.TrialParamModel].append(own | said | {"param_value": trial.params[name]})
+        for key, value in trial.user_attrs.items():
+            said = {"key": key, "value_json": json.dumps(value)}
+            rows[models.TrialUserAttributeModel].append(own | said)
+    with database_of(storage_of(study)).engine.begin() as connection:
+        for table, content in rows.items():
+            connection.execute(sqlalchemy.insert(table.__table__), content)
 
 
 def _experiment(cases: list[tuple[int, int]], ratios: int) -> dict:

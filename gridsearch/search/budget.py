@@ -1,9 +1,9 @@
 """When a run has to stop: a number of trials, or a time by which its last trial must have ended."""
 
+import datetime
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -56,11 +56,26 @@ def deadline(hours: float | None, until: str | None) -> float | None:
         limits.append(time.time() + hours * 3600)
     if until is not None:
         try:
-            clock = datetime.strptime(until, "%H:%M").time()
+            clock = datetime.datetime.strptime(until, "%H:%M").time()
         except ValueError:
             what = f"{until!r} is not a time of day."
             raise BadInput(what, where="--until", fix="Write it as 07:30.") from None
-        now = datetime.now()
-        end = datetime.combine(now, clock)
-        limits.append((end if end > now else end + timedelta(days=1)).timestamp())
+        limits.append(_next(clock))
     return min(limits, default=None)
+
+
+def _next(clock: datetime.time) -> float:
+    """Return when this machine's clocks next show a time of day, in `time.time()` seconds.
+
+    An hour that comes twice in autumn is met at its first time that is still to come. In spring an hour is
+    left out: what lies in it is as long after the change as it would have been after the hour's beginning.
+    """
+    now = time.time()
+    today = datetime.datetime.fromtimestamp(now).date()
+    for day in (today, today + datetime.timedelta(days=1)):
+        shown = datetime.datetime.combine(day, clock)
+        times = {shown.replace(fold=fold).timestamp() for fold in (0, 1)}
+        there = {one for one in times if datetime.datetime.fromtimestamp(one).time() == clock} or {max(times)}
+        if later := [one for one in there if one > now]:
+            return min(later)
+    raise AssertionError  # tomorrow's is later than now

@@ -1,11 +1,13 @@
 """Who leads, whether the best is known closely enough, and whether there is time for another trial."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from gridsearch.results import store
-from gridsearch.search.budget import Budget
+from gridsearch.search import budget
+from gridsearch.search.budget import Budget, deadline
 from gridsearch.search.checks import leaders, narrow_enough
 from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
 from tests.helpers.searching import search_with
@@ -60,3 +62,30 @@ def test_no_trial_starts_that_would_not_finish(tmp_path):
         assert Budget(deadline=now + 2, first=0).startable(study.trials) == 0
         assert Budget(deadline=now + 60, first=999).startable(study.trials) is None
         assert Budget(trials=2).startable(study.trials) == 0
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="only Unix changes its time zone in a process")
+@pytest.mark.parametrize(
+    ("now", "until", "expected"),
+    [  # in UTC; Berlin's clocks go back from 3 to 2 at 01:00 on 25 October, and on from 2 to 3 on 29 March
+        ("2026-10-25T00:10", "02:30", "2026-10-25T00:30"),  # 02:10, before the first 02:30
+        ("2026-10-25T00:40", "02:30", "2026-10-25T01:30"),  # between both
+        ("2026-10-25T01:20", "02:30", "2026-10-25T01:30"),  # 02:20 for the second time
+        ("2026-10-25T01:40", "02:30", "2026-10-26T01:30"),  # after both
+        ("2026-10-24T20:00", "07:30", "2026-10-25T06:30"),  # a night of one hour more
+        ("2026-03-28T20:00", "07:30", "2026-03-29T05:30"),  # and of one hour less
+        ("2026-03-29T00:10", "02:30", "2026-03-29T01:30"),  # a time that there is not: 03:30 instead
+        ("2026-06-01T10:00", "12:00", "2026-06-02T10:00"),  # now is not later
+    ],
+)
+def test_a_time_of_day_is_met_where_the_clocks_change(monkeypatch, now, until, expected):
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        instant = datetime.fromisoformat(f"{now}+00:00").timestamp()
+        monkeypatch.setattr(budget.time, "time", lambda: instant)
+        found = deadline(None, until)
+        assert datetime.fromtimestamp(found, UTC).isoformat()[:16] == expected
+    finally:
+        monkeypatch.undo()
+        time.tzset()

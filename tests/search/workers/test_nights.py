@@ -72,3 +72,17 @@ def commands_seen() -> Iterator[set[str]]:
     finally:
         over.set()
         thread.join()
+
+
+@pytest.mark.night
+def test_a_database_that_can_only_be_read_is_named(file, database, postgres, tmp_path, monkeypatch):
+    """As a standby is, or one whose owner has stopped all writing."""
+    monkeypatch.setenv(STORAGE_VARIABLE, database)
+    command = ["run", file, "--out", tmp_path / "out", "--workers", 0, "--hours", 0]
+    assert program.gridsearch(*command).returncode == 0  # it only begins
+    name = database.rpartition("/")[2]
+    postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    done = program.gridsearch(*command)
+    assert done.returncode == 1
+    assert "error: The database can only be read." in done.stderr
+    assert "Traceback" not in done.stderr
