@@ -14,6 +14,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -45,7 +47,9 @@ def main() -> None:
         runs = [(said.trials, MANY_PROMPTS, 1, SMALL_SIDE)]
     try:
         for ratios, prompts, seeds, side in runs:
-            folder = large_run(home / str(side), ratios, prompts, seeds, side)
+            folder = home / str(side)
+            with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # its memory is not the report's
+                apart.submit(large_run, folder, ratios, prompts, seeds, side).result()
             print(f"{ratios} trials, {ratios * prompts * seeds} images of {side} px")
             show_build("built", folder, sheets=True)
             show_build("built again, nothing new", folder, sheets=True)

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import optuna
 import psutil
 import pytest
 
+from gridsearch.base.errors import MustStop
 from gridsearch.results.shared import STORAGE_VARIABLE
+from gridsearch.results.shared.connect import connect
+from gridsearch.search.trial.failures import named_failures
 from tests.helpers import program
 from tests.search.workers.night import assert_same_run, away, begun, ended
 from tests.search.workers.secrets import in_bucket, in_database, in_files, in_text
@@ -75,14 +79,13 @@ def commands_seen() -> Iterator[set[str]]:
 
 
 @pytest.mark.night
-def test_a_database_that_can_only_be_read_is_named(file, database, postgres, tmp_path, monkeypatch):
+def test_a_database_that_can_only_be_read_is_named(database, postgres, tmp_path):
     """As a standby is, or one whose owner has stopped all writing."""
-    monkeypatch.setenv(STORAGE_VARIABLE, database)
-    command = ["run", file, "--out", tmp_path / "out", "--workers", 0, "--hours", 0]
-    assert program.gridsearch(*command).returncode == 0  # it only begins
+    with connect(database) as storage:
+        optuna.create_study(study_name="night", storage=storage)
     name = database.rpartition("/")[2]
     postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    done = program.gridsearch(*command)
-    assert done.returncode == 1
-    assert "error: The database can only be read." in done.stderr
-    assert "Traceback" not in done.stderr
+    with connect(database) as storage:
+        study = optuna.load_study(study_name="night", storage=storage)
+        with pytest.raises(MustStop, match="The database can only be read"), named_failures(tmp_path):
+            study.set_user_attr("anything", 1)
