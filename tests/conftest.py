@@ -44,6 +44,7 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 _cache = tempfile.TemporaryDirectory(prefix="gridsearch-tests-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
 os.environ["XDG_CACHE_HOME"] = _cache.name
+os.environ["XDG_DATA_HOME"] = str(Path(_cache.name) / "data")
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

@@ -36,13 +36,12 @@ from gridsearch.render.draw import draw
 from gridsearch.results import store
 from gridsearch.results.columns import CONTENT
 from gridsearch.results.results import load_results
-from gridsearch.score.measure import read_image
-from gridsearch.score.score import score_row
+from gridsearch.score.measure import measure, read_image
 from gridsearch.search.budget import Budget
 from gridsearch.search.run import run_experiment
 from gridsearch.search.trial.content import contents
 from gridsearch.search.trial.setup import Setup, load_setup, merge_parent
-from gridsearch.search.trial.standard import open_standard, score_image, scored_references
+from gridsearch.search.trial.standard import open_standard, scored_references, scored_row
 
 FILE = TOY.parent / "toy.toml"
 ALIVE = 0.5  # share of sound pictures
@@ -142,7 +141,7 @@ def judged(setup: Setup, folder: Path) -> tuple[pd.DataFrame, float]:
         rows = with_content(store.images_of(trial))
         spent, images = spent + time.process_time() - began, images + len(rows)
         for row in rows:
-            told = score_row(score_image(both, row["pixels"], row))
+            told = scored_row(both, row, measure(row["pixels"]))[0]
             found.append(
                 {name: row[name] for name in ("prompt", "defect", "pixels")}
                 | {"ratio": ratios[trial.number], "survived": row["verdict"] == "ok"}

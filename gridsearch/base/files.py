@@ -1,4 +1,4 @@
-"""Files: written so that no crash leaves half of one, and the near ones of a mistyped path; home, cache."""
+"""Files: written so that no crash leaves half of one, the near ones of a mistyped path; home, cache, data."""
 
 import contextlib
 import difflib
@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -110,6 +111,21 @@ def cache_folder() -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG Base Directory Specification has a relative path ignored.
     return (root if root.is_absolute() else Path.home() / ".cache") / "gridsearch"
+
+
+def data_folder() -> Path:
+    """Return the folder of what a user has made: under `XDG_DATA_HOME`, or where the system keeps such data.
+
+    That is `~/.local/share`; on macOS `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`.
+    """
+    root = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not root.is_absolute():
+        root = Path.home() / ".local" / "share"
+        if sys.platform == "darwin":
+            root = Path.home() / "Library" / "Application Support"
+        elif sys.platform == "win32":
+            root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return root / "gridsearch"
 
 
 MOST_NAMES = 5_000  # of a folder that a mistyped name is looked for in

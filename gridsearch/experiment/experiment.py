@@ -22,7 +22,7 @@ from gridsearch.experiment.from_recipe import with_recipe
 from gridsearch.experiment.programs.names import known_sampler, known_schedule
 from gridsearch.experiment.prompts import Prompt, read_prompts
 from gridsearch.experiment.recipe import Components, Model, PredictionType, Recipe
-from gridsearch.experiment.tables import Content, Images, Scoring, Search, ThresholdTable
+from gridsearch.experiment.tables import Content, Images, Scoring, Search, TasteTable, ThresholdTable
 from gridsearch.experiment.toml_file import read_toml
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import (
@@ -324,5 +324,6 @@ EXPERIMENT_TABLES: dict[str, type[Table]] = {
     "score": Scoring,
     "score.thresholds": ThresholdTable,
     "score.content": Content,
+    "score.taste": TasteTable,
     "search": Search,
 }

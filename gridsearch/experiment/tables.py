@@ -106,6 +106,18 @@ class Content(Table):
     weight: _Weight = 1.0
 
 
+def _as_taste(value: object) -> object:
+    """Read the short form `taste = true`."""
+    return {} if value is True else None if value is False else value
+
+
+class TasteTable(Table):
+    """What a person prefers, learned from their answers to blind pairs; of all runs, or in a file."""
+
+    weight: _Weight = 1.0  # of one natural logarithm of the odds, where a spread of a metric counts 1
+    file: FilePath | None = None  # of pairs; by default that of all runs
+
+
 class Scoring(Table):
     """The scoring of images.
 
@@ -118,6 +130,7 @@ class Scoring(Table):
     scorer: tuple[ScorerTable, ...] = ()
     features: FilePath | None = None  # the folder of a backbone, by which images are compared with references
     content: Annotated[Content | None, BeforeValidator(_as_table)] = None
+    taste: Annotated[TasteTable | None, BeforeValidator(_as_taste)] = None
 
     @model_validator(mode="after")
     def _scorers_are_different(self) -> Self:

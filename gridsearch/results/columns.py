@@ -76,11 +76,14 @@ FEATURES = "features"
 # Columns like a scorer's, where a backbone is given: of an image, and of a trial's images together.
 LIKENESS = ("like_its_reference", "like_its_prompt", "like_all")
 SET_DISTANCE = "set_distance"
+# Columns like a scorer's, where a person's taste is known: the second is what the defect would be without it.
+TASTE, WITHOUT_TASTE = TASTES = ("taste", "defect_without_taste")
 _SCORERS = Column(
     "<scorer>",
     Measurement,
-    "one column per plug-in scorer, named after it; `content`, where the parents judge; and where a backbone "
-    f"is given, {', '.join(f'`{name}`' for name in LIKENESS)}, and of a trial `{SET_DISTANCE}`",
+    "one column per plug-in scorer, named after it; `content`, where the parents judge; where a backbone "
+    f"is given, {', '.join(f'`{name}`' for name in LIKENESS)}, and of a trial `{SET_DISTANCE}`; and where a "
+    f"taste is asked for, `{TASTE}` (log-odds that you prefer it to its reference) and `{WITHOUT_TASTE}`",
 )
 _WEIGHTS = Column("weights", Text | None, "ten hex digits that tell its merged weights from any others")
 
@@ -201,4 +204,5 @@ RESERVED = {column.name for column in (*IMAGES_CSV, *TRIALS_CSV, *_ONLY_STORED)}
     CONTENT,
     *LIKENESS,
     SET_DISTANCE,
+    *TASTES,
 }

@@ -21,7 +21,8 @@ def scorer_names(settings: Mapping) -> tuple[str, ...]:
     asked = settings.get("score", {})
     content = (columns.CONTENT,) if asked.get(columns.CONTENT) else ()
     likeness = columns.LIKENESS if asked.get(columns.FEATURES) else ()
-    return (*(scorer["name"] for scorer in asked.get("scorer", ())), *content, *likeness)
+    tastes = columns.TASTES if asked.get(columns.TASTE) else ()
+    return (*(scorer["name"] for scorer in asked.get("scorer", ())), *content, *likeness, *tastes)
 
 
 @dataclass(frozen=True)

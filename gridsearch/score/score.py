@@ -195,6 +195,9 @@ class Score:
     metrics: Metrics
 
 
+NEVER_FINITE = Score(NOT_FINITE.name, NOT_FINITE.reason, DEFECT_CAP, nan, UNDEFINED)
+
+
 def score(
     rgb: np.ndarray,
     band: Band,
@@ -216,8 +219,19 @@ def score(
         BadInput: another shape or dtype.
     """
     if not finite:
-        return Score(NOT_FINITE.name, NOT_FINITE.reason, DEFECT_CAP, nan, UNDEFINED)
-    metrics = measure(rgb)
+        return NEVER_FINITE
+    return score_of(measure(rgb), band, stopped=stopped, beyond=beyond, thresholds=thresholds)
+
+
+def score_of(
+    metrics: Metrics,
+    band: Band,
+    *,
+    stopped: Verdict | None = None,
+    beyond: float = 0.0,
+    thresholds: Thresholds = USUAL_THRESHOLDS,
+) -> Score:
+    """Score a picture by its metrics, see `score`."""
     verdict = verdict_of(metrics, band, thresholds)
     if stopped and (verdict == OK or stopped.name != SNOW):
         verdict = stopped
@@ -229,6 +243,16 @@ def score(
     # the mean signed distance of the rising metrics from their typical values, in spreads
     dial = sum(deviation(name, getattr(metrics, name), band[name]) for name in RISING) / len(RISING)
     return Score(verdict.name, verdict.reason, defect, dial, metrics)
+
+
+def farther(verdict: str, defect: float, more: float) -> float:
+    """Return a picture's defect with a further distance added to the others, in spreads."""
+    floor, cap = (0.0, OK_CAP) if verdict == OK.name else (FAILED, DEFECT_CAP)
+    limit, pressed = cap - floor, defect - floor
+    if not 0 <= pressed < limit:  # it cannot be worse
+        return defect
+    distance = hypot(limit * pressed / (limit - pressed), more)
+    return floor + limit * distance / (limit + distance)
 
 
 def score_row(score: Score) -> dict:

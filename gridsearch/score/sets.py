@@ -6,12 +6,15 @@ simple sound one, so the verdict comes first.
 """
 
 import base64
+import hashlib
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 Features = NDArray[np.float64]  # (N, D), each row of length 1
+HASHED = 2_000_000  # bytes of a file: its header, and some of its values
 
 
 def set_distance(drawn: Features, references: Features) -> float:
@@ -41,6 +44,15 @@ def _kernel(a: Features, b: Features) -> NDArray[np.float64]:
 def likeness(one: NDArray[np.float64], others: Features) -> float:
     """Return the mean cosine between a picture's features (D,) and those of others; nan without others."""
     return float((others @ one).mean()) if len(others) else nan
+
+
+def backbone_key(folder: Path) -> str:
+    """Return eight hex digits that tell a checked backbone from others, of its config and its weights."""
+    known = hashlib.sha256()
+    for file in sorted((folder / "config.json", *folder.glob("*.safetensors"))):
+        with file.open("rb") as opened:
+            known.update(opened.read(HASHED) + str(file.stat().st_size).encode())
+    return known.hexdigest()[:8]
 
 
 def packed(features: NDArray) -> str:

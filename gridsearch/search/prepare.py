@@ -23,10 +23,12 @@ from gridsearch.merge.parents import (
 from gridsearch.merge.vae import reference_notes
 from gridsearch.render.placement import placement, slow_notes
 from gridsearch.results import store
+from gridsearch.score.sets import backbone_key
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
 from gridsearch.search.resume import require_same_run
 from gridsearch.search.samplers.by_name import expected_trials, require_suits
+from gridsearch.search.taste import BACKBONE
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, open_standard
 
@@ -127,6 +129,7 @@ def _facts(
             "settings": provenance(experiment, parents),
             "version": RENDERING_VERSION,
             "widened": widened_models(experiment, parents.checkpoints),
+            BACKBONE: backbone_key(experiment.score.features) if experiment.score.features else None,
         },
         file=str(file),
         order=[case.id for case in order],

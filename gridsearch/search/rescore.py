@@ -1,11 +1,10 @@
 """Scoring a run's stored images again."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pydantic
-from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import open_picture
@@ -17,22 +16,22 @@ from gridsearch.render.cases import Case, case_of
 from gridsearch.render.pictures import reduced_from
 from gridsearch.results import store
 from gridsearch.results.store.paths import picture_of
-from gridsearch.score.measure import read_image
-from gridsearch.score.score import score_row
+from gridsearch.score.measure import measure, read_image
 from gridsearch.search.cases import order_of
-from gridsearch.search.racing import NEVER_BEST, losses_by_step
-from gridsearch.search.resume import valued
-from gridsearch.search.trial.outcome import Outcome
+from gridsearch.search.rescored import with_rows
+from gridsearch.search.taste import learned
 from gridsearch.search.trial.standard import (
     Standard,
     failure_notes,
     idle_notes,
     open_standard,
-    score_image,
     scored_references,
+    scored_row,
     standard_of,
+    with_taste,
     with_values,
 )
+from gridsearch.search.trial.tasting import tasted
 
 
 def rescore(
@@ -66,33 +65,30 @@ def _rescore_locked(
     if references and not drawn:  # nothing was judged by those that are gone, and a run draws them again
         references = [row for row in references if picture_of(folder, row["file"]).is_file()]
     cases = {case.id: case for case in cases_of(experiment.prompt)}
+    taste, notes = learned(experiment.score)
     gone = {
         file for file in [*drawn, *(row["file"] for row in references or ())] if not _is_there(folder, file)
     }
-    references, standard = _references(folder, experiment, cases, references, gone)
+    references, standard = _references(folder, experiment, cases, references, gone, taste)
     small = {file for file in drawn if file not in gone and reduced_from(folder / file)}
     advance = counting(len(drawn))
 
     def scored(row: Mapping) -> dict:
         """Return an image's row with the scores that it has today; those of a small one stay."""
-        again = dict(row)
+        again = tasted(row, standard.tasting) if taste or facts.taste else dict(row)
         if row["file"] not in small | gone:
             pixels = read_image(picture_of(folder, row["file"]))
             again = with_values(row, standard, pixels, cases[case_of(row)])
-            again |= score_row(score_image(standard, pixels, again))
+            again = scored_row(standard, again, measure(pixels))[0]
         advance()
         return again
 
-    order = order_of(facts)
-    trials = [_rescored(trial, scored, order, experiment.search.kind.goals) for trial in stored.trials]
-    trials = [_never_best(trial, trials) for trial in trials]
-    checks = [_rescored(check, scored, (), ("value",)) for check in stored.checks]
-
+    trials, checks = with_rows(stored, scored, order_of(facts), experiment.search.kind.goals)
     settings = facts.experiment | {"score": experiment.score.model_dump(mode="json")}
-    facts = replace(facts, experiment=settings, references=references)
+    facts = replace(facts, experiment=settings, references=references, taste=taste)
     store.write_study(folder, facts, trials, checks, stored.done)
     images = [row for trial in (*trials, *checks) for row in store.images_of(trial)]
-    notes = [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
+    notes += [*failure_notes([*(references or ()), *images]).values(), *idle_notes(standard)]
     if gone:
         many = f"{len(gone):,} images are" if len(gone) > 1 else f"1 image ({min(gone)}) is"
         notes.append(f"{many} missing or unreadable: the scores stay.")
@@ -135,13 +131,15 @@ def _references(
     cases: Mapping[str, Case],
     rows: list[dict] | None,
     gone: Collection[str],
+    taste: Mapping | None,
 ) -> tuple[list[dict] | None, Standard]:
     """Score the references again; returns their rows and the standard that they set.
 
     Raises:
         BadInput: a model that is to be one has no renders, while others do; a run draws the first ones.
     """
-    by, models = open_standard(experiment.score), experiment.reference_models()
+    by = with_taste(open_standard(experiment.score), experiment.score, taste)
+    models = experiment.reference_models()
     drawn = {row["model"] for row in rows or ()}
     if missing := [name for name in models if drawn and name not in drawn]:
         what = f"This run has no renders of {missing[0]} alone, so {missing[0]} cannot be a reference."
@@ -154,31 +152,3 @@ def _references(
         again = {row["file"]: row for row in scored}
         return [again.get(row["file"], row) for row in rows or ()], standard
     return rows, standard_of((), [*cases], by)
-
-
-def _rescored(
-    trial: FrozenTrial, scored: Callable[[Mapping], dict], order: Sequence[str], objectives: Sequence[str]
-) -> FrozenTrial:
-    """Return the same trial with the rows and the value that today's scores give it."""
-    rows = [scored(row) for row in store.images_of(trial)]
-    if not rows:
-        return trial
-    outcome = Outcome(rows, store.seconds_of(trial), max(len(rows), len(order)))
-    attrs = store.with_images(trial, rows)
-    if store.SUMMARY in attrs:
-        attrs[store.SUMMARY] = outcome.summary()
-    ended = trial.state in store.ENDED
-    return store.copied(
-        trial,
-        values=outcome.values(objectives) if ended else None,
-        user_attrs=attrs,
-        intermediate_values=losses_by_step(rows, order) if trial.intermediate_values else {},
-    )
-
-
-def _never_best(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """Return the same trial; one that a race stopped counts as worse than the best of all."""
-    if trial.state != TrialState.PRUNED or trial.value is None:
-        return trial
-    complete = [one.value for one in trials if one.state == TrialState.COMPLETE and one.value is not None]
-    return valued(trial, max(trial.value, min(complete, default=0.0) + NEVER_BEST))

@@ -1,7 +1,7 @@
 """Verdict, defect and dial of pictures that are broken on purpose."""
 
 from dataclasses import asdict
-from math import isfinite, isnan
+from math import hypot, isfinite, isnan
 from re import fullmatch
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.measure import measure
 from gridsearch.score.metrics import UNDEFINED
-from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, VERDICTS, score, usable_reference
+from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, VERDICTS, farther, score, usable_reference
 from gridsearch.search.trial.outcome import Outcome
 from tests.helpers.pictures import gained, grey, scene
 
@@ -152,3 +152,13 @@ def test_a_collapse_on_one_prompt_of_sixteen_cannot_be_averaged_away(breaking):
     assert collapsed.survived == 15 / 16 < paler.survived == 1
     assert collapsed.defect < paler.defect  # the mean alone would take the collapsed one
     assert paler.value < collapsed.value
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(1.0, "ok"), (0.02, "blank")])
+def test_a_distance_that_is_added_afterwards_counts_as_among_the_others(gain, verdict):
+    picture = gained(scene(128, 20), gain)
+    first, both = score(picture, POPULATION, beyond=1.5), score(picture, POPULATION, beyond=hypot(1.5, 2.0))
+    assert first.verdict == verdict
+    assert farther(verdict, first.defect, 2.0) == pytest.approx(both.defect, rel=1e-12)
+    assert farther(verdict, first.defect, 0.0) == pytest.approx(first.defect, rel=1e-12)
+    assert farther("nan", DEFECT_CAP, 2.0) == DEFECT_CAP

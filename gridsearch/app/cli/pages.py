@@ -3,13 +3,14 @@
 import secrets
 import threading
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gridsearch.app import terminal
 from gridsearch.app.cli.app import NoBrowser, Port, ResultsFolder, command, write_and_show_results
-from gridsearch.base.errors import BadInput, Busy
+from gridsearch.base.errors import Busy
 
 
 @command("judge", "gridsearch judge results/toy --pairs 20")
@@ -22,34 +23,38 @@ def judge_command(
         list[int] | None,
         typer.Option(min=0, help="Compare only this trial (repeatable). Default: the tied leaders."),
     ] = None,
+    leaders: Annotated[
+        bool, typer.Option("--leaders", help="Compare the tied leaders though the run asks for your taste.")
+    ] = False,
+    taste: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep what your taste is learned from in this file. Default: one of all your runs."
+        ),
+    ] = None,
+    no_taste: Annotated[
+        bool, typer.Option("--no-taste", help="Keep the answers with the run only: they teach no taste.")
+    ] = False,
 ) -> None:
-    """Compare the tied leaders in blind pairs in the browser: your choice decides among them.
+    """Compare images in blind pairs in the browser: your choice decides, and your taste is learned.
 
-    The two images of a pair have the same prompt and seed, and nothing says which trial is which. Left or
-    right arrow: that one is better; down arrow: equal; Backspace undoes the last answer. Only this machine
-    can open the page. Every answer is saved at once, so Ctrl-C loses nothing.
+    The two images of a pair have the same prompt and seed, and nothing says which trial is which. They are
+    those of the tied leaders; where the experiment has [score] taste, any two healthy ones, the pair that
+    tells most next. Left or right arrow: that one is better; down arrow: equal; Backspace undoes the last
+    answer. Only this machine can open the page. Every answer is saved at once, so Ctrl-C loses nothing, and a
+    run may go on meanwhile.
     """
-    from gridsearch.app.web.judge.pairs import choose_pairs, choose_trials
-    from gridsearch.app.web.judge.routes import Session, judge_page
+    from gridsearch.app.web.judge.routes import judge_page
+    from gridsearch.app.web.judge.sessions import session_of
     from gridsearch.app.web.server import open_server, serve
-    from gridsearch.results.analysis.analyse import analyse
-    from gridsearch.results.results import load_results
     from gridsearch.results.store import locked
+    from gridsearch.search.taste import renew_taste
 
-    results = load_results(folder)
-    compared, note = choose_trials(results, analyse(results), trials or ())
-    number = secrets.randbits(32)
-    chosen = choose_pairs(results, compared, pairs, number)
-    if not chosen:
-        why = "the trials have no two different images of the same prompt and seed"
-        raise BadInput("There is no pair to compare.", where=folder, why=why)
-    session = Session(folder, chosen, number)
+    session, notes = session_of(folder, pairs, tuple(trials or ()), leaders, not no_taste, taste)
     server = open_server(lambda _: judge_page(session, secrets.token_urlsafe(24)), port)
-    if note:
+    for note in notes:
         terminal.show_note(note)
-    if len(chosen) < pairs:
-        terminal.show_note(f"There are {len(chosen)} different pairs.")
-    terminal.say(f"{len(chosen)} pairs of {len(compared)} trials: {server.address}")
+    terminal.say(f"{session.state()['total']} pairs: {server.address}")
     terminal.say("Only this machine can open it. Press Ctrl-C to stop; every answer is saved.")
     serve(server, lambda: no_browser or webbrowser.open(server.address), session.ended)
     if not session.answered:
@@ -57,9 +62,13 @@ def judge_command(
         return
     try:
         with locked(folder):
+            for note in renew_taste(folder):
+                terminal.show_note(note)
             write_and_show_results(folder)
     except Busy:
         note = "A run is in progress here; its report will include your answers after its next trial."
+        if session.learns:
+            note = "A run is in progress here; your taste is learned when it ends, or goes on."
         terminal.show_note(note)
     else:
         if session.ended.is_set() and not no_browser:

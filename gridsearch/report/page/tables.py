@@ -20,10 +20,11 @@ from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, places_text, survives
-from gridsearch.results.analysis.trials import is_partial
+from gridsearch.results.analysis.trials import is_partial, whole
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
-from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
+from gridsearch.results.columns import SET_DISTANCE, TRIALS, WITHOUT_TASTE, number_names
 from gridsearch.results.results import Results
+from gridsearch.score.taste import Taste, taste_text
 
 EXAMPLES = 2  # reasons quoted per verdict
 MOST_ROWS = 1_000  # of the table of trials: trials.csv has all
@@ -62,7 +63,25 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         unseen = answer.confirmed[0].held_out
         about = f"are healthy, on {unseen.prompts} held-out prompts"
         found.append(("On held-out prompts", unseen.sound, about))
+    if results.facts.taste:
+        found.append(_taste_fact(results, Taste(**results.facts.taste)))
     return found
+
+
+def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
+    """Return how well the person's taste is known, and its say: which trial would lead without it."""
+    trials = whole(results)
+    if not taste.knows or trials.empty:
+        return "Your taste", "not known yet", taste_text(taste)
+    leaders = [
+        trials.sort_values(["survived", by], ascending=[False, True]).iloc[0]["trial"]
+        for by in ("defect", WITHOUT_TASTE)
+    ]
+    say = "the same trial leads without it"
+    if leaders[0] != leaders[1]:
+        names = [trial_text(results, results.trials, int(trial)) for trial in leaders]
+        say = f"with it {names[0]} leads, without it {names[1]} would"
+    return "Your taste", f"{taste.right} of {taste.tested}", f"held-out pairs guessed; {say}"
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:

@@ -28,7 +28,7 @@ from gridsearch.experiment.tables import Search
 from gridsearch.experiment.validation import bad_key
 from gridsearch.experiment.values import choices_of
 from gridsearch.experiment.wording import in_words
-from gridsearch.results.columns import STORED, Integer, Text
+from gridsearch.results.columns import STORED, Count, Integer, Text
 from gridsearch.results.shared.retry import sqlite_code
 from gridsearch.results.store.trials import ENDED, json_safe
 
@@ -87,6 +87,16 @@ class StoredDrawing(TypedDict):
     widened: NotRequired[list[Text]]
 
 
+@with_config({**STRICT, "extra": "forbid"})
+class StoredTaste(TypedDict):
+    """A person's taste as it was when the images were scored: see `score.taste.Taste`."""
+
+    weights: dict[str, float]
+    pairs: Count
+    tested: Count
+    right: Count
+
+
 Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]
 
 
@@ -104,6 +114,7 @@ class Facts:
         order: ids of the search's cases as they are drawn.
         held_out: ids of prompts kept apart from the search.
         parents: model -> the fingerprint of its weights alone.
+        taste: the person's, by which the images are scored; None where none is asked for.
     """
 
     experiment: Annotated[dict, kept_as(dict[str, JsonValue])]
@@ -117,6 +128,7 @@ class Facts:
     order: list[Text] = field(default_factory=list)
     held_out: list[Text] = field(default_factory=list)
     parents: dict[str, Text] = field(default_factory=dict)
+    taste: Annotated[dict | None, kept_as(StoredTaste | None)] = field(default_factory=lambda: None)
 
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:

@@ -105,18 +105,6 @@ class Scorer(Weighed):
     function: Callable[[np.ndarray, ScoredCase], float] = field(kw_only=True)
 
 
-def weighed(one: Wanted) -> dict[str, Any]:
-    """Return how a scorer of an experiment counts: the fields of a `Weighed`."""
-    return {
-        "name": one.name,
-        "weight": one.weight,
-        "direction": one.direction,
-        "one_sided": one.one_sided,
-        "prompt_weights": one.prompt_weights,
-        "prompts": one.prompts,
-    }
-
-
 # -- finding and checking
 
 
@@ -141,7 +129,8 @@ def open_scorers(wanted: Sequence[Wanted], reserved: Collection[str]) -> tuple[S
                 called(partial(check, **options))
         except PluginFailed as failure:
             raise BadInput("The scorer does not work.", where=where, why=f"{failure}.") from failure
-        found.append(Scorer(**weighed(one), function=partial(function, **options)))
+        counts = one.weight, one.direction, one.one_sided, one.prompt_weights, one.prompts
+        found.append(Scorer(one.name, *counts, function=partial(function, **options)))
     return tuple(found)
 
 

@@ -19,12 +19,13 @@ from gridsearch.score.band import Band, band_of
 from gridsearch.score.measure import measure, read_image
 from gridsearch.score.metrics import METRICS, Metrics
 from gridsearch.score.score import (
+    NEVER_FINITE,
     USUAL_THRESHOLDS,
     Score,
     Thresholds,
     Verdict,
     number,
-    score,
+    score_of,
     score_row,
     usable_reference,
 )
@@ -37,7 +38,8 @@ from gridsearch.score.scorers.plugins import (
     open_scorers,
     scorer_values,
 )
-from gridsearch.score.sets import packed
+from gridsearch.score.sets import backbone_key, packed
+from gridsearch.search.trial.tasting import Tasting, tasted, tasting_of, with_worths
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Standard:
     content: Weighed | None = None  # what the parents find of the prompt, where they are asked
     features: Callable[[np.ndarray], np.ndarray] | None = None  # of a picture, where a backbone is given
     bands: Mapping[str, Band] = field(default_factory=dict)  # case id -> the healthy band of its metrics
+    backbone: str = ""  # its key
+    tasting: Tasting | None = None  # the person's taste, where it is asked for and knows something
     # scorer with a weight -> case id -> the value at which it stops being healthy, where the references tell
     edges: Mapping[str, Mapping[str, ScorerLimit | None]] = field(default_factory=dict)
 
@@ -66,9 +70,16 @@ def open_standard(scoring: Scoring) -> Standard:
         BadInput: a scorer is not installed, or does not work with its options.
     """
     gates = Thresholds(**scoring.thresholds.model_dump(exclude_none=True))
+    scorers, features = open_scorers(scoring.scorer, RESERVED), _features(scoring.features)
+    key = backbone_key(scoring.features) if scoring.features else ""
     asked = scoring.content
     content = Weighed(CONTENT, asked.weight, "higher") if asked else None
-    return Standard(gates, open_scorers(scoring.scorer, RESERVED), content, _features(scoring.features))
+    return Standard(gates, scorers, content, features, backbone=key)
+
+
+def with_taste(by: Standard, scoring: Scoring, stored: Mapping | None) -> Standard:
+    """Return the standard with the taste that a study's facts hold, where it is asked for and can tell."""
+    return replace(by, tasting=tasting_of(scoring, stored, by.backbone))
 
 
 def _features(folder: Path | None) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -96,26 +107,29 @@ def with_values(
     return {**row, "scorers": values, "unscored": unscored, **features}
 
 
-def score_image(standard: Standard, pixels: np.ndarray, row: Mapping) -> Score:
-    """Score an image whose row has the values of its plug-in scorers already."""
-    case, values, stopped = case_of(row), row["scorers"], None
+def scored_row(standard: Standard, row: Mapping, metrics: Metrics) -> tuple[dict, Score]:
+    """Return an image's row with its score, and with what it is worth to the person; and the score alone.
+
+    The row has the values of its plug-in scorers already.
+    """
+    found = _score(standard, row, metrics) if row["finite"] else NEVER_FINITE
+    scored = tasted({**row, **score_row(found)}, standard.tasting)
+    return scored, replace(found, defect=scored["defect"])
+
+
+def _score(standard: Standard, row: Mapping, metrics: Metrics) -> Score:
+    case, stopped = case_of(row), None
     if row.get("stopped"):
         steps = row["unet_calls"] + row["unet_calls_saved"]
         why = f"{row['stopped_because']}; stopped at step {row['unet_calls']} of {steps}"
         stopped = Verdict(row["stopped"], why)
     distances = (
         scorer.weight_for(row["prompt_id"])
-        * beyond(number(values[scorer.name]), standard.edges[scorer.name][case], scorer.one_sided)
+        * beyond(number(row["scorers"][scorer.name]), standard.edges[scorer.name][case], scorer.one_sided)
         for scorer in standard.weighed
     )
-    return score(
-        pixels,
-        standard.bands[case],
-        finite=row["finite"],
-        stopped=stopped,
-        beyond=hypot(*distances),
-        thresholds=standard.thresholds,
-    )
+    band, limits = standard.bands[case], standard.thresholds
+    return score_of(metrics, band, stopped=stopped, beyond=hypot(*distances), thresholds=limits)
 
 
 def scored_references(
@@ -131,8 +145,7 @@ def scored_references(
         for row, picture in zip(rows, pictures, strict=True)
     ]
     standard = standard_of([row for row in measured if row["model"] in set(models)], [*cases], by)
-    pairs = zip(measured, pictures, strict=True)
-    return [row | score_row(score_image(standard, picture, row)) for row, picture in pairs], standard
+    return [scored_row(standard, row, metrics_of(row))[0] for row in measured], standard
 
 
 def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Standard) -> Standard:
@@ -145,7 +158,8 @@ def standard_of(references: Sequence[Mapping], case_ids: Sequence[str], by: Stan
     own = {case_of(row): metrics_of(row) for row in reversed(usable)}
     bands = {case: band_of(population, own.get(case)) for case in case_ids}
     edges = {scorer.name: _edges_of(usable, case_ids, scorer) for scorer in by.weighed}
-    return replace(by, bands=bands, edges=edges)
+    tasting = with_worths(by.tasting, references) if by.tasting else None
+    return replace(by, bands=bands, edges=edges, tasting=tasting)
 
 
 def _edges_of(

@@ -15,13 +15,14 @@ from gridsearch.merge.engine.collapse import lent_text, recipe_text
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import Rendered
-from gridsearch.score.score import Score, score_row
+from gridsearch.score.measure import measure
+from gridsearch.score.score import Score
 from gridsearch.search.trial.content import Judged, drawn_and_judged
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.save import Origin, merge_hash, save_image
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import Setup, live_fingerprint, merge_over
-from gridsearch.search.trial.standard import score_image, with_values
+from gridsearch.search.trial.standard import scored_row, with_values
 
 MOST_WAITING = 64  # items, so that slow threads do not fill the memory
 THREADS = min(4, os.cpu_count() or 1)  # a batch's images come all at once
@@ -72,10 +73,9 @@ def run_trial(
             row = with_values(row, setup.standard, drawn.pixels, drawn.case, content)
             seconds += time.perf_counter() - began
         began = time.perf_counter()
-        score = score_image(setup.standard, drawn.pixels, row)
+        row, score = scored_row(setup.standard, row, measure(drawn.pixels))
         seconds += time.perf_counter() - began
-        row |= {"weights": weights.result()}
-        return FinishedImage(drawn, row | score_row(score), score, seconds)
+        return FinishedImage(drawn, row | {"weights": weights.result()}, score, seconds)
 
     with ThreadPoolExecutor(1) as beside:  # it reads all weights, which drawing leaves as they are
         weights = beside.submit(live_fingerprint, setup.live)

@@ -30,9 +30,10 @@ from gridsearch.search.listener import Listener
 from gridsearch.search.parameters import parameters_of
 from gridsearch.search.prepare import Prepared, prepare
 from gridsearch.search.resume import grown, has_grown
+from gridsearch.search.taste import renew_taste
 from gridsearch.search.trial.failures import named_failures, stop_after_failures
 from gridsearch.search.trial.outcome import Outcome
-from gridsearch.search.trial.standard import metrics_of
+from gridsearch.search.trial.standard import metrics_of, with_taste
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
 from gridsearch.search.workers.look import Crew, Leader, Leases, looks
 from gridsearch.search.workers.references import PIECE_IMAGES, draw_references, missing_pieces
@@ -90,6 +91,9 @@ def lead(
             store.write_study(out, prepared.facts)
         elif has_grown(prepared.earlier.facts, prepared.facts):
             store.write_study(out, *grown(store.read_study(out), prepared.facts))
+        taste_notes = renew_taste(out) if prepared.experiment.score.taste else []
+        for note in taste_notes:
+            listener.note(note)
         with store.open_study(out, shared, listener.note) as study:
             queue.begin(study, pace)
             crew, order = crew_for(study), prepared.facts.order
@@ -103,6 +107,10 @@ def lead(
                 with contextlib.suppress(MustStop):  # a database that is lost tells nobody
                     queue.give_orders(study, over=why)
                 crew.stop()
+        if prepared.experiment.score.taste:  # more may have been judged meanwhile
+            for note in renew_taste(out):
+                if note not in taste_notes:
+                    listener.note(note)
 
 
 def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
@@ -124,9 +132,10 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     missing = sum(len(cases) for _, cases in pieces)
     about = experiment.search.sampler == "window"
     leader.listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
-    facts = replace(facts, references=known or None, parents=earlier.parents)
+    facts = replace(facts, references=known or None, parents=earlier.parents, taste=earlier.taste)
     store.save_facts(study, facts)
-    facts = draw_references(leader, facts, prepared.standard, pieces)
+    standard = with_taste(prepared.standard, experiment.score, facts.taste)
+    facts = draw_references(leader, facts, standard, pieces)
     store.save_facts(study, facts)
     seconds = [row["seconds"] for row in facts.references or []]
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))

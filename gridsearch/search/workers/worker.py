@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.setup import Setup, draw_parent, parent_fingerprint, with_references
-from gridsearch.search.trial.standard import failure_notes
+from gridsearch.search.trial.standard import failure_notes, with_taste
 from gridsearch.search.trial.trial import run_trial
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
 
@@ -193,8 +193,11 @@ def _rendered(
     The listener is told its role, "trial" or that of a check; its images' names begin with `name`.
     """
     if not worker.setup.standard.bands:  # the references are there by now, and say what healthy looks like
-        references = store.load_facts(worker.study).references or []
-        worker.setup = with_references(worker.setup, references)
+        facts = store.load_facts(worker.study)
+        references = facts.references or []
+        setup = worker.setup
+        by = with_taste(setup.standard, setup.experiment.score, facts.taste)
+        worker.setup = with_references(replace(setup, standard=by), references)
         worker.noted |= failure_notes(references).keys()  # the leader has told of those
     setup, listener = worker.setup, worker.listener
     cases = {case.id: case for case in setup.cases}

@@ -135,7 +135,7 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
     prompts = {}
     for row in images.to_dict("records"):
         file = path_in(results.folder, str(row["file"]))
-        if file is not None and file.is_file() and not _is_small(file):
+        if file is not None and file.is_file() and not is_small(file):
             case = (row["prompt_id"], int(row["seed"]))
             prompts[case] = str(row["prompt"])
             files.setdefault(case, {})[int(row["trial"])] = (file, row.get("digest"))
@@ -146,7 +146,7 @@ def _open_cases(results: Results, trials: Collection[int]) -> dict[tuple, dict[t
     return found
 
 
-def _is_small(file: Path) -> bool:
+def is_small(file: Path) -> bool:
     """Tell whether the file is smaller than the image was rendered, which a person would see at once."""
     with suppress(BadInput):  # whatever is wrong with it is reported when it is shown
         return reduced_from(file) is not None

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from bottle import Bottle, HTTPResponse, request, response, static_file
 
+from gridsearch.app.web.judge.learning import Pupil
 from gridsearch.app.web.judge.pairs import Pair
 from gridsearch.app.web.server import LocalPage, text_reply
 from gridsearch.base.errors import BadInput, GridsearchError
@@ -20,6 +21,7 @@ from gridsearch.results import store
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import load_results
 from gridsearch.results.store.facts import Choice, Judgement
+from gridsearch.score.taste import taste_text
 
 FILES = Path(__file__).parent / "page"
 # Not guessed from the name: a system's own table of types may differ.
@@ -30,28 +32,61 @@ MAX_BODY = 1000  # bytes; an answer has about forty
 class Session:
     """The pairs and the answers. Several threads answer requests; an answer is stored before it counts.
 
+    Answers teach the taste in the pupil's file, where there is one. With `more`, further pairs are chosen
+    after each answer, up to `total`; such answers are about the taste alone, and not kept with the run.
+
     Attributes:
         answered: how many pairs were judged.
         images: id -> file. The ids are random, so that they say nothing about the images.
         ended: set when the person has been sent the result.
     """
 
-    def __init__(self, folder: Path, pairs: Sequence[Pair], number: int) -> None:
-        self.folder, self.pairs, self.number = folder, tuple(pairs), number
+    def __init__(
+        self,
+        folder: Path,
+        pairs: Sequence[Pair],
+        number: int,
+        pupil: Pupil | None = None,
+        more: Callable[[Sequence[Pair]], Pair | None] | None = None,
+        total: int = 0,
+    ) -> None:
+        self.folder, self.number, self.pupil = folder, number, pupil
+        self.pairs: list[Pair] = []
         self.images: dict[str, Path] = {}
-        self._shown = []
+        self._shown: list[dict] = []
         for pair in pairs:
-            left, right = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
-            self.images |= {left: pair.left, right: pair.right}
-            self._shown.append({"left": left, "right": right, "prompt": pair.prompt})
+            self._add(pair)
+        self._more, self._total = more, max(total, len(pairs))
+        if more:
+            self._choose(2)  # the page loads the next pair while one is looked at
         self.answered = 0
         self.ended = threading.Event()
         self._lock = threading.Lock()
 
+    def _add(self, pair: Pair) -> None:
+        left, right = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+        self.images |= {left: pair.left, right: pair.right}
+        self._shown.append({"left": left, "right": right, "prompt": pair.prompt})
+        self.pairs.append(pair)
+
+    def _choose(self, wanted: int) -> None:
+        """Choose pairs until there are so many; where no more are left, there are as many as that in all."""
+        while self._more and len(self.pairs) < min(wanted, self._total):
+            pair = self._more(self.pairs)
+            if pair is None:
+                self._total = len(self.pairs)
+            else:
+                self._add(pair)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is about the taste alone."""
+        return self._more is not None
+
     def state(self) -> dict:
         """Return what the page may know: the progress, the pair to judge, and the next one."""
         at = self.answered
-        return {"done": at, "total": len(self.pairs), "pairs": self._shown[at : at + 2]}
+        return {"done": at, "total": self._total, "pairs": self._shown[at : at + 2]}
 
     def answer(self, place: int, choice: Choice) -> bool:
         """Store the answer for the pair at `place`; False where another pair is to be judged now."""
@@ -59,22 +94,33 @@ class Session:
             if place != self.answered or place >= len(self.pairs):
                 return False
             pair, now = self.pairs[place], datetime.now().astimezone().isoformat(timespec="milliseconds")
-            said = Judgement(pair.first, pair.second, pair.prompt_id, pair.seed, choice, now, self.number)
-            store.save_judgement(self.folder, place, self.number, said)
+            if not self._more:
+                said = Judgement(pair.first, pair.second, pair.prompt_id, pair.seed, choice, now, self.number)
+                store.save_judgement(self.folder, place, self.number, said)
+            self._teach(place, choice)
             self.answered += 1
+            self._choose(self.answered + 2)
             return True
+
+    def _teach(self, place: int, choice: Choice | None) -> None:
+        if self.pupil:
+            self.pupil.keep(self.pairs[place], choice, f"{self.number:08x} {place:04}")
 
     def undo(self, place: int) -> bool:
         """Undo the answer before the pair at `place`; False where another pair is to be judged now."""
         with self._lock:
             if place != self.answered or place == 0:
                 return False
-            store.save_judgement(self.folder, place - 1, self.number, None)
+            if not self._more:
+                store.save_judgement(self.folder, place - 1, self.number, None)
+            self._teach(place - 1, None)
             self.answered -= 1
             return True
 
     def result(self) -> dict:
         """Return the result, as the page shows it at the end."""
+        if self._more and self.pupil:
+            return self._lesson(self.pupil)
         answer = analyse(load_results(self.folder))
         report = str((self.folder / "report.html").resolve())
         human = answer.human
@@ -93,6 +139,12 @@ class Session:
             for found in human.trials
         ]
         return {"headline": headline, "text": answer.sentence, "trials": trials, "report": report}
+
+    def _lesson(self, pupil: Pupil) -> dict:
+        """Return what the taste is worth by now."""
+        taste, report = pupil.taste(), str((self.folder / "report.html").resolve())
+        headline = "Your taste has a say" if taste.knows else "Your taste is not known yet"
+        return {"headline": headline, "text": taste_text(taste), "trials": [], "report": report}
 
 
 def judge_page(session: Session, token: str) -> LocalPage:

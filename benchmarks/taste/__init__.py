@@ -1,0 +1,1 @@
+"""What a taste learns from simulated persons, and what it changes."""
