@@ -44,12 +44,14 @@ class Normal(nn.Module):
         variance = ((1 - sigma) * self.spread) ** 2 + sigma**2
         off = (x - (1 - sigma) * MEAN) / variance
         noise, x0 = sigma * off, MEAN + (1 - sigma) * self.spread**2 * off
-        return (noise - x0,)
+        length = ((1 - sigma) ** 2 + sigma**2) ** 0.5
+        v = ((1 - sigma) * noise - sigma * x0) / length
+        return ({"flow": noise - x0, "epsilon": noise, "v_prediction": v}[self.kind],)
 
 
 @torch.no_grad()
-def drawn(settings, spread=0.0):
-    unet, seen = Normal(spread), Seen()
+def drawn(settings, spread=0.0, kind="flow"):
+    unet, seen = Normal(spread, kind), Seen()
     found = denoise(unet, scheduler_for(settings, SDXL), TEXT, SEEDS, settings, 8, seen)
     return found, unet, seen
 
@@ -69,6 +71,7 @@ def test_a_known_picture_is_found_in_this_mode_only(sampler):
     for other in ("epsilon", "v_prediction"):
         settings = replace(flow(sampler), prediction_type=other, shift=None, timestep_spacing="trailing")
         assert (drawn(settings)[0] - MEAN).abs().max() > 0.01
+        assert (drawn(flow(sampler), kind=other)[0] - MEAN).abs().max() > 0.01
 
 
 def test_the_trajectory_of_normal_data_is_found_with_the_order_of_the_sampler():
