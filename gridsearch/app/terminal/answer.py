@@ -61,8 +61,11 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 
 
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
+    from gridsearch.results.analysis.decided import decided_by
     from gridsearch.results.analysis.sentence import places_text
 
+    if decided := decided_by(results, answer):
+        yield "decided", f"by {': '.join(decided)}"
     if best.interval:
         sure = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         yield "best in", f"{places_text(best, '{} to {}', ' or ')}, {sure}{best.note and f'; {best.note}'}"

@@ -16,6 +16,7 @@ from gridsearch.base.words import (
 )
 from gridsearch.report.colours import chip
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
+from gridsearch.results.analysis.decided import decided_by
 from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
@@ -38,6 +39,8 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         return []
     sound = f"{round(best.survived * best.images)} of {best.images}"
     found = [("Healthy images", sound, f"mean defect {metric_text(round(best.defect, 3))}")]
+    if decided := decided_by(results, answer):
+        found.append(("Decided by", *decided))
     if best.interval:
         level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
         found.append(("Best between", _interval_text(best), best.note or level))
