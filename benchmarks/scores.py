@@ -20,7 +20,8 @@ from benchmarks.calibrate.pictures import DRAWN, line_art, photographs
 from benchmarks.calibrate.series import graded
 from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.measure import measure, read_image
-from gridsearch.score.score import VERDICTS, Score, score
+from gridsearch.score.score import Score, score
+from gridsearch.score.verdict import VERDICTS
 from gridsearch.score.xyz_grid import cut_grid
 from tests.helpers.pictures import GRIDS, LABELS, REFERENCE, cells, gained, scene
 

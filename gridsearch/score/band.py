@@ -6,10 +6,10 @@ a burnt one the most sharpness and colour.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, sqrt
+from math import isnan, nan, sqrt
 from statistics import median
 
-from gridsearch.score.metrics import METRIC_SCALES, Metrics, Scale
+from gridsearch.score.metrics import METRIC_SCALES, METRICS, Metrics, Scale
 
 PRIOR_WEIGHT = 4  # the assumed spread within a run counts as much as so many references
 UNDEFINED_DISTANCE = 3.0  # spreads; an undefined metric is never inside the band
@@ -32,6 +32,7 @@ class Band:
     intervals: Mapping[str, HealthyInterval | None]  # None where `own` has no value: nothing to compare
     references: int  # how many pictures it is based on; 0 means healthy pictures at large
     own: Metrics | None  # those of the reference with the same prompt and seed, where there is one
+    reference: Metrics | None  # its own, or the medians of all references; None without any
 
     def __getitem__(self, metric: str) -> HealthyInterval:
         """Return the interval of a metric that has one."""
@@ -64,7 +65,13 @@ def _band(references: Sequence[Metrics], own: Metrics | None) -> Band:
         name: _interval(scale, [getattr(m, name) for m in references], getattr(own, name, None))
         for name, scale in METRIC_SCALES.items()
     }
-    return Band(intervals, references=len(references), own=own)
+    return Band(intervals, len(references), own, own or (_medians(references) if references else None))
+
+
+def _medians(references: Sequence[Metrics]) -> Metrics:
+    """Return the median of each metric over the references that have it."""
+    known = {name: [x for m in references if not isnan(x := getattr(m, name))] for name in METRICS}
+    return Metrics(**{name: median(values) if values else nan for name, values in known.items()})
 
 
 def _interval(scale: Scale, values: Sequence[float], own: float | None) -> HealthyInterval | None:

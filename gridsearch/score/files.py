@@ -13,7 +13,8 @@ from gridsearch.score.band import POPULATION, band_of
 from gridsearch.score.grid_names import PREFIX, is_batch_grid, is_grid, is_of_xyz_script, told_cell
 from gridsearch.score.measure import PictureFile, measure, read_picture_file
 from gridsearch.score.metrics import METRIC_COLUMNS, Metrics
-from gridsearch.score.score import OK, score, score_row, verdict_of
+from gridsearch.score.score import score, score_row
+from gridsearch.score.verdict import OK, verdict_of
 from gridsearch.score.xyz_grid import Cell, cut_batch_grid, cut_grid
 
 UNSCORED = "error"  # the verdict of a file that could not be scored

@@ -18,12 +18,12 @@ from PIL import Image
 from gridsearch.base.embedded import main_text, texts_in
 from gridsearch.base.errors import BadInput
 from gridsearch.base.pictures import DAMAGED, open_picture
+from gridsearch.score.looks import CLIPPED_HIGH, CLIPPED_LOW, looks_of
 from gridsearch.score.metrics import Metrics
 
 WORKING_SIDE = 512  # pixels; a working copy has at most WORKING_SIDE² of them
 STRIP_PIXELS = 1024 * 1024  # converted at once
 ORIENTATION = 0x0112  # EXIF's tag
-CLIPPED_LOW, CLIPPED_HIGH = 8, 247  # a channel value at or beyond these counts as clipped
 TEXTURED = 4.0  # a block whose luma varies by more than this many levels holds something
 # What white noise adds to a window, in its sigmas: to the range of an edge, and in quadrature to the steepest
 # 1-px difference; and the least shares of both that are taken to be the picture's.
@@ -146,6 +146,7 @@ def measure(rgb: np.ndarray) -> Metrics:
         autocorrelation=autocorrelation(luma),
         brightness=float(luma.mean(dtype=np.float64)),
         side=sqrt(luma.size),
+        **looks_of(copy, luma),
     )
 
 

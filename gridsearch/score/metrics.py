@@ -122,6 +122,79 @@ class Metrics:
     )
     brightness: float = _metric("mean luma", "8-bit levels")
     side: float = _metric("square root of the area that was measured, at most 512", "pixels")
+    # The gate looks at these too (see `looks`). Details are the root mean squares of a Haar transform.
+    white: float = _metric(
+        "share of pixels that are white in a flat place, as paper is", "0 to 1", percent=True
+    )
+    black: float = _metric(
+        "share of pixels that are black in a flat place, as a night is", "0 to 1", percent=True
+    )
+    clipped_picture: float = _metric(
+        "share of channel values that are clipped, those of flat white and black left out",
+        "0 to 1",
+        percent=True,
+    )
+    clipped_detail: float = _metric(
+        "share of channel values that are clipped where the picture is not flat", "0 to 1", percent=True
+    )
+    clipped_colour: float = _metric(
+        "share of channel values that are clipped in pixels of a colour", "0 to 1", percent=True
+    )
+    primaries: float = _metric("share of pixels with a channel at either end", "0 to 1", percent=True)
+    ragged: float = _metric(
+        "how much of a border what clips has: pairs of neighbours of which one clips, per pixel", "0 to 2"
+    )
+    darkest: float = _metric("luma below which 2% of the pixels lie", "8-bit levels")
+    brightest: float = _metric("luma above which 2% of the pixels lie", "8-bit levels")
+    saturation: float = _metric("mean difference of the largest and the least channel", "8-bit levels")
+    flat: float = _metric("share of places whose luma spans at most 8 levels", "0 to 1", percent=True)
+    shapes: float = _metric(
+        "share of the contrast that lies in large shapes, between 8 × 8 blocks", "0 to 1", percent=True
+    )
+    roughness: float = _metric(
+        "how much the means of 16 × 16 blocks change from one to the next: 1 is as by chance",
+        "0 to 2",
+        source="after von Neumann 1941",
+    )
+    coherence: float = _metric("how far edges run one way within 8 px: 1 is straight", "0 to 1")
+    colour_shapes: float = _metric(
+        "share of the colours' deviation that lies in large shapes, between 8 × 8 blocks",
+        "0 to 1",
+        percent=True,
+    )
+    middle_tones: float = _metric("share of pixels with a luma of 40 to 215", "0 to 1", percent=True)
+    edge_length: float = _metric(
+        "mean size of the connected edges, each weighed by its size; 1 is a line across the picture", "sides"
+    )
+    edge_colour: float = _metric("how much more saturated pixels on edges are than others", "8-bit levels")
+    steep: float = _metric(
+        "share of pixels that differ by over 20 levels from the next", "0 to 1", percent=True
+    )
+    detail_2: float = _metric("details of 2 px", "8-bit levels")
+    detail_4: float = _metric("details of 4 px", "8-bit levels")
+    detail_8: float = _metric("details of 8 px", "8-bit levels")
+    detail_32: float = _metric("details of 32 px", "8-bit levels")
+    quiet_2: float = _metric("details of 2 px in the quietest tenth of the blocks", "8-bit levels")
+    quiet_4: float = _metric("details of 4 px in the quietest tenth of the blocks", "8-bit levels")
+    quiet_8: float = _metric("details of 8 px in the quietest tenth of the blocks", "8-bit levels")
+    evenness_4: float = _metric("how evenly details of 4 px are spread: 0 is evenly", "ln")
+    evenness_8: float = _metric("how evenly details of 8 px are spread: 0 is evenly", "ln")
+    sparseness_4: float = _metric("how rare details of 4 px are: noise has 0.5, lines have 4", "ln")
+    colour_4: float = _metric("details of 4 px of colour", "8-bit levels")
+    colour_quiet_4: float = _metric(
+        "details of 4 px of colour in the quietest tenth of the blocks", "8-bit levels"
+    )
+    colour_quiet_8: float = _metric(
+        "details of 8 px of colour in the quietest tenth of the blocks", "8-bit levels"
+    )
+
+    @property
+    def loudness(self) -> float:
+        """The product of what a burn raises: clipping off flat white and black, colour and contrast.
+
+        Any of these alone is a style. Grey counts as a little colour.
+        """
+        return self.clipped_picture * (self.colourfulness + 20) * self.contrast
 
 
 METRICS: dict[str, Metric] = {field.name: field.metadata["metric"] for field in fields(Metrics)}

@@ -14,7 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from gridsearch.base.errors import BadInput
 from gridsearch.score.files import UNSCORED, score_files
 from gridsearch.score.measure import read_image
-from gridsearch.score.score import DEFECT_CAP, VERDICTS
+from gridsearch.score.score import DEFECT_CAP
+from gridsearch.score.verdict import VERDICTS
 from tests.helpers import warm
 from tests.helpers.pictures import png, scene, with_sums
 

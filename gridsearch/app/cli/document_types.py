@@ -11,7 +11,7 @@ from gridsearch.results.analysis.answer import Parameters
 from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256Digits
 from gridsearch.results.columns import IMAGE_ROW, Count, Distance, ZeroToOne
 from gridsearch.score.files import COLUMNS, PLACE
-from gridsearch.score.score import VerdictName
+from gridsearch.score.verdict import VerdictName
 
 Seconds = Annotated[float, Field(ge=0)]
 

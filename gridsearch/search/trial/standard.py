@@ -18,17 +18,7 @@ from gridsearch.results.store.paths import picture_of
 from gridsearch.score.band import Band, band_of
 from gridsearch.score.measure import measure, read_image
 from gridsearch.score.metrics import METRICS, Metrics
-from gridsearch.score.score import (
-    NEVER_FINITE,
-    USUAL_THRESHOLDS,
-    Score,
-    Thresholds,
-    Verdict,
-    number,
-    score_of,
-    score_row,
-    usable_reference,
-)
+from gridsearch.score.score import NEVER_FINITE, Score, number, score_of, score_row
 from gridsearch.score.scorers.plugins import (
     Scorer,
     ScorerLimit,
@@ -39,6 +29,7 @@ from gridsearch.score.scorers.plugins import (
     scorer_values,
 )
 from gridsearch.score.sets import backbone_key, packed
+from gridsearch.score.verdict import USUAL_THRESHOLDS, Thresholds, Verdict, usable_reference
 from gridsearch.search.trial.tasting import Tasting, tasted, tasting_of, with_worths
 
 

@@ -13,7 +13,7 @@ from gridsearch.experiment.tables import ThresholdTable
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.results import load_results
-from gridsearch.score.score import Thresholds as Gates
+from gridsearch.score.verdict import Thresholds as Gates
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
 from gridsearch.search.rescore import rescore

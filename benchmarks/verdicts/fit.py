@@ -1,0 +1,162 @@
+"""The fit of the gate's table, as `gridsearch.score.gate` reads it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.verdicts.corpus import Entry
+from benchmarks.verdicts.wrecks import WRECKS
+from gridsearch.score.gate import TRAIT_SCALES, Gate, Judge, Trait, Tree, Way, bent, distances
+from gridsearch.score.metrics import Metrics
+
+# Trait -> scale and offset. Metrics that say nothing of a picture's soundness (its side) are left out.
+EVEN = (
+    "entropy",
+    "detail",
+    "brightness",
+    "darkest",
+    "brightest",
+    "flat",
+    "shapes",
+    "colour_shapes",
+    "roughness",
+    "coherence",
+    "middle_tones",
+    "edge_colour",
+    "evenness_4",
+    "evenness_8",
+    "sparseness_4",
+)
+SHARES = (
+    "clipped",
+    "white",
+    "black",
+    "clipped_picture",
+    "clipped_detail",
+    "clipped_colour",
+    "primaries",
+    "ragged",
+    "steep",
+)
+DETAILS = (
+    "detail_2",
+    "detail_4",
+    "detail_8",
+    "detail_32",
+    "quiet_2",
+    "quiet_4",
+    "quiet_8",
+    "colour_4",
+    "colour_quiet_4",
+    "colour_quiet_8",
+)
+LEVELS = ("noise", "contrast", "colourfulness", "saturation")
+TRAITS = {
+    "blur": ("log", 0.05),
+    "loudness": ("log", 20.0),
+    "edge_length": ("log", 0.01),
+    "autocorrelation": ("near 1", 0.01),
+    **dict.fromkeys(LEVELS, ("log", 0.5)),
+    **dict.fromkeys(EVEN, ("even", 0.0)),
+    **dict.fromkeys(SHARES, ("root", 0.0)),
+    **dict.fromkeys(DETAILS, ("log", 0.1)),
+}
+MISSING = {
+    "blur": 9.0,
+    "noise": 0.0,
+    "autocorrelation": 1.0,
+    "edge_length": 0.0,
+    "edge_colour": 0.0,
+    "coherence": 1.0,
+}  # where undefined: no edges, nothing flat, one tone
+SOUND = "ok"
+STRICTNESS = 0.03  # of the ridge penalty: scikit-learn's C
+BOOSTING: dict[str, Any] = {
+    "n_estimators": 300,
+    "learning_rate": 0.06,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 6,
+    "subsample": 0.7,
+    "max_features": 0.3,
+    "init": "zero",
+    "random_state": 0,
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A measured picture of the set; `reference` is that of another sound one, where one is at hand."""
+
+    entry: Entry
+    metrics: Metrics
+    reference: Metrics | None = None
+
+    @property
+    def way(self) -> str:
+        return WRECKS[self.entry.kind][0].replace("blank", "ghost") if self.entry.kind else SOUND
+
+
+def traits_of(sound: Sequence[Metrics]) -> dict[str, Trait]:
+    """The middle and the spread of each trait over sound pictures; the spread is that of their middle 80%."""
+    found = {}
+    for name, (scale, offset) in TRAITS.items():
+        missing = MISSING.get(name, 0.0)
+        values = [missing if isnan(x := getattr(m, name)) else x for m in sound]
+        low, middle, high = np.quantile([TRAIT_SCALES[scale][0](x, offset) for x in values], (0.1, 0.5, 0.9))
+        spread = max((high - low) / 2.56, 0.02)  # 2.56 sigma hold the middle 80% of a Gaussian
+        found[name] = Trait(scale, offset, round(float(middle), 4), round(float(spread), 4), missing)
+    return found
+
+
+def fitted(examples: Sequence[Example]) -> Gate:
+    """Fit both judges, that without and that with references; their limits are 0."""
+    traits = traits_of([e.metrics for e in examples if e.way == SOUND])
+    alone, referred = (
+        _judge([e for e in examples if (e.reference is not None) == has], traits) for has in (False, True)
+    )
+    return Gate(traits, alone, referred)
+
+
+def _judge(examples: Sequence[Example], traits: dict[str, Trait]) -> Judge:
+    rows = np.array([distances(traits, example.metrics, example.reference) for example in examples])
+    labels = np.array([example.way for example in examples])
+    broken = labels != SOUND
+    even = np.where(broken, 1.0, broken.sum() / (~broken).sum())  # as many sound ones as broken ones
+    boosted = GradientBoostingClassifier(**BOOSTING).fit(rows, broken, sample_weight=even)
+    trees = [_tree(stage[0].tree_, 0) for stage in boosted.estimators_]
+    bends = np.array([[bend for far in row for bend in bent(far)] for row in rows])
+    named = LogisticRegression(C=STRICTNESS, max_iter=2000).fit(bends[broken], labels[broken])
+    ways = {
+        name: Way(float(start), [float(weight) for weight in weights])
+        for name, start, weights in zip(named.classes_, named.intercept_, named.coef_, strict=True)
+    }
+    return Judge(ways, trees, 0.0)
+
+
+def _tree(tree: Any, node: int) -> Tree:
+    left, right = int(tree.children_left[node]), int(tree.children_right[node])
+    if left < 0:
+        return BOOSTING["learning_rate"] * float(tree.value[node].item())
+    edge = float(tree.threshold[node])
+    return [int(tree.feature[node]), edge, _tree(tree, left), _tree(tree, right)]
+
+
+def write_gate(gate: Gate, path: Path) -> None:
+    """Write the table, its numbers rounded to three digits."""
+    table = _rounded(asdict(gate))
+    path.write_text(json.dumps(table, separators=(",", ":")).replace('},"', '},\n"') + "\n", encoding="utf-8")
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.3g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
