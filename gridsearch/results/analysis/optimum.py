@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import scipy
+from numpy.typing import NDArray
 
 from gridsearch.results.analysis.answer import (
     BestPlace,
@@ -21,7 +22,7 @@ from gridsearch.results.analysis.answer import (
 )
 from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
 from gridsearch.results.analysis.ranking import AS_GOOD
-from gridsearch.results.analysis.window import CURVE, run_around, share_interval
+from gridsearch.results.analysis.window import CURVE, run_around, share_interval, surely
 
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
@@ -36,18 +37,20 @@ NO_CURVE = Doubt(None, None, "there is no curve yet, with fewer than three ratio
 
 @dataclass(frozen=True)
 class Curve:
-    """The trials of a curve that can win, and the posterior of the loss along it.
+    """The trials of a curve that can be taken, and the posterior of the loss along it.
 
     Attributes:
-        trials: a row per trial that can win, with `at`, its ratio, `survived`, `seen`, the mean loss of its
-            images, and `loss`, the expected one.
+        trials: a row per trial that can be taken, with `at`, its ratio, `survived`, `seen`, the mean loss of
+            its images, and `loss`, the expected one.
         found: None where there is no curve.
         losses: what was seen.
+        can_win: of each ratio of the losses, whether it may be the best for all prompts.
     """
 
     trials: pd.DataFrame
     found: Posterior | None
     losses: Losses
+    can_win: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,22 @@ class Sureness:
 
 
 def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sureness) -> Curve:
-    """Return the curve of trials that can win and of all images along it, with at, prompt_id and loss.
+    """Return the curve of whole trials and of all images along it, with at, prompt_id, verdict and loss.
 
-    Where some trials survive, only they can win.
+    Where some trials survive, only they can be taken; the best for all prompts may be any that does not
+    surely keep less than `share` of its images.
     """
     alive = trials[trials["survived"] >= share]
-    trials = alive if len(alive) else trials[trials["survived"] == trials["survived"].max()]
+    whole, trials = trials["at"], alive if len(alive) else trials
     losses = losses_of(images)
     trials = trials.assign(seen=trials["trial"].map(images.groupby("trial")["loss"].mean()))
+    can_win = np.isin(losses.ratios, whole) & ~surely(images, share)[1]
+    can_win = can_win | np.isin(losses.ratios, trials["at"])
     if len(losses.ratios) < CURVE:
-        return Curve(trials.assign(loss=trials["seen"]), None, losses)
-    can_win = np.isin(losses.ratios, trials["at"])
+        return Curve(trials.assign(loss=trials["seen"]), None, losses, can_win)
     found = posterior(losses, can_win, how.resamples, how.seed)
     at = [found.at(ratio) for ratio in trials["at"]]
-    return Curve(trials.assign(loss=found.mean[at]), found, losses)
+    return Curve(trials.assign(loss=found.mean[at]), found, losses, can_win)
 
 
 # -- which to take
@@ -175,7 +180,7 @@ def gap_at(ratios: Array, centre: float) -> float:
 def chances(of: Curve) -> tuple[RatioChance, ...]:
     """Return of every ratio drawn the probability that it is the best of those that can win."""
     assert of.found is not None
-    own = np.unique([of.found.at(ratio) for ratio in of.trials["at"]])
+    own = np.unique([of.found.at(ratio) for ratio in of.losses.ratios[of.can_win]])
     firsts = own[of.found.draws[:, own].argmin(axis=1)]
     shares = np.bincount(firsts, minlength=len(of.found.ratios)) / len(firsts)
     known = dict(zip(of.found.ratios.round(10).tolist(), shares.tolist(), strict=True))
@@ -265,10 +270,9 @@ def narrowing(of: Curve, smoothed: float, how: Sureness) -> list[tuple[int, floa
 
     Of several parts, together.
     """
-    have, can_win = of.losses.prompts, np.isin(of.losses.ratios, of.trials["at"])
-    steps = []
+    have, steps = of.losses.prompts, []
     for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
-        found = posterior(of.losses, can_win, how.resamples, how.seed, prompts)
+        found = posterior(of.losses, of.can_win, how.resamples, how.seed, prompts)
         places = places_of(found, of.losses.ratios, smoothed, how.level)
         steps.append((prompts, sum(one.high - one.low for one in places)))
     return steps

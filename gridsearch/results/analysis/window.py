@@ -76,7 +76,7 @@ def find_window(survived: pd.Series, images: pd.DataFrame, best: float, share: f
     low, high = run_around(alive, at)
     below = ratios[low - 1] if low > 0 else None
     above = ratios[high + 1] if high < len(ratios) - 1 else None
-    inside, outside = _sides(images, share)
+    inside, outside = surely(images, share)
     own = range(low, high + 1)
     start = min((i for i in own if inside[i]), key=lambda i: abs(i - at), default=at)
     first, last = run_around(inside, start) if inside[start] else (start, start)
@@ -97,7 +97,7 @@ def other_windows(survived: pd.Series, images: pd.DataFrame, best: float, share:
     Few prompts survive by chance at a ratio or two in many places. Arguments are those of `find_window`.
     """
     alive = (survived >= share).to_numpy()
-    inside, _ = _sides(images, share)
+    inside, _ = surely(images, share)
     low, high = run_around(alive, survived.index.get_loc(best))
     known, found = set(range(low, high + 1)), []
     for start in np.flatnonzero(inside & alive).tolist():
@@ -108,7 +108,7 @@ def other_windows(survived: pd.Series, images: pd.DataFrame, best: float, share:
     return tuple(window for window in found if window)
 
 
-def _sides(images: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
+def surely(images: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each ratio, ascending, surely keeps more than `share` of all prompts' images, or less.
 
     By the exact binomial test of the number of sound images, at half of 1 - EDGE_LEVEL for each side. So an
