@@ -104,7 +104,7 @@ def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | 
     if best is None or best.interval is None:
         return None
     found = best.interval.high - best.interval.low
-    return f"the best is known to within {found:.3g}, {width:g} was asked for" if found <= width else None
+    return f"the best's interval is {found:.3g} wide, {width:g} was asked for" if found <= width else None
 
 
 def _analysed(study: optuna.Study, out: Path) -> "tuple[Results, Answer]":

@@ -174,13 +174,16 @@ class Figures:
 class Confirmation:
     """One leader's figures on the prompts that chose it, and on the held-out prompts.
 
-    `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen.
+    `fell` is the p-value of its doing worse on the latter, not corrected for its having been chosen;
+    `visible` how much larger the mean loss would have to be there to show in four of five cases, None where
+    one prompt alone can show nothing.
     """
 
     trial: int
     selection: Figures
     held_out: Figures
     fell: float
+    visible: float | None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ effect, with 2 to 10 leaders, 2 to 8 held-out prompts and prompts that prefer ra
 of the winners are unmasked; mostly it is 1 to 4%.)
 """
 
+import math
+
+import numpy as np
 import pandas as pd
 import scipy
 
@@ -22,6 +25,7 @@ from gridsearch.results.analysis.ranking import by_case, holm, signed_rank_p
 
 LEVEL = 0.05  # the share of honest winners that may be unmasked
 NO_DIFFERENCE = 1e-12  # of a loss from 0 to 2: no difference
+POWER = 0.8  # the chance with which a fall is called visible
 LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
 
@@ -30,7 +34,9 @@ def confirmations(best: int, images: pd.DataFrame, held_out: pd.DataFrame) -> tu
     found = []
     for trial, rows in held_out.groupby("trial"):
         chosen = images[images["trial"] == trial]
-        found.append(Confirmation(int(trial), _figures(chosen), _figures(rows), fell_p(chosen, rows)))
+        fell, visible = fell_p(chosen, rows), visible_fall(chosen, rows, LEVEL)
+        figures = _figures(chosen), _figures(rows)
+        found.append(Confirmation(int(trial), *figures, fell, visible if math.isfinite(visible) else None))
     rank = {trial: i for i, trial in enumerate(_ranking(held_out))}
     return tuple(sorted(found, key=lambda leader: (leader.trial != best, rank[leader.trial])))
 
@@ -90,6 +96,22 @@ def fell_p(selection: pd.DataFrame, held_out: pd.DataFrame) -> float:
     by_case = scipy.stats.mannwhitneyu(held_out["loss"], selection["loss"], alternative="greater").pvalue
     means = [rows.groupby("prompt_id")["loss"].mean() for rows in (held_out, selection)]
     return max(float(by_case), _t_p(*means))
+
+
+def visible_fall(selection: pd.DataFrame, held_out: pd.DataFrame, level: float) -> float:
+    """Return how much larger the loss must be on other prompts for a test at this level to show it, by POWER.
+
+    By Welch's test of the prompts' means, both kinds scattering alike; infinite where one prompt alone leaves
+    nothing to tell.
+    """
+    means = [rows.groupby("prompt_id")["loss"].mean() for rows in (selection, held_out)]
+    counts = np.array([len(one) for one in means])
+    if counts.min() < 2:
+        return math.inf
+    error = math.sqrt(sum(one.var(ddof=1) * (len(one) - 1) for one in means) / (counts.sum() - 2))
+    free = (1 / counts).sum() ** 2 / (1 / (counts**2 * (counts - 1))).sum()  # Welch & Satterthwaite
+    reach = scipy.stats.t.ppf(1 - level, free) + scipy.stats.t.ppf(POWER, free)
+    return float(reach * error * math.sqrt((1 / counts).sum()))
 
 
 def _t_p(a: pd.Series, b: pd.Series | None = None) -> float:

@@ -8,7 +8,7 @@ import scipy
 
 from gridsearch.base.words import metric_text, setting_text
 from gridsearch.render.cases import case_of
-from gridsearch.results.analysis.answer import Answer, SanityCheck, Slice, State
+from gridsearch.results.analysis.answer import Answer, Confirmation, SanityCheck, Slice, State
 from gridsearch.results.analysis.held_out import LEVEL
 from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of, same_weights
 from gridsearch.results.analysis.trials import distinct_trials, is_partial
@@ -148,7 +148,15 @@ def _held_out(results: Results, answer: Answer, best: Slice, named: Named) -> tu
     # the best of equals is the luckiest of them, and falls back: Bonferroni over those it might have been
     if first.fell * (1 + len(answer.tied)) < LEVEL:
         return "alarm", f"{text}. No other leader does better on the held-out prompts, so they may be harder."
-    return "passed", f"{text}."
+    return "passed", f"{text}. {_visible_text(first)}"
+
+
+def _visible_text(first: Confirmation) -> str:
+    """Return what so few prompts can show, since a check that can show nothing is passed too."""
+    if first.visible is None:
+        return "One prompt alone cannot show that a winner was lucky."
+    needed = f"{first.visible:.2g} in the mean loss, where a failed image counts 1 to 2"
+    return f"So few prompts would hardly show a fall of less than {needed}."
 
 
 def _pairs(pairs: list, named: Named) -> str:

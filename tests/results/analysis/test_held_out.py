@@ -6,11 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_1samp, ttest_ind
+from scipy.stats import t, ttest_1samp, ttest_ind
 
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
-from gridsearch.results.analysis.held_out import _t_p, confirmations, unmask, worse_p
+from gridsearch.results.analysis.held_out import (
+    LEVEL,
+    _t_p,
+    confirmations,
+    fell_p,
+    unmask,
+    visible_fall,
+    worse_p,
+)
 from gridsearch.score.score import image_losses
 from tests.helpers.made_up import results_of, with_columns, with_facts
 
@@ -64,6 +72,7 @@ def test_an_honest_winner_stays_though_another_has_one_sound_image_more():
     assert "by luck" not in answer.sentence
     assert answer.checks[-1].state == "passed"
     assert "15 of 16 images are healthy on 4 held-out prompts" in answer.checks[-1].text
+    assert "would hardly show a fall of less than 0." in answer.checks[-1].text
 
 
 def test_prompts_that_are_harder_for_all_move_nothing_and_are_told():
@@ -145,6 +154,23 @@ def test_prompt_means_are_tested_as_scipy_tests_them():
     assert _t_p(a) == pytest.approx(ttest_1samp(a, 0, alternative="greater").pvalue)
     assert _t_p(a, b) == pytest.approx(ttest_ind(a, b, equal_var=False, alternative="greater").pvalue)
     assert (_t_p(pd.Series([1.0, 1.0])), _t_p(pd.Series([0.0, 0.0])), _t_p(a[:1])) == (0.0, 1.0, 1.0)
+
+
+def by_prompt(losses, kind: str) -> pd.DataFrame:
+    return pd.DataFrame({"prompt_id": [f"{kind}{i}" for i in range(len(losses))], "loss": losses})
+
+
+def test_a_fall_called_visible_shows_in_four_of_five_cases():
+    """Its size is that of the t of two samples, (t95 + t80) s sqrt(2 / n), and so often the tests find it."""
+    own = np.random.default_rng(0).normal(size=12)
+    own = 0.4 + 0.1 * (own - own.mean()) / own.std(ddof=1)
+    fall = visible_fall(by_prompt(own, "p"), by_prompt(own, "h"), LEVEL)
+    assert fall == pytest.approx((t.ppf(0.95, 22) + t.ppf(0.8, 22)) * 0.1 * np.sqrt(2 / 12))
+    rng = np.random.default_rng(1)
+    draws = [(rng.normal(0.4, 0.1, 12), rng.normal(0.4 + fall, 0.1, 12)) for _ in range(150)]
+    found = [fell_p(by_prompt(a, "p"), by_prompt(b, "h")) < LEVEL for a, b in draws]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.1)
+    assert visible_fall(by_prompt(own, "p"), by_prompt(own[:1], "h"), LEVEL) == np.inf
 
 
 def equals(seed: int, ratios: int = 20, prompts: int = 12, unseen: int = 4):
