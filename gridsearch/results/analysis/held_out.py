@@ -21,11 +21,10 @@ import pandas as pd
 import scipy
 
 from gridsearch.results.analysis.answer import Confirmation, Figures, Unmasked
-from gridsearch.results.analysis.ranking import by_case, holm, signed_rank_p
+from gridsearch.results.analysis.ranking import POWER, by_case, holm, signed_rank_p
 
 LEVEL = 0.05  # the share of honest winners that may be unmasked
 NO_DIFFERENCE = 1e-12  # of a loss from 0 to 2: no difference
-POWER = 0.8  # the chance with which a fall is called visible
 LEANS = 0.1  # the p-value at which a leader is likely to be better than a winner that fell
 
 

@@ -21,14 +21,13 @@ from gridsearch.results.analysis.answer import (
     Width,
 )
 from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
-from gridsearch.results.analysis.ranking import AS_GOOD
+from gridsearch.results.analysis.ranking import AS_GOOD, POWER
 from gridsearch.results.analysis.window import CURVE, run_around, share_interval, surely
 
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
 MARGIN = 0.05
 SURELY = 0.9  # how probable it must be that one with more sound images is as good, for it to be taken instead
-POWER = 0.8  # the chance that so many prompts show a difference of MARGIN
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
 RELIABLE_PROMPTS = 8  # fewer know the scatter of prompts too little
 NOT_SEARCHED = Doubt(None, None, "no ratio was searched")

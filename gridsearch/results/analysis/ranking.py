@@ -12,6 +12,7 @@ from gridsearch.results.analysis.answer import FrontPoint
 from gridsearch.score.metrics import GOALS
 
 AS_GOOD = 0.75  # how probable it must be of a trial that it is not worse than the best by a margin
+POWER = 0.8  # the chance with which so many prompts show a difference that they are said to show
 NO_ERROR = 1e-9  # of a loss
 MOST_EXACT = 50  # pairs; beyond them the normal approximation is as good
 _CASE = ["prompt_id", "seed"]
