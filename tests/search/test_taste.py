@@ -98,7 +98,7 @@ def test_the_file_has_no_prompt_path_or_model(run):
     judge(folder, file, lambda row: row["contrast"])
     text = file.read_text()
     assert not any(prompt in text for prompt in PROMPTS)
-    assert not any(word in text for word in (str(folder.parent), "images", ".png", "base", "ratio", "p1"))
+    assert not any(word in text for word in (str(folder.parent), "images", ".png", "base", '"ratio"', "p1"))
     first = json.loads(text.splitlines()[0])
     assert set(first) == {"id", "day", "answer", "pictures"}
     assert set(first["pictures"][0]) == {"name", "metrics", "features", "backbone"}
