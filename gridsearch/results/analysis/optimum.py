@@ -4,6 +4,7 @@ Everything is read off the posterior of the loss (`gridsearch.results.analysis.p
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ MARGIN = 0.05
 SURELY = 0.9  # how probable it must be that one with more sound images is as good, for it to be taken instead
 PROMPTS_LIMIT = 10**15  # the most that are ever asked for
 RELIABLE_PROMPTS = 8  # fewer know the scatter of prompts too little
+MOST_RATIOS = 400  # of a curve: of more, the nearest to each of so many even places are read as one
 NOT_SEARCHED = Doubt(None, None, "no ratio was searched")
 NO_CURVE = Doubt(None, None, "there is no curve yet, with fewer than three ratios")
 
@@ -68,16 +70,26 @@ def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sure
     surely keep less than `share` of its images.
     """
     alive = trials[trials["survived"] >= share]
-    whole, trials = trials["at"], alive if len(alive) else trials
-    losses = losses_of(images)
+    whole, trials = trials, alive if len(alive) else trials
     trials = trials.assign(seen=trials["trial"].map(images.groupby("trial")["loss"].mean()))
-    can_win = np.isin(losses.ratios, whole) & ~surely(images, share)[1]
-    can_win = can_win | np.isin(losses.ratios, trials["at"])
+    spaced = _spacing(images["at"])
+    images = images.assign(at=spaced(images["at"]))
+    losses = losses_of(images)
+    can_win = np.isin(losses.ratios, spaced(whole["at"])) & ~surely(images, share)[1]
+    can_win = can_win | np.isin(losses.ratios, spaced(trials["at"]))
     if len(losses.ratios) < CURVE:
         return Curve(trials.assign(loss=trials["seen"]), None, losses, can_win)
     found = posterior(losses, can_win, how.resamples, how.seed)
     at = [found.at(ratio) for ratio in trials["at"]]
     return Curve(trials.assign(loss=found.mean[at]), found, losses, can_win)
+
+
+def _spacing(ratios: pd.Series) -> Callable[[pd.Series], pd.Series]:
+    """Return what puts ratios at the nearest of MOST_RATIOS places, and as they are where they are fewer."""
+    if ratios.nunique() <= MOST_RATIOS:
+        return lambda at: at
+    places = np.linspace(ratios.min(), ratios.max(), MOST_RATIOS)
+    return lambda at: pd.Series(places[np.rint(np.interp(at, places, range(MOST_RATIOS))).astype(int)])
 
 
 # -- which to take

@@ -169,3 +169,20 @@ def test_a_curve_with_one_prompt_has_no_interval():
     assert optimum.doubt(curve, 0.5, Sureness(0.95, 100, 0)).interval is None
     assert optimum.recommended(curve, 0.95)[0]["at"] == 0.5
     assert optimum.elsewhere(curve, images, 0.95) is None
+
+
+def test_a_curve_of_thousands_of_ratios_is_read_at_some_hundreds():
+    """A posterior of all of them would take memory by the square of their number."""
+    at = np.sort(np.random.default_rng(5).random(3000))
+    prompts = np.arange(6)
+    images = pd.DataFrame(
+        {"trial": np.repeat(range(3000), 6), "prompt_id": np.tile(prompts, 3000), "at": np.repeat(at, 6)}
+    )
+    images["loss"] = (images["at"] - 0.4 - 0.01 * images["prompt_id"]) ** 2 + 0.1 * images["prompt_id"]
+    images["verdict"] = "ok"
+    trials = pd.DataFrame({"trial": range(3000), "at": at, "survived": 1.0})
+    found = optimum.curve_of(trials, images, 0.5, Sureness(0.95, 200, 0))
+    assert found.found is not None
+    assert len(found.found.ratios) == optimum.MOST_RATIOS
+    assert len(found.trials) == 3000
+    assert found.trials.loc[found.trials["loss"].idxmin(), "at"] == pytest.approx(0.425, abs=0.03)
