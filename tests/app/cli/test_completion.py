@@ -25,16 +25,16 @@ def asked(shell: str, line: str, **more: str) -> list[str]:
 
 
 def test_a_process_of_its_own_answers():
-    told = {"PYTHONPATH": os.pathsep.join(sys.path)} | words("bash", "gridsearch exp")
+    told = {"PYTHONPATH": os.pathsep.join(sys.path)} | words("bash", "gridsearch expo")
     command = [sys.executable, "-m", "gridsearch"]
     done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=True)
     assert (done.stdout.split(), done.stderr) == (["export"], "")
 
 
 def test_bash_zsh_and_fish_are_answered():
-    assert asked("bash", "gridsearch exp") == ["export"]
-    assert '"export"' in asked("zsh", "gridsearch exp")[0]
-    (export,) = asked("fish", "gridsearch exp", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert asked("bash", "gridsearch expo") == ["export"]
+    assert '"export"' in asked("zsh", "gridsearch expo")[0]
+    (export,) = asked("fish", "gridsearch expo", _TYPER_COMPLETE_FISH_ACTION="get-args")
     assert export.startswith("export\t")
 
 

@@ -49,7 +49,7 @@ def test_ctrl_c_keeps_what_was_said_and_the_report_says_it(folder, monkeypatch, 
     judge(folder, "--pairs", 99, "--trials", 0, "--trials", 3)
     said = " ".join(capsys.readouterr().out.split())
     assert "There are 10 different pairs." in said
-    assert "10 pairs of 2 trials: http://127.0.0.1:" in said
+    assert "10 pairs: http://127.0.0.1:" in said
     assert "You judged 2 blind pairs. You like another trial as much" in said
     assert '"pairs": 2' in (folder / "best.json").read_text("utf-8")
 

@@ -117,7 +117,7 @@ def test_a_parent_that_is_a_merge_brings_its_history_along_and_a_broken_one_is_l
         ('{"type": "webui"}', "written by another program"),
         ('{"type": "gridsearch"}', "is missing"),
         ("[" * 100_000, "not JSON"),
-        (record().to_json().replace("0" * 64, "../x"), "pattern"),
+        (record().to_json().replace("0" * 64, "../x"), "give letters, digits"),
         (record().to_json().replace("weighted_sum", "sum"), "no merge method"),
         (
             record().to_json().replace('"components":{', '"components":{"vae":"../x.safetensors",'),

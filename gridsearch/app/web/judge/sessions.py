@@ -48,7 +48,7 @@ def session_of(
         if pupil:
             notes.append(f"Your answers also teach your taste, in {pupil.file}; --no-taste keeps them out.")
     if not session.pairs:
-        why = f"{compared} have no two different images of the same prompt and seed"
+        why = f"{compared} have no two different images of the same prompt and seed left to compare"
         raise BadInput("There is no pair to compare.", where=folder, why=why)
     if session.state()["total"] < wanted:
         notes.append(f"There are {session.state()['total']} different pairs.")
