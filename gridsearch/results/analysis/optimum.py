@@ -84,12 +84,12 @@ def curve_of(trials: pd.DataFrame, images: pd.DataFrame, share: float, how: Sure
     return Curve(trials.assign(loss=found.mean[at]), found, losses, can_win)
 
 
-def _spacing(ratios: pd.Series) -> Callable[[pd.Series], pd.Series]:
-    """Return what puts ratios at the nearest of MOST_RATIOS places, and as they are where they are fewer."""
+def _spacing(ratios: pd.Series) -> Callable[[pd.Series], Array]:
+    """Return a function that moves ratios to the nearest of MOST_RATIOS places, where there are more."""
     if ratios.nunique() <= MOST_RATIOS:
-        return lambda at: at
+        return lambda at: at.to_numpy(dtype=float)
     places = np.linspace(ratios.min(), ratios.max(), MOST_RATIOS)
-    return lambda at: pd.Series(places[np.rint(np.interp(at, places, range(MOST_RATIOS))).astype(int)])
+    return lambda at: places[np.rint(np.interp(at, places, range(MOST_RATIOS))).astype(int)]
 
 
 # -- which to take

@@ -56,8 +56,8 @@ def _rows(stored: store.Stored) -> Iterator[tuple[ImagePlace, Mapping[str, Any]]
 class TellingPairs:
     """The pairs of a run's sound images, the most telling one first as far as a taste is known.
 
-    `seed` decides between equals, and the sides. Images that are equal, or kept small, are not shown, nor is a
-    pair that was answered in an earlier session.
+    `seed` decides between equals, and the sides. Images that are equal, or kept small, are not shown, nor is
+    a pair that was answered in an earlier session.
     """
 
     def __init__(self, folder: Path, stored: store.Stored, pupil: Pupil, seed: int) -> None:
@@ -68,7 +68,9 @@ class TellingPairs:
             if row["verdict"] == "ok" and file is not None and file.is_file() and not is_small(file):
                 name = pupil.pictures[trial, prompt_id, number].name  # equal pictures have the same
                 by_case.setdefault((prompt_id, number), {})[name] = trial, file, row["prompt"]
-        answered = {frozenset(one.name for one in pair.pictures) for pair in kept_pairs(pupil.file).pairs}
+        answered = {
+            frozenset(one.name for one in pair.pictures or ()) for pair in kept_pairs(pupil.file).pairs
+        }
         self._open = [
             (case, drawn[one], drawn[other])
             for case, drawn in by_case.items()
