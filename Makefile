@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-map docs-pictures docs-tables train-toy clean
+.PHONY: help demo test nights fuzz lint format check bench bench-search bench-workers bench-gpu bench-leaks calibrate docs-map docs-pictures docs-tables train-toy train-toy-sd15 clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## install into .venv, run the toy sweep, write results/toy/report.html
 	$(BIN)/gridsearch run experiments/toy.toml
@@ -72,6 +72,9 @@ docs-tables: .venv/installed  ## write the tables of columns and metrics again, 
 
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py
+
+train-toy-sd15: .venv/installed  ## train the tiny Stable Diffusion 1.5 of experiments/toy_sd15.toml again (minutes)
+	$(BIN)/python experiments/toy_sd15/train.py
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build *.egg-info

@@ -6,9 +6,10 @@ from pathlib import Path
 from gridsearch.base.errors import BadInput
 from gridsearch.base.files import read_json_object
 from gridsearch.checkpoint.family import Family, TextEncoder
+from gridsearch.checkpoint.sd15.family import SD15
 from gridsearch.checkpoint.sdxl.family import SDXL
 
-KNOWN_FAMILIES = {family.name: family for family in (SDXL,)}  # those with more components first
+KNOWN_FAMILIES = {family.name: family for family in (SDXL, SD15)}  # those with more components first
 PARTS = tuple(dict.fromkeys(part for family in KNOWN_FAMILIES.values() for part in family.parts))
 TITLES = " or ".join(family.title for family in KNOWN_FAMILIES.values())
 TEXT_ENCODERS = tuple(encoder for family in KNOWN_FAMILIES.values() for encoder in family.text_encoders)
@@ -17,11 +18,15 @@ MOST_INDEX_BYTES = 5_000_000  # of an index of shards; SDXL's UNet has one of 20
 
 
 def family_of_keys(keys: Iterable[str]) -> Family:
-    """Return the family of a checkpoint's keys, by their text encoders; SDXL where none tells."""
-    prefixes = {one.prefix: family for family in KNOWN_FAMILIES.values() for one in family.text_encoders}
-    for key in keys:
-        if found := next((family for prefix, family in prefixes.items() if key.startswith(prefix)), None):
-            return found
+    """Return the family of a checkpoint's keys, by their text encoders; SDXL where none tells.
+
+    Of two, the one that is first: a file may keep leftovers of another model.
+    """
+    known = tuple(keys)
+    for family in KNOWN_FAMILIES.values():
+        prefixes = tuple(one.prefix for one in family.text_encoders)
+        if any(key.startswith(prefixes) for key in known):
+            return family
     return SDXL
 
 

@@ -34,7 +34,7 @@ MERGEABLE = tuple(kind for family in KNOWN_FAMILIES.values() for kind in family.
 
 # Name -> how keys begin, any of which identifies the file; the first name that fits is taken.
 _OTHERS = {
-    "Stable Diffusion 1.5": ("cond_stage_model.transformer.",),
+    "an incomplete Stable Diffusion 1.5 model": ("cond_stage_model.transformer.",),
     "Stable Diffusion 2": ("cond_stage_model.model.",),
     "Stable Diffusion 3": ("joint_blocks.", UNET + "joint_blocks."),
     "a Flux model": ("double_blocks.", UNET + "double_blocks."),

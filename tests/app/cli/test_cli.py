@@ -27,7 +27,10 @@ def files(tmp_path, toy):
 
 WRONG = {
     "missing file": (("{toy}/burnt.safetensors", "gone.safetensors"), "There is no such checkpoint"),
-    "SD 1.5": (("{toy}/burnt.safetensors", "sd15.safetensors"), "This is Stable Diffusion 1.5"),
+    "SD 1.5": (
+        ("{toy}/burnt.safetensors", "sd15.safetensors"),
+        "is an incomplete Stable Diffusion 1.5",
+    ),
     "truncated": (("{toy}/burnt.safetensors", "truncated.safetensors"), "truncated"),
     "not safetensors": (("{toy}/burnt.safetensors", "text.safetensors"), "not a safetensors file"),
     "pickle": (("{toy}/burnt.safetensors", "model.ckpt"), "pickle"),

@@ -356,7 +356,7 @@ WIDE = torch.ones(1, 320)
         (lora("lora_unet_a_b", down=WIDE) | lora("lora_unet_down_blocks_0_attentions_0_proj_in"),
          "(?s)does not fit the checkpoint: its keys are those of Stable Diffusion 1.5"),
         ({}, "(?s)nothing that SDXL has.*empty"),
-        ({"cond_stage_model.transformer.text_model.x": DOWN}, "This is Stable Diffusion 1.5, not an adapter"),
+        ({"cond_stage_model.transformer.text_model.x": DOWN}, "Stable Diffusion 1.5 model, not an adapter"),
         ({"model.diffusion_model.a.b.weight": DOWN, "model.diffusion_model.time_embed.0.weight": DOWN},
          "This is a UNet without text encoders, not an adapter"),
     ],
