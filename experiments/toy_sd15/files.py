@@ -39,5 +39,7 @@ def write_config(folder, sdxl, unet):
     """The component configs: the tiny SDXL's, but for the UNet's and for what SD 1.5 does not have."""
     for name in ("scheduler", "text_encoder", "tokenizer", "vae"):
         shutil.copytree(sdxl / name, folder / name, dirs_exist_ok=True)
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    write_json(scheduler, json.loads(scheduler.read_text()) | {"steps_offset": 1})  # as SD 1.5 has it
     unet.save_config(folder / "unet")
     write_json(folder / "model_index.json", json.loads((SD15.configs / "model_index.json").read_text()))

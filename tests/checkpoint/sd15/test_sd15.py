@@ -23,6 +23,7 @@ from gridsearch.checkpoint.mapped import mapped
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.checkpoint.sd15.family import SD15
 from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.merge.adapters.adapter import open_adapter
 from gridsearch.merge.export.export import export
 from gridsearch.merge.export.single import merge_of_trial, read_record
 from gridsearch.merge.parents import open_parents
@@ -69,8 +70,13 @@ def files(folder, components):
     return found
 
 
+@pytest.fixture(scope="module")
+def pipe(files, folder):
+    return plain(files["a"], folder)
+
+
 def plain(file, folder):
-    """diffusers' own pipeline from a single file, by its own conversion of the keys."""
+    """diffusers' own pipeline of a single file, by its own conversion of the keys."""
     pipe = StableDiffusionPipeline.from_single_file(
         str(file),
         config=str(folder),
@@ -94,8 +100,7 @@ def experiment(files, *steps, **tables):
 # -- files
 
 
-def test_every_key_finds_the_parameter_that_diffusers_own_conversion_finds(files, folder, components):
-    pipe = plain(files["a"], folder)
+def test_every_key_finds_the_parameter_that_diffusers_own_conversion_finds(pipe, components):
     for name in SD15.pipeline_parts:
         theirs = pipe.components[name].state_dict()
         assert theirs.keys() == components[name].state_dict().keys()
@@ -107,11 +112,11 @@ def without_text_model(tensors):
     return {key.replace("transformer.text_model.", "transformer."): t for key, t in tensors.items()}
 
 
-def test_a_file_without_text_model_a_folder_and_parts_are_the_same_model(files, folder, tmp_path):
+def test_a_file_without_text_model_a_folder_and_parts_are_the_same_model(files, pipe, tmp_path):
     tensors = load_file(files["a"])
     wanted = {key: tensors[key] for key in own_keys(open_model(files["a"]))}
     save_file(without_text_model(tensors), tmp_path / "short.safetensors")
-    plain(files["a"], folder).save_pretrained(tmp_path / "saved")
+    pipe.save_pretrained(tmp_path / "saved")
     parts = {}
     for part, prefix in SD15.parts.items():
         own = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
@@ -213,70 +218,71 @@ def test_a_merge_per_block_is_a_loop_over_the_keys_and_its_file_is_a_model(files
     assert read_record(said["sd_merge_recipe"], "m").family == "sd15"
 
 
-def test_adapters_of_sd_scripts_are_read_and_sdxls_refused(files, folder, tmp_path):
+def test_adapters_of_sd_scripts_are_read_and_sdxls_refused(folder, tmp_path):
     rows = parameter_rows(folder)
-    attention = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    names = {
-        f"lora_unet_{attention.replace('.', '_')}": f"unet.{attention}",
-        "lora_te_text_model_encoder_layers_0_mlp_fc1": "text_encoder.encoder.layers.0.mlp.fc1",
-    }
     known = spellings(rows)
-    for spelling, module in names.items():
-        module = (
-            module if f"{module}.weight" in rows else module.replace("encoder.", "text_model.encoder.", 1)
-        )
-        assert known[spelling].removeprefix("text_encoder.").endswith(module.split(".", 1)[1])
-        stem = rows[f"{known[spelling]}.weight"].key.removesuffix(".weight")
-        assert kohya_name(known[spelling], stem, SD15) == spelling
-    module = next(iter(names))
-    width = rows[f"unet.{attention}.weight"].shape
+    query = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    module, text = f"lora_unet_{query.replace('.', '_')}", "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    assert known[module] == f"unet.{query}"
+    for spelling, leaf in {module: "attn1.to_q", text: "mlp.fc1"}.items():
+        where = rows[f"{known[spelling]}.weight"]
+        assert where.key.endswith(f"{leaf}.weight")
+        assert kohya_name(known[spelling], where.key.removesuffix(".weight"), SD15) == spelling
+
+    where, path = rows[f"unet.{query}.weight"], tmp_path / "style.safetensors"
     lora = {
-        f"{module}.lora_up.weight": torch.full((width[0], 1), 0.5),
-        f"{module}.lora_down.weight": torch.ones(1, width[1]),
+        f"{module}.lora_up.weight": torch.full((where.shape[0], 1), 0.5),
+        f"{module}.lora_down.weight": torch.ones(1, where.shape[1]),
         f"{module}.alpha": torch.tensor(1.0),
     }
-    save_file(lora, tmp_path / "style.safetensors")
-    step = {"method": "adapter", "models": ["a", "style"], "ratio": 0.5}
-    tables = {"adapters": {"style": str(tmp_path / "style.safetensors")}, "render": {"config": str(folder)}}
-    export(merge_of_trial(experiment(files, step, **tables), {}), tmp_path / "m.safetensors", Noting())
-    a, merged = load_file(files["a"]), load_file(tmp_path / "m.safetensors")
-    changed = rows[f"unet.{attention}.weight"].key
-    assert {key for key in a if not torch.equal(a[key], merged[key])} == {changed}
-    assert torch.equal(merged[changed], a[changed] + 0.25)
+    save_file(lora, path)
+    adapter = open_adapter("style", path, rows)
+    assert adapter.deltas.keys() == {where.key}
+    assert torch.equal(adapter.tensor(where.key), torch.full(where.shape, 0.5))
 
-    save_file(
-        {key.replace(module, "lora_te2_text_model_x"): t for key, t in lora.items()},
-        tmp_path / "style.safetensors",
-    )
+    save_file({key.replace(module, "lora_te2_text_model_x"): t for key, t in lora.items()}, path)
     with pytest.raises(BadInput, match=r"nothing that SD 1\.5 has.*those of SDXL"):
-        export(merge_of_trial(experiment(files, step, **tables), {}), tmp_path / "m.safetensors", Noting())
+        open_adapter("style", path, rows)
 
 
 # -- pictures
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_pictures_are_those_of_diffusers(files, folder, kind):
-    renderer = load_renderer(files["a"], folder, None, placement("cpu", "float32"))
-    pipe = plain(files["a"], folder)
+@pytest.mark.parametrize(
+    ("kind", "clip_skip"),
+    [("epsilon", 1), *(pytest.param(*one, marks=pytest.mark.night) for one in [("v_prediction", 2)])],
+)
+def test_pictures_are_those_of_diffusers(toy, kind, clip_skip):
+    small = toy.parent / "toy_sd15"
+    name = "burnt" if kind == "v_prediction" else "base"
+    file, configs = small / f"{name}.safetensors", small / "config"
+    renderer, pipe = load_renderer(file, configs, None, placement("cpu", "float32")), plain(file, configs)
     settings = {"prediction_type": kind}
     if kind == "v_prediction":
         settings |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, **settings)
-    spacing = "trailing" if kind == "v_prediction" else None
-    for clip_skip in (1, 2):
-        own = sampling(kind, steps=3, clip_skip=clip_skip, unconditional="empty", timestep_spacing=spacing)
-        (drawn,) = draw(renderer, [Case("p", "cat red", "", 7)], own)
-        theirs = pipe(
-            "cat red",
-            num_inference_steps=3,
-            guidance_scale=3.5,
-            width=64,
-            height=64,
-            generator=torch.Generator().manual_seed(7),
-            clip_skip=clip_skip - 1 or None,
-            output_type="np",
-        ).images[0]
-        assert np.abs(drawn.pixels - np.round(theirs * 255)).max() <= 1
-    assert family_of_folder(folder) is SD15
+    own = sampling(
+        kind,
+        steps=4,
+        clip_skip=clip_skip,
+        unconditional="empty",
+        timestep_spacing=settings.get("timestep_spacing"),
+    )
+    (drawn,) = draw(renderer, [Case("p", "a circle", "", 102)], own)
+    theirs = pipe(
+        "a circle",
+        num_inference_steps=4,
+        guidance_scale=3.5,
+        width=64,
+        height=64,
+        generator=torch.Generator().manual_seed(102),
+        clip_skip=clip_skip - 1 or None,
+        output_type="np",
+    ).images[0]
+    assert np.ptp(drawn.pixels) > 50  # it is no blank picture
+    assert np.abs(drawn.pixels - np.round(theirs * 255)).max() <= 1
+
+
+def test_the_scale_of_latents_is_its_own():
     assert json.loads((SD15.configs / "vae" / "config.json").read_text())["scaling_factor"] == 0.18215
+    assert family_of_folder(SD15.configs) is SD15
