@@ -73,8 +73,8 @@ docs-tables: .venv/installed  ## write the tables of columns and metrics again, 
 train-toy: .venv/installed  ## train the toy checkpoints again from nothing (experiments/toy/README.md)
 	$(BIN)/python experiments/toy/train.py
 
-train-toy-sd15: .venv/installed  ## train the tiny Stable Diffusion 1.5 of experiments/toy_sd15.toml again (minutes)
-	$(BIN)/python experiments/toy_sd15/train.py
+train-toy-sd15: .venv/installed  ## train the tiny Stable Diffusion 1.5 of experiments/toy-sd15.toml again (minutes)
+	$(BIN)/python experiments/toy-sd15/train.py
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build *.egg-info

@@ -251,7 +251,7 @@ def test_adapters_of_sd_scripts_are_read_and_sdxls_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("kind", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.night)])
 def test_pictures_are_those_of_diffusers(toy, kind):
-    small = toy.parent / "toy_sd15"
+    small = toy.parent / "toy-sd15"
     name = "burnt" if kind == "v_prediction" else "base"
     file, configs = small / f"{name}.safetensors", small / "config"
     renderer, pipe = load_renderer(file, configs, None, placement("cpu", "float32")), plain(file, configs)

@@ -1,4 +1,4 @@
-"""Trains the tiny Stable Diffusion 1.5 checkpoints: `python experiments/toy_sd15/train.py`.
+"""Trains the tiny Stable Diffusion 1.5 checkpoints: `python experiments/toy-sd15/train.py`.
 
     latents -> base (epsilon) -> burnt (v, over-trained) -> files
 
