@@ -13,7 +13,7 @@ from gridsearch.app.cli.app import Force, command
 from gridsearch.base.errors import BadInput
 
 if TYPE_CHECKING:
-    from gridsearch.search.draft import ModelsFound, Wishes
+    from gridsearch.search.draft_text import ModelsFound, Wishes
 
 
 @command(
@@ -65,7 +65,8 @@ def init_command(
 
     with terminal.ProgressBar() as progress:
         progress.loading()
-        from gridsearch.search.draft import Wishes, draft, find_models, usual_file
+        from gridsearch.search.draft import draft, find_models, usual_file
+        from gridsearch.search.draft_text import Wishes
 
         found = find_models(models, config)
     file = output or usual_file(found)

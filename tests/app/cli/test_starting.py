@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from gridsearch.app.cli.app import say_place
 from gridsearch.experiment.experiment import load_experiment
-from gridsearch.search.draft import USUAL_PROMPTS
+from gridsearch.search.draft_text import USUAL_PROMPTS
 from tests.helpers.program import gridsearch
 from tests.helpers.terminal import Terminal
 
