@@ -72,7 +72,7 @@ class ModelsFound:
 
 
 def draft_text(found: ModelsFound, wishes: Wishes, file: Path, fitting: tuple[int, int, int]) -> str:
-    """Return the text of an experiment in `file`; `fitting` is its side in px, steps and seeds of a prompt."""
+    """Return the text of an experiment in `file`; `fitting`: side in px, steps, seeds of a prompt."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip("-._") or "merge"
     lines = [
         "# Written by gridsearch init. Change what you like, then:",
