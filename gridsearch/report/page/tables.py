@@ -89,7 +89,7 @@ def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
     about = f"worse by {MARGIN:g} of the loss at most, {AS_GOOD:.0%} sure"
-    about = about if value else "of none is this known"
+    about = about if value else "none is known to be"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 
