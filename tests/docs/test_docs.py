@@ -37,6 +37,8 @@ SHELL = {"cp", "mkdir"}  # what is run beside the program itself
 RESULTS = r"results/[\w.-]+"
 LANGUAGES = {"console", "toml", "python", "text"}
 NIGHTS = {REPOSITORY / "README.md", REPOSITORY / "docs" / "first-sweep.md"}  # each tells of a whole night
+# and these have many commands
+NIGHTS |= {REPOSITORY / "docs" / name for name in ("notebook.md", "prediction-types.md", "scorers.md")}
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 

@@ -179,7 +179,11 @@ EIGHT = [
 
 @pytest.mark.parametrize(
     ("sampler", "rng"),
-    [("euler", "cpu"), ("euler_a", "gpu"), pytest.param("dpmpp_sde", "cpu", marks=pytest.mark.night)],
+    [
+        ("euler_a", "cpu"),
+        pytest.param("euler", "gpu", marks=pytest.mark.night),
+        pytest.param("dpmpp_sde", "cpu", marks=pytest.mark.night),
+    ],
 )
 def test_a_seed_draws_the_same_picture_alone_in_a_batch_and_in_another_order(renderer, sampler, rng):
     settings = sampling("v_prediction", sampler, rng=rng)

@@ -15,9 +15,12 @@ from gridsearch.score.measure import measure
 from tests.helpers.pictures import scene
 
 PHOTOGRAPHS, DRAWN = photographs(), drawn()
+NAMES = [*PHOTOGRAPHS, *DRAWN]
 
 
-@pytest.mark.parametrize("name", [*PHOTOGRAPHS, *DRAWN])
+@pytest.mark.parametrize(
+    "name", [*NAMES[::2], *(pytest.param(n, marks=pytest.mark.night) for n in NAMES[1::2])]
+)
 def test_blur_ranks_blur_noise_ranks_noise_and_neither_minds_the_other(name):
     found = graded((PHOTOGRAPHS | DRAWN)[name])
     for rank, moved in found.values():

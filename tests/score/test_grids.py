@@ -46,6 +46,7 @@ CHANGES = {
     "a third": lambda p: resized(p, 0.35),
     "enlarged": lambda p: resized(p, 1.6),
 }
+BY_DAY = ("left part", "a third", "enlarged")
 # A broken cell passes for a sound one after these changes. No other may, and no sound one is called broken.
 LOST = {("0019", "left part"): "f", ("0019", "quality 30"): "f"}
 
@@ -71,7 +72,10 @@ def test_every_cell_gets_a_verdict_of_the_right_family(grid, kind):
 
 
 @needs_grids
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(name, marks=[] if name in BY_DAY else [pytest.mark.night]) for name in CHANGES],
+)
 @pytest.mark.parametrize("grid", LABELS)
 def test_verdicts_outlast_framing_scaling_and_compression(grid, change):
     for kind in ("population", "own reference") if grid in REFERENCE else ("population",):

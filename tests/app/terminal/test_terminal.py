@@ -40,7 +40,11 @@ def test_a_night_on_a_terminal(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("env", "unwanted"), [({"TERM": "dumb"}, re.compile("\x1b")), ({"NO_COLOR": "1"}, COLOUR)]
+    ("env", "unwanted"),
+    [
+        ({"TERM": "dumb"}, re.compile("\x1b")),
+        pytest.param({"NO_COLOR": "1"}, COLOUR, marks=pytest.mark.night),
+    ],
 )
 def test_what_a_terminal_does_not_want_is_not_sent(toy, tmp_path, env, unwanted):
     model = toy.resolve() / "base.safetensors"

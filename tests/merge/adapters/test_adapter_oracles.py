@@ -95,7 +95,7 @@ def peft_with_options(layers):
     return peft(layers)[0], {"lora_adapter_metadata": json.dumps(config)}
 
 
-@pytest.mark.parametrize("layout", [kohya, peft, peft_with_options])
+@pytest.mark.parametrize("layout", [kohya, pytest.param(peft, marks=pytest.mark.night), peft_with_options])
 def test_diffusers_fuses_the_same_weights(tmp_path, folder, layout):
     components = random_components(folder, torch.float32)
     base = file_state_dict(components, torch.float32)

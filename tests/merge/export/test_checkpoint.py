@@ -171,6 +171,7 @@ def half_an_export(path: Path) -> None:
     write_safetensors(path, entries, tensors(), {})
 
 
+@pytest.mark.night
 def test_a_killed_export_leaves_no_file_under_the_name_and_the_next_one_clears_up(tmp_path):
     path = tmp_path / "m.safetensors"
     with warm.Process(half_an_export, path) as process:

@@ -323,6 +323,7 @@ def test_at_strength_0_it_is_bit_for_bit_none_and_otherwise_something(renderer):
     assert np.array_equal(picture(renderer), none)  # nothing is left in the model
 
 
+@pytest.mark.night
 def test_all_of_it_at_once_draws_an_image_the_same_alone_and_in_a_batch(renderer):
     more = {"seg_scale": 2.0, "query_blur": 1.0, "cfg_sigma_low": 1.0, "width": 64, "height": 96, "steps": 2}
     settings = sampling("v_prediction", **more, **ON["sanf"], **ON["freeu"], **ON["mimic"])

@@ -48,7 +48,10 @@ def error(settings, kind):
     return (found - KNOWN).abs().max().item(), [(x0 - KNOWN).abs().max().item() for x0 in seen.believed]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    [pytest.param(name, marks=[pytest.mark.night] if "sde_karras" in name else []) for name in SAMPLERS],
+)
 @pytest.mark.parametrize(
     ("mode", "to_zero", "spacing"),
     [

@@ -199,7 +199,7 @@ def test_emphasis_leaves_the_pooled_alone_and_every_other_chunk(pipe):
     assert not torch.equal(plain.tokens[77:], heavy.tokens[77:])
 
 
-@pytest.mark.parametrize("count", [20, 75, 100, 200])
+@pytest.mark.parametrize("count", [75, 100, *(pytest.param(n, marks=pytest.mark.night) for n in (20, 200))])
 def test_a_long_prompt_without_commas_is_what_compel_gives(pipe, count):
     words = ("red", "star", "and", "a", "blue", "ring", "on", "grey")
     text = " ".join(words[place % 8] for place in range(count))

@@ -255,6 +255,7 @@ def test_references_can_be_fewer_and_none_that_were_not_drawn(toy, tmp_path):
         rescore(tmp_path / "one", not_counted, experiment(toy, score=both).score)
 
 
+@pytest.mark.night
 def test_a_run_from_before_there_were_scorers_is_resumed_and_scored_again(copy, toy):
     stored = store.read_study(copy)
     facts, trials = stored.facts, stored.trials

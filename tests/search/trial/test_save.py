@@ -41,6 +41,7 @@ def changed(toy, tmp_path_factory):
     return out
 
 
+@pytest.mark.night
 def test_a_run_loses_no_pixel_to_webp_and_may_go_on_with_png(changed):
     rows = rows_of(changed)
     ends = [Path(row["file"]).suffix for row in rows]
