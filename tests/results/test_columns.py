@@ -139,10 +139,10 @@ def test_a_column_is_added_in_one_file_and_where_its_value_is_known(tmp_path):
     assert found["moods"] == [2.5]
     assert all(found["weekdays"])
     assert found["reserved"]
-    readme, _ = found["said"]
+    readme, *_ = found["said"]
     assert "| `mood` | the mood of its prompt | smiles |" in readme
     assert "| `weekday` | when it was drawn | |" in readme
-    assert "mood: Input should be a valid number" in found["refused"]
+    assert "mood: give a number" in found["refused"]
 
 
 @pytest.mark.night
@@ -153,7 +153,7 @@ def test_a_metric_is_added_in_two_files(tmp_path):
     assert found["means"] == [0.75]
     assert found["low"] == pytest.approx(0.3)
     assert "Glow" in found["figures"]
-    readme, scoring = found["said"]
+    readme, scoring, *_ = found["said"]
     assert readme.count("| `glow` |") == 2
     assert "| `glow` | how much it glows | candelas | |" in scoring
-    assert "glow: Input should be a valid number" in found["refused"]
+    assert "glow: give a number" in found["refused"]
