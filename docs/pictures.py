@@ -103,6 +103,7 @@ def experiment(name: str, failure: Failure) -> str:
             f'method = "{failure.method}"',
             f"models = {list(failure.models)}",
             f"ratio = [{failure.ratio}]",
+            "extrapolate = true",
             "[components]",
             f'vae = "{failure.vae}"',
             "[render]",
