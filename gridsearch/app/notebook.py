@@ -22,8 +22,9 @@ from gridsearch.app.terminal import RunScreen, SilentListener
 from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
+from gridsearch.report.cells import Grid
 from gridsearch.report.figures.figure import figures
-from gridsearch.report.grid import Grid, build_grid
+from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import fragment
 from gridsearch.report.sheet.sheet import sheets
 from gridsearch.results.analysis.analyse import analyse

@@ -105,7 +105,7 @@ class Family:
 
     @property
     def shapes(self) -> Path:
-        """What a checkpoint for those configs holds: key -> shape."""
+        """The file with the shapes of a checkpoint for those configs: key -> shape."""
         return self.folder / "shapes.json"
 
     @property

@@ -112,7 +112,7 @@ def _as_taste(value: object) -> object:
 
 
 class TasteTable(Table):
-    """What a person prefers, learned from their answers to blind pairs; of all runs, or in a file."""
+    """A person's taste, learned from their answers to blind pairs; of all runs, or in a file."""
 
     weight: _Weight = 1.0  # of one natural logarithm of the odds, where a spread of a metric counts 1
     file: FilePath | None = None  # of pairs; by default that of all runs

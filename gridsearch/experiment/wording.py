@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words: none of pydantic's own reach a person."""
+"""Plain words for what is wrong with a value: none of pydantic's own reach a person."""
 
 import re
 from collections.abc import Mapping

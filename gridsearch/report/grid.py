@@ -1,12 +1,8 @@
 """The grid of a run's images, prompts down and ratios across, for the sheet and the report alike."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, zip_longest
-from math import ceil
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,143 +18,13 @@ from gridsearch.base.words import (
     value_text,
 )
 from gridsearch.render.cases import case_id
+from gridsearch.report.cells import CaseRow, Grid, GridColumn, Group, Picture, StopPoint
+from gridsearch.report.few import evenly
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
 from gridsearch.results.results import Results
 
-_Item = TypeVar("_Item")
 MOST_CELLS = 5_000  # of the report's grid and of the sheets: a page under 25 MB
-
-
-@dataclass(frozen=True)
-class CaseRow:
-    """A row: one prompt with one seed. If it is `held_out`, only the leaders are rendered."""
-
-    prompt_id: str
-    prompt: str
-    seed: int
-    held_out: bool = False
-    label: str = ""  # the prompt without what all of them share
-
-    @property
-    def id(self) -> str:
-        """The case's key."""
-        return case_id(self.prompt_id, self.seed)
-
-
-@dataclass(frozen=True)
-class StopPoint:
-    """The step at which the rendering of an image was stopped, and the reason."""
-
-    where: str  # "stopped at step 8 of 20"
-    reason: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The image in a cell."""
-
-    file: str  # relative to the results folder, as is `film`
-    verdict: str
-    reason: str
-    defect: float
-    stop: StopPoint | None = None  # where early abort stopped it, and why; None for a complete image
-    film: str | None = None  # None where none was kept
-    blur: float = math.nan  # px; NaN where it is undefined, as for `noise`
-    noise: float = math.nan  # levels
-
-    @property
-    def said(self) -> str:
-        """The verdict, its reason, and where it was stopped unless the reason says so."""
-        words = f"{self.verdict}: {self.reason}" if self.reason else self.verdict
-        stop = self.stop
-        return words if stop is None or stop.where in words else f"{words}\n{stop.where}: {stop.reason}"
-
-
-@dataclass(frozen=True)
-class GridColumn:
-    """A trial, or a parent's own renders."""
-
-    heading: str  # the ratio, or the parent's name
-    detail: tuple[str, ...]  # survivors and mean defect, or the parent's prediction type
-    survived: float  # share of `ok` images
-    pictures: dict[str, Picture]  # by case; a case without an image is absent
-    value: float | None = None  # the main parameter; None for a parent, or where none was searched
-    trial: int | None = None  # None for a parent
-    best: bool = False  # whether it is recommended in its slice, and anything survives there
-    alive: bool = True  # whether it is inside its slice's window
-    missing: tuple[str, str] = ("not rendered", "")  # why those are, in a word or two and in full
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether it has a parent's own renders."""
-        return self.trial is None
-
-    def why_missing(self, case: CaseRow) -> tuple[str, str]:
-        """Return why a case has no image here; held-out cases need no reason."""
-        return ("", "") if case.held_out else self.missing
-
-
-@dataclass(frozen=True)
-class Group:
-    """Columns under one heading: the references, or one slice."""
-
-    heading: str
-    columns: tuple[GridColumn, ...]
-
-    @property
-    def is_references(self) -> bool:
-        """Whether it has the parents' own renders."""
-        return self.columns[0].is_reference
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The rows, and the columns in their groups; a note for each ratio in whose place another is shown."""
-
-    cases: tuple[CaseRow, ...]
-    groups: tuple[Group, ...]
-    notes: tuple[str, ...] = ()
-
-    @cached_property  # a large grid asks for them thousands of times
-    def columns(self) -> tuple[GridColumn, ...]:
-        """The columns of all groups."""
-        return tuple(column for group in self.groups for column in group.columns)
-
-    @property
-    def spans(self) -> list[tuple[Group, range]]:
-        """Each group with the places of its columns among those of all groups."""
-        ends = accumulate(len(group.columns) for group in self.groups)
-        return [(g, range(end - len(g.columns), end)) for g, end in zip(self.groups, ends, strict=True)]
-
-    def first_of_prompt(self, row: int) -> bool:
-        """Return whether a row is the first of its prompt."""
-        return row == 0 or self.cases[row - 1].prompt_id != self.cases[row].prompt_id
-
-    def first_held_out(self, row: int) -> bool:
-        """Return whether a row is the first held-out one."""
-        return self.cases[row].held_out and (row == 0 or not self.cases[row - 1].held_out)
-
-    def sound_case(self, column: GridColumn) -> CaseRow:
-        """Return a case that is sound in this column, or else the first one."""
-        sound = [case for case in self.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
-        return (sound or self.cases)[0]
-
-    def along(
-        self, trial: int | None, most: int, rivals: Sequence[int] = ()
-    ) -> tuple[list[GridColumn], CaseRow | None]:
-        """Return up to `most` columns of a trial's group, and a case that is sound in it.
-
-        The trial and its rivals, as far as they leave half of the room, and others evenly along the ratio.
-        """
-        for group in self.groups:
-            places = {column.trial: i for i, column in enumerate(group.columns)}
-            if trial is not None and trial in places:
-                kept = [places[one] for one in (trial, *rivals) if one in places][: max(most // 2, 1)]
-                values = [i if c.value is None else c.value for i, c in enumerate(group.columns)]
-                shown = [group.columns[i] for i in spread(values, most, kept)]
-                return shown, self.sound_case(group.columns[places[trial]])
-        return [], None
 
 
 def build_grid(
@@ -351,50 +217,6 @@ def _pictures(rows: pd.DataFrame) -> dict[str, Picture]:
         )
         for row in rows.itertuples()
     }
-
-
-def spread(values: Sequence[float], most: int, kept: Sequence[int]) -> list[int]:
-    """Return at most `most` places of these ascending values: both ends, `kept`, and others evenly spread.
-
-    Each further one is the value that lies farthest from all that are chosen.
-    """
-    chosen = [*dict.fromkeys([*kept, 0, len(values) - 1])][:most]
-    left = [i for i in range(len(values)) if i not in chosen]
-    while left and len(chosen) < most:
-        farthest = max(left, key=lambda i: min(abs(values[i] - values[j]) for j in chosen))
-        chosen.append(farthest)
-        left.remove(farthest)
-    return sorted(chosen)
-
-
-def evenly(count: int, most: int, kept: int | None) -> list[int]:
-    """Return at most `most` of so many places, ascending: both ends, `kept`, and evenly spaced ones."""
-    last = count - 1
-    if count <= most:
-        return list(range(count))
-    chosen = {round(i * last / (most - 1)) for i in range(most)}
-    if kept is not None and kept not in chosen:  # in place of its neighbour
-        chosen = chosen - {min(chosen - {0, last}, key=lambda i: abs(i - kept))} | {kept}
-    return sorted(chosen)
-
-
-def fewest_blocks(items: Sequence[_Item], fit: Callable[[Sequence[_Item]], bool]) -> list[Sequence[_Item]]:
-    """Return the fewest blocks of about the same size that all fit; single items where none does."""
-    blocks = [items]
-    for count in range(1, len(items) + 1):
-        size = ceil(len(items) / count)
-        blocks = [items[start : start + size] for start in range(0, len(items), size)]
-        if all(map(fit, blocks)):
-            break
-    return blocks
-
-
-def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:
-    """Return the first case of every prompt, then every second one, and so on."""
-    by_prompt: dict[str, list[CaseRow]] = {}
-    for case in cases:
-        by_prompt.setdefault(case.prompt_id, []).append(case)
-    return [tuple(filter(None, turn)) for turn in zip_longest(*by_prompt.values())]
 
 
 def stop_of(row: Any) -> StopPoint | None:

@@ -37,7 +37,7 @@ Tree = float | Sequence[Any]  # see above
 
 @dataclass(frozen=True)
 class Trait:
-    """What sound pictures have of a metric, on the scale on which distances count."""
+    """The range of a metric in sound pictures, on the scale on which distances count."""
 
     scale: str  # of TRAIT_SCALES
     offset: float
@@ -53,7 +53,7 @@ class Trait:
 
     @property
     def typical(self) -> float:
-        """What sound pictures have, in the metric's unit."""
+        """The middle of sound pictures, in the metric's unit."""
         found = TRAIT_SCALES[self.scale][1](self.middle, self.offset)
         return found if self.scale == "even" else max(found, 0.0)  # the table's numbers are rounded
 
@@ -91,7 +91,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What speaks for a picture being broken."""
+    """The evidence that a picture is broken."""
 
     beyond: float  # the logit beyond the gate's limit: above 0 it is broken
     way: str  # the likeliest way to break

@@ -86,7 +86,7 @@ class Evidence:
 
     @cached_property
     def white(self) -> np.ndarray:
-        """Which columns of pixels are paper below the label band."""
+        """The columns of pixels that are paper below the label band."""
         return (self.sheet.luma[self.bottom :] >= PAPER).mean(axis=0) >= SOLID
 
     @cached_property

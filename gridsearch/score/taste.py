@@ -141,7 +141,7 @@ def _folds(names: Sequence[tuple[str, str]]) -> Iterator[NDArray[np.bool_]]:
 
 @dataclass(frozen=True)
 class TastePosterior:
-    """What the answers say of the weights: independent along `axes`, about their most probable values."""
+    """The weights by the answers: independent along `axes`, about their most probable values."""
 
     axes: _Array  # (R, D), of length 1 and at right angles; along all others the prior is unchanged
     mean: _Array  # (R,)

@@ -4,7 +4,7 @@ import json
 
 from jsonschema import Draft202012Validator
 
-from gridsearch.app.cli.document_types import DOCUMENTS, json_schema
+from gridsearch.app.cli.schemas import DOCUMENTS, json_schema
 
 SCHEMAS = {name: json_schema(name) for name in DOCUMENTS}
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pandas as pd
 
-from gridsearch.report.grid import build_grid, spread
+from gridsearch.report.few import spread
+from gridsearch.report.grid import build_grid
 from gridsearch.report.page import html, tables
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.html import fragment, write_report

@@ -9,7 +9,8 @@ import pytest
 
 from gridsearch.app import terminal
 from gridsearch.report.build import build
-from gridsearch.report.grid import Picture, savings_text, stop_of
+from gridsearch.report.cells import Picture
+from gridsearch.report.grid import savings_text, stop_of
 from gridsearch.report.page.html import report_html
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict

@@ -98,7 +98,7 @@ print(json.dumps({
 METRIC = """
 import numpy as np
 
-from gridsearch.app.cli.document_types import json_schema
+from gridsearch.app.cli.schemas import json_schema
 from gridsearch.report.figures.figure import figures
 from gridsearch.report.page.tables import trial_table
 from gridsearch.results.analysis.analyse import analyse

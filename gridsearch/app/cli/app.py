@@ -130,7 +130,7 @@ def schema_command(
     An event is a line of run; report and score DIR print an answer, score IMAGE prints scores, and merge and
     export print what was written.
     """
-    from gridsearch.app.cli.document_types import json_schema
+    from gridsearch.app.cli.schemas import json_schema
 
     terminal.show_json(json_schema(name))
 

@@ -206,11 +206,9 @@ def extract_command(
     require_writable(output, "An adapter", (base, tuned))
     with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
-        from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted
+        from gridsearch.merge.export.extract import EXTRACTED, Cut, extract_adapter
 
-        if output.exists() and not force and not is_extracted(output):
-            what = "There is a file already, which was not extracted by gridsearch."
-            raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
+        _require_replaceable(output, EXTRACTED, force)
         cut = Cut(rank, conv_rank or rank, energy, seed)
         found = extract_adapter(base, tuned, output, cut, dtype, config, progress)
     if as_json:
@@ -235,7 +233,7 @@ def rebasin_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the units of a checkpoint's layers in the order of another's (Git Re-Basin), then merge the two.
+    """Put the units of a checkpoint's layers in the order of another's, before a merge (Git Re-Basin).
 
     It draws the same as before. Models trained from one base have their units in one order already: then
     this is said, and nothing is written.
@@ -245,11 +243,9 @@ def rebasin_command(
     require_writable(output, "A checkpoint", (model, to))
     with terminal.ProgressBar(shown=not as_json) as progress:
         progress.loading()
-        from gridsearch.merge.export.rebasin import is_rebased, rebase
+        from gridsearch.merge.export.rebasin import REBASED, rebase
 
-        if output.exists() and not force and not is_rebased(output):
-            what = "There is a file already, which was not rebased by gridsearch."
-            raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
+        _require_replaceable(output, REBASED, force)
         found = rebase(model, to, output, config, progress)
     if as_json:
         terminal.show_json(rebased_dict(output, found))
@@ -258,6 +254,15 @@ def rebasin_command(
         terminal.say(line)
     if found.sha256:
         terminal.say(f"Wrote {output} ({size(output.stat().st_size)}, SHA-256 {found.sha256}).")
+
+
+def _require_replaceable(output: Path, mark: str, force: bool) -> None:
+    """Refuse to replace a file that the command of this mark did not write."""
+    from gridsearch.merge.export.export import is_made_by
+
+    if output.exists() and not force and not is_made_by(output, mark):
+        what = "There is a file already, which this command did not write."
+        raise BadInput(what, where=output, fix="Choose another name, or replace it with --force.")
 
 
 def _write_merge(fixed, output: Path, dtype: str | None, force: bool, as_json: bool) -> None:

@@ -1,13 +1,10 @@
-"""The types of the documents that the commands print with --json, and their JSON schemas."""
+"""The types of the documents that the commands print with --json."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetPydanticSchema, TypeAdapter, create_model, with_config
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import Field, GetPydanticSchema, create_model, with_config
 from typing_extensions import TypedDict
 
-from gridsearch.base.errors import BadInput
-from gridsearch.results.analysis.answer import Parameters
 from gridsearch.results.analysis.best_json import DOCUMENT, BestDocument, Sha256Digits
 from gridsearch.results.columns import IMAGE_ROW, Count, Distance, ZeroToOne
 from gridsearch.score.files import COLUMNS, PLACE
@@ -336,125 +333,3 @@ class PoolDocument(TypedDict):
     unread: dict[str, str]
     """File -> why it cannot be read."""
     notes: list[str]
-
-
-class StartEvent(TypedDict):
-    event: Literal["run_started"]
-    name: str
-    folder: str
-    version: str
-    trials_left: Count
-    trials_done: Count
-    about: bool
-    """Whether trials_left is a guess: the search ends by itself."""
-    images_per_trial: Count
-    references_left: Count
-
-
-class TrialResult(TypedDict):
-    survived: ZeroToOne
-    defect: Distance
-    images: Count
-    cases: Count
-    verdicts: dict[VerdictName, Count]
-    """How many images have each verdict."""
-    stopped_early: Count
-    seconds: dict[str, Seconds]
-    """merge, render and score."""
-
-
-Found = Annotated[TrialResult | None, Field(description="null where it failed.")]
-Failure = Annotated[ErrorFields | None, Field(description="Why it failed.")]
-
-
-class TrialEvent(TypedDict):
-    event: Literal["trial"]
-    trial: Count
-    parameters: Parameters
-    stopped: str | None
-    """Why it was not drawn to its end."""
-    found: Found
-    error: Failure
-
-
-class CheckEvent(TypedDict):
-    event: Literal["check"]
-    role: Literal["held_out", "repeat"]
-    trial: Count
-    parameters: Parameters
-    found: Found
-    error: Failure
-
-
-class NoteEvent(TypedDict):
-    event: Literal["note"]
-    text: str
-
-
-class ReferenceEvent(TypedDict):
-    event: Literal["reference"]
-    prompt_id: str
-    seed: Count
-    seconds: Seconds
-
-
-class StateEvent(StateFields):
-    """The state of the run, every minute and at its end."""
-
-    event: Literal["state"]
-
-
-class AnswerEvent(TypedDict):
-    event: Literal["answer"]
-    folder: str
-    best: BestDocument | None
-
-
-class InterruptedEvent(TypedDict):
-    event: Literal["interrupted"]
-
-
-class ErrorEvent(TypedDict):
-    event: Literal["error"]
-    error: ErrorFields
-
-
-OfTrials = StartEvent | StateEvent | ReferenceEvent | TrialEvent | CheckEvent | AnswerEvent
-Event = Annotated[NoteEvent | OfTrials | InterruptedEvent | ErrorEvent, Field(discriminator="event")]
-
-DOCUMENTS: dict[str, Any] = {
-    "plan": PlanDocument,
-    "inspect": InspectDocument,
-    "event": Event,
-    "answer": AnswerDocument,
-    "scores": ScoresDocument,
-    "status": StatusDocument,
-    "written": WrittenDocument,
-    "extracted": ExtractedDocument,
-    "rebased": RebasedDocument,
-    "explained": ExplainedDocument,
-    "pool": PoolDocument,
-    "error": ErrorDocument,
-    "best": BestDocument,
-}
-
-
-class _Untitled(GenerateJsonSchema):
-    """Gives no property a title that only repeats its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-
-def json_schema(name: str) -> dict[str, Any]:
-    """Return the JSON schema of a document.
-
-    Raises:
-        BadInput: there is no document of that name.
-    """
-    if name not in DOCUMENTS:
-        raise BadInput(f"There is no document {name!r}.", fix=f"Use one of {', '.join(DOCUMENTS)}.")
-    config = DOCUMENT if name == "event" else None  # the others bring their own
-    adapter: TypeAdapter = TypeAdapter(DOCUMENTS[name], config=config)
-    schema = adapter.json_schema(mode="serialization", schema_generator=_Untitled)
-    return {"$schema": _Untitled.schema_dialect} | schema

@@ -17,6 +17,7 @@ from gridsearch.base.errors import GridsearchError
 
 if TYPE_CHECKING:  # it imports pydantic, which a command that prints its help must not wait for
     from gridsearch.app.cli import document_types as types
+    from gridsearch.app.cli.event_types import TrialResult
 
 
 def error_dict(error: GridsearchError) -> "types.ErrorFields":
@@ -246,7 +247,7 @@ class Events(SilentListener):
 def _found(outcome: Any) -> dict[str, Any]:
     if isinstance(outcome, GridsearchError):
         return {"found": None, "error": error_dict(outcome)}
-    found: types.TrialResult = {
+    found: TrialResult = {
         "survived": outcome.survived,
         "defect": outcome.defect,
         "images": len(outcome.images),

@@ -22,7 +22,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.faults import file_fault
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import size
-from gridsearch.checkpoint.header import TensorInfo
+from gridsearch.checkpoint.header import TensorInfo, open_checkpoint
 from gridsearch.checkpoint.identity import short_hash
 from gridsearch.checkpoint.ldm.keys import V_PREDICTION_MARKER, ZERO_SNR_MARKER
 from gridsearch.checkpoint.ldm.recognise import own_keys
@@ -51,6 +51,16 @@ class Progress(Protocol):
     def writing(self, name: str, total: int) -> Callable[[int], None]: ...
 
     def note(self, text: str) -> None: ...
+
+
+class PairProgress(Protocol):
+    """A listener that is told the bytes hashed, compared and written."""
+
+    def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
+
+    def comparing(self, name: str, total: int) -> Callable[[int], None]: ...
+
+    def writing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
 def export(merge: SingleMerge, output: Path, progress: Progress) -> str:
@@ -221,6 +231,14 @@ def write_safetensors(
         return digest.hexdigest()
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_made_by(path: Path, mark: str) -> bool:
+    """Return whether a file was written here by the command that leaves this key in its metadata."""
+    try:
+        return mark in open_checkpoint(path).metadata
+    except BadInput:
+        return False
 
 
 def safetensors_head(entries: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import free_memory
 from gridsearch.base.words import size
 from gridsearch.checkpoint.family import Family
-from gridsearch.checkpoint.header import Checkpoint, TensorInfo, open_checkpoint
+from gridsearch.checkpoint.header import Checkpoint, TensorInfo
 from gridsearch.checkpoint.identity import identity_of
 from gridsearch.checkpoint.ldm.adapter_names import DOWN, UP, kohya_name
 from gridsearch.checkpoint.ldm.keys import TensorRows, is_embedding, is_vae
@@ -31,19 +31,9 @@ from gridsearch.checkpoint.prediction import Prediction
 from gridsearch.merge.adapters.factors import Factors, factored
 from gridsearch.merge.dtypes import FILE_DTYPES
 from gridsearch.merge.engine.sources import DTYPES, FileSource, greatest_value
-from gridsearch.merge.export.export import modelspec, write_safetensors
+from gridsearch.merge.export.export import PairProgress, modelspec, write_safetensors
 
 EXTRACTED = "gridsearch.extracted"  # in the metadata of a file that was made here
-
-
-class ExtractProgress(Protocol):
-    """A listener that is told the bytes hashed, compared and written."""
-
-    def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
-
-    def comparing(self, name: str, total: int) -> Callable[[int], None]: ...
-
-    def writing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ def extract_adapter(
     cut: Cut,
     dtype: str,
     config: Path | None,
-    progress: ExtractProgress,
+    progress: PairProgress,
 ) -> Extracted:
     """Write the difference of two checkpoints as an adapter; layers that are the same in both have no part.
 
@@ -276,11 +266,3 @@ def first_hash(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(2**20)
         return hashlib.sha256(file.read(2**16)).hexdigest()[:8]
-
-
-def is_extracted(path: Path) -> bool:
-    """Return whether a file is an adapter that was extracted by this program."""
-    try:
-        return EXTRACTED in open_checkpoint(path).metadata
-    except BadInput:
-        return False

@@ -8,16 +8,13 @@ another model's. No order here depends on another one, so each is one assignment
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gridsearch.base.errors import BadInput
-from gridsearch.checkpoint.header import open_checkpoint
 from gridsearch.checkpoint.identity import identity_of
 from gridsearch.checkpoint.ldm.model import open_model
 from gridsearch.checkpoint.ldm.recognise import family_of
@@ -25,19 +22,9 @@ from gridsearch.checkpoint.ldm.shapes import check_file
 from gridsearch.checkpoint.ldm.units import UnitRows, Units, interchangeable
 from gridsearch.checkpoint.mergeable import require_mergeable
 from gridsearch.merge.engine.sources import FileSource, greatest_value
-from gridsearch.merge.export.export import write_safetensors
+from gridsearch.merge.export.export import PairProgress, write_safetensors
 
 REBASED = "gridsearch.rebased"  # in the metadata of a file that was made here
-
-
-class RebasinProgress(Protocol):
-    """A listener that is told the bytes hashed, compared and written."""
-
-    def hashing(self, name: str, total: int) -> Callable[[int], None]: ...
-
-    def comparing(self, name: str, total: int) -> Callable[[int], None]: ...
-
-    def writing(self, name: str, total: int) -> Callable[[int], None]: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ class Rebased:
         ]
 
 
-def rebase(model: Path, to: Path, output: Path, config: Path | None, progress: RebasinProgress) -> Rebased:
+def rebase(model: Path, to: Path, output: Path, config: Path | None, progress: PairProgress) -> Rebased:
     """Write `model` with its units in the order of those of `to`; no value changes, and no dtype.
 
     Raises:
@@ -157,11 +144,3 @@ def _reordered(tensor: Tensor, orders: Iterable[tuple[UnitRows, Tensor]]) -> Ten
 
 def _bytes(units: Units, source: FileSource) -> int:
     return sum(source.header.tensors[place.key].bytes for place in units.places)
-
-
-def is_rebased(path: Path) -> bool:
-    """Return whether a file was written by `rebase`."""
-    try:
-        return REBASED in open_checkpoint(path).metadata
-    except BadInput:
-        return False

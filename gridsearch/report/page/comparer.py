@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Iterator
 
 from gridsearch.base.words import parameter_text, slice_text, value_text
+from gridsearch.report.cells import Grid, GridColumn, Picture
 from gridsearch.report.colours import chip
-from gridsearch.report.grid import Grid, GridColumn, Picture
 from gridsearch.results.analysis.answer import Answer, Slice
 
 MOST_JUMPS = 5

@@ -10,10 +10,11 @@ from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
 from gridsearch.base.words import metric_text, parameter_text, shorten, slice_text
+from gridsearch.report.cells import CaseRow, GridColumn
 from gridsearch.report.colours import chip
 from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
-from gridsearch.report.grid import MOST_CELLS, CaseRow, GridColumn, build_grid, savings_text
+from gridsearch.report.grid import MOST_CELLS, build_grid, savings_text
 from gridsearch.report.page import tables
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from gridsearch.report.cells import CaseRow, Grid, GridColumn, Picture, turns
 from gridsearch.report.colours import chip, spoken, verdict_colour
-from gridsearch.report.grid import MOST_CELLS, CaseRow, Grid, GridColumn, Picture, evenly, turns
+from gridsearch.report.few import evenly
+from gridsearch.report.grid import MOST_CELLS
 from gridsearch.report.thumbs import Thumb, at_height, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results

@@ -9,7 +9,8 @@ from functools import partial
 from itertools import groupby
 from math import ceil
 
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, evenly, fewest_blocks
+from gridsearch.report.cells import CaseRow, Grid, GridColumn, Group
+from gridsearch.report.few import evenly, fewest_blocks
 
 MARGIN, GAP, GROUP_GAP, LABEL = 32, 10, 36, 230  # px: around, between cells, between groups, row labels
 COLUMN_HEAD, GROUP_HEAD, APART = 86, 40, 44

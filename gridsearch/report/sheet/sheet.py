@@ -23,8 +23,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import open_picture
 from gridsearch.base.words import one_line
+from gridsearch.report.cells import CaseRow, Grid, GridColumn
 from gridsearch.report.colours import text_on, verdict_colour
-from gridsearch.report.grid import CaseRow, Grid, GridColumn
 from gridsearch.report.sheet import layout
 from gridsearch.report.sheet.layout import MARGIN, Page, SheetLayout, head, lay_out, pages
 from gridsearch.report.thumbs import UNREADABLE, reduced

@@ -22,7 +22,8 @@ from gridsearch.base.files import write_atomic
 from gridsearch.base.pictures import MAX_PIXELS
 from gridsearch.base.words import parameter_text
 from gridsearch.render import pictures
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Picture, fewest_blocks, turns
+from gridsearch.report.cells import CaseRow, Grid, GridColumn, Picture, turns
+from gridsearch.report.few import fewest_blocks
 from gridsearch.report.sheet.sheet import font, image_size, wrap
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results

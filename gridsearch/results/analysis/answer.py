@@ -51,7 +51,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What to expect on other prompts: the share of sound images, its interval, and the mean loss.
+    """The expectation on other prompts: the share of sound images, its interval, and the mean loss.
 
     The recommended trial's own figures are those of having been chosen; these are not.
     """

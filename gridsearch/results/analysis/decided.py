@@ -1,4 +1,4 @@
-"""Which of its figures put the recommended trial before the others."""
+"""The figure that put the recommended trial before the others."""
 
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.posterior import SAME

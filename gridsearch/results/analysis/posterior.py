@@ -40,7 +40,7 @@ SAME = 1e-9  # of a loss or a ratio: no difference
 
 @dataclass(frozen=True)
 class Losses:
-    """What was drawn along a curve: the mean loss and the number of images by prompt and ratio.
+    """The images along a curve: their mean loss and their number by prompt and ratio.
 
     Attributes:
         ratios: J of them, ascending.

@@ -78,7 +78,7 @@ class StoredFile(TypedDict):
 
 @with_config(STRICT)
 class StoredDrawing(TypedDict):
-    """How images were drawn: device, dtype, the hash of the component configs, and each setting's source.
+    """The way images were drawn: device, dtype, the hash of the component configs, and each setting's source.
 
     And the models whose 8-bit weights were kept in float16.
     """

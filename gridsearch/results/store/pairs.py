@@ -27,7 +27,7 @@ _Text = Annotated[str, Field(max_length=20_000)]
 
 @dataclass(frozen=True)
 class KeptPicture:
-    """What is kept of a picture: its digest, its metrics, and where it has any, its features, packed.
+    """A picture as it is kept: its digest, its metrics, and where it has any, its features, packed.
 
     `backbone` is a key that tells what made the features.
     """

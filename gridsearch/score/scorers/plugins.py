@@ -206,8 +206,8 @@ def _number(scorer: Scorer, rgb: np.ndarray, case: ScoredCase) -> float:
 def called(call: Callable[[], Any]) -> Any:
     """Call into a plug-in and return its result.
 
-    This is the one place that catches every exception: a plug-in is foreign code of any quality and must not
-    end a night's run. Interrupts and this program's own errors pass.
+    This is the one place that goes on after any exception: a plug-in is foreign code of any quality and must
+    not end a night's run. Interrupts and this program's own errors pass.
 
     Raises:
         BadInput: the plug-in raised it.

@@ -1,4 +1,4 @@
-"""What a taste changes in the rows of images: their worth to the person, and the defect with it."""
+"""The taste in the rows of images: their worth to the person, and the defect with it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -16,8 +16,8 @@ from gridsearch.checkpoint.ldm.keys import is_embedding, is_vae
 from gridsearch.checkpoint.ldm.shapes import parameter_rows
 from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.merge.adapters.adapter import open_adapter
-from gridsearch.merge.export.export import export
-from gridsearch.merge.export.extract import Cut, extract_adapter, is_extracted, layers_of
+from gridsearch.merge.export.export import export, is_made_by
+from gridsearch.merge.export.extract import EXTRACTED, Cut, extract_adapter, layers_of
 from gridsearch.merge.export.single import merge_of_trial
 from tests.helpers.program import gridsearch
 from tests.helpers.small_run import Quiet
@@ -160,8 +160,8 @@ def test_the_file_says_what_it_is_the_difference_of(tmp_path, folder, pair):
     assert (metadata["ss_network_module"], metadata["ss_network_dim"]) == ("networks.lora", "4")
     assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
     assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
-    assert is_extracted(out)
-    assert not is_extracted(pair[0])
+    assert is_made_by(out, EXTRACTED)
+    assert not is_made_by(pair[0], EXTRACTED)
     again = tmp_path / "again" / "lora.safetensors"
     again.parent.mkdir()
     extract_adapter(*pair, again, Cut(4, 3, 0.5, 9), "bfloat16", folder, Quiet())

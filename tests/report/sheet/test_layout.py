@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from gridsearch.base.errors import BadInput
-from gridsearch.report.grid import CaseRow, Grid, GridColumn, Group, Picture, build_grid
+from gridsearch.report.cells import CaseRow, Grid, GridColumn, Group, Picture
+from gridsearch.report.grid import build_grid
 from gridsearch.report.sheet.layout import LONGEST, MOST_PIXELS, WIDEST, lay_out, pages, smallest_cell
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import results_of, save

@@ -1,0 +1,149 @@
+"""The cells of a grid of images: its pictures, columns, groups and rows."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, zip_longest
+
+from gridsearch.render.cases import case_id
+from gridsearch.report.few import spread
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """A row: one prompt with one seed. If it is `held_out`, only the leaders are rendered."""
+
+    prompt_id: str
+    prompt: str
+    seed: int
+    held_out: bool = False
+    label: str = ""  # the prompt without what all of them share
+
+    @property
+    def id(self) -> str:
+        """The case's key."""
+        return case_id(self.prompt_id, self.seed)
+
+
+@dataclass(frozen=True)
+class StopPoint:
+    """The step at which the rendering of an image was stopped, and the reason."""
+
+    where: str  # "stopped at step 8 of 20"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The image in a cell."""
+
+    file: str  # relative to the results folder, as is `film`
+    verdict: str
+    reason: str
+    defect: float
+    stop: StopPoint | None = None  # where early abort stopped it, and why; None for a complete image
+    film: str | None = None  # None where none was kept
+    blur: float = math.nan  # px; NaN where it is undefined, as for `noise`
+    noise: float = math.nan  # levels
+
+    @property
+    def said(self) -> str:
+        """The verdict, its reason, and where it was stopped unless the reason says so."""
+        words = f"{self.verdict}: {self.reason}" if self.reason else self.verdict
+        stop = self.stop
+        return words if stop is None or stop.where in words else f"{words}\n{stop.where}: {stop.reason}"
+
+
+@dataclass(frozen=True)
+class GridColumn:
+    """A trial, or a parent's own renders."""
+
+    heading: str  # the ratio, or the parent's name
+    detail: tuple[str, ...]  # survivors and mean defect, or the parent's prediction type
+    survived: float  # share of `ok` images
+    pictures: dict[str, Picture]  # by case; a case without an image is absent
+    value: float | None = None  # the main parameter; None for a parent, or where none was searched
+    trial: int | None = None  # None for a parent
+    best: bool = False  # whether it is recommended in its slice, and anything survives there
+    alive: bool = True  # whether it is inside its slice's window
+    missing: tuple[str, str] = ("not rendered", "")  # why those are, in a word or two and in full
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it has a parent's own renders."""
+        return self.trial is None
+
+    def why_missing(self, case: CaseRow) -> tuple[str, str]:
+        """Return why a case has no image here; held-out cases need no reason."""
+        return ("", "") if case.held_out else self.missing
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns under one heading: the references, or one slice."""
+
+    heading: str
+    columns: tuple[GridColumn, ...]
+
+    @property
+    def is_references(self) -> bool:
+        """Whether it has the parents' own renders."""
+        return self.columns[0].is_reference
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The rows, and the columns in their groups; a note for each ratio in whose place another is shown."""
+
+    cases: tuple[CaseRow, ...]
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property  # a large grid asks for them thousands of times
+    def columns(self) -> tuple[GridColumn, ...]:
+        """The columns of all groups."""
+        return tuple(column for group in self.groups for column in group.columns)
+
+    @property
+    def spans(self) -> list[tuple[Group, range]]:
+        """Each group with the places of its columns among those of all groups."""
+        ends = accumulate(len(group.columns) for group in self.groups)
+        return [(g, range(end - len(g.columns), end)) for g, end in zip(self.groups, ends, strict=True)]
+
+    def first_of_prompt(self, row: int) -> bool:
+        """Return whether a row is the first of its prompt."""
+        return row == 0 or self.cases[row - 1].prompt_id != self.cases[row].prompt_id
+
+    def first_held_out(self, row: int) -> bool:
+        """Return whether a row is the first held-out one."""
+        return self.cases[row].held_out and (row == 0 or not self.cases[row - 1].held_out)
+
+    def sound_case(self, column: GridColumn) -> CaseRow:
+        """Return a case that is sound in this column, or else the first one."""
+        sound = [case for case in self.cases if (p := column.pictures.get(case.id)) and p.verdict == "ok"]
+        return (sound or self.cases)[0]
+
+    def along(
+        self, trial: int | None, most: int, rivals: Sequence[int] = ()
+    ) -> tuple[list[GridColumn], CaseRow | None]:
+        """Return up to `most` columns of a trial's group, and a case that is sound in it.
+
+        The trial and its rivals, as far as they leave half of the room, and others evenly along the ratio.
+        """
+        for group in self.groups:
+            places = {column.trial: i for i, column in enumerate(group.columns)}
+            if trial is not None and trial in places:
+                kept = [places[one] for one in (trial, *rivals) if one in places][: max(most // 2, 1)]
+                values = [i if c.value is None else c.value for i, c in enumerate(group.columns)]
+                shown = [group.columns[i] for i in spread(values, most, kept)]
+                return shown, self.sound_case(group.columns[places[trial]])
+        return [], None
+
+
+def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:
+    """Return the first case of every prompt, then every second one, and so on."""
+    by_prompt: dict[str, list[CaseRow]] = {}
+    for case in cases:
+        by_prompt.setdefault(case.prompt_id, []).append(case)
+    return [tuple(filter(None, turn)) for turn in zip_longest(*by_prompt.values())]
