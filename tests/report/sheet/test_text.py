@@ -35,3 +35,11 @@ def test_no_more_is_measured_of_a_long_text_than_is_kept(word, monkeypatch):
     assert expected[-1].endswith("…")
     assert len(measured) < 1000
     assert sum(measured) < 100_000
+
+
+def test_no_sign_of_an_answer_is_drawn_as_a_box():
+    said = "survives from 0.20–0.35 × 2 to 0.60–0.75, worse by ≤ 0.05"
+    missing = bytes(font(40).getmask("\uffff"))
+    drawn = "".join(wrap(said, 10_000, 40, lines=1))
+    assert missing in {bytes(font(40).getmask(letter)) for letter in said}
+    assert missing not in {bytes(font(40).getmask(letter)) for letter in drawn}
