@@ -237,12 +237,12 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 # Signs of this program's own that the font has no letters for.
-PLAIN = str.maketrans({"–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">="})
+IN_FONT = str.maketrans({"–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">="})
 
 
 def wrap(text: str, width: float, size: int, lines: int) -> list[str]:
     """Break `text` into at most `lines` lines of `width` pixels; the last ends in … if some is left."""
-    wrapped = list(islice(_break(one_line(text).translate(PLAIN), width, size), lines + 1))
+    wrapped = list(islice(_break(one_line(text).translate(IN_FONT), width, size), lines + 1))
     if len(wrapped) <= lines:
         return wrapped or [""]
     last = wrapped[lines - 1] + "…"
