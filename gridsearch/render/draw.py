@@ -95,7 +95,7 @@ def _render_batch(
     scheduler = scheduler_for(sampling, renderer.scheduler_config)
     calls = len(scheduler.timesteps)
     recorder = Recorder(len(cases), calls, watch)
-    text = _conditioning(renderer, cases, sampling)
+    text = conditioning(renderer, cases, sampling)
     seeds = [case.seed for case in cases]
     latents = denoise(pipe.unet, scheduler, text, seeds, sampling, pipe.vae_scale_factor, recorder)
     images = decode(pipe.vae, recorder.latents(latents))
@@ -112,8 +112,8 @@ def _render_batch(
     ]
 
 
-def _conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
-    """Return the texts of a batch in the order that `denoise` expects."""
+def conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:
+    """Return the texts of a batch: of all cases for the first of their branches, then for the next."""
     prompts = [embedded(renderer, case.text, sampling) for case in cases]
     negatives = [
         without_prompt(renderer, case.negative, prompt, sampling)

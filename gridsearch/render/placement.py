@@ -2,8 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -15,6 +16,8 @@ from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
 
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+OfItem = TypeVar("OfItem")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,27 @@ def _kind(sampling: Sampling) -> tuple[int, int, int]:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a smaller batch might have succeeded."""
     return isinstance(error, torch.OutOfMemoryError) or faults.is_want_of_memory(error)
+
+
+def in_parts(size: int, count: int, work: Callable[[slice], Sequence[OfItem]]) -> list[OfItem]:
+    """Return what the work makes of so many items, in parts of at most `size`: fewer where memory is short.
+
+    Raises:
+        torch.OutOfMemoryError: not even one item fits.
+    """
+    made: list[OfItem] = []
+    while len(made) < count:
+        done: Sequence[OfItem] = []
+        try:
+            done = work(slice(len(made), len(made) + size))
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or size == 1:
+                raise
+        if not done:  # not within `except`, where the error still holds what the part took
+            torch.cuda.empty_cache()
+            size = (min(size, count) + 1) // 2
+        made += done
+    return made
 
 
 # -- time

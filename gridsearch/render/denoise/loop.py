@@ -4,7 +4,7 @@ It does not wait for the device: all that a step needs beside the latents is kno
 that stops images waits, and diffusers' UniPC, which solves its equations on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from diffusers import DPMSolverSDEScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import Tensor
 
-from gridsearch.render.denoise.guidance.attention import guided_attention
+from gridsearch.render.denoise.guidance.attention import GuidedAttention, guided_attention
 from gridsearch.render.denoise.guidance.branches import WITHOUT, branches_at
 from gridsearch.render.denoise.guidance.combine import guided, renoised
 from gridsearch.render.denoise.guidance.freeu import freeu
@@ -44,22 +44,15 @@ def denoise(
     """
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
-    trained = sampling.prediction_type
-    sampling = replace(sampling, prediction_type=sampled_type(trained))
+    trained, sampling = sampling, replace(sampling, prediction_type=sampled_type(sampling.prediction_type))
     batch = _Batch(unet, scheduler, text, seeds, sampling, downscale)
     moments = scheduler.timesteps.to(unet.device)
     latent = (batch.latents.shape[2], batch.latents.shape[3])
     with guided_attention(unet, sampling, latent) as layers, freeu(unet, sampling):
         for call, timestep in enumerate(scheduler.timesteps):
-            level = noise_level(scheduler, call)
-            active = branches_at(sampling, level)
-            for layer in layers:
-                layer.expect(active)
-            x = torch.cat([batch.latents] * len(active))
-            x = scheduler.scale_model_input(x, timestep)
-            output = sampled(x, batch.predicted(unet, x, moments[call]), level, trained)
-            outputs = dict(zip(active, output.chunk(len(active)), strict=True))
-            x = x[: len(batch.latents)]
+            level, moment = noise_level(scheduler, call), moments[call]
+            x = scheduler.scale_model_input(batch.latents, timestep)
+            outputs = branch_outputs(unet, x, level, moment, batch.text, batch.sizes, trained, layers)
             output = guided(outputs, x, level, sampling)
             watcher.see(call, level, clean(x.float(), output.float(), level, sampling.prediction_type))
             start, output = renoised(batch.latents, output, outputs.get(WITHOUT), level, sampling)
@@ -99,14 +92,6 @@ class _Batch:
             self.brownian = Brownian(seeds, sampling.rng, levels, self.latents)
             scheduler.noise_sampler = self.brownian
         self.sizes = size_ids(unet, sampling, len(text.tokens))
-
-    def predicted(self, unet: UNet2DConditionModel, x: Tensor, moment: Tensor) -> Tensor:
-        """Return the output for x, whose rows are those of the last branches, or of all."""
-        rows, text = slice(-len(x), None), self.text
-        mask = None if text.mask is None else text.mask[rows]
-        pooled = None if text.pooled is None else text.pooled[rows]
-        active = Conditioning(text.tokens[rows], pooled, mask)
-        return predicted(unet, x, moment, active, self.sizes[rows])
 
     def variance(self, scheduler: SchedulerMixin, call: int) -> dict[str, Tensor]:
         """Return the noise of a step for DPM++ 2M SDE, which does not ask for it as DPM++ SDE does."""
@@ -149,6 +134,36 @@ def size_ids(unet: UNet2DConditionModel, sampling: Sampling, inputs: int) -> Ten
         *(sampling.target_height, sampling.target_width),
     )
     return torch.tensor([sizes], device=unet.device, dtype=unet.dtype).repeat(inputs, 1)
+
+
+def branch_outputs(
+    unet: UNet2DConditionModel,
+    x: Tensor,
+    level: float,
+    moment: Tensor,
+    text: Conditioning,
+    sizes: Tensor,
+    sampling: Sampling,
+    layers: Iterable[GuidedAttention],
+) -> dict[str, Tensor]:
+    """Return the outputs (N, C, h, w) for x by branch, as a sampler takes them: v in the place of x0.
+
+    Args:
+        x: latents (N, C, h, w) of the noise level sigma / alpha, alpha^2 + sigma^2 = 1, or alpha + sigma = 1.
+        moment: the timestep that the UNet is told.
+        text, sizes: of all N for the first of the branches, then of all for the second, and so on.
+        layers: those whose rows attend as their branch does.
+    """
+    active = branches_at(sampling, level)
+    for layer in layers:
+        layer.expect(active)
+    rows = slice(-len(active) * len(x), None)  # what is left out comes first
+    mask = None if text.mask is None else text.mask[rows]
+    pooled = None if text.pooled is None else text.pooled[rows]
+    told = Conditioning(text.tokens[rows], pooled, mask)
+    x = torch.cat([x] * len(active))
+    output = sampled(x, predicted(unet, x, moment, told, sizes[rows]), level, sampling.prediction_type)
+    return dict(zip(active, output.chunk(len(active)), strict=True))
 
 
 def predicted(

@@ -1,0 +1,95 @@
+"""The probe: how well weights find a reference again under noise, and whether paler or stronger than it is.
+
+A few UNet calls tell it, where drawing takes dozens. The noise stays the same, so that only the weights make
+a difference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridsearch.render.cases import Case
+from gridsearch.render.decode import encode_picture
+from gridsearch.render.denoise.loop import size_ids
+from gridsearch.render.denoise.noise import CpuRandn, on_device
+from gridsearch.render.denoise.noised import (
+    Level,
+    guided_clean,
+    levels_at,
+    noised,
+    relative_error,
+    relative_spread,
+)
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.draw import conditioning
+from gridsearch.render.pipeline import Renderer
+from gridsearch.render.placement import in_parts
+
+PROBE_NOISE = 2**33  # beyond the seeds of web UIs: not the noise from which the reference was drawn
+
+
+@dataclass(frozen=True)
+class Probe:
+    """References with their noise, to be put to any weights."""
+
+    cases: tuple[Case, ...]
+    latents: Tensor  # (N, C, h, w) float32, of the references
+    noise: Tensor  # (N, C, h, w) float32, variance 1
+
+    def part(self, rows: slice) -> "Probe":
+        """Return some of the references, as a probe."""
+        return Probe(self.cases[rows], self.latents[rows], self.noise[rows])
+
+
+@torch.no_grad()
+def make_probe(renderer: Renderer, pictures: Sequence[np.ndarray], cases: Sequence[Case]) -> Probe:
+    """Encode references, uint8 (H, W, 3) of one size, with the live VAE; their noise is always the same."""
+    latents = torch.cat([encode_picture(renderer.pipe.vae, picture) for picture in pictures]).float()
+    sources = [CpuRandn((case.seed + PROBE_NOISE) % 2**64) for case in cases]
+    noise = torch.stack([source.draw(tuple(latents.shape[1:])) for source in sources])
+    return Probe(tuple(cases), latents, on_device(noise, latents.device, torch.float32))
+
+
+def found_by(renderer: Renderer, probe: Probe, at: Level, sampling: Sampling) -> Tensor:
+    """Return the clean latents (N, C, h, w) that the live weights find in the noised references, float32.
+
+    Compared with `probe.latents` by `relative_error`, they are a loss of the UNet's weights, which can be
+    differentiated where those ask for it.
+
+    Args:
+        sampling: of a trial: its guidance, and the prediction type that its merge is drawn with.
+    """
+    unet = renderer.pipe.unet
+    x = noised(probe.latents, probe.noise, at, sampling.prediction_type)
+    text = conditioning(renderer, probe.cases, sampling)
+    return guided_clean(unet, x, at, text, size_ids(unet, sampling, len(text.tokens)), sampling)
+
+
+@torch.no_grad()
+def ask(
+    renderer: Renderer,
+    probe: Probe,
+    sampling: Sampling,
+    timesteps: Sequence[int],
+    batch: int | None = None,
+) -> np.ndarray:
+    """Return relative error and spread of what the live weights find, (N, timesteps, 2).
+
+    Args:
+        timesteps: 0 to 999, at each of which the UNet is called once for every branch of its guidance.
+        batch: references per call; None for as many as fit.
+    Raises:
+        torch.OutOfMemoryError: not even one reference fits.
+    """
+    levels = levels_at(renderer.scheduler_config, sampling, timesteps)
+
+    def answers(rows: slice) -> Sequence[list]:
+        part = probe.part(rows)
+        found = [found_by(renderer, part, at, sampling) for at in levels]
+        values = [[relative_error(one, part.latents), relative_spread(one, part.latents)] for one in found]
+        return torch.stack([torch.stack(pair, -1) for pair in values], 1).tolist()
+
+    return np.array(in_parts(renderer.batches.size(sampling, batch), len(probe.cases), answers))
