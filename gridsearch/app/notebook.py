@@ -23,6 +23,7 @@ from gridsearch.base.errors import BadInput, Busy, GridsearchError, nearest
 from gridsearch.base.pictures import open_picture
 from gridsearch.experiment.experiment import Experiment, load_experiment, parse_experiment
 from gridsearch.report.cells import Grid
+from gridsearch.report.crossed import sheet_grid
 from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.html import fragment
@@ -175,7 +176,7 @@ class Run:
         """
         ratios = None if ratio is None else [ratio]
         prompts = None if prompt is None else [prompt]
-        grid = self._grid(ratios, prompts)
+        grid = self._noted(build_grid(self.results, self.answer, ratios=ratios, prompts=prompts))
         columns = [column for group in grid.groups for column in group.columns if column.trial is not None]
         cases = [case.id for case in grid.cases if seed in (None, case.seed)]
         if trial is not None:
@@ -193,14 +194,22 @@ class Run:
         raise BadInput("There is no such image.", where=self.folder, fix="Choose one from .images.")
 
     def sheet(
-        self, ratios: Sequence[float] | None = None, prompts: Sequence[str] | None = None
+        self,
+        ratios: Sequence[float] | None = None,
+        prompts: Sequence[str] | None = None,
+        columns: str | None = None,
+        rows: str | None = None,
     ) -> Image.Image:
-        """Return the contact sheet, of all ratios and prompts or of those given."""
-        grid = self._grid(ratios, prompts)
-        return next(sheets(grid, self.results, self.answer))
+        """Return the contact sheet, of all ratios and prompts or of those given.
 
-    def _grid(self, ratios: Sequence[float] | None, prompts: Sequence[str] | None) -> Grid:
-        grid = build_grid(self.results, self.answer, ratios=ratios, prompts=prompts)
+        `columns` and `rows` name the searched values across and down, as in `gridsearch compare`.
+        """
+        grid = sheet_grid(
+            self.results, self.answer, columns=columns, rows=rows, ratios=ratios, prompts=prompts
+        )
+        return next(sheets(self._noted(grid), self.results, self.answer))
+
+    def _noted(self, grid: Grid) -> Grid:
         for note in grid.notes:
             warnings.warn(note, stacklevel=3)
         return grid

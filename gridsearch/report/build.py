@@ -3,8 +3,9 @@
 import filelock
 
 from gridsearch.base.faults import file_fault
+from gridsearch.report.crossed import sheet_grid
 from gridsearch.report.csv import write_tables
-from gridsearch.report.grid import MOST_CELLS, build_grid
+from gridsearch.report.grid import MOST_CELLS
 from gridsearch.report.page.html import write_report
 from gridsearch.report.sheet.sheet import write_sheets
 from gridsearch.results.analysis.analyse import analyse
@@ -30,7 +31,7 @@ def build(results: Results, sheets: bool = True) -> Answer:
             write_tables(results)
             write_best(results, answer, results.folder / "best.json")
             if sheets:
-                grid = build_grid(results, answer, most=MOST_CELLS)
+                grid = sheet_grid(results, answer, most=MOST_CELLS)
                 write_sheets(grid, results, answer, results.folder / "sheet.png")
             write_report(results, answer, results.folder / "report.html")
     except OSError as error:

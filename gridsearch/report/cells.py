@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, zip_longest
+from itertools import accumulate, groupby, zip_longest
 
 from gridsearch.render.cases import case_id
 from gridsearch.report.few import spread
@@ -12,18 +12,27 @@ from gridsearch.report.few import spread
 
 @dataclass(frozen=True)
 class CaseRow:
-    """A row: one prompt with one seed. If it is `held_out`, only the leaders are rendered."""
+    """A row: one prompt with one seed, and a value of the axis that goes down where there is one.
+
+    If it is `held_out`, only the leaders are rendered.
+    """
 
     prompt_id: str
     prompt: str
     seed: int
     held_out: bool = False
     label: str = ""  # the prompt without what all of them share
+    setting: str = ""  # of the axis that goes down: "cfg 3.5"
 
     @property
     def id(self) -> str:
-        """The case's key."""
-        return case_id(self.prompt_id, self.seed)
+        """The row's key."""
+        return " ".join(filter(None, (case_id(self.prompt_id, self.seed), self.setting)))
+
+    @property
+    def block(self) -> tuple[str, int | None]:
+        """The rows that belong together: those of a prompt, or of one seed of it along an axis."""
+        return self.prompt_id, self.seed if self.setting else None
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Picture:
     film: str | None = None  # None where none was kept
     blur: float = math.nan  # px; NaN where it is undefined, as for `noise`
     noise: float = math.nan  # levels
+    best: bool = False  # whether it alone of its column is recommended, where an axis goes down
 
     @property
     def said(self) -> str:
@@ -94,11 +104,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Grid:
-    """The rows, and the columns in their groups; a note for each ratio in whose place another is shown."""
+    """The rows, and the columns in their groups; a note where others are shown than were asked for."""
 
     cases: tuple[CaseRow, ...]
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
+    across: str = ""  # the value that was chosen for the columns, in words; empty for the main parameter
+    down: str = ""  # and the one for the rows; empty where these are prompts alone
 
     @cached_property  # a large grid asks for them thousands of times
     def columns(self) -> tuple[GridColumn, ...]:
@@ -112,8 +124,8 @@ class Grid:
         return [(g, range(end - len(g.columns), end)) for g, end in zip(self.groups, ends, strict=True)]
 
     def first_of_prompt(self, row: int) -> bool:
-        """Return whether a row is the first of its prompt."""
-        return row == 0 or self.cases[row - 1].prompt_id != self.cases[row].prompt_id
+        """Return whether a row is the first of its prompt, or along an axis of its seed."""
+        return row == 0 or self.cases[row - 1].block != self.cases[row].block
 
     def first_held_out(self, row: int) -> bool:
         """Return whether a row is the first held-out one."""
@@ -142,7 +154,10 @@ class Grid:
 
 
 def turns(cases: Iterable[CaseRow]) -> list[tuple[CaseRow, ...]]:
-    """Return the first case of every prompt, then every second one, and so on."""
+    """Return the first case of every prompt, then every second one, and so on; along an axis each case."""
+    cases = list(cases)
+    if any(case.setting for case in cases):
+        return [tuple(rows) for _, rows in groupby(cases, key=lambda case: case.block)]
     by_prompt: dict[str, list[CaseRow]] = {}
     for case in cases:
         by_prompt.setdefault(case.prompt_id, []).append(case)

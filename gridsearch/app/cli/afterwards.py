@@ -103,6 +103,7 @@ def _score_files(paths: list[Path], reference: str | None, csv: Path | None, as_
 @command(
     "compare",
     "gridsearch compare results/toy --ratios 0.4 --ratios 0.6 -o sheet.jpg",
+    "gridsearch compare results/toy --columns ratio --rows cfg",
     "gridsearch compare results/toy --xyz -o grids",
 )
 def compare_command(
@@ -110,6 +111,13 @@ def compare_command(
     ratios: Annotated[list[float] | None, typer.Option(help="Show only this ratio (repeatable).")] = None,
     prompts: Annotated[
         list[str] | None, typer.Option(help="Show only prompts with this id or text (repeatable).")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The searched value that goes across.")
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help='The searched value that goes down for each prompt, or "prompt".'),
     ] = None,
     output: Annotated[
         Path | None,
@@ -132,15 +140,18 @@ def compare_command(
 ) -> None:
     """Make a contact sheet: prompts down, ratios across.
 
+    If two numbers were searched, one goes across and the other goes down for each prompt. --columns and
+    --rows put other searched values on the axes.
+
     A sheet that is too large for one image becomes an overview, with the full sheet beside it as NAME-1,
     NAME-2, ...
     """
-    from gridsearch.report.grid import build_grid
+    from gridsearch.report.crossed import sheet_grid
     from gridsearch.report.sheet.sheet import write_sheets
     from gridsearch.report.sheet.xyz import write_grids
 
     results, answer = finished_results(folder)
-    grid = build_grid(results, answer, ratios=ratios, prompts=prompts)
+    grid = sheet_grid(results, answer, columns=columns, rows=rows, ratios=ratios, prompts=prompts)
     for note in grid.notes:
         terminal.show_note(note)
     if not xyz:

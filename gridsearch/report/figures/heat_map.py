@@ -6,27 +6,22 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import is_number, parameter_text, value_text
+from gridsearch.base.words import parameter_text, value_text
+from gridsearch.report.crossed import usual_axes
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.report.figures.landscape import SURVIVED
 from gridsearch.results.analysis.trials import distinct_trials
 
-FEWEST_VALUES = 2  # values of each number
-
 
 @adds_figures
 def heat_map(shown: Shown) -> Iterator[Figure]:
     """Yield the map where two numbers and nothing else were searched, on a grid of both."""
-    results = shown.results
-    trials = distinct_trials(results)
-    names = results.parameters
-    if len(names) != 2 or not all(trials[name].dropna().map(is_number).all() for name in names):
+    results, axes = shown.results, usual_axes(shown.results)
+    if axes is None or axes.down is None:
         return
-    across, down = sorted(names, key=lambda name: parameter_text(name) != shown.axis)
-    table = trials.pivot_table(index=down, columns=across, values="survived")
-    if min(table.shape) < FEWEST_VALUES or table.isna().to_numpy().mean() > 0.5:  # scattered, and no grid
-        return
+    across, down = axes.across, axes.down
+    table = distinct_trials(results).pivot_table(index=down, columns=across, values="survived")
     best = results.trials.loc[results.trials["trial"] == shown.best.trial]
     yield _map(table, parameter_text(across), parameter_text(down), best[[across, down]])
 

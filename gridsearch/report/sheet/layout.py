@@ -142,7 +142,7 @@ def _part(grid: Grid, columns: Sequence[tuple[int, GridColumn]], cases: Sequence
         for number, group in enumerate(grid.groups)
         if group.is_references or number in kept
     ]
-    return Grid(tuple(cases), tuple(groups))
+    return replace(grid, cases=tuple(cases), groups=tuple(groups))
 
 
 def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[CaseRow]]:
@@ -156,13 +156,13 @@ def _row_blocks(grid: Grid, image: tuple[int, int]) -> list[list[CaseRow]]:
 
 
 def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
-    """Return blocks of at most so many rows, which end where a prompt ends unless it has more itself."""
+    """Return parts of at most so many rows; each ends where a block of rows ends, unless that has more."""
     blocks: list[list[CaseRow]] = [[]]
-    for _, same in groupby(cases, key=lambda case: case.prompt_id):
-        prompt = list(same)
-        if blocks[-1] and len(blocks[-1]) + len(prompt) > most:
+    for _, same in groupby(cases, key=lambda case: case.block):
+        whole = list(same)
+        if blocks[-1] and len(blocks[-1]) + len(whole) > most:
             blocks.append([])
-        for case in prompt:
+        for case in whole:
             if len(blocks[-1]) == most:
                 blocks.append([])
             blocks[-1].append(case)
@@ -170,15 +170,17 @@ def _split(cases: Sequence[CaseRow], most: int) -> list[list[CaseRow]]:
 
 
 def _overview(grid: Grid) -> Grid:
-    """Return the ratios that tell the most, with a row for each prompt."""
+    """Return the columns that tell the most, with one seed of each prompt, and all of its rows."""
     tried = sum(not group.is_references for group in grid.groups)
     most = max(WIDEST // max(tried, 1), 3)
     groups = [
         group if group.is_references else replace(group, columns=_telling(group, most))
         for group in grid.groups
     ]
-    firsts = [next(same) for _, same in groupby(grid.cases, key=lambda case: case.prompt_id)]
-    return Grid(tuple(firsts[i] for i in evenly(len(firsts), TALLEST, None)), tuple(groups))
+    prompts = (list(same) for _, same in groupby(grid.cases, key=lambda case: case.prompt_id))
+    firsts = [[case for case in same if case.seed == same[0].seed] for same in prompts]
+    chosen = evenly(len(firsts), max(TALLEST // max(map(len, firsts)), 2), None)
+    return Grid(tuple(case for i in chosen for case in firsts[i]), tuple(groups))
 
 
 def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:

@@ -198,7 +198,12 @@ def _row_label(draw: _Draw, place: SheetLayout, row: int, case: CaseRow, first: 
     lines = max((height - 24) // 21, 1)
     for i, line in enumerate(wrap(case.label, layout.LABEL - 20, 17, lines) if first else []):
         draw.text((MARGIN, y + i * 21), line, font=font(17), fill=INK)
-    draw.text((MARGIN, y + height - 18), f"seed {case.seed}", font=font(14), fill=FAINT)
+    if case.setting:
+        middle = MARGIN + layout.LABEL - 20, y + height / 2
+        words = wrap(case.setting, layout.LABEL / 2, 20, lines=1)[0]
+        draw.text(middle, words, font=font(20), fill=INK, anchor="rm")
+    if first or not case.setting:
+        draw.text((MARGIN, y + height - 18), f"seed {case.seed}", font=font(14), fill=FAINT)
 
 
 def _cell(
@@ -211,6 +216,8 @@ def _cell(
             _hole(draw, box, "file missing" if picture else ": ".join(filter(None, missing)))
         return
     sheet.paste(image, (left + (right - left - image.width) // 2, top + (bottom - top - image.height) // 2))
+    if picture.best:
+        draw.rounded_rectangle((left - 8, top - 8, right + 7, bottom + 7), radius=6, outline=BEST, width=5)
     if picture.verdict != "ok":  # a frame outside the image hides no pixel; a small tag is in its corner
         colour, size = verdict_colour(picture.verdict), 13 if right - left >= 90 else 10
         draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=colour, width=3)

@@ -1,8 +1,9 @@
 """Writing a run's pictures as X/Y/Z grids, drawn and named as AUTOMATIC1111's web UI does.
 
 There is one grid with the first seed of every prompt, one with the second, and so on: ratios across, prompts
-down, the parents' own renders first. The seed of the first row is in a grid's name, those of all rows are in
-its text. `gridsearch.score.grid_layout` describes the layout of such a grid, and `score` cuts it.
+down, the parents' own renders first. Where a searched value goes down, there is one grid of each prompt and
+seed. The seed of the first row is in a grid's name, those of all rows are in its text.
+`gridsearch.score.grid_layout` describes the layout of such a grid, and `score` cuts it.
 """
 
 import re
@@ -67,10 +68,10 @@ def write_grids(
     _require_cuttable(size)
     earlier = (re.match(rf"{PREFIX}(\d+)-", file.name) for file in folder.iterdir())
     number = max((int(match[1]) for match in earlier if match), default=-1) + 1
-    axis = parameter_text(answer.main or "trial") if answer else "ratio"
+    axis = grid.across or (parameter_text(answer.main or "trial") if answer else "ratio")
     for sheet in _sheets(grid, size):
         pixels = np.asarray(_drawn(sheet, size, results, axis, gone))
-        text = _text(sheet, results, axis)
+        text = _text(sheet, results, axis, grid.down)
         if text is None:
             continue
         height, width = pixels.shape[:2]
@@ -85,9 +86,9 @@ def write_grids(
 def _sheets(grid: Grid, size: tuple[int, int]) -> Iterator[Sheet]:
     """Yield a grid for each slice and turn of seeds, in the fewest parts that are small enough to be read.
 
-    Each has the references; rows are split first.
+    Each has the references, unless a value goes down, on whose axis they do not lie; rows are split first.
     """
-    references = tuple(column for column in grid.columns if column.is_reference)
+    references = tuple(column for column in grid.columns if column.is_reference and not grid.down)
 
     def fit(rows: Sequence[CaseRow], columns: Sequence[GridColumn]) -> bool:
         """Return whether so many cells and their labels have at most MAX_PIXELS."""
@@ -149,7 +150,7 @@ def _drawn(sheet: Sheet, size: tuple[int, int], results: Results, axis: str, gon
         y = top + r * height
         most = max(min(MAX_ROW_LINES, height * 3 // 4 // pitch), 2)
         seed = [] if sheet.one_seed else [f"seed {case.seed}"]
-        lines = wrap(case.prompt, left * 0.9, letters, most - len(seed)) + seed
+        lines = wrap(case.setting or case.prompt, left * 0.9, letters, most - len(seed)) + seed
         _write(draw, lines, (left / 2, y + height / 2), left, letters)
         for c, column in enumerate(sheet.columns):
             image.paste(_cell(column.pictures.get(case.id), size, results, gone), (left + c * width, y))
@@ -203,7 +204,7 @@ def _cell(picture: Picture | None, size: tuple[int, int], results: Results, gone
     return image
 
 
-def _text(sheet: Sheet, results: Results, axis: str) -> pictures.Infotext | None:
+def _text(sheet: Sheet, results: Results, axis: str, down: str) -> pictures.Infotext | None:
     """Return the settings of one of the pictures, and what they differ in; None where all are gone."""
     path, text = next(_texts(sheet, results), (None, None))
     if text is None:
@@ -221,8 +222,8 @@ def _text(sheet: Sheet, results: Results, axis: str) -> pictures.Infotext | None
         "Script": "X/Y/Z plot",
         "X Type": axis,
         "X Values": ", ".join(column.heading for column in sheet.columns),
-        "Y Type": "Prompt",
-        "Y Values": ", ".join(case.prompt for case in sheet.rows),
+        "Y Type": down or "Prompt",
+        "Y Values": ", ".join(case.setting.removeprefix(f"{down} ") or case.prompt for case in sheet.rows),
     }
     if not sheet.one_seed:
         settings["Row seeds"] = ", ".join(str(case.seed) for case in sheet.rows)
