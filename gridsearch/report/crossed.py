@@ -18,7 +18,7 @@ from gridsearch.results.analysis.trials import curve_parameter_of, numeric_param
 from gridsearch.results.results import Results
 
 PROMPT = "prompt"  # the rows where no searched value goes down
-FEWEST = 3  # values of an axis that are shown of many: both ends and the best
+FEWEST_VALUES = 3  # values of an axis that are shown of many: both ends and the best
 FILLED = 0.5  # share of the pairs of values with images: fewer are scattered, and no grid
 
 
@@ -156,7 +156,7 @@ def _kept(
     """Return the values of each axis, of too many pairs the evenly spaced ones, and a note on each part."""
     values = {name: _in_order(trials[name]) for name in names}
     counts = {name: len(of) for name, of in values.items()}
-    while most is not None and prod(counts.values()) > most and max(counts.values()) > FEWEST:
+    while most is not None and prod(counts.values()) > most and max(counts.values()) > FEWEST_VALUES:
         counts[max(counts, key=lambda name: counts[name])] -= 1
     notes = []
     for name, count in counts.items():
