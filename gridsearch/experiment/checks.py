@@ -13,6 +13,7 @@ from gridsearch.experiment.gradients import Expanded
 from gridsearch.experiment.methods import Average, Weighted
 from gridsearch.experiment.parameters import deciding_choices, model_place
 from gridsearch.experiment.values import Range, choices_of, is_searched, least_and_most
+from gridsearch.render.denoise.hires import SETTINGS
 from gridsearch.render.denoise.sampling import (
     FLOW_SCHEDULES,
     FLOW_SPACINGS,
@@ -182,6 +183,9 @@ def _of_render(render: Render) -> Iterator[str]:
     for name, other in OF_ANOTHER.items():
         if is_searched(getattr(render, name)) and least_and_most(getattr(render, other)) == (0, 0):
             yield f"render.{name} has no effect, as render.{other} is 0: searching it changes nothing."
+    given = [name for name in SETTINGS if name in render.model_fields_set]
+    if given and render.hires_scale is None:
+        yield f"render.{given[0]} has no effect without render.hires_scale: nothing is drawn a second time."
     if is_searched(render.cfg) and least < floor:
         off = f"All values of render.cfg up to {floor:g} turn guidance off and give the same images."
         yield f"{off} Start the range at {floor:g}."

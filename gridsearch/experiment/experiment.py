@@ -37,6 +37,7 @@ from gridsearch.experiment.values import (
     form,
     one_of,
 )
+from gridsearch.render.denoise.hires import UPSCALERS, enlarged_size, upscaler_key
 from gridsearch.render.denoise.sampling import (
     MIDDLE,
     SAMPLERS,
@@ -54,6 +55,9 @@ Samplers = Annotated[Annotated[_Sampler, Tag("value")] | _SamplerChoices, Discri
 _Schedule = Annotated[str, one_of(SCHEDULES), BeforeValidator(schedule_key), BeforeValidator(known_schedule)]
 _ScheduleChoices = Annotated[tuple[_Schedule, ...], *LISTED]
 Schedules = Annotated[Annotated[_Schedule, Tag("value")] | _ScheduleChoices, Discriminator(form)]
+_Upscaler = Annotated[str, one_of(UPSCALERS), BeforeValidator(upscaler_key)]
+_UpscalerChoices = Annotated[tuple[_Upscaler, ...], *LISTED]
+Upscalers = Annotated[Annotated[_Upscaler, Tag("value")] | _UpscalerChoices, Discriminator(form)]
 _Unconditional = Literal["zeros", "empty"]
 _UnconditionalChoices = Annotated[tuple[_Unconditional, ...], *LISTED]
 Unconditionals = Annotated[
@@ -69,6 +73,7 @@ _Layers = Annotated[str, Field(max_length=200), AfterValidator(_known_layers)]
 _LayerChoices = Annotated[tuple[_Layers, ...], *LISTED]
 Layers = Annotated[Annotated[_Layers, Tag("value")] | _LayerChoices, Discriminator(form)]
 WINDOWS_FIRST_LOOK = 11  # ratios that `window` begins with: both ends, and every tenth of the range
+LARGEST_SCALE = 4  # times, by hires fix: the end of A1111's slider
 USUAL_ABORT = 0.4  # share of the steps after which a hopeless image may be stopped
 
 
@@ -99,6 +104,7 @@ Shift = Annotated[SearchableNumber, between(0.01, MOST_SHIFT)]
 Weight = Annotated[SearchableNumber, between(0, 10)]
 Pixels = Annotated[SearchableNumber, between(0, 16_384)]  # more cannot be told in half precision
 Steps = Annotated[SearchableWhole, between(1, 1000)]  # SDXL was trained on a thousand
+HiresSteps = Annotated[SearchableWhole, between(0, 1000)]
 ClipSkip = Annotated[SearchableWhole, between(1, 1000)]  # the text encoders know how many layers there are
 
 
@@ -139,6 +145,10 @@ class Render(Table):
     rng: Annotated[Literal["cpu", "gpu"], BeforeValidator(_rng)] = "cpu"
     width: int = _usual("width", gt=0, multiple_of=8)
     height: int = _usual("height", gt=0, multiple_of=8)
+    hires_scale: Annotated[float, Field(ge=1, le=LARGEST_SCALE)] | None = None
+    hires_steps: HiresSteps = 0
+    hires_denoise: Share = 0.7
+    hires_upscaler: Upscalers = "Latent"
     original_width: Pixels | None = None
     original_height: Pixels | None = None
     crop_left: Pixels | None = None
@@ -154,6 +164,11 @@ class Render(Table):
     trace: bool = False
     config: FilePath | None = None
     vocabulary: FilePath | None = None
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures, in px."""
+        return enlarged_size(self.width, self.height, self.hires_scale)
 
     @model_validator(mode="after")
     def _samplers_take_the_schedule(self) -> Self:

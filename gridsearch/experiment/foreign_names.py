@@ -7,6 +7,7 @@ it. One that is in none of these tables is not known here, and is told of under 
 from collections.abc import Iterator, Mapping
 
 from gridsearch.render.denoise.guidance.text import guidance_said
+from gridsearch.render.denoise.hires import hires_said
 from gridsearch.render.pictures import FLOW_MODE, MODE_OF_FLOW, SHIFT
 
 # A1111's names of what `[render]` has, and other programs' for the same; the first that is there counts.
@@ -87,6 +88,7 @@ OFF_AT = {
     "Eta": "1",  # of the ancestral samplers
     "Sigma noise": "1",
     "Noise multiplier": "1",
+    "Hires Module 1": "use same choices",  # of Forge
     "PAG Lerp Factor": "1",
     # of guidance: as `render.denoise.guidance` does it
     **dict.fromkeys(("seg_block", "pag_block"), "middle"),
@@ -102,7 +104,8 @@ OFF_AT = {
 def not_done(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what these settings ask for that is not done here: its name, and its value if it has just one."""
     hires = any(name.startswith(FAMILIES["hires fix"]) for name in others)
-    _, said = guidance_said(others)
+    done = hires_said(others)[1]
+    said = done | guidance_said(others)[1]
     for name, value in others.items():
         if name in COMPARED or name in HARMLESS or plain(value) in {*OFF, OFF_AT.get(name)} or name in said:
             continue
@@ -110,8 +113,10 @@ def not_done(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             continue
         if name == "Denoising strength" and hires:  # A1111 writes it with either
             continue
+        if name == "Hires CFG Scale" and plain(value) == plain(others.get(CFG[1], "")):
+            continue
         family = next((family for family, begins in FAMILIES.items() if name.startswith(begins)), None)
-        yield (family, "") if family else (name, value)
+        yield (family, "") if family and not (family == "hires fix" and done) else (name, value)
 
 
 def _is_whole(end: str, others: Mapping[str, str]) -> bool:

@@ -19,8 +19,8 @@ from gridsearch.experiment.values import Table, is_range, is_searched
 from gridsearch.render.denoise.sampling import GUIDANCE_NUMBERS
 
 RENDER_VALUES = (
-    *("prediction_type", "sampler", "schedule", "unconditional", "pag_layers"),
-    *("steps", "shift", *GUIDANCE_NUMBERS, "clip_skip"),
+    *("prediction_type", "sampler", "schedule", "unconditional", "pag_layers", "hires_upscaler"),
+    *("steps", "shift", *GUIDANCE_NUMBERS, "clip_skip", "hires_steps", "hires_denoise"),
     *("original_width", "original_height", "crop_left", "crop_top", "target_width", "target_height"),
 )
 

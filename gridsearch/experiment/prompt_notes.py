@@ -20,6 +20,7 @@ from gridsearch.experiment.programs.fields import APP
 from gridsearch.experiment.prompts import Prompt
 from gridsearch.experiment.values import is_searched
 from gridsearch.render.denoise.guidance.text import guidance_said
+from gridsearch.render.denoise.hires import hires_said
 from gridsearch.render.denoise.sampling import (
     AUTOMATIC,
     SAMPLERS,
@@ -154,7 +155,17 @@ def used_and_said(others: Mapping[str, str], render: Render) -> dict[str, tuple[
         "target size": (size("target"), _said(others, names.TARGET_SIZE)),
         "crop": (_pair(render.crop_left or 0, render.crop_top or 0), _said(others, names.CROP)),
         **{name: (getattr(render, name), value) for name, value in guidance.items()},
+        **_hires(others, render),
     }
+
+
+def _hires(others: Mapping[str, str], render: Render) -> dict[str, tuple[object, str]]:
+    said, _ = hires_said(others)
+    if said and render.hires_scale is None:
+        return {"hires_scale": (UNSET, said["hires_scale"])}
+    used = {name: getattr(render, name) for name in said}
+    steps = {"hires_steps": render.hires_steps or render.steps} if said else {}
+    return {name: (value, said[name]) for name, value in (used | steps).items()}
 
 
 def _said(others: Mapping[str, str], keys: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ import torch
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import encode_picture
+from gridsearch.render.denoise.hires import passes
 from gridsearch.render.denoise.loop import predicted, size_ids
 from gridsearch.render.denoise.noise import CpuRandn, on_device
 from gridsearch.render.denoise.noised import levels_at, noised
@@ -50,6 +51,7 @@ def prompt_gains(
     Raises:
         torch.OutOfMemoryError: not even one picture fits.
     """
+    sampling = passes(sampling)[-1].sampling
 
     def gains(part: slice) -> list[float]:
         return _gains(renderer, pictures[part], cases[part], sampling, levels)

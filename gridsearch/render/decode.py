@@ -11,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from gridsearch.checkpoint.ldm.shapes import LATENT_SIDE
+from gridsearch.render.denoise.hires import OF_LATENTS, OF_PICTURES
 from gridsearch.render.placement import is_out_of_memory
 
 TILE = 64  # latents, 512 px: SDXL's VAE itself would not cut an image of 1024 px
@@ -86,6 +88,21 @@ def encode_picture(vae: AutoencoderKL, picture: np.ndarray) -> Tensor:
         return latents * vae.config.scaling_factor
     mean, std = (latents.new_tensor(x)[None, :, None, None] for x in (mean, std))
     return (latents - mean) * vae.config.scaling_factor / std
+
+
+def enlarged(vae: AutoencoderKL, latents: Tensor, upscaler: str, width: int, height: int) -> Tensor:
+    """Return latents (N, C, h, w) of pictures of another size, in px; those that are not finite stay so."""
+    if upscaler in OF_LATENTS:
+        mode, antialiased = OF_LATENTS[upscaler]
+        size = (height // LATENT_SIDE, width // LATENT_SIDE)
+        return functional.interpolate(latents, size, mode=mode, antialias=antialiased)
+    images, resampling = decode(vae, latents), Image.Resampling[OF_PICTURES[upscaler]]
+    resized = [
+        np.asarray(Image.fromarray(one).resize((width, height), resampling)) for one in to_uint8(images)
+    ]
+    large = torch.cat([encode_picture(vae, one) for one in resized]).float()
+    large[~finite_rows(images)] = float("nan")
+    return large
 
 
 def finite_rows(tensor: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Rendering cases: batches of images with fixed seeds, one image per case."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from gridsearch.render.cases import Case
-from gridsearch.render.decode import decode, film, finite_rows, preview, rgb_map, to_uint8
+from gridsearch.render.decode import decode, enlarged, film, finite_rows, preview, rgb_map, to_uint8
 from gridsearch.render.denoise.guidance.branches import WITHOUT, branches
-from gridsearch.render.denoise.loop import denoise
+from gridsearch.render.denoise.hires import Pass, passes
+from gridsearch.render.denoise.loop import Start, denoise
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.pipeline import Renderer
@@ -31,10 +32,15 @@ class Rendered:
     pixels: np.ndarray  # (H, W, 3) uint8; non-finite values are black and `finite` says so
     finite: bool
     seconds: float  # its share of the time of its batch
-    trace: Trace  # statistics of the predictions on the way
+    trace: Trace  # statistics of the predictions on the way, of the first pass of hires fix
     calls: int  # UNet calls of a complete rendering
     stop: Abort | None  # where and why rendering was stopped; the pixels are then the prediction there
     film: np.ndarray | None  # the predictions side by side, (H, W, 3) uint8, where they were asked for
+
+    @property
+    def made(self) -> int:
+        """The UNet calls that were made."""
+        return self.calls if self.stop is None else self.stop.call + 1
 
 
 def draw(
@@ -91,14 +97,19 @@ def _render_batch(
     renderer: Renderer, cases: Sequence[Case], sampling: Sampling, watch: WatchSettings, to_rgb: Tensor | None
 ) -> list[Rendered]:
     began = time.perf_counter()
-    pipe = renderer.pipe
-    scheduler = scheduler_for(sampling, renderer.scheduler_config)
-    calls = len(scheduler.timesteps)
-    recorder = Recorder(len(cases), calls, watch)
-    text = conditioning(renderer, cases, sampling)
-    seeds = [case.seed for case in cases]
-    latents = denoise(pipe.unet, scheduler, text, seeds, sampling, pipe.vae_scale_factor, recorder)
-    images = decode(pipe.vae, recorder.latents(latents))
+    first, *second = passes(sampling)
+    calls = first.calls + sum(one.calls for one in second)
+    recorder = Recorder(len(cases), first.calls, replace(watch, on_call=_counting(watch, 0, calls)))
+    latents = recorder.latents(_denoised(renderer, cases, first, recorder))
+    for hires in second:
+        latents = enlarged(renderer.pipe.vae, latents, sampling.hires_upscaler, *hires.size)
+        going = [i for i in range(len(cases)) if i not in recorder.stops]
+        if going and hires.calls:
+            told = WatchSettings(on_call=_counting(watch, first.calls, calls))
+            start, alone = Start(latents[going], hires.skipped), Recorder(len(going), hires.calls, told)
+            again = _denoised(renderer, [cases[i] for i in going], hires, alone, start)
+            latents[going] = again.to(latents.dtype)
+    images = decode(renderer.pipe.vae, latents)
     finite = finite_rows(images).tolist()
     pixels = to_uint8(images)
     films: list[np.ndarray | None] = [None] * len(cases)
@@ -110,6 +121,21 @@ def _render_batch(
         Rendered(case, pixels[i], finite[i], seconds, traces[i], calls, recorder.stops.get(i), films[i])
         for i, case in enumerate(cases)
     ]
+
+
+def _counting(watch: WatchSettings, before: int, calls: int) -> Callable[[int, int], None] | None:
+    """Return what is told the calls of one of two passes: those of the other count, too."""
+    tell = watch.on_call
+    return tell and (lambda call, _: tell(before + call, calls))
+
+
+def _denoised(
+    renderer: Renderer, cases: Sequence[Case], one: Pass, recorder: Recorder, start: Start | None = None
+) -> Tensor:
+    """Return the latents of one pass, without those of images that were stopped."""
+    scheduler, pipe = scheduler_for(one.sampling, renderer.scheduler_config), renderer.pipe
+    text, seeds = conditioning(renderer, cases, one.sampling), [case.seed for case in cases]
+    return denoise(pipe.unet, scheduler, text, seeds, one.sampling, pipe.vae_scale_factor, recorder, start)
 
 
 def conditioning(renderer: Renderer, cases: Sequence[Case], sampling: Sampling) -> Conditioning:

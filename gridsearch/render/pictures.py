@@ -33,6 +33,7 @@ from gridsearch.base.embedded import EXIF, USER_COMMENT, embedded_texts, main_te
 from gridsearch.base.errors import BadInput
 from gridsearch.render.cases import Case
 from gridsearch.render.denoise.guidance.text import guidance_text
+from gridsearch.render.denoise.hires import hires_text
 from gridsearch.render.denoise.sampling import SAMPLERS, SCHEDULES, Sampling
 
 NEGATIVE = "Negative prompt:"
@@ -97,6 +98,7 @@ def parameters_text(
         "CFG rescale": float(sampling.cfg_rescale),
         **_flow_text(sampling),
         **guidance_text(sampling),
+        **hires_text(sampling),
         **_size_conditioning(sampling),
         "Recipe": recipe,
         "Drawn on": place,

@@ -13,7 +13,8 @@ from gridsearch.base.errors import BadInput
 from gridsearch.base.machine import cores_here
 from gridsearch.checkpoint.ldm.shapes import unet_call
 from gridsearch.render.denoise.guidance.branches import branches
-from gridsearch.render.denoise.sampling import SAMPLERS, Sampling
+from gridsearch.render.denoise.hires import passes
+from gridsearch.render.denoise.sampling import Sampling
 
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -129,7 +130,8 @@ class BatchSizes:
 
 
 def _kind(sampling: Sampling) -> tuple[int, int, int]:
-    return sampling.width, sampling.height, len(branches(sampling))
+    largest = passes(sampling)[-1].sampling
+    return largest.width, largest.height, len(branches(sampling))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -182,12 +184,14 @@ def seconds_at(
     speed: float, shapes: Mapping[str, tuple[int, ...]], sampling: Sampling, batch: int, device: str
 ) -> float:
     """Return the same where a matrix product does so many floating-point operations a second."""
-    flops, layers = unet_call(shapes, sampling.width, sampling.height)
-    calls = SAMPLERS[sampling.sampler].calls(sampling.steps)
-    arithmetic = calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * speed)
-    overhead = calls * layers * SECONDS_PER_LAYER / batch
-    # a GPU computes while the CPU prepares the next operation
-    return max(arithmetic, overhead) if device == "cuda" else arithmetic + overhead
+    seconds = 0.0
+    for one in passes(sampling):
+        flops, layers = unet_call(shapes, one.sampling.width, one.sampling.height)
+        arithmetic = one.calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * speed)
+        overhead = one.calls * layers * SECONDS_PER_LAYER / batch
+        # a GPU computes while the CPU prepares the next operation
+        seconds += max(arithmetic, overhead) if device == "cuda" else arithmetic + overhead
+    return seconds
 
 
 def _matmul_speed(place: Placement) -> float:

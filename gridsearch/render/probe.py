@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gridsearch.render.cases import Case
 from gridsearch.render.decode import encode_picture
+from gridsearch.render.denoise.hires import passes
 from gridsearch.render.denoise.loop import size_ids
 from gridsearch.render.denoise.noise import CpuRandn, on_device
 from gridsearch.render.denoise.noised import (
@@ -65,7 +66,8 @@ def found_by(renderer: Renderer, probe: Probe, at: Level, sampling: Sampling) ->
     unet = renderer.pipe.unet
     x = noised(probe.latents, probe.noise, at, sampling.prediction_type)
     text = conditioning(renderer, probe.cases, sampling)
-    return guided_clean(unet, x, at, text, size_ids(unet, sampling, len(text.tokens)), sampling)
+    sizes = size_ids(unet, passes(sampling)[-1].sampling, len(text.tokens))
+    return guided_clean(unet, x, at, text, sizes, sampling)
 
 
 @torch.no_grad()

@@ -63,12 +63,13 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
         BadInput: it is more than is free, or the format cannot hold such pictures.
     """
     render = experiment.render
-    if experiment.images.format == "webp" and max(render.width, render.height) > MAX_WEBP_SIDE:
+    width, height = render.picture_size
+    if experiment.images.format == "webp" and max(width, height) > MAX_WEBP_SIDE:
         what = f"A WebP file has at most {MAX_WEBP_SIDE:,} pixels a side."
         raise BadInput(what, where="images.format", fix='Set format = "png", or draw smaller pictures.')
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     picture, images = picture_bytes(experiment), counts.images
-    film = FILM * render.width / render.height * BYTES_PER_PIXEL[experiment.images.format]
+    film = FILM * width / height * BYTES_PER_PIXEL[experiment.images.format]
     found = Disk(
         free=shutil.disk_usage(place).free,
         there=_bytes_in(folder) if folder.is_dir() else 0,
@@ -77,7 +78,7 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
         checks=counts.checks * picture,
         traces=images * int(film + CALL * least_and_most(render.steps)[1]) if render.trace else 0,
         database=images * ROW,
-        report=_report_bytes(images, render.width, render.height),
+        report=_report_bytes(images, width, height),
     )
     if found.total - found.there > found.free:
         what = f"The disk is too small: {images:,} images take about {size(found.total)}."
@@ -88,8 +89,8 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
 
 def picture_bytes(experiment: Experiment) -> int:
     """Estimate the size of one picture file."""
-    render = experiment.render
-    return int(render.width * render.height * BYTES_PER_PIXEL[experiment.images.format])
+    width, height = experiment.render.picture_size
+    return int(width * height * BYTES_PER_PIXEL[experiment.images.format])
 
 
 def _report_bytes(images: int, width: int, height: int) -> int:

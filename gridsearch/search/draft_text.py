@@ -19,6 +19,7 @@ from gridsearch.experiment.experiment import Render
 from gridsearch.experiment.prompt_files import prompts_in
 from gridsearch.experiment.prompt_notes import used_and_said
 from gridsearch.merge.parents import Parents
+from gridsearch.render.denoise.hires import hires_said
 
 # Prompts of different kinds, as a merge meets them: people, places, photographs, line art, light and dark.
 USUAL_PROMPTS = {
@@ -219,7 +220,7 @@ def _settings_said(prompts: Sequence[str], file: Path) -> dict[str, object]:
     said = {name: text for name, (_, text) in used_and_said(others, Render()).items() if text}
     width, _, height = said.get("size", "").partition("x")
     asked = {"steps": said.get("steps"), "cfg": said.get("CFG"), "sampler": said.get("sampler")}
-    asked |= {"width": width, "height": height, "rng": said.get("rng")}
+    asked |= {"width": width, "height": height, "rng": said.get("rng"), **hires_said(others)[0]}
     found: dict[str, object] = {}
     for name, text in asked.items():
         try:

@@ -27,7 +27,7 @@ from gridsearch.merge.weights import (
     residence_of,
 )
 from gridsearch.render.denoise.guidance.branches import branches
-from gridsearch.render.denoise.sampling import SAMPLERS
+from gridsearch.render.denoise.hires import passes
 from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.cases import Counts, counted
@@ -176,7 +176,9 @@ def judging_share(experiment: Experiment, parents: Parents) -> float:
     asked, sampling = experiment.score.content, sampling_of(experiment.render, parents)
     if asked is None:
         return 0.0
-    drawing = SAMPLERS[sampling.sampler].calls(sampling.steps) * len(branches(sampling))
+    width, height = experiment.render.picture_size
+    pixels = sum(one.calls * one.sampling.width * one.sampling.height for one in passes(sampling))
+    drawing = pixels * len(branches(sampling)) / (width * height)
     return 2 * len(asked.levels) * len(experiment.reference_models()) / drawing
 
 

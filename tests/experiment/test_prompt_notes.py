@@ -303,7 +303,7 @@ def test_what_a_line_asks_for_and_is_not_done_is_noted(tmp_path):
         ("Emphasis: No norm", "Emphasis No norm"),
         ("Token merging ratio: 0.5", "Token merging ratio 0.5"),
         ("Denoising strength: 0.4", "img2img"),
-        ("Denoising strength: 0.4, Hires upscale: 2, Hires steps: 14, Hires upscaler: 4x", "hires fix"),
+        ("Denoising strength: 0.4, Hires resize: 9x7, Hires upscaler: 4x", "hires fix"),
         ("Mask blur: 4, Inpaint area: Only masked, Denoising strength: 0.4", "img2img"),
         ("SEG Active: True, SEG Blur Sigma: 0, SEG Start Step: 5, SEG End Step: 20", "SEG"),
         ("SEG Scale: 3, SEG SANF: True", "SEG and SANF"),
@@ -345,6 +345,21 @@ def test_what_a_picture_was_drawn_with_and_is_not_done_is_one_note(tmp_path, sai
 )
 def test_what_changes_nothing_is_not_noted(tmp_path, said):
     assert of_settings(tmp_path, f"{AS_HERE}, {said}") == []
+
+
+HIRES = "Denoising strength: 0.4, Hires upscale: 1.5, Hires steps: 9, Hires CFG Scale: 5.0"
+
+
+def test_hires_fix_is_compared_and_an_upscaler_with_weights_is_not_done(tmp_path):
+    settings = f"{AS_HERE}, {HIRES}, Hires upscaler: R-ESRGAN 4x+, Hires sampler: DDIM"
+    own = "\nhires_scale = 1.5\nhires_steps = 9\nhires_denoise = 0.4"
+    left = "Hires upscaler R-ESRGAN 4x+ and Hires sampler DDIM"
+    assert of_settings(tmp_path, settings, render=SAME + own) == [asked(f"{left} (x.png)")]
+    (note, _) = of_settings(tmp_path, settings, render=SAME)
+    assert "was rendered with hires_scale 1.5 (here unset)" in note
+    other = own.replace("0.4", "0.7").replace("9", "0")
+    (note,) = of_settings(tmp_path, f"{AS_HERE}, {HIRES}, Hires upscaler: Lanczos", render=SAME + other)
+    assert "hires_steps 9 (here 28), hires_denoise 0.4 (here 0.7) and hires_upscaler Lanczos (here" in note
 
 
 def test_what_is_set_for_all_is_said_where(tmp_path):

@@ -77,8 +77,8 @@ def init_command(
         wishes = _asked(found, wishes)
     text, experiment, time = draft(found, wishes, file)
     write_atomic(file, text)
-    render = experiment.render
-    terminal.say(f"Wrote {file}: {len(experiment.prompt)} prompts at {render.width} x {render.height} px.")
+    wide, high = experiment.render.picture_size
+    terminal.say(f"Wrote {file}: {len(experiment.prompt)} prompts at {wide} x {high} px.")
     terminal.say(f"The run takes {time}.")
     terminal.say("Look into the file, then check it, and run it:")
     for name in ("plan", "run"):

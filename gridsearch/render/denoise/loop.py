@@ -5,7 +5,7 @@ that stops images waits, and diffusers' UniPC, which solves its equations on the
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,9 +19,17 @@ from gridsearch.render.denoise.guidance.freeu import freeu
 from gridsearch.render.denoise.noise import Brownian, Noise, on_device
 from gridsearch.render.denoise.prediction import clean, sampled, sampled_type
 from gridsearch.render.denoise.sampling import STOCHASTIC, Sampling
-from gridsearch.render.denoise.schedulers import noise_level
+from gridsearch.render.denoise.schedulers import noise_level, with_noise
 from gridsearch.render.prompt.encode import Conditioning
 from gridsearch.render.watch import Recorder
+
+
+@dataclass(frozen=True)
+class Start:
+    """Clean latents (n, C, h, w) that noise is added to, and the step with whose noise it begins."""
+
+    latents: Tensor
+    step: int
 
 
 def denoise(
@@ -32,6 +40,7 @@ def denoise(
     sampling: Sampling,
     downscale: int,
     watcher: Recorder,
+    start: Start | None = None,
 ) -> Tensor:
     """Denoise the images of these seeds into latents (n, C, h, w), without those that the watcher stopped.
 
@@ -41,26 +50,29 @@ def denoise(
         scheduler: a new one with its timesteps set; it holds what a sampler remembers between steps.
         text: of all images for the first of their `branches`, then of all for the second, and so on.
         downscale: image pixels per latent pixel.
+        start: where it is not pure noise.
     """
+    first = start.step * scheduler.order if start else 0
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)
+        scheduler.set_begin_index(first)
     trained, sampling = sampling, replace(sampling, prediction_type=sampled_type(sampling.prediction_type))
-    batch = _Batch(unet, scheduler, text, seeds, sampling, downscale)
+    batch = _Batch(unet, scheduler, text, seeds, sampling, downscale, start)
     moments = scheduler.timesteps.to(unet.device)
     latent = (batch.latents.shape[2], batch.latents.shape[3])
     with guided_attention(unet, sampling, latent) as layers, freeu(unet, sampling):
-        for call, timestep in enumerate(scheduler.timesteps):
+        for call, timestep in enumerate(scheduler.timesteps[first:], start=first):
             level, moment = noise_level(scheduler, call), moments[call]
             x = scheduler.scale_model_input(batch.latents, timestep)
             outputs = branch_outputs(unet, x, level, moment, batch.text, batch.sizes, trained, layers)
             output = guided(outputs, x, level, sampling)
-            watcher.see(call, level, clean(x.float(), output.float(), level, sampling.prediction_type))
-            start, output = renoised(batch.latents, output, outputs.get(WITHOUT), level, sampling)
+            x0 = clean(x.float(), output.float(), level, sampling.prediction_type)
+            watcher.see(call - first, level, x0)
+            from_here, output = renoised(batch.latents, output, outputs.get(WITHOUT), level, sampling)
             with batch.noise:
                 batch.latents = scheduler.step(
-                    output, timestep, start, **batch.variance(scheduler, call), return_dict=False
+                    output, timestep, from_here, **batch.variance(scheduler, call), return_dict=False
                 )[0]
-            rows = watcher.kept(call)
+            rows = watcher.kept(call - first)
             if rows is not None:
                 batch.keep(rows, scheduler)
             if not len(batch.latents):
@@ -79,10 +91,16 @@ class _Batch:
         seeds: Sequence[int],
         sampling: Sampling,
         downscale: int,
+        start: Start | None,
     ) -> None:
         shape = (unet.config.in_channels, sampling.height // downscale, sampling.width // downscale)
         self.text, self.noise = text, Noise(seeds, sampling.rng)
-        self.latents = on_device(self.noise.draw(shape), unet.device, unet.dtype) * scheduler.init_noise_sigma
+        noise = on_device(self.noise.draw(shape), unet.device, unet.dtype)
+        if start is None:
+            self.latents = noise * scheduler.init_noise_sigma
+        else:
+            clean = start.latents.to(unet.dtype)
+            self.latents = with_noise(scheduler, clean, noise, start.step * scheduler.order)
         self.brownian = None
         algorithm = scheduler.config.get("algorithm_type")
         if algorithm == STOCHASTIC or isinstance(scheduler, DPMSolverSDEScheduler):

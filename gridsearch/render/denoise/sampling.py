@@ -46,6 +46,7 @@ OF_ANOTHER = {
     "seg_sigma": "seg_scale",
     "mimic_percentile": "mimic_scale",
     "mimic_phi": "mimic_scale",
+    "hires_steps": "hires_denoise",
 }
 # Settings that move the predictions along a trajectory: only images of the same guidance can be compared.
 GUIDANCE = (*GUIDANCE_NUMBERS, "pag_layers", "unconditional")
@@ -94,6 +95,11 @@ class Sampling:
     mimic_phi: float = 1.0
     mimic_per_channel: bool = True
     shift: float | None = None  # of the noise of rectified flow (Esser et al. 2024, eq. 23); None for others
+    # hires fix (see `hires`): by how much a picture is enlarged and drawn again; None is without
+    hires_scale: float | None = None
+    hires_steps: int = 0  # 0 for as many as before
+    hires_denoise: float = 0.7  # the share of its schedule that is done again
+    hires_upscaler: str = "Latent"
 
     @property
     def is_guided(self) -> bool:

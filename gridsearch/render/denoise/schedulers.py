@@ -10,10 +10,11 @@ import torch
 from diffusers import DPMSolverSDEScheduler, EulerAncestralDiscreteScheduler, SchedulerMixin
 from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 from diffusers.schedulers.scheduling_utils import AysSchedules
+from torch import Tensor
 
 from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.render.denoise.flow import flow_scheduler, is_flow
-from gridsearch.render.denoise.prediction import sampled_type
+from gridsearch.render.denoise.prediction import alpha_and_sigma, sampled_type
 from gridsearch.render.denoise.sampling import ALIGN_YOUR_STEPS, SAMPLERS, Sampling
 
 TEACHER_STEPS = 50  # of the solver that a consistency model was distilled from (Luo et al. 2023)
@@ -82,3 +83,14 @@ def noise_level(scheduler: SchedulerMixin, call: int) -> float:
     if isinstance(scheduler, DPMSolverSDEScheduler) and not scheduler.state_in_first_order:
         return float(scheduler.mid_point_sigma)
     return scheduler.sigmas[call].item()
+
+
+def with_noise(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, call: int) -> Tensor:
+    """Return clean latents (N, C, h, w) with noise, as the scheduler has them at the n-th UNet call."""
+    if is_flow(scheduler):
+        sigma = scheduler.sigmas[call].item()
+        return (1 - sigma) * clean + sigma * noise
+    if hasattr(scheduler, "sigmas"):
+        return scheduler.add_noise(clean, noise, scheduler.timesteps[call : call + 1])
+    alpha, sigma = alpha_and_sigma(noise_level(scheduler, call), "epsilon")
+    return alpha * clean + sigma * noise

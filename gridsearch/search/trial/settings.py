@@ -13,6 +13,7 @@ from gridsearch.experiment.experiment import Experiment, Render
 from gridsearch.experiment.parameters import RENDER_VALUES
 from gridsearch.experiment.values import is_searched, usual_value
 from gridsearch.merge.parents import Parents, mode_of_merge, zero_snr_of
+from gridsearch.render.denoise.hires import SETTINGS as HIRES
 from gridsearch.render.denoise.sampling import USUAL_SHIFT, Sampling, usual_spacing
 
 RENDERING_VERSION = 2  # to be raised when the same settings give other images than before
@@ -96,7 +97,8 @@ def provenance(experiment: Experiment, parents: Parents) -> list[dict[str, str]]
     for name, value in vars(sampling).items():
         asked = getattr(render, name)
         given = name in render.model_fields_set and asked is not None
-        if (not given or name == "shift") and off.get(name, MISSING) == value:
+        active = sampling.hires_scale is not None and name in HIRES
+        if (not given or name == "shift") and off.get(name, MISSING) == value and not active:
             continue
         never = name == "zero_terminal_snr" and not takes
         source = "the experiment" if given and not never else follows.get(name, "the default")
