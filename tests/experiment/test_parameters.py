@@ -12,6 +12,7 @@ from tests.helpers.experiments import STEPS, parse
 
 FLOATS = {"low": 0.25, "high": 0.75, "step": 0.25}
 WORDS = {
+    "hires_upscaler": ["Latent", "Lanczos"],
     "prediction_type": ["epsilon", "v_prediction"],
     "sampler": ["euler", "dpmpp_2m_karras"],
     "unconditional": ["empty", "zeros"],
@@ -77,7 +78,7 @@ def in_render():
     for key in RENDER_VALUES:
         if key in WORDS:
             yield key, WORDS[key]
-        elif key in ("steps", "clip_skip"):
+        elif key in ("steps", "clip_skip", "hires_steps"):
             yield from ((key, WHOLE), (key, [1, 3]))
         else:
             yield from ((key, FLOATS), (key, [0.25, 1.0]))
