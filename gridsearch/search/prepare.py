@@ -26,7 +26,7 @@ from gridsearch.results import store
 from gridsearch.score.sets import backbone_key
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
-from gridsearch.search.resume import require_same_run
+from gridsearch.search.resume import require_same_run, versions_note
 from gridsearch.search.samplers.by_name import expected_trials, require_suits
 from gridsearch.search.taste import BACKBONE
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
@@ -100,6 +100,7 @@ def prepare_checked(
         disk_of(experiment, out, counted(experiment))
     unrecorded = store.unrecorded_note(pictures, earlier, out)
     notes = [unrecorded] if unrecorded else []
+    notes += versions_note(earlier.facts, facts) if earlier else []
     notes += notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
     return Prepared(experiment, parents, standard, facts, earlier, tuple(notes), sweeps=not unrecorded)
 

@@ -54,6 +54,20 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     raise BadInput(what, where=out, why=f"changed since: {', '.join(changed)}.", fix=fix)
 
 
+def other_versions(before: store.Facts, now: store.Facts) -> dict[str, tuple[str, str]]:
+    """Return the packages of another version now, by name, with both versions; builds (`+cpu`) are equal."""
+    pairs = {name: (before.versions.get(name, "none"), version) for name, version in now.versions.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0].split("+")[0] != pair[1].split("+")[0]}
+
+
+def versions_note(before: store.Facts, now: store.Facts) -> list[str]:
+    """Return a note where a run goes on with packages of other versions than it began with."""
+    others = other_versions(before, now).items()
+    changed = "; ".join(f"{name} {then} then, {today} now" for name, (then, today) in others)
+    since = "Packages have changed since this run's last start"
+    return [f"{since} ({changed}): new images may differ slightly."] if changed else []
+
+
 def _only_added(before: Sequence[dict], after: Sequence[dict]) -> bool:
     """Return whether every prompt is still there as it was, with its seeds and perhaps more."""
     now, usual, seedless = {prompt["id"]: prompt for prompt in after}, {"held_out": False}, {"seeds": ()}

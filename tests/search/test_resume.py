@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,12 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.report.build import build
 from gridsearch.results import store
 from gridsearch.results.results import load_results
+from gridsearch.search import prepare
 from gridsearch.search.budget import Budget
 from gridsearch.search.rescore import rescore
 from gridsearch.search.run import run_experiment
-from tests.helpers.small_run import FILE, TIMES, Quiet, experiment, settings
+from gridsearch.search.workers.worker import work
+from tests.helpers.small_run import FILE, TIMES, Noting, Quiet, experiment, settings
 
 CIRCLE, STAR, RING = ({"text": f"a {name}", "seeds": [1, 2]} for name in ("circle", "star", "ring"))
 TRIALS = 3
@@ -157,6 +160,18 @@ def test_other_bytes_under_the_same_name_are_refused(toy, copy, tmp_path):
     said = refused(what(toy, models=models), copy)
     assert "changed since: model burnt." in said
     assert "Choose another folder with --out" in said
+
+
+def test_other_packages_are_told_to_a_run_and_refused_to_a_worker(toy, copy, monkeypatch):
+    told = Noting()
+    monkeypatch.setattr(prepare, "version", lambda name: "9.0+cpu" if name == "torch" else version(name))
+    said = f"The run has torch {version('torch')} (here 9.0+cpu)."
+    with pytest.raises(BadInput) as refused:
+        work(what(toy), FILE, copy, "a worker", told)
+    assert said in "\n".join(refused.value.lines)
+    assert any(f"(torch {version('torch')} then, 9.0+cpu now)" in note for note in told.notes)
+    run_experiment(what(toy), FILE, copy, Budget(), Quiet())
+    assert work(what(toy), FILE, copy, "a worker", told) == "the run is done"  # it has the run's again
 
 
 @pytest.mark.night

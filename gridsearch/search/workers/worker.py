@@ -22,6 +22,7 @@ from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.load import prepare_and_load
 from gridsearch.search.prepare import Prepared
+from gridsearch.search.resume import other_versions
 from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
@@ -82,8 +83,7 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
         time.sleep(EARLY)
     prepared, setup = prepare_and_load(experiment, file, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
-        if store.load_facts(study).order != prepared.facts.order:
-            raise BadInput("The experiment's prompts differ from the run's.", where=file)
+        _require_same(store.load_facts(study), prepared.facts, file)
         address = store.place_of(out).artifacts
         worker = worker_of(name, study, prepared, setup, listener, address)
         beat: int | None = None
@@ -101,6 +101,18 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
                 raise RunFailed(f"No run has led this study for {PATIENCE / 60:.0f} minutes.", fix=START)
             time.sleep(pause)
             pause = min(said.pause, 1.5 * pause)
+
+
+def _require_same(run: store.Facts, here: store.Facts, file: Path) -> None:
+    """Refuse to render other cases than the run, or with other packages: its images could not be compared."""
+    if run.order != here.order:
+        raise BadInput("The experiment's prompts differ from the run's.", where=file)
+    if others := other_versions(run, here):
+        differ = ", ".join(f"{name} {theirs} (here {own})" for name, (theirs, own) in others.items())
+        fix = "Install gridsearch on this machine as on the run's, with its constraints.txt."
+        raise BadInput(
+            "This worker's packages are not those of the run.", why=f"The run has {differ}.", fix=fix
+        )
 
 
 def work_once(worker: Worker, said: queue.Orders, alone: bool = False) -> bool:
