@@ -7,7 +7,7 @@ from benchmarks.search import claims
 from benchmarks.search.coverage import draw_coverage
 from benchmarks.search.study import NAMES
 from benchmarks.search.table import table
-from benchmarks.search.worlds import DRAW
+from benchmarks.search.worlds import DRAW, FEWER
 
 HOWS = ("grid", "window", "race")
 PICTURE = Path(__file__).parents[2] / "docs" / "search" / "coverage.png"
@@ -19,11 +19,12 @@ def main() -> None:
     parser.add_argument("--only", choices=NAMES, action="append", help="this search alone; may be repeated")
     parser.add_argument("--coverage", action="store_true", help=f"draw {PICTURE.name} instead")
     parser.add_argument("--worlds", action="store_true", help="the answers of simulated worlds instead")
-    parser.add_argument("--world", choices=DRAW, action="append", help="this world alone; may be repeated")
+    worlds = [*DRAW, *FEWER]
+    parser.add_argument("--world", choices=worlds, action="append", help="this world alone; may be repeated")
     parser.add_argument("--how", choices=HOWS, action="append", help="this search alone; may be repeated")
     asked = parser.parse_args()
     if asked.worlds:
-        lines = claims.table(asked.world or list(DRAW), asked.how or HOWS, asked.studies)
+        lines = claims.table(asked.world or worlds, asked.how or HOWS, asked.studies)
     elif asked.coverage:
         PICTURE.parent.mkdir(exist_ok=True)
         lines = draw_coverage(asked.studies, PICTURE)

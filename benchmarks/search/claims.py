@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.search.worlds import DRAW, RATIOS, Images, Truth, drawn, size_of, truth_of
+from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, size_of, truth_of, world_of
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.window import Window
+from gridsearch.results.analysis.window import Window, run_around
 from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
+from gridsearch.search.checks import FLAT_FROM
 from gridsearch.search.racing import Racing, stopping_counts
+from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import Seen, make_axis, next_ratio
+from gridsearch.search.trial.outcome import SIDES
 from tests.helpers.made_up import results_of
 
-NEAR, SAME = 0.02, 1e-9
+NEAR, EDGE, SAME = 0.02, 0.01, 1e-9
 AXIS = make_axis(0.0, 1.0, 0.01)
 
 
@@ -38,7 +41,8 @@ class Claim:
         kept: the interval of the recommended ratio's survival holds the true one.
         true, stated: the recommended ratio's true loss, and that which is said to be expected.
         flat: all that survives is said to be equal.
-        found: a ratio that survives is among the rendered.
+        found, told: of the true windows, those in which a whole trial survives, and those that are named.
+        near: both edges are within EDGE of those that all ratios give for the same cases.
         false_stops, false_of: of so many trials truly as good as the best so far, those that a race stopped.
     """
 
@@ -58,6 +62,8 @@ class Claim:
     stated: float
     flat: float
     found: float
+    told: float
+    near: float
     false_stops: float
     false_of: float
 
@@ -67,14 +73,14 @@ NOTHING = dict.fromkeys(Claim.__annotations__, math.nan)
 
 def claim_of(name: str, how: str, seed: int) -> Claim:
     """One study of a world, of all ratios (`grid`) or of those that `window` draws."""
-    world = DRAW[name](np.random.default_rng([seed, 0]))
+    world = world_of(name, np.random.default_rng([seed, 0]))
     truth = truth_of(world, np.random.default_rng([seed, 1]))
     images = drawn(world, *size_of(name), np.random.default_rng([seed, 2]))
     counts, stops = np.full(len(RATIOS), images.verdicts.shape[1]), (0, 0)
     if how == "race":
         return raced(images, truth, seed)
     if how == "window":
-        counts, stops = searched(images, truth, np.random.default_rng([seed, 3]))
+        counts, stops = searched(images, truth, [seed, 3])
     results = run_of(images, counts, np.random.default_rng([seed, 3]))
     return held(analyse(results, resamples=1000), images, counts, truth, stops)
 
@@ -105,30 +111,50 @@ def run_of(images: Images, counts: NDArray, rng: np.random.Generator) -> Results
 # -- a search
 
 
-def searched(images: Images, truth: Truth, rng: np.random.Generator) -> tuple[NDArray, tuple[int, int]]:
+def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray, tuple[int, int]]:
     """How many images `window` draws at each ratio; how many trials as good as the best it stops, and of how
     many such."""
-    order = order_of(images, rng)
+    order = order_of(images, np.random.default_rng(seed))
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
     stopped, good = 0, 0
-    while (ratio := next_ratio(seen, AXIS)) is not None:
-        at = int(np.abs(RATIOS - ratio).argmin())
-        best = leader(images, counts)
-        counts[at] = drawn_of(images, order, at, counts, edges=True)
+    while not alike(images, counts, seed):
+        best, glance = leader(images, counts), 0
+        ratio = next_ratio(seen, AXIS)
+        if ratio is None:
+            glance = 1 if best is None else int((images.losses[best, order] < 1).argmax()) + 1
+            ratio = next(glances(seen, AXIS, len(order)), None)
+        if ratio is None:
+            break
+        at = _number(ratio)
+        counts[at] = drawn_of(images, order, at, counts, edges=True, glance=glance)
         if best is not None and truth.loss[at] <= truth.loss[best]:
             good, stopped = good + 1, stopped + (counts[at] < len(order))
         seen.append(seen_at(images, order[: counts[at]], at, len(order)))
     return counts, (stopped, good)
 
 
+def alike(images: Images, counts: NDArray, seed: Sequence[int]) -> bool:
+    """Whether all that was drawn is said to draw as well, which ends a search."""
+    drawn = np.flatnonzero(counts)
+    alive = [(images.verdicts[at] == "ok").mean() >= SURVIVES for at in drawn]
+    if len(drawn) < FLAT_FROM or not all(alive) or (counts[drawn] < images.verdicts.shape[1]).any():
+        return False
+    best = analyse(run_of(images, counts, np.random.default_rng(seed)), resamples=1000).best
+    return best is not None and best.plateau is not None and best.plateau.whole
+
+
 def seen_at(images: Images, drawn: NDArray, at: int, cases: int) -> Seen:
     return Seen(
         float(RATIOS[at]),
         float((images.verdicts[at, drawn] == "ok").mean()),
-        float(np.median(images.dials[at, drawn])),
+        _side(images.verdicts[at, drawn]) or float(np.median(images.dials[at, drawn])),
         float(images.losses[at, drawn].mean()),
         len(drawn) < cases,
     )
+
+
+def _side(verdicts: NDArray) -> float:
+    return float(np.mean([SIDES.get(verdict, 0) for verdict in verdicts.tolist()]))
 
 
 def leader(images: Images, counts: NDArray) -> int | None:
@@ -150,16 +176,16 @@ def raced(images: Images, truth: Truth, seed: int) -> Claim:
     return Claim(**NOTHING | {"renders": share, "false_stops": stopped, "false_of": good})
 
 
-def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, edges: bool) -> int:
+def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, edges: bool, glance: int = 0) -> int:
     """How many images the race draws at a ratio."""
     best, cases = leader(images, counts), len(order)
-    race = Racing([str(images.prompts[case]) for case in order], edges)
+    race = Racing([str(images.prompts[case]) for case in order], edges, glance)
     sound = np.cumsum(images.verdicts[at, order] == "ok")
     own, other = images.losses[at, order], None if best is None else images.losses[best, order]
-    for count, most in stopping_counts(cases).items():
-        if sound[count - 1] <= most:
+    for count, most in (({glance: -1} if glance else {}) | dict(stopping_counts(cases))).items():
+        if race.hopeless(count, int(sound[count - 1])):
             return count
-        if (edges and count - sound[count - 1] > most) or other is None:
+        if most < 0 or (edges and count - sound[count - 1] > most) or other is None:
             continue
         if race.worse(dict(enumerate(other)), dict(enumerate(own[:count])), int((counts == cases).sum())):
             return count
@@ -172,11 +198,15 @@ def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, edges: bo
 def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: tuple[int, int]) -> Claim:
     """Hold an answer against the truth."""
     known = {"renders": counts.sum() / images.verdicts.size, "false_stops": stops[0], "false_of": stops[1]}
-    known["found"] = float((truth.sound[counts > 0] >= SURVIVES).any())
-    best = answer.best
+    best, survived = answer.best, (images.verdicts == "ok").mean(axis=1)
+    alive = np.flatnonzero((survived >= SURVIVES) & (counts == images.verdicts.shape[1]))
+    if truth.windows:
+        known["found"] = float(np.mean([np.isin(alive, run).any() for run in truth.windows]))
+        named = [one for one in (best.window, *best.others) if one] if best else []
+        known["told"] = float(np.mean([any(_in(one, run) for one in named) for run in truth.windows]))
     if best is None or best.ratio is None:
         return Claim(**NOTHING | known)
-    at, survived = _number(best.ratio), (images.verdicts == "ok").mean(axis=1)
+    at = _number(best.ratio)
     places = [(one.low, one.high) for one in best.doubt.places]
     chances = best.doubt.chances
     if chances:
@@ -197,6 +227,7 @@ def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: t
         **NOTHING
         | known
         | _window(best.window, truth, best.ratio)
+        | {"near": _near(best.window, survived >= SURVIVES, at)}
         | {
             "regret": truth.regret(best.ratio),
             "taken": float(np.abs(truth.bests - best.ratio).min() <= NEAR + SAME),
@@ -220,6 +251,19 @@ def _window(window: Window | None, truth: Truth, ratio: float) -> dict[str, floa
     return {"window": float(window.sure), "edges": float(np.mean(held)), "edge_width": float(np.mean(wide))}
 
 
+def _near(window: Window | None, alive: NDArray, at: int) -> float:
+    """Whether both edges are those that all ratios give for the same cases, to EDGE."""
+    if window is None:
+        return float(not alive[at])
+    low, high = run_around(alive, at)
+    ends = abs(window.low.inside - RATIOS[low]), abs(window.high.inside - RATIOS[high])
+    return float(max(ends) <= EDGE + SAME)
+
+
+def _in(window: Window, run: NDArray) -> bool:
+    return window.low.inside <= RATIOS[run[-1]] + SAME and window.high.inside >= RATIOS[run[0]] - SAME
+
+
 def _number(ratio: float) -> int:
     return int(np.abs(RATIOS - ratio).argmin())
 
@@ -228,10 +272,14 @@ def _number(ratio: float) -> int:
 
 HEAD = """{studies} studies of each world; in % but regret, widths and chances
 
-world    how  renders regret taken cover width  said right fewer  flat window edges width kept loss stopped"""
+world        how  renders  most found  told  near regret taken cover width  said right \
+fewer  flat window edges width kept loss stopped"""
 
 FOOT = """
-renders of the grid's; regret, taken: of the recommended ratio, its true loss above the least, and whether it
+renders of the grid's, on average and at most
+found   of the true windows, those in which a whole trial survives; told: those that the answer names
+near    both edges are within 0.01 of those that all ratios give for the same cases
+regret, taken: of the recommended ratio, its true loss above the least, and whether it
         is within 0.02 of one that is as good as the best
 cover   the 95% interval holds such a ratio; width: its mean length
 said    the greatest chance given to a ratio, on average; right: how often that is the best of those rendered
@@ -255,10 +303,12 @@ def table(names: Sequence[str], hows: Sequence[str], studies: int) -> Iterator[s
 def row(name: str, how: str, claims: Sequence[Claim]) -> str:
     found = pd.DataFrame([asdict(one) for one in claims])
     mean = found.mean()
-    cells = [f"{100 * mean['renders']:7.1f} {mean['regret']:6.3f} {100 * mean['taken']:5.0f}"]
+    cells = [f"{100 * mean['renders']:7.1f} {100 * found['renders'].max():5.1f}"]
+    cells += [f"{100 * mean[field]:5.1f}" for field in ("found", "told", "near")]
+    cells += [f"{mean['regret']:6.3f} {100 * mean['taken']:5.0f}"]
     cells += [f"{100 * mean['covered']:6.1f} {mean['width']:5.3f} {mean['said']:5.2f} {mean['right']:5.2f}"]
     cells += [f"{100 * mean[field]:5.1f}" for field in ("fewer", "flat", "window", "edges")]
     cells += [f"{mean['edge_width']:5.3f} {100 * mean['kept']:5.1f} {mean['true'] / mean['stated']:4.2f}"]
     stopped, of = found[["false_stops", "false_of"]].sum()
     cells += [f"{100 * stopped / of if of else math.nan:4.1f} ({of:.0f})"]
-    return f"{name:<11}{how:<6}{' '.join(cells)}"
+    return f"{name:<13}{how:<6}{' '.join(cells)}"

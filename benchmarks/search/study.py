@@ -58,11 +58,12 @@ class Log:
     def evaluate(self, number: int, parameters: Mapping, done: Collection[str]) -> Iterator[Batch]:
         """Draw the cases in batches, in the study's order."""
         ratio = parameters["ratio"]
+        order = [case for case in self.of.order if f"p{case}_s0" not in done]
         self.images[ratio] = render(self.of.curve, self.of.cases, ratio, self.of.seed)
-        self.drawn[ratio] = np.zeros(len(self.of.cases), dtype=bool)
+        self.drawn.setdefault(ratio, np.zeros(len(self.of.cases), dtype=bool))
         self.repeats = -1
-        for start in range(0, len(self.of.cases), LOOK):
-            batch = self.of.order[start : start + LOOK]
+        for start in range(0, len(order), LOOK):
+            batch = order[start : start + LOOK]
             self.drawn[ratio][batch] = True
             yield Batch([self._row(ratio, case) for case in batch], {})
 

@@ -9,11 +9,15 @@ its own offset, as `benchmarks.search.curve` has it and says from where; what di
 - paler, stronger: the dial is off by two spreads, because the references are paler or stronger than merges;
 - two: two windows of one shape and width; beside: a poor and wide one (0.25 to 0.35, its defects 0.6 higher)
   beside a good and narrow one (0.04 to 0.08);
+- hidden: a wide one (0.15 to 0.3, its defects 0.3 higher) and beside it a better one 0.02 to 0.04 wide;
+  island: the same, but all around the narrow one is burnt, with such dials, so that no dial leads to it;
 - end: sound from one end of the range on, and best there, at 0 or at 1;
 - flat, shallow, linear: all is sound, and defects are equal, or a parabola 0.15 deep, or a line of 0.2;
 - errors: the shallow one, with 3% of the verdicts wrong;
 - none: at most 40% or so of all prompts are sound at any ratio; nothing: none is, and 5% of verdicts wrong;
 - seeds: 8 prompts of 4 seeds, which differ little from seed to seed; few: 4 prompts of 8.
+
+A number after a colon is that of the prompts, as in `one:4`; 16 of one seed where nothing else is said.
 
 On the plateaus each case wanders about the common curve (sd 0.06, correlated over 0.2 of the range).
 """
@@ -52,6 +56,7 @@ class World:
         wrong: the share of verdicts that are wrong.
         mirrored: the models are given in the other order.
         dial: what every dial is off by.
+        island: below the second window it is burnt as above.
     """
 
     windows: tuple[Curve, ...] = ()
@@ -63,6 +68,7 @@ class World:
     wrong: float = 0.0
     mirrored: bool = False
     dial: float = 0.0
+    island: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _windows(
 ) -> Images:
     """The images of one or two windows: each case is as the nearer one has it."""
     parts, alike = [], rng.bit_generator.random_raw()
-    for curve, extra in zip(world.windows, world.extra, strict=False):
+    for number, (curve, extra) in enumerate(zip(world.windows, world.extra, strict=False)):
         if not noise:  # all prompts are the same ones in every window
             rng = np.random.default_rng(alike)
         cases = _cases(world, curve, prompts, seeds, rng)
@@ -138,6 +144,9 @@ def _windows(
             ["blank", "ghost", "ok"],
             "burnt",
         )
+        if number and world.island:
+            verdicts = np.where(verdicts == "ok", "ok", "burnt")
+            own = np.where(own < 0, 2.0, own)
         sound = np.maximum(defect_in(curve, own) + extra + cases.defects + error, 0)
         failed = np.where(verdicts == "blank", 8.3, 7.3) + 0.3 * rng.normal(size=error.shape) * noise
         defects = np.where(verdicts == "ok", np.minimum(sound, 4), failed)
@@ -178,6 +187,12 @@ class Truth:
     def bests(self) -> Array:
         """All ratios that are as good as the best."""
         return RATIOS[self.loss <= self.loss.min() + EQUAL]
+
+    @property
+    def windows(self) -> list[NDArray[np.int64]]:
+        """The runs of RATIOS at which half of all prompts are sound, by number."""
+        alive = np.flatnonzero(self.sound >= SURVIVES)
+        return np.split(alive, np.flatnonzero(np.diff(alive) > 1) + 1) if len(alive) else []
 
     def edges(self, inside: float) -> tuple[float | None, float | None] | None:
         """Where half of all prompts cease to be sound on both sides of a ratio, None for the range's end."""
@@ -226,6 +241,12 @@ def _beside(rng: np.random.Generator) -> World:
     return World((wide, good), extra=(0.6, 0.0), mirrored=bool(rng.integers(2)))
 
 
+def _hidden(rng: np.random.Generator, island: bool = False) -> World:
+    wide = replace(draw_curve(rng, rng.uniform(0.15, 0.3)), low=rng.uniform(0.05, 0.25))
+    good = replace(draw_curve(rng, rng.uniform(0.02, 0.04)), low=rng.uniform(0.6, 0.9))
+    return World((wide, good), extra=(0.3, 0.0), mirrored=bool(rng.integers(2)), island=island)
+
+
 def _shallow(rng: np.random.Generator, wrong: float = 0.0) -> World:
     best = rng.uniform(0.25, 0.75)
     return World(plateau=lambda at: 0.15 * ((at - best) / 0.5) ** 2, wrong=wrong)
@@ -255,6 +276,8 @@ DRAW: dict[str, Callable[[np.random.Generator], World]] = {
     "narrow": lambda rng: World((_around(rng, 0.02, 0.04),)),
     "two": _two,
     "beside": _beside,
+    "hidden": _hidden,
+    "island": lambda rng: _hidden(rng, island=True),
     "end": _end,
     "asymmetric": _asymmetric,
     "reversed": lambda rng: World((_around(rng, 0.04, 0.04),), mirrored=True),
@@ -271,20 +294,15 @@ DRAW: dict[str, Callable[[np.random.Generator], World]] = {
     "few": lambda rng: World((draw_curve(rng),), seeds_alike=0.2),
     "flat8x4": lambda rng: World(plateau=np.zeros_like),
     "flat4x8": lambda rng: World(plateau=np.zeros_like),
-    "one4": lambda rng: World((draw_curve(rng),)),
-    "one8": lambda rng: World((draw_curve(rng),)),
-    "one32": lambda rng: World((draw_curve(rng),)),
 }
-SIZES = {  # prompts, seeds; 16 of one where nothing else is said
-    "seeds": (8, 4),
-    "few": (4, 8),
-    "flat8x4": (8, 4),
-    "flat4x8": (4, 8),
-    "one4": (4, 1),
-    "one8": (8, 1),
-    "one32": (32, 1),
-}
+SIZES = {"seeds": (8, 4), "few": (4, 8), "flat8x4": (8, 4), "flat4x8": (4, 8)}  # prompts, seeds
+FEWER = ("one:1", "one:2", "one:4", "one:8", "one:32", "none:8", "none:32", "asymmetric:8", "two:8")
+
+
+def world_of(name: str, rng: np.random.Generator) -> World:
+    return DRAW[name.partition(":")[0]](rng)
 
 
 def size_of(name: str) -> tuple[int, int]:
-    return SIZES.get(name, (16, 1))
+    base, _, prompts = name.partition(":")
+    return (int(prompts), 1) if prompts else SIZES.get(base, (16, 1))

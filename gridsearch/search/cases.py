@@ -10,7 +10,7 @@ from gridsearch.experiment.prompts import Prompt, cases_of
 from gridsearch.experiment.tables import Search
 from gridsearch.render.cases import Case
 from gridsearch.results import store
-from gridsearch.search.samplers.by_name import expected_trials
+from gridsearch.search.samplers.by_name import expected_glances, expected_trials
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Counts:
     """The size of the run that an experiment asks for."""
 
     trials: int  # at most
+    glances: int  # further trials, of which an image each is drawn, at most
     fewest: int  # trials that a search which ends by itself will probably take at least
     cases: int  # of a trial
     held_out: int  # cases that only confirm what was found
@@ -27,7 +28,7 @@ class Counts:
     @property
     def images(self) -> int:
         """All of them, at most."""
-        return self.trials * self.cases + self.references + self.checks
+        return self.trials * self.cases + self.glances + self.references + self.checks
 
 
 def counted(experiment: Experiment) -> Counts:
@@ -43,7 +44,7 @@ def counted(experiment: Experiment) -> Counts:
     cases = len(every) - held_out
     references = len(every) * len(experiment.reference_models())
     checks = min(experiment.search.confirm, trials) * held_out + cases
-    return Counts(trials, fewest, cases, held_out, references, checks)
+    return Counts(trials, expected_glances(experiment), fewest, cases, held_out, references, checks)
 
 
 def held_out_prompts(

@@ -17,6 +17,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import case_of
 from gridsearch.results import store
 from gridsearch.results.analysis.identical import ALIKE, drawn_with, identical, made_of
+from gridsearch.score.score import SURVIVES
 from gridsearch.search.cases import held_out_cases
 from gridsearch.search.evaluate import RenderCases, Told, render_cases
 from gridsearch.search.parameters import parameters_of, tidied
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gridsearch.results.results import Results
 
 HELD_OUT, REPEAT = "held_out", "repeat"
+FLAT_FROM = 4  # ratios that are all alike are enough: both ends, and the thirds
 ROLE, OF, PARAMETERS = "role", "of", "parameters"  # attributes of a check's trial
 
 
@@ -94,6 +96,26 @@ def leaders(study: optuna.Study, out: Path, wanted: int) -> list[int]:
     ranked = ranked.sort_values(["survived", "defect"], ascending=[False, True])["trial"].tolist()
     tied = [trial for trial in ranked if trial in answer.tied]
     return list(dict.fromkeys([answer.best.trial, *tied, *ranked]))[:wanted]
+
+
+def known_enough(study: optuna.Study, out: Path, experiment: Experiment) -> str | None:
+    """Return why no further trial is needed, if so."""
+    one_curve = experiment.search.sampler == "window" and len(experiment.searched()) == 1
+    alike = all_alike(study, out) if one_curve else None
+    return alike or narrow_enough(study, out, experiment.search.width)
+
+
+def all_alike(study: optuna.Study, out: Path) -> str | None:
+    """Return why no further ratio is needed, if so: enough of them draw surely as well as one another."""
+    trials = study.get_trials(deepcopy=False, states=store.ENDED)
+    found = [trial.user_attrs[store.SUMMARY] for trial in trials]
+    if len(found) < FLAT_FROM or any(one["partial"] or one["survived"] < SURVIVES for one in found):
+        return None
+    best = _analysed(study, out)[1].best
+    flat = best.plateau if best else None
+    if flat is None or not flat.whole:
+        return None
+    return f"all that was tried is as good, to {flat.margin:g} of the mean loss ({flat.level:.0%} sure)"
 
 
 def narrow_enough(study: optuna.Study, out: Path, width: float | None) -> str | None:

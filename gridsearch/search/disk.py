@@ -73,7 +73,7 @@ def disk_of(experiment: Experiment, folder: Path, counts: Counts) -> Disk:
     found = Disk(
         free=shutil.disk_usage(place).free,
         there=_bytes_in(folder) if folder.is_dir() else 0,
-        pictures=counts.trials * counts.cases * picture,
+        pictures=(counts.trials * counts.cases + counts.glances) * picture,
         references=counts.references * picture,
         checks=counts.checks * picture,
         traces=images * int(film + CALL * least_and_most(render.steps)[1]) if render.trace else 0,

@@ -17,7 +17,7 @@ from gridsearch.search.parameters import suggest
 from gridsearch.search.racing import LAST_STEP, NEVER_BEST, Racing, best_complete_trial, losses_by_step
 from gridsearch.search.trial.outcome import Batch, Outcome
 
-# Renders the cases of a trial: its number, its parameters, the ids of the cases that are stored already.
+# Renders the cases of a trial: its number, its parameters, the ids of those stored or not wanted yet.
 RenderCases = Callable[[int, Mapping[str, Any], Collection[str]], Generator[Batch]]
 
 
@@ -41,7 +41,8 @@ def evaluate_trial(
     """Render what a trial still lacks of the cases with these ids, and tell the study the result."""
     parameters, search = suggest(trial, experiment), experiment.search
     prompts = [prompt_of(case) for case in order]
-    racing = Racing(prompts, edges=search.sampler == "window") if search.races() else None
+    glance = frozen(trial).user_attrs.get(store.GLANCE, 0)
+    racing = Racing(prompts, search.sampler == "window", glance) if search.races() else None
     outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
     _tell(study, trial, outcome, stopped, search.kind.goals)
 
@@ -83,12 +84,15 @@ def render_cases(
             if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
                 trial.report(loss, step)
     stopped = reason_to_stop()
-    if stopped is None and len(rows) < len(order):
-        with contextlib.closing(render(trial.number, parameters, {case_of(row) for row in rows})) as drawing:
-            for number, batch in enumerate(drawing, start=batches):
+    for end in (racing.glance if racing else 0, len(order)):
+        if stopped is not None or len(rows) >= end:
+            continue
+        others = {case_of(row) for row in rows} | set(order[end:])
+        with contextlib.closing(render(trial.number, parameters, others)) as drawing:
+            for batch in drawing:
                 losses = losses_by_step(batch.rows, order) if racing is not None else {}
-                store.record_batch(trial, number, batch.rows, batch.seconds, losses)
-                rows += batch.rows
+                store.record_batch(trial, batches, batch.rows, batch.seconds, losses)
+                batches, rows = batches + 1, rows + batch.rows
                 if stopped := reason_to_stop():
                     break
     return Outcome(rows, store.seconds_of(frozen(trial)), len(order)), stopped

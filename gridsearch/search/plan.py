@@ -113,9 +113,11 @@ def make_plan(
     else:
         merge, image, source = _estimated(experiment, parents, folder)
     image *= 1 + judging_share(experiment, parents)
-    left = counts.trials if left is None else left
+    left = counts.trials + counts.glances if left is None else left
+    whole = min(left, counts.trials)
     fewest = min(max(counts.fewest - ended, 0), left)
     others = counts.checks + (0 if ended else counts.references)
+    most = whole * counts.cases + left - whole + others
     return Plan(
         **vars(counts),
         experiment=experiment,
@@ -127,7 +129,7 @@ def make_plan(
         device=placement(experiment.render.device, experiment.render.dtype).described(),
         ended=ended,
         left=left,
-        seconds=(left * merge + (left * counts.cases + others) * image) / workers.speedup,
+        seconds=(left * merge + most * image) / workers.speedup,
         fewest_seconds=(fewest * merge + (fewest * counts.cases + others) * image) / workers.speedup,
         seconds_from=source,
         settings=provenance(experiment, parents),

@@ -27,7 +27,7 @@ from gridsearch.score.sets import backbone_key
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
 from gridsearch.search.resume import require_same_run, versions_note
-from gridsearch.search.samplers.by_name import expected_trials, require_suits
+from gridsearch.search.samplers.by_name import expected_glances, expected_trials, require_suits
 from gridsearch.search.taste import BACKBONE
 from gridsearch.search.trial.settings import RENDERING_VERSION, provenance, usual_notes
 from gridsearch.search.trial.standard import Standard, open_standard
@@ -121,7 +121,7 @@ def _facts(
         extras=identify_extras(parents, hashing),
         versions={package: version(package) for package in PACKAGES},
         references=None,
-        planned=expected_trials(experiment)[1],
+        planned=expected_trials(experiment)[1] + expected_glances(experiment),
         drawing={
             "on": str(place),
             "components": components_digest(

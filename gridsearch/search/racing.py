@@ -83,10 +83,12 @@ class Racing:
     of clusters: Rosner, Glynn & Lee 2006). Its level is that look's, over the number of whole trials: of so
     many the best is a lucky one, with which equals compare badly (Bonferroni). Where the edges of what
     survives matter, as for `window`, a trial that may survive or not is drawn to its end, however bad it is.
+    A glance is stopped where its first images all failed, or then fewer than half of six are sound.
     """
 
     prompts: Sequence[str]  # of each image of a whole trial, in the order in which they are drawn
     edges: bool = False  # whether they matter
+    glance: int = 0  # of a trial that is only looked at, after so many images; 0: it is no glance
 
     @property
     def cases(self) -> int:
@@ -96,21 +98,25 @@ class Racing:
         """Return why the trial should be stopped; None where it should not."""
         # what a stopped trial reports last is no case
         known = sorted(item for item in trial.intermediate_values.items() if item[0] < self.cases)
-        drawn = len(known) // LOOK * LOOK
-        most = stopping_counts(self.cases).get(drawn)
-        if most is None:
-            return None
+        drawn = len(known) // LOOK * LOOK or min(len(known), self.glance)
         first = dict(known[:drawn])
         sound = sum(loss < 1 for loss in first.values())
-        if sound <= most:
+        if self.hopeless(drawn, sound):
             return f"{sound} of the first {drawn} images healthy"
-        if self.edges and drawn - sound > most:  # it may survive, or not
+        most = stopping_counts(self.cases).get(drawn)
+        if most is None or (self.edges and drawn - sound > most):  # it may survive, or not
             return None
         whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         best = best_complete_trial(study)
         if best is None or not self.worse(best.intermediate_values, first, len(whole)):
             return None
         return f"worse than trial {best.number} on the same {drawn} images"
+
+    def hopeless(self, drawn: int, sound: int) -> bool:
+        """Return whether so few of the first images are sound that the trial will hardly survive."""
+        if self.glance and drawn <= LOOK:
+            return sound < (SURVIVES * LOOK if drawn == LOOK else drawn >= self.glance)
+        return sound <= stopping_counts(self.cases).get(drawn, -1)
 
     def worse(self, best: Mapping[int, float], first: Mapping[int, float], whole: int) -> bool:
         """Return whether these losses exceed those that the best of so many whole trials has, by step."""

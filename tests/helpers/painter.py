@@ -17,12 +17,12 @@ def row(defect, prompt="p1", verdict="ok", dial=0.0):
     return {"prompt_id": prompt, "prompt": "t", "seed": 1, "file": "images/x.png"} | seen
 
 
-def experiment(prompts=12, **search_table):
+def experiment(prompts=12, step=0.05, **search_table):
     return parse_experiment(
         {
             "name": "x",
             "models": {"a": "a.safetensors", "b": "b.safetensors"},
-            "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": 0.05}}],
+            "merge": [{"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": step}}],
             "prompt": [{"text": f"text {i}"} for i in range(prompts)],
             "search": {"sampler": "random", "trials": 10} | search_table,
         },
@@ -54,8 +54,8 @@ def hash_of(case: str) -> int:
 class Painter:
     """Draws in rungs of `size`, counts what it draws, and is killed where it is told to be."""
 
-    def __init__(self, order=ORDER, size=4, kill_after=None):
-        self.order, self.size, self.kill_after = order, size, kill_after
+    def __init__(self, order=ORDER, size=4, kill_after=None, paint=painted):
+        self.order, self.size, self.kill_after, self.paint = order, size, kill_after, paint
         self.drawn: list[tuple[float, str]] = []
 
     def __call__(self, number, parameters, done):
@@ -66,7 +66,7 @@ class Painter:
                 if len(self.drawn) == self.kill_after:
                     raise KeyboardInterrupt
                 self.drawn.append((parameters["ratio"], case))
-            yield Batch([painted(parameters["ratio"], case) for case in rung], {"render": 1.0})
+            yield Batch([self.paint(parameters["ratio"], case) for case in rung], {"render": 1.0})
 
 
 def searched(folder, what, painter, order=ORDER):

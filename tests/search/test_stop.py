@@ -2,14 +2,15 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from gridsearch.results import store
 from gridsearch.search import budget
 from gridsearch.search.budget import Budget, deadline
-from gridsearch.search.checks import leaders, narrow_enough
-from tests.helpers.painter import ORDER, Painter, experiment, facts_of, searched
+from gridsearch.search.checks import known_enough, leaders, narrow_enough
+from tests.helpers.painter import ORDER, Painter, experiment, facts_of, row, searched
 from tests.helpers.searching import search_with
 
 
@@ -89,3 +90,15 @@ def test_a_time_of_day_is_met_where_the_clocks_change(monkeypatch, now, until, e
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(("slope", "ends"), [(0.0, True), (0.5, False)])
+def test_a_search_for_a_window_ends_after_four_ratios_that_draw_as_well(tmp_path, slope, ends):
+    what = experiment(sampler="window", trials=None, held_out=0)
+    flat = Painter(paint=lambda ratio, case: row(0.3 + slope * ratio + 0.01 * len(case), case.split("_")[0]))
+    store.write_study(tmp_path, facts_of(what))
+    with store.open_study(tmp_path) as study:
+        search_with(study, what, ORDER, Budget(), flat, enough=partial(known_enough, study, tmp_path, what))
+    ratios = sorted({ratio for ratio, _ in flat.drawn})
+    assert (ratios == pytest.approx([0.0, 0.3, 0.7, 1.0])) is ends
+    assert ("as good, to 0.05" in store.read_study(tmp_path).done) is ends

@@ -58,6 +58,7 @@ class SearchedRange(TypedDict):
 class PlannedTrials(TypedDict):
     fewest: Count
     most: Count
+    glances: Count
 
 
 class PlannedImages(TypedDict):

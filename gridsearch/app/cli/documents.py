@@ -54,7 +54,7 @@ def plan_dict(plan: Any, folder: Path) -> "types.PlanDocument":
             for name, values in plan.searched.items()
         },
         "sampler": plan.experiment.search.sampler,
-        "trials": {"fewest": plan.fewest, "most": plan.trials},
+        "trials": {"fewest": plan.fewest, "most": plan.trials, "glances": plan.glances},
         "images": {
             "most": plan.images,
             "per_trial": plan.cases,

@@ -148,8 +148,9 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     yield "sampler", f"{search.sampler}{race}"
     about = "about " if search.sampler == "window" else ""
     trials = _span(plan.fewest, plan.trials, "{:,}".format)
+    glances = f"; then up to {plan.glances} of one image" if plan.glances else ""
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
-    yield "trials", f"{about}{trials}, {plan.cases} cases each{apart}"
+    yield "trials", f"{about}{trials}, {plan.cases} cases each{glances}{apart}"
     if plan.ended:
         yield "so far", f"{plan.ended:,} trials are done; {about}{plan.left:,} are left at most"
     also = f"{plan.references} references and {plan.checks} final checks"

@@ -27,6 +27,7 @@ from gridsearch.results.store.study import (
 )
 from gridsearch.results.store.trials import (
     ENDED,
+    GLANCE,
     REASON,
     SUMMARY,
     UNFINISHED,

@@ -17,6 +17,7 @@ _BATCH = "rung "  # begins the name of a batch, before its number: its images an
 SUMMARY = "summary"
 REASON = "reason"
 _KIND = "failure"  # the kind of failure of a trial, in a word
+GLANCE = "glance"  # after so many images a trial is stopped where none is sound
 WAS_COMPLETE = "whole"  # of a trial that gets more cases: it was drawn to its end before
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -13,9 +13,11 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, R
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import curve_parameter, deciding_choices
+from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import Range, choices_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
-from gridsearch.search.samplers.window import coarse_to_fine, make_axis, window_trials
+from gridsearch.search.samplers.glance import most_glances
+from gridsearch.search.samplers.window import RatioAxis, coarse_to_fine, make_axis, window_trials
 from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
 
 LEAST_POPULATION, MOST_POPULATION = 6, 50
@@ -32,7 +34,26 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
 
 def window_sampler(experiment: Experiment) -> WindowSampler:
     """Return the sampler of a search for a window."""
-    return WindowSampler(_main_parameter(experiment), seed=experiment.search.seed)
+    return WindowSampler(_main_parameter(experiment), experiment.search.seed, cases=_cases(experiment))
+
+
+def _cases(experiment: Experiment) -> int:
+    """Return how many cases a trial has that may be stopped early, with those that are held out; or 0."""
+    return len(cases_of(experiment.prompt)) if experiment.search.races() else 0
+
+
+def expected_glances(experiment: Experiment) -> int:
+    """Return how many glances there will be at most, beside whole trials."""
+    if experiment.search.sampler != "window" or not (cases := _cases(experiment)):
+        return 0
+    glances = most_glances(_along(experiment), cases)
+    limit = experiment.search.trials
+    return glances if limit is None else min(glances, limit - expected_trials(experiment)[1])
+
+
+def _along(experiment: Experiment) -> RatioAxis:
+    along = experiment.searched()[_main_parameter(experiment)]
+    return make_axis(along.low, along.high, along.step)
 
 
 def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) -> BaseSampler:
@@ -112,8 +133,7 @@ def expected_trials(experiment: Experiment) -> tuple[int, int]:
     """Return the fewest and the most trials that the search will probably take."""
     search = experiment.search
     if search.sampler == "window":
-        along = experiment.searched()[_main_parameter(experiment)]
-        fewest, most = window_trials(make_axis(along.low, along.high, along.step), _curve_count(experiment))
+        fewest, most = window_trials(_along(experiment), _curve_count(experiment))
         return min(fewest, search.trials or fewest), min(most, search.trials or most)
     trials = len(grid(experiment)) if search.trials is None else search.trials
     return trials, trials

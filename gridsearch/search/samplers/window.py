@@ -4,11 +4,13 @@ A pure plan: what was seen goes in, ratios come out, the most useful first. Alon
 main, under-cooked, then sound, then over-cooked, with sharp edges between; the dial says on which side a
 ratio lies that does not survive. So:
 
-1. coarse: both ends, then every tenth of the range, from the middle outwards;
-2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked or,
-   with the models in the other order, back;
+1. coarse: both ends, the thirds, then every tenth of the range, from the middle outwards;
+2. search: halve the gaps in which nothing survives and the dial turns from under- to over-cooked or, with the
+   models in the other order, back, whether another window is known or not;
 3. edges: halve the gaps between what survives and what does not, down to the resolution;
 4. refine: halve the gaps inside the window, more finely towards the best, as far as that pays.
+
+A second window has its edges too, and is refined where it is about as good.
 
 Every stage is worked out anew from all that is known, so it does not matter who found it, in which order,
 or at which ratios.
@@ -28,7 +30,8 @@ from gridsearch.score.score import SURVIVES
 
 COARSE = 0.1  # of the range: the spacing of the first look
 WITHOUT_STEP = 0.01  # of the range: the resolution where none is asked for
-RIVAL = 0.2  # a second run of survivors is looked at where it keeps at most so much less than the first
+RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so much less than the first
+RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
 FINEST = 1 / 12  # of the window's width: the spacing at the best
@@ -43,7 +46,7 @@ class Seen:
 
     ratio: float
     survived: float = math.nan  # the share of its images that are sound; NaN while it runs, and if it failed
-    dial: float = math.nan  # below 0 under-cooked, above 0 over-cooked
+    dial: float = math.nan  # below 0 under-cooked, above 0 over-cooked; only its sign counts
     loss: float = math.nan  # the mean of its images' losses; NaN where `survived` is
     partial: bool = False  # it was stopped early, so that these are of some of its images only
 
@@ -91,7 +94,7 @@ def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
     """
     seen = tuple(seen)
-    turns = _turns(_known(seen))
+    turns = _turns(known_of(seen))
     return list(_next_in(*turns[0], [one.ratio for one in seen], axis)) if turns else []
 
 
@@ -113,37 +116,39 @@ def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
 def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
-    known = _known(seen)
+    known = known_of(seen)
     runs = _runs(known)
-    if not runs:  # where the dial turns; where it says nothing, on both sides of the least loss
-        turns = _turns(known)
-        for low, high in turns:
-            yield from _halved(low, high, taken, axis)
-        if known and not turns:
-            at = known.index(min(known, key=_rank))
-            yield from _edges(known, (at, at + 1), taken, axis)
-        return
-    best, *others = sorted(runs, key=lambda run: min(map(_rank, known[slice(*run)])))
-    yield from _edges(known, best, taken, axis)
-    kept = max(one.survived for one in known[slice(*best)])
-    rivals = [run for run in others if max(one.survived for one in known[slice(*run)]) >= kept - RIVAL]
-    for run in rivals[:1]:
+    runs.sort(key=lambda run: min(map(_rank, known[slice(*run)])))
+    for run in runs[:RUNS]:
         yield from _edges(known, run, taken, axis)
-    yield from _refine(known[slice(*best)], taken, axis)
+    turns = _turns(known, dead=True)
+    for low, high in turns:
+        yield from _halved(low, high, taken, axis)
+    if known and not runs and not turns:  # the dial says nothing: on both sides of the least loss
+        at = known.index(min(known, key=_rank))
+        yield from _edges(known, (at, at + 1), taken, axis)
+    most = max((one.survived for one in known), default=0.0)
+    for run in runs[:RUNS]:
+        if max(one.survived for one in known[slice(*run)]) >= most - RIVAL:
+            yield from _refine(known[slice(*run)], taken, axis)
 
 
 def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
-    """Return the rest of the first look: both ends, then from the middle outwards."""
+    """Return the rest of the first look: both ends, the thirds, then from the middle outwards.
+
+    So the first four ratios tell best whether all are alike.
+    """
     count = len(axis.values)
     every = max(1, round(COARSE * (axis.values[-1] - axis.values[0]) / axis.step))
     last, middle = count - 1, (count - 1) / 2
     inner = sorted(set(range(0, count, every)) - {0, last}, key=lambda i: (abs(i - middle), i))
-    look = [axis.values[i] for i in dict.fromkeys([0, last, *inner])]
+    thirds = [min(inner, key=lambda i: abs(i - third * last)) for third in (1 / 3, 2 / 3) if inner]
+    look = [axis.values[i] for i in dict.fromkeys([0, last, *thirds, *inner])]
     near = axis.step / 2  # a neighbour that an earlier run left off the grid serves as well
     return [value for value in look if all(abs(value - other) > near for other in taken)]
 
 
-def _known(seen: Iterable[Seen]) -> list[Seen]:
+def known_of(seen: Iterable[Seen]) -> list[Seen]:
     """Return those with values, ascending; of several at one ratio, the one that was not stopped early."""
     found: dict[float, Seen] = {}
     for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial)):
@@ -167,7 +172,7 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) ->
     while gaps:
         _, low, high = heappop(gaps)
         if free := axis.free(low, high, ()):
-            middle = _nearest((low + high) / 2, free)
+            middle = nearest_value((low + high) / 2, free)
             yield middle
             for a, b in pairwise((low, middle, high)):
                 heappush(gaps, (round(a - b, 9), a, b))
@@ -190,10 +195,14 @@ def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -
     yield from islice(_halved(low, high, inside, axis), 1 + len(inside))
 
 
-def _turns(known: Sequence[Seen]) -> list[tuple[float, float]]:
-    """Return the gaps in which the dial turns, either way, that of the least loss first."""
+def _turns(known: Sequence[Seen], dead: bool = False) -> list[tuple[float, float]]:
+    """Return the gaps in which the dial turns, either way, that of the least loss first.
+
+    Of all, or of those between neighbours that do not survive.
+    """
     dialled = [one for one in known if math.isfinite(one.dial)]
     turns = [(a, b) for a, b in pairwise(dialled) if (a.dial < 0) != (b.dial < 0)]
+    turns = [(a, b) for a, b in turns if not dead or max(a.survived, b.survived) < SURVIVES]
     return [(a.ratio, b.ratio) for a, b in sorted(turns, key=lambda gap: gap[0].loss + gap[1].loss)]
 
 
@@ -219,10 +228,10 @@ def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis) -> Ite
             wanted.append((excess, a, b))
     for _, a, b in sorted(wanted, reverse=True):
         if free := axis.free(a, b, taken):
-            yield _nearest((a + b) / 2, free)
+            yield nearest_value((a + b) / 2, free)
 
 
-def _nearest(place: float, values: Sequence[float]) -> float:
+def nearest_value(place: float, values: Sequence[float]) -> float:
     """Return the value nearest to a place, the lower of two as near."""
     return min(values, key=lambda value: (abs(value - place), value))
 

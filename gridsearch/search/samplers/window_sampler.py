@@ -14,10 +14,14 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import BadInput
+from gridsearch.experiment.tables import LOOK
 from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given
+from gridsearch.search.racing import best_complete_trial
 from gridsearch.search.samplers import window
+from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import RatioAxis, Seen
 
 MOST_CURVES = 100  # each has at least a coarse look of its own
@@ -28,7 +32,9 @@ def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
     found = trial.user_attrs.get(store.SUMMARY)
     if found is None or not trial.state.is_finished() or trial.state == TrialState.FAIL:
         return Seen(ratio)
-    return Seen(ratio, found["survived"], number(found["dial"]), number(found["loss"]), found["partial"])
+    # what its failed images are tells more than the dial, whose zero may be off by what references differ
+    dial = found.get("side") or number(found["dial"])
+    return Seen(ratio, found["survived"], dial, number(found["loss"]), found["partial"])
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,13 @@ class WindowSampler(BaseSampler):
 
     Every slice has its coarse look first. Edges and refinement follow for those that do about as well as the
     best. Each of the others is followed to where its dial turns, where a window too narrow for the coarse
-    look would be, and no further.
+    look would be, and no further. Last of all the best curve has its glances.
     """
 
     main: str  # the parameter's name, along which the window is
     seed: int = 0  # of the order in which slices are looked at
     space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
+    cases: int = 0  # of a trial that may be stopped after its first images; 0: there are no glances
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial | None = None
@@ -68,7 +75,10 @@ class WindowSampler(BaseSampler):
     def done(self, study: Study) -> bool:
         """Return whether nothing useful is left; not before the space is known."""
         space = self.infer_relative_search_space(study)
-        return self.main in space and not self._plan(space, self._by_slice(study, space))
+        if self.main not in space:
+            return False
+        slices = self._by_slice(study, space)
+        return not self._plan(space, slices) and not self._glances(space, slices)
 
     def _pick(
         self, study: Study, trial: FrozenTrial, space: Mapping[str, BaseDistribution]
@@ -81,13 +91,16 @@ class WindowSampler(BaseSampler):
             for other in study.get_trials(deepcopy=False)
         )
         axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
-        plan = self._plan(space, slices)
+        plan, glances = self._plan(space, slices), self._glances(space, slices)
+        plan += glances
         if ahead >= len(plan):
             gaps = {key: window.widest_gaps(slices[key], axis) for key in _worth_it(slices)}
             plan += [(key, ratio) for key, ratios in gaps.items() for ratio in ratios]
         if not plan:  # all has been tried
             plan = [(key, value) for key in slices for value in axis.values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
+        if (key, ratio) in glances:
+            storage_of(study).set_trial_user_attr(trial_id(trial), store.GLANCE, first_sound(study))
         return dict(key) | {self.main: _as_asked(space[self.main], ratio)}
 
     def _by_slice(
@@ -126,6 +139,27 @@ class WindowSampler(BaseSampler):
         plans = {key: window.next_ratios(slices[key], axis) for key in _worth_it(slices)}
         plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
+
+    def _glances(
+        self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
+    ) -> list[tuple[tuple, float]]:
+        """Return (slice, ratio) of the best curve's glances, once all curves have had their first look."""
+        axis = _axis(space[self.main])
+        looked = all(not window.coarse_left([one.ratio for one in seen], axis) for seen in slices.values())
+        if not self.cases or not looked:
+            return []
+        best = _worth_it(slices)[0]
+        return [(best, ratio) for ratio in glances(slices[best], axis, self.cases)]
+
+
+def first_sound(study: Study) -> int:
+    """Return how many images of a trial it takes to have one of a case that the best trial draws well.
+
+    A prompt that fails everywhere shows no window.
+    """
+    best = best_complete_trial(study)
+    steps = sorted(best.intermediate_values.items()) if best else []
+    return next((step + 1 for step, loss in steps[:LOOK] if loss < 1), 1)
 
 
 def _worth_it(slices: Mapping[tuple, list[Seen]]) -> list[tuple]:

@@ -7,6 +7,7 @@ from statistics import median
 
 from gridsearch.score.score import DEFECT_CAP, image_losses, number
 
+SIDES = {"blank": -1, "ghost": -1, "burnt": 1}  # on which side of the window such an image lies
 LOST = 1000.0  # of a metric, where all images are lost; blur in pixels and noise in levels stay far below
 
 
@@ -67,6 +68,7 @@ class Outcome:
         return {
             "survived": self.survived,
             "dial": median(dials) if dials else None,
+            "side": sum(SIDES.get(row["verdict"], 0) for row in self.images) / len(self.images),
             "loss": float(losses.mean()),
             "partial": len(self.images) < self.cases,
         }

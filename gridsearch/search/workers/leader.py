@@ -23,7 +23,7 @@ from gridsearch.results.shared import queue
 from gridsearch.results.store.artifacts import gather, rows_with_pictures
 from gridsearch.score.score import Score, number
 from gridsearch.search.budget import Budget
-from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, narrow_enough, queue_checks
+from gridsearch.search.checks import RenderedImages, cases_by_role, check_of, known_enough, queue_checks
 from gridsearch.search.disk import remove_unnamed_files
 from gridsearch.search.evaluate import Told
 from gridsearch.search.listener import Listener
@@ -154,8 +154,8 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
     ends like an unbroken one.
 
     Args:
-        enough: why no further trial is needed, asked after each; by default once the best ratio's interval is
-            as narrow as the experiment asks.
+        enough: why no further trial is needed, asked after each; by default once all ratios are alike, or
+            the best one's interval is as narrow as the experiment asks.
 
     Raises:
         RunFailed: several trials in a row failed of the same kind.
@@ -165,7 +165,7 @@ def search(leader: Leader, budget: Budget, enough: Callable[[], str | None] | No
     study.set_user_attr(store.DONE, None)
     queue.draw_from(study, study)
     if enough is None:
-        enough = partial(narrow_enough, study, leader.out, experiment.search.width)
+        enough = partial(known_enough, study, leader.out, experiment)
     images = RenderedImages.of(study, experiment)
 
     def on_end(trial: FrozenTrial, found: Outcome | GridsearchError) -> None:

@@ -64,8 +64,8 @@ def edges(seen):
     return tuple(known[i].ratio for i in (first - 1, first, last, last + 1))
 
 
-def test_the_first_look_is_both_ends_and_then_from_the_middle_outwards():
-    assert next_ratios([], AXIS) == [0.0, 1.0, 0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9]
+def test_the_first_look_is_both_ends_and_the_thirds_and_then_from_the_middle_outwards():
+    assert next_ratios([], AXIS) == [0.0, 1.0, 0.3, 0.7, 0.5, 0.4, 0.6, 0.2, 0.8, 0.1, 0.9]
 
 
 def test_a_coarse_step_is_looked_at_whole_and_then_it_is_done():

@@ -96,7 +96,7 @@ def test_enqueued_and_failed_ratios_are_not_tried_again():
     trial = study.ask()
     assert queued.suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.5
     assert trial.suggest_float("ratio", 0.0, 1.0, step=0.01) == 1.0
-    assert study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.4
+    assert study.ask().suggest_float("ratio", 0.0, 1.0, step=0.01) == 0.3
 
 
 def test_a_stored_summary_without_a_dial_has_an_undefined_one():
