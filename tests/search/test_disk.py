@@ -10,7 +10,9 @@ from gridsearch.search.cases import Counts
 from gridsearch.search.disk import disk_of, picture_bytes, remove_unnamed_files
 from tests.helpers.small_run import experiment
 
-COUNTS = Counts(trials=20, fewest=20, cases=3, held_out=0, references=3, checks=3)  # at 1024 x 1024
+COUNTS = Counts(
+    trials=20, glances=0, fewest=20, cases=3, held_out=0, references=3, checks=3
+)  # at 1024 x 1024
 GB = 10**9
 
 

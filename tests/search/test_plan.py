@@ -37,7 +37,8 @@ def test_what_checks_the_answer_is_counted_too(demo, tmp_path):
     plan = make_plan(demo.model_copy(update={"search": search}), tmp_path)
     assert (plan.cases, plan.held_out, plan.references) == (24, 8, 32)
     assert plan.checks == 3 * 8 + 24
-    assert plan.images == plan.trials * 24 + 32 + plan.checks
+    assert plan.glances == 10  # every twentieth that is no tenth
+    assert plan.images == plan.trials * 24 + plan.glances + 32 + plan.checks
     assert plan.fewest < plan.trials
     assert 0 < plan.fewest_seconds < plan.seconds
 

@@ -1,7 +1,8 @@
 """Glances: single images at ratios where nothing is expected, for a window that no other step would find.
 
-A window beside another one may be narrower than the spacing of the first look, and no dial need lead to it. A
-ratio between two that do not survive gets one image. If it is sound, the trial goes on as any other does.
+A window beside another one may be narrower than the spacing of the first look. It lies where the dial turns
+between ratios that do not survive, or no dial leads to it. There each ratio gets one image. If that is sound,
+the trial goes on as any other does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,16 @@ from itertools import pairwise
 from math import ceil
 
 from gridsearch.score.score import SURVIVES
-from gridsearch.search.samplers.window import COARSE, RatioAxis, Seen, known_of, nearest_value
+from gridsearch.search.samplers.window import (
+    COARSE,
+    RatioAxis,
+    Seen,
+    coarse_left,
+    halvings,
+    known_of,
+    nearest_value,
+    turns_in,
+)
 
 # Of the range. Of simulated windows 0.02 to 0.04 wide, single images so far apart hit 95%; at 0.03, 80%
 # (`python -m benchmarks.search --worlds --world island`).
@@ -25,14 +35,17 @@ def spacing(axis: RatioAxis, cases: int) -> float:
 
 
 def most_glances(axis: RatioAxis, cases: int) -> int:
-    """Return how many there are on a curve at most."""
-    return int((axis.values[-1] - axis.values[0]) / spacing(axis, cases) + 1e-6)
+    """Return how many there are on a curve at most, or hardly more."""
+    even = int((axis.values[-1] - axis.values[0]) / spacing(axis, cases) + 1e-6)
+    return min(even, len(axis.values) - len(coarse_left((), axis)))
 
 
 def glances(seen: Sequence[Seen], axis: RatioAxis, cases: int) -> Iterator[float]:
-    """Yield the ratios that are worth a glance, ascending."""
-    apart, taken = spacing(axis, cases), [one.ratio for one in seen]
-    for a, b in pairwise(known_of(seen)):
+    """Yield the ratios that are worth a glance: where the dial turns, then evenly apart, ascending."""
+    known, apart, taken = known_of(seen), spacing(axis, cases), [one.ratio for one in seen]
+    for low, high in turns_in(known, dead=True):
+        yield from halvings(low, high, taken, axis)
+    for a, b in pairwise(known):
         if max(a.survived, b.survived) >= SURVIVES:
             continue
         between = {one for one in taken if a.ratio < one < b.ratio}

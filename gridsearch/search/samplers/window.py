@@ -5,12 +5,13 @@ main, under-cooked, then sound, then over-cooked, with sharp edges between; the 
 ratio lies that does not survive. So:
 
 1. coarse: both ends, the thirds, then every tenth of the range, from the middle outwards;
-2. search: halve the gaps in which nothing survives and the dial turns from under- to over-cooked or, with the
-   models in the other order, back, whether another window is known or not;
+2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked or,
+   with the models in the other order, back;
 3. edges: halve the gaps between what survives and what does not, down to the resolution;
 4. refine: halve the gaps inside the window, more finely towards the best, as far as that pays.
 
-A second window has its edges too, and is refined where it is about as good.
+A second window has its edges too, and is refined where it is about as good. What may hide it is looked for
+by glances (`gridsearch.search.samplers.glance`), which take an image each.
 
 Every stage is worked out anew from all that is known, so it does not matter who found it, in which order,
 or at which ratios.
@@ -94,7 +95,7 @@ def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     A window lies where the dial turns, however narrow it is: the least that must be known of a curve.
     """
     seen = tuple(seen)
-    turns = _turns(known_of(seen))
+    turns = turns_in(known_of(seen))
     return list(_next_in(*turns[0], [one.ratio for one in seen], axis)) if turns else []
 
 
@@ -110,7 +111,7 @@ def _rank(one: Seen) -> tuple[bool, float, float]:
 def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     """Return the rest of the axis, the middle of its widest gap first."""
     taken = [one.ratio for one in seen]
-    return list(_halved(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
+    return list(halvings(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
 def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
@@ -121,12 +122,13 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     runs.sort(key=lambda run: min(map(_rank, known[slice(*run)])))
     for run in runs[:RUNS]:
         yield from _edges(known, run, taken, axis)
-    turns = _turns(known, dead=True)
-    for low, high in turns:
-        yield from _halved(low, high, taken, axis)
-    if known and not runs and not turns:  # the dial says nothing: on both sides of the least loss
-        at = known.index(min(known, key=_rank))
-        yield from _edges(known, (at, at + 1), taken, axis)
+    if not runs:  # where the dial turns; where it says nothing, on both sides of the least loss
+        turns = turns_in(known)
+        for low, high in turns:
+            yield from halvings(low, high, taken, axis)
+        if known and not turns:
+            at = known.index(min(known, key=_rank))
+            yield from _edges(known, (at, at + 1), taken, axis)
     most = max((one.survived for one in known), default=0.0)
     for run in runs[:RUNS]:
         if max(one.survived for one in known[slice(*run)]) >= most - RIVAL:
@@ -164,7 +166,7 @@ def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     return list(zip(turns[::2], turns[1::2], strict=True))
 
 
-def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
+def halvings(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
     """Yield points between, always the middle of the widest gap; ratios that are taken part gaps."""
     places = sorted([low, *(ratio for ratio in taken if low < ratio < high), high])
     gaps = [(round(a - b, 9), a, b) for a, b in pairwise(places)]  # the widest first, of equals the lowest
@@ -181,7 +183,7 @@ def _halved(low: float, high: float, taken: Sequence[float], axis: RatioAxis) ->
 def coarse_to_fine(values: Sequence[float]) -> list[float]:
     """Return both ends, then the middle of the widest gap, again and again."""
     last = len(values) - 1
-    between = _halved(0, last, (), RatioAxis(tuple(range(len(values))), 1.0))
+    between = halvings(0, last, (), RatioAxis(tuple(range(len(values))), 1.0))
     return [values[int(i)] for i in dict.fromkeys((0, last, *between))]
 
 
@@ -192,10 +194,10 @@ def _next_in(low: float, high: float, taken: Sequence[float], axis: RatioAxis) -
     """
     inside = [ratio for ratio in taken if low < ratio < high]
     # each ratio at work settles one halving: the points of the next level are worth a guess
-    yield from islice(_halved(low, high, inside, axis), 1 + len(inside))
+    yield from islice(halvings(low, high, inside, axis), 1 + len(inside))
 
 
-def _turns(known: Sequence[Seen], dead: bool = False) -> list[tuple[float, float]]:
+def turns_in(known: Sequence[Seen], dead: bool = False) -> list[tuple[float, float]]:
     """Return the gaps in which the dial turns, either way, that of the least loss first.
 
     Of all, or of those between neighbours that do not survive.
