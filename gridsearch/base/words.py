@@ -2,7 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import TypeGuard
 
 
@@ -54,15 +55,32 @@ def parameter_text(name: str) -> str:
     return f"{step} {number} [{of}]" if is_one_of_many else f"{step} {number}"
 
 
-def setting_text(name: str, value: object) -> str:
-    """Return one searched setting in a few words: `v_prediction`, `cfg 4`, `epoch6`."""
+def parameter_labels(names: Collection[str]) -> dict[str, str]:
+    """Return the parameters' names for people: a ratio of a block is called by the block alone, if one is."""
+    blocks = {name: name.rpartition(".")[2] for name in names if ".ratio." in name}
+    count = Counter(blocks.values())
+    return {
+        name: blocks[name] if count[blocks.get(name, "")] == 1 else parameter_text(name) for name in names
+    }
+
+
+def setting_text(name: str, value: object, label: str = "") -> str:
+    """Return one searched setting in a few words: `v_prediction`, `cfg 4`, `epoch6`.
+
+    Args:
+        label: what the parameter is called; usually `parameter_text`.
+    """
     part = name.rpartition(".")[2]
     if part in ("prediction_type", "method") or part.startswith("model_"):
         return str(value)
     if name == "components.vae":
         return f"VAE {value}"
-    short = f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
-    return f"{parameter_text(name)} {short}"
+    return f"{label or parameter_text(name)} {setting_value_text(name, value)}"
+
+
+def setting_value_text(name: str, value: object) -> str:
+    """Return the value of a searched setting: `4`, `0.40`."""
+    return f"{value:g}" if name.startswith("render.") and is_number(value) else value_text(value)
 
 
 def slice_text(settings: dict) -> str:

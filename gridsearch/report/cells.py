@@ -95,6 +95,7 @@ class Group:
 
     heading: str
     columns: tuple[GridColumn, ...]
+    ranked: bool = False  # whether the best trial stands first, where there is no ratio to stand along
 
     @property
     def is_references(self) -> bool:
@@ -141,12 +142,15 @@ class Grid:
     ) -> tuple[list[GridColumn], CaseRow | None]:
         """Return up to `most` columns of a trial's group, and a case that is sound in it.
 
-        The trial and its rivals, as far as they leave half of the room, and others evenly along the ratio.
+        The trial and its rivals, as far as they leave half of the room, and others evenly along the ratio;
+        or else the first of a ranking.
         """
         for group in self.groups:
             places = {column.trial: i for i, column in enumerate(group.columns)}
             if trial is not None and trial in places:
                 kept = [places[one] for one in (trial, *rivals) if one in places][: max(most // 2, 1)]
+                if group.ranked:
+                    return [*group.columns[:most]], self.sound_case(group.columns[places[trial]])
                 values = [i if c.value is None else c.value for i, c in enumerate(group.columns)]
                 shown = [group.columns[i] for i in spread(values, most, kept)]
                 return shown, self.sound_case(group.columns[places[trial]])

@@ -1,6 +1,5 @@
 """A run's grid with two searched values as its axes, one across and one down, for each prompt and seed."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -8,7 +7,15 @@ from math import prod
 import pandas as pd
 
 from gridsearch.base.errors import BadInput, nearest_text
-from gridsearch.base.words import is_number, metric_text, parameter_text, setting_text, slice_text
+from gridsearch.base.words import (
+    is_number,
+    metric_text,
+    parameter_labels,
+    parameter_text,
+    setting_text,
+    setting_value_text,
+    slice_text,
+)
 from gridsearch.report.cells import CaseRow, Grid, GridColumn, Group
 from gridsearch.report.few import evenly
 from gridsearch.report.grid import build_grid
@@ -90,17 +97,11 @@ def _named_axes(results: Results, columns: str | None, rows: str | None) -> Axes
 
 def _named(results: Results, wanted: str) -> str:
     """Return the parameter of a name such as `render.cfg`, `cfg` or `IN04`."""
-    lasts = Counter(name.rpartition(".")[2] for name in results.parameters)
-    short = {
-        last if lasts[last := name.rpartition(".")[2]] == 1 else parameter_text(name): name
-        for name in results.parameters
-    }
-    known = {spelt.casefold(): name for spelt, name in short.items()}
-    known |= {parameter_text(name).casefold(): name for name in results.parameters}
-    known |= {name.casefold(): name for name in results.parameters}
-    if found := known.get(wanted.casefold()):
-        return found
-    fix = nearest_text(wanted, list(short))
+    labels = parameter_labels(results.parameters)
+    for name, label in labels.items():
+        if wanted.casefold() in (label.casefold(), parameter_text(name).casefold(), name.casefold()):
+            return name
+    fix = nearest_text(wanted, list(labels.values()))
     raise BadInput(f"No value called {wanted!r} was searched.", where=results.folder, fix=fix)
 
 
@@ -154,7 +155,7 @@ def _kept(
     trials: pd.DataFrame, names: Sequence[str], best: int | None, most: int | None
 ) -> tuple[dict[str, list], list[str]]:
     """Return the values of each axis, of too many pairs the evenly spaced ones, and a note on each part."""
-    values = {name: _in_order(trials[name]) for name in names}
+    values = {name: in_order(trials[name]) for name in names}
     counts = {name: len(of) for name, of in values.items()}
     while most is not None and prod(counts.values()) > most and max(counts.values()) > FEWEST_VALUES:
         counts[max(counts, key=lambda name: counts[name])] -= 1
@@ -171,7 +172,7 @@ def _kept(
     return values, notes
 
 
-def _in_order(values: pd.Series) -> list:
+def in_order(values: pd.Series) -> list:
     """Return the distinct values: numbers ascending, words as they were first tried."""
     found = list(values.dropna().unique())
     return sorted(found) if all(map(is_number, found)) else found
@@ -196,7 +197,7 @@ def _column(
 ) -> GridColumn | None:
     """Return the column of a value across, with the pictures of all trials that have it; None without any."""
     trials = {down: column for (at, down), column in cells.items() if at == across}
-    heading = setting_text(axes.across, across).removeprefix(f"{parameter_text(axes.across)} ")
+    heading = setting_value_text(axes.across, across)
     if not axes.down:
         return next((replace(one, heading=heading, best=one.trial == best) for one in trials.values()), None)
     pictures = {

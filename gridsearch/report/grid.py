@@ -21,9 +21,10 @@ from gridsearch.render.cases import case_id
 from gridsearch.report.cells import CaseRow, Grid, GridColumn, Group, Picture, StopPoint
 from gridsearch.report.few import evenly
 from gridsearch.results.analysis.answer import Answer, Slice
-from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, split_slices
+from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, ranked, split_slices
 from gridsearch.results.results import Results
 
+RANKED = "trials, the best first"
 MOST_CELLS = 5_000  # of the report's grid and of the sheets: a page under 25 MB
 
 
@@ -44,7 +45,8 @@ def build_grid(
         prompts: show only prompts with one of these ids, or with one of these texts in them.
 
     Raises:
-        BadInput: nothing is rendered yet, no rendered ratio is near one of these, or no prompt matches.
+        BadInput: nothing is rendered yet, no rendered ratio is near one of these or none names a trial, or no
+            prompt matches.
     """
     cases = _cases(results, prompts)
     trials = results.trials[results.trials["trial"].isin(results.images["trial"].unique())]
@@ -57,10 +59,13 @@ def build_grid(
     references = _references(results.references)
     groups = [Group("references", references)] if references else []
     projected, places = is_projection(results), set[float]()
+    if projected and ratios is not None:
+        fix = "Leave out the ratios."
+        raise BadInput("Many values were searched at once, so no ratio names a trial.", fix=fix)
     chosen = []
     for settings, rows in slices:
         found = answers.get(tuple(settings.items()))
-        rows = rows if projected else _one_per_place(rows, found)
+        rows = ranked(rows) if projected else _one_per_place(rows, found)
         rows = rows if ratios is None else _chosen(rows, ratios, results)
         if len(rows):
             chosen.append((settings, rows, found))
@@ -68,18 +73,21 @@ def build_grid(
     count = sum(len(rows) for _, rows, _ in chosen)
     notes = [*_notes(ratios or (), places)]
     if most is not None and count * len(cases) > most:
-        chosen = _parts(chosen, max(most // len(cases), 1), count)
-        notes.append(_left_out(sum(len(rows) for _, rows, _ in chosen), count))
+        chosen = _parts(chosen, max(most // len(cases), 1), count, projected)
+        notes.append(_left_out(sum(len(rows) for _, rows, _ in chosen), count, projected))
     for settings, rows, found in chosen:
-        groups.append(Group(slice_text(settings) or name, _columns(rows, results, found)))
-    return Grid(cases, tuple(groups), tuple(notes))
+        heading = RANKED if projected else slice_text(settings) or name
+        groups.append(Group(heading, _columns(rows, results, found, projected), projected))
+    return Grid(cases, tuple(groups), tuple(notes), "trial" if projected else "")
 
 
 _Part = tuple[dict, pd.DataFrame, Slice | None]  # a slice's settings, its trials, and its answer
 
 
-def _parts(slices: Sequence[_Part], most: int, count: int) -> list[_Part]:
+def _parts(slices: Sequence[_Part], most: int, count: int, projected: bool) -> list[_Part]:
     """Return about `most` of so many trials, of each slice its share; of too many slices the best ones."""
+    if projected:
+        return [(settings, rows.iloc[:most], found) for settings, rows, found in slices]
     ranked = sorted(slices, key=lambda part: -part[2].survived if part[2] else 0.0)[:most]
     kept = []
     for settings, rows, found in (part for part in slices if any(part is one for one in ranked)):
@@ -89,10 +97,13 @@ def _parts(slices: Sequence[_Part], most: int, count: int) -> list[_Part]:
     return kept
 
 
-def _left_out(shown: int, count: int) -> str:
+def _left_out(shown: int, count: int, projected: bool) -> str:
+    everything = "All images are in images.csv and in the folder images"
+    if projected:
+        return f"The best {shown:,} of {count:,} trials are shown. {everything}."
     return (
-        f"{shown:,} of {count:,} columns are shown, evenly spaced, with the best among them. All images are "
-        "in images.csv and in the folder images; `gridsearch compare` shows those of any ratio."
+        f"{shown:,} of {count:,} columns are shown, evenly spaced, with the best among them. "
+        f"{everything}; `gridsearch compare` shows those of any ratio."
     )
 
 
@@ -157,10 +168,12 @@ def _chosen(trials: pd.DataFrame, ratios: Sequence[float], results: Results) -> 
     return trials.iloc[sorted(set(nearest))]
 
 
-def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tuple[GridColumn, ...]:
+def _columns(
+    trials: pd.DataFrame, results: Results, found: Slice | None, projected: bool
+) -> tuple[GridColumn, ...]:
     images = dict(list(results.images[results.images["trial"].isin(trials["trial"])].groupby("trial")))
     held_out = dict(list(results.checks_of("held_out").groupby("trial")))
-    searched = curve_parameter_of(results) is not None
+    searched = curve_parameter_of(results) is not None and not projected
     window = found.window if found else None
     columns = []
     for _, row in trials.iterrows():
@@ -175,7 +188,7 @@ def _columns(trials: pd.DataFrame, results: Results, found: Slice | None) -> tup
             trial=int(trial),
             survived=float(sound.mean()),
             best=found is not None and found.trial == trial and found.survived > 0,
-            alive=window is not None and window.low.inside <= row["at"] <= window.high.inside,
+            alive=projected or (window is not None and window.low.inside <= row["at"] <= window.high.inside),
             pictures=_pictures(own) | (_pictures(held_out[trial]) if trial in held_out else {}),
             missing=_missing(row),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridsearch.app.terminal.text import escape, out, say
-from gridsearch.base.words import parameter_text, shorten, value_text
+from gridsearch.base.words import parameter_labels, shorten, value_text
 
 if TYPE_CHECKING:  # they import pandas, which a command that prints its help must not wait for
     from gridsearch.results.analysis.answer import Answer, Doubt, Elsewhere, Plateau, Slice
@@ -88,7 +88,8 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
         yield "nearby", f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
     if answer.importances:
-        shares = [f"{parameter_text(name)} {share:.0%}" for name, share in answer.importances[:NAMED]]
+        labels = parameter_labels(results.parameters)
+        shares = [f"{labels[name]} {share:.0%}" for name, share in answer.importances[:NAMED]]
         yield "matters", f"share of the differences between trials: {', '.join(shares)}"
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"

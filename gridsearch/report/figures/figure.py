@@ -27,6 +27,7 @@ SECTIONS = {
         "How sure is it?",
         "The best {axis} depends on the prompts. This is what other prompts of the same kind could say.",
     ),
+    "values": ("All values together", ""),
     "influence": ("What matters", ""),
 }
 WINDOW_FILL, INTERVAL_FILL, BEST_LINE = "rgba(0,158,115,0.14)", "rgba(0,114,178,0.24)", "#0072b2"
@@ -97,14 +98,16 @@ def _curves(results: Results, answer: Answer) -> Sequence[tuple[Slice, pd.DataFr
 
 
 def sections(results: Results, answer: Answer) -> list[dict]:
-    """Return the sections that have figures: `{title, about, along, figures}`."""
+    """Return the sections that have figures: `{id, title, about, along, early, figures}`."""
     found = figures(results, answer)
     axis = parameter_text(curve_parameter_of(results) or "trial")
     return [
         {
+            "id": section,
             "title": title.format(axis=axis),
             "about": about.format(axis=axis),
             "along": section == "along",
+            "early": section in ("along", "values"),  # before the images
             "figures": inside,
         }
         for section, (title, about) in SECTIONS.items()

@@ -1,11 +1,11 @@
 """Figures of trials as dots: which values matter, the loss along each, and blur against noise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
 import pandas as pd
 
-from gridsearch.base.words import parameter_text, slice_text, value_text
+from gridsearch.base.words import parameter_labels, slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
@@ -36,25 +36,32 @@ WHERE = "blur %{x:.3g} px, noise %{y:.3g} levels"
 def landscape_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the importances, and a figure for each number beside the main one; in a projection for it too."""
     results, answer = shown.results, shown.answer
-    trials = distinct_trials(results)
     if answer.importances:
-        yield _importances(answer, len(without_copies(trials, results.images)))
-    images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
-    trials = trials.join(images.groupby("trial")["loss"].mean(), on="trial").dropna(subset="loss")
+        count = len(without_copies(distinct_trials(results), results.images))
+        yield _importances(answer, count, parameter_labels(results.parameters))
+    trials = with_losses(results)
     beside = [name for name in numeric_parameters(results) if name != answer.main or answer.projection]
     names = [name for name in beside if trials[name].nunique() > 1]
     order = [name for name, _ in answer.importances]
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
-    yield from (_losses(name, trials, shown.best, i, len(names) > COMPACT) for i, name in enumerate(names))
+    labels, small = parameter_labels(results.parameters), len(names) > COMPACT
+    yield from (_losses(name, labels[name], trials, shown.best, i, small) for i, name in enumerate(names))
 
 
-def _importances(answer: Answer, trials: int) -> Figure:
+def with_losses(results: Results) -> pd.DataFrame:
+    """Return the distinct trials with the mean `loss` of their images."""
+    images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
+    losses = images.groupby("trial")["loss"].mean()
+    return distinct_trials(results).join(losses, on="trial").dropna(subset="loss")
+
+
+def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figure:
     shares = answer.importances[::-1]  # the largest on top
     bars = {
         "type": "bar",
         "orientation": "h",
         "x": [share for _, share in shares],
-        "y": [escape(parameter_text(name)) for name, _ in shares],
+        "y": [escape(labels[name]) for name, _ in shares],
         "marker": {"color": draw.BEST_LINE, "line": {"width": 0}},
         "hovertemplate": draw.hover("%{y}: %{x:.0%}"),
     }
@@ -70,11 +77,12 @@ def _importances(answer: Answer, trials: int) -> Figure:
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 
 
-def _losses(name: str, trials: pd.DataFrame, best_slice: Slice, number: int, small: bool) -> Figure:
+def _losses(
+    name: str, axis: str, trials: pd.DataFrame, best_slice: Slice, number: int, small: bool
+) -> Figure:
     """Return the mean loss of each trial against one parameter, whatever the others are."""
     known = trials.dropna(subset=name)
     best = known[known["trial"] == best_slice.trial]
-    axis = parameter_text(name)
     said = "trial %{customdata[0]}", f"{escape(axis)} %{{x}}", "loss %{y:.3g}", "%{customdata[1]:.0%} healthy"
     dots = draw.scatter(
         known[name],

@@ -24,7 +24,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     verdicts = {picture.verdict for column in grid.columns for picture in column.pictures.values()}
     best = answer.best.trial if answer.best else None
     return {
-        "axis": parameter_text(answer.main or "trial"),
+        "axis": axis_text(answer),
         "cases": [{"id": case.prompt_id, "prompt": case.label, "seed": case.seed} for case in grid.cases],
         "columns": [_column(column, best) for column in grid.columns],
         "groups": [
@@ -37,6 +37,11 @@ def comparer(grid: Grid, answer: Answer) -> dict:
         "start": _start(grid, best),
         "jumps": list(_jumps(grid, answer))[:MOST_JUMPS],
     }
+
+
+def axis_text(answer: Answer) -> str:
+    """Return what the columns differ in, in words."""
+    return "trial" if answer.projection else parameter_text(answer.main or "trial")
 
 
 def _column(column: GridColumn, recommended: int | None) -> dict:

@@ -9,14 +9,15 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
-from gridsearch.base.words import metric_text, parameter_text, shorten, slice_text
+from gridsearch.base.words import metric_text, shorten, slice_text
 from gridsearch.report.cells import CaseRow, GridColumn
 from gridsearch.report.colours import chip
 from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
 from gridsearch.report.grid import MOST_CELLS, build_grid, savings_text
 from gridsearch.report.page import tables
-from gridsearch.report.page.comparer import comparer
+from gridsearch.report.page.axes import axes
+from gridsearch.report.page.comparer import axis_text, comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
 from gridsearch.report.thumbs import at_height
 from gridsearch.results.analysis.answer import Answer
@@ -53,7 +54,8 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
     sheet = results.folder / "sheet.png"
     images = _images(results, answer, home)
     figures = [{key: getattr(one, key) for key in FIGURE_KEYS} for part in parts for one in part["figures"]]
-    data = {"figures": figures, "prompts": prompt_names(results), "compare": images["compare"]}
+    told = {key: images[key] for key in ("compare", "axes")}
+    data = {"figures": figures, "prompts": prompt_names(results), **told}
     return TEMPLATES.get_template("report.html.j2").render(
         results=results,
         headline=headline_text(answer),
@@ -70,7 +72,7 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         nearby=tables.neighbour_rows(results, answer),
         given_up=[slice_text(settings) for settings in answer.given_up],
         **images,
-        axis=parameter_text(answer.main or "trial"),
+        axis=axis_text(answer),
         slices=tables.slice_rows(answer) if len(answer.slices) + len(answer.given_up) > 1 else (),
         edges=tables.edges(results, answer),
         failures=tables.failures(results),
@@ -87,12 +89,13 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
 def _images(results: Results, answer: Answer, home: Path) -> dict:
     """Return the parts with images: strip, comparer, grid and films; all None without any image."""
     if results.images.empty and results.references.empty:
-        return dict.fromkeys(("strip", "compare", "grid", "left_out", "films"))
+        return dict.fromkeys(("strip", "compare", "axes", "grid", "left_out", "films"))
     grid = build_grid(results, answer, most=MOST_CELLS)
     pictures = pictures_of(grid, results, home)
     return {
         "strip": strip(grid, answer, pictures),
         "compare": comparer(grid, answer),
+        "axes": axes(grid, results, answer),
         "grid": table(grid, pictures),
         "left_out": grid.notes,
         "films": film_section(grid, answer.best.trial if answer.best else None, results.folder, home),
@@ -123,7 +126,7 @@ def fragment(results: Results, answer: Answer) -> str:
         name=results.name,
         sentence=answer.sentence,
         counts=f"{done}, {len(results.images)} images",
-        axis=parameter_text(answer.main or "trial"),
+        axis=axis_text(answer),
         prompt=prompt,
         cells=cells,
     )

@@ -8,8 +8,10 @@ import pandas as pd
 from gridsearch.base.words import (
     metric_text,
     one_line,
+    parameter_labels,
     parameter_text,
     prompt_label,
+    setting_text,
     shorten,
     slice_text,
     value_text,
@@ -21,7 +23,7 @@ from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
 from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, places_text, survives
-from gridsearch.results.analysis.trials import is_partial, whole
+from gridsearch.results.analysis.trials import ranked, whole
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, WITHOUT_TASTE, number_names
 from gridsearch.results.results import Results
@@ -223,7 +225,9 @@ def _values(results: Results, answer: Answer, trial: int) -> str:
     ranked = [name for name, _ in answer.importances] or list(results.parameters)
     names = ranked[:MOST_NAMED] if len(results.parameters) > MOST_NAMED else results.parameters
     left = len(results.parameters) - len(names)
-    return slice_text({name: row[name] for name in names}) + (f" and {left} more" if left else "")
+    labels = parameter_labels(results.parameters)
+    said = ", ".join(setting_text(name, row[name], labels[name]) for name in names if not pd.isna(row[name]))
+    return said + (f" and {left} more" if left else "")
 
 
 def failures(results: Results) -> dict:
@@ -246,26 +250,27 @@ def failures(results: Results) -> dict:
 
 def trial_table(results: Results, answer: Answer) -> dict:
     """Return the trials, the best first and those without a result last, with numbers as text."""
-    trials = results.trials.assign(partial=is_partial(results.trials)).sort_values(
-        ["partial", "survived", "defect"], ascending=[True, False, True], na_position="last"
-    )
+    trials = ranked(results.trials)
     checked = {found.trial: found.held_out.sound for found in answer.confirmed}
     best = answer.best.trial if answer.best else None
     asked = [name for name in (*results.scorers, SET_DISTANCE) if name in trials]
     # "survived" has a cell of its own
     numbers = [name for name in number_names(TRIALS, asked) if name != "survived"]
+    values_last = len(results.parameters) > MOST_NAMED  # the figures would be out of sight
     rows = []
     for _, row in trials.head(MOST_ROWS).iterrows():
         mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""
         state = "stopped early" if row["state"] == "PRUNED" else row["state"].lower()
-        values = ("–" if pd.isna(row[name]) else value_text(row[name]) for name in results.parameters)
+        values = ["–" if pd.isna(row[name]) else value_text(row[name]) for name in results.parameters]
         unseen = [checked.get(row["trial"], "–")] if checked else []
-        cells = [str(row["trial"]), mark or state, *values, _share_text(row), *unseen]
-        rows.append({"mark": mark, "cells": cells + [metric_text(row[name]) for name in numbers]})
-    names = [parameter_text(name) for name in results.parameters]
-    heads = ["trial", "state", *names, "survived", *["unseen"] * bool(checked)]
+        measured = [_share_text(row), *unseen, *(metric_text(row[name]) for name in numbers)]
+        cells = [*measured, *values] if values_last else [*values, *measured]
+        rows.append({"mark": mark, "cells": [str(row["trial"]), mark or state, *cells]})
+    labels = list(parameter_labels(results.parameters).values())
+    measured = ["survived", *["unseen"] * bool(checked)]
     for name in numbers:
-        heads.append(f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name)
+        measured.append(f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name)
+    heads = ["trial", "state", *(measured + labels if values_last else labels + measured)]
     return {"heads": heads, "rows": rows, "left_out": max(len(trials) - MOST_ROWS, 0)}
 
 

@@ -184,8 +184,10 @@ def _overview(grid: Grid) -> Grid:
 
 
 def _telling(group: Group, most: int) -> tuple[GridColumn, ...]:
-    """Return mostly columns in the window, the best among them, and a few on either side of it."""
+    """Return mostly columns in the window, the best among them, and a few beside it; or the first ranks."""
     columns = group.columns
+    if group.ranked:
+        return columns[:most]
     best = next((i for i, column in enumerate(columns) if column.best), None)
     alive = [i for i, column in enumerate(columns) if column.alive or i == best]
     if len(columns) <= most or not alive:

@@ -61,6 +61,14 @@ def is_partial(trials: pd.DataFrame) -> pd.Series:
     return stopped | trials["partial"].eq(True) if "partial" in trials else stopped
 
 
+def ranked(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with the best first, then those that were stopped, then those without a result."""
+    order = trials.assign(stopped=is_partial(trials)).sort_values(
+        ["stopped", "survived", "defect"], ascending=[True, False, True], na_position="last", kind="stable"
+    )
+    return trials.loc[order.index]
+
+
 # -- curves
 
 

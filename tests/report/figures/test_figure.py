@@ -33,7 +33,9 @@ def test_a_file_in_the_folder_is_a_figure_on_the_page(sweep, added):
     (found,) = [one for one in figures(sweep, answer) if one.id == "seconds"]
     assert found.data[0]["y"] == list(range(len(sweep.trials)))
     html = report_html(sweep, answer, sweep.folder)
-    assert re.search(r'<h2>What matters</h2>.*<div class="plot" id="plot-seconds"', html, re.DOTALL)
+    assert re.search(
+        r'<h2 id="influence">What matters</h2>.*<div class="plot" id="plot-seconds"', html, re.DOTALL
+    )
 
 
 def test_every_figure_stands_in_a_section_that_there_is(sweep, modes):

@@ -145,6 +145,7 @@
       $("#swap").hidden = state.view === "one";
       $("#together").hidden = state.view === "one" || tracks.length < 2;
       markCell(state.row, state.at[0]);
+      axes?.show(state.row, state.at[0]);
     }
 
     // -- what changes them

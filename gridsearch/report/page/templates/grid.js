@@ -1,5 +1,5 @@
   // The grid: pictures by row (a case) and column, and a click that opens one in the comparer.
-  const grid = document.querySelector(".grid");
+  const grid = document.getElementById("grid");
   const rows = grid ? [...grid.querySelectorAll("tr.case")] : [];
   const heads = grid ? [...grid.querySelectorAll("thead tr:last-child th")].slice(1) : [];
   const cellAt = (row, column) => rows[row].cells[column + 1];
@@ -36,4 +36,4 @@
       comparer.open(Number(strip.dataset.row), Number(item.dataset.column));
     });
   }
-  if (grid?.querySelector("th.best")) showColumn(heads.findIndex((head) => head.classList.contains("best")), "instant");
+  if (grid && data.compare) showColumn(data.compare.start.column, "instant");

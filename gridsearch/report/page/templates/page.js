@@ -14,4 +14,8 @@
 
   for (const node of document.querySelectorAll(".scripted, .by-prompt, #reload")) node.hidden = false;
   for (const node of document.querySelectorAll(".unscripted")) node.hidden = true;
-  document.getElementById("reload")?.addEventListener("click", () => location.reload());
+  // The page of a run that goes on loads itself again, until a reader has begun to use it.
+  const reload = document.getElementById("reload");
+  reload?.addEventListener("click", () => location.reload());
+  const later = reload && setTimeout(() => location.reload(), 60_000);
+  for (const use of ["pointerdown", "keydown"]) addEventListener(use, () => clearTimeout(later), { once: true });

@@ -1,0 +1,80 @@
+"""A search over all blocks: its winner, its trials and its history as figures, and its images by rank."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gridsearch.base.errors import BadInput
+from gridsearch.base.words import parameter_labels, value_text
+from gridsearch.checkpoint.sdxl.family import SDXL
+from gridsearch.report.figures.figure import figures
+from gridsearch.report.grid import build_grid
+from gridsearch.report.page.tables import trial_table
+from gridsearch.results.analysis.analyse import analyse
+from tests.helpers.made_up import make_results, results_of, with_facts
+
+TRIALS, BLOCKS = 14, SDXL.blocks[1:]
+NAMES = tuple(f"merged.ratio.{block}" for block in BLOCKS)
+DEFECTS = np.random.default_rng(5).permutation(TRIALS) / 10
+LOSSES = DEFECTS / (1 + DEFECTS)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """Fourteen trials over nineteen blocks beside a fixed BASE, of two prompts; the loss of each is known."""
+    folder = tmp_path_factory.mktemp("blocks")
+    once = make_results(folder, ratios=(0.5,), prompts=("a", "b"), seeds=(1,))
+    values = np.random.default_rng(4).random((TRIALS, len(NAMES))).round(3)
+    parts = [
+        once.images.drop(columns="ratio").assign(
+            trial=i, verdict="ok", defect=DEFECTS[i], **dict(zip(NAMES, values[i], strict=True))
+        )
+        for i in range(TRIALS)
+    ]
+    results = results_of(folder, pd.concat(parts, ignore_index=True), NAMES, once.references)
+    step = once.settings["merge"][0] | {
+        "ratio": {"BASE": 0.25} | {block: {"low": 0.0, "high": 1.0} for block in BLOCKS}
+    }
+    settings = once.settings | {"merge": [step], "search": {"sampler": "tpe"}}
+    results = with_facts(results, experiment=settings)
+    return results, analyse(results, resamples=10), values
+
+
+def test_the_winner_the_trials_and_the_history_are_drawn(night):
+    results, answer, values = night
+    drawn = {figure.id: figure for figure in figures(results, answer)}
+    best = int(LOSSES.argmin())
+    (bars,) = drawn["winner"].data
+    assert tuple(bars["x"]) == SDXL.blocks  # in the UNet's order, with the one that is fixed
+    assert bars["y"] == pytest.approx([0.25, *values[best]])
+    lines = {trace["name"]: trace for trace in drawn["parallel"].data}
+    assert lines["recommended"]["y"][:-1] == pytest.approx(values[best].tolist())
+    assert lines["recommended"]["x"][:-1] == list(BLOCKS)
+    assert sum(y is None for y in lines["most images are healthy"]["y"]) == TRIALS
+    line, dots = drawn["history"].data
+    assert dots["y"] == pytest.approx(LOSSES.tolist())
+    assert line["y"] == pytest.approx(np.minimum.accumulate(LOSSES).tolist())
+
+
+def test_images_are_in_the_order_of_the_trials_ranks(night):
+    results, answer, values = night
+    grid = build_grid(results, answer)
+    order = np.argsort(LOSSES).tolist()
+    assert [column.trial for column in grid.groups[-1].columns] == order
+    assert [column.heading for column in grid.groups[-1].columns] == [str(trial) for trial in order]
+    part = build_grid(results, answer, most=2 * 5)
+    assert [column.trial for column in part.groups[-1].columns] == order[:5]
+    assert part.notes[0].startswith("The best 5 of 14 trials are shown.")
+    with pytest.raises(BadInput, match="no ratio names a trial"):
+        build_grid(results, answer, ratios=[0.5])
+    table = trial_table(results, answer)
+    assert table["heads"][:4] == ["trial", "state", "survived", "defect"]  # before nineteen ratios
+    assert [row["cells"][0] for row in table["rows"]] == [str(trial) for trial in order]
+    column = table["heads"].index("IN00")
+    assert [row["cells"][column] for row in table["rows"]] == [value_text(values[i][0]) for i in order]
+
+
+def test_a_block_is_named_by_itself_where_one_step_has_it():
+    names = ("a.ratio.IN00", "a.ratio.IN01", "b.ratio.IN01", "render.cfg", "b.ratio")
+    labels = ["IN00", "a ratio [IN01]", "b ratio [IN01]", "cfg", "b ratio"]
+    assert list(parameter_labels(names).values()) == labels
