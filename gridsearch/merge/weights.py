@@ -7,18 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from gridsearch.base.machine import FreeMemory
 from gridsearch.checkpoint.family import FIRST_CONV, VAE
 from gridsearch.checkpoint.header import Checkpoint, TensorInfo
 from gridsearch.checkpoint.ldm.keys import component_of, is_position_ids, is_text, is_vae
 from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
 from gridsearch.checkpoint.ldm.shapes import check_file, parameter_rows
-from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.recipe import MERGED, Recipe
 from gridsearch.merge.adapters.adapter import OpenedAdapter, open_adapter
 from gridsearch.merge.channels import kept_terms, step_channels
 from gridsearch.merge.dtypes import as_written
-from gridsearch.merge.engine.collapse import Terms, lenders, require_covered, terms_of
+from gridsearch.merge.engine.collapse import (
+    MOST_FUSED,
+    Terms,
+    lenders,
+    require_covered,
+    terms_of,
+    varying,
+)
 from gridsearch.merge.engine.evaluate import Source
 from gridsearch.merge.engine.linear import greatest
 from gridsearch.merge.engine.methods import CHANGES, is_sum
@@ -41,12 +49,14 @@ class Weights:
         merged: those whose values are computed.
         files: model, or the VAE's path -> its file.
         adapters: adapter -> its changes.
+        varies: the keys of each step that are searched (see `collapse.varying`).
     """
 
     infos: Mapping[str, TensorInfo]
     merged: tuple[str, ...]
     files: Mapping[str, FileSource]
     adapters: Mapping[str, OpenedAdapter]
+    varies: Mapping[str, frozenset[str]]
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -57,7 +67,7 @@ class Weights:
         """Return the terms of each key for a recipe with nothing left to search."""
         touched = {name: adapter.deltas for name, adapter in self.adapters.items()}
         dependent = {name: adapter.dependent for name, adapter in self.adapters.items()}
-        return terms_of(recipe, self.merged, touched, dependent)
+        return terms_of(recipe, self.merged, touched, dependent, self.varies)
 
     def kept(self, recipe: Recipe) -> dict[str, Terms]:
         """Return the terms of the input channels that not all models of such a recipe read, by their key."""
@@ -109,7 +119,7 @@ def open_weights(
     infos = outline(recipe, parents, dtype)
     merged = tuple(merged_keys(infos))
     require_covered(recipe.with_blocks(), merged)
-    return Weights(infos, merged, files, adapters)
+    return Weights(infos, merged, files, adapters, varying(recipe))
 
 
 def outline(recipe: Recipe, parents: Parents, dtype: str | None = None) -> dict[str, TensorInfo]:
@@ -171,16 +181,36 @@ def residence_of(recipe: Recipe, weights: Weights, device: str, room: FreeMemory
 
 
 def _change_bytes(recipe: Recipe, weights: Weights) -> int:
-    """Return the bytes of what steps make of their inputs that no ratio changes: an adapter's change too."""
+    """Return the bytes of what steps make that nothing searched changes; an adapter's change is such, too."""
     merged = [key for key in weights.merged if not lenders(recipe, key)]
     each = {key: max(weights.infos[key].bytes, 2 * math.prod(weights.infos[key].shape)) for key in merged}
-    steps = [sum(each.values()) for step in recipe.merge if _keeps_a_change(step)]
+    changes, wholes = _kept_steps(recipe, weights.varies)
+    floats = torch.float32.itemsize * sum(math.prod(weights.infos[key].shape) for key in merged)
     adapters = [sum(each.get(key, 0) for key in one.deltas) for one in weights.adapters.values()]
-    return sum(steps) + sum(adapters)
+    return changes * sum(each.values()) + wholes * floats + sum(adapters)
 
 
-def _keeps_a_change(step: MergeStep) -> bool:
-    return any(one in CHANGES and not is_sum(one, step.numbers()) for one in step.methods())
+def _kept_steps(recipe: Recipe, varies: Mapping[str, frozenset[str]]) -> tuple[int, int]:
+    """Return the number of steps whose change is kept, and of those that are kept whole."""
+    steps, models = {step.name: step for step in recipe.merge}, dict[str, int]()
+    for name, step in steps.items():
+        counts = [max(models.get(one, 1) for one in names) for names in step.candidates()]
+        models[name] = sum(1 if one > MOST_FUSED else one for one in counts)
+    changes, wholes, seen, needed = set[str](), set[str](), set[str](), {recipe.merge[-1].name}
+    while needed:
+        seen.add(name := needed.pop())
+        step = steps[name]
+        if any(one in CHANGES and not is_sum(one, step.numbers()) for one in step.methods()):
+            changes.add(name)
+        elif not varies[name] and not step.is_linear() and not is_sum(step.method, step.numbers()):
+            wholes.add(name)
+            continue
+        for used in (one for names in step.candidates() for one in names if one in steps):
+            if models[used] > MOST_FUSED and not varies[used]:
+                wholes.add(used)
+            elif used not in seen:
+                needed.add(used)
+    return len(changes), len(wholes)
 
 
 def read_through(

@@ -9,6 +9,8 @@ from threading import Event
 from gridsearch.base.words import size
 from gridsearch.checkpoint.inspect import Hashing
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.merge.engine.kept import Kept
+from gridsearch.merge.engine.shelf import Shelf, open_shelf
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.weights import adapter_notes
 from gridsearch.search.listener import Listener
@@ -43,19 +45,30 @@ def prepare_and_load(
             raise
     prepared = preparing.result()
     drawn_on = f"Images are rendered on {setup.renderer.place.described()}."
-    more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence)
-    for note in [drawn_on, *prepared.notes, *more]:
-        listener.note(note)
     files = {**prepared.facts.models, **prepared.facts.extras}
     hashes = {name: file["sha256"] for name, file in files.items()}
-    return prepared, replace(setup, hashes=hashes, watch=replace(setup.watch, on_call=listener.step))
+    left_over = setup.residence.left_over
+    shelf = open_shelf(hashes, setup.renderer.place.device, left_over)
+    more = adapter_notes(setup.weights.adapters) + residence_notes(setup.residence, shelf)
+    for note in [drawn_on, *prepared.notes, *more]:
+        listener.note(note)
+    watch = replace(setup.watch, on_call=listener.step)
+    live = replace(setup.live, kept=Kept(setup.residence.room, shelf))
+    return prepared, replace(setup, hashes=hashes, watch=watch, live=live)
 
 
-def residence_notes(place: Residence) -> list[str]:
-    """Return notes on where the models lie during the run."""
-    if place.fits:
-        return []
-    return [f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."]
+def residence_notes(place: Residence, shelf: Shelf | None = None) -> list[str]:
+    """Return notes on where the models lie during the run, and what steps make of them."""
+    notes = []
+    if not place.fits:
+        notes.append(
+            f"The models ({size(place.sources)}) do not fit into memory: each trial reads them from disk."
+        )
+    if place.left_over:
+        where = f"kept in {shelf.folder}" if shelf else "made in each trial, as the disk has no room either"
+        said = "of what steps make that nothing searched changes do not fit into memory"
+        notes.append(f"{size(place.left_over)} {said}: {where}.")
+    return notes
 
 
 def _until(over: Event, hashing: Hashing) -> Hashing:

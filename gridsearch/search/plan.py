@@ -16,6 +16,7 @@ from gridsearch.checkpoint.inspect import Hashing
 from gridsearch.checkpoint.ldm.components import check_clip_skip, config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import choices_of, usual_value
+from gridsearch.merge.engine.shelf import has_room, shelves
 from gridsearch.merge.engine.sources import Residence
 from gridsearch.merge.parents import Parents
 from gridsearch.merge.weights import (
@@ -71,6 +72,7 @@ class Plan(Counts):
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
     settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
+    shelf: Path | None  # the folder for what steps make, if memory has no room and the disk has
     warnings: list[str]
 
 
@@ -133,6 +135,7 @@ def make_plan(
         fewest_seconds=(fewest * merge + (fewest * counts.cases + others) * image) / workers.speedup,
         seconds_from=source,
         settings=provenance(experiment, parents),
+        shelf=shelves() if has_room(memory.residence.left_over) else None,
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
     )
 

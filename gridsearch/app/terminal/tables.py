@@ -169,8 +169,8 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     lies = memory.residence
     yield "models", f"{size(lies.sources)}, {lies}"
     if lies.changes:
-        again = lies.changes - lies.kept
-        rest = f"; {size(again)} made in each trial, for want of room" if again else ""
+        where = f"kept in {plan.shelf}" if plan.shelf else "made in each trial, for want of room"
+        rest = f"; {size(lies.left_over)} {where}" if lies.left_over else ""
         yield "changes", f"{size(lies.kept)} made once and kept in memory{rest}"
     if memory.device_free != memory.host_free:
         each = " on each" if len(plan.workers.gpus) > 1 else ""

@@ -2,11 +2,12 @@
 
 A linear step of linear steps is linear: a chain of them collapses to one coefficient per source and key,
 applied in one pass and rounded once. A non-linear step becomes a `Node`, a source of its own, whose inputs
-are such sums again.
+are such sums again. So does what a step takes from an earlier one, where more than `MOST_FUSED` models made
+it: it is computed in float32, and where nothing in it is searched it is computed once.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gridsearch.base.errors import BadInput, RunFailed
@@ -14,10 +15,14 @@ from gridsearch.checkpoint.family import Family
 from gridsearch.checkpoint.ldm.keys import is_text, is_vae, selects
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.methods import ADAPTER
+from gridsearch.experiment.parameters import all_searched
 from gridsearch.experiment.recipe import MERGED, Components, Recipe
 from gridsearch.experiment.values import is_searched
 
 MOST_WEIGHT = 1e12  # of a source; half precision ends at 65,504
+MOST_FUSED = 4  # sources of an input; a float32 tensor takes as long to read as two of half precision
+SUM = "sum"  # the method of a node that is a weighted sum
+INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,15 @@ class Node:
 
     That of `adapter` is the change, at strength one, of an adapter whose change depends on the weight; its
     input is the weight, and its number the adapter's name.
+
+    Attributes:
+        varies: the keys of the step that are searched, and `INPUTS` where an earlier step has some.
     """
 
     method: str
     inputs: tuple["Terms", ...]
     numbers: tuple[tuple[str, Any], ...]
+    varies: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
 
 # A weighted sum: sources (a model's or an adapter's name, or a node) with their coefficients, zeros left out.
@@ -43,12 +52,14 @@ def terms_of(
     keys: Iterable[str],
     touched: Mapping[str, Collection[str]] | None = None,
     dependent: Mapping[str, Collection[str]] | None = None,
+    varies: Mapping[str, frozenset[str]] | None = None,
 ) -> dict[str, Terms]:
     """Return the terms of each key: the share of every source in a merge with nothing left to search.
 
     `touched` has the file keys that each adapter changes; it has no part in others. `dependent` has those of
     them whose change depends on the weight that the step changes. A ratio of exactly 0 or 1 names one source
-    only, and the other's values (a NaN, say) stay out.
+    only, and the other's values (a NaN, say) stay out. `varies` is that of the recipe before its values were
+    chosen (see `varying`).
     """
     known: dict[tuple, Terms] = {}  # the same for all keys with the same ratios and adapters
     touched, dependent = touched or {}, dependent or {}
@@ -62,7 +73,7 @@ def terms_of(
         active = tuple(name for name, touches in touched.items() if key in touches)
         bent = tuple(name for name, depends in dependent.items() if key in depends)
         if (ratios, active, bent) not in known:
-            known[ratios, active, bent] = _collapsed(recipe, ratios, active, bent)
+            known[ratios, active, bent] = _collapsed(recipe, ratios, active, bent, varies or {})
         found[key] = known[ratios, active, bent]
     return found
 
@@ -133,14 +144,22 @@ def require_covered(recipe: Recipe, keys: Iterable[str]) -> None:
 
 
 def _collapsed(
-    recipe: Recipe, ratios: tuple[float | None, ...], adapters: Collection[str], bent: Collection[str]
+    recipe: Recipe,
+    ratios: tuple[float | None, ...],
+    adapters: Collection[str],
+    bent: Collection[str],
+    varies: Mapping[str, frozenset[str]],
 ) -> Terms:
     known: dict[str, Terms] = {name: ((name, 1.0),) for name in [*recipe.models, *adapters]}
     for step, ratio in zip(recipe.merge, ratios, strict=True):
-        inputs = [known.get(name, ()) for (name,) in step.candidates()]  # an adapter elsewhere adds nothing
-        if step.method == ADAPTER and (name := step.candidates()[1][0]) in bent:
-            inputs[1] = ((Node(ADAPTER, (inputs[0],), (("adapter", name),)), 1.0),)
-        known[step.name] = _result(step, inputs, step.numbers() | ({} if ratio is None else {"ratio": ratio}))
+        names = [name for (name,) in step.candidates()]
+        inputs = [known.get(name, ()) for name in names]  # an adapter elsewhere adds nothing
+        own = varies.get(step.name, frozenset())
+        if step.method == ADAPTER and names[1] in bent:
+            inputs[1] = ((Node(ADAPTER, (inputs[0],), (("adapter", names[1]),), own & {INPUTS}), 1.0),)
+        numbers = step.numbers() | ({} if ratio is None else {"ratio": ratio})
+        fused = [_fused(one, varies.get(name)) for one, name in zip(inputs, names, strict=True)]
+        known[step.name] = _result(step, inputs, fused, numbers, own)
         if not known[step.name]:
             what = f"Step {step.name!r} gives every model a coefficient of zero."
             raise RunFailed(what, why="all its coefficients are zero", fix="Give a model some weight.")
@@ -150,15 +169,48 @@ def _collapsed(
     return known[recipe.merge[-1].name]
 
 
-def _result(step: MergeStep, inputs: list[Terms], numbers: Mapping[str, Any]) -> Terms:
+def _fused(terms: Terms, varies: frozenset[str] | None) -> Terms:
+    """Return an input of a step: one of many sources as one."""
+    if sources_fused(terms) <= MOST_FUSED:
+        return terms
+    return ((Node(SUM, (terms,), (), varies or frozenset()), 1.0),)
+
+
+def sources_fused(terms: Terms) -> int:
+    """Return the number of sources of a sum, with those of the steps in it; an adapter's change is one."""
+    nodes = [
+        source for source, _ in terms if isinstance(source, Node) and source.method not in (SUM, ADAPTER)
+    ]
+    within = (own for node in nodes for own in node.inputs)
+    return len(terms) - len(nodes) + sum(map(sources_fused, within))
+
+
+def varying(recipe: Recipe) -> dict[str, frozenset[str]]:
+    """Return the keys of each step that are searched, and `INPUTS` where an earlier step has some."""
+    found: dict[str, frozenset[str]] = {}
+    places = [place for _, place in all_searched(recipe.model_dump(include={"merge"}))]
+    for i, step in enumerate(recipe.merge):
+        own = {str(place[2]) for place in places if place[1] == i}
+        earlier = any(found.get(name) for names in step.candidates() for name in names)
+        found[step.name] = frozenset(own | ({INPUTS} if earlier else set()))
+    return found
+
+
+def _result(
+    step: MergeStep,
+    inputs: list[Terms],
+    fused: list[Terms],
+    numbers: Mapping[str, Any],
+    varies: frozenset[str],
+) -> Terms:
     """Return what a step makes of its inputs; its ratio is that of one block."""
     ratio = numbers.get("ratio", 0.0)
     if "ratio" in numbers and ratio in step.alone_at:
         return inputs[step.alone_at[ratio]]
     if not step.is_linear():
-        return ((Node(step.method, tuple(inputs), tuple(numbers.items())), 1.0),)
+        return ((Node(step.method, tuple(fused), tuple(numbers.items()), varies), 1.0),)
     mix: dict[str | Node, float] = {}
-    for terms, share in zip(inputs, step.coefficients(ratio), strict=True):
+    for terms, share in zip(fused, step.coefficients(ratio), strict=True):
         for source, weight in terms:
             mix[source] = mix.get(source, 0.0) + share * weight
     return tuple((source, weight) for source, weight in mix.items() if weight != 0)

@@ -2,7 +2,8 @@
 
 A step of a method in `SUMS` is a sum of its inputs. One of a method in `CHANGES` adds ratio times a change
 that no ratio changes to its first input, and so does an adapter. The change is kept in the file's dtype: to
-add it takes as long as to merge two models. Other methods are functions of whole tensors.
+add it takes as long as to merge two models. Other methods are functions of whole tensors, which are kept in
+float32 where nothing in them is searched.
 """
 
 import math
@@ -14,12 +15,13 @@ import torch
 from torch import Tensor
 
 from gridsearch.experiment.methods import ADAPTER
-from gridsearch.merge.engine.collapse import Node, Terms
+from gridsearch.merge.engine.collapse import SUM, Node, Terms
 from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
 from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
+from gridsearch.merge.engine.shelf import Change
 
 MOST_HALF = torch.finfo(torch.float16).max
 HEADROOM = 2**6  # by how much other pieces of a change may be greater than the first
@@ -110,7 +112,7 @@ def needed_sources(
     for source, _ in terms:
         if not isinstance(source, Node):
             found |= {source} - set(adapters)
-        elif source.method != ADAPTER or not kept.has(key, (source, dtype)):
+        elif not kept.has(key, source) and (source.method != ADAPTER or not kept.has(key, (source, dtype))):
             for own in source.inputs[:1] if kept.has(key, _label(source, dtype)) else source.inputs:
                 found |= needed_sources(own, key, adapters, kept, dtype)
     return found
@@ -123,7 +125,8 @@ def _of(source: str | Node, work: Work) -> Sum:
     if isinstance(source, str) and source not in work.adapters:
         known = work.greatest.get(source, {}).get(work.key)
         return {source: Summand(_read(source, work), 1.0, known)}
-    return _kept((source, work.dtype), lambda: _of_adapter(source, work), 1.0, work)
+    lasting = isinstance(source, str) or not source.varies
+    return _kept((source, work.dtype), lambda: _of_adapter(source, work), 1.0, work, lasting)
 
 
 def _of_adapter(adapter: str | Node, work: Work) -> tuple[Sequence[int], ChangeAt]:
@@ -154,10 +157,27 @@ def _of_node(node: Node, work: Work) -> Sum:
         return _added(parts, factors(node.method, known, numbers))
     if node.method in CHANGES:
         first, ratio = summands(node.inputs[0], work), numbers.pop("ratio")
-        change = _kept(_label(node, work.dtype), lambda: _of_step(node, numbers, first, work), ratio, work)
+        lasting, label = node.varies <= {"ratio"}, _label(node, work.dtype)
+        change = _kept(label, lambda: _of_step(node, numbers, first, work), ratio, work, lasting)
         return _added([first, change], [1.0, 1.0])
-    tensors = [_tensor(summands(own, inner), inner).float() for own in node.inputs]
-    return {node: Summand(FUNCTIONS[node.method](*tensors, **numbers), 1.0)}
+    if node.varies:
+        return {node: Summand(_computed(node, inner), 1.0)}
+    made = work.kept.find(work.key, node, lambda: _whole(node, replace(inner, kept=Kept())), lasting=True)
+    return {node: Summand(made.tensor.to(work.buffer.device), 1.0, made.greatest)}
+
+
+def _computed(node: Node, work: Work) -> Tensor:
+    """Return a sum or a function of whole tensors, in float32."""
+    tensors = [_tensor(summands(own, work), work).float() for own in node.inputs]
+    return tensors[0] if node.method == SUM else FUNCTIONS[node.method](*tensors, **dict(node.numbers))
+
+
+def _whole(node: Node, work: Work) -> Change:
+    """Return the same to be kept; a RunFailed where it has a NaN or an infinity."""
+    tensor = _computed(node, work)
+    if not math.isfinite(top := greatest(tensor)):
+        raise not_finite(work.key)
+    return Change(tensor, 1.0, top)
 
 
 def _of_step(
@@ -180,26 +200,21 @@ def _tensor(found: Sum, work: Work) -> Tensor:
 # -- changes that are kept
 
 
-@dataclass(frozen=True)
-class Change:
-    """A change times a power of two, and the largest absolute value of that."""
-
-    tensor: Tensor
-    scale: float
-    greatest: float
-
-
 def _label(node: Node, dtype: torch.dtype) -> Hashable:
     """Return what a step's change is known by: all but its ratio."""
     return node.method, node.inputs, tuple(item for item in node.numbers if item[0] != "ratio"), dtype
 
 
 def _kept(
-    label: Hashable, make: Callable[[], tuple[Sequence[int], ChangeAt]], ratio: float, work: Work
+    label: Hashable,
+    make: Callable[[], tuple[Sequence[int], ChangeAt]],
+    ratio: float,
+    work: Work,
+    lasting: bool,
 ) -> Sum:
     """Return ratio times a change that is kept, or is made here."""
-    made = work.kept.find(work.key, label, lambda: _change(*make(), work))
-    return {label: Summand(made.tensor, ratio / made.scale, made.greatest)}
+    made = work.kept.find(work.key, label, lambda: _change(*make(), work), lasting)
+    return {label: Summand(made.tensor.to(work.buffer.device), ratio / made.scale, made.greatest)}
 
 
 def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:

@@ -123,7 +123,7 @@ class Residence:
         where: "gpu", "pinned" (page-locked memory, from which a GPU copies while it computes) or "mapped"
             (files in the system's page cache).
         fits: whether they stay there; a mapped file that does not fit is read from disk every trial.
-        changes: what steps make that no ratio changes, if all of it is kept.
+        changes: what steps make that nothing searched changes, if all of it is kept.
         room: for these, where the live model is.
     """
 
@@ -137,6 +137,11 @@ class Residence:
     def kept(self) -> int:
         """Return the bytes of such changes that are kept between trials."""
         return min(self.changes, self.room)
+
+    @property
+    def left_over(self) -> int:
+        """Return the bytes of those for which there is no room."""
+        return self.changes - self.kept
 
     @property
     def pinned(self) -> int:

@@ -14,7 +14,7 @@ import torch
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.recipe import Recipe
 from gridsearch.merge.channels import channel_notes
-from gridsearch.merge.engine.collapse import Node, Terms, sources_in
+from gridsearch.merge.engine.collapse import SUM, Node, Terms, sources_in
 from gridsearch.merge.engine.evaluate import evaluate
 from gridsearch.merge.engine.formulas.elections import AT_ONCE
 from gridsearch.merge.engine.linear import new_buffer, single_threaded
@@ -105,10 +105,14 @@ def _memory(weights: Weights, key: str, terms: Terms) -> int:
     for node in _nodes(terms):
         models = len(node.inputs)
         pieces = max(pieces, 5 * AT_ONCE * _FLOAT)
-        each += _CHANGE
+        each += _FLOAT if node.method == SUM else _CHANGE
         if node.method in _DRAWN:
             each += models / 8 + _RANKS
-        elif node.method not in ("ties", "train_difference"):  # whole tensors, of which an SVD makes more
+        elif node.method not in (
+            "ties",
+            "train_difference",
+            SUM,
+        ):  # whole tensors, of which an SVD makes more
             each += _FLOAT * (models + (5 if node.method in _SVD else 2))
     return int(each * math.prod(weights.infos[key].shape)) + pieces
 

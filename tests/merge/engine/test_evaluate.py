@@ -13,6 +13,7 @@ from gridsearch.merge.engine.kept import MOST, Kept
 from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.methods import CHANGES
+from gridsearch.merge.engine.shelf import Change
 from gridsearch.merge.engine.sources import LoadedSource
 from tests.helpers.methods import WHOLE
 
@@ -149,16 +150,15 @@ def test_models_are_asked_for_as_long_as_their_change_is_not_kept(sources):
 def test_a_full_room_gives_the_place_of_what_was_not_used_for_longest():
     kept = Kept(16)
 
-    class Held:
-        def __init__(self, elements):
-            self.tensor = torch.zeros(elements, dtype=torch.float16)
+    def held():
+        return Change(torch.zeros(4, dtype=torch.float16), 1.0, 0.0)
 
     for label in ("x", "y"):
-        kept.find("key", label, lambda: Held(4))
-    kept.find("key", "x", lambda: Held(4))
-    kept.find("key", "z", lambda: Held(4))
+        kept.find("key", label, held)
+    kept.find("key", "x", held)
+    kept.find("key", "z", held)
     assert [kept.has("key", label) for label in "xyz"] == [True, False, True]
-    kept.find("other key", "w", lambda: Held(4))
+    kept.find("other key", "w", held)
     assert not kept.has("other key", "w")  # those of other keys are needed as well
     assert kept.find("other key", "number", lambda: 3) == kept.find("other key", "number", lambda: 4) == 3
 
