@@ -11,11 +11,20 @@ from rich.live import Live
 from rich.text import Text
 
 from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
-from gridsearch.app.terminal.text import escape, moves, out, say, settings_text, show_note, verdicts_text
+from gridsearch.app.terminal.text import (
+    VERDICT_STYLES,
+    escape,
+    moves,
+    out,
+    say,
+    settings_text,
+    show_note,
+    verdicts_text,
+)
 from gridsearch.base.errors import GridsearchError
-from gridsearch.base.words import duration, size
+from gridsearch.base.words import duration, shorten, size
 
-MOST_SHOWN = 3  # settings in a line of a terminal
+MOST_SHOWN, MOST_LETTERS = 3, 28  # settings in a line of a terminal
 
 
 class SilentListener:
@@ -123,9 +132,10 @@ class TrialLines(ProgressBar):
         self._show_line(f"{role} {check.trial:>4}", parameters, outcome, None)
 
     def _show_line(self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
-        settings = settings_text(parameters)
-        if moves() and len(parameters) > MOST_SHOWN:  # a line of a terminal; a file has them all
-            settings = f"{len(parameters)} values"
+        settings, terminal = settings_text(parameters), moves()
+        if terminal:  # its lines are short; a file has everything
+            many = len(parameters) > MOST_SHOWN
+            settings = f"{len(parameters)} values" if many else shorten(settings, MOST_LETTERS)
         self._width = max(self._width, len(settings))
         head = escape(f"{name}  {settings:<{self._width}}  ")
         if isinstance(outcome, GridsearchError):
@@ -135,11 +145,14 @@ class TrialLines(ProgressBar):
         also = f"  ({aborted} stopped early)" if aborted else ""
         also += f"  stopped: {stopped}" if stopped else ""
         rendered, seconds = len(outcome.images), sum(outcome.seconds.values())
-        verdicts = verdicts_text(Counter(row["verdict"] for row in outcome.images))
+        verdicts = Counter(row["verdict"] for row in outcome.images)
+        sound = verdicts.pop("ok", 0)
         out.print(
-            f"{head}{round(outcome.survived * rendered):>3}/{rendered} survived  "
-            f"defect {outcome.defect:5.2f}  {seconds:6.1f} s  {verdicts}[dim]{escape(also)}[/]",
-            soft_wrap=True,
+            f"{head}{sound:>3}/{rendered} [{VERDICT_STYLES['ok']}]ok[/]  defect {outcome.defect:5.2f}  "
+            f"{seconds:6.1f} s  {verdicts_text(verdicts)}[dim]{escape(also)}[/]",
+            soft_wrap=not terminal,
+            no_wrap=True,
+            overflow="ellipsis" if terminal else "ignore",
         )
 
 
