@@ -79,6 +79,7 @@ _MEMORY_WORDS = (
     "Cannot allocate memory",  # a library that is loaded
     "failed to map segment",
     "can't start new thread",  # its stack has no room, or the user has too many
+    "MPS backend out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "out of memory",

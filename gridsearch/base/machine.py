@@ -58,7 +58,15 @@ class LocalWorkers:
 def local_workers(workers: int | None, device: str) -> LocalWorkers:
     """Return the workers of an experiment; without a number, one per GPU, or one per core without GPUs."""
     gpus = gpus_here() if device != "cpu" else ()
-    return LocalWorkers(workers if workers is not None else len(gpus) or cores_here(), gpus)
+    usual = len(gpus) or (1 if device != "cpu" and has_mac_gpu() else cores_here())
+    return LocalWorkers(usual if workers is None else workers, gpus)
+
+
+def has_mac_gpu() -> bool:
+    """Return whether PyTorch can use the GPU of a Mac."""
+    import torch
+
+    return torch.backends.mps.is_available()
 
 
 def cores_here() -> int:

@@ -156,7 +156,7 @@ class Render(Table):
     target_width: Pixels | None = None
     target_height: Pixels | None = None
     batch: Annotated[Annotated[int, Field(ge=1, strict=True)] | None, BeforeValidator(_unless_auto)] = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     compile: bool = False

@@ -57,7 +57,6 @@ _AMBIGUOUS = {
     "vae": 'A VAE of its own belongs into [components]: vae = "my.vae.safetensors".',
     "eta": "It is 1 for ancestral samplers and 0 for DDIM, as in A1111; there is no setting for it.",
 }
-_NO_MAC = "The GPU of a Mac is not supported: leave the line out, and the CPU renders."
 # of the unions of values: no keys of the file
 _TAGS = ("value", "range", "list", "number", "blocks", "shape")
 
@@ -120,7 +119,7 @@ def _told(problem: Mapping[str, Any], tables: Mapping[str, type[Table]], text: s
         case "literal_error":
             what = f"{key}: there is no {said}"
             known = re.findall("'([^']*)'", problem["ctx"]["expected"])
-            fix = _NO_MAC if given == "mps" else nearest_text(given, known)
+            fix = nearest_text(given, known)
         case "multiple_of" if isinstance(given, int):
             step = int(problem["ctx"]["multiple_of"])
             fix = f"The nearest are {given - given % step} and {given - given % step + step}."

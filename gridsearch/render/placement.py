@@ -35,7 +35,9 @@ class Placement:
         """Return `NVIDIA H200 (139.8 GiB), float16`, or `the CPU (16 cores), float32`."""
         cores = cores_here()
         named = f"the CPU ({cores} core{'' if cores == 1 else 's'})"
-        if self.device == "cuda":
+        if self.device == "mps":
+            named = "the GPU of this Mac"
+        elif self.device == "cuda":
             gpu = torch.cuda.get_device_properties(0)
             named = f"{gpu.name} ({gpu.total_memory / 2**30:.1f} GiB)"
         return f"{named}, {str(self.dtype).removeprefix('torch.')}"
@@ -44,6 +46,10 @@ class Placement:
 _CUDA_BUILD = (
     f"With an NVIDIA GPU, install the CUDA build of torch {torch.__version__.partition('+')[0]} by the "
     'command that "Get Started" on pytorch.org gives: on Windows, pip alone takes the build for the CPU.'
+)
+_UNTESTED = (
+    "The GPU of this Mac (mps) renders. No Mac has tested this program: "
+    'if images are wrong, set device = "cpu" in [render].'
 )
 FULL_SIZE = 10**9  # elements of a model of which a CPU takes minutes for an image; SDXL has 3.5e9
 
@@ -56,25 +62,30 @@ def no_cuda() -> str:
 
 
 def slow_notes(device: str, elements: int) -> list[str]:
-    """Return a note where a model of so many elements is rendered by a CPU that nobody asked for."""
+    """Return a note where a CPU that nobody asked for renders so many elements, or the GPU of a Mac."""
+    if device == "mps" or (device == "auto" and placement(device, "auto").device == "mps"):
+        return [_UNTESTED]
     if device != "auto" or torch.cuda.is_available() or elements < FULL_SIZE:
         return []
-    if torch.backends.mps.is_available():
-        return ["An image takes minutes on the CPU: the GPU of a Mac (mps) is not supported."]
     return [f"An image takes minutes on the CPU, and {no_cuda()}. {_CUDA_BUILD}"]
 
 
 def placement(device: str, dtype: str) -> Placement:
-    """Resolve "auto": CUDA in half precision where there is a GPU, otherwise the CPU in float32."""
+    """Resolve "auto": CUDA or a Mac's GPU in half precision where there is one, or the CPU in float32."""
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        mac = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else mac
+    if device == "mps" and not torch.backends.mps.is_available():
+        why = f"PyTorch ({torch.__version__}) finds no GPU of a Mac with Apple silicon."
+        fix = 'Set device = "auto".'
+        raise BadInput("There is no mps device.", where='render.device = "mps"', why=why, fix=fix)
     if device == "cuda" and not torch.cuda.is_available():
         fix = f'{_CUDA_BUILD} Or set device = "auto".'
         raise BadInput(
             "There is no CUDA device.", where='render.device = "cuda"', why=f"{no_cuda()}.", fix=fix
         )
     if dtype == "auto":
-        dtype = "float16" if device == "cuda" else "float32"
+        dtype = "float32" if device == "cpu" else "float16"
     return Placement(device, TORCH_DTYPES[dtype])
 
 
@@ -190,13 +201,13 @@ def seconds_at(
         arithmetic = one.calls * len(branches(sampling)) * flops / (SHARE_OF_PEAK * speed)
         overhead = one.calls * layers * SECONDS_PER_LAYER / batch
         # a GPU computes while the CPU prepares the next operation
-        seconds += max(arithmetic, overhead) if device == "cuda" else arithmetic + overhead
+        seconds += arithmetic + overhead if device == "cpu" else max(arithmetic, overhead)
     return seconds
 
 
 def _matmul_speed(place: Placement) -> float:
     """Return the floating-point operations per second of a matrix product, the best of a few."""
-    size = 8192 if place.device == "cuda" else 1024  # a small one would measure how long a GPU takes to start
+    size = 1024 if place.device == "cpu" else 8192  # a small one would measure how long a GPU takes to start
     matrix = torch.ones(size, size, device=place.device, dtype=place.dtype)
     best = float("inf")
     for _ in range(3):

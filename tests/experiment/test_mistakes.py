@@ -108,7 +108,7 @@ MISTAKES = [
     ("[1, 2]", "[-1]", "random seed elsewhere"),
     ("[1, 2]", "[1, 1]", "listed twice"),
     ('"v_prediction"', '"v-pred"', "'v_prediction'"),
-    ("cfg = 5.0", 'device = "mps"', "GPU of a Mac"),
+    ("cfg = 5.0", 'device = "metal"', "there are auto, cpu, cuda, mps"),
     ("cfg = 5.0", "cfg_scale = 5.0", "'cfg'"),
     ("high = 1.0", "max = 1.0", "'high'"),
     (RATIO, "{ low = 0, high = 100 }", "extrapolate"),

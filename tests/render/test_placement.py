@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gridsearch.base.errors import BadInput
+from gridsearch.base.machine import local_workers
 from gridsearch.render import placement as module
 from gridsearch.render.placement import FULL_SIZE, placement, slow_notes
 
@@ -36,8 +37,16 @@ def test_a_small_model_or_a_chosen_cpu_needs_no_note():
     assert slow_notes("auto", FULL_SIZE - 1) == slow_notes("cpu", FULL_SIZE) == []
 
 
-def test_the_gpu_of_a_mac_is_named_as_not_supported(monkeypatch):
+def test_the_gpu_of_a_mac_renders_in_half_precision_and_is_said_to_be_untested(monkeypatch):
+    with pytest.raises(BadInput, match="There is no mps device"):
+        placement("mps", "auto")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    (note,) = slow_notes("auto", FULL_SIZE)
-    assert "the GPU of a Mac (mps) is not supported" in note
-    assert "NVIDIA" not in note
+    assert str(placement("auto", "auto")) == str(placement("mps", "auto")) == "mps float16"
+    assert placement("auto", "auto").described() == "the GPU of this Mac, float16"
+    for device in ("auto", "mps"):
+        (note,) = slow_notes(device, 1)
+        assert "No Mac has tested this program" in note
+        assert local_workers(None, device).workers == 1
+    assert slow_notes("cpu", FULL_SIZE) == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert placement("auto", "auto").device == "cuda"

@@ -67,7 +67,8 @@ def _blocks(names: Sequence[str], tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _sums_of(tensor: Tensor) -> Iterator[Tensor]:
-    data = tensor.detach().reshape(-1).view(torch.uint8)
+    held = tensor.detach()
+    data = (held.cpu() if held.device.type == "mps" else held).reshape(-1).view(torch.uint8)
     for piece in data.split(PIECE_BYTES):
         whole = piece.numel() // PAGE_BYTES * PAGE_BYTES
         if whole:

@@ -20,6 +20,7 @@ from gridsearch.merge.engine.sources import LoadedSource
 
 # Below this many elements a second thread costs more in waiting than it saves in arithmetic.
 TINY_MERGE = 50_000_000
+_ONE_COPY = threading.Lock()  # to a Mac's GPU, whose queue the threads share
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,24 @@ def _write(live: Live, terms: Terms, work: Work) -> None:
     weights = [one.weight for one in found]
     for part in live.parts[work.key]:
         rows = [one.tensor[part.rows] if one.tensor.ndim else one.tensor for one in found]
-        blend_into(part.view, rows, weights, work.dtype, work.buffer)
+        view = merged_in(part.view, work.buffer.device)
+        blend_into(view, rows, weights, work.dtype, work.buffer)
+        if view is not part.view:
+            with _ONE_COPY:
+                part.view.copy_(view)
     kept_in = [work.dtype, *(part.view.dtype for part in live.parts[work.key])]
     if not _bounded(found, min(torch.finfo(dtype).max for dtype in kept_in)):
         for part in live.parts[work.key]:
             require_finite(part.view, work.key)
     live.holds[work.key] = terms
+
+
+def merged_in(view: Tensor, device: torch.device) -> Tensor:
+    """Return what is merged into: the live weights, or where they lie on a Mac's GPU, a tensor to be copied.
+
+    That GPU knows no float64, and rounds in its own ways.
+    """
+    return view if view.device == device else torch.empty_like(view, device=device)
 
 
 def _bounded(found: Iterable[Summand], most: float) -> bool:

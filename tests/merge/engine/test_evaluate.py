@@ -6,6 +6,7 @@ import torch
 from gridsearch.base.errors import RunFailed
 from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
+from gridsearch.merge.engine import live as live_module
 from gridsearch.merge.engine.collapse import terms_of
 from gridsearch.merge.engine.evaluate import evaluate, needed_sources
 from gridsearch.merge.engine.formulas.pieces import LARGE, kth_magnitude
@@ -114,6 +115,17 @@ def test_the_sum_is_the_methods_own_result(sources, name):
     change = (wanted - tensors[0]).abs()
     kept_rounding = 2.0**-11 * (change + tensors[0].abs() / 256)  # of a point 256 changes away
     assert ((merged.float() - wanted).abs() <= half_unit + 1.01 * kept_rounding + 1e-7).all()
+
+
+def test_weights_on_a_device_that_does_not_merge_are_merged_beside_it(sources, monkeypatch):
+    terms = terms_at(0.3, *STEPS["slerp_to_a_ties"])
+    usual, beside = live_of(sources, ROOM), live_of(sources, ROOM)
+    merge_live(usual, {KEY: terms})
+    monkeypatch.setattr(live_module, "merged_in", lambda view, device: torch.empty_like(view, device=device))
+    view = beside.parts[KEY][0].view
+    merge_live(beside, {KEY: terms})
+    assert beside.parts[KEY][0].view is view
+    assert torch.equal(view, usual.parts[KEY][0].view)
 
 
 def test_what_is_kept_is_made_once(sources, monkeypatch):
