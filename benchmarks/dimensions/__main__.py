@@ -1,9 +1,11 @@
-"""How far from the best a search ends, by sampler and number of trials.
+"""How far from the best a search ends, by sampler and number of trials; and how often a race stops the best.
 
-    python -m benchmarks.dimensions [--seeds 20] [--gp 8] [--workers 2]
+    python -m benchmarks.dimensions [--seeds 20] [--workers 2] [--problems NAME ...] [--samplers NAME ...]
+    python -m benchmarks.dimensions --races 100
 
-A study's answer is the trial with the least mean loss over its 16 prompts. Its regret is that trial's loss
-over all prompts there might be, less the least that any search, or a descent from its answer, has found.
+A study's answer is the trial that ranks first over its 16 prompts. Its regret is that trial's loss over all
+prompts there might be, less the least that a search, or a descent from the problem's best values, has found.
+A race is wrong where it stops the trial that is truly the best of those that the study asked for.
 """
 
 import argparse
@@ -17,53 +19,114 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
 from benchmarks.dimensions.problems import PROBLEMS, PROMPTS, Problem, drawn
+from gridsearch.experiment.tables import LOOK
+from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import frozen
+from gridsearch.score.score import image_losses
+from gridsearch.search.racing import Racing
 from gridsearch.search.samplers.by_name import make_sampler
+from gridsearch.search.trial.outcome import Outcome
 
 TRIALS = (10, 20, 40, 80, 160)
-MOST = {"gp": 40}  # its arithmetic grows with the cube of the trials: a second each here
+MOST = {"gp": 40}  # its arithmetic grows with the cube of the trials
 SAMPLERS = ("random", "qmc", "tpe", "gp", "cmaes")
-LEFT_OUT = {("blocks", "gp")}  # ten seconds a trial
+RACED, RACES = 40, ("chain anywhere", "blocks anywhere")  # trials of a study that races, and the problems
 CERTAIN = 0.05
 
 Array = NDArray[np.float64]
 
 
-def main(seeds: int, gp_seeds: int, workers: int) -> None:
+def main(seeds: int, workers: int, problems: Sequence[str], samplers: Sequence[str]) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(f"{os.cpu_count()} cores, optuna {optuna.__version__}, {seeds} studies ({gp_seeds} with gp)")
-    jobs = [
-        (problem, sampler, seed)
-        for problem in PROBLEMS
-        for sampler in SAMPLERS
-        if (problem, sampler) not in LEFT_OUT
-        for seed in range(gp_seeds if sampler == "gp" else seeds)
-    ]
+    print(f"{os.cpu_count()} cores, optuna {optuna.__version__}, {seeds} studies")
+    jobs = [(problem, sampler, seed) for problem in problems for sampler in samplers for seed in range(seeds)]
     began = time.perf_counter()
     with ProcessPoolExecutor(workers) as pool:
         found = dict(zip(jobs, pool.map(answers, *zip(*jobs, strict=True)), strict=True))
-    for problem in PROBLEMS:
+    for problem in problems:
         show(problem, {job[1:]: losses for job, losses in found.items() if job[0] == problem})
     print(f"{time.perf_counter() - began:.0f} s")
 
 
 def answers(problem: str, sampler: str, seed: int) -> list[float]:
-    """The true loss of a study's answer after each number of trials, and last of a descent from it."""
-    of = PROBLEMS[problem](np.random.default_rng([seed, 0]))
-    shifts, noise = drawn(PROMPTS, np.random.default_rng([seed, 1]))
-    study = optuna.create_study()
-    for number in range(MOST.get(sampler, TRIALS[-1])):
-        study.sampler = make_sampler(sampler, seed, number, TRIALS[-1])
-        trial = study.ask(dict(of.space))
-        study.tell(trial, float(of.losses(trial.params, shifts, noise).mean()))
+    """The true loss of a study's answer after each number of trials, and last the least there is."""
+    of = PROBLEMS[problem](np.random.default_rng([seed, 2]))
+    study = searched(of, sampler, seed, MOST.get(sampler, TRIALS[-1]))
     best = [
         min(study.trials[:count], key=lambda trial: trial.value).params
         for count in TRIALS
         if count <= len(study.trials)
     ]
-    return [of.true_loss(parameters) for parameters in best] + [descended(of, best[-1])]
+    return [of.true_loss(parameters) for parameters in best] + [descended(of, nearest(of))]
+
+
+def searched(of: Problem, sampler: str, seed: int, trials: int, races: bool = False) -> optuna.Study:
+    """A study of so many trials, all drawn whole or, in a race, to where it stops them."""
+    cases = drawn(PROMPTS, np.random.default_rng([seed, 3]))
+    study, racing = optuna.create_study(), Racing([f"p{case}" for case in range(PROMPTS)])
+    for number in range(trials):
+        study.sampler = make_sampler(sampler, seed, number, TRIALS[-1])
+        trial = study.ask(dict(of.space))
+        outcome = of.outcome(trial.params, cases)
+        if races and (short := stopped(study, trial, outcome, racing)):
+            trial.set_user_attr(store.SUMMARY, short.summary())
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            trial.set_user_attr(store.SUMMARY, outcome.summary())
+            study.tell(trial, outcome.value)
+    return study
+
+
+def stopped(study: optuna.Study, trial: optuna.Trial, whole: Outcome, racing: Racing) -> Outcome | None:
+    """The images that a race draws of a trial; None where it draws them all."""
+    losses = image_losses([row["verdict"] for row in whole.images], [row["defect"] for row in whole.images])
+    for step, loss in enumerate(losses):
+        trial.report(float(loss), step)
+        drawn_so_far = step + 1
+        if drawn_so_far % LOOK == 0 and racing.reason(study, frozen(trial)):
+            return Outcome(whole.images[:drawn_so_far], {}, whole.cases)
+    return None
+
+
+def races(seeds: int, workers: int) -> None:
+    """Print how often the truly best trial is stopped, and what share of the images is drawn."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    jobs = [
+        (problem, sampler, seed) for problem in RACES for sampler in ("cmaes", "gp") for seed in range(seeds)
+    ]
+    with ProcessPoolExecutor(workers) as pool:
+        found = dict(zip(jobs, pool.map(race, *zip(*jobs, strict=True)), strict=True))
+    for problem, sampler in dict.fromkeys(job[:2] for job in jobs):
+        own = np.array([found[problem, sampler, seed] for seed in range(seeds)])
+        wrong, images = own.mean(0)
+        print(
+            f"{problem:16} {sampler:6} the best is stopped in {wrong:.1%}; {images:.0%} of the images drawn"
+        )
+
+
+def race(problem: str, sampler: str, seed: int) -> tuple[bool, float]:
+    """Whether the truly best trial of a study was stopped, and the share of images that were drawn."""
+    of = PROBLEMS[problem](np.random.default_rng([seed, 2]))
+    trials = searched(of, sampler, seed, RACED, races=True).trials
+    best = min(trials, key=lambda trial: of.true_loss(trial.params))
+    images = sum(len(trial.intermediate_values) for trial in trials)
+    return best.state == TrialState.PRUNED, images / (PROMPTS * RACED)
+
+
+def nearest(of: Problem) -> dict:
+    """The problem's best values, each on its step."""
+    return {
+        name: min(_values(of.space[name]), key=lambda one: _apart(one, value))
+        for name, value in of.near.items()
+    }
+
+
+def _apart(one: object, other: object) -> float:
+    return float(one != other) if isinstance(one, str) else abs(one - other)
 
 
 def descended(of: Problem, parameters: Mapping) -> float:
@@ -117,7 +180,12 @@ def pays_from(values: Array, random: Array) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--gp", type=int, default=8)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--problems", nargs="+", default=list(PROBLEMS))
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
+    parser.add_argument("--races", type=int, metavar="SEEDS")
     asked = parser.parse_args()
-    main(asked.seeds, asked.gp, asked.workers)
+    if asked.races:
+        races(asked.races, asked.workers)
+    else:
+        main(asked.seeds, asked.workers, asked.problems, asked.samplers)

@@ -162,7 +162,7 @@ SEARCH_SAMPLERS = {
     "window": SearchSampler(ends_itself=True, needs_range=True, holds_out=True),
     "grid": SearchSampler(ends_itself=True, learns=False, races=False),
     "tpe": SearchSampler(),
-    "gp": SearchSampler(needs_range=True, races=False),  # Gaussian processes learn from whole trials only
+    "gp": SearchSampler(needs_range=True),
     "cmaes": SearchSampler(needs_range=True),
     "qmc": SearchSampler(learns=False),
     "random": SearchSampler(learns=False),

@@ -21,7 +21,7 @@ def test_each_can_be_asked_for_is_explained_and_makes_a_sampler(name):
 def test_what_follows_from_a_sampler():
     assert [name for name in SEARCH_SAMPLERS if SEARCH_SAMPLERS[name].ends_itself] == ["window", "grid"]
     assert {name for name in SEARCH_SAMPLERS if Search(sampler=name).races()} == {
-        *("window", "tpe", "cmaes", "qmc", "random")
+        *("window", "tpe", "gp", "cmaes", "qmc", "random")
     }
     assert Search(sampler="nsga2").kind.goals == ("blur", "noise")
     assert Search(sampler="window").prompts_held_out(8) == 2

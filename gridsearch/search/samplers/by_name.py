@@ -8,7 +8,7 @@ from typing import Any
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import Experiment
@@ -17,6 +17,7 @@ from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import Range, choices_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.glance import most_glances
+from gridsearch.search.samplers.gp import Gp
 from gridsearch.search.samplers.window import RatioAxis, coarse_to_fine, make_axis, window_trials
 from gridsearch.search.samplers.window_sampler import MOST_CURVES, WindowSampler
 
@@ -69,7 +70,7 @@ def make_sampler(name: str, seed: int, trial: int, trials: int | None = None) ->
         case "tpe":
             return TPESampler(seed=own)
         case "gp":
-            return GPSampler(seed=own)
+            return Gp(seed, TPESampler(seed=own))
         case "cmaes":
             return CmaEs(seed, TPESampler(seed=own))
         case "qmc":

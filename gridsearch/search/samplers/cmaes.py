@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna import Study
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform, storage_of, trial_id
+from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
 
 if TYPE_CHECKING:
     from cmaes import CMA
@@ -38,7 +37,7 @@ class CmaEs(BaseSampler):
     """A sampler of numbers by CMA-ES, from the middle of their ranges on; `others` samples the rest.
 
     A generation is 4 + 3 log(n) trials of n numbers: 4 for one, 6 for two, 12 for twenty. A pruned trial
-    counts with the last value that it reported; one that failed, or reported nothing, does not count. The
+    counts with the loss of the images that it has; one that failed does not count. The
     steps of a stepped range are equally wide, and the value is the middle of the step that was hit. The
     study's first trial is the other sampler's, since Optuna knows no range before it.
     """
@@ -47,12 +46,7 @@ class CmaEs(BaseSampler):
     others: BaseSampler  # of categorical parameters and of the first trial
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        space = IntersectionSearchSpace(include_pruned=True).calculate(study)
-        return {
-            name: distribution
-            for name, distribution in space.items()
-            if not isinstance(distribution, CategoricalDistribution) and not distribution.single()
-        }
+        return numbers_of(study)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -77,16 +71,10 @@ def finished_trials(
 ) -> list[Evaluated]:
     """Return the finished trials that were asked of CMA-ES, in the order of finishing; least is best."""
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    trials = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=store.ENDED)
-        if GENERATION in trial.system_attrs and space.keys() <= trial.params.keys()
-    ]
-    trials.sort(key=lambda trial: (trial.datetime_complete, trial.number))
     return [
-        (trial.system_attrs[GENERATION], cube.transform(trial.params), sign * trial.value)
-        for trial in trials
-        if trial.value is not None
+        (trial.system_attrs[GENERATION], cube.transform(trial.params), sign * loss)
+        for trial, loss in ended_with_losses(study, space)
+        if GENERATION in trial.system_attrs
     ]
 
 

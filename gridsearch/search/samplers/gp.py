@@ -1,0 +1,272 @@
+"""A search of several numbers by a Gaussian process, from the merges in which all of them are equal.
+
+It makes use of what a merge is. All numbers at the same share of their ranges are the familiar merge at one
+ratio, so the line of these is searched first, by halves, for images that survive. The dial of any other
+trial tells which trial of the line it looks like: its *dose*, to which each number adds by a weight of its
+own. The process (`surrogate`) knows numbers and dose, and the next trial is the one of most expected
+improvement in a box around the best (TuRBO: Eriksson et al. 2019, arXiv:1910.01739), averaged over weights
+that the dials leave possible.
+
+Like CMA-ES here it keeps nothing: all follows from the finished trials, the seed, and the trial's number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from gridsearch.results import store
+from gridsearch.results.shared.optuna_private import SearchSpaceTransform
+from gridsearch.score.score import SURVIVES, number
+from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
+from gridsearch.search.samplers.surrogate import Numbers, Surrogate, fit_surrogate
+
+LINE, ALIVE = 8, 2  # trials on the line, at most, and how many that survive end it sooner
+NARROWEST_GAP = 0.02  # no gap of the line is halved below it
+HALF_LOSS = 0.3  # what the process sees of a loss: 0 at 0, a half here, 0.9 where all is lost
+MOST_TRIALS = 200  # trials that the process is made of, the best ones: its arithmetic grows with their cube
+WEIGHTS = 8  # possible weights of the dose that are averaged over
+WEIGHT_SCATTER = 1.5  # of a weight around the mean of all, in such means
+ON_LINE, IN_RANGE, BEYOND = 0.002, 0.01, 0.1  # doubt of a dose: on the line, off it, and where dials saturate
+BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
+CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
+EQUAL = 1e-6  # two places no farther apart are one
+
+
+@dataclass(frozen=True)
+class SeenTrials:
+    """Trials as the search knows them, in the order of their ends: places (n, d) in the unit cube."""
+
+    places: Numbers
+    losses: Numbers
+    dials: Numbers  # nan where a trial has none
+    alive: NDArray[np.bool_]
+    line: NDArray[np.bool_]  # whether all numbers are at one share of their ranges, as closely as steps allow
+
+    def part(self, rows: NDArray) -> "SeenTrials":
+        return SeenTrials(
+            self.places[rows], self.losses[rows], self.dials[rows], self.alive[rows], self.line[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Gp(BaseSampler):
+    """A sampler of numbers; `others` samples the study's first trial, and what is no number."""
+
+    seed: int  # the study's
+    others: BaseSampler
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return numbers_of(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space:
+            return {}
+        cube = SearchSpaceTransform(search_space, transform_0_1=True)
+        trials = [one for one in study.get_trials(deepcopy=False) if search_space.keys() <= one.params.keys()]
+        ended = ended_with_losses(study, search_space)
+        going = [one for one in trials if one.state in store.UNFINISHED and one.number != trial.number]
+        pending = np.array([cube.transform(one.params) for one in going]).reshape(-1, len(search_space))
+        rng = np.random.default_rng([self.seed, trial.number])
+        steps = value_counts(search_space)
+        return cube.untransform(next_place(seen_trials(ended, cube, steps), pending, steps, rng))
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a place on the line, the same for all numbers, while the study knows no ranges."""
+        if not numbers_of(study) and not isinstance(param_distribution, CategoricalDistribution):
+            cube = SearchSpaceTransform({param_name: param_distribution}, transform_0_1=True)
+            return cube.untransform(np.array([halves(trial.number)]))[param_name]
+        return self.others.sample_independent(study, trial, param_name, param_distribution)
+
+
+def value_counts(space: dict[str, BaseDistribution]) -> Numbers:
+    """Return how many values each number has; infinite without a step."""
+    ranges = [one for one in space.values() if isinstance(one, FloatDistribution | IntDistribution)]
+    return np.array([round((r.high - r.low) / r.step) + 1 if r.step else np.inf for r in ranges])
+
+
+def halves(number: int) -> float:
+    """Return a half, a quarter, three quarters, an eighth, ... (van der Corput 1935)."""
+    digits = f"{number + 1:b}"[::-1]
+    return int(digits, 2) / 2 ** len(digits)
+
+
+def finest(steps: Numbers) -> float:
+    """Return how far apart two places of the line are at least."""
+    return max(NARROWEST_GAP, 1 / float(steps.min()))
+
+
+def on_line(places: Numbers, steps: Numbers) -> NDArray[np.bool_]:
+    """Return whether all numbers of a place are at one share of their ranges."""
+    return np.ptp(places, axis=1) < finest(steps)
+
+
+def seen_trials(
+    trials: Sequence[tuple[FrozenTrial, float]], cube: SearchSpaceTransform, steps: Numbers
+) -> SeenTrials:
+    """Return what these trials came to."""
+    found = [trial.user_attrs.get(store.SUMMARY, {}) for trial, _ in trials]
+    places = np.array([cube.transform(trial.params) for trial, _ in trials])
+    return SeenTrials(
+        places,
+        np.array([loss for _, loss in trials], dtype=float),
+        np.array([number(one.get("dial")) for one in found]),
+        np.array([one.get("survived", 1.0) >= SURVIVES for one in found]),
+        on_line(places, steps),
+    )
+
+
+def next_place(seen: SeenTrials, pending: Numbers, steps: Numbers, rng: np.random.Generator) -> Numbers:
+    """Return the next place (d,) in the unit cube, `pending` (m, d) being under way."""
+    waiting = pending[on_line(pending, steps)] if len(pending) else pending
+    alive = int((seen.alive & seen.line).sum()) + len(waiting) // 2  # of which as many may be expected
+    if alive < ALIVE and int(seen.line.sum()) + len(waiting) < LINE:
+        at = np.r_[seen.places[seen.line].mean(1), waiting.mean(1) if len(waiting) else []]
+        dials = np.r_[seen.dials[seen.line], np.full(len(waiting), np.nan)]
+        if (place := next_on_line(at, dials, finest(steps))) is not None:
+            return np.full(seen.places.shape[1], place)
+    known = seen.part(np.argsort(seen.losses, kind="stable")[:MOST_TRIALS])
+    doses, weights = dose_of(known, rng)
+    pressed = known.losses / (known.losses + HALF_LOSS)
+    model = fit_surrogate(np.c_[known.places, doses], pressed)
+    if len(pending):  # what is under way is taken to come to what is expected of it
+        there = np.c_[pending, pending @ weights[0]]
+        places = np.r_[model.places, there]
+        model = fit_surrogate(places, np.r_[pressed, model.predict(there)[0]])
+    tried = np.r_[seen.places, pending]
+    return best_of(model, weights, known.places[0], float(pressed[0]), box_of(seen, steps), tried, steps, rng)
+
+
+# -- the line
+
+
+def next_on_line(at: Numbers, dials: Numbers, least: float) -> float | None:
+    """Return the middle of the gap of the line that is to be halved next; None where all are small.
+
+    First those between under- and over-cooked, then the widest; at an end the one that the dial points to.
+    """
+    order = np.argsort(at, kind="stable")
+    places, found = np.r_[0.0, at[order], 1.0], np.r_[np.nan, dials[order], np.nan]
+    gaps = []
+    for low, high, before, after in zip(places, places[1:], found, found[1:], strict=False):
+        if high - low >= least:
+            points = bool(before < 0 and np.isnan(after)) or bool(after > 0 and np.isnan(before))
+            gaps.append((bool(before * after < 0), high - low, points, (low + high) / 2))
+    return max(gaps)[-1] if gaps else None
+
+
+def dose_of(seen: SeenTrials, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """Return each trial's dose, and weights (k, d) of the numbers that may have made them, likeliest first.
+
+    The dose is the place on the line that has the same dial. Where none has, it is what the weights say.
+    """
+    dimensions = seen.places.shape[1]
+    alike = np.full(dimensions, 1 / dimensions)
+    line, dials = seen.line, seen.dials
+    known = line & np.isfinite(dials)
+    if known.sum() < ALIVE:
+        return seen.places @ alike, alike[None]
+    order = np.argsort(seen.places[known].mean(1), kind="stable")
+    at, there = seen.places[known].mean(1)[order], dials[known][order]
+    dials, there = (dials, there) if there[-1] >= there[0] else (-dials, -there)  # models in the other order
+    there = np.maximum.accumulate(there) + EQUAL * np.arange(len(there))
+    inside = np.isfinite(dials) & (dials > there[0]) & (dials < there[-1])
+    doses = np.where(line, seen.places.mean(1), np.interp(np.nan_to_num(dials), there, at))
+    doubt = np.where(line, ON_LINE, np.where(inside, IN_RANGE, BEYOND))
+    doubt = np.where(np.isfinite(dials) | line, doubt, 1e3)
+    told = seen.places / doubt[:, None]
+    precision = told.T @ told + np.eye(dimensions) * (dimensions / WEIGHT_SCATTER) ** 2
+    mean = alike + np.linalg.solve(precision, told.T @ ((doses - seen.places @ alike) / doubt))
+    upper = np.linalg.cholesky(precision).T
+    draws = scipy.linalg.solve_triangular(upper, rng.standard_normal((dimensions, WEIGHTS - 1)))
+    said = seen.places @ mean
+    outside = np.where(dials >= there[-1], np.maximum(said, doses), np.minimum(said, doses))
+    outside = np.where(np.isfinite(dials), outside, said)
+    return np.where(inside | line, doses, outside), np.r_[mean[None], mean + draws.T]
+
+
+# -- the box
+
+
+def box_of(seen: SeenTrials, steps: Numbers) -> float:
+    """Return the side of the box around the best, as the trials off the line leave it.
+
+    Some better ones in a row double it, as many worse ones as a quarter of the numbers halve it, and where
+    it is no wider than the steps it begins anew.
+    """
+    side, better, worse, least = BOX, 0, 0, np.inf
+    patience = max(4, len(steps) // 4)
+    smallest = max(1 / 64, 3 / (float(steps.max()) - 1)) if isfinite(steps.max()) else 1 / 64
+    for loss, line in zip(seen.losses, seen.line, strict=True):
+        if not line:
+            better, worse = (better + 1, 0) if loss < 0.999 * least else (0, worse + 1)
+            side, better = (min(LARGEST, 2 * side), 0) if better == BETTER else (side, better)
+            side, worse = (side / 2, 0) if worse == patience else (side, worse)
+            side = BOX if side < smallest else side
+        least = min(least, loss)
+    return side
+
+
+def best_of(
+    model: Surrogate,
+    weights: Numbers,
+    best: Numbers,
+    least: float,
+    side: float,
+    tried: Numbers,
+    steps: Numbers,
+    rng: np.random.Generator,
+) -> Numbers:
+    """Return the untried place in the box around the best of which most is expected."""
+    low, high = np.maximum(best - side / 2, 0), np.minimum(best + side / 2, 1)
+    shape = (CANDIDATES, len(best))
+    changed = rng.random(shape) < min(1.0, 10 / len(best))
+    places = np.where(changed, low + (high - low) * rng.random(shape), best)
+    near = rng.choice([0.05, 0.15], (CANDIDATES // 2, 1)) * side
+    places = np.r_[places, best + rng.standard_normal((CANDIDATES // 2, len(best))) * near]
+    for turn in range(ROUNDS + 1):
+        places = untried(on_steps(places, steps), tried)
+        gains = [log_improvement(*model.predict(np.c_[places, places @ one]), least) for one in weights]
+        places = places[np.argsort(-np.logaddexp.reduce(gains, axis=0), kind="stable")[:KEPT]]
+        if turn < ROUNDS:
+            copies = np.repeat(places, COPIES, axis=0)
+            moved = rng.random(copies.shape) < min(1.0, 2 / len(best))
+            noise = rng.standard_normal(copies.shape) * side / 4
+            places = np.r_[places, np.where(moved, np.clip(copies + noise, low, high), copies)]
+    return places[0]
+
+
+def on_steps(places: Numbers, steps: Numbers) -> Numbers:
+    """Return the places on their steps, each the middle of its part of the unit cube, as Optuna has them."""
+    places = np.clip(places, 0.0, 1.0)
+    finite = np.isfinite(steps)
+    counts = np.where(finite, steps, 1.0)
+    middles = (np.minimum(np.floor(places * counts), counts - 1) + 0.5) / counts
+    return np.where(finite, middles, places)
+
+
+def untried(places: Numbers, tried: Numbers) -> Numbers:
+    """Return the places that no trial has; all where all are tried."""
+    new = ~(np.abs(places[:, None] - tried[None]).max(2) < EQUAL).any(1)
+    return np.unique(places[new], axis=0) if new.any() else places
+
+
+def log_improvement(mean: Numbers, deviation: Numbers, least: float) -> Numbers:
+    """Return the logarithm of the expected improvement (Ament et al. 2023, arXiv:2310.20708)."""
+    z = (least - mean) / deviation
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    near = np.log(np.maximum(z * scipy.special.ndtr(z) + density, 1e-300))
+    far = -0.5 * z**2 - np.log(np.sqrt(2 * np.pi) * np.maximum(z**2, 1.0))
+    return np.log(deviation) + np.where(z > -6, near, far)

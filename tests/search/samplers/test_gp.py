@@ -1,0 +1,137 @@
+"""The search by a Gaussian process: its line, its doses, its process against the textbook's formulas."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from gridsearch.results import store
+from gridsearch.search.samplers.gp import (
+    Gp,
+    SeenTrials,
+    box_of,
+    dose_of,
+    log_improvement,
+    next_on_line,
+    on_steps,
+)
+from gridsearch.search.samplers.surrogate import LEAST_NOISE, fit_surrogate
+
+
+def test_the_line_is_halved_where_the_dial_turns_or_points():
+    def after(*known):
+        at, dials = (np.array(one, dtype=float) for one in zip(*known, strict=True))
+        return next_on_line(at, dials, 0.02)
+
+    assert after((0.5, -2)) == 0.75
+    assert after((0.5, 2)) == 0.25
+    assert after((0.5, 2), (0.25, -4)) == 0.375
+    assert after((0.5, -2), (0.25, 4)) == 0.375  # models in the other order
+    assert after((0.5, np.nan), (0.25, -4)) == 0.75  # one that is under way
+    assert after(*((at, 1) for at in np.arange(0.01, 1, 0.015))) is None
+
+
+def seen_at(places, dials):
+    count = len(places)
+    line = np.ptp(places, axis=1) < 0.02
+    return SeenTrials(places, np.arange(count, dtype=float), dials, np.ones(count, dtype=bool), line)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_dials_tell_the_weights_of_the_dose(sign):
+    """A dial that rises, however bent, with 0.7 of one number and 0.3 of another, and none of the third."""
+    rng = np.random.default_rng(0)
+    true = np.array([0.7, 0.3, 0.0])
+    places = np.r_[np.repeat(np.linspace(0, 1, 41)[:, None], 3, 1), rng.random((12, 3))]
+    doses, weights = dose_of(seen_at(places, sign * (places @ true) ** 3), rng)
+    assert doses == pytest.approx(places @ true, abs=0.03)
+    assert weights[0] == pytest.approx(true, abs=0.05)
+    assert weights.mean(0) == pytest.approx(weights[0], abs=0.05)  # the others scatter around the likeliest
+    unknown, alike = dose_of(seen_at(places, np.full(len(places), np.nan)), rng)
+    assert unknown == pytest.approx(places.mean(1))
+    assert alike == pytest.approx(np.full((1, 3), 1 / 3))
+
+
+def test_the_process_predicts_what_the_textbook_says():
+    rng = np.random.default_rng(1)
+    places = rng.random((15, 4))
+    losses = (places[:, 0] - 0.3) ** 2 + 0.1 * np.sin(9 * places[:, 3])
+    model, new = fit_surrogate(places, losses), rng.random((5, 4))
+
+    def covariance(some, others):
+        apart = (some[:, None] - others[None]) ** 2 * model.scales
+        own, dose = np.exp(-0.5 * apart[..., :-1].sum(-1)), np.exp(-0.5 * apart[..., -1])
+        return model.heights[0] * own + model.heights[1] * dose
+
+    own = model.factor @ model.factor.T
+    noise = np.diag(own - covariance(places, places))
+    assert own - np.diag(noise) == pytest.approx(covariance(places, places))
+    assert noise == pytest.approx(noise[0])
+    assert noise[0] > LEAST_NOISE
+    across, inverse = covariance(new, places), np.linalg.inv(own)
+    mean = losses.mean() + across @ inverse @ (losses - losses.mean())
+    left = np.diag(covariance(new, new) - across @ inverse @ across.T)
+    found = model.predict(new)
+    assert found[0] == pytest.approx(mean, rel=1e-6)
+    assert found[1] == pytest.approx(losses.std() * np.sqrt(left), rel=1e-4)
+    assert model.predict(places)[0] == pytest.approx(losses, abs=0.02)
+
+
+def test_expected_improvement_is_its_average_and_goes_on_where_it_vanishes():
+    draws = np.random.default_rng(2).normal(0.5, 0.2, 400_000)
+    assert np.exp(log_improvement(np.array([0.5]), np.array([0.2]), 0.4))[0] == pytest.approx(
+        np.maximum(0.4 - draws, 0).mean(), rel=0.02
+    )
+    far = log_improvement(np.array([1.0, 8.0, 9.0]), np.full(3, 0.1), 0.4)
+    assert np.isfinite(far).all()
+    assert (np.diff(far) < 0).all()
+
+
+def test_the_box_follows_successes_and_failures():
+    steps = np.full(8, 101.0)
+
+    def side(*losses):
+        places = np.r_[np.full((1, 8), 0.5), np.random.default_rng(0).random((len(losses), 8))]
+        seen = seen_at(places, np.zeros(len(places)))
+        return box_of(SeenTrials(places, np.r_[1.0, losses], seen.dials, seen.alive, seen.line), steps)
+
+    assert side() == 0.4
+    assert side(0.9, 0.8, 0.7) == 0.8
+    assert side(1, 1, 1, 1) == 0.2
+    assert side(*[1] * 15) == 0.4 / 2**3
+    assert side(*[1] * 16) == 0.4  # narrower than three steps: begun anew
+
+
+def test_places_are_those_of_the_steps():
+    found = on_steps(np.array([[-1.0, 0.34, 0.34], [2.0, 0.99, 1.2]]), np.array([5.0, 3.0, np.inf]))
+    assert found == pytest.approx(np.array([[0.1, 0.5, 0.34], [0.9, 5 / 6, 1.0]]))
+
+
+@pytest.mark.night
+def test_two_numbers_are_found_by_many_workers():
+    """Three trials at a time: none is asked for twice, and the valley's best is near after forty."""
+    study = optuna.create_study()
+
+    def ask():
+        number = len(study.trials)
+        study.sampler = Gp(0, RandomSampler(seed=number))
+        trial = study.ask()
+        return trial, [trial.suggest_float(name, 0.0, 1.0, step=0.01) for name in "xy"]
+
+    def tell(trial, x, y):
+        dose = (x + 2 * y) / 3
+        loss = min(80 * (dose - 0.7) ** 2, 1.5) + 0.5 * (y - 0.9) ** 2
+        dial = float(np.clip(30 * (dose - 0.7), -3, 3))
+        trial.set_user_attr(store.SUMMARY, {"loss": loss, "dial": dial, "survived": float(loss < 0.6)})
+        study.tell(trial, 9 * loss)
+
+    going = [ask() for _ in range(3)]
+    while len(study.trials) < 40:
+        trial, (x, y) = going.pop(0)
+        tell(trial, x, y)
+        going.append(ask())
+    ended = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert min(trial.user_attrs[store.SUMMARY]["loss"] for trial in ended) < 0.02
+    asked = [tuple(trial.params.values()) for trial in study.trials]
+    assert len(set(asked)) > 35
