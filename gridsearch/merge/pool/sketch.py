@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 BUCKETS = 2**14
-PIECE = 2**17  # elements that are worked on at once, in a CPU's cache
+PIECE = 2**18  # elements that are worked on at once, in a CPU's cache
 SIGNS = 2**20  # random signs, which every piece begins to use at a place of its own
 ALIGNED = 64  # of these places, so that they lie as the processor likes them
 
