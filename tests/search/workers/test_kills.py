@@ -1,5 +1,6 @@
 """Workers and the run that leads them, killed at random moments: nothing is lost, doubled, or half there."""
 
+import os
 import random
 import subprocess
 import time
@@ -15,21 +16,23 @@ from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
 
-KILLS = 50
-TRIALS, IMAGES = 201, 4  # so many of each
+KILLS = int(os.environ.get("GRIDSEARCH_KILLS", 25))  # on each kind of database
+TRIALS, IMAGES = 101, 4  # so many of each
 LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
 
 
 @pytest.mark.night
 @pytest.mark.long
-def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, database, monkeypatch):
+@pytest.mark.parametrize("place", ["PostgreSQL", "SQLite"])
+def test_kills_of_workers_and_of_the_run_lose_nothing(toy, tmp_path, place, request, monkeypatch):
     """A moment is so many images and a part of a second: a clock's would not be spread over the run."""
     prompts = [{"text": text, "seeds": [1, 2]} for text in ("a circle", "a square")]
     file = write_experiment(toy, tmp_path, step=1 / (TRIALS - 1), prompt=prompts)
     whole, out, luck = tmp_path / "whole", tmp_path / "out", random.Random(8)
     run_experiment(load_experiment(file), file, whole, Budget(), Quiet())
 
-    monkeypatch.setenv(STORAGE_VARIABLE, database)
+    if place == "PostgreSQL":
+        monkeypatch.setenv(STORAGE_VARIABLE, request.getfixturevalue("database"))
     command = ["run", file, "--out", out, "--workers", 4, "--retries", 1000]
     run = begun(*command)
     for number, images in enumerate(sorted(luck.sample(range(IMAGES * TRIALS - LAST), KILLS))):
