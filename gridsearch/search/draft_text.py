@@ -203,7 +203,7 @@ def _render_lines(
         rows.append(
             ("config", _from(file, found.config), f"the models are smaller than {found.family.title}")
         )
-    yield "# The settings of your web UI; each of them moves the best ratio. All of them: docs/rendering.md"
+    yield "# The settings of your web UI; each of them moves the best ratio. All of them: docs/web-uis.md"
     yield "[render]"
     yield from _rows(*rows)
 

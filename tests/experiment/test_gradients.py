@@ -143,11 +143,11 @@ def test_ends_scale_and_preset_are_searched_and_expanded_once_they_are_fixed():
 
 
 def test_the_documented_forms_are_real():
-    heading = "### Gradients, presets and pasted lists"
-    what = documented(heading, models={name: f"{name}.safetensors" for name in ("a", "b")})
+    heading = "## Gradients, presets and pasted lists"
+    what = documented(heading, "blocks.md", models={name: f"{name}.safetensors" for name in ("a", "b")})
     assert list(what.searched()) == ["first.ratio.end", "second.ratio.preset", "second.ratio.scale"]
     assert len(what.merge[2].ratio) == 20
-    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    text = (REPOSITORY / "docs" / "blocks.md").read_text("utf-8")
     named = text.split(heading)[1].split("\n## ")[0]
     assert all(f"`{name}`" in named for name in PRESETS)
 

@@ -107,7 +107,7 @@ def test_a_selector_of_two_parts_needs_no_quotes():
 
 
 def test_the_documented_recipe_and_methods_are_real():
-    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    text = (REPOSITORY / "docs" / "methods.md").read_text("utf-8")
     assert list(documented().searched()) == ["mixed.ratio", "sharper.ratio", "merged.ratio.unet"]
     rows = text.split("| method |")[1].split("\n\n")[0]
     assert set(METHODS) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\| (.*?) \|", rows))))

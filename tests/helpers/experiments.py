@@ -87,9 +87,9 @@ def load(folder: Path, *prompts: str, render: str = "", more: str = "") -> Exper
     return load_experiment(folder / "x.toml")
 
 
-def documented(heading: str = "", **tables) -> Experiment:
-    """The first example under that heading of the page on recipes, with the tables that it leaves out."""
-    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+def documented(heading: str = "", page: str = "recipes.md", **tables) -> Experiment:
+    """The first example under that heading of a page, with the tables that it leaves out."""
+    text = (REPOSITORY / "docs" / page).read_text("utf-8")
     example = text[text.index(heading) :].split("```toml\n")[1].split("```")[0]
     whole = tomllib.loads(example) | {"name": "x", "prompt": [{"text": "t"}]} | tables
     return parse_experiment(whole, Path(), "x")

@@ -1,6 +1,6 @@
 """The settings of an image, and the samplers: names, diffusers' scheduler and UNet calls of each.
 
-A new sampler is a line here and a row in the table of docs/rendering.md.
+A new sampler is a line here and a row in the table of docs/web-uis.md.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ SCHEDULES = {
 # Those that are defined for rectified flow too.
 FLOW_SCHEDULES, FLOW_SPACINGS = ("beta",), ("trailing", "linspace")
 USUAL_SHIFT = 3.0  # of rectified flow: the default of ComfyUI's ModelSamplingSD3 and of reForge
-# Those of A1111 and ComfyUI that are a spacing here; docs/rendering.md has how near they come.
+# Those of A1111 and ComfyUI that are a spacing here; docs/web-uis.md has how near they come.
 SPACINGS = {
     "Uniform": "linspace",
     "Normal": "linspace",
@@ -145,7 +145,7 @@ class DenoisingSampler:
     steady: bool = True  # whether early predictions come true; samplers that add much noise recover late
     free: bool = False  # whether it can be given any of `SCHEDULES`
     renoised: bool = False  # whether by the noise that is predicted without the prompt: CFG++
-    # the scheduler's options for what A1111's sampler does; docs/rendering.md has what still differs
+    # the scheduler's options for what A1111's sampler does; docs/web-uis.md has what still differs
     settings: Mapping[str, Any] = field(default_factory=dict)
     flow: str | None = None  # the class for rectified flow; None where the sampler is not defined for it
 

@@ -7,7 +7,7 @@ import pytest
 
 from gridsearch.render.denoise.sampling import AUTOMATIC, SAMPLERS, sampler_key
 
-DOCS = Path(__file__).parents[3] / "docs" / "rendering.md"
+DOCS = Path(__file__).parents[3] / "docs" / "web-uis.md"
 
 
 def documented() -> dict[str, list[str]]:
