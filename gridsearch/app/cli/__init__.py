@@ -23,6 +23,7 @@ from gridsearch.app.cli import (  # noqa: F401  they register the commands
     pages,
     pool,
     running,
+    sensitivity,
     starting,
     status,
 )
@@ -33,7 +34,7 @@ from gridsearch.base.faults import fault_of
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 # --help lists the commands in this order, in which they are used.
-ORDER = ["init", "plan", "inspect", "run", "worker", "status", "report", "score", "compare"]
+ORDER = ["init", "plan", "inspect", "sensitivity", "run", "worker", "status", "report", "score", "compare"]
 ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "explain", "schema"]
 app.registered_commands.sort(key=lambda registered: ORDER.index(str(registered.name)))
 

@@ -55,14 +55,15 @@ def explain_command(
         opened = {name: open_model(path) for name, path in zip(names, models, strict=True)}
         found = explain(open_model(merged), opened, progress)
     if csv:
-        _write_csv(csv, found.rows())
+        write_csv(csv, found.rows())
     if as_json:
         terminal.show_json(explained_dict(merged, found))
     else:
         terminal.show_explained(str(merged.name), found)
 
 
-def _write_csv(path: Path, rows: list[dict]) -> None:
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """Write rows as a CSV file that is safe in spreadsheets."""
     import pandas as pd
 
     from gridsearch.base.files import write_atomic
@@ -81,8 +82,8 @@ def inspect_pool(
 
         pool = survey_pool(folder, base, progress)
     if csv:
-        _write_csv(csv, pool.rows())
-        _write_csv(_pairs_file(csv), pool.pairs())
+        write_csv(csv, pool.rows())
+        write_csv(_pairs_file(csv), pool.pairs())
     if picture:
         _write_map(picture, folder, pool)
     if as_json:

@@ -4,6 +4,7 @@
 from gridsearch.app.terminal.answer import show_answer, show_next, show_sentence
 from gridsearch.app.terminal.listeners import ProgressBar, RunScreen, SilentListener, TrialLines
 from gridsearch.app.terminal.pool import show_explained, show_pool
+from gridsearch.app.terminal.sensitivity import show_sensitivity
 from gridsearch.app.terminal.tables import (
     show_checkpoint,
     show_forecast,

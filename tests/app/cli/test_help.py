@@ -8,7 +8,7 @@ from gridsearch.app.cli.app import app
 from tests.helpers.program import gridsearch
 
 COMMANDS = typer.main.get_command(app).commands
-ORDER = ["init", "plan", "inspect", "run", "worker", "status", "report", "score", "compare"]
+ORDER = ["init", "plan", "inspect", "sensitivity", "run", "worker", "status", "report", "score", "compare"]
 ORDER += ["judge", "dashboard", "merge", "export", "extract", "rebasin", "explain", "schema"]
 
 

@@ -1,0 +1,32 @@
+"""The command `sensitivity`: which searched ratios matter, known before anything of a search is drawn."""
+
+from gridsearch.app import terminal
+from gridsearch.app.cli.app import ExperimentFile, command, load_checked
+from gridsearch.app.cli.pool import CsvFile, write_csv
+
+
+@command(
+    "sensitivity",
+    "gridsearch sensitivity blocks.toml",
+    "gridsearch sensitivity blocks.toml --csv blocks.csv",
+)
+def sensitivity_command(experiment_file: ExperimentFile, csv: CsvFile = None) -> None:
+    """Show what each searched ratio does to a merge, and which are worth searching.
+
+    Eight references are drawn, and merges are asked how well they find them again under noise. One backward
+    pass through the UNet then tells for all blocks at once how the answer changes with their ratios.
+    """
+    from gridsearch.app.processes import modules_loading
+
+    with terminal.ProgressBar() as progress, modules_loading():
+        experiment, folder = load_checked(experiment_file, None)
+        progress.loading()
+        from gridsearch.merge.parents import open_parents
+        from gridsearch.search.trial.sensitivity import searched_ratios, sensitivity_map
+        from gridsearch.search.trial.setup import load_setup
+
+        searched_ratios(experiment)
+        found = sensitivity_map(load_setup(experiment, open_parents(experiment), folder, progress))
+    if csv:
+        write_csv(csv, found.rows())
+    terminal.show_sensitivity(found)

@@ -1,0 +1,66 @@
+"""The map of blocks: derivatives by one backward pass, against finite differences of the probe's answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridsearch.base.errors import BadInput
+from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.merge.parents import open_parents
+from gridsearch.search.trial import sensitivity
+from gridsearch.search.trial.sensitivity import Sensitivity, SensitivityMap, searched_ratios, sensitivity_map
+from gridsearch.search.trial.setup import load_setup
+from tests.helpers.small_run import Quiet, experiment, settings
+
+BLOCKS = [{"models": ["base", "burnt"], "ratio": {"blocks": {"low": 0.0, "high": 1.0}}}]
+STEP = 0.05
+
+
+@pytest.mark.night
+def test_the_map_is_that_of_finite_differences(toy, tmp_path):
+    what = experiment(toy, merge=BLOCKS, search={"sampler": "gp", "trials": 9})
+    setup = load_setup(what, open_parents(what), tmp_path, Quiet())
+    found = sensitivity_map(setup)
+    place = {one.name: found.share for one in found.ratios}
+    probes = sensitivity._probes(setup)
+
+    def answer(at):
+        return np.array(sensitivity.answer(setup, probes, at))
+
+    assert answer(place) == pytest.approx([found.error, found.spread])
+    differences = np.array(
+        [
+            (answer(place | {name: at + STEP}) - answer(place | {name: at - STEP})) / (2 * STEP)
+            for name, at in place.items()
+        ]
+    )
+    told = np.array([[one.error, one.spread] for one in found.ratios])
+    cosines = (told * differences).sum(0) / np.linalg.norm(told, axis=0) / np.linalg.norm(differences, axis=0)
+    assert len(found.ratios) == 20
+    assert (cosines > 0.9).all()
+    assert not setup.renderer.pipe.unet.is_gradient_checkpointing
+    assert not any(one.requires_grad for one in setup.renderer.pipe.unet.parameters())
+
+
+def test_the_ratios_worth_searching_do_most_of_it_together():
+    ratios = [Sensitivity(name, error, 0.0, 1.0) for name, error in (("a", 0.1), ("b", -0.5), ("c", 0.4))]
+    assert SensitivityMap(0.5, 0.1, 1.0, tuple(ratios)).worth_searching() == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "Fewer than two ratios"),
+        ({"merge": BLOCKS, "render": {"cfg": {"low": 1.0, "high": 4.0}}}, "render.cfg is searched too"),
+    ],
+)
+def test_what_has_no_map_is_refused(toy, changes, why):
+    changes = changes | (
+        {"render": settings(toy)["render"] | changes["render"]} if "render" in changes else {}
+    )
+    what = parse_experiment(
+        settings(toy, search={"sampler": "random", "trials": 9}, **changes), Path(), "test"
+    )
+    with pytest.raises(BadInput, match=why):
+        searched_ratios(what)
