@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridsearch.checkpoint.prediction import FLOW
 from gridsearch.render.denoise.flow import flow_scheduler, is_flow
-from gridsearch.render.denoise.prediction import alpha_and_sigma, sampled_type
+from gridsearch.render.denoise.prediction import sampled_type
 from gridsearch.render.denoise.sampling import ALIGN_YOUR_STEPS, SAMPLERS, Sampling
 
 TEACHER_STEPS = 50  # of the solver that a consistency model was distilled from (Luo et al. 2023)
@@ -92,5 +92,5 @@ def with_noise(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, call: in
         return (1 - sigma) * clean + sigma * noise
     if hasattr(scheduler, "sigmas"):
         return scheduler.add_noise(clean, noise, scheduler.timesteps[call : call + 1])
-    alpha, sigma = alpha_and_sigma(noise_level(scheduler, call), "epsilon")
-    return alpha * clean + sigma * noise
+    alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[call]]  # whose own method would move them
+    return alpha_bar.sqrt().item() * clean + (1 - alpha_bar).sqrt().item() * noise
