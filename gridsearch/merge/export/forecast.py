@@ -101,20 +101,27 @@ def _nodes(terms: Terms) -> Iterator[Node]:
 
 def _memory(weights: Weights, key: str, terms: Terms) -> int:
     """Return the most bytes that a tensor's merge holds at once."""
-    each, pieces = float(_SUM), 0
+    sums = sums_at_once(terms)
+    each, pieces = float(_SUM + _FLOAT * (sums + (sums > 0))), 0  # one more is made of them
     for node in _nodes(terms):
         models = len(node.inputs)
+        if node.method == SUM:
+            continue
         pieces = max(pieces, 5 * AT_ONCE * _FLOAT)
-        each += _FLOAT if node.method == SUM else _CHANGE
+        each += _CHANGE
         if node.method in _DRAWN:
             each += models / 8 + _RANKS
-        elif node.method not in (
-            "ties",
-            "train_difference",
-            SUM,
-        ):  # whole tensors, of which an SVD makes more
+        elif node.method not in ("ties", "train_difference"):  # whole tensors, of which an SVD makes more
             each += _FLOAT * (models + (5 if node.method in _SVD else 2))
     return int(each * math.prod(weights.infos[key].shape)) + pieces
+
+
+def sums_at_once(terms: Terms) -> int:
+    """Return how many sums in float32 are held at most, as they are computed one after the other."""
+    nodes = [source for source, _ in terms if isinstance(source, Node)]
+    within = max((sums_at_once(own) for node in nodes for own in node.inputs), default=0)
+    here = sum(node.method == SUM for node in nodes)
+    return here - 1 + max(within, 1) if here else within
 
 
 # -- the time

@@ -20,6 +20,7 @@ from gridsearch.merge.engine.linear import new_buffer
 from gridsearch.merge.engine.live import Live, merge_live
 from gridsearch.merge.engine.shelf import Shelf, has_room, open_shelf, shelves
 from gridsearch.merge.engine.sources import LoadedSource
+from gridsearch.merge.export.forecast import sums_at_once
 
 KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
 SHAPE, ELEMENTS = (48, 64), 48 * 64
@@ -119,6 +120,16 @@ def test_a_sum_of_many_is_the_sum_in_float64_to_the_last_bit_of_float32():
     (node, _), _ = terms_at(steps, 0.3)
     assert isinstance(node, Node)
     assert sources_fused(terms_at(steps, 0.3)) == 2
+
+
+def test_a_long_chain_of_sums_holds_few_tensors_at_once():
+    chain = [{"name": "s1", "models": MODELS[:2], "ratio": 0.5}]
+    chain += [{"name": f"s{i}", "models": [f"s{i - 1}", MODELS[i % 8]], "ratio": 0.3} for i in range(2, 60)]
+    terms = terms_of(recipe_of(chain), [KEY])[KEY]
+    assert sources_fused(terms) <= 5
+    assert sums_at_once(terms) == 1
+    average = [*chain, {"name": "t", "method": "average", "models": ["s20", "s30", "s59"]}]
+    assert sums_at_once(terms_of(recipe_of(average), [KEY])[KEY]) == 3
 
 
 def test_what_a_searched_number_changes_is_not_put_on_disk(tmp_path):
