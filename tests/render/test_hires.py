@@ -184,6 +184,7 @@ def test_upscalers_of_pictures_resize_what_was_decoded_and_what_is_not_finite_st
     assert all(one[1].isnan().all() and one[0].isfinite().all() for one in (nearest, lanczos, none))
 
 
+@pytest.mark.night
 def test_a_batch_draws_what_each_draws_alone_and_counts_the_calls_of_both_passes(renderer):
     settings, told = sampling("v_prediction", "euler_a", pag_scale=2.0, **HIRES | {"hires_scale": 1.0}), []
     together = of(renderer, settings, CASES, 2, on_call=lambda call, calls: told.append((call, calls)))
