@@ -105,11 +105,11 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
     order = [f"p{case}_s0" for case in of.order]
     with TemporaryDirectory() as folder:
         study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
-        search_with(study, _experiment(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
+        search_with(study, experiment_for(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
     return _found(log, checks)
 
 
-def _experiment(name: str, seed: int) -> Experiment:
+def experiment_for(name: str, seed: int) -> Experiment:
     """As a user writes it: a gaussian process races no trial, the others do."""
     trials = {} if name == "window" else {"trials": len(RATIOS) * 100}
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": STEP}}

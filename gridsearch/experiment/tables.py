@@ -187,6 +187,7 @@ class Search(Table):
     held_out: int | None = Field(default=None, ge=0)  # prompts that confirm the leaders
     confirm: int = Field(default=3, ge=1, le=100)  # how many leaders are confirmed
     width: float | None = Field(default=None, gt=0)  # of the interval at which the search ends
+    probe: bool = False  # whether all merges are asked for the references before any is drawn
 
     @property
     def kind(self) -> SearchSampler:

@@ -71,14 +71,10 @@ def found_by(renderer: Renderer, probe: Probe, at: Level, sampling: Sampling) ->
 
 
 @torch.no_grad()
-def ask(
-    renderer: Renderer,
-    probe: Probe,
-    sampling: Sampling,
-    timesteps: Sequence[int],
-    batch: int | None = None,
-) -> np.ndarray:
-    """Return relative error and spread of what the live weights find, (N, timesteps, 2).
+def answers(
+    renderer: Renderer, probe: Probe, sampling: Sampling, timesteps: Sequence[int], batch: int | None = None
+) -> Tensor:
+    """Return what the live weights find at each timestep, (N, timesteps, C, h, w) float32.
 
     Args:
         timesteps: 0 to 999, at each of which the UNet is called once for every branch of its guidance.
@@ -88,10 +84,31 @@ def ask(
     """
     levels = levels_at(renderer.scheduler_config, sampling, timesteps)
 
-    def answers(rows: slice) -> Sequence[list]:
+    def of_part(rows: slice) -> list[Tensor]:
         part = probe.part(rows)
-        found = [found_by(renderer, part, at, sampling) for at in levels]
-        values = [[relative_error(one, part.latents), relative_spread(one, part.latents)] for one in found]
-        return torch.stack([torch.stack(pair, -1) for pair in values], 1).tolist()
+        return [*torch.stack([found_by(renderer, part, at, sampling) for at in levels], 1)]
 
-    return np.array(in_parts(renderer.batches.size(sampling, batch), len(probe.cases), answers))
+    return torch.stack(in_parts(renderer.batches.size(sampling, batch), len(probe.cases), of_part))
+
+
+def ask(
+    renderer: Renderer,
+    probe: Probe,
+    sampling: Sampling,
+    timesteps: Sequence[int],
+    batch: int | None = None,
+    expected: Tensor | None = None,
+) -> np.ndarray:
+    """Return relative error and spread of what the live weights find, (N, timesteps, 2).
+
+    Args:
+        timesteps, batch: as in `answers`.
+        expected: what it is compared with, (N, timesteps, C, h, w); by default the references themselves.
+    Raises:
+        torch.OutOfMemoryError: not even one reference fits.
+    """
+    found = answers(renderer, probe, sampling, timesteps, batch)
+    truth = probe.latents[:, None].expand_as(found) if expected is None else expected
+    flat = found.flatten(0, 1), truth.flatten(0, 1)
+    values = torch.stack([relative_error(*flat), relative_spread(*flat)], -1)
+    return values.unflatten(0, found.shape[:2]).cpu().numpy()

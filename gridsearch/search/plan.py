@@ -29,12 +29,14 @@ from gridsearch.merge.weights import (
 )
 from gridsearch.render.denoise.guidance.branches import branches
 from gridsearch.render.denoise.hires import passes
+from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.placement import placement, seconds_per_image
 from gridsearch.results import store
 from gridsearch.search.cases import Counts, counted
 from gridsearch.search.disk import Disk, disk_of
 from gridsearch.search.prepare import Prepared, check_experiment, notes_on, prepare_checked
 from gridsearch.search.resume import has_grown
+from gridsearch.search.samplers.expectation import probe_calls, probed_ratios
 from gridsearch.search.trial.settings import provenance, sampling_of
 
 USUAL_BATCH = 8  # where the run will find out what fits
@@ -71,6 +73,8 @@ class Plan(Counts):
     seconds: float  # at most, were no trial stopped early
     fewest_seconds: float  # for the fewest trials
     seconds_from: str  # what the estimate rests on
+    probed: int  # ratios that are asked for the references before any is drawn
+    probe_images: float  # whose drawing takes as many UNet calls
     settings: list[dict[str, str]]  # of the images: setting, value, and where that is from
     shelf: Path | None  # the folder for what steps make, if memory has no room and the disk has
     warnings: list[str]
@@ -115,11 +119,14 @@ def make_plan(
     else:
         merge, image, source = _estimated(experiment, parents, folder)
     image *= 1 + judging_share(experiment, parents)
+    probed, probe_images = len(probed_ratios(experiment)), probe_share(experiment, parents)
+    probing = 0.0 if ended else probed * merge + probe_images * image
     left = counts.trials + counts.glances if left is None else left
     whole = min(left, counts.trials)
     fewest = min(max(counts.fewest - ended, 0), left)
     others = counts.checks + (0 if ended else counts.references)
     most = whole * counts.cases + left - whole + others
+    least = fewest * counts.cases + others
     return Plan(
         **vars(counts),
         experiment=experiment,
@@ -131,9 +138,11 @@ def make_plan(
         device=placement(experiment.render.device, experiment.render.dtype).described(),
         ended=ended,
         left=left,
-        seconds=(left * merge + most * image) / workers.speedup,
-        fewest_seconds=(fewest * merge + (fewest * counts.cases + others) * image) / workers.speedup,
+        seconds=probing + (left * merge + most * image) / workers.speedup,
+        fewest_seconds=probing + (fewest * merge + least * image) / workers.speedup,
         seconds_from=source,
+        probed=probed,
+        probe_images=probe_images,
         settings=provenance(experiment, parents),
         shelf=shelves() if has_room(memory.residence.left_over) else None,
         warnings=notes_on(experiment, parents) + adapter_notes(weights.adapters),
@@ -181,10 +190,20 @@ def judging_share(experiment: Experiment, parents: Parents) -> float:
     asked, sampling = experiment.score.content, sampling_of(experiment.render, parents)
     if asked is None:
         return 0.0
-    width, height = experiment.render.picture_size
-    pixels = sum(one.calls * one.sampling.width * one.sampling.height for one in passes(sampling))
-    drawing = pixels * len(branches(sampling)) / (width * height)
+    drawing = _calls(sampling, *experiment.render.picture_size) * len(branches(sampling))
     return 2 * len(asked.levels) * len(experiment.reference_models()) / drawing
+
+
+def probe_share(experiment: Experiment, parents: Parents) -> float:
+    """Return of how many images the drawing takes as many UNet calls as the probe."""
+    sampling = sampling_of(experiment.render, parents)
+    return probe_calls(experiment) / _calls(sampling, sampling.width, sampling.height)
+
+
+def _calls(sampling: Sampling, width: int, height: int) -> float:
+    """Return the UNet calls of an image, a branch, as those at this size that take as long."""
+    pixels = sum(one.calls * one.sampling.width * one.sampling.height for one in passes(sampling))
+    return pixels / (width * height)
 
 
 def _timed(

@@ -140,7 +140,8 @@ def grown(
         _waiting(check) if more and check.user_attrs.get(ROLE) == HELD_OUT else check
         for check in stored.checks
     ]
-    return replace(facts, references=stored.facts.references), trials, checks
+    known = stored.facts
+    return replace(facts, references=known.references, probe=known.probe), trials, checks
 
 
 def _queued(trials: Sequence[FrozenTrial], scale: float) -> Iterable[FrozenTrial]:

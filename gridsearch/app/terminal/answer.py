@@ -62,6 +62,7 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     from gridsearch.results.analysis.decided import decided_by
+    from gridsearch.results.analysis.probe import agreement_text
     from gridsearch.results.analysis.sentence import places_text
 
     if decided := decided_by(results, answer):
@@ -93,6 +94,8 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "matters", f"share of the differences between trials: {', '.join(shares)}"
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
+    if probed := agreement_text(results):
+        yield "probe", f"expected {'; '.join(probed)}"
     if answer.confirmed:
         yield "unseen", _held_out_text(results, answer)
     if answer.stopped:

@@ -151,6 +151,9 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     glances = f"; then up to {plan.glances} of one image" if plan.glances else ""
     apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
     yield "trials", f"{about}{trials}, {plan.cases} cases each{glances}{apart}"
+    if plan.probed:
+        share = plan.probe_images / plan.cases
+        yield "probe", f"{plan.probed} ratios, before any is drawn, with the UNet calls of {share:.1f} trials"
     if plan.ended:
         yield "so far", f"{plan.ended:,} trials are done; {about}{plan.left:,} are left at most"
     also = f"{plan.references} references and {plan.checks} final checks"

@@ -8,7 +8,14 @@ Tables, sheet and report are made from it and can be made again at any time.
 
 import optuna
 
-from gridsearch.results.store.facts import Facts, load_facts, objectives_of, remaining, save_facts
+from gridsearch.results.store.facts import (
+    Facts,
+    load_facts,
+    objectives_of,
+    probe_of,
+    remaining,
+    save_facts,
+)
 from gridsearch.results.store.folder_lock import locked
 from gridsearch.results.store.location import FILE, StudyPlace, checkpoint, note_place, place_of
 from gridsearch.results.store.study import (

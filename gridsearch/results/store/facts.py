@@ -97,6 +97,20 @@ class StoredTaste(TypedDict):
     right: Count
 
 
+@with_config({**STRICT, "extra": "forbid"})
+class StoredProbe(TypedDict):
+    """The answers of the merges at these ratios to the probe: see `search.trial.probe.probe_merges`.
+
+    An answer that is not finite is null. `calls` counts the UNet's, one for each image and branch.
+    """
+
+    ratios: Annotated[list[float], Field(min_length=1)]
+    error: list[float | None]
+    spread: list[float | None]
+    references: Count
+    calls: Count
+
+
 Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]
 
 
@@ -115,6 +129,7 @@ class Facts:
         held_out: ids of prompts kept apart from the search.
         parents: model -> the fingerprint of its weights alone.
         taste: the person's, by which the images are scored; None where none is asked for.
+        probe: the answers to the probe; None where none was asked for, or it could not be asked.
     """
 
     experiment: Annotated[dict, kept_as(dict[str, JsonValue])]
@@ -129,6 +144,7 @@ class Facts:
     held_out: list[Text] = field(default_factory=list)
     parents: dict[str, Text] = field(default_factory=dict)
     taste: Annotated[dict | None, kept_as(StoredTaste | None)] = field(default_factory=lambda: None)
+    probe: Annotated[dict | None, kept_as(StoredProbe | None)] = field(default_factory=lambda: None)
 
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:
@@ -148,6 +164,11 @@ def load_facts(study: optuna.Study) -> Facts:
     # Earlier versions kept under `full` and `most` which pictures were to be made smaller.
     images = {k: v for k, v in facts.experiment.get("images", {}).items() if k not in ("full", "most")}
     return replace(facts, experiment=earlier | facts.experiment | {"render": render, "images": images})
+
+
+def probe_of(study: optuna.Study) -> dict[str, Any] | None:
+    """Return the answers to the probe of a study, of which nothing else need be known."""
+    return study.user_attrs.get(_FACTS, {}).get("probe")
 
 
 def remaining(facts: Facts, trials: Sequence[FrozenTrial], done: str | None = None) -> int:

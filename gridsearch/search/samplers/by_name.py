@@ -15,6 +15,8 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.parameters import curve_parameter, deciding_choices
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import Range, choices_of
+from gridsearch.results import store
+from gridsearch.results.analysis.probe import expectation_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.glance import most_glances
 from gridsearch.search.samplers.gp import Gp
@@ -25,17 +27,20 @@ LEAST_POPULATION, MOST_POPULATION = 6, 50
 GENERATIONS = 6  # that NSGA-II has at least, where its trials allow
 
 
-def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
+def sampler_of(experiment: Experiment, number: int, study: Study) -> BaseSampler:
     """Return the sampler for the trial of this number."""
     settings = experiment.search
     if settings.sampler == "window":
-        return window_sampler(experiment)
+        return window_sampler(experiment, study)
     return make_sampler(settings.sampler, settings.seed, number, settings.trials)
 
 
-def window_sampler(experiment: Experiment) -> WindowSampler:
+def window_sampler(experiment: Experiment, study: Study) -> WindowSampler:
     """Return the sampler of a search for a window."""
-    return WindowSampler(_main_parameter(experiment), experiment.search.seed, cases=_cases(experiment))
+    expected = expectation_of(store.probe_of(study)) if experiment.search.probe else None
+    return WindowSampler(
+        _main_parameter(experiment), experiment.search.seed, cases=_cases(experiment), expected=expected
+    )
 
 
 def _cases(experiment: Experiment) -> int:
@@ -167,6 +172,11 @@ def require_suits(experiment: Experiment) -> None:
 def _misfit(experiment: Experiment) -> tuple[str, str] | None:
     """Return why the sampler cannot search what is searched, and how to mend it; None where it can."""
     searched, search = experiment.searched(), experiment.search
+    if search.probe and not (len(searched) == 1 and isinstance(next(iter(searched.values())), Range)):
+        return (
+            "its probe follows one number, and nothing else may be searched",
+            "Search one ratio as { low, high, step }, or set search.probe = false.",
+        )
     numbers = [name for name, values in searched.items() if isinstance(values, Range)]
     if not searched and search.sampler != "grid":
         return (

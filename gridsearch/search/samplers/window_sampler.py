@@ -16,11 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.tables import LOOK
 from gridsearch.results import store
+from gridsearch.results.analysis.probe import Expectation
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.score.score import SURVIVES, number
 from gridsearch.search.parameters import as_given
 from gridsearch.search.racing import best_complete_trial
 from gridsearch.search.samplers import window
+from gridsearch.search.samplers.expectation import look_as_expected
 from gridsearch.search.samplers.glance import glances
 from gridsearch.search.samplers.window import RatioAxis, Seen
 
@@ -50,6 +52,7 @@ class WindowSampler(BaseSampler):
     seed: int = 0  # of the order in which slices are looked at
     space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
     cases: int = 0  # of a trial that may be stopped after its first images; 0: there are no glances
+    expected: Expectation | None = None  # by a probe of the only curve
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial | None = None
@@ -136,6 +139,9 @@ class WindowSampler(BaseSampler):
             for key, seen in slices.items()
         ]
         first = [item for items in itertools.zip_longest(*looks) for item in items if item]
+        if self.expected and len(slices) == 1:
+            ((key, seen),) = slices.items()
+            first = [(key, ratio) for ratio in look_as_expected(self.expected, seen, axis)]
         plans = {key: window.next_ratios(slices[key], axis) for key in _worth_it(slices)}
         plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))

@@ -60,7 +60,7 @@ def why_done(
     ended = sum(trial.state in store.ENDED for trial in trials)
     if settings.trials is not None and ended >= settings.trials:
         return f"{ended} trials are done"
-    if settings.sampler == "window" and window_sampler(experiment).done(study):
+    if settings.sampler == "window" and window_sampler(experiment, study).done(study):
         return "the window and the best in it are found, as closely as the steps allow"
     return narrow
 
@@ -183,7 +183,7 @@ def ask_parameters(
     study: optuna.Study, experiment: Experiment, trial: FrozenTrial, trials: Sequence[FrozenTrial]
 ) -> FrozenTrial:
     """Return one of these trials with all its parameters; those that it lacks are asked for now."""
-    asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number), trials), trial_id(trial))
+    asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number, study), trials), trial_id(trial))
     suggest(asked, experiment)
     return frozen(asked)
 
@@ -198,7 +198,7 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
         return False
     if settings.sampler != "window":
         return True
-    sampler = window_sampler(experiment)
+    sampler = window_sampler(experiment, study)
     return not sampler.done(_seen(study, sampler, trials))
 
 

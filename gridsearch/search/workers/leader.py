@@ -36,6 +36,7 @@ from gridsearch.search.trial.outcome import Outcome
 from gridsearch.search.trial.standard import metrics_of, with_taste
 from gridsearch.search.workers.dispatch import enqueue_missing, fill_queue, take_up, why_done
 from gridsearch.search.workers.look import Crew, Leader, Leases, looks
+from gridsearch.search.workers.probing import with_probe
 from gridsearch.search.workers.references import PIECE_IMAGES, draw_references, missing_pieces
 
 
@@ -134,10 +135,18 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
     missing = sum(len(cases) for _, cases in pieces)
     about = experiment.search.sampler == "window"
     leader.listener.start(store.remaining(facts, trials), ended, len(facts.order), missing, about)
-    facts = replace(facts, references=known or None, parents=earlier.parents, taste=earlier.taste)
+    facts = replace(
+        facts,
+        references=known or None,
+        parents=earlier.parents,
+        taste=earlier.taste,
+        probe=earlier.probe,
+    )
     store.save_facts(study, facts)
     standard = with_taste(prepared.standard, experiment.score, facts.taste)
     facts = draw_references(leader, facts, standard, pieces)
+    store.save_facts(study, facts)
+    facts = with_probe(leader, facts)
     store.save_facts(study, facts)
     seconds = [row["seconds"] for row in facts.references or []]
     budget = replace(budget, first=sum(seconds) / max(len(seconds), 1) * len(facts.order))

@@ -76,7 +76,7 @@ def draw_references(leader: Leader, facts: store.Facts, by: Standard, pieces: Se
 def _enqueue(study: optuna.Study, wanted: Sequence[Piece]) -> None:
     """Queue the pieces that are neither queued nor rendered already."""
     there = {
-        (trial.user_attrs[MODEL], tuple(trial.user_attrs.get(CASES, ())))
+        (trial.user_attrs.get(MODEL), tuple(trial.user_attrs.get(CASES, ())))
         for trial in study.get_trials(deepcopy=False)
         if trial.state != TrialState.FAIL
     }
@@ -95,7 +95,7 @@ def _rendered_pieces(leader: Leader, study: optuna.Study) -> Sequence[FrozenTria
                 leader.listener.reference(RenderedReference(leader.cases[case_of(row)], row["seconds"]))
             seen.add(row["file"])
         for trial in trials:
-            if trial.state == TrialState.FAIL and trial.number not in failed:
+            if trial.state == TrialState.FAIL and trial.number not in failed and MODEL in trial.user_attrs:
                 why = str(trial.user_attrs.get(store.REASON))
                 raise RunFailed("The references could not be rendered.", why=why)
         if all(trial.state.is_finished() for trial in trials):

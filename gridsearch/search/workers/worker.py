@@ -15,7 +15,7 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.results.store.artifacts import Artifacts, open_artifacts
+from gridsearch.results.store.artifacts import Artifacts, gather, open_artifacts
 from gridsearch.search.checks import REPEAT, cases_by_role, check_of, evaluate_check
 from gridsearch.search.disk import picture_bytes
 from gridsearch.search.evaluate import evaluate_trial, failures_recorded
@@ -26,9 +26,11 @@ from gridsearch.search.resume import other_versions
 from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
+from gridsearch.search.trial.probe import probe_merges
 from gridsearch.search.trial.setup import Setup, draw_parent, parent_fingerprint, with_references
 from gridsearch.search.trial.standard import failure_notes, with_taste
 from gridsearch.search.trial.trial import run_trial
+from gridsearch.search.workers.probing import ANSWERS, RATIOS
 from gridsearch.search.workers.references import CASES, FINGERPRINT, MODEL
 
 SOONEST = 0.1  # seconds to the second look at an empty queue
@@ -159,7 +161,7 @@ def _give_back(worker: Worker, queued: optuna.Study, trial: optuna.Trial, error:
 
 
 def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -> None:
-    """Render some references, or take the fingerprint of a parent."""
+    """Render some references, take the fingerprint of a parent, or ask all merges for the references."""
     setup, said, rows = worker.setup, trial.user_attrs, []
     if CASES in said:
         cases = [case for case in setup.cases if case.id in said[CASES]]
@@ -169,6 +171,12 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
         rows = with_content(setup, rows, cases)
         _secure(worker, pieces, trial, rows)
         store.record_batch(trial, 0, rows, {})
+    elif RATIOS in said:
+        facts = store.load_facts(worker.study)
+        gather(setup.out, facts.references or [])
+        (parameter,) = setup.experiment.searched()
+        answers = probe_merges(setup, facts.references or [], facts.order, parameter, said[RATIOS])
+        trial.set_user_attr(ANSWERS, store.json_safe(answers))
     else:
         trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))
     pieces.tell(trial, 0.0)

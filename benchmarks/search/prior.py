@@ -1,0 +1,96 @@
+"""What a probe is worth to `window` on simulated pairs of models, and what a wrong one costs.
+
+    python -m benchmarks.search.prior [STUDIES]
+
+A right probe is off by as much as those of the toy's pairs are (`benchmarks.search.probe`): its window is
+shifted by 0.15 of the true one's width and is as wide within a factor of 1.3 (both standard deviations). A
+wrong one expects a window of the same kind anywhere.
+"""
+
+import sys
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import optuna
+
+from benchmarks.search.curve import render
+from benchmarks.search.study import Log, Problem, experiment_for, problem
+from gridsearch.results.analysis.probe import FAILS
+from gridsearch.score.score import SURVIVES, image_losses
+from gridsearch.search.budget import Budget
+from tests.helpers.searching import search_with
+
+SHIFT, FACTOR = 0.15, 1.3
+PROBED = np.linspace(0, 1, 21)
+AFTER = (1, 2, 3, 5, 8, 11)  # trials
+KINDS = ("none", "right", "wrong")
+
+
+def probe(kind: str, of: Problem, rng: np.random.Generator) -> dict | None:
+    """Return the answers as a study keeps them; None for none."""
+    if kind == "none":
+        return None
+    width, low = of.curve.width, of.curve.low
+    if kind == "wrong":
+        low = rng.uniform(0, 1 - width)
+    middle = low + width / 2 + rng.normal(0, SHIFT * width)
+    half = width / 2 * FACTOR ** rng.normal()
+    off = FAILS * np.minimum(np.abs(PROBED - middle) / half, 3)
+    return {"ratios": PROBED.tolist(), "error": off.tolist(), "spread": [1.0] * len(off)}
+
+
+def searched(of: Problem, answers: dict | None) -> Log:
+    """Search a simulated pair with `window`, which is told these answers."""
+    log = Log(of)
+    order = [f"p{case}_s0" for case in of.order]
+    experiment = experiment_for("window", of.seed)
+    asked = experiment.search.model_copy(update={"probe": answers is not None})
+    with TemporaryDirectory() as folder:
+        study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
+        study.set_user_attr("facts", {"probe": answers})
+        search_with(
+            study,
+            experiment.model_copy(update={"search": asked}),
+            order,
+            Budget(),
+            log.evaluate,
+            log.told,
+            lambda: None,
+        )
+    return log
+
+
+def lines(studies: int) -> Iterator[str]:
+    yield "loss above the least after " + "".join(f"{n:7}" for n in AFTER) + "     end  renders  found"
+    for kind in KINDS:
+        lost, renders, found = [], [], 0
+        for seed in range(studies):
+            of = problem(seed, 16)
+            log = searched(of, probe(kind, of, np.random.default_rng([seed, 9])))
+            every = [mean_loss(of, ratio) for ratio in np.linspace(0, 1, 101)]
+            own = [mean_loss(of, ratio) for ratio in log.drawn]
+            so_far = np.minimum.accumulate(own) - min(every)
+            lost.append([*(so_far[min(n, len(own)) - 1] for n in AFTER), so_far[-1]])
+            renders.append(log.renders / (101 * 16))
+            found += any(_survives(of, ratio) for ratio in log.drawn)
+        means = "".join(f"{value:7.3f}" for value in np.mean(lost, 0))
+        yield f"{kind:<26} {means}  {np.mean(renders):7.1%}  {found / studies:.0%}"
+
+
+def mean_loss(of: Problem, ratio: float) -> float:
+    images = render(of.curve, of.cases, round(float(ratio), 10), of.seed)
+    return float(image_losses(images.verdicts, images.defects).mean())
+
+
+def _survives(of: Problem, ratio: float) -> bool:
+    return float((render(of.curve, of.cases, ratio, of.seed).verdicts == "ok").mean()) >= SURVIVES
+
+
+def main() -> None:
+    for line in lines(int(sys.argv[1]) if sys.argv[1:] else 40):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

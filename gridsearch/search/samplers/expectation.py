@@ -1,0 +1,46 @@
+"""The size of a probe, and the first look along a ratio where one tells what to expect."""
+
+from collections.abc import Sequence
+
+from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.values import Range
+from gridsearch.results.analysis.probe import Expectation
+from gridsearch.search.samplers.window import RatioAxis, Seen, coarse_left, make_axis, nearest_value
+
+MOST_PROBED = 21  # ratios: between them the curve is straight enough
+REFERENCES_ASKED = 8
+# At less noise any merge finds a reference; at more, what it takes for one is not what it draws. Measured on
+# pictures of 64 px; a level that each model chooses by its own error was worse.
+PROBED_AT = (300, 400)
+
+
+def probed_ratios(experiment: Experiment) -> list[float]:
+    """Return the ratios that are probed, evenly spread over all; none where no probe is asked for."""
+    if not experiment.search.probe:
+        return []
+    (along,) = experiment.searched().values()
+    assert isinstance(along, Range)  # see `by_name.require_suits`
+    values = make_axis(along.low, along.high, along.step).values
+    count = min(MOST_PROBED, len(values))
+    return [values[round(i * (len(values) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
+def probe_calls(experiment: Experiment) -> int:
+    """Return how often the UNet is called for a probe at most, for each branch of its guidance."""
+    ratios = len(probed_ratios(experiment))
+    return (ratios + bool(ratios)) * REFERENCES_ASKED * len(PROBED_AT)  # once of the references' own models
+
+
+def look_as_expected(expected: Expectation, seen: Sequence[Seen], axis: RatioAxis) -> list[float]:
+    """Return the rest of the first look, the likeliest to survive first, as a probe expects it.
+
+    Where the probe expects windows, the best of each comes before all. What has been drawn may contradict it,
+    or it may expect nothing to differ: then the first look is the usual one.
+    """
+    taken = [one.ratio for one in seen]
+    usual = coarse_left(taken, axis)
+    if not expected.tells() or not expected.holds([(one.ratio, one.loss) for one in seen]):
+        return usual
+    free = axis.free(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken)
+    peaks = [nearest_value(peak, axis.values) for peak in expected.peaks()]
+    return list(dict.fromkeys([*(p for p in peaks if p in free), *sorted(usual, key=expected.at)]))
