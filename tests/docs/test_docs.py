@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import re
 import runpy
 import shlex
@@ -244,6 +245,13 @@ def test_links_lead_somewhere(page):
 def test_the_index_links_to_every_page():
     index = REPOSITORY / "docs" / "README.md"
     assert {page.name for page in pages()[1:]} - {"README.md"} <= {*targets(index)}
+
+
+def test_a_page_is_read_in_ten_minutes():
+    """At 220 words a minute. The map of the code is looked up; two pages are longer and may only shrink."""
+    most = {"code.md": math.inf, "scoring.md": 3_700, "search.md": 4_000}
+    for page in pages():
+        assert len(page.read_text("utf-8").split()) <= most.get(page.name, 2_200), page.name
 
 
 def test_pictures_are_small():

@@ -94,7 +94,9 @@ ModelFiles = Annotated[
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file of something else.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite a file that is not an earlier result of the same merge.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address without opening a browser.")]
 

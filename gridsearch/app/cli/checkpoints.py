@@ -106,7 +106,7 @@ def merge_command(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]VALUE",
-            help="The value of something that is searched: a step's ratio or a parameter (repeatable).",
+            help="The value of a searched ratio or of another searched parameter (repeatable).",
         ),
     ] = None,
     method: Annotated[
@@ -130,7 +130,7 @@ def merge_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make one merge without a search: of models, from an experiment, or an earlier one again, byte for byte.
+    """Make one merge without a search, of models or of an experiment, or repeat one byte for byte.
 
     With -o NAME.mecha, only a recipe for sd-mecha is written and nothing is merged.
     """
@@ -196,8 +196,8 @@ def extract_command(
 ) -> None:
     """Write the difference of two checkpoints as a LoRA, in kohya's layout.
 
-    What a LoRA cannot change (norms, biases, embeddings, the VAE) is left out. How much of the change the
-    file holds is said at the end.
+    What a LoRA cannot change (norms, biases, embeddings, the VAE) is left out. The output says how
+    much of the change the file holds.
     """
     from gridsearch.merge.dtypes import checked_dtype
     from gridsearch.merge.export.single import require_writable
@@ -235,8 +235,8 @@ def rebasin_command(
 ) -> None:
     """Put the units of a checkpoint's layers in the order of another's, before a merge (Git Re-Basin).
 
-    It draws the same as before. Models trained from one base have their units in one order already: then
-    this is said, and nothing is written.
+    The model draws the same images as before. Models trained from one base have their units in one order
+    already: then nothing is written, and the command says so.
     """
     from gridsearch.merge.export.single import require_writable
 

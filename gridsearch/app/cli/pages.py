@@ -24,22 +24,23 @@ def judge_command(
         typer.Option(min=0, help="Compare only this trial (repeatable). Default: the tied leaders."),
     ] = None,
     leaders: Annotated[
-        bool, typer.Option("--leaders", help="Compare the tied leaders though the run asks for your taste.")
+        bool, typer.Option("--leaders", help="Compare the tied leaders even if the run uses your taste.")
     ] = False,
     taste: Annotated[
         Path | None,
         typer.Option(
-            help="Keep what your taste is learned from in this file. Default: one of all your runs."
+            help="The file of answers that your taste is learned from. Default: one file for all your runs."
         ),
     ] = None,
     no_taste: Annotated[
-        bool, typer.Option("--no-taste", help="Keep the answers with the run only: they teach no taste.")
+        bool,
+        typer.Option("--no-taste", help="Keep the answers with this run only, and learn no taste from them."),
     ] = False,
 ) -> None:
     """Compare images in blind pairs in the browser: your choice decides, and your taste is learned.
 
     The two images of a pair have the same prompt and seed, and nothing says which trial is which. They are
-    those of the tied leaders; where the experiment has [score] taste, any two healthy ones, the pair that
+    those of the tied leaders; if the experiment uses your taste, any two healthy ones, the pair that
     tells most next. Left or right arrow: that one is better; down arrow: equal; Backspace undoes the last
     answer. Only this machine can open the page. Every answer is saved at once, so Ctrl-C loses nothing, and a
     run may go on meanwhile.

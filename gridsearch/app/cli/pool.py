@@ -42,8 +42,8 @@ def explain_command(
 ) -> None:
     """Find the ratios by which a merge was made, for every block.
 
-    The merge is taken for a sum of the models, whose weights need not add up to one (so a difference that was
-    added is found too), by least squares. What such a sum leaves unexplained is said.
+    The merge is fitted by least squares as a weighted sum of the models. The weights need not add up to one,
+    so a difference that was added is found too. The table shows what the sum leaves unexplained.
     """
     from gridsearch.checkpoint.ldm.model import open_model
 

@@ -58,7 +58,7 @@ def plan_command(
 ) -> None:
     """Check everything that can be checked without rendering, and show what the run will do.
 
-    Of a recipe: what its merge will read, how long it takes, and how much memory.
+    For a recipe, show what its merge will read, how long it takes, and how much memory it needs.
     """
     if experiment_file.suffix == ".mecha":
         _plan_recipe(experiment_file, model or [], as_json)

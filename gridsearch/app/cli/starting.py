@@ -57,7 +57,7 @@ def init_command(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a commented experiment for these models, and say how to go on.
+    """Write a commented experiment for these models, and print the commands to go on with.
 
     In a terminal it asks at most three questions, each of which an option answers.
     """
