@@ -4,14 +4,23 @@ from collections.abc import Sequence
 
 from gridsearch.base.words import is_number
 from gridsearch.experiment.any_of import MergeStep
+from gridsearch.experiment.methods import ADAPTER
+from gridsearch.score.verdict import VERDICTS
 
 
 def composition(steps: Sequence[MergeStep]) -> str:
-    """Return `55% base + 45% burnt`, or `base + 0.6 style`; empty where it is one model, or no such sum.
+    """Return `55% base + 45% late`, or `base + 0.6 style`; empty where it is one model, or no such sum.
+
+    Where blocks have ratios of their own: the models, how many blocks, and what their ratios count.
 
     Args:
         steps: of a merge with nothing left to search.
     """
+    blocks = steps[-1].numbers().get("ratio") if steps else None
+    if isinstance(blocks, dict):
+        each = "1 block has" if len(blocks) == 1 else f"each of {len(blocks)} blocks has"
+        names = " and ".join(model_text(str(name)) for name in steps[-1].models)
+        return f"{names}, {each} a ratio of its own: {ends_text(steps)}"
     sums: dict[str, dict[str, float]] = {}
     made = {step.name for step in steps}
     for step in steps:
@@ -28,8 +37,21 @@ def composition(steps: Sequence[MergeStep]) -> str:
     if len(parts) < 2:
         return ""
     if min(parts.values()) > 0 and abs(sum(parts.values()) - 1) < 1e-9:
-        return " + ".join(f"{100 * weight:.3g}% {name}" for name, weight in parts.items())
+        return " + ".join(f"{100 * weight:.3g}% {model_text(name)}" for name, weight in parts.items())
     return "".join(_term(name, weight) for name, weight in parts.items()).removeprefix(" + ")
+
+
+def model_text(name: str) -> str:
+    """Return a model's name for a sentence, quoted where a verdict has the same one."""
+    return f"“{name}”" if name in VERDICTS else name
+
+
+def ends_text(steps: Sequence[MergeStep]) -> str:
+    """Return what a ratio of the last step counts: `0 is base, 1 is late`."""
+    first, *others = map(model_text, map(str, steps[-1].models))
+    if ADAPTER in steps[-1].methods():
+        return f"0 is {first}, 1 adds {others[0]} at its full strength"
+    return f"0 is {first}, 1 is {others[0]}" if len(others) == 1 else f"0 is {first}"
 
 
 def block_weights(steps: Sequence[MergeStep], blocks: Sequence[str]) -> str:
@@ -42,4 +64,4 @@ def block_weights(steps: Sequence[MergeStep], blocks: Sequence[str]) -> str:
 
 def _term(name: str, weight: float) -> str:
     number = "" if abs(abs(weight) - 1) < 1e-9 else f"{abs(weight):.3g} "
-    return f" {'+' if weight > 0 else '-'} {number}{name}"
+    return f" {'+' if weight > 0 else '-'} {number}{model_text(name)}"

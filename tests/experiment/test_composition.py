@@ -25,7 +25,14 @@ SLERP = [{"name": "ab", "method": "slerp", "models": ["a", "b"], "ratio": 0.5}]
         ([{"method": "average", "models": ["a", "b", "c", "d"]}], "25% a + 25% b + 25% c + 25% d"),
         (SLERP, ""),
         ([*SLERP, {"models": ["ab", "c"], "ratio": 0.5}], ""),
-        ([{"models": ["a", "b"], "ratio": {"IN00": 0.5}}], ""),
+        (
+            [SLERP[0] | {"name": "burnt"}, {"models": ["c", "burnt"], "ratio": {"IN00": 0.5, "M00": 1}}],
+            "c and “burnt”, each of 2 blocks has a ratio of its own: 0 is c, 1 is “burnt”",
+        ),
+        (
+            [{"method": "adapter", "models": ["a", "x"], "ratio": {"IN00": 0.5}}],
+            "a and x, 1 block has a ratio of its own: 0 is a, 1 adds x at its full strength",
+        ),
     ],
 )
 def test_a_sum_of_models_is_told_in_shares(steps, said):

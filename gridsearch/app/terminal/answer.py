@@ -63,7 +63,7 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     from gridsearch.results.analysis.decided import decided_by
     from gridsearch.results.analysis.probe import agreement_text
-    from gridsearch.results.analysis.sentence import places_text
+    from gridsearch.results.analysis.sentence import places_text, render_text
 
     if decided := decided_by(results, answer):
         yield "decided", f"by {': '.join(decided)}"
@@ -92,6 +92,8 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         labels = parameter_labels(results.parameters)
         shares = [f"{labels[name]} {share:.0%}" for name, share in answer.importances[:NAMED]]
         yield "matters", f"share of the differences between trials: {', '.join(shares)}"
+    if settings := render_text(answer):
+        yield "set", f"draw with {settings}: the checkpoint does not hold it"
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
     if probed := agreement_text(results):

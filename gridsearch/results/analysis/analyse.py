@@ -24,6 +24,7 @@ from gridsearch.results.analysis.ranking import as_good_as, front
 from gridsearch.results.analysis.sanity import checks, trial_text
 from gridsearch.results.analysis.sentence import sentence
 from gridsearch.results.analysis.trials import (
+    at_the_end,
     curve_parameter_of,
     distinct_trials,
     importances,
@@ -41,7 +42,7 @@ from gridsearch.results.store import objectives_of
 from gridsearch.score.metrics import GOALS
 from gridsearch.score.score import SURVIVES, image_losses
 
-SCATTERED = Doubt(None, None, "too many values were searched at once to draw a curve along one of them")
+SCATTERED = Doubt(None, None, "no interval: every trial differs from the others in many values at once")
 
 _Group = tuple[dict, pd.DataFrame]  # of a curve: the other parameters, and the trials, ascending
 
@@ -104,15 +105,19 @@ def analyse(
     if best:
         answer = _with_composition(results, answer)
         answer = replace(answer, checks=checks(results, answer, best))
-    return replace(answer, sentence=sentence(answer))
+    return replace(answer, sentence=sentence(answer, at_the_end(complete, answer)))
+
+
+def best_steps(results: Results, answer: Answer) -> tuple[MergeStep, ...]:
+    """Return the steps of the recommended merge."""
+    known = {name: value for name, value in answer.parameters.items() if value is not None}
+    with in_family(results.settings.get("family", SDXL.name)):
+        return _STEPS.validate_python(settings_at(results.settings, known)["merge"])
 
 
 def _with_composition(results: Results, answer: Answer) -> Answer:
-    known = {name: value for name, value in answer.parameters.items() if value is not None}
-    family = results.settings.get("family", SDXL.name)
-    with in_family(family):
-        steps = _STEPS.validate_python(settings_at(results.settings, known)["merge"])
-    weights = block_weights(steps, KNOWN_FAMILIES[family].blocks)
+    steps = best_steps(results, answer)
+    weights = block_weights(steps, KNOWN_FAMILIES[results.settings.get("family", SDXL.name)].blocks)
     return replace(answer, composition=composition(steps), weights=weights)
 
 

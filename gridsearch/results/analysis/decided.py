@@ -30,7 +30,8 @@ def decided_by(results: Results, answer: Answer) -> tuple[str, str] | None:
     if best.defect > float(equal["defect"].min()) - SAME:
         return "its place", "in the middle of the trials that are as good"
     many = f"{len(equal)} other trials have" if len(equal) > 1 else "another trial has"
-    return score, f"{many} as many healthy images"
+    good = f"; counting their defects, {len(answer.tied)} of all are as good" if answer.tied else ""
+    return score, f"{many} as many healthy images{good}"
 
 
 def _score(results: Results) -> str:

@@ -1,19 +1,24 @@
 """The answer in words: a sentence for people who merge models."""
 
 from gridsearch.base.words import parameter_text, setting_text, value_text
+from gridsearch.experiment.composition import model_text
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.window import Window, WindowEdge
 
 MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
 
 
-def sentence(answer: Answer) -> str:
-    """Return one sentence: the parameters to take, how sure that is, where the merge survives."""
+def sentence(answer: Answer, ends: str = "") -> str:
+    """Return the parameters to take, how sure that is, where the merge survives.
+
+    Args:
+        ends: a sentence on what lies at the end of what was tried; empty where nothing does.
+    """
     best = answer.best
     if best is None:
         return _nothing(answer)
     if survives(answer):
-        itself = f", which is {best.parent} itself" if best.parent else ""
+        itself = f", which is {model_text(best.parent)} itself" if best.parent else ""
         text = f"{take_text(answer)}{itself}: {_healthy(best)}"
     else:
         least = f"{_named(answer, best)}{mode_text(best.settings)}{_of(answer)}, where {_healthy(best)}"
@@ -21,7 +26,7 @@ def sentence(answer: Answer) -> str:
         text = f"No {what} keeps {answer.share:.0%} of its images healthy; the least bad is {least}"
     if best.survived:
         text += f"; {_doubt(answer, best)}"
-    text += f"{_survival(best)}.{luck_text(answer)}{human_text(answer)}"
+    text += f"{_survival(answer, best)}.{ends}{luck_text(answer)}{human_text(answer)}"
     if answer.finished:
         return text
     return f"So far, with {answer.complete} of {answer.planned} trials: {text[0].lower()}{text[1:]}"
@@ -62,6 +67,12 @@ def lede_text(answer: Answer) -> str:
     """Return the sentence as it reads under its headline, which it need not repeat."""
     text = answer.sentence.removeprefix(f"{take_text(answer)}: ")
     return text[0].upper() + text[1:]
+
+
+def render_text(answer: Answer) -> str:
+    """Return the recommended render settings, which no checkpoint holds, as `cfg 7`; empty without any."""
+    searched = answer.parameters.items()
+    return ", ".join(setting_text(name, value) for name, value in searched if name.startswith("render."))
 
 
 def luck_text(answer: Answer) -> str:
@@ -124,6 +135,8 @@ def _healthy(best: Slice) -> str:
 
 
 def _doubt(answer: Answer, best: Slice) -> str:
+    if answer.projection:
+        return _doubt_of_many(answer)
     if best.interval is None or answer.main is None:
         return best.note
     what, plateau = parameter_text(answer.main), best.plateau
@@ -133,6 +146,18 @@ def _doubt(answer: Answer, best: Slice) -> str:
         advice = f", so take any {what}, or this one for its distance from the ends"
         return f"{ends} {equal}{advice if survives(answer) else ''}"
     return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
+
+
+def _doubt_of_many(answer: Answer) -> str:
+    """Return how sure the best of a search over many values is, of which there is no interval."""
+    count = len(answer.tied)
+    equal = "no other trial is as good"
+    if count:
+        equal = f"{count} other trial{'s are' if count > 1 else ' is'} as good"
+    if not answer.confirmed:
+        return f"{equal}, and no held-out prompts were tried"
+    unseen = answer.confirmed[0].held_out
+    return f"{equal}, and on {unseen.prompts} held-out prompts {unseen.sound} images are healthy"
 
 
 def places_text(best: Slice, form: str, joint: str) -> str:
@@ -147,7 +172,7 @@ def _level(best: Slice) -> str:
     return f"{best.interval.level:.0%} sure" if best.interval else ""
 
 
-def _survival(best: Slice) -> str:
+def _survival(answer: Answer, best: Slice) -> str:
     if best.window is None:
         return ""
     low, high = best.window.low, best.window.high
@@ -156,12 +181,19 @@ def _survival(best: Slice) -> str:
     if low.outside is None and high.outside is None:  # one place alone is no window
         return "" if narrow else text + ", the whole range"
     ends = [
-        f"nothing rendered {word}" if edge.outside is None else f"{edge.verdict} {word}"
+        end_text(edge, word, parameter_text(answer.main or "ratio"))
         for edge, word in ((low, "below"), (high, "above"))
     ]
     text += f" on these prompts ({', '.join(ends)}){_all_prompts(best.window)}"
     again = [f"{value_text(one.low.inside)} to {value_text(one.high.inside)}" for one in best.others]
     return text + (f"; it survives again from {' and from '.join(again)}" if again else "")
+
+
+def end_text(edge: WindowEdge, word: str, what: str) -> str:
+    """Return what ends a window below or above: `burnt above`, or `0.80 is the highest ratio tried`."""
+    if edge.outside is not None:
+        return f"{edge.verdict} {word}"
+    return f"{value_text(edge.inside)} is the {'lowest' if word == 'below' else 'highest'} {what} tried"
 
 
 def _all_prompts(window: Window) -> str:

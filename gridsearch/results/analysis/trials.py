@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gridsearch.base.words import is_number
+from gridsearch.base.words import is_number, setting_text
 from gridsearch.experiment.parameters import curve_parameter
 from gridsearch.experiment.tables import SEARCH_SAMPLERS
-from gridsearch.results.analysis.answer import Neighbour
+from gridsearch.results.analysis.answer import Answer, Neighbour
 from gridsearch.results.analysis.identical import comparable
 from gridsearch.results.analysis.window import CURVE
 from gridsearch.results.results import Results
@@ -124,6 +124,24 @@ def plain_value(value: Any) -> Any:
 
 
 # -- the values
+
+
+def at_the_end(trials: pd.DataFrame, answer: Answer) -> str:
+    """Return a sentence on the recommended values that end what was tried, to follow another; or nothing.
+
+    A ratio of 0 or 1 is a parent, and no setting goes below 0. Of many values some lie at an end by chance.
+    """
+    if answer.projection or answer.best is None:
+        return ""
+    said = []
+    for name, value in answer.parameters.items():
+        tried = trials[name].dropna()
+        if not is_number(value) or tried.nunique() < 2 or value == 0 or (value == 1 and "ratio" in name):
+            continue
+        for end, words in ((tried.max(), ("highest", "higher")), (tried.min(), ("lowest", "lower"))):
+            if value == end:
+                said.append(f"{setting_text(name, value)} is the {words[0]} tried: try {words[1]}")
+    return "".join(f" {one[:1].upper()}{one[1:]}." for one in said)
 
 
 def importances(trials: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[str, float], ...]:

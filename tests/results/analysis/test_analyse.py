@@ -30,7 +30,15 @@ def test_window_edges_and_what_ends_it():
 def test_window_up_to_the_end_of_the_sweep_has_no_outside():
     answer = analyse(results_of(NOWHERE, table({0.2: "bb", 0.5: "oo", 0.8: "oo"}), ("ratio",)))
     assert answer.best.window.high.outside is None
-    assert "nothing rendered above" in answer.sentence
+    assert "(blank below, 0.80 is the highest ratio tried)" in answer.sentence
+
+
+def test_a_best_value_that_ends_what_was_tried_is_told_unless_it_is_a_parent():
+    for ratios, said in (((0.5, 0.8), True), ((0.5, 1.0), False)):
+        verdicts = dict(zip(ratios, ("bb", "oo"), strict=True))
+        answer = analyse(results_of(NOWHERE, table(verdicts), ("ratio",)))
+        assert answer.best.ratio == ratios[1]
+        assert answer.sentence.endswith(" Ratio 0.80 is the highest tried: try higher.") == said
 
 
 def test_survivors_count_before_defect():

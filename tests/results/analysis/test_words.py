@@ -69,7 +69,7 @@ def test_a_good_and_narrow_window_is_taken_before_a_poor_and_wide_one():
         lambda ratio: bowl(0.25, 0.6)(ratio) if ratio < 0.6 else bowl(0.8)(ratio),
     )
     assert sentence.startswith(
-        "Take ratio 0.80 (20% base + 80% burnt): all 16 images are healthy; the best ratio lies between 0.7"
+        "Take ratio 0.80 (20% base + 80% “burnt”): all 16 images are healthy; the best ratio lies between 0.7"
     )
     assert sentence.endswith("; it survives again from 0.05 to 0.45.")
     assert " or " not in screen["best in"]
@@ -81,7 +81,7 @@ def test_the_best_at_an_end_is_the_model_itself():
     sentence, screen, best = said(inside(0.0, 0.5), bowl(0.0))
     assert sentence.startswith("Take ratio 0.00, which is base itself: all 16 images are healthy; ")
     assert "the best ratio lies between 0.00 and " in sentence
-    assert "nothing rendered below, burnt above" in sentence
+    assert "0.00 is the lowest ratio tried, burnt above" in sentence
     assert screen["best in"].startswith("0.00 to ")
     assert (best["parent"], best["interval"]["low"]) == ("base", 0.0)
 
@@ -97,7 +97,7 @@ def test_models_in_the_other_order_burn_below():
 def test_a_flat_curve_has_no_best():
     sentence, screen, best = said(lambda _: 16 * "o", lambda _: 0.0)
     assert sentence == (
-        "Take ratio 0.50 (50% base + 50% burnt): all 16 images are healthy; "
+        "Take ratio 0.50 (50% base + 50% “burnt”): all 16 images are healthy; "
         "from 0.00 to 1.00 nothing differs by more than 0.05 in the mean loss (95% sure), "
         "so take any ratio, or this one for its distance from the ends, "
         "and the merge survives from 0.00 to 1.00, the whole range."
