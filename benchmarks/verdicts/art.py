@@ -1,11 +1,13 @@
 """Sound pictures made by people: photographs that Python packages carry, and art of free games and desktops.
 
-The art lies in Debian packages: gnome-backgrounds, mate-backgrounds, lomiri-wallpapers-16.04, -20.04,
-ukui-wallpapers, plasma-workspace-wallpapers, hedgewars-data, renpy-thequestion and wesnoth-1.16-data. Unpack
-them into one folder, each with `dpkg -x`.
+The art lies in Debian packages: ardentryst, endless-sky-data, flare-game, freeciv-data, freeorion-data,
+gnome-backgrounds, hedgewars-data, lomiri-wallpapers, lomiri-wallpapers-16.04, -20.04, mate-backgrounds,
+naev-data, palapeli-data, plasma-workspace-wallpapers, pokerth-data, renpy-demo, renpy-thequestion,
+tuxmath-data, tuxpaint-stamps-default, ukui-wallpapers and wesnoth-1.16-data. Unpack them into
+one folder, each with `dpkg -x`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ ART = {
         ),
     ),
     "wallpaper art": (
-        "backgrounds/*.png",
+        "backgrounds/[!w]*.png",
         "wallpapers/FlyingKonqui/contents/images/1920x1080.*",
         "wallpapers/PastelHills/contents/images/1920x1080.*",
         "wallpapers/Elarun/contents/images/*",
@@ -50,29 +52,78 @@ ART = {
         ),
     ),
 }  # fmt: skip
-LEAST_SIDE, LEAST_BYTES, MOST_A_STYLE = 240, 30_000, 60
+MORE_ART = {
+    "landscape photograph": ("games/endless-sky/images/land/*.jpg",),
+    "spacecraft": (
+        "games/endless-sky/images/ship/*.png",
+        "games/endless-sky/images/outfit/*.png",
+        "games/endless-sky/images/planet/*.png",
+    ),
+    "cut-out": ("tuxpaint/stamps/**/*.png",),
+}
+# To these the gate is not fitted.
+STRANGE_ART = {
+    "stranger's anime": tuple(
+        f"games/renpy/demo/game/images/{name}*"
+        for name in ("bg", "concert", "eileen", "lucy", "imagemap ground")
+    ),
+    "stranger's figure": (
+        "games/flare/mods/*/images/portraits/**/*.png",
+        "games/freeorion/default/data/art/species/**/*.png",
+    ),
+    "stranger's landscape": ("naev/dat/gfx/planet/exterior/*.[pw]*",),
+    "stranger's planet": ("naev/dat/gfx/planet/space/*.[pw]*",),
+    "stranger's game": (
+        *(
+            f"games/ardentryst/Data/{name}*.png"
+            for name in (
+                "Altar",
+                "Background",
+                "LitCliff",
+                "Map_[ES]",
+                "Portrait",
+                "StorySceneImages/",
+                "World",
+            )
+        ),
+        *(f"games/ardentryst/Data/{name}*.png" for name in ("Title", "Menu", "Summon", "LC", "IGM")),
+        "tuxmath/images/backgrounds/*.jpg",
+        "tuxmath/images/title/*.jpg",
+        "tuxmath/images/status/*.png",
+        "games/pokerth/gfx/gui/table/*/table*.png",
+        "games/freeciv/misc/intro.png",
+    ),
+    "stranger's photograph": ("palapeli/collection/*.jpg", "backgrounds/warty-final-ubuntu.png"),
+}
+LEAST_SIDE, LEAST_BYTES = 240, 30_000
+# Of what the gate is fitted to, and of what it is not: pictures of a style, and what transparent ones lie on.
+MOST_A_STYLE = 60, 24
+SCENES = "wallpaper photograph", "stranger's landscape"
 
 
-def found_art(folder: Path | None) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Style, name and picture: of packages that are installed, and of a folder of unpacked ones.
+def found_art(folder: Path | None, art: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Style, name and picture: of a folder of unpacked packages, and of packages that are installed.
 
+    Args:
+        art: ART, to which the installed ones belong, MORE_ART or STRANGE_ART.
     Raises:
         BadInput: the folder holds none of them.
     """
-    for name, picture in photographs().items():
-        yield "photograph of a package", name, picture
+    if art is ART:
+        for name, picture in photographs().items():
+            yield "photograph of a package", name, picture
     if folder is None:
         return
-    scenes = _files(folder, "wallpaper photograph")
+    scenes = _files(folder, STRANGE_ART if art is STRANGE_ART else ART, SCENES[art is STRANGE_ART])
     if not scenes:
         raise BadInput(
             "The folder holds none of the art.",
             where=folder,
-            fix=f"Unpack Debian's packages into it: {(__doc__ or '').split(': ', 2)[2].split('.')[0]}.",
+            fix=f"Unpack Debian's packages into it: {(__doc__ or '').split(': ', 2)[2].split('. ')[0]}.",
         )
-    for style in ART:
-        files = _files(folder, style)
-        step = max(1, len(files) / MOST_A_STYLE)
+    for style in art:
+        files = _files(folder, art, style)
+        step = max(1, len(files) / MOST_A_STYLE[art is STRANGE_ART])
         for index in range(int(len(files) / step)):
             file = files[int(index * step)]
             rng = np.random.default_rng([index, *style.encode()])
@@ -80,8 +131,8 @@ def found_art(folder: Path | None) -> Iterator[tuple[str, str, np.ndarray]]:
             yield style, f"{file.parent.name}/{file.name}", _picture(file, scene, rng)
 
 
-def _files(folder: Path, style: str) -> list[Path]:
-    found = {file.resolve() for pattern in ART[style] for file in folder.glob(f"**/usr/share/{pattern}")}
+def _files(folder: Path, art: Mapping[str, Sequence[str]], style: str) -> list[Path]:
+    found = {file.resolve() for pattern in art[style] for file in folder.glob(f"**/usr/share/{pattern}")}
     return sorted(
         (f for f in found if f.stat().st_size > LEAST_BYTES and _large(f)), key=lambda f: (f.name, str(f))
     )

@@ -1,13 +1,13 @@
-"""The set of pictures: sound ones by style, each also broken in some ways, in two halves by hash of the name.
+"""The set of pictures: sound ones by style, each also broken in some ways; and strangers.
 
-A picture and all that is made of it lie in the same half. A sound one is there a second time, framed and
-exposed otherwise. They are broken at 640 px at most, and kept reduced to the working size, at which they
-are measured.
+The gate is fitted to all but the strangers, whose styles, palettes, sources and damages are others. A sound
+picture is there a second time, framed and exposed otherwise. They are broken at 640 px at most, and kept
+reduced to the working size, at which they are measured.
 """
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,16 +16,26 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.calibrate.pictures import line_art
-from benchmarks.verdicts.art import found_art
-from benchmarks.verdicts.styles import STYLES, as_jpeg, drawn
-from benchmarks.verdicts.wrecks import WRECKS, wrecked
+from benchmarks.verdicts.art import ART, MORE_ART, STRANGE_ART, found_art
+from benchmarks.verdicts.fates import FATES
+from benchmarks.verdicts.manners import MANNERS, graded
+from benchmarks.verdicts.ruins import RUINS
+from benchmarks.verdicts.strangers import STRANGERS, stranger
+from benchmarks.verdicts.styles import ASPECTS, STYLES, Drawing, as_jpeg, drawn
+from benchmarks.verdicts.wrecks import WRECKS, Wreck, wrecked
 from gridsearch.score.measure import measure, working_copy
+from gridsearch.score.metrics import Metrics
 from tests.helpers.pictures import scene, to_bytes
 
 SEEDS = range(100, 110)  # pictures of each drawn style
+MORE_SEEDS = range(500, 504)  # of each manner
+GRADED_SEEDS = range(200, 204)  # of each style, graded
+STRANGER_SEEDS = range(5)
 SCENES = range(300, 318)  # seeds of the tests' and the calibration's drawings
 INDEX = "index.json"
-WAYS = 4  # in which each picture is broken
+WAYS = 4, 3, 4  # in which each picture is broken: of the wrecks, of the ruins; of a stranger, of the fates
+WRECKED = WRECKS | RUINS | FATES
+SERIES = {tuple(ways): number for number, ways in enumerate((WRECKS, RUINS, FATES))}
 LARGEST = 640  # px a side, of one that is broken
 # A hard, garish, contrasty version of these is again a sound picture of the style.
 HARD = (
@@ -39,7 +49,22 @@ HARD = (
     "comic",
     "neon",
     "cartoon",
+    "anime face",
+    "silhouette",
+    "glass",
+    "engraving",
+    "flames",
+    "ink wash",
+    "sketch",
+    "mandala",
+    "newsprint",
+    "fractal",
 )
+MORE_SIDES = (192, 256, 320, 384, 512, 512, 640, 768, 1024)
+GREY = 8.0  # levels of saturation
+# In pieces they are the same again.
+TEXTURES = ("veins", "waves", "glass", "pattern", "mist", "foliage", "gradient", "space", "relief",
+            "smoke")  # fmt: skip
 # How far these must go before a person sees them beside no sound one.
 LEAST = {"fine noise": 0.3, "coarse noise": 0.25, "undercooked": 0.4, "pale, crisp": 0.25, "blown out": 0.25}
 
@@ -53,23 +78,53 @@ class Entry:
     kind: str
 
     @property
-    def held_out(self) -> bool:
-        return zlib.crc32(self.name.split("|")[0].encode()) % 2 == 1
+    def stranger(self) -> bool:
+        """Whether the gate was not fitted to its style, nor to the ways in which it is broken."""
+        return self.style in STRANGERS or self.style.startswith("stranger's")
 
 
 def sound_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
-    """Entries with their pictures, uint8 (H, W, 3)."""
+    """Entries with their pictures, uint8 (H, W, 3), as they were drawn."""
     rng = np.random.default_rng(0)
-    for style, name, picture in found_art(art):
+    for style, name, picture in found_art(art, ART):
         yield Entry(f"{style} {name}", style, ""), picture
     for seed in SEEDS:
         for style in STYLES:
             yield Entry(f"{style} {seed}", style, ""), drawn(style, seed)
-
     for seed in SCENES:
         yield Entry(f"scene {seed}", "scene", ""), scene(512, seed)
         paper = float(rng.choice([255, 244, 240]))
         yield Entry(f"line art {seed}", "line art", ""), line_art(512, seed, paper)
+
+
+def graded_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+    """The same of further styles, and of these again, graded."""
+    for style, name, picture in found_art(art, MORE_ART):
+        yield Entry(f"{style} {name}", style, ""), picture
+    drawings = {style: (draw, MORE_SEEDS) for style, draw in MANNERS.items()}
+    drawings |= {style: (draw, GRADED_SEEDS) for style, draw in STYLES.items()}
+    for style, (draw, seeds) in drawings.items():
+        for seed in seeds:
+            yield Entry(f"{style} {seed}", style, ""), _graded(style, draw, seed)
+
+
+def strange_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
+    """The same of styles that the gate was not fitted to."""
+    for style, name, picture in found_art(art, STRANGE_ART):
+        yield Entry(f"{style} {name}", style, ""), picture
+    for seed in STRANGER_SEEDS:
+        for style in STRANGERS:
+            yield Entry(f"{style} {seed}", style, ""), stranger(style, seed)
+
+
+def _graded(style: str, draw: Drawing, seed: int) -> np.ndarray:
+    """One graded picture of a style, 192 to 1024 px, as a PNG or a JPEG has it."""
+    rng = np.random.default_rng([seed, *style.encode()])
+    side, aspect = rng.choice(MORE_SIDES), rng.choice(ASPECTS)
+    size = round(side / max(aspect, 1)), round(side * min(aspect, 1))
+    picture = to_bytes(graded(draw(size, rng), rng))
+    quality = int(rng.choice([0, 0, 0, 90, 50, 20]))
+    return as_jpeg(picture, quality) if quality else picture
 
 
 def kept_pictures(folder: Path, art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
@@ -88,10 +143,14 @@ def kept_pictures(folder: Path, art: Path | None) -> Iterator[tuple[Entry, np.nd
 
 def all_pictures(art: Path | None) -> Iterator[tuple[Entry, np.ndarray]]:
     """Entries with their working copies, uint8 (H, W, 3)."""
-    for entry, picture in sound_pictures(art):
-        yield entry, working_copy(picture)
-        yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(_again(entry, _reduced(picture)))
-        yield from _broken(entry, picture)
+    groups = (sound_pictures, (WRECKS,)), (graded_pictures, (WRECKS, RUINS)), (strange_pictures, (FATES,))
+    for pictures, kinds in groups:
+        for entry, picture in pictures(art):
+            again = _again(entry, _reduced(picture))
+            yield entry, working_copy(picture)
+            yield Entry(f"{entry.name}|again", entry.style, ""), working_copy(again)
+            for ways in kinds:
+                yield from _broken(entry, picture, ways)
 
 
 def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
@@ -108,19 +167,24 @@ def _again(entry: Entry, picture: np.ndarray) -> np.ndarray:
     return made[:, ::-1] if rng.random() < 0.5 else made
 
 
-def _broken(entry: Entry, picture: np.ndarray) -> Iterator[tuple[Entry, np.ndarray]]:
-    rng = np.random.default_rng(zlib.crc32(entry.name.encode()))
-    kinds = [kind for kind in WRECKS if entry.style not in HARD or kind not in ("burnt", "overcooked")]
-    reduced, white = _reduced(picture), measure(working_copy(picture)).white
-    for kind in rng.choice(kinds, WAYS, replace=False):
+def _broken(
+    entry: Entry, picture: np.ndarray, ways: Mapping[str, tuple[str, Wreck]]
+) -> Iterator[tuple[Entry, np.ndarray]]:
+    sound, reduced = measure(working_copy(picture)), _reduced(picture)
+    number, seeds = SERIES[tuple(ways)], zlib.crc32(entry.name.encode())
+    rng = np.random.default_rng([number + 1, seeds] if number else seeds)
+    chosen = [k for k in ways if entry.style not in HARD or k not in ("burnt", "overcooked")]
+    for kind in rng.choice(chosen, WAYS[number], replace=False):
         far, seed = float(rng.random()), int(rng.integers(2**31))
         quality = int(rng.choice([20, 50, 90])) if rng.random() < 0.3 else 0
         soft = float(rng.choice([0, 0.5, 0.9, 1.3]))  # pixels: a decoder draws no harder edges than so
-        if visible(entry.style, str(kind), far, white):
-            made = wrecked(reduced, kind, far, seed)
-            made = made if WRECKS[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
-            made = as_jpeg(made, quality) if quality else made
-            yield Entry(f"{entry.name}|{kind}", entry.style, str(kind)), working_copy(made)
+        if not visible(entry.style, str(kind), far, sound.white):
+            continue
+        made = wrecked(reduced, ways[kind][1], str(kind), far, seed)
+        made = made if ways[kind][0] == "noise" else gaussian_filter(made, (soft, soft, 0))
+        copy = working_copy(as_jpeg(made, quality) if quality else made)
+        if shows(str(kind), sound, measure(copy)):
+            yield Entry(f"{entry.name}|{kind}", entry.style, str(kind)), copy
 
 
 def visible(style: str, kind: str, far: float, white: float) -> bool:
@@ -130,9 +194,24 @@ def visible(style: str, kind: str, far: float, white: float) -> bool:
         white: share of the sound picture that is flat white. A burn about the middle tone makes it grey,
             which is no burn that any model makes.
     """
-    if kind in ("burnt", "overcooked", "blown out") and style in HARD:
+    if WRECKED[kind][0] == "burnt" and style in HARD:
+        return False
+    if style in TEXTURES and kind in ("shards", "fragments", "smeared", "dealt", "torn"):
         return False
     return far >= LEAST.get(kind, 0.0) and not (kind == "burnt" and white > 0.35)
+
+
+def shows(kind: str, sound: Metrics, made: Metrics) -> bool:
+    """Return the same of what was made: a burn clips, and most burnt grey pictures are ink drawings."""
+    way = WRECKED[kind][0]
+    if way == "burnt" and sound.saturation < GREY:
+        return kind in ("burnt", "overcooked") and made.clipped_picture > 0.3
+    if way == "burnt" and kind not in ("blown out", "bloomed"):
+        more = made.clipped_picture > max(0.3 if kind in RUINS else 0.12, sound.clipped_picture + 0.08)
+        return more and made.contrast > 40
+    if kind == "smeared" and sound.white > 0.35:
+        return False  # blots of ink
+    return way != "shards" or made.contrast > 20
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ Wreck = Callable[[np.ndarray, float, Rng], np.ndarray]  # (float (H, W, 3), how 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def _blur(picture: np.ndarray, share: float) -> np.ndarray:
+def blur(picture: np.ndarray, share: float) -> np.ndarray:
     """Blurred by a share of the side; wide blurs are made on a reduced copy, which looks the same."""
     reach = share * (picture.shape[0] * picture.shape[1]) ** 0.5
     step = int(max(1, reach // 3))
@@ -33,7 +33,7 @@ def _blur(picture: np.ndarray, share: float) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(p).resize(full, Image.Resampling.BICUBIC)) for p in soft], -1)
 
 
-def _chroma(picture: np.ndarray, gain: float) -> np.ndarray:
+def chroma(picture: np.ndarray, gain: float) -> np.ndarray:
     luma = (picture @ LUMA)[..., None]
     return luma + gain * (picture - luma)
 
@@ -53,33 +53,33 @@ def _resting(shape: tuple[int, ...], rng: Rng, levels: float) -> np.ndarray:
 
 def blank(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     left = 0.04 * (1 - far)
-    return _grey(rng) + left * (_blur(picture, 0.01) - 128) + _resting(picture.shape, rng, rng.uniform(2, 22))
+    return _grey(rng) + left * (blur(picture, 0.01) - 128) + _resting(picture.shape, rng, rng.uniform(2, 22))
 
 
 def pale_soft(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     left = 0.42 - 0.32 * far
-    soft = _blur(picture, rng.uniform(0.002, 0.015))
+    soft = blur(picture, rng.uniform(0.002, 0.015))
     return (
         _grey(rng)
-        + left * _chroma(soft - picture.mean(), rng.uniform(0.3, 1))
+        + left * chroma(soft - picture.mean(), rng.uniform(0.3, 1))
         + _resting(picture.shape, rng, 8)
     )
 
 
 def pale_crisp(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     left = 0.36 - 0.28 * far
-    return _grey(rng) + left * _chroma(picture - picture.mean(), rng.uniform(0.2, 1.2))
+    return _grey(rng) + left * chroma(picture - picture.mean(), rng.uniform(0.2, 1.2))
 
 
 def vanished(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Some faint part of it on grey: the rest was never drawn."""
     inside = np.clip(3 * (cloud(picture.shape[:2], 2.5, rng) - 0.55 - 0.2 * far), 0, 1)[..., None]
-    soft = _blur(picture, rng.uniform(0.002, 0.01))
+    soft = blur(picture, rng.uniform(0.002, 0.01))
     return _grey(rng) * (1 - 0.55 * inside) + 0.55 * inside * soft + _resting(picture.shape, rng, 5)
 
 
 def blurred(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
-    return _blur(picture, 0.008 * 4**far)
+    return blur(picture, 0.008 * 4**far)
 
 
 def undercooked(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
@@ -88,23 +88,23 @@ def undercooked(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     image = Image.fromarray(to_bytes(picture)).resize((small, small), Image.Resampling.BOX)
     flat = image.filter(ImageFilter.MedianFilter(3))
     melted = np.asarray(flat.resize(picture.shape[1::-1], Image.Resampling.BICUBIC))
-    return _chroma(melted.astype(np.float32), rng.uniform(0.7, 1.4)) + _resting(picture.shape, rng, 6)
+    return chroma(melted.astype(np.float32), rng.uniform(0.7, 1.4)) + _resting(picture.shape, rng, 6)
 
 
 def burnt(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Contrast and colours pushed to the ends, with rims."""
     gain = 2.2 + 3 * far
     middle = np.quantile(picture @ LUMA, rng.uniform(0.35, 0.65))
-    sharp = picture + rng.uniform(0.3, 1.5) * (picture - _blur(picture, rng.uniform(0.002, 0.008)))
-    return 128 + gain * _chroma(sharp - middle, rng.uniform(1, 2))
+    sharp = picture + rng.uniform(0.3, 1.5) * (picture - blur(picture, rng.uniform(0.002, 0.008)))
+    return 128 + gain * chroma(sharp - middle, rng.uniform(1, 2))
 
 
 def overcooked(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Amplified and smoothed in turns, as too high a guidance does: hard, garish, posterised."""
     made = picture + rng.uniform(-40, 30)
     for _ in range(3 + int(4 * far)):
-        base = _blur(made, rng.uniform(0.004, 0.02))
-        made = np.clip(128 + rng.uniform(1.25, 1.5) * _chroma(made + 0.6 * (made - base) - 128, 1.15), 0, 255)
+        base = blur(made, rng.uniform(0.004, 0.02))
+        made = np.clip(128 + rng.uniform(1.25, 1.5) * chroma(made + 0.6 * (made - base) - 128, 1.15), 0, 255)
         smoothed = Image.fromarray(made.astype(np.uint8)).filter(ImageFilter.MedianFilter(3))
         made = np.asarray(smoothed).astype(np.float32)
     return made
@@ -112,9 +112,9 @@ def overcooked(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
 
 def blown_out(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Most of it white, with coloured rims left of the outlines."""
-    edges = _chroma(picture - _blur(picture, rng.uniform(0.004, 0.02)), rng.uniform(2, 4))
+    edges = chroma(picture - blur(picture, rng.uniform(0.004, 0.02)), rng.uniform(2, 4))
     lifted = picture.mean() + 0.7 * (picture - picture.mean()) + 110 + 90 * far
-    rim = (_blur(abs(edges), 0.003) - 10) * rng.uniform(-1, 1, 3).astype(np.float32) * 2.5
+    rim = (blur(abs(edges), 0.003) - 10) * rng.uniform(-1, 1, 3).astype(np.float32) * 2.5
     return lifted + edges * rng.uniform(1, 2.5) + rim
 
 
@@ -157,7 +157,7 @@ def shards(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     made = chosen.reshape(down, across, edge, edge, 3).swapaxes(1, 2).reshape(down * edge, across * edge, 3)
     made = gaussian_filter(made, (edge / 20, edge / 20, 0))
     gain = rng.uniform(1.0, 2.5)
-    return 128 + gain * _chroma(made - made.mean(), rng.uniform(0.8, 1.8))
+    return 128 + gain * chroma(made - made.mean(), rng.uniform(0.8, 1.8))
 
 
 def fragments(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
@@ -171,17 +171,17 @@ def fragments(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     shift = rng.uniform(-reach, reach, (pieces, 2)).round().astype(int)
     made = picture[(y + shift[near, 0]) % size[0], (x + shift[near, 1]) % size[1]]
     gain = rng.uniform(1, 2) if rng.random() < 0.5 else 1.0
-    return 128 + gain * _chroma(made - 128, gain)
+    return 128 + gain * chroma(made - 128, gain)
 
 
 def texture(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Hard-edged scraps of one size everywhere, coloured or white with marks."""
     size, reach = picture.shape[:2], rng.uniform(0.004, 0.018)
-    hint = (picture - _blur(picture, 3 * reach)) * (1 - far)
+    hint = (picture - blur(picture, 3 * reach)) * (1 - far)
     white = 40 * rng.standard_normal(picture.shape, np.float32)
     if rng.random() < 0.5:
         white = white.mean(axis=2, keepdims=True) * 1.7 + 0.4 * white
-    field = _blur(white, reach) + 0.02 * hint
+    field = blur(white, reach) + 0.02 * hint
     field = (field - field.mean()) / (field.std() + 1e-6)
     bias = rng.uniform(-1.2, 1.2) + rng.normal(0, 0.3, 3).astype(np.float32)
     made = 128 + rng.uniform(60, 220) * (field + bias)
@@ -190,10 +190,10 @@ def texture(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
 
 def posterised_blobs(picture: np.ndarray, far: float, rng: Rng) -> np.ndarray:
     """Flat blobs of black, white and pure colours where the shapes were."""
-    soft = _blur(picture, rng.uniform(0.006, 0.02))
+    soft = blur(picture, rng.uniform(0.006, 0.02))
     wander = np.stack([cloud(picture.shape[:2], 1.8, rng) - 0.5 for _ in range(3)], -1) * (60 + 120 * far)
-    local = soft - _blur(picture, rng.uniform(0.08, 0.2)) + wander * np.float32(rng.uniform(0.3, 1))
-    made = 128 + rng.uniform(6, 14) * _chroma(local, rng.uniform(0.8, 2)) + rng.uniform(-100, 150)
+    local = soft - blur(picture, rng.uniform(0.08, 0.2)) + wander * np.float32(rng.uniform(0.3, 1))
+    made = 128 + rng.uniform(6, 14) * chroma(local, rng.uniform(0.8, 2)) + rng.uniform(-100, 150)
     streaks = 60 * rng.standard_normal(picture.shape[:2], np.float32)
     grain = gaussian_filter(streaks, (0.7, 3))[..., None]
     return np.clip(made, 0, 255) + grain * rng.uniform(0, 0.6) + rng.uniform(0, 1) * (picture - soft)
@@ -219,7 +219,7 @@ WRECKS: dict[str, tuple[str, Wreck]] = {
 }
 
 
-def wrecked(picture: np.ndarray, kind: str, far: float, seed: int) -> np.ndarray:
+def wrecked(picture: np.ndarray, wreck: Wreck, kind: str, far: float, seed: int) -> np.ndarray:
     """One picture broken in one way; `far` is from 0, just broken, to 1."""
     rng = np.random.default_rng([seed, *kind.encode()])
-    return to_bytes(WRECKS[kind][1](picture.astype(np.float32), far, rng))
+    return to_bytes(wreck(picture.astype(np.float32), far, rng))

@@ -52,9 +52,14 @@ class Verdict:
 OK = Verdict("ok", "")
 # Parts of the thresholds of a burn, where flat white and black are not counted.
 # Least clipping and contrast: of a coloured picture, and of a vivid one.
-GARISH, LOUD = ((0.55, 1.07),), ((0.8, 0.9), (0.0, 1.4))
+GARISH: tuple[tuple[float, float], ...] = ((0.55, 1.07),)
+LOUD = ((0.8, 0.9), (0.0, 1.4))
 COLOURED, VIVID = 32.0, 60.0  # colourfulness
-PALE = 0.54  # of the typical contrast
+CHARRED = 0.35  # share of channel values that are clipped amid detail
+PALE, PALE_AND_SOFT = 0.54, 0.65  # of the typical contrast
+SOFT = 2.1  # of the largest healthy blur
+OTHER_LIGHT = 35.0  # levels of mean luma
+RESTLESS = 1.5  # levels of coloured detail of 4 px in the quietest tenth of the blocks
 SNOW = "noise"
 # The gate's way to break -> verdict.
 WAYS = {"ghost": "ghost", "burnt": "burnt", "noise": SNOW, "shards": SNOW}
@@ -67,7 +72,7 @@ def verdict_of(metrics: Metrics, band: Band, thresholds: Thresholds = USUAL_THRE
         return NOT_FINITE
     found = evidence(metrics, band.reference)
     if found is None:
-        gates: tuple[Rule, ...] = (_empty, _snow, _burnt, _grainy, _ghost)
+        gates: tuple[Rule, ...] = (_empty, _snow, _burnt, _shards, _grainy, _ghost)
         return next(chain.from_iterable(gate(metrics, band, thresholds) for gate in gates), OK)
     ruled = _set_by_hand(thresholds)
     empty = next(_empty(metrics, band, thresholds), OK)
@@ -133,27 +138,30 @@ def _burnt(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict
 
 
 def _garish(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
-    """Fire for a hard and coloured picture that clips off its ground.
+    """Fire for a hard and coloured picture that clips off its ground, or any that clips most of its detail.
 
     To the gate, flat and loud shapes look like a poster.
     """
+    steps = GARISH if metrics.colourfulness > COLOURED else ()
     if metrics.colourfulness > max(VIVID, band["colourfulness"].high):
-        steps: tuple[tuple[float, float], ...] = (*GARISH, *LOUD)
-    else:
-        steps = GARISH if metrics.colourfulness > COLOURED else ()
+        steps = (*GARISH, *LOUD)
     least = max(limits.burnt_contrast, band["contrast"].typical)
-    for clipped, hard in steps:
-        enough = metrics.clipped_picture > max(
-            clipped * limits.burnt_clipped, band["clipped"].high * (clipped > 0)
-        )
-        if enough and metrics.contrast > hard * least:
-            share = f"{metrics.clipped:.0%} of the channel values are clipped"
-            yield Verdict("burnt", share + expected(band, "clipped"))
+    garish = any(
+        metrics.clipped_picture > max(clipped * limits.burnt_clipped, band["clipped"].high * (clipped > 0))
+        and metrics.contrast > hard * least
+        for clipped, hard in steps
+    )
+    usual = band.reference.clipped_detail if band.reference else 0.0
+    charred = metrics.clipped_detail > max(CHARRED, 2 * usual) and metrics.contrast > 1.4 * least
+    if garish or charred:
+        share = f"{metrics.clipped:.0%} of the channel values are clipped"
+        yield Verdict("burnt", share + expected(band, "clipped"))
 
 
 def _grey(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
-    """Fire for a grey picture with little contrast, and neither black nor white in it."""
-    pale = metrics.contrast < PALE * band["contrast"].typical
+    """Fire for a grey picture with little contrast, or less little and soft, and neither black nor white."""
+    soft = metrics.blur > SOFT * _high(band, "blur", missing=inf)
+    pale = metrics.contrast < (PALE_AND_SOFT if soft else PALE) * band["contrast"].typical
     colourless = metrics.colourfulness < band["colourfulness"].low
     if pale and colourless and metrics.darkest > 25 and metrics.brightest < 215:
         contrast = f"it has a contrast of {metrics.contrast:.0f} levels"
@@ -173,6 +181,16 @@ def _grainy(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdic
     if strong or (visible and (metrics.autocorrelation < least or cut_off)):
         grain = f"flat areas have a grain of {metrics.noise:.1f} levels"
         yield Verdict(SNOW, grain + expected(band, "noise"))
+
+
+def _shards(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:
+    """Fire for what clips, is far lighter or darker than the reference, and nowhere at rest as that is."""
+    found = band.reference
+    if found and abs(metrics.brightness - found.brightness) > OTHER_LIGHT:
+        rest = max(RESTLESS, 2 * found.colour_quiet_4)
+        if metrics.colour_quiet_4 > rest and metrics.clipped > band["clipped"].high + 0.02:
+            detail = f"even its quietest parts have coloured grain of {metrics.colour_quiet_4:.1f} levels"
+            yield Verdict(SNOW, detail + expected(band, "colour_quiet_4"))
 
 
 def _ghost(metrics: Metrics, band: Band, limits: Thresholds) -> Iterator[Verdict]:

@@ -6,6 +6,7 @@ from re import fullmatch
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from benchmarks.calibrate.pictures import line_art
 from gridsearch.score.band import POPULATION, band_of
@@ -14,7 +15,7 @@ from gridsearch.score.metrics import UNDEFINED
 from gridsearch.score.score import DEFECT_CAP, FAILED, OK_CAP, farther, score
 from gridsearch.score.verdict import VERDICTS, usable_reference
 from gridsearch.search.trial.outcome import Outcome
-from tests.helpers.pictures import gained, grey, scene
+from tests.helpers.pictures import gained, grey, scene, to_bytes
 
 SIZES = (64, 512)
 BANDS = {size: band_of([measure(scene(size, seed)) for seed in range(8)]) for size in SIZES}
@@ -60,6 +61,17 @@ def test_other_pictures_of_the_same_kind_are_ok(size):
 def test_a_moderate_burn_is_seen_against_references():
     for picture in PICTURES[64]:
         assert score(gained(picture, 1.8), BANDS[64]).verdict == "burnt"
+
+
+def test_small_shards_in_another_light_than_the_reference_are_noise():
+    """Those of a merge beyond its window: scraps on black, of which a fifth clips."""
+    reference = measure(PICTURES[64][0])
+    for seed in range(3):
+        field = gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64, 3)), (1.5, 1.5, 0))
+        scraps = to_bytes(30 * np.maximum(field / field.std() + 1.1, 0))
+        found = score(scraps, band_of([reference], reference))
+        assert (found.verdict, "quietest parts" in found.reason) == ("noise", True)
+        assert score(scraps, band_of([measure(scraps)])).verdict == "ok"  # its reference has it too
 
 
 def test_white_paper_is_no_burn():
