@@ -9,6 +9,7 @@ from gridsearch.base.words import parameter_labels, value_text
 from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.report.figures.figure import figures
 from gridsearch.report.grid import build_grid
+from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.tables import trial_table
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results, results_of, with_facts
@@ -62,6 +63,8 @@ def test_images_are_in_the_order_of_the_trials_ranks(night):
     order = np.argsort(LOSSES).tolist()
     assert [column.trial for column in grid.groups[-1].columns] == order
     assert [column.heading for column in grid.groups[-1].columns] == [str(trial) for trial in order]
+    headings = [column["heading"] for column in comparer(grid, answer)["columns"]]
+    assert headings == ["base", "burnt", *(f"trial {trial}" for trial in order)]
     part = build_grid(results, answer, most=2 * 5)
     assert [column.trial for column in part.groups[-1].columns] == order[:5]
     assert part.notes[0].startswith("The best 5 of 14 trials are shown.")

@@ -86,9 +86,13 @@ def test_a_page_of_a_run_that_goes_on_loads_itself_until_it_is_used(tmp_path, vi
         page = visit("about:blank").page
         page.clock.install()
         page.goto(address)
-        page.evaluate("window.old = true")
+        loads = []
+        page.on("framenavigated", lambda frame, loads=loads: loads.append(frame.url))
         if touched:
             page.mouse.click(5, 5)
-        page.clock.run_for(61_000)
-        page.wait_for_load_state()
-        assert page.evaluate("window.old ?? false") is touched
+        page.clock.run_for(59_000)
+        page.wait_for_timeout(300)
+        assert loads == []
+        page.clock.run_for(2_000)
+        page.wait_for_timeout(1_500)
+        assert loads == ([] if touched else [address])
