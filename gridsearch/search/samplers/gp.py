@@ -59,7 +59,7 @@ class SeenTrials:
 
 @dataclass(frozen=True)
 class Gp(BaseSampler):
-    """A sampler of numbers; `others` samples the study's first trial, and what is no number."""
+    """A sampler of numbers; `others` samples what is none, and numbers that not all trials have."""
 
     seed: int  # the study's
     others: BaseSampler
@@ -74,7 +74,8 @@ class Gp(BaseSampler):
             return {}
         cube = SearchSpaceTransform(search_space, transform_0_1=True)
         trials = [one for one in study.get_trials(deepcopy=False) if search_space.keys() <= one.params.keys()]
-        ended = ended_with_losses(study, search_space)
+        if not (ended := ended_with_losses(study, search_space)):
+            return {}
         going = [one for one in trials if one.state in store.UNFINISHED and one.number != trial.number]
         pending = np.array([cube.transform(one.params) for one in going]).reshape(-1, len(search_space))
         rng = np.random.default_rng([self.seed, trial.number])
