@@ -22,7 +22,7 @@ STEP = 0.01
 RATIOS = tuple(round(STEP * i, 2) for i in range(round(1 / STEP) + 1))
 LEADERS, HELD_OUT = 3, 4  # confirmed on so many cases of other prompts each; one trial is repeated besides
 REPEATS = 5  # in a row: nothing new is to be expected
-NAMES = ("exhaustive", "window", "random", "tpe", "gp")
+NAMES = ("exhaustive", "window", "random", "tpe")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
 
 
 def experiment_for(name: str, seed: int) -> Experiment:
-    """As a user writes it: a gaussian process races no trial, the others do."""
+    """As a user writes it."""
     trials = {} if name == "window" else {"trials": len(RATIOS) * 100}
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": STEP}}
     return parse_experiment(

@@ -15,7 +15,7 @@ NARROW = 0.02
 PROCESSES = 2
 
 HEAD = """{studies} studies of {prompts} prompts each, one seed a prompt; renders in % of {all}, the
-grid of steps of 0.01 (mean and most; random, tpe and gp stop after as many as window took in the same study)
+grid of steps of 0.01 (mean and most; random and tpe stop after as many as window took in the same study)
 
 search      renders  most  edges  of all   best  taken  cover   width  narrow"""
 

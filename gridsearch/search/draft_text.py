@@ -248,4 +248,4 @@ def _search_lines(found: ModelsFound, wishes: Wishes) -> Iterator[str]:
     if wishes.one_of or len(found.parents.checkpoints) == 2:
         yield 'sampler = "window"   # finds both edges of the ratios that survive, then the best between them'
     else:
-        yield from ('sampler = "cmaes"   # for two or more ratios at once', "trials  = 60")
+        yield from ('sampler = "gp"   # for two or more ratios at once', "trials  = 60")
