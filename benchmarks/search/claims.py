@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, size_of, truth_of, world_of
+from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, seeds_of, size_of, truth_of, world_of
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.window import Window, run_around
@@ -18,7 +18,7 @@ from gridsearch.score.score import SURVIVES
 from gridsearch.search.checks import FLAT_FROM
 from gridsearch.search.racing import Racing, stopping_counts
 from gridsearch.search.samplers.glance import glances
-from gridsearch.search.samplers.window import Seen, make_axis, next_ratio
+from gridsearch.search.samplers.window import Seen, finest_of, make_axis, next_ratio
 from gridsearch.search.trial.outcome import SIDES
 from tests.helpers.made_up import results_of
 
@@ -35,7 +35,8 @@ class Claim:
         regret: the true loss at the recommended ratio above the least.
         taken: the recommended ratio is within NEAR of one that is as good as the best.
         covered, width: the interval holds a ratio that is as good as the best; its length.
-        said, right: the greatest chance given to a rendered ratio, and whether it is the best.
+        said, right: the greatest chance given to a rendered ratio, and whether it is the best; of n
+            that tie, 1/n.
         fewer: the recommended trial has fewer sound images than one that ties with it.
         window, edges: a window is claimed for all prompts; the share of its edges' intervals that hold.
         kept: the interval of the recommended ratio's survival holds the true one.
@@ -119,7 +120,7 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
     stopped, good = 0, 0
     while not alike(images, counts, seed):
         best, glance = leader(images, counts), 0
-        ratio = next_ratio(seen, AXIS)
+        ratio = next_ratio(seen, AXIS, finest_of(len(order)))
         if ratio is None:
             glance = 1 if best is None else int((images.losses[best, order] < 1).argmax()) + 1
             ratio = next(glances(seen, AXIS, len(order)), None)
@@ -213,7 +214,8 @@ def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: t
         likeliest = max(chances, key=lambda one: one.chance)
         losses = [truth.loss[_number(one.ratio)] for one in chances]
         known["said"] = likeliest.chance
-        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= min(losses) + SAME)
+        tied = sum(loss <= min(losses) + SAME for loss in losses)
+        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= min(losses) + SAME) / tied
     if places:
         near = AXIS.step / 2 + SAME  # the truth is read at every step
         inside = [((truth.bests >= low - near) & (truth.bests <= high + near)).any() for low, high in places]
@@ -296,7 +298,7 @@ def table(names: Sequence[str], hows: Sequence[str], studies: int) -> Iterator[s
     yield HEAD.format(studies=studies)
     for name in names:
         for how in hows:
-            yield row(name, how, [claim_of(name, how, seed) for seed in range(studies)])
+            yield row(name, how, [claim_of(name, how, seed) for seed in seeds_of(name, studies)])
     yield FOOT
 
 

@@ -16,6 +16,9 @@ its own offset, as `benchmarks.search.curve` has it and says from where; what di
 - errors: the shallow one, with 3% of the verdicts wrong;
 - none: at most 40% or so of all prompts are sound at any ratio; nothing: none is, and 5% of verdicts wrong;
 - seeds: 8 prompts of 4 seeds, which differ little from seed to seed; few: 4 prompts of 8.
+- trio: three windows, 0.05 to 0.12 wide, their defects 0.3, 0 and 0.15 higher; valley: sound at both ends and
+  burnt or pale between; soft: each image has edges of its own, off by 0.15 of the width; dipped: all is
+  sound, with a dip 0.2 deep and about 0.13 wide. Nothing was chosen on these four; their seeds are from 1000.
 
 A number after a colon is that of the prompts, as in `one:4`; 16 of one seed where nothing else is said.
 
@@ -57,6 +60,7 @@ class World:
         mirrored: the models are given in the other order.
         dial: what every dial is off by.
         island: below the second window it is burnt as above.
+        jitter: of an image's own edges, in window widths.
     """
 
     windows: tuple[Curve, ...] = ()
@@ -69,6 +73,7 @@ class World:
     mirrored: bool = False
     dial: float = 0.0
     island: bool = False
+    jitter: float = JITTER
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def _windows(
         if not noise:  # all prompts are the same ones in every window
             rng = np.random.default_rng(alike)
         cases = _cases(world, curve, prompts, seeds, rng)
-        here = at[:, None] + rng.normal(0, JITTER * curve.width, error.shape) * noise
+        here = at[:, None] + rng.normal(0, world.jitter * curve.width, error.shape) * noise
         own = place(here, cases, curve)
         verdicts = np.select(
             [here <= cases.lows - GHOST * curve.width, here <= cases.lows, here < cases.highs],
@@ -152,8 +157,8 @@ def _windows(
         defects = np.where(verdicts == "ok", np.minimum(sound, 4), failed)
         parts.append((verdicts, defects, dial_at(own) + cases.dials + error, cases.prompts))
     verdicts, defects, dials, prompt = parts[0]
-    for other in parts[1:]:
-        nearer = (at > (world.windows[0].low + world.windows[0].width + world.windows[1].low) / 2)[:, None]
+    for below, above, other in zip(world.windows, world.windows[1:], parts[1:], strict=False):
+        nearer = (at > (below.low + below.width + above.low) / 2)[:, None]
         verdicts, defects, dials = (
             np.where(nearer, b, a) for a, b in zip((verdicts, defects, dials), other[:3], strict=True)
         )
@@ -247,6 +252,22 @@ def _hidden(rng: np.random.Generator, island: bool = False) -> World:
     return World((wide, good), extra=(0.3, 0.0), mirrored=bool(rng.integers(2)), island=island)
 
 
+def _trio(rng: np.random.Generator) -> World:
+    lows = (rng.uniform(0.04, 0.12), rng.uniform(0.38, 0.48), rng.uniform(0.74, 0.84))
+    windows = tuple(replace(draw_curve(rng, rng.uniform(0.05, 0.12)), low=low) for low in lows)
+    return World(windows, extra=(0.3, 0.0, 0.15), mirrored=bool(rng.integers(2)))
+
+
+def _valley(rng: np.random.Generator) -> World:
+    low, high = rng.uniform(0.25, 0.4), rng.uniform(0.6, 0.75)
+    return World((Curve(-0.4, 0.4 + low, 1.0, 0.2, 0.6, 1.5), Curve(high, 1.4 - high, 1.2, 0.3, 0.6, 1.0)))
+
+
+def _dipped(rng: np.random.Generator) -> World:
+    best = rng.uniform(0.15, 0.85)
+    return World(plateau=lambda at: 0.2 - 0.2 * np.exp(-(((at - best) / 0.08) ** 2)))
+
+
 def _shallow(rng: np.random.Generator, wrong: float = 0.0) -> World:
     best = rng.uniform(0.25, 0.75)
     return World(plateau=lambda at: 0.15 * ((at - best) / 0.5) ** 2, wrong=wrong)
@@ -292,15 +313,26 @@ DRAW: dict[str, Callable[[np.random.Generator], World]] = {
     "nothing": lambda rng: replace(_scattered(rng, 0.1), dead=True, wrong=0.05),
     "seeds": lambda rng: World((draw_curve(rng),), seeds_alike=0.2),
     "few": lambda rng: World((draw_curve(rng),), seeds_alike=0.2),
+    "trio": _trio,
+    "valley": _valley,
+    "soft": lambda rng: World((_around(rng, 0.08, 0.2),), jitter=0.15),
+    "dipped": _dipped,
     "flat8x4": lambda rng: World(plateau=np.zeros_like),
     "flat4x8": lambda rng: World(plateau=np.zeros_like),
 }
 SIZES = {"seeds": (8, 4), "few": (4, 8), "flat8x4": (8, 4), "flat4x8": (4, 8)}  # prompts, seeds
+HELD_BACK = ("trio", "valley", "soft", "dipped")
 FEWER = ("one:1", "one:2", "one:4", "one:8", "one:32", "none:8", "none:32", "asymmetric:8", "two:8")
 
 
 def world_of(name: str, rng: np.random.Generator) -> World:
     return DRAW[name.partition(":")[0]](rng)
+
+
+def seeds_of(name: str, studies: int) -> range:
+    """The seeds of so many studies of a world."""
+    first = 1000 if name in HELD_BACK else 0
+    return range(first, first + studies)
 
 
 def size_of(name: str) -> tuple[int, int]:

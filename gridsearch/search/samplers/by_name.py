@@ -37,22 +37,17 @@ def sampler_of(experiment: Experiment, number: int, study: Study) -> BaseSampler
 
 def window_sampler(experiment: Experiment, study: Study) -> WindowSampler:
     """Return the sampler of a search for a window."""
-    expected = expectation_of(store.probe_of(study)) if experiment.search.probe else None
-    return WindowSampler(
-        _main_parameter(experiment), experiment.search.seed, cases=_cases(experiment), expected=expected
-    )
-
-
-def _cases(experiment: Experiment) -> int:
-    """Return how many cases a trial has that may be stopped early, with those that are held out; or 0."""
-    return len(cases_of(experiment.prompt)) if experiment.search.races() else 0
+    search, cases = experiment.search, len(cases_of(experiment.prompt))  # with those that are held out
+    expected = expectation_of(store.probe_of(study)) if search.probe else None
+    main, races = _main_parameter(experiment), search.races()
+    return WindowSampler(main, search.seed, cases=cases, glances=races, expected=expected)
 
 
 def expected_glances(experiment: Experiment) -> int:
     """Return how many glances there will be at most, beside whole trials."""
-    if experiment.search.sampler != "window" or not (cases := _cases(experiment)):
+    if experiment.search.sampler != "window" or not experiment.search.races():
         return 0
-    glances = most_glances(_along(experiment), cases)
+    glances = most_glances(_along(experiment), len(cases_of(experiment.prompt)))
     limit = experiment.search.trials
     return glances if limit is None else min(glances, limit - expected_trials(experiment)[1])
 

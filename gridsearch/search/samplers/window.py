@@ -35,7 +35,9 @@ RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so mu
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
-FINEST = 1 / 12  # of the window's width: the spacing at the best
+FINEST = 1 / 12  # of the window's width: the spacing at the best, with ENOUGH cases
+ENOUGH = 16  # with fewer the best is known less well, as the root of their number, and the spacing is wider
+COARSEST = 1 / 4  # but never than so much
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
@@ -75,18 +77,23 @@ def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
     return RatioAxis(tuple(round(low + i * step, 10) for i in range(count + 1)), step)
 
 
-def next_ratios(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
+def finest_of(cases: int) -> float:
+    """Return the spacing at the best that pays with so many cases, in window widths."""
+    return min(FINEST * max(1.0, math.sqrt(ENOUGH / cases)), COARSEST)
+
+
+def next_ratios(seen: Iterable[Seen], axis: RatioAxis, finest: float = FINEST) -> list[float]:
     """Return the ratios worth trying now, the most useful first; empty where nothing useful is left.
 
     With several workers each takes the first that is left: to whatever runs now, the list holds what can be
     done meanwhile.
     """
-    return list(dict.fromkeys(_stages(tuple(seen), axis)))
+    return list(dict.fromkeys(_stages(tuple(seen), axis, finest)))
 
 
-def next_ratio(seen: Iterable[Seen], axis: RatioAxis) -> float | None:
+def next_ratio(seen: Iterable[Seen], axis: RatioAxis, finest: float = FINEST) -> float | None:
     """Return the first of `next_ratios`, at less cost; None where nothing useful is left."""
-    return next(_stages(tuple(seen), axis), None)
+    return next(_stages(tuple(seen), axis, finest), None)
 
 
 def ratios_at_turn(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
@@ -114,7 +121,7 @@ def widest_gaps(seen: Iterable[Seen], axis: RatioAxis) -> list[float]:
     return list(halvings(axis.values[0] - axis.step, axis.values[-1] + axis.step, taken, axis))
 
 
-def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
+def _stages(seen: Sequence[Seen], axis: RatioAxis, finest: float) -> Iterator[float]:
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = known_of(seen)
@@ -132,7 +139,7 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis) -> Iterator[float]:
     most = max((one.survived for one in known), default=0.0)
     for run in runs[:RUNS]:
         if max(one.survived for one in known[slice(*run)]) >= most - RIVAL:
-            yield from _refine(known[slice(*run)], taken, axis)
+            yield from _refine(known[slice(*run)], taken, axis, finest)
 
 
 def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
@@ -218,11 +225,11 @@ def _edges(
     yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
 
 
-def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis) -> Iterator[float]:
+def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis, finest: float) -> Iterator[float]:
     """Yield ratios in gaps inside a run that are wide for their distance from the best, the widest first."""
     low, high = run[0].ratio, run[-1].ratio
     best = smoothed_best(run, high - low)
-    finest = max(axis.step, FINEST * (high - low))
+    finest = max(axis.step, finest * (high - low))
     wanted = []
     for a, b in pairwise(sorted({low, high, *(ratio for ratio in taken if low < ratio < high)})):
         excess = (b - a) / max(finest, GROWTH * max(a - best, best - b, 0.0))

@@ -51,7 +51,8 @@ class WindowSampler(BaseSampler):
     main: str  # the parameter's name, along which the window is
     seed: int = 0  # of the order in which slices are looked at
     space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
-    cases: int = 0  # of a trial that may be stopped after its first images; 0: there are no glances
+    cases: int = window.ENOUGH  # of a trial
+    glances: bool = False  # trials may be stopped after their first images
     expected: Expectation | None = None  # by a probe of the only curve
 
     def infer_relative_search_space(
@@ -142,7 +143,8 @@ class WindowSampler(BaseSampler):
         if self.expected and len(slices) == 1:
             ((key, seen),) = slices.items()
             first = [(key, ratio) for ratio in look_as_expected(self.expected, seen, axis)]
-        plans = {key: window.next_ratios(slices[key], axis) for key in _worth_it(slices)}
+        finest = window.finest_of(self.cases)
+        plans = {key: window.next_ratios(slices[key], axis, finest) for key in _worth_it(slices)}
         plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
 
@@ -152,7 +154,7 @@ class WindowSampler(BaseSampler):
         """Return (slice, ratio) of the best curve's glances, once all curves have had their first look."""
         axis = _axis(space[self.main])
         looked = all(not window.coarse_left([one.ratio for one in seen], axis) for seen in slices.values())
-        if not self.cases or not looked:
+        if not self.glances or not looked:
             return []
         best = _worth_it(slices)[0]
         return [(best, ratio) for ratio in glances(slices[best], axis, self.cases)]

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridsearch.search.samplers.window import (
+    FINEST,
     Seen,
     best_seen,
     coarse_left,
+    finest_of,
     make_axis,
     next_ratios,
     smoothed_best,
@@ -36,12 +38,12 @@ def curve(low, high, dial=True):
     return tried
 
 
-def search(tried, axis=AXIS, workers=1, seed=0, seen=()):
+def search(tried, axis=AXIS, workers=1, seed=0, seen=(), finest=FINEST):
     """Search with so many workers, whoever is ready first at random; returns what was seen, in order."""
     rng = np.random.default_rng(seed)
     seen, at_work = list(seen), []
     for _ in range(LIMIT):
-        plan = next_ratios(seen, axis)
+        plan = next_ratios(seen, axis, finest)
         if plan and len(at_work) < workers:
             at_work.append(len(seen))
             seen.append(Seen(plan[0]))
@@ -188,3 +190,14 @@ def test_the_smooth_best_is_not_a_lucky_ratio():
 
 def test_after_the_end_the_widest_gap_is_next():
     assert widest_gaps([Seen(0.0), Seen(0.6), Seen(1.0)], AXIS)[:2] == [0.3, 0.8]
+
+
+@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 6), (16, 1 / 12), (64, 1 / 12)])
+def test_with_few_cases_the_best_is_looked_for_less_finely(cases, spacing):
+    assert finest_of(cases) == pytest.approx(spacing)
+
+
+@pytest.mark.parametrize("width", [0.02, 0.12, 0.2, 0.4])
+def test_with_one_prompt_it_takes_a_quarter_of_the_grid_at_most(width):
+    seen = search(curve(0.31, 0.31 + width), finest=finest_of(1))
+    assert len(seen) <= 101 / 4
