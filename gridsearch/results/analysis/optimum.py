@@ -132,10 +132,16 @@ def _alike(trials: pd.DataFrame, some: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_flat(of: Curve, level: float) -> bool:
-    """Return whether all trials that can win are surely equal, to MARGIN."""
+    """Return whether all trials that can win are surely equal, to MARGIN.
+
+    What is seen of them differs by twice as much at most: where prompts scatter so that nothing can be told,
+    that is no evidence of equality.
+    """
     assert of.found is not None
+    if of.losses.prompts == 1 or np.ptp(of.trials["seen"]) > 2 * MARGIN:
+        return False
     drawn = of.found.draws[:, [of.found.at(ratio) for ratio in of.trials["at"]]]
-    return of.losses.prompts > 1 and float((np.ptp(drawn, axis=1) <= MARGIN).mean()) >= level
+    return float((np.ptp(drawn, axis=1) <= MARGIN).mean()) >= level
 
 
 # -- how sure that is

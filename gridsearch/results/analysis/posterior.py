@@ -28,13 +28,23 @@ FAR = 1.0  # a ratio whose loss is so much above the least is out: every image t
 CLIFF = 0.6  # so far above a run's least, more makes no difference
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
-BEND_HEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of its bends, in losses
+BEND_HEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of its bends, in losses; as likely before as they are high
 FAINT = 0.005  # a weight that is left out
 POOLED = 4.0  # degrees of freedom of the pooled variance, with which each ratio's own is averaged
 LEAST_ERROR, UNKNOWN_ERROR = 0.02, 0.1  # of a prompt's loss: never less; with one prompt it is not known
-# Single prompts fail at a step, which no smooth curve follows. By so much more than their prompts tell the
-# means err about it; chosen on simulated curves (`python -m benchmarks.search --worlds`).
-ROUGH = 2.0
+# Errors of neighbouring means are alike: a prompt that fails at one ratio fails at the next. So much of that
+# counts: all of it would leave a curve's shape to chance where most prompts fail, none of it makes intervals
+# too narrow. Chosen on simulated curves (`python -m benchmarks.search --worlds`).
+ALIKE = 0.6
+ROUGH = 1.5  # times the variance: prompts fail at steps, which no smooth curve follows; chosen on the same
+ALIKE_LENGTHS = (
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+)  # over which a prompt's losses are alike, as shares of a run
 SAME = 1e-9  # of a loss or a ratio: no difference
 
 
@@ -184,6 +194,29 @@ def error_variances(rest: Array) -> Array:
     return (own * free + pooled * POOLED) / (free + POOLED)
 
 
+def error_correlation(rest: Array, ratios: Array) -> Array:
+    """Return how the means at different ratios err alike, as correlations (ratios, ratios).
+
+    Read off what is left of the prompts' losses, scaled to variance 1 at each ratio: a part that falls off
+    exponentially with the distance, and each ratio's own, by least squares over all pairs.
+    """
+    known = np.isfinite(rest)
+    filled = np.nan_to_num(rest)
+    filled /= np.sqrt(np.maximum((filled**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1), SAME))
+    both = known.T.astype(float) @ known
+    seen = filled.T @ filled / np.maximum(both, 1)
+    apart = np.abs(ratios[:, None] - ratios) / max(ratios[-1] - ratios[0], SAME)
+    pairs = np.triu(both > 1, 1)
+    least, best = np.inf, np.zeros_like(apart)
+    for length in ALIKE_LENGTHS:
+        shape = np.exp(-apart / length)
+        share = np.clip((seen[pairs] @ shape[pairs]) / max((shape[pairs] ** 2).sum(), SAME), 0.0, 1.0)
+        error = ((seen - share * shape)[pairs] ** 2).sum()
+        if error < least:
+            least, best = error, share * shape
+    return np.where(np.eye(len(ratios), dtype=bool), 1.0, ALIKE * best)
+
+
 def runs_of(means: Array) -> list[slice]:
     """Return the runs of ratios that are not far worse than the best, each with its neighbours outside."""
     near = np.concatenate([[False], means < means.min() + FAR, [False]])
@@ -222,7 +255,10 @@ def _curve(
     least = means.min()
     seen = least + np.minimum(means - least, CLIFF)
     points = np.unique(np.concatenate([ratios, np.linspace(ratios[0], ratios[-1], POINTS)]))
-    kernels = list(_kernels(ratios, points, seen - seen.mean(), errors))
+    scale = np.sqrt(errors)
+    kernels = list(
+        _kernels(ratios, points, seen - seen.mean(), scale[:, None] * error_correlation(rest, ratios) * scale)
+    )
     likely = np.array([kernel[0] for kernel in kernels])
     weights = np.exp(likely - likely.max())
     weights[weights < FAINT * weights.sum()] = 0.0
@@ -262,6 +298,6 @@ def _kernels(ratios: Array, points: Array, seen: Array, errors: Array) -> Iterat
         shapes = [rbf(a, b, length * span) for a, b in ((ratios, ratios), (points, ratios), (points, points))]
         for height in BEND_HEIGHTS:
             here, across, there = (height**2 * shape + 1.0 for shape in shapes)
-            factor = scipy.linalg.cho_factor(here + np.diag(errors), lower=True)
+            factor = scipy.linalg.cho_factor(here + errors, lower=True)
             fit = seen @ scipy.linalg.cho_solve(factor, seen)
-            yield -0.5 * fit - np.log(np.diag(factor[0])).sum(), across, factor, there
+            yield np.log(height) - 0.5 * fit - np.log(np.diag(factor[0])).sum(), across, factor, there

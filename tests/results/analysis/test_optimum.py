@@ -10,7 +10,14 @@ from benchmarks.search.worlds import DRAW, drawn, size_of
 from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.optimum import MARGIN, Sureness, prompts_for
-from gridsearch.results.analysis.posterior import Losses, paired_means, posterior, runs_of
+from gridsearch.results.analysis.posterior import (
+    ALIKE,
+    Losses,
+    error_correlation,
+    paired_means,
+    posterior,
+    runs_of,
+)
 from gridsearch.results.analysis.window import find_window, share_interval
 from tests.helpers.made_up import table
 
@@ -67,6 +74,19 @@ def test_means_that_differ_by_no_more_than_their_errors_make_a_flat_curve():
     found = everywhere(losses(ratios, noise))
     assert np.ptp(found.mean) < 0.5 * np.ptp(noise.mean(axis=0))
     assert (np.ptp(found.draws, axis=1) < MARGIN).mean() > 0.95
+
+
+def test_errors_of_neighbours_are_as_alike_as_the_prompts_are():
+    """Of prompts whose losses decay over a fifth of the range, with half of the variance each image's own."""
+    ratios, rng = np.linspace(0, 1, 41), np.random.default_rng(4)
+    decay = np.exp(-np.abs(ratios[:, None] - ratios) / 0.2)
+    common = rng.normal(size=(400, 41)) @ np.linalg.cholesky(decay).T
+    found = error_correlation(common + rng.normal(size=common.shape), ratios)
+    assert found[0, 8] == pytest.approx(ALIKE * 0.5 * np.exp(-1), abs=0.05)
+    assert found[0, 1] == pytest.approx(ALIKE * 0.5 * decay[0, 1], abs=0.05)
+    assert np.diag(found) == pytest.approx(1)
+    alone = error_correlation(rng.normal(size=common.shape), ratios)
+    assert np.abs(alone - np.eye(41)).max() < 0.1
 
 
 def test_left_out_prompts_are_those_of_a_study_without_them():
