@@ -35,7 +35,7 @@ LEAST_ERROR, UNKNOWN_ERROR = 0.02, 0.1  # of a prompt's loss: never less; with o
 # Errors of neighbouring means are alike: a prompt that fails at one ratio fails at the next. So much of that
 # counts: all of it would leave a curve's shape to chance where most prompts fail, none of it makes intervals
 # too narrow. Chosen on simulated curves (`python -m benchmarks.search --worlds`).
-ALIKE = 0.6
+CORRELATED = 0.6
 ROUGH = 1.5  # times the variance: prompts fail at steps, which no smooth curve follows; chosen on the same
 ALIKE_LENGTHS = (
     0.01,
@@ -214,7 +214,7 @@ def error_correlation(rest: Array, ratios: Array) -> Array:
         error = ((seen - share * shape)[pairs] ** 2).sum()
         if error < least:
             least, best = error, share * shape
-    return np.where(np.eye(len(ratios), dtype=bool), 1.0, ALIKE * best)
+    return np.where(np.eye(len(ratios), dtype=bool), 1.0, CORRELATED * best)
 
 
 def runs_of(means: Array) -> list[slice]:

@@ -35,8 +35,10 @@ RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so mu
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
-FINEST = 1 / 12  # of the window's width: the spacing at the best, with ENOUGH cases
-ENOUGH = 16  # with fewer the best is known less well, as the root of their number, and the spacing is wider
+FINEST = 1 / 12  # of the window's width: the spacing at the best, with USUAL_CASES cases
+USUAL_CASES = (
+    16  # with fewer the best is known less well, as the root of their number, and the spacing is wider
+)
 COARSEST = 1 / 4  # but never than so much
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
@@ -79,7 +81,7 @@ def make_axis(low: float, high: float, step: float | None) -> RatioAxis:
 
 def finest_of(cases: int) -> float:
     """Return the spacing at the best that pays with so many cases, in window widths."""
-    return min(FINEST * max(1.0, math.sqrt(ENOUGH / cases)), COARSEST)
+    return min(FINEST * max(1.0, math.sqrt(USUAL_CASES / cases)), COARSEST)
 
 
 def next_ratios(seen: Iterable[Seen], axis: RatioAxis, finest: float = FINEST) -> list[float]:

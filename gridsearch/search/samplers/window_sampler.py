@@ -51,7 +51,7 @@ class WindowSampler(BaseSampler):
     main: str  # the parameter's name, along which the window is
     seed: int = 0  # of the order in which slices are looked at
     space: Mapping[str, BaseDistribution] | None = None  # all that is searched; None: once a trial has ended
-    cases: int = window.ENOUGH  # of a trial
+    cases: int = window.USUAL_CASES  # of a trial
     glances: bool = False  # trials may be stopped after their first images
     expected: Expectation | None = None  # by a probe of the only curve
 

@@ -11,7 +11,7 @@ from gridsearch.results.analysis import optimum
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.optimum import MARGIN, Sureness, prompts_for
 from gridsearch.results.analysis.posterior import (
-    ALIKE,
+    CORRELATED,
     Losses,
     error_correlation,
     paired_means,
@@ -82,8 +82,8 @@ def test_errors_of_neighbours_are_as_alike_as_the_prompts_are():
     decay = np.exp(-np.abs(ratios[:, None] - ratios) / 0.2)
     common = rng.normal(size=(400, 41)) @ np.linalg.cholesky(decay).T
     found = error_correlation(common + rng.normal(size=common.shape), ratios)
-    assert found[0, 8] == pytest.approx(ALIKE * 0.5 * np.exp(-1), abs=0.05)
-    assert found[0, 1] == pytest.approx(ALIKE * 0.5 * decay[0, 1], abs=0.05)
+    assert found[0, 8] == pytest.approx(CORRELATED * 0.5 * np.exp(-1), abs=0.05)
+    assert found[0, 1] == pytest.approx(CORRELATED * 0.5 * decay[0, 1], abs=0.05)
     assert np.diag(found) == pytest.approx(1)
     alone = error_correlation(rng.normal(size=common.shape), ratios)
     assert np.abs(alone - np.eye(41)).max() < 0.1
