@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
+from gridsearch.experiment.tables import LOOK
 from gridsearch.render.cases import case_of, prompt_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
@@ -84,7 +85,8 @@ def render_cases(
             if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
                 trial.report(loss, step)
     stopped = reason_to_stop()
-    for end in (racing.glance if racing else 0, len(order)):
+    glance = racing.glance if racing else 0
+    for end in (glance, min(LOOK, len(order)) if glance else 0, len(order)):  # where it is decided
         if stopped is not None or len(rows) >= end:
             continue
         others = {case_of(row) for row in rows} | set(order[end:])

@@ -68,7 +68,7 @@ def test_a_window_that_nothing_leads_to_is_found_by_one_image_each(tmp_path):
     assert {0.19, 0.46, 0.81, 0.85} <= set(drawn)
     looked = [one for one in trials if store.GLANCE in one.user_attrs]
     assert 15 <= len(looked) <= most_glances(AXIS, len(ORDER))
-    assert {len(store.images_of(one)) for one in looked} == {2, len(ORDER)}
+    assert {len(store.images_of(one)) for one in looked} <= {2, 6, len(ORDER)}
     assert len(painter.drawn) == sum(map(len, drawn.values())) <= 0.3 * 101 * len(ORDER)
 
 
