@@ -5,7 +5,7 @@
 
 A study's answer is the trial that ranks first over its 16 prompts. Its regret is that trial's loss over all
 prompts there might be, less the least that a search, or a descent from the problem's best values, has found.
-A race is wrong where it stops the trial that is truly the best of those that the study asked for.
+A race is wrong where it stops the truly best trial of a study, and this one survives for all prompts.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
-from benchmarks.dimensions.problems import PROBLEMS, PROMPTS, Problem, drawn
+from benchmarks.dimensions.problems import ALL, PROBLEMS, PROMPTS, Problem, drawn
 from gridsearch.experiment.tables import LOOK
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
-from gridsearch.score.score import image_losses
+from gridsearch.score.score import SURVIVES, image_losses
 from gridsearch.search.racing import Racing
 from gridsearch.search.samplers.by_name import make_sampler
 from gridsearch.search.trial.outcome import Outcome
@@ -109,12 +109,13 @@ def races(seeds: int, workers: int) -> None:
 
 
 def race(problem: str, sampler: str, seed: int) -> tuple[bool, float]:
-    """Whether the truly best trial of a study was stopped, and the share of images that were drawn."""
+    """Whether the truly best trial of a study, a survivor, was stopped; and the share of images drawn."""
     of = PROBLEMS[problem](np.random.default_rng([seed, 2]))
     trials = searched(of, sampler, seed, RACED, races=True).trials
     best = min(trials, key=lambda trial: of.true_loss(trial.params))
     images = sum(len(trial.intermediate_values) for trial in trials)
-    return best.state == TrialState.PRUNED, images / (PROMPTS * RACED)
+    survives = bool((of.judged(best.params, ALL)[0] == "ok").mean() >= SURVIVES)
+    return survives and best.state == TrialState.PRUNED, images / (PROMPTS * RACED)
 
 
 def nearest(of: Problem) -> dict:
