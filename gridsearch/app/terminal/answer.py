@@ -124,7 +124,7 @@ def _elsewhere_text(found: Elsewhere) -> str:
 def _window_text(window: Window) -> str:
     text = f"{value_text(window.low.inside)} to {value_text(window.high.inside)}"
     ends = [
-        f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
+        f"{edge.prompt} has the first failed image {side}, at {value_text(edge.prompt_at)}"
         for edge, side in ((window.low, "below"), (window.high, "above"))
         if edge.prompt is not None
     ]

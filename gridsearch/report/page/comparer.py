@@ -100,7 +100,7 @@ def _jumps(grid: Grid, answer: Answer) -> Iterator[dict]:
     for edge in (best.window.low, best.window.high) if best.window else ():
         if edge.prompt:
             side = "below" if edge.prompt_at is not None and edge.prompt_at < best.ratio else "above"
-            text = f"{edge.prompt} fails first {side}, at {value_text(edge.prompt_at)}"
+            text = f"{edge.prompt} has the first failed image {side}, at {value_text(edge.prompt_at)}"
             found.append((edge.prompt, edge.prompt_at, text))
     views = best.disagreement.prompts if best.disagreement else ()
     found += [(v.prompt, best.ratio, f"{v.prompt} {v.stands_out}") for v in views if v.stands_out]

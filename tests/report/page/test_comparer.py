@@ -55,7 +55,7 @@ def test_the_other_mode_stands_beside_at_the_same_ratio(modes, order):
 def test_the_first_prompts_to_fail_are_one_click_away(sweep):
     found, answer = told(sweep), analyse(sweep)
     for jump, edge in zip(found["jumps"], (answer.best.window.low, answer.best.window.high), strict=False):
-        assert jump["text"].startswith(f"{edge.prompt} fails first ")
+        assert jump["text"].startswith(f"{edge.prompt} has the first failed image ")
         assert found["cases"][jump["case"]]["id"] == edge.prompt
         assert found["columns"][jump["column"]]["value"] == edge.prompt_at
         assert found["cells"][jump["case"]][jump["column"]][0] != "ok"

@@ -136,7 +136,7 @@ def test_a_click_on_grid_strip_curve_or_jump_leads_to_the_comparer(address, visi
     page.locator(".strip a").last.click()
     assert heading(page) == "1.00"
     jump = page.locator(".jumps button").first
-    prompt, at = re.match(r"(p\d) fails first below, at ([\d.]+)", jump.inner_text()).groups()
+    prompt, at = re.match(r"(p\d) has the first failed image below, at ([\d.]+)", jump.inner_text()).groups()
     jump.click()
     assert heading(page) == at
     assert page.locator("#prompt option:checked").inner_text().startswith(f"{prompt} · ")
