@@ -37,6 +37,11 @@ def value_text(value: object) -> str:
     return text[:-2] + text[-2:].rstrip("0")
 
 
+def percent_text(share: float) -> str:
+    """Return a share as text, of a small one that it is not 0: `34%`, `under 1%`."""
+    return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
 def metric_text(value: object) -> str:
     """Return a measured number with three significant figures; a dash where there is none."""
     if value is None or (is_number(value) and not math.isfinite(value)):

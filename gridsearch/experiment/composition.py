@@ -18,9 +18,9 @@ def composition(steps: Sequence[MergeStep]) -> str:
     """
     blocks = steps[-1].numbers().get("ratio") if steps else None
     if isinstance(blocks, dict):
-        each = "1 block has" if len(blocks) == 1 else f"each of {len(blocks)} blocks has"
+        each = "1 block with" if len(blocks) == 1 else f"{len(blocks)} blocks each with"
         names = " and ".join(model_text(str(name)) for name in steps[-1].models)
-        return f"{names}, {each} a ratio of its own: {ends_text(steps)}"
+        return f"{names}, {each} a ratio of its own; {ends_text(steps)}"
     sums: dict[str, dict[str, float]] = {}
     made = {step.name for step in steps}
     for step in steps:

@@ -12,6 +12,7 @@ from gridsearch.base.words import (
     metric_text,
     one_line,
     parameter_text,
+    percent_text,
     prompt_label,
     prompt_labels,
     slice_text,
@@ -250,7 +251,6 @@ def savings_text(images: pd.DataFrame) -> str:
     saved, made = counted["unet_calls_saved"].sum(), counted["unet_calls"].sum()
     if not saved:
         return ""
-    share = saved / (made + saved)
-    percent = f"{share:.0%}" if share >= 0.005 else "under 1%"
+    percent = percent_text(saved / (made + saved))
     stopped = int((counted["unet_calls_saved"] > 0).sum())
     return f"Early abort stopped {stopped} of {len(counted)} images and saved {percent} of the UNet calls."

@@ -27,11 +27,11 @@ SLERP = [{"name": "ab", "method": "slerp", "models": ["a", "b"], "ratio": 0.5}]
         ([*SLERP, {"models": ["ab", "c"], "ratio": 0.5}], ""),
         (
             [SLERP[0] | {"name": "burnt"}, {"models": ["c", "burnt"], "ratio": {"IN00": 0.5, "M00": 1}}],
-            "c and “burnt”, each of 2 blocks has a ratio of its own: 0 is c, 1 is “burnt”",
+            "c and “burnt”, 2 blocks each with a ratio of its own; 0 is c, 1 is “burnt”",
         ),
         (
             [{"method": "adapter", "models": ["a", "x"], "ratio": {"IN00": 0.5}}],
-            "a and x, 1 block has a ratio of its own: 0 is a, 1 adds x at its full strength",
+            "a and x, 1 block with a ratio of its own; 0 is a, 1 adds x at its full strength",
         ),
     ],
 )

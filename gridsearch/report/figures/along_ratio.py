@@ -22,7 +22,7 @@ WINDOW_STROKE = "rgba(0,158,115,0.45)"
 NAMED = 60  # letters of a prompt in a line's name
 # Column -> title, and what the figure shows.
 RESULT_FIGURES = {
-    "survived": ("Survived", "The share of healthy images."),
+    "survived": ("Healthy images", "Their share at each place."),
     "defect": ("Distance from healthy", "The mean defect: 0 is inside the healthy band, larger is worse."),
 }
 CONTENT_FIGURE = (
@@ -73,6 +73,7 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
     where = slice_text(found.settings)
     title = "What survives" + (f": {where}" if where else "")
     about = f"How many images are healthy at each {shown.axis}, and how the others failed."
+    about += " The line above is green where it survives, blue where the best lies; the dots mark the best."
     if found.estimated:
         about += " Hatched bars are estimates from trials that were stopped early."
     wide = len(shown.curves) == 1

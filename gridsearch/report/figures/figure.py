@@ -16,6 +16,7 @@ import pandas as pd
 
 from gridsearch.base.words import parameter_text, shorten
 from gridsearch.report import figures as folder
+from gridsearch.results.analysis.analyse import block_ends
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import MANY_CURVES, curve_parameter_of, distinct_trials, split_slices
 from gridsearch.results.results import Results
@@ -100,12 +101,13 @@ def _curves(results: Results, answer: Answer) -> Sequence[tuple[Slice, pd.DataFr
 def sections(results: Results, answer: Answer) -> list[dict]:
     """Return the sections that have figures: `{id, title, about, along, early, figures}`."""
     found = figures(results, answer)
-    axis = parameter_text(curve_parameter_of(results) or "trial")
+    axis, ends = parameter_text(curve_parameter_of(results) or "trial"), block_ends(results, answer)
+    counts = f"Of the ratios of blocks, {ends}." if ends else ""
     return [
         {
             "id": section,
             "title": title.format(axis=axis),
-            "about": about.format(axis=axis),
+            "about": about.format(axis=axis) or counts * (section != "along"),
             "along": section == "along",
             "early": section in ("along", "values"),  # before the images
             "figures": inside,

@@ -5,7 +5,7 @@ from html import escape
 
 import pandas as pd
 
-from gridsearch.base.words import parameter_labels, slice_text, value_text
+from gridsearch.base.words import parameter_labels, percent_text, slice_text, value_text
 from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
@@ -22,6 +22,7 @@ from gridsearch.score.score import image_losses
 
 SURVIVED = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # colours of none, half, all
 BAR, AXIS = 26, 80  # px: the height of a parameter's bar, and of the axis below
+PERHAPS = "#a9c9e0"  # of a bar that may be chance
 COMPACT = 3  # more figures than this are small
 ABOUT = (
     "Blur to the right, grain upwards{line}; more solid dots have more healthy images. Little of "
@@ -57,22 +58,27 @@ def with_losses(results: Results) -> pd.DataFrame:
 
 def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figure:
     shares = answer.importances[::-1]  # the largest on top
+    chance = by_chance(trials)
+    colours = [draw.BEST_LINE if share >= chance else PERHAPS for _, share in shares]
     bars = {
         "type": "bar",
         "orientation": "h",
         "x": [share for _, share in shares],
         "y": [escape(labels[name]) for name, _ in shares],
-        "marker": {"color": draw.BEST_LINE, "line": {"width": 0}},
+        "marker": {"color": colours, "line": {"width": 0}},
         "hovertemplate": draw.hover("%{y}: %{x:.0%}"),
     }
     layout = draw.plain_layout("share of the difference between trials", "")
     layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
-    together = max(0.0, 1 - sum(share for _, share in shares))
-    about = (
-        "How much of the difference between trials each value explains by itself. The remaining "
-        f"{together:.0%} come from several values at once, or from noise. With {trials} trials, shares below "
-        f"{by_chance(trials):.0%} may be chance."
-    )
+    together = round(1 - sum(share for _, share in shares), 9)
+    about = "How much of the difference between trials each value explains by itself. "
+    if together > 0:
+        about += f"The remaining {percent_text(together)} come from several values at once, or from noise. "
+    else:
+        about += (
+            "Together they claim more than all of it, as by chance where trials are few: they are rough. "
+        )
+    about += f"With {trials} trials, shares below {chance:.0%} may be chance: these are pale."
     height, title = AXIS + BAR * len(shares), "Which values matter"
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 
@@ -99,7 +105,7 @@ def _losses(
         hovertemplate=draw.hover(*said),
     )
     ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
-    marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip")
+    marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip", cliponaxis=False)
     about = "" if small else "Each dot is a trial: green is healthy, orange failed, hollow stopped early. "
     about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
     layout = draw.plain_layout("" if small else axis, "" if small else "mean loss")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from gridsearch.base.files import write_atomic
-from gridsearch.base.words import metric_text, shorten, slice_text
+from gridsearch.base.words import metric_text, percent_text, shorten, slice_text
 from gridsearch.report.cells import CaseRow, GridColumn
 from gridsearch.report.colours import chip
 from gridsearch.report.figures.along_ratio import prompt_names
@@ -20,8 +20,9 @@ from gridsearch.report.page.axes import axes
 from gridsearch.report.page.comparer import axis_text, comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
 from gridsearch.report.thumbs import at_height
+from gridsearch.results.analysis.analyse import block_ends
 from gridsearch.results.analysis.answer import Answer
-from gridsearch.results.analysis.sentence import headline_text, lede_text
+from gridsearch.results.analysis.sentence import headline_text, lede_text, render_text
 from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 from gridsearch.results.store.trials import json_safe
@@ -38,7 +39,10 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["percent"] = "{:.0%}".format
+TEMPLATES.filters["percent"] = percent_text
+TEMPLATES.filters["whole_words"] = lambda command: Markup(" ").join(
+    Markup("<span>{}</span>").format(word) for word in command.split(" ")
+)
 TEMPLATES.filters["metric"] = metric_text
 TEMPLATES.filters["defect"] = lambda defect: metric_text(round(defect, 3))
 
@@ -65,6 +69,10 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         written=None if answer.finished else datetime.now().astimezone(),
         facts=tables.facts(results, answer),
         commands=tables.commands(results, answer),
+        render=render_text(answer),
+        pair=tables.pair(results, answer),
+        half=tables.half_text(answer),
+        ends=block_ends(results, answer),
         sections=parts,
         data=json_safe(data),
         leaders=tables.leader_rows(results, answer),

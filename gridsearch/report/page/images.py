@@ -22,6 +22,7 @@ from gridsearch.results.results import Results
 from gridsearch.results.store.paths import path_in
 
 STRIP_PICTURES = 11  # in the strip below the answer
+MOST_FROZEN = 2  # references that stay in sight where the others are scrolled
 PRINTED = 8  # trials of a group on paper, which cannot be scrolled
 FILM_BYTES = 3_000_000  # for all films of a report
 HEIGHTS = (96, 64)  # px; 96 as they are stored, 64 where those do not all fit
@@ -91,7 +92,10 @@ def table(grid: Grid, pictures: Pictures) -> dict:
         cells = [head | {"picture": pictures.cell(head["column"], case)} for head in heads]
         first, apart = grid.first_of_prompt(row), grid.first_held_out(row)
         rows.append({"case": case, "first": first, "apart": apart, "cells": cells})
-    return {"groups": grid.groups, "columns": heads, "rows": rows}
+    references = [column for column in grid.columns if column.is_reference]
+    broken = any(p.verdict != "ok" for column in references for p in column.pictures.values())
+    frozen = len(references) if len(references) <= MOST_FROZEN and grid.groups[1:] else 0
+    return {"groups": grid.groups, "columns": heads, "rows": rows, "broken": broken, "frozen": frozen}
 
 
 def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:

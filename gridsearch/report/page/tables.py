@@ -17,17 +17,19 @@ from gridsearch.base.words import (
     value_text,
 )
 from gridsearch.report.colours import chip
+from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.decided import decided_by
 from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.probe import agreement_text
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
-from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, places_text, survives
+from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, end_text, places_text, survives
 from gridsearch.results.analysis.trials import ranked, whole
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
 from gridsearch.results.columns import SET_DISTANCE, TRIALS, WITHOUT_TASTE, number_names
 from gridsearch.results.results import Results
+from gridsearch.score.score import SURVIVES
 from gridsearch.score.taste import Taste, taste_text
 
 EXAMPLES = 2  # reasons quoted per verdict
@@ -56,10 +58,13 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     if answer.projection:
         alive = sum(near.survived >= answer.share for near in answer.neighbours)
         near = f"{alive} of {len(answer.neighbours)}"
-        found.append(("Nearby", near, "of the nearest trials survive"))
+        about = f"of the nearest trials survive: {half_text(answer)} of their images or more are healthy"
+        found.append(("Nearby", near, about))
         found.append(_tied_fact(f"{len(answer.tied)} trials" if answer.tied else "", "trial"))
     elif best.ratio is not None and answer.main:
-        ends = _ends_text(best) or f"no {parameter_text(answer.main)} keeps {answer.share:.0%} of its images"
+        what = parameter_text(answer.main)
+        ends = f"{half_text(answer)} of the images or more are healthy; {_ends_text(best, what)}"
+        ends = ends if best.window else f"no {what} keeps {answer.share:.0%} of its images"
         found.append(("Survives between", _window_text(best), ends))
         found.append(_tied(results, answer, answer.main))
     if best.interval and (best.doubt.prompts_needed or 0) > best.interval.prompts:
@@ -74,6 +79,11 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     if results.facts.taste:
         found.append(_taste_fact(results, Taste(**results.facts.taste)))
     return found
+
+
+def half_text(answer: Answer) -> str:
+    """Return the share of images from which something survives, in words."""
+    return "half" if answer.share == SURVIVES else f"{answer.share:.0%}"
 
 
 def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
@@ -93,8 +103,8 @@ def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = f"worse by {MARGIN:g} of the loss at most, {AS_GOOD:.0%} sure"
-    about = about if value else "none is known to be"
+    about = f"a mean loss worse by {MARGIN:g} at most, {AS_GOOD:.0%} sure" if value else "none is known to be"
+    about += "; an image's loss is its defect pressed into 0 to 1, and 1 more if it failed"
     about += f"; and {elsewhere} in another mode" if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 
@@ -130,13 +140,13 @@ def _is_alone(window: Window) -> bool:
     return low.inside == high.inside and low.outside is None and high.outside is None
 
 
-def _ends_text(found: Slice) -> str:
+def _ends_text(found: Slice, what: str) -> str:
     if found.window is None:
         return ""
     if _is_alone(found.window):
         return "nothing else is rendered yet"
     ends = ((found.window.low, "below"), (found.window.high, "above"))
-    return ", ".join(f"{edge.verdict or 'nothing rendered'} {word}" for edge, word in ends)
+    return ", ".join(end_text(edge, word, what) for edge, word in ends)
 
 
 def commands(results: Results, answer: Answer) -> dict[str, str | None]:
@@ -147,9 +157,19 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     best = answer.best
     if best is None or not survives(answer):
         return {"run": run, "export": None}
-    mark = best.trial if answer.projection else None if best.ratio is None else value_text(best.ratio)
+    mark = f"trial-{best.trial}" if answer.projection else None
+    if best.ratio is not None and not answer.projection:
+        mark = value_text(best.ratio)
+        if len(results.parameters) > 1:  # a bare number would pass for any of them
+            mark = f"{parameter_text(answer.main or 'ratio').replace(' ', '-')}-{mark}"
     name = results.name if mark is None else f"{results.name}-{mark}"
     return {"run": run, "export": f"gridsearch export {folder} -o {shlex.quote(f'{name}.safetensors')}"}
+
+
+def pair(results: Results, answer: Answer) -> tuple[str, ...]:
+    """Return the two models between which the recommended ratios of all blocks lie; empty without those."""
+    models = best_steps(results, answer)[-1].models if answer.weights else ()
+    return tuple(map(str, models)) if len(models) == 2 else ()
 
 
 def edges(results: Results, answer: Answer) -> list[str]:
@@ -182,7 +202,8 @@ def slice_rows(answer: Answer) -> list[dict]:
     for found in answer.slices:
         itself = f" ({found.parent} itself)" if found.parent else ""
         best = f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself
-        texts = {"interval": _interval_text(found), "window": _window_text(found), "ends": _ends_text(found)}
+        ends = _ends_text(found, parameter_text(answer.main or "trial"))
+        texts = {"interval": _interval_text(found), "window": _window_text(found), "ends": ends}
         rows.append({"found": found, "name": slice_text(found.settings), "best": best} | texts)
     return rows
 
@@ -262,7 +283,7 @@ def trial_table(results: Results, answer: Answer) -> dict:
     values_last = len(results.parameters) > MOST_NAMED  # the figures would be out of sight
     rows = []
     for _, row in trials.head(MOST_ROWS).iterrows():
-        mark = "best" if row["trial"] == best else "tied" if row["trial"] in answer.tied else ""
+        mark = "best" if row["trial"] == best else "as good" if row["trial"] in answer.tied else ""
         state = "stopped early" if row["state"] == "PRUNED" else row["state"].lower()
         values = ["–" if pd.isna(row[name]) else value_text(row[name]) for name in results.parameters]
         unseen = [checked.get(row["trial"], "–")] if checked else []
@@ -270,7 +291,7 @@ def trial_table(results: Results, answer: Answer) -> dict:
         cells = [*measured, *values] if values_last else [*values, *measured]
         rows.append({"mark": mark, "cells": [str(row["trial"]), mark or state, *cells]})
     labels = list(parameter_labels(results.parameters).values())
-    measured = ["survived", *["unseen"] * bool(checked)]
+    measured = ["healthy", *["unseen"] * bool(checked)]
     for name in numbers:
         measured.append(f"{name.removeprefix('seconds_')}, s" if name.startswith("seconds_") else name)
     heads = ["trial", "state", *(measured + labels if values_last else labels + measured)]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from gridsearch.checkpoint.families import KNOWN_FAMILIES
 from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.any_of import MergeStep
-from gridsearch.experiment.composition import block_weights, composition
+from gridsearch.experiment.composition import block_weights, composition, ends_text
 from gridsearch.experiment.family import in_family
 from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis import optimum
@@ -113,6 +113,12 @@ def best_steps(results: Results, answer: Answer) -> tuple[MergeStep, ...]:
     known = {name: value for name, value in answer.parameters.items() if value is not None}
     with in_family(results.settings.get("family", SDXL.name)):
         return _STEPS.validate_python(settings_at(results.settings, known)["merge"])
+
+
+def block_ends(results: Results, answer: Answer) -> str:
+    """Return what the ratios of blocks count, as `0 is base, 1 is late`; empty where none was searched."""
+    searched = any(".ratio." in f".{name}" for name in answer.parameters)
+    return ends_text(best_steps(results, answer)) if searched else ""
 
 
 def _with_composition(results: Results, answer: Answer) -> Answer:

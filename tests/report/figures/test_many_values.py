@@ -71,7 +71,7 @@ def test_images_are_in_the_order_of_the_trials_ranks(night):
     with pytest.raises(BadInput, match="no ratio names a trial"):
         build_grid(results, answer, ratios=[0.5])
     table = trial_table(results, answer)
-    assert table["heads"][:4] == ["trial", "state", "survived", "defect"]  # before nineteen ratios
+    assert table["heads"][:4] == ["trial", "state", "healthy", "defect"]  # before nineteen ratios
     assert [row["cells"][0] for row in table["rows"]] == [str(trial) for trial in order]
     column = table["heads"].index("IN00")
     assert [row["cells"][column] for row in table["rows"]] == [value_text(values[i][0]) for i in order]

@@ -7,9 +7,17 @@
   // Tab would stop at every image of thousands; the comparer reaches them all from the keyboard.
   if (data.compare) for (const link of grid.querySelectorAll("td a")) link.tabIndex = -1;
 
+  // To the middle, unless it is in sight from the first column on; the one at the left is never cut.
   function showColumn(column, behavior) {
-    const head = heads[column], label = grid.querySelector("tbody th").offsetWidth;
-    grid.scrollTo({ left: head.offsetLeft - (grid.clientWidth + label - head.offsetWidth) / 2, behavior });
+    const head = heads[column], still = heads.filter((one) => getComputedStyle(one).position === "sticky");
+    const edge = [grid.querySelector("tbody th"), ...still].reduce((sum, one) => sum + one.offsetWidth, 0);
+    const wanted = head.offsetLeft - (grid.clientWidth + edge - head.offsetWidth) / 2;
+    const first = heads.find((one) => !still.includes(one) && one.offsetLeft - edge >= wanted);
+    const fits = still.includes(head) || head.offsetLeft + head.offsetWidth <= grid.clientWidth;
+    const left = fits || !first ? 0 : first.offsetLeft - edge;
+    const room = Math.max(0, left - (grid.scrollWidth - grid.clientWidth)); // at the right end, to scroll as far
+    if (room) grid.querySelector("table").style.borderRight = `${room}px solid transparent`;
+    grid.scrollTo({ left, behavior });
   }
 
   function markCell(row, column) {
