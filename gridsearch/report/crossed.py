@@ -209,7 +209,8 @@ def _column(
         return None
     sound = sum(one.verdict == "ok" for one in pictures.values())
     defect = sum(one.defect for one in pictures.values()) / len(pictures)
-    detail = f"{sound}/{len(pictures)} ok", f"defect {metric_text(round(defect, 2))}"
+    over = f" over all {parameter_text(axes.down)}" if len(trials) > 1 else ""
+    detail = f"{sound}/{len(pictures)} ok{over}", f"defect {metric_text(round(defect, 2))}"
     return GridColumn(
         heading, detail, sound / len(pictures), pictures, trial=next(iter(trials.values())).trial
     )

@@ -60,20 +60,20 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
         bar = draw.bars(shares.index, shares[verdict], verdict_colour(verdict), hovertemplate=words)
         bar |= {key: [bar[key][i] for i in first] for key in ("x", "y", "width")} if len(first) > 1 else {}
         data.append(bar | {"name": escape(verdict), "marker": bar["marker"] | {"pattern": hatched}})
-    above = {"type": "line", "y0": 1.04, "y1": 1.04}
     strokes = [
-        above | {"x0": low, "x1": high, "line": {"color": colour, "width": 7}}
+        {"type": "line", "x0": low, "x1": high, "y0": at, "y1": at, "line": {"color": colour, "width": 5}}
         for low, high, colour in _spans(found, WINDOW_STROKE, draw.BEST_LINE)
+        for at in (1.03 if colour == WINDOW_STROKE else 1.065,)
     ]
-    best = above | {"x0": found.ratio, "x1": found.ratio, "y0": 0}
+    best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
     best["line"] = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
     layout = draw.plain_layout(shown.axis, "share of the images", [*strokes, best], showlegend=True)
     layout |= {"barmode": "stack", "legend": {"traceorder": "normal"}}
-    layout["yaxis"] |= {"range": [0, 1.07], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    layout["yaxis"] |= {"range": [0, 1.09], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     where = slice_text(found.settings)
     title = "What survives" + (f": {where}" if where else "")
     about = f"How many images are healthy at each {shown.axis}, and how the others failed."
-    about += " The line above is green where it survives, blue where the best lies; the dots mark the best."
+    about += " Above, green is where it survives and blue where the best lies; dots mark the best."
     if found.estimated:
         about += " Hatched bars are estimates from trials that were stopped early."
     wide = len(shown.curves) == 1

@@ -30,6 +30,7 @@ ABOUT = (
 )
 FRONT = " Ringed: the front, the surviving trials that no other beats on both."
 RING = "#d55e00"
+LOSS = "An image's loss is its defect pressed into 0 to 1, and 1 more if it failed."
 WHERE = "blur %{x:.3g} px, noise %{y:.3g} levels"
 
 
@@ -106,7 +107,11 @@ def _losses(
     )
     ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
     marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip", cliponaxis=False)
-    about = "" if small else "Each dot is a trial: green is healthy, orange failed, hollow stopped early. "
+    about = (
+        ""
+        if small
+        else f"Each dot is a trial: green is healthy, orange failed, hollow stopped early. {LOSS} "
+    )
     about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
     layout = draw.plain_layout("" if small else axis, "" if small else "mean loss")
     title = axis if small else f"Along {axis}"

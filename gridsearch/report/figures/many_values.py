@@ -10,7 +10,7 @@ from gridsearch.checkpoint.families import KNOWN_FAMILIES
 from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
-from gridsearch.report.figures.landscape import SURVIVED, with_losses
+from gridsearch.report.figures.landscape import LOSS, SURVIVED, with_losses
 from gridsearch.results.analysis.trials import is_partial, numeric_parameters, ranked
 from gridsearch.results.results import Results
 
@@ -122,7 +122,9 @@ def _history(trials: pd.DataFrame) -> Figure:
         hovertemplate=draw.hover("trial %{x}", "loss %{y:.3g}", "%{marker.color:.0%} healthy"),
     )
     layout = draw.plain_layout("trial", "mean loss")
-    about = "Each dot is a trial: green is healthy, orange failed. The line is the lowest loss so far."
+    about = (
+        "Each dot is a trial: green is healthy, orange failed. The line is the lowest loss so far. " + LOSS
+    )
     return Figure(
         "values",
         "history",

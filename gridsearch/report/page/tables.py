@@ -17,6 +17,7 @@ from gridsearch.base.words import (
     value_text,
 )
 from gridsearch.report.colours import chip
+from gridsearch.report.figures.landscape import LOSS
 from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.decided import decided_by
@@ -103,9 +104,9 @@ def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
 
 
 def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = f"a mean loss worse by {MARGIN:g} at most, {AS_GOOD:.0%} sure" if value else "none is known to be"
-    about += "; an image's loss is its defect pressed into 0 to 1, and 1 more if it failed"
-    about += f"; and {elsewhere} in another mode" if elsewhere else ""
+    about = f"a mean loss worse by {MARGIN:g} at most, {AS_GOOD:.0%} sure. {LOSS}"
+    about = about if value else "none is known to be"
+    about += f" And {elsewhere} in another mode." if elsewhere else ""
     return "As good as the best", value or f"no other {kind}", about
 
 

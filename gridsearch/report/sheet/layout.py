@@ -83,7 +83,7 @@ def _place(grid: Grid, image: tuple[int, int], cell: int) -> SheetLayout:
 
 def head(scale: float) -> int:
     """Return where the title's band ends."""
-    return MARGIN + round(96 * scale)
+    return MARGIN + round(112 * scale)
 
 
 # -- pages
@@ -105,8 +105,9 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     Args:
         image: (width, height) of the pictures.
     """
+    grid, best_ones = _best_ranks(grid)
     if _fits(grid, image):
-        return (Page(grid),)
+        return (Page(grid, best_ones),)
 
     def fit(cases: Sequence[CaseRow], columns: Sequence[tuple[int, GridColumn]]) -> bool:
         return _fits(_part(grid, columns, cases), image)
@@ -120,8 +121,19 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     columns = f"{len(_tried(overview))} of {len(_tried(grid))} columns"
     rows = f"{len(overview.cases)} of {len(grid.cases)} rows"
     note = f"an overview with {columns} and {rows}; everything is on {len(shown)} pages"
+    note = f"{note}; {best_ones}" if best_ones else note
     numbered = (Page(part, f"page {i} of {len(shown)}") for i, part in enumerate(shown, 1))
     return Page(overview, note), *numbered
+
+
+def _best_ranks(grid: Grid) -> tuple[Grid, str]:
+    """Return the grid with the first of many ranked trials, and a note on that; as it is without any."""
+    most = next((len(group.columns) for group in grid.groups if group.ranked), 0)
+    if most <= WIDEST:
+        return grid, ""
+    groups = [replace(g, columns=g.columns[:WIDEST]) if g.ranked else g for g in grid.groups]
+    note = f"the best {WIDEST} of {most} trials, {most - WIDEST} are left out"
+    return replace(grid, groups=tuple(groups)), note
 
 
 def _fits(grid: Grid, image: tuple[int, int]) -> bool:

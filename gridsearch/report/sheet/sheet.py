@@ -36,6 +36,9 @@ PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
+KEY = (
+    "A coloured frame and its word say how an image broke; one without it is healthy. Blue: the recommended."
+)
 READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 # this level of PNG is three times as fast as the default one for 5% more bytes
 SHEET_FORMATS: dict[str, dict[str, Any]] = {
@@ -175,6 +178,8 @@ def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer
     for i, line in enumerate(wrap(answer.sentence, width, words, lines=2) if answer else ()):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
+    key = wrap(KEY, width, words, lines=1)[0]
+    draw.text((MARGIN, MARGIN + round(86 * place.scale)), key, font=font(words), fill=FAINT)
 
 
 def _column_heading(draw: _Draw, place: SheetLayout, x: int, column: GridColumn) -> None:
@@ -218,12 +223,15 @@ def _cell(
     sheet.paste(image, (left + (right - left - image.width) // 2, top + (bottom - top - image.height) // 2))
     if picture.best:
         draw.rounded_rectangle((left - 8, top - 8, right + 7, bottom + 7), radius=6, outline=BEST, width=5)
+        draw.rectangle((left, top, left + font(13).getlength("best") + 9, top + 19), fill=BEST)
+        draw.text((left + 4, top + 1), "best", font=font(13), fill=text_on(BEST))
     if picture.verdict != "ok":  # a frame outside the image hides no pixel; a small tag is in its corner
         colour, size = verdict_colour(picture.verdict), 13 if right - left >= 90 else 10
         draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=colour, width=3)
-        end = left + font(size).getlength(picture.verdict) + 9
+        word = f"itself {picture.verdict}" if column.is_reference else picture.verdict
+        end = left + font(size).getlength(word) + 9
         draw.rectangle((left, bottom - size - 6, end, bottom - 1), fill=colour)
-        draw.text((left + 4, bottom - size - 5), picture.verdict, font=font(size), fill=text_on(colour))
+        draw.text((left + 4, bottom - size - 5), word, font=font(size), fill=text_on(colour))
 
 
 def _hole(draw: _Draw, box: _Box, text: str) -> None:
