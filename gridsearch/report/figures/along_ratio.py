@@ -65,7 +65,7 @@ def _verdicts(shown: Shown, number: int, found: Slice, trials: pd.DataFrame) -> 
         for low, high, colour in _spans(found, WINDOW_STROKE, draw.BEST_LINE)
         for at in (1.03 if colour == WINDOW_STROKE else 1.065,)
     ]
-    best = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
+    best: dict = {"type": "line", "x0": found.ratio, "x1": found.ratio, "y0": 0, "y1": 1.04}
     best["line"] = {"color": "#ffffff", "width": 1.5, "dash": "dot"}
     layout = draw.plain_layout(shown.axis, "share of the images", [*strokes, best], showlegend=True)
     layout |= {"barmode": "stack", "legend": {"traceorder": "normal"}}

@@ -107,11 +107,8 @@ def _losses(
     )
     ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
     marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip", cliponaxis=False)
-    about = (
-        ""
-        if small
-        else f"Each dot is a trial: green is healthy, orange failed, hollow stopped early. {LOSS} "
-    )
+    dots_are = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
+    about = "" if small else f"{dots_are} {LOSS} "
     about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
     layout = draw.plain_layout("" if small else axis, "" if small else "mean loss")
     title = axis if small else f"Along {axis}"

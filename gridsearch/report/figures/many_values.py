@@ -122,9 +122,7 @@ def _history(trials: pd.DataFrame) -> Figure:
         hovertemplate=draw.hover("trial %{x}", "loss %{y:.3g}", "%{marker.color:.0%} healthy"),
     )
     layout = draw.plain_layout("trial", "mean loss")
-    about = (
-        "Each dot is a trial: green is healthy, orange failed. The line is the lowest loss so far. " + LOSS
-    )
+    about = f"Each dot is a trial: green is healthy, orange failed. The line is the lowest so far. {LOSS}"
     return Figure(
         "values",
         "history",

@@ -36,9 +36,7 @@ PAPER, INK, FAINT, LINE, EMPTY = "#ffffff", "#1c1f23", "#6b7280", "#d9dce1", "#f
 ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
-KEY = (
-    "A coloured frame and its word say how an image broke; one without it is healthy. Blue: the recommended."
-)
+LEGEND = "A coloured frame and its word say how an image broke; the others are healthy. Blue: recommended."
 READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 # this level of PNG is three times as fast as the default one for 5% more bytes
 SHEET_FORMATS: dict[str, dict[str, Any]] = {
@@ -178,7 +176,7 @@ def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer
     for i, line in enumerate(wrap(answer.sentence, width, words, lines=2) if answer else ()):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
-    key = wrap(KEY, width, words, lines=1)[0]
+    key = wrap(LEGEND, width, words, lines=1)[0]
     draw.text((MARGIN, MARGIN + round(86 * place.scale)), key, font=font(words), fill=FAINT)
 
 

@@ -1,5 +1,7 @@
 """A search over all blocks: its winner, its trials and its history as figures, and its images by rank."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,13 @@ import pytest
 from gridsearch.base.errors import BadInput
 from gridsearch.base.words import parameter_labels, value_text
 from gridsearch.checkpoint.sdxl.family import SDXL
-from gridsearch.report.figures.figure import figures
+from gridsearch.report.figures.figure import BEST_LINE, figures
+from gridsearch.report.figures.landscape import PERHAPS
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.comparer import comparer
-from gridsearch.report.page.tables import trial_table
+from gridsearch.report.page.html import report_html
+from gridsearch.report.page.tables import commands, trial_table
+from gridsearch.report.sheet.layout import WIDEST, pages
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results, results_of, with_facts
 
@@ -55,6 +60,36 @@ def test_the_winner_the_trials_and_the_history_are_drawn(night):
     line, dots = drawn["history"].data
     assert dots["y"] == pytest.approx(LOSSES.tolist())
     assert line["y"] == pytest.approx(np.minimum.accumulate(LOSSES).tolist())
+
+
+def test_the_answer_says_of_what_it_is_and_how_sure(night):
+    results, answer, _ = night
+    ends = "20 blocks each with a ratio of its own; 0 is base, 1 is “burnt”"
+    assert answer.sentence.startswith(f"Take trial {answer.best.trial} (base and “burnt”, {ends}): all 2 ")
+    assert answer.sentence.endswith(" as good, and no held-out prompts were tried.")
+    assert commands(results, answer)["export"].endswith(f"-trial-{answer.best.trial}.safetensors")
+    html = report_html(results, answer, results.folder)
+    assert "its model A is base, its model B is burnt<" in html
+    assert answer.weights.replace(",", ",<wbr>") in html  # broken between numbers alone
+    assert html.count("Of the ratios of blocks, 0 is base, 1 is “burnt”.") == 3
+
+
+def test_the_sheet_has_the_best_trials_and_says_how_many_are_left_out(night):
+    results, answer, _ = night
+    (page,) = pages(build_grid(results, answer), (64, 64))
+    assert [column.trial for column in page.grid.groups[-1].columns] == np.argsort(LOSSES)[:WIDEST].tolist()
+    assert page.note == f"the best {WIDEST} of {TRIALS} trials, {TRIALS - WIDEST} are left out"
+
+
+def test_shares_that_may_be_chance_are_pale(night):
+    results, answer, _ = night
+    files = [f"{i}.png" for i in range(len(results.images))]  # no copies
+    results = replace(results, images=results.images.assign(file=files))
+    values = tuple((name, 0.9 * (i == 0) + 0.1 * (i == 1)) for i, name in enumerate(NAMES))
+    shown = replace(answer, importances=values)
+    (found,) = (one for one in figures(results, shown) if one.id == "importances")
+    assert "remaining" not in found.about  # they explain all
+    assert found.data[0]["marker"]["color"] == [PERHAPS] * (len(NAMES) - 1) + [BEST_LINE]
 
 
 def test_images_are_in_the_order_of_the_trials_ranks(night):
