@@ -75,7 +75,9 @@
       for (const label of $(".others").children) label.querySelector("select").value = others[label.dataset.axis];
       draw();
       const holder = $(".grid"), cell = holder.querySelector(".current");
-      if (cell) holder.scrollLeft = cell.offsetLeft - (holder.clientWidth - cell.offsetWidth) / 2;
+      const [corner, ...heads] = holder.querySelectorAll("thead th");
+      const starts = heads.map((head) => head.offsetLeft - corner.offsetWidth);
+      if (cell) holder.scrollLeft = nearest(starts, aimed(cell.offsetLeft, cell, holder));
     }
     return { show };
   }

@@ -36,7 +36,8 @@
 
   for (const strip of document.querySelectorAll(".strip ol")) {
     const chosen = strip.querySelector(".best");
-    strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft - (strip.clientWidth - chosen.offsetWidth) / 2;
+    const starts = [...strip.children].map((item) => item.offsetLeft - strip.children[0].offsetLeft);
+    strip.scrollLeft = nearest(starts, aimed(chosen.offsetLeft - strip.offsetLeft, chosen, strip));
     strip.addEventListener("click", (event) => {
       const item = event.target.closest("a") && event.target.closest("li");
       if (!item || !plainClick(event) || !comparer) return;

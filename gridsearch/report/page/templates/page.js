@@ -4,6 +4,11 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const pace = () => (calm.matches ? "instant" : "smooth");
   const nearest = (items, distance) => items.reduce((a, b) => (distance(b) < distance(a) ? b : a));
+  // How far a place to scroll to is from where a thing stands in the middle; the nearest whole one cuts nothing.
+  const aimed = (at, thing, holder) => {
+    const middle = at - (holder.clientWidth - thing.offsetWidth) / 2;
+    return (left) => Math.abs(left - middle);
+  };
 
   function make(tag, text = "", attributes = {}) {
     const node = document.createElement(tag);
