@@ -124,11 +124,11 @@ def _elsewhere_text(found: Elsewhere) -> str:
 def _window_text(window: Window) -> str:
     text = f"{value_text(window.low.inside)} to {value_text(window.high.inside)}"
     ends = [
-        f"{edge.prompt} has the first failed image {side}, at {value_text(edge.prompt_at)}"
+        f"{edge.prompt} at {value_text(edge.prompt_at)} {side}"
         for edge, side in ((window.low, "below"), (window.high, "above"))
         if edge.prompt is not None
     ]
-    return "; ".join([text, *ends])
+    return f"{text}; first failed images: {', '.join(ends)}" if ends else text
 
 
 def _disagreement_text(found: Disagreement) -> str:

@@ -24,7 +24,7 @@ from gridsearch.results.analysis.analyse import block_ends
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.sentence import headline_text, lede_text, render_text
 from gridsearch.results.results import Results
-from gridsearch.results.store.paths import path_in
+from gridsearch.results.store.paths import path_in, without_folders
 from gridsearch.results.store.trials import json_safe
 
 FIGURE_KEYS = ("id", "data", "layout", "along", "prompts")  # of a figure, for the page's script
@@ -87,8 +87,8 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         savings=savings_text(results.images),
         provenance=results.facts.drawing.get("settings"),
         trials=tables.trial_table(results, answer),
-        settings=json.dumps(json_safe(results.settings), indent=2, ensure_ascii=False),
-        models=json_safe(results.facts.models),
+        settings=json.dumps(json_safe(without_folders(results.settings)), indent=2, ensure_ascii=False),
+        models=json_safe(without_folders(results.facts.models)),
         sheet=link_to(sheet, home) if sheet.is_file() else None,
         plotly=Markup(get_plotlyjs()),  # the library's own source; nothing of the run is in it
     )

@@ -15,6 +15,7 @@ from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis.answer import Answer, Doubt, Slice
 from gridsearch.results.columns import Count
 from gridsearch.results.results import Results
+from gridsearch.results.store.paths import without_folders
 from gridsearch.results.store.trials import json_safe
 
 # Of a document for programs: all that is named is there, and nothing else.
@@ -28,7 +29,7 @@ RESHAPED = ("main", "share", "slices", "importances")
 
 @with_config(extra="allow")
 class FileRecord(TypedDict):
-    """The file of a model, an adapter or a VAE, and what is known of it."""
+    """The file of a model, an adapter or a VAE, and what is known of it; `path` is its name alone."""
 
     path: str
     sha256: Sha256Digits
@@ -94,6 +95,7 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
     slices = [one | one.pop("doubt") for one in found["slices"]]
     best = {key: value for key, value in slices[0].items() if key != "settings"} if slices else {}
     fixed = settings_at(results.settings, answer.parameters)
+    recipe = {key: fixed.get(key) for key in BestRecipe.__annotations__}
     return json_safe(
         {
             "name": results.name,
@@ -105,10 +107,10 @@ def best_dict(results: Results, answer: Answer) -> BestDocument:
             **{key: value for key, value in found.items() if key not in RESHAPED},
             "importances": dict(answer.importances),
             "slices": slices,
-            "recipe": {key: fixed.get(key) for key in BestRecipe.__annotations__} if best else None,
+            "recipe": without_folders(recipe) if best else None,
             "settings": [_found(row, answer.parameters) for row in results.facts.drawing.get("settings", ())],
-            "models": results.facts.models,
-            "extras": results.facts.extras,
+            "models": without_folders(results.facts.models),
+            "extras": without_folders(results.facts.extras),
             "versions": results.facts.versions,
         }
     )

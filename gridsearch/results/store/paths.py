@@ -1,8 +1,13 @@
 """Paths inside a results folder, from names that are stored in its study."""
 
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any
 
 from gridsearch.base.errors import BadInput
+
+# Keys of an experiment, and of what is known of its files, that hold a path, or several.
+MODEL_KEYS = {"path", "file", "unet", "clip_l", "clip_g", "vae", "adapters"}
+PATH_KEYS = MODEL_KEYS | {"config", "vocabulary", "features"}
 
 
 def path_in(folder: Path, name: str) -> Path | None:
@@ -25,3 +30,15 @@ def picture_of(folder: Path, name: str) -> Path:
 
 
 KEPT = ".thumbnails"  # a folder in the results folder; may be removed at any time
+
+
+def without_folders(value: Any, is_path: bool = False) -> Any:
+    """Return nested JSON values with file names in the place of paths, as they may be shown to others.
+
+    The folders of a person's machine tell who that is, and are of no use elsewhere.
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(one, is_path or key in PATH_KEYS) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_folders(one, is_path) for one in value]
+    return PureWindowsPath(value).name if is_path and isinstance(value, str) else value

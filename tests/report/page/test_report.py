@@ -153,6 +153,19 @@ def test_best_json_is_strict_and_says_how_to_merge_it_again(sweep, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["best.json"]
 
 
+@pytest.mark.parametrize("home", ["/home/jane/", "C:\\Users\\jane\\"])
+def test_what_may_be_shared_names_no_folder_of_the_persons(sweep, home):
+    parts = [{"part": "unet", "path": f"{home}u.safetensors", "sha256": "0" * 64}]
+    file = sweep.facts.models["base"] | {"path": f"{home}a.safetensors", "files": parts}
+    experiment = sweep.facts.experiment | {"adapters": {"style": f"{home}style.safetensors"}}
+    experiment["render"] = experiment["render"] | {"config": f"{home}config"}
+    results = with_facts(sweep, models={"base": file}, extras={"style": file}, experiment=experiment)
+    answer = analyse(results)
+    shared = report_html(results, answer, sweep.folder), json.dumps(best_dict(results, answer))
+    assert all("jane" not in one and "a.safetensors" in one and "config" in one for one in shared)
+    assert "style.safetensors" in shared[0]
+
+
 def test_best_json_before_anything_is_done(tmp_path):
     results = make_results(tmp_path, ratios=(0.2, 0.5), prompts=("a cat",), done=1)
     empty = replace(results, images=results.images.iloc[:0], trials=results.trials.iloc[1:])
