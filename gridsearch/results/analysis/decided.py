@@ -30,7 +30,8 @@ def decided_by(results: Results, answer: Answer) -> tuple[str, str] | None:
     if best.defect > float(equal["defect"].min()) - SAME:
         return "its place", "in the middle of the trials that are as good"
     many = f"{len(equal)} other trials have" if len(equal) > 1 else "another trial has"
-    good = f"; counting their defects, {len(answer.tied)} of all are as good" if answer.tied else ""
+    count = len(answer.tied)
+    good = f"; counting defects too, {count} {'are' if count > 1 else 'is'} as good" if count else ""
     return score, f"{many} as many healthy images{good}"
 
 
