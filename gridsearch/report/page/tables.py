@@ -189,7 +189,7 @@ def edges(results: Results, answer: Answer) -> list[str]:
             if edge.outside in best.estimated:
                 verdict += " (an estimate: that trial was stopped early)"
             said = f"The {side} edge lies between {below} and {above}: what fails beyond is mostly {verdict}."
-            said += f" On half of all prompts it lies in {edge_text(edge)} ({EDGE_LEVEL:.0%} sure)."
+            said += f" On other prompts of this kind it lies in {edge_text(edge)} ({EDGE_LEVEL:.0%} sure)."
             if edge.prompt is not None:
                 prompt = f"{edge.prompt}, “{shorten(texts[edge.prompt], 80)}”"
                 said += f" The first image to fail is of {prompt}, at {value_text(edge.prompt_at)}."

@@ -200,7 +200,8 @@ def _all_prompts(window: Window) -> str:
     """Return what this says of all prompts, to follow what holds of those that were drawn."""
     if not window.sure:
         return ", too few to say so of others"
-    return f", and on half of all prompts from {edge_text(window.low)} to {edge_text(window.high)}"
+    ends = f"{edge_text(window.low)} and {edge_text(window.high)}"
+    return f"; on other prompts of this kind its ends lie in {ends}"
 
 
 def edge_text(edge: WindowEdge) -> str:

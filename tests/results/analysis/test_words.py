@@ -146,7 +146,7 @@ def test_edges_that_scatter_are_intervals():
         ),
         bowl(0.5),
     )
-    found = re.search(r"on half of all prompts from ([\d.]+)–([\d.]+) to ([\d.]+)–([\d.]+)\.$", sentence)
+    found = re.search(r"its ends lie in ([\d.]+)–([\d.]+) and ([\d.]+)–([\d.]+)\.$", sentence)
     low, lower, upper, high = map(float, found.groups())
     assert low < np.median(lows) < lower
     assert upper < np.median(highs) < high
