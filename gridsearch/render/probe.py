@@ -57,8 +57,7 @@ def make_probe(renderer: Renderer, pictures: Sequence[np.ndarray], cases: Sequen
 def found_by(renderer: Renderer, probe: Probe, at: Level, sampling: Sampling) -> Tensor:
     """Return the clean latents (N, C, h, w) that the live weights find in the noised references, float32.
 
-    Compared with `probe.latents` by `relative_error`, they are a loss of the UNet's weights, which can be
-    differentiated where those ask for it.
+    They can be differentiated by the UNet's weights, where those ask for it.
 
     Args:
         sampling: of a trial: its guidance, and the prediction type that its merge is drawn with.
@@ -94,21 +93,20 @@ def answers(
 def ask(
     renderer: Renderer,
     probe: Probe,
+    expected: Tensor,
     sampling: Sampling,
     timesteps: Sequence[int],
     batch: int | None = None,
-    expected: Tensor | None = None,
 ) -> np.ndarray:
     """Return relative error and spread of what the live weights find, (N, timesteps, 2).
 
     Args:
+        expected: what it is compared with, as `answers` returns it.
         timesteps, batch: as in `answers`.
-        expected: what it is compared with, (N, timesteps, C, h, w); by default the references themselves.
     Raises:
         torch.OutOfMemoryError: not even one reference fits.
     """
     found = answers(renderer, probe, sampling, timesteps, batch)
-    truth = probe.latents[:, None].expand_as(found) if expected is None else expected
-    flat = found.flatten(0, 1), truth.flatten(0, 1)
+    flat = found.flatten(0, 1), expected.flatten(0, 1)
     values = torch.stack([relative_error(*flat), relative_spread(*flat)], -1)
     return values.unflatten(0, found.shape[:2]).cpu().numpy()

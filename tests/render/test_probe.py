@@ -55,7 +55,7 @@ def test_a_unet_that_predicts_a_share_of_the_truth_is_as_far_off_as_algebra_says
     monkeypatch.setattr(base.pipe.unet, "forward", predict)
     for share in (1.0, 0.6):
         asked.clear()
-        found = ask(base, probe, settings, TIMESTEPS)
+        found = ask(base, probe, torch.stack([probe.latents] * 2, 1), settings, TIMESTEPS)
         assert asked == pytest.approx([at.told for at in levels])
         for place, (alpha, sigma) in enumerate(pairs):
             clean, noise = truth

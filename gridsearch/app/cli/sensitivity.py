@@ -13,8 +13,8 @@ from gridsearch.app.cli.pool import CsvFile, write_csv
 def sensitivity_command(experiment_file: ExperimentFile, csv: CsvFile = None) -> None:
     """Show what each searched ratio does to a merge, and which are worth searching.
 
-    Eight references are drawn, and merges are asked how well they find them again under noise. One backward
-    pass through the UNet then tells for all blocks at once how the answer changes with their ratios.
+    Eight references are drawn, and merges are asked for them under noise, as by the probe of a search. One
+    gradient of the UNet then tells for all blocks at once how the answer changes with their ratios.
     """
     from gridsearch.app.processes import modules_loading
 

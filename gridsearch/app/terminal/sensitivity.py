@@ -10,17 +10,17 @@ BAR = 12  # letters of the longest bar
 
 def show_sensitivity(found: Any) -> None:
     """Print what each ratio does, and a step that searches those that matter."""
-    most = max(abs(one.error) for one in found.ratios) or 1.0
+    most = max(abs(one.off) for one in found.ratios) or 1.0
     longest = max(one.change for one in found.ratios) or 1.0
     rows = []
     for one in found.ratios:
-        bar = "#" * round(BAR * abs(one.error) / most)
-        changes = [f"{one.error:+.3f}", bar, f"{one.spread:+.3f}", f"{one.change / longest:.0%}"]
+        bar = "#" * round(BAR * abs(one.off) / most)
+        changes = [f"{one.off:+.3f}", bar, f"{one.spread:+.3f}", f"{one.change / longest:.0%}"]
         rows.append([one.name, *changes])
     title = f"What each ratio does, where all are at {found.share:.0%} of their ranges"
-    show_rows(title, ["ratio", "error", "", "spread", "weights"], rows)
-    say(f"It finds the references {found.spread:.2f} times as strong, with an error of {found.error:.2f}.")
-    say("error: over the whole range of the ratio; below 0, more of it is better")
+    show_rows(title, ["ratio", "off", "", "spread", "weights"], rows)
+    say(f"There it is {found.off:.2f} off (images fail at 1), and {found.spread:.2f} times as strong.")
+    say("off: over the whole range of the ratio; below 0, more of it is better")
     say("spread: below 0, more of it makes pictures paler; above 0, stronger")
     names = ", ".join(found.worth_searching())
     say(f"Worth searching: {names}. Together they make 80% of the difference.")

@@ -109,6 +109,18 @@ def summed_up(answers: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(errors.mean(0)).mean()), float(np.exp(np.log(spreads).mean()))
 
 
+def derivatives(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of `off` and of the logarithm of the spread by each of the answers (N, timesteps, 2).
+
+    Where the spread is 1, which is a kink, it counts for none.
+    """
+    errors, spreads = answers[..., 0], answers[..., 1]
+    none, by_spread = np.zeros_like(errors), 1 / spreads / spreads.size
+    by_error = none + 0.5 / np.sqrt(errors.mean(0)) / errors.size
+    by_off = np.stack([by_error, np.sign(np.log(spreads).mean()) * by_spread], -1) / FAILS
+    return by_off, np.stack([none, by_spread], -1)
+
+
 def agreement(expected: Expectation, drawn: Sequence[tuple[float, float]]) -> float | None:
     """Return the rank correlation of the probe with drawn (ratio, loss); None where too few tell anything."""
     from scipy.stats import spearmanr  # which few plans need

@@ -1,16 +1,19 @@
 """The probe of a search: every merge is asked for the references before anything is drawn of it."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from gridsearch.base.errors import RunFailed
-from gridsearch.render.cases import case_of, prompt_of
+from gridsearch.render.cases import Case, case_of, prompt_of
 from gridsearch.render.denoise.guidance.branches import branches
-from gridsearch.render.probe import answers, ask, make_probe
+from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.probe import Probe, answers, ask, make_probe
 from gridsearch.results.analysis.probe import summed_up
 from gridsearch.score.measure import read_image
 from gridsearch.score.verdict import OK
@@ -18,14 +21,13 @@ from gridsearch.search.samplers.expectation import PROBED_AT, REFERENCES_ASKED
 from gridsearch.search.trial.settings import sampling_of
 from gridsearch.search.trial.setup import Setup, merge_over, merge_parent
 
+Asked = Sequence[tuple[Probe, Tensor]]  # of each model: references, its own answers (N, timesteps, C, h, w)
+
 
 def probe_merges(
     setup: Setup, rows: Sequence[Mapping], order: Sequence[str], parameter: str, ratios: Sequence[float]
 ) -> dict[str, Any]:
     """Return what the merges at these ratios answer, as facts keep it. The live weights are the last merge's.
-
-    The answer of a reference's own model, with the same guidance, is what theirs is compared with: guidance
-    leads away from the reference itself.
 
     Args:
         rows: the references; of those that are sound the first few are taken, in the order of the cases.
@@ -35,47 +37,55 @@ def probe_merges(
     Raises:
         RunFailed: no reference is sound.
     """
-    batch, cases = setup.experiment.render.batch, {case.id: case for case in setup.cases}
     asked, found, calls = [], [], 0
-    for name, chosen in chosen_references(setup, rows, order).items():
-        sampling = merge_parent(setup, name)  # whose VAE encodes its own pictures
-        pictures = [_small(read_image(setup.out / row["file"]), setup) for row in chosen]
-        probe = make_probe(setup.renderer, pictures, [cases[case_of(row)] for row in chosen])
-        asked.append((probe, answers(setup.renderer, probe, sampling, PROBED_AT, batch)))
-        calls += len(chosen) * len(PROBED_AT) * len(branches(sampling))
+    for name in setup.experiment.reference_models():
+        sound = {case_of(row): row for row in rows if row["model"] == name and row["verdict"] == OK.name}
+        if chosen := cases_asked(setup, [case for case in order if case in sound]):
+            sampling = merge_parent(setup, name)  # whose VAE encodes its own pictures
+            pictures = [read_image(setup.out / sound[case.id]["file"]) for case in chosen]
+            asked.append(ask_model(setup, sampling, chosen, pictures))
+            calls += len(chosen) * len(PROBED_AT) * len(branches(sampling))
     if not asked:
         raise RunFailed("No reference is sound, so there is nothing to ask for.")
     for ratio in ratios:
-        recipe = setup.experiment.at({parameter: ratio})
-        merge_over(setup, setup.weights.terms(recipe), recipe)
-        sampling = sampling_of(recipe.render, setup.parents.of(recipe))
-        values = [ask(setup.renderer, probe, sampling, PROBED_AT, batch, own) for probe, own in asked]
-        found.append(summed_up(np.concatenate(values)))
-        calls += sum(one[..., 0].size for one in values) * len(branches(sampling))
+        sampling = merge_at(setup, {parameter: ratio})
+        values = ask_merge(setup, asked, sampling)
+        found.append(summed_up(values))
+        calls += values[..., 0].size * len(branches(sampling))
     error, spread = zip(*found, strict=True)
-    references = sum(len(probe.cases) for probe, _ in asked)
-    return {"ratios": [*ratios], "error": error, "spread": spread, "references": references, "calls": calls}
+    return {"ratios": [*ratios], "error": error, "spread": spread, "references": len(values), "calls": calls}
 
 
-def _small(picture: np.ndarray, setup: Setup) -> np.ndarray:
-    """Return a picture in the size of the first pass: a second one enlarges it."""
-    size = (setup.experiment.render.width, setup.experiment.render.height)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+def cases_asked(setup: Setup, order: Iterable[str]) -> list[Case]:
+    """Return the cases that a model is asked for, of these ids: the first few, every prompt in turn."""
+    cases, of_prompts = {case.id: case for case in setup.cases}, defaultdict(list)
+    for case in order:
+        of_prompts[prompt_of(case)].append(cases[case])
+    in_turn = [case for rank in zip_longest(*of_prompts.values()) for case in rank if case is not None]
+    return in_turn[: max(1, REFERENCES_ASKED // len(setup.experiment.reference_models()))]
 
 
-def chosen_references(
-    setup: Setup, rows: Sequence[Mapping], order: Sequence[str]
-) -> dict[str, list[Mapping]]:
-    """Return the references to ask for, as many of each model: sound ones, every prompt in turn."""
-    models = setup.experiment.reference_models()
-    each = max(1, REFERENCES_ASKED // len(models))
-    found = {}
-    for name in models:
-        sound = {case_of(row): row for row in rows if row["model"] == name and row["verdict"] == OK.name}
-        of_prompts: dict[str, list[Mapping]] = {}
-        for case in order:
-            if case in sound:
-                of_prompts.setdefault(prompt_of(case), []).append(sound[case])
-        in_turn = [row for rank in zip_longest(*of_prompts.values()) for row in rank if row is not None]
-        found[name] = in_turn[:each]
-    return {name: own for name, own in found.items() if own}
+def ask_model(
+    setup: Setup, sampling: Sampling, cases: Sequence[Case], pictures: Iterable[np.ndarray]
+) -> tuple[Probe, Tensor]:
+    """Return references, uint8 (H, W, 3), as a probe, and the answers of their own model, which is live.
+
+    With these, by the same guidance, those of merges are compared: guidance leads away from the reference.
+    """
+    size = (setup.experiment.render.width, setup.experiment.render.height)  # a second pass enlarges it
+    small = [np.asarray(Image.fromarray(one).resize(size, Image.Resampling.LANCZOS)) for one in pictures]
+    probe = make_probe(setup.renderer, small, cases)
+    return probe, answers(setup.renderer, probe, sampling, PROBED_AT, setup.experiment.render.batch)
+
+
+def merge_at(setup: Setup, place: Mapping[str, float]) -> Sampling:
+    """Merge at these values of what is searched; returns the settings that the merge is drawn with."""
+    recipe = setup.experiment.at(place)
+    merge_over(setup, setup.weights.terms(recipe), recipe)
+    return sampling_of(recipe.render, setup.parents.of(recipe))
+
+
+def ask_merge(setup: Setup, asked: Asked, sampling: Sampling) -> np.ndarray:
+    """Return relative error and spread of what the live weights find, (N, timesteps, 2) of all references."""
+    batch = setup.experiment.render.batch
+    return np.concatenate([ask(setup.renderer, *one, sampling, PROBED_AT, batch) for one in asked])

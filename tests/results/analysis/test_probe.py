@@ -5,7 +5,14 @@ from math import inf, log
 import numpy as np
 import pytest
 
-from gridsearch.results.analysis.probe import FAILS, agreement, expectation_of, expected_text, summed_up
+from gridsearch.results.analysis.probe import (
+    FAILS,
+    agreement,
+    derivatives,
+    expectation_of,
+    expected_text,
+    summed_up,
+)
 
 RATIOS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -27,6 +34,22 @@ def test_answers_are_off_by_their_error_and_by_how_pale_or_strong_they_are():
     found = expectation_of({"ratios": [0.0], "error": [error], "spread": [spread]})
     assert found.off == pytest.approx(((0.08**0.5 + log(4) / 4) / FAILS,))
     assert np.isnan(summed_up(np.full((1, 1, 2), inf))).all()
+
+
+@pytest.mark.parametrize("strong", [0.6, 1.5])
+def test_the_derivatives_are_those_of_finite_differences(strong):
+    """Along a line through answers: of the curve that a report shows, and of the logarithm of the spread."""
+    rng = np.random.default_rng(0)
+    answers = np.stack([rng.uniform(0.02, 0.3, (3, 2)), rng.uniform(0.9, 1.1, (3, 2)) * strong], -1)
+    way = rng.normal(size=answers.shape) * answers
+
+    def curve(step):
+        error, spread = summed_up(answers + step * way)
+        found = expectation_of({"ratios": [0.0], "error": [error], "spread": [spread]})
+        return np.array([found.off[0], log(spread)])
+
+    differences = (curve(1e-5) - curve(-1e-5)) / 2e-5
+    assert [(one * way).sum() for one in derivatives(answers)] == pytest.approx(differences, rel=1e-6)
 
 
 def test_a_window_ends_where_the_line_between_two_ratios_reaches_one():

@@ -8,6 +8,7 @@ import pytest
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
+from gridsearch.results.analysis.probe import expectation_of, summed_up
 from gridsearch.search.trial import sensitivity
 from gridsearch.search.trial.sensitivity import Sensitivity, SensitivityMap, searched_ratios, sensitivity_map
 from gridsearch.search.trial.setup import load_setup
@@ -23,19 +24,22 @@ def test_the_map_is_that_of_finite_differences(toy, tmp_path):
     setup = load_setup(what, open_parents(what), tmp_path, Quiet())
     found = sensitivity_map(setup)
     place = {one.name: found.share for one in found.ratios}
-    probes = sensitivity._probes(setup)
+    asked = sensitivity.ask_models(setup)
 
     def answer(at):
-        return np.array(sensitivity.answer(setup, probes, at))
+        """The curve that a probe shows, and the logarithm of its spread."""
+        error, spread = summed_up(sensitivity.answer(setup, asked, at))
+        expected = expectation_of({"ratios": [0.0], "error": [error], "spread": [spread]})
+        return np.array([expected.off[0], np.log(spread)])
 
-    assert answer(place) == pytest.approx([found.error, found.spread])
+    assert answer(place) == pytest.approx([found.off, np.log(found.spread)])
     differences = np.array(
         [
             (answer(place | {name: at + STEP}) - answer(place | {name: at - STEP})) / (2 * STEP)
             for name, at in place.items()
         ]
     )
-    told = np.array([[one.error, one.spread] for one in found.ratios])
+    told = np.array([[one.off, one.spread] for one in found.ratios])
     cosines = (told * differences).sum(0) / np.linalg.norm(told, axis=0) / np.linalg.norm(differences, axis=0)
     assert len(found.ratios) == 20
     assert (cosines > 0.9).all()
@@ -44,7 +48,7 @@ def test_the_map_is_that_of_finite_differences(toy, tmp_path):
 
 
 def test_the_ratios_worth_searching_do_most_of_it_together():
-    ratios = [Sensitivity(name, error, 0.0, 1.0) for name, error in (("a", 0.1), ("b", -0.5), ("c", 0.4))]
+    ratios = [Sensitivity(name, off, 0.0, 1.0) for name, off in (("a", 0.1), ("b", -0.5), ("c", 0.4))]
     assert SensitivityMap(0.5, 0.1, 1.0, tuple(ratios)).worth_searching() == ["b", "c"]
 
 
