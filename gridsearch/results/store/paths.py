@@ -4,10 +4,10 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from gridsearch.base.errors import BadInput
+from gridsearch.checkpoint.families import PARTS
 
 # Keys of an experiment, and of what is known of its files, that hold a path, or several.
-MODEL_KEYS = {"path", "file", "unet", "clip_l", "clip_g", "vae", "adapters"}
-PATH_KEYS = MODEL_KEYS | {"config", "vocabulary", "features"}
+PATH_KEYS = {*PARTS, "path", "file", "adapters", "config", "vocabulary", "features"}
 
 
 def path_in(folder: Path, name: str) -> Path | None:
