@@ -12,7 +12,7 @@ from tests.helpers.experiments import parse
 @pytest.mark.parametrize("name", SEARCH_SAMPLERS)
 def test_each_can_be_asked_for_is_explained_and_makes_a_sampler(name):
     assert Search(sampler=name).kind is SEARCH_SAMPLERS[name]
-    page = (REPOSITORY / "docs" / "search.md").read_text("utf-8")
+    page = (REPOSITORY / "docs" / "samplers.md").read_text("utf-8")
     assert f"`{name}`" in page.split("## Which sampler")[1].split("\n## ")[0]
     if name != "window":  # search/samplers/window_sampler.py is made for a parameter
         assert isinstance(make_sampler(name, seed=1, trial=0, trials=20), BaseSampler)
