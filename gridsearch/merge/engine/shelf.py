@@ -57,8 +57,9 @@ class Shelf:
                 raise ValueError("it was changed")
             self._whole.add(file)
             return Change(tensor, float.fromhex(said["scale"]), float.fromhex(said["greatest"]))
-        except (OSError, SafetensorError, KeyError, ValueError):
-            file.unlink(missing_ok=True)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):  # TypeError: it has no metadata
+            with suppress(OSError):
+                file.unlink()
             return None
 
     def put(self, key: str, label: Hashable, made: Change) -> None:
@@ -109,13 +110,21 @@ def open_shelf(hashes: Mapping[str, str], device: str, most: int) -> Shelf | Non
 def has_room(needed: int, own: Path | None = None) -> bool:
     """Return whether tensors of so many bytes fit beside all but those of a run's `own` folder."""
     place = next(path for path in (shelves(), *shelves().parents) if path.exists())
-    sizes = {file: file.lstat().st_size for file in shelves().glob("*/*") if file.exists()}
+    sizes = {file: found.st_size for file in shelves().glob("*/*") if (found := _status(file))}
     others = sum(size for file, size in sizes.items() if file.parent != own)
     return others + needed <= MOST_OF_DISK * (shutil.disk_usage(place).free + sum(sizes.values()))
 
 
 def _used(folder: Path) -> float:
-    return folder.stat().st_mtime if folder.exists() else 0.0
+    found = _status(folder)
+    return found.st_mtime if found else 0.0
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what the system knows of a path; None where another run has removed it meanwhile."""
+    with suppress(FileNotFoundError):
+        return path.lstat()
+    return None
 
 
 def _code() -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from gridsearch.checkpoint.ldm.layout import LiveRows
 from gridsearch.experiment.recipe import Recipe
@@ -155,7 +156,8 @@ def test_no_more_than_its_room_is_taken_and_what_is_broken_is_made_again(tmp_pat
     data = file.read_bytes()
     changed = bytearray(data)
     changed[-100] ^= 1
-    for broken in (data[:-10], bytes(changed), b""):
+    unnamed = save({"tensor": torch.zeros(SHAPE)})  # without metadata
+    for broken in (data[:-10], bytes(changed), unnamed, b""):
         file.unlink()
         file.write_bytes(broken)
         again, read = merged(live_of(0, Shelf(whole.folder, 10**6)), terms)
