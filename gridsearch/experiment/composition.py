@@ -20,7 +20,7 @@ def composition(steps: Sequence[MergeStep]) -> str:
     if isinstance(blocks, dict):
         each = "1 block with" if len(blocks) == 1 else f"{len(blocks)} blocks each with"
         names = " and ".join(model_text(str(name)) for name in steps[-1].models)
-        return f"{names}, {each} a ratio of its own; {ends_text(steps)}"
+        return "; ".join(filter(None, (f"{names}, {each} a ratio of its own", ends_text(steps))))
     sums: dict[str, dict[str, float]] = {}
     made = {step.name for step in steps}
     for step in steps:
@@ -47,11 +47,12 @@ def model_text(name: str) -> str:
 
 
 def ends_text(steps: Sequence[MergeStep]) -> str:
-    """Return what a ratio of the last step counts: `0 is base, 1 is late`."""
-    first, *others = map(model_text, map(str, steps[-1].models))
-    if ADAPTER in steps[-1].methods():
-        return f"0 is {first}, 1 adds {others[0]} at its full strength"
-    return f"0 is {first}, 1 is {others[0]}" if len(others) == 1 else f"0 is {first}"
+    """Return what a ratio of the last step counts: `0 is base, 1 is late`; empty where no end is a model."""
+    step = steps[-1]
+    names = [model_text(str(name)) for name in step.models]
+    if ADAPTER in step.methods():
+        return f"0 is {names[0]}, 1 adds {names[1]} at its full strength"
+    return ", ".join(f"{ratio:g} is {names[i]}" for ratio, i in step.alone_at.items())
 
 
 def block_weights(steps: Sequence[MergeStep], blocks: Sequence[str]) -> str:

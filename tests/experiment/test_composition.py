@@ -33,6 +33,14 @@ SLERP = [{"name": "ab", "method": "slerp", "models": ["a", "b"], "ratio": 0.5}]
             [{"method": "adapter", "models": ["a", "x"], "ratio": {"IN00": 0.5}}],
             "a and x, 1 block with a ratio of its own; 0 is a, 1 adds x at its full strength",
         ),
+        (
+            [{"method": "low_rank", "models": ["a", "b"], "ratio": {"IN00": 0.5}}],  # 1 is not b
+            "a and b, 1 block with a ratio of its own; 0 is a",
+        ),
+        (
+            [{"method": "cosine_a", "models": ["a", "b"], "ratio": {"IN00": 0.5}}],
+            "a and b, 1 block with a ratio of its own",
+        ),
     ],
 )
 def test_a_sum_of_models_is_told_in_shares(steps, said):
