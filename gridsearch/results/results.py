@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.render.cases import case_id, case_of
 from gridsearch.results import columns, store
@@ -67,6 +68,11 @@ class Results:
     def settings(self) -> dict[str, Any]:
         """The experiment as resolved; nested, JSON-able."""
         return self.facts.experiment
+
+    @property
+    def family(self) -> str:
+        """The name of the models' family; that of SDXL in a run from before there were others."""
+        return str(self.settings.get("family", SDXL.name))
 
     @property
     def scorers(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from gridsearch.base.words import is_number, parameter_labels, value_text
 from gridsearch.checkpoint.families import KNOWN_FAMILIES
-from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.report.figures.landscape import LOSS, SURVIVED, with_losses
@@ -34,7 +33,7 @@ def many_values(shown: Shown) -> Iterator[Figure]:
 
 def _blocks(results: Results) -> Sequence[str]:
     """Return the names of the model's blocks, in the order of the UNet."""
-    return KNOWN_FAMILIES[results.settings.get("family", SDXL.name)].blocks
+    return KNOWN_FAMILIES[results.family].blocks
 
 
 def _block_ratios(shown: Shown) -> dict[str, float]:
@@ -109,26 +108,9 @@ def _history(trials: pd.DataFrame) -> Figure:
     whole = trials[~is_partial(trials)]
     line = {"color": draw.BEST_LINE, "shape": "hv"}
     best = draw.scatter(whole["trial"], whole["loss"].cummin(), "lines", line=line, hoverinfo="skip")
-    dots = draw.scatter(
-        trials["trial"],
-        trials["loss"],
-        marker={
-            "size": 7,
-            "color": trials["survived"].tolist(),
-            "cmin": 0,
-            "cmax": 1,
-            "colorscale": SURVIVED,
-        },
-        hovertemplate=draw.hover("trial %{x}", "loss %{y:.3g}", "%{marker.color:.0%} healthy"),
-    )
+    marker = {"size": 7, "color": trials["survived"].tolist(), "cmin": 0, "cmax": 1, "colorscale": SURVIVED}
+    hover = draw.hover("trial %{x}", "loss %{y:.3g}", "%{marker.color:.0%} healthy")
+    dots = draw.scatter(trials["trial"], trials["loss"], marker=marker, hovertemplate=hover)
     layout = draw.plain_layout("trial", "mean loss")
     about = f"Each dot is a trial: green is healthy, orange failed. The line is the lowest so far. {LOSS}"
-    return Figure(
-        "values",
-        "history",
-        "The search so far",
-        about,
-        [best, dots],
-        layout,
-        wide=True,
-    )
+    return Figure("values", "history", "The search so far", about, [best, dots], layout, wide=True)

@@ -9,7 +9,6 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from gridsearch.checkpoint.families import KNOWN_FAMILIES
-from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.experiment.any_of import MergeStep
 from gridsearch.experiment.composition import block_weights, composition, ends_text
 from gridsearch.experiment.family import in_family
@@ -111,7 +110,7 @@ def analyse(
 def best_steps(results: Results, answer: Answer) -> tuple[MergeStep, ...]:
     """Return the steps of the recommended merge."""
     known = {name: value for name, value in answer.parameters.items() if value is not None}
-    with in_family(results.settings.get("family", SDXL.name)):
+    with in_family(results.family):
         return _STEPS.validate_python(settings_at(results.settings, known)["merge"])
 
 
@@ -123,7 +122,7 @@ def block_ends(results: Results, answer: Answer) -> str:
 
 def _with_composition(results: Results, answer: Answer) -> Answer:
     steps = best_steps(results, answer)
-    weights = block_weights(steps, KNOWN_FAMILIES[results.settings.get("family", SDXL.name)].blocks)
+    weights = block_weights(steps, KNOWN_FAMILIES[results.family].blocks)
     return replace(answer, composition=composition(steps), weights=weights)
 
 
