@@ -48,7 +48,7 @@ _CUDA_BUILD = (
     'command that "Get Started" on pytorch.org gives: on Windows, pip alone takes the build for the CPU.'
 )
 _UNTESTED = (
-    "The GPU of this Mac (mps) renders. No Mac has tested this program: "
+    "The GPU of this Mac (mps) renders. It was never tested on a Mac: "
     'if images are wrong, set device = "cpu" in [render].'
 )
 FULL_SIZE = 10**9  # elements of a model of which a CPU takes minutes for an image; SDXL has 3.5e9

@@ -87,7 +87,7 @@ def upscaler_key(name: object) -> object:
     known = {one.lower(): one for one in UPSCALERS}
     if (asked := " ".join(name.lower().split())) not in known:
         raise ValueError(
-            f"there is no such upscaler here, where none has weights; there are {', '.join(UPSCALERS)}"
+            f"there is no such upscaler (none with weights is known); there are {', '.join(UPSCALERS)}"
         )
     return known[asked]
 

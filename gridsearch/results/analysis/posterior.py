@@ -37,14 +37,8 @@ LEAST_ERROR, UNKNOWN_ERROR = 0.02, 0.1  # of a prompt's loss: never less; with o
 # too narrow. Chosen on simulated curves (`python -m benchmarks.search --worlds`).
 CORRELATED = 0.6
 ROUGH = 1.5  # times the variance: prompts fail at steps, which no smooth curve follows; chosen on the same
-ALIKE_LENGTHS = (
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-)  # over which a prompt's losses are alike, as shares of a run
+# Over which a prompt's losses are alike, as shares of a run.
+ALIKE_LENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 SAME = 1e-9  # of a loss or a ratio: no difference
 
 
@@ -256,9 +250,8 @@ def _curve(
     seen = least + np.minimum(means - least, CLIFF)
     points = np.unique(np.concatenate([ratios, np.linspace(ratios[0], ratios[-1], POINTS)]))
     scale = np.sqrt(errors)
-    kernels = list(
-        _kernels(ratios, points, seen - seen.mean(), scale[:, None] * error_correlation(rest, ratios) * scale)
-    )
+    covariance = scale[:, None] * error_correlation(rest, ratios) * scale
+    kernels = list(_kernels(ratios, points, seen - seen.mean(), covariance))
     likely = np.array([kernel[0] for kernel in kernels])
     weights = np.exp(likely - likely.max())
     weights[weights < FAINT * weights.sum()] = 0.0

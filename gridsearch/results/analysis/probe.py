@@ -27,7 +27,7 @@ LEAST_AGREEMENT, AGREES_FROM = 0.5, 4  # rank correlation with as many drawn rat
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the probe expects along a ratio.
+    """The curve that a probe expects along a ratio.
 
     Attributes:
         ratios: those that were probed, ascending.

@@ -52,6 +52,7 @@ class SeenTrials:
     line: NDArray[np.bool_]  # whether all numbers are at one share of their ranges, as closely as steps allow
 
     def part(self, rows: NDArray) -> "SeenTrials":
+        """Return those of these rows, a mask or numbers."""
         return SeenTrials(
             self.places[rows], self.losses[rows], self.dials[rows], self.alive[rows], self.line[rows]
         )

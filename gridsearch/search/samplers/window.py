@@ -36,10 +36,8 @@ RUNS = 3  # so many runs of survivors have their edges found: more are the luck 
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
 FINEST = 1 / 12  # of the window's width: the spacing at the best, with USUAL_CASES cases
-USUAL_CASES = (
-    16  # with fewer the best is known less well, as the root of their number, and the spacing is wider
-)
-COARSEST = 1 / 4  # but never than so much
+USUAL_CASES = 16  # with fewer the best is known less well, by the root of their number: the spacing is wider
+COARSEST = 1 / 4  # but never wider than this
 GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
