@@ -61,8 +61,8 @@ def build_grid(
     groups = [Group("references", references)] if references else []
     projected, places = is_projection(results), set[float]()
     if projected and ratios is not None:
-        fix = "Leave out the ratios."
-        raise BadInput("Many values were searched at once, so no ratio names a trial.", fix=fix)
+        what = "Many values were searched at once, so no ratio names a trial."
+        raise BadInput(what, where=results.folder, fix="Leave out the ratios.")
     chosen = []
     for settings, rows in slices:
         found = answers.get(tuple(settings.items()))

@@ -66,8 +66,8 @@ def residence_notes(place: Residence, shelf: Shelf | None = None) -> list[str]:
         )
     if place.left_over:
         where = f"kept in {shelf.folder}" if shelf else "made in each trial, as the disk has no room either"
-        said = "of what steps make that nothing searched changes do not fit into memory"
-        notes.append(f"{size(place.left_over)} {said}: {where}.")
+        said = f"{size(place.left_over)} do not fit into memory"
+        notes.append(f"Of the parts of the merge that are the same in every trial, {said}: {where}.")
     return notes
 
 

@@ -23,5 +23,5 @@ def show_sensitivity(found: Any) -> None:
     say("off: over the whole range of the ratio; below 0, more of it is better")
     say("spread: below 0, more of it makes pictures paler; above 0, stronger")
     names = ", ".join(found.worth_searching())
-    say(f"Worth searching: {names}. Together they make 80% of the difference.")
+    say(f"Worth searching: {names}. Together they make at least 80% of the difference.")
     say(f"Leave the others at {found.share:.0%} of their ranges.")
