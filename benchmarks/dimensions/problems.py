@@ -67,7 +67,7 @@ class Problem:
         return verdicts, defects, np.interp(place, *DIALS) + dials
 
     def outcome(self, parameters: Mapping, cases: Cases) -> Outcome:
-        """What a trial comes to, one image a case."""
+        """Return the outcome of a trial, one image a case."""
         found = zip(*(one.tolist() for one in self.judged(parameters, cases)), strict=True)
         rows = [{"verdict": verdict, "defect": defect, "dial": dial} for verdict, defect, dial in found]
         return Outcome(rows, {}, len(rows))

@@ -1,4 +1,4 @@
-"""What a probe is worth to `window` on simulated pairs of models, and what a wrong one costs.
+"""The worth of a probe to `window` on simulated pairs of models, and the cost of a wrong one.
 
     python -m benchmarks.search.prior [STUDIES]
 

@@ -1,4 +1,4 @@
-"""What a user installs has wheels on Linux, Windows and macOS for each Python: nothing is compiled there."""
+"""All that a user installs has wheels on Linux, Windows and macOS for each Python: nothing is compiled."""
 
 import re
 import subprocess

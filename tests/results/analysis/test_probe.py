@@ -1,4 +1,4 @@
-"""What a probe expects, by hand."""
+"""The curve that a probe expects, by hand."""
 
 from math import inf, log
 
