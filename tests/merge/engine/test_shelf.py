@@ -1,4 +1,4 @@
-"""Tensors that nothing searched changes: the same bits kept or not, made once, on disk where memory has no room."""
+"""Tensors that nothing searched changes: the same bits kept or not, and on disk where memory has no room."""
 
 import os
 import shutil
