@@ -96,9 +96,9 @@ def lead(
         for note in taste_notes:
             listener.note(note)
         with store.open_study(out, shared, listener.note) as study:
-            queue.begin(study, pace)
             # the workers are held to these
             store.save_facts(study, replace(store.load_facts(study), versions=prepared.facts.versions))
+            queue.begin(study, pace)
             crew, order = crew_for(study), prepared.facts.order
             leases, leads = Leases(queue.MISSED * pace, retries), lambda: held() and leading()
             leader = Leader(study, prepared.experiment, order, out, listener, crew, leases, leads, pace)
