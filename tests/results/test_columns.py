@@ -79,7 +79,7 @@ from tests.helpers.settings import sampling
 
 case, pixels = Case("p1", "a cat", "", 7), np.zeros((8, 8, 3), np.uint8)
 drawn = SimpleNamespace(
-    case=case, pixels=pixels, film=None, finite=True, seconds=1.0, trace=[1], calls=1, stop=None
+    case=case, pixels=pixels, film=None, finite=True, seconds=1.0, trace=[1], calls=1, made=1, stop=None
 )
 mood = save_image(run, "images/mood_", drawn, sampling(), Origin("m", "h", "r", "cpu"))["mood"]
 kept(lambda row: {**row, "mood": mood})

@@ -16,8 +16,8 @@ from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet
 from tests.search.workers.night import assert_same_run, begun, drawn, ended, write_experiment
 
-KILLS = int(os.environ.get("GRIDSEARCH_KILLS", 25))  # on each kind of database
-TRIALS, IMAGES = 101, 4  # so many of each
+KILLS = int(os.environ.get("GRIDSEARCH_KILLS", 15))  # on each kind of database
+TRIALS, IMAGES = max(61, 2 * KILLS + 1), 4  # so many of each
 LAST = 16  # images that the run still has to draw at the last kill, lest it be over before
 
 
