@@ -162,5 +162,5 @@ def agreement_text(results: "Results") -> tuple[str, str] | None:
         return expected_text(expected), "too little is drawn to tell whether that is so"
     said = f"rank correlation {found:.2f} with what was drawn"
     if found < LEAST_AGREEMENT:
-        said += ", which contradicts it: it was ignored"
+        said += ", which contradicts it: do not rely on it"
     return expected_text(expected), said
