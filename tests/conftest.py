@@ -32,8 +32,8 @@ from tests.helpers.postgres import database, postgres  # noqa: F401
 from tests.helpers.s3 import s3  # noqa: F401
 from tests.helpers.tied import tied_run  # noqa: F401
 
-# The same examples on every run: a test that fails on one machine fails on all.
-hypothesis.settings.register_profile("fixed", derandomize=True)
+# The same examples on every run, however long they take: a test that fails on one machine fails on all.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("fixed")
 
 # What the tests and the programs they start keep is not the user's; the hub's cache stays where it is.

@@ -94,7 +94,7 @@ def test_a_failure_is_said_once_and_stops_nothing(tmp_path, monkeypatch):
     live = LiveReport(tmp_path / "gone", told, lambda: clock.now)
     with live:
         live.trial("first")
-        assert live._process.wait(60) == 1
+        assert live._process.wait(300) == 1
         live.look()
         ((said,),) = told.of("note")
         assert "could not be refreshed" in said
@@ -125,7 +125,7 @@ def test_the_other_process_builds_what_is_stored(tmp_path):
     folder, told = stored_run(tmp_path / "run"), Told()
     with LiveReport(folder, told) as live:
         live.start(2, 3, 4, 0, False)  # resumed: there is something to see at once
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not told.of("found") and time.monotonic() < until:
             time.sleep(0.05)
             live.look()

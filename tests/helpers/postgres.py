@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -82,7 +83,7 @@ class Postgres:
                 cwd="/",
                 start_new_session=True,
             ).result()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 300
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
                 pytest.fail((self.folder / "log").read_text()[-2000:])
@@ -109,7 +110,7 @@ class Postgres:
         if self.process is None:
             return
         ending(self.process)
-        self.process.wait(30)
+        self.process.wait(300)
         self.process = None
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
@@ -145,9 +146,12 @@ def _as_account() -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """Below the ports that Linux gives to connections: one of those would not be free after a restart."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def binaries_here() -> Path | None:

@@ -44,4 +44,4 @@ class Terminal:
     def ended(self) -> int:
         self.read()
         os.close(self._ours)
-        return self.process.wait(60)
+        return self.process.wait(300)

@@ -66,7 +66,7 @@ class Process:
     def send_signal(self, number: int) -> None:
         os.kill(self._process.pid, number)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Its exit code; minus the number of the signal that has ended it.
 
         Raises:

@@ -12,7 +12,7 @@ from gridsearch.search.load import prepare_and_load
 from gridsearch.search.prepare import prepare
 from tests.helpers.small_run import FILE, Quiet, experiment
 
-PATIENCE = 30  # seconds after which a thread that waits for another says so
+PATIENCE = 120  # seconds after which a thread that waits for another says so
 
 
 class Meeting(Quiet):

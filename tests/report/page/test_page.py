@@ -186,8 +186,8 @@ def test_a_mailed_page_shows_what_travels_in_it_and_asks_but_once(sweep, address
     page = seen.page
     page.locator(".alone").wait_for(state="visible")
     page.locator("#stage").press("ArrowRight")
+    expect(page.locator(".view img").first).to_have_js_property("naturalWidth", 64)
     page.wait_for_timeout(250)
-    assert page.evaluate("document.querySelector('.view img').naturalWidth") == 64
     assert len([request for request in seen.requests if request.endswith(".png")]) == 1
 
 

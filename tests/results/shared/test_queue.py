@@ -1,6 +1,7 @@
 """Trials that wait for a worker, as each worker sees them: with a storage of its own."""
 
 import time
+from collections.abc import Callable
 
 import optuna
 import pytest
@@ -64,19 +65,25 @@ def queued(tmp_path):
     return study
 
 
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_the_beat_of_a_worker_that_was_asleep_does_not_take_its_former_trial_back(queued):
     former = queue.take(queued, "asleep", None)
     assert queue.take(queued, "other", None) is None
     queue.put_back(queued, former)
     trial = queue.take(queued, "other", None)
     with queue.beating(queued, former, "asleep", 0.01):
-        time.sleep(0.1)
+        until(lambda: queued.trials[0].system_attrs.get("beat", {}).get("beat", 0) > 1)
         assert queue.lease_of(queued.trials[0]) == queue.Lease("other", 0)
         assert queue.holds(queued, trial, "other")
         assert not queue.holds(queued, former, "asleep")
     with queue.beating(queued, trial, "other", 0.01):
-        time.sleep(0.1)
-    assert queue.lease_of(queued.trials[0]).beat > 1
+        until(lambda: queue.lease_of(queued.trials[0]).beat > 1)
 
 
 def test_a_trial_does_not_fail_for_the_trouble_of_a_worker_that_has_lost_it(queued):

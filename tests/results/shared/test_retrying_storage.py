@@ -64,7 +64,7 @@ def hurried(monkeypatch):
 def test_a_server_that_goes_away_in_mid_use_loses_nothing(postgres, database, ending):
     """One thread records while another beats; the server is away for more than half a second."""
     told: list[str] = []
-    with connect(database, patience=60, on_wait=told.append) as storage:
+    with connect(database, patience=600, on_wait=told.append) as storage:
         study = optuna.create_study(study_name="one", storage=storage)
         trial = storage.create_new_trial(study_id(study))
         stop = threading.Event()
@@ -93,7 +93,7 @@ def test_a_server_that_goes_away_in_mid_use_loses_nothing(postgres, database, en
         kept = storage.get_trial(trial)
     assert [kept.user_attrs[f"rung {n:04}"]["images"] for n in range(40)] == [[n] for n in range(40)]
     assert kept.system_attrs["beat"] == beats
-    assert told[0] == "The database does not answer; trying again for up to 60 s."
+    assert told[0] == "The database does not answer; trying again for up to 10 min."
     assert told[1].startswith("The database is back after ")
 
 
@@ -112,31 +112,31 @@ def test_who_waits_in_another_thread_gives_up_when_the_study_is_closed(postgres,
             waiting = other.submit(storage.get_all_studies)
             time.sleep(0.2)
         with pytest.raises(StorageLost):
-            waiting.result(timeout=20)
+            waiting.result(timeout=300)
 
 
 def test_a_locked_sqlite_is_waited_for_and_a_full_one_is_not(tmp_path):
     file = tmp_path / "study.db"
-    storage = RetryingStorage(
-        RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 0.05}}), Retries(20)
-    )
+    told: list[str] = []
+    inner = RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 0.05}})
+    storage = RetryingStorage(inner, Retries(600, told.append))
     study = optuna.create_study(storage=storage)
     with closing(sqlite3.connect(file, check_same_thread=False)) as other:
         other.execute("BEGIN EXCLUSIVE")
         threading.Timer(0.4, other.rollback).start()
         study.set_user_attr("done", True)
     assert study.user_attrs["done"] is True
+    assert len(told) == 2  # it does not answer; it is back
 
     # SQLite keeps to the least that fits what is there, for each connection
     engine = storage.inner.engine
     sqlalchemy.event.listen(
         engine, "checkout", lambda opened, *_: opened.execute("PRAGMA max_page_count = 1")
     )
-    begun = time.monotonic()
     with pytest.raises(StorageInternalError) as full:
         study.set_user_attr("much", "x" * 100_000)
     assert "full" in str(full.value.__cause__)
-    assert time.monotonic() - begun < 5
+    assert len(told) == 2
 
 
 def test_a_full_disk_of_the_server_is_no_lost_connection():

@@ -20,7 +20,7 @@ def test_the_next_item_is_made_while_the_last_is_worked_on():
         made.set()
 
     def work(item):
-        assert made.wait(timeout=10)  # work on the first ends only after the last was made
+        assert made.wait(timeout=120)  # work on the first ends only after the last was made
         return item * 10
 
     assert list(map_in_threads(work, items())) == [10, 20]
@@ -46,7 +46,7 @@ def test_images_are_drawn_while_the_fingerprint_is_taken(toy, tmp_path, monkeypa
             yield batch
 
     def after_drawing(live):
-        assert drawn.wait(timeout=30)
+        assert drawn.wait(timeout=120)
         return fingerprint(live)
 
     monkeypatch.setattr(content, "draw_batches", drawing)

@@ -56,14 +56,14 @@ def begun(*arguments: object, url: str | None = None, **environment: str) -> sub
     )
 
 
-def ended(process: subprocess.Popen, within: float = 300) -> str:
+def ended(process: subprocess.Popen, within: float = 900) -> str:
     """What a program said that ended well."""
     said, _ = process.communicate(timeout=within)
     assert process.returncode == 0, said
     return said
 
 
-def wait_for(what: Callable[[], bool], within: float = 180) -> None:
+def wait_for(what: Callable[[], bool], within: float = 600) -> None:
     until = time.monotonic() + within
     while not what():
         assert time.monotonic() < until

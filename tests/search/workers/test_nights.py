@@ -26,7 +26,7 @@ def test_a_database_that_goes_and_comes_back_costs_nothing_and_no_secret_is_told
 ):
     out, third = tmp_path / "out", tmp_path / "third"
     given = ["--storage", database, "--artifacts", bucket]
-    with commands_seen() as commands, away(postgres, out, 2.0):
+    with commands_seen() as commands, away(postgres, out, 6.0):
         done = program.gridsearch("--debug", "run", file, "--out", out, "--workers", 2, *given)
     assert done.returncode == 0, done.stderr
     assert "The database is back" in done.stdout + (out / "logs" / "worker-1.log").read_text()

@@ -113,7 +113,7 @@ def test_a_taste_is_taught_by_keyboard_and_has_its_say(folder, file, visit, monk
     arguments = ["judge", str(folder), "--pairs", "30"]
     judging = threading.Thread(target=app, args=(arguments,), kwargs={"standalone_mode": False})
     judging.start()
-    page = visit(opened.get(timeout=60)).page
+    page = visit(opened.get(timeout=300)).page
     for place in range(1, 31):
         page.wait_for_selector(f"body[aria-busy=false] #progress:text-is('{place} of 30')")
         page.wait_for_selector("#judging:visible")

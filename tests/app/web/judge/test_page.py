@@ -39,7 +39,7 @@ def test_twenty_pairs_by_keyboard_decide_the_answer(folder, visit, monkeypatch, 
     monkeypatch.setattr(webbrowser, "open", opened.put)
     judging = threading.Thread(target=app, args=(["judge", str(folder)],), kwargs={"standalone_mode": False})
     judging.start()
-    address = opened.get(timeout=60)
+    address = opened.get(timeout=300)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", address)
     seen = visit(address)
     page = seen.page
@@ -67,7 +67,7 @@ def test_twenty_pairs_by_keyboard_decide_the_answer(folder, visit, monkeypatch, 
     assert page.locator("#headline").inner_text() == "You prefer ratio 0.75 to ratio 0.50"
     assert page.locator("#trials tr").count() == 3
     assert page.locator("#report").inner_text() == str(folder / "report.html")
-    assert opened.get(timeout=60) == (folder / "report.html").as_uri()
+    assert opened.get(timeout=300) == (folder / "report.html").as_uri()
     judging.join()
 
     assert seen.errors == []
@@ -111,7 +111,7 @@ def refuse_others(visit, address, folder) -> None:
 
 def test_with_the_mouse_on_a_narrow_screen(folder, visit):
     with served(folder, choose_pairs(load_results(folder), (0, 3), 5, seed=1)) as server:
-        page = visit(server.address, width=375, height=700).page
+        page = visit(server.address, width=375, height=700, still=True).page
         at(page, 1, of=5)
         left, right = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
         assert right["y"] >= left["y"] + left["height"]
@@ -123,6 +123,7 @@ def test_with_the_mouse_on_a_narrow_screen(folder, visit):
         # held, both pictures are larger; that is no answer
         page.mouse.move(left["x"] + 100, left["y"] + 50)
         page.mouse.down()
+        page.clock.run_for(300)
         page.wait_for_selector("#pictures.near")
         page.mouse.up()
         assert page.locator("#pictures.near").count() == 0

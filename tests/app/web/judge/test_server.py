@@ -34,7 +34,7 @@ def server(folder):
 
 def ask(server, path, said=None, **headers):
     """Status, headers and body of a reply. `Host=None` sends no such header."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=120)
     sent = {"Host": f"127.0.0.1:{server.server_port}"}
     if said is not None:
         body = said if isinstance(said, bytes) else json.dumps(said).encode()
@@ -148,7 +148,7 @@ def test_answers_are_kept_at_once_and_taken_back(server, folder):
     assert ask(server, f"/{TOKEN}/answer", {"place": 5, "answer": "equal"})[0] == 409
     assert not server.session.ended.is_set()
     assert ask(server, f"/{TOKEN}/finish", {})[2] == b'{"headline": "done"}'
-    assert server.session.ended.wait(5)
+    assert server.session.ended.wait(120)
 
 
 def test_nothing_but_pages_and_pictures_is_served(server):
