@@ -22,9 +22,10 @@ def main() -> None:
     worlds = [*DRAW, *FEWER]
     parser.add_argument("--world", choices=worlds, action="append", help="this world alone; may be repeated")
     parser.add_argument("--how", choices=HOWS, action="append", help="this search alone; may be repeated")
+    parser.add_argument("--save", type=Path, help="add every study of --worlds to this CSV file (bars.py)")
     asked = parser.parse_args()
     if asked.worlds:
-        lines = claims.table(asked.world or worlds, asked.how or HOWS, asked.studies)
+        lines = claims.table(asked.world or worlds, asked.how or HOWS, asked.studies, asked.save)
     elif asked.coverage:
         PICTURE.parent.mkdir(exist_ok=True)
         lines = draw_coverage(asked.studies, PICTURE)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, seeds_of, size_of, truth_of, world_of
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
+from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.window import Window, run_around
 from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
@@ -35,8 +36,8 @@ class Claim:
         regret: the true loss at the recommended ratio above the least.
         taken: the recommended ratio is within NEAR of one that is as good as the best.
         covered, width: the interval holds a ratio that is as good as the best; its length.
-        said, right: the greatest chance given to a rendered ratio, and whether it is the best; of n
-            that tie, 1/n.
+        said, right: the greatest chance given to a rendered ratio, and whether it is as good as any that was
+            rendered, to MARGIN; of ratios with one chance, the nearest to the recommended one.
         fewer: the recommended trial has fewer sound images than one that ties with it.
         window, edges: a window is claimed for all prompts; the share of its edges' intervals that hold.
         kept: the interval of the recommended ratio's survival holds the true one.
@@ -128,7 +129,7 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
             break
         at = _number(ratio)
         counts[at] = drawn_of(images, order, at, counts, edges=True, glance=glance)
-        if best is not None and truth.loss[at] <= truth.loss[best]:
+        if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
             good, stopped = good + 1, stopped + (counts[at] < len(order))
         seen.append(seen_at(images, order[: counts[at]], at, len(order)))
     return counts, (stopped, good)
@@ -207,15 +208,14 @@ def held(answer: Answer, images: Images, counts: NDArray, truth: Truth, stops: t
         known["told"] = float(np.mean([any(_in(one, run) for one in named) for run in truth.windows]))
     if best is None or best.ratio is None:
         return Claim(**NOTHING | known)
-    at = _number(best.ratio)
+    ratio, at = best.ratio, _number(best.ratio)
     places = [(one.low, one.high) for one in best.doubt.places]
     chances = best.doubt.chances
     if chances:
-        likeliest = max(chances, key=lambda one: one.chance)
-        losses = [truth.loss[_number(one.ratio)] for one in chances]
+        likeliest = max(chances, key=lambda one: (one.chance, -abs(one.ratio - ratio)))
+        least = min(truth.loss[_number(one.ratio)] for one in chances)
         known["said"] = likeliest.chance
-        tied = sum(loss <= min(losses) + SAME for loss in losses)
-        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= min(losses) + SAME) / tied
+        known["right"] = float(truth.loss[_number(likeliest.ratio)] <= least + MARGIN + SAME)
     if places:
         near = AXIS.step / 2 + SAME  # the truth is read at every step
         inside = [((truth.bests >= low - near) & (truth.bests <= high + near)).any() for low, high in places]
@@ -284,26 +284,29 @@ near    both edges are within 0.01 of those that all ratios give for the same ca
 regret, taken: of the recommended ratio, its true loss above the least, and whether it
         is within 0.02 of one that is as good as the best
 cover   the 95% interval holds such a ratio; width: its mean length
-said    the greatest chance given to a ratio, on average; right: how often that is the best of those rendered
+said    the greatest chance given to a ratio, on average; right: how often none is better by over 0.05
 fewer   the recommended trial has fewer sound images than one that ties with it
 flat    all that survives is said to be equal
 window  a window is claimed for all prompts; edges, width: their 95% intervals hold the truth; their length
 kept    the 95% interval of the recommended ratio's survival holds the true one
 loss    the recommended ratio's true mean loss over the one that is said to be expected
-stopped of trials truly as good as the best so far, those that the race stopped (how many such there were)"""
+stopped of trials truly as good as the best so far that survive, those that the race stopped (of how many)"""
 
 
-def table(names: Sequence[str], hows: Sequence[str], studies: int) -> Iterator[str]:
-    """The lines, each as soon as it is known."""
+def table(names: Sequence[str], hows: Sequence[str], studies: int, save: Path | None) -> Iterator[str]:
+    """The lines, each as soon as it is known; every study's claim is added to the file `save`."""
     yield HEAD.format(studies=studies)
     for name in names:
         for how in hows:
-            yield row(name, how, [claim_of(name, how, seed) for seed in seeds_of(name, studies)])
+            found = pd.DataFrame([asdict(claim_of(name, how, seed)) for seed in seeds_of(name, studies)])
+            if save:
+                own = found.assign(world=name, how=how)
+                own.to_csv(save, mode="a", header=not save.exists(), index=False)
+            yield row(name, how, found)
     yield FOOT
 
 
-def row(name: str, how: str, claims: Sequence[Claim]) -> str:
-    found = pd.DataFrame([asdict(one) for one in claims])
+def row(name: str, how: str, found: pd.DataFrame) -> str:
     mean = found.mean()
     cells = [f"{100 * mean['renders']:7.1f} {100 * found['renders'].max():5.1f}"]
     cells += [f"{100 * mean[field]:5.1f}" for field in ("found", "told", "near")]

@@ -62,6 +62,7 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     from gridsearch.results.analysis.decided import decided_by
+    from gridsearch.results.analysis.optimum import MARGIN
     from gridsearch.results.analysis.probe import agreement_text
     from gridsearch.results.analysis.sentence import places_text, render_text
 
@@ -72,9 +73,10 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "best in", f"{places_text(best, '{} to {}', ' or ')}, {sure}{best.note and f'; {best.note}'}"
     flat = best.plateau is not None and best.plateau.whole  # then the likeliest means nothing
     if best.doubt.chances and not flat:
-        likely = sorted(best.doubt.chances, key=lambda chance: -chance.chance)[:LIKELIEST]
-        texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely if c.chance >= 0.01)
-        yield "chance", ", ".join(texts)
+        here = best.ratio or 0.0
+        likely = sorted(best.doubt.chances, key=lambda one: (-one.chance, abs(one.ratio - here)))
+        texts = (f"{value_text(c.ratio)} {c.chance:.0%}" for c in likely[:LIKELIEST] if c.chance >= 0.01)
+        yield "chance", f"{', '.join(texts)} that none is better by more than {MARGIN:g} of the loss"
     if best.plateau:
         yield "equal", _plateau_text(best.plateau)
     if best.elsewhere:

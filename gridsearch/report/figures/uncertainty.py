@@ -7,6 +7,7 @@ from gridsearch.base.words import prompt_labels, shorten
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Doubt, RatioInterval
+from gridsearch.results.analysis.optimum import MARGIN
 from gridsearch.results.analysis.window import PromptView
 
 ALIVE, ODD, FAINT = "#009e73", "#d55e00", "#8a93a0"
@@ -31,12 +32,13 @@ def _chances(shown: Shown, interval: RatioInterval) -> Figure:
     ratios, heights = [one.ratio for one in chances], [one.chance for one in chances]
     bars = draw.bars(ratios, heights, draw.BEST_LINE, hovertemplate=words)
     shapes = [draw.band(interval.low, interval.high, draw.INTERVAL_FILL), draw.best_line(shown.best.ratio)]
-    layout = draw.plain_layout(axis, "chance of being the best", shapes)
+    layout = draw.plain_layout(axis, "chance of being as good as any", shapes)
     layout["yaxis"] |= {"tickformat": ".0%"}
     about = (
-        f"How probable it is, for all prompts, that each rendered {axis} is the best of those that survive."
+        f"How probable it is of each rendered {axis} that, for all prompts, no other that survives is better "
+        f"by more than {MARGIN:g} of the loss."
     )
-    return Figure("certainty", "chances", "Chance of being the best", about, [bars], layout, along=True)
+    return Figure("certainty", "chances", "Chance of being as good as any", about, [bars], layout, along=True)
 
 
 def _narrowing(doubt: Doubt, have: int, axis: str) -> Figure:

@@ -65,7 +65,10 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class RatioChance:
-    """Probability that a rendered ratio is the best of those that can win, for other prompts too."""
+    """Probability that a rendered ratio is as good as any that can win, for other prompts too.
+
+    As good: none has a mean loss that is less by more than `gridsearch.results.analysis.optimum.MARGIN`.
+    """
 
     ratio: float
     chance: float
@@ -87,7 +90,7 @@ class Doubt:
         smoothed: the rendered ratio of the least expected loss.
         interval: of the best ratio, and the recommended one is inside it; None where it cannot be had.
         note: a plain sentence on what limits the interval; empty where nothing does.
-        chances: of each rendered ratio, ascending; empty without an interval.
+        chances: of each rendered ratio, ascending, that it is as good as any; empty without an interval.
         narrowing: the interval's width by the number of prompts, of several parts together; of the best
             slice alone.
         wanted_width: what was asked for, or else half of the present width.

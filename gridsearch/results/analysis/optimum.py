@@ -195,12 +195,15 @@ def gap_at(ratios: Array, centre: float) -> float:
 
 
 def chances(of: Curve) -> tuple[RatioChance, ...]:
-    """Return of every ratio drawn the probability that it is the best of those that can win."""
+    """Return of every ratio drawn the probability that none that can win is better by more than MARGIN.
+
+    Not that of being *the* best: where ratios differ by less than can be told, or by nothing, that is luck's.
+    """
     assert of.found is not None
     own = np.unique([of.found.at(ratio) for ratio in of.losses.ratios[of.can_win]])
-    firsts = own[of.found.draws[:, own].argmin(axis=1)]
-    shares = np.bincount(firsts, minlength=len(of.found.ratios)) / len(firsts)
-    known = dict(zip(of.found.ratios.round(10).tolist(), shares.tolist(), strict=True))
+    drawn = of.found.draws[:, own]
+    shares = (drawn <= drawn.min(axis=1, keepdims=True) + MARGIN).mean(axis=0)
+    known = dict(zip(of.found.ratios[own].round(10).tolist(), shares.tolist(), strict=True))
     return tuple(RatioChance(float(at), known.get(round(at, 10), 0.0)) for at in of.losses.ratios.tolist())
 
 

@@ -24,18 +24,29 @@ if TYPE_CHECKING:  # a plan imports this module, and is spared pandas
 
 Array = NDArray[np.float64]
 
-FAR = 1.0  # a ratio whose loss is so much above the least is out: every image there fails, say
+# A ratio is out whose loss is so much above the least, or this share of what lies between the best and the
+# worst, where these are a cliff apart: where all prompts fail a curve is flat, and tells little of bends.
+FAR, OUT = 1.0, 0.6
 CLIFF = 0.6  # so far above a run's least, more makes no difference
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
-BEND_HEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)  # of its bends, in losses; as likely before as they are high
+BEND_HEIGHTS = (
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+)  # of its bends, in losses; as likely before as they are high
 FAINT = 0.005  # a weight that is left out
-POOLED = 4.0  # degrees of freedom of the pooled variance, with which each ratio's own is averaged
+# Degrees of freedom of the variance about a ratio, with which its own is averaged, and how far it reaches, as
+# a share of the run.
+POOLED, ABOUT = 4.0, 0.1
 LEAST_ERROR, UNKNOWN_ERROR = 0.02, 0.1  # of a prompt's loss: never less; with one prompt it is not known
 # Errors of neighbouring means are alike: a prompt that fails at one ratio fails at the next. So much of that
 # counts: all of it would leave a curve's shape to chance where most prompts fail, none of it makes intervals
 # too narrow. Chosen on simulated curves (`python -m benchmarks.search --worlds`).
-CORRELATED = 0.6
+CORRELATED = 0.8
 ROUGH = 1.5  # times the variance: prompts fail at steps, which no smooth curve follows; chosen on the same
 # Over which a prompt's losses are alike, as shares of a run.
 ALIKE_LENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -116,7 +127,9 @@ def posterior(
     have, can_win = of.prompts, can_win if can_win.any() else np.ones_like(can_win)
     means, rest = paired_means(of)
     free = max((have if prompts is None else prompts) - 1, 1)
-    variances = error_variances(rest) * ROUGH
+    variances = np.zeros(len(means))
+    for part in runs_of(means):
+        variances[part] = error_variances(rest[:, part], of.ratios[part]) * ROUGH
     errors = variances / np.isfinite(rest).sum(axis=0) * (have / prompts if prompts else 1)
     curves = [
         (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free, rng))
@@ -135,18 +148,19 @@ def posterior(
 
 def _joined(curves: list, tops: list, means: Array, levels: Array, rest: Array, errors: Array) -> Posterior:
     """Return the posterior of all runs: each curve counts from its best, whose loss is its level."""
-    found = []
+    found, least = [], []
     others = max(len(rest) - 1, 1)
     for number, (part, curve) in enumerate(curves):
         top = tops[number] - part.start
         mean = means[tops[number]] + curve.mean - curve.mean[top]
         drawn = levels[:, [number]] + curve.draws - curve.draws[:, [top]]
+        least.append(levels[:, number] + curve.least - curve.draws[:, top])
         left = (
             curve.without - curve.without[:, [top]] + means[tops[number]] - rest[:, [tops[number]]] / others
         )
         found.append((mean, drawn, left, np.full(len(mean), number)))
     mean, drawn, left, runs = zip(*found, strict=True)
-    best_run = levels.argmin(axis=1)
+    best_run = np.argmin(least, axis=0)
     places = np.stack([curve.best for _, curve in curves], axis=1)
     return Posterior(
         ratios=np.concatenate([curve.ratios for _, curve in curves]),
@@ -178,13 +192,18 @@ def paired_means(of: Losses) -> tuple[Array, Array]:
     return means, np.where(weights > 0, of.mean - adds[:, None] - means, np.nan)
 
 
-def error_variances(rest: Array) -> Array:
-    """Return the variance of one prompt's loss at each ratio: its own averaged with that of all ratios."""
+def error_variances(rest: Array, ratios: Array) -> Array:
+    """Return the variance of one prompt's loss at each ratio of a run: its own averaged with those about it.
+
+    Where no prompt that was drawn fails, others may: rarely amid such ratios, often beside an edge.
+    """
     if len(rest) == 1:
         return np.full(rest.shape[1], UNKNOWN_ERROR**2)
     free = np.isfinite(rest).sum(axis=0) - 1.0
     own = np.nansum(rest**2, axis=0) / np.maximum(free, 1)
-    pooled = max(float(np.average(own, weights=free + SAME)), LEAST_ERROR**2)
+    apart = np.abs(ratios[:, None] - ratios) / max(ratios[-1] - ratios[0], SAME)
+    weights = np.exp(-apart / ABOUT) * (free + SAME)
+    pooled = np.maximum(weights @ own / weights.sum(axis=1), LEAST_ERROR**2)
     return (own * free + pooled * POOLED) / (free + POOLED)
 
 
@@ -213,7 +232,9 @@ def error_correlation(rest: Array, ratios: Array) -> Array:
 
 def runs_of(means: Array) -> list[slice]:
     """Return the runs of ratios that are not far worse than the best, each with its neighbours outside."""
-    near = np.concatenate([[False], means < means.min() + FAR, [False]])
+    span = float(np.ptp(means))
+    far = min(FAR, OUT * span) if span > CLIFF else FAR
+    near = np.concatenate([[False], means < means.min() + far, [False]])
     turns = np.flatnonzero(near[1:] != near[:-1])
     last = len(means)
     found = []
@@ -228,12 +249,13 @@ def runs_of(means: Array) -> list[slice]:
 
 @dataclass(frozen=True)
 class _Curve:
-    """The posterior of one run: see `Posterior`."""
+    """The posterior of one run: see `Posterior`; `least` is of each draw its loss at `best`."""
 
     ratios: Array
     mean: Array
     draws: Array
     best: Array
+    least: Array
     without: Array
 
 
@@ -277,6 +299,7 @@ def _curve(
         mean=seen.mean() + matrix[at] @ (seen - seen.mean()),
         draws=drawn[:, at],
         best=points[drawn.argmin(axis=1)],
+        least=drawn.min(axis=1),
         without=seen.mean() + (without - seen.mean()) @ matrix[at].T,
     )
 

@@ -16,6 +16,7 @@ from gridsearch.score.score import SURVIVES
 # deviation of a normal distribution its standard deviation.
 STANDS_OUT, NORMAL = 3.5, 0.6745
 EDGE_LEVEL = 0.95  # of an edge's interval
+MISJUDGED = 0.05  # of the verdicts on styles that the gate knows (docs/scoring-measured.md)
 CURVE = 3  # places; fewer make no curve
 
 
@@ -139,11 +140,15 @@ def _alike(shares: pd.DataFrame, counts: pd.DataFrame) -> float:
 
 
 def share_interval(shares: np.ndarray, level: float) -> tuple[float, float]:
-    """Return the interval of the share of which these are the prompts' own (Clopper & Pearson 1934)."""
+    """Return the interval of the share of which these are the prompts' own (Clopper & Pearson 1934).
+
+    It holds as well where up to MISJUDGED of all verdicts are wrong (Rogan & Gladen 1978).
+    """
     count, kept, tail = len(shares), float(shares.sum()), (1 - level) / 2
-    low = scipy.special.betaincinv(kept, count - kept + 1, tail) if kept > 0 else 0.0
-    high = scipy.special.betaincinv(kept + 1, count - kept, 1 - tail) if kept < count else 1.0
-    return float(low), float(high)
+    low = float(scipy.special.betaincinv(kept, count - kept + 1, tail)) if kept > 0 else 0.0
+    high = float(scipy.special.betaincinv(kept + 1, count - kept, 1 - tail)) if kept < count else 1.0
+    righted = [(end - MISJUDGED) / (1 - 2 * MISJUDGED) for end in (low, high)]
+    return max(min(low, righted[0]), 0.0), min(max(high, righted[1]), 1.0)
 
 
 def run_around(alive: Sequence[bool] | np.ndarray, start: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from gridsearch.results.analysis.posterior import (
     CORRELATED,
     Losses,
     error_correlation,
+    error_variances,
     paired_means,
     posterior,
     runs_of,
@@ -58,6 +59,20 @@ def test_two_windows_are_two_runs_each_with_its_neighbours():
     means = np.array([1.9, 0.3, 1.9, 1.9, 0.2, 0.3, 1.9])
     assert runs_of(means) == [slice(0, 3), slice(3, 7)]
     assert runs_of(np.array([0.5, 0.4, 0.3])) == [slice(0, 3)]
+
+
+def test_where_few_prompts_are_sound_anywhere_what_all_fail_is_out():
+    """Above 0.6 of the way from the best to the worst, where that is more than a cliff."""
+    assert runs_of(np.array([1.9, 1.9, 1.7, 1.2, 1.5, 1.9, 1.9])) == [slice(2, 6)]
+    assert runs_of(np.array([0.8, 0.8, 0.3, 0.8])) == [slice(0, 4)]
+
+
+def test_the_variance_about_a_ratio_counts_as_much_as_four_of_its_own_degrees():
+    """Five prompts: four degrees each. Of two ratios a run apart, exp(-10) of the other's variance counts."""
+    rest = np.array([[1, -1, 1, -1, 0.0], [2, -2, 2, -2, 0]]).T
+    near = np.exp(-10)
+    about = np.array([1 + 4 * near, 4 + near]) / (1 + near)
+    assert error_variances(rest, np.array([0.2, 0.4])) == pytest.approx((np.array([1, 4]) + about) / 2)
 
 
 def test_an_optimum_lies_at_an_end():
@@ -109,9 +124,12 @@ def test_how_many_prompts_a_width_needs():
     assert prompts_for(1e-4, width(8), 8, 0.95) == pytest.approx(normal, rel=1e-5)
 
 
-def test_a_share_has_the_interval_of_clopper_and_pearson():
-    assert share_interval(np.array([1.0] * 15 + [0.0]), 0.95) == pytest.approx((0.6977, 0.9984), abs=1e-4)
+def test_a_share_has_the_interval_of_clopper_and_pearson_where_one_verdict_in_twenty_is_wrong():
+    """Theirs for 8 of 16: 0.2465 to 0.7535; a share was (share - 0.05) / 0.9 before such mistakes."""
+    half = share_interval(np.repeat([0.0, 1.0], 8), 0.95)
+    assert half == pytest.approx((0.1965 / 0.9, 0.7035 / 0.9), abs=1e-4)
     assert share_interval(np.ones(16), 0.95) == pytest.approx((0.0250 ** (1 / 16), 1.0), abs=1e-4)
+    assert share_interval(np.array([1.0] + [0.0] * 15), 0.95)[0] == 0.0  # the only sound one may be misjudged
 
 
 def test_an_edge_lies_between_what_is_surely_sound_and_what_surely_is_not():
