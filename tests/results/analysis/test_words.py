@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +11,30 @@ import pytest
 from gridsearch.app.terminal.answer import last_lines
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.best_json import best_dict
+from gridsearch.results.analysis.sentence import headline_text
 from tests.helpers.made_up import RATIOS, results_of, table
 
 PROMPTS = tuple(f"p{i}" for i in range(16))
 
 
-def said(letters_at, defect_at):
-    """The sentence, the first screen as a text by label, and best.json, of 16 prompts at 21 ratios.
+def said(letters_at, defect_at, prompts=16, **extra):
+    """The sentence, the first screen as a text by label, and best.json, of 16 images at 21 ratios.
 
-    `letters_at(ratio)` are the verdicts of all prompts, `defect_at(ratio)` what a sound one's defect is
-    about; each prompt adds its own to all ratios, and a little to each.
+    `letters_at(ratio)` are the verdicts of all images, `defect_at(ratio)` what a sound one's defect is
+    about; each prompt adds its own to all ratios, and each image a little. The page begins with `title`.
     """
     rng = np.random.default_rng(0)
-    own = rng.uniform(0.0, 0.3, 16)
+    own = np.resize(rng.uniform(0.0, 0.3, 16)[:prompts], 16)
     verdicts = {ratio: letters_at(ratio) for ratio in RATIOS}
     defects = {
         ratio: np.where(np.array(list(verdicts[ratio])) == "o", defect_at(ratio) + own + jitter, 7.0)
         for ratio, jitter in zip(RATIOS, rng.uniform(0, 0.02, (len(RATIOS), 16)), strict=True)
     }
-    results = results_of(Path("nowhere"), table(verdicts, defects, PROMPTS), ("ratio",))
+    rows = table(verdicts, defects, PROMPTS[:prompts], **extra)
+    results = results_of(Path("nowhere"), rows, ("ratio",))
     answer = analyse(results, resamples=1000)
     screen = {line[2:10].strip(): line[10:] for line in last_lines(results, answer)}
+    screen["title"] = headline_text(answer)
     return answer.sentence, screen, json.loads(json.dumps(best_dict(results, answer), allow_nan=False))
 
 
@@ -40,6 +44,11 @@ def inside(low, high, below="b", above="u"):
 
 def bowl(centre, depth=0.0):
     return lambda ratio: depth + 10 * (ratio - centre) ** 2
+
+
+@cache
+def usual():
+    return said(inside(0.3, 0.6), bowl(0.45), dial=0.0)
 
 
 def test_of_two_equal_windows_both_are_named():
@@ -110,10 +119,14 @@ def test_a_flat_curve_has_no_best():
 def test_a_single_misjudged_image_does_not_move_the_best_of_a_plateau():
     wrong = np.random.default_rng(1).random((21, 16)) < 0.03
     wrong[10], wrong[2] = False, False
-    sentence, _, best = said(
+    sentence, screen, best = said(
         lambda ratio: "".join("u" if bad else "o" for bad in wrong[round(ratio * 20)]), bowl(0.5)
     )
     assert abs(best["ratio"] - 0.5) <= 0.1
+    assert screen["title"] == f"Take ratio {best['ratio']:.2f}"
+    assert re.search(
+        r"expect (9\d|100)% of the images to be healthy \(\d\d% to 100%, 95% sure\)", screen["others"]
+    )
     assert "survives from 0.00 to 1.00, the whole range" in sentence
     assert best["others"] == []
 
@@ -126,13 +139,16 @@ def test_where_too_few_prompts_are_sound_nothing_is_said_to_survive():
     assert sentence.startswith("No ratio keeps 50% of its images healthy; the least bad is ratio 0.")
     assert "survives from" not in sentence
     assert "window" not in screen
+    assert screen["title"].startswith("Least bad: ratio 0.")
     assert (best["window"], best["others"]) == (None, [])
 
 
 def test_nothing_sound_anywhere_is_no_ratio_to_take():
-    sentence, _, best = said(
+    sentence, screen, best = said(
         lambda ratio: "o" * (ratio in (0.2, 0.7)) + "u" * (16 - (ratio in (0.2, 0.7))), lambda _: 0.0
     )
+    assert screen["title"].startswith("Least bad: ")
+    assert best["elsewhere"]["low"] == 0.0  # the one sound image may be misjudged
     assert sentence.startswith("No ratio keeps 50% of its images healthy")
     assert "take any" not in sentence
     assert best["window"] is None
@@ -140,7 +156,7 @@ def test_nothing_sound_anywhere_is_no_ratio_to_take():
 
 def test_edges_that_scatter_are_intervals():
     lows, highs = np.random.default_rng(3).uniform([[0.1], [0.6]], [[0.4], [0.9]], (2, 16))
-    sentence, _, best = said(
+    sentence, screen, best = said(
         lambda ratio: "".join(
             "b" if ratio < a else "u" if ratio > b else "o" for a, b in zip(lows, highs, strict=True)
         ),
@@ -151,3 +167,66 @@ def test_edges_that_scatter_are_intervals():
     assert low < np.median(lows) < lower
     assert upper < np.median(highs) < high
     assert [best["window"]["low"][end] for end in ("least", "most")] == [low, lower]
+    ends = [f"{best['window'][side]['inside']:.2f}" for side in ("low", "high")]
+    assert screen["window"].startswith(" to ".join(ends))
+
+
+def test_a_soft_edge_is_an_interval_and_a_sharp_one_is_a_step():
+    """All prompts fail below 0.3 at once, above 0.5 one after another."""
+    tops = np.linspace(0.5, 0.9, 16)
+    sentence, screen, best = said(
+        lambda ratio: "".join("b" if ratio < 0.3 else "o" if ratio <= top else "u" for top in tops), bowl(0.3)
+    )
+    low, high = best["window"]["low"], best["window"]["high"]
+    assert (low["least"], low["most"]) == (0.25, 0.3)
+    assert high["least"] < np.median(tops) < high["most"]
+    assert high["most"] - high["least"] >= 0.15
+    assert sentence.endswith(f"its ends lie in 0.25–0.30 and {high['least']:.2f}–{high['most']:.2f}.")
+    assert screen["title"] in ("Take ratio 0.30", "Take ratio 0.35")
+    assert screen["chance"].startswith(f"{best['ratio']:.2f} ")
+    assert screen["window"].startswith(
+        "0.30 to 0.70; first failed images: p0 at 0.25 below, p0 at 0.55 above"
+    )
+
+
+def test_what_little_a_plateau_slopes_is_said_and_what_is_as_good():
+    sentence, screen, best = said(lambda _: 16 * "o", lambda ratio: 0.4 * ratio)
+    assert (best["parent"], best["plateau"]["whole"]) == ("base", False)
+    assert sentence.startswith(
+        "Take ratio 0.00, which is base itself: all 16 images are healthy; the best ratio"
+    )
+    assert sentence.endswith("and the merge survives from 0.00 to 1.00, the whole range.")
+    assert screen["equal"].startswith("0.00 to 0.")
+    assert screen["chance"].startswith("0.00 100%")
+    assert best["chances"][-1]["chance"] == 0.0
+
+
+def test_a_shallow_bowl_has_its_best_in_the_middle():
+    sentence, screen, best = said(lambda _: 16 * "o", lambda ratio: 1.2 * (ratio - 0.5) ** 2)
+    assert best["interval"]["low"] < 0.5 < best["interval"]["high"]
+    assert best["plateau"]["low"] < 0.5 < best["plateau"]["high"]
+    assert re.match(
+        r"Take ratio 0\.(45|50|55) .*: all 16 images are healthy; the best ratio lies between 0\.", sentence
+    )
+    assert screen["equal"].startswith(
+        f"{best['plateau']['low']:.2f} to {best['plateau']['high']:.2f} draw as well"
+    )
+
+
+def test_four_seeds_of_a_prompt_are_no_more_prompts():
+    """The same images as of 16 prompts and as of 4 prompts: fewer prompts know less."""
+    many = usual()[2]
+    sentence, screen, few = said(inside(0.3, 0.6), bowl(0.45), prompts=4)
+    assert few["interval"]["prompts"] == 4
+    assert screen["best in"].endswith(
+        "over 4 prompts; with only 4 prompts, the scatter of prompts is hardly known"
+    )
+    assert few["elsewhere"]["low"] < many["elsewhere"]["low"]
+    assert few["window"]["sure"] is False
+    assert "on these prompts (blank below, burnt above), too few to say so of others" in sentence
+
+
+def test_references_paler_or_stronger_than_merges_change_no_word():
+    """They move every dial, by two spreads, say; verdicts and defects decide."""
+    assert said(inside(0.3, 0.6), bowl(0.45), dial=-2.0) == usual()
+    assert said(inside(0.3, 0.6), bowl(0.45), dial=2.0) == usual()
