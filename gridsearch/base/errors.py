@@ -12,6 +12,8 @@ SINGLE_QUOTES = (
     r"""In TOML a backslash within "..." begins an escape: use / or 'single quotes', as in 'D:\test'."""
 )
 
+MOST_OFFERED = 12  # names that a mend lists
+
 
 class GridsearchError(Exception):
     """A failure in words, which the command line prints without a traceback.
@@ -78,5 +80,6 @@ def nearest(name: object, known: Collection[str]) -> str:
 
 
 def nearest_text(name: object, known: Collection[str]) -> str:
-    """Return a sentence that offers the most similar of the known names, and all of them."""
-    return f"The nearest is {nearest(name, known)!r}; there are {', '.join(known)}."
+    """Return a sentence that offers the most similar of the known names, and all of them if they are few."""
+    rest = f"; there are {', '.join(known)}" if len(known) <= MOST_OFFERED else f" of {len(known)}"
+    return f"The nearest is {nearest(name, known)!r}{rest}."

@@ -144,9 +144,9 @@ def near_name(path: Path) -> str:
     except OSError:
         return ""
     same = [name for name in names if Path(name).suffix.lower() == path.suffix.lower()]
-    if close := difflib.get_close_matches(path.name, names, 1) or [
-        n for n in names if Path(n).stem == path.name
-    ]:
+    if close := [name for name in names if Path(name).stem in (path.stem, path.name)][:1] or (
+        difflib.get_close_matches(path.name, names, 1)
+    ):
         return f"Did you mean {folder / close[0]}?"
     return f"There is {folder / same[0]}." if len(same) == 1 and path.suffix else ""
 

@@ -123,6 +123,13 @@ def _told(problem: Mapping[str, Any], tables: Mapping[str, type[Table]], text: s
         case "multiple_of" if isinstance(given, int):
             step = int(problem["ctx"]["multiple_of"])
             fix = f"The nearest are {given - given % step} and {given - given % step + step}."
+        case "float_parsing" if re.fullmatch(r"\s*\d+([.,]\d+)?\s*%\s*", str(given)):
+            share = float(str(given).strip(" %").replace(",", ".")) / 100
+            fix = f"Write a share as a number from 0 to 1, without quotes: {share:g}."
+        case "int_parsing" if sides := re.fullmatch(r"(\d+) ?[xX*×] ?(\d+)", str(given)):
+            fix = f"Each side has a key of its own: width = {sides[1]} and height = {sides[2]}."
+        case "too_long" if place[0] == "merge" and place[-1] == "models":
+            fix = 'For more models take method = "average", or merge the result in a further [[merge]].'
         case "greater_than_equal" if "seeds" in place:
             fix = "-1 is a random seed elsewhere; here every ratio is drawn with the same ones: give numbers."
     return what or _in_words(key, problem), line_of(text, place) or "", fix
@@ -136,6 +143,7 @@ def _in_words(key: str, problem: Mapping[str, Any]) -> str:
 
 def _keys(loc: tuple[str | int, ...]) -> list[str | int]:
     """Return a problem's place in the file, without pydantic's tags."""
+    loc = tuple(part for part in loc if part != "[key]")  # pydantic's own, of a table's key
     if loc[:1] == ("merge",):
         kinds = (*METHODS, SEVERAL)
         return [part for i, part in enumerate(loc) if part not in _TAGS and not (i == 2 and part in kinds)]

@@ -39,7 +39,7 @@ class Range(Table):
     def _in_order(self) -> Self:
         low, high, step, count = self.low, self.high, self.step, self._count()
         if not low < high:
-            raise ValueError(f"low = {low:g} must be less than high = {high:g}")
+            raise ValueError(f"low = {low:g} must be less than high = {high:g}: swap them")
         if count == 1:
             raise ValueError(f"step = {step:g} is wider than the range from {low:g} to {high:g}")
         if count > MOST_VALUES:

@@ -3,6 +3,7 @@
 All of it is known from the files' headers, before a weight is read.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.family import VAE_COMPONENT
 from gridsearch.checkpoint.header import Checkpoint, open_checkpoint
-from gridsearch.checkpoint.identity import cached_sha256, identity_of, short_hash
+from gridsearch.checkpoint.identity import cached_sha256, identity_of, seem_equal, short_hash
 from gridsearch.checkpoint.inspect import Hashing, layout_of, shown_metadata
 from gridsearch.checkpoint.ldm.keys import is_vae
 from gridsearch.checkpoint.ldm.model import open_model, open_part
@@ -202,12 +203,22 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
             said = " and ".join(prediction.conflicts)
             found.append(f"{name} is taken as {prediction.type} ({prediction.source}), but {said}.")
     found += [note for checkpoint in parents.checkpoints.values() for note in checkpoint.notes]
+    found += [
+        f"{one} and {other} hold the same bytes: merging them changes nothing."
+        for one, other in same_models(parents.checkpoints)
+    ]
     unused = [f"model {name}" for name in experiment.models if name not in parents.checkpoints]
     unused += [f"adapter {name}" for name in experiment.adapters if name not in parents.adapters]
     found += [f"The {one} is used by no merge step." for one in unused]
     if len(experiment.prompt) == 1:
         found.append("One prompt only: the best ratio will be a guess. With 8 it is an estimate, better 16.")
     return found
+
+
+def same_models(checkpoints: Mapping[str, Checkpoint]) -> list[tuple[str, str]]:
+    """Return the pairs of names whose files are one file or, as far as samples tell, copies of it."""
+    alone = {name: found.path for name, found in checkpoints.items() if not found.parts}
+    return [pair for pair in itertools.combinations(alone, 2) if seem_equal(*(alone[name] for name in pair))]
 
 
 def _deciding_list(experiment: Experiment, parents: Parents) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from gridsearch.base.words import (
     metric_text,
     one_line,
     parameter_text,
-    percent_text,
     prompt_label,
     prompt_labels,
     slice_text,
@@ -243,14 +242,14 @@ def stop_of(row: Any) -> StopPoint | None:
 
 
 def savings_text(images: pd.DataFrame) -> str:
-    """Return a sentence on what early abort saved; empty where it saved nothing.
+    """Return a sentence on what early abort saved; empty where that is under 1%.
 
     Images of earlier versions, which did not count UNet calls, are left out.
     """
     counted = images.dropna(subset=["unet_calls", "unet_calls_saved"])
     saved, made = counted["unet_calls_saved"].sum(), counted["unet_calls"].sum()
-    if not saved:
+    share = saved / max(made + saved, 1)
+    if share < 0.01:
         return ""
-    percent = percent_text(saved / (made + saved))
     stopped = int((counted["unet_calls_saved"] > 0).sum())
-    return f"Early abort stopped {stopped} of {len(counted)} images and saved {percent} of the UNet calls."
+    return f"Early abort stopped {stopped} of {len(counted)} images and saved {share:.0%} of the UNet calls."

@@ -13,7 +13,7 @@ from gridsearch.checkpoint.ldm.recognise import family_of, has_vae, require_know
 from gridsearch.checkpoint.ldm.shapes import LATENT_SIDE, has_usual_size
 from gridsearch.experiment.experiment import Experiment, parse_experiment
 from gridsearch.merge.export.source import MOST_OF_A_STEM, model_names
-from gridsearch.merge.parents import open_parents, require_drawable
+from gridsearch.merge.parents import open_parents, require_drawable, same_models
 from gridsearch.render.placement import placement
 from gridsearch.search.cases import counted
 from gridsearch.search.draft_text import ModelsFound, Wishes, draft_text
@@ -33,12 +33,19 @@ def find_models(paths: Sequence[Path], config: Path | None = None) -> ModelsFoun
     opened = {name: open_model(path) for name, path in models.items()}
     for checkpoint in opened.values():
         require_known(checkpoint)
+    if same := same_models(opened):
+        one, other = same[0]
+        what = f"{one} and {other} hold the same bytes: there is nothing to merge."
+        raise BadInput(what, where=opened[other].path, fix="Name two different models.")
     first = next(iter(opened.values()))
     if config is None and not has_usual_size(first):
         config = first.path.parent / "config"
         if not config.is_dir():
             what = f"This model is smaller than {family_of(first).title}."
-            raise BadInput(what, where=first.path, fix="Name its component configs: --config DIR.")
+            fix = (
+                "Name the folder with its configs (unet/config.json, ...), as diffusers has it: --config DIR."
+            )
+            raise BadInput(what, where=first.path, fix=fix)
     lender = next((name for name, checkpoint in opened.items() if has_vae(checkpoint)), None)
     data = {
         "name": "x",

@@ -107,10 +107,12 @@ def make_plan(
     weights = open_weights(experiment, parents, experiment.render.config)
     if experiment.render.config or experiment.render.vocabulary:  # the package's own are known to fit
         load_tokenizers(config, experiment.render.vocabulary)
-    counts, ended, left = counted(experiment), 0, None
+    counts = counted(experiment)
+    ended, left, checks = 0, counts.trials + counts.glances, counts.checks
     if store.has_study(folder):
         prepared = prepare_checked(experiment, parents, standard, file, folder, hashing)
-        ended, left = _progress(prepared)
+        ended, left, checked = _progress(prepared)
+        checks = max(checks - checked, 0)
     disk = disk_of(experiment, folder, counts)
     memory = _memory(experiment, weights, workers)
     _require_memory(memory)
@@ -121,10 +123,9 @@ def make_plan(
     image *= 1 + judging_share(experiment, parents)
     probed, probe_images = len(probed_ratios(experiment)), probe_share(experiment, parents)
     probing = 0.0 if ended else probed * merge + probe_images * image
-    left = counts.trials + counts.glances if left is None else left
     whole = min(left, counts.trials)
     fewest = min(max(counts.fewest - ended, 0), left)
-    others = counts.checks + (0 if ended else counts.references)
+    others = checks + (0 if ended else counts.references)
     most = whole * counts.cases + left - whole + others
     least = fewest * counts.cases + others
     return Plan(
@@ -149,14 +150,18 @@ def make_plan(
     )
 
 
-def _progress(prepared: Prepared) -> tuple[int, int]:
-    """Return how many trials of a run have ended, and how many are left; with more prompts, all are."""
-    assert prepared.earlier is not None
-    trials = prepared.earlier.trials
-    left = store.remaining(prepared.facts, trials)
-    if has_grown(prepared.earlier.facts, prepared.facts):
-        return 0, max(left, len(trials))
-    return sum(trial.state in store.ENDED for trial in trials), left
+def _progress(prepared: Prepared) -> tuple[int, int, int]:
+    """Return how many trials of a run have ended, how many are left, and the images of its checks so far.
+
+    With more prompts than before, all trials are left.
+    """
+    earlier = prepared.earlier
+    assert earlier is not None
+    if has_grown(earlier.facts, prepared.facts):
+        return 0, max(store.remaining(prepared.facts, earlier.trials), len(earlier.trials)), 0
+    left = store.remaining(prepared.facts, earlier.trials, earlier.done)
+    checked = sum(len(store.images_of(check)) for check in earlier.checks)
+    return sum(trial.state in store.ENDED for trial in earlier.trials), left, checked
 
 
 def _estimated(experiment: Experiment, parents: Parents, folder: Path) -> tuple[float, float, str]:

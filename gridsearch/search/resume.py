@@ -43,13 +43,14 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     ]
     if not changed:
         return
-    fix = "Choose another folder with --out, or delete this one."
+    other = shlex.join(["gridsearch", "run", now.file, "--out", f"{out}-2"])
+    fix = f"Run it in a folder of its own: {other}"
     if changed == ["[score]"]:
         again = shlex.join(["gridsearch", "score", str(out), "--experiment", now.file])
         fix = f"Score its images the same way, then continue: {again}"
     elif changed == [PROMPTS]:
         added = "Prompts and seeds may be added, after those that are there"
-        fix = f"{added}; for others choose another folder with --out."
+        fix = f"{added}; with others, run it in a folder of its own: {other}"
     what = "This folder holds the results of a different experiment."
     raise BadInput(what, where=out, why=f"changed since: {', '.join(changed)}.", fix=fix)
 

@@ -83,7 +83,7 @@ def test_a_build_that_fails_ends_with_what_and_where(tmp_path, monkeypatch):
     monkeypatch.setattr(live_report.os, "nice", lambda _: 0)  # of this process
     with pytest.raises(SystemExit) as ended:
         live_report.build_here(str(tmp_path / "gone"))
-    assert ended.value.code == f"This folder holds no results. where: {tmp_path / 'gone' / 'study.db'}"
+    assert ended.value.code == f"There is no such folder. where: {tmp_path / 'gone'}"
 
 
 def test_a_failure_is_said_once_and_stops_nothing(tmp_path, monkeypatch):

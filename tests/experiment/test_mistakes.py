@@ -36,6 +36,13 @@ sampler = "window"
 RATIO = "{ low = 0.0, high = 1.0, step = 0.05 }"
 # What is written instead of what -> a part of the hint. The first line that differs is the one to name.
 MISTAKES = [
+    # values that are written otherwise elsewhere
+    (RATIO, '{ low = "0%", high = 1.0, step = 0.05 }', "without quotes: 0."),
+    (RATIO, '{ low = 0.0, high = "97,5 %", step = 0.05 }', "without quotes: 0.975."),
+    (RATIO, "{ low = 1.0, high = 0.0, step = 0.05 }", "swap them"),
+    (RATIO, "{ IN09 = 0.3 }", "BASE, IN00 to IN08, M00, OUT00 to OUT08, got 'IN09'"),
+    ("1024\nheight = 1024", '"1024x768"\nheight = 1024', "width = 1024 and height = 768"),
+    ('["evo", "vpred"]', '["evo", "vpred", "evo"]', 'method = "average"'),
     # strings
     ('"models/evo.safetensors"', r'"D:\models\evo.safetensors"', "use / or 'single quotes'"),
     ('"models/evo.safetensors"', r'"C:\Users\me\evo.safetensors"', "use / or 'single quotes'"),
@@ -184,5 +191,8 @@ def test_a_path_that_leads_nowhere_names_the_near_ones(tmp_path):
     for typed in ("nihgt.toml", "night", "night.tml"):
         with pytest.raises(BadInput, match=r"Did you mean .*night\.toml\?"):
             load_experiment(tmp_path / typed)
+    (tmp_path / "model.safetensors").write_bytes(b"\x08")
+    with pytest.raises(BadInput, match=r"gridsearch init A B writes"):
+        load_experiment(tmp_path / "model.safetensors")
     with pytest.raises(BadInput, match=r"There is .*night\.toml\."):
         load_experiment(tmp_path / "a1b2.toml")

@@ -114,7 +114,7 @@ def test_the_documented_recipe_and_methods_are_real():
 
 
 WRONG = {
-    "no such block": (("in = {", "inn = {"), "merge[0].ratio.inn", "nearest name is 'in'"),
+    "no such block": (("in = {", "inn = {"), "merge[0].ratio.inn", "nearest is 'in'"),
     "blocks the wrong way round": (("in = {", '"IN05-IN03" = {'), "no run of blocks", "IN03-IN05"),
     "unknown method": (('method = "ties"', 'method = "tise"'), "merge[2].method", "'ties'"),
     "another method's key": (("k = [0.2, 0.3]", "density = 0.2"), "merge[2].density", "nearest known key"),

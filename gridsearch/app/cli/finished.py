@@ -24,7 +24,8 @@ def told_as_finished(experiment: "Experiment", folder: Path, quiet: bool) -> boo
     if quiet:
         terminal.say(best["sentence"])
     else:
-        terminal.say(f"This run is finished: nothing is left to render. {best['sentence']}")
+        terminal.say("This run is finished: nothing is left to render.")
+        terminal.show_headline(best["sentence"])
         terminal.show_next(folder)
     return True
 

@@ -142,12 +142,12 @@ def run_command(
 
     if quiet and as_json:
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
+    budget = Budget(trials, deadline(hours, until))
     experiment, folder = load_checked(experiment_file, out)
     if not (as_json or storage) and told_as_finished(experiment, folder, quiet):
         return
     if not (as_json or quiet):
         say_place(experiment_file, folder, out)
-    budget = Budget(trials, deadline(hours, until))
     hands = hands_asked(workers, experiment.render.device) if workers or storage else None
     listener: Any = terminal.SilentListener() if quiet else terminal.RunScreen()
     if as_json:

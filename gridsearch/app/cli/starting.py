@@ -102,7 +102,9 @@ def _asked(found: "ModelsFound", wishes: "Wishes") -> "Wishes":
     """Return the wishes with the answers to what no option has said."""
     names = list(found.parents.checkpoints)
     if wishes.prediction_type is None and len(found.modes) > 1:
-        question = f"The models predict {' and '.join(found.modes)}. Render merges as which of them, or both"
+        terminal.say(f"The models predict {' and '.join(found.modes)}.")
+        terminal.say("Their merges are usually drawn well in one of them only; both: each is tried.")
+        question = f"Render merges as {', '.join(found.modes)} or both"
         wishes = replace(wishes, prediction_type=typer.prompt(question, default=found.modes[0]).strip())
     if not wishes.one_of and len(names) > 2:
         question = f"Choose only one of {', '.join(names[1:])} to merge into {names[0]}, instead of all"

@@ -24,8 +24,7 @@ def show_answer(results: Results, answer: Answer) -> None:
     """Print the answer, how sure it is, and where to look next."""
     from gridsearch.report.grid import savings_text
 
-    out.print()
-    out.print(f"[bold]{escape(answer.sentence)}[/]")
+    show_headline(answer.sentence)
     for line in last_lines(results, answer):
         say(line)
     if answer.weights:  # to be copied whole
@@ -33,6 +32,12 @@ def show_answer(results: Results, answer: Answer) -> None:
     if savings := savings_text(results.images):
         say(f"  saved   {savings}")
     show_next(results.folder)
+
+
+def show_headline(sentence: str) -> None:
+    """Print the answer in one sentence, bold and folded at the terminal's width."""
+    out.print()
+    out.print(f"[bold]{escape(sentence)}[/]")
 
 
 def show_next(folder: Path) -> None:

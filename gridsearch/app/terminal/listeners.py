@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gridsearch.app.terminal.live_view import CurrentWork, Pace, RunProgress, live_view
 from gridsearch.app.terminal.text import (
+    MOST_SETTINGS,
     VERDICT_STYLES,
     escape,
     moves,
@@ -24,7 +25,7 @@ from gridsearch.app.terminal.text import (
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import duration, shorten, size
 
-MOST_SHOWN, MOST_LETTERS = 3, 28  # settings in a line of a terminal
+SETTINGS_WIDTH = 28  # of the settings in a line of a terminal
 
 
 class SilentListener:
@@ -132,18 +133,17 @@ class TrialLines(ProgressBar):
         self._show_line(f"{role} {check.trial:>4}", parameters, outcome, None)
 
     def _show_line(self, name: str, parameters: Mapping[str, Any], outcome: Any, stopped: str | None) -> None:
-        settings, terminal = settings_text(parameters), moves()
-        if terminal:  # its lines are short; a file has everything
-            many = len(parameters) > MOST_SHOWN
-            settings = f"{len(parameters)} values" if many else shorten(settings, MOST_LETTERS)
+        terminal = moves()  # its lines are short; a file has everything
+        settings = settings_text(parameters, MOST_SETTINGS if terminal else None)
+        settings = shorten(settings, SETTINGS_WIDTH) if terminal else settings
         self._width = max(self._width, len(settings))
         head = escape(f"{name}  {settings:<{self._width}}  ")
         if isinstance(outcome, GridsearchError):
             out.print(f"{head}[red]failed: {escape(outcome.lines[0])}[/]", soft_wrap=True)
             return
         aborted = sum(bool(row.get("stopped")) for row in outcome.images)
-        also = f"  ({aborted} stopped early)" if aborted else ""
-        also += f"  stopped: {stopped}" if stopped else ""
+        also = f"  ({aborted} stopped early)" if aborted and not terminal else ""
+        also += f"  stopped{'' if terminal else f': {stopped}'}" if stopped else ""
         rendered, seconds = len(outcome.images), sum(outcome.seconds.values())
         verdicts = Counter(row["verdict"] for row in outcome.images)
         sound = verdicts.pop("ok", 0)
@@ -173,7 +173,8 @@ class RunScreen(TrialLines):
     def start(self, remaining: int, done: int, cases: int, references: int, about: bool) -> None:
         earlier = f", {done} already done" if done else ""
         first = "references first" if references else "references already rendered"
-        say(f"{'About ' if about else ''}{remaining} trials of {cases} images{earlier}; {first}.")
+        trials = f"At most {remaining} trials of up to" if about else f"{remaining} trials of"
+        say(f"{trials} {cases} images{earlier}; {first}.")
         work = CurrentWork("references" if references else "trial", {}, 0, references or cases)
         self._run = RunProgress(done, remaining, cases, about, Pace(), work)
         super().stop()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gridsearch.app.run_state import workers_text
-from gridsearch.app.terminal.text import escape, settings_text, verdicts_text
+from gridsearch.app.terminal.text import MOST_SETTINGS, escape, settings_text, verdicts_text
 from gridsearch.base.errors import GridsearchError
 from gridsearch.base.words import duration
 
@@ -118,6 +118,8 @@ def live_view(run: RunProgress) -> RenderableType:
     """Return the view, a line for each fact. A line too long for the terminal is cut, never folded."""
     rendered = run.done * run.cases + (run.work.rendered if run.work.role == "trial" else 0)
     total = max((run.done + run.left) * run.cases, 1)
+    if run.work.role in ROLES:  # the search has ended
+        rendered, total = run.work.rendered, max(run.work.cases, 1)
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -131,21 +133,28 @@ def live_view(run: RunProgress) -> RenderableType:
 
 def _facts(run: RunProgress) -> Iterator[tuple[str, str]]:
     """Yield the label of each line and its text, in markup."""
-    work, pace, total = run.work, run.pace, run.done + run.left
-    yield "trial", f"{min(run.done + 1, total)} of {'about ' if run.about else ''}{total}"
-    now = ROLES.get(work.role, "") + "; ".join(map(settings_text, work.many or [work.parameters]))
+    work, pace = run.work, run.pace
+    left = "the search has ended" if work.role in ROLES else f"{run.left} left{' at most' * run.about}"
+    yield "trials", f"{run.done} done, {left}"
+    many = (settings_text(one, MOST_SETTINGS) for one in work.many or [work.parameters])
+    now = ROLES.get(work.role, "") + "; ".join(many)
     yield "now", "references: what healthy images look like" if work.role == "references" else escape(now)
     step = f", step {work.step} of {work.steps}" if work.steps else ""
     counts = verdicts_text(work.verdicts)
     yield "images", f"{work.rendered} of {work.cases}{step}" + (f"   {counts}" if counts else "")
-    per_minute, left = pace.per_minute(), pace.seconds_for(run.cases_left)
-    speed = [] if left is None else [f"about {duration(left)} left"]
+    per_minute, seconds = pace.per_minute(), pace.seconds_for(run.cases_left)
+    speed = [] if seconds is None else [f"{'at most ' * run.about}about {duration(seconds)} left"]
     speed += [] if per_minute is None else [f"{per_minute:.3g} images per minute"]
     yield "time", ", ".join([*speed, f"{duration(pace.seconds)} so far"])
     yield "workers", escape(workers_text(run.workers)) if run.workers else ""
     if best := run.best:
         sound = f"{round(best['survived'] * best['images'])} of {best['images']} healthy"
-        yield "best", escape(f"{settings_text(best['parameters'])}: {sound}, defect {best['defect']:.2f}")
+        yield (
+            "best",
+            escape(
+                f"{settings_text(best['parameters'], MOST_SETTINGS)}: {sound}, defect {best['defect']:.2f}"
+            ),
+        )
         if interval := best["interval"]:
             sure = f"{interval['level']:.0%} sure, over {interval['prompts']} prompts"
             yield "best in", f"{interval['low']:.3g} to {interval['high']:.3g}, {sure}"

@@ -148,14 +148,16 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     yield "sampler", f"{search.sampler}{race}"
     about = "about " if search.sampler == "window" else ""
     trials = _span(plan.fewest, plan.trials, "{:,}".format)
-    glances = f"; then up to {plan.glances} of one image" if plan.glances else ""
-    apart = f"; {plan.held_out} cases are held out" if plan.held_out else ""
-    yield "trials", f"{about}{trials}, {plan.cases} cases each{glances}{apart}"
+    glances = f", then up to {plan.glances} glances of one image" if plan.glances else ""
+    yield "trials", f"{about}{trials} of {plan.cases} images{glances}"
+    if plan.held_out:
+        yield "held out", f"{plan.held_out} images of each leader, to check the answer with"
     if plan.probed:
         share = plan.probe_images / plan.cases
         yield "probe", f"{plan.probed} ratios, before any is drawn, with the UNet calls of {share:.1f} trials"
     if plan.ended:
-        yield "so far", f"{plan.ended:,} trials are done; {about}{plan.left:,} are left at most"
+        left = f"at most {plan.left:,} are left" if plan.left else "none is left"
+        yield "so far", f"{plan.ended:,} trials are done; {left}"
     also = f"{plan.references} references and {plan.checks} final checks"
     yield "images", f"{about or 'at most '}{plan.images:,}, including {also}"
     gpus = len(hands.gpus)
@@ -163,7 +165,8 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
     crew = f" with {hands.workers} workers on {on}" if hands.workers != 1 else ""
     yield "device", plan.device
     span = _span(plan.fewest_seconds, plan.seconds, duration)
-    yield "time", f"about {span}{crew} (from {plan.seconds_from})"
+    if plan.seconds:
+        yield "time", f"about {span}{crew} (from {plan.seconds_from})"
     disk, memory = plan.disk, plan.memory
     names = {"database": "study.db", "report": "tables, report and sheet"}
     said = [f"{names.get(name, name)} ({size(count)})" for name, count in disk.parts().items() if count]

@@ -10,12 +10,15 @@ from rich.console import Console
 from rich.markup import escape as without_markup
 
 from gridsearch.base.errors import GridsearchError
+from gridsearch.base.words import parameter_labels
 
 # Control characters but tab and line end; what turns the reading direction; lone surrogates, which cannot be
 # written.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Named colours, which every terminal has, dark or light. The verdict's word always stands beside its colour.
 VERDICT_STYLES = {"ok": "green", "ghost": "cyan", "blank": "blue", "burnt": "red", "noise": "magenta"}
+
+MOST_SETTINGS = 3  # in a line of a terminal
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -56,10 +59,13 @@ def show_json(document: Mapping[str, Any], indent: int | None = 2) -> None:
     sys.stdout.flush()  # a program reads a run's lines as they come
 
 
-def settings_text(parameters: Mapping[str, Any]) -> str:
-    """Return `ratio 0.35, cfg 4`."""
+def settings_text(parameters: Mapping[str, Any], most: int | None = None) -> str:
+    """Return `ratio 0.35, cfg 4`; `20 values` where there are more than `most`."""
+    if most is not None and len(parameters) > most:
+        return f"{len(parameters)} values"
+    labels = parameter_labels(parameters)
     return ", ".join(
-        f"{name.removeprefix('render.')} {f'{value:g}' if isinstance(value, float) else value}"
+        f"{labels[name]} {f'{value:g}' if isinstance(value, float) else value}"
         for name, value in parameters.items()
     )
 

@@ -2,7 +2,9 @@
 
 import fnmatch
 import functools
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gridsearch.base.errors import nearest
@@ -187,6 +189,12 @@ def means_vae_alone(selector: str) -> bool:
     return selector.startswith(VAE) or VAE_COMPONENT in selector.split(".")
 
 
+def _runs_text(blocks: Sequence[str]) -> str:
+    """Return `BASE, IN00 to IN08, M00, OUT00 to OUT08`."""
+    runs = [list(run) for _, run in itertools.groupby(blocks, lambda block: block.rstrip("0123456789"))]
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
 def checked_selector(selector: str, family: Family) -> str:
     """Return the selector as it is; a ValueError where a part of it is no known name."""
     if "*" in selector:
@@ -198,7 +206,8 @@ def checked_selector(selector: str, family: Family) -> str:
         ends = part.split("-")
         if unknown := [end for end in ends if end not in blocks]:
             name = nearest(unknown[0], selectors(family))
-            raise ValueError(f"{part!r} names no part of {family.title}; the nearest name is {name!r}")
+            there = f"its blocks are {_runs_text(blocks)}"
+            raise ValueError(f"{part!r} names no part of {family.title}; the nearest is {name!r}, {there}")
         if len(ends) > 2 or blocks.index(ends[0]) > blocks.index(ends[-1]):
             raise ValueError(f"{part!r} is no run of blocks: write IN03-IN05")
     return selector

@@ -170,6 +170,8 @@ def _only_ratio(values: Sequence[str]) -> float:
         return float(text)
     except ValueError:
         what, fix = f"--ratio {' --ratio '.join(values)} cannot be used.", "Give one number from 0 to 1."
+        if len(values) == 1 and (said := re.fullmatch(r"(\d+(?:[.,]\d+)?) ?(%?)", values[0])):
+            fix += f" Did you mean {float(said[1].replace(',', '.')) / (100 if said[2] else 1):g}?"
         raise BadInput(what, fix=fix) from None
 
 

@@ -1,6 +1,7 @@
 """The study of a results folder, written whole, opened, and read."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,7 @@ from gridsearch.results.store.facts import (
 )
 
 CHECKS, REFERENCES = "checks", "references"  # studies beside the search's, of images that it does not ask for
+MOST_RUNS = 5  # results folders, where one that holds several was named
 DONE = "done"  # attribute of a study: why it needs no further trial
 
 
@@ -66,14 +68,31 @@ def has_study(folder: Path) -> bool:
 
 def require_study(folder: Path) -> None:
     """Raise BadInput where no run has been started in this folder, or its study is no database."""
-    file = folder / location.FILE
     if not has_study(folder):
-        usual = Path("results") / folder.name
-        near = f"Did you mean {usual}?" if has_study(usual) else "" if folder.exists() else near_name(folder)
-        fix = near or "Name a folder that `gridsearch run` has made."
-        raise BadInput("This folder holds no results.", where=file, fix=fix)
+        raise _no_results(folder)
     if location.place_of(folder).url is None:
-        location.require_database(file)
+        location.require_database(folder / location.FILE)
+
+
+def _no_results(folder: Path) -> BadInput:
+    """Return what is there instead of results, and where there are some."""
+    usual, fix = Path("results") / folder.name, "Name a folder that `gridsearch run` has made."
+    if has_study(usual):
+        fix = f"Did you mean {usual}?"
+    elif not folder.exists():
+        fix = near_name(folder) or fix
+    elif folder.is_dir() and (runs := [*itertools.islice(_runs_in(folder), MOST_RUNS + 1)]):
+        named = ", ".join([*map(str, runs[:MOST_RUNS]), *["..."] * (len(runs) > MOST_RUNS)])
+        fix = f"Name one of the runs in it: {named}."
+    if not folder.exists():
+        return BadInput("There is no such folder.", where=folder, fix=fix)
+    what = "This folder holds no results." if folder.is_dir() else "This is a file, not a results folder."
+    return BadInput(what, where=folder, fix=fix)
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from (path for path in sorted(folder.iterdir()) if (path / location.FILE).is_file())
 
 
 def write_study(

@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -167,6 +168,16 @@ def test_a_folder_without_results_is_refused(tmp_path, command):
     assert done.returncode == 2
     assert "holds no results" in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    if command == "export":
+        (tmp_path / "runs" / "night").mkdir(parents=True)
+        (tmp_path / "runs" / "night" / "study.db").touch()
+        (tmp_path / "night.toml").touch()
+        for place, said in (
+            ("runs", f"Name one of the runs in it: {Path('runs', 'night')}."),
+            ("night.toml", "This is a file, not a results folder."),
+            ("empyt", "There is no such folder."),
+        ):
+            assert said in gridsearch("export", place, *arguments, cwd=tmp_path).stderr
 
 
 def test_a_bad_file_among_several_is_a_row_and_the_exit_code(tmp_path):

@@ -47,6 +47,19 @@ def test_an_experiment_is_written_once_and_says_what_was_read_of_its_models(here
     assert load_experiment(here / "base-burnt.toml").render.prediction_type == ("v_prediction", "epsilon")
 
 
+def test_the_same_file_twice_is_no_merge(here, toy):
+    (here / "copy.safetensors").write_bytes((toy / MODELS[0]).read_bytes())
+    for other in (MODELS[0], "copy.safetensors"):
+        refused = gridsearch("init", MODELS[0], other, "-o", "twice.toml", cwd=here)
+        assert refused.returncode == 2
+        assert "hold the same bytes" in refused.stderr
+    assert gridsearch("init", *MODELS, "-o", "good.toml", cwd=here).returncode == 0
+    text = (here / "good.toml").read_text("utf-8")
+    (here / "good.toml").write_text(text.replace(f'"{MODELS[1]}"', '"copy.safetensors"'), "utf-8")
+    planned = gridsearch("plan", "good.toml", cwd=here)
+    assert "base and burnt hold the same bytes" in " ".join(planned.stdout.split())
+
+
 def test_a_picture_gives_its_prompt_and_settings_and_a_third_model_a_step(here, toy):
     (here / "sub").mkdir()
     (here / "third one.safetensors").symlink_to(toy / "vpred.safetensors")
