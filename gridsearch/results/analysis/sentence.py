@@ -200,8 +200,10 @@ def _all_prompts(window: Window) -> str:
     """Return what this says of all prompts, to follow what holds of those that were drawn."""
     if not window.sure:
         return ", too few to say so of others"
-    ends = f"{edge_text(window.low)} and {edge_text(window.high)}"
-    return f"; on other prompts of this kind its ends lie in {ends}"
+    return (
+        f"; on other prompts of this kind it begins at {edge_text(window.low)} "
+        f"and ends at {edge_text(window.high)}"
+    )
 
 
 def edge_text(edge: WindowEdge) -> str:

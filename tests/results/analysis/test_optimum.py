@@ -197,7 +197,7 @@ def test_flat_is_said_and_its_middle_taken():
 def test_what_too_few_prompts_survive_is_not_said_of_others():
     _, _, answer = answered("none", 0)
     assert answer.best.window is None or not answer.best.window.sure
-    assert "its ends lie in" not in answer.sentence
+    assert "it begins at" not in answer.sentence
 
 
 def test_a_curve_with_one_prompt_has_no_interval():

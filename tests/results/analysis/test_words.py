@@ -162,7 +162,7 @@ def test_edges_that_scatter_are_intervals():
         ),
         bowl(0.5),
     )
-    found = re.search(r"its ends lie in ([\d.]+)–([\d.]+) and ([\d.]+)–([\d.]+)\.$", sentence)
+    found = re.search(r"it begins at ([\d.]+)–([\d.]+) and ends at ([\d.]+)–([\d.]+)\.$", sentence)
     low, lower, upper, high = map(float, found.groups())
     assert low < np.median(lows) < lower
     assert upper < np.median(highs) < high
@@ -181,7 +181,7 @@ def test_a_soft_edge_is_an_interval_and_a_sharp_one_is_a_step():
     assert (low["least"], low["most"]) == (0.25, 0.3)
     assert high["least"] < np.median(tops) < high["most"]
     assert high["most"] - high["least"] >= 0.15
-    assert sentence.endswith(f"its ends lie in 0.25–0.30 and {high['least']:.2f}–{high['most']:.2f}.")
+    assert sentence.endswith(f"it begins at 0.25–0.30 and ends at {high['least']:.2f}–{high['most']:.2f}.")
     assert screen["title"] in ("Take ratio 0.30", "Take ratio 0.35")
     assert screen["chance"].startswith(f"{best['ratio']:.2f} ")
     assert screen["window"].startswith(
