@@ -190,7 +190,8 @@ def warnings_about(experiment: Experiment, parents: Parents) -> list[str]:
     types = {prediction.type for prediction in parents.merged_predictions.values()}
     if len(types) > 1:
         said = " and ".join(sorted(types))
-        found.append(f"The parents predict different things ({said}): only part of the ratios can draw well, and the search finds which.")
+        why = "only part of the ratios can draw well, and the search finds which"
+        found.append(f"The parents predict different things ({said}): {why}.")
     if experiment.render.shift is not None and not _flows(experiment, parents):
         found.append("render.shift has no effect: only rectified flow is shifted.")
     if experiment.render.zero_terminal_snr is None and (odd := _deciding_list(experiment, parents)):
