@@ -22,11 +22,14 @@ def sensitivity_command(experiment_file: ExperimentFile, csv: CsvFile = None) ->
         experiment, folder = load_checked(experiment_file, None)
         progress.loading()
         from gridsearch.merge.parents import open_parents
-        from gridsearch.search.trial.sensitivity import searched_ratios, sensitivity_map
+        from gridsearch.results.analysis.sensitivity import map_of
+        from gridsearch.search.trial.sensitivity import ask_models, probe_blocks, searched_ratios
         from gridsearch.search.trial.setup import load_setup
 
         searched_ratios(experiment)
-        found = sensitivity_map(load_setup(experiment, open_parents(experiment), folder, progress))
+        setup = load_setup(experiment, open_parents(experiment), folder, progress)
+        found = map_of(probe_blocks(setup, ask_models(setup)))
+        assert found is not None  # it has its slopes
     if csv:
         write_csv(csv, found.rows())
     terminal.show_sensitivity(found)

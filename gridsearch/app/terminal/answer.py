@@ -68,7 +68,7 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
     from gridsearch.results.analysis.decided import decided_by
     from gridsearch.results.analysis.optimum import MARGIN
-    from gridsearch.results.analysis.probe import agreement_text
+    from gridsearch.results.analysis.sensitivity import probe_agreement
     from gridsearch.results.analysis.sentence import places_text, render_text
 
     if decided := decided_by(results, answer):
@@ -103,7 +103,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "set", f"draw with {settings}: the checkpoint does not hold it"
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
-    if probed := agreement_text(results):
+    if probed := probe_agreement(results):
         yield "probe", f"expected {'; '.join(probed)}"
     if answer.confirmed:
         yield "unseen", _held_out_text(results, answer)

@@ -1,16 +1,24 @@
-"""The curve that a probe expected, beside what was drawn."""
+"""The curve that a probe expected, beside what was drawn; of several ratios, what each was expected to do."""
 
 from collections.abc import Iterator
 from html import escape
 
+from gridsearch.base.words import parameter_labels
 from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
+from gridsearch.report.figures.landscape import AXIS, BAR, PERHAPS
 from gridsearch.results.analysis.probe import agreement_text, drawn_losses, expectation_of
+from gridsearch.results.analysis.sensitivity import MATTERS, map_of, probe_agreement
 
 PROBE_ABOUT = (
     "Before anything was drawn, each merge was asked for the references under noise. From 1 on, images are "
     "expected to fail; an image that was drawn and failed has a loss from 1 to 2. It expected {}; {}."
+)
+BLOCKS_ABOUT = (
+    "How much further off a merge gets over the whole range of a ratio, with all others at {:.0%} of theirs; "
+    "below 0, more of it is better. The dark ones together make {:.0%} of the difference: they are worth "
+    "searching. Known before anything was drawn; {}."
 )
 MOST_OFF = 2.0  # as much as a loss can be: further off tells nothing more
 
@@ -49,3 +57,27 @@ def probe_figures(shown: Shown) -> Iterator[Figure]:
     yield Figure(
         "along", "probe", "Expected before drawing", PROBE_ABOUT.format(*said), data, layout, along=True
     )
+
+
+@adds_figures
+def map_figures(shown: Shown) -> Iterator[Figure]:
+    """Yield what each ratio was expected to do, where a probe asked for several."""
+    found, said = map_of(shown.results.facts.probe), probe_agreement(shown.results)
+    if found is None or said is None:
+        return
+    ratios = sorted(found.ratios, key=lambda one: abs(one.off))  # the largest on top
+    labels, worth = parameter_labels([one.name for one in ratios]), found.worth_searching()
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [one.off for one in ratios],
+        "y": [escape(labels[one.name]) for one in ratios],
+        "marker": {
+            "color": [draw.BEST_LINE if one.name in worth else PERHAPS for one in ratios],
+            "line": {"width": 0},
+        },
+        "hovertemplate": draw.hover("%{y}: %{x:+.2f}"),
+    }
+    layout, about = draw.plain_layout("off", ""), BLOCKS_ABOUT.format(found.share, MATTERS, said[1])
+    height, title = AXIS + BAR * len(ratios), "Expected of each ratio before drawing"
+    yield Figure("influence", "map", title, about, [bars], layout, wide=True, height=height)

@@ -22,9 +22,9 @@ from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
 from gridsearch.results.analysis.decided import decided_by
 from gridsearch.results.analysis.optimum import MARGIN
-from gridsearch.results.analysis.probe import agreement_text
 from gridsearch.results.analysis.ranking import AS_GOOD
 from gridsearch.results.analysis.sanity import trial_text
+from gridsearch.results.analysis.sensitivity import probe_agreement
 from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, end_text, places_text, survives
 from gridsearch.results.analysis.trials import ranked, whole
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
@@ -75,7 +75,7 @@ def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         unseen = answer.confirmed[0].held_out
         about = f"are healthy, on {unseen.prompts} held-out prompts"
         found.append(("On held-out prompts", unseen.sound, about))
-    if probed := agreement_text(results):
+    if probed := probe_agreement(results):
         found.append(("Probe", f"expected {probed[0]}", probed[1]))
     if results.facts.taste:
         found.append(_taste_fact(results, Taste(**results.facts.taste)))

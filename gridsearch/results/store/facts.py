@@ -98,10 +98,20 @@ class StoredTaste(TypedDict):
 
 
 @with_config({**STRICT, "extra": "forbid"})
+class StoredSlopes(TypedDict):
+    """What a ratio does over its range: see `results.analysis.sensitivity.Sensitivity`."""
+
+    off: float
+    spread: float
+    change: float
+
+
+@with_config({**STRICT, "extra": "forbid"})
 class StoredProbe(TypedDict):
     """The answers of the merges at these ratios to the probe: see `search.trial.probe.probe_merges`.
 
-    An answer that is not finite is null. `calls` counts the UNet's, one for each image and branch.
+    An answer that is not finite is null. `calls` counts the UNet's, one for each image and branch. Where
+    several ratios are searched, these are shares of all ranges, and `slopes` holds what each does.
     """
 
     ratios: Annotated[list[float], Field(min_length=1)]
@@ -109,6 +119,7 @@ class StoredProbe(TypedDict):
     spread: list[float | None]
     references: Count
     calls: Count
+    slopes: NotRequired[dict[str, StoredSlopes]]
 
 
 Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]

@@ -3,6 +3,7 @@
 import itertools
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from optuna import Study
@@ -17,7 +18,9 @@ from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import Range, choices_of
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import expectation_of
+from gridsearch.results.analysis.sensitivity import map_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
+from gridsearch.search.samplers.expectation import probed_along
 from gridsearch.search.samplers.glance import most_glances
 from gridsearch.search.samplers.gp import Gp
 from gridsearch.search.samplers.window import RatioAxis, coarse_to_fine, make_axis, window_trials
@@ -32,7 +35,10 @@ def sampler_of(experiment: Experiment, number: int, study: Study) -> BaseSampler
     settings = experiment.search
     if settings.sampler == "window":
         return window_sampler(experiment, study)
-    return make_sampler(settings.sampler, settings.seed, number, settings.trials)
+    found = make_sampler(settings.sampler, settings.seed, number, settings.trials)
+    if isinstance(found, Gp) and settings.probe:
+        return replace(found, expected=map_of(store.probe_of(study)))
+    return found
 
 
 def window_sampler(experiment: Experiment, study: Study) -> WindowSampler:
@@ -167,10 +173,10 @@ def require_suits(experiment: Experiment) -> None:
 def _misfit(experiment: Experiment) -> tuple[str, str] | None:
     """Return why the sampler cannot search what is searched, and how to mend it; None where it can."""
     searched, search = experiment.searched(), experiment.search
-    if search.probe and not (len(searched) == 1 and isinstance(next(iter(searched.values())), Range)):
+    if search.probe and not probed_along(experiment):
         return (
-            "its probe follows one number, and nothing else may be searched",
-            "Search one ratio as { low, high, step }, or set search.probe = false.",
+            "its probe follows one number or several ratios, and nothing else may be searched",
+            "Search ratios as { low, high, step } alone, or set search.probe = false.",
         )
     numbers = [name for name, values in searched.items() if isinstance(values, Range)]
     if not searched and search.sampler != "grid":

@@ -12,14 +12,28 @@ REFERENCES_ASKED = 8
 # At less noise any merge finds a reference; at more, what it takes for one is not what it draws. Measured on
 # pictures of 64 px; a level that each model chooses by its own error was worse.
 PROBED_AT = (300, 400)
+SHARES = [i / 10 for i in range(11)]  # of all ranges, where several ratios are searched
+GRADIENT = 4  # calls that a gradient takes as long as: forward, forward again, and twice that back
+
+
+def probed_along(experiment: Experiment) -> dict[str, Range]:
+    """Return what a probe follows: one number, or several ratios; none where something else is searched."""
+    searched = experiment.searched()
+    ranges = {name: values for name, values in searched.items() if isinstance(values, Range)}
+    ratios = [name for name in ranges if "ratio" in name.split(".")]
+    return ranges if len(searched) == len(ranges) == max(1, len(ratios)) else {}
 
 
 def probed_ratios(experiment: Experiment) -> list[float]:
-    """Return the ratios that are probed, evenly spread over all; none where no probe is asked for."""
+    """Return the ratios that are probed, evenly spread over all; none where no probe is asked for.
+
+    Of several ratios they are shares of their ranges, at which all of them are at once.
+    """
     if not experiment.search.probe:
         return []
-    (along,) = experiment.searched().values()
-    assert isinstance(along, Range)  # see `by_name.require_suits`
+    if len(ranges := probed_along(experiment)) > 1:
+        return SHARES
+    (along,) = ranges.values()  # see `by_name.require_suits`
     values = make_axis(along.low, along.high, along.step).values
     count = min(MOST_PROBED, len(values))
     return [values[round(i * (len(values) - 1) / max(count - 1, 1))] for i in range(count)]
@@ -28,7 +42,10 @@ def probed_ratios(experiment: Experiment) -> list[float]:
 def probe_calls(experiment: Experiment) -> int:
     """Return how often the UNet is called for a probe at most, for each branch of its guidance."""
     ratios = len(probed_ratios(experiment))
-    return (ratios + bool(ratios)) * REFERENCES_ASKED * len(PROBED_AT)  # once of the references' own models
+    gradients = 2 * GRADIENT if len(probed_along(experiment)) > 1 else 0
+    return (
+        (ratios + bool(ratios) * (1 + gradients)) * REFERENCES_ASKED * len(PROBED_AT)
+    )  # 1: their own models
 
 
 def look_as_expected(expected: Expectation, seen: Sequence[Seen], axis: RatioAxis) -> list[float]:

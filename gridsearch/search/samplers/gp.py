@@ -24,8 +24,10 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from gridsearch.results import store
+from gridsearch.results.analysis.sensitivity import SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
 from gridsearch.score.score import SURVIVES, number
+from gridsearch.search.samplers.dose import SeenTrials, dose_of
 from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
 from gridsearch.search.samplers.surrogate import Numbers, Surrogate, fit_surrogate
 
@@ -33,37 +35,21 @@ LINE, ALIVE = 8, 2  # trials on the line, at most, and how many that survive end
 NARROWEST_GAP = 0.02  # no gap of the line is halved below it
 HALF_LOSS = 0.3  # what the process sees of a loss: 0 at 0, a half here, 0.9 where all is lost
 MOST_TRIALS = 200  # trials that the process is made of, the best ones: its arithmetic grows with their cube
-WEIGHTS = 8  # possible weights of the dose that are averaged over
-WEIGHT_SCATTER = 1.5  # of a weight around the mean of all, in such means
-ON_LINE, IN_RANGE, BEYOND = 0.002, 0.01, 0.1  # doubt of a dose: on the line, off it, and where dials saturate
 BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
 CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
 EQUAL = 1e-6  # two places no farther apart are one
 
 
 @dataclass(frozen=True)
-class SeenTrials:
-    """Trials as the search knows them, in the order of their ends: places (n, d) in the unit cube."""
-
-    places: Numbers
-    losses: Numbers
-    dials: Numbers  # nan where a trial has none
-    alive: NDArray[np.bool_]
-    line: NDArray[np.bool_]  # whether all numbers are at one share of their ranges, as closely as steps allow
-
-    def part(self, rows: NDArray) -> "SeenTrials":
-        """Return those of these rows, a mask or numbers."""
-        return SeenTrials(
-            self.places[rows], self.losses[rows], self.dials[rows], self.alive[rows], self.line[rows]
-        )
-
-
-@dataclass(frozen=True)
 class Gp(BaseSampler):
-    """A sampler of numbers; `others` samples what is none, and numbers that not all trials have."""
+    """A sampler of numbers; `others` samples what is none, and numbers that not all trials have.
+
+    A probe tells how the dose is made up, as likely as not, and roughly which numbers matter.
+    """
 
     seed: int  # the study's
     others: BaseSampler
+    expected: SensitivityMap | None = None  # of a probe
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return numbers_of(study)
@@ -81,7 +67,8 @@ class Gp(BaseSampler):
         pending = np.array([cube.transform(one.params) for one in going]).reshape(-1, len(search_space))
         rng = np.random.default_rng([self.seed, trial.number])
         steps = value_counts(search_space)
-        return cube.untransform(next_place(seen_trials(ended, cube, steps), pending, steps, rng))
+        told = told_by(self.expected, list(search_space))
+        return cube.untransform(next_place(seen_trials(ended, cube, steps), pending, steps, rng, told))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -89,8 +76,25 @@ class Gp(BaseSampler):
         """Return a place on the line, the same for all numbers, while the study knows no ranges."""
         if not numbers_of(study) and not isinstance(param_distribution, CategoricalDistribution):
             cube = SearchSpaceTransform({param_name: param_distribution}, transform_0_1=True)
-            return cube.untransform(np.array([halves(trial.number)]))[param_name]
+            first = trial.number == 0 and self.expected
+            place = first.share if first else halves(trial.number)
+            return cube.untransform(np.array([place]))[param_name]
         return self.others.sample_independent(study, trial, param_name, param_distribution)
+
+
+def told_by(expected: SensitivityMap | None, names: Sequence[str]) -> tuple[Numbers, Numbers] | None:
+    """Return what a probe tells of each number: its weight in the dose, and its share of what else matters.
+
+    None where there is none, or it does not know them all, or none of them makes pictures stronger.
+    """
+    known = {one.name: one for one in expected.ratios} if expected else {}
+    if not expected or not set(names) <= known.keys():
+        return None
+    doses = np.array([known[name].spread for name in names])
+    doses = np.maximum(doses * np.sign(doses.sum()), 0.0)  # paler the more of them, in the other order
+    matter = np.array([abs(expected.wrong(known[name])) for name in names])
+    matter += matter.mean()
+    return (doses / doses.sum(), matter / matter.sum()) if doses.any() and matter.any() else None
 
 
 def value_counts(space: dict[str, BaseDistribution]) -> Numbers:
@@ -130,8 +134,19 @@ def seen_trials(
     )
 
 
-def next_place(seen: SeenTrials, pending: Numbers, steps: Numbers, rng: np.random.Generator) -> Numbers:
-    """Return the next place (d,) in the unit cube, `pending` (m, d) being under way."""
+def next_place(
+    seen: SeenTrials,
+    pending: Numbers,
+    steps: Numbers,
+    rng: np.random.Generator,
+    told: tuple[Numbers, Numbers] | None = None,
+) -> Numbers:
+    """Return the next place (d,) in the unit cube, `pending` (m, d) being under way.
+
+    Args:
+        told: of each number, its expected weight in the dose, and its share of what else matters.
+    """
+    weights_told, matter = told or (None, None)
     waiting = pending[on_line(pending, steps)] if len(pending) else pending
     alive = int((seen.alive & seen.line).sum()) + len(waiting) // 2  # of which as many may be expected
     if alive < ALIVE and int(seen.line.sum()) + len(waiting) < LINE:
@@ -140,13 +155,13 @@ def next_place(seen: SeenTrials, pending: Numbers, steps: Numbers, rng: np.rando
         if (place := next_on_line(at, dials, finest(steps))) is not None:
             return np.full(seen.places.shape[1], place)
     known = seen.part(np.argsort(seen.losses, kind="stable")[:MOST_TRIALS])
-    doses, weights = dose_of(known, rng)
+    doses, weights = dose_of(known, rng, weights_told)
     pressed = known.losses / (known.losses + HALF_LOSS)
-    model = fit_surrogate(np.c_[known.places, doses], pressed)
+    model = fit_surrogate(np.c_[known.places, doses], pressed, matter)
     if len(pending):  # what is under way is taken to come to what is expected of it
-        there = np.c_[pending, pending @ weights[0]]
-        places = np.r_[model.places, there]
-        model = fit_surrogate(places, np.r_[pressed, model.predict(there)[0]])
+        there = pending @ weights[0]
+        losses = np.r_[pressed, model.predict(pending, there)[0]]
+        model = fit_surrogate(np.r_[model.places, np.c_[pending, there]], losses, matter)
     tried = np.r_[seen.places, pending]
     return best_of(model, weights, known.places[0], float(pressed[0]), box_of(seen, steps), tried, steps, rng)
 
@@ -167,36 +182,6 @@ def next_on_line(at: Numbers, dials: Numbers, least: float) -> float | None:
             points = bool(before < 0 and np.isnan(after)) or bool(after > 0 and np.isnan(before))
             gaps.append((bool(before * after < 0), high - low, points, (low + high) / 2))
     return max(gaps)[-1] if gaps else None
-
-
-def dose_of(seen: SeenTrials, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """Return each trial's dose, and weights (k, d) of the numbers that may have made them, likeliest first.
-
-    The dose is the place on the line that has the same dial. Where none has, it is what the weights say.
-    """
-    dimensions = seen.places.shape[1]
-    alike = np.full(dimensions, 1 / dimensions)
-    line, dials = seen.line, seen.dials
-    known = line & np.isfinite(dials)
-    if known.sum() < ALIVE:
-        return seen.places @ alike, alike[None]
-    order = np.argsort(seen.places[known].mean(1), kind="stable")
-    at, there = seen.places[known].mean(1)[order], dials[known][order]
-    dials, there = (dials, there) if there[-1] >= there[0] else (-dials, -there)  # models in the other order
-    there = np.maximum.accumulate(there) + EQUAL * np.arange(len(there))
-    inside = np.isfinite(dials) & (dials > there[0]) & (dials < there[-1])
-    doses = np.where(line, seen.places.mean(1), np.interp(np.nan_to_num(dials), there, at))
-    doubt = np.where(line, ON_LINE, np.where(inside, IN_RANGE, BEYOND))
-    doubt = np.where(np.isfinite(dials) | line, doubt, 1e3)
-    told = seen.places / doubt[:, None]
-    precision = told.T @ told + np.eye(dimensions) * (dimensions / WEIGHT_SCATTER) ** 2
-    mean = alike + np.linalg.solve(precision, told.T @ ((doses - seen.places @ alike) / doubt))
-    upper = np.linalg.cholesky(precision).T
-    draws = scipy.linalg.solve_triangular(upper, rng.standard_normal((dimensions, WEIGHTS - 1)))
-    said = seen.places @ mean
-    outside = np.where(dials >= there[-1], np.maximum(said, doses), np.minimum(said, doses))
-    outside = np.where(np.isfinite(dials), outside, said)
-    return np.where(inside | line, doses, outside), np.r_[mean[None], mean + draws.T]
 
 
 # -- the box
@@ -240,7 +225,7 @@ def best_of(
     places = np.r_[places, best + rng.standard_normal((CANDIDATES // 2, len(best))) * near]
     for turn in range(ROUNDS + 1):
         places = untried(on_steps(places, steps), tried)
-        gains = [log_improvement(*model.predict(np.c_[places, places @ one]), least) for one in weights]
+        gains = log_improvement(*model.predict(places, weights @ places.T), least)
         places = places[np.argsort(-np.logaddexp.reduce(gains, axis=0), kind="stable")[:KEPT]]
         if turn < ROUNDS:
             copies = np.repeat(places, COPIES, axis=0)

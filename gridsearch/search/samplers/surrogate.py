@@ -1,9 +1,9 @@
 """A Gaussian process of the loss over many numbers, one of which is the dose of what is merged.
 
-Its covariance is a sum of two squared exponentials: one of all numbers, each with a length of its own, and
-one of the dose alone. The lengths grow with the root of how many numbers there are (Hvarfner, Hellsten &
-Nardi 2024, arXiv:2402.02229), so that a few dozen trials in twenty dimensions tell something. Parameters are
-the most probable ones.
+Its covariance is a sum of squared exponentials: one of each number alone, as wide as its range and with a
+height of its own, and one of the dose (additive processes: Duvenaud et al. 2011, arXiv:1112.4394). So a few
+dozen trials in twenty dimensions tell something, and a number that changes nothing costs nothing. Parameters
+are the most probable ones.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 LEAST_NOISE = 1e-6
+LENGTH = 1.0  # along a number, in its range
 DOSE = 0.15  # the usual length along the dose: a window is a part of the range
+ALL = 7.4  # the usual sum of the numbers' heights, in variances of the loss
 FIT_STEPS = 60  # of the fit, at most
 
 
@@ -25,78 +27,75 @@ class Surrogate:
 
     Attributes:
         places: (n, d + 1), the last column the dose.
-        scales: (d + 1,) 1 / length².
-        heights: the variances of the two terms.
+        heights: (d + 1,) the variances of the terms, the last of the dose.
+        scale: 1 / length² along the dose.
         factor: (n, n) lower Cholesky factor of the covariance.
         weights: (n,) the inverse of the covariance times the standardised losses.
         mean, spread: of the losses.
     """
 
     places: Numbers
-    scales: Numbers
-    heights: tuple[float, float]
-    factor: Numbers
+    heights: Numbers
+    scale: float
+    factor: NDArray
     weights: Numbers
     mean: float
     spread: float
 
-    def predict(self, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Return mean and standard deviation of the loss at places (m, d + 1)."""
-        square = _squares(places * np.sqrt(self.scales), self.places * np.sqrt(self.scales))
-        own = self.heights[0] * np.exp(-0.5 * square)
-        dose = (places[:, -1:] - self.places[:, -1]) ** 2 * self.scales[-1]
-        both = own + self.heights[1] * np.exp(-0.5 * dose)
-        explained = scipy.linalg.solve_triangular(self.factor, both.T, lower=True)
-        left = np.maximum(sum(self.heights) - (explained**2).sum(0), 1e-12)
+    def predict(self, places: Numbers, doses: Numbers) -> tuple[Numbers, Numbers]:
+        """Return mean and standard deviation of the loss at places (m, d) with doses (..., m)."""
+        own = np.zeros((len(places), len(self.factor)))
+        for at, there, height in zip(places.T, self.places.T, self.heights[:-1], strict=False):
+            own += height * np.exp(-0.5 / LENGTH**2 * (at[:, None] - there) ** 2)
+        apart = doses[..., None] - self.places[:, -1]
+        both = own + self.heights[-1] * np.exp(-0.5 * self.scale * apart**2)
+        flat = both.reshape(-1, len(self.factor)).T
+        explained = scipy.linalg.solve_triangular(self.factor, flat, lower=True)
+        left = np.maximum(self.heights.sum() - (explained**2).sum(0), 1e-12).reshape(doses.shape)
         return self.mean + self.spread * (both @ self.weights), self.spread * np.sqrt(left)
 
 
-def _squares(some: Numbers, others: Numbers) -> Numbers:
-    """Return the squared distances by all columns but the last."""
-    some, others = some[:, :-1], others[:, :-1]
-    found = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
-    return np.maximum(found, 0.0)
+def fit_surrogate(places: Numbers, losses: Numbers, matter: Numbers | None = None) -> Surrogate:
+    """Return the process of losses (n,) at places (n, d + 1), the last column the dose.
 
-
-def fit_surrogate(places: Numbers, losses: Numbers) -> Surrogate:
-    """Return the process of losses (n,) at places (n, d + 1), the last column the dose."""
+    Args:
+        matter: (d,) shares of how much each number is expected to matter beside the dose; None if alike.
+    """
     count, width = places.shape
     mean, spread = float(losses.mean()), float(losses.std()) or 1.0
     values = (losses - mean) / spread
     squares = (places[:, None] - places[None]) ** 2
-    # logarithms of the lengths, of both heights, and of the noise: their usual values and spreads
-    root = 0.5 * np.log(width - 1)
-    usual = np.r_[np.full(width - 1, root + np.sqrt(2)), np.log(DOSE), 0.0, 0.0, -6.0]
-    scatter = np.r_[np.full(width - 1, np.sqrt(3)), 1.0, 1.5, 1.5, 1.5]
-    start = np.r_[np.full(width - 1, root), usual[width - 1 :]]
-    low, high = [-3.0] * (width - 1) + [-6.0] * 3 + [-11.0], [6.0] * (width - 1) + [3.0, 4.0, 4.0, 0.0]
+    alone, along = np.exp(-0.5 * squares[:, :, :-1] / LENGTH**2), squares[:, :, -1]
+    # logarithms of the heights, the dose's last, of its length, and of the noise: usual values and spreads
+    shares = np.full(width - 1, 1 / (width - 1)) if matter is None else matter
+    usual = np.r_[np.log(ALL * shares), 0.0, np.log(DOSE), -6.0]
+    scatter = np.r_[np.full(width, 1.5), 1.0, 1.5]
+    low, high = [-12.0] * (width - 1) + [-6.0, -6.0, -11.0], [7.0] * (width - 1) + [4.0, 3.0, 0.0]
 
-    def terms(at: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        scales = np.exp(-2 * at[:width])
-        own = np.exp(at[width] - 0.5 * squares[:, :, :-1] @ scales[:-1])
-        return scales, own, np.exp(at[width + 1] - 0.5 * squares[:, :, -1] * scales[-1])
+    def terms(at: Numbers) -> tuple[Numbers, Numbers]:
+        return np.exp(at[:width]), np.exp(at[width - 1] - 0.5 * along * np.exp(-2 * at[width]))
+
+    def covariance(heights: Numbers, dose: Numbers, noise: float) -> Numbers:
+        return alone @ heights[:-1] + dose + (noise + LEAST_NOISE) * np.eye(count)
 
     def unlikely(at: Numbers) -> tuple[float, Numbers]:
         """The negative logarithm of the posterior, and its gradient (Rasmussen & Williams 2006, 5.9)."""
-        scales, own, dose = terms(at)
-        noise = np.exp(at[-1])
-        factor = np.linalg.cholesky(own + dose + (noise + LEAST_NOISE) * np.eye(count))
+        (heights, dose), noise = terms(at), np.exp(at[-1])
+        factor = np.linalg.cholesky(covariance(heights, dose, noise))
         inverse = scipy.linalg.cho_solve((factor, True), np.eye(count))
         alpha = inverse @ values
         slope = 0.5 * (inverse - np.outer(alpha, alpha))
-        lengths = np.einsum("ij,ijk->k", slope * own, squares[:, :, :-1]) * scales[:-1]
-        others = [(slope * dose * squares[:, :, -1]).sum() * scales[-1], (slope * own).sum()]
-        others += [(slope * dose).sum(), noise * np.trace(slope)]
+        own = np.einsum("ij,ijk->k", slope, alone) * heights[:-1]
+        others = [(slope * dose).sum(), (slope * dose * along).sum() * np.exp(-2 * at[width])]
         off = (at - usual) / scatter
         worth = 0.5 * values @ alpha + np.log(np.diag(factor)).sum() + 0.5 * off @ off
-        return float(worth), np.r_[lengths, others] + off / scatter
+        return float(worth), np.r_[own, others, noise * np.trace(slope)] + off / scatter
 
     bounds = list(zip(low, high, strict=True))
     found = scipy.optimize.minimize(
-        unlikely, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": FIT_STEPS}
+        unlikely, usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": FIT_STEPS}
     ).x
-    scales, own, dose = terms(found)
-    factor = np.linalg.cholesky(own + dose + (np.exp(found[-1]) + LEAST_NOISE) * np.eye(count))
+    heights, dose = terms(found)
+    factor = np.linalg.cholesky(covariance(heights, dose, float(np.exp(found[-1]))))
     weights = scipy.linalg.cho_solve((factor, True), values)
-    heights = float(np.exp(found[width])), float(np.exp(found[width + 1]))
-    return Surrogate(places, scales, heights, factor, weights, mean, spread)
+    return Surrogate(places, heights, float(np.exp(-2 * found[width])), factor, weights, mean, spread)

@@ -30,23 +30,17 @@ def probe_merges(
     """Return what the merges at these ratios answer, as facts keep it. The live weights are the last merge's.
 
     Args:
-        rows: the references; of those that are sound the first few are taken, in the order of the cases.
-        order: ids of cases.
+        rows, order: of the references, as `sound_references` takes them.
         parameter: the name of the ratio.
 
     Raises:
         RunFailed: no reference is sound.
     """
     asked, found, calls = [], [], 0
-    for name in setup.experiment.reference_models():
-        sound = {case_of(row): row for row in rows if row["model"] == name and row["verdict"] == OK.name}
-        if chosen := cases_asked(setup, [case for case in order if case in sound]):
-            sampling = merge_parent(setup, name)  # whose VAE encodes its own pictures
-            pictures = [read_image(setup.out / sound[case.id]["file"]) for case in chosen]
-            asked.append(ask_model(setup, sampling, chosen, pictures))
-            calls += len(chosen) * len(PROBED_AT) * len(branches(sampling))
-    if not asked:
-        raise RunFailed("No reference is sound, so there is nothing to ask for.")
+    for name, chosen, pictures in sound_references(setup, rows, order):
+        sampling = merge_parent(setup, name)  # whose VAE encodes its own pictures
+        asked.append(ask_model(setup, sampling, chosen, pictures))
+        calls += len(chosen) * len(PROBED_AT) * len(branches(sampling))
     for ratio in ratios:
         sampling = merge_at(setup, {parameter: ratio})
         values = ask_merge(setup, asked, sampling)
@@ -54,6 +48,28 @@ def probe_merges(
         calls += values[..., 0].size * len(branches(sampling))
     error, spread = zip(*found, strict=True)
     return {"ratios": [*ratios], "error": error, "spread": spread, "references": len(values), "calls": calls}
+
+
+def sound_references(
+    setup: Setup, rows: Sequence[Mapping], order: Sequence[str]
+) -> list[tuple[str, list[Case], list[np.ndarray]]]:
+    """Return the models that are asked first, the cases they are asked for, and their pictures.
+
+    Args:
+        rows: the references; of those that are sound the first few are taken, in the order of the cases.
+        order: ids of cases.
+
+    Raises:
+        RunFailed: no reference is sound.
+    """
+    found = []
+    for name in setup.experiment.reference_models():
+        sound = {case_of(row): row for row in rows if row["model"] == name and row["verdict"] == OK.name}
+        if chosen := cases_asked(setup, [case for case in order if case in sound]):
+            found.append((name, chosen, [read_image(setup.out / sound[case.id]["file"]) for case in chosen]))
+    if not found:
+        raise RunFailed("No reference is sound, so there is nothing to ask for.")
+    return found
 
 
 def cases_asked(setup: Setup, order: Iterable[str]) -> list[Case]:

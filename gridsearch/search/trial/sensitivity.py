@@ -5,8 +5,9 @@ rule, as AdaMerging has it: Yang et al. 2024, arXiv:2310.02575). The loss is how
 merge (`search.trial.probe`). All ratios share the one gradient, however many they are.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,75 +17,47 @@ from gridsearch.base.errors import BadInput, RunFailed
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.values import Range
 from gridsearch.merge.engine.live import stale_keys
+from gridsearch.render.cases import Case
 from gridsearch.render.denoise.noised import levels_at, relative_error, relative_spread
 from gridsearch.render.denoise.sampling import Sampling
 from gridsearch.render.draw import draw
-from gridsearch.render.probe import found_by
+from gridsearch.render.probe import Probe, found_by
 from gridsearch.results.analysis.probe import derivatives, expectation_of, summed_up
-from gridsearch.search.samplers.expectation import PROBED_AT
-from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_asked, merge_at
+from gridsearch.search.samplers.expectation import PROBED_AT, SHARES, probe_calls, probed_along
+from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_asked, merge_at, sound_references
 from gridsearch.search.trial.setup import Setup, merge_parent
 
-LINE_PLACES = 11  # shares of all ranges at which the merges are asked which of them is best
 AROUND = 0.05  # of its range: how far a ratio is moved either way to see what it does to the weights
 LOSS_SCALE = 1024.0  # so that gradients in half precision do not vanish (Micikevicius et al. 2018)
-MATTERS = 0.8  # the share of all that the ratios do, which the ones worth searching do together
 
 
-@dataclass(frozen=True)
-class Sensitivity:
-    """The effect of a searched ratio, for a step over its whole range, as far as a straight line tells."""
+def probe_blocks(setup: Setup, asked: Asked) -> dict[str, Any]:
+    """Return what merges answer in which all ratios are at one share of their ranges, as facts keep it.
 
-    name: str
-    off: float  # of how far off the merge is; below 0 where more of the ratio is better
-    spread: float  # of the logarithm of the spread; below 0 where it makes pictures paler
-    change: float  # the length of its change of the UNet's weights
-
-
-@dataclass(frozen=True)
-class SensitivityMap:
-    """The sensitivities of a merge in which all searched ratios are at one share of their ranges."""
-
-    share: float
-    off: float  # 1 where images are expected to fail
-    spread: float
-    ratios: tuple[Sensitivity, ...]
-
-    def rows(self) -> list[dict]:
-        """Return a row for each ratio, as a table has them."""
-        return [vars(one) for one in self.ratios]
-
-    def worth_searching(self) -> list[str]:
-        """Return the ratios that matter most to `off`, the largest first, together `MATTERS` of it all."""
-        order = sorted(self.ratios, key=lambda one: -abs(one.off))
-        sums = np.cumsum([abs(one.off) for one in order])
-        return [one.name for one in order[: int(np.searchsorted(sums, MATTERS * sums[-1])) + 1]]
-
-
-def sensitivity_map(setup: Setup) -> SensitivityMap:
-    """Return the sensitivities at the best of the merges in which all ratios are equal shares.
+    With it, under `slopes`, is what each ratio does at the best of these shares.
 
     Raises:
         BadInput: fewer than two ratios are searched, or something else is.
         RunFailed: no merge answers with finite numbers, or the gradient is not finite.
     """
     ranges = searched_ratios(setup.experiment)
-    asked = ask_models(setup)
 
     def place(share: float) -> dict[str, float]:
         return {name: along.low + share * (along.high - along.low) for name, along in ranges.items()}
 
-    shares = np.linspace(0, 1, LINE_PLACES).tolist()
-    error, spread = zip(*(summed_up(answer(setup, asked, place(share))) for share in shares), strict=True)
-    expected = expectation_of({"ratios": shares, "error": error, "spread": spread})
+    error, spread = zip(*(summed_up(answer(setup, asked, place(share))) for share in SHARES), strict=True)
+    found = {"ratios": SHARES, "error": error, "spread": spread}
+    expected = expectation_of(found)
     if expected is None:
         raise RunFailed("No merge answers with finite numbers.", fix='Set render.dtype = "bfloat16".')
-    best = shares.index(expected.best)
     middle = place(min(max(expected.best, AROUND), 1 - AROUND))  # room to move either way
     by_answer = derivatives(answer(setup, asked, middle))
     off, strength = (slopes(setup, asked, middle, one) for one in by_answer)
-    ratios = tuple(Sensitivity(name, off[name][0], strength[name][0], off[name][1]) for name in ranges)
-    return SensitivityMap(expected.best, min(expected.off), spread[best], ratios)
+    of_ratios = {
+        name: {"off": off[name][0], "spread": strength[name][0], "change": off[name][1]} for name in ranges
+    }
+    references = sum(len(probe.cases) for probe, _ in asked)
+    return found | {"slopes": of_ratios, "references": references, "calls": probe_calls(setup.experiment)}
 
 
 def answer(setup: Setup, asked: Asked, place: Mapping[str, float]) -> np.ndarray:
@@ -98,30 +71,34 @@ def searched_ratios(experiment: Experiment) -> dict[str, Range]:
     Raises:
         BadInput: fewer than two are searched, or something else is.
     """
-    searched = experiment.searched()
-    found = {
-        name: values
-        for name, values in searched.items()
-        if isinstance(values, Range) and "ratio" in name.split(".")
-    }
-    others = [name for name in searched if name not in found]
-    if others or len(found) < 2:
-        why = f"{others[0]} is searched too." if others else "Fewer than two ratios are searched."
-        fix = "Search ratios of blocks and nothing else: ratio = { blocks = { low = 0.0, high = 1.0 } }."
-        raise BadInput("There is no map of blocks to make.", where="merge", why=why, fix=fix)
-    return found
+    if len(found := probed_along(experiment)) > 1:
+        return found
+    others = [name for name in experiment.searched() if "ratio" not in name.split(".")]
+    why = f"{others[0]} is searched too." if others else "Fewer than two ratios are searched."
+    fix = "Search ratios of blocks and nothing else: ratio = { blocks = { low = 0.0, high = 1.0 } }."
+    raise BadInput("There is no map of blocks to make.", where="merge", why=why, fix=fix)
 
 
 def ask_models(setup: Setup) -> Asked:
     """Return references of each model, drawn now, and its own answers."""
     found, cases = [], cases_asked(setup, [case.id for case in setup.cases])
     for name in setup.experiment.reference_models():
-        sampling = merge_parent(setup, name)
-        drawn = draw(setup.renderer, cases, sampling, setup.experiment.render.batch)
-        pictures = [one.pixels for one in drawn]
-        setup.renderer.encoded.clear()  # what is encoded while drawing can be no part of a gradient
-        found.append(ask_model(setup, _plain(sampling), cases, pictures))
+        drawn = draw(setup.renderer, cases, merge_parent(setup, name), setup.experiment.render.batch)
+        found.append(_own_answers(setup, name, cases, [one.pixels for one in drawn]))
     return found
+
+
+def ask_models_of(setup: Setup, rows: Sequence[Mapping], order: Sequence[str]) -> Asked:
+    """Return the references that are drawn (see `probe.sound_references`), and their models' own answers."""
+    return [_own_answers(setup, *one) for one in sound_references(setup, rows, order)]
+
+
+def _own_answers(
+    setup: Setup, name: str, cases: Sequence[Case], pictures: Sequence[np.ndarray]
+) -> tuple[Probe, Tensor]:
+    sampling = merge_parent(setup, name)
+    setup.renderer.encoded.clear()  # what is encoded while drawing can be no part of a gradient
+    return ask_model(setup, _plain(sampling), cases, pictures)
 
 
 def _plain(sampling: Sampling) -> Sampling:

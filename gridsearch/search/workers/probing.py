@@ -5,7 +5,7 @@ from dataclasses import replace
 from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.results import store
-from gridsearch.results.analysis.probe import expectation_of, expected_text
+from gridsearch.results.analysis.sensitivity import probe_text
 from gridsearch.results.shared import queue
 from gridsearch.search.samplers.expectation import probed_ratios
 from gridsearch.search.workers.look import Leader, looks
@@ -25,8 +25,8 @@ def with_probe(leader: Leader, facts: store.Facts) -> store.Facts:
         if piece.state == TrialState.FAIL:
             why = piece.user_attrs.get(store.REASON)
             leader.listener.note(f"The search goes on without its probe, which failed: {why}")
-    if ratios and (expected := expectation_of(facts.probe)):
-        leader.listener.note(f"The probe expects {expected_text(expected)}.")
+    if ratios and (said := probe_text(facts.probe)):
+        leader.listener.note(f"The probe expects {said}.")
     return facts
 
 

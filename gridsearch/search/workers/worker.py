@@ -27,6 +27,7 @@ from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
 from gridsearch.search.trial.probe import probe_merges
+from gridsearch.search.trial.sensitivity import ask_models_of, probe_blocks
 from gridsearch.search.trial.setup import Setup, draw_parent, parent_fingerprint, with_references
 from gridsearch.search.trial.standard import failure_notes, with_taste
 from gridsearch.search.trial.trial import run_trial
@@ -174,8 +175,11 @@ def _evaluate_piece(worker: Worker, pieces: optuna.Study, trial: optuna.Trial) -
     elif RATIOS in said:
         facts = store.load_facts(worker.study)
         gather(setup.out, facts.references or [])
-        (parameter,) = setup.experiment.searched()
-        answers = probe_merges(setup, facts.references or [], facts.order, parameter, said[RATIOS])
+        of, along = (facts.references or [], facts.order), [*setup.experiment.searched()]
+        if len(along) == 1:
+            answers = probe_merges(setup, *of, along[0], said[RATIOS])
+        else:
+            answers = probe_blocks(setup, ask_models_of(setup, *of))
         trial.set_user_attr(ANSWERS, store.json_safe(answers))
     else:
         trial.set_user_attr(FINGERPRINT, parent_fingerprint(setup, said[MODEL]))

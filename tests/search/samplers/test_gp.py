@@ -7,16 +7,18 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from gridsearch.results import store
+from gridsearch.results.analysis.probe import FAILS
+from gridsearch.results.analysis.sensitivity import Sensitivity, SensitivityMap
+from gridsearch.search.samplers.dose import SeenTrials, dose_of, posterior
 from gridsearch.search.samplers.gp import (
     Gp,
-    SeenTrials,
     box_of,
-    dose_of,
     log_improvement,
     next_on_line,
     on_steps,
+    told_by,
 )
-from gridsearch.search.samplers.surrogate import LEAST_NOISE, fit_surrogate
+from gridsearch.search.samplers.surrogate import LEAST_NOISE, LENGTH, fit_surrogate
 
 
 def test_the_line_is_halved_where_the_dial_turns_or_points():
@@ -53,6 +55,43 @@ def test_dials_tell_the_weights_of_the_dose(sign):
     assert alike == pytest.approx(np.full((1, 3), 1 / 3))
 
 
+def test_the_evidence_is_the_likelihood_of_the_doses():
+    """Beside a constant, that of a normal distribution whose covariance is the weights' and the doubts'."""
+    rng = np.random.default_rng(3)
+    places, off, doubt = rng.random((5, 3)), rng.normal(0, 0.1, 5), rng.uniform(0.02, 0.1, 5)
+
+    def likelihood(scatter):
+        covariance = scatter**2 * places @ places.T + np.diag(doubt**2)
+        return -0.5 * (off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])
+
+    found = [posterior(places, off, doubt, np.full(3, 1 / 3), scatter).evidence for scatter in (0.1, 0.5)]
+    assert found[1] - found[0] == pytest.approx(likelihood(0.5) - likelihood(0.1))
+
+
+def test_a_map_is_followed_as_far_as_dials_bear_it_out():
+    rng = np.random.default_rng(4)
+    true = np.repeat([0.16, 0.04], [5, 5])
+    places = np.r_[np.repeat(np.linspace(0, 1, 11)[:, None], 10, 1), rng.random((6, 10))]
+    right, wrong = (
+        dose_of(seen_at(places, places @ true - 0.5), np.random.default_rng(0), told)[1][0]
+        for told in (true, true[::-1])
+    )
+    none = dose_of(seen_at(places, places @ true - 0.5), np.random.default_rng(0))[1][0]
+    assert right == pytest.approx(true, abs=0.01)
+    assert np.abs(wrong - true).sum() < 1.2 * np.abs(none - true).sum()
+    assert np.abs(none - true).sum() > 0.2
+
+
+def test_a_map_tells_the_weights_of_the_dose_and_what_matters_beside():
+    """The merge is too strong, so being less strong makes up for being more wrong."""
+    ratios = [Sensitivity("b", (0.3 + 0.6) / FAILS, 0.6, 1.0), Sensitivity("a", -0.1 / FAILS, 0.0, 1.0)]
+    ratios += [Sensitivity("c", -0.2 / FAILS, -0.2, 1.0)]
+    found = told_by(SensitivityMap(0.5, 0.1, 1.1, tuple(ratios)), ["a", "b", "c"])
+    assert found[0] == pytest.approx([0.0, 1.0, 0.0])
+    assert found[1] == pytest.approx(np.array([0.1 + 0.4 / 3, 0.3 + 0.4 / 3, 0.4 / 3]) / 0.8)
+    assert told_by(SensitivityMap(0.5, 0.1, 1.1, tuple(ratios)), ["a", "d"]) is None
+
+
 def test_the_process_predicts_what_the_textbook_says():
     rng = np.random.default_rng(1)
     places = rng.random((15, 4))
@@ -60,9 +99,8 @@ def test_the_process_predicts_what_the_textbook_says():
     model, new = fit_surrogate(places, losses), rng.random((5, 4))
 
     def covariance(some, others):
-        apart = (some[:, None] - others[None]) ** 2 * model.scales
-        own, dose = np.exp(-0.5 * apart[..., :-1].sum(-1)), np.exp(-0.5 * apart[..., -1])
-        return model.heights[0] * own + model.heights[1] * dose
+        scales = np.array([LENGTH**-2] * 3 + [model.scale])
+        return np.exp(-0.5 * scales * (some[:, None] - others[None]) ** 2) @ model.heights
 
     own = model.factor @ model.factor.T
     noise = np.diag(own - covariance(places, places))
@@ -72,10 +110,10 @@ def test_the_process_predicts_what_the_textbook_says():
     across, inverse = covariance(new, places), np.linalg.inv(own)
     mean = losses.mean() + across @ inverse @ (losses - losses.mean())
     left = np.diag(covariance(new, new) - across @ inverse @ across.T)
-    found = model.predict(new)
+    found = model.predict(new[:, :-1], new[:, -1])
     assert found[0] == pytest.approx(mean, rel=1e-6)
     assert found[1] == pytest.approx(losses.std() * np.sqrt(left), rel=1e-4)
-    assert model.predict(places)[0] == pytest.approx(losses, abs=0.02)
+    assert model.predict(places[:, :-1], places[:, -1])[0] == pytest.approx(losses, abs=0.02)
 
 
 def test_expected_improvement_is_its_average_and_goes_on_where_it_vanishes():

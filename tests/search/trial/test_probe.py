@@ -10,6 +10,7 @@ from gridsearch.base.errors import BadInput
 from gridsearch.merge.parents import open_parents
 from gridsearch.report.build import build
 from gridsearch.results import store
+from gridsearch.results.analysis.sensitivity import map_of
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
 from gridsearch.search.plan import make_plan
@@ -71,3 +72,19 @@ def test_a_run_asks_once_draws_the_expected_best_first_and_reports_both_curves(t
     page = (tmp_path / "r" / "report.html").read_text("utf-8")
     assert "Expected before drawing" in page
     assert "rank correlation" in page
+
+
+@pytest.mark.night
+def test_a_run_of_blocks_begins_at_the_best_share_and_reports_its_map(toy, tmp_path):
+    merge = [{"models": ["base", "burnt"], "ratio": {"blocks": {"low": 0.0, "high": 1.0, "step": 0.05}}}]
+    search = {"sampler": "gp", "trials": 3, "probe": True}
+    what = experiment(toy, merge=merge, search=search, score={"references": ["base"]})
+    notes = Noting()
+    run_experiment(what, FILE, tmp_path / "r", Budget(), notes)
+    stored = store.read_study(tmp_path / "r")
+    found = map_of(stored.facts.probe)
+    assert [one.name for one in found.ratios] == [*what.searched()]
+    assert [*stored.trials[0].params.values()] == pytest.approx([found.share] * 20)
+    assert any("80% of the difference" in note for note in notes.notes)
+    build(load_results(tmp_path / "r"))
+    assert "Expected of each ratio before drawing" in (tmp_path / "r" / "report.html").read_text("utf-8")

@@ -8,9 +8,10 @@ import pytest
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
 from gridsearch.merge.parents import open_parents
-from gridsearch.results.analysis.probe import expectation_of, summed_up
+from gridsearch.results.analysis.probe import FAILS, expectation_of, summed_up
+from gridsearch.results.analysis.sensitivity import Sensitivity, SensitivityMap, map_of
 from gridsearch.search.trial import sensitivity
-from gridsearch.search.trial.sensitivity import Sensitivity, SensitivityMap, searched_ratios, sensitivity_map
+from gridsearch.search.trial.sensitivity import probe_blocks, searched_ratios
 from gridsearch.search.trial.setup import load_setup
 from tests.helpers.small_run import Quiet, experiment, settings
 
@@ -22,9 +23,9 @@ STEP = 0.05
 def test_the_map_is_that_of_finite_differences(toy, tmp_path):
     what = experiment(toy, merge=BLOCKS, search={"sampler": "gp", "trials": 9})
     setup = load_setup(what, open_parents(what), tmp_path, Quiet())
-    found = sensitivity_map(setup)
-    place = {one.name: found.share for one in found.ratios}
     asked = sensitivity.ask_models(setup)
+    found = map_of(probe_blocks(setup, asked))
+    place = {one.name: found.share for one in found.ratios}
 
     def answer(at):
         """The curve that a probe shows, and the logarithm of its spread."""
@@ -50,6 +51,17 @@ def test_the_map_is_that_of_finite_differences(toy, tmp_path):
 def test_the_ratios_worth_searching_do_most_of_it_together():
     ratios = [Sensitivity(name, off, 0.0, 1.0) for name, off in (("a", 0.1), ("b", -0.5), ("c", 0.4))]
     assert SensitivityMap(0.5, 0.1, 1.0, tuple(ratios)).worth_searching() == ["b", "c"]
+
+
+def test_a_ratio_makes_answers_wrong_beside_making_them_stronger():
+    """A merge that is too pale gets less far off by what makes it stronger."""
+    error, spread = 0.3, 0.8
+    slopes = {"x": {"off": (0.2 - 0.5) / FAILS, "spread": 0.5, "change": 1.0}}
+    found = map_of({"ratios": [0.0, 0.5], "error": [error, 0.1], "spread": [0.1, spread], "slopes": slopes})
+    assert (found.share, found.spread) == (0.5, spread)
+    assert found.off == pytest.approx((0.1 - np.log(spread)) / FAILS)
+    assert found.wrong(found.ratios[0]) == pytest.approx(0.2)
+    assert map_of({"ratios": [0.0], "error": [error], "spread": [spread]}) is None
 
 
 @pytest.mark.parametrize(
