@@ -7,11 +7,12 @@ own. Each prompt shifts the window by a heavy-tailed draw, and each image has a 
 of the toy along a ratio (see `benchmarks.search.curve`): beyond the window it tells little but the side.
 
 Of two numbers and of twenty there are two worlds: one whose best lies near the middle of the space, and one
-where it lies anywhere, in a narrower window; of the twenty, eight then change nothing.
+where it lies anywhere, in a narrower window; of the twenty, eight then change nothing. Three more of twenty
+have other shapes, and nothing was chosen on them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +164,30 @@ def _blocks(weights: Array, taste: Array, best: Array, width: float) -> Problem:
     )
 
 
+def blocks_rotated(rng: np.random.Generator) -> Problem:
+    """As blocks anywhere, but the quality is not a sum over blocks: each of its terms is of all of them."""
+    of = blocks_anywhere(rng)
+    best, taste = np.array([*of.near.values()]), rng.dirichlet(np.full(BLOCKS, 0.3))
+    turned = np.linalg.qr(rng.standard_normal((BLOCKS, BLOCKS)))[0]
+    return replace(
+        of, flaw=lambda p: float(4 * taste @ (turned @ (np.array([p[name] for name in of.near]) - best)) ** 2)
+    )
+
+
+def blocks_plateau(rng: np.random.Generator) -> Problem:
+    """As blocks anywhere, but near the best nothing is wrong, and beyond an edge at once a good deal."""
+    of, edge = blocks_anywhere(rng), rng.uniform(0.05, 0.15)
+    return replace(of, flaw=lambda p: 0.0 if (flaw := of.flaw(p)) < edge else 0.3 + flaw)
+
+
+def blocks_sparse(rng: np.random.Generator) -> Problem:
+    """Three of the twenty make all of the dose and of the quality."""
+    weights, taste = np.zeros(BLOCKS), np.zeros(BLOCKS)
+    matter = rng.permutation(BLOCKS)[:3]
+    weights[matter], taste[matter] = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3))
+    return _blocks(weights, taste, rng.uniform(0.1, 0.9, BLOCKS), rng.uniform(0.06, 0.15))
+
+
 def _number(low: float, high: float, step: float) -> FloatDistribution:
     return FloatDistribution(low, high, step=step)
 
@@ -173,4 +198,7 @@ PROBLEMS = {
     "series": series,
     "blocks": blocks,
     "blocks anywhere": blocks_anywhere,
+    "blocks rotated": blocks_rotated,
+    "blocks plateau": blocks_plateau,
+    "blocks sparse": blocks_sparse,
 }

@@ -16,12 +16,16 @@ def show_sensitivity(found: Any) -> None:
     for one in found.ratios:
         bar = "#" * round(BAR * abs(one.off) / most)
         changes = [f"{one.off:+.3f}", bar, f"{one.spread:+.3f}", f"{one.change / longest:.0%}"]
-        rows.append([one.name, *changes])
+        drawn = [] if one.drawn is None else [f"{one.drawn:+.3f}"]
+        rows.append([one.name, *changes, *drawn])
     title = f"What each ratio does, where all are at {found.share:.0%} of their ranges"
-    show_rows(title, ["ratio", "off", "", "spread", "weights"], rows)
+    columns = ["ratio", "off", "", "spread", "weights", "drawn"]
+    show_rows(title, columns[: len(rows[0])], rows)
     say(f"There it is {found.off:.2f} off (images fail at 1), and {found.spread:.2f} times as strong.")
     say("off: over the whole range of the ratio; below 0, more of it is better")
     say("spread: below 0, more of it makes pictures paler; above 0, stronger")
+    if (agrees := found.borne_out()) is not None:
+        say(f"drawn: as spread, of pictures; the two correlate by {agrees:.2f}")
     names = ", ".join(found.worth_searching())
     say(f"Worth searching: {names}. Together they make at least 80% of the difference.")
     say(f"Leave the others at {found.share:.0%} of their ranges.")

@@ -154,7 +154,7 @@ def _search_rows(plan: Any) -> Iterator[tuple[str, str]]:
         yield "held out", f"{plan.held_out} images of each leader, to check the answer with"
     if plan.probed:
         share = plan.probe_images / plan.cases
-        yield "probe", f"{plan.probed} ratios, before any is drawn, with the UNet calls of {share:.1f} trials"
+        yield "probe", f"{plan.probed} merges, before any is drawn, with the UNet calls of {share:.1f} trials"
     if plan.ended:
         left = f"at most {plan.left:,} are left" if plan.left else "none is left"
         yield "so far", f"{plan.ended:,} trials are done; {left}"

@@ -30,6 +30,7 @@ class Sensitivity:
     off: float  # of how far off the merge is; below 0 where more of the ratio is better
     spread: float  # of the logarithm of the spread; below 0 where it makes pictures paler
     change: float  # the length of its change of the UNet's weights
+    drawn: float | None = None  # as `spread`, of pictures that were drawn; None where none were
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ class SensitivityMap:
 
     def rows(self) -> list[dict]:
         """Return a row for each ratio, as a table has them."""
-        return [vars(one) for one in self.ratios]
+        rows = [vars(one) for one in self.ratios]
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
     def worth_searching(self) -> list[str]:
         """Return the ratios that matter most to `off`, the largest first, together `MATTERS` of it all."""
         order = sorted(self.ratios, key=lambda one: -abs(one.off))
         sums = np.cumsum([abs(one.off) for one in order])
         return [one.name for one in order[: int(np.searchsorted(sums, MATTERS * sums[-1])) + 1]]
+
+    def borne_out(self) -> float | None:
+        """Return how `spread` correlates with what was drawn; None where nothing was, or all is alike."""
+        pairs = np.array([(one.spread, one.drawn) for one in self.ratios if one.drawn is not None]).T
+        return float(np.corrcoef(pairs)[0, 1]) if pairs.size and pairs.std(1).all() else None
 
     def wrong(self, one: Sensitivity) -> float:
         """Return what a ratio does to how wrong the answer is: `off` without the spread that is in it."""

@@ -173,10 +173,11 @@ def require_suits(experiment: Experiment) -> None:
 def _misfit(experiment: Experiment) -> tuple[str, str] | None:
     """Return why the sampler cannot search what is searched, and how to mend it; None where it can."""
     searched, search = experiment.searched(), experiment.search
-    if search.probe and not probed_along(experiment):
+    probed = len(probed_along(experiment))
+    if search.probe and (probed == 0 or (probed > 1 and search.sampler == "window")):
         return (
-            "its probe follows one number or several ratios, and nothing else may be searched",
-            "Search ratios as { low, high, step } alone, or set search.probe = false.",
+            "its probe follows one number, or several ratios for another sampler, and nothing else beside",
+            'Search one ratio, or ratios alone with the sampler "gp", or set search.probe = false.',
         )
     numbers = [name for name, values in searched.items() if isinstance(values, Range)]
     if not searched and search.sampler != "grid":

@@ -226,7 +226,8 @@ def best_of(
     for turn in range(ROUNDS + 1):
         places = untried(on_steps(places, steps), tried)
         gains = log_improvement(*model.predict(places, weights @ places.T), least)
-        places = places[np.argsort(-np.logaddexp.reduce(gains, axis=0), kind="stable")[:KEPT]]
+        _, distinct = np.unique(-np.logaddexp.reduce(gains, axis=0), return_index=True)
+        places = places[distinct[:KEPT]]
         if turn < ROUNDS:
             copies = np.repeat(places, COPIES, axis=0)
             moved = rng.random(copies.shape) < min(1.0, 2 / len(best))
@@ -246,8 +247,8 @@ def on_steps(places: Numbers, steps: Numbers) -> Numbers:
 
 def untried(places: Numbers, tried: Numbers) -> Numbers:
     """Return the places that no trial has; all where all are tried."""
-    new = ~(np.abs(places[:, None] - tried[None]).max(2) < EQUAL).any(1)
-    return np.unique(places[new], axis=0) if new.any() else places
+    new = scipy.spatial.distance.cdist(places, tried, "chebyshev").min(1) >= EQUAL
+    return places[new] if new.any() else places
 
 
 def log_improvement(mean: Numbers, deviation: Numbers, least: float) -> Numbers:

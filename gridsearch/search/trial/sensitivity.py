@@ -7,6 +7,7 @@ merge (`search.trial.probe`). All ratios share the one gradient, however many th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_ask
 from gridsearch.search.trial.setup import Setup, merge_parent
 
 AROUND = 0.05  # of its range: how far a ratio is moved either way to see what it does to the weights
+MOVED = 0.25  # the same where merges are drawn: less would hardly be seen in a few pictures
 LOSS_SCALE = 1024.0  # so that gradients in half precision do not vanish (Micikevicius et al. 2018)
 
 
@@ -40,17 +42,13 @@ def probe_blocks(setup: Setup, asked: Asked) -> dict[str, Any]:
         BadInput: fewer than two ratios are searched, or something else is.
         RunFailed: no merge answers with finite numbers, or the gradient is not finite.
     """
-    ranges = searched_ratios(setup.experiment)
-
-    def place(share: float) -> dict[str, float]:
-        return {name: along.low + share * (along.high - along.low) for name, along in ranges.items()}
-
+    ranges, place = searched_ratios(setup.experiment), partial(_place, setup.experiment)
     error, spread = zip(*(summed_up(answer(setup, asked, place(share))) for share in SHARES), strict=True)
     found = {"ratios": SHARES, "error": error, "spread": spread}
     expected = expectation_of(found)
     if expected is None:
         raise RunFailed("No merge answers with finite numbers.", fix='Set render.dtype = "bfloat16".')
-    middle = place(min(max(expected.best, AROUND), 1 - AROUND))  # room to move either way
+    middle = place(_inside(expected.best, AROUND))
     by_answer = derivatives(answer(setup, asked, middle))
     off, strength = (slopes(setup, asked, middle, one) for one in by_answer)
     of_ratios = {
@@ -58,6 +56,36 @@ def probe_blocks(setup: Setup, asked: Asked) -> dict[str, Any]:
     }
     references = sum(len(probe.cases) for probe, _ in asked)
     return found | {"slopes": of_ratios, "references": references, "calls": probe_calls(setup.experiment)}
+
+
+def drawn_strengths(setup: Setup, share: float, cases: Sequence[Case]) -> dict[str, float]:
+    """Return what each ratio does to the strength of drawn pictures, over its range: a drawn `spread`.
+
+    That is the mean logarithm of the standard deviation of a picture's values, of two merges for each ratio:
+    it alone is moved either way from where all are at one share of their ranges.
+    """
+    middle, batch = _place(setup.experiment, _inside(share, MOVED)), setup.experiment.render.batch
+
+    def strength(place: Mapping[str, float]) -> float:
+        drawn = draw(setup.renderer, cases, merge_at(setup, place), batch)
+        return float(np.mean([np.log(max(float(one.pixels.std()), 1.0)) for one in drawn]))
+
+    found = {}
+    for name, along in searched_ratios(setup.experiment).items():
+        step = MOVED * (along.high - along.low)
+        low, high = (strength({**middle, name: middle[name] + way * step}) for way in (-1, 1))
+        found[name] = (high - low) / (2 * MOVED)
+    return found
+
+
+def _place(experiment: Experiment, share: float) -> dict[str, float]:
+    ranges = searched_ratios(experiment)
+    return {name: along.low + share * (along.high - along.low) for name, along in ranges.items()}
+
+
+def _inside(share: float, around: float) -> float:
+    """Return the share, or the nearest with room to move so far either way."""
+    return min(max(share, around), 1 - around)
 
 
 def answer(setup: Setup, asked: Asked, place: Mapping[str, float]) -> np.ndarray:
