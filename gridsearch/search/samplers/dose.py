@@ -16,7 +16,7 @@ WEIGHTS = 8  # possible weights of the dose that are averaged over
 SCATTERS = 0.3, 1.5  # of a weight around what is expected, in means of all: where a probe is right; else
 ON_LINE, IN_RANGE, BEYOND = 0.002, 0.01, 0.1  # doubt of a dose: on the line, off it, and where dials saturate
 LEAST_KNOWN = 2  # dials of the line, below which they tell nothing
-EQUAL = 1e-6
+EQUAL = 1e-6  # two places no farther apart are one
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SeenTrials:
 
 
 @dataclass(frozen=True)
-class Posterior:
+class PossibleWeights:
     """The weights of the dose that trials leave possible (normal), and how likely the trials are."""
 
     mean: Numbers
@@ -49,7 +49,9 @@ class Posterior:
         return self.mean + scipy.linalg.solve_triangular(self.upper, rng.standard_normal(len(self.mean)))
 
 
-def posterior(places: Numbers, off: Numbers, doubt: Numbers, usual: Numbers, scatter: float) -> Posterior:
+def possible_weights(
+    places: Numbers, off: Numbers, doubt: Numbers, usual: Numbers, scatter: float
+) -> PossibleWeights:
     """Return the weights where doses are `off` from what the usual weights say (Bishop 2006, 3.3)."""
     told = places / doubt[:, None]
     precision = told.T @ told + np.eye(len(usual)) / scatter**2
@@ -57,7 +59,7 @@ def posterior(places: Numbers, off: Numbers, doubt: Numbers, usual: Numbers, sca
     moved = scipy.linalg.cho_solve((upper, False), told.T @ (off / doubt))
     misfit = ((off / doubt) ** 2).sum() - moved @ precision @ moved
     evidence = -0.5 * misfit - np.log(np.diag(upper)).sum() - len(usual) * np.log(scatter)
-    return Posterior(usual + moved, upper, float(evidence))
+    return PossibleWeights(usual + moved, upper, float(evidence))
 
 
 def dose_of(
@@ -87,7 +89,7 @@ def dose_of(
     doubt = np.where(np.isfinite(dials) | line, doubt, 1e3)
     supposed = [(alike, SCATTERS[-1])] + ([(told, one) for one in SCATTERS] if told is not None else [])
     kinds = [
-        posterior(seen.places, doses - seen.places @ usual, doubt, usual, scatter / dimensions)
+        possible_weights(seen.places, doses - seen.places @ usual, doubt, usual, scatter / dimensions)
         for usual, scatter in supposed
     ]
     odds = np.exp([one.evidence - max(kind.evidence for kind in kinds) for one in kinds])

@@ -27,7 +27,7 @@ from gridsearch.results import store
 from gridsearch.results.analysis.sensitivity import SensitivityMap
 from gridsearch.results.shared.optuna_private import SearchSpaceTransform
 from gridsearch.score.score import SURVIVES, number
-from gridsearch.search.samplers.dose import SeenTrials, dose_of
+from gridsearch.search.samplers.dose import EQUAL, SeenTrials, dose_of
 from gridsearch.search.samplers.finished import ended_with_losses, numbers_of
 from gridsearch.search.samplers.surrogate import Numbers, Surrogate, fit_surrogate
 
@@ -37,7 +37,6 @@ HALF_LOSS = 0.3  # what the process sees of a loss: 0 at 0, a half here, 0.9 whe
 MOST_TRIALS = 200  # trials that the process is made of, the best ones: its arithmetic grows with their cube
 BOX, LARGEST, BETTER = 0.4, 1.6, 3  # the box's side at first and at most; successes in a row that double it
 CANDIDATES, KEPT, COPIES, ROUNDS = 1500, 20, 40, 3
-EQUAL = 1e-6  # two places no farther apart are one
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,14 @@ def probe_merges(
     """Return what the merges at these ratios answer, as facts keep it. The live weights are the last merge's.
 
     Args:
-        rows, order: of the references, as `sound_references` takes them.
+        rows, order: of the references, as `references_asked` takes them.
         parameter: the name of the ratio.
 
     Raises:
         RunFailed: no reference is sound.
     """
     asked, found, calls = [], [], 0
-    for name, chosen, pictures in sound_references(setup, rows, order):
+    for name, chosen, pictures in references_asked(setup, rows, order):
         sampling = merge_parent(setup, name)  # whose VAE encodes its own pictures
         asked.append(ask_model(setup, sampling, chosen, pictures))
         calls += len(chosen) * len(PROBED_AT) * len(branches(sampling))
@@ -50,7 +50,7 @@ def probe_merges(
     return {"ratios": [*ratios], "error": error, "spread": spread, "references": len(values), "calls": calls}
 
 
-def sound_references(
+def references_asked(
     setup: Setup, rows: Sequence[Mapping], order: Sequence[str]
 ) -> list[tuple[str, list[Case], list[np.ndarray]]]:
     """Return the models that are asked first, the cases they are asked for, and their pictures.

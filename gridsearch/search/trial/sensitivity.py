@@ -25,7 +25,7 @@ from gridsearch.render.draw import draw
 from gridsearch.render.probe import Probe, found_by
 from gridsearch.results.analysis.probe import derivatives, expectation_of, summed_up
 from gridsearch.search.samplers.expectation import PROBED_AT, SHARES, probe_calls, probed_along
-from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_asked, merge_at, sound_references
+from gridsearch.search.trial.probe import Asked, ask_merge, ask_model, cases_asked, merge_at, references_asked
 from gridsearch.search.trial.setup import Setup, merge_parent
 
 AROUND = 0.05  # of its range: how far a ratio is moved either way to see what it does to the weights
@@ -117,8 +117,8 @@ def ask_models(setup: Setup) -> Asked:
 
 
 def ask_models_of(setup: Setup, rows: Sequence[Mapping], order: Sequence[str]) -> Asked:
-    """Return the references that are drawn (see `probe.sound_references`), and their models' own answers."""
-    return [_own_answers(setup, *one) for one in sound_references(setup, rows, order)]
+    """Return the references that are drawn (see `probe.references_asked`), and their models' own answers."""
+    return [_own_answers(setup, *one) for one in references_asked(setup, rows, order)]
 
 
 def _own_answers(

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from gridsearch.results import store
 from gridsearch.results.analysis.probe import FAILS
 from gridsearch.results.analysis.sensitivity import Sensitivity, SensitivityMap
-from gridsearch.search.samplers.dose import SeenTrials, dose_of, posterior
+from gridsearch.search.samplers.dose import SeenTrials, dose_of, possible_weights
 from gridsearch.search.samplers.gp import (
     Gp,
     box_of,
@@ -64,7 +64,9 @@ def test_the_evidence_is_the_likelihood_of_the_doses():
         covariance = scatter**2 * places @ places.T + np.diag(doubt**2)
         return -0.5 * (off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])
 
-    found = [posterior(places, off, doubt, np.full(3, 1 / 3), scatter).evidence for scatter in (0.1, 0.5)]
+    found = [
+        possible_weights(places, off, doubt, np.full(3, 1 / 3), scatter).evidence for scatter in (0.1, 0.5)
+    ]
     assert found[1] - found[0] == pytest.approx(likelihood(0.5) - likelihood(0.1))
 
 
