@@ -90,7 +90,8 @@ class Doubt:
         smoothed: the rendered ratio of the least expected loss.
         interval: of the best ratio, and the recommended one is inside it; None where it cannot be had.
         note: a plain sentence on what limits the interval; empty where nothing does.
-        chances: of each rendered ratio, ascending, that it is as good as any; empty without an interval.
+        chances: of each rendered ratio, ascending, that it is as good as any; empty without an interval,
+            and with two prompts.
         narrowing: the interval's width by the number of prompts, of several parts together; of the best
             slice alone.
         wanted_width: what was asked for, or else half of the present width.

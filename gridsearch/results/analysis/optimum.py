@@ -160,7 +160,8 @@ def doubt(of: Curve, taken: float, how: Sureness) -> Doubt:
     few = prompts < RELIABLE_PROMPTS
     note = f"with only {prompts} prompts, the scatter of prompts is hardly known" if few else ""
     interval = RatioInterval(low, high, how.level, prompts, how.resamples)
-    return Doubt(smoothed, interval, note, places=places, chances=chances(of))
+    likely = chances(of) if prompts > 2 else ()  # two differ by one degree of freedom, which is no scatter
+    return Doubt(smoothed, interval, note, places=places, chances=likely)
 
 
 def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tuple[BestPlace, ...]:

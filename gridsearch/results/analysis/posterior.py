@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 # A ratio is out whose loss is so much above the least, or this share of what lies between the best and the
 # worst, where these are a cliff apart: where all prompts fail a curve is flat, and tells little of bends.
 FAR, OUT = 1.0, 0.6
+JUDGED = 6  # images of a ratio, from which on it may end a run
 CLIFF = 0.6  # so far above a run's least, more makes no difference
 POINTS = 51  # on which a curve is read, beside the ratios themselves
 BEND_LENGTHS = (0.1, 0.2, 0.4, 0.8)  # of the curve's bends, as shares of its run
@@ -126,14 +127,15 @@ def posterior(
     rng = np.random.default_rng(seed)
     have, can_win = of.prompts, can_win if can_win.any() else np.ones_like(can_win)
     means, rest = paired_means(of)
+    runs = runs_of(means, of.images.sum(axis=0))
     free = max((have if prompts is None else prompts) - 1, 1)
     variances = np.zeros(len(means))
-    for part in runs_of(means):
+    for part in runs:
         variances[part] = error_variances(rest[:, part], of.ratios[part]) * ROUGH
     errors = variances / np.isfinite(rest).sum(axis=0) * (have / prompts if prompts else 1)
     curves = [
         (part, _curve(of.ratios[part], means[part], errors[part], rest[:, part], draws, free, rng))
-        for part in runs_of(means)
+        for part in runs
         if can_win[part].any()
     ]
     tops = []
@@ -230,11 +232,16 @@ def error_correlation(rest: Array, ratios: Array) -> Array:
     return np.where(np.eye(len(ratios), dtype=bool), 1.0, CORRELATED * best)
 
 
-def runs_of(means: Array) -> list[slice]:
-    """Return the runs of ratios that are not far worse than the best, each with its neighbours outside."""
+def runs_of(means: Array, images: Array) -> list[slice]:
+    """Return the runs of ratios that are not far worse than the best, each with its neighbours outside.
+
+    A ratio of few images, all of which failed, does not end a run: they may be those that fail everywhere.
+    """
     span = float(np.ptp(means))
     far = min(FAR, OUT * span) if span > CLIFF else FAR
-    near = np.concatenate([[False], means < means.min() + far, [False]])
+    judged = np.flatnonzero(images >= min(JUDGED, images.max()))
+    near = np.interp(range(len(means)), judged, (means < means.min() + far)[judged]) == 1.0
+    near = np.concatenate([[False], near, [False]])
     turns = np.flatnonzero(near[1:] != near[:-1])
     last = len(means)
     found = []

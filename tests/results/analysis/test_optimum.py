@@ -57,14 +57,20 @@ def test_what_prompts_add_to_all_ratios_is_taken_out_of_a_stopped_trial():
 
 def test_two_windows_are_two_runs_each_with_its_neighbours():
     means = np.array([1.9, 0.3, 1.9, 1.9, 0.2, 0.3, 1.9])
-    assert runs_of(means) == [slice(0, 3), slice(3, 7)]
-    assert runs_of(np.array([0.5, 0.4, 0.3])) == [slice(0, 3)]
+    assert runs_of(means, np.full(7, 16)) == [slice(0, 3), slice(3, 7)]
+    assert runs_of(np.array([0.5, 0.4, 0.3]), np.full(3, 16)) == [slice(0, 3)]
 
 
 def test_where_few_prompts_are_sound_anywhere_what_all_fail_is_out():
     """Above 0.6 of the way from the best to the worst, where that is more than a cliff."""
-    assert runs_of(np.array([1.9, 1.9, 1.7, 1.2, 1.5, 1.9, 1.9])) == [slice(2, 6)]
-    assert runs_of(np.array([0.8, 0.8, 0.3, 0.8])) == [slice(0, 4)]
+    assert runs_of(np.array([1.9, 1.9, 1.7, 1.2, 1.5, 1.9, 1.9]), np.full(7, 16)) == [slice(2, 6)]
+    assert runs_of(np.array([0.8, 0.8, 0.3, 0.8]), np.full(4, 16)) == [slice(0, 4)]
+
+
+def test_two_failed_images_do_not_end_a_run_and_six_do():
+    means = np.array([1.9, 1.2, 1.9, 1.3, 1.9])
+    assert runs_of(means, np.array([16, 16, 2, 16, 16])) == [slice(0, 5)]
+    assert runs_of(means, np.array([16, 16, 6, 16, 16])) == [slice(0, 3), slice(2, 5)]
 
 
 def test_the_variance_about_a_ratio_counts_as_much_as_four_of_its_own_degrees():
