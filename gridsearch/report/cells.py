@@ -80,6 +80,11 @@ class GridColumn:
     missing: tuple[str, str] = ("not rendered", "")  # why those are, in a word or two and in full
 
     @property
+    def name(self) -> str:
+        """The heading in a sentence: a bare number of a trial would pass for a ratio."""
+        return f"trial {self.heading}" if self.heading == str(self.trial) else self.heading
+
+    @property
     def is_reference(self) -> bool:
         """Whether it has a parent's own renders."""
         return self.trial is None

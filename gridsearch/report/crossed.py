@@ -21,7 +21,7 @@ from gridsearch.report.few import evenly
 from gridsearch.report.grid import build_grid
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.identical import comparable
-from gridsearch.results.analysis.trials import curve_parameter_of, numeric_parameters
+from gridsearch.results.analysis.trials import curve_parameter_of, is_partial, numeric_parameters
 from gridsearch.results.results import Results
 
 PROMPT = "prompt"  # the rows where no searched value goes down
@@ -58,19 +58,50 @@ def sheet_grid(
     """
     axes = _named_axes(results, columns, rows) if columns or rows else usual_axes(results)
     if axes is None or axes == Axes(curve_parameter_of(results) or ""):
-        return build_grid(results, answer, ratios=ratios, prompts=prompts, most=most)
+        grid = build_grid(results, answer, ratios=ratios, prompts=prompts, most=most)
+        return grid if ratios else _whole_trials(grid, results)
     whole = build_grid(results, answer, ratios=ratios, prompts=prompts)
     return _crossed(whole, results, axes, answer.best.trial if answer and answer.best else None, most)
 
 
+def _whole_trials(grid: Grid, results: Results) -> Grid:
+    """Return the grid without stopped trials, most of whose cells are empty; as it is where none is whole."""
+    stopped = set(results.trials.loc[is_partial(results.trials), "trial"])
+    kept = [replace(g, columns=tuple(c for c in g.columns if c.trial not in stopped)) for g in grid.groups]
+    left = len(grid.columns) - sum(len(group.columns) for group in kept)
+    if not left or not all(group.columns for group in kept):
+        return grid
+    note = f"{left} trials stopped early are left out." if left > 1 else "A trial stopped early is left out."
+    return replace(grid, groups=tuple(kept), notes=(*grid.notes, note))
+
+
 def usual_axes(results: Results) -> Axes | None:
     """Return the axes of a search over two numbers and nothing else, on a grid of both; None of another."""
+    axes = two_numbers(results)
+    return axes if axes and _filled(results.trials[results.trials["survived"].notna()], axes) else None
+
+
+def two_numbers(results: Results) -> Axes | None:
+    """Return the two numbers that were searched and nothing else, the main one across; None of others."""
     names = results.parameters
     if len(names) != 2 or set(numeric_parameters(results)) != set(names):
         return None
-    axes = Axes(*sorted(names, key=lambda name: name != curve_parameter_of(results)))
     tried = results.trials[results.trials["survived"].notna()]
-    return axes if min(tried[name].nunique() for name in names) > 1 and _filled(tried, axes) else None
+    if min(tried[name].nunique() for name in names) < 2:
+        return None
+    return Axes(*sorted(names, key=lambda name: name != curve_parameter_of(results)))
+
+
+def scattered_text(results: Results) -> str:
+    """Return why two numbers are not the axes of their sheet; empty where they are, or of another search."""
+    axes = two_numbers(results)
+    if axes is None or axes.down is None or usual_axes(results):
+        return ""
+    tried = results.trials.dropna(subset="survived")[[axes.across, axes.down]].drop_duplicates()
+    pairs = tried[axes.across].nunique() * tried[axes.down].nunique()
+    both = f"{parameter_text(axes.across)} and {parameter_text(axes.down)}"
+    said = f"{len(tried)} of the {pairs} pairs of {both} were tried, too few for a sheet with both as axes."
+    return f'{said} A search with sampler = "grid" and steps tries every pair.'
 
 
 def _filled(trials: pd.DataFrame, axes: Axes) -> bool:

@@ -14,6 +14,7 @@ from gridsearch.base.words import (
     parameter_text,
     prompt_label,
     prompt_labels,
+    setting_text,
     slice_text,
     value_text,
 )
@@ -24,6 +25,7 @@ from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import curve_parameter_of, is_projection, ranked, split_slices
 from gridsearch.results.results import Results
 
+MOST_HEADING = 2  # values in a column's heading; of more, the trial's number stands for them
 RANKED = "trials, the best first"
 MOST_CELLS = 5_000  # of the report's grid and of the sheets: a page under 25 MB
 
@@ -182,7 +184,7 @@ def _columns(
         sound = own["verdict"] == "ok"
         defect = metric_text(round(float(own["defect"].mean()), 2))
         column = GridColumn(
-            heading=value_text(row["at"]) if searched else str(trial),
+            heading=_heading(row, results, projected) if projected or searched else str(trial),
             detail=(f"{sound.sum()}/{len(own)} ok{unfinished}", f"defect {defect}"),
             value=float(row["at"]) if searched else None,
             trial=int(trial),
@@ -194,6 +196,18 @@ def _columns(
         )
         columns.append(column)
     return tuple(columns)
+
+
+def _heading(trial: pd.Series, results: Results, projected: bool) -> str:
+    """Return the main parameter's value, with another that changes too as `0.55 / cfg 5`; or the trial."""
+    if not projected:
+        return value_text(trial["at"])
+    names = [name for name in results.parameters if pd.notna(trial[name])]
+    if len(names) > MOST_HEADING:
+        return str(trial["trial"])
+    names.sort(key=lambda name: name != curve_parameter_of(results))
+    first, *rest = names
+    return " / ".join([value_text(trial[first]), *(setting_text(name, trial[name]) for name in rest)])
 
 
 def _missing(trial: pd.Series) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Two searched values as the axes of a sheet: where each picture lies, and which names are refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_scattered_values_are_no_axes(both):
     assert not any(case.setting for case in sheet_grid(scattered).cases)
     with pytest.raises(BadInput, match="6 trials are scattered over 3 values of ratio and 6 values of cfg"):
         sheet_grid(scattered, rows="cfg")
+
+
+def test_stopped_trials_are_left_out_of_the_sheet_unless_they_are_asked_for(tmp_path):
+    results = make_results(tmp_path, ratios=RATIOS, prompts=("a", "b"), seeds=(1,))
+    states = results.trials["state"].where(results.trials["ratio"] != 0.1, "PRUNED")
+    raced = replace(results, trials=results.trials.assign(state=states))
+    (page,) = layout.pages(sheet_grid(raced), (64, 64))
+    assert [column.value for column in page.grid.groups[-1].columns] == [0.5, 0.9]
+    assert page.note == "A trial stopped early is left out"
+    assert [column.value for column in sheet_grid(raced, ratios=[0.1]).groups[-1].columns] == [0.1]
 
 
 def test_of_many_pictures_a_part_is_shown_with_the_best_in_it_and_it_says_so(both, monkeypatch):

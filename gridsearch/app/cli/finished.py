@@ -26,7 +26,7 @@ def told_as_finished(experiment: "Experiment", folder: Path, quiet: bool) -> boo
     else:
         terminal.say("This run is finished: nothing is left to render.")
         terminal.show_headline(best["sentence"])
-        terminal.show_next(folder)
+        terminal.show_next(folder, best.get("file", "best.safetensors"))
     return True
 
 

@@ -31,7 +31,7 @@ def show_answer(results: Results, answer: Answer) -> None:
         say(f"  blocks  {answer.weights}")
     if savings := savings_text(results.images):
         say(f"  saved   {savings}")
-    show_next(results.folder)
+    show_next(results.folder, answer.file)
 
 
 def show_headline(sentence: str) -> None:
@@ -40,11 +40,12 @@ def show_headline(sentence: str) -> None:
     out.print(f"[bold]{escape(sentence)}[/]")
 
 
-def show_next(folder: Path) -> None:
-    """Print where the answer can be looked at, and the command that writes the merge."""
+def show_next(folder: Path, file: str) -> None:
+    """Print where the answer can be looked at, and the command that writes the merge to `file`, if any."""
     say(f"  report  {folder / 'report.html'}")
     say(f"  sheet   {folder / 'sheet.png'}")
-    say(f"  export  gridsearch export {shlex.quote(str(folder))} -o best.safetensors")
+    if file:
+        say(f"  export  gridsearch export {shlex.quote(str(folder))} -o {shlex.quote(file)}")
 
 
 def show_sentence(results: Results, answer: Answer) -> None:
@@ -66,10 +67,12 @@ def last_lines(results: Results, answer: Answer) -> list[str]:
 
 
 def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str, str]]:
+    from gridsearch.results.analysis.certainty import places_text
     from gridsearch.results.analysis.decided import decided_by
     from gridsearch.results.analysis.optimum import MARGIN
     from gridsearch.results.analysis.sensitivity import probe_agreement
-    from gridsearch.results.analysis.sentence import places_text, render_text
+    from gridsearch.results.analysis.sentence import render_text
+    from gridsearch.results.analysis.trials import told_importances
 
     if decided := decided_by(results, answer):
         yield "decided", f"by {': '.join(decided)}"
@@ -97,8 +100,9 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
         yield "nearby", f"{alive} of the {len(answer.neighbours)} trials nearest to it survive"
     if answer.importances:
         labels = parameter_labels(results.parameters)
-        shares = [f"{labels[name]} {share:.0%}" for name, share in answer.importances[:NAMED]]
-        yield "matters", f"share of the differences between trials: {', '.join(shares)}"
+        shares = [f"{labels[name]} {share:.0%}" for name, share in told_importances(results, answer)[:NAMED]]
+        few = "too few trials to say which values matter"
+        yield "matters", f"share of the differences between trials: {', '.join(shares)}" if shares else few
     if settings := render_text(answer):
         yield "set", f"draw with {settings}: the checkpoint does not hold it"
     if answer.front:

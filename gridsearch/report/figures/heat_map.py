@@ -1,4 +1,4 @@
-"""The heat map of a search over two numbers: how much survives where both are known."""
+"""The map of a search over two numbers: what survives at each pair, or dots where few pairs are."""
 
 from collections.abc import Iterator
 from html import escape
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import parameter_text, value_text
-from gridsearch.report.crossed import usual_axes
+from gridsearch.report.crossed import two_numbers, usual_axes
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.report.figures.landscape import SURVIVED
@@ -16,14 +16,49 @@ from gridsearch.results.analysis.trials import distinct_trials
 
 @adds_figures
 def heat_map(shown: Shown) -> Iterator[Figure]:
-    """Yield the map where two numbers and nothing else were searched, on a grid of both."""
-    results, axes = shown.results, usual_axes(shown.results)
+    """Yield the map where two numbers and nothing else were searched."""
+    results, axes = shown.results, two_numbers(shown.results)
     if axes is None or axes.down is None:
         return
     across, down = axes.across, axes.down
-    table = distinct_trials(results).pivot_table(index=down, columns=across, values="survived")
-    best = results.trials.loc[results.trials["trial"] == shown.best.trial]
-    yield _map(table, parameter_text(across), parameter_text(down), best[[across, down]])
+    trials, labels = distinct_trials(results), (parameter_text(across), parameter_text(down))
+    best = results.trials.loc[results.trials["trial"] == shown.best.trial, [across, down]]
+    if usual_axes(results):
+        yield _map(trials.pivot_table(index=down, columns=across, values="survived"), *labels, best)
+    else:
+        yield _dots(trials.dropna(subset="defect"), across, down, labels, best)
+
+
+def _dots(
+    trials: pd.DataFrame, across: str, down: str, labels: tuple[str, str], best: pd.DataFrame
+) -> Figure:
+    """Return the trials at their pairs of values, each in the colour of its mean defect."""
+    said = [f"{escape(labels[0])} %{{x}}", f"{escape(labels[1])} %{{y}}", "%{text}"]
+    dots = draw.scatter(
+        trials[across],
+        trials[down],
+        text=[
+            f"trial {int(row.trial)}<br>{row.survived:.0%} healthy, defect {row.defect:.3g}"
+            for row in trials.itertuples()
+        ],
+        marker={
+            "size": 13,
+            "color": trials["defect"].tolist(),
+            "colorscale": [[0, SURVIVED[2][1]], [0.5, SURVIVED[1][1]], [1, SURVIVED[0][1]]],
+            "colorbar": {"title": {"text": "defect"}, "thickness": 12, "outlinewidth": 0},
+        },
+        hovertemplate=draw.hover(*said),
+    )
+    ring = {"size": 22, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
+    marked = draw.scatter(best[across], best[down], marker=ring, hoverinfo="skip", cliponaxis=False)
+    layout = draw.plain_layout(*labels)
+    layout["yaxis"] |= {"rangemode": "normal"}
+    about = "Each dot is a trial at its values: the greener, the lower its mean defect. The ring is the best."
+    return Figure("influence", "pairs", _title(*labels), about, [dots, marked], layout, wide=True)
+
+
+def _title(across: str, down: str) -> str:
+    return f"{across[:1].upper()}{across[1:]} and {down}"
 
 
 def _map(table: pd.DataFrame, across: str, down: str, best: pd.DataFrame) -> Figure:
@@ -54,5 +89,4 @@ def _map(table: pd.DataFrame, across: str, down: str, best: pd.DataFrame) -> Fig
     for axis in ("xaxis", "yaxis"):
         layout[axis] = layout.get(axis, {}) | {"type": "category"}
     about = "The share of healthy images at each pair of values. The ring is the recommended one."
-    title = f"{across[:1].upper()}{across[1:]} and {down}"
-    return Figure("influence", "pairs", title, about, [cells, marked], layout, wide=True)
+    return Figure("influence", "pairs", _title(across, down), about, [cells, marked], layout, wide=True)

@@ -1,4 +1,4 @@
-"""Figures of trials as dots: which values matter, the loss along each, and blur against noise."""
+"""Figures of trials as dots: which values matter, the defect along each, and blur against noise."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -18,7 +18,6 @@ from gridsearch.results.analysis.trials import (
     without_copies,
 )
 from gridsearch.results.results import Results
-from gridsearch.score.score import image_losses
 
 SURVIVED = [[0, "#d55e00"], [0.5, "#e0c36a"], [1, "#009e73"]]  # colours of none, half, all
 BAR, AXIS = 26, 80  # px: the height of a parameter's bar, and of the axis below
@@ -30,7 +29,6 @@ ABOUT = (
 )
 FRONT = " Ringed: the front, the surviving trials that no other beats on both."
 RING = "#d55e00"
-LOSS = "An image's loss is its defect pressed into 0 to 1, and 1 more if it failed."
 WHERE = "blur %{x:.3g} px, noise %{y:.3g} levels"
 
 
@@ -41,20 +39,13 @@ def landscape_figures(shown: Shown) -> Iterator[Figure]:
     if answer.importances:
         count = len(without_copies(distinct_trials(results), results.images))
         yield _importances(answer, count, parameter_labels(results.parameters))
-    trials = with_losses(results)
+    trials = distinct_trials(results).dropna(subset="defect")
     beside = [name for name in numeric_parameters(results) if name != answer.main or answer.projection]
     names = [name for name in beside if trials[name].nunique() > 1]
     order = [name for name, _ in answer.importances]
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
     labels, small = parameter_labels(results.parameters), len(names) > COMPACT
-    yield from (_losses(name, labels[name], trials, shown.best, i, small) for i, name in enumerate(names))
-
-
-def with_losses(results: Results) -> pd.DataFrame:
-    """Return the distinct trials with the mean `loss` of their images."""
-    images = results.images.assign(loss=image_losses(results.images["verdict"], results.images["defect"]))
-    losses = images.groupby("trial")["loss"].mean()
-    return distinct_trials(results).join(losses, on="trial").dropna(subset="loss")
+    yield from (_defects(name, labels[name], trials, shown.best, i, small) for i, name in enumerate(names))
 
 
 def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figure:
@@ -84,16 +75,21 @@ def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figu
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 
 
-def _losses(
+def _defects(
     name: str, axis: str, trials: pd.DataFrame, best_slice: Slice, number: int, small: bool
 ) -> Figure:
-    """Return the mean loss of each trial against one parameter, whatever the others are."""
+    """Return the mean defect of each trial against one parameter, whatever the others are."""
     known = trials.dropna(subset=name)
     best = known[known["trial"] == best_slice.trial]
-    said = "trial %{customdata[0]}", f"{escape(axis)} %{{x}}", "loss %{y:.3g}", "%{customdata[1]:.0%} healthy"
+    said = (
+        "trial %{customdata[0]}",
+        f"{escape(axis)} %{{x}}",
+        "defect %{y:.3g}",
+        "%{customdata[1]:.0%} healthy",
+    )
     dots = draw.scatter(
         known[name],
-        known["loss"],
+        known["defect"],
         customdata=[[int(row.trial), float(row.survived)] for row in known.itertuples()],
         marker={
             "size": 6 if small else 8,
@@ -106,11 +102,11 @@ def _losses(
         hovertemplate=draw.hover(*said),
     )
     ring = {"size": 15 if small else 18, "symbol": draw.HOLLOW, "color": draw.BEST_LINE, "line": {"width": 3}}
-    marked = draw.scatter(best[name], best["loss"], marker=ring, hoverinfo="skip", cliponaxis=False)
+    marked = draw.scatter(best[name], best["defect"], marker=ring, hoverinfo="skip", cliponaxis=False)
     dots_are = "Each dot is a trial: green is healthy, orange failed, hollow stopped early."
-    about = "" if small else f"{dots_are} {LOSS} "
+    about = "" if small else f"{dots_are} A lower defect is better: 0 is healthy. "
     about += f"Best at {value_text(best[name].iloc[0])}." if len(best) else ""
-    layout = draw.plain_layout("" if small else axis, "" if small else "mean loss")
+    layout = draw.plain_layout("" if small else axis, "" if small else "mean defect")
     title = axis if small else f"Along {axis}"
     return Figure("influence", f"slice-{number}", title, about, [dots, marked], layout, small=small)
 

@@ -9,8 +9,8 @@ from gridsearch.base.words import is_number, parameter_labels, value_text
 from gridsearch.checkpoint.families import KNOWN_FAMILIES
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
-from gridsearch.report.figures.landscape import LOSS, SURVIVED, with_losses
-from gridsearch.results.analysis.trials import is_partial, numeric_parameters, ranked
+from gridsearch.report.figures.landscape import SURVIVED
+from gridsearch.results.analysis.trials import distinct_trials, is_partial, numeric_parameters, ranked
 from gridsearch.results.results import Results
 
 MOST_LINES = 60  # trials; more lines cannot be told apart
@@ -22,7 +22,7 @@ def many_values(shown: Shown) -> Iterator[Figure]:
     """Yield the figures, where so many values were searched that there is no curve along one."""
     if not shown.answer.projection:
         return
-    trials = with_losses(shown.results)
+    trials = distinct_trials(shown.results).dropna(subset="defect")
     if winner := _block_ratios(shown):
         yield _bars(winner)
     names = [name for name in numeric_parameters(shown.results) if trials[name].nunique() > 1]
@@ -105,12 +105,19 @@ def _parallel(shown: Shown, trials: pd.DataFrame, names: Sequence[str]) -> Figur
 
 
 def _history(trials: pd.DataFrame) -> Figure:
+    """Return the trials in their order, and the best so far: most images healthy, then the least defect."""
     whole = trials[~is_partial(trials)]
+    places = {trial: place for place, trial in enumerate(ranked(whole)["trial"])}
+    so_far = whole["trial"].map(places).cummin()
+    leaders = ranked(whole)["defect"].to_numpy()[so_far]
     line = {"color": draw.BEST_LINE, "shape": "hv"}
-    best = draw.scatter(whole["trial"], whole["loss"].cummin(), "lines", line=line, hoverinfo="skip")
+    best = draw.scatter(whole["trial"], leaders, "lines", line=line, hoverinfo="skip")
     marker = {"size": 7, "color": trials["survived"].tolist(), "cmin": 0, "cmax": 1, "colorscale": SURVIVED}
-    hover = draw.hover("trial %{x}", "loss %{y:.3g}", "%{marker.color:.0%} healthy")
-    dots = draw.scatter(trials["trial"], trials["loss"], marker=marker, hovertemplate=hover)
-    layout = draw.plain_layout("trial", "mean loss")
-    about = f"Each dot is a trial: green is healthy, orange failed. The line is the lowest so far. {LOSS}"
+    hover = draw.hover("trial %{x}", "defect %{y:.3g}", "%{marker.color:.0%} healthy")
+    dots = draw.scatter(trials["trial"], trials["defect"], marker=marker, hovertemplate=hover)
+    layout = draw.plain_layout("trial", "mean defect")
+    about = (
+        "Each dot is a trial: green is healthy, orange failed. The line is the defect of the best so far, "
+        "which has the most healthy images, and of those the lowest defect."
+    )
     return Figure("values", "history", "The search so far", about, [best, dots], layout, wide=True)

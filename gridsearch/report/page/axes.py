@@ -7,9 +7,11 @@ from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.identical import comparable
 from gridsearch.results.results import Results
 
+MOST_SIDE = 12  # values of each of two numbers whose pairs are few, that still fit a page
+
 
 def axes(grid: Grid, results: Results, answer: Answer) -> dict | None:
-    """Return the data; None where fewer than two values differ, or so many that a grid of them is empty.
+    """Return the data; None where fewer than two values differ, or so many that hardly a cell is filled.
 
     Keys: names (`{name, values}` of each axis, the values in words), columns (for each of the grid's the
     place of its value on each axis; null for a parent), start (the places at first), best (the column).
@@ -17,7 +19,9 @@ def axes(grid: Grid, results: Results, answer: Answer) -> dict | None:
     trials = results.trials.set_index("trial")[list(results.parameters)].map(comparable)
     shown = trials.loc[[column.trial for column in grid.columns if not column.is_reference]]
     names = [name for name in results.parameters if shown[name].nunique() > 1]
-    if answer.projection or answer.best is None or len(names) < 2:
+    if answer.best is None or len(names) < 2:
+        return None
+    if answer.projection and (len(names) > 2 or max(shown[name].nunique() for name in names) > MOST_SIDE):
         return None
     names.sort(key=lambda name: name != answer.main)
     values = {name: in_order(shown[name]) for name in names}

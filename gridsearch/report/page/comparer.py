@@ -26,7 +26,7 @@ def comparer(grid: Grid, answer: Answer) -> dict:
     return {
         "axis": axis_text(answer),
         "cases": [{"id": case.prompt_id, "prompt": case.label, "seed": case.seed} for case in grid.cases],
-        "columns": [_column(column, best, answer.projection) for column in grid.columns],
+        "columns": [_column(column, best) for column in grid.columns],
         "groups": [
             {"heading": group.heading, "first": span[0], "last": span[-1], "reference": group.is_references}
             for group, span in grid.spans
@@ -44,10 +44,10 @@ def axis_text(answer: Answer) -> str:
     return "trial" if answer.projection else parameter_text(answer.main or "trial")
 
 
-def _column(column: GridColumn, recommended: int | None, ranked: bool) -> dict:
+def _column(column: GridColumn, recommended: int | None) -> dict:
     mark = "recommended" if column.trial == recommended else "best of its mode"
     return {
-        "heading": f"trial {column.trial}" if ranked and not column.is_reference else column.heading,
+        "heading": column.name,
         "value": column.value,
         "reference": column.is_reference,
         "mark": "a parent’s own" if column.is_reference else mark if column.best else "",

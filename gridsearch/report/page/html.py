@@ -12,10 +12,11 @@ from gridsearch.base.files import write_atomic
 from gridsearch.base.words import metric_text, percent_text, shorten, slice_text
 from gridsearch.report.cells import CaseRow, GridColumn
 from gridsearch.report.colours import chip
+from gridsearch.report.crossed import scattered_text
 from gridsearch.report.figures.along_ratio import prompt_names
 from gridsearch.report.figures.figure import sections
 from gridsearch.report.grid import MOST_CELLS, build_grid, savings_text
-from gridsearch.report.page import tables
+from gridsearch.report.page import facts, tables
 from gridsearch.report.page.axes import axes
 from gridsearch.report.page.comparer import axis_text, comparer
 from gridsearch.report.page.images import film_section, link_to, pictures_of, strip, table
@@ -67,10 +68,12 @@ def report_html(results: Results, answer: Answer, home: Path) -> str:
         answer=answer,
         counts=_counts(results, answer),
         written=None if answer.finished else datetime.now().astimezone(),
-        facts=tables.facts(results, answer),
+        cards=facts.cards(results, answer),
+        numbers=facts.all_facts(results, answer),
         commands=tables.commands(results, answer),
         render=render_text(answer),
         pair=tables.pair(results, answer),
+        time_note=tables.time_note(results, answer),
         half=tables.half_text(answer),
         ends=block_ends(results, answer),
         sections=parts,
@@ -105,7 +108,7 @@ def _images(results: Results, answer: Answer, home: Path) -> dict:
         "compare": comparer(grid, answer),
         "axes": axes(grid, results, answer),
         "grid": table(grid, pictures),
-        "left_out": grid.notes,
+        "left_out": [*grid.notes, *filter(None, [scattered_text(results)])],
         "films": film_section(grid, answer.best.trial if answer.best else None, results.folder, home),
     }
 

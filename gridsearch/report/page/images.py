@@ -16,6 +16,7 @@ from gridsearch.report.cells import CaseRow, Grid, GridColumn, Picture, turns
 from gridsearch.report.colours import chip, spoken, verdict_colour
 from gridsearch.report.few import evenly
 from gridsearch.report.grid import MOST_CELLS
+from gridsearch.report.page.comparer import axis_text
 from gridsearch.report.thumbs import Thumb, at_height, thumbnail_side, thumbnails
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.results import Results
@@ -99,18 +100,34 @@ def table(grid: Grid, pictures: Pictures) -> dict:
 
 
 def strip(grid: Grid, answer: Answer, pictures: Pictures) -> dict | None:
-    """Return one case along the ratio in the best slice for the template, with the recommended ratio in it.
+    """Return the few images below the answer for the template; None where the best has none.
 
-    None where there are too few images, or where more than the ratio changes.
+    One case along the ratio in the best slice, with the recommended ratio in it; where more than the ratio
+    changes, or there is no other yet, the recommended trial's own images, one of each prompt.
     """
-    shown, case = grid.along(answer.best.trial if answer.best else None, STRIP_PICTURES, answer.tied)
-    if case is None or len(shown) < 2 or answer.projection or not any(column.best for column in shown):
+    best = answer.best.trial if answer.best else None
+    shown, case = grid.along(best, STRIP_PICTURES, answer.tied)
+    own = next((column for column in grid.columns if best is not None and column.trial == best), None)
+    if case is None or own is None:
         return None
     place = {id(column): i for i, column in enumerate(grid.columns)}
+    along = len(shown) > 1 and own.best and not answer.projection
+    if along:
+        parts = [(column, case, column.heading) for column in shown]
+        caption = f"One image along the {axis_text(answer)}: “{case.prompt}”, seed {case.seed}"
+    else:
+        firsts = next(iter(turns(case for case in grid.cases if case.id in own.pictures)), ())
+        parts = [(own, case, case.prompt_id) for case in firsts[:STRIP_PICTURES]]
+        axis = f"{axis_text(answer)} " if own.value is not None else ""
+        caption = f"What {axis}{own.name} draws: an image of each prompt"
     cells = [
-        {"column": place[id(column)]} | cell for column in shown if (cell := pictures.cell(column, case))
+        cell | {"column": place[id(column)], "row": grid.cases.index(case), "under": under}
+        for column, case, under in parts
+        if (cell := pictures.cell(column, case))
     ]
-    return {"case": case, "row": grid.cases.index(case), "pictures": cells}
+    for cell in () if along else cells:
+        cell["best"] = False  # all of them are
+    return {"caption": caption, "pictures": cells} if cells else None
 
 
 # -- films

@@ -17,69 +17,19 @@ from gridsearch.base.words import (
     value_text,
 )
 from gridsearch.report.colours import chip
-from gridsearch.report.figures.landscape import LOSS
 from gridsearch.results.analysis.analyse import best_steps
 from gridsearch.results.analysis.answer import Answer, Neighbour, Slice
-from gridsearch.results.analysis.decided import decided_by
-from gridsearch.results.analysis.optimum import MARGIN
-from gridsearch.results.analysis.ranking import AS_GOOD
+from gridsearch.results.analysis.certainty import places_text
 from gridsearch.results.analysis.sanity import trial_text
-from gridsearch.results.analysis.sensitivity import probe_agreement
-from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, end_text, places_text, survives
-from gridsearch.results.analysis.trials import ranked, whole
+from gridsearch.results.analysis.sentence import MOST_NAMED, edge_text, end_text
+from gridsearch.results.analysis.trials import ranked
 from gridsearch.results.analysis.window import EDGE_LEVEL, Window
-from gridsearch.results.columns import SET_DISTANCE, TRIALS, WITHOUT_TASTE, number_names
+from gridsearch.results.columns import SET_DISTANCE, TRIALS, number_names
 from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
-from gridsearch.score.taste import Taste, taste_text
 
 EXAMPLES = 2  # reasons quoted per verdict
 MOST_ROWS = 1_000  # of the table of trials: trials.csv has all
-MOST_TIED = 4  # ratios that are listed
-
-
-def facts(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
-    """Return the answer's numbers, each as a label, the value and a word of explanation."""
-    best = answer.best
-    if best is None:
-        return []
-    sound = f"{round(best.survived * best.images)} of {best.images}"
-    found = [("Healthy images", sound, f"mean defect {metric_text(round(best.defect, 3))}")]
-    if decided := decided_by(results, answer):
-        found.append(("Decided by", *decided))
-    if best.interval:
-        level = f"{best.interval.level:.0%} sure, over {best.interval.prompts} prompts"
-        found.append(("Best between", _interval_text(best), best.note or level))
-    elif best.ratio is not None and not answer.projection:
-        found.append(("Best between", "unknown", best.note))
-    if best.elsewhere:
-        other = best.elsewhere
-        about = f"healthy on other prompts, {other.level:.0%} sure; {other.survived:.0%} is expected"
-        found.append(("Elsewhere", f"{other.low:.0%}–{other.high:.0%}", about))
-    if answer.projection:
-        alive = sum(near.survived >= answer.share for near in answer.neighbours)
-        near = f"{alive} of {len(answer.neighbours)}"
-        about = f"of the nearest trials survive: {half_text(answer)} of their images or more are healthy"
-        found.append(("Nearby", near, about))
-        found.append(_tied_fact(f"{len(answer.tied)} trials" if answer.tied else "", "trial"))
-    elif best.ratio is not None and answer.main:
-        what = parameter_text(answer.main)
-        ends = f"{half_text(answer)} of the images or more are healthy; {_ends_text(best, what)}"
-        ends = ends if best.window else f"no {what} keeps {answer.share:.0%} of its images"
-        found.append(("Survives between", _window_text(best), ends))
-        found.append(_tied(results, answer, answer.main))
-    if best.interval and (best.doubt.prompts_needed or 0) > best.interval.prompts:
-        about = f"to narrow the interval from {best.doubt.width:.3g} to {best.doubt.wanted_width:.3g}"
-        found.append(("Prompts needed", f"about {best.doubt.prompts_needed}", about))
-    if answer.confirmed and answer.confirmed[0].trial == best.trial:
-        unseen = answer.confirmed[0].held_out
-        about = f"are healthy, on {unseen.prompts} held-out prompts"
-        found.append(("On held-out prompts", unseen.sound, about))
-    if probed := probe_agreement(results):
-        found.append(("Probe", f"expected {probed[0]}", probed[1]))
-    if results.facts.taste:
-        found.append(_taste_fact(results, Taste(**results.facts.taste)))
-    return found
 
 
 def half_text(answer: Answer) -> str:
@@ -87,40 +37,7 @@ def half_text(answer: Answer) -> str:
     return "half" if answer.share == SURVIVES else f"{answer.share:.0%}"
 
 
-def _taste_fact(results: Results, taste: Taste) -> tuple[str, str, str]:
-    """Return how well the person's taste is known, and its say: which trial would lead without it."""
-    trials = whole(results)
-    if not taste.knows or trials.empty:
-        return "Your taste", "not known yet", taste_text(taste)
-    leaders = [
-        trials.sort_values(["survived", by], ascending=[False, True]).iloc[0]["trial"]
-        for by in ("defect", WITHOUT_TASTE)
-    ]
-    say = "the same trial leads without it"
-    if leaders[0] != leaders[1]:
-        names = [trial_text(results, results.trials, int(trial)) for trial in leaders]
-        say = f"with it {names[0]} leads, without it {names[1]} would"
-    return "Your taste", f"{taste.right} of {taste.tested}", f"held-out pairs guessed; {say}"
-
-
-def _tied_fact(value: str, kind: str, elsewhere: int = 0) -> tuple[str, str, str]:
-    about = f"a mean loss worse by {MARGIN:g} at most, {AS_GOOD:.0%} sure. {LOSS}"
-    about = about if value else "none is known to be"
-    about += f" And {elsewhere} in another mode." if elsewhere else ""
-    return "As good as the best", value or f"no other {kind}", about
-
-
-def _tied(results: Results, answer: Answer, main: str) -> tuple[str, str, str]:
-    """Return the tied ratios of the best slice, and how many tie in the others."""
-    trials = results.trials.set_index("trial").loc[list(answer.tied)]
-    others = {name: answer.parameters[name] for name in results.parameters if name != main}
-    same = trials[(trials[list(others)] == pd.Series(others)).all(axis=1)]
-    values = [value_text(value) for value in sorted(same[main].unique())]
-    many = f"{len(values)} in {values[0]}–{values[-1]}" if len(values) > MOST_TIED else ""
-    return _tied_fact(many or ", ".join(values), parameter_text(main), len(trials) - len(same))
-
-
-def _interval_text(found: Slice) -> str:
+def interval_text(found: Slice) -> str:
     return places_text(found, "{}–{}", " or ") if found.interval else found.note
 
 
@@ -128,7 +45,7 @@ def _span(low: float, high: float) -> str:
     return f"{value_text(low)}–{value_text(high)}"
 
 
-def _window_text(found: Slice) -> str:
+def window_text(found: Slice) -> str:
     if found.window is None:
         return "nowhere"
     low, high = found.window.low.inside, found.window.high.inside
@@ -141,7 +58,7 @@ def _is_alone(window: Window) -> bool:
     return low.inside == high.inside and low.outside is None and high.outside is None
 
 
-def _ends_text(found: Slice, what: str) -> str:
+def window_ends(found: Slice, what: str) -> str:
     if found.window is None:
         return ""
     if _is_alone(found.window):
@@ -155,22 +72,23 @@ def commands(results: Results, answer: Answer) -> dict[str, str | None]:
     relative = os.path.relpath(results.folder)
     folder = shlex.quote(str(results.folder) if relative.startswith("..") else relative)
     run = f"gridsearch run {shlex.quote(results.facts.file)} --out {folder}"
-    best = answer.best
-    if best is None or not survives(answer):
-        return {"run": run, "export": None}
-    mark = f"trial-{best.trial}" if answer.projection else None
-    if best.ratio is not None and not answer.projection:
-        mark = value_text(best.ratio)
-        if len(results.parameters) > 1:  # a bare number would pass for any of them
-            mark = f"{parameter_text(answer.main or 'ratio').replace(' ', '-')}-{mark}"
-    name = results.name if mark is None else f"{results.name}-{mark}"
-    return {"run": run, "export": f"gridsearch export {folder} -o {shlex.quote(f'{name}.safetensors')}"}
+    export = f"gridsearch export {folder} -o {shlex.quote(answer.file)}" if answer.file else None
+    return {"run": run, "export": export}
 
 
 def pair(results: Results, answer: Answer) -> tuple[str, ...]:
     """Return the two models between which the recommended ratios of all blocks lie; empty without those."""
     models = best_steps(results, answer)[-1].models if answer.weights else ()
     return tuple(map(str, models)) if len(models) == 2 else ()
+
+
+def time_note(results: Results, answer: Answer) -> str:
+    """Return a sentence on what supermerger merges otherwise at these ratios; empty where it does not."""
+    ratio = best_steps(results, answer)[-1].numbers().get("ratio") if answer.weights else None
+    if not isinstance(ratio, dict) or ratio.get("time", ratio["BASE"]) == ratio["IN00"]:
+        return ""
+    here = "time" if "time" in ratio else "BASE"
+    return f"Nearly the same merge: it takes the time embedding with IN00, and this run took it with {here}."
 
 
 def edges(results: Results, answer: Answer) -> list[str]:
@@ -203,8 +121,8 @@ def slice_rows(answer: Answer) -> list[dict]:
     for found in answer.slices:
         itself = f" ({found.parent} itself)" if found.parent else ""
         best = f"trial {found.trial}" if found.ratio is None else value_text(found.ratio) + itself
-        ends = _ends_text(found, parameter_text(answer.main or "trial"))
-        texts = {"interval": _interval_text(found), "window": _window_text(found), "ends": ends}
+        ends = window_ends(found, parameter_text(answer.main or "trial"))
+        texts = {"interval": interval_text(found), "window": window_text(found), "ends": ends}
         rows.append({"found": found, "name": slice_text(found.settings), "best": best} | texts)
     return rows
 

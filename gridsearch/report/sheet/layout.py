@@ -105,9 +105,10 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     Args:
         image: (width, height) of the pictures.
     """
-    grid, best_ones = _best_ranks(grid)
+    grid, said = _best_ranks(grid)
+    said = "; ".join([*(note.removesuffix(".") for note in grid.notes), *filter(None, [said])])
     if _fits(grid, image):
-        return (Page(grid, best_ones),)
+        return (Page(grid, said),)
 
     def fit(cases: Sequence[CaseRow], columns: Sequence[tuple[int, GridColumn]]) -> bool:
         return _fits(_part(grid, columns, cases), image)
@@ -121,7 +122,7 @@ def pages(grid: Grid, image: tuple[int, int]) -> tuple[Page, ...]:
     columns = f"{len(_tried(overview))} of {len(_tried(grid))} columns"
     rows = f"{len(overview.cases)} of {len(grid.cases)} rows"
     note = f"an overview with {columns} and {rows}; everything is on {len(shown)} pages"
-    note = f"{note}; {best_ones}" if best_ones else note
+    note = f"{note}; {said}" if said else note
     numbered = (Page(part, f"page {i} of {len(shown)}") for i, part in enumerate(shown, 1))
     return Page(overview, note), *numbered
 

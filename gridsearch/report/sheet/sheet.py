@@ -37,6 +37,7 @@ ALIVE, DEAD, BEST = "#009e73", "#c3c7cd", "#0b5fa5"
 
 HELD_OUT = "Held-out prompts: they had no part in the choice, and were rendered only for the leaders."
 LEGEND = "A coloured frame and its word say how an image broke; the others are healthy. Blue: recommended."
+HEADING = (24, 20, 17, 14)  # px of a column's heading: the largest that fits
 READERS = min(4, os.cpu_count() or 1)  # threads; Pillow releases Python's lock while it decodes
 # this level of PNG is three times as fast as the default one for 5% more bytes
 SHEET_FORMATS: dict[str, dict[str, Any]] = {
@@ -173,18 +174,21 @@ def _title(draw: _Draw, place: SheetLayout, name: str, note: str, answer: Answer
     beside = MARGIN + font(large).getlength(title) + large
     text = wrap(note, place.size[0] - MARGIN - beside, words, lines=1)[0]
     draw.text((beside, MARGIN - 4 + large), text, font=font(words), fill=FAINT, anchor="ls")
-    for i, line in enumerate(wrap(answer.sentence, width, words, lines=2) if answer else ()):
+    lines = wrap(answer.sentence, width, words, lines=2) if answer else []
+    for i, line in enumerate([*lines, wrap(LEGEND, width, words, lines=1)[0]]):
         y = MARGIN + round(36 * place.scale) + i * leading
         draw.text((MARGIN, y), line, font=font(words), fill=FAINT)
-    key = wrap(LEGEND, width, words, lines=1)[0]
-    draw.text((MARGIN, MARGIN + round(86 * place.scale)), key, font=font(words), fill=FAINT)
 
 
 def _column_heading(draw: _Draw, place: SheetLayout, x: int, column: GridColumn) -> None:
     width, y = place.cell[0], head(place.scale) + layout.GROUP_HEAD
     colour = BEST if column.best else INK if column.alive else FAINT
     heading = f"{column.heading}  best" if column.best else column.heading
-    draw.text((x, y), wrap(heading, width, 24, lines=1)[0], font=font(24), fill=colour)
+    heading = heading if font(HEADING[0]).getlength(heading) <= width else column.heading  # it is framed too
+    size = next((one for one in HEADING if font(one).getlength(heading) <= width), HEADING[-1])
+    draw.text(
+        (x, y + HEADING[0] - size), wrap(heading, width, size, lines=1)[0], font=font(size), fill=colour
+    )
     for i, line in enumerate(column.detail):
         draw.text((x, y + 31 + i * 18), wrap(line, width, 15, lines=1)[0], font=font(15), fill=FAINT)
     if not column.is_reference:  # a bar with the share of survivors

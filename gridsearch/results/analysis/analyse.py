@@ -14,14 +14,14 @@ from gridsearch.experiment.composition import block_weights, composition, ends_t
 from gridsearch.experiment.family import in_family
 from gridsearch.experiment.parameters import settings_at
 from gridsearch.results.analysis import optimum
-from gridsearch.results.analysis.answer import Answer, Doubt, Slice, Unmasked
+from gridsearch.results.analysis.answer import Answer, Doubt, Rivals, Slice, Unmasked
 from gridsearch.results.analysis.bradley_terry import Human, human_verdict
 from gridsearch.results.analysis.held_out import confirmations, unmask
 from gridsearch.results.analysis.identical import made_of
 from gridsearch.results.analysis.optimum import Sureness
-from gridsearch.results.analysis.ranking import as_good_as, front
+from gridsearch.results.analysis.ranking import as_good_as, front, prompts_to_tell, undecided
 from gridsearch.results.analysis.sanity import checks, trial_text
-from gridsearch.results.analysis.sentence import sentence
+from gridsearch.results.analysis.sentence import file_text, sentence
 from gridsearch.results.analysis.trials import (
     at_the_end,
     curve_parameter_of,
@@ -95,6 +95,7 @@ def analyse(
         given_up=tuple(settings for settings, rows in groups if is_partial(rows).all()),
         projection=scattered,
         neighbours=neighbours(best.trial, trials, results.parameters) if best and scattered else (),
+        rivals=_rivals(best.trial, tied, trials, images, level) if best and scattered else None,
         importances=_importances(trials, images, results),
         front=front(trials[~is_partial(trials)], images, results.references, share) if two_goals else (),
         confirmed=confirmations(best.trial, images, held_out) if best and len(held_out) else (),
@@ -104,7 +105,8 @@ def analyse(
     if best:
         answer = _with_composition(results, answer)
         answer = replace(answer, checks=checks(results, answer, best))
-    return replace(answer, sentence=sentence(answer, at_the_end(complete, answer)))
+    told = sentence(answer, at_the_end(complete, answer))
+    return replace(answer, sentence=told, file=file_text(results.name, answer))
 
 
 def best_steps(results: Results, answer: Answer) -> tuple[MergeStep, ...]:
@@ -200,9 +202,9 @@ def _along_curve(
     window = plateau = elsewhere = None
     others: tuple[Window, ...] = ()
     if curve is not None:
-        doubt = optimum.doubt(curve, at, how)
         survived = trials.groupby("at")["survived"].mean()
         window = find_window(survived, own, at, share)
+        doubt = optimum.doubt(curve, at, how, window)
         others = other_windows(survived, own, at, share)
         plateau = optimum.plateau(curve, at, how.level)
         elsewhere = optimum.elsewhere(curve, own, how.level)
@@ -232,7 +234,7 @@ def _with_details(found: _Found, images: pd.DataFrame, results: Results, how: Su
         return best
     own = images.merge(found.group[1][["trial", "at"]], on="trial")
     wanted = results.settings.get("search", {}).get("width")
-    narrowed = optimum.with_narrowing(best.doubt, curve, wanted, how)
+    narrowed = optimum.with_narrowing(best.doubt, curve, wanted, how, best.window)
     return replace(best, doubt=narrowed, disagreement=disagreement(own, best.ratio))
 
 
@@ -247,6 +249,17 @@ def _held_out(results: Results, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _loss(images: pd.DataFrame) -> np.ndarray:
     return image_losses(images["verdict"], images["defect"])
+
+
+def _rivals(
+    best: int, tied: tuple[int, ...], trials: pd.DataFrame, images: pd.DataFrame, level: float
+) -> Rivals:
+    """Return how many other whole trials these images leave as possibly better, and what would tell."""
+    others = [int(trial) for trial in trials.loc[~is_partial(trials), "trial"] if trial != best]
+    open_ones = [one for one in undecided(best, images, others, level) if one not in tied]
+    prompts = images.loc[images["trial"] == best, "prompt_id"].nunique()
+    wanted = prompts_to_tell(best, images, open_ones, level)
+    return Rivals(len(others), len(open_ones), prompts, wanted and max(wanted - prompts, 1))
 
 
 def _importances(

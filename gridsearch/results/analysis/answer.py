@@ -65,7 +65,7 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class RatioChance:
-    """Probability that a rendered ratio is as good as any that can win, for other prompts too.
+    """Probability that a rendered ratio is as good as any that can be taken, for other prompts too.
 
     As good: none has a mean loss that is less by more than `gridsearch.results.analysis.optimum.MARGIN`.
     """
@@ -175,6 +175,23 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Rivals:
+    """How the recommended trial of a search over many values compares with the others.
+
+    Attributes:
+        others: whole trials beside it.
+        open: how many of them are not surely worse, nor known to be as good: these images cannot tell.
+        prompts: how many have a say.
+        more_prompts: how many more would probably tell half of those from it; None where nothing says.
+    """
+
+    others: int
+    open: int
+    prompts: int
+    more_prompts: int | None
+
+
+@dataclass(frozen=True)
 class Confirmation:
     """One leader's figures on the prompts that chose it, and on the held-out prompts.
 
@@ -253,6 +270,7 @@ class Answer:
         projection: hardly two trials differ in the main parameter alone, so there is one slice without
             settings, and neither interval nor window.
         neighbours: the trials nearest to the best, of a projection.
+        rivals: how the best compares with the others, of a projection; None of another search.
         importances: parameter -> the share of the loss's variance that goes with it alone.
         front: the trials on the front of blur and noise, by blur; empty where these are not the goals.
         confirmed: the leaders on held-out prompts, the recommended one first.
@@ -262,6 +280,7 @@ class Answer:
         composition: what the best is made of, as `55% base + 45% burnt`; empty where it is no such sum.
         weights: its ratios per block as supermerger's list; empty unless each block has one.
         sentence: the answer in words.
+        file: what the recommended merge's file may be called; empty where nothing survives.
     """
 
     main: str | None
@@ -276,6 +295,7 @@ class Answer:
     given_up: tuple[Parameters, ...] = ()
     projection: bool = False
     neighbours: tuple[Neighbour, ...] = ()
+    rivals: Rivals | None = None
     importances: tuple[tuple[str, float], ...] = ()
     front: tuple[FrontPoint, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()
@@ -285,6 +305,7 @@ class Answer:
     composition: str = ""
     weights: str = ""
     sentence: str = ""
+    file: str = ""
 
     @property
     def best(self) -> Slice | None:

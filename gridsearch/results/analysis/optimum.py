@@ -23,7 +23,7 @@ from gridsearch.results.analysis.answer import (
 )
 from gridsearch.results.analysis.posterior import SAME, Array, Losses, Posterior, losses_of, posterior
 from gridsearch.results.analysis.ranking import AS_GOOD, POWER
-from gridsearch.results.analysis.window import CURVE, run_around, share_interval, surely
+from gridsearch.results.analysis.window import CURVE, Window, run_around, share_interval, surely
 
 # Of a loss, where a failed image counts 1 to 2: a difference that does not matter. One failed image in twenty
 # makes as much.
@@ -147,18 +147,18 @@ def is_flat(of: Curve, level: float) -> bool:
 # -- how sure that is
 
 
-def doubt(of: Curve, taken: float, how: Sureness) -> Doubt:
-    """Return how sure the best ratio is; the interval holds the one that is taken too."""
+def doubt(of: Curve, taken: float, how: Sureness, window: Window | None = None) -> Doubt:
+    """Return how sure the best ratio is; the interval holds the one that is taken, within its window."""
     found, prompts = of.found, of.losses.prompts
     if found is None:
         return NO_CURVE
     smoothed = float(found.ratios[found.mean.argmin()])
     if prompts == 1:
         return Doubt(smoothed, None, "with only one prompt, this is a guess")
-    places = places_of(found, of.losses.ratios, taken, how.level)
+    places = _cut(places_of(found, of.losses.ratios, taken, how.level), window)
     low, high = min(place.low for place in places), max(place.high for place in places)
     few = prompts < RELIABLE_PROMPTS
-    note = f"with only {prompts} prompts, the scatter of prompts is hardly known" if few else ""
+    note = f"{prompts} prompts are few, so this is rough" if few else ""
     interval = RatioInterval(low, high, how.level, prompts, how.resamples)
     likely = chances(of) if prompts > 2 else ()  # two differ by one degree of freedom, which is no scatter
     return Doubt(smoothed, interval, note, places=places, chances=likely)
@@ -189,6 +189,20 @@ def places_of(found: Posterior, ratios: Array, taken: float, level: float) -> tu
     return tuple(places)
 
 
+def _cut(places: tuple[BestPlace, ...], window: Window | None) -> tuple[BestPlace, ...]:
+    """Return the places, of which the one about the recommended ratio ends where these prompts' window does.
+
+    Where most of their images fail no ratio is taken, whatever the curve leaves open there.
+    """
+    if window is None or window.low.inside == window.high.inside:
+        return places
+    low, high = window.low.inside, window.high.inside
+    own = [one for one in places if one.low < high and one.high > low]
+    return tuple(
+        replace(one, low=max(one.low, low), high=min(one.high, high)) if one in own else one for one in places
+    )
+
+
 def gap_at(ratios: Array, centre: float) -> float:
     """Return the distance between the two ratios about `centre`, where nothing was rendered."""
     after = int(np.clip(np.searchsorted(ratios, centre), 1, len(ratios) - 1))
@@ -196,12 +210,12 @@ def gap_at(ratios: Array, centre: float) -> float:
 
 
 def chances(of: Curve) -> tuple[RatioChance, ...]:
-    """Return of every ratio drawn the probability that none that can win is better by more than MARGIN.
+    """Return of every ratio drawn the probability that none that can be taken is better by more than MARGIN.
 
     Not that of being *the* best: where ratios differ by less than can be told, or by nothing, that is luck's.
     """
     assert of.found is not None
-    own = np.unique([of.found.at(ratio) for ratio in of.losses.ratios[of.can_win]])
+    own = np.unique([of.found.at(ratio) for ratio in of.trials["at"]])
     drawn = of.found.draws[:, own]
     shares = (drawn <= drawn.min(axis=1, keepdims=True) + MARGIN).mean(axis=0)
     known = dict(zip(of.found.ratios[own].round(10).tolist(), shares.tolist(), strict=True))
@@ -261,14 +275,16 @@ def elsewhere(of: Curve, images: pd.DataFrame, level: float) -> Elsewhere | None
 # -- more prompts
 
 
-def with_narrowing(found: Doubt, of: Curve, wanted: float | None, how: Sureness) -> Doubt:
+def with_narrowing(
+    found: Doubt, of: Curve, wanted: float | None, how: Sureness, window: Window | None = None
+) -> Doubt:
     """Add how the interval narrows with more prompts, and how many would make it `wanted` wide.
 
     Where that is None, it is half of the present width, or as narrow as the ratios allow.
     """
     if found.smoothed is None or found.interval is None:
         return found
-    steps = narrowing(of, found.smoothed, how)
+    steps = narrowing(of, found.smoothed, how, window)
     width, have = steps[-1][1], found.interval.prompts
     finest = round(gap_at(of.losses.ratios, found.smoothed), 10)
     wanted = max(width / 2, finest) if wanted is None else wanted
@@ -286,7 +302,9 @@ def with_narrowing(found: Doubt, of: Curve, wanted: float | None, how: Sureness)
     )
 
 
-def narrowing(of: Curve, smoothed: float, how: Sureness) -> list[tuple[int, float]]:
+def narrowing(
+    of: Curve, smoothed: float, how: Sureness, window: Window | None = None
+) -> list[tuple[int, float]]:
     """Return (prompts, width): how wide the interval were with 2, 4, 8, ... such prompts, and with all.
 
     Of several parts, together.
@@ -294,7 +312,7 @@ def narrowing(of: Curve, smoothed: float, how: Sureness) -> list[tuple[int, floa
     have, steps = of.losses.prompts, []
     for prompts in sorted({2**i for i in range(1, have.bit_length())} | {have}):
         found = posterior(of.losses, of.can_win, how.resamples, how.seed, prompts)
-        places = places_of(found, of.losses.ratios, smoothed, how.level)
+        places = _cut(places_of(found, of.losses.ratios, smoothed, how.level), window)
         steps.append((prompts, sum(one.high - one.low for one in places)))
     return steps
 

@@ -33,12 +33,48 @@ def as_good_as(best: int, images: pd.DataFrame, trials: Collection[int], margin:
     return tuple(one for one in trials if one != best and _no_worse(losses[one] - losses[best], margin))
 
 
+def undecided(best: int, images: pd.DataFrame, trials: Collection[int], level: float) -> tuple[int, ...]:
+    """Return which of these trials are not surely worse than the best, which may owe its place to luck.
+
+    By Student's t over the prompts' mean losses, at `level` for all trials together (Bonferroni), as the best
+    was chosen among them. With one prompt none is surely worse.
+    """
+    losses = by_case(images, "loss")
+    tail = (1 - level) / max(len(trials), 1)
+    return tuple(one for one in trials if _not_above(losses[one] - losses[best], 0.0) > tail)
+
+
+def prompts_to_tell(best: int, images: pd.DataFrame, trials: Collection[int], level: float) -> int | None:
+    """Return how many prompts would tell half of these trials from the best, at `level` in POWER of cases.
+
+    If their differences are as they look; None where nothing differs, or of one prompt.
+    """
+    losses = by_case(images, "loss")
+    found = [_mean_error_prompts(losses[one] - losses[best]) for one in trials]
+    reach = scipy.stats.norm.ppf(level) + scipy.stats.norm.ppf(POWER)
+    wanted = [
+        prompts * (reach * error / abs(mean)) ** 2 for mean, error, prompts in found if prompts > 1 and mean
+    ]
+    return int(np.ceil(np.median(wanted))) if wanted else None
+
+
 def _no_worse(differences: pd.Series, margin: float) -> bool:
+    prompts = differences.dropna().index.get_level_values("prompt_id").nunique()
+    return prompts > 1 and _not_above(differences, margin) >= AS_GOOD
+
+
+def _not_above(differences: pd.Series, margin: float) -> float:
+    """Return how probable it is that the prompts' mean difference is at most `margin`; 1 of one prompt."""
+    mean, error, prompts = _mean_error_prompts(differences)
+    return float(scipy.stats.t.cdf((margin - mean) / error, prompts - 1)) if prompts > 1 else 1.0
+
+
+def _mean_error_prompts(differences: pd.Series) -> tuple[float, float, int]:
+    """Return the mean of the prompts' mean differences, its standard error, and how many prompts they are."""
     by_prompt = differences.dropna().groupby("prompt_id").mean()
-    if len(by_prompt) < 2:
-        return False
-    error = max(float(by_prompt.std(ddof=1)) / np.sqrt(len(by_prompt)), NO_ERROR)
-    return bool(scipy.stats.t.cdf((margin - by_prompt.mean()) / error, len(by_prompt) - 1) >= AS_GOOD)
+    prompts = len(by_prompt)
+    scatter = float(by_prompt.std(ddof=1)) if prompts > 1 else np.inf
+    return float(by_prompt.mean()), max(scatter / np.sqrt(max(prompts, 1)), NO_ERROR), prompts
 
 
 def holm(p_values: list[float]) -> list[float]:

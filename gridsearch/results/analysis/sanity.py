@@ -32,7 +32,7 @@ def checks(results: Results, answer: Answer, best: Slice) -> tuple[SanityCheck, 
     merges = {int(row["trial"]): made_of(results.settings, row) for row in rows}  # equal ones may look alike
     found = {
         "The ends are the parents": _parents(results, merges, weights, named),
-        "Every merge is its own": _weights_differ(merges, weights, named),
+        "Different values make different merges": _weights_differ(merges, weights, named),
         "Every trial rendered its own images": _images_differ(results, rows, merges, named),
         "A repeat gives the same result": _repeat(results, best, trials, named),
         "The winner holds on other prompts": _held_out(results, answer, best, named),
@@ -67,7 +67,11 @@ def _weights_differ(merges: dict, weights: dict, named: Named) -> tuple[State, s
         return "not done", "No fingerprints of the weights were stored."
     if pairs := same_weights(weights, merges):
         return "alarm", f"{_pairs(pairs, named)} have the same weights."
-    return "passed", f"{len({merges[trial] for trial in weights})} different merges have different weights."
+    count = len({merges[trial] for trial in weights})
+    if count < len(weights):
+        same = f"The {len(weights)} trials are {count} merges, as some differ in how they were drawn alone"
+        return "passed", f"{same}; no two merges have the same weights."
+    return "passed", f"No two of {count} merges have the same weights."
 
 
 def _images_differ(results: Results, trials: list[dict], merges: dict, named: Named) -> tuple[State, str]:

@@ -3,6 +3,7 @@
 from gridsearch.base.words import parameter_text, setting_text, value_text
 from gridsearch.experiment.composition import model_text
 from gridsearch.results.analysis.answer import Answer, Slice
+from gridsearch.results.analysis.certainty import GUESS, how_sure, places_text
 from gridsearch.results.analysis.window import Window, WindowEdge
 
 MOST_NAMED = 4  # values in a headline; where more were searched, the trial's number stands for them
@@ -75,6 +76,19 @@ def render_text(answer: Answer) -> str:
     return ", ".join(setting_text(name, value) for name, value in searched if name.startswith("render."))
 
 
+def file_text(name: str, answer: Answer) -> str:
+    """Return what the recommended merge's file may be called, after its run; empty where nothing survives."""
+    best = answer.best
+    if best is None or not survives(answer):
+        return ""
+    mark = [f"trial-{best.trial}"] if answer.projection else []
+    if best.ratio is not None and not answer.projection:
+        mark = [value_text(best.ratio)]
+        if len(answer.parameters) > 1:  # a bare number would pass for any of them
+            mark.insert(0, parameter_text(answer.main or "ratio").replace(" ", "-"))
+    return "-".join([name, *mark]) + ".safetensors"
+
+
 def luck_text(answer: Answer) -> str:
     """Return a sentence on a winner by luck, to follow another; empty where there was none."""
     if answer.unmasked is None or answer.best is None:
@@ -145,27 +159,26 @@ def _doubt(answer: Answer, best: Slice) -> str:
         equal = f"nothing differs by more than {plateau.margin:g} in the mean loss ({plateau.level:.0%} sure)"
         advice = f", so take any {what}, or this one for its distance from the ends"
         return f"{ends} {equal}{advice if survives(answer) else ''}"
+    sure = how_sure(answer)
+    if sure and sure[0] == GUESS and _is_window(best):
+        return f"{best.interval.prompts} prompts cannot tell which {what} of those that survive is best"
     return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
+
+
+def _is_window(best: Slice) -> bool:
+    """Return whether the interval is all that survives."""
+    low, high = (best.window.low.inside, best.window.high.inside) if best.window else (0.0, 0.0)
+    return low < high and [(one.low, one.high) for one in best.doubt.places] == [(low, high)]
 
 
 def _doubt_of_many(answer: Answer) -> str:
     """Return how sure the best of a search over many values is, of which there is no interval."""
-    count = len(answer.tied)
-    equal = "no other trial is as good"
-    if count:
-        equal = f"{count} other trial{'s are' if count > 1 else ' is'} as good"
+    sure = how_sure(answer)
+    text = f"this is {sure[0]}: {sure[1]}" if sure else ""
     if not answer.confirmed:
-        return f"{equal}, and no held-out prompts were tried"
+        return text
     unseen = answer.confirmed[0].held_out
-    return f"{equal}, and on {unseen.prompts} held-out prompts {unseen.sound} images are healthy"
-
-
-def places_text(best: Slice, form: str, joint: str) -> str:
-    """Return where the best may lie, each place in this form."""
-    places = best.doubt.places or (best.interval,)
-    return joint.join(
-        form.format(*(value_text(round(end, 3)) for end in (p.low, p.high))) for p in places if p
-    )
+    return f"{text}; on {unseen.prompts} held-out prompts {unseen.sound} images are healthy"
 
 
 def _level(best: Slice) -> str:
@@ -199,7 +212,7 @@ def end_text(edge: WindowEdge, word: str, what: str) -> str:
 def _all_prompts(window: Window) -> str:
     """Return what this says of all prompts, to follow what holds of those that were drawn."""
     if not window.sure:
-        return ", too few to say so of others"
+        return ", which are too few to say it of other prompts"
     return (
         f"; on other prompts of this kind it begins at {edge_text(window.low)} "
         f"and ends at {edge_text(window.high)}"

@@ -1,13 +1,15 @@
 """The trials that count, the curves that they make, and the searched values that make their difference."""
 
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gridsearch.base.words import is_number, setting_text
-from gridsearch.experiment.parameters import curve_parameter
+from gridsearch.experiment.parameters import curve_parameter, searched_values
 from gridsearch.experiment.tables import SEARCH_SAMPLERS
+from gridsearch.experiment.values import is_range
 from gridsearch.results.analysis.answer import Answer, Neighbour
 from gridsearch.results.analysis.identical import comparable
 from gridsearch.results.analysis.window import CURVE
@@ -115,7 +117,20 @@ def is_projection(results: Results) -> bool:
         return False
     trials = _placed(results, results.trials[results.trials["state"].isin(["COMPLETE", "PRUNED"])])
     places = trials.groupby(others, dropna=False)["at"].nunique()
-    return len(places) > MANY_CURVES and places.median() < CURVE
+    curves = max(len(places), _possible(results, others))  # trials may be few yet
+    return curves > MANY_CURVES and places.median() < CURVE
+
+
+def _possible(results: Results, names: list[str]) -> float:
+    """Return how many sets of these parameters' values the search chooses from; 1 where it names none."""
+    of = searched_values(results.settings)
+    counts = []
+    for value in (of[name] for name in names if name in of):
+        if is_range(value):
+            counts.append((value["high"] - value["low"]) / value["step"] + 1 if value.get("step") else inf)
+        else:
+            counts.append(len(value))
+    return prod(counts)
 
 
 def plain_value(value: Any) -> Any:
@@ -173,6 +188,14 @@ def _groups(values: pd.Series) -> pd.Series:
 
 def _bins(trials: int) -> int:
     return int(np.clip(trials // PER_BIN, 3, FEW_VALUES))
+
+
+def told_importances(results: Results, answer: Answer) -> tuple[tuple[str, float], ...]:
+    """Return the shares that are no chance; none where together they claim all, which none can."""
+    if sum(share for _, share in answer.importances) > 1 - 1e-9:
+        return ()
+    chance = by_chance(len(without_copies(distinct_trials(results), results.images)))
+    return tuple((name, share) for name, share in answer.importances if share >= chance)
 
 
 def by_chance(trials: int) -> float:

@@ -14,7 +14,7 @@ from gridsearch.report.figures.landscape import PERHAPS
 from gridsearch.report.grid import build_grid
 from gridsearch.report.page.comparer import comparer
 from gridsearch.report.page.html import report_html
-from gridsearch.report.page.tables import commands, trial_table
+from gridsearch.report.page.tables import commands, time_note, trial_table
 from gridsearch.report.sheet.layout import WIDEST, pages
 from gridsearch.results.analysis.analyse import analyse
 from tests.helpers.made_up import make_results, results_of, with_facts
@@ -58,20 +58,48 @@ def test_the_winner_the_trials_and_the_history_are_drawn(night):
     assert lines["recommended"]["x"][:-1] == list(BLOCKS)
     assert sum(y is None for y in lines["most images are healthy"]["y"]) == TRIALS
     line, dots = drawn["history"].data
-    assert dots["y"] == pytest.approx(LOSSES.tolist())
-    assert line["y"] == pytest.approx(np.minimum.accumulate(LOSSES).tolist())
+    assert dots["y"] == pytest.approx(DEFECTS.tolist())
+    assert line["y"] == pytest.approx(np.minimum.accumulate(DEFECTS).tolist())
 
 
 def test_the_answer_says_of_what_it_is_and_how_sure(night):
     results, answer, _ = night
     ends = "20 blocks each with a ratio of its own; 0 is base, 1 is “burnt”"
     assert answer.sentence.startswith(f"Take trial {answer.best.trial} (base and “burnt”, {ends}): all 2 ")
-    assert answer.sentence.endswith(" as good, and no held-out prompts were tried.")
+    # of each trial both prompts have one defect: the differences do not scatter, so none can be luck
+    sure = "this is fairly sure: by 2 images each, none of the 13 other trials is as good"
+    assert answer.sentence.endswith(f"{sure}; 14 trials for 19 values is little.")
     assert commands(results, answer)["export"].endswith(f"-trial-{answer.best.trial}.safetensors")
     html = report_html(results, answer, results.folder)
-    assert "its model A is base, its model B is burnt<" in html
+    assert "its model A is base, its model B is burnt." in html
     assert answer.weights.replace(",", ",<wbr>") in html  # broken between numbers alone
     assert html.count("Of the ratios of blocks, 0 is base, 1 is “burnt”.") == 3
+
+
+def test_where_it_has_just_begun_the_answer_has_the_same_form_and_says_how_little_that_is(night):
+    results, _, _ = night
+    begun = [0, 1, 2]
+    trials, images = (table[table["trial"].isin(begun)] for table in (results.trials, results.images))
+    early = replace(results, trials=trials, images=images, finished=False)
+    answer = analyse(early, resamples=10)
+    best = int(DEFECTS[begun].argmin())
+    assert answer.sentence.startswith(f"So far, with 3 of {TRIALS} trials: take trial {best} (base and ")
+    assert answer.sentence.endswith("; 3 trials for 19 values is little.")
+    assert answer.best.window is None
+    assert not any(word in answer.sentence for word in ("curve", "tried:", "survives"))
+
+
+def test_the_box_says_what_supermerger_merges_otherwise(night):
+    results, answer, values = night
+    assert "it takes the time embedding with IN00, and this run took it with BASE" in time_note(
+        results, answer
+    )
+    step = results.settings["merge"][0]
+    alike = {"time": {"low": 0.0, "high": 1.0}} | step["ratio"]
+    settings = results.settings | {
+        "merge": [step | {"ratio": alike | {"time": float(values[answer.best.trial][0])}}]
+    }
+    assert time_note(with_facts(results, experiment=settings), answer) == ""
 
 
 def test_the_sheet_has_the_best_trials_and_says_how_many_are_left_out(night):

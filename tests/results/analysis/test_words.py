@@ -218,15 +218,29 @@ def test_four_seeds_of_a_prompt_are_no_more_prompts():
     many = usual()[2]
     sentence, screen, few = said(inside(0.3, 0.6), bowl(0.45), prompts=4)
     assert few["interval"]["prompts"] == 4
-    assert screen["best in"].endswith(
-        "over 4 prompts; with only 4 prompts, the scatter of prompts is hardly known"
-    )
+    assert screen["best in"].endswith("over 4 prompts; 4 prompts are few, so this is rough")
     assert few["elsewhere"]["low"] < many["elsewhere"]["low"]
     assert few["window"]["sure"] is False
-    assert "on these prompts (blank below, burnt above), too few to say so of others" in sentence
+    assert "on these prompts (blank below, burnt above), which are too few to say it of other" in sentence
 
 
 def test_references_paler_or_stronger_than_merges_change_no_word():
     """They move every dial, by two spreads, say; verdicts and defects decide."""
     assert said(inside(0.3, 0.6), bowl(0.45), dial=-2.0) == usual()
     assert said(inside(0.3, 0.6), bowl(0.45), dial=2.0) == usual()
+
+
+def test_the_best_lies_within_what_survives_and_only_what_survives_has_a_chance():
+    rng = np.random.default_rng(4)
+    _, _, best = said(
+        lambda ratio: "".join(
+            "o" if one < (0.9 if 0.2 < ratio < 0.8 else 0.25) else "bu"[ratio > 0.5] for one in rng.random(16)
+        ),
+        lambda _: 0.5,
+    )
+    low, high = (best["window"][side]["inside"] for side in ("low", "high"))
+    assert low <= best["interval"]["low"] <= best["interval"]["high"] <= high
+    assert all(one["chance"] == 0 for one in best["chances"] if not low <= one["ratio"] <= high)
+    assert max(one["chance"] for one in best["chances"]) > 0
+    assert best["narrowing"][-1]["width"] == pytest.approx(best["interval"]["high"] - best["interval"]["low"])
+    assert best["file"] == f"toy-{best['ratio']:.2f}.safetensors"

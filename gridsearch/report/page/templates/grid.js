@@ -35,14 +35,14 @@
   });
 
   for (const strip of document.querySelectorAll(".strip ol")) {
-    const chosen = strip.querySelector(".best");
+    const chosen = strip.querySelector(".best") ?? strip.children[0];
     const starts = [...strip.children].map((item) => item.offsetLeft - strip.children[0].offsetLeft);
     strip.scrollLeft = nearest(starts, aimed(chosen.offsetLeft - strip.offsetLeft, chosen, strip));
     strip.addEventListener("click", (event) => {
       const item = event.target.closest("a") && event.target.closest("li");
       if (!item || !plainClick(event) || !comparer) return;
       event.preventDefault();
-      comparer.open(Number(strip.dataset.row), Number(item.dataset.column));
+      comparer.open(Number(item.dataset.row), Number(item.dataset.column));
     });
   }
   if (grid && data.compare) showColumn(data.compare.start.column, "instant");

@@ -1,0 +1,87 @@
+"""How sure an answer is, in a word, and what that is based on."""
+
+from gridsearch.base.words import parameter_text, value_text
+from gridsearch.results.analysis.answer import Answer, Rivals, Slice
+from gridsearch.results.analysis.optimum import RELIABLE_PROMPTS
+
+GUESS, ROUGH, SURE = "a guess", "fairly sure", "sure"
+WIDE, NARROW = 1 / 3, 1 / 8  # of the range that was tried: an interval of more is a guess, of less sure
+
+
+def how_sure(answer: Answer) -> tuple[str, str] | None:
+    """Return a word, and what it is based on; None where nothing is recommended or no number was searched.
+
+    A guess: one prompt, an interval over a third of what was tried, or half of the other trials of a search
+    over many values may be as good. With few prompts it is never sure.
+    """
+    best = answer.best
+    if best is None:
+        return None
+    if answer.rivals is not None:
+        return _of_many(answer, best, answer.rivals)
+    if answer.main is None or best.ratio is None:
+        return None
+    if best.interval is None:
+        return GUESS, best.note
+    what, prompts = parameter_text(answer.main), best.interval.prompts
+    if best.plateau is not None and best.plateau.whole:
+        return SURE, f"any {what} that survives is as good ({best.plateau.level:.0%}), by {prompts} prompts"
+    text = f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')}"
+    text = f"{text} ({best.interval.level:.0%}), by {prompts} prompts{_more(best, prompts)}"
+    few = prompts < RELIABLE_PROMPTS
+    share = _share(best)
+    return GUESS if share > WIDE else ROUGH if few or share > NARROW else SURE, text
+
+
+def _share(best: Slice) -> float:
+    """Return how much of the range that was tried the interval is."""
+    tried = [one.ratio for one in best.doubt.chances]
+    return sum(one.high - one.low for one in best.doubt.places) / (max(tried) - min(tried))
+
+
+def _more(best: Slice, have: int) -> str:
+    needed = (best.doubt.prompts_needed or 0) - have
+    if needed <= 0 or not best.doubt.width:
+        return ""
+    narrower = f"narrow that to {best.doubt.wanted_width:.2g}"
+    if abs((best.doubt.wanted_width or 0.0) / best.doubt.width - 0.5) < 1e-6:
+        narrower = "halve that"
+    return f"; about {count_text(needed, 'more prompt')} would {narrower}"
+
+
+def _of_many(answer: Answer, best: Slice, rivals: Rivals) -> tuple[str, str]:
+    """Return how sure the best of many values is: how many others may be as good, and what would tell."""
+    if not rivals.others:
+        return GUESS, "nothing to compare it with yet"
+    equal, others = len(answer.tied), count_text(rivals.others, "other trial")
+    said = [f"{equal} of the {others} {'is' if equal == 1 else 'are'} as good"] if equal else []
+    if rivals.open == rivals.others:
+        said = [
+            "the other trial may be as good" if rivals.open == 1 else f"any of the {others} may be as good"
+        ]
+    elif rivals.open:
+        said.append(f"{rivals.open} {'more' if equal else f'of the {others}'} may be as good")
+    compared = " and ".join(said) or f"none of the {others} is as good"
+    text = f"by {count_text(best.images, 'image')} each, {compared}"
+    if answer.complete <= len(answer.parameters):
+        text += f"; {count_text(answer.complete, 'trial')} for {len(answer.parameters)} values is little"
+    if rivals.open and rivals.more_prompts:
+        half = "half of them" if rivals.open > 1 else "it"
+        text += f"; about {count_text(rivals.more_prompts, 'more prompt')} would tell {half} apart"
+    few = rivals.prompts < RELIABLE_PROMPTS
+    if rivals.prompts < 2 or 2 * rivals.open > rivals.others or (few and rivals.open):
+        return GUESS, text
+    return ROUGH if few or rivals.open else SURE, text
+
+
+def places_text(best: Slice, form: str, joint: str) -> str:
+    """Return where the best may lie, each place in this form."""
+    places = best.doubt.places or (best.interval,)
+    return joint.join(
+        form.format(*(value_text(round(end, 3)) for end in (p.low, p.high))) for p in places if p
+    )
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a number of things: `1 image`, `4 images`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
