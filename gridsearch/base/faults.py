@@ -16,6 +16,7 @@ from gridsearch.base.errors import RunFailed
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FEW_FILES = 256  # a system's usual limit is 1,024 or more
+LEAST_FILES = 16  # with 12 even an error could not be shown, with 14 every command ended well
 LEAST_SPACE = (
     1_000_000_000  # bytes of addresses: with 0.6 GB torch 2.13 could not be loaded, with 1.0 it could
 )
@@ -153,6 +154,15 @@ def limit_of(what: str) -> float:
 
     soft = resource.getrlimit(getattr(resource, f"RLIMIT_{what}"))[0]
     return math.inf if soft == resource.RLIM_INFINITY else soft
+
+
+def require_open_files() -> None:
+    """Raise RunFailed where so few files may be open that nothing works, not even the import of a module."""
+    if (limit := limit_of("NOFILE")) < LEAST_FILES:
+        fix = "Raise the limit, for example with `ulimit -n 4096`."
+        raise RunFailed(
+            "Too few files may be open.", where="ulimit -n", why=f"The limit is {limit}.", fix=fix
+        )
 
 
 def require_address_space() -> None:

@@ -93,9 +93,10 @@ def load_results(folder: Path) -> Results:
     """
     pictures = store.pictures_in(folder)
     stored = store.read_study(folder)
-    gather(folder, rows_with_pictures(stored))
-    unrecorded = store.unrecorded_note(pictures, stored, folder)
-    return replace(results_of(stored, folder), notes=(unrecorded,) if unrecorded else ())
+    rows = [*rows_with_pictures(stored)]
+    gather(folder, rows)
+    notes = store.unrecorded_note(pictures, stored, folder), store.missing_note(rows, folder)
+    return replace(results_of(stored, folder), notes=tuple(filter(None, notes)))
 
 
 def results_of(stored: store.Stored, folder: Path) -> Results:

@@ -23,6 +23,7 @@ from gridsearch.merge.parents import (
 from gridsearch.merge.vae import reference_notes
 from gridsearch.render.placement import placement, slow_notes
 from gridsearch.results import store
+from gridsearch.results.store.artifacts import rows_with_pictures
 from gridsearch.score.sets import backbone_key
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
@@ -100,6 +101,9 @@ def prepare_checked(
         disk_of(experiment, out, counted(experiment))
     unrecorded = store.unrecorded_note(pictures, earlier, out)
     notes = [unrecorded] if unrecorded else []
+    if earlier and not store.place_of(out).artifacts:  # else they are fetched when they are needed
+        missing = store.missing_note(rows_with_pictures(earlier), out)
+        notes += [missing] if missing else []
     notes += versions_note(earlier.facts, facts) if earlier else []
     notes += notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
     return Prepared(experiment, parents, standard, facts, earlier, tuple(notes), sweeps=not unrecorded)

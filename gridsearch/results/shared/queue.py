@@ -29,6 +29,7 @@ from gridsearch.results.shared.optuna_private import (
 
 _LEASE = "lease"  # of a trial: the worker that draws it
 _BEAT = "beat"  # of a trial: the worker that was heard of last, and how often
+_REFUSED = "refused"  # of a study, before a worker's name: why that may not work on it
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds that an idle worker lets pass between two looks
 LOOKS_PER_SECOND = 200  # of idle workers, that a database should bear
 CHOICE = 64  # trials among which a worker chooses
@@ -162,6 +163,17 @@ def read_orders(study: optuna.Study) -> Orders:
     """Read the leader's orders, all in one query: every look of a worker needs them."""
     attrs = storage_of(study).get_study_system_attrs(study_id(study))
     return Orders(**{order.name: attrs[order.name] for order in fields(Orders) if order.name in attrs})
+
+
+def refuse(study: optuna.Study, worker: str, why: str) -> None:
+    """Note for the leader that a worker may not work on the study, and why."""
+    storage_of(study).set_study_system_attr(study_id(study), f"{_REFUSED} {worker}", why)
+
+
+def refusals(study: optuna.Study) -> dict[str, str]:
+    """Return why workers were refused, by their names."""
+    attrs = storage_of(study).get_study_system_attrs(study_id(study))
+    return {key[len(_REFUSED) + 1 :]: str(why) for key, why in attrs.items() if key.startswith(_REFUSED)}
 
 
 def pause_for(workers: int) -> float:

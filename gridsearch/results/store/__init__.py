@@ -51,6 +51,6 @@ from gridsearch.results.store.trials import (
     tidy,
     with_images,
 )
-from gridsearch.results.store.unrecorded import pictures_in, unrecorded_note
+from gridsearch.results.store.unrecorded import missing_note, pictures_in, unrecorded_note
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -136,6 +136,33 @@ def require_database(path: Path) -> None:
             raise BadInput("The study is damaged.", where=path, why=why, fix="Delete it.")
 
 
+def require_own_log(path: Path) -> None:
+    """Check that a write-ahead log beside a database is its own; nothing is written meanwhile.
+
+    A study that was restored beside another's log would be spoiled when it is opened: SQLite takes any log
+    with right checksums for the database's (https://www.sqlite.org/walformat.html).
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not (log.is_file() and log.stat().st_size):
+        return
+    place = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=60)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return  # it is busy, or cannot be opened: the read that follows says so
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise BadInput(
+            "The study and the log beside it do not belong together.",
+            where=log,
+            why=" ".join(found.split())[:200],
+            fix=f"If {path.name} was restored from a copy, restore that copy's log too, or move {log.name} "
+            f"and {path.name}-shm away; then give the same command again.",
+        )
+
+
 @contextlib.contextmanager
 def database(path: Path, shared: bool = False) -> Iterator[optuna.storages.RDBStorage]:
     """Open it in write-ahead mode: a reader does not stop the run, and a kill leaves a whole database.
@@ -213,7 +240,7 @@ def checkpoint(folder: Path) -> None:
         contextlib.suppress(sqlite3.OperationalError),
         contextlib.closing(sqlite3.connect(path, timeout=5)) as connection,
     ):
-        connection.execute("PRAGMA wal_checkpoint(FULL)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def fold_log(path: Path) -> None:

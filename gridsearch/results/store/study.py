@@ -249,6 +249,7 @@ def read_study(folder: Path) -> Stored:
     """
     require_study(folder)
     if location.place_of(folder).url is None:
+        location.require_own_log(folder / location.FILE)
         require_tables_only(folder / location.FILE)
     with damage_is_named(folder), open_study(folder) as study:
         found = stored(study)

@@ -1,10 +1,11 @@
-"""Pictures of trials that the study does not hold: it has lost its latest records, or is an older copy.
+"""Pictures and a study of two moments: trials that it does not hold, and pictures that are gone.
 
-A trial, and the worker that took it, are in the study before its first picture is drawn.
+The study has lost its latest records, or one of both was restored from an older copy. A trial, and the worker
+that took it, are in the study before its first picture is drawn.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
@@ -42,6 +43,20 @@ def unrecorded_note(pictures: Collection[tuple[str, int]], stored: Stored | None
         "has lost its latest records. If you have another copy of study.db, restore it (with study.db-wal, "
         "where there is one) before a run draws these trials again; pictures of a former run can be deleted. "
         "No file is removed meanwhile."
+    )
+
+
+def missing_note(rows: Iterable[Mapping], folder: Path) -> str | None:
+    """Return a note where pictures of these rows are not in the folder; None where all are."""
+    files = {row["file"] for row in rows}
+    folders = ("references", *_OF_TRIALS)
+    there = {f"{kind}/{path.name}" for kind in folders for path in (folder / kind).glob("*")}
+    if not (gone := len(files - there)):
+        return None
+    return (
+        f"{folder} lacks {gone} of the {len(files)} pictures that its study names: they were removed, or are "
+        "of another moment than the study. Their scores stay, and of them a run draws only references again; "
+        "restore the pictures to see them, or to score them anew."
     )
 
 

@@ -29,7 +29,6 @@ from gridsearch.base.errors import MustStop, RunFailed
 from gridsearch.base.faults import FULL, fault_of, file_fault, is_want_of_memory
 from gridsearch.base.words import size
 from gridsearch.results import store
-from gridsearch.results.shared.retry import driver_message
 
 MEMORY, DIED, FILE = "memory", "died", "file"
 FIXES = {
@@ -39,7 +38,6 @@ FIXES = {
     DIED: "See the workers' logs, and whether the system ended them for want of memory.",
 }
 IN_A_ROW = 3
-DATABASE_FULL = ("disk is full", "disk full", "no space left")  # SQLite's, PostgreSQL's, the system's
 RESERVED_BYTES = 8_000_000  # bytes that stay free for the database, the tables and the report
 
 Stamp = tuple[int, int]  # of a file: its size, and when it was changed
@@ -69,9 +67,6 @@ def named_failures(out: Path) -> Iterator[None]:
             raise _disk_full(out, str(error)) from error
         raise file_fault(error, out, FILE) from error
     except (StorageInternalError, SQLAlchemyError) as error:
-        said = driver_message(error)
-        if any(words in said.lower() for words in DATABASE_FULL):
-            raise _disk_full(out, said) from error
         if fault := fault_of(error, out):
             raise MustStop(fault.what, where=fault.where, why=fault.why, fix=fault.fix) from error
         raise

@@ -102,6 +102,7 @@ def lead(
             crew, order = crew_for(study), prepared.facts.order
             leases, leads = Leases(queue.MISSED * pace, retries), lambda: held() and leading()
             leader = Leader(study, prepared.experiment, order, out, listener, crew, leases, leads, pace)
+            leader.refused.update(queue.refusals(study))  # before this run
             why = "the run was stopped"
             try:
                 _run(leader, prepared, budget)

@@ -156,6 +156,7 @@ class Leader:
     leases: Leases
     leads: Callable[[], bool]  # whether this process still leads the study
     pace: float = queue.USUAL_PACE  # seconds from beat to beat
+    refused: dict[str, str] = field(default_factory=dict)  # why workers were, as far as that was told
     held: set[int] = field(default_factory=set)  # proposals that wait for a twin to end, by number
     released: int = 0  # trials below this number may be taken
     pause: float = 0.0  # seconds that idle workers are told to wait between two looks
@@ -168,6 +169,13 @@ class Leader:
         return {case.id: case for case in cases_of(self.experiment.prompt)}
 
 
+def _tell_refusals(leader: Leader) -> None:
+    for worker, why in queue.refusals(leader.study).items():
+        if leader.refused.get(worker) != why:
+            leader.refused[worker] = why
+            leader.listener.note(f"The worker {worker} was refused: {why}")
+
+
 def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
     """Yield the trials of a study, again and again; between two looks the crew works."""
     while True:
@@ -178,6 +186,7 @@ def looks(leader: Leader, study: optuna.Study) -> Iterator[list[FrozenTrial]]:
         if now - leader.last >= leader.pace:  # workers elsewhere give up on a run that has died
             leader.beats, leader.last = leader.beats + 1, now
             queue.give_orders(leader.study, leads=leader.beats)
+            _tell_refusals(leader)
         require_free(leader.out, 0)
         dead = leader.crew.look(leader.leases.workers)
         trials = study.get_trials(deepcopy=False)

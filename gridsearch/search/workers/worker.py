@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from gridsearch.search.evaluate import evaluate_trial, failures_recorded
 from gridsearch.search.listener import Listener, RenderedReference
 from gridsearch.search.load import prepare_and_load
 from gridsearch.search.prepare import Prepared
-from gridsearch.search.resume import other_versions
+from gridsearch.search.resume import DifferentRun, other_versions
 from gridsearch.search.trial.content import with_content
 from gridsearch.search.trial.failures import Stamp, named_failures, require_free, require_unchanged, stamp_of
 from gridsearch.search.trial.outcome import Batch
@@ -84,9 +84,11 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
         if time.monotonic() - began > PATIENCE:
             raise RunFailed("No run has started this study.", where=out, fix=START)
         time.sleep(EARLY)
-    prepared, setup = prepare_and_load(experiment, file, out, listener)
+    with _refusal_told(out, name):
+        prepared, setup = _prepared(experiment, file, out, listener)
     with named_failures(out), store.open_study(out, shared=True, on_wait=listener.note) as study:
-        _require_same(store.load_facts(study), prepared.facts, file)
+        with _refusal_told(out, name):
+            _require_same(store.load_facts(study), prepared.facts, file)
         address = store.place_of(out).artifacts
         worker = worker_of(name, study, prepared, setup, listener, address)
         beat: int | None = None
@@ -104,6 +106,29 @@ def work(experiment: Experiment, file: Path, out: Path, name: str, listener: Lis
                 raise RunFailed(f"No run has led this study for {PATIENCE / 60:.0f} minutes.", fix=START)
             time.sleep(pause)
             pause = min(said.pause, 1.5 * pause)
+
+
+@contextlib.contextmanager
+def _refusal_told(out: Path, name: str) -> Iterator[None]:
+    """Have the run say, too, why this worker is refused."""
+    try:
+        yield
+    except BadInput as error:
+        with store.open_study(out, shared=True) as study:
+            queue.refuse(study, name, " ".join(line.strip() for line in error.lines))
+        raise
+
+
+def _prepared(experiment: Experiment, file: Path, out: Path, listener: Listener) -> tuple[Prepared, Setup]:
+    try:
+        return prepare_and_load(experiment, file, out, listener)
+    except DifferentRun as error:
+        raise BadInput(
+            "This worker's experiment or models are not those of the run.",
+            where=file,
+            why=f"These differ: {', '.join(error.changed)}.",
+            fix="Copy the run's experiment file and models to this machine; `inspect` shows their hashes.",
+        ) from None
 
 
 def _require_same(run: store.Facts, here: store.Facts, file: Path) -> None:

@@ -30,7 +30,7 @@ def program(*arguments: object) -> list:
 @pytest.mark.parametrize(
     ("limit", "what"),
     [
-        ("-n 10", "Too many files are open."),
+        ("-n 10", "Too few files may be open."),
         ("-v 600000", "may address too little memory"),
         ("-f 1", "A file has reached the size"),
         ("-f 100", "A file has reached the size"),

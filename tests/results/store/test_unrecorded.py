@@ -1,11 +1,13 @@
 """Pictures say more than the study: that is told, and nothing of theirs is removed."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from gridsearch.base.errors import BadInput
 from gridsearch.results import store
 from gridsearch.results.results import load_results
 from gridsearch.search.budget import Budget
@@ -60,6 +62,48 @@ def test_a_kill_between_a_picture_and_its_row_is_no_loss(tmp_path, state, taken,
         trials = [store.copied(trial, number=number) for number, trial in enumerate(trials)]
         stored = replace(stored, facts=facts, trials=trials, checks=checks)
         assert bool(store.unrecorded_note(store.pictures_in(run), stored, run)) == told
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Copies of a folder whose database a run has open, at two moments: "early" and "late"."""
+    run = stored_run(tmp_path / "run")
+    trials = store.read_study(run).trials
+    with_trials(run, trials[:1])
+
+    def copy(name):
+        shutil.copytree(run, tmp_path / name)
+        assert (tmp_path / name / "study.db-wal").stat().st_size > 0 or name == "early"
+
+    with store.open_study(run, shared=True) as study:
+        copy("early")
+        study.add_trials(trials[1:3])
+        store.checkpoint(run)
+        study.add_trials(trials[3:])
+        copy("late")
+    return tmp_path
+
+
+def test_what_a_lost_or_zeroed_log_held_is_told_and_one_of_another_moment_is_refused(copied):
+    late, log = copied / "late", copied / "late" / "study.db-wal"
+    (late / "study.db-shm").unlink()
+    kept, size = log.read_bytes(), log.stat().st_size
+    for damage in (log.unlink, lambda: log.write_bytes(bytes(size))):
+        damage()
+        found = load_results(late)
+        assert found.trials["state"].eq("COMPLETE").sum() == 3  # up to the last checkpoint
+        assert "pictures of 2 trials (3 to 4) of which its study knows nothing" in found.notes[0]
+    database = (copied / "early" / "study.db").read_bytes()
+    (late / "study.db").write_bytes(database)
+    log.write_bytes(kept)
+    with pytest.raises(BadInput, match="log beside it do not belong together") as refused:
+        load_results(late)
+    assert "move study.db-wal" in refused.value.lines[-1]
+    assert (late / "study.db").read_bytes() == database  # and is not spoiled
+    log.unlink()
+    assert load_results(late).trials["state"].eq("COMPLETE").sum() == 1
+    (late / "study.db").write_bytes((copied / "run" / "study.db").read_bytes())
+    assert load_results(late).notes == ()
 
 
 @pytest.mark.night

@@ -1,5 +1,8 @@
 """What the tests of workers share: an experiment, and what comes of it where nothing goes wrong."""
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from gridsearch.search.run import run_experiment
 from tests.helpers.small_run import Quiet
 from tests.search.workers.night import write_experiment
 from tests.search.workers.secrets import HUSH
+
+SIZE = 64  # megabytes of a small disk: what a run keeps free, its report, and room to fill
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +52,17 @@ def bucket(s3, monkeypatch) -> Iterator[str]:
     yield "s3://night/images"
     made.objects.all().delete()
     made.delete()
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A small disk of its own, where every account finds it."""
+    place = Path(tempfile.mkdtemp(prefix="gridsearch-small-"))
+    place.chmod(0o755)
+    made = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "tmpfs", place]
+    if not shutil.which("mount") or subprocess.run(made, capture_output=True).returncode:
+        place.rmdir()
+        pytest.skip("no small disk can be mounted here: it takes root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+    place.rmdir()

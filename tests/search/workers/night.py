@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -73,6 +74,13 @@ def wait_for(what: Callable[[], bool], within: float = 600) -> None:
 def drawn(out: Path) -> int:
     """How many images of trials are there."""
     return len([*(out / "images").glob("t*.*")])
+
+
+def fill(filler: Path, left: int) -> None:
+    """Take all space of a disk but so many bytes."""
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while (free := shutil.disk_usage(filler.parent).free) > left or not left:
+            file.write(bytes(min(2**20, max(free - left, 4096))))
 
 
 def assert_same_run(out: Path, whole: Path) -> None:

@@ -1,8 +1,6 @@
 """A disk that fills in the middle of a run: it stops with a sentence, and goes on once there is room."""
 
 import contextlib
-import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,21 +9,7 @@ import pytest
 
 from gridsearch.results.store import images_of, read_study
 from tests.helpers import program
-from tests.search.workers.night import assert_same_run, drawn, wait_for
-
-SIZE = 64  # megabytes: what a run keeps free, its report, and room to fill
-
-
-@pytest.fixture
-def small(tmp_path) -> Iterator[Path]:
-    """A small disk of its own."""
-    place = tmp_path / "small"
-    place.mkdir()
-    made = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "tmpfs", place]
-    if not shutil.which("mount") or subprocess.run(made, capture_output=True).returncode:
-        pytest.skip("no small disk can be mounted here: it takes root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+from tests.search.workers.night import assert_same_run, drawn, fill, wait_for
 
 
 @pytest.mark.night
@@ -62,13 +46,11 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(file, whole,
 def filled(out: Path, filler: Path, left: int) -> Iterator[None]:
     """In the middle of the run all space but so many bytes is taken."""
 
-    def fill() -> None:
+    def take() -> None:
         wait_for(lambda: drawn(out) >= 4)
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while (free := shutil.disk_usage(out).free) > left or not left:
-                file.write(bytes(min(2**20, max(free - left, 4096))))
+        fill(filler, left)
 
     with ThreadPoolExecutor(1) as thread:
-        taken = thread.submit(fill)
+        taken = thread.submit(take)
         yield
         taken.result()
