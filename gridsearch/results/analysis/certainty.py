@@ -34,8 +34,10 @@ def how_sure(answer: Answer) -> tuple[str, str] | None:
 
 
 def _share(best: Slice) -> float:
-    """Return how much of the range that was tried the interval is."""
+    """Return how much of the range that was tried the interval is; 1 where two prompts give no chances."""
     tried = [one.ratio for one in best.doubt.chances]
+    if not tried:
+        return 1.0
     return sum(one.high - one.low for one in best.doubt.places) / (max(tried) - min(tried))
 
 
