@@ -11,11 +11,10 @@ from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.results.analysis.answer import Answer, Slice
 from gridsearch.results.analysis.trials import (
-    by_chance,
     distinct_trials,
     is_partial,
+    least_told,
     numeric_parameters,
-    without_copies,
 )
 from gridsearch.results.results import Results
 
@@ -37,8 +36,7 @@ def landscape_figures(shown: Shown) -> Iterator[Figure]:
     """Yield the importances, and a figure for each number beside the main one; in a projection for it too."""
     results, answer = shown.results, shown.answer
     if answer.importances:
-        count = len(without_copies(distinct_trials(results), results.images))
-        yield _importances(answer, count, parameter_labels(results.parameters))
+        yield _importances(shown, parameter_labels(results.parameters))
     trials = distinct_trials(results).dropna(subset="defect")
     beside = [name for name in numeric_parameters(results) if name != answer.main or answer.projection]
     names = [name for name in beside if trials[name].nunique() > 1]
@@ -48,10 +46,10 @@ def landscape_figures(shown: Shown) -> Iterator[Figure]:
     yield from (_defects(name, labels[name], trials, shown.best, i, small) for i, name in enumerate(names))
 
 
-def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figure:
-    shares = answer.importances[::-1]  # the largest on top
-    chance = by_chance(trials)
-    colours = [draw.BEST_LINE if share >= chance else PERHAPS for _, share in shares]
+def _importances(shown: Shown, labels: Mapping[str, str]) -> Figure:
+    shares = shown.answer.importances[::-1]  # the largest on top
+    least = least_told(shown.results, shown.answer)
+    colours = [draw.BEST_LINE if share >= least else PERHAPS for _, share in shares]
     bars = {
         "type": "bar",
         "orientation": "h",
@@ -63,14 +61,12 @@ def _importances(answer: Answer, trials: int, labels: Mapping[str, str]) -> Figu
     layout = draw.plain_layout("share of the difference between trials", "")
     layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     together = round(1 - sum(share for _, share in shares), 9)
-    about = "How much of the difference between trials each value explains by itself. "
-    if together > 0:
-        about += f"The remaining {percent_text(together)} come from several values at once, or from noise. "
-    else:
-        about += (
-            "Together they claim more than all of it, as by chance where trials are few: they are rough. "
-        )
-    about += f"With {trials} trials, shares below {chance:.0%} may be chance: these are pale."
+    rest = f"The remaining {percent_text(together)} come from several values at once, or from noise."
+    about = (
+        "How much of the difference between trials each value explains by itself. "
+        f"{rest if together > 0 else 'Together they claim all of it, as hardly any do.'} "
+        f"With so many trials, shares below {least:.0%} may be chance: these are pale."
+    )
     height, title = AXIS + BAR * len(shares), "Which values matter"
     return Figure("influence", "importances", title, about, [bars], layout, wide=True, height=height)
 

@@ -191,11 +191,16 @@ def _bins(trials: int) -> int:
 
 
 def told_importances(results: Results, answer: Answer) -> tuple[tuple[str, float], ...]:
-    """Return the shares that are no chance; none where together they claim all, which none can."""
-    if sum(share for _, share in answer.importances) > 1 - 1e-9:
-        return ()
+    """Return the shares that are no chance."""
+    least = least_told(results, answer)
+    return tuple((name, share) for name, share in answer.importances if share >= least)
+
+
+def least_told(results: Results, answer: Answer) -> float:
+    """Return the share below which it may be chance: what others leave, where together they claim all."""
     chance = by_chance(len(without_copies(distinct_trials(results), results.images)))
-    return tuple((name, share) for name, share in answer.importances if share >= chance)
+    claims_all = sum(share for _, share in answer.importances) > 1 - 1e-9
+    return max(chance, 1 - chance) if claims_all else chance
 
 
 def by_chance(trials: int) -> float:
