@@ -33,8 +33,8 @@ from gridsearch.checkpoint.ldm.components import config_folder, load_tokenizers
 from gridsearch.experiment.experiment import Experiment, load_experiment
 from gridsearch.merge.parents import Parents, open_parents
 from gridsearch.render.cases import Case
-from gridsearch.render.denoise.loop import scheduler_for
 from gridsearch.render.denoise.sampling import Sampling
+from gridsearch.render.denoise.schedulers import scheduler_for
 from gridsearch.render.draw import draw
 from gridsearch.render.placement import placement
 from gridsearch.score.measure import read_image

@@ -9,7 +9,7 @@ import pytest
 
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.tables import TasteTable
-from gridsearch.report.page.tables import facts as facts_on_page
+from gridsearch.report.page.facts import all_facts as facts_on_page
 from gridsearch.results import store
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.results import load_results
