@@ -54,27 +54,27 @@ def misses(found: pd.DataFrame) -> Iterator[str]:
 
 
 def markdown(found: pd.DataFrame, how: str) -> Iterator[str]:
-    """The table of one search, before and after."""
+    """The table of one search, before and after: the worlds that BEFORE names."""
     before = pd.read_csv(BEFORE).set_index(["world", "how"])
-    names = before["words"].groupby(level="world").first()
     yield HEADS[how]
     yield "|" + "---|" * (HEADS[how].count("|") - 1)
     for row in found[found["how"] == how].to_dict("records"):
         key = (row["world"], how)
-        old = before.loc[key].to_dict() if key in before.index else {}
+        if key not in before.index:
+            continue
+        old = before.loc[key].to_dict()
         said = "" if np.isnan(row["said"]) else f"{row['said']:.2f}, {row['right']:.2f}"
         cells = {
-            "loss": _pair(old.get("regret"), row["regret"], ".3f"),
-            "renders": f"{_pair(old.get('renders'), row['renders'])}% ({row['most']:.0f})",
-            **{name: _pair(old.get(name), row[name], unit="%") for name in ("found", "told", "taken")},
-            "covered": _pair(old.get("covered"), row["covered"], unit="%"),
-            "width": _pair(old.get("width"), row["width"], ".3f"),
+            "loss": _pair(old["regret"], row["regret"], ".3f"),
+            "renders": f"{_pair(old['renders'], row['renders'])}% ({row['most']:.0f})",
+            **{name: _pair(old[name], row[name], unit="%") for name in ("found", "told", "taken", "covered")},
+            "width": _pair(old["width"], row["width"], ".3f"),
             "kept": _pair(None, row["kept"], unit="%"),
         }
         columns = ("loss", "taken", "covered", "width", "kept")
         if how == "window":
             columns = ("renders", "found", "told", "taken", "covered", "kept")
-        shown = [names.get(row["world"], row["world"]), *(cells[name] for name in columns), said]
+        shown = [old["words"], *(cells[name] for name in columns), said]
         yield f"| {' | '.join(shown)} | {row['studies']:.0f} |"
 
 
