@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.search.worlds import RATIOS, Images, Truth, drawn, seeds_of, size_of, truth_of, world_of
+from gridsearch.experiment.tables import LOOK
 from gridsearch.results.analysis.analyse import analyse
 from gridsearch.results.analysis.answer import Answer
 from gridsearch.results.analysis.optimum import MARGIN
@@ -17,9 +18,9 @@ from gridsearch.results.analysis.window import Window, run_around
 from gridsearch.results.results import Results
 from gridsearch.score.score import SURVIVES
 from gridsearch.search.checks import FLAT_FROM
-from gridsearch.search.racing import Racing, stopping_counts
+from gridsearch.search.racing import Racing
 from gridsearch.search.samplers.glance import glances
-from gridsearch.search.samplers.window import Seen, finest_of, make_axis, next_ratio
+from gridsearch.search.samplers.window import Seen, at_edge, coarse_left, finest_of, make_axis, next_ratio
 from gridsearch.search.trial.outcome import SIDES
 from tests.helpers.made_up import results_of
 
@@ -120,18 +121,20 @@ def searched(images: Images, truth: Truth, seed: Sequence[int]) -> tuple[NDArray
     counts, seen = np.zeros(len(RATIOS), dtype=int), []
     stopped, good = 0, 0
     while not alike(images, counts, seed):
-        best, glance = leader(images, counts), 0
-        ratio = next_ratio(seen, AXIS, finest_of(len(order)))
-        if ratio is None:
+        best, taken = leader(images, counts), [one.ratio for one in seen]
+        ratio, glance = next_ratio(seen, AXIS, finest_of(len(order))), 0
+        if ratio is None or ratio in coarse_left(taken, AXIS):
+            ratio = next(glances(seen, AXIS, len(order)), None) if ratio is None else ratio
             glance = 1 if best is None else int((images.losses[best, order] < 1).argmax()) + 1
-            ratio = next(glances(seen, AXIS, len(order)), None)
         if ratio is None:
             break
         at = _number(ratio)
-        counts[at] = drawn_of(images, order, at, counts, edges=True, glance=glance)
+        race = racing(images, order, edges=True, glance=glance, at_edge=not glance and at_edge(seen, ratio))
+        counts[at] = drawn_of(images, order, at, counts, race)
         if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
             good, stopped = good + 1, stopped + (counts[at] < len(order))
-        seen.append(seen_at(images, order[: counts[at]], at, len(order)))
+        found = seen_at(images, order[: counts[at]], at, len(order))
+        seen.append(replace(found, glanced=found.partial and glance > 0 and counts[at] <= LOOK))
     return counts, (stopped, good)
 
 
@@ -171,27 +174,27 @@ def raced(images: Images, truth: Truth, seed: int) -> Claim:
     counts, stopped, good = np.zeros(len(RATIOS), dtype=int), 0, 0
     for at in np.random.default_rng([seed, 4]).permutation(len(RATIOS))[:30]:
         best = leader(images, counts)
-        counts[at] = drawn_of(images, order, at, counts, edges=False)
+        counts[at] = drawn_of(images, order, at, counts, racing(images, order))
         if best is not None and truth.loss[at] <= truth.loss[best] and truth.sound[at] >= SURVIVES:
             good, stopped = good + 1, stopped + (counts[at] < len(order))
     share = counts.sum() / (30 * len(order))
     return Claim(**NOTHING | {"renders": share, "false_stops": stopped, "false_of": good})
 
 
-def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, edges: bool, glance: int = 0) -> int:
-    """How many images the race draws at a ratio."""
-    best, cases = leader(images, counts), len(order)
-    race = Racing([str(images.prompts[case]) for case in order], edges, glance)
-    sound = np.cumsum(images.verdicts[at, order] == "ok")
-    own, other = images.losses[at, order], None if best is None else images.losses[best, order]
-    for count, most in (({glance: -1} if glance else {}) | dict(stopping_counts(cases))).items():
-        if race.hopeless(count, int(sound[count - 1])):
-            return count
-        if most < 0 or (edges and count - sound[count - 1] > most) or other is None:
-            continue
-        if race.worse(dict(enumerate(other)), dict(enumerate(own[:count])), int((counts == cases).sum())):
-            return count
-    return cases
+def racing(images: Images, order: NDArray, **how) -> Racing:
+    return Racing([str(images.prompts[case]) for case in order], **how)
+
+
+def drawn_of(images: Images, order: NDArray, at: int, counts: NDArray, race: Racing) -> int:
+    """How many images the race draws at a ratio in all."""
+    best, whole, drawn = leader(images, counts), int((counts == len(order)).sum()), int(counts[at])
+    own = images.losses[at, order]
+    other = {} if best is None else dict(enumerate(images.losses[best, order]))
+    while drawn < len(order):
+        drawn = min(drawn + LOOK, race.next_look(drawn, int((own[:drawn] < 1).sum())))
+        if race.why(dict(enumerate(own[:drawn])), other, whole):
+            break
+    return drawn
 
 
 # -- against the truth

@@ -44,7 +44,7 @@ def searched(of: Problem, answers: dict | None) -> Log:
     """Search a simulated pair with `window`, which is told these answers."""
     log = Log(of)
     order = [f"p{case}_s0" for case in of.order]
-    experiment = experiment_for("window", of.seed)
+    experiment = experiment_for("window", of.seed, len(of.cases))
     asked = experiment.search.model_copy(update={"probe": answers is not None})
     with TemporaryDirectory() as folder:
         study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")

@@ -103,14 +103,23 @@ def search(name: str, of: Problem, renders: int | None = None) -> Found:
     checks = LEADERS * HELD_OUT + len(of.cases)
     enough = partial(log.spent, None if renders is None else renders - checks)
     order = [f"p{case}_s0" for case in of.order]
+    experiment = experiment_for(name, of.seed, len(of.cases))
     with TemporaryDirectory() as folder:
         study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
-        search_with(study, experiment_for(name, of.seed), order, Budget(), log.evaluate, log.told, enough)
+        search_with(
+            study,
+            experiment,
+            order,
+            Budget(),
+            log.evaluate,
+            log.told,
+            enough,
+        )
     return _found(log, checks)
 
 
-def experiment_for(name: str, seed: int) -> Experiment:
-    """As a user writes it."""
+def experiment_for(name: str, seed: int, cases: int) -> Experiment:
+    """As a user writes it; of so many prompts none is held out."""
     trials = {} if name == "window" else {"trials": len(RATIOS) * 100}
     merge = {"models": ["a", "b"], "ratio": {"low": 0.0, "high": 1.0, "step": STEP}}
     return parse_experiment(
@@ -118,8 +127,8 @@ def experiment_for(name: str, seed: int) -> Experiment:
             "name": "simulated",
             "models": {"a": "a.safetensors", "b": "b.safetensors"},
             "merge": [merge],
-            "prompt": [{"text": "simulated"}],
-            "search": {"sampler": name, "seed": seed} | trials,
+            "prompt": [{"text": f"simulated {number}"} for number in range(cases)],
+            "search": {"sampler": name, "seed": seed, "held_out": 0} | trials,
         },
         Path(),
         "simulated",

@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gridsearch.base.errors import GridsearchError, MustStop, RunFailed
 from gridsearch.experiment.experiment import Experiment
-from gridsearch.experiment.tables import LOOK
 from gridsearch.render.cases import case_of, prompt_of
 from gridsearch.results import store
 from gridsearch.results.shared.optuna_private import frozen
@@ -42,8 +41,9 @@ def evaluate_trial(
     """Render what a trial still lacks of the cases with these ids, and tell the study the result."""
     parameters, search = suggest(trial, experiment), experiment.search
     prompts = [prompt_of(case) for case in order]
-    glance = frozen(trial).user_attrs.get(store.GLANCE, 0)
-    racing = Racing(prompts, search.sampler == "window", glance) if search.races() else None
+    said = frozen(trial).user_attrs
+    of_edges = search.sampler == "window", said.get(store.GLANCE, 0), said.get(store.EDGE, False)
+    racing = Racing(prompts, *of_edges) if search.races() else None
     outcome, stopped = render_cases(study, trial, parameters, order, render, racing)
     _tell(study, trial, outcome, stopped, search.kind.goals)
 
@@ -85,10 +85,9 @@ def render_cases(
             if step not in frozen(trial).intermediate_values:  # it was stored by an earlier version
                 trial.report(loss, step)
     stopped = reason_to_stop()
-    glance = racing.glance if racing else 0
-    for end in (glance, min(LOOK, len(order)) if glance else 0, len(order)):  # where it is decided
-        if stopped is not None or len(rows) >= end:
-            continue
+    while stopped is None and len(rows) < len(order):
+        sound = sum(row["verdict"] == "ok" for row in rows)
+        end = racing.next_look(len(rows), sound) if racing else len(order)
         others = {case_of(row) for row in rows} | set(order[end:])
         with contextlib.closing(render(trial.number, parameters, others)) as drawing:
             for batch in drawing:

@@ -11,6 +11,7 @@ need, and the rest in equal parts on the others.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 
 import numpy as np
 import optuna
@@ -83,34 +84,76 @@ class Racing:
     of clusters: Rosner, Glynn & Lee 2006). Its level is that look's, over the number of whole trials: of so
     many the best is a lucky one, with which equals compare badly (Bonferroni). Where the edges of what
     survives matter, as for `window`, a trial that may survive or not is drawn to its end, however bad it is.
-    A glance is stopped where its first images all failed, or then fewer than half of six are sound.
+    A glance is stopped where its first images all failed, or then fewer than half of six are sound. A trial
+    at an edge is stopped once its images decide whether it survives, whatever the missing ones are, unless
+    no more of them failed than of the best so far.
     """
 
     prompts: Sequence[str]  # of each image of a whole trial, in the order in which they are drawn
     edges: bool = False  # whether they matter
     glance: int = 0  # of a trial that is only looked at, after so many images; 0: it is no glance
+    at_edge: bool = False  # whether the trial is only to tell on which side of an edge it lies
 
     @property
     def cases(self) -> int:
         return len(self.prompts)
 
+    @property
+    def half(self) -> int:
+        """The least number of sound images with which a whole trial survives."""
+        return ceil(SURVIVES * self.cases)
+
+    def next_look(self, drawn: int, sound: int) -> int:
+        """Return how many images there are when the trial can next be decided."""
+        for look in (self.glance, LOOK):
+            if drawn < min(look, self.cases) and (self.glance or self.at_edge):
+                return min(look, self.cases)
+        failed = drawn - sound
+        if not self.at_edge or sound >= self.half or failed > self.cases - self.half:
+            return self.cases
+        return drawn + min(self.half - sound, self.cases - self.half + 1 - failed)
+
     def reason(self, study: optuna.Study, trial: FrozenTrial) -> str | None:
         """Return why the trial should be stopped; None where it should not."""
         # what a stopped trial reports last is no case
-        known = sorted(item for item in trial.intermediate_values.items() if item[0] < self.cases)
-        drawn = len(known) // LOOK * LOOK or min(len(known), self.glance)
-        first = dict(known[:drawn])
+        known = {step: loss for step, loss in trial.intermediate_values.items() if step < self.cases}
+        best = best_complete_trial(study)
+        whole = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        if best is None:
+            return self.why(known, {}, whole)
+        return self.why(known, best.intermediate_values, whole, f"trial {best.number}")
+
+    def why(
+        self, losses: Mapping[int, float], best: Mapping[int, float], whole: int, name: str = "the best"
+    ) -> str | None:
+        """Return why a trial of these losses should be stopped; None where it should not.
+
+        Args:
+            losses, best: by step; those of the best of the whole trials, none where there is none.
+            whole: how many whole trials there are.
+            name: the best one's.
+        """
+        drawn = len(losses) // LOOK * LOOK or min(len(losses), self.glance)
+        first = dict(sorted(losses.items())[:drawn])
         sound = sum(loss < 1 for loss in first.values())
         if self.hopeless(drawn, sound):
             return f"{sound} of the first {drawn} images healthy"
+        if self.at_edge and self.decided(losses, best):
+            return f"{sum(loss < 1 for loss in losses.values())} of {len(losses)} images healthy, at an edge"
         most = stopping_counts(self.cases).get(drawn)
         if most is None or (self.edges and drawn - sound > most):  # it may survive, or not
             return None
-        whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        best = best_complete_trial(study)
-        if best is None or not self.worse(best.intermediate_values, first, len(whole)):
+        if not best or not self.worse(best, first, whole):
             return None
-        return f"worse than trial {best.number} on the same {drawn} images"
+        return f"worse than {name} on the same {drawn} images"
+
+    def decided(self, losses: Mapping[int, float], best: Mapping[int, float]) -> bool:
+        """Return whether the trial surely fails, or survives with more failed images than the best trial."""
+        failed = sum(loss >= 1 for loss in losses.values())
+        if failed > self.cases - self.half:
+            return True
+        fewer = losses.keys() <= best.keys() and sum(best[step] >= 1 for step in losses) < failed
+        return fewer and len(losses) - failed >= self.half
 
     def hopeless(self, drawn: int, sound: int) -> bool:
         """Return whether so few of the first images are sound that the trial will hardly survive."""

@@ -138,6 +138,27 @@ def test_where_edges_matter_a_trial_is_drawn_until_it_is_known_whether_it_surviv
     assert reason(study, [0.5, 0.6, 0.4, 0.55, 0.45, 0.35], edges=True) is not None  # it survives
 
 
+@pytest.mark.parametrize(
+    ("drawn", "sound", "next_look"),
+    # eight of sixteen survive: with 5 of 6 sound three more may do, with 1 four more failed ones
+    [(0, 0, 6), (6, 5, 9), (6, 1, 10), (12, 7, 13), (13, 6, 15), (10, 8, 16)],
+)
+def test_a_trial_at_an_edge_is_looked_at_when_it_can_next_be_decided(drawn, sound, next_look):
+    assert Racing(prompts(CASES), True, at_edge=True).next_look(drawn, sound) == next_look
+    assert Racing(prompts(CASES), True).next_look(drawn, sound) == CASES
+
+
+@pytest.mark.parametrize(
+    ("sound", "failed", "stops"), [(7, 8, False), (7, 9, True), (8, 5, True), (8, 2, True), (8, 1, False)]
+)
+def test_a_trial_at_an_edge_ends_when_it_is_decided_unless_it_may_be_the_best(sound, failed, stops):
+    losses = dict(enumerate([0.1] * sound + [1.5] * failed))
+    best = dict(enumerate([1.5] + [0.2] * (CASES - 1)))  # of which one failed
+    race = Racing(prompts(CASES), True, at_edge=True)
+    assert (race.why(losses, best, 1) is not None) is stops
+    assert race.decided(losses, {}) is (failed > 8)
+
+
 def test_nothing_is_compared_with_a_trial_that_was_stopped():
     study = optuna.create_study()
     assert reason(study, [1.5] * 6) is not None

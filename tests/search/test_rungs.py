@@ -59,7 +59,11 @@ def test_killed_after_any_image_it_ends_like_an_unbroken_one_and_draws_no_whole_
     searched(tmp_path / "broken", what, rest)
     assert trials_of(tmp_path / "broken") == trials_of(tmp_path / "unbroken")
     drawn_before = 2 + 9 + 0 + 17 + 5
-    assert drawn_before + len(rest.drawn) == len(whole.drawn) + lost
+    again = drawn_before + len(rest.drawn) - len(whole.drawn)
+    if sampler == "window":  # its rungs end where a trial can be decided
+        assert 0 < again <= 5 * (painter.size - 1)
+    else:
+        assert again == lost
 
 
 def test_a_hopeless_trial_is_stopped_keeps_its_images_and_never_is_the_best(tmp_path):

@@ -33,6 +33,7 @@ from gridsearch.results.store.study import (
     write_study,
 )
 from gridsearch.results.store.trials import (
+    EDGE,
     ENDED,
     GLANCE,
     REASON,

@@ -18,6 +18,7 @@ SUMMARY = "summary"
 REASON = "reason"
 _KIND = "failure"  # the kind of failure of a trial, in a word
 GLANCE = "glance"  # after so many images a trial is stopped where none is sound
+EDGE = "edge"  # of a trial that is drawn to know whether it survives
 WAS_COMPLETE = "whole"  # of a trial that gets more cases: it was drawn to its end before
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -7,8 +7,11 @@ ratio lies that does not survive. So:
 1. coarse: both ends, the thirds, then every tenth of the range, from the middle outwards;
 2. search: where nothing survives, halve the gaps in which the dial turns from under- to over-cooked or,
    with the models in the other order, back;
-3. edges: halve the gaps between what survives and what does not, down to the resolution;
-4. refine: halve the gaps inside the window, more finely towards the best, as far as that pays.
+3. edges: part the gaps between what survives and what does not, down to the resolution;
+4. refine: halve the gaps about the best in the window, as far as that pays.
+
+In the first look a ratio gets a single image, and others only if that is sound. Where an edge would rest on
+one that was not, the ratio is looked at again.
 
 A second window has its edges too, and is refined where it is about as good. What may hide it is looked for
 by glances (`gridsearch.search.samplers.glance`), which take an image each.
@@ -19,7 +22,7 @@ or at which ratios.
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heappop, heappush
@@ -35,11 +38,12 @@ RIVAL = 0.2  # a second run of survivors is refined where it keeps at most so mu
 RUNS = 3  # so many runs of survivors have their edges found: more are the luck of a few prompts
 # Refinement. The best ratio is known to about a tenth of the window's width at most, whatever the spacing,
 # since it differs from prompt to prompt; finer than this does not pay.
-FINEST = 1 / 12  # of the window's width: the spacing at the best, with USUAL_CASES cases
+FINEST = 1 / 16  # of the window's width: the spacing at the best, with USUAL_CASES cases
 USUAL_CASES = 16  # with fewer the best is known less well, by the root of their number: the spacing is wider
 COARSEST = 1 / 4  # but never wider than this
-GROWTH = 0.5  # further off, gaps may be as wide as this share of their distance from the best
+GROWTH = 2.0  # further off, gaps may be so many times as wide as their distance from the best
 HALVED = 1.5  # times as wide as it should be is a gap that is halved: 1 would halve nearly all twice
+LEAST_PART = 0.25  # of the gap at an edge: it is parted where the shares that survive cross, but not nearer
 SMOOTH = 0.25  # of the window's width: the length scale of the curve along which the best is read
 
 
@@ -52,6 +56,7 @@ class Seen:
     dial: float = math.nan  # below 0 under-cooked, above 0 over-cooked; only its sign counts
     loss: float = math.nan  # the mean of its images' losses; NaN where `survived` is
     partial: bool = False  # it was stopped early, so that these are of some of its images only
+    glanced: bool = False  # it was stopped after its first images: little more than a guess
 
 
 @dataclass(frozen=True)
@@ -125,17 +130,22 @@ def _stages(seen: Sequence[Seen], axis: RatioAxis, finest: float) -> Iterator[fl
     taken = [one.ratio for one in seen]
     yield from coarse_left(taken, axis)
     known = known_of(seen)
+    at_work = {one.ratio for one in seen if math.isnan(one.survived)}
+    unsure = {one.ratio for one in known if one.glanced} - at_work
     runs = _runs(known)
+    holes = [known[high] for (_, high), (low, _) in pairwise(runs) if low - high == 1]
+    yield from (one.ratio for one in holes if one.ratio in unsure)
     runs.sort(key=lambda run: min(map(_rank, known[slice(*run)])))
     for run in runs[:RUNS]:
-        yield from _edges(known, run, taken, axis)
+        yield from _edges(known, run, taken, axis, unsure)
     if not runs:  # where the dial turns; where it says nothing, on both sides of the least loss
         turns = turns_in(known)
         for low, high in turns:
             yield from halvings(low, high, taken, axis)
+        yield from (ratio for gap in turns for ratio in gap if ratio in unsure)
         if known and not turns:
             at = known.index(min(known, key=_rank))
-            yield from _edges(known, (at, at + 1), taken, axis)
+            yield from _edges(known, (at, at + 1), taken, axis, unsure)
     most = max((one.survived for one in known), default=0.0)
     for run in runs[:RUNS]:
         if max(one.survived for one in known[slice(*run)]) >= most - RIVAL:
@@ -158,17 +168,28 @@ def coarse_left(taken: Sequence[float], axis: RatioAxis) -> list[float]:
 
 
 def known_of(seen: Iterable[Seen]) -> list[Seen]:
-    """Return those with values, ascending; of several at one ratio, the one that was not stopped early."""
+    """Return those with values, ascending; of several at one ratio, the one that was drawn furthest."""
     found: dict[float, Seen] = {}
-    for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial)):
+    for one in sorted(seen, key=lambda one: (round(one.ratio, 9), one.partial, one.glanced)):
         if not math.isnan(one.survived):
             found.setdefault(round(one.ratio, 9), one)
     return list(found.values())
 
 
+def survives(one: Seen) -> bool:
+    return one.survived >= SURVIVES
+
+
+def at_edge(seen: Iterable[Seen], ratio: float) -> bool:
+    """Return whether of the known neighbours of a ratio one survives and the other does not."""
+    known = [one for one in known_of(seen) if round(one.ratio - ratio, 9) != 0]
+    at = bisect_left(known, ratio, key=lambda one: one.ratio)
+    return 0 < at < len(known) and survives(known[at - 1]) != survives(known[at])
+
+
 def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     """Return the runs of neighbours that survive: (first, one past the last)."""
-    alive = [False, *(one.survived >= SURVIVES for one in known), False]
+    alive = [False, *map(survives, known), False]
     turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
@@ -216,13 +237,35 @@ def turns_in(known: Sequence[Seen], dead: bool = False) -> list[tuple[float, flo
 
 
 def _edges(
-    known: Sequence[Seen], run: tuple[int, int], taken: Sequence[float], axis: RatioAxis
+    known: Sequence[Seen],
+    run: tuple[int, int],
+    taken: Sequence[float],
+    axis: RatioAxis,
+    unsure: Collection[float],
 ) -> Iterator[float]:
     """Yield ratios in the gaps on both sides of a run, the wider gap first."""
-    pairs = [(known[i - 1].ratio, known[i].ratio) for i in run if 0 < i < len(known)]
-    gaps = sorted(pairs, key=lambda gap: gap[0] - gap[1])
-    in_turn = zip_longest(*(_next_in(*gap, taken, axis) for gap in gaps))
+    pairs = [(known[i - 1], known[i]) for i in run if 0 < i < len(known)]
+    gaps = sorted(pairs, key=lambda gap: gap[0].ratio - gap[1].ratio)
+    in_turn = zip_longest(*(_next_at_edge(*gap, taken, axis, unsure) for gap in gaps))
     yield from (ratio for ratios in in_turn for ratio in ratios if ratio is not None)
+
+
+def _next_at_edge(
+    a: Seen, b: Seen, taken: Sequence[float], axis: RatioAxis, unsure: Collection[float]
+) -> Iterator[float]:
+    """Yield what to try between two neighbours: where the shares that survive cross on a straight line.
+
+    Once there is nothing between, the one that was only glanced at.
+    """
+    free = axis.free(a.ratio, b.ratio, ())
+    if not free:
+        yield from (one.ratio for one in (a, b) if one.ratio in unsure)
+    elif survives(a) == survives(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
+        yield from _next_in(a.ratio, b.ratio, taken, axis)
+    else:
+        part = (a.survived - SURVIVES) / (a.survived - b.survived)
+        part = min(max(part, LEAST_PART), 1 - LEAST_PART)
+        yield nearest_value(a.ratio + part * (b.ratio - a.ratio), free)
 
 
 def _refine(run: Sequence[Seen], taken: Sequence[float], axis: RatioAxis, finest: float) -> Iterator[float]:

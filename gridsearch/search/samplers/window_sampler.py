@@ -19,7 +19,7 @@ from gridsearch.results import store
 from gridsearch.results.analysis.probe import Expectation
 from gridsearch.results.shared.optuna_private import storage_of, trial_id
 from gridsearch.score.score import SURVIVES, number
-from gridsearch.search.parameters import as_given
+from gridsearch.search.parameters import as_given, parameters_of, tidied
 from gridsearch.search.racing import best_complete_trial
 from gridsearch.search.samplers import window
 from gridsearch.search.samplers.expectation import look_as_expected
@@ -36,7 +36,14 @@ def seen_in(trial: FrozenTrial, ratio: float) -> Seen:
         return Seen(ratio)
     # what its failed images are tells more than the dial, whose zero may be off by what references differ
     dial = found.get("side") or number(found["dial"])
-    return Seen(ratio, found["survived"], dial, number(found["loss"]), found["partial"])
+    figures = found["survived"], dial, number(found["loss"]), found["partial"]
+    return Seen(ratio, *figures, only_glanced(trial))
+
+
+def only_glanced(trial: FrozenTrial) -> bool:
+    """Return whether a trial was stopped as glances are: so soon that it tells little."""
+    stopped = trial.state == TrialState.PRUNED and store.GLANCE in trial.user_attrs
+    return stopped and len(store.images_of(trial)) <= LOOK
 
 
 @dataclass(frozen=True)
@@ -95,17 +102,24 @@ class WindowSampler(BaseSampler):
             for other in study.get_trials(deepcopy=False)
         )
         axis, slices = _axis(space[self.main]), self._by_slice(study, space, trial.number)
-        plan, glances = self._plan(space, slices), self._glances(space, slices)
-        plan += glances
+        first, glances = self._first(space, slices), self._glances(space, slices)
+        plan = self._plan(space, slices) + glances
         if ahead >= len(plan):
             gaps = {key: window.widest_gaps(slices[key], axis) for key in _worth_it(slices)}
             plan += [(key, ratio) for key, ratios in gaps.items() for ratio in ratios]
         if not plan:  # all has been tried
             plan = [(key, value) for key in slices for value in axis.values]
         key, ratio = plan[min(ahead, len(plan) - 1)]
-        if (key, ratio) in glances:
-            storage_of(study).set_trial_user_attr(trial_id(trial), store.GLANCE, first_sound(study))
-        return dict(key) | {self.main: _as_asked(space[self.main], ratio)}
+        found = dict(key) | {self.main: _as_asked(space[self.main], ratio)}
+        if self.glances:
+            said = batches_at(study, found)
+            if not said and (key, ratio) in (*first, *glances):
+                said = {store.GLANCE: first_sound(study)}
+            elif window.at_edge(slices[key], ratio):
+                said = {**said, store.EDGE: True}
+            for name, value in said.items():
+                storage_of(study).set_trial_user_attr(trial_id(trial), name, value)
+        return found
 
     def _by_slice(
         self, study: Study, space: Mapping[str, BaseDistribution], without: int | None = None
@@ -134,19 +148,25 @@ class WindowSampler(BaseSampler):
         self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
     ) -> list[tuple[tuple, float]]:
         """Return (slice, ratio): each one's first look, then the best ones' plans, then the others' turns."""
-        axis = _axis(space[self.main])
-        looks = [
-            [(key, ratio) for ratio in window.coarse_left([one.ratio for one in seen], axis)]
-            for key, seen in slices.items()
-        ]
-        first = [item for items in itertools.zip_longest(*looks) for item in items if item]
-        if self.expected and len(slices) == 1:
-            ((key, seen),) = slices.items()
-            first = [(key, ratio) for ratio in look_as_expected(self.expected, seen, axis)]
+        axis, first = _axis(space[self.main]), self._first(space, slices)
         finest = window.finest_of(self.cases)
         plans = {key: window.next_ratios(slices[key], axis, finest) for key in _worth_it(slices)}
         plans |= {key: window.ratios_at_turn(seen, axis) for key, seen in slices.items() if key not in plans}
         return list(dict.fromkeys(first + [(key, ratio) for key, plan in plans.items() for ratio in plan]))
+
+    def _first(
+        self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
+    ) -> list[tuple[tuple, float]]:
+        """Return (slice, ratio) of what is left of the first look, all slices in turn."""
+        axis = _axis(space[self.main])
+        if self.expected and len(slices) == 1:
+            ((key, seen),) = slices.items()
+            return [(key, ratio) for ratio in look_as_expected(self.expected, seen, axis)]
+        looks = [
+            [(key, ratio) for ratio in window.coarse_left([one.ratio for one in seen], axis)]
+            for key, seen in slices.items()
+        ]
+        return [item for items in itertools.zip_longest(*looks) for item in items if item]
 
     def _glances(
         self, space: Mapping[str, BaseDistribution], slices: Mapping[tuple, list[Seen]]
@@ -158,6 +178,14 @@ class WindowSampler(BaseSampler):
             return []
         best = _worth_it(slices)[0]
         return [(best, ratio) for ratio in glances(slices[best], axis, self.cases)]
+
+
+def batches_at(study: Study, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the images of a trial with these parameters that was only glanced at, as attributes."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+        if only_glanced(trial) and parameters_of(trial) == tidied(parameters):
+            return store.batches_of(trial)
+    return {}
 
 
 def first_sound(study: Study) -> int:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.results.shared.optuna_private import StudyOfTrials, frozen, storage_of, study_id, trial_id
+from gridsearch.results.shared.optuna_private import StudyOfTrials, storage_of, study_id, trial_id
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, suggest, tidied
@@ -185,7 +185,7 @@ def ask_parameters(
     """Return one of these trials with all its parameters; those that it lacks are asked for now."""
     asked = optuna.Trial(_seen(study, sampler_of(experiment, trial.number, study), trials), trial_id(trial))
     suggest(asked, experiment)
-    return frozen(asked)
+    return storage_of(study).get_trial(trial_id(trial))  # with what the sampler has written to it
 
 
 def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> bool:

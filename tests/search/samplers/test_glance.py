@@ -72,6 +72,20 @@ def test_a_window_that_nothing_leads_to_is_found_by_one_image_each(tmp_path):
     assert len(painter.drawn) == sum(map(len, drawn.values())) <= 0.3 * 101 * len(ORDER)
 
 
+def test_a_ratio_that_is_looked_at_again_keeps_the_images_of_its_glance(tmp_path):
+    def paint(ratio, case):
+        alive = 0.25 < ratio < 0.75 and (ratio, case) != (0.5, ORDER[0])
+        return row(ratio if alive else 6.0, case.split("_")[0], "ok" if alive else "burnt", dial=9.0)
+
+    painter = Painter(paint=paint)
+    searched(tmp_path, experiment(step=0.1, sampler="window", trials=None, held_out=0), painter)
+    trials = store.read_study(tmp_path).trials
+    at_half = [(one.state, len(store.images_of(one))) for one in trials if one.params["ratio"] == 0.5]
+    assert at_half == [(TrialState.PRUNED, 1), (TrialState.COMPLETE, len(ORDER))]
+    assert [case for ratio, case in painter.drawn if ratio == 0.5] == ORDER
+    assert [len(store.images_of(one)) for one in trials if one.params["ratio"] in (0.0, 1.0)] == [1, 1]
+
+
 @pytest.mark.parametrize(("verdict", "drawn"), [("burnt", 2), ("ok", 12)])
 def test_a_glance_draws_no_more_than_it_looks_at(tmp_path, verdict, drawn):
     what = experiment(sampler="window", held_out=0)

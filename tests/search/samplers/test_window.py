@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from gridsearch.search.samplers.window import (
     FINEST,
     Seen,
+    at_edge,
     best_seen,
     coarse_left,
     finest_of,
     make_axis,
+    next_ratio,
     next_ratios,
     smoothed_best,
     widest_gaps,
 )
 
 AXIS = make_axis(0.0, 1.0, 0.01)
+TENTHS_AND_31 = sorted([*AXIS.values[::10], 0.31])
 LIMIT = 200
 
 
@@ -156,6 +159,27 @@ def test_a_second_window_has_its_edges_found_too():
     assert {0.17, 0.18, 0.33, 0.34} <= ratios
 
 
+def test_an_edge_is_parted_where_the_shares_that_survive_cross():
+    seen = [Seen(ratio, float(ratio in (0.4, 0.5)), loss=1.0) for ratio in coarse_left([], AXIS)]
+    assert next_ratio(seen, AXIS) == 0.35
+    seen.append(Seen(0.35, 0.7, loss=1.0))  # the line from .35, .7 to .3, 0 is at a half at .3357
+    assert 0.34 in next_ratios(seen, AXIS)
+    seen.append(Seen(0.34, 0.55, loss=1.0))  # from there at .3364: no nearer than a quarter of the gap
+    assert 0.33 in next_ratios(seen, AXIS)
+    assert [one for one in (0.33, 0.345, 0.45, 0.56, 0.8) if at_edge(seen, one)] == [0.33, 0.56]
+
+
+@pytest.mark.parametrize(("at", "alive"), [(0.3, (0.31, 0.4)), (0.5, (0.4, 0.6))])
+def test_what_an_edge_or_a_hole_rests_on_is_looked_at_again(at, alive):
+    """Once, and not while it is: .3 where nothing is left between, .5 between two that survive at once."""
+    seen = [Seen(ratio, float(ratio in alive), loss=1.0) for ratio in TENTHS_AND_31]
+    seen = [replace(one, partial=True, glanced=True) if one.ratio == at else one for one in seen]
+    assert (next_ratio(seen, AXIS) == at) is (at == 0.5)
+    assert at in next_ratios(seen, AXIS)
+    assert at not in next_ratios([*seen, Seen(at)], AXIS)
+    assert at not in next_ratios([*seen, Seen(at, 0.4, loss=1.0, partial=True)], AXIS)
+
+
 def test_what_failed_is_gone_around():
     broken = {0.3, 0.35, 0.5}
     truth = curve(0.27, 0.56)
@@ -192,7 +216,7 @@ def test_after_the_end_the_widest_gap_is_next():
     assert widest_gaps([Seen(0.0), Seen(0.6), Seen(1.0)], AXIS)[:2] == [0.3, 0.8]
 
 
-@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 6), (16, 1 / 12), (64, 1 / 12)])
+@pytest.mark.parametrize(("cases", "spacing"), [(1, 1 / 4), (4, 1 / 8), (16, 1 / 16), (64, 1 / 16)])
 def test_with_few_cases_the_best_is_looked_for_less_finely(cases, spacing):
     assert finest_of(cases) == pytest.approx(spacing)
 
