@@ -176,7 +176,7 @@ def known_of(seen: Iterable[Seen]) -> list[Seen]:
     return list(found.values())
 
 
-def survives(one: Seen) -> bool:
+def _alive(one: Seen) -> bool:
     return one.survived >= SURVIVES
 
 
@@ -184,12 +184,12 @@ def at_edge(seen: Iterable[Seen], ratio: float) -> bool:
     """Return whether of the known neighbours of a ratio one survives and the other does not."""
     known = [one for one in known_of(seen) if round(one.ratio - ratio, 9) != 0]
     at = bisect_left(known, ratio, key=lambda one: one.ratio)
-    return 0 < at < len(known) and survives(known[at - 1]) != survives(known[at])
+    return 0 < at < len(known) and _alive(known[at - 1]) != _alive(known[at])
 
 
 def _runs(known: Sequence[Seen]) -> list[tuple[int, int]]:
     """Return the runs of neighbours that survive: (first, one past the last)."""
-    alive = [False, *map(survives, known), False]
+    alive = [False, *map(_alive, known), False]
     turns = [i for i, (a, b) in enumerate(pairwise(alive)) if a != b]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
@@ -260,7 +260,7 @@ def _next_at_edge(
     free = axis.free(a.ratio, b.ratio, ())
     if not free:
         yield from (one.ratio for one in (a, b) if one.ratio in unsure)
-    elif survives(a) == survives(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
+    elif _alive(a) == _alive(b) or any(a.ratio < ratio < b.ratio for ratio in taken):
         yield from _next_in(a.ratio, b.ratio, taken, axis)
     else:
         part = (a.survived - SURVIVES) / (a.survived - b.survived)
