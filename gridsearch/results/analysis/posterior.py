@@ -235,12 +235,13 @@ def error_correlation(rest: Array, ratios: Array) -> Array:
 def runs_of(means: Array, images: Array) -> list[slice]:
     """Return the runs of ratios that are not far worse than the best, each with its neighbours outside.
 
-    A ratio of few images, all of which failed, does not end a run: they may be those that fail everywhere.
+    A ratio of few images, all of which failed, does not part a run: they may be those that fail everywhere.
     """
     span = float(np.ptp(means))
     far = min(FAR, OUT * span) if span > CLIFF else FAR
     judged = np.flatnonzero(images >= min(JUDGED, images.max()))
-    near = np.interp(range(len(means)), judged, (means < means.min() + far)[judged]) == 1.0
+    alike = (means < means.min() + far)[judged]
+    near = np.interp(range(len(means)), judged, alike, left=0.0, right=0.0) == 1.0  # between two of a run
     near = np.concatenate([[False], near, [False]])
     turns = np.flatnonzero(near[1:] != near[:-1])
     last = len(means)
