@@ -12,6 +12,7 @@ from gridsearch.experiment.experiment import Experiment
 from gridsearch.experiment.prompt_notes import prompt_notes
 from gridsearch.experiment.tables import Search
 from gridsearch.merge.dtypes import dtype_notes, widened_models
+from gridsearch.merge.engine.compiled import numba_version
 from gridsearch.merge.parents import (
     Parents,
     identify,
@@ -123,7 +124,7 @@ def _facts(
         experiment=experiment.model_dump(mode="json"),
         models=identify(parents, hashing),
         extras=identify_extras(parents, hashing),
-        versions={package: version(package) for package in PACKAGES},
+        versions={package: version(package) for package in PACKAGES} | {"numba": numba_version()},
         references=None,
         planned=expected_trials(experiment)[1] + expected_glances(experiment),
         drawing={

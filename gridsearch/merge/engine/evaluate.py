@@ -19,7 +19,7 @@ from gridsearch.merge.engine.collapse import SUM, Node, Terms
 from gridsearch.merge.engine.formulas.elections import ChangeAt
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.kept import Kept
-from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces
+from gridsearch.merge.engine.linear import blend, greatest, not_finite, pieces, scaled_into
 from gridsearch.merge.engine.methods import CHANGES, FUNCTIONS, factors, is_sum
 from gridsearch.merge.engine.shelf import Change
 
@@ -219,16 +219,15 @@ def _kept(
 
 def _change(shape: Sequence[int], piece: ChangeAt, work: Work) -> Change:
     """Return a change in the dtype that is kept; a RunFailed where it has a NaN or an infinity."""
-    tensor = torch.empty(shape, dtype=_kept_dtype(work.dtype), device=work.buffer.device)
+    tensor = work.kept.empty(shape, _kept_dtype(work.dtype), work.buffer.device)
     flat, scale, top = tensor.view(-1), 0.0, 0.0
     for _ in range(2):  # again where the first piece did not tell how great the others are
         for here in pieces(flat):
             change = piece(here)
-            if not math.isfinite(highest := greatest(change)):
+            scale = scale or _scale(HEADROOM * greatest(change), tensor.dtype)
+            if not math.isfinite(highest := scaled_into(flat[here], change, scale)):
                 raise not_finite(work.key)
             top = max(top, highest)
-            scale = scale or _scale(HEADROOM * top, tensor.dtype)
-            flat[here] = change.mul(scale)
         if scale * top <= MOST_HALF:
             break
         scale = _scale(top, tensor.dtype)

@@ -1,15 +1,21 @@
 """Values that the merges of a run keep, because no ratio changes them."""
 
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
+from gridsearch.merge.engine.arena import HAS_HUGE_PAGES, Arena
 from gridsearch.merge.engine.shelf import Change, Shelf
 
 Value = TypeVar("Value")
 # Values of a key; those of earlier trials, where an input of a step is searched, are not used again.
 MOST = 64
+LEAST_BYTES = 2**16  # bytes of a tensor that has a place in the arena
 
 
 class Kept:
@@ -24,7 +30,17 @@ class Kept:
         self._room = room  # bytes for tensors
         self._shelf = shelf
         self._values: dict[str, OrderedDict[Hashable, object]] = {}
+        self._arena = Arena()
         self._lock = threading.Lock()
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return a new tensor of any values, which is to be kept."""
+        size, made = math.prod(shape) * dtype.itemsize, None
+        if device.type == "cpu" and HAS_HUGE_PAGES and size >= LEAST_BYTES:
+            made = self._arena.bytes(size, may_grow=size <= self._room)
+        if made is None:
+            return torch.empty(tuple(shape), dtype=dtype, device=device)
+        return made.view(dtype).view(tuple(shape))
 
     def has(self, key: str, label: Hashable) -> bool:
         """Return whether this value is kept."""

@@ -7,11 +7,14 @@ cache, on one small buffer that is kept.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gridsearch.base.errors import RunFailed
+from gridsearch.merge.engine.compiled import TAKEN, addresses, array, loops_for
 
 # Elements that are worked on at once: so many float32 stay in a CPU's cache, or fill a GPU.
 CPU_PIECE, GPU_PIECE = 2**19, 2**24
@@ -22,7 +25,7 @@ FUSED_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 def pieces(tensor: Tensor) -> Iterator[slice]:
     """Cut a flat tensor, of which an operation of several steps needs some pieces of memory, into slices."""
-    size = CPU_PIECE // 4 if tensor.device.type == "cpu" else GPU_PIECE
+    size = CPU_PIECE // 2 if tensor.device.type == "cpu" else GPU_PIECE
     for start in range(0, tensor.numel(), size):
         yield slice(start, min(start + size, tensor.numel()))
 
@@ -55,7 +58,9 @@ def blend_into(
     """
     if not out.is_contiguous():
         out.copy_(blend(tensors, weights, dtype, buffer))
-    elif out.dtype == dtype and (_is_copy(weights) or _is_fused(tensors, weights, dtype)):
+    elif out.dtype == dtype and (
+        _is_copy(weights) or _is_fused(tensors, weights, dtype) or _loops_for(out, tensors)
+    ):
         _write(out, tensors, weights, buffer)
     else:
         _in_pieces(out.view(-1), [tensor.reshape(-1) for tensor in tensors], weights, dtype, buffer)
@@ -81,7 +86,7 @@ def _in_pieces(
 
 
 def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buffer: Tensor) -> None:
-    """Write the weighted sum in the dtype of `out`; of more than two tensors, one piece at most."""
+    """Write the weighted sum in the dtype of `out`; without compiled loops, one piece at most of many."""
     if _is_copy(weights):
         out.copy_(tensors[0])
     elif _is_fused(tensors, weights, out.dtype) and weights[0] == 1:
@@ -90,6 +95,8 @@ def _write(out: Tensor, tensors: Sequence[Tensor], weights: Sequence[float], buf
         # from the nearer tensor to the other: the smaller weight is the more exact one in float32
         near, far = (0, 1) if weights[0] >= weights[1] else (1, 0)
         torch.lerp(tensors[near], tensors[far], weights[far], out=out)
+    elif loops := _loops_for(out, tensors):
+        loops.weighted_total(array(out), addresses(tensors), np.array(weights, np.float32), array(tensors[0]))
     else:
         total = buffer[: tensors[0].numel()]
         total.copy_(tensors[0]).mul_(weights[0])
@@ -109,6 +116,10 @@ def _is_fused(tensors: Sequence[Tensor], weights: Sequence[float], dtype: torch.
     return tensors[0].dtype == tensors[1].dtype == dtype and dtype in FUSED_DTYPES
 
 
+def _loops_for(out: Tensor, tensors: Sequence[Tensor]) -> ModuleType | None:
+    return loops_for(*tensors) if len(tensors) > 1 and out.dtype in TAKEN else None
+
+
 def greatest(tensor: Tensor) -> float:
     """Return the largest absolute value of a tensor of floats that is not empty; NaN where it holds one.
 
@@ -116,6 +127,17 @@ def greatest(tensor: Tensor) -> float:
     """
     low, high = torch.aminmax(tensor if tensor.element_size() > 1 else tensor.float())  # no 8-bit order
     return math.nan if torch.isnan(low) else max(-low.item(), high.item())
+
+
+def scaled_into(out: Tensor, values: Tensor, scale: float) -> float:
+    """Write float32 values times a power of two over `out`, rounded once; return the largest magnitude.
+
+    It is NaN where a value is NaN.
+    """
+    if loops := loops_for(values):
+        return float(np.int32(loops.scaled(array(out), array(values), np.float32(scale))).view(np.float32))
+    out.copy_(values.mul(scale))
+    return greatest(values)
 
 
 def require_finite(tensor: Tensor, key: str) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gridsearch.base.files import cache_folder
+from gridsearch.merge.engine.compiled import numba_version
 from gridsearch.merge.engine.fingerprint import tensor_digest
 
 UNUSED_FOR = 7 * 86_400  # seconds after which the tensors of other runs are removed
@@ -93,7 +94,7 @@ def open_shelf(hashes: Mapping[str, str], device: str, most: int) -> Shelf | Non
     Others are removed that were not used for a week, and the longest unused where there is too little room;
     None too where even then there is none.
     """
-    known = repr((_code(), torch.__version__, device, sorted(hashes.items())))
+    known = repr((_code(), torch.__version__, numba_version(), device, sorted(hashes.items())))
     folder = shelves() / hashlib.sha256(known.encode()).hexdigest()[:16]
     others = sorted((one for one in shelves().glob("*") if one != folder), key=_used)
     for other in others:

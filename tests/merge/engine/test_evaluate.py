@@ -259,3 +259,15 @@ def test_numbers_of_inputs_that_change_in_every_trial_do_not_pile_up(sources):
         merge_live(live, {KEY: terms})
     kept = [live.kept.has(KEY, node.inputs) for ((node, _),) in seen]
     assert kept == [False] * 20 + [True] * MOST
+
+
+def test_memory_of_what_was_kept_is_used_again():
+    kept, size = Kept(2**20), 2**18
+    first, other = (kept.empty([size], torch.float16, torch.device("cpu")) for _ in range(2))
+    row, place = first[:3], first.data_ptr()
+    assert other.data_ptr() - place >= 2 * size
+    del first
+    third = kept.empty([size], torch.float16, torch.device("cpu"))
+    assert abs(third.data_ptr() - place) >= 2 * size  # a part of the first is still in use
+    del row
+    assert kept.empty([size], torch.float16, torch.device("cpu")).data_ptr() == place

@@ -5,12 +5,15 @@ and returns another that makes a piece of the change, flat and in float32: large
 and cost more than the arithmetic. Torch's comparisons are avoided, whose masks cost more still.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gridsearch.merge.engine.compiled import addresses, array, loops_for
 from gridsearch.merge.engine.formulas.differences import least_rank, trim
 from gridsearch.merge.engine.formulas.elections import ChangeAt, combined
 from gridsearch.merge.engine.linear import pieces
@@ -25,8 +28,13 @@ def train_difference(a: Tensor, b: Tensor, c: Tensor) -> ChangeAt:
     The mask is 1.8 |b - a| / (|b - a| + |b - c|), and 0 where all three are equal.
     """
     a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    loops = loops_for(a, b, c)
 
     def piece(here: slice) -> Tensor:
+        if loops:
+            made = torch.empty(here.stop - here.start)
+            loops.trained_difference(array(made), array(a[here]), array(b[here]), array(c[here]))
+            return made
         goal = b[here].float()
         trained, away = goal - c[here].float(), (goal - a[here].float()).abs_()
         mask = away.div_(trained.abs().add_(away)).nan_to_num_(0, 0, 0)
@@ -48,8 +56,20 @@ def ties(a: Tensor, *others: Tensor, k: float, vote: str, combine: str) -> Chang
         return trim(end[here].float() - start[here].float(), least)
 
     ends = [other.reshape(-1) for other in others]
-    parts = [partial(part, end, kth_magnitude(start, end, rank) if k < 1 else 0.0) for end in ends]
-    return combined(parts, a.shape, vote, combine)
+    leasts = [kth_magnitude(start, end, rank) if k < 1 else 0.0 for end in ends]
+    if combine == "mean" and (loops := loops_for(start, *ends)):
+        return partial(_elected, loops, start, ends, leasts, vote)
+    return combined([partial(part, *one) for one in zip(ends, leasts, strict=True)], a.shape, vote, combine)
+
+
+def _elected(
+    loops: ModuleType, start: Tensor, ends: Sequence[Tensor], leasts: Sequence[float], vote: str, here: slice
+) -> Tensor:
+    made, places = torch.empty(here.stop - here.start), addresses([end[here] for end in ends])
+    loops.mean_of_elected(
+        array(made), array(start[here]), places, np.array(leasts, np.float32), vote == "count"
+    )
+    return made
 
 
 def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
@@ -59,12 +79,16 @@ def kth_magnitude(a: Tensor, b: Tensor, rank: int) -> float:
     bits, and only magnitudes with those of this rank are compared as a whole.
     """
     if not a.is_cuda and a.numel() >= LARGE:
-        sample, share = _first_bits(a[::STEP], b[::STEP]), rank / a.numel()
+        loops = loops_for(a, b) if a.element_size() == 2 else None
+        sample = loops.first_bits(array(a), array(b), STEP) if loops else _first_bits(a[::STEP], b[::STEP])
+        share = rank / a.numel()
         away = 3 * (len(sample) * share * (1 - share)) ** 0.5 + 1  # standard errors of the rank
-        low, high = (_at_rank(sample, share * len(sample) + side) for side in (-away, away))
-        below, places, bits = _bracketed(a, b, low, high)
+        low, high = _at_ranks(sample, [share * len(sample) + side for side in (-away, away)])
+        below, places, bits = (
+            loops.bracketed(array(a), array(b), low, high) if loops else _bracketed(a, b, low, high)
+        )
         if below < rank <= below + len(bits):
-            wanted = _at_rank(bits, rank - below)
+            (wanted,) = _at_ranks(bits, [rank - below])
             rank -= below + int(np.count_nonzero(bits < wanted))
             here = torch.from_numpy(places[bits == wanted])
             a, b = a[here], b[here]
@@ -93,7 +117,7 @@ def _first_bits(a: Tensor, b: Tensor) -> np.ndarray:
     return (difference.view(torch.int32).numpy() >> 16).astype(np.int16) & 0x7FFF
 
 
-def _at_rank(bits: np.ndarray, rank: float) -> int:
-    """Return the number at this rank, or the nearest there is."""
+def _at_ranks(bits: np.ndarray, ranks: Sequence[float]) -> list[int]:
+    """Return the number at each rank, or the nearest there is."""
     upto = torch.bincount(torch.from_numpy(bits)).cumsum(0).numpy()
-    return int(np.searchsorted(upto, min(max(rank, 1), len(bits))))
+    return np.searchsorted(upto, np.clip(ranks, 1, len(bits))).tolist()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridsearch.merge.engine.compiled import addresses, array, loops_for
 from gridsearch.merge.engine.linear import pieces
 
 
@@ -42,6 +43,8 @@ class Products:
 def products(tensors: Sequence[Tensor]) -> Products:
     """Return the products of same-shaped tensors, summed in float64 over pieces in float32."""
     flat = [tensor.reshape(-1) for tensor in tensors]
+    if loops := loops_for(*flat):
+        return _products(loops.gram(array(flat[0]), addresses(flat[1:])).tolist())
     total = torch.zeros(len(flat), len(flat), dtype=torch.float64, device=flat[0].device)
     for here in pieces(flat[0]):
         rows = torch.empty(len(flat), here.stop - here.start, device=flat[0].device)
@@ -49,7 +52,11 @@ def products(tensors: Sequence[Tensor]) -> Products:
             row.copy_(tensor[here])
         rows[1:].sub_(rows[0])
         total += rows @ rows.T
-    (first, *along), *others = total.tolist()
+    return _products(total.tolist())
+
+
+def _products(gram: list[list[float]]) -> Products:
+    (first, *along), *others = gram
     return Products(first, tuple(along), tuple(tuple(row[1:]) for row in others))
 
 

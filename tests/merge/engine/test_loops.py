@@ -1,0 +1,91 @@
+"""Compiled loops give what torch gives, bit for bit; only sums of products are exacter."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from gridsearch.merge.engine import compiled
+from gridsearch.merge.engine.formulas.pieces import ties, train_difference
+from gridsearch.merge.engine.formulas.products import products
+from gridsearch.merge.engine.linear import blend, scaled_into
+
+pytest.importorskip("numba")
+pytestmark = pytest.mark.night  # a machine's first call of a loop compiles it
+
+SIZE = compiled.WORTH_IT + 77
+WHOLE = slice(0, SIZE)
+DTYPES = [torch.float16, torch.bfloat16, torch.float32]
+
+
+def models(dtype, count=3):
+    """Models near one another, of values of all sizes, among them equal ones and subnormal differences."""
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(SIZE, generator=generator) ** 5
+    steps = (torch.randn(SIZE, generator=generator) ** 3 / 100 for _ in range(count - 1))
+    found = [first, *(first + step.where(step.abs() > 1e-4, 0) for step in steps)]
+    return [one.to(dtype) for one in found]
+
+
+def assert_alike(make, monkeypatch):
+    """The loops are asked, and give the bits that torch gives where numba is absent."""
+    assert compiled._loops()
+    own = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled, "_loops", lambda: None)
+        other = make()
+    assert own.dtype == other.dtype
+    assert torch.equal(own.view(torch.uint8), other.view(torch.uint8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_sum_of_any_weights(dtype, wide, monkeypatch):
+    out = torch.float32 if wide else dtype
+    for weights in ([0.7, 0.4], [0.2, -0.3, 1.4], [0.3, 0.1, 1e-3, -2.0, 0.25]):
+        assert_alike(partial(blend, models(dtype, len(weights)), weights, out), monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_change_of_a_train_difference(dtype, monkeypatch):
+    assert_alike(lambda: train_difference(*models(dtype))(WHOLE), monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vote", ["magnitude", "count"])
+def test_the_change_of_ties(dtype, vote, monkeypatch):
+    for k, count in ((0.2, 3), (1.0, 4)):
+        change = partial(ties, *models(dtype, count), k=k, vote=vote, combine="mean")
+        assert_alike(lambda change=change: change()(WHOLE), monkeypatch)
+
+
+def test_what_is_not_finite_stays_so():
+    a, b, c = models(torch.float16)
+    b[5], c[7] = float("nan"), float("inf")
+    change = ties(a, b, c, k=1.0, vote="magnitude", combine="mean")(WHOLE)
+    assert change.isfinite().logical_not().nonzero().flatten().tolist() == [5, 7]
+    assert torch.isnan(torch.tensor(scaled_into(torch.empty(SIZE).half(), change, 2.0)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_change_is_kept(dtype, monkeypatch):
+    values = models(torch.float32, 1)[0]
+
+    def kept():
+        out = torch.empty(SIZE, dtype=dtype)
+        highest = scaled_into(out, values, 2.0**-3)
+        return torch.cat([out.float(), torch.tensor([highest])])
+
+    assert_alike(kept, monkeypatch)
+    assert kept()[-1] == values.abs().max()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_are_those_of_float64(dtype):
+    first, *others = (one.double() for one in models(dtype))
+    known, away = products(models(dtype)), [other - first for other in others]
+    exact = torch.tensor([[one @ two for one in (first, *away)] for two in (first, *away)])
+    found = torch.tensor([[known.first, *known.along], *([one, *row] for one, row in
+                          zip(known.along, known.between, strict=True))], dtype=torch.float64)  # fmt: skip
+    lengths = exact.diagonal().sqrt()
+    assert ((found - exact).abs() / (lengths * lengths[:, None])).max() < 1e-7
