@@ -177,6 +177,9 @@ def test_a_shelf_is_of_its_sources_code_and_device_and_the_oldest_make_room(tmp_
     assert one == same
     assert len({one, other, on_gpu}) == 3
     assert one.parent == shelves()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "numba_version", lambda: "none")
+        assert open_shelf({"a": "00"}, "cpu", 10).folder != one
     monkeypatch.setattr(module, "_code", lambda: "other code")
     assert open_shelf({"a": "00"}, "cpu", 10).folder != one
     shutil.rmtree(shelves())
