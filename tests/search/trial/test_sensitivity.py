@@ -53,6 +53,19 @@ def test_the_ratios_worth_searching_do_most_of_it_together():
     assert SensitivityMap(0.5, 0.1, 1.0, tuple(ratios)).worth_searching() == ["b", "c"]
 
 
+def test_what_was_drawn_bears_it_out_by_correlation():
+    ratios = [
+        Sensitivity(str(i), 0.1, spread, 1.0, drawn)
+        for i, (spread, drawn) in enumerate([(0, 1), (1, 4), (2, 4)])
+    ]
+    found = SensitivityMap(0.5, 0.1, 1.0, tuple(ratios))
+    assert found.borne_out() == pytest.approx(3 / np.sqrt(2 * 6))
+    assert found.rows()[1] == {"name": "1", "off": 0.1, "spread": 1, "change": 1.0, "drawn": 4}
+    undrawn = SensitivityMap(0.5, 0.1, 1.0, (Sensitivity("a", 0.1, 0.2, 1.0),))
+    assert undrawn.borne_out() is None
+    assert "drawn" not in undrawn.rows()[0]
+
+
 def test_a_ratio_makes_answers_wrong_beside_making_them_stronger():
     """A merge that is too pale gets less far off by what makes it stronger."""
     error, spread = 0.3, 0.8
