@@ -30,7 +30,7 @@ from gridsearch.checkpoint.sdxl.family import SDXL
 from gridsearch.merge.export.export import write_safetensors
 from gridsearch.merge.pool.explain import explain
 from gridsearch.merge.pool.sketch import new_signs
-from gridsearch.merge.pool.survey import survey
+from gridsearch.merge.pool.survey import surveys
 
 KEYS = 350
 ROUNDS = 3
@@ -49,32 +49,32 @@ def main(folder: Path) -> None:
     def surveyed(known: bool) -> None:
         if not known:
             (folder / "gridsearch" / "hashes.db").unlink(missing_ok=True)
-        survey("a", models["a"], signs, lambda _: None)
+        surveys(models, signs, lambda _: None)
 
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, files of {size(models['a'].bytes)}")
-    work: dict[str, tuple[int, Callable[[], object]]] = {
-        "reading alone": (1, lambda: read(files[0])),
-        "SHA-256 alone": (1, lambda: sha256_of(files[0])),
-        "inspect --pool": (1, lambda: surveyed(known=False)),
-        "inspect --pool, hash known": (1, lambda: surveyed(known=True)),
-        "reading three alone": (3, lambda: [read(file) for file in files]),
-        "explain by two models": (
-            3,
-            lambda: explain(models["c"], {name: models[name] for name in "ab"}, listener),
+    print(
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, 3 files of {size(models['a'].bytes)}"
+    )
+    work: dict[str, Callable[[], object]] = {
+        "reading alone": lambda: list(map(read, files)),
+        "SHA-256 alone": lambda: [sha256_of(file) for file in files],
+        "inspect --pool": lambda: surveyed(known=False),
+        "inspect --pool, hashes known": lambda: surveyed(known=True),
+        "explain by two models": lambda: explain(
+            models["c"], {name: models[name] for name in "ab"}, listener
         ),
     }
     best, least = dict.fromkeys(work, 0.0), dict.fromkeys(work, math.inf)
-    for name, (count, call) in itertools.chain(*[work.items()] * ROUNDS):
+    amount = sum(model.bytes for model in models.values())
+    for name, call in itertools.chain(*[work.items()] * ROUNDS):
         for file in files:
             forget(file)
-        began, busy, amount = time.perf_counter(), time.process_time(), count * models["a"].bytes
+        began, busy = time.perf_counter(), time.process_time()
         call()
         best[name] = max(best[name], amount / (time.perf_counter() - began))
         least[name] = min(least[name], (time.process_time() - busy) / amount)
     for name, speed in best.items():
-        alone = best["reading alone" if work[name][0] == 1 else "reading three alone"]
-        busy_for = f"{least[name] * 1e9:.2f} processor s a GB"
-        print(f"{name}: {speed / 1e9:.2f} GB/s, {speed / alone:.2f} of reading alone, {busy_for}")
+        share, busy_for = speed / best["reading alone"], f"{least[name] * 1e9:.2f} processor s a GB"
+        print(f"{name}: {speed / 1e9:.2f} GB/s, {share:.2f} of reading alone, {busy_for}")
 
 
 def read(file: Path) -> None:

@@ -16,7 +16,7 @@ from gridsearch.merge.pool.relations import EXACT, Relations, main_part, relatio
 from gridsearch.merge.pool.remarks import remarks
 from gridsearch.merge.pool.sketch import new_signs, standard_error
 from gridsearch.merge.pool.sums import PoolProgress
-from gridsearch.merge.pool.survey import Surveyed, survey
+from gridsearch.merge.pool.survey import Surveyed, surveys
 
 MOST_IN_POOL = 2_000
 
@@ -111,9 +111,8 @@ def survey_pool(folder: Path, base: Path | None, progress: PoolProgress) -> Pool
         if base_name is None:
             base_name = f"{base.stem} (base)"
             files = {base_name: open_model(base), **files}
-    signs = new_signs()
     advance = progress.reading(f"{len(files)} models", sum(file.bytes for file in files.values()))
-    found = [survey(name, file, signs, advance) for name, file in files.items()]
+    found = surveys(files, new_signs(), advance)
     pairs = relations(found, base_name, progress)
     main = pairs.get(main_part(pairs) or "")
     return Pool(tuple(found), base_name, pairs, remarks(found, main), unread)

@@ -36,7 +36,7 @@ def sketch(key: str, tensor: Tensor, signs: Tensor) -> tuple[np.ndarray, float, 
 
     Those count as zeros. The places of signs and buckets follow from the key.
     """
-    flat, found = tensor.reshape(-1), torch.zeros(BUCKETS, dtype=torch.float64)
+    flat, found = tensor.reshape(-1), torch.zeros(BUCKETS)
     buffer, squares, broken = torch.empty(min(PIECE, _whole(flat.numel()))), 0.0, 0
     for start in range(0, flat.numel(), PIECE):
         piece = flat[start : start + PIECE]
@@ -50,9 +50,9 @@ def sketch(key: str, tensor: Tensor, signs: Tensor) -> tuple[np.ndarray, float, 
         squares += own
         place, turn, sign = _place(key, start)
         values.mul_(signs[place : place + len(values)])
-        sums = values.mul_(sign) if len(values) < BUCKETS else values.view(-1, BUCKETS).sum(0).mul_(sign)
-        found[turn : turn + len(sums)] += sums[: BUCKETS - turn]
-        found[: max(turn + len(sums) - BUCKETS, 0)] += sums[BUCKETS - turn :]
+        sums = values if len(values) < BUCKETS else values.view(-1, BUCKETS).sum(0)
+        found[turn : turn + len(sums)].add_(sums[: BUCKETS - turn], alpha=sign)
+        found[: max(turn + len(sums) - BUCKETS, 0)].add_(sums[BUCKETS - turn :], alpha=sign)
     return found.numpy(), squares, broken
 
 

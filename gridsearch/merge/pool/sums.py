@@ -12,12 +12,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gridsearch.checkpoint.header import Checkpoint
 from gridsearch.checkpoint.ldm.recognise import merged_keys, own_keys
 from gridsearch.merge.engine.formulas.products import products
 from gridsearch.merge.engine.linear import single_threaded
-from gridsearch.merge.engine.sources import DTYPES, FileSource
+from gridsearch.merge.engine.sources import DTYPES
+from gridsearch.merge.pool.reading import read_ahead
 
 # The error of rounding is a step / sqrt(12) (root mean square). A step is eps times the lower end of a
 # value's octave, and the value is 1.5 times that end on average (again of squares).
@@ -104,16 +106,18 @@ def sums_by_part(
 
 
 def _sums_of_keys(models: Sequence[Checkpoint], keys: Sequence[str]) -> Iterator[tuple[str, Sums]]:
-    files, threads = [FileSource(model) for model in models], torch.get_num_threads()
-
-    def of_key(key: str) -> Sums:
-        tensors = [file.tensor(key) for file in files]
-        made, limits = products(tensors), torch.finfo(DTYPES[models[-1].tensors[key].dtype])
-        gram = np.array([[made.first, *made.along], *([0.0, *row] for row in made.between)])
-        gram[:, 0] = gram[0]
-        count, least_step = tensors[0].numel(), limits.eps * limits.smallest_normal
-        relative = (_OF_EPS * limits.eps) ** 2 * made.gram()[-1, -1]
-        return Sums(gram, count, relative + count * least_step**2 / 12)
-
+    threads, of_merge = torch.get_num_threads(), models[-1].tensors
     with single_threaded(), ThreadPoolExecutor(threads) as pool:
-        yield from zip(keys, pool.map(of_key, keys), strict=True)
+        for some in read_ahead(models, keys):
+            limits = [torch.finfo(DTYPES[of_merge[key].dtype]) for key in some]
+            yield from zip(some, pool.map(_of_tensors, some.values(), limits), strict=True)
+
+
+def _of_tensors(tensors: Sequence[Tensor], limits: torch.finfo) -> Sums:
+    """Return the sums of one weight of each model; the limits are those of the last one's dtype."""
+    made = products(tensors)
+    gram = np.array([[made.first, *made.along], *([0.0, *row] for row in made.between)])
+    gram[:, 0] = gram[0]
+    count, least_step = tensors[0].numel(), limits.eps * limits.smallest_normal
+    relative = (_OF_EPS * limits.eps) ** 2 * made.gram()[-1, -1]
+    return Sums(gram, count, relative + count * least_step**2 / 12)

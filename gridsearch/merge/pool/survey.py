@@ -1,20 +1,19 @@
 """Each model of a pool as one reading of its file finds it: its identity, and the norms of its weights.
 
-A file is mapped and gone through once, in the order in which it lies on disk; its SHA-256 is taken from the
-same bytes, unless it is known from an earlier time.
+A file is gone through once, in the order in which it lies on disk. Its SHA-256 is taken from the same bytes
+in a thread that is a little ahead, unless it is known from an earlier time.
 """
 
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from gridsearch.checkpoint.family import FIRST_CONV, Family
@@ -25,11 +24,11 @@ from gridsearch.checkpoint.ldm.recognise import architecture, family_of
 from gridsearch.checkpoint.prediction import Prediction, read_prediction
 from gridsearch.merge.engine.fingerprint import tensor_digest
 from gridsearch.merge.engine.linear import single_threaded
-from gridsearch.merge.engine.sources import FileSource
+from gridsearch.merge.pool.reading import read_ahead
 from gridsearch.merge.pool.sketch import BUCKETS, sketch
 from gridsearch.merge.pool.sums import weights_of
 
-TOGETHER = 2**28  # bytes that are hashed and measured at the same time
+AT_ONCE = 8  # files, if there are as many cores; SHA-256 of so many is faster than disks are
 OTHER = "weights"  # the part of a file that is none of SDXL's
 
 
@@ -61,6 +60,13 @@ class Surveyed:
     parts: Mapping[str, PartFound]
     sizes: Mapping[str, float]
     broken: Mapping[str, int]
+
+
+def surveys(files: Mapping[str, Checkpoint], signs: Tensor, advance: Callable[[int], None]) -> list[Surveyed]:
+    """Read models once each, by their names; `advance` is told the bytes of their weights."""
+    at_once = min(AT_ONCE, torch.get_num_threads())
+    with single_threaded(), ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(lambda item: survey(item[0], item[1], signs, advance), files.items()))
 
 
 def survey(name: str, file: Checkpoint, signs: Tensor, advance: Callable[[int], None]) -> Surveyed:
@@ -118,68 +124,28 @@ def _measured(
     file: Checkpoint,
     signs: Tensor,
     advance: Callable[[int], None],
-    hashed: Callable[[memoryview], None] | None = None,
+    hashed: Callable[[memoryview], object] | None = None,
 ) -> _Sum:
     """Measure the weights of a file; `hashed` is given the bytes of all its tensors in their order."""
-    source, weights, threads = FileSource(file), set(weights_of(file)), torch.get_num_threads()
-    family, found = family_of(file), _Sum()
-    keys = [key for key in _in_order(file) if hashed or key in weights]
-    with single_threaded(), ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as hashes:
-        for some in _together(keys, file):
-            tensors = {key: source.tensor(key) for key in some}
-            hashing = hashes.submit(_feed, hashed, list(tensors.values())) if hashed else None
-            own = {key: tensor for key, tensor in tensors.items() if key in weights}
-            measured = pool.map(lambda item: _of_key(item[0], item[1], signs), own.items())
-            for (key, tensor), one in zip(own.items(), measured, strict=True):
-                _add(found, part_name(key, family), key, tensor.numel(), *one)
-            if hashing:
-                hashing.result()
-            advance(sum(file.tensors[key].bytes for key in some))
+    weights, family, found = dict.fromkeys(weights_of(file)), family_of(file), _Sum()
+    for some in read_ahead([file], list(file.tensors if hashed else weights), hashed):
+        for key, (tensor,) in some.items():
+            if key in weights:
+                _add(found, part_name(key, family), key, tensor, signs)
+            advance(file.tensors[key].bytes)
     return found
 
 
-def _of_key(key: str, tensor: Tensor, signs: Tensor) -> tuple[bytes, np.ndarray, float, int]:
-    return tensor_digest(tensor), *sketch(key, tensor, signs)
-
-
-def _add(
-    found: _Sum, name: str, key: str, count: int, digest: bytes, own: np.ndarray, squares: float, broken: int
-) -> None:
-    part = found.parts[name]
-    part.digests[key] = digest
-    part.count += count
+def _add(found: _Sum, name: str, key: str, tensor: Tensor, signs: Tensor) -> None:
+    part, (own, squares, broken) = found.parts[name], sketch(key, tensor, signs)
+    part.digests[key] = tensor_digest(tensor)
+    part.count += tensor.numel()
     if key != FIRST_CONV:  # of which inpainting models have more, and no sketch to compare
         part.squares += squares
         part.sketch += own
-    found.sizes[key] = math.sqrt(squares / count)
+    found.sizes[key] = math.sqrt(squares / tensor.numel())
     if broken:
         found.broken[key] = broken
-
-
-def _in_order(file: Checkpoint) -> Sequence[str]:
-    """Return the keys of a file as they lie on disk; those of several files as they come."""
-    if file.parts or file.pieces:
-        return list(file.tensors)
-    with safe_open(file.path, framework="numpy") as opened:
-        return opened.offset_keys()
-
-
-def _together(keys: Sequence[str], file: Checkpoint) -> Iterator[list[str]]:
-    some, size = [], 0
-    for key in keys:
-        some.append(key)
-        size += file.tensors[key].bytes
-        if size >= TOGETHER:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
-def _feed(hashed: Callable[[memoryview], None], tensors: Sequence[Tensor]) -> None:
-    for tensor in tensors:
-        if tensor.numel():
-            hashed(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _head(path: Path) -> bytes:

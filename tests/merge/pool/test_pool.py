@@ -15,6 +15,7 @@ from gridsearch.app.cli import app
 from gridsearch.base.errors import BadInput
 from gridsearch.checkpoint.ldm.keys import component_of
 from gridsearch.checkpoint.sdxl.family import SDXL
+from gridsearch.merge.pool import reading
 from gridsearch.merge.pool import survey as survey_module
 from gridsearch.merge.pool.pool import survey_pool
 from gridsearch.merge.pool.relations import positions
@@ -68,7 +69,7 @@ def test_what_is_known_of_a_file_is_not_hashed_again(pool, folder, monkeypatch):
     path = folder / "m07.safetensors"
     known = next(model for model in pool.models if model.name == "m07")
     monkeypatch.setattr(survey_module, "cached_sha256", lambda _path, **_: known.sha256)
-    monkeypatch.setattr(survey_module, "_feed", None)
+    monkeypatch.setattr(reading, "_feed", None)
     again = survey_module.survey("m07", known.file, new_signs(), lambda _: None)
     assert again.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert [one.digest for one in again.parts.values()] == [one.digest for one in known.parts.values()]
