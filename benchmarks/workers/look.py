@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -32,7 +33,7 @@ from gridsearch.results.shared.optuna_private import (
     waiting_trial_ids,
     write_together,
 )
-from gridsearch.search.workers.dispatch import propose, twin_of, wanted
+from gridsearch.search.workers.dispatch import alike, learnt_from, propose, twin_of, wanted
 from tests.helpers.postgres import Postgres, binaries_here, serving
 
 USUAL = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "50"}
@@ -78,16 +79,25 @@ def _measure(study: optuna.Study, server: Postgres) -> None:
     timed("the first read of all", lambda: study.get_trials(deepcopy=False), 1)
     timed("a look", lambda: study.get_trials(deepcopy=False), 3)
     trials = study.get_trials(deepcopy=False)
+    known: dict[int, tuple] = {}
+    alike(trials, known)
+
+    def proposing(experiment: Experiment) -> Callable[[], None]:
+        same, learnt = alike(trials, known), learnt_from(experiment, trials)
+
+        def proposed() -> None:
+            assert wanted(study, experiment, trials)
+            new = propose(study, experiment, learnt, len(trials))
+            twin_of(new, same)
+            queue.put_back(study, new)
+            trials.append(new)
+
+        return proposed
+
     for name in ("random", "tpe"):
         experiment = _experiment(name)
-
-        def proposed(experiment: Experiment = experiment) -> None:
-            assert wanted(study, experiment, trials)
-            new = propose(study, experiment, trials)
-            twin_of(new, trials)
-            queue.put_back(study, new)
-
-        timed(f"a proposal of {name}", proposed, 5)
+        timed(f"before proposals of {name}", partial(proposing, experiment), 3)
+        timed(f"a proposal of {name}", proposing(experiment), 20)
     timed(
         "a worker's look", lambda: (queue.read_orders(study), waiting_trial_ids(study, 0, queue.CHOICE)), 20
     )

@@ -76,14 +76,41 @@ class StudyOfTrials(optuna.Study):
     `Study.get_trials` can be overridden, but Optuna's samplers call `_get_trials`.
     """
 
-    def __init__(self, study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> None:
-        super().__init__(study.study_name, storage_of(study), sampler, study.pruner)
+    def __init__(
+        self,
+        study: optuna.Study,
+        sampler: BaseSampler,
+        trials: Sequence[FrozenTrial],
+        storage: BaseStorage | None = None,
+    ) -> None:
+        super().__init__(study.study_name, storage or storage_of(study), sampler, study.pruner)
         self._trials = trials
 
     def _get_trials(
         self, deepcopy: bool = True, states: Any = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+def asked_in_memory(
+    study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial], number: int
+) -> optuna.Trial:
+    """Return a trial of this number beside these, which is in no database yet.
+
+    To ask a database for each parameter, and to read the trial again, takes five transactions.
+    """
+    memory = InMemoryStorage()
+    trial = memory.create_new_trial(memory.create_new_study(study.directions, study.study_name))
+    memory._get_trial(trial).number = number
+    return optuna.Trial(StudyOfTrials(study, sampler, trials, memory), trial)
+
+
+def create_trial(study: optuna.Study, asked: optuna.Trial) -> FrozenTrial:
+    """Put a trial that was asked for in memory into the study, in one transaction; it is running."""
+    made = storage_of(asked.study).get_trial(trial_id(asked))
+    created = copy.copy(made)
+    created._trial_id = storage_of(study).create_new_trial(study_id(study), made)
+    return created
 
 
 # -- Optuna's tables. Its own calls read every unfinished trial with all that is kept of it, or write one

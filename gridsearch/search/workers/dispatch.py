@@ -3,7 +3,9 @@
 A trial's parameters are asked of the sampler before a worker takes it.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import optuna
@@ -13,7 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 from gridsearch.experiment.experiment import Experiment
 from gridsearch.results import store
 from gridsearch.results.shared import queue
-from gridsearch.results.shared.optuna_private import StudyOfTrials, storage_of, study_id, trial_id
+from gridsearch.results.shared.optuna_private import (
+    StudyOfTrials,
+    asked_in_memory,
+    create_trial,
+    storage_of,
+    study_id,
+    trial_id,
+)
 from gridsearch.search.budget import Budget
 from gridsearch.search.evaluate import copy_result
 from gridsearch.search.parameters import parameters_of, suggest, tidied
@@ -21,7 +30,10 @@ from gridsearch.search.samplers.by_name import grid, sampler_of, window_sampler
 from gridsearch.search.workers.look import Leader
 
 AHEAD = 4  # a trial waits for every so many that are running, so that no worker waits for the sampler
-PLAIN = 1e-6  # a difference between two numbers that no rounding explains
+MOST_LEARNT = 1000  # ended trials that TPE learns from; more take time and change little
+BEST_LEARNT = 100  # of these, the best: TPE compares its best 25 with the others
+
+Key = tuple[tuple[str, Any], ...]  # the parameters of a trial
 
 
 def enqueue_missing(study: optuna.Study, experiment: Experiment) -> None:
@@ -77,7 +89,7 @@ def take_up(leader: Leader) -> None:
                 continue
             if study is leader.study:
                 trial = ask_parameters(study, leader.experiment, trial, study.get_trials(deepcopy=False))
-                _place(leader, trial, study.get_trials(deepcopy=False))
+                _place(leader, trial, alike(study.get_trials(deepcopy=False)))
             else:
                 queue.put_back(study, trial)
     _hold_copies(leader)
@@ -90,7 +102,7 @@ def _hold_copies(leader: Leader) -> None:
     """
     study, storage = leader.study, storage_of(leader.study)
     trials = study.get_trials(deepcopy=False)
-    keys = {trial.number: tuple(sorted(parameters_of(trial).items())) for trial in trials}
+    keys = {trial.number: _key(trial) for trial in trials}
     known = {keys[trial.number] for trial in trials if trial.state in store.ENDED}
     for trial in trials:
         if trial.state not in store.UNFINISHED:
@@ -107,9 +119,10 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     """Have as many trials wait as are wanted soon, new ones if `proposing`; returns whether any may start."""
     study = leader.study
     held = [trial for trial in trials if trial.number in leader.held]
-    for trial in held:
-        _place(leader, trial, trials)
     if held:
+        same = alike(trials, leader.keys)
+        for trial in held:
+            _place(leader, trial, same)
         trials = study.get_trials(deepcopy=False)
     most = budget.startable(trials)
     waiting = sum(trial.state == TrialState.WAITING for trial in trials)
@@ -117,10 +130,8 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     idle = max(leader.leases.idle(), leader.crew.size - running)
     enough = depth(running, idle, leader.experiment.search.kind.learns)
     enough = enough if most is None else min(enough, most)
-    while waiting < enough and proposing and wanted(study, leader.experiment, trials):
-        new = propose(study, leader.experiment, trials)
-        waiting += _place(leader, new, trials)
-        trials.append(storage_of(study).get_trial(trial_id(new)))
+    if waiting < enough and proposing:
+        waiting += _propose_some(leader, trials, enough - waiting)
     if (pause := queue.pause_for(idle + running)) != leader.pause:
         queue.give_orders(study, pause=pause)
         leader.pause = pause
@@ -132,12 +143,28 @@ def fill_queue(leader: Leader, trials: list[FrozenTrial], budget: Budget, propos
     return most is None or most > 0
 
 
-def _place(leader: Leader, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+def _propose_some(leader: Leader, trials: list[FrozenTrial], count: int) -> int:
+    """Have so many more trials wait, as far as they are wanted; `trials` grows by all that are proposed."""
+    study, placed = leader.study, 0
+    same, learnt = alike(trials, leader.keys), learnt_from(leader.experiment, trials)
+    while placed < count and wanted(study, leader.experiment, trials):
+        new = propose(study, leader.experiment, learnt, len(trials))
+        waits = _place(leader, new, same)
+        placed += waits
+        known = storage_of(study)
+        new = store.copied(new, state=TrialState.WAITING) if waits else known.get_trial(trial_id(new))
+        same[_key(new)].append(new)
+        trials.append(new)
+        learnt.append(_as_running(new))
+    return placed
+
+
+def _place(leader: Leader, trial: FrozenTrial, same: Mapping[Key, Sequence[FrozenTrial]]) -> bool:
     """Put a proposal into the queue, unless another trial has the same parameters.
 
     The result of one that has ended is copied. While one is unfinished, this one is held, and placed later.
     """
-    twin = twin_of(trial, trials)
+    twin = twin_of(trial, same)
     leader.held.add(trial.number)
     if twin is not None and twin.state in store.UNFINISHED:
         return False
@@ -159,24 +186,44 @@ def depth(running: int, idle: int, learns: bool) -> int:
 
 
 def _seen(study: optuna.Study, sampler: BaseSampler, trials: Sequence[FrozenTrial]) -> optuna.Study:
-    """Return the study as a look has found it.
+    """Return the study as a look has found it."""
+    return StudyOfTrials(study, sampler, [*map(_as_running, trials)])
 
-    A trial that waits with its parameters given counts as running, so that samplers take account of it.
+
+def _as_running(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial that waits with its parameters given as running: so samplers take account of it."""
+    waits = trial.state == TrialState.WAITING and trial.params
+    return store.copied(trial, state=TrialState.RUNNING) if waits else trial
+
+
+def learnt_from(experiment: Experiment, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that the sampler sees: of very many TPE sees the best, and others evenly."""
+    seen = [*map(_as_running, trials)]
+    ended = [trial for trial in seen if trial.state in store.ENDED]
+    if experiment.search.sampler != "tpe" or len(ended) <= MOST_LEARNT:
+        return seen
+    ended.sort(key=lambda one: (one.state == TrialState.PRUNED, inf if one.value is None else one.value))
+    others = ended[BEST_LEARNT:]
+    count = MOST_LEARNT - BEST_LEARNT
+    kept = ended[:BEST_LEARNT] + [others[i * len(others) // count] for i in range(count)]
+    numbers = {trial.number for trial in kept}
+    return [trial for trial in seen if trial.state not in store.ENDED or trial.number in numbers]
+
+
+def propose(
+    study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial], number: int
+) -> FrozenTrial:
+    """Create a trial of this number beside these, and ask for its parameters: see `learnt_from`.
+
+    It is running until it is queued.
     """
-    seen = [
-        store.copied(trial, state=TrialState.RUNNING)
-        if trial.state == TrialState.WAITING and trial.params
-        else trial
-        for trial in trials
-    ]
-    return StudyOfTrials(study, sampler, seen)
-
-
-def propose(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """Create a trial beside these, and ask for its parameters. It is running until it is queued."""
     storage = storage_of(study)
-    new = storage.get_trial(storage.create_new_trial(study_id(study)))
-    return ask_parameters(study, experiment, new, [*trials, new])
+    if len(experiment.search.kind.goals) > 1:  # NSGA-II keeps its generations in the study
+        new = storage.get_trial(storage.create_new_trial(study_id(study)))
+        return ask_parameters(study, experiment, new, [*trials, new])
+    asked = asked_in_memory(study, sampler_of(experiment, number, study), trials, number)
+    suggest(asked, experiment)
+    return create_trial(study, asked)
 
 
 def ask_parameters(
@@ -202,24 +249,30 @@ def wanted(study: optuna.Study, experiment: Experiment, trials: Sequence[FrozenT
     return not sampler.done(_seen(study, sampler, trials))
 
 
-def twin_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+def alike(trials: Sequence[FrozenTrial], known: dict[int, Key] | None = None) -> dict[Key, list[FrozenTrial]]:
+    """Return the trials by their parameters; `known` remembers those of trials that have ended."""
+    found: dict[Key, list[FrozenTrial]] = defaultdict(list)
+    known = {} if known is None else known
+    for trial in trials:
+        key = known.get(trial.number) or _key(trial)
+        if trial.state.is_finished():
+            known[trial.number] = key
+        found[key].append(trial)
+    return found
+
+
+def twin_of(trial: FrozenTrial, same: Mapping[Key, Sequence[FrozenTrial]]) -> FrozenTrial | None:
     """Return a trial with the same parameters that has ended, or else one earlier in the queue.
 
     None where there is none, and for a trial that has images of its own already.
     """
     if store.batch_count(trial):
         return None
-    mine = parameters_of(trial)
-    others = [other for other in trials if other.number != trial.number and not _differs(other, mine)]
-    alike = [other for other in others if parameters_of(other) == mine]
-    ended = [other for other in alike if other.state in store.ENDED]
-    before = [o for o in alike if o.state in store.UNFINISHED and o.number < trial.number]
+    others = [other for other in same.get(_key(trial), ()) if other.number != trial.number]
+    ended = [other for other in others if other.state in store.ENDED]
+    before = [o for o in others if o.state in store.UNFINISHED and o.number < trial.number]
     return next(iter(ended + before), None)
 
 
-def _differs(other: FrozenTrial, mine: Mapping[str, Any]) -> bool:
-    """Return whether a number plainly differs; a closer look at thousands of trials would take too long."""
-    return any(
-        isinstance(value, float) and abs(other.params.get(name, value) - value) > PLAIN
-        for name, value in mine.items()
-    )
+def _key(trial: FrozenTrial) -> Key:
+    return tuple(sorted(parameters_of(trial).items()))
