@@ -4,17 +4,21 @@
 
 A right probe is off by as much as those of the toy's pairs are (`benchmarks.search.probe`): its window is
 shifted by 0.15 of the true one's width and is as wide within a factor of 1.3 (both standard deviations). A
-wrong one expects a window of the same kind anywhere.
+wrong one expects a window of the same kind anywhere. An earlier study drew other prompts, with `window`: of
+the same pair; of one that has a single model in common, whose window is shifted by as much as it is wide (the
+two of the toy that have their base in common are best at 0.45 and 0.90, with a window 0.45 wide) and is as
+wide within a factor of 1.3; or of any pair.
 """
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import optuna
 
-from benchmarks.search.curve import render
+from benchmarks.search.curve import draw_cases, draw_curve, render
 from benchmarks.search.study import Log, Problem, experiment_for, problem
 from gridsearch.results.analysis.probe import FAILS
 from gridsearch.score.score import SURVIVES, image_losses
@@ -24,7 +28,7 @@ from tests.helpers.searching import search_with
 SHIFT, FACTOR = 0.15, 1.3
 PROBED = np.linspace(0, 1, 21)
 AFTER = (1, 2, 3, 5, 8, 11)  # trials
-KINDS = ("none", "right", "wrong")
+KINDS = ("none", "right", "wrong", "earlier, same models", "earlier, one model", "earlier, others")
 
 
 def probe(kind: str, of: Problem, rng: np.random.Generator) -> dict | None:
@@ -32,6 +36,8 @@ def probe(kind: str, of: Problem, rng: np.random.Generator) -> dict | None:
     if kind == "none":
         return None
     width, low = of.curve.width, of.curve.low
+    if kind.startswith("earlier"):
+        return earlier(kind, of, rng)
     if kind == "wrong":
         low = rng.uniform(0, 1 - width)
     middle = low + width / 2 + rng.normal(0, SHIFT * width)
@@ -40,12 +46,30 @@ def probe(kind: str, of: Problem, rng: np.random.Generator) -> dict | None:
     return {"ratios": PROBED.tolist(), "error": off.tolist(), "spread": [1.0] * len(off)}
 
 
+def earlier(kind: str, of: Problem, rng: np.random.Generator) -> dict:
+    """Return the curve that an earlier study drew, as a study keeps it."""
+    curve = of.curve
+    if kind == "earlier, others":
+        curve = draw_curve(rng)
+    elif kind == "earlier, one model":
+        width = float(np.clip(curve.width * FACTOR ** rng.normal(), 0.02, 0.2))
+        low = float(np.clip(curve.low + rng.choice([-1, 1]) * curve.width, 0.0, 1 - width))
+        curve = replace(draw_curve(rng), low=low, width=width)
+    log = searched(replace(of, curve=curve, cases=draw_cases(curve, len(of.cases), 1, rng)), None)
+    losses = {
+        ratio: float(image_losses(log.images[ratio].verdicts[drawn], log.images[ratio].defects[drawn]).mean())
+        for ratio, drawn in sorted(log.drawn.items())
+    }
+    kept = {"ratios": [*losses], "losses": [*losses.values()]}
+    return kept | {"study": kind, "shared": [], "differs": []}
+
+
 def searched(of: Problem, answers: dict | None) -> Log:
     """Search a simulated pair with `window`, which is told these answers."""
     log = Log(of)
     order = [f"p{case}_s0" for case in of.order]
     experiment = experiment_for("window", of.seed, len(of.cases))
-    asked = experiment.search.model_copy(update={"probe": answers is not None})
+    asked = experiment.search.model_copy(update={"probe": "error" in (answers or {})})
     with TemporaryDirectory() as folder:
         study = optuna.create_study(storage=f"sqlite:///{folder}/study.db")
         study.set_user_attr("facts", {"probe": answers})

@@ -188,6 +188,7 @@ class Search(Table):
     confirm: int = Field(default=3, ge=1, le=100)  # how many leaders are confirmed
     width: float | None = Field(default=None, gt=0)  # of the interval at which the search ends
     probe: bool = False  # whether all merges are asked for the references before any is drawn
+    earlier: FilePath | None = None  # results of a study of the same models, or of one of them: its curve
 
     @property
     def kind(self) -> SearchSampler:

@@ -1,7 +1,7 @@
 """The steps before any search: the files are checked and identified, and the study is opened or resumed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from gridsearch.results.store.artifacts import rows_with_pictures
 from gridsearch.score.sets import backbone_key
 from gridsearch.search.cases import counted, drawing_order, held_out_notes, held_out_prompts, order_of
 from gridsearch.search.disk import disk_of
+from gridsearch.search.earlier import earlier_curve, expectation_notes
 from gridsearch.search.resume import require_same_run, versions_note
 from gridsearch.search.samplers.by_name import expected_glances, expected_trials, require_suits
 from gridsearch.search.taste import BACKBONE
@@ -96,6 +97,8 @@ def prepare_checked(
         settings = experiment.search.model_dump() | {"sampler": earlier.facts.experiment["search"]["sampler"]}
         experiment = experiment.model_copy(update={"search": Search.model_validate(settings)})
     facts = _facts(experiment, file, parents, hashing, earlier.facts if earlier else None)
+    if experiment.search.earlier:
+        facts = replace(facts, probe=earlier_curve(experiment.search.earlier, facts))
     if earlier:
         require_same_run(earlier.facts, facts, out)
     else:
@@ -106,6 +109,7 @@ def prepare_checked(
         missing = store.missing_note(rows_with_pictures(earlier), out)
         notes += [missing] if missing else []
     notes += versions_note(earlier.facts, facts) if earlier else []
+    notes += expectation_notes(facts)
     notes += notes_on(experiment, parents) + held_out_notes(experiment, facts.held_out)
     return Prepared(experiment, parents, standard, facts, earlier, tuple(notes), sweeps=not unrecorded)
 

@@ -44,13 +44,7 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
     Prompts and seeds may be added. What a grid searches may grow or shrink; what another sampler has learnt
     holds for its own ranges only.
     """
-    before, after = _comparable(earlier), _comparable(now)
-    changed = [
-        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part.startswith(SHOWN) else part
-        for part in dict.fromkeys([*before, *after])
-        if before.get(part) != after.get(part)
-        and not (part == PROMPTS and _only_added(before[part], after[part]))
-    ]
+    changed = changed_parts(earlier, now)
     if not changed:
         return
     other = shlex.join(["gridsearch", "run", now.file, "--out", f"{out}-2"])
@@ -62,6 +56,17 @@ def require_same_run(earlier: store.Facts, now: store.Facts, out: Path) -> None:
         added = "Prompts and seeds may be added, after those that are there"
         fix = f"{added}; with others, run it in a folder of its own: {other}"
     raise DifferentRun(changed, where=out, fix=fix)
+
+
+def changed_parts(earlier: store.Facts, now: store.Facts) -> list[str]:
+    """Return the parts of a run that decide what an image is and are not as they were, short ones in full."""
+    before, after = _comparable(earlier), _comparable(now)
+    return [
+        f"{part} ({before.get(part)} then, {after.get(part)} now)" if part.startswith(SHOWN) else part
+        for part in dict.fromkeys([*before, *after])
+        if before.get(part) != after.get(part)
+        and not (part == PROMPTS and _only_added(before[part], after[part]))
+    ]
 
 
 def other_versions(before: store.Facts, now: store.Facts) -> dict[str, tuple[str, str]]:
@@ -151,7 +156,7 @@ def grown(
         for check in stored.checks
     ]
     known = stored.facts
-    return replace(facts, references=known.references, probe=known.probe), trials, checks
+    return replace(facts, references=known.references, probe=facts.probe or known.probe), trials, checks
 
 
 def _queued(trials: Sequence[FrozenTrial], scale: float) -> Iterable[FrozenTrial]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from gridsearch.experiment.experiment import parse_experiment
+from gridsearch.merge.parents import open_parents
+from gridsearch.results.store import Facts
 from tests.helpers import program
 
 FILE = Path("x.toml")
@@ -51,3 +53,16 @@ def gridsearch(*arguments):
     done = program.gridsearch(*arguments)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def facts(toy, search=None, render=None) -> Facts:
+    """What a run of the toy keeps, as far as it is compared."""
+    table = settings(toy) | ({"search": search} if search else {})
+    table["render"] = table["render"] | (render or {})
+    what = parse_experiment(table, Path(), "test")
+    models = {
+        name: {"short_hash": name, "prediction_type": p.type, "zero_terminal_snr": p.zero_terminal_snr}
+        for name, p in open_parents(what).predictions.items()
+    }
+    drawing = {"on": "cpu float32", "components": "c0", "version": 2}
+    return Facts(what.model_dump(mode="json"), models, {}, None, 5, drawing, "x.toml")

@@ -7,25 +7,10 @@ import pytest
 
 from gridsearch.base.errors import BadInput
 from gridsearch.experiment.experiment import parse_experiment
-from gridsearch.merge.parents import open_parents
-from gridsearch.results.store import Facts
 from gridsearch.search.resume import require_same_run
-from tests.helpers.small_run import settings
+from tests.helpers.small_run import facts, settings
 
 OUT = Path("results/x")
-
-
-def facts(toy, search=None, render=None) -> Facts:
-    """What a run of the toy keeps, as far as it is compared."""
-    table = settings(toy) | ({"search": search} if search else {})
-    table["render"] = table["render"] | (render or {})
-    what = parse_experiment(table, Path(), "test")
-    models = {
-        name: {"short_hash": name, "prediction_type": p.type, "zero_terminal_snr": p.zero_terminal_snr}
-        for name, p in open_parents(what).predictions.items()
-    }
-    drawing = {"on": "cpu float32", "components": "c0", "version": 2}
-    return Facts(what.model_dump(mode="json"), models, {}, None, 5, drawing, "x.toml")
 
 
 @pytest.mark.parametrize("search", [None, {"sampler": "tpe", "trials": 5}])

@@ -108,6 +108,14 @@ def _plan_recipe(path: Path, model: list[str], as_json: bool) -> None:
 def run_command(
     experiment_file: ExperimentFile,
     out: NewFolder = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Expect what an earlier study of the same models, or of one of them, has drawn.",
+        ),
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Stop at this many completed trials.")] = None,
     hours: Annotated[
         float | None, typer.Option(min=0, help="Start no trial that would end after this many hours.")
@@ -144,6 +152,9 @@ def run_command(
         raise BadInput("--json prints every event and --quiet prints none.", fix="Leave one of them out.")
     budget = Budget(trials, deadline(hours, until))
     experiment, folder = load_checked(experiment_file, out)
+    if earlier:
+        search = experiment.search.model_copy(update={"earlier": earlier})
+        experiment = experiment.model_copy(update={"search": search})
     if not (as_json or storage) and told_as_finished(experiment, folder, quiet):
         return
     if not (as_json or quiet):

@@ -108,7 +108,7 @@ def _lines(results: Results, answer: Answer, best: Slice) -> Iterator[tuple[str,
     if answer.front:
         yield "front", f"{len(answer.front)} trials that no other beats on both blur and noise"
     if probed := probe_agreement(results):
-        yield "probe", f"expected {'; '.join(probed)}"
+        yield "before", f"expected {'; '.join(probed)}"
     if answer.confirmed:
         yield "unseen", _held_out_text(results, answer)
     if answer.stopped:

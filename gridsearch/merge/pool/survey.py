@@ -28,7 +28,7 @@ from gridsearch.merge.pool.reading import read_ahead
 from gridsearch.merge.pool.sketch import BUCKETS, sketch
 from gridsearch.merge.pool.sums import weights_of
 
-AT_ONCE = 8  # files, if there are as many cores; SHA-256 of so many is faster than disks are
+FILES_AT_ONCE = 8  # files, if there are as many cores; SHA-256 of so many is faster than disks are
 OTHER = "weights"  # the part of a file that is none of SDXL's
 
 
@@ -64,7 +64,7 @@ class Surveyed:
 
 def surveys(files: Mapping[str, Checkpoint], signs: Tensor, advance: Callable[[int], None]) -> list[Surveyed]:
     """Read models once each, by their names; `advance` is told the bytes of their weights."""
-    at_once = min(AT_ONCE, torch.get_num_threads())
+    at_once = min(FILES_AT_ONCE, torch.get_num_threads())
     with single_threaded(), ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda item: survey(item[0], item[1], signs, advance), files.items()))
 

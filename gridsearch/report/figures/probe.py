@@ -8,13 +8,15 @@ from gridsearch.report.colours import SLICE_COLOURS
 from gridsearch.report.figures import figure as draw
 from gridsearch.report.figures.figure import Figure, Shown, adds_figures
 from gridsearch.report.figures.landscape import AXIS, BAR, PERHAPS
-from gridsearch.results.analysis.probe import agreement_text, drawn_losses, expectation_of
+from gridsearch.results.analysis.probe import PROBE, agreement_text, drawn_losses, expectation_of
 from gridsearch.results.analysis.sensitivity import MATTERS, map_of, probe_agreement
 
 PROBE_ABOUT = (
     "Before anything was drawn, each merge was asked for the references under noise. From 1 on, images are "
-    "expected to fail; an image that was drawn and failed has a loss from 1 to 2. It expected {}; {}."
+    "expected to fail"
 )
+EARLIER_ABOUT = "Before anything was drawn, the mean losses of an earlier study were taken for what to expect"
+LOSSES_ABOUT = "; an image that was drawn and failed has a loss from 1 to 2. It expected {}; {}."
 BLOCKS_ABOUT = (
     "How much further off a merge gets over the whole range of a ratio, with all others at {:.0%} of theirs; "
     "below 0, more of it is better. The dark ones together make {:.0%} of the difference: they are worth "
@@ -54,9 +56,8 @@ def probe_figures(shown: Shown) -> Iterator[Figure]:
     layout = draw.plain_layout(shown.axis, "off, and loss", [best], showlegend=True)
     layout["yaxis"] |= {"range": [-0.05, 2.05]}
     draw.add_level(layout, 1.0, "images fail")
-    yield Figure(
-        "along", "probe", "Expected before drawing", PROBE_ABOUT.format(*said), data, layout, along=True
-    )
+    about = (PROBE_ABOUT if expected.source == PROBE else EARLIER_ABOUT) + LOSSES_ABOUT.format(*said)
+    yield Figure("along", "probe", "Expected before drawing", about, data, layout, along=True)
 
 
 @adds_figures

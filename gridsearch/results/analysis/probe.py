@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # By so much a merge is off where half of its images fail: 0.45 to 0.88 at nine edges of pairs of toy models,
 # and 1.3 at the upper one of a flow.
 FAILS = 0.65
+PROBE = "the probe"
 LEAST_AGREEMENT, AGREES_FROM = 0.5, 4  # rank correlation with as many drawn ratios as tell anything
 
 
@@ -32,11 +33,15 @@ class Expectation:
     Attributes:
         ratios: those that were probed, ascending.
         off: how far off the merge is at each, in units of where images are expected to fail: 1. Infinite
-            where its answer was not finite.
+            where its answer was not finite. Of an earlier study it is the mean loss.
+        source: of what it is, in words.
+        differs: what was otherwise there, in words.
     """
 
     ratios: tuple[float, ...]
     off: tuple[float, ...]
+    source: str = PROBE
+    differs: tuple[str, ...] = ()
 
     @property
     def best(self) -> float:
@@ -87,9 +92,15 @@ class Expectation:
 
 
 def expectation_of(probe: Mapping[str, Any] | None) -> Expectation | None:
-    """Return what a study's facts say of its probe; None where there is none, or no answer was finite."""
+    """Return what a study's facts say of its probe, or of the earlier study in its stead.
+
+    None where there is neither, or no answer was finite.
+    """
     if not probe:
         return None
+    if "losses" in probe:
+        words = f"{probe['study']}, which had {' and '.join(probe['shared'])}"
+        return Expectation(tuple(probe["ratios"]), tuple(probe["losses"]), words, tuple(probe["differs"]))
     answers = zip(probe["error"], probe["spread"], strict=True)
     off = [inf if error is None or not spread else error + abs(log(spread)) for error, spread in answers]
     if min(off) == inf:
@@ -153,14 +164,22 @@ def drawn_losses(results: "Results") -> list[tuple[float, float]]:
 
 
 def agreement_text(results: "Results") -> tuple[str, str] | None:
-    """Return what the probe expected, and how the drawn ratios bear it out; None where there was no probe."""
+    """Return what was expected and by what, and how the drawn ratios bear it out; None where nothing was."""
     expected = expectation_of(results.facts.probe)
     if expected is None or len(results.parameters) != 1:
         return None
     found = agreement(expected, drawn_losses(results))
+    told = expected_text(expected)
+    if expected.source != PROBE:
+        told += f", from {expected.source}"
     if found is None:
-        return expected_text(expected), "too little is drawn to tell whether that is so"
-    said = f"rank correlation {found:.2f} with what was drawn"
+        return told, f"too little is drawn to tell whether that is so{differences(expected)}"
+    said = f"rank correlation {found:.2f} with what was drawn{differences(expected)}"
     if found < LEAST_AGREEMENT:
         said += ", which contradicts it: do not rely on it"
-    return expected_text(expected), said
+    return told, said
+
+
+def differences(expected: Expectation) -> str:
+    """Return what was otherwise in the earlier study, as the end of a sentence; empty where nothing was."""
+    return f" (there it was otherwise: {', '.join(expected.differs)})" if expected.differs else ""

@@ -122,6 +122,20 @@ class StoredProbe(TypedDict):
     slopes: NotRequired[dict[str, StoredSlopes]]
 
 
+@with_config({**STRICT, "extra": "forbid"})
+class StoredEarlier(TypedDict):
+    """The curve that an earlier study drew, in its stead: see `search.earlier.earlier_curve`.
+
+    `shared` are names of models, and `differs` is what else decides of an image, in words.
+    """
+
+    study: Text
+    ratios: Annotated[list[float], Field(min_length=1)]
+    losses: list[float]
+    shared: list[Text]
+    differs: list[Text]
+
+
 Files = Annotated[dict[str, dict], kept_as(dict[str, StoredFile])]
 
 
@@ -140,7 +154,8 @@ class Facts:
         held_out: ids of prompts kept apart from the search.
         parents: model -> the fingerprint of its weights alone.
         taste: the person's, by which the images are scored; None where none is asked for.
-        probe: the answers to the probe; None where none was asked for, or it could not be asked.
+        probe: the answers to the probe, or an earlier study's curve; None where neither was asked for, or
+            the probe could not be asked.
     """
 
     experiment: Annotated[dict, kept_as(dict[str, JsonValue])]
@@ -155,7 +170,9 @@ class Facts:
     held_out: list[Text] = field(default_factory=list)
     parents: dict[str, Text] = field(default_factory=dict)
     taste: Annotated[dict | None, kept_as(StoredTaste | None)] = field(default_factory=lambda: None)
-    probe: Annotated[dict | None, kept_as(StoredProbe | None)] = field(default_factory=lambda: None)
+    probe: Annotated[dict | None, kept_as(StoredProbe | StoredEarlier | None)] = field(
+        default_factory=lambda: None
+    )
 
 
 def objectives_of(facts: Facts) -> tuple[str, ...]:

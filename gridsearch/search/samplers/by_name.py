@@ -17,7 +17,7 @@ from gridsearch.experiment.parameters import curve_parameter, deciding_choices
 from gridsearch.experiment.prompts import cases_of
 from gridsearch.experiment.values import Range, choices_of
 from gridsearch.results import store
-from gridsearch.results.analysis.probe import expectation_of
+from gridsearch.results.analysis.probe import PROBE, expectation_of
 from gridsearch.results.analysis.sensitivity import map_of
 from gridsearch.search.samplers.cmaes import CmaEs, seed_for
 from gridsearch.search.samplers.expectation import probed_along
@@ -44,7 +44,9 @@ def sampler_of(experiment: Experiment, number: int, study: Study) -> BaseSampler
 def window_sampler(experiment: Experiment, study: Study) -> WindowSampler:
     """Return the sampler of a search for a window."""
     search, cases = experiment.search, len(cases_of(experiment.prompt))  # with those that are held out
-    expected = expectation_of(store.probe_of(study)) if search.probe else None
+    expected = expectation_of(store.probe_of(study))
+    if expected and expected.source == PROBE and not search.probe:
+        expected = None  # it was asked for before, and is no more
     main, races = _main_parameter(experiment), search.races()
     return WindowSampler(main, search.seed, cases=cases, glances=races, expected=expected)
 
@@ -174,6 +176,9 @@ def _misfit(experiment: Experiment) -> tuple[str, str] | None:
     """Return why the sampler cannot search what is searched, and how to mend it; None where it can."""
     searched, search = experiment.searched(), experiment.search
     probed = len(probed_along(experiment))
+    if search.earlier and (search.probe or probed != 1):
+        fix = "Search one number, without search.probe, or leave out search.earlier."
+        return "an earlier study's curve is along one number, and takes the place of a probe", fix
     if search.probe and (probed == 0 or (probed > 1 and search.sampler == "window")):
         return (
             "its probe follows one number, or several ratios for another sampler, and nothing else beside",

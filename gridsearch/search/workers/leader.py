@@ -141,7 +141,7 @@ def _run(leader: Leader, prepared: Prepared, budget: Budget) -> None:
         references=known or None,
         parents=earlier.parents,
         taste=earlier.taste,
-        probe=earlier.probe,
+        probe=facts.probe or earlier.probe,
     )
     store.save_facts(study, facts)
     standard = with_taste(prepared.standard, experiment.score, facts.taste)

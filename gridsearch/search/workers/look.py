@@ -158,9 +158,7 @@ class Leader:
     pace: float = queue.USUAL_PACE  # seconds from beat to beat
     refused: dict[str, str] = field(default_factory=dict)  # why workers were, as far as that was told
     held: set[int] = field(default_factory=set)  # proposals that wait for a twin to end, by number
-    keys: dict[int, tuple] = field(
-        default_factory=dict
-    )  # the parameters of trials that have ended, by number
+    keys: dict[int, tuple] = field(default_factory=dict)  # of ended trials, by number: parameters
     released: int = 0  # trials below this number may be taken
     pause: float = 0.0  # seconds that idle workers are told to wait between two looks
     beats: int = 0  # how often the workers were told that a leader is alive
