@@ -108,7 +108,7 @@ def _numbers(results: Results, answer: Answer, best: Slice) -> Iterator[Fact]:
         about = f"are healthy, on {count_text(unseen.prompts, 'prompt')} that had no say"
         yield "On held-out prompts", unseen.sound, about
     if probed := probe_agreement(results):
-        yield "Probe", f"expected {probed[0]}", probed[1]
+        yield "Before drawing", f"expected {probed[0]}", probed[1]
     if results.facts.taste:
         yield _taste(results, Taste(**results.facts.taste))
 
