@@ -43,7 +43,7 @@ def cards(results: Results, answer: Answer) -> list[Fact]:
         ends = ends if best.window else f"no {what} keeps {answer.share:.0%} of its images"
         found.append(("Survives between", window_text(best), ends))
     if answer.tied:
-        found.append(("As good", _tied_text(results, answer), "choose among them by eye"))
+        found.append(("As good", _tied_text(results, answer), "as far as these images tell: choose by eye"))
     return found
 
 

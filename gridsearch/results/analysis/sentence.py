@@ -161,7 +161,8 @@ def _doubt(answer: Answer, best: Slice) -> str:
         return f"{ends} {equal}{advice if survives(answer) else ''}"
     sure = how_sure(answer)
     if sure and sure[0] == GUESS and _is_window(best):
-        return f"{best.interval.prompts} prompts cannot tell which {what} of those that survive is best"
+        count = best.interval.prompts
+        return f"this is {GUESS}, as {count} prompts cannot tell which {what} of those that survive is best"
     return f"the best {what} lies {places_text(best, 'between {} and {}', ' or ')} ({_level(best)})"
 
 
